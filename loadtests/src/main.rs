@@ -1,0 +1,2 @@
+//! User journeys against a running broker.
+fn main() {}

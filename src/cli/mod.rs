@@ -1,0 +1,97 @@
+//! The command line: one file per subcommand, one definition per setting.
+//!
+//! A setting is a flag, an environment variable `MINTBENCH_<COMMAND>_<FLAG>` and a key of the same
+//! name in the command's section of the `--config` file; the nearer one wins, in that order. All
+//! three come from the one clap definition of the flag, so `--help` cannot disagree with the rest.
+
+mod config;
+pub mod run;
+pub mod serve;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// A managed-identity token broker, and the harness that measures it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mintbench",
+    version,
+    about,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Every flag is also an environment variable (shown beside it) and a key of the same \
+name in the section [<command>] of the --config file. A flag wins over the variable, the variable over the file."
+)]
+struct Cli {
+    /// TOML file with one section per command, keys named like the flags
+    #[arg(long, global = true, value_name = "FILE", env = "MINTBENCH_CONFIG")]
+    config: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Serve(serve::ServeArgs),
+}
+
+/// How the process ends; the numbers are part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or passed.
+    Pass = 0,
+    /// A measured regression or a failed check.
+    Failed = 1,
+    /// The command line, a file or the environment is wrong.
+    Usage = 2,
+    /// The evidence does not suffice for a verdict.
+    Inconclusive = 3,
+    /// The generator or the host was the bottleneck.
+    Invalid = 4,
+    /// A service-level objective was missed.
+    SloBreached = 5,
+    /// No baseline, or one from an unlike machine.
+    NoBaseline = 6,
+    /// Stopped by Ctrl-C.
+    Interrupted = 130,
+}
+
+/// Parses `args` (the program's name first), runs the command and says how the process ends.
+///
+/// Diagnostics go to standard error, results to standard output.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let command = match config::apply(Cli::command(), &args) {
+        Ok(command) => command,
+        Err(error) => return refuse(&error),
+    };
+    let parsed =
+        command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Pass };
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::main(&args),
+        Command::Serve(args) => serve::main(&args),
+    }
+}
+
+/// Prints an error with its causes, and what follows from it.
+pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
+    eprint!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprint!(": {error}");
+        cause = error.source();
+    }
+    eprintln!();
+    Exit::Usage
+}

@@ -1,0 +1,133 @@
+//! Time: the only file that reads a clock.
+//!
+//! Everything else takes `now` as an argument. Wall time, in whole seconds, is what tokens carry;
+//! monotonic nanoseconds are what latencies are measured in. Depends on nothing.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted (RFC 7519 `NumericDate`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct UnixSeconds(pub u64);
+
+impl Add<Seconds> for UnixSeconds {
+    type Output = Self;
+
+    fn add(self, span: Seconds) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Sub<Seconds> for UnixSeconds {
+    type Output = Self;
+
+    fn sub(self, span: Seconds) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl UnixSeconds {
+    /// The span from `earlier` to `self`; zero when `earlier` is not earlier.
+    pub fn since(self, earlier: Self) -> Seconds {
+        Seconds(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for UnixSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A span in whole seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Seconds(pub u64);
+
+impl From<Duration> for Seconds {
+    /// Rounds down.
+    fn from(span: Duration) -> Self {
+        Self(span.as_secs())
+    }
+}
+
+/// Where wall time comes from.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The wall time now.
+    fn now(&self) -> UnixSeconds;
+}
+
+/// The machine's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of wall time")]
+    fn now(&self) -> UnixSeconds {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        UnixSeconds(since_epoch.map_or(0, |span| span.as_secs()))
+    }
+}
+
+/// A clock that moves only when told to.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    pub const fn new(now: UnixSeconds) -> Self {
+        Self(AtomicU64::new(now.0))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, span: Seconds) {
+        self.0.fetch_add(span.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixSeconds {
+        UnixSeconds(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A monotonic clock, in nanoseconds since it was made.
+///
+/// Copies share the origin, so readings of copies compare.
+#[derive(Clone, Copy, Debug)]
+pub struct Monotonic {
+    origin: Instant,
+}
+
+impl Monotonic {
+    /// A clock whose zero is this moment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of monotonic time")]
+    pub fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    /// Nanoseconds since the start; never goes back.
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = ManualClock::new(UnixSeconds(100));
+        assert_eq!(clock.now(), UnixSeconds(100));
+        clock.advance(Seconds(5));
+        assert_eq!(clock.now().since(UnixSeconds(100)), Seconds(5));
+    }
+
+    #[test]
+    fn spans_saturate() {
+        assert_eq!(UnixSeconds(1) - Seconds(2), UnixSeconds(0));
+        assert_eq!(UnixSeconds(1).since(UnixSeconds(2)), Seconds(0));
+    }
+}

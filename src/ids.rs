@@ -1,0 +1,210 @@
+//! Identifiers: GUIDs of the directory and resource ids of Azure Resource Manager.
+//!
+//! Every id has one door, `FromStr`; whoever holds one holds a well-formed id. Depends on nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseIdError {
+    /// The text is not a GUID in the 8-4-4-4-12 form.
+    #[error("`{0}` is not a GUID; write it as 8-4-4-4-12 hexadecimal digits")]
+    Guid(String),
+    /// The text is not an Azure resource id.
+    #[error(
+        "`{0}` is not a resource id; write it as /subscriptions/<id>/resourceGroups/<name>/providers/<namespace>/<type>/<name>"
+    )]
+    Arm(String),
+}
+
+macro_rules! guid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Wraps 16 bytes as they are.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// The 16 bytes, most significant first.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            /// Accepts the hyphenated form only, in any letter case.
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let guid = (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten();
+                guid.map(Self).ok_or_else(|| ParseIdError::Guid(text.to_owned()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.hyphenated(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0.hyphenated())
+            }
+        }
+    };
+}
+
+guid_id! {
+    /// A directory tenant (`tid`).
+    TenantId
+}
+guid_id! {
+    /// An Azure subscription.
+    SubscriptionId
+}
+guid_id! {
+    /// The application id of an identity (`appid`, `client_id`).
+    ClientId
+}
+guid_id! {
+    /// The object id of a service principal (`oid`, `object_id`, `principalId`).
+    PrincipalId
+}
+
+/// A resource id of Azure Resource Manager.
+///
+/// Azure compares these without regard to letter case and echoes them as first written: equality
+/// and hashing ignore ASCII case, `Display` gives back the stored spelling.
+#[derive(Clone)]
+pub struct ArmId(Box<str>);
+
+impl ArmId {
+    /// The spelling it was created with.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last segment: the resource's own name.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for ArmId {
+    type Err = ParseIdError;
+
+    /// Accepts `/key/value` pairs below `/subscriptions/<guid>`, at most 2048 printable bytes.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if is_arm_id(text) {
+            Ok(Self(text.into()))
+        } else {
+            Err(ParseIdError::Arm(text.to_owned()))
+        }
+    }
+}
+
+fn is_arm_id(text: &str) -> bool {
+    const MAX_LEN: usize = 2048; // Azure's own bound on a resource id in a URL.
+    let Some(path) = text.strip_prefix('/') else { return false };
+    let mut segments = path.split('/');
+    text.len() <= MAX_LEN
+        && segments.next().is_some_and(|root| root.eq_ignore_ascii_case("subscriptions"))
+        && segments.next().is_some_and(|id| SubscriptionId::from_str(id).is_ok())
+        && segments.all(|segment| !segment.is_empty() && segment.bytes().all(is_segment_byte))
+}
+
+fn is_segment_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'(' | b')')
+}
+
+impl PartialEq for ArmId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for ArmId {}
+
+impl std::hash::Hash for ArmId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        for byte in self.0.bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
+        }
+    }
+}
+
+impl fmt::Display for ArmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ArmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ArmId({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VM: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/vm-1";
+
+    #[test]
+    fn resource_ids_compare_without_case_and_echo_their_spelling() {
+        let written: ArmId = VM.parse().unwrap();
+        let lower: ArmId = VM.to_lowercase().parse().unwrap();
+        assert_eq!(written, lower);
+        assert_eq!(written.to_string(), VM);
+        assert_eq!(written.name(), "vm-1");
+    }
+
+    #[test]
+    fn malformed_resource_ids_are_refused() {
+        for text in [
+            "",
+            "/",
+            "subscriptions/x",
+            "/subscriptions/nope/resourceGroups/rg",
+            &format!("{VM}/"),
+            &format!("{VM}/a b"),
+        ] {
+            assert!(text.parse::<ArmId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_hyphenated_form_is_a_guid() {
+        assert!("00000000-0000-0000-0000-00000000000A".parse::<ClientId>().is_ok());
+        for text in
+            ["", "0", "0000000000000000000000000000000a", "{00000000-0000-0000-0000-00000000000a}"]
+        {
+            assert!(text.parse::<ClientId>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn guids_round_trip(bytes: [u8; 16]) {
+            let id = PrincipalId::from_bytes(bytes);
+            prop_assert_eq!(id.to_string().parse::<PrincipalId>().unwrap(), id);
+        }
+
+        #[test]
+        fn parsing_a_resource_id_never_panics_and_round_trips(text in "\\PC{0,80}") {
+            if let Ok(id) = text.parse::<ArmId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
+        }
+    }
+}
