@@ -65,19 +65,17 @@ impl Token {
         Seconds(self.expires_on.since(now).0.max(1))
     }
 
-    /// Hands the response body as of `now` to `write`, in pieces.
+    /// The response body as of `now`, in one allocation of its exact length.
     #[inline]
-    pub fn write_body(&self, now: UnixSeconds, mut write: impl FnMut(&[u8])) {
+    pub fn body(&self, now: UnixSeconds) -> Vec<u8> {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(self.expires_in(now).0).as_bytes();
         let (head, tail) = self.body.split_at_checked(self.digits_at).unwrap_or_default();
-        write(head);
-        write(itoa::Buffer::new().format(self.expires_in(now).0).as_bytes());
-        write(tail);
-    }
-
-    /// A bound on the length of the body, whatever the time.
-    pub fn body_len_max(&self) -> usize {
-        const DIGITS_MAX: usize = 20; // of a u64
-        self.body.len() + DIGITS_MAX
+        let mut body = Vec::with_capacity(self.body.len() + digits.len());
+        body.extend_from_slice(head);
+        body.extend_from_slice(digits);
+        body.extend_from_slice(tail);
+        body
     }
 }
 

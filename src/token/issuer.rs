@@ -8,6 +8,7 @@ use super::body::{Token, TokenFields};
 use super::claims::{Claims, Subject, mirid};
 use super::keys::SigningKey;
 use crate::clock::{Seconds, UnixSeconds};
+use crate::ids::TenantId;
 
 /// Randomness for one token: its opaque claims are made of it, so that no two tokens are equal.
 pub type Entropy = [u8; 48];
@@ -37,6 +38,11 @@ impl Issuer {
     /// An issuer of tokens that expire `lifetime` after they are minted.
     pub const fn new(key: Arc<SigningKey>, lifetime: Seconds) -> Self {
         Self { key, lifetime }
+    }
+
+    /// The `iss` of version 1 tokens of a tenant.
+    pub fn url(tenant_id: TenantId) -> String {
+        format!("https://sts.windows.net/{tenant_id}/")
     }
 
     /// The keys with which tokens of this issuer are verified.
@@ -77,7 +83,7 @@ impl Issuer {
     ) -> Result<String, MintError> {
         let tenant_id = subject.tenant_id.to_string();
         let principal_id = subject.principal_id.to_string();
-        let issuer = issuer_url(&tenant_id);
+        let issuer = Self::url(subject.tenant_id);
         let [aio, rh, uti] = opaque(entropy);
         let claims = serde_json::to_vec(&Claims {
             aud: resource,
@@ -116,11 +122,6 @@ impl Issuer {
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
         Ok(jwt)
     }
-}
-
-/// The `iss` of version 1 tokens.
-pub(super) fn issuer_url(tenant_id: &str) -> String {
-    format!("https://sts.windows.net/{tenant_id}/")
 }
 
 /// `aio`, `rh` and `uti`: opaque to everybody but Entra, random here.

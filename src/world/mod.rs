@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub use build::{WorldBuilder, WorldError};
 
 use crate::clock::UnixSeconds;
-use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId};
+use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId, VmId};
 
 /// Position of a tenant in its world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +93,13 @@ pub struct Vm {
     system_assigned: Option<IdentityIndex>,
     /// Sorted by client id, so that the commonest selector is a binary search.
     user_assigned: Box<[(ClientId, IdentityIndex)]>,
+}
+
+impl Vm {
+    /// The id that the VM keeps for its life (`vmId` at IMDS).
+    pub fn unique_id(&self) -> VmId {
+        VmId::from_bytes(synthetic::named_guid(&self.id.as_str().to_ascii_lowercase()))
+    }
 }
 
 /// Which of a VM's identities a token is asked for.
