@@ -3,5 +3,8 @@
 pub mod cli;
 pub mod clock;
 pub mod ids;
+pub mod load;
+pub mod report;
 pub mod secret;
+pub mod stats;
 pub mod world;
