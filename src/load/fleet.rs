@@ -10,7 +10,9 @@ use hdrhistogram::Histogram;
 
 use super::cores;
 use super::generator::{Connected, Generator, Plan, ThreadReport};
-use super::recorder::{IntervalSet, IntervalSink, Recorder, Tally, Totals, Window, collect, histogram};
+use super::recorder::{
+    IntervalSet, IntervalSink, Recorder, Tally, Totals, Window, collect, histogram,
+};
 use super::sample::Sampled;
 use crate::clock::Monotonic;
 

@@ -305,8 +305,7 @@ impl<'a> Generator<'a> {
     /// Sleeps until an event or for `span_ns`, to the nanosecond: `epoll_wait` rounds to 1 ms.
     fn sleep(&self, span_ns: u64) -> io::Result<()> {
         let span_ns = i64::try_from(span_ns).unwrap_or(i64::MAX);
-        let span =
-            Timespec { tv_sec: span_ns / 1_000_000_000, tv_nsec: span_ns % 1_000_000_000 };
+        let span = Timespec { tv_sec: span_ns / 1_000_000_000, tv_nsec: span_ns % 1_000_000_000 };
         let mut fds = [PollFd::from_borrowed_fd(self.shared.epoll.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&span)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

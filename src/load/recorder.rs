@@ -170,11 +170,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Records what belongs to `window`; hands full sets to `full`, takes cleared ones from `empty`.
-    pub fn new(
-        window: Window,
-        full: Sender<IntervalSet>,
-        empty: Receiver<IntervalSet>,
-    ) -> Self {
+    pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
         Self { window, set: IntervalSet::new(0), full, empty, tally: Tally::default() }
     }
 

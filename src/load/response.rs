@@ -110,7 +110,10 @@ mod tests {
             assert_eq!(parse(&WHOLE[..end]), Ok(None), "{end}");
         }
         let answer = parse(WHOLE).unwrap().unwrap();
-        assert_eq!((answer.status, answer.cache, answer.keep_alive), (200, Some(Class::Miss), true));
+        assert_eq!(
+            (answer.status, answer.cache, answer.keep_alive),
+            (200, Some(Class::Miss), true)
+        );
         assert_eq!(&WHOLE[answer.body], b"{}");
     }
 

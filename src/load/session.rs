@@ -164,7 +164,10 @@ impl fmt::Display for Failure {
                 verdict.expired
             ),
             Self::HerdMints { herds, mints } => {
-                write!(f, "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}")
+                write!(
+                    f,
+                    "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}"
+                )
             }
             Self::MintCounts { counted, tokens } => write!(
                 f,
@@ -240,12 +243,8 @@ fn verdict(
 }
 
 fn all_classes(measured: &Measured) -> Latencies {
-    let mut all = Latencies {
-        response: histogram(),
-        service: histogram(),
-        lag: histogram(),
-        errors: 0,
-    };
+    let mut all =
+        Latencies { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
     let add = |into: &mut Histogram<u64>, from: &Histogram<u64>| {
         // Equal bounds: adding cannot fail.
         let _ = into.add(from);

@@ -131,9 +131,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     }
     reasons.extend(match evidence.shape {
         Shape::Bursts { gap_ns } => burst(evidence.lag, gap_ns).into_iter().collect(),
-        Shape::Rate { target, achieved, count } => {
-            paced(evidence, target, achieved, count)
-        }
+        Shape::Rate { target, achieved, count } => paced(evidence, target, achieved, count),
     });
     if evidence.busy_share > BUSY_MAX {
         reasons.push(Reason::Busy { share: evidence.busy_share });
@@ -141,8 +139,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     if evidence.steal_share > STEAL_MAX {
         reasons.push(Reason::Steal { share: evidence.steal_share });
     }
-    let (p999_ns, limit_ns) =
-        (p(evidence.hiccup, 0.999), p(evidence.response, 0.99) / TENTH);
+    let (p999_ns, limit_ns) = (p(evidence.hiccup, 0.999), p(evidence.response, 0.99) / TENTH);
     if p999_ns > limit_ns {
         reasons.push(Reason::Hiccup { p999_ns, limit_ns });
     }

@@ -14,7 +14,11 @@ const NS_PER_US: f64 = 1000.0;
 /// # Errors
 /// When `out` fails.
 pub(super) fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
+    writeln!(
+        out,
+        "{:>12} {:>14} {:>10} {:>14}\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    )?;
     let mut seen = 0;
     for step in histogram.iter_quantiles(TICKS_PER_HALF) {
         seen += step.count_since_last_iteration();

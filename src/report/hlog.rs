@@ -122,8 +122,7 @@ mod tests {
         let interval = interval.unwrap();
         assert_eq!(interval.tag().unwrap().as_str(), "hit");
         let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
-        let read: Histogram<u64> =
-            Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
         assert_eq!((read.len(), read.max()), (1, 1000));
     }
 }

@@ -19,7 +19,9 @@ pub struct Objective {
 
 /// Why a text is not an objective.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an objective; write [CLASS.]pNN<TIME or max<TIME, like p99<2ms or hit.p99.9<500us")]
+#[error(
+    "`{0}` is not an objective; write [CLASS.]pNN<TIME or max<TIME, like p99<2ms or hit.p99.9<500us"
+)]
 pub struct ObjectiveError(String);
 
 impl FromStr for Objective {
@@ -34,9 +36,9 @@ impl Objective {
     fn parse(text: &str) -> Option<Self> {
         let (left, limit) = text.split_once('<')?;
         let left = left.trim();
-        let named = Class::ALL.into_iter().find_map(|class| {
-            Some((class, left.strip_prefix(class.as_str())?.strip_prefix('.')?))
-        });
+        let named = Class::ALL
+            .into_iter()
+            .find_map(|class| Some((class, left.strip_prefix(class.as_str())?.strip_prefix('.')?)));
         let (class, percentile) =
             named.map_or((None, left), |(class, percentile)| (Some(class), percentile));
         let percent = match percentile {

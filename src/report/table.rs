@@ -53,21 +53,23 @@ fn sentences(
         let counters = &counted.measured;
         if let Some((cpu_us, hits)) = counters.cpu_us_per_request().zip(counters.hit_ratio()) {
             let percent = hits * 100.0;
-            writeln!(text, "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {} mints", counters.mints)?;
+            writeln!(
+                text,
+                "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {} mints",
+                counters.mints
+            )?;
         }
     }
     match &outcome.verdict {
         None => writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?,
-        Some(verdict) => writeln!(
-            text,
-            "verified  {} answers, {} wrong",
-            verdict.sampled,
-            verdict.faults()
-        )?,
+        Some(verdict) => {
+            writeln!(text, "verified  {} answers, {} wrong", verdict.sampled, verdict.faults())?
+        }
     }
     for objective in slo {
         let measured = objective.measured_ns(outcome).map_or("nothing".to_owned(), |ns| {
-            humantime::format_duration(std::time::Duration::from_nanos(ns / 1000 * 1000)).to_string()
+            humantime::format_duration(std::time::Duration::from_nanos(ns / 1000 * 1000))
+                .to_string()
         });
         let verdict = if objective.is_met(outcome) { "met" } else { "BREACHED" };
         writeln!(text, "slo       {objective}: {verdict}, measured {measured}")?;

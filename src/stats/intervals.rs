@@ -177,8 +177,7 @@ mod tests {
             let blocks: Vec<Counts> =
                 (0..30).map(|_| counted((0..200).map(|_| exponential(&mut rng, 1e6)))).collect();
             // A "correlated" verdict by chance counts as a miss.
-            quantile_interval(&blocks, P)
-                .is_ok_and(|(low, high)| (low..=high).contains(&truth))
+            quantile_interval(&blocks, P).is_ok_and(|(low, high)| (low..=high).contains(&truth))
         });
         let share = covered.count() as f64 / TRIALS as f64;
         assert!((0.88..=0.99).contains(&share), "covered {share}");
