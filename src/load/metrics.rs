@@ -12,7 +12,7 @@ pub struct Counters {
     pub misses: f64,
     /// Requests that waited for another's mint.
     pub coalesced: f64,
-    /// Tokens minted for callers.
+    /// Tokens minted, renewals included.
     pub mints: f64,
     /// Tokens renewed in the background.
     pub refreshes: f64,
@@ -69,6 +69,11 @@ impl Counters {
     /// Requests that the cache saw.
     pub fn lookups(&self) -> f64 {
         self.hits + self.misses + self.coalesced
+    }
+
+    /// Tokens minted for callers.
+    pub fn foreground_mints(&self) -> f64 {
+        self.mints - self.refreshes
     }
 
     /// CPU time per request in microseconds, if there were requests.

@@ -172,7 +172,9 @@ impl fmt::Display for Failure {
             Self::MintCounts { counted, tokens } => write!(
                 f,
                 "every request had a new key, but {tokens} tokens came with {} hits, {} misses and {} mints",
-                counted.hits, counted.misses, counted.mints
+                counted.hits,
+                counted.misses,
+                counted.foreground_mints()
             ),
         }
     }
@@ -282,12 +284,15 @@ fn failures(
     failures.extend(verdict.filter(|verdict| verdict.faults() > 0).map(Failure::Answers));
     let Some(Counted { whole, .. }) = broker else { return failures };
     match plan.workload {
-        Workload::Herd(herds) if !equal(whole.mints, u64::from(herds.herds)) => {
-            failures.push(Failure::HerdMints { herds: herds.herds, mints: whole.mints });
+        Workload::Herd(herds) if !equal(whole.foreground_mints(), u64::from(herds.herds)) => {
+            failures
+                .push(Failure::HerdMints { herds: herds.herds, mints: whole.foreground_mints() });
         }
         Workload::Mint(_) => {
             let tokens = measured.tally.tokens;
-            let each = [whole.misses, whole.mints].into_iter().all(|count| equal(count, tokens));
+            let each = [whole.misses, whole.foreground_mints()]
+                .into_iter()
+                .all(|count| equal(count, tokens));
             if !each || !equal(whole.hits, 0) {
                 failures.push(Failure::MintCounts { counted: *whole, tokens });
             }

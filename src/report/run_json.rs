@@ -135,13 +135,13 @@ struct Percentiles {
 
 #[derive(Debug, Serialize)]
 struct Broker {
-    mints: f64,
-    hits: f64,
-    misses: f64,
-    coalesced: f64,
-    refreshes: f64,
+    mints: u64,
+    hits: u64,
+    misses: u64,
+    coalesced: u64,
+    refreshes: u64,
     cpu_us_per_request: Option<f64>,
-    rss_bytes: f64,
+    rss_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -308,13 +308,13 @@ impl Broker {
     fn new(counted: &Counted) -> Self {
         let Counted { measured, .. } = counted;
         Self {
-            mints: measured.mints,
-            hits: measured.hits,
-            misses: measured.misses,
-            coalesced: measured.coalesced,
-            refreshes: measured.refreshes,
+            mints: whole_number(measured.mints),
+            hits: whole_number(measured.hits),
+            misses: whole_number(measured.misses),
+            coalesced: whole_number(measured.coalesced),
+            refreshes: whole_number(measured.refreshes),
             cpu_us_per_request: measured.cpu_us_per_request(),
-            rss_bytes: measured.rss_bytes,
+            rss_bytes: whole_number(measured.rss_bytes),
         }
     }
 }
@@ -340,6 +340,12 @@ impl SloJson {
             met: objective.is_met(outcome),
         }
     }
+}
+
+/// A counter, which travels as a decimal number; one that was reset meanwhile counts as none.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative here")]
+fn whole_number(counter: f64) -> u64 {
+    counter.max(0.0).round() as u64
 }
 
 /// A quantile in microseconds; none of an empty histogram.
