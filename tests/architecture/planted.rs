@@ -91,14 +91,14 @@ fn a_module_without_a_row_is_told_what_to_do() {
 
 #[test]
 fn comments_and_literals_are_not_code() {
-    let text = r####"
+    let text = r##"
         //! See crate::http and `x.unwrap()`, TODO(#12).
         /* crate::server /* nested */ crate::broker */
         fn f<'a>(c: &'a char) -> bool {
             let _ = ("crate::http \" crate::http", r#"a " crate::http"#, b"\"crate::vault", '"');
             *c == '\'' || *c == 'c' || "x.unwrap() Instant::now() FIXME".is_empty()
         }
-    "####;
+    "##;
     refused("src/ids.rs", text, &[]);
     refused("src/ids.rs", "const Q: char = '\"'; use crate::http;", &["`http`"]);
     refused("src/ids.rs", "fn f<'a>() {} /*/ x */ use crate::http;", &["`http`"]);

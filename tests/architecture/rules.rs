@@ -86,7 +86,7 @@ fn unfiled(path: &str, source: &Source) -> Vec<String> {
         ["TODO", "FIXME"].iter().any(|mark| {
             text.split(mark).skip(1).any(|rest| {
                 let number = rest.strip_prefix("(#").and_then(|rest| rest.split_once(')'));
-                !number.is_some_and(|(digits, _)| digits.parse::<u32>().is_ok())
+                number.is_none_or(|(digits, _)| digits.parse::<u32>().is_err())
             })
         })
     };
