@@ -113,6 +113,14 @@ impl Monotonic {
     }
 }
 
+/// Nanoseconds of processor time that this process has used, in user and system mode.
+pub fn process_cpu_ns() -> u64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let [seconds, nanoseconds] =
+        [spent.tv_sec, spent.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,6 +79,11 @@ guid_id! {
     PrincipalId
 }
 
+guid_id! {
+    /// A virtual machine's own id (`vmId`), which outlives its name.
+    VmId
+}
+
 /// A resource id of Azure Resource Manager.
 ///
 /// Azure compares these without regard to letter case and echoes them as first written: equality

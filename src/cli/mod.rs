@@ -35,8 +35,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArgs),
-    Serve(serve::ServeArgs),
+    Run(Box<run::RunArgs>),
+    Serve(Box<serve::ServeArgs>),
 }
 
 /// How the process ends; the numbers are part of the interface.

@@ -1,14 +1,201 @@
 //! `mintbench serve`: starts every endpoint and prints where each one listens.
 
-use clap::Args;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::Exit;
+use clap::Args;
+use rand::TryRng as _;
+
+use super::{Exit, refuse};
+use crate::broker::BrokerOptions;
+use crate::clock::{Clock, Seconds, SystemClock};
+use crate::server::{self, MachineError, Server, ServerError, ServerOptions};
+use crate::token::{Algorithm, Backend};
+use crate::world::synthetic::Synthetic;
+use crate::world::{World, WorldError, file};
 
 /// Serve managed identities on this machine.
+///
+/// Prints one line for each endpoint, its name and its URL, and then `ready`. Ends on Ctrl-C or
+/// SIGTERM, once the requests in flight are answered.
 #[derive(Debug, Args)]
-pub struct ServeArgs {}
+pub struct ServeArgs {
+    /// Address of the identity endpoint (IMDS); port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8169",
+        env = "MINTBENCH_SERVE_IMDS"
+    )]
+    imds: SocketAddr,
+    /// Address of the published keys and discovery documents
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8170",
+        env = "MINTBENCH_SERVE_STS"
+    )]
+    sts: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8171",
+        env = "MINTBENCH_SERVE_ADMIN"
+    )]
+    admin: SocketAddr,
+    /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
+    #[arg(long, value_name = "FILE", conflicts_with = "synthetic", env = "MINTBENCH_SERVE_WORLD")]
+    world: Option<PathBuf>,
+    /// A world made up for load: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
+    #[arg(long, value_name = "SHAPE", env = "MINTBENCH_SERVE_SYNTHETIC")]
+    synthetic: Option<Synthetic>,
+    /// Signature algorithm of tokens: RS256, ES256 or `EdDSA`
+    #[arg(long, value_name = "ALG", default_value = "RS256", env = "MINTBENCH_SERVE_ALG")]
+    alg: Algorithm,
+    /// Library that signs: aws-lc-rs or ring
+    #[arg(
+        long,
+        value_name = "LIBRARY",
+        default_value = "aws-lc-rs",
+        env = "MINTBENCH_SERVE_SIGNER"
+    )]
+    signer: Backend,
+    /// How long a token lives, such as 24h or 90s
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = lifetime, env = "MINTBENCH_SERVE_TOKEN_LIFETIME")]
+    token_lifetime: Seconds,
+    /// Part of its life after which a token in use is renewed in the background
+    #[arg(long, value_name = "FRACTION", default_value = "0.5", value_parser = fraction, env = "MINTBENCH_SERVE_REFRESH_AT")]
+    refresh_at: f64,
+    /// Tokens held at most, about 2 kB each
+    #[arg(long, value_name = "N", default_value = "262144", env = "MINTBENCH_SERVE_CACHE_ENTRIES")]
+    cache_entries: usize,
+    /// Mints that may wait; the next is answered 503 with Retry-After
+    #[arg(long, value_name = "N", default_value = "8192", env = "MINTBENCH_SERVE_MINT_QUEUE")]
+    mint_queue: usize,
+    /// Threads that sign [default: one for each core]
+    #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MINT_LANES")]
+    mint_lanes: Option<usize>,
+    /// Threads that answer requests [default: one for each core]
+    #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_WORKERS")]
+    workers: Option<usize>,
+    /// Cores to run on, such as 0,1 [default: all]
+    #[arg(long, value_name = "LIST", env = "MINTBENCH_SERVE_CPUS")]
+    cpus: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("the system gives no random numbers")]
+    Entropy,
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error("cannot read the world file `{path}`", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+    #[error(transparent)]
+    Synthetic(#[from] WorldError),
+    #[error(transparent)]
+    WorldFile(#[from] file::WorldFileError),
+}
+
+fn lifetime(text: &str) -> Result<Seconds, String> {
+    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let seconds = Seconds::from(life);
+    let longest = Seconds(366 * 86_400);
+    let fits = (Seconds(1)..=longest).contains(&seconds);
+    fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "write a number such as 0.5".to_owned())?;
+    (0.0..=1.0).contains(&number).then_some(number).ok_or_else(|| "use 0 to 1".to_owned())
+}
 
 /// Runs the command.
-pub fn main(_args: &ServeArgs) -> Exit {
-    Exit::Usage
+pub fn main(args: &ServeArgs) -> Exit {
+    let level = tracing_subscriber::EnvFilter::try_from_env("MINTBENCH_LOG");
+    let level = level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    serve(args).map_or_else(|error| refuse(&error), |()| Exit::Pass)
+}
+
+fn serve(args: &ServeArgs) -> Result<(), ServeError> {
+    if let Some(cpus) = &args.cpus {
+        server::pin_process(cpus)?;
+    }
+    server::raise_file_limit();
+    let world = world(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(ServeError::Signals)?;
+    // Signals are caught before anything starts, so that none finds a half-started server.
+    let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let server = Server::start(world, &clock, &options(args)?)?;
+    announce(&server);
+    runtime.block_on(stopped);
+    drop(server);
+    Ok(())
+}
+
+fn world(args: &ServeArgs) -> Result<World, ServeError> {
+    match (&args.world, &args.synthetic) {
+        (Some(path), _) => {
+            let read = std::fs::read_to_string(path);
+            let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
+            Ok(file::parse(&path.display().to_string(), &text)?)
+        }
+        (None, Some(shape)) => Ok(shape.build()?),
+        (None, None) => Ok(file::demo()?),
+    }
+}
+
+fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
+    let cores = server::allowed_cpus().len().max(1);
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|_| ServeError::Entropy)?;
+    Ok(ServerOptions {
+        imds: args.imds,
+        sts: args.sts,
+        admin: args.admin,
+        workers: args.workers.unwrap_or(cores).max(1),
+        algorithm: args.alg,
+        backend: args.signer,
+        token_lifetime: args.token_lifetime,
+        broker: BrokerOptions {
+            cache_entries: args.cache_entries,
+            mint_lanes: args.mint_lanes.unwrap_or(cores),
+            mint_queue: args.mint_queue,
+            refresh_fraction: args.refresh_at,
+            seed,
+        },
+    })
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Standard output is an interface: a reader waits for `ready`. A closed pipe ends nothing.
+fn announce(server: &Server) {
+    let mut stdout = std::io::stdout().lock();
+    for (name, url) in server.endpoints() {
+        let _ = writeln!(stdout, "{name} {url}");
+    }
+    let _ = writeln!(stdout, "ready");
+    let _ = stdout.flush();
 }

@@ -112,14 +112,26 @@ impl Synthetic {
         format!("/subscriptions/{subscription}/resourceGroups/synthetic/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-{vm}-{index}").parse()
     }
 
-    /// A version 8 GUID (RFC 9562) of the seed, a kind and two indices: `SplitMix64` over them.
+    /// A GUID of the seed, a kind and two indices.
     fn guid(&self, kind: &[u8], vm: u32, slot: u32) -> [u8; 16] {
-        let tag = kind.iter().fold(self.seed, |hash, byte| mix(hash ^ u64::from(*byte)));
-        let index = (u64::from(vm) << 32) | u64::from(slot);
-        let (high, low) = (mix(tag ^ index), mix(tag.wrapping_add(mix(index))));
-        let bits = (u128::from(high) << 64) | u128::from(low);
-        *uuid::Builder::from_custom_bytes(bits.to_be_bytes()).as_uuid().as_bytes()
+        guid_of(absorb(self.seed, kind), (u64::from(vm) << 32) | u64::from(slot))
     }
+}
+
+/// A GUID that depends on `name` alone.
+pub(super) fn named_guid(name: &str) -> [u8; 16] {
+    guid_of(absorb(0, name.as_bytes()), 0)
+}
+
+fn absorb(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(seed, |hash, byte| mix(hash ^ u64::from(*byte)))
+}
+
+/// A version 8 GUID (RFC 9562): `SplitMix64` over a tag and an index.
+fn guid_of(tag: u64, index: u64) -> [u8; 16] {
+    let (high, low) = (mix(tag ^ index), mix(tag.wrapping_add(mix(index))));
+    let bits = (u128::from(high) << 64) | u128::from(low);
+    *uuid::Builder::from_custom_bytes(bits.to_be_bytes()).as_uuid().as_bytes()
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014): a bijection that spreads nearby inputs.

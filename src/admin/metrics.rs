@@ -1,0 +1,130 @@
+//! Metric names and where their values come from: read when scraped, counted by nobody else.
+
+use std::fmt::Error;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::broker::Broker;
+use crate::clock::process_cpu_ns;
+use crate::imds::Responses;
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) broker: Arc<Broker>,
+    pub(super) workers: Vec<Arc<Responses>>,
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let stats = self.broker.stats();
+        let (cache, lanes) = (stats.cache, stats.lanes);
+        let counters = [
+            ("mintbench_cache_hits", "Answers from held tokens", cache.hits),
+            ("mintbench_cache_misses", "Answers for which a mint was started", stats.misses),
+            (
+                "mintbench_cache_coalesced",
+                "Answers that waited for another caller's mint",
+                stats.coalesced,
+            ),
+            ("mintbench_cache_evictions", "Tokens evicted to make room", cache.evictions),
+            ("mintbench_mints", "Tokens minted, renewals included", lanes.mints),
+            ("mintbench_mint_failures", "Mints that failed", lanes.failures),
+            ("mintbench_refused", "Requests whose mint was refused or failed", stats.refused),
+            ("mintbench_refreshes", "Tokens renewed in the background", lanes.refreshes),
+        ];
+        for (name, help, value) in counters {
+            counter(&mut encoder, name, help, value)?;
+        }
+        let gauges = [
+            ("mintbench_cache_entries", "Tokens held", cache.entries),
+            ("mintbench_cache_flights", "Keys being minted for waiting callers", cache.flights),
+            ("mintbench_mint_queue", "Mints and renewals that wait for a lane", lanes.queued),
+            (
+                "mintbench_virtual_machines",
+                "Virtual machines of the world",
+                self.broker.world().vm_count() as u64,
+            ),
+            (
+                "mintbench_identities",
+                "Identities of the world",
+                self.broker.world().identity_count() as u64,
+            ),
+            ("process_resident_memory_bytes", "Resident memory", resident_bytes().unwrap_or(0)),
+        ];
+        for (name, help, value) in gauges {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        seconds(
+            &mut encoder,
+            "mintbench_mint_seconds",
+            "Time spent minting, all lanes together",
+            lanes.mint_ns,
+        )?;
+        seconds(
+            &mut encoder,
+            "process_cpu_seconds",
+            "Processor time of the process",
+            process_cpu_ns(),
+        )?;
+        self.responses(&mut encoder)
+    }
+}
+
+impl Metrics {
+    fn responses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Answers of the identity endpoint";
+        let mut family = encoder.encode_descriptor(
+            "mintbench_imds_responses",
+            help,
+            None,
+            MetricType::Counter,
+        )?;
+        for status in Responses::STATUSES {
+            let of_worker =
+                |worker: &Arc<Responses>| worker.counts().find(|(other, _)| *other == status);
+            let count: u64 =
+                self.workers.iter().filter_map(of_worker).map(|(_, count)| count).sum();
+            let labels = [("status", status.to_string())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), Error> {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(
+        name,
+        help,
+        None,
+        MetricType::Counter,
+    )?)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds to a microsecond for 140 years")]
+fn seconds(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    ns: u64,
+) -> Result<(), Error> {
+    let metric = ConstCounter::new(ns as f64 / 1e9);
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// The second field of `/proc/self/statm`, in pages (proc(5)); `None` where there is no such file.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

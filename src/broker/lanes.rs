@@ -1,0 +1,279 @@
+//! Mint lanes: the threads that sign.
+//!
+//! A signature takes hundreds of microseconds, so it must not run where requests are read. Lanes
+//! take callers' mints before background renewals. Both queues are bounded: a mint that finds its
+//! queue full is refused at once, a renewal is put off.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use super::{BrokerOptions, TokenCache, TokenError};
+use crate::cache::{Fresh, Key, Lead, Refresh};
+use crate::clock::{Clock, Monotonic, Seconds, UnixSeconds};
+use crate::token::{Entropy, Issuer, MintError, Subject, Token};
+use crate::world::{IdentityIndex, ResourceIndex, World};
+
+/// A token to be minted.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) identity: IdentityIndex,
+    pub(super) resource: ResourceIndex,
+    pub(super) purpose: Purpose,
+}
+
+/// Who wants it.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// Callers wait for it.
+    Land(Lead<Token, TokenError>),
+    /// Nobody waits: it replaces one that is still good.
+    Renew(Refresh<Token>),
+}
+
+/// What the lanes have done since they started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneStats {
+    /// Mints that failed.
+    pub failures: u64,
+    /// Tokens minted, renewals included.
+    pub mints: u64,
+    /// Nanoseconds spent minting, all lanes together.
+    pub mint_ns: u64,
+    /// Mints and renewals that wait for a lane now.
+    pub queued: u64,
+    /// Tokens renewed in the background.
+    pub refreshes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    failures: AtomicU64,
+    mints: AtomicU64,
+    mint_ns: AtomicU64,
+    refreshes: AtomicU64,
+}
+
+/// How long a failed renewal rests; the old token is served meanwhile.
+const RETRY_RENEWAL: Seconds = Seconds(30);
+
+/// How far around the refresh fraction renewals are spread, in parts of a token's life.
+const JITTER: f64 = 0.1;
+
+#[derive(Debug)]
+pub(super) struct Lanes {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    world: Arc<World>,
+    cache: Arc<TokenCache>,
+    issuer: Arc<Issuer>,
+    clock: Arc<dyn Clock>,
+    refresh_fraction: f64,
+    queue_max: usize,
+    queues: Mutex<Queues>,
+    work: Condvar,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    mints: VecDeque<Job>,
+    renewals: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Lanes {
+    pub(super) fn start(
+        world: Arc<World>,
+        cache: Arc<TokenCache>,
+        issuer: Arc<Issuer>,
+        clock: Arc<dyn Clock>,
+        options: &BrokerOptions,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            world,
+            cache,
+            issuer,
+            clock,
+            refresh_fraction: options.refresh_fraction,
+            queue_max: options.mint_queue,
+            queues: Mutex::default(),
+            work: Condvar::new(),
+            counters: Counters::default(),
+        });
+        let mut seeds = StdRng::from_seed(options.seed);
+        let mut lanes = Self { shared, threads: Vec::new() };
+        for lane in 0..options.mint_lanes.max(1) {
+            let (shared, rng) = (Arc::clone(&lanes.shared), StdRng::from_rng(&mut seeds));
+            let thread = std::thread::Builder::new().name(format!("mint-{lane}"));
+            lanes.threads.push(thread.spawn(move || shared.run(rng))?);
+        }
+        Ok(lanes)
+    }
+
+    /// Queues a mint that callers wait for; refused at once when the queue is full.
+    pub(super) fn mint(&self, job: Job) {
+        if let Err(job) = self.enqueue(job, |queues| &mut queues.mints)
+            && let Purpose::Land(lead) = job.purpose
+        {
+            lead.land(Err(TokenError::Busy), self.shared.clock.now());
+        }
+    }
+
+    /// Queues a renewal; put off when the queue is full.
+    pub(super) fn renew(&self, job: Job) {
+        if let Err(job) = self.enqueue(job, |queues| &mut queues.renewals)
+            && let Purpose::Renew(refresh) = job.purpose
+        {
+            refresh.retry_at(self.shared.clock.now() + RETRY_RENEWAL);
+        }
+    }
+
+    fn enqueue(
+        &self,
+        job: Job,
+        queue: impl FnOnce(&mut Queues) -> &mut VecDeque<Job>,
+    ) -> Result<(), Job> {
+        let mut queues = self.shared.queues.lock();
+        let queue = queue(&mut queues);
+        if queue.len() >= self.shared.queue_max {
+            return Err(job);
+        }
+        queue.push_back(job);
+        drop(queues);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn stats(&self) -> LaneStats {
+        let counters = &self.shared.counters;
+        let queues = self.shared.queues.lock();
+        LaneStats {
+            failures: counters.failures.load(Ordering::Relaxed),
+            mints: counters.mints.load(Ordering::Relaxed),
+            mint_ns: counters.mint_ns.load(Ordering::Relaxed),
+            queued: (queues.mints.len() + queues.renewals.len()) as u64,
+            refreshes: counters.refreshes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Lanes {
+    /// Ends the lanes after the mint each is at; whoever still waits is told at once.
+    fn drop(&mut self) {
+        let abandoned = {
+            let mut queues = self.shared.queues.lock();
+            queues.closed = true;
+            (std::mem::take(&mut queues.mints), std::mem::take(&mut queues.renewals))
+        };
+        drop(abandoned);
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, mut rng: StdRng) {
+        let stopwatch = Monotonic::start();
+        while let Some(job) = self.next() {
+            let started_ns = stopwatch.now_ns();
+            // A lane that died would leave its callers waiting for ever. Unwinding drops the job,
+            // which lands its flight, and the lane goes on.
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| self.perform(job, &mut rng)));
+            if result.is_err() {
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("a mint panicked; its callers were told, the lane goes on");
+            }
+            let spent_ns = stopwatch.now_ns() - started_ns;
+            self.counters.mint_ns.fetch_add(spent_ns, Ordering::Relaxed);
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queues = self.queues.lock();
+        loop {
+            if queues.closed {
+                return None;
+            }
+            let job = queues.mints.pop_front().or_else(|| queues.renewals.pop_front());
+            if job.is_some() {
+                return job;
+            }
+            self.work.wait(&mut queues);
+        }
+    }
+
+    fn perform(&self, job: Job, rng: &mut StdRng) {
+        let now = self.clock.now();
+        let minted = self.mint(job.identity, job.resource, now, rng);
+        let counter = if minted.is_ok() { &self.counters.mints } else { &self.counters.failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        match (job.purpose, minted) {
+            (Purpose::Land(lead), minted) => lead.land(minted.map_err(TokenError::Mint), now),
+            (Purpose::Renew(refresh), Ok(fresh)) => {
+                self.cache.insert(Key::new(job.identity.get(), job.resource.get()), fresh, now);
+                self.counters.refreshes.fetch_add(1, Ordering::Relaxed);
+                drop(refresh);
+            }
+            (Purpose::Renew(refresh), Err(error)) => {
+                tracing::warn!(%error, "a token was not renewed; the old one is served on");
+                refresh.retry_at(now + RETRY_RENEWAL);
+            }
+        }
+    }
+
+    fn mint(
+        &self,
+        identity: IdentityIndex,
+        resource: ResourceIndex,
+        now: UnixSeconds,
+        rng: &mut StdRng,
+    ) -> Result<Fresh<Token>, MintError> {
+        let identity = self.world.identity(identity);
+        let tenant = self.world.tenant(identity.tenant);
+        let subject = Subject {
+            tenant_id: tenant.id,
+            tenant_created: tenant.created,
+            client_id: identity.client_id,
+            principal_id: identity.principal_id,
+            resource_id: &identity.resource_id,
+        };
+        let mut entropy: Entropy = [0; 48];
+        rng.fill_bytes(&mut entropy);
+        let value = self.issuer.mint(&subject, self.world.resource(resource), now, &entropy)?;
+        let expires_at = value.expires_on();
+        let refresh_at = self.refresh_at(now, expires_at, rng);
+        Ok(Fresh { value, refresh_at, expires_at })
+    }
+
+    /// A moment of its own for each token, so that those minted together are not renewed together.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a token's life in seconds is far below 2^52, and the fraction is clamped"
+    )]
+    fn refresh_at(
+        &self,
+        now: UnixSeconds,
+        expires_at: UnixSeconds,
+        rng: &mut StdRng,
+    ) -> UnixSeconds {
+        let life = expires_at.since(now).0 as f64;
+        let spread = (rng.random::<f64>() - 0.5) * JITTER;
+        let fraction = (self.refresh_fraction + spread).clamp(0.0, 1.0);
+        now + Seconds(((life * fraction) as u64).max(1))
+    }
+}

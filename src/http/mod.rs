@@ -1,0 +1,125 @@
+//! What every HTTP surface shares: the connection loop with its limits, and small replies.
+//!
+//! HTTP/1.1 only. A surface is asked once for each connection who calls, and then answers requests.
+
+mod listen;
+mod reply;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+pub use listen::{BindError, bind};
+pub use reply::{Payload, json_error, json_reply, text_reply};
+
+/// An HTTP surface: one of the listeners of a broker.
+pub trait Surface: Send + Sync + 'static {
+    /// Who calls, as far as the surface cares.
+    type Caller: Send + Sync;
+
+    /// Says who calls from `peer`; asked once for each connection.
+    fn caller(&self, peer: SocketAddr) -> Self::Caller;
+
+    /// Answers one request.
+    fn respond(
+        &self,
+        caller: &Self::Caller,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Payload>> + Send;
+}
+
+/// Tells connections to finish the request they are at and close.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// Time for a connection to bring the whole head of its next request: bounds slow and idle peers
+/// alike. Longer than the keep-alive of the Azure SDKs' HTTP clients, so that they close first.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Longest head of a request; IMDS requests have about 300 bytes, bearer tokens 2 kB.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Connections of one worker; the next waits in the kernel's backlog.
+const CONNECTIONS_MAX: usize = 65_536;
+
+/// How long accepting rests when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections and serves `surface` on them until `shutdown`, then waits for the requests
+/// that are in flight.
+pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutdown: Shutdown) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut shutdown) => break,
+        };
+        // Reap what has ended, so that the set holds live connections only.
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection =
+                    serve_connection(stream, peer, Arc::clone(&surface), shutdown.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Resolves when the process is to end, also when whoever would say so is gone.
+async fn stopped(shutdown: &mut Shutdown) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+async fn serve_connection<S: Surface>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    surface: Arc<S>,
+    mut shutdown: Shutdown,
+) {
+    // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
+    let _ = stream.set_nodelay(true);
+    // One allocation for the connection: requests share it without touching what other threads share.
+    let shared = Arc::new((surface.caller(peer), surface));
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}

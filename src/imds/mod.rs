@@ -1,0 +1,277 @@
+//! The instance metadata service: its identity endpoint, and as much of the rest as SDKs look at.
+//!
+//! Facts and their sources are in `docs/protocol.md`. Checks come in the order of the real service as
+//! far as clients can see it: route, method, `Host`, `X-Forwarded-For`, `Metadata`, `api-version`,
+//! query, and only then anything that depends on who calls.
+
+mod error;
+mod instance;
+mod query;
+mod token;
+mod versions;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::http::{Payload, Surface, json_reply};
+use crate::world::VmIndex;
+use error::ImdsError;
+use query::Query;
+
+/// The identity endpoint, for one worker thread.
+#[derive(Debug)]
+pub struct Imds {
+    broker: Arc<Broker>,
+    clock: Arc<dyn Clock>,
+    responses: Arc<Responses>,
+    request_ids: RequestIds,
+}
+
+/// Responses by status, counted by one worker.
+#[derive(Debug, Default)]
+#[repr(align(128))] // workers count on their own cache lines
+pub struct Responses([AtomicU64; Responses::STATUSES.len()]);
+
+impl Responses {
+    /// The statuses that this service answers with.
+    pub const STATUSES: [u16; 7] = [200, 400, 403, 404, 405, 500, 503];
+
+    fn count(&self, status: StatusCode) {
+        let position = Self::STATUSES.iter().position(|known| *known == status.as_u16());
+        if let Some(counter) = position.and_then(|at| self.0.get(at)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Each status with how often it was answered.
+    pub fn counts(&self) -> impl Iterator<Item = (u16, u64)> {
+        let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
+        Self::STATUSES.into_iter().zip(counts)
+    }
+}
+
+/// Where a path leads. Only the first segment is matched without regard to case, as in Azure; paths
+/// are never decoded, so there is one spelling of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Info,
+    Instance(&'a str),
+    Token,
+    Versions,
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        const ROOT: &str = "/metadata";
+        let (root, rest) = path.split_at_checked(ROOT.len())?;
+        if !root.eq_ignore_ascii_case(ROOT) {
+            return None;
+        }
+        match rest {
+            "/identity/oauth2/token" => Some(Self::Token),
+            "/identity/info" => Some(Self::Info),
+            "/versions" => Some(Self::Versions),
+            _ => {
+                let leaf = rest.strip_prefix("/instance")?;
+                (leaf.is_empty() || leaf.starts_with('/')).then_some(Self::Instance(leaf))
+            }
+        }
+    }
+}
+
+impl Imds {
+    /// A service that answers from `broker`; `seed` makes its request ids differ from other workers'.
+    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, seed: u128) -> Self {
+        let request_ids = RequestIds { seed, count: AtomicU64::new(0) };
+        Self { broker, clock, responses: Arc::default(), request_ids }
+    }
+
+    /// The counters of this worker.
+    pub fn responses(&self) -> Arc<Responses> {
+        Arc::clone(&self.responses)
+    }
+
+    async fn answer(
+        &self,
+        caller: Option<VmIndex>,
+        request: &Request<Incoming>,
+        request_id: &str,
+    ) -> Result<Response<Payload>, ImdsError> {
+        let route = Route::of(request.uri().path()).ok_or(ImdsError::NotFound)?;
+        if request.method() != Method::GET {
+            return Err(ImdsError::MethodNotAllowed);
+        }
+        admit(request)?;
+        if route == Route::Versions {
+            return Ok(json_reply(StatusCode::OK, versions::document()));
+        }
+        let query = Query::parse(request.uri().query().unwrap_or_default())?;
+        match route {
+            Route::Token => self.token(caller, &query, request_id).await,
+            Route::Info => self.info(caller, &query),
+            Route::Instance(leaf) => self.instance(caller, leaf, &query),
+            Route::Versions => Err(ImdsError::NotFound),
+        }
+    }
+
+    fn info(
+        &self,
+        caller: Option<VmIndex>,
+        query: &Query<'_>,
+    ) -> Result<Response<Payload>, ImdsError> {
+        versions::require(query, versions::IDENTITY_SINCE)?;
+        let world = self.broker.world();
+        let vm = world.vm(caller.ok_or(ImdsError::UnknownCaller)?);
+        let tenant_id = world.tenant(vm.tenant).id;
+        Ok(json_reply(StatusCode::OK, format!(r#"{{"tenantId":"{tenant_id}"}}"#)))
+    }
+}
+
+impl Surface for Imds {
+    type Caller = Option<VmIndex>;
+
+    fn caller(&self, peer: SocketAddr) -> Option<VmIndex> {
+        self.broker.caller(peer.ip())
+    }
+
+    async fn respond(
+        &self,
+        caller: &Option<VmIndex>,
+        request: Request<Incoming>,
+    ) -> Response<Payload> {
+        let request_id = self.request_ids.next();
+        let answer = self.answer(*caller, &request, &request_id).await;
+        let mut response = answer.unwrap_or_else(ImdsError::into_response);
+        self.responses.count(response.status());
+        let headers = response.headers_mut();
+        headers.insert(SERVER, SERVER_NAME);
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    }
+}
+
+/// MSAL.NET recognises the service by `IMDS/`.
+const SERVER_NAME: HeaderValue =
+    HeaderValue::from_static(concat!("IMDS/150.870.65.0 mintbench/", env!("CARGO_PKG_VERSION")));
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const METADATA: HeaderName = HeaderName::from_static("metadata");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Lets in what may have come from a program on the VM: not from a proxy (`X-Forwarded-For`), not
+/// from a page in a browser whose name was re-bound to this address (`Host`), and not from a
+/// server-side request forgery, which cannot set a header (`Metadata`).
+fn admit(request: &Request<Incoming>) -> Result<(), ImdsError> {
+    let headers = request.headers();
+    let host = single(headers, &hyper::header::HOST).ok_or(ImdsError::Host)?;
+    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    if !is_local_name(host) || target.is_some_and(|target| target != host) {
+        return Err(ImdsError::Host);
+    }
+    if headers.contains_key(FORWARDED_FOR) {
+        return Err(ImdsError::ForwardedFor);
+    }
+    if single(headers, &METADATA) != Some(b"true") {
+        return Err(ImdsError::MetadataHeader);
+    }
+    Ok(())
+}
+
+/// The value of a header that is there exactly once.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    values.next().is_none().then_some(first.as_bytes())
+}
+
+/// Whether a `Host` is an address or `localhost`, with or without a port: names that no foreign DNS
+/// server answers for.
+fn is_local_name(host: &[u8]) -> bool {
+    let colon = host.iter().rposition(|byte| *byte == b':');
+    let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
+    let name = match colon.and_then(|at| host.split_at_checked(at)) {
+        Some((name, port)) if port.split_first().is_some_and(|(_, port)| is_port(port)) => name,
+        _ => host,
+    };
+    let is_v4 = || name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    let is_v6 = || name.first() == Some(&b'[') && name.last() == Some(&b']');
+    !name.is_empty() && (is_v4() || name.eq_ignore_ascii_case(b"localhost") || is_v6())
+}
+
+/// GUIDs that no two answers share: a random start, and a count.
+#[derive(Debug)]
+struct RequestIds {
+    seed: u128,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let spread = u128::from(count).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        uuid::Builder::from_random_bytes((self.seed ^ spread).to_be_bytes()).as_uuid().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_first_path_segment_alone_ignores_case() {
+        assert_eq!(Route::of("/metadata/identity/oauth2/token"), Some(Route::Token));
+        assert_eq!(Route::of("/Metadata/identity/oauth2/token"), Some(Route::Token));
+        assert_eq!(Route::of("/metadata/instance/compute"), Some(Route::Instance("/compute")));
+        for path in [
+            "/",
+            "/metadata",
+            "/metadata/identity",
+            "/metadata/Identity/oauth2/token",
+            "/metadata/identity/oauth2/token/",
+            "/metadata/identity/getplatformmetadata",
+            "/metadata/instances",
+            "/metadata%2Fidentity/oauth2/token",
+        ] {
+            assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_and_localhost_are_local_names() {
+        for host in
+            ["169.254.169.254", "127.0.0.1:8169", "localhost", "LOCALHOST:80", "[::1]", "[::1]:80"]
+        {
+            assert!(is_local_name(host.as_bytes()), "{host}");
+        }
+        for host in
+            ["", ":80", "evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost:x"]
+        {
+            assert!(!is_local_name(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn request_ids_are_guids_and_differ() {
+        let ids = RequestIds { seed: 7, count: AtomicU64::new(0) };
+        let made: std::collections::HashSet<String> = (0..1000).map(|_| ids.next()).collect();
+        assert_eq!(made.len(), 1000);
+        assert!(made.iter().all(|id| id.parse::<crate::ids::ClientId>().is_ok()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_or_host_makes_the_checks_panic(text in "\\PC{0,60}") {
+            let _ = Route::of(&text);
+            let _ = is_local_name(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Query strings: few parameters, each at most once, nothing allocated unless something is encoded.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::error::ImdsError;
+
+/// More than any client sends; bounds the search for repeats.
+const PARAMETERS_MAX: usize = 16;
+
+/// The parameters of one request, not yet decoded.
+#[derive(Debug)]
+pub(super) struct Query<'a> {
+    pairs: [(&'a str, &'a str); PARAMETERS_MAX],
+    len: usize,
+}
+
+impl<'a> Query<'a> {
+    /// Splits `text` at `&` and `=`.
+    pub(super) fn parse(text: &'a str) -> Result<Self, ImdsError> {
+        let mut query = Self { pairs: [("", ""); PARAMETERS_MAX], len: 0 };
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let slot = query.pairs.get_mut(query.len).ok_or(ImdsError::Query)?;
+            *slot = pair.split_once('=').unwrap_or((pair, ""));
+            query.len += 1;
+        }
+        Ok(query)
+    }
+
+    fn pairs(&self) -> &[(&'a str, &'a str)] {
+        self.pairs.get(..self.len).unwrap_or_default()
+    }
+
+    /// Refuses a query that names any parameter twice, also one that is not known: which of two
+    /// values counts must never be a matter of who reads it.
+    pub(super) fn refuse_repeats(&self) -> Result<(), ImdsError> {
+        let mut rest = self.pairs();
+        while let Some(((name, _), later)) = rest.split_first() {
+            if later.iter().any(|(other, _)| other == name) {
+                return Err(ImdsError::DuplicateParameter((*name).to_owned()));
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// The value of a parameter as it stands in the request.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.pairs().iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+    }
+
+    /// The decoded value of a parameter.
+    pub(super) fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, ImdsError> {
+        let Some(raw) = self.raw(name) else { return Ok(None) };
+        if !raw.bytes().any(|byte| byte == b'%' || byte == b'+') {
+            return Ok(Some(Cow::Borrowed(raw)));
+        }
+        let spaced = raw.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8();
+        let decoded = decoded.map_err(|_| ImdsError::InvalidParameter(name))?;
+        Ok(Some(Cow::Owned(decoded.into_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn values_are_decoded_once() {
+        let query = Query::parse("resource=https%3A%2F%2Fvault.azure.net&x=%2541&y=a+b&z").unwrap();
+        assert_eq!(query.get("resource").unwrap().unwrap(), "https://vault.azure.net");
+        assert_eq!(query.get("x").unwrap().unwrap(), "%41");
+        assert_eq!(query.get("y").unwrap().unwrap(), "a b");
+        assert_eq!(query.get("z").unwrap().unwrap(), "");
+        assert_eq!(query.get("absent"), Ok(None));
+    }
+
+    #[test]
+    fn repeats_floods_and_broken_encodings_are_refused() {
+        let repeated = Query::parse("a=1&b=2&a=3").unwrap();
+        assert_eq!(repeated.refuse_repeats(), Err(ImdsError::DuplicateParameter("a".to_owned())));
+        assert_eq!(Query::parse(&"a=1&".repeat(17)).map(|_| ()), Err(ImdsError::Query));
+        let broken = Query::parse("resource=%FF").unwrap();
+        assert_eq!(broken.get("resource"), Err(ImdsError::InvalidParameter("resource")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_the_parser_panic(text in "\\PC{0,120}", pairs in "([a-z_%+=&0-9]{0,8}){0,30}") {
+            for text in [text, pairs] {
+                if let Ok(query) = Query::parse(&text) {
+                    let _ = query.refuse_repeats();
+                    let _ = query.get("resource");
+                }
+            }
+        }
+    }
+}

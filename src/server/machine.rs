@@ -1,0 +1,54 @@
+//! What a server asks of the machine: cores and file descriptors.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// Why the machine does not give what is asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// Not a list of cores.
+    #[error("`{0}` is not a list of cores; write their numbers with commas, such as 0,1")]
+    CpuList(String),
+    /// The system refuses these cores.
+    #[error("cannot run on the cores {cpus}; allowed are {allowed}")]
+    Pin {
+        /// What was asked for.
+        cpus: String,
+        /// What the process may use.
+        allowed: String,
+    },
+}
+
+/// The numbers of the cores that this process may run on.
+pub fn allowed_cpus() -> Vec<usize> {
+    let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+    (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+}
+
+/// Restricts the process to the cores of a comma-separated list; call it before threads are started.
+///
+/// # Errors
+/// When the list is malformed or names a core that the process may not use.
+pub fn pin_process(list: &str) -> Result<(), MachineError> {
+    let allowed = allowed_cpus();
+    let refused = || MachineError::Pin {
+        cpus: list.to_owned(),
+        allowed: allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    };
+    let mut set = CpuSet::new();
+    for number in list.split(',') {
+        let cpu = number.trim().parse().map_err(|_| MachineError::CpuList(list.to_owned()))?;
+        if !allowed.contains(&cpu) {
+            return Err(refused());
+        }
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set).map_err(|_| refused())
+}
+
+/// Raises the limit on open files to what the system allows; each connection takes one.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Failing leaves the limit as it was: accepting then pauses at the limit instead of failing.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -1,0 +1,175 @@
+//! The token service, as far as verifiers need it: the published keys and the discovery documents.
+//!
+//! Paths are those of Entra below any host; the documents name this listener as their own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use crate::http::{Payload, Surface, json_error, json_reply};
+use crate::ids::TenantId;
+use crate::token::{Issuer, JwkSet, SigningKey};
+use crate::world::World;
+
+/// The token service.
+#[derive(Debug)]
+pub struct Sts {
+    world: Arc<World>,
+    issuer: Arc<Issuer>,
+    /// Scheme and authority of this listener, without a slash at the end.
+    base_url: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Discovery(Version),
+    Keys,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl Route {
+    /// The tenant segment of a path and where the rest of it leads.
+    fn of(path: &str) -> Option<(&str, Self)> {
+        let (tenant, rest) = path.strip_prefix('/')?.split_once('/')?;
+        let route = match rest {
+            ".well-known/openid-configuration" => Self::Discovery(Version::V1),
+            "v2.0/.well-known/openid-configuration" => Self::Discovery(Version::V2),
+            "discovery/keys" | "discovery/v2.0/keys" => Self::Keys,
+            _ => return None,
+        };
+        Some((tenant, route))
+    }
+}
+
+impl Sts {
+    /// A token service that publishes the keys of `issuer` at `base_url`.
+    pub const fn new(world: Arc<World>, issuer: Arc<Issuer>, base_url: String) -> Self {
+        Self { world, issuer, base_url }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Payload> {
+        let Some((tenant, route)) = Route::of(path) else {
+            return json_error(StatusCode::NOT_FOUND, "not_found", "there is no such path");
+        };
+        if method != Method::GET {
+            let text = "only GET is allowed here";
+            let mut refused = json_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text);
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            return refused;
+        }
+        match (self.tenant(tenant), route) {
+            (Some(_), Route::Keys) => published(self.keys()),
+            (None, Route::Keys) if tenant == "common" => published(self.keys()),
+            (Some(tenant), Route::Discovery(version)) => published(self.discovery(tenant, version)),
+            (None, _) => unknown_tenant(tenant),
+        }
+    }
+
+    fn tenant(&self, segment: &str) -> Option<TenantId> {
+        let id: TenantId = segment.parse().ok()?;
+        self.world.tenants().iter().any(|tenant| tenant.id == id).then_some(id)
+    }
+
+    fn keys(&self) -> String {
+        let keys = JwkSet { keys: self.issuer.keys().map(SigningKey::jwk).collect() };
+        json!(keys).to_string()
+    }
+
+    /// OpenID Connect Discovery 1.0 section 3, with the issuers of Entra.
+    fn discovery(&self, tenant: TenantId, version: Version) -> String {
+        let base_url = &self.base_url;
+        let algorithms: Vec<_> = self.issuer.keys().map(|key| key.jwk().alg).collect();
+        let (issuer, keys) = match version {
+            Version::V1 => (Issuer::url(tenant), "discovery/keys"),
+            Version::V2 => {
+                (format!("https://login.microsoftonline.com/{tenant}/v2.0"), "discovery/v2.0/keys")
+            }
+        };
+        json!({
+            "issuer": issuer,
+            "jwks_uri": format!("{base_url}/{tenant}/{keys}"),
+            "id_token_signing_alg_values_supported": algorithms,
+            "response_types_supported": ["token"],
+            "subject_types_supported": ["pairwise"],
+        })
+        .to_string()
+    }
+}
+
+fn published(document: String) -> Response<Payload> {
+    let mut response = json_reply(StatusCode::OK, document);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400, private"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+fn unknown_tenant(name: &str) -> Response<Payload> {
+    let text = format!(
+        "AADSTS90002: Tenant '{name}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."
+    );
+    json_error(StatusCode::BAD_REQUEST, "invalid_tenant", &text)
+}
+
+impl Surface for Sts {
+    type Caller = ();
+
+    fn caller(&self, _: SocketAddr) {}
+
+    async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
+        self.answer(request.method(), request.uri().path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Seconds, UnixSeconds};
+    use crate::token::{Algorithm, Backend};
+
+    const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
+
+    fn sts() -> Sts {
+        let key = SigningKey::generate(Algorithm::Es256, Backend::AwsLcRs, UnixSeconds(0)).unwrap();
+        let issuer = Arc::new(Issuer::new(Arc::new(key), Seconds(1)));
+        let world = Arc::new(crate::world::file::demo().unwrap());
+        Sts::new(world, issuer, "http://127.0.0.1:1".to_owned())
+    }
+
+    fn status(path: &str) -> u16 {
+        sts().answer(&Method::GET, path).status().as_u16()
+    }
+
+    #[test]
+    fn keys_and_documents_are_published_for_every_tenant_of_the_world() {
+        for path in [
+            ".well-known/openid-configuration",
+            "v2.0/.well-known/openid-configuration",
+            "discovery/keys",
+            "discovery/v2.0/keys",
+        ] {
+            assert_eq!(status(&format!("/{TENANT}/{path}")), 200);
+            assert_eq!(status(&format!("/00000000-0000-0000-0000-000000000000/{path}")), 400);
+        }
+        assert_eq!(status("/common/discovery/keys"), 200);
+        assert_eq!(status(&format!("/{TENANT}/oauth2/unknown")), 404);
+        assert_eq!(sts().answer(&Method::POST, "/common/discovery/keys").status().as_u16(), 405);
+    }
+
+    #[test]
+    fn the_document_leads_to_the_keys_of_this_listener() {
+        let document: serde_json::Value =
+            serde_json::from_str(&sts().discovery(TENANT.parse().unwrap(), Version::V1)).unwrap();
+        assert_eq!(document["issuer"], format!("https://sts.windows.net/{TENANT}/"));
+        assert_eq!(document["jwks_uri"], format!("http://127.0.0.1:1/{TENANT}/discovery/keys"));
+    }
+}

@@ -1,0 +1,87 @@
+//! The response that carries a token: the all-strings object of Entra's v1 token endpoint, which
+//! IMDS passes on. Rendered once; an answer patches the digits of `expires_in` and nothing else.
+
+use crate::clock::{Seconds, UnixSeconds};
+use crate::ids::ClientId;
+
+/// What a response is rendered from.
+pub(super) struct TokenFields<'a> {
+    pub(super) jwt: &'a str,
+    pub(super) client_id: &'a ClientId,
+    pub(super) resource: &'a str,
+    pub(super) minted_at: UnixSeconds,
+    pub(super) not_before: UnixSeconds,
+    pub(super) expires_on: UnixSeconds,
+}
+
+/// A minted token in the form it is handed out.
+#[derive(Clone)]
+pub struct Token {
+    /// The response body without the digits of `expires_in`.
+    body: Box<[u8]>,
+    /// Where those digits belong.
+    digits_at: usize,
+    /// Where the JWT stands in `body`.
+    jwt: std::ops::Range<usize>,
+    expires_on: UnixSeconds,
+}
+
+impl Token {
+    /// Fields in alphabetical order, as real IMDS writes them: clients that map `expires_in` and
+    /// `expires_on` to one property take the last. `resource` holds no character that JSON escapes:
+    /// worlds accept none.
+    pub(super) fn render(fields: &TokenFields<'_>) -> Self {
+        let TokenFields { jwt, client_id, resource, minted_at, not_before, expires_on } = *fields;
+        let prefix = r#"{"access_token":""#;
+        let head = format!(r#"{prefix}{jwt}","client_id":"{client_id}","expires_in":""#);
+        // Entra's `ext_expires_in` is a second short of the life, and does not count down.
+        let extended = expires_on.since(minted_at).0.saturating_sub(1);
+        let tail = format!(
+            r#"","expires_on":"{expires_on}","ext_expires_in":"{extended}","not_before":"{not_before}","resource":"{resource}","token_type":"Bearer"}}"#
+        );
+        Self {
+            digits_at: head.len(),
+            jwt: prefix.len()..prefix.len() + jwt.len(),
+            body: (head + &tail).into_bytes().into_boxed_slice(),
+            expires_on,
+        }
+    }
+
+    /// When it expires (`exp`, `expires_on`).
+    pub const fn expires_on(&self) -> UnixSeconds {
+        self.expires_on
+    }
+
+    /// The JWT, in compact serialization.
+    pub fn jwt(&self) -> &str {
+        self.body
+            .get(self.jwt.clone())
+            .and_then(|jwt| std::str::from_utf8(jwt).ok())
+            .unwrap_or_default()
+    }
+
+    /// Seconds left at `now`; never 0, which Python clients take for "missing".
+    pub fn expires_in(&self, now: UnixSeconds) -> Seconds {
+        Seconds(self.expires_on.since(now).0.max(1))
+    }
+
+    /// The response body as of `now`, in one allocation of its exact length.
+    #[inline]
+    pub fn body(&self, now: UnixSeconds) -> Vec<u8> {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(self.expires_in(now).0).as_bytes();
+        let (head, tail) = self.body.split_at_checked(self.digits_at).unwrap_or_default();
+        let mut body = Vec::with_capacity(self.body.len() + digits.len());
+        body.extend_from_slice(head);
+        body.extend_from_slice(digits);
+        body.extend_from_slice(tail);
+        body
+    }
+}
+
+impl std::fmt::Debug for Token {
+    /// Without the token itself.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("expires_on", &self.expires_on).finish_non_exhaustive()
+    }
+}

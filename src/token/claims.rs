@@ -1,0 +1,51 @@
+//! The claims of a managed-identity access token (Entra v1.0 tokens; `docs/protocol.md`).
+
+use serde::Serialize;
+
+use crate::clock::UnixSeconds;
+use crate::ids::{ArmId, ClientId, PrincipalId, TenantId};
+
+/// Whom a token speaks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// `tid`.
+    pub tenant_id: TenantId,
+    /// `xms_tcdt`.
+    pub tenant_created: UnixSeconds,
+    /// `appid`.
+    pub client_id: ClientId,
+    /// `oid` and `sub`.
+    pub principal_id: PrincipalId,
+    /// `xms_mirid`: the VM of a system-assigned identity, else the identity's own resource.
+    pub resource_id: &'a ArmId,
+}
+
+/// Claims in the order that Entra writes them.
+#[derive(Debug, Serialize)]
+pub(super) struct Claims<'a> {
+    pub(super) aud: &'a str,
+    pub(super) iss: &'a str,
+    pub(super) iat: u64,
+    pub(super) nbf: u64,
+    pub(super) exp: u64,
+    pub(super) aio: &'a str,
+    pub(super) appid: &'a str,
+    /// How the client proved itself: 2 is a certificate.
+    pub(super) appidacr: &'a str,
+    pub(super) idp: &'a str,
+    /// `app`: a token without a user.
+    pub(super) idtyp: &'a str,
+    pub(super) oid: &'a str,
+    pub(super) rh: &'a str,
+    pub(super) sub: &'a str,
+    pub(super) tid: &'a str,
+    pub(super) uti: &'a str,
+    pub(super) ver: &'a str,
+    pub(super) xms_mirid: &'a str,
+    pub(super) xms_tcdt: u64,
+}
+
+/// `resourceGroups` is in lower case in this claim alone.
+pub(super) fn mirid(resource_id: &ArmId) -> String {
+    resource_id.as_str().replacen("/resourceGroups/", "/resourcegroups/", 1)
+}

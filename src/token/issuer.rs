@@ -1,0 +1,135 @@
+//! Minting: claims, signature, response body.
+
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+
+use super::body::{Token, TokenFields};
+use super::claims::{Claims, Subject, mirid};
+use super::keys::SigningKey;
+use crate::clock::{Seconds, UnixSeconds};
+use crate::ids::TenantId;
+
+/// Randomness for one token: its opaque claims are made of it, so that no two tokens are equal.
+pub type Entropy = [u8; 48];
+
+/// Why a token was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MintError {
+    /// The claims did not serialise.
+    #[error("cannot serialise the claims of a token")]
+    Claims,
+    /// The signature library failed.
+    #[error("cannot sign a token")]
+    Sign,
+}
+
+/// Mints tokens with one key.
+#[derive(Debug)]
+pub struct Issuer {
+    key: Arc<SigningKey>,
+    lifetime: Seconds,
+}
+
+impl Issuer {
+    /// How long before the mint a token is valid: Entra allows for clocks that lag by this much.
+    pub const BACKDATED: Seconds = Seconds(300);
+
+    /// An issuer of tokens that expire `lifetime` after they are minted.
+    pub const fn new(key: Arc<SigningKey>, lifetime: Seconds) -> Self {
+        Self { key, lifetime }
+    }
+
+    /// The `iss` of version 1 tokens of a tenant.
+    pub fn url(tenant_id: TenantId) -> String {
+        format!("https://sts.windows.net/{tenant_id}/")
+    }
+
+    /// The keys with which tokens of this issuer are verified.
+    pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&*self.key)
+    }
+
+    /// Mints a token for `subject` to be shown to `resource`, at `now`.
+    ///
+    /// # Errors
+    /// When serialising or signing fails; neither does for the ids and keys of this crate.
+    pub fn mint(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        now: UnixSeconds,
+        entropy: &Entropy,
+    ) -> Result<Token, MintError> {
+        let (not_before, expires_on) = (now - Self::BACKDATED, now + self.lifetime);
+        let jwt = self.jwt(subject, resource, not_before, expires_on, entropy)?;
+        Ok(Token::render(&TokenFields {
+            jwt: &jwt,
+            client_id: &subject.client_id,
+            resource,
+            minted_at: now,
+            not_before,
+            expires_on,
+        }))
+    }
+
+    fn jwt(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        not_before: UnixSeconds,
+        expires_on: UnixSeconds,
+        entropy: &Entropy,
+    ) -> Result<String, MintError> {
+        let tenant_id = subject.tenant_id.to_string();
+        let principal_id = subject.principal_id.to_string();
+        let issuer = Self::url(subject.tenant_id);
+        let [aio, rh, uti] = opaque(entropy);
+        let claims = serde_json::to_vec(&Claims {
+            aud: resource,
+            iss: &issuer,
+            iat: not_before.0,
+            nbf: not_before.0,
+            exp: expires_on.0,
+            aio: &aio,
+            appid: &subject.client_id.to_string(),
+            appidacr: "2",
+            idp: &issuer,
+            idtyp: "app",
+            oid: &principal_id,
+            rh: &format!("1.{rh}."),
+            sub: &principal_id,
+            tid: &tenant_id,
+            uti: &uti,
+            ver: "1.0",
+            xms_mirid: &mirid(subject.resource_id),
+            xms_tcdt: subject.tenant_created.0,
+        })
+        .map_err(|_| MintError::Claims)?;
+        self.sign(&claims)
+    }
+
+    /// JWS compact serialization (RFC 7515 section 7.1).
+    fn sign(&self, claims: &[u8]) -> Result<String, MintError> {
+        const SIGNATURE_CHARS: usize = 343; // RSA-2048's 256 bytes and the dot: the longest.
+        let header = self.key.header();
+        let mut jwt =
+            String::with_capacity(header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_CHARS);
+        jwt.push_str(header);
+        BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut jwt);
+        let signature = self.key.signer().sign(jwt.as_bytes()).ok_or(MintError::Sign)?;
+        jwt.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
+        Ok(jwt)
+    }
+}
+
+/// `aio`, `rh` and `uti`: opaque to everybody but Entra, random here.
+fn opaque(entropy: &Entropy) -> [String; 3] {
+    let (uti, rest) = entropy.split_at(16);
+    [
+        BASE64_URL_SAFE_NO_PAD.encode(entropy),
+        BASE64_URL_SAFE_NO_PAD.encode(rest),
+        BASE64_URL_SAFE_NO_PAD.encode(uti),
+    ]
+}

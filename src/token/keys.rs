@@ -1,0 +1,209 @@
+//! Signing keys: made with a self-signed certificate, published without their private half.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::signature::KeyPair as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+
+use super::jwks::{Jwk, JwkParameters};
+use super::signer::{Backend, Signer};
+use crate::clock::UnixSeconds;
+use crate::secret::Redacted;
+
+/// Signature algorithms of RFC 7518 and RFC 8037.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Algorithm {
+    /// Ed25519 (`EdDSA`).
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// RSA-2048, PKCS #1 v1.5, SHA-256: what Azure issues.
+    #[default]
+    Rs256,
+}
+
+impl Algorithm {
+    /// The `alg` value (RFC 7518 section 3.1).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let all = [Self::EdDsa, Self::Es256, Self::Rs256];
+        let named = all.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text));
+        named.ok_or_else(|| KeyError::UnknownAlgorithm(text.to_owned()))
+    }
+}
+
+/// Why there is no signing key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The certificate could not be made.
+    #[error("cannot make the certificate of a signing key: {0}")]
+    Certificate(String),
+    /// The library could not make a key.
+    #[error("cannot generate a key for {0}")]
+    Generate(Algorithm),
+    /// The library refused a key.
+    #[error("{backend} refuses the private key for {algorithm}")]
+    Rejected {
+        /// Which library.
+        backend: Backend,
+        /// What the key was to be used for.
+        algorithm: Algorithm,
+    },
+    /// No such algorithm.
+    #[error("`{0}` is not a signature algorithm; use RS256, ES256 or EdDSA")]
+    UnknownAlgorithm(String),
+    /// No such library.
+    #[error("`{0}` is not a signature library; use aws-lc-rs or ring")]
+    UnknownBackend(String),
+}
+
+/// A key that signs tokens, ready for use.
+#[derive(Debug)]
+pub struct SigningKey {
+    signer: Signer,
+    /// The encoded JOSE header and its dot: the same in every token of this key.
+    header: String,
+    jwk: Jwk,
+}
+
+impl SigningKey {
+    /// Makes a key and its certificate, valid from `now`.
+    ///
+    /// # Errors
+    /// When a library fails.
+    pub fn generate(
+        algorithm: Algorithm,
+        backend: Backend,
+        now: UnixSeconds,
+    ) -> Result<Self, KeyError> {
+        let material = Material::generate(algorithm)?;
+        let certificate = self_signed(algorithm, &material.pkcs8, now)?;
+        let kid = thumbprint(&certificate);
+        let header = format!(r#"{{"typ":"JWT","alg":"{algorithm}","x5t":"{kid}","kid":"{kid}"}}"#);
+        Ok(Self {
+            signer: Signer::new(backend, algorithm, &material.pkcs8)?,
+            header: format!("{}.", BASE64_URL_SAFE_NO_PAD.encode(header)),
+            jwk: Jwk {
+                usage: "sig",
+                alg: algorithm.name(),
+                x5t: kid.clone(),
+                kid,
+                x5c: [BASE64_STANDARD.encode(&certificate)],
+                parameters: material.public,
+            },
+        })
+    }
+
+    /// What the key set publishes of this key: public fields only.
+    pub const fn jwk(&self) -> &Jwk {
+        &self.jwk
+    }
+
+    /// The encoded header and its dot, with which every token of this key begins.
+    pub(super) fn header(&self) -> &str {
+        &self.header
+    }
+
+    pub(super) const fn signer(&self) -> &Signer {
+        &self.signer
+    }
+}
+
+/// A fresh key pair: private half as PKCS #8, public half as JWK parameters.
+struct Material {
+    pkcs8: Redacted,
+    public: JwkParameters,
+}
+
+impl Material {
+    fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
+        let made = match algorithm {
+            Algorithm::EdDsa => Self::ed25519(),
+            Algorithm::Es256 => Self::p256(),
+            Algorithm::Rs256 => Self::rsa_2048(),
+        };
+        made.ok_or(KeyError::Generate(algorithm))
+    }
+
+    fn ed25519() -> Option<Self> {
+        use aws_lc_rs::signature::Ed25519KeyPair;
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).ok()?;
+        let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).ok()?;
+        let public = JwkParameters::okp(key.public_key().as_ref());
+        Some(Self { pkcs8: Redacted::new(pkcs8.as_ref().to_vec()), public })
+    }
+
+    fn p256() -> Option<Self> {
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        let rng = aws_lc_rs::rand::SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).ok()?;
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).ok()?;
+        let public = JwkParameters::p256(key.public_key().as_ref())?;
+        Some(Self { pkcs8: Redacted::new(pkcs8.as_ref().to_vec()), public })
+    }
+
+    fn rsa_2048() -> Option<Self> {
+        let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).ok()?;
+        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).ok()?;
+        let components = key.public_key();
+        let modulus = components.modulus().big_endian_without_leading_zero();
+        let exponent = components.exponent().big_endian_without_leading_zero();
+        let public = JwkParameters::rsa(modulus, exponent);
+        Some(Self { pkcs8: Redacted::new(pkcs8.as_ref().to_vec()), public })
+    }
+}
+
+/// Azure names a signing key by its certificate: `kid` and `x5t` are both the SHA-1 thumbprint.
+fn thumbprint(certificate: &[u8]) -> String {
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
+    BASE64_URL_SAFE_NO_PAD.encode(digest)
+}
+
+fn self_signed(
+    algorithm: Algorithm,
+    pkcs8: &Redacted,
+    now: UnixSeconds,
+) -> Result<Vec<u8>, KeyError> {
+    let failed = |error: rcgen::Error| KeyError::Certificate(error.to_string());
+    let scheme = match algorithm {
+        Algorithm::EdDsa => &rcgen::PKCS_ED25519,
+        Algorithm::Es256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        Algorithm::Rs256 => &rcgen::PKCS_RSA_SHA256,
+    };
+    let key = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8.expose().into(), scheme)
+        .map_err(failed)?;
+    let mut certificate = rcgen::CertificateParams::default();
+    let since_epoch =
+        |seconds| rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(seconds);
+    certificate.not_before = since_epoch(now.0);
+    certificate.not_after = since_epoch(now.0.saturating_add(CERTIFICATE_LIFE_SECONDS));
+    certificate.distinguished_name = rcgen::DistinguishedName::new();
+    certificate
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "accounts.accesscontrol.windows.net");
+    Ok(certificate.self_signed(&key).map_err(failed)?.der().to_vec())
+}
+
+/// Five years, as Entra's own token-signing certificates have.
+const CERTIFICATE_LIFE_SECONDS: u64 = 5 * 365 * 86_400;

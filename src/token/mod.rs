@@ -1,0 +1,22 @@
+//! Access tokens: claims, signing keys, the published key set, and the response body that carries
+//! a token.
+//!
+//! Knows nothing of HTTP, caches or who may have which token. Keys are parsed once, when they are
+//! made; [`Issuer::mint`] only builds the claims, signs and renders.
+
+mod body;
+mod claims;
+mod issuer;
+mod jwks;
+mod keys;
+mod signer;
+
+pub use body::Token;
+pub use claims::Subject;
+pub use issuer::{Entropy, Issuer, MintError};
+pub use jwks::{Jwk, JwkSet};
+pub use keys::{Algorithm, KeyError, SigningKey};
+pub use signer::{Backend, Signer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! World files: TOML to `World`, or a list of everything that is wrong, each with its line.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::build::{VmIdentities, WorldBuilder, derived_ids};
+use super::synthetic::IdentityIds;
+use super::{IdentityIndex, TenantIndex, World};
+use crate::ids::{ArmId, SubscriptionId};
+
+/// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorldFileError {
+    name: String,
+    problems: Vec<(usize, String)>,
+}
+
+impl std::error::Error for WorldFileError {}
+
+impl fmt::Display for WorldFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the world file is refused")?;
+        for (line, problem) in &self.problems {
+            write!(f, "\n  {}:{line}: {problem}", self.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    resources: Vec<Spanned<String>>,
+    #[serde(default)]
+    tenants: Vec<TenantEntry>,
+    #[serde(default)]
+    subscriptions: Vec<SubscriptionEntry>,
+    #[serde(default)]
+    user_assigned: Vec<Spanned<UserAssignedEntry>>,
+    #[serde(default)]
+    vms: Vec<Spanned<VmEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantEntry {
+    id: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubscriptionEntry {
+    id: Spanned<String>,
+    tenant: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserAssignedEntry {
+    name: Spanned<String>,
+    subscription: Spanned<String>,
+    resource_group: Spanned<String>,
+    client_id: Option<Spanned<String>>,
+    principal_id: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VmEntry {
+    name: Spanned<String>,
+    subscription: Spanned<String>,
+    resource_group: Spanned<String>,
+    address: Option<Spanned<String>>,
+    system_assigned: Option<Spanned<SystemAssignedEntry>>,
+    #[serde(default)]
+    user_assigned: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SystemAssignedEntry {
+    Enabled(bool),
+    WithIds { client_id: String, principal_id: String },
+}
+
+/// The world that is served when no other is named.
+///
+/// # Errors
+/// Never: a test reads it.
+pub fn demo() -> Result<World, WorldFileError> {
+    parse("demo.toml", include_str!("demo.toml"))
+}
+
+/// Reads the text of a world file; `name` is how errors call it.
+///
+/// # Errors
+/// Everything that is wrong with it, not only the first problem.
+pub fn parse(name: &str, text: &str) -> Result<World, WorldFileError> {
+    let refused = |problems| WorldFileError { name: name.to_owned(), problems };
+    let file: File = toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, &span));
+        refused(vec![(line, error.message().trim().replace('\n', "; "))])
+    })?;
+    let mut reader = Reader::new(text);
+    reader.read(&file);
+    reader.finish().map_err(refused)
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// Turns entries into items of the world and collects problems as it goes.
+struct Reader<'a> {
+    text: &'a str,
+    builder: WorldBuilder,
+    tenants: HashMap<String, TenantIndex>,
+    subscriptions: HashMap<String, (SubscriptionId, TenantIndex)>,
+    user_assigned: HashMap<String, IdentityIndex>,
+    problems: Vec<(usize, String)>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            builder: WorldBuilder::new(),
+            tenants: HashMap::new(),
+            subscriptions: HashMap::new(),
+            user_assigned: HashMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, file: &File) {
+        for name in &file.resources {
+            self.resource(name);
+        }
+        for entry in &file.tenants {
+            self.tenant(entry);
+        }
+        for entry in &file.subscriptions {
+            self.subscription(entry);
+        }
+        for entry in &file.user_assigned {
+            self.user_assigned(entry);
+        }
+        for entry in &file.vms {
+            self.vm(entry);
+        }
+        if file.vms.is_empty() {
+            self.problem(&(0..0), "no [[vms]]: a world needs at least one to answer; add one");
+        }
+    }
+
+    fn finish(self) -> Result<World, Vec<(usize, String)>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        self.builder.build().map_err(|error| vec![(1, error.to_string())])
+    }
+
+    fn problem(&mut self, span: &Range<usize>, what: impl fmt::Display) {
+        self.problems.push((line_of(self.text, span), what.to_string()));
+    }
+
+    /// Keeps a good value; notes a bad one with its line.
+    fn keep<T, E: fmt::Display>(&mut self, span: &Range<usize>, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.problem(span, error)).ok()
+    }
+
+    fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, text: &Spanned<String>) -> Option<T> {
+        self.keep(&text.span(), text.get_ref().parse())
+    }
+
+    fn resource(&mut self, name: &Spanned<String>) {
+        let printable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        let text = name.get_ref();
+        if text.is_empty() || text.len() > RESOURCE_LEN_MAX || !text.bytes().all(printable) {
+            return self.problem(&name.span(), format!("`{text}` is not a resource; write a URI such as api://my-app, at most {RESOURCE_LEN_MAX} printable characters"));
+        }
+        self.builder.resource(text);
+    }
+
+    fn tenant(&mut self, entry: &TenantEntry) {
+        let Some(id) = self.parsed(&entry.id) else { return };
+        let added = self.builder.tenant(id);
+        if let Some(index) = self.keep(&entry.id.span(), added) {
+            self.tenants.insert(entry.id.get_ref().to_ascii_lowercase(), index);
+        }
+    }
+
+    fn subscription(&mut self, entry: &SubscriptionEntry) {
+        let Some(id) = self.parsed::<SubscriptionId>(&entry.id) else { return };
+        let tenant = self.tenants.get(&entry.tenant.get_ref().to_ascii_lowercase()).copied();
+        let missing = || {
+            format!("the tenant `{}` is not in [[tenants]]; add it there", entry.tenant.get_ref())
+        };
+        let Some(tenant) = self.keep(&entry.tenant.span(), tenant.ok_or_else(missing)) else {
+            return;
+        };
+        let key = entry.id.get_ref().to_ascii_lowercase();
+        if self.subscriptions.insert(key, (id, tenant)).is_some() {
+            self.problem(
+                &entry.id.span(),
+                format!("the subscription `{id}` is there twice; remove one"),
+            );
+        }
+    }
+
+    fn subscription_named(
+        &mut self,
+        name: &Spanned<String>,
+    ) -> Option<(SubscriptionId, TenantIndex)> {
+        let known = self.subscriptions.get(&name.get_ref().to_ascii_lowercase()).copied();
+        let missing = || {
+            format!(
+                "the subscription `{}` is not in [[subscriptions]]; add it there",
+                name.get_ref()
+            )
+        };
+        self.keep(&name.span(), known.ok_or_else(missing))
+    }
+
+    fn user_assigned(&mut self, entry: &Spanned<UserAssignedEntry>) {
+        let (span, entry) = (entry.span(), entry.get_ref());
+        let Some((subscription, tenant)) = self.subscription_named(&entry.subscription) else {
+            return;
+        };
+        let path = "Microsoft.ManagedIdentity/userAssignedIdentities";
+        let Some(id) = self.arm_id(subscription, &entry.resource_group, path, &entry.name) else {
+            return;
+        };
+        let Some(ids) = self.ids(&id, entry.client_id.as_ref(), entry.principal_id.as_ref()) else {
+            return;
+        };
+        let added = self.builder.user_assigned(tenant, id, ids);
+        let Some(index) = self.keep(&span, added) else { return };
+        if self.user_assigned.insert(entry.name.get_ref().clone(), index).is_some() {
+            self.problem(&entry.name.span(), format!("the name `{}` is used twice in [[user_assigned]]; assignments go by name, so make it unique", entry.name.get_ref()));
+        }
+    }
+
+    fn vm(&mut self, entry: &Spanned<VmEntry>) {
+        let (span, entry) = (entry.span(), entry.get_ref());
+        let Some((subscription, tenant)) = self.subscription_named(&entry.subscription) else {
+            return;
+        };
+        let path = "Microsoft.Compute/virtualMachines";
+        let Some(id) = self.arm_id(subscription, &entry.resource_group, path, &entry.name) else {
+            return;
+        };
+        let address = entry.address.as_ref().map(|text| self.address(text));
+        let system_assigned =
+            entry.system_assigned.as_ref().and_then(|own| self.system_assigned(&id, own));
+        let user_assigned =
+            entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
+        let identities = VmIdentities { system_assigned, user_assigned };
+        let added = self.builder.vm(tenant, subscription, id, address.flatten(), identities);
+        self.keep(&span, added);
+    }
+
+    fn system_assigned(
+        &mut self,
+        vm: &ArmId,
+        own: &Spanned<SystemAssignedEntry>,
+    ) -> Option<IdentityIds> {
+        match own.get_ref() {
+            SystemAssignedEntry::Enabled(false) => None,
+            SystemAssignedEntry::Enabled(true) => Some(derived_ids(vm)),
+            SystemAssignedEntry::WithIds { client_id, principal_id } => Some(IdentityIds {
+                client_id: self.keep(&own.span(), client_id.parse())?,
+                principal_id: self.keep(&own.span(), principal_id.parse())?,
+            }),
+        }
+    }
+
+    fn user_assigned_named(&mut self, name: &Spanned<String>) -> Option<IdentityIndex> {
+        let known = self.user_assigned.get(name.get_ref()).copied();
+        let missing = || {
+            format!("the identity `{}` is not in [[user_assigned]]; add it there", name.get_ref())
+        };
+        self.keep(&name.span(), known.ok_or_else(missing))
+    }
+
+    fn address(&mut self, text: &Spanned<String>) -> Option<IpAddr> {
+        let bad = |_| {
+            format!(
+                "`{}` is not an IP address; write the address that the VM calls from",
+                text.get_ref()
+            )
+        };
+        self.keep(&text.span(), text.get_ref().parse().map_err(bad))
+    }
+
+    fn arm_id(
+        &mut self,
+        subscription: SubscriptionId,
+        group: &Spanned<String>,
+        path: &str,
+        name: &Spanned<String>,
+    ) -> Option<ArmId> {
+        for (what, text) in [("resource group", group), ("name", name)] {
+            if !is_resource_name(text.get_ref()) {
+                self.problem(
+                    &text.span(),
+                    format!(
+                        "`{}` is not a {what}; use 1 to 90 letters, digits, - _ . ( )",
+                        text.get_ref()
+                    ),
+                );
+                return None;
+            }
+        }
+        let (group, name) = (group.get_ref(), name.get_ref());
+        let id =
+            format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{path}/{name}")
+                .parse();
+        self.keep(&(0..0), id)
+    }
+
+    fn ids(
+        &mut self,
+        resource_id: &ArmId,
+        client_id: Option<&Spanned<String>>,
+        principal_id: Option<&Spanned<String>>,
+    ) -> Option<IdentityIds> {
+        let mut ids = derived_ids(resource_id);
+        if let Some(text) = client_id {
+            ids.client_id = self.parsed(text)?;
+        }
+        if let Some(text) = principal_id {
+            ids.principal_id = self.parsed(text)?;
+        }
+        Some(ids)
+    }
+}
+
+/// Bounds what is echoed in every token of the resource; Entra's own bound on an app id URI.
+const RESOURCE_LEN_MAX: usize = 255;
+
+fn is_resource_name(text: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'(' | b')');
+    (1..=90).contains(&text.len()) && text.bytes().all(allowed)
+}
