@@ -121,6 +121,8 @@ fn panics_outside_tests_are_caught_unless_excused() {
         "fn f() { a.unwrap(); b.expect(c); d.unwrap_or(e) }",
         &["`unwrap`", "`expect`"],
     );
+    refused("src/ids.rs", "#[cfg(all(test, x))]\nmod t { fn f() { a.unwrap() } }", &[]);
+    refused("src/ids.rs", "#[cfg(not(test))]\nfn f() { a.unwrap() }", &["`unwrap`"]);
     refused("src/ids.rs", "#[cfg(test)]\nmod tests { fn f() { a.unwrap() } }", &[]);
     let excused = "fn f() {\n    #[expect(clippy::expect_used, reason = \"..\")]\n    let a = b.expect(c);\n    ";
     refused("src/ids.rs", &format!("{excused}}}"), &[]);

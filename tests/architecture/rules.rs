@@ -105,7 +105,8 @@ fn panics(path: &str, source: &Source) -> Vec<String> {
     }
     let excused: Vec<Range<usize>> = (0..source.tokens.len())
         .filter(|index| {
-            source.reads(*index, &["#", "[", "cfg", "(", "test", ")", "]"])
+            source.reads(*index, &["#", "[", "cfg", "(", "test", ")"])
+                || source.reads(*index, &["#", "[", "cfg", "(", "all", "(", "test", ","])
                 || source.reads(*index, &["#", "[", "expect", "(", "clippy", "::", "expect_used"])
                 || source.reads(*index, &["#", "[", "expect", "(", "clippy", "::", "unwrap_used"])
         })
