@@ -4,6 +4,7 @@ pub(crate) mod boot;
 pub(crate) mod steady;
 
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use goose::prelude::*;
@@ -20,15 +21,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// a machine; they do when `LOADTESTS_VMS` is absent, and take turns when it is less than them.
 async fn become_vm(user: &mut GooseUser) -> TransactionResult {
     let mut client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
-    if let Some(vms) = variable("LOADTESTS_VMS")? {
-        let vms: u32 = vms.parse().ok().filter(|vms| *vms > 0).ok_or_else(|| {
-            TransactionError::Custom(format!("LOADTESTS_VMS={vms} is not a number above 0"))
-        })?;
+    if let Some(vms) = vms()? {
         let number = u32::try_from(user.weighted_users_index).unwrap_or(u32::MAX) % vms;
         let address = Ipv4Addr::from_bits(FIRST_VM.to_bits().saturating_add(number));
         client = client.local_address(Some(address.into()));
     }
     Ok(user.set_client_builder(client).await?)
+}
+
+/// How many machines the world has, if the caller says.
+pub(crate) fn vms() -> Result<Option<NonZeroU32>, TransactionError> {
+    let wrong = |text| format!("LOADTESTS_VMS={text} is not a number above 0");
+    variable("LOADTESTS_VMS")?
+        .map(|text| text.parse().map_err(|_| TransactionError::Custom(wrong(text))))
+        .transpose()
 }
 
 /// An environment variable; an empty one is absent.
