@@ -1,0 +1,185 @@
+//! A broker process and a small HTTP client to speak to it.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use mintbench::clock::Monotonic;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Longer than anything here takes on a busy machine; a test that waits this long has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer.
+pub(crate) fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> T {
+    let stopwatch = Monotonic::start();
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(u128::from(stopwatch.now_ns()) < DEADLINE.as_nanos(), "nothing came in time");
+    }
+}
+
+/// The command under test.
+pub(crate) fn mintbench() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
+    command.env_clear();
+    command
+}
+
+/// A `mintbench serve` process on free ports; killed when dropped.
+pub(crate) struct Broker {
+    process: Child,
+    endpoints: HashMap<String, SocketAddr>,
+}
+
+impl Broker {
+    /// Starts one with these flags and waits until it is ready.
+    pub(crate) fn serve(flags: &[&str]) -> Self {
+        Self::serve_with(flags, |_| {})
+    }
+
+    pub(crate) fn serve_with(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = mintbench();
+        command.args([
+            "serve",
+            "--imds",
+            "127.0.0.1:0",
+            "--sts",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ]);
+        command.args(flags).stdout(Stdio::piped());
+        prepare(&mut command);
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let until_ready = lines.take_while(|line| line != "ready");
+        let endpoints = until_ready.map(|line| endpoint(&line)).collect();
+        Self { process, endpoints }
+    }
+
+    pub(crate) fn address(&self, surface: &str) -> SocketAddr {
+        self.endpoints[surface]
+    }
+
+    pub(crate) fn connect(&self, surface: &str) -> Connection {
+        Connection::open(TcpStream::connect(self.address(surface)).unwrap())
+    }
+
+    /// Connects from a given source address, as the VM at that address would.
+    pub(crate) fn connect_from(&self, source: IpAddr) -> Connection {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&self.address("imds").into()).unwrap();
+        Connection::open(socket.into())
+    }
+
+    /// A GET of the identity endpoint with the header that it wants.
+    pub(crate) fn imds(&self, target: &str) -> Answer {
+        self.connect("imds").get(target)
+    }
+
+    /// The token route with an api-version and this rest of the query.
+    pub(crate) fn token(&self, query: &str) -> Answer {
+        self.imds(&token_target(query))
+    }
+
+    /// The value of one metric.
+    pub(crate) fn metric<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str) -> T {
+        let text = self.connect("admin").get("/metrics").text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn endpoint(line: &str) -> (String, SocketAddr) {
+    let (name, url) = line.split_once(' ').unwrap_or_else(|| panic!("no endpoint line: {line}"));
+    (name.to_owned(), url.strip_prefix("http://").unwrap().parse().unwrap())
+}
+
+pub(crate) fn token_target(query: &str) -> String {
+    format!("/metadata/identity/oauth2/token?api-version=2018-02-01&{query}")
+}
+
+/// One keep-alive connection.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    fn open(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
+        self.send(
+            format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n")
+                .as_bytes(),
+        );
+        self.read().unwrap()
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        // A peer that has already refused and closed is what some tests look for.
+        let _ = self.0.get_mut().write_all(bytes);
+    }
+
+    /// The next answer, or `None` when the peer closes without one.
+    pub(crate) fn read(&mut self) -> Option<Answer> {
+        let status_line = self.line()?;
+        let status = status_line.split(' ').nth(1)?.parse().unwrap();
+        let mut headers = HashMap::new();
+        while let Some((name, value)) = self.line()?.split_once(": ") {
+            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        }
+        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).ok()?;
+        Some(Answer { status, headers, body })
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let length = self.0.read_line(&mut line).ok()?;
+        (length > 0).then(|| line.trim_end().to_owned())
+    }
+}
+
+/// One HTTP response.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}

@@ -1,0 +1,99 @@
+//! The command line: settings from flag, variable and file, and refusals that say what to do.
+
+use std::io::Write as _;
+
+use crate::broker::{Broker, mintbench};
+
+/// Runs the command, which must end by itself with 2 and print nothing on standard output.
+fn refused(args: &[&str]) -> String {
+    let output = mintbench().args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn a_bad_world_file_is_refused_with_file_line_problem_and_remedy() {
+    let world = file("[[tenants]]\nid = \"nonsense\"\n");
+    let path = world.path().to_str().unwrap();
+    let error = refused(&["serve", "--world", path]);
+    let line = format!(
+        "  {path}:2: `nonsense` is not a GUID; write it as 8-4-4-4-12 hexadecimal digits\n"
+    );
+    assert!(
+        error.starts_with("error: the world file is refused\n") && error.contains(&line),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_settings_are_refused_and_nothing_is_started() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (args, expected) in [
+        (["serve", "--world", "/nowhere.toml"], "cannot read the world file `/nowhere.toml`"),
+        (["serve", "--synthetic", "vms=0"], "vms=0 is out of range; use 1 to 16000000"),
+        (
+            ["serve", "--alg", "HS256"],
+            "`HS256` is not a signature algorithm; use RS256, ES256 or EdDSA",
+        ),
+        (["serve", "--token-lifetime", "0s"], "use 1s to 366days"),
+        (["serve", "--refresh-at", "2"], "use 0 to 1"),
+        (["serve", "--cpus", "0,9999"], "cannot run on the cores 0,9999; allowed are"),
+        (["serve", "--imds", "0.0.0.0:0"], "can be reached from other machines"),
+        (["serve", "--imds", taken.as_str()], "cannot listen on"),
+        (["serve", "--config", "/nowhere.toml"], "cannot read the configuration file"),
+    ] {
+        let error = refused(&args);
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_variable_and_the_variable_over_the_file() {
+    let config = file("[serve]\nalg = \"ES256\"\nmint-queue = 0\n");
+    let path = config.path().to_str().unwrap();
+    let alg = |flags: &[&str], variable: Option<&str>| {
+        let mut all = vec!["--config", path, "--mint-queue", "10"];
+        all.extend(flags);
+        let broker = Broker::serve_with(&all, |command| {
+            command.envs(variable.map(|alg| ("MINTBENCH_SERVE_ALG", alg)));
+        });
+        broker.connect("sts").get("/common/discovery/keys").json()["keys"][0]["alg"].clone()
+    };
+    assert_eq!(alg(&[], None), "ES256");
+    assert_eq!(alg(&[], Some("EdDSA")), "EdDSA");
+    assert_eq!(alg(&["--alg", "RS256"], Some("EdDSA")), "RS256");
+}
+
+#[test]
+fn a_configuration_file_with_an_unknown_name_is_refused() {
+    for (text, expected) in [
+        ("[serve]\nalgo = \"ES256\"\n", "[serve] has the key `algo`, which is not a flag"),
+        ("[swerve]\n", "[swerve] is not a command; use one of: run, serve"),
+        ("serve = 1\n", "[serve] is not a command"),
+        ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),
+        ("[serve\n", "is not TOML"),
+    ] {
+        let config = file(text);
+        let error = refused(&["serve", "--config", config.path().to_str().unwrap()]);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn help_and_version_are_results_not_errors() {
+    for args in [["--help"], ["--version"]] {
+        let output = mintbench().args(args).output().unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty() && output.stderr.is_empty());
+    }
+    let help = mintbench().args(["serve", "--help"]).output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(text.contains("--token-lifetime") && text.contains("MINTBENCH_SERVE_TOKEN_LIFETIME"));
+}

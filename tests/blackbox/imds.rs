@@ -1,0 +1,247 @@
+//! The rules of the identity endpoint, one by one (docs/protocol.md).
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, token_target};
+
+const ARM: &str = "resource=https%3A%2F%2Fmanagement.azure.com%2F";
+const SYSTEM: &str = "c11e0000-0000-4000-8000-000000000001";
+const APP: &str = "c11e0000-0000-4000-8000-00000000000a";
+const APP_ID: &str = "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourcegroups/DEMO/providers/Microsoft.ManagedIdentity/userAssignedIdentities/demo-app";
+
+fn invalid(description: &str) -> Value {
+    json!({ "error": "invalid_request", "error_description": description })
+}
+
+/// The status and body of a raw request.
+fn raw(broker: &Broker, head: &str) -> (u16, Value) {
+    let mut connection = broker.connect("imds");
+    connection.send(head.as_bytes());
+    let answer = connection.read().unwrap();
+    (answer.status, answer.json())
+}
+
+#[test]
+fn a_token_is_eight_strings_in_alphabetical_order() {
+    let answer = Broker::serve(&[]).token(ARM);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
+    assert!(answer.headers["server"].starts_with("IMDS/"));
+    assert_eq!(answer.headers["x-ms-request-id"].len(), 36);
+    let text = answer.text();
+    let body = answer.json();
+    let fields: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        fields,
+        [
+            "access_token",
+            "client_id",
+            "expires_in",
+            "expires_on",
+            "ext_expires_in",
+            "not_before",
+            "resource",
+            "token_type"
+        ]
+    );
+    assert!(fields.windows(2).all(
+        |pair| text.find(&format!("\"{}\"", pair[0])) < text.find(&format!("\"{}\"", pair[1]))
+    ));
+    assert!(body.as_object().unwrap().values().all(Value::is_string));
+    assert_eq!(body["resource"], "https://management.azure.com/");
+    assert_eq!(body["client_id"], SYSTEM);
+    let number = |field: &str| body[field].as_str().unwrap().parse::<u64>().unwrap();
+    assert_eq!(number("not_before") + 86_700, number("expires_on"));
+    assert_eq!(number("ext_expires_in"), 86_399);
+    assert!((86_398..=86_400).contains(&number("expires_in")));
+}
+
+#[test]
+fn the_first_answer_is_a_miss_and_the_second_the_same_token_from_the_cache() {
+    let broker = Broker::serve(&[]);
+    let (first, second) = (broker.token(ARM), broker.token(ARM));
+    assert_eq!(first.headers["x-mintbench-cache"], "miss");
+    assert_eq!(second.headers["x-mintbench-cache"], "hit");
+    assert_eq!(first.json()["access_token"], second.json()["access_token"]);
+    let renewed = broker.token(&format!("{ARM}&bypass_cache=true"));
+    assert_ne!(first.json()["access_token"], renewed.json()["access_token"]);
+}
+
+#[test]
+fn the_metadata_header_is_asked_for_before_anything_else() {
+    let broker = Broker::serve(&[]);
+    let expected = (400, invalid("Required metadata header not specified"));
+    let full = token_target(ARM);
+    for target in
+        ["/metadata/identity/oauth2/token", &full, "/metadata/instance", "/metadata/versions"]
+    {
+        for header in [
+            "",
+            "Metadata: True\r\n",
+            "Metadata: false\r\n",
+            "Metadata: true\r\nMetadata: true\r\n",
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
+            assert_eq!(raw(&broker, &head), expected, "{head}");
+        }
+    }
+    let head = format!(
+        "GET {full} HTTP/1.1\r\nHost: 127.0.0.1\r\nmetadata: true\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\n"
+    );
+    assert_eq!(raw(&broker, &head).0, 200);
+}
+
+#[test]
+fn requests_through_a_proxy_or_for_a_foreign_name_are_refused() {
+    let broker = Broker::serve(&[]);
+    let full = token_target(ARM);
+    let forwarded = format!(
+        "GET {full} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n"
+    );
+    assert_eq!(raw(&broker, &forwarded), (400, invalid("the request came through a proxy")));
+    for host in ["Host: evil.example\r\n", "", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"] {
+        let head = format!("GET {full} HTTP/1.1\r\n{host}Metadata: true\r\n\r\n");
+        assert_eq!(raw(&broker, &head).0, 400, "{host}");
+    }
+}
+
+#[test]
+fn queries_that_are_not_right_get_the_documented_bodies() {
+    let broker = Broker::serve(&[]);
+    let version_body = json!({
+        "error": "Bad request. api-version is invalid or was not specified in the request. For more information refer to aka.ms/azureimds",
+        "newest-versions": ["2025-04-07", "2024-07-17", "2024-03-15"],
+    });
+    let path = "/metadata/identity/oauth2/token";
+    for query in
+        ["", "?resource=https://vault.azure.net", "?api-version=2017-12-01", "?api-version=1"]
+    {
+        let answer = broker.imds(&format!("{path}{query}"));
+        assert_eq!((answer.status, answer.json()), (400, version_body.clone()), "{query}");
+    }
+    let cases = [
+        ("", "Required query variable 'resource' is missing"),
+        ("resource=", "Required query variable 'resource' is missing"),
+        ("resource=a&resource=b", "the query repeats the parameter 'resource'"),
+        ("resource=a&x=1&x=1", "the query repeats the parameter 'x'"),
+        (
+            "resource=a&client_id=1&object_id=2",
+            "at most one of client_id, object_id and msi_res_id may be given",
+        ),
+        (
+            "resource=a&msi_res_id=1&mi_res_id=1",
+            "at most one of client_id, object_id and msi_res_id may be given",
+        ),
+        ("resource=a&bypass_cache=yes", "the value of 'bypass_cache' is not valid"),
+        ("resource=https://vault.azure.net&client_id=nobody", "Identity not found"),
+        (
+            "resource=https://vault.azure.net&client_id=00000000-0000-0000-0000-000000000000",
+            "Identity not found",
+        ),
+    ];
+    for (query, description) in cases {
+        let answer = broker.token(query);
+        assert_eq!((answer.status, answer.json()), (400, invalid(description)), "{query}");
+    }
+}
+
+#[test]
+fn an_unknown_resource_gets_the_directorys_own_words() {
+    let answer = Broker::serve(&[]).token("resource=https://nowhere.example/%22%0d%0a");
+    let body = answer.json();
+    assert_eq!((answer.status, &body["error"]), (400, &json!("invalid_resource")));
+    let text = body["error_description"].as_str().unwrap();
+    assert!(text.starts_with("AADSTS500011: The resource principal named https://nowhere.example/\"\r\n was not found in the tenant named 72f988bf-0000-4000-8000-000000000001. "), "{text}");
+    assert!(text.contains("\r\nTrace ID: ") && text.contains("\r\nTimestamp: 20"), "{text}");
+}
+
+#[test]
+fn other_paths_and_methods_are_refused() {
+    let broker = Broker::serve(&[]);
+    for path in [
+        "/",
+        "/metadata/identity",
+        "/metadata/identity/getplatformmetadata?cred-api-version=2.0",
+        "/metadata/identity/oauth2/token/x",
+    ] {
+        assert_eq!(
+            (broker.imds(path).status, broker.imds(path).json()),
+            (404, json!({ "error": "Not Found" })),
+            "{path}"
+        );
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"] {
+        let mut connection = broker.connect("imds");
+        connection.send(format!("{method} /metadata/identity/oauth2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+        let answer = connection.read();
+        // HEAD announces a body that does not follow.
+        assert!(
+            answer.is_none_or(|answer| answer.status == 405 && answer.headers["allow"] == "GET"),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn every_selector_finds_its_identity() {
+    let broker = Broker::serve(&[]);
+    let cases = [
+        (String::new(), SYSTEM),
+        (format!("&client_id={SYSTEM}"), SYSTEM),
+        (format!("&client_id={}", APP.to_uppercase()), APP),
+        ("&object_id=0b1ec700-0000-4000-8000-00000000000a".to_owned(), APP),
+        (format!("&msi_res_id={APP_ID}"), APP),
+        (format!("&mi_res_id={}", APP_ID.replace('/', "%2F")), APP),
+        ("&msi-res-id=ignored&unknown=1".to_owned(), SYSTEM),
+    ];
+    for (selector, client_id) in cases {
+        let answer = broker.token(&format!("{ARM}{selector}"));
+        assert_eq!(
+            (answer.status, &answer.json()["client_id"]),
+            (200, &json!(client_id)),
+            "{selector}"
+        );
+    }
+}
+
+#[test]
+fn each_vm_has_its_own_identity_and_an_unknown_caller_none() {
+    let broker = Broker::serve(&["--synthetic", "vms=2,user-assigned=1"]);
+    let client_id = |last: u8| {
+        let answer =
+            broker.connect_from(Ipv4Addr::new(127, 1, 0, last).into()).get(&token_target(ARM));
+        assert_eq!(answer.status, 200);
+        answer.json()["client_id"].clone()
+    };
+    assert_ne!(client_id(1), client_id(2));
+    let stranger = broker.token(ARM);
+    assert_eq!((stranger.status, &stranger.json()["error"]), (403, &json!("forbidden")));
+    let others = client_id(2);
+    let mut vm_1 = broker.connect_from(Ipv4Addr::new(127, 1, 0, 1).into());
+    let refused = vm_1.get(&token_target(&format!("{ARM}&client_id={}", others.as_str().unwrap())));
+    assert_eq!((refused.status, refused.json()), (400, invalid("Identity not found")));
+}
+
+#[test]
+fn the_other_routes_answer_as_far_as_sdks_look() {
+    let broker = Broker::serve(&[]);
+    let info = broker.imds("/metadata/identity/info?api-version=2018-02-01");
+    assert_eq!(
+        (info.status, info.json()),
+        (200, json!({ "tenantId": "72f988bf-0000-4000-8000-000000000001" }))
+    );
+    let versions = broker.imds("/metadata/versions").json();
+    assert!(versions["apiVersions"].as_array().unwrap().contains(&json!("2018-02-01")));
+    let name = broker.imds("/metadata/instance/compute/name?api-version=2021-02-01&format=text");
+    assert_eq!((name.status, name.text()), (200, "demo-vm".to_owned()));
+    let compute = broker.imds("/metadata/instance/compute?api-version=2021-02-01").json();
+    assert_eq!(compute["resourceGroupName"], "demo");
+    for leaf in
+        ["/compute/name?api-version=2021-02-01", "/compute?api-version=2021-02-01&format=text"]
+    {
+        assert_eq!(broker.imds(&format!("/metadata/instance{leaf}")).status, 400, "{leaf}");
+    }
+    assert_eq!(broker.imds("/metadata/instance/nowhere?api-version=2021-02-01").status, 404);
+}

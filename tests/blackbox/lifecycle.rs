@@ -1,0 +1,97 @@
+//! Starting, counting, and stopping without losing an answer.
+
+use std::net::Ipv4Addr;
+
+use rustix::process::Signal;
+
+use crate::broker::{Broker, Connection, poll, token_target};
+
+const COLD_KEYS: u32 = 400;
+
+#[test]
+fn operators_see_liveness_readiness_and_counts() {
+    let broker = Broker::serve(&[]);
+    for path in ["/healthz", "/readyz"] {
+        let answer = broker.connect("admin").get(path);
+        assert_eq!((answer.status, answer.text()), (200, "ok\n".to_owned()));
+    }
+    broker.token("resource=https://vault.azure.net");
+    broker.token("resource=https://vault.azure.net");
+    broker.token("");
+    assert_eq!(broker.metric::<u64>("mintbench_cache_hits_total"), 1);
+    assert_eq!(broker.metric::<u64>("mintbench_mints_total"), 1);
+    assert_eq!(broker.metric::<u64>("mintbench_imds_responses_total{status=\"400\"}"), 1);
+    assert!(broker.metric::<u64>("process_resident_memory_bytes") > 1_000_000);
+    assert!(broker.metric::<f64>("process_cpu_seconds_total") > 0.0);
+}
+
+#[test]
+fn both_stop_signals_end_the_process_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let broker = Broker::serve(&[]);
+        let _idle = broker.connect("imds");
+        broker.signal(signal);
+        assert_eq!(broker.wait().code(), Some(0));
+    }
+}
+
+/// A broker that has received a request for each of many cold keys and has not yet answered all;
+/// `None` when it was too fast to be caught busy.
+fn busy_broker() -> Option<(Broker, Vec<Connection>)> {
+    let shape = format!("vms=1,user-assigned={COLD_KEYS}");
+    let broker = Broker::serve(&["--synthetic", &shape, "--mint-lanes", "1"]);
+    let connections = ask_for_every_key(&broker);
+    let in_flight = poll(|| {
+        let entries: u32 = broker.metric("mintbench_cache_entries");
+        let flights: u32 = broker.metric("mintbench_cache_flights");
+        (entries + flights >= COLD_KEYS).then_some(flights)
+    });
+    (in_flight > 0).then_some((broker, connections))
+}
+
+fn ask_for_every_key(broker: &Broker) -> Vec<Connection> {
+    let world =
+        mintbench::world::synthetic::Synthetic { vms: 1, user_assigned: COLD_KEYS, seed: 1 };
+    let vm = Ipv4Addr::new(127, 1, 0, 1);
+    let mut connections: Vec<Connection> =
+        (0..COLD_KEYS).map(|_| broker.connect_from(vm.into())).collect();
+    for (connection, index) in connections.iter_mut().zip(0..) {
+        let client_id = world.user_assigned(0, index).client_id;
+        let target =
+            token_target(&format!("resource=https://vault.azure.net&client_id={client_id}"));
+        connection.send(
+            format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n")
+                .as_bytes(),
+        );
+    }
+    connections
+}
+
+#[test]
+fn a_stop_signal_leaves_no_request_in_flight_without_its_answer() {
+    let (broker, mut connections) = poll(busy_broker);
+    broker.signal(Signal::TERM);
+    for connection in &mut connections {
+        assert_eq!(connection.read().unwrap().status, 200);
+    }
+    assert_eq!(broker.wait().code(), Some(0));
+}
+
+#[test]
+fn a_full_mint_queue_answers_503_with_retry_after_at_once() {
+    let broker = Broker::serve(&["--mint-queue", "0"]);
+    let answer = broker.token("resource=https://vault.azure.net");
+    assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "1"));
+    assert_eq!(answer.json()["error"], "service_unavailable");
+}
+
+#[test]
+fn an_expired_token_is_replaced_and_expires_in_is_never_0() {
+    let broker = Broker::serve(&["--token-lifetime", "1s", "--refresh-at", "1"]);
+    let first = broker.token("resource=https://vault.azure.net").json();
+    poll(|| {
+        let answer = broker.token("resource=https://vault.azure.net").json();
+        assert_eq!(answer["expires_in"], "1");
+        (answer["access_token"] != first["access_token"]).then_some(())
+    });
+}

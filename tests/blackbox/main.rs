@@ -1,0 +1,15 @@
+//! Black-box tests: the real binary on port 0, spoken to in raw HTTP.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what is not as expected fails the test"
+)]
+
+mod broker;
+mod cli;
+mod imds;
+mod lifecycle;
+mod robustness;
+mod tokens;

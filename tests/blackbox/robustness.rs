@@ -1,0 +1,101 @@
+//! Whatever is sent, the broker answers with a documented body or closes, and lives on.
+
+use proptest::prelude::*;
+
+use crate::broker::{Answer, Broker, Connection};
+
+/// What any answer to a request without a valid token may be.
+fn check(answer: &Answer) {
+    let known = [200, 400, 403, 404, 405, 414, 431];
+    assert!(known.contains(&answer.status), "{answer:?}");
+    if answer.headers.contains_key("content-type") {
+        assert!(answer.json().is_object(), "{answer:?}");
+    }
+}
+
+fn assert_alive(broker: &Broker) {
+    assert_eq!(broker.token("resource=https://vault.azure.net").status, 200);
+}
+
+fn answers(connection: &mut Connection) -> Vec<Answer> {
+    std::iter::from_fn(|| connection.read()).take(3).collect()
+}
+
+#[test]
+fn no_query_or_header_breaks_the_broker() {
+    let broker = Broker::serve(&[]);
+    let query = "([a-z_]{0,12}(=[a-zA-Z0-9%+./:_-]{0,20})?&){0,18}";
+    let known = prop_oneof![
+        Just("api-version=2018-02-01&resource=https://vault.azure.net&".to_owned()),
+        Just("api-version=2018-02-01&".to_owned()),
+        Just(String::new()),
+    ];
+    let header = "[A-Za-z-]{1,20}: [ -~]{0,40}";
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let strategy = (known, query, proptest::collection::vec(header, 0..6));
+    runner
+        .run(&strategy, |(known, query, headers)| {
+            let headers = headers.join("\r\n");
+            let mut connection = broker.connect("imds");
+            let target = format!("/metadata/identity/oauth2/token?{known}{query}");
+            connection.send(format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\nConnection: close\r\n{headers}\r\n\r\n").as_bytes());
+            answers(&mut connection).iter().for_each(check);
+            Ok(())
+        })
+        .unwrap();
+    assert_alive(&broker);
+}
+
+#[test]
+fn bytes_that_are_no_request_are_refused_and_the_connection_closed() {
+    let broker = Broker::serve(&[]);
+    let cases: [&[u8]; 9] = [
+        b"\0\0\0\0\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: x\r\nContent-Length: 1\r\n\r\na",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n folded: x\r\n\r\n",
+        b"GET /metadata/identity/oauth2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nX: \x01\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ];
+    for case in cases {
+        let mut connection = broker.connect("imds");
+        connection.send(case);
+        let answers = answers(&mut connection);
+        assert!(
+            answers.iter().all(|answer| matches!(answer.status, 400 | 404)),
+            "{case:?}: {answers:?}"
+        );
+    }
+    assert_alive(&broker);
+}
+
+#[test]
+fn a_head_that_never_ends_is_cut_off() {
+    let broker = Broker::serve(&[]);
+    let mut connection = broker.connect("imds");
+    connection.send(b"GET /metadata/identity/oauth2/token HTTP/1.1\r\nHost: 127.0.0.1\r\n");
+    for _ in 0..40 {
+        connection.send(format!("X-Filler: {}\r\n", "x".repeat(1000)).as_bytes());
+    }
+    assert!(answers(&mut connection).iter().all(|answer| answer.status == 431));
+    assert_alive(&broker);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn no_bytes_break_the_broker(garbage in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 20)) {
+        let broker = Broker::serve(&["--alg", "EdDSA"]);
+        for bytes in garbage {
+            let mut connection = broker.connect("imds");
+            connection.send(&bytes);
+            connection.send(b"\r\n\r\n");
+            drop(connection);
+        }
+        assert_alive(&broker);
+    }
+}
