@@ -35,7 +35,7 @@ pub struct Imds {
 }
 
 /// Where a path leads. Only the first segment is matched without regard to case, as in Azure; paths
-/// are never decoded, so there is one spelling of each.
+/// are never decoded, so there is one spelling of each, but for the slash that an SDK appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Info,
@@ -52,7 +52,8 @@ impl<'a> Route<'a> {
             return None;
         }
         match rest {
-            "/identity/oauth2/token" => Some(Self::Token),
+            // MSAL for JavaScript appends a slash to the URL of every token endpoint.
+            "/identity/oauth2/token" | "/identity/oauth2/token/" => Some(Self::Token),
             "/identity/info" => Some(Self::Info),
             "/versions" => Some(Self::Versions),
             _ => {
@@ -207,13 +208,14 @@ mod tests {
     fn the_first_path_segment_alone_ignores_case() {
         assert_eq!(Route::of("/metadata/identity/oauth2/token"), Some(Route::Token));
         assert_eq!(Route::of("/Metadata/identity/oauth2/token"), Some(Route::Token));
+        assert_eq!(Route::of("/metadata/identity/oauth2/token/"), Some(Route::Token));
         assert_eq!(Route::of("/metadata/instance/compute"), Some(Route::Instance("/compute")));
         for path in [
             "/",
             "/metadata",
             "/metadata/identity",
             "/metadata/Identity/oauth2/token",
-            "/metadata/identity/oauth2/token/",
+            "/metadata/identity/oauth2/token//",
             "/metadata/identity/getplatformmetadata",
             "/metadata/instances",
             "/metadata%2Fidentity/oauth2/token",
