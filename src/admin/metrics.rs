@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::broker::Broker;
 use crate::clock::process_cpu_ns;
-use crate::imds::Responses;
+use crate::http::Responses;
 
 #[derive(Debug)]
 pub(super) struct Metrics {

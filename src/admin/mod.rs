@@ -11,8 +11,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
 use crate::broker::Broker;
+use crate::http::Responses;
 use crate::http::{Payload, Surface, text_reply};
-use crate::imds::Responses;
 
 /// The operators' surface.
 #[derive(Debug)]

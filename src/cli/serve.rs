@@ -9,10 +9,10 @@ use clap::Args;
 use rand::TryRng as _;
 
 use super::{Exit, refuse};
-use crate::broker::BrokerOptions;
 use crate::clock::{Clock, Seconds, SystemClock};
-use crate::server::{self, MachineError, Server, ServerError, ServerOptions};
-use crate::token::{Algorithm, Backend};
+use crate::server::{
+    self, Algorithm, Backend, BrokerOptions, MachineError, Server, ServerError, ServerOptions,
+};
 use crate::world::synthetic::Synthetic;
 use crate::world::{World, WorldError, file};
 

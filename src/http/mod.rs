@@ -4,6 +4,7 @@
 
 mod listen;
 mod reply;
+mod responses;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use listen::{BindError, bind};
 pub use reply::{Payload, json_error, json_reply, text_reply};
+pub use responses::Responses;
 
 /// An HTTP surface: one of the listeners of a broker.
 pub trait Surface: Send + Sync + 'static {

@@ -20,7 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::http::{Payload, Surface, json_reply};
+use crate::http::{Payload, Responses, Surface, json_reply};
 use crate::world::VmIndex;
 use error::ImdsError;
 use query::Query;
@@ -34,31 +34,8 @@ pub struct Imds {
     request_ids: RequestIds,
 }
 
-/// Responses by status, counted by one worker.
-#[derive(Debug, Default)]
-#[repr(align(128))] // workers count on their own cache lines
-pub struct Responses([AtomicU64; Responses::STATUSES.len()]);
-
-impl Responses {
-    /// The statuses that this service answers with.
-    pub const STATUSES: [u16; 7] = [200, 400, 403, 404, 405, 500, 503];
-
-    fn count(&self, status: StatusCode) {
-        let position = Self::STATUSES.iter().position(|known| *known == status.as_u16());
-        if let Some(counter) = position.and_then(|at| self.0.get(at)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Each status with how often it was answered.
-    pub fn counts(&self) -> impl Iterator<Item = (u16, u64)> {
-        let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
-        Self::STATUSES.into_iter().zip(counts)
-    }
-}
-
 /// Where a path leads. Only the first segment is matched without regard to case, as in Azure; paths
-/// are never decoded, so there is one spelling of each.
+/// are never decoded, so there is one spelling of each, but for the slash that an SDK appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Info,
@@ -75,7 +52,8 @@ impl<'a> Route<'a> {
             return None;
         }
         match rest {
-            "/identity/oauth2/token" => Some(Self::Token),
+            // MSAL for JavaScript appends a slash to the URL of every token endpoint.
+            "/identity/oauth2/token" | "/identity/oauth2/token/" => Some(Self::Token),
             "/identity/info" => Some(Self::Info),
             "/versions" => Some(Self::Versions),
             _ => {
@@ -230,13 +208,14 @@ mod tests {
     fn the_first_path_segment_alone_ignores_case() {
         assert_eq!(Route::of("/metadata/identity/oauth2/token"), Some(Route::Token));
         assert_eq!(Route::of("/Metadata/identity/oauth2/token"), Some(Route::Token));
+        assert_eq!(Route::of("/metadata/identity/oauth2/token/"), Some(Route::Token));
         assert_eq!(Route::of("/metadata/instance/compute"), Some(Route::Instance("/compute")));
         for path in [
             "/",
             "/metadata",
             "/metadata/identity",
             "/metadata/Identity/oauth2/token",
-            "/metadata/identity/oauth2/token/",
+            "/metadata/identity/oauth2/token//",
             "/metadata/identity/getplatformmetadata",
             "/metadata/instances",
             "/metadata%2Fidentity/oauth2/token",

@@ -11,14 +11,17 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
-use crate::broker::{Broker, BrokerOptions};
+use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, Shutdown, Surface};
-use crate::imds::{Imds, Responses};
+use crate::http::{self, BindError, Responses, Shutdown, Surface};
+use crate::imds::Imds;
 use crate::sts::Sts;
-use crate::token::{Algorithm, Backend, Issuer, KeyError, SigningKey};
+use crate::token::{Issuer, KeyError, SigningKey};
 use crate::world::World;
 
+// What a server is set up with, so that whoever starts one needs to know nothing below it.
+pub use crate::broker::BrokerOptions;
+pub use crate::token::{Algorithm, Backend};
 pub use machine::{MachineError, allowed_cpus, pin_process, raise_file_limit};
 
 /// How a server is set up.

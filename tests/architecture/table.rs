@@ -1,0 +1,70 @@
+//! The arrow table: what each module of `src/` may name, from the top down.
+
+/// One row: a module (or a file below one, which then has its own row) and what it may name.
+///
+/// A row may list only names that stand below it, so the table cannot hold a cycle.
+#[rustfmt::skip]
+pub(crate) const ARROWS: &[(&str, &str)] = &[
+    ("main", "cli"),
+    // The one place where the measuring binary starts the broker in its own process.
+    ("cli/serve", "cli server world ids clock secret class"),
+    ("cli", "gate plan report load stats world ids clock secret class"),
+    ("gate", "report load stats world ids clock class"),
+    ("plan", "report load stats world ids clock class"),
+    ("report", "load stats ids clock class"),
+    ("load", "stats world ids clock class"),
+    ("stats", ""),
+    ("server", "imds sts arm vault admin http broker cache directory token store world ids clock secret sync class"),
+    ("imds", "http broker cache token world ids clock secret class"),
+    ("sts", "http broker directory token world ids clock secret class"),
+    ("arm", "http broker directory token store world ids clock secret class"),
+    ("vault", "http directory token store world ids clock secret class"),
+    ("admin", "http broker cache directory token store world ids clock secret class"),
+    ("http", "broker ids clock secret class"),
+    ("broker", "cache directory token store world ids clock secret sync class"),
+    ("cache", "token ids clock sync class"),
+    ("directory", "token store world ids clock secret sync class"),
+    ("token", "world ids clock secret class"),
+    ("store", "world ids clock secret sync class"),
+    ("world", "ids clock secret class"),
+    ("ids", ""),
+    ("clock", ""),
+    ("secret", ""),
+    ("class", ""),
+    ("sync", ""),
+];
+
+/// The side that measures: it reaches the broker over the network only.
+pub(crate) const MEASURING: &str = "cli gate plan report load stats";
+
+/// The side that is measured.
+pub(crate) const MEASURED: &str =
+    "server imds sts arm vault admin http broker cache directory token store";
+
+/// The HTTP surfaces: peers that may not name each other.
+pub(crate) const SURFACES: &str = "imds sts arm vault admin";
+
+/// Whether `names`, separated by blanks, hold `name`.
+pub(crate) fn holds(names: &str, name: &str) -> bool {
+    names.split(' ').any(|other| other == name)
+}
+
+/// What the file at `path` (relative to `src/`) may name: its own row, or its module's.
+pub(crate) fn row(path: &str) -> Option<(&'static str, &'static str)> {
+    let stem = path.trim_end_matches(".rs");
+    let covers = |name: &str| {
+        stem.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    ARROWS.iter().copied().find(|(name, _)| covers(name))
+}
+
+/// The arrows of `table` whose target does not stand in a row below their source.
+pub(crate) fn upward(table: &[(&str, &str)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (index, (name, allowed)) in table.iter().enumerate() {
+        let below = |target: &&str| table.iter().skip(index + 1).any(|(other, _)| other == target);
+        let up = allowed.split_whitespace().filter(|target| !below(target));
+        wrong.extend(up.map(|target| format!("{name} -> {target} does not point down")));
+    }
+    wrong
+}

@@ -1,0 +1,129 @@
+"""Plays the Python SDKs against a broker, and judges their tokens and those of the JavaScript SDK.
+
+Reads checks.mjs's lines on standard input, the world from world.toml beside it, and from the
+environment STS_URL and what the SDKs themselves look at. Prints one line per check.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import tomllib
+
+import jwt
+import msal
+import requests
+from azure.identity import CredentialUnavailableError, DefaultAzureCredential
+from azure.identity import ManagedIdentityCredential
+
+WORLD = tomllib.loads((pathlib.Path(__file__).parent / "world.toml").read_text())
+TENANT = WORLD["tenants"][0]["id"]
+APP = WORLD["user_assigned"][0]
+IDENTITIES = {"system": WORLD["vms"][0]["system_assigned"], "app": APP}
+APP_ID = (
+    f"/subscriptions/{APP['subscription']}/resourceGroups/{APP['resource_group']}/providers"
+    f"/Microsoft.ManagedIdentity/userAssignedIdentities/{APP['name']}"
+)
+NOBODY = os.environ["OTHER_CLIENT_ID"]
+ARM, VAULT = "https://management.azure.com", "https://vault.azure.net"
+KEYS = jwt.PyJWKClient(f"{os.environ['STS_URL']}/{TENANT}/discovery/v2.0/keys")
+
+
+def verify(token, who, audience):
+    """Raises unless the token is good and of that identity; returns what it says."""
+    key = KEYS.get_signing_key_from_jwt(token)
+    required = ["aud", "exp", "iat", "iss", "nbf", "oid", "appid", "sub", "tid"]
+    claims = jwt.decode(
+        token, key, algorithms=["RS256"], audience=audience, options={"require": required}
+    )
+    identity = IDENTITIES[who]
+    expected = {
+        "oid": identity["principal_id"],
+        "sub": identity["principal_id"],
+        "appid": identity["client_id"],
+        "tid": TENANT,
+        "iss": f"https://sts.windows.net/{TENANT}/",
+    }
+    wrong = {name: claims[name] for name in expected if claims[name] != expected[name]}
+    assert not wrong, f"the token says {wrong}, the world {expected}"
+    return f"oid={claims['oid']} appid={claims['appid']}"
+
+
+def identity(who, audience, credential):
+    with credential:
+        return verify(credential.get_token(f"{audience}/.default").token, who, audience)
+
+
+def msal_client(managed_identity):
+    return msal.ManagedIdentityClient(managed_identity, http_client=requests.Session())
+
+
+def msal_token(who, audience, managed_identity):
+    answer = msal_client(managed_identity).acquire_token_for_client(resource=audience)
+    assert "access_token" in answer, answer
+    return verify(answer["access_token"], who, audience)
+
+
+def refused_by_identity():
+    try:
+        with ManagedIdentityCredential(client_id=NOBODY) as credential:
+            credential.get_token(f"{VAULT}/.default")
+    except CredentialUnavailableError as error:
+        assert "Identity not found" in str(error), error
+        return type(error).__name__
+    raise AssertionError("it was given a token")
+
+
+def refused_by_msal():
+    nobody = msal.UserAssignedManagedIdentity(client_id=NOBODY)
+    answer = msal_client(nobody).acquire_token_for_client(resource=VAULT)
+    expected = {"error": "invalid_request", "error_description": "Identity not found"}
+    assert answer == expected, answer
+    return answer["error_description"]
+
+
+def javascript(record):
+    if record["who"] == "nobody":
+        error = record.get("error", "it was given a token")
+        assert "Identity not found" in error, error
+        return error.partition(":")[0]
+    assert "token" in record, record.get("error")
+    return verify(record["token"], record["who"], record["audience"])
+
+
+CHECKS = [
+    ("azure-identity gets a token of the system-assigned identity",
+     lambda: identity("system", ARM, ManagedIdentityCredential())),
+    ("azure-identity gets a token of a user-assigned identity by its client_id",
+     lambda: identity("app", VAULT, ManagedIdentityCredential(client_id=APP["client_id"]))),
+    ("azure-identity gets a token of a user-assigned identity by its principal",
+     lambda: identity("app", VAULT, ManagedIdentityCredential(
+         identity_config={"object_id": APP["principal_id"]}))),
+    ("azure-identity gets a token of a user-assigned identity by its resource id",
+     lambda: identity("app", VAULT, ManagedIdentityCredential(
+         identity_config={"resource_id": APP_ID}))),
+    ("azure-identity's DefaultAzureCredential finds the identity of the machine",
+     lambda: identity("system", ARM, DefaultAzureCredential())),
+    ("azure-identity reports an identity that the machine has not", refused_by_identity),
+    ("MSAL gets a token of the system-assigned identity",
+     lambda: msal_token("system", ARM, msal.SystemAssignedManagedIdentity())),
+    ("MSAL gets a token of a user-assigned identity by its client_id",
+     lambda: msal_token("app", VAULT, msal.UserAssignedManagedIdentity(
+         client_id=APP["client_id"]))),
+    ("MSAL reports an identity that the machine has not", refused_by_msal),
+]
+
+
+def main():
+    checks = list(CHECKS)
+    for line in sys.stdin:
+        record = json.loads(line)
+        checks.append((record["sentence"], lambda record=record: javascript(record)))
+    for sentence, check in checks:
+        try:
+            print(f"ok {sentence} ({check()})", flush=True)
+        except Exception as error:  # pylint: disable=broad-except  # every failure is a verdict
+            print(f"not ok {sentence}: {type(error).__name__}: {error}", flush=True)
+
+
+main()
