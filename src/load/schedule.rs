@@ -78,6 +78,7 @@ impl Iterator for Schedule {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
