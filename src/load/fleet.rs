@@ -136,6 +136,8 @@ impl Fleet {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 drop(ready.send(Ok(())));
+                // Hung up now: the start waits for the end of all of these.
+                drop(ready);
                 // No start: another thread failed, and the run with it.
                 let Ok(Go { start_ns, window, recorder }) = wait.recv() else { return };
                 let time = (clock, start_ns, window);

@@ -45,7 +45,8 @@ impl Host {
             self.cpu_model, self.cores, self.kernel, self.governor, self.memory_bytes
         );
         let digest = digest::digest(&digest::SHA256, all.as_bytes());
-        digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        let short = digest.as_ref().iter().take(6);
+        short.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
     }
 }
 

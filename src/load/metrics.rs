@@ -54,6 +54,7 @@ impl Counters {
     }
 
     /// What was counted since `earlier`; memory is what it is now.
+    #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             hits: self.hits - earlier.hits,

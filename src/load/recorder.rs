@@ -20,6 +20,9 @@ const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 
 /// A histogram in nanoseconds as used throughout a run.
+///
+/// # Panics
+/// Never: its bounds are constants that are valid.
 pub fn histogram() -> Histogram<u64> {
     #[expect(clippy::expect_used, reason = "the bounds are constants: 1 < highest, digits <= 5")]
     Histogram::new_with_bounds(1, HIGHEST_NS, DIGITS).expect("valid bounds")
@@ -366,7 +369,9 @@ mod tests {
         recorders[1].record(&ended(SECOND + 5, 3 * SECOND + 1));
         recorders[1].record(&ended(4 * SECOND - 1, 9 * SECOND)); // ends after the window
         let mut tally = Tally::default();
-        recorders.into_iter().for_each(|recorder| tally.add(&recorder.finish()));
+        for recorder in recorders {
+            tally.add(&recorder.finish());
+        }
         let mut seen = Seen::default();
         let totals = collect(&sets, &recycle, &mut seen).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);

@@ -38,7 +38,7 @@ pub enum ServeError {
 }
 
 /// The largest worlds take their time.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 /// After a polite request to end, before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 

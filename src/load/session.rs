@@ -264,7 +264,7 @@ fn all_classes(measured: &Measured) -> Latencies {
 fn shape(plan: &Plan, measured: &Measured) -> Shape {
     let pace = match plan.workload {
         Workload::Herd(herds) => return Shape::Bursts { gap_ns: herds.gap_ns },
-        Workload::Mint(pace) | Workload::Steady(pace) => pace,
+        Workload::Mint(pace) | Workload::Steady(pace, _) => pace,
     };
     let seconds = plan.duration_ns as f64 / 1e9;
     Shape::Rate {
@@ -297,7 +297,7 @@ fn failures(
                 failures.push(Failure::MintCounts { counted: *whole, tokens });
             }
         }
-        Workload::Herd(_) | Workload::Steady(_) => {}
+        Workload::Herd(_) | Workload::Steady(..) => {}
     }
     failures
 }

@@ -158,9 +158,9 @@ fn paced(evidence: &Evidence<'_>, target: f64, achieved: f64, count: f64) -> Vec
     if p99_ns > limit_ns {
         reasons.push(Reason::Lag { p99_ns, limit_ns });
     }
-    let (p999_ns, limit_ns) = (p(evidence.lag, 0.999), p(evidence.response, 0.99) / TENTH);
-    if p999_ns > limit_ns {
-        reasons.push(Reason::LagTail { p999_ns, limit_ns });
+    let (tail_ns, limit_ns) = (p(evidence.lag, 0.999), p(evidence.response, 0.99) / TENTH);
+    if tail_ns > limit_ns {
+        reasons.push(Reason::LagTail { p999_ns: tail_ns, limit_ns });
     }
     reasons
 }

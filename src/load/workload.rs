@@ -82,8 +82,27 @@ pub enum Workload {
     Herd(Herds),
     /// Every request asks for a key that none has asked for before.
     Mint(Pace),
-    /// VMs by Zipf(1.0) popularity, each identity of a VM alike, one resource.
-    Steady(Pace),
+    /// VMs by Zipf(1.0) popularity, each identity of a VM alike, one resource; the first requests,
+    /// as many as said, ask for each key once, so that what follows finds it in the cache.
+    Steady(Pace, Fill),
+}
+
+/// How many requests at the start fill the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill(pub u64);
+
+impl Fill {
+    /// All keys that a steady run asks for, or as many as half of the warm-up has requests: the
+    /// other half is for the queue of mints to drain.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and below 10^7 x 1 day"
+    )]
+    pub fn within(warmup: std::time::Duration, rate: f64, world: &Synthetic) -> Self {
+        let half = (rate * warmup.as_secs_f64() / 2.0) as u64;
+        Self(half.min(u64::from(world.vms) * (u64::from(world.user_assigned) + 1)))
+    }
 }
 
 impl Workload {
@@ -92,8 +111,9 @@ impl Workload {
         let source = match *self {
             Self::Herd(herds) => Source::Herd(herds),
             Self::Mint(pace) => Source::Mint { schedule: pace.schedule() },
-            Self::Steady(pace) => Source::Steady {
+            Self::Steady(pace, Fill(fill)) => Source::Steady {
                 schedule: pace.schedule(),
+                fill,
                 // Another stream than the schedule's, which is seeded with the seed itself.
                 rng: Box::new(StdRng::seed_from_u64(pace.seed ^ 0x005A_6970_6600)),
                 popularity: Zipf::new(f64::from(world.vms.max(1)), 1.0).ok(),
@@ -106,7 +126,7 @@ impl Workload {
     pub fn vms(&self, world: &Synthetic) -> u32 {
         match self {
             Self::Herd(_) => 1,
-            Self::Mint(_) | Self::Steady(_) => world.vms,
+            Self::Mint(_) | Self::Steady(..) => world.vms,
         }
     }
 }
@@ -134,7 +154,7 @@ pub struct Traffic {
 enum Source {
     Herd(Herds),
     Mint { schedule: Schedule },
-    Steady { schedule: Schedule, rng: Box<StdRng>, popularity: Option<Zipf<f64>> },
+    Steady { schedule: Schedule, fill: u64, rng: Box<StdRng>, popularity: Option<Zipf<f64>> },
 }
 
 impl Iterator for Traffic {
@@ -145,7 +165,10 @@ impl Iterator for Traffic {
         let (intended_ns, ask) = match &mut self.source {
             Source::Herd(herds) => herd_ask(herds, index)?,
             Source::Mint { schedule } => (schedule.next()?, nth_key(&world, index)),
-            Source::Steady { schedule, rng, popularity } => {
+            Source::Steady { schedule, fill, .. } if index < *fill => {
+                (schedule.next()?, nth_key(&world, index))
+            }
+            Source::Steady { schedule, rng, popularity, .. } => {
                 (schedule.next()?, steady_ask(&world, rng, popularity.as_ref()))
             }
         };
@@ -197,6 +220,7 @@ fn narrow(value: u64) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
 mod tests {
     use super::*;
     use std::collections::HashSet;
@@ -218,7 +242,7 @@ mod tests {
     #[test]
     fn steady_traffic_favours_low_vms_and_stays_inside_the_world() {
         let asks: Vec<Ask> =
-            Workload::Steady(pace(10_000.0)).traffic(&WORLD).map(|a| a.ask).collect();
+            Workload::Steady(pace(10_000.0), Fill(0)).traffic(&WORLD).map(|a| a.ask).collect();
         let of = |vm| asks.iter().filter(|ask| ask.vm == vm).count() as f64;
         assert!(asks.iter().all(|ask| ask.vm < WORLD.vms));
         assert!((of(0) / of(9) - 10.0).abs() < 3.0, "{} {}", of(0), of(9));
@@ -228,8 +252,19 @@ mod tests {
 
     #[test]
     fn traffic_is_a_pure_function_of_its_seed() {
-        let make = || Workload::Steady(pace(1000.0)).traffic(&WORLD);
+        let make = || Workload::Steady(pace(1000.0), Fill(10)).traffic(&WORLD);
         assert!(make().eq(make()));
+    }
+
+    #[test]
+    fn filling_asks_for_every_key_of_the_one_resource_once() {
+        let keys = Fill::within(std::time::Duration::from_secs(10), 100.0, &WORLD);
+        assert_eq!(keys, Fill(80));
+        let filled = Workload::Steady(pace(1000.0), keys).traffic(&WORLD).take(80);
+        let asks: HashSet<Ask> = filled.map(|a| a.ask).collect();
+        assert_eq!(asks.len(), 80);
+        assert!(asks.iter().all(|ask| ask.resource == 0));
+        assert_eq!(Fill::within(std::time::Duration::from_secs(1), 100.0, &WORLD), Fill(50));
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl Load {
     fn new(plan: &Plan, outcome: &Outcome) -> Self {
         let (arrivals, rate_target) = match plan.workload {
             Workload::Herd(_) => ("burst", None),
-            Workload::Mint(pace) | Workload::Steady(pace) => {
+            Workload::Mint(pace) | Workload::Steady(pace, _) => {
                 (pace.arrivals.as_str(), Some(pace.rate))
             }
         };

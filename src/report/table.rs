@@ -63,7 +63,7 @@ fn sentences(
     match &outcome.verdict {
         None => writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?,
         Some(verdict) => {
-            writeln!(text, "verified  {} answers, {} wrong", verdict.sampled, verdict.faults())?
+            writeln!(text, "verified  {} answers, {} wrong", verdict.sampled, verdict.faults())?;
         }
     }
     for objective in slo {

@@ -82,7 +82,7 @@ fn block_shares(intervals: &[Counts], group: usize, quantile: u64) -> Vec<Block>
 
 /// Half the width of the interval of the share: a ratio estimator, since blocks differ in count.
 fn spread(blocks: &[Block], p: f64, total: u64) -> f64 {
-    let number = blocks.len() as f64;
+    let number = float(blocks.len() as u64);
     let count: f64 = blocks.iter().map(|block| block.count).sum();
     let mean = blocks.iter().map(|block| block.count * block.share).sum::<f64>() / count;
     let squares: f64 = blocks
@@ -100,7 +100,7 @@ fn student_t(freedom: f64) -> f64 {
 }
 
 fn lag_one_correlation(blocks: &[Block]) -> f64 {
-    let mean = blocks.iter().map(|block| block.share).sum::<f64>() / blocks.len() as f64;
+    let mean = blocks.iter().map(|block| block.share).sum::<f64>() / float(blocks.len() as u64);
     let variance: f64 = blocks.iter().map(|block| (block.share - mean).powi(2)).sum();
     let neighbours = blocks.iter().zip(blocks.iter().skip(1));
     let covariance: f64 = neighbours.map(|(a, b)| (a.share - mean) * (b.share - mean)).sum();
@@ -149,6 +149,12 @@ fn float(count: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

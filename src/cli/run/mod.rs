@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::settings::{Settings, SettingsError};
 use super::{Exit, refuse};
@@ -143,7 +144,7 @@ pub fn main(args: &RunArgs) -> Exit {
 
 fn run(args: &RunArgs, clock: &dyn Clock) -> Result<Exit, RunError> {
     let settings = Settings::resolve(args)?;
-    let stop = stop_on_ctrl_c();
+    let stop = stop_on_signal();
     let subject = subject(args, &settings)?;
     let plan = settings.plan(subject.target());
     let started_at = clock.now();
@@ -212,21 +213,29 @@ fn progress_bar(length_ns: u64) -> ProgressBar {
     }
 }
 
-/// The first Ctrl-C ends the load in order, the second the process.
-fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+/// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second the process.
+fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        // Without a runtime Ctrl-C ends the process at once, as it does by default.
+        // Without a runtime a signal ends the process at once, as it does by default.
         let Ok(runtime) = runtime else { return };
-        while runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        while runtime.block_on(signalled()).is_ok() {
             if seen.swap(true, Ordering::Relaxed) {
                 std::process::exit(Exit::Interrupted as i32);
             }
         }
     });
     stop
+}
+
+async fn signalled() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn identity(args: &RunArgs, started_at: UnixSeconds, notes: Vec<String>) -> Identity {

@@ -6,7 +6,7 @@ use super::{RunArgs, Scenario};
 use crate::load::cores::{Cores, allowed, raise_file_limit};
 use crate::load::generator::{Classes, Origin, Plan};
 use crate::load::target::HttpUrl;
-use crate::load::workload::{Herds, Pace, Workload, keyspace};
+use crate::load::workload::{Fill, Herds, Pace, Workload, keyspace};
 use crate::world::synthetic::{Synthetic, SyntheticError};
 
 /// Why the flags do not make a run.
@@ -75,7 +75,7 @@ const HERD_GAP: Duration = Duration::from_secs(2);
 const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
 /// Room for everything that is not a connection of the load.
 const OTHER_FILES: u64 = 64;
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 /// More threads than any machine has cores for.
 const THREADS_MAX: usize = 1024;
 /// Some 4 KB each.
@@ -113,7 +113,7 @@ impl Settings {
         // The text form knows the bounds.
         let world: Synthetic = world.to_string().parse()?;
         let (warmup, duration) = lengths(args, &defaults)?;
-        let workload = workload(args, &defaults, &world, warmup + duration)?;
+        let workload = workload(args, &defaults, &world, (warmup, duration))?;
         let cores = cores(args);
         let threads = args.threads.unwrap_or_else(|| default_threads(args, &cores));
         let settings = Self {
@@ -178,7 +178,7 @@ fn check_counts(args: &RunArgs) -> Result<(), SettingsError> {
             return Err(SettingsError::Count { flag, value, max });
         }
     }
-    let timeouts = Duration::from_millis(1)..=Duration::from_secs(3600);
+    let timeouts = Duration::from_millis(1)..=Duration::from_hours(1);
     if !timeouts.contains(&args.timeout) {
         return Err(SettingsError::Timeout(args.timeout));
     }
@@ -206,7 +206,7 @@ fn workload(
     args: &RunArgs,
     defaults: &Defaults,
     world: &Synthetic,
-    length: Duration,
+    (warmup, duration): (Duration, Duration),
 ) -> Result<Workload, SettingsError> {
     const RATE_MAX: f64 = 1e7; // 100 ns apart: below the cost of one request.
     if args.scenario != Scenario::Steady && args.target.is_some() {
@@ -220,9 +220,10 @@ fn workload(
         return Err(SettingsError::Rate(rate));
     }
     let (arrivals, seed) = (args.arrivals, args.seed);
+    let length = warmup + duration;
     let pace = Pace { arrivals, rate, length_ns: nanos(length), seed };
     if args.scenario == Scenario::Steady {
-        return Ok(Workload::Steady(pace));
+        return Ok(Workload::Steady(pace, Fill::within(warmup, rate, world)));
     }
     let (needed, keys) = (keys_needed(rate, length), keyspace(world));
     if needed > keys {
