@@ -1,0 +1,304 @@
+//! From flags, which may be absent, to a plan, in which everything is decided.
+
+use std::time::Duration;
+
+use super::{RunArgs, Scenario};
+use crate::load::cores::{Cores, allowed, raise_file_limit};
+use crate::load::generator::{Classes, Origin, Plan};
+use crate::load::target::HttpUrl;
+use crate::load::workload::{Herds, Pace, Workload, keyspace};
+use crate::world::synthetic::{Synthetic, SyntheticError};
+
+/// Why the flags do not make a run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettingsError {
+    #[error("--rate {0} is out of range; use a number above 0, up to 10000000")]
+    Rate(f64),
+    #[error("--duration {} is out of range; use 100ms to 24h", humantime::format_duration(*.0))]
+    Duration(Duration),
+    #[error("--warmup {} is out of range; use 0s to 24h", humantime::format_duration(*.0))]
+    Warmup(Duration),
+    #[error("--timeout {} is out of range; use 1ms to 1h", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    #[error("--{flag} {value} is out of range; use 1 to {max}")]
+    Count { flag: &'static str, value: u64, max: u64 },
+    #[error("`{0}` starts a broker of its own, to know its keys and counters; leave out --target")]
+    NeedsBroker(&'static str),
+    #[error(
+        "this run needs {needed} distinct keys and the world has {keys}; lower --rate or --duration, or raise --vms or --user-assigned"
+    )]
+    Keyspace { needed: u64, keys: u64 },
+    #[error(
+        "each of {herds} herds needs a user-assigned identity of its own and there are {user_assigned}; raise --user-assigned or lower --herds"
+    )]
+    HerdKeys { herds: u32, user_assigned: u32 },
+    #[error(
+        "{connections} connections need more open files than the limit of {limit}; lower --connections (or --callers), or raise `ulimit -n`"
+    )]
+    Files { connections: u32, limit: u64 },
+    #[error("the world cannot be made")]
+    World(#[from] SyntheticError),
+}
+
+/// What all flags, defaults and the machine come to.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) world: Synthetic,
+    pub(super) cores: Cores,
+    pub(super) notes: Vec<String>,
+    workload: Workload,
+    origin: Origin,
+    classes: Classes,
+    connections: u32,
+    threads: usize,
+    warmup_ns: u64,
+    duration_ns: u64,
+    timeout_ns: u64,
+    samples: usize,
+    seed: u64,
+}
+
+/// The defaults of a scenario; together they keep a plain run under a minute.
+struct Defaults {
+    rate: f64,
+    duration: Duration,
+    warmup: Duration,
+    vms: u32,
+    user_assigned: u32,
+}
+
+/// The first herd waits for the generator to settle.
+const FIRST_HERD: Duration = Duration::from_millis(500);
+/// Time for one herd to be served and for the broker to become idle again.
+const HERD_GAP: Duration = Duration::from_secs(2);
+/// Above this, several VMs share a connection one after the other.
+const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
+/// Room for everything that is not a connection of the load.
+const OTHER_FILES: u64 = 64;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// More threads than any machine has cores for.
+const THREADS_MAX: usize = 1024;
+/// Some 4 KB each.
+const SAMPLES_MAX: usize = 1_000_000;
+
+impl Defaults {
+    fn of(args: &RunArgs) -> Self {
+        let (rate, seconds, warmup, user_assigned) = match args.scenario {
+            Scenario::Herd => (0.0, 0, 0, args.herds.max(2)),
+            Scenario::Mint => (200.0, 20, 2, 20),
+            Scenario::Steady => (5000.0, 30, 5, 2),
+        };
+        let foreign = args.target.is_some();
+        Self {
+            rate,
+            duration: Duration::from_secs(seconds),
+            warmup: Duration::from_secs(warmup),
+            // Nothing is known of a foreign world: ask without a selector, from one place.
+            vms: if foreign { 1 } else { 1000 },
+            user_assigned: if foreign { 0 } else { user_assigned },
+        }
+    }
+}
+
+impl Settings {
+    /// Decides everything that the flags leave open.
+    pub(super) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
+        check_counts(args)?;
+        let defaults = Defaults::of(args);
+        let world = Synthetic {
+            vms: args.vms.unwrap_or(defaults.vms),
+            user_assigned: args.user_assigned.unwrap_or(defaults.user_assigned),
+            seed: args.seed,
+        };
+        // The text form knows the bounds.
+        let world: Synthetic = world.to_string().parse()?;
+        let (warmup, duration) = lengths(args, &defaults)?;
+        let workload = workload(args, &defaults, &world, warmup + duration)?;
+        let cores = cores(args);
+        let threads = args.threads.unwrap_or_else(|| default_threads(args, &cores));
+        let settings = Self {
+            notes: notes(args, &cores),
+            workload,
+            origin: origin(args),
+            classes: if args.target.is_some() { Classes::Foreign } else { Classes::Broker },
+            connections: connections(args, &world),
+            threads,
+            warmup_ns: nanos(warmup),
+            duration_ns: nanos(duration),
+            timeout_ns: nanos(args.timeout),
+            samples: args.samples,
+            seed: args.seed,
+            world,
+            cores,
+        };
+        settings.within_file_limit()
+    }
+
+    fn within_file_limit(self) -> Result<Self, SettingsError> {
+        let (connections, limit) = (self.connections, raise_file_limit());
+        if u64::from(connections) + OTHER_FILES > limit {
+            return Err(SettingsError::Files { connections, limit });
+        }
+        Ok(self)
+    }
+
+    /// The plan against a target that is known now.
+    pub(super) fn plan(&self, target: &HttpUrl) -> Plan {
+        let mut plan = Plan {
+            target: target.clone(),
+            world: self.world,
+            workload: self.workload,
+            origin: self.origin,
+            classes: self.classes,
+            connections: self.connections,
+            threads: self.threads,
+            cores: self.cores.clone(),
+            warmup_ns: self.warmup_ns,
+            duration_ns: self.duration_ns,
+            timeout_ns: self.timeout_ns,
+            samples: self.samples,
+            seed: self.seed,
+        };
+        // A thread without connections would have nothing to do.
+        plan.threads = plan.threads.min(plan.connections_made() as usize);
+        plan
+    }
+}
+
+fn check_counts(args: &RunArgs) -> Result<(), SettingsError> {
+    let counts = [
+        ("herds", u64::from(args.herds), u64::from(Synthetic::USER_ASSIGNED_MAX)),
+        ("callers", args.callers.into(), u32::MAX.into()),
+        ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
+        ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
+        ("samples", args.samples as u64, SAMPLES_MAX as u64),
+    ];
+    for (flag, value, max) in counts {
+        if !(1..=max).contains(&value) {
+            return Err(SettingsError::Count { flag, value, max });
+        }
+    }
+    let timeouts = Duration::from_millis(1)..=Duration::from_secs(3600);
+    if !timeouts.contains(&args.timeout) {
+        return Err(SettingsError::Timeout(args.timeout));
+    }
+    Ok(())
+}
+
+/// Warm-up and measured part.
+fn lengths(args: &RunArgs, defaults: &Defaults) -> Result<(Duration, Duration), SettingsError> {
+    if args.scenario == Scenario::Herd {
+        // A herd has no warm-up, its key is cold; its length follows from the herds.
+        return Ok((Duration::ZERO, FIRST_HERD + HERD_GAP * args.herds));
+    }
+    let warmup = args.warmup.unwrap_or(defaults.warmup);
+    let duration = args.duration.unwrap_or(defaults.duration);
+    if warmup > DAY {
+        return Err(SettingsError::Warmup(warmup));
+    }
+    if !(Duration::from_millis(100)..=DAY).contains(&duration) {
+        return Err(SettingsError::Duration(duration));
+    }
+    Ok((warmup, duration))
+}
+
+fn workload(
+    args: &RunArgs,
+    defaults: &Defaults,
+    world: &Synthetic,
+    length: Duration,
+) -> Result<Workload, SettingsError> {
+    const RATE_MAX: f64 = 1e7; // 100 ns apart: below the cost of one request.
+    if args.scenario != Scenario::Steady && args.target.is_some() {
+        return Err(SettingsError::NeedsBroker(args.scenario.as_str()));
+    }
+    if args.scenario == Scenario::Herd {
+        return herd(args, world);
+    }
+    let rate = args.rate.unwrap_or(defaults.rate);
+    if !(rate > 0.0 && rate <= RATE_MAX) {
+        return Err(SettingsError::Rate(rate));
+    }
+    let (arrivals, seed) = (args.arrivals, args.seed);
+    let pace = Pace { arrivals, rate, length_ns: nanos(length), seed };
+    if args.scenario == Scenario::Steady {
+        return Ok(Workload::Steady(pace));
+    }
+    let (needed, keys) = (keys_needed(rate, length), keyspace(world));
+    if needed > keys {
+        return Err(SettingsError::Keyspace { needed, keys });
+    }
+    Ok(Workload::Mint(pace))
+}
+
+fn herd(args: &RunArgs, world: &Synthetic) -> Result<Workload, SettingsError> {
+    let (herds, user_assigned) = (args.herds, world.user_assigned);
+    if user_assigned < herds {
+        return Err(SettingsError::HerdKeys { herds, user_assigned });
+    }
+    Ok(Workload::Herd(Herds {
+        herds,
+        callers: args.callers,
+        first_ns: nanos(FIRST_HERD),
+        gap_ns: nanos(HERD_GAP),
+    }))
+}
+
+/// What a Poisson stream asks for at most: six standard deviations above its mean.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive and below 10^7 x 2 days"
+)]
+fn keys_needed(rate: f64, length: Duration) -> u64 {
+    let mean = rate * length.as_secs_f64();
+    (mean + 6.0 * mean.sqrt()).ceil() as u64
+}
+
+fn connections(args: &RunArgs, world: &Synthetic) -> u32 {
+    args.connections.unwrap_or(match (args.scenario, &args.target, args.vms) {
+        (Scenario::Herd, _, _) => args.callers,
+        // One place to ask from, but no reason to wait in line for it.
+        (_, Some(_), None) => 64,
+        _ => world.vms.min(CONNECTIONS_DEFAULT_MAX),
+    })
+}
+
+fn origin(args: &RunArgs) -> Origin {
+    match &args.target {
+        // VM addresses reach loopback only, and mean something only to who asked for VMs.
+        Some(target) if !target.address.ip().is_loopback() || args.vms.is_none() => Origin::System,
+        Some(target) if target.address.is_ipv6() => Origin::System,
+        Some(_) | None => Origin::PerVm,
+    }
+}
+
+fn cores(args: &RunArgs) -> Cores {
+    if args.target.is_some() {
+        // Where a foreign target runs is unknown: let the scheduler keep out of its way.
+        return Cores { broker: None, generator: Vec::new() };
+    }
+    Cores::split(&allowed())
+}
+
+fn default_threads(args: &RunArgs, cores: &Cores) -> usize {
+    let foreign = || allowed().len().saturating_sub(1);
+    let cores = if args.target.is_some() { foreign() } else { cores.generator.len() };
+    cores.clamp(1, THREADS_MAX)
+}
+
+fn notes(args: &RunArgs, cores: &Cores) -> Vec<String> {
+    let mut notes = Vec::new();
+    if args.target.is_none() && cores.broker.is_none() {
+        notes.push("broker and generator share one core and disturb each other".to_owned());
+    }
+    if cfg!(debug_assertions) {
+        notes.push("this is an unoptimised build; build with --release to measure".to_owned());
+    }
+    notes
+}
+
+/// The caller guarantees a span below a week.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

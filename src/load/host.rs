@@ -1,0 +1,122 @@
+//! The machine that a run was made on, as far as it bears on the numbers.
+
+use std::fs::read_to_string;
+
+use aws_lc_rs::digest;
+
+/// What does not change while the machine is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// As the kernel names it, or `unknown`.
+    pub cpu_model: String,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Name, release and machine.
+    pub kernel: String,
+    /// The frequency governor of the first core, or `unknown`.
+    pub governor: String,
+    /// All memory; zero when unknown.
+    pub memory_bytes: u64,
+}
+
+impl Host {
+    /// Reads it from `/proc` and `/sys`.
+    pub fn read() -> Self {
+        let uname = rustix::system::uname();
+        let [name, release, machine] = [uname.sysname(), uname.release(), uname.machine()]
+            .map(|text| text.to_string_lossy().into_owned());
+        let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+        let memory = field("/proc/meminfo", "MemTotal");
+        let kib = memory.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+        Self {
+            cpu_model: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
+            cores: super::cores::allowed().len(),
+            kernel: format!("{name} {release} {machine}"),
+            governor: read_to_string(governor)
+                .map_or_else(|_| unknown(), |text| text.trim().to_owned()),
+            memory_bytes: kib.unwrap_or(0) * 1024,
+        }
+    }
+
+    /// A short hash of all of it: results compare only where it is equal.
+    pub fn fingerprint(&self) -> String {
+        let all = format!(
+            "{}\n{}\n{}\n{}\n{}",
+            self.cpu_model, self.cores, self.kernel, self.governor, self.memory_bytes
+        );
+        let digest = digest::digest(&digest::SHA256, all.as_bytes());
+        digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+/// The value of the first `name: value` line.
+fn field(path: &str, name: &str) -> Option<String> {
+    let text = read_to_string(path).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+}
+
+/// CPU time of the whole machine so far, in clock ticks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTicks {
+    all: u64,
+    stolen: u64,
+}
+
+impl CpuTicks {
+    /// Reads it from `/proc/stat`; zero where there is none.
+    pub fn read() -> Self {
+        read_to_string("/proc/stat").ok().and_then(|text| Self::parse(&text)).unwrap_or_default()
+    }
+
+    /// The first line: `cpu user nice system idle iowait irq softirq steal ..` (proc(5)).
+    fn parse(text: &str) -> Option<Self> {
+        let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+        // Guest time is part of user time already.
+        let ticks: Vec<u64> = numbers.take(8).filter_map(|number| number.parse().ok()).collect();
+        Some(Self { all: ticks.iter().sum(), stolen: ticks.get(7).copied().unwrap_or(0) })
+    }
+
+    /// The share of time since `earlier` that the hypervisor took away.
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
+    pub fn steal_share_since(&self, earlier: &Self) -> f64 {
+        let all = self.all.saturating_sub(earlier.all).max(1);
+        self.stolen.saturating_sub(earlier.stolen) as f64 / all as f64
+    }
+}
+
+/// The load average over one minute, if the system tells.
+pub fn load_average() -> Option<f64> {
+    read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steal_is_the_eighth_number_and_a_share_of_all() {
+        let earlier = CpuTicks::parse("cpu  10 0 10 80 0 0 0 0 5 5\ncpu0 1").unwrap();
+        let later = CpuTicks::parse("cpu  20 0 20 150 0 0 0 10 9 9\n").unwrap();
+        assert!((later.steal_share_since(&earlier) - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_fingerprint_depends_on_every_part() {
+        let host = Host {
+            cpu_model: "a".into(),
+            cores: 2,
+            kernel: "k".into(),
+            governor: "g".into(),
+            memory_bytes: 1,
+        };
+        let other = Host { memory_bytes: 2, ..host.clone() };
+        assert_eq!(host.fingerprint(), host.clone().fingerprint());
+        assert_ne!(host.fingerprint(), other.fingerprint());
+        assert_eq!(host.fingerprint().len(), 12);
+    }
+}

@@ -1,0 +1,377 @@
+//! Latency histograms: one set per second and thread, merged off the timed path.
+//!
+//! The timed loop only increments counters of histograms it owns; at each second it hands the set
+//! to the collector and goes on with a cleared one. The collector merges the threads' sets in
+//! order, passes each second to the sink (the log files) and adds it to the totals.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender};
+
+use hdrhistogram::Histogram;
+
+use super::class::{Class, Status};
+use crate::stats::intervals::Counts;
+
+/// One second, the interval of the log files.
+pub const INTERVAL_NS: u64 = 1_000_000_000;
+/// Latencies above an hour are recorded as an hour.
+const HIGHEST_NS: u64 = 3_600_000_000_000;
+/// Three significant digits: an error of at most 0.1 %.
+const DIGITS: u8 = 3;
+
+/// A histogram in nanoseconds as used throughout a run.
+pub fn histogram() -> Histogram<u64> {
+    #[expect(clippy::expect_used, reason = "the bounds are constants: 1 < highest, digits <= 5")]
+    Histogram::new_with_bounds(1, HIGHEST_NS, DIGITS).expect("valid bounds")
+}
+
+/// The three latencies of one class, in nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    /// End minus intended start; the number that callers feel.
+    pub response: Histogram<u64>,
+    /// End minus the write; absent for what was never written.
+    pub service: Histogram<u64>,
+    /// When the generator noticed it, minus the intended start: the harness's own lateness.
+    pub lag: Histogram<u64>,
+    /// Requests that ended without a token.
+    pub errors: u64,
+}
+
+impl Latencies {
+    fn new() -> Self {
+        Self { response: histogram(), service: histogram(), lag: histogram(), errors: 0 }
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (into, from) in [
+            (&mut self.response, &other.response),
+            (&mut self.service, &other.service),
+            (&mut self.lag, &other.lag),
+        ] {
+            // Equal bounds everywhere: adding cannot fail.
+            let _ = into.add(from);
+        }
+        self.errors += other.errors;
+    }
+
+    fn clear(&mut self) {
+        self.response.reset();
+        self.service.reset();
+        self.lag.reset();
+        self.errors = 0;
+    }
+}
+
+/// The latencies of one stretch of time, by class.
+#[derive(Clone, Debug)]
+pub struct IntervalSet {
+    /// Which second of the measured part, from 0.
+    pub index: u64,
+    classes: Vec<Latencies>,
+}
+
+impl IntervalSet {
+    /// An empty set.
+    pub fn new(index: u64) -> Self {
+        Self { index, classes: Class::ALL.iter().map(|_| Latencies::new()).collect() }
+    }
+
+    /// The classes that were seen, in the order of [`Class::ALL`].
+    pub fn seen(&self) -> impl Iterator<Item = (Class, &Latencies)> {
+        Class::ALL.into_iter().zip(&self.classes).filter(|(_, set)| !set.response.is_empty())
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (into, from) in self.classes.iter_mut().zip(&other.classes) {
+            if !from.response.is_empty() {
+                into.add(from);
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        // A clean histogram is not wiped again: a set is several megabytes.
+        self.classes.iter_mut().filter(|set| !set.response.is_empty()).for_each(Latencies::clear);
+    }
+}
+
+/// One request that has ended; times in nanoseconds of one clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Which work it was.
+    pub class: Class,
+    /// How it ended.
+    pub status: Status,
+    /// When it was meant to start.
+    pub intended_ns: u64,
+    /// When the generator noticed that it was due.
+    pub acted_ns: u64,
+    /// When its last byte was handed to the kernel, if it was.
+    pub written_ns: Option<u64>,
+    /// When its answer was whole, or it was given up.
+    pub end_ns: u64,
+}
+
+/// What the counters of one thread say at the end.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// How the requests of the measured part ended.
+    pub statuses: BTreeMap<Status, u64>,
+    /// Every request that ended with a token, warm-up included.
+    pub tokens: u64,
+    /// Every request that ended without one, warm-up included.
+    pub failures: u64,
+    /// Requests written within the measured part.
+    pub sent: u64,
+}
+
+impl Tally {
+    /// Adds another thread's counters.
+    pub fn add(&mut self, other: &Self) {
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.tokens += other.tokens;
+        self.failures += other.failures;
+        self.sent += other.sent;
+    }
+}
+
+/// The measured part of a run, in nanoseconds of the run's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Its first instant.
+    pub start_ns: u64,
+    /// The instant after its last.
+    pub end_ns: u64,
+}
+
+impl Window {
+    fn contains(&self, at_ns: u64) -> bool {
+        (self.start_ns..self.end_ns).contains(&at_ns)
+    }
+
+    /// How many intervals it has.
+    pub fn intervals(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns).div_ceil(INTERVAL_NS).max(1)
+    }
+}
+
+/// The recording end of one generator thread.
+#[derive(Debug)]
+pub struct Recorder {
+    window: Window,
+    set: IntervalSet,
+    full: Sender<IntervalSet>,
+    empty: Receiver<IntervalSet>,
+    tally: Tally,
+}
+
+impl Recorder {
+    /// Records what belongs to `window`; hands full sets to `full`, takes cleared ones from `empty`.
+    pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
+        Self { window, set: IntervalSet::new(0), full, empty, tally: Tally::default() }
+    }
+
+    /// Hands over every set whose second is past; the caller does this at least once a second.
+    pub fn advance(&mut self, now_ns: u64) {
+        let last = self.window.intervals() - 1;
+        let index = now_ns.saturating_sub(self.window.start_ns) / INTERVAL_NS;
+        while self.set.index < index.min(last) {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let index = self.set.index + 1;
+        let mut next = self.empty.try_recv().unwrap_or_else(|_| IntervalSet::new(index));
+        next.index = index;
+        // The collector outlives the threads; if it is gone, the run has failed elsewhere.
+        let _ = self.full.send(std::mem::replace(&mut self.set, next));
+    }
+
+    /// Notes the write of a request.
+    pub fn sent(&mut self, at_ns: u64) {
+        self.tally.sent += u64::from(self.window.contains(at_ns));
+    }
+
+    /// Whether a request with this intended start is measured.
+    pub fn measures(&self, intended_ns: u64) -> bool {
+        self.window.contains(intended_ns)
+    }
+
+    /// Records one request, if its intended start is in the measured part.
+    pub fn record(&mut self, ended: &Ended) {
+        let token = ended.status.is_success();
+        self.tally.tokens += u64::from(token);
+        self.tally.failures += u64::from(!token);
+        if !self.measures(ended.intended_ns) {
+            return;
+        }
+        *self.tally.statuses.entry(ended.status).or_default() += 1;
+        self.advance(ended.end_ns);
+        let Some(set) = self.set.classes.get_mut(ended.class.index()) else { return };
+        set.errors += u64::from(!token);
+        set.response.saturating_record(ended.end_ns.saturating_sub(ended.intended_ns));
+        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
+        if let Some(written_ns) = ended.written_ns {
+            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
+        }
+    }
+
+    /// Hands over what is left, so that each thread gives every interval exactly once.
+    pub fn finish(mut self) -> Tally {
+        let last = self.window.intervals() - 1;
+        while self.set.index < last {
+            self.hand_over();
+        }
+        let _ = self.full.send(self.set);
+        self.tally
+    }
+}
+
+/// Where merged intervals go as they complete.
+pub trait IntervalSink: Send {
+    /// Takes one merged interval; they come in order, each once.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn interval(&mut self, set: &IntervalSet) -> std::io::Result<()>;
+}
+
+/// The merged histograms of a run.
+#[derive(Debug)]
+pub struct Totals {
+    /// All of the measured part.
+    pub whole: IntervalSet,
+    /// Response times of each interval, by class, for confidence intervals.
+    pub responses: BTreeMap<Class, Vec<Counts>>,
+}
+
+/// Merges what `threads` recorders send until all have hung up.
+///
+/// Each recycled set goes back to the thread it came from, through `recycle`.
+///
+/// # Errors
+/// When the sink fails.
+pub fn collect(
+    full: &Receiver<IntervalSet>,
+    recycle: &[Sender<IntervalSet>],
+    sink: &mut dyn IntervalSink,
+) -> std::io::Result<Totals> {
+    let threads = recycle.len();
+    let mut waiting: BTreeMap<u64, (usize, IntervalSet)> = BTreeMap::new();
+    let mut totals = Totals { whole: IntervalSet::new(0), responses: BTreeMap::new() };
+    let mut spare = recycle.iter().cycle();
+    for set in full {
+        let index = set.index;
+        let mut done = None;
+        match waiting.remove(&index) {
+            None => {
+                waiting.insert(index, (1, set));
+            }
+            Some((count, mut merged)) => {
+                merged.add(&set);
+                done = Some(set);
+                waiting.insert(index, (count + 1, merged));
+            }
+        }
+        if let Some((_, merged)) = first_complete(&mut waiting, threads) {
+            totals.take(&merged, sink)?;
+            give_back(merged, &mut spare);
+        }
+        if let Some(set) = done {
+            give_back(set, &mut spare);
+        }
+    }
+    Ok(totals)
+}
+
+fn first_complete(
+    waiting: &mut BTreeMap<u64, (usize, IntervalSet)>,
+    threads: usize,
+) -> Option<(usize, IntervalSet)> {
+    let first = waiting.first_entry().filter(|entry| entry.get().0 == threads)?;
+    Some(first.remove())
+}
+
+fn give_back<'a>(mut set: IntervalSet, spare: &mut impl Iterator<Item = &'a Sender<IntervalSet>>) {
+    set.clear();
+    // A thread that has ended needs none.
+    let _ = spare.next().map(|thread| thread.send(set));
+}
+
+impl Totals {
+    fn take(&mut self, set: &IntervalSet, sink: &mut dyn IntervalSink) -> std::io::Result<()> {
+        for (class, latencies) in set.seen() {
+            let intervals = self.responses.entry(class).or_default();
+            let missing = usize::try_from(set.index).unwrap_or(usize::MAX);
+            intervals.resize(missing.max(intervals.len()), Counts::new());
+            intervals.push(counts(&latencies.response));
+        }
+        self.whole.add(set);
+        sink.interval(set)
+    }
+}
+
+fn counts(histogram: &Histogram<u64>) -> Counts {
+    histogram
+        .iter_recorded()
+        .map(|step| (step.value_iterated_to(), step.count_at_value()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[derive(Default)]
+    struct Seen(Vec<(u64, u64)>);
+
+    impl IntervalSink for Seen {
+        fn interval(&mut self, set: &IntervalSet) -> std::io::Result<()> {
+            let count = set.seen().map(|(_, latencies)| latencies.response.len()).sum();
+            self.0.push((set.index, count));
+            Ok(())
+        }
+    }
+
+    fn ended(intended_ns: u64, end_ns: u64) -> Ended {
+        Ended {
+            class: Class::Hit,
+            status: Status::Http(200),
+            intended_ns,
+            acted_ns: intended_ns,
+            written_ns: Some(intended_ns),
+            end_ns,
+        }
+    }
+
+    #[test]
+    fn threads_merge_in_order_and_nothing_is_lost_or_counted_twice() {
+        const SECOND: u64 = INTERVAL_NS;
+        let window = Window { start_ns: SECOND, end_ns: 4 * SECOND };
+        let (full, sets) = channel();
+        let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let (sender, receiver) = channel();
+            recycle.push(sender);
+            recorders.push(Recorder::new(window, full.clone(), receiver));
+        }
+        drop(full);
+        recorders[0].record(&ended(0, 10)); // warm-up
+        recorders[0].record(&ended(SECOND, SECOND + 10));
+        recorders[1].record(&ended(SECOND + 5, 3 * SECOND + 1));
+        recorders[1].record(&ended(4 * SECOND - 1, 9 * SECOND)); // ends after the window
+        let mut tally = Tally::default();
+        recorders.into_iter().for_each(|recorder| tally.add(&recorder.finish()));
+        let mut seen = Seen::default();
+        let totals = collect(&sets, &recycle, &mut seen).unwrap();
+        assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);
+        assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
+        assert_eq!(totals.responses[&Class::Hit].len(), 3);
+        assert_eq!((tally.tokens, tally.statuses[&Status::Http(200)]), (4, 3));
+    }
+}

@@ -1,0 +1,134 @@
+//! The result folder: created before the run, filled during it, completed after.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::hgrm;
+pub use super::hlog::Logs;
+use super::run_json::{RunJson, rfc3339};
+use crate::clock::UnixSeconds;
+use crate::load::session::Outcome;
+
+/// Why results cannot be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The folder cannot be made.
+    #[error("cannot create the result folder `{path}`; choose another with --out", path = path.display())]
+    Create {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file in it cannot be written.
+    #[error("cannot write `{path}`", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A folder for one run.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// `results/<UTC time>-<scenario>`, as a run is stored that names no folder.
+    pub fn default_path(started_at: UnixSeconds, scenario: &str) -> PathBuf {
+        let time: String =
+            rfc3339(started_at).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        Path::new("results").join(format!("{time}-{scenario}"))
+    }
+
+    /// Creates the folder, which must not hold a run already.
+    ///
+    /// # Errors
+    /// When it cannot be created or is in use.
+    pub fn create(path: PathBuf) -> Result<Self, FolderError> {
+        let taken = path.join("run.json").exists() || path.join("response.hlog").exists();
+        let created = if taken {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "it holds a run already"))
+        } else {
+            fs::create_dir_all(&path)
+        };
+        match created {
+            Ok(()) => Ok(Self { path }),
+            Err(source) => Err(FolderError::Create { path, source }),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the interval logs of a run whose measured part begins at `start`.
+    ///
+    /// # Errors
+    /// When a file cannot be created.
+    pub fn logs(&self, start: UnixSeconds) -> Result<Logs, FolderError> {
+        Logs::create(&self.path, start)
+            .map_err(|source| FolderError::Write { path: self.path.join("*.hlog"), source })
+    }
+
+    /// Writes the distributions and, last, `run.json`: a folder that has it is complete.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn complete(&self, outcome: &Outcome, json: &RunJson) -> Result<(), FolderError> {
+        for (class, latencies) in outcome.measured.totals.whole.seen() {
+            self.write(&format!("response.{class}.hgrm"), |out| {
+                hgrm::write(&latencies.response, out)
+            })?;
+        }
+        self.write("run.json", |out| {
+            serde_json::to_writer_pretty(&mut *out, json)?;
+            writeln!(out)
+        })
+    }
+
+    fn write(
+        &self,
+        name: &str,
+        body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        let write = || {
+            let mut out = BufWriter::new(File::create(&path)?);
+            body(&mut out)?;
+            out.flush()
+        };
+        write().map_err(|source| FolderError::Write { path: path.clone(), source })
+    }
+
+    /// Removes what was begun; for a run that came to nothing.
+    pub fn discard(self) {
+        // Only what this run wrote; the folder itself stays if it holds anything else.
+        for name in ["response.hlog", "service.hlog", "lag.hlog"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {
+        let path = Folder::default_path(UnixSeconds(1_700_000_000), "steady");
+        assert_eq!(path, Path::new("results/20231114T221320Z-steady"));
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::create(parent.path().join("a")).unwrap();
+        let _logs = folder.logs(UnixSeconds(0)).unwrap();
+        assert!(Folder::create(parent.path().join("a")).is_err());
+        folder.discard();
+        assert!(!parent.path().join("a").exists());
+    }
+}

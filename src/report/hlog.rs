@@ -1,0 +1,128 @@
+//! The interval logs: `HdrHistogram` log format 1.3, one line per second and class.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+use crate::clock::UnixSeconds;
+use crate::load::class::Class;
+use crate::load::recorder::{INTERVAL_NS, IntervalSet, IntervalSink};
+
+/// The three logs of a run, written as it goes on.
+pub struct Logs {
+    response: Log,
+    service: Log,
+    lag: Log,
+}
+
+impl std::fmt::Debug for Logs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logs").finish_non_exhaustive()
+    }
+}
+
+impl Logs {
+    /// Creates `response.hlog`, `service.hlog` and `lag.hlog` in `folder`.
+    ///
+    /// # Errors
+    /// When a file cannot be created.
+    pub(super) fn create(folder: &Path, start: UnixSeconds) -> io::Result<Self> {
+        let log = |name: &str| Log::create(&folder.join(format!("{name}.hlog")), start);
+        Ok(Self { response: log("response")?, service: log("service")?, lag: log("lag")? })
+    }
+}
+
+impl IntervalSink for Logs {
+    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+        for (class, latencies) in set.seen() {
+            self.response.append(set.index, class, &latencies.response)?;
+            self.service.append(set.index, class, &latencies.service)?;
+            self.lag.append(set.index, class, &latencies.lag)?;
+        }
+        // A run that is cut short leaves whole lines behind.
+        [&mut self.response, &mut self.service, &mut self.lag]
+            .into_iter()
+            .try_for_each(|log| log.file.flush())
+    }
+}
+
+/// Written by hand: the crate's writer borrows its file for life, and a run outlives one call.
+struct Log {
+    file: BufWriter<File>,
+    serializer: V2DeflateSerializer,
+    buffer: Vec<u8>,
+}
+
+impl Log {
+    fn create(path: &Path, start: UnixSeconds) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::create_new(path)?);
+        writeln!(file, "#[Values are in nanoseconds; Tag is the class of the answer]")?;
+        writeln!(file, "#[Histogram log format version 1.3]")?;
+        writeln!(file, "#[StartTime: {start}.000 (seconds since epoch)]")?;
+        writeln!(file, "#[BaseTime: {start}.000 (seconds since epoch)]")?;
+        writeln!(
+            file,
+            "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\""
+        )?;
+        Ok(Self { file, serializer: V2DeflateSerializer::new(), buffer: Vec::new() })
+    }
+
+    fn append(&mut self, index: u64, class: Class, histogram: &Histogram<u64>) -> io::Result<()> {
+        self.buffer.clear();
+        self.serializer
+            .serialize(histogram, &mut self.buffer)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let second = Duration::from_nanos(INTERVAL_NS).as_secs();
+        let start = index * second;
+        let encoded = STANDARD.encode(&self.buffer);
+        let max = histogram.max();
+        writeln!(self.file, "Tag={class},{start}.000,{second}.000,{max}.000,{encoded}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    use crate::load::class::Status;
+    use crate::load::recorder::{Ended, Recorder, Window, collect};
+
+    #[test]
+    fn what_is_logged_can_be_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::create(folder.path(), UnixSeconds(1_700_000_000)).unwrap();
+        let (full, sets) = std::sync::mpsc::channel();
+        let (spare, empty) = std::sync::mpsc::channel();
+        let window = Window { start_ns: 0, end_ns: INTERVAL_NS };
+        let mut recorder = Recorder::new(window, full, empty);
+        recorder.record(&Ended {
+            class: Class::Hit,
+            status: Status::Http(200),
+            intended_ns: 0,
+            acted_ns: 10,
+            written_ns: Some(20),
+            end_ns: 1020,
+        });
+        let _ = recorder.finish();
+        collect(&sets, &[spare], &mut logs).unwrap();
+        let text = std::fs::read(folder.path().join("service.hlog")).unwrap();
+        let entries: Vec<_> = IntervalLogIterator::new(&text).map(Result::unwrap).collect();
+        let interval = entries.iter().find_map(|entry| match entry {
+            LogEntry::Interval(interval) => Some(interval),
+            _ => None,
+        });
+        let interval = interval.unwrap();
+        assert_eq!(interval.tag().unwrap().as_str(), "hit");
+        let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert_eq!((read.len(), read.max()), (1, 1000));
+    }
+}

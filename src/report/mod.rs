@@ -1,0 +1,8 @@
+//! Results: the folder of a run, its `run.json`, its histograms and its table.
+
+pub mod folder;
+mod hgrm;
+mod hlog;
+pub mod run_json;
+pub mod slo;
+pub mod table;

@@ -1,0 +1,359 @@
+//! `run.json`, schema `mintbench/run/1`: everything a run says about itself.
+//!
+//! The order of the fields is the order in the file. Times are microseconds unless a name says
+//! otherwise; what is unknown is null.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::slo::Objective;
+use crate::clock::UnixSeconds;
+use crate::load::class::Class;
+use crate::load::generator::Plan;
+use crate::load::host::{Host, load_average};
+use crate::load::session::{Counted, Outcome};
+use crate::load::workload::Workload;
+use crate::stats::intervals::quantile_interval;
+
+/// The name and version of the format.
+pub const SCHEMA: &str = "mintbench/run/1";
+
+/// What identifies a run.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// A random GUID.
+    pub run_id: String,
+    /// When it began.
+    pub started_at: UnixSeconds,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Of the schedule, the workload and the world.
+    pub seed: u64,
+    /// Things that a reader of the numbers should know.
+    pub notes: Vec<String>,
+}
+
+/// The whole file.
+#[derive(Debug, Serialize)]
+pub struct RunJson {
+    schema: &'static str,
+    run_id: String,
+    started_at: String,
+    scenario: String,
+    seed: u64,
+    target: String,
+    build: Build,
+    host: HostJson,
+    load: Load,
+    validity: Validity,
+    classes: BTreeMap<Class, ClassJson>,
+    statuses: BTreeMap<String, u64>,
+    broker: Option<Broker>,
+    verified: Verified,
+    checks: Checks,
+    slo: Vec<SloJson>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Build {
+    version: &'static str,
+    git_commit: &'static str,
+    git_dirty: Option<bool>,
+    profile: &'static str,
+    rustc: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct HostJson {
+    cpu_model: String,
+    cores: usize,
+    kernel: String,
+    governor: String,
+    memory_bytes: u64,
+    fingerprint: String,
+    steal_share: f64,
+    load_average: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Load {
+    arrivals: &'static str,
+    rate_target: Option<f64>,
+    rate_achieved: Option<f64>,
+    duration_s: f64,
+    warmup_s: f64,
+    connections: u32,
+    vms: u32,
+    user_assigned: u32,
+    threads: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Validity {
+    valid: bool,
+    reasons: Vec<String>,
+    lag_us: Lag,
+    unsent: u64,
+    generator_cpu_share: f64,
+    hiccup_us: Hiccup,
+}
+
+#[derive(Debug, Serialize)]
+struct Lag {
+    p50: Option<f64>,
+    p99: Option<f64>,
+    p999: Option<f64>,
+    max: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Hiccup {
+    p99: Option<f64>,
+    p999: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClassJson {
+    count: u64,
+    errors: u64,
+    response_us: Percentiles,
+    service_us: Percentiles,
+    p99_interval_us: Option<[f64; 2]>,
+}
+
+#[derive(Debug, Serialize)]
+struct Percentiles {
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+    p999: Option<f64>,
+    max: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Broker {
+    mints: u64,
+    hits: u64,
+    misses: u64,
+    coalesced: u64,
+    refreshes: u64,
+    cpu_us_per_request: Option<f64>,
+    rss_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    sampled: u64,
+    bad_signature: Option<u64>,
+    wrong_identity: Option<u64>,
+    wrong_audience: Option<u64>,
+    expired: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Checks {
+    passed: bool,
+    failures: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SloJson {
+    objective: String,
+    measured_us: Option<f64>,
+    met: bool,
+}
+
+impl RunJson {
+    /// Puts together what a run says about itself.
+    pub fn new(identity: Identity, plan: &Plan, outcome: &Outcome, slo: &[Objective]) -> Self {
+        Self {
+            schema: SCHEMA,
+            run_id: identity.run_id,
+            started_at: rfc3339(identity.started_at),
+            scenario: identity.scenario,
+            seed: identity.seed,
+            target: plan.target.to_string(),
+            build: Build::this(),
+            host: HostJson::new(Host::read(), outcome.steal_share),
+            load: Load::new(plan, outcome),
+            validity: Validity::new(outcome),
+            classes: classes(outcome),
+            statuses: outcome
+                .measured
+                .tally
+                .statuses
+                .iter()
+                .map(|(status, count)| (status.to_string(), *count))
+                .collect(),
+            broker: outcome.broker.as_ref().map(Broker::new),
+            verified: Verified::new(outcome),
+            checks: Checks {
+                passed: outcome.failures.is_empty(),
+                failures: outcome.failures.iter().map(ToString::to_string).collect(),
+            },
+            slo: slo.iter().map(|objective| SloJson::new(objective, outcome)).collect(),
+            notes: identity.notes,
+        }
+    }
+}
+
+/// A time as RFC 3339 writes it, to the second.
+pub fn rfc3339(at: UnixSeconds) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(at.0);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+impl Build {
+    fn this() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            git_commit: env!("MINTBENCH_BUILD_COMMIT"),
+            git_dirty: env!("MINTBENCH_BUILD_DIRTY").parse().ok(),
+            profile: env!("MINTBENCH_BUILD_PROFILE"),
+            rustc: env!("MINTBENCH_BUILD_RUSTC"),
+        }
+    }
+}
+
+impl HostJson {
+    fn new(host: Host, steal_share: f64) -> Self {
+        let fingerprint = host.fingerprint();
+        Self {
+            cpu_model: host.cpu_model,
+            cores: host.cores,
+            kernel: host.kernel,
+            governor: host.governor,
+            memory_bytes: host.memory_bytes,
+            fingerprint,
+            steal_share,
+            load_average: load_average(),
+        }
+    }
+}
+
+impl Load {
+    fn new(plan: &Plan, outcome: &Outcome) -> Self {
+        let (arrivals, rate_target) = match plan.workload {
+            Workload::Herd(_) => ("burst", None),
+            Workload::Mint(pace) | Workload::Steady(pace) => {
+                (pace.arrivals.as_str(), Some(pace.rate))
+            }
+        };
+        Self {
+            arrivals,
+            rate_target,
+            rate_achieved: outcome.rate_achieved,
+            duration_s: us(plan.duration_ns) / 1e6,
+            warmup_s: us(plan.warmup_ns) / 1e6,
+            connections: plan.connections_made(),
+            vms: plan.world.vms,
+            user_assigned: plan.world.user_assigned,
+            threads: plan.threads,
+        }
+    }
+}
+
+impl Validity {
+    fn new(outcome: &Outcome) -> Self {
+        let (lag, hiccup) = (&outcome.all.lag, &outcome.measured.hiccup);
+        Self {
+            valid: outcome.reasons.is_empty(),
+            reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
+            lag_us: Lag {
+                p50: at(lag, 0.5),
+                p99: at(lag, 0.99),
+                p999: at(lag, 0.999),
+                max: at(lag, 1.0),
+            },
+            unsent: outcome.measured.unsent,
+            generator_cpu_share: outcome.measured.busy_share,
+            hiccup_us: Hiccup { p99: at(hiccup, 0.99), p999: at(hiccup, 0.999) },
+        }
+    }
+}
+
+fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassJson> {
+    let totals = &outcome.measured.totals;
+    let seen = totals.whole.seen().map(|(class, latencies)| {
+        let intervals = totals.responses.get(&class).map_or(&[][..], Vec::as_slice);
+        let interval = quantile_interval(intervals, 0.99).ok();
+        let json = ClassJson {
+            count: latencies.response.len(),
+            errors: latencies.errors,
+            response_us: Percentiles::of(&latencies.response),
+            service_us: Percentiles::of(&latencies.service),
+            p99_interval_us: interval.map(|(low, high)| [us(low), us(high)]),
+        };
+        (class, json)
+    });
+    seen.collect()
+}
+
+impl Percentiles {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        Self {
+            p50: at(histogram, 0.5),
+            p90: at(histogram, 0.9),
+            p99: at(histogram, 0.99),
+            p999: at(histogram, 0.999),
+            max: at(histogram, 1.0),
+        }
+    }
+}
+
+impl Broker {
+    fn new(counted: &Counted) -> Self {
+        let Counted { measured, .. } = counted;
+        Self {
+            mints: whole_number(measured.mints),
+            hits: whole_number(measured.hits),
+            misses: whole_number(measured.misses),
+            coalesced: whole_number(measured.coalesced),
+            refreshes: whole_number(measured.refreshes),
+            cpu_us_per_request: measured.cpu_us_per_request(),
+            rss_bytes: whole_number(measured.rss_bytes),
+        }
+    }
+}
+
+impl Verified {
+    fn new(outcome: &Outcome) -> Self {
+        let verdict = outcome.verdict;
+        Self {
+            sampled: verdict.map_or(0, |verdict| verdict.sampled),
+            bad_signature: verdict.map(|verdict| verdict.bad_signature),
+            wrong_identity: verdict.and_then(|verdict| verdict.wrong_identity),
+            wrong_audience: verdict.map(|verdict| verdict.wrong_audience),
+            expired: verdict.map(|verdict| verdict.expired),
+        }
+    }
+}
+
+impl SloJson {
+    fn new(objective: &Objective, outcome: &Outcome) -> Self {
+        Self {
+            objective: objective.to_string(),
+            measured_us: objective.measured_ns(outcome).map(us),
+            met: objective.is_met(outcome),
+        }
+    }
+}
+
+/// A counter, which travels as a decimal number; one that was reset meanwhile counts as none.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative here")]
+fn whole_number(counter: f64) -> u64 {
+    counter.max(0.0).round() as u64
+}
+
+/// A quantile in microseconds; none of an empty histogram.
+pub(super) fn at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
+    (!histogram.is_empty()).then(|| us(histogram.value_at_quantile(quantile)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1000.0
+}

@@ -1,0 +1,97 @@
+//! Service-level objectives: `p99<2ms`, on the response time of all classes or of one.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::load::class::Class;
+use crate::load::session::Outcome;
+
+/// An upper bound of a percentile of the response time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    class: Option<Class>,
+    /// From 0 to 1.
+    quantile: f64,
+    limit: Duration,
+    text: String,
+}
+
+/// Why a text is not an objective.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not an objective; write [CLASS.]pNN<TIME or max<TIME, like p99<2ms or hit.p99.9<500us"
+)]
+pub struct ObjectiveError(String);
+
+impl FromStr for Objective {
+    type Err = ObjectiveError;
+
+    fn from_str(text: &str) -> Result<Self, ObjectiveError> {
+        Self::parse(text).ok_or_else(|| ObjectiveError(text.to_owned()))
+    }
+}
+
+impl Objective {
+    fn parse(text: &str) -> Option<Self> {
+        let (left, limit) = text.split_once('<')?;
+        let left = left.trim();
+        let named = Class::ALL
+            .into_iter()
+            .find_map(|class| Some((class, left.strip_prefix(class.as_str())?.strip_prefix('.')?)));
+        let (class, percentile) =
+            named.map_or((None, left), |(class, percentile)| (Some(class), percentile));
+        let percent = match percentile {
+            "max" => 100.0,
+            percentile => percentile.strip_prefix('p')?.parse::<f64>().ok()?,
+        };
+        let limit = humantime::parse_duration(limit.trim()).ok()?;
+        let text = text.trim().to_owned();
+        (percent > 0.0 && percent <= 100.0).then_some(Self {
+            class,
+            quantile: percent / 100.0,
+            limit,
+            text,
+        })
+    }
+
+    /// The measured percentile in nanoseconds; none when its class was not seen.
+    pub fn measured_ns(&self, outcome: &Outcome) -> Option<u64> {
+        let response = match self.class {
+            None => Some(&outcome.all.response),
+            Some(class) => {
+                let mut seen = outcome.measured.totals.whole.seen();
+                seen.find(|(seen, _)| *seen == class).map(|(_, latencies)| &latencies.response)
+            }
+        };
+        response.filter(|h| !h.is_empty()).map(|h| h.value_at_quantile(self.quantile))
+    }
+
+    /// Whether it was met; an objective that nothing was measured for is not.
+    pub fn is_met(&self, outcome: &Outcome) -> bool {
+        self.measured_ns(outcome).is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objectives_name_a_class_a_percentile_and_a_limit() {
+        let all: Objective = "p99<2ms".parse().unwrap();
+        assert_eq!((all.class, all.quantile, all.limit), (None, 0.99, Duration::from_millis(2)));
+        let hit: Objective = "hit.p99.9 < 500us".parse().unwrap();
+        assert_eq!((hit.class, hit.limit), (Some(Class::Hit), Duration::from_micros(500)));
+        assert!((hit.quantile - 0.999).abs() < 1e-12);
+        for text in ["", "p99", "p99<", "99<2ms", "p0<1ms", "p101<1ms", "fast.p99<1ms", "p99<2"] {
+            assert!(text.parse::<Objective>().is_err(), "{text}");
+        }
+    }
+}

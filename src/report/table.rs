@@ -1,0 +1,85 @@
+//! What a run says on the terminal.
+
+use std::fmt::Write;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use hdrhistogram::Histogram;
+
+use super::run_json::at;
+use super::slo::Objective;
+use crate::load::session::Outcome;
+
+/// Percentiles per class, then sentences.
+pub fn render(outcome: &Outcome, slo: &[Objective], notes: &[String]) -> String {
+    let mut text = percentiles(outcome);
+    text.push_str("\n\n");
+    // Writing to a string cannot fail.
+    let _ = sentences(&mut text, outcome, slo, notes);
+    text
+}
+
+fn percentiles(outcome: &Outcome) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["class", "us", "count", "p50", "p90", "p99", "p99.9", "max"]);
+    for (class, latencies) in outcome.measured.totals.whole.seen() {
+        table.add_row(row(class.as_str(), "response", &latencies.response));
+        table.add_row(row("", "service", &latencies.service));
+        table.add_row(row("", "lag", &latencies.lag));
+    }
+    table.to_string()
+}
+
+fn row(class: &str, kind: &str, histogram: &Histogram<u64>) -> Vec<Cell> {
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let quantiles = [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| {
+        right(at(histogram, quantile).map_or("-".to_owned(), |us| format!("{us:.1}")))
+    });
+    let mut cells = vec![Cell::new(class), Cell::new(kind), right(histogram.len().to_string())];
+    cells.extend(quantiles);
+    cells
+}
+
+fn sentences(
+    text: &mut String,
+    outcome: &Outcome,
+    slo: &[Objective],
+    notes: &[String],
+) -> std::fmt::Result {
+    if let Some(rate) = outcome.rate_achieved {
+        writeln!(text, "rate      {rate:.1} requests/s sent")?;
+    }
+    if let Some(counted) = &outcome.broker {
+        let counters = &counted.measured;
+        if let Some((cpu_us, hits)) = counters.cpu_us_per_request().zip(counters.hit_ratio()) {
+            let percent = hits * 100.0;
+            writeln!(
+                text,
+                "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {} mints",
+                counters.mints
+            )?;
+        }
+    }
+    match &outcome.verdict {
+        None => writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?,
+        Some(verdict) => {
+            writeln!(text, "verified  {} answers, {} wrong", verdict.sampled, verdict.faults())?
+        }
+    }
+    for objective in slo {
+        let measured = objective.measured_ns(outcome).map_or("nothing".to_owned(), |ns| {
+            humantime::format_duration(std::time::Duration::from_nanos(ns / 1000 * 1000))
+                .to_string()
+        });
+        let verdict = if objective.is_met(outcome) { "met" } else { "BREACHED" };
+        writeln!(text, "slo       {objective}: {verdict}, measured {measured}")?;
+    }
+    notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
+    for failure in &outcome.failures {
+        writeln!(text, "FAILED    {failure}")?;
+    }
+    if outcome.reasons.is_empty() {
+        return writeln!(text, "valid     the generator and the host kept up");
+    }
+    outcome.reasons.iter().try_for_each(|reason| writeln!(text, "INVALID   {reason}"))
+}

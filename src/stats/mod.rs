@@ -1,0 +1,3 @@
+//! Statistics of latency: pure functions, no I/O, no clock.
+
+pub mod intervals;
