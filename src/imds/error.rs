@@ -3,6 +3,7 @@
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
+use super::query::QueryError;
 use super::versions;
 use crate::broker::TokenError;
 use crate::http::{Payload, json_error, json_reply};
@@ -14,8 +15,6 @@ use crate::world::SelectError;
 pub(super) enum ImdsError {
     #[error("api-version is missing or unknown")]
     ApiVersion,
-    #[error("the query repeats the parameter '{0}'")]
-    DuplicateParameter(String),
     #[error("the Host header is missing or not an address of this service")]
     Host,
     #[error("the request came through a proxy")]
@@ -30,8 +29,8 @@ pub(super) enum ImdsError {
     MethodNotAllowed,
     #[error("no such path")]
     NotFound,
-    #[error("the query cannot be read")]
-    Query,
+    #[error(transparent)]
+    Query(#[from] QueryError),
     #[error("Required query variable 'resource' is missing")]
     ResourceMissing,
     #[error("at most one of client_id, object_id and msi_res_id may be given")]

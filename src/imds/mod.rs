@@ -18,12 +18,13 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
 
+pub use query::{Query, QueryError};
+
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::http::{Payload, Responses, Surface, json_reply};
 use crate::world::VmIndex;
 use error::ImdsError;
-use query::Query;
 
 /// The identity endpoint, for one worker thread.
 #[derive(Debug)]

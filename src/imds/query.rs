@@ -4,24 +4,39 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::error::ImdsError;
-
 /// More than any client sends; bounds the search for repeats.
 const PARAMETERS_MAX: usize = 16;
 
+/// Why a query, or one of its values, is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// A parameter stands twice.
+    #[error("the query repeats the parameter '{0}'")]
+    DuplicateParameter(String),
+    /// The value is not UTF-8 once it is decoded.
+    #[error("the value of '{0}' is not valid")]
+    InvalidParameter(&'static str),
+    /// More parameters than any client sends.
+    #[error("the query cannot be read")]
+    TooManyParameters,
+}
+
 /// The parameters of one request, not yet decoded.
 #[derive(Debug)]
-pub(super) struct Query<'a> {
+pub struct Query<'a> {
     pairs: [(&'a str, &'a str); PARAMETERS_MAX],
     len: usize,
 }
 
 impl<'a> Query<'a> {
     /// Splits `text` at `&` and `=`.
-    pub(super) fn parse(text: &'a str) -> Result<Self, ImdsError> {
+    ///
+    /// # Errors
+    /// `TooManyParameters`.
+    pub fn parse(text: &'a str) -> Result<Self, QueryError> {
         let mut query = Self { pairs: [("", ""); PARAMETERS_MAX], len: 0 };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let slot = query.pairs.get_mut(query.len).ok_or(ImdsError::Query)?;
+            let slot = query.pairs.get_mut(query.len).ok_or(QueryError::TooManyParameters)?;
             *slot = pair.split_once('=').unwrap_or((pair, ""));
             query.len += 1;
         }
@@ -34,11 +49,14 @@ impl<'a> Query<'a> {
 
     /// Refuses a query that names any parameter twice, also one that is not known: which of two
     /// values counts must never be a matter of who reads it.
-    pub(super) fn refuse_repeats(&self) -> Result<(), ImdsError> {
+    ///
+    /// # Errors
+    /// `DuplicateParameter`, with the name of the first.
+    pub fn refuse_repeats(&self) -> Result<(), QueryError> {
         let mut rest = self.pairs();
         while let Some(((name, _), later)) = rest.split_first() {
             if later.iter().any(|(other, _)| other == name) {
-                return Err(ImdsError::DuplicateParameter((*name).to_owned()));
+                return Err(QueryError::DuplicateParameter((*name).to_owned()));
             }
             rest = later;
         }
@@ -46,19 +64,22 @@ impl<'a> Query<'a> {
     }
 
     /// The value of a parameter as it stands in the request.
-    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
         self.pairs().iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
     }
 
     /// The decoded value of a parameter.
-    pub(super) fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, ImdsError> {
+    ///
+    /// # Errors
+    /// `InvalidParameter`.
+    pub fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, QueryError> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         if !raw.bytes().any(|byte| byte == b'%' || byte == b'+') {
             return Ok(Some(Cow::Borrowed(raw)));
         }
         let spaced = raw.replace('+', " ");
         let decoded = percent_decode_str(&spaced).decode_utf8();
-        let decoded = decoded.map_err(|_| ImdsError::InvalidParameter(name))?;
+        let decoded = decoded.map_err(|_| QueryError::InvalidParameter(name))?;
         Ok(Some(Cow::Owned(decoded.into_owned())))
     }
 }
@@ -81,10 +102,13 @@ mod tests {
     #[test]
     fn repeats_floods_and_broken_encodings_are_refused() {
         let repeated = Query::parse("a=1&b=2&a=3").unwrap();
-        assert_eq!(repeated.refuse_repeats(), Err(ImdsError::DuplicateParameter("a".to_owned())));
-        assert_eq!(Query::parse(&"a=1&".repeat(17)).map(|_| ()), Err(ImdsError::Query));
+        assert_eq!(repeated.refuse_repeats(), Err(QueryError::DuplicateParameter("a".to_owned())));
+        assert_eq!(
+            Query::parse(&"a=1&".repeat(17)).map(|_| ()),
+            Err(QueryError::TooManyParameters)
+        );
         let broken = Query::parse("resource=%FF").unwrap();
-        assert_eq!(broken.get("resource"), Err(ImdsError::InvalidParameter("resource")));
+        assert_eq!(broken.get("resource"), Err(QueryError::InvalidParameter("resource")));
     }
 
     proptest! {

@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::signature::KeyPair as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
+};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 
 use super::jwks::{Jwk, JwkParameters};
@@ -95,12 +98,29 @@ impl SigningKey {
         backend: Backend,
         now: UnixSeconds,
     ) -> Result<Self, KeyError> {
-        let material = Material::generate(algorithm)?;
-        let certificate = self_signed(algorithm, &material.pkcs8, now)?;
+        let pkcs8 = generate_pkcs8(algorithm).ok_or(KeyError::Generate(algorithm))?;
+        Self::from_pkcs8(algorithm, backend, &pkcs8, now)
+    }
+
+    /// Takes a private key (RFC 5958, DER) and makes its certificate, valid from `now`. Since the
+    /// certificate names the key, the same private key gets another name each time.
+    ///
+    /// # Errors
+    /// `Rejected` when the library refuses the key, `Certificate` when it cannot be certified.
+    pub fn from_pkcs8(
+        algorithm: Algorithm,
+        backend: Backend,
+        pkcs8: &Redacted,
+        now: UnixSeconds,
+    ) -> Result<Self, KeyError> {
+        let signer = Signer::new(backend, algorithm, pkcs8)?;
+        let parameters = public_half(algorithm, pkcs8.expose())
+            .ok_or(KeyError::Rejected { backend: Backend::AwsLcRs, algorithm })?;
+        let certificate = self_signed(algorithm, pkcs8, now)?;
         let kid = thumbprint(&certificate);
         let header = format!(r#"{{"typ":"JWT","alg":"{algorithm}","x5t":"{kid}","kid":"{kid}"}}"#);
         Ok(Self {
-            signer: Signer::new(backend, algorithm, &material.pkcs8)?,
+            signer,
             header: format!("{}.", BASE64_URL_SAFE_NO_PAD.encode(header)),
             jwk: Jwk {
                 usage: "sig",
@@ -108,7 +128,7 @@ impl SigningKey {
                 x5t: kid.clone(),
                 kid,
                 x5c: [BASE64_STANDARD.encode(&certificate)],
-                parameters: material.public,
+                parameters,
             },
         })
     }
@@ -128,48 +148,40 @@ impl SigningKey {
     }
 }
 
-/// A fresh key pair: private half as PKCS #8, public half as JWK parameters.
-struct Material {
-    pkcs8: Redacted,
-    public: JwkParameters,
+/// A fresh private key, as PKCS #8.
+fn generate_pkcs8(algorithm: Algorithm) -> Option<Redacted> {
+    let rng = SystemRandom::new();
+    let bytes = match algorithm {
+        Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&rng).ok()?.as_ref().to_vec(),
+        Algorithm::Es256 => {
+            let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng);
+            pkcs8.ok()?.as_ref().to_vec()
+        }
+        Algorithm::Rs256 => {
+            let key = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).ok()?;
+            AsDer::<Pkcs8V1Der<'_>>::as_der(&key).ok()?.as_ref().to_vec()
+        }
+    };
+    Some(Redacted::new(bytes))
 }
 
-impl Material {
-    fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
-        let made = match algorithm {
-            Algorithm::EdDsa => Self::ed25519(),
-            Algorithm::Es256 => Self::p256(),
-            Algorithm::Rs256 => Self::rsa_2048(),
-        };
-        made.ok_or(KeyError::Generate(algorithm))
-    }
-
-    fn ed25519() -> Option<Self> {
-        use aws_lc_rs::signature::Ed25519KeyPair;
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).ok()?;
-        let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).ok()?;
-        let public = JwkParameters::okp(key.public_key().as_ref());
-        Some(Self { pkcs8: Redacted::new(pkcs8.as_ref().to_vec()), public })
-    }
-
-    fn p256() -> Option<Self> {
-        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-        let rng = aws_lc_rs::rand::SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).ok()?;
-        let key =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).ok()?;
-        let public = JwkParameters::p256(key.public_key().as_ref())?;
-        Some(Self { pkcs8: Redacted::new(pkcs8.as_ref().to_vec()), public })
-    }
-
-    fn rsa_2048() -> Option<Self> {
-        let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).ok()?;
-        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).ok()?;
-        let components = key.public_key();
-        let modulus = components.modulus().big_endian_without_leading_zero();
-        let exponent = components.exponent().big_endian_without_leading_zero();
-        let public = JwkParameters::rsa(modulus, exponent);
-        Some(Self { pkcs8: Redacted::new(pkcs8.as_ref().to_vec()), public })
+/// What the key set publishes of a private key.
+fn public_half(algorithm: Algorithm, pkcs8: &[u8]) -> Option<JwkParameters> {
+    match algorithm {
+        Algorithm::EdDsa => {
+            let key = Ed25519KeyPair::from_pkcs8(pkcs8).ok()?;
+            Some(JwkParameters::okp(key.public_key().as_ref()))
+        }
+        Algorithm::Es256 => {
+            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
+            JwkParameters::p256(key.public_key().as_ref())
+        }
+        Algorithm::Rs256 => {
+            let key = RsaKeyPair::from_pkcs8(pkcs8).ok()?;
+            let modulus = key.public_key().modulus().big_endian_without_leading_zero();
+            let exponent = key.public_key().exponent().big_endian_without_leading_zero();
+            Some(JwkParameters::rsa(modulus, exponent))
+        }
     }
 }
 

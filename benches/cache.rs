@@ -1,0 +1,81 @@
+//! A hit of the token cache.
+//!
+//! Comparison: `cache/hit` is divided by `cache/bare-map`, one `HashMap` of the same keys and hasher
+//! that one thread reads, and by `cache/locked-map`, the same map behind one `parking_lot::RwLock`.
+//! Those two only read the value; a hit also takes a share of it, checks its expiry and counts.
+//! The time is wall time over the lookups of all threads.
+
+use std::cell::LazyCell;
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::Criterion;
+use foldhash::fast::FixedState;
+use mintbench::broker::TokenError;
+use mintbench::cache::{Cache, Fresh, Key};
+use mintbench::clock::Seconds;
+use parking_lot::RwLock;
+
+use crate::support::NOW;
+use crate::support::keys::Keys;
+use crate::support::threads::{THREADS, shared_out};
+
+type Bare = HashMap<Key, Arc<u64>, FixedState>;
+
+pub(crate) fn benches(criterion: &mut Criterion) {
+    for keys in [Keys::hot(), Keys::wide()] {
+        let cache = LazyCell::new(|| filled(&keys));
+        let bare = LazyCell::new(|| bare(&keys));
+        let locked = LazyCell::new(|| RwLock::new(self::bare(&keys)));
+        lookups(criterion, "bare-map", 1, &keys, &bare, |map, key| {
+            black_box(map.get(&key).map(|value| **value));
+        });
+        for threads in THREADS {
+            lookups(criterion, "hit", threads, &keys, &cache, |cache, key| {
+                black_box(cache.get(key, NOW));
+            });
+            lookups(criterion, "locked-map", threads, &keys, &locked, |map, key| {
+                black_box(map.read().get(&key).map(|value| **value));
+            });
+        }
+    }
+}
+
+fn lookups<T: Sync>(
+    criterion: &mut Criterion,
+    what: &str,
+    threads: usize,
+    keys: &Keys,
+    subject: &LazyCell<T, impl FnOnce() -> T>,
+    look: impl Fn(&T, Key) + Sync,
+) {
+    let id = format!("cache/{what}/threads-{threads}/entries-{}", keys.entries);
+    criterion.bench_function(&id, |bencher| {
+        let subject = LazyCell::force(subject);
+        bencher.iter_custom(|iters| {
+            shared_out(threads, iters, |thread, share| {
+                let asked = keys.asked(thread).zip(0..share);
+                asked.for_each(|(key, _)| look(subject, key));
+            })
+        });
+    });
+}
+
+/// A cache that holds `keys`, none of them due for renewal.
+pub(crate) fn filled(keys: &Keys) -> Cache<u64, TokenError> {
+    // Shards fill unevenly: twice the room, and nothing is evicted.
+    let cache = Cache::new(keys.entries as usize * 2);
+    for (key, value) in keys.all().zip(0..) {
+        cache.insert(key, fresh(value), NOW);
+    }
+    cache
+}
+
+pub(crate) fn fresh(value: u64) -> Fresh<u64> {
+    Fresh { value, refresh_at: NOW + Seconds(43_200), expires_at: NOW + Seconds(86_400) }
+}
+
+fn bare(keys: &Keys) -> Bare {
+    keys.all().zip(0..).map(|(key, value)| (key, Arc::new(value))).collect()
+}

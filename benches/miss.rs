@@ -1,0 +1,47 @@
+//! A miss: `Broker::token` for a key that is not held, from the call to the token.
+//!
+//! Comparison: `miss/<alg>` is divided by `mint/<alg>/aws-lc-rs/token`, the mint alone; the rest is
+//! the way to a mint lane and back: two thread switches, the flight, the cache.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+use mintbench::broker::{Broker, TokenRequest, Via};
+use mintbench::cache::Freshness;
+use mintbench::clock::Monotonic;
+use mintbench::token::Algorithm;
+use mintbench::world::VmIndex;
+use mintbench::world::synthetic::Synthetic;
+use tokio::runtime::Builder;
+
+use crate::support::NOW;
+use crate::support::tokens::{RESOURCE, broker};
+
+const WORLD: Synthetic = Synthetic { vms: 4096, user_assigned: 0, seed: 1 };
+
+/// So few that every token is evicted long before its VM is asked for again.
+const CACHE_ENTRIES: usize = 64;
+
+pub(crate) fn benches(criterion: &mut Criterion) {
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
+        criterion.bench_function(&format!("miss/{algorithm}"), |bencher| {
+            let broker = broker(&WORLD, algorithm, CACHE_ENTRIES);
+            let address = |vm| WORLD.address(vm).into();
+            let vms: Vec<_> =
+                (0..WORLD.vms).map(|vm| broker.caller(address(vm)).unwrap()).collect();
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let mut vms = vms.into_iter().cycle();
+            bencher.iter_custom(|iters| runtime.block_on(misses(&broker, &mut vms, iters)));
+        });
+    }
+}
+
+async fn misses(broker: &Broker, vms: &mut impl Iterator<Item = VmIndex>, iters: u64) -> Duration {
+    let request = TokenRequest { selector: None, resource: RESOURCE, freshness: Freshness::Held };
+    let stopwatch = Monotonic::start();
+    for (vm, _) in vms.zip(0..iters) {
+        let answer = broker.token(vm, &request, NOW).await.unwrap();
+        assert_eq!(answer.via, Via::Miss);
+    }
+    Duration::from_nanos(stopwatch.now_ns())
+}

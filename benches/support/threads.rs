@@ -1,0 +1,37 @@
+//! Timing what several threads do at once.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use mintbench::clock::Monotonic;
+
+/// How many threads contended benches run on.
+pub(crate) const THREADS: [usize; 3] = [1, 2, 4];
+
+/// Wall time for `iters` operations shared out over `threads`, from when the first thread begins to
+/// when the last one ends. Perfect scaling halves it with each doubling of the threads, as long as
+/// there are processors for them.
+///
+/// `work` is told which thread it is on, and how many operations are its share.
+#[expect(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]
+pub(crate) fn shared_out(threads: usize, iters: u64, work: impl Fn(usize, u64) + Sync) -> Duration {
+    let (clock, start) = (Monotonic::start(), Barrier::new(threads));
+    let share = iters.div_ceil(threads as u64);
+    let timed = |thread| {
+        start.wait();
+        let begun_ns = clock.now_ns();
+        work(thread, share);
+        (begun_ns, clock.now_ns())
+    };
+    let spans: Vec<(u64, u64)> = thread::scope(|scope| {
+        let spawn = |thread| scope.spawn(move || timed(thread));
+        let workers: Vec<_> = (0..threads).map(spawn).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let begun_ns = spans.iter().map(|(begun_ns, _)| *begun_ns).min().unwrap();
+    let ended_ns = spans.iter().map(|(_, ended_ns)| *ended_ns).max().unwrap();
+    // The shares are rounded up: charge only for what was asked.
+    Duration::from_nanos(ended_ns - begun_ns)
+        .mul_f64(iters as f64 / (share * threads as u64) as f64)
+}

@@ -1,0 +1,81 @@
+//! Keys, issuers, tokens and brokers like those of a running server.
+
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
+};
+use mintbench::broker::{Broker, BrokerOptions};
+use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
+use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
+use mintbench::secret::Redacted;
+use mintbench::token::{Algorithm, Backend, Issuer, SigningKey, Subject, Token};
+use mintbench::world::synthetic::Synthetic;
+
+use super::NOW;
+
+/// The resource that tokens are asked for.
+pub(crate) const RESOURCE: &str = "https://management.azure.com/";
+
+const LIFETIME: Seconds = Seconds(86_400);
+
+/// A private key that every library can read.
+pub(crate) fn pkcs8(algorithm: Algorithm) -> Redacted {
+    let rng = SystemRandom::new();
+    Redacted::new(match algorithm {
+        Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&rng).unwrap().as_ref().to_vec(),
+        Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng)
+            .unwrap()
+            .as_ref()
+            .to_vec(),
+        Algorithm::Rs256 => {
+            let key = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+            AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap().as_ref().to_vec()
+        }
+    })
+}
+
+/// An issuer of day-long tokens.
+pub(crate) fn issuer(algorithm: Algorithm, backend: Backend, pkcs8: &Redacted) -> Issuer {
+    let key = SigningKey::from_pkcs8(algorithm, backend, pkcs8, NOW).unwrap();
+    Issuer::new(Arc::new(key), LIFETIME)
+}
+
+/// A system-assigned identity.
+pub(crate) fn resource_id() -> ArmId {
+    Synthetic { vms: 1, user_assigned: 0, seed: 1 }.vm_id(0).unwrap()
+}
+
+/// A token of `resource_id` for [`RESOURCE`].
+pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
+    let subject = Subject {
+        tenant_id: TenantId::from_bytes([1; 16]),
+        tenant_created: UnixSeconds(7),
+        client_id: ClientId::from_bytes([2; 16]),
+        principal_id: PrincipalId::from_bytes([3; 16]),
+        resource_id,
+    };
+    issuer.mint(&subject, RESOURCE, NOW, &[9; 48]).unwrap()
+}
+
+/// A token as Azure issues them: RS256.
+pub(crate) fn rs256_token() -> Token {
+    let pkcs8 = pkcs8(Algorithm::Rs256);
+    mint(&issuer(Algorithm::Rs256, Backend::AwsLcRs, &pkcs8), &resource_id())
+}
+
+/// A broker with one mint lane for a synthetic world.
+pub(crate) fn broker(world: &Synthetic, algorithm: Algorithm, cache_entries: usize) -> Broker {
+    let issuer = issuer(algorithm, Backend::AwsLcRs, &pkcs8(algorithm));
+    let options = BrokerOptions {
+        cache_entries,
+        mint_lanes: 1,
+        mint_queue: 100,
+        refresh_fraction: 0.5,
+        seed: [7; 32],
+    };
+    let (world, clock) = (Arc::new(world.build().unwrap()), Arc::new(ManualClock::new(NOW)));
+    Broker::start(world, Arc::new(issuer), clock, &options).unwrap()
+}
