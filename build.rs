@@ -24,7 +24,7 @@ fn provide_provenance() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    for path in ["build.rs", "src", "Cargo.toml"] {
+    for path in ["build.rs", "src", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={path}");
     }
 }

@@ -1,72 +1,21 @@
-//! One keep-alive connection: at most one request on it, the rest waiting with their times kept.
+//! One keep-alive connection, with at most one request on it.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::sync::Arc;
 
+use hdrhistogram::Histogram;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::class::{Class, Status};
+use super::dial::Dial;
 use super::recorder::{Ended, Recorder};
 use super::request::RequestWriter;
 use super::response::{self, Answer};
-use super::sample::Reservoir;
+use super::sample::{Offer, Sampler};
 use super::workload::Ask;
 use crate::clock::Monotonic;
-use crate::world::synthetic::Synthetic;
-
-/// How connections are made.
-#[derive(Clone, Debug)]
-pub(super) struct Dial {
-    pub(super) address: SocketAddr,
-    /// The world whose VM addresses connections come from; without one, the system chooses.
-    pub(super) per_vm: Option<Synthetic>,
-}
-
-/// Loopback answers at once; this bounds the start against a dead remote target.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-impl Dial {
-    /// Connects, waiting for it: for the time before the clock starts.
-    pub(super) fn wait(&self, vm: u32) -> io::Result<TcpStream> {
-        let socket = self.socket(vm)?;
-        socket.connect_timeout(&self.address.into(), CONNECT_TIMEOUT)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    }
-
-    /// Begins to connect.
-    fn begin(&self, vm: u32) -> io::Result<TcpStream> {
-        let socket = self.socket(vm)?;
-        socket.set_nonblocking(true)?;
-        match socket.connect(&self.address.into()) {
-            Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => Err(error),
-            Ok(()) | Err(_) => Ok(socket.into()),
-        }
-    }
-
-    fn socket(&self, vm: u32) -> io::Result<Socket> {
-        let domain = Domain::for_address(self.address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(world) = &self.per_vm {
-            // The port is then chosen at connect: unique per pair of addresses, not per source.
-            nix::sys::socket::setsockopt(
-                &socket,
-                nix::sys::socket::sockopt::IpBindAddressNoPort,
-                &true,
-            )?;
-            socket.bind(&SocketAddr::from((world.address(vm), 0)).into())?;
-            // A reset instead of TIME_WAIT: changing VMs thousands of times a second would
-            // otherwise use up the ports for a minute.
-            socket.set_linger(Some(Duration::ZERO))?;
-        }
-        Ok(socket)
-    }
-}
 
 /// Which classes a target's answers fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +35,14 @@ impl Classes {
             (Self::Broker, _) => Class::Error,
         }
     }
+
+    /// The classes that an answer with a token can fall into.
+    pub(super) const fn of_tokens(self) -> &'static [Class] {
+        match self {
+            Self::Broker => &[Class::Hit, Class::Miss, Class::Coalesced, Class::Error],
+            Self::Foreign => &[Class::All],
+        }
+    }
 }
 
 /// What the connections of one generator thread share.
@@ -93,15 +50,21 @@ impl Classes {
 pub(super) struct Shared {
     pub(super) clock: Monotonic,
     pub(super) dial: Dial,
-    pub(super) requests: RequestWriter,
+    pub(super) requests: Arc<RequestWriter>,
     pub(super) classes: Classes,
     pub(super) recorder: Recorder,
-    pub(super) reservoir: Reservoir,
+    pub(super) sampler: Sampler,
     pub(super) epoll: OwnedFd,
     /// Requests that are due and have not ended.
     pub(super) outstanding: u64,
+    /// Connections made anew since the start.
+    pub(super) reconnects: u64,
     pub(super) timeout_ns: u64,
     pub(super) scratch: Vec<u8>,
+    /// No event that is handled now had happened at this time.
+    pub(super) unseen_since_ns: u64,
+    /// How late the answers of the measured part may have been noticed, at most.
+    pub(super) notice: Histogram<u64>,
 }
 
 /// What one read takes at most; a token answer is 2 KB.
@@ -113,6 +76,31 @@ pub(super) struct Due {
     pub(super) ask: Ask,
     pub(super) intended_ns: u64,
     pub(super) acted_ns: u64,
+}
+
+impl Shared {
+    /// Ends a request that was never written.
+    pub(super) fn give_up(&mut self, due: Due, end_ns: u64) {
+        self.ended(
+            Current { due, begun_ns: end_ns, written_ns: None },
+            Status::Timeout,
+            None,
+            end_ns,
+        );
+    }
+
+    fn ended(&mut self, current: Current, status: Status, cache: Option<Class>, end_ns: u64) {
+        let Current { due, written_ns, .. } = current;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.recorder.record(&Ended {
+            class: self.classes.of(status, cache),
+            status,
+            intended_ns: due.intended_ns,
+            acted_ns: due.acted_ns,
+            written_ns,
+            end_ns,
+        });
+    }
 }
 
 /// The request on a connection.
@@ -131,7 +119,7 @@ enum Phase {
     Writing,
 }
 
-/// A place for one connection at a time, and the queue in front of it.
+/// A place for one connection at a time.
 ///
 /// When a world has more VMs than there are places, a place serves several VMs and connects anew,
 /// from the other address, whenever the VM changes.
@@ -141,7 +129,6 @@ pub(super) struct Place {
     vm: u32,
     stream: Option<TcpStream>,
     phase: Phase,
-    queue: VecDeque<Due>,
     current: Option<Current>,
     output: Vec<u8>,
     output_done: usize,
@@ -159,7 +146,6 @@ impl Place {
             vm,
             stream: Some(stream),
             phase: Phase::Idle,
-            queue: VecDeque::with_capacity(16),
             current: None,
             output: Vec::with_capacity(512),
             output_done: 0,
@@ -167,21 +153,34 @@ impl Place {
         })
     }
 
-    /// Takes a request that is due; writes it at once if the connection is free.
-    pub(super) fn offer(&mut self, due: Due, shared: &mut Shared) {
-        shared.outstanding += 1;
-        self.queue.push_back(due);
-        self.proceed(shared);
+    /// Whether it can take a request.
+    pub(super) const fn is_free(&self) -> bool {
+        self.current.is_none()
+    }
+
+    /// Puts a request on the connection, which the caller guarantees to be free.
+    pub(super) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
+        self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
+        shared.requests.write(&due.ask, &mut self.output);
+        self.output_done = 0;
+        let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
+        if self.stream.is_some() && !wrong_vm {
+            self.write(now_ns, shared);
+        } else {
+            self.vm = due.ask.vm;
+            if self.reconnect(shared).is_err() {
+                self.fail(Status::Connection, shared);
+            }
+        }
     }
 
     /// Handles an event of the connection.
     pub(super) fn ready(&mut self, shared: &mut Shared) {
         match self.phase {
             Phase::Connecting => self.connected(shared),
-            Phase::Writing => self.write(shared),
+            Phase::Writing => self.write(shared.clock.now_ns(), shared),
             Phase::Idle | Phase::Reading => self.read(shared),
         }
-        self.proceed(shared);
     }
 
     /// Gives up a request that has taken too long.
@@ -189,45 +188,18 @@ impl Place {
         let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
         if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
             self.fail(Status::Timeout, shared);
-            self.proceed(shared);
         }
     }
 
-    /// Ends what is left and says how many measured requests were never written.
-    pub(super) fn abandon(&mut self, shared: &mut Shared) -> u64 {
-        let mut unsent = 0;
-        match self.current {
-            Some(current) if current.written_ns.is_none() => {
-                unsent += u64::from(shared.recorder.measures(current.due.intended_ns));
-            }
-            Some(_) => self.fail(Status::Timeout, shared),
-            None => {}
-        }
-        let waiting = self.queue.iter();
-        unsent + waiting.filter(|due| shared.recorder.measures(due.intended_ns)).count() as u64
-    }
-
-    /// Starts waiting requests until one is on its way or none is left.
-    fn proceed(&mut self, shared: &mut Shared) {
-        while self.current.is_none() {
-            let Some(due) = self.queue.pop_front() else { return };
-            let begun_ns = shared.clock.now_ns();
-            self.current = Some(Current { due, begun_ns, written_ns: None });
-            shared.requests.write(&due.ask, &mut self.output);
-            self.output_done = 0;
-            let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
-            if self.stream.is_some() && !wrong_vm {
-                self.write(shared);
-            } else {
-                self.vm = due.ask.vm;
-                if self.reconnect(shared).is_err() {
-                    self.fail(Status::Connection, shared);
-                }
-            }
+    /// Gives up the request on the connection, if there is one.
+    pub(super) fn abandon(&mut self, shared: &mut Shared) {
+        if !self.is_free() {
+            self.fail(Status::Timeout, shared);
         }
     }
 
-    fn reconnect(&mut self, shared: &Shared) -> io::Result<()> {
+    fn reconnect(&mut self, shared: &mut Shared) -> io::Result<()> {
+        shared.reconnects += 1;
         // Closing takes the old one out of the epoll set.
         self.stream = None;
         let stream = shared.dial.begin(self.vm)?;
@@ -246,7 +218,7 @@ impl Place {
         if self.watch(EventFlags::IN, shared).is_err() {
             return self.fail(Status::Connection, shared);
         }
-        self.write(shared);
+        self.write(shared.clock.now_ns(), shared);
     }
 
     fn watch(&self, flags: EventFlags, shared: &Shared) -> io::Result<()> {
@@ -254,11 +226,11 @@ impl Place {
         Ok(epoll::modify(&shared.epoll, stream, EventData::new_u64(self.token), flags)?)
     }
 
-    fn write(&mut self, shared: &mut Shared) {
+    /// Writes what is left; `now_ns` was read before, not after, since on loopback the peer may
+    /// answer while the call has not yet returned.
+    fn write(&mut self, now_ns: u64, shared: &mut Shared) {
         loop {
             let rest = self.output.get(self.output_done..).unwrap_or_default();
-            // Read before the call: on loopback the peer may answer while it has not yet returned.
-            let now_ns = shared.clock.now_ns();
             let Some(stream) = &mut self.stream else { return };
             match stream.write(rest) {
                 Ok(count) => self.output_done += count,
@@ -285,7 +257,6 @@ impl Place {
         if let Some(current) = &mut self.current {
             current.written_ns = Some(now_ns);
         }
-        shared.recorder.sent(now_ns);
         let was_waiting = self.phase == Phase::Writing;
         self.phase = Phase::Reading;
         if was_waiting && self.watch(EventFlags::IN, shared).is_err() {
@@ -314,58 +285,60 @@ impl Place {
         }
         if self.input.is_empty() {
             self.parse(bytes, shared);
-        } else {
-            let mut input = std::mem::take(&mut self.input);
-            input.extend_from_slice(bytes);
-            self.parse(&input, shared);
+            if self.phase == Phase::Reading {
+                self.input.extend_from_slice(bytes);
+            }
+            return;
         }
+        let mut input = std::mem::take(&mut self.input);
+        input.extend_from_slice(bytes);
+        self.parse(&input, shared);
+        if self.phase != Phase::Reading {
+            input.clear();
+        }
+        // Uncopied, while it is incomplete; else for its memory.
+        self.input = input;
     }
 
     fn parse(&mut self, input: &[u8], shared: &mut Shared) {
         match response::parse(input) {
             Ok(Some(answer)) => self.answered(&answer, input, shared),
-            Ok(None) => self.input = input.to_vec(),
+            Ok(None) => {}
             Err(_) => self.fail(Status::Malformed, shared),
         }
     }
 
     fn answered(&mut self, answer: &Answer, input: &[u8], shared: &mut Shared) {
-        let status = Status::Http(answer.status);
-        let end_ns = shared.clock.now_ns();
-        if let Some(current) = self.current
-            && status.is_success()
-            && shared.recorder.measures(current.due.intended_ns)
-        {
-            let body = input.get(answer.body.clone()).unwrap_or_default();
-            shared.reservoir.offer(&current.due.ask, body);
-        }
-        self.end(status, shared.classes.of(status, answer.cache), end_ns, shared);
         self.phase = Phase::Idle;
         if !answer.keep_alive || answer.body.end < input.len() {
             self.stream = None;
         }
+        let status = Status::Http(answer.status);
+        let end_ns = shared.clock.now_ns();
+        let Some(current) = self.current.take() else { return };
+        if shared.recorder.measures(current.due.intended_ns) {
+            shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
+        }
+        if status.is_success() {
+            shared.sampler.offer(&Offer {
+                ask: current.due.ask,
+                class: shared.classes.of(status, answer.cache),
+                written_ns: current.written_ns.unwrap_or(end_ns),
+                end_ns,
+                body: input.get(answer.body.clone()).unwrap_or_default(),
+            });
+        }
+        shared.ended(current, status, answer.cache, end_ns);
     }
 
     /// Ends the request, if there is one, and the connection.
     fn fail(&mut self, status: Status, shared: &mut Shared) {
-        let end_ns = shared.clock.now_ns();
-        self.end(status, shared.classes.of(status, None), end_ns, shared);
         self.stream = None;
         self.phase = Phase::Idle;
         self.input.clear();
-    }
-
-    fn end(&mut self, status: Status, class: Class, end_ns: u64, shared: &mut Shared) {
-        let Some(Current { due, written_ns, .. }) = self.current.take() else { return };
-        shared.outstanding = shared.outstanding.saturating_sub(1);
-        shared.recorder.record(&Ended {
-            class,
-            status,
-            intended_ns: due.intended_ns,
-            acted_ns: due.acted_ns,
-            written_ns,
-            end_ns,
-        });
+        if let Some(current) = self.current.take() {
+            shared.ended(current, status, None, shared.clock.now_ns());
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! All generator threads together: connect, start at one instant, collect.
+//!
+//! The first thread that fails or panics ends the others, and so does a log that cannot be
+//! written: a run that cannot have a result does not go on.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -9,12 +13,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::cores;
-use super::generator::{Connected, Generator, Plan, ThreadReport};
+use super::generator::{Common, Generator, Plan, Prepared, Start, ThreadReport};
 use super::recorder::{
     IntervalSet, IntervalSink, Recorder, Tally, Totals, Window, collect, histogram,
 };
-use super::sample::Sampled;
-use crate::clock::Monotonic;
+use super::sample::{Sampled, Sampler};
+use super::stop::Stop;
+use super::target::HttpUrl;
+use crate::clock::{Monotonic, Seconds, UnixSeconds};
 
 /// Why no measurement came about.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,9 @@ pub enum LoadError {
     /// A thread ended without a report.
     #[error("a generator thread died; its panic message is above")]
     Died,
+    /// Whoever observes the run has ended it.
+    #[error("the target ended during the run")]
+    TargetEnded,
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -51,13 +60,13 @@ pub struct Measured {
     pub totals: Totals,
     /// The counters of all threads.
     pub tally: Tally,
-    /// Requests of the measured part that were never written.
-    pub unsent: u64,
     /// Of the busiest thread: the share of its time that it was not waiting.
     pub busy_share: f64,
     /// How late the loops noticed the ticks of a 1 kHz probe, in nanoseconds.
     pub hiccup: Histogram<u64>,
-    /// A uniform sample of the answers.
+    /// How late answers may have been noticed, at most, in nanoseconds.
+    pub notice: Histogram<u64>,
+    /// A uniform sample of the answers of each class.
     pub samples: Vec<Sampled>,
 }
 
@@ -70,44 +79,98 @@ pub enum Progress {
     Elapsed(u64),
 }
 
-/// Runs the plan to its end.
+/// The run's clock, tied to wall time.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// The clock of all times in nanoseconds.
+    pub clock: Monotonic,
+    /// The wall time at its zero.
+    pub wall: UnixSeconds,
+}
+
+impl Epoch {
+    /// The wall time at an instant of the run's clock.
+    pub fn wall_at(&self, at_ns: u64) -> UnixSeconds {
+        self.wall + Seconds::from(Duration::from_nanos(at_ns))
+    }
+}
+
+/// Runs the plan to its end; the observer may end it before.
 ///
 /// # Errors
 /// [`LoadError`] when there is no measurement; a bad measurement is not an error.
 pub fn run(
     plan: &Plan,
+    target: &HttpUrl,
+    epoch: Epoch,
     sink: &mut dyn IntervalSink,
-    stop: &AtomicBool,
-    observe: &mut dyn FnMut(Progress),
+    stop: &Stop,
+    observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Measured, LoadError> {
-    let clock = Monotonic::start();
+    let common = Common::new(plan, target, epoch.clock, stop);
     std::thread::scope(|scope| {
-        let fleet = Fleet::start(scope, plan, clock, stop)?;
-        let (window, recycle, full) = fleet.go(plan, clock);
+        // Whatever is returned, and why: no thread goes on.
+        let _alarm = Alarm::armed(&common);
+        let fleet = Fleet::start(scope, &common)?;
+        let Started { window, recycle, full } = fleet.go(&common);
+        sink.begin(window, epoch.wall_at(window.start_ns)).map_err(LoadError::Write)?;
+        let common = &common;
         let collector = spawn(scope, "collector", move || {
+            let mut alarm = Alarm::armed(common);
             cores::yield_to_all();
-            collect(&full, &recycle, sink)
+            let totals = collect(&full, &recycle, sink);
+            alarm.armed = totals.is_err();
+            totals
         })?;
-        let reports = fleet.watch(clock, window, plan, observe);
-        let totals = collector.join().map_err(|_| LoadError::Died)?;
-        let reports = reports?;
-        if stop.load(Ordering::Relaxed) {
+        let watched = fleet.watch(common, window, observe);
+        // All of them, before any error is returned: the scope would panic for a thread that did.
+        let reports = fleet.join();
+        let totals = collector.join().map_err(|_| LoadError::Died);
+        let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
+        if stop.is_requested() {
             return Err(LoadError::Interrupted);
         }
-        Ok(merge(reports, totals.map_err(LoadError::Write)?))
+        if watched.is_break() {
+            return Err(LoadError::TargetEnded);
+        }
+        Ok(merge(plan, reports, totals))
     })
 }
 
-/// What a thread needs to begin.
-struct Go {
-    start_ns: u64,
-    window: Window,
-    recorder: Recorder,
+/// Ends the run when its owner fails or panics.
+struct Alarm<'a> {
+    common: &'a Common<'a>,
+    armed: bool,
 }
 
-struct Fleet {
-    go: Vec<Sender<Go>>,
-    done: Receiver<io::Result<ThreadReport>>,
+impl<'a> Alarm<'a> {
+    const fn armed(common: &'a Common<'a>) -> Self {
+        Self { common, armed: true }
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.common.abort.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the collector needs of a run that has started.
+struct Started {
+    window: Window,
+    recycle: Vec<Sender<IntervalSet>>,
+    full: Receiver<IntervalSet>,
+}
+
+type Report = Result<ThreadReport, LoadError>;
+
+struct Fleet<'scope> {
+    go: Vec<Sender<Start>>,
+    threads: Vec<ScopedJoinHandle<'scope, Report>>,
+    /// Hangs up when all threads have ended.
+    done: Receiver<()>,
 }
 
 /// Time for every thread to see the start before it comes.
@@ -115,52 +178,37 @@ const HEAD_START_NS: u64 = 50_000_000;
 /// How often the observer is called.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 
-impl Fleet {
+impl<'scope> Fleet<'scope> {
     /// Starts the threads and waits until all connections stand.
-    fn start<'scope, 'env>(
+    fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
-        plan: &'env Plan,
-        clock: Monotonic,
-        stop: &'env AtomicBool,
+        common: &'env Common<'env>,
     ) -> Result<Self, LoadError> {
         let (ready, readies) = channel();
-        let (report, done) = channel();
-        let mut fleet = Self { go: Vec::new(), done };
-        for thread in 0..plan.threads.max(1) {
-            let (go, wait) = channel::<Go>();
-            let (ready, report) = (ready.clone(), report.clone());
+        let (alive, done) = channel();
+        let mut fleet = Self { go: Vec::new(), threads: Vec::new(), done };
+        for thread in 0..common.layout.threads() {
+            let (go, start) = channel::<Start>();
+            let (ready, alive) = (ready.clone(), alive.clone());
             fleet.go.push(go);
-            spawn(scope, "generator", move || {
-                let connected = match Connected::open(plan, thread) {
-                    Ok(connected) => connected,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                drop(ready.send(Ok(())));
-                // Hung up now: the start waits for the end of all of these.
-                drop(ready);
-                // No start: another thread failed, and the run with it.
-                let Ok(Go { start_ns, window, recorder }) = wait.recv() else { return };
-                let time = (clock, start_ns, window);
-                let generator = Generator::new(plan, thread, connected, recorder, time);
-                drop(report.send(generator.run(stop)));
-            })?;
+            fleet.threads.push(spawn(scope, "generator", move || {
+                let _alive = alive;
+                generate(common, thread, ready, &start)
+            })?);
         }
         drop(ready);
         let all: io::Result<Vec<()>> = readies.iter().collect();
-        let target = plan.target.to_string();
+        let target = common.target.to_string();
         all.map_err(|source| LoadError::Connect { target, source })?;
         Ok(fleet)
     }
 
     /// Sets the start and lets the threads go.
-    fn go(
-        &self,
-        plan: &Plan,
-        clock: Monotonic,
-    ) -> (Window, Vec<Sender<IntervalSet>>, Receiver<IntervalSet>) {
-        let start_ns = clock.now_ns() + HEAD_START_NS;
-        let measured_ns = start_ns + plan.warmup_ns;
-        let window = Window { start_ns: measured_ns, end_ns: measured_ns + plan.duration_ns };
+    fn go(&self, common: &Common<'_>) -> Started {
+        let start_ns = common.clock.now_ns() + HEAD_START_NS;
+        let measured_ns = start_ns + common.plan.warmup_ns;
+        let end_ns = measured_ns + common.plan.duration_ns;
+        let window = Window { start_ns: measured_ns, end_ns };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
         for go in &self.go {
@@ -169,39 +217,73 @@ impl Fleet {
             drop(spare.send(IntervalSet::new(0)));
             recycle.push(spare);
             let recorder = Recorder::new(window, full.clone(), empty);
-            drop(go.send(Go { start_ns, window, recorder }));
+            drop(go.send(Start { at_ns: start_ns, window, recorder }));
         }
-        (window, recycle, sets)
+        Started { window, recycle, full: sets }
     }
 
-    /// Waits for the reports, telling the observer how the run goes.
+    /// Waits for the threads to end, telling the observer how the run goes.
     fn watch(
         &self,
-        clock: Monotonic,
+        common: &Common<'_>,
         window: Window,
-        plan: &Plan,
-        observe: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<ThreadReport>, LoadError> {
-        let load_start_ns = window.start_ns.saturating_sub(plan.warmup_ns);
+        observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let load_start_ns = window.start_ns.saturating_sub(common.plan.warmup_ns);
         let mut warm = true;
-        let mut reports = Vec::new();
-        while reports.len() < self.go.len() {
-            let now_ns = clock.now_ns();
-            if warm && now_ns >= window.start_ns {
+        let mut goes_on = ControlFlow::Continue(());
+        loop {
+            let now_ns = common.clock.now_ns();
+            if goes_on.is_continue() && warm && now_ns >= window.start_ns {
                 warm = false;
-                observe(Progress::Measuring);
+                goes_on = observe(Progress::Measuring);
             }
-            observe(Progress::Elapsed(now_ns.saturating_sub(load_start_ns)));
+            if goes_on.is_continue() {
+                goes_on = observe(Progress::Elapsed(now_ns.saturating_sub(load_start_ns)));
+            }
+            if goes_on.is_break() {
+                common.abort.store(true, Ordering::Relaxed);
+            }
             let until_warm = Duration::from_nanos(window.start_ns.saturating_sub(now_ns));
             let wait = if warm { until_warm.min(OBSERVE_EVERY) } else { OBSERVE_EVERY };
-            match self.done.recv_timeout(wait) {
-                Ok(report) => reports.push(report.map_err(LoadError::Wait)?),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(LoadError::Died),
+            if self.done.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+                return goes_on;
             }
         }
-        Ok(reports)
     }
+
+    /// The reports of all threads, or the first failure.
+    fn join(self) -> Result<Vec<ThreadReport>, LoadError> {
+        drop(self.go);
+        let join = |thread: ScopedJoinHandle<'_, Report>| thread.join();
+        let ended: Vec<_> = self.threads.into_iter().map(join).collect();
+        ended.into_iter().map(|ended| ended.unwrap_or(Err(LoadError::Died))).collect()
+    }
+}
+
+/// The life of a generator thread.
+fn generate(
+    common: &Common<'_>,
+    thread: usize,
+    ready: Sender<io::Result<()>>,
+    start: &Receiver<Start>,
+) -> Report {
+    let mut alarm = Alarm::armed(common);
+    let prepared = match Prepared::new(common, thread) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            drop(ready.send(Err(error)));
+            return Err(LoadError::Died);
+        }
+    };
+    drop(ready.send(Ok(())));
+    // Hung up now: the start waits for the end of all of these.
+    drop(ready);
+    // No start: another thread failed, and the run with it.
+    let start = start.recv().map_err(|_| LoadError::Died)?;
+    let report = Generator::new(common, thread, prepared, start).run().map_err(LoadError::Wait);
+    alarm.armed = report.is_err();
+    report
 }
 
 fn spawn<'scope, T: Send + 'scope>(
@@ -215,22 +297,17 @@ fn spawn<'scope, T: Send + 'scope>(
         .map_err(LoadError::Spawn)
 }
 
-fn merge(reports: Vec<ThreadReport>, totals: Totals) -> Measured {
-    let mut measured = Measured {
-        totals,
-        tally: Tally::default(),
-        unsent: 0,
-        busy_share: 0.0,
-        hiccup: histogram(),
-        samples: Vec::new(),
-    };
+fn merge(plan: &Plan, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+    let mut tally = Tally::default();
+    let mut sampler = Sampler::new(plan.samples, &[], plan.seed);
+    let (mut busy_share, mut hiccup, mut notice) = (0.0_f64, histogram(), histogram());
     for report in reports {
-        measured.tally.add(&report.tally);
-        measured.unsent += report.unsent;
-        measured.busy_share = measured.busy_share.max(report.busy_share);
+        tally.add(&report.tally);
+        busy_share = busy_share.max(report.busy_share);
         // Equal bounds: adding cannot fail.
-        let _ = measured.hiccup.add(&report.hiccup);
-        measured.samples.extend(report.samples);
+        let _ = hiccup.add(&report.hiccup);
+        let _ = notice.add(&report.notice);
+        sampler.merge(report.sampler);
     }
-    measured
+    Measured { totals, tally, busy_share, hiccup, notice, samples: sampler.into_samples() }
 }

@@ -1,20 +1,25 @@
-//! The pacing threads, and the run of all of them together.
+//! One pacing thread: it notices what is due, sends it, and takes what comes back.
 
 use std::io;
 use std::iter::Peekable;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::{Timespec, epoll};
 
 pub use super::connection::Classes;
-use super::connection::{Dial, Due, Place, SCRATCH_BYTES, Shared};
+use super::connection::{Due, SCRATCH_BYTES, Shared};
 use super::cores::{self, Cores};
+use super::dial::Dial;
+use super::layout::Layout;
+use super::pool::Pool;
 use super::recorder::{Recorder, Tally, Window, histogram};
 use super::request::RequestWriter;
-use super::sample::{Reservoir, Sampled};
+use super::sample::Sampler;
+use super::stop::Stop;
 use super::target::HttpUrl;
 use super::workload::{Arrival, Workload};
 use crate::clock::Monotonic;
@@ -29,11 +34,18 @@ pub enum Origin {
     System,
 }
 
-/// Everything that a run of the generator is made of.
+/// What a thread does while answers are outstanding and nothing is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It sleeps until the kernel wakes it, which takes tens of microseconds: cores are shared.
+    Sleep,
+    /// It asks again and again: the core is its own, and an answer is noticed at once.
+    Spin,
+}
+
+/// Everything that a run of the generator is made of, but for where it goes.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where requests go.
-    pub target: HttpUrl,
     /// The shape of the world that is asked about.
     pub world: Synthetic,
     /// What is sent.
@@ -48,6 +60,8 @@ pub struct Plan {
     pub threads: usize,
     /// Where they run.
     pub cores: Cores,
+    /// How they wait for answers.
+    pub waiting: Waiting,
     /// From the start of the load to the measured part, in nanoseconds.
     pub warmup_ns: u64,
     /// The measured part, in nanoseconds.
@@ -56,74 +70,96 @@ pub struct Plan {
     pub timeout_ns: u64,
     /// Answers kept for verification.
     pub samples: usize,
+    /// The share of requests that may end without a token.
+    pub errors_max: f64,
     /// Of the sample.
     pub seed: u64,
-}
-
-impl Plan {
-    /// How many connections are made: with more than one per VM, all VMs get equally many.
-    pub fn connections_made(&self) -> u32 {
-        let vms = self.workload.vms(&self.world).max(1);
-        let connections = self.connections.max(1);
-        if connections <= vms { connections } else { connections / vms * vms }
-    }
-
-    /// The connection that serves an arrival: those of one VM take turns.
-    fn place(&self, arrival: &Arrival) -> u32 {
-        let vms = self.workload.vms(&self.world).max(1);
-        let made = self.connections_made();
-        let turn = arrival.index % u64::from((made / vms).max(1));
-        let turn = u32::try_from(turn).unwrap_or_default();
-        (arrival.ask.vm + turn * vms) % made
-    }
 }
 
 /// What one thread measured beside the histograms.
 #[derive(Debug)]
 pub(super) struct ThreadReport {
     pub(super) tally: Tally,
-    pub(super) unsent: u64,
     pub(super) busy_share: f64,
     pub(super) hiccup: Histogram<u64>,
-    pub(super) samples: Vec<Sampled>,
+    pub(super) notice: Histogram<u64>,
+    pub(super) sampler: Sampler,
 }
 
-/// A thread's connections, made before the clock starts.
+/// What all threads of a run have in common before it starts.
 #[derive(Debug)]
-pub(super) struct Connected {
-    places: Vec<Place>,
-    epoll: OwnedFd,
+pub(super) struct Common<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) target: &'a HttpUrl,
+    pub(super) layout: Layout,
+    pub(super) requests: Arc<RequestWriter>,
+    pub(super) clock: Monotonic,
+    /// The user's wish to stop.
+    pub(super) stop: &'a Stop,
+    /// Set when the run cannot succeed any more.
+    pub(super) abort: AtomicBool,
 }
 
-impl Connected {
-    /// Makes every `plan.threads`-th connection, beginning with number `thread`.
-    ///
-    /// # Errors
-    /// When one cannot be made.
-    pub(super) fn open(plan: &Plan, thread: usize) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let dial = plan.dial();
-        let vms = plan.workload.vms(&plan.world).max(1);
-        let mine = (0..plan.connections_made()).skip(thread).step_by(plan.threads.max(1));
-        let places = (0_u64..).zip(mine);
-        let places = places.map(|(token, place)| Place::connect(token, place % vms, &dial, &epoll));
-        Ok(Self { places: places.collect::<io::Result<_>>()?, epoll })
+impl<'a> Common<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        target: &'a HttpUrl,
+        clock: Monotonic,
+        stop: &'a Stop,
+    ) -> Self {
+        Self {
+            plan,
+            target,
+            layout: Layout::of(plan),
+            requests: Arc::new(RequestWriter::new(target, &plan.world)),
+            clock,
+            stop,
+            abort: AtomicBool::new(false),
+        }
     }
-}
 
-impl Plan {
     fn dial(&self) -> Dial {
-        let per_vm = (self.origin == Origin::PerVm).then_some(self.world);
+        let per_vm = (self.plan.origin == Origin::PerVm).then_some(self.plan.world);
         Dial { address: self.target.address, per_vm }
     }
 
-    fn arrivals(&self, thread: usize) -> Peekable<Box<dyn Iterator<Item = Arrival> + '_>> {
-        let threads = self.threads.max(1);
-        let mine = move |arrival: &Arrival| self.place(arrival) as usize % threads == thread;
-        let traffic: Box<dyn Iterator<Item = Arrival>> =
-            Box::new(self.workload.traffic(&self.world).filter(mine));
-        traffic.peekable()
+    fn is_over(&self) -> bool {
+        self.stop.is_requested() || self.abort.load(Ordering::Relaxed)
     }
+}
+
+/// A thread's connections and memory, made before the clock starts.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pool: Pool,
+    epoll: OwnedFd,
+    sampler: Sampler,
+}
+
+impl Prepared {
+    /// Makes the connections of this thread.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub(super) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
+        let Common { plan, layout, stop, .. } = common;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let pool = Pool::connect(layout.sets(thread), &common.dial(), &epoll, stop)?;
+        let seed = plan.seed.wrapping_add(thread as u64);
+        Ok(Self {
+            pool,
+            epoll,
+            sampler: Sampler::new(plan.samples, plan.classes.of_tokens(), seed),
+        })
+    }
+}
+
+/// When a run starts and what is measured of it.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) at_ns: u64,
+    pub(super) window: Window,
+    pub(super) recorder: Recorder,
 }
 
 /// A sleeper is woken this long before its deadline and spins the rest: wake-ups are late by tens
@@ -131,64 +167,69 @@ impl Plan {
 const SPIN_NS: u64 = 80_000;
 /// The virtual probe of the hiccup histogram ticks at 1 kHz.
 const TICK_NS: u64 = 1_000_000;
-/// Due requests written before answers are looked at again: some 150 us in the worst case.
-const BATCH: usize = 16;
+/// Due requests written before answers are looked at again: a write to loopback takes some 10 us,
+/// and an answer that comes meanwhile is noticed late by that.
+const BATCH: usize = 4;
 /// Events taken by one call.
 const EVENTS: usize = 256;
-/// Each tick looks at one in so many connections for time-outs: all of them every 100 ms.
-const EXPIRY_SLICES: usize = 100;
 
 /// One pacing thread at work.
 pub(super) struct Generator<'a> {
-    plan: &'a Plan,
+    common: &'a Common<'a>,
     thread: usize,
-    arrivals: Peekable<Box<dyn Iterator<Item = Arrival> + 'a>>,
-    places: Vec<Place>,
+    arrivals: Arrivals<'a>,
+    pool: Pool,
     shared: Shared,
     events: Vec<epoll::Event>,
     start_ns: u64,
     window: Window,
+    tally: Tally,
+    /// The last reading of the clock.
+    now_ns: u64,
+    /// When events were last asked for and taken.
+    polled_ns: u64,
     next_tick_ns: u64,
-    next_expiry: usize,
     hiccup: Histogram<u64>,
     busy_ns: u64,
 }
 
 impl<'a> Generator<'a> {
     pub(super) fn new(
-        plan: &'a Plan,
+        common: &'a Common<'a>,
         thread: usize,
-        connected: Connected,
-        recorder: Recorder,
-        time: (Monotonic, u64, Window),
+        prepared: Prepared,
+        start: Start,
     ) -> Self {
-        let (clock, start_ns, window) = time;
+        let Start { at_ns: start_ns, window, recorder } = start;
+        let now_ns = common.clock.now_ns();
         let shared = Shared {
-            clock,
-            dial: plan.dial(),
-            requests: RequestWriter::new(&plan.target, &plan.world),
-            classes: plan.classes,
+            clock: common.clock,
+            dial: common.dial(),
+            requests: Arc::clone(&common.requests),
+            classes: common.plan.classes,
             recorder,
-            reservoir: Reservoir::new(
-                plan.samples.div_ceil(plan.threads.max(1)),
-                plan.seed.wrapping_add(thread as u64),
-            ),
-            epoll: connected.epoll,
+            sampler: prepared.sampler,
+            epoll: prepared.epoll,
             outstanding: 0,
-            timeout_ns: plan.timeout_ns,
+            reconnects: 0,
+            timeout_ns: common.plan.timeout_ns,
             scratch: vec![0; SCRATCH_BYTES],
+            unseen_since_ns: now_ns,
+            notice: histogram(),
         };
         Self {
-            plan,
+            common,
             thread,
-            arrivals: plan.arrivals(thread),
-            places: connected.places,
+            arrivals: arrivals(common, thread),
+            pool: prepared.pool,
             shared,
             events: Vec::with_capacity(EVENTS),
             start_ns,
             window,
+            tally: Tally::default(),
+            now_ns,
+            polled_ns: now_ns,
             next_tick_ns: start_ns,
-            next_expiry: 0,
             hiccup: histogram(),
             busy_ns: 0,
         }
@@ -198,136 +239,149 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// When the kernel refuses to wait for events.
-    pub(super) fn run(mut self, stop: &AtomicBool) -> io::Result<ThreadReport> {
-        cores::settle_thread(self.plan.cores.of_thread(self.thread));
-        while !self.is_finished() && !stop.load(Ordering::Relaxed) {
+    pub(super) fn run(mut self) -> io::Result<ThreadReport> {
+        cores::settle_thread(self.common.plan.cores.of_thread(self.thread));
+        while !self.is_finished() && !self.common.is_over() {
             self.turn()?;
         }
         Ok(self.report())
     }
 
     fn is_finished(&mut self) -> bool {
-        let now_ns = self.shared.clock.now_ns();
-        let sent = self.arrivals.peek().is_none();
-        let settled = sent && self.shared.outstanding == 0 && now_ns >= self.window.end_ns;
-        settled || now_ns > self.window.end_ns.saturating_add(self.plan.timeout_ns)
+        let ended = self.now_ns >= self.window.end_ns;
+        let settled = ended && self.shared.outstanding == 0 && self.arrivals.peek().is_none();
+        settled || self.now_ns > self.window.end_ns.saturating_add(self.common.plan.timeout_ns)
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        let begin_ns = self.shared.clock.now_ns();
-        let ticked = self.tick(begin_ns);
+        let begin_ns = self.now_ns;
+        let ticked = self.tick();
         let sent = self.send_due();
-        let now_ns = self.shared.clock.now_ns();
         if ticked || sent {
-            self.busy_ns += now_ns - begin_ns;
+            self.now_ns = self.shared.clock.now_ns();
+            self.busy_ns += self.now_ns - begin_ns;
         }
-        self.receive(now_ns)
+        self.receive()
     }
 
     /// The work of each millisecond; says whether there was any.
-    fn tick(&mut self, now_ns: u64) -> bool {
+    fn tick(&mut self) -> bool {
+        let now_ns = self.now_ns;
         if now_ns < self.next_tick_ns {
             return false;
         }
         while self.next_tick_ns <= now_ns {
             // A long stall makes several ticks late, each by its own amount.
-            if self.next_tick_ns >= self.window.start_ns && self.next_tick_ns < self.window.end_ns {
+            if self.window.contains(self.next_tick_ns) {
                 self.hiccup.saturating_record(now_ns - self.next_tick_ns);
             }
             self.next_tick_ns += TICK_NS;
         }
         self.shared.recorder.advance(now_ns);
-        let slice = self.places.len().div_ceil(EXPIRY_SLICES);
-        for place in self.places.iter_mut().skip(self.next_expiry).take(slice) {
-            place.expire(now_ns, &mut self.shared);
-        }
-        self.next_expiry += slice;
-        if self.next_expiry >= self.places.len() {
-            self.next_expiry = 0;
-        }
+        self.pool.expire(now_ns, &mut self.shared);
         true
     }
 
     /// Hands a batch of due requests to their connections; says whether there were any.
     fn send_due(&mut self) -> bool {
         for sent in 0..BATCH {
-            let acted_ns = self.shared.clock.now_ns();
-            let start_ns = self.start_ns;
-            let Some(arrival) = self.arrivals.next_if(|a| start_ns + a.intended_ns <= acted_ns)
+            let (start_ns, now_ns) = (self.start_ns, self.now_ns);
+            let Some(arrival) = self.arrivals.next_if(|a| start_ns + a.intended_ns <= now_ns)
             else {
                 return sent > 0;
             };
-            let place = self.plan.place(&arrival) as usize / self.plan.threads.max(1);
             let intended_ns = start_ns + arrival.intended_ns;
-            if let Some(place) = self.places.get_mut(place) {
-                place.offer(Due { ask: arrival.ask, intended_ns, acted_ns }, &mut self.shared);
-            }
+            self.tally.scheduled += u64::from(self.window.contains(intended_ns));
+            self.tally.acted += u64::from(self.window.contains(now_ns));
+            let due = Due { ask: arrival.ask, intended_ns, acted_ns: now_ns };
+            self.pool.offer(self.common.layout.set_of_thread(&arrival), due, &mut self.shared);
+            // The write took its time: what is due next is acted on later than this.
+            self.now_ns = self.shared.clock.now_ns();
         }
         true
     }
 
-    /// Takes what has arrived; sleeps first if nothing is due for a while.
-    fn receive(&mut self, now_ns: u64) -> io::Result<()> {
+    /// Takes what has arrived; sleeps if there is nothing and nothing is due for a while.
+    fn receive(&mut self) -> io::Result<()> {
         let next = self.arrivals.peek().map_or(u64::MAX, |a| self.start_ns + a.intended_ns);
         let wake_ns = next.min(self.next_tick_ns).saturating_sub(SPIN_NS);
-        if wake_ns > now_ns {
-            self.sleep(wake_ns - now_ns)?;
-        } else if self.shared.outstanding == 0 {
+        let idle = self.shared.outstanding == 0;
+        if idle && wake_ns <= self.now_ns {
             // Nothing can arrive: spin on the clock alone.
             std::hint::spin_loop();
+            self.now_ns = self.shared.clock.now_ns();
+            self.polled_ns = self.now_ns;
             return Ok(());
         }
-        let begin_ns = self.shared.clock.now_ns();
-        self.events.clear();
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match epoll::wait(&self.shared.epoll, spare_capacity(&mut self.events), Some(&zero)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        self.poll(0)?;
+        let may_sleep = idle || self.common.plan.waiting == Waiting::Sleep;
+        if self.events.is_empty() && may_sleep && wake_ns > self.now_ns {
+            self.poll(wake_ns - self.now_ns)?;
         }
         if !self.events.is_empty() {
             self.handle_events();
-            self.busy_ns += self.shared.clock.now_ns() - begin_ns;
+            let begin_ns = self.now_ns;
+            self.now_ns = self.shared.clock.now_ns();
+            self.busy_ns += self.now_ns - begin_ns;
         }
         Ok(())
     }
 
-    fn handle_events(&mut self) {
-        let events = std::mem::take(&mut self.events);
-        for event in &events {
-            let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-            if let Some(place) = self.places.get_mut(place) {
-                place.ready(&mut self.shared);
-            }
+    /// Waits for events, for `span_ns` at most.
+    fn poll(&mut self, span_ns: u64) -> io::Result<()> {
+        let nanos = i64::try_from(span_ns).unwrap_or(i64::MAX);
+        let span = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
+        self.events.clear();
+        match epoll::wait(&self.shared.epoll, spare_capacity(&mut self.events), Some(&span)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
-        self.events = events;
+        self.now_ns = self.shared.clock.now_ns();
+        // What ends a sleep happened during it; how long the kernel then took to wake this thread
+        // cannot be seen from here, which is why it sleeps only where cores are shared.
+        self.shared.unseen_since_ns = if span_ns == 0 { self.polled_ns } else { self.now_ns };
+        self.polled_ns = self.now_ns;
+        Ok(())
     }
 
-    /// Sleeps until an event or for `span_ns`, to the nanosecond: `epoll_wait` rounds to 1 ms.
-    fn sleep(&self, span_ns: u64) -> io::Result<()> {
-        let span_ns = i64::try_from(span_ns).unwrap_or(i64::MAX);
-        let span = Timespec { tv_sec: span_ns / 1_000_000_000, tv_nsec: span_ns % 1_000_000_000 };
-        let mut fds = [PollFd::from_borrowed_fd(self.shared.epoll.as_fd(), PollFlags::IN)];
-        match poll(&mut fds, Some(&span)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+    fn handle_events(&mut self) {
+        for event in &self.events {
+            let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            self.pool.ready(place, &mut self.shared);
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     fn report(mut self) -> ThreadReport {
-        let wall_ns = self.shared.clock.now_ns().saturating_sub(self.start_ns).max(1);
-        let mut unsent: u64 =
-            self.places.iter_mut().map(|place| place.abandon(&mut self.shared)).sum();
-        let start_ns = self.start_ns;
-        let recorder = &self.shared.recorder;
-        let never = self.arrivals.filter(|a| recorder.measures(start_ns + a.intended_ns));
-        unsent += never.count() as u64;
+        let now_ns = self.shared.clock.now_ns();
+        let wall_ns = now_ns.saturating_sub(self.start_ns).max(1);
+        let recorder_tally = if self.common.is_over() {
+            self.shared.recorder.abandon()
+        } else {
+            self.pool.abandon(now_ns, &mut self.shared);
+            let (start_ns, window) = (self.start_ns, self.window);
+            let left = self.arrivals.filter(|a| window.contains(start_ns + a.intended_ns));
+            self.tally.unsent = left.count() as u64;
+            self.tally.scheduled += self.tally.unsent;
+            self.shared.recorder.finish()
+        };
+        self.tally.reconnects = self.shared.reconnects;
+        self.tally.add(&recorder_tally);
         ThreadReport {
-            tally: self.shared.recorder.finish(),
-            unsent,
+            tally: self.tally,
             busy_share: self.busy_ns as f64 / wall_ns as f64,
             hiccup: self.hiccup,
-            samples: self.shared.reservoir.into_samples(),
+            notice: self.shared.notice,
+            sampler: self.shared.sampler,
         }
     }
+}
+
+type Arrivals<'a> = Peekable<Box<dyn Iterator<Item = Arrival> + 'a>>;
+
+fn arrivals<'a>(common: &'a Common<'a>, thread: usize) -> Arrivals<'a> {
+    let mine = move |arrival: &Arrival| common.layout.thread(arrival) == thread;
+    let traffic: Box<dyn Iterator<Item = Arrival>> =
+        Box::new(common.plan.workload.traffic(&common.plan.world).filter(mine));
+    traffic.peekable()
 }

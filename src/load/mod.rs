@@ -1,21 +1,25 @@
 //! The open-loop load generator.
 //!
 //! Requests start when a seeded [`schedule`] says, never when an answer allows it. Each generator
-//! thread paces itself (sleep, then spin), drives its own connections and times every request
-//! thrice: *response* from the intended start, *service* from the write, *lag* from the intended
-//! start to the moment the generator noticed it. Nothing is skipped: what cannot be sent in time is
+//! thread paces itself (sleep, then spin), drives its own connections and takes four times of every
+//! request: *response* from the intended start, *service* from the write, *lag* from the intended
+//! start to the moment the generator noticed it, *queue* from then to the write. Nothing is skipped: what cannot be sent in time is
 //! sent late with its intended time kept.
 //!
 //! Knows token endpoints over the network only, and the synthetic world as a pure rule.
 
+pub mod checks;
 pub mod class;
 mod connection;
 pub mod cores;
+mod dial;
 mod fetch;
 pub mod fleet;
 pub mod generator;
 pub mod host;
+pub mod layout;
 pub mod metrics;
+mod pool;
 pub mod recorder;
 mod request;
 mod response;
@@ -23,6 +27,7 @@ pub mod sample;
 pub mod schedule;
 pub mod serve_process;
 pub mod session;
+pub mod stop;
 pub mod target;
 pub mod validity;
 pub mod verify;

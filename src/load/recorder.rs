@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use hdrhistogram::Histogram;
 
 use super::class::{Class, Status};
+use crate::clock::UnixSeconds;
 use crate::stats::intervals::Counts;
 
 /// One second, the interval of the log files.
@@ -37,32 +38,40 @@ pub struct Latencies {
     pub service: Histogram<u64>,
     /// When the generator noticed it, minus the intended start: the harness's own lateness.
     pub lag: Histogram<u64>,
-    /// Requests that ended without a token.
-    pub errors: u64,
+    /// The write, minus when the generator noticed it: the wait for a free connection.
+    pub queue: Histogram<u64>,
+    /// The response times, once more, of requests that ended without a token.
+    pub errors: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let [response, service, lag, queue, errors] = std::array::from_fn(|_| histogram());
+        Self { response, service, lag, queue, errors }
+    }
 }
 
 impl Latencies {
-    fn new() -> Self {
-        Self { response: histogram(), service: histogram(), lag: histogram(), errors: 0 }
-    }
-
-    fn add(&mut self, other: &Self) {
-        for (into, from) in [
-            (&mut self.response, &other.response),
-            (&mut self.service, &other.service),
-            (&mut self.lag, &other.lag),
-        ] {
+    /// Adds the latencies of others.
+    pub fn add(&mut self, other: &Self) {
+        for (into, from) in self.histograms().into_iter().zip(other.each()) {
             // Equal bounds everywhere: adding cannot fail.
             let _ = into.add(from);
         }
-        self.errors += other.errors;
     }
 
     fn clear(&mut self) {
-        self.response.reset();
-        self.service.reset();
-        self.lag.reset();
-        self.errors = 0;
+        self.histograms().into_iter().for_each(Histogram::reset);
+    }
+
+    const fn histograms(&mut self) -> [&mut Histogram<u64>; 5] {
+        let Self { response, service, lag, queue, errors } = self;
+        [response, service, lag, queue, errors]
+    }
+
+    const fn each(&self) -> [&Histogram<u64>; 5] {
+        let Self { response, service, lag, queue, errors } = self;
+        [response, service, lag, queue, errors]
     }
 }
 
@@ -77,7 +86,7 @@ pub struct IntervalSet {
 impl IntervalSet {
     /// An empty set.
     pub fn new(index: u64) -> Self {
-        Self { index, classes: Class::ALL.iter().map(|_| Latencies::new()).collect() }
+        Self { index, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
     }
 
     /// The classes that were seen, in the order of [`Class::ALL`].
@@ -125,8 +134,16 @@ pub struct Tally {
     pub tokens: u64,
     /// Every request that ended without one, warm-up included.
     pub failures: u64,
-    /// Requests written within the measured part.
-    pub sent: u64,
+    /// Those of them of which nobody knows whether they were served.
+    pub lost: u64,
+    /// Requests that were meant to start within the measured part.
+    pub scheduled: u64,
+    /// Requests that the generator acted on within the measured part.
+    pub acted: u64,
+    /// Requests of the measured part that it never acted on.
+    pub unsent: u64,
+    /// Connections made anew, warm-up included.
+    pub reconnects: u64,
 }
 
 impl Tally {
@@ -137,7 +154,11 @@ impl Tally {
         }
         self.tokens += other.tokens;
         self.failures += other.failures;
-        self.sent += other.sent;
+        self.lost += other.lost;
+        self.scheduled += other.scheduled;
+        self.acted += other.acted;
+        self.unsent += other.unsent;
+        self.reconnects += other.reconnects;
     }
 }
 
@@ -151,8 +172,15 @@ pub struct Window {
 }
 
 impl Window {
-    fn contains(&self, at_ns: u64) -> bool {
+    /// Whether an instant belongs to it.
+    pub fn contains(&self, at_ns: u64) -> bool {
         (self.start_ns..self.end_ns).contains(&at_ns)
+    }
+
+    /// The length of its interval number `index`: the last may be shorter than the others.
+    pub fn interval_ns(&self, index: u64) -> u64 {
+        let start_ns = self.start_ns.saturating_add(index.saturating_mul(INTERVAL_NS));
+        self.end_ns.saturating_sub(start_ns).min(INTERVAL_NS)
     }
 
     /// How many intervals it has.
@@ -194,11 +222,6 @@ impl Recorder {
         let _ = self.full.send(std::mem::replace(&mut self.set, next));
     }
 
-    /// Notes the write of a request.
-    pub fn sent(&mut self, at_ns: u64) {
-        self.tally.sent += u64::from(self.window.contains(at_ns));
-    }
-
     /// Whether a request with this intended start is measured.
     pub fn measures(&self, intended_ns: u64) -> bool {
         self.window.contains(intended_ns)
@@ -209,18 +232,29 @@ impl Recorder {
         let token = ended.status.is_success();
         self.tally.tokens += u64::from(token);
         self.tally.failures += u64::from(!token);
+        self.tally.lost += u64::from(!matches!(ended.status, Status::Http(_)));
         if !self.measures(ended.intended_ns) {
             return;
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         self.advance(ended.end_ns);
         let Some(set) = self.set.classes.get_mut(ended.class.index()) else { return };
-        set.errors += u64::from(!token);
-        set.response.saturating_record(ended.end_ns.saturating_sub(ended.intended_ns));
+        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
+        set.response.saturating_record(response_ns);
+        if !token {
+            set.errors.saturating_record(response_ns);
+        }
         set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
         if let Some(written_ns) = ended.written_ns {
             set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
+            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
         }
+    }
+
+    /// Hands over the present interval alone: of a run that was cut short.
+    pub fn abandon(self) -> Tally {
+        let _ = self.full.send(self.set);
+        self.tally
     }
 
     /// Hands over what is left, so that each thread gives every interval exactly once.
@@ -236,6 +270,12 @@ impl Recorder {
 
 /// Where merged intervals go as they complete.
 pub trait IntervalSink: Send {
+    /// Learns what is measured, and when that begins, before the load does.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn begin(&mut self, window: Window, start: UnixSeconds) -> std::io::Result<()>;
+
     /// Takes one merged interval; they come in order, each once.
     ///
     /// # Errors
@@ -334,6 +374,10 @@ mod tests {
     struct Seen(Vec<(u64, u64)>);
 
     impl IntervalSink for Seen {
+        fn begin(&mut self, _: Window, _: UnixSeconds) -> std::io::Result<()> {
+            Ok(())
+        }
+
         fn interval(&mut self, set: &IntervalSet) -> std::io::Result<()> {
             let count = set.seen().map(|(_, latencies)| latencies.response.len()).sum();
             self.0.push((set.index, count));

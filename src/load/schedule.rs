@@ -5,7 +5,7 @@
 //! (at 80 % load its p99 is 1.0 service times against 11.2).
 
 use rand::SeedableRng;
-use rand::rngs::StdRng;
+use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution, Exp1};
 
 /// How intended start times are spaced.
@@ -34,7 +34,7 @@ pub struct Schedule {
     /// Requests per second.
     rate: f64,
     end_ns: u64,
-    rng: StdRng,
+    rng: Xoshiro256PlusPlus,
     drawn: u64,
     /// The time reached, in nanoseconds; exact to far below 1 ns for any run under a month.
     at_ns: f64,
@@ -47,7 +47,7 @@ impl Schedule {
             arrivals,
             rate,
             end_ns: length_ns,
-            rng: StdRng::seed_from_u64(seed),
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             drawn: 0,
             at_ns: 0.0,
         }

@@ -1,13 +1,24 @@
 //! The broker under test, in a child process that ends with its owner.
+//!
+//! It ends when its owner is dropped, and on a repeated Ctrl-C. It survives a SIGKILL of this
+//! process, as after an out-of-memory kill: asking the kernel to end it too takes a call between
+//! fork and exec, which is not possible without unsafe code. It listens on loopback only.
+//!
+//! The child has a process group of its own, so that a Ctrl-C in the terminal reaches this process
+//! alone, which then ends the child in order. Settings in the environment are kept from it: a run
+//! measures what its own flags say.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::stop::Stop;
 use super::target::{HttpUrl, UrlError};
 use crate::clock::Monotonic;
 use crate::world::synthetic::Synthetic;
@@ -26,6 +37,9 @@ pub enum ServeError {
     /// It ended before it was ready.
     #[error("the broker ended before it was ready ({0}); its messages are above")]
     Ended(String),
+    /// The user asked to stop before it was ready.
+    #[error("interrupted")]
+    Interrupted,
     /// It was not ready in time.
     #[error("the broker was not ready within {} s; try a smaller world", READY_WITHIN.as_secs())]
     Slow,
@@ -47,7 +61,13 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 pub struct ServeProcess {
     child: Child,
     endpoints: BTreeMap<String, String>,
+    stop: Arc<Stop>,
 }
+
+/// How often a request to stop is looked for while the broker starts.
+const STOP_EVERY: Duration = Duration::from_millis(100);
+/// The one variable that the child keeps: it changes what is said, not what is done.
+const KEPT_VARIABLE: &str = "MINTBENCH_LOG";
 
 impl ServeProcess {
     /// Starts this very executable as a broker of `world` and waits until it is ready.
@@ -60,6 +80,7 @@ impl ServeProcess {
         world: &Synthetic,
         core: Option<usize>,
         extra: &[String],
+        stop: &Arc<Stop>,
     ) -> Result<Self, ServeError> {
         let program = std::env::current_exe();
         let program = program.unwrap_or_else(|_| "mintbench".into());
@@ -72,12 +93,19 @@ impl ServeProcess {
         if let Some(core) = core {
             command.args(["--cpus", &core.to_string()]);
         }
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"MINTBENCH_") && name != KEPT_VARIABLE {
+                command.env_remove(name);
+            }
+        }
+        command.process_group(0);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {
             program: program.display().to_string(),
             source,
         })?;
-        let mut serve = Self { child, endpoints: BTreeMap::new() };
+        stop.set_child(Some(Pid::from_child(&child)));
+        let mut serve = Self { child, endpoints: BTreeMap::new(), stop: Arc::clone(stop) };
         serve.wait_until_ready()?;
         Ok(serve)
     }
@@ -91,9 +119,13 @@ impl ServeProcess {
         let clock = Monotonic::start();
         loop {
             let left = READY_WITHIN.saturating_sub(Duration::from_nanos(clock.now_ns()));
-            match self.next_line(&read, left)? {
-                line if line == "ready" => return Ok(()),
+            if left.is_zero() {
+                return Err(ServeError::Slow);
+            }
+            match self.next_line(&read)? {
+                Some(line) if line == "ready" => return Ok(()),
                 line => {
+                    let line = line.unwrap_or_default();
                     if let Some((name, url)) = line.split_once(char::is_whitespace) {
                         self.endpoints.insert(name.to_owned(), url.trim().to_owned());
                     }
@@ -102,12 +134,16 @@ impl ServeProcess {
         }
     }
 
-    fn next_line(&mut self, read: &Receiver<String>, left: Duration) -> Result<String, ServeError> {
-        match read.recv_timeout(left) {
-            Ok(line) => Ok(line),
-            Err(RecvTimeoutError::Timeout) => Err(ServeError::Slow),
+    /// The next line, or none if there is none for now.
+    fn next_line(&mut self, read: &Receiver<String>) -> Result<Option<String>, ServeError> {
+        if self.stop.is_requested() {
+            return Err(ServeError::Interrupted);
+        }
+        match read.recv_timeout(STOP_EVERY) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
-                let status = self.stop().map_or("unknown".to_owned(), |status| status.to_string());
+                let status = self.end().map_or("unknown".to_owned(), |status| status.to_string());
                 Err(ServeError::Ended(status))
             }
         }
@@ -122,8 +158,13 @@ impl ServeProcess {
         url.parse().map_err(ServeError::Url)
     }
 
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Asks the process to end, and ends it if it does not.
-    fn stop(&mut self) -> Option<ExitStatus> {
+    fn end(&mut self) -> Option<ExitStatus> {
         let pid = Pid::from_child(&self.child);
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill_process(pid, Signal::TERM);
@@ -142,7 +183,8 @@ impl ServeProcess {
 
 impl Drop for ServeProcess {
     fn drop(&mut self) {
-        let _ = self.stop();
+        let _ = self.end();
+        self.stop.set_child(None);
     }
 }
 

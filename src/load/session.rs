@@ -1,22 +1,22 @@
 //! One measurement from start to end: the target, the load, the counters, the checks.
 
-use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use hdrhistogram::Histogram;
-
+use super::checks::{self, Failure};
 use super::fetch::FetchError;
-use super::fleet::{self, LoadError, Measured, Progress};
+use super::fleet::{self, Epoch, LoadError, Measured, Progress};
 use super::generator::Plan;
 use super::host::CpuTicks;
 use super::metrics::Counters;
-use super::recorder::{IntervalSink, Latencies, histogram};
+use super::recorder::{IntervalSink, Latencies};
 use super::serve_process::{ServeError, ServeProcess};
+use super::stop::Stop;
 use super::target::HttpUrl;
 use super::validity::{self, Evidence, Reason, Shape};
 use super::verify::{Identities, Keys, KeysError, Verdict, verify};
 use super::workload::Workload;
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::world::synthetic::Synthetic;
 
 /// Why there is no result.
@@ -25,6 +25,9 @@ pub enum SessionError {
     /// The broker's counters cannot be read.
     #[error("cannot read the broker's counters")]
     Counters(#[source] FetchError),
+    /// Our broker was there when the load began, and is not any more.
+    #[error("the broker ended during the run ({0}); its messages are above")]
+    Died(String),
     /// There are no keys to verify with.
     #[error("cannot verify the answers")]
     Keys(#[source] KeysError),
@@ -68,8 +71,9 @@ impl Subject {
         world: &Synthetic,
         core: Option<usize>,
         extra: &[String],
+        stop: &Arc<Stop>,
     ) -> Result<Self, SessionError> {
-        let process = ServeProcess::start(world, core, extra)?;
+        let process = ServeProcess::start(world, core, extra, stop)?;
         let [imds, sts, admin] = ["imds", "sts", "admin"].map(|name| process.endpoint(name));
         Ok(Self::Broker { imds: imds?, sts: sts?, admin: admin?, process })
     }
@@ -88,6 +92,14 @@ impl Subject {
                 Counters::read(admin).map(Some).map_err(SessionError::Counters)
             }
             Self::Foreign { .. } => Ok(None),
+        }
+    }
+
+    /// How our broker ended, if it has.
+    fn ended(&mut self) -> Option<String> {
+        match self {
+            Self::Broker { process, .. } => process.ended().map(|status| status.to_string()),
+            Self::Foreign { .. } => None,
         }
     }
 
@@ -122,7 +134,7 @@ pub struct Outcome {
     pub verdict: Option<Verdict>,
     /// The share of the machine's time that the hypervisor took.
     pub steal_share: f64,
-    /// Requests written per second of the measured part; none for bursts.
+    /// Requests acted on per second of the measured part; none for bursts.
     pub rate_achieved: Option<f64>,
     /// Why the run is invalid, if it is.
     pub reasons: Vec<Reason>,
@@ -130,53 +142,17 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
 }
 
-/// A check that failed: the target does not do what it must.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
-    /// Sampled answers were wrong.
-    Answers(Verdict),
-    /// A herd did not end in exactly one mint.
-    HerdMints {
-        /// Herds that ran.
-        herds: u32,
-        /// Tokens minted meanwhile.
-        mints: f64,
-    },
-    /// A run in which every request has a key of its own did not mint for each.
-    MintCounts {
-        /// The broker's counters.
-        counted: Counters,
-        /// Tokens that came back.
-        tokens: u64,
-    },
+/// Whoever wants to know of a run while it goes on.
+pub struct Watcher<'a> {
+    /// Takes the intervals.
+    pub sink: &'a mut dyn IntervalSink,
+    /// Is told how far the run is.
+    pub observe: &'a mut dyn FnMut(Progress),
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answers(verdict) => write!(
-                f,
-                "of {} sampled answers, {} had a bad signature, {} a wrong identity, {} a wrong audience, {} had expired",
-                verdict.sampled,
-                verdict.bad_signature,
-                verdict.wrong_identity.unwrap_or(0),
-                verdict.wrong_audience,
-                verdict.expired
-            ),
-            Self::HerdMints { herds, mints } => {
-                write!(
-                    f,
-                    "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}"
-                )
-            }
-            Self::MintCounts { counted, tokens } => write!(
-                f,
-                "every request had a new key, but {tokens} tokens came with {} hits, {} misses and {} mints",
-                counted.hits,
-                counted.misses,
-                counted.foreground_mints()
-            ),
-        }
+impl std::fmt::Debug for Watcher<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watcher").finish_non_exhaustive()
     }
 }
 
@@ -186,124 +162,93 @@ impl fmt::Display for Failure {
 /// [`SessionError`] when there is no result; an invalid run or a failed check is a result.
 pub fn measure(
     plan: &Plan,
-    subject: &Subject,
+    subject: &mut Subject,
     clock: &dyn Clock,
-    stop: &AtomicBool,
-    output: (&mut dyn IntervalSink, &mut dyn FnMut(Progress)),
+    stop: &Stop,
+    watcher: Watcher<'_>,
 ) -> Result<Outcome, SessionError> {
-    let (sink, observe) = output;
+    let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
+    let target = subject.target().clone();
     let before = subject.counters()?;
-    let mut warm = before;
-    let mut ticks = CpuTicks::read();
-    let measured = fleet::run(plan, sink, stop, &mut |progress| {
+    let (mut warm, mut ticks) = (before, CpuTicks::read());
+    let Watcher { sink, observe } = watcher;
+    let measured = fleet::run(plan, &target, epoch, sink, stop, &mut |progress| {
         if matches!(progress, Progress::Measuring) {
             ticks = CpuTicks::read();
             // A failure here shows again, and is reported, after the run.
             warm = subject.counters().ok().flatten().or(before);
         }
         observe(progress);
-    })?;
+        if subject.ended().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
     let steal_share = CpuTicks::read().steal_share_since(&ticks);
+    if let Some(status) = subject.ended() {
+        return Err(SessionError::Died(status));
+    }
+    let measured = measured?;
     let after = subject.counters()?;
     let broker = after.zip(before.zip(warm)).map(|(after, (before, warm))| Counted {
         measured: after.since(&warm),
         whole: after.since(&before),
     });
-    let verdict = verdict(plan, subject, &measured, clock)?;
-    let all = all_classes(&measured);
-    let shape = shape(plan, &measured);
-    let reasons = validity::judge(&Evidence {
-        shape,
-        unsent: measured.unsent,
-        lag: &all.lag,
-        service: &all.service,
-        response: &all.response,
-        hiccup: &measured.hiccup,
-        busy_share: measured.busy_share,
-        steal_share,
-    });
-    let failures = failures(plan, &measured, broker.as_ref(), verdict);
-    let rate_achieved = match shape {
-        Shape::Bursts { .. } => None,
-        Shape::Rate { achieved, .. } => Some(achieved),
-    };
-    Ok(Outcome { measured, all, broker, verdict, steal_share, rate_achieved, reasons, failures })
+    let verdict = verdict(plan, subject, &measured, epoch)?;
+    Ok(judged(plan, measured, broker, verdict, steal_share))
 }
 
 fn verdict(
     plan: &Plan,
     subject: &Subject,
     measured: &Measured,
-    clock: &dyn Clock,
+    epoch: Epoch,
 ) -> Result<Option<Verdict>, SessionError> {
     let identities = match subject {
         Subject::Broker { .. } => Identities::Of(&plan.world),
         Subject::Foreign { .. } => Identities::Unknown,
     };
     let keys = subject.keys(&plan.world)?;
-    Ok(keys.map(|keys| verify(&measured.samples, &keys, identities, clock.now())))
+    Ok(keys.map(|keys| verify(&measured.samples, &keys, identities, epoch)))
 }
 
-fn all_classes(measured: &Measured) -> Latencies {
-    let mut all =
-        Latencies { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
-    let add = |into: &mut Histogram<u64>, from: &Histogram<u64>| {
-        // Equal bounds: adding cannot fail.
-        let _ = into.add(from);
+fn judged(
+    plan: &Plan,
+    measured: Measured,
+    broker: Option<Counted>,
+    verdict: Option<Verdict>,
+    steal_share: f64,
+) -> Outcome {
+    let mut all = Latencies::default();
+    measured.totals.whole.seen().for_each(|(_, class)| all.add(class));
+    let shape = shape(plan, &measured);
+    let reasons = validity::judge(&Evidence {
+        shape,
+        unsent: measured.tally.unsent,
+        lag: &all.lag,
+        notice: &measured.notice,
+        service: &all.service,
+        response: &all.response,
+        hiccup: &measured.hiccup,
+        busy_share: measured.busy_share,
+        steal_share,
+    });
+    let failures = checks::failures(plan, &measured.tally, broker.as_ref(), verdict);
+    let rate_achieved = match shape {
+        Shape::Bursts { .. } => None,
+        Shape::Rate { .. } => Some(rate(measured.tally.acted, plan.duration_ns)),
     };
-    for (_, class) in measured.totals.whole.seen() {
-        add(&mut all.response, &class.response);
-        add(&mut all.service, &class.service);
-        add(&mut all.lag, &class.lag);
-        all.errors += class.errors;
-    }
-    all
+    Outcome { measured, all, broker, verdict, steal_share, rate_achieved, reasons, failures }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+fn rate(count: u64, duration_ns: u64) -> f64 {
+    count as f64 * 1e9 / duration_ns.max(1) as f64
+}
+
 fn shape(plan: &Plan, measured: &Measured) -> Shape {
-    let pace = match plan.workload {
-        Workload::Herd(herds) => return Shape::Bursts { gap_ns: herds.gap_ns },
-        Workload::Mint(pace) | Workload::Steady(pace, _) => pace,
-    };
-    let seconds = plan.duration_ns as f64 / 1e9;
-    Shape::Rate {
-        target: pace.rate,
-        achieved: measured.tally.sent as f64 / seconds,
-        count: pace.rate * seconds,
-    }
-}
-
-fn failures(
-    plan: &Plan,
-    measured: &Measured,
-    broker: Option<&Counted>,
-    verdict: Option<Verdict>,
-) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    failures.extend(verdict.filter(|verdict| verdict.faults() > 0).map(Failure::Answers));
-    let Some(Counted { whole, .. }) = broker else { return failures };
     match plan.workload {
-        Workload::Herd(herds) if !equal(whole.foreground_mints(), u64::from(herds.herds)) => {
-            failures
-                .push(Failure::HerdMints { herds: herds.herds, mints: whole.foreground_mints() });
+        Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
+        Workload::Mint(_) | Workload::Steady(..) => {
+            let tally = &measured.tally;
+            Shape::Rate { scheduled: tally.scheduled, acted: tally.acted }
         }
-        Workload::Mint(_) => {
-            let tokens = measured.tally.tokens;
-            let each = [whole.misses, whole.foreground_mints()]
-                .into_iter()
-                .all(|count| equal(count, tokens));
-            if !each || !equal(whole.hits, 0) {
-                failures.push(Failure::MintCounts { counted: *whole, tokens });
-            }
-        }
-        Workload::Herd(_) | Workload::Steady(..) => {}
     }
-    failures
-}
-
-/// Whether a counter, which travels as a decimal number, is this integer.
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn equal(counter: f64, count: u64) -> bool {
-    (counter - count as f64).abs() < 0.5
 }

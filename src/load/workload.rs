@@ -4,7 +4,7 @@
 //! costs some 100 ns per request and thread, and buys two things: the traffic does not depend on
 //! how many threads send it, and a Poisson stream split by VM stays a Poisson stream.
 
-use rand::rngs::StdRng;
+use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 
@@ -101,7 +101,11 @@ impl Fill {
     )]
     pub fn within(warmup: std::time::Duration, rate: f64, world: &Synthetic) -> Self {
         let half = (rate * warmup.as_secs_f64() / 2.0) as u64;
-        Self(half.min(u64::from(world.vms) * (u64::from(world.user_assigned) + 1)))
+        Self(half.min(Self::all(world)))
+    }
+
+    fn all(world: &Synthetic) -> u64 {
+        u64::from(world.vms) * (u64::from(world.user_assigned) + 1)
     }
 }
 
@@ -115,11 +119,19 @@ impl Workload {
                 schedule: pace.schedule(),
                 fill,
                 // Another stream than the schedule's, which is seeded with the seed itself.
-                rng: Box::new(StdRng::seed_from_u64(pace.seed ^ 0x005A_6970_6600)),
+                rng: Xoshiro256PlusPlus::seed_from_u64(pace.seed ^ 0x005A_6970_6600),
                 popularity: Zipf::new(f64::from(world.vms.max(1)), 1.0).ok(),
             },
         };
         Traffic { world: *world, source, next: 0 }
+    }
+
+    /// How many keys are asked for once at the start, of how many; none where that is not meant.
+    pub fn filled(&self, world: &Synthetic) -> Option<(u64, u64)> {
+        match self {
+            Self::Steady(_, Fill(filled)) => Some((*filled, Fill::all(world))),
+            Self::Herd(_) | Self::Mint(_) => None,
+        }
     }
 
     /// VMs that ask anything.
@@ -154,7 +166,7 @@ pub struct Traffic {
 enum Source {
     Herd(Herds),
     Mint { schedule: Schedule },
-    Steady { schedule: Schedule, fill: u64, rng: Box<StdRng>, popularity: Option<Zipf<f64>> },
+    Steady { schedule: Schedule, fill: u64, rng: Xoshiro256PlusPlus, popularity: Option<Zipf<f64>> },
 }
 
 impl Iterator for Traffic {
@@ -200,7 +212,11 @@ fn nth_key(world: &Synthetic, index: u64) -> Ask {
     clippy::cast_sign_loss,
     reason = "the sample lies in 1.0 to `vms`"
 )]
-fn steady_ask(world: &Synthetic, rng: &mut StdRng, popularity: Option<&Zipf<f64>>) -> Ask {
+fn steady_ask(
+    world: &Synthetic,
+    rng: &mut Xoshiro256PlusPlus,
+    popularity: Option<&Zipf<f64>>,
+) -> Ask {
     let rank = popularity.map_or(1.0, |zipf| zipf.sample(rng));
     let vm = (rank as u32).clamp(1, world.vms) - 1;
     let selector = selector(rng.random_range(0..=world.user_assigned));

@@ -67,13 +67,9 @@ impl Folder {
         &self.path
     }
 
-    /// Opens the interval logs of a run whose measured part begins at `start`.
-    ///
-    /// # Errors
-    /// When a file cannot be created.
-    pub fn logs(&self, start: UnixSeconds) -> Result<Logs, FolderError> {
-        Logs::create(&self.path, start)
-            .map_err(|source| FolderError::Write { path: self.path.join("*.hlog"), source })
+    /// The interval logs of the run.
+    pub fn logs(&self) -> Logs {
+        Logs::new(self.path.clone())
     }
 
     /// Writes the distributions and, last, `run.json`: a folder that has it is complete.
@@ -119,6 +115,7 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::recorder::{IntervalSink, Window};
 
     #[test]
     fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {
@@ -126,7 +123,8 @@ mod tests {
         assert_eq!(path, Path::new("results/20231114T221320Z-steady"));
         let parent = tempfile::tempdir().unwrap();
         let folder = Folder::create(parent.path().join("a")).unwrap();
-        let _logs = folder.logs(UnixSeconds(0)).unwrap();
+        let window = Window { start_ns: 0, end_ns: 1 };
+        folder.logs().begin(window, UnixSeconds(0)).unwrap();
         assert!(Folder::create(parent.path().join("a")).is_err());
         folder.discard();
         assert!(!parent.path().join("a").exists());

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,10 +12,18 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::clock::UnixSeconds;
 use crate::load::class::Class;
-use crate::load::recorder::{INTERVAL_NS, IntervalSet, IntervalSink};
+use crate::load::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Window};
 
 /// The three logs of a run, written as it goes on.
 pub struct Logs {
+    folder: PathBuf,
+    /// None until it is known when the measured part begins, which the files say first.
+    begun: Option<Begun>,
+    intervals: u64,
+}
+
+struct Begun {
+    window: Window,
     response: Log,
     service: Log,
     lag: Log,
@@ -23,33 +31,52 @@ pub struct Logs {
 
 impl std::fmt::Debug for Logs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logs").finish_non_exhaustive()
+        f.debug_struct("Logs").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
 impl Logs {
-    /// Creates `response.hlog`, `service.hlog` and `lag.hlog` in `folder`.
-    ///
-    /// # Errors
-    /// When a file cannot be created.
-    pub(super) fn create(folder: &Path, start: UnixSeconds) -> io::Result<Self> {
-        let log = |name: &str| Log::create(&folder.join(format!("{name}.hlog")), start);
-        Ok(Self { response: log("response")?, service: log("service")?, lag: log("lag")? })
+    /// Will write `response.hlog`, `service.hlog` and `lag.hlog` in `folder`.
+    pub(super) const fn new(folder: PathBuf) -> Self {
+        Self { folder, begun: None, intervals: 0 }
+    }
+
+    /// Whether no interval with a request in it has been written.
+    pub const fn is_empty(&self) -> bool {
+        self.intervals == 0
     }
 }
 
 impl IntervalSink for Logs {
+    fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
+        let log = |name: &str| Log::create(&self.folder.join(format!("{name}.hlog")), start);
+        let (response, service, lag) = (log("response")?, log("service")?, log("lag")?);
+        self.begun = Some(Begun { window, response, service, lag });
+        Ok(())
+    }
+
     fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        let Begun { window, response, service, lag } = begun;
+        let length = Duration::from_nanos(window.interval_ns(set.index));
+        self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
-            self.response.append(set.index, class, &latencies.response)?;
-            self.service.append(set.index, class, &latencies.service)?;
-            self.lag.append(set.index, class, &latencies.lag)?;
+            let span = Span { index: set.index, length, class };
+            response.append(span, &latencies.response)?;
+            service.append(span, &latencies.service)?;
+            lag.append(span, &latencies.lag)?;
         }
         // A run that is cut short leaves whole lines behind.
-        [&mut self.response, &mut self.service, &mut self.lag]
-            .into_iter()
-            .try_for_each(|log| log.file.flush())
+        [response, service, lag].into_iter().try_for_each(|log| log.file.flush())
     }
+}
+
+/// What a line is about.
+#[derive(Clone, Copy)]
+struct Span {
+    index: u64,
+    length: Duration,
+    class: Class,
 }
 
 /// Written by hand: the crate's writer borrows its file for life, and a run outlives one call.
@@ -73,16 +100,17 @@ impl Log {
         Ok(Self { file, serializer: V2DeflateSerializer::new(), buffer: Vec::new() })
     }
 
-    fn append(&mut self, index: u64, class: Class, histogram: &Histogram<u64>) -> io::Result<()> {
+    fn append(&mut self, span: Span, histogram: &Histogram<u64>) -> io::Result<()> {
         self.buffer.clear();
         self.serializer
             .serialize(histogram, &mut self.buffer)
             .map_err(|error| io::Error::other(error.to_string()))?;
-        let second = Duration::from_nanos(INTERVAL_NS).as_secs();
-        let start = index * second;
+        let Span { index, length, class } = span;
+        let start = index * Duration::from_nanos(INTERVAL_NS).as_secs();
+        let length = length.as_secs_f64();
         let encoded = STANDARD.encode(&self.buffer);
         let max = histogram.max();
-        writeln!(self.file, "Tag={class},{start}.000,{second}.000,{max}.000,{encoded}")
+        writeln!(self.file, "Tag={class},{start}.000,{length:.3},{max}.000,{encoded}")
     }
 }
 
@@ -93,15 +121,17 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use crate::load::class::Status;
-    use crate::load::recorder::{Ended, Recorder, Window, collect};
+    use crate::load::recorder::{Ended, Recorder, collect};
 
     #[test]
     fn what_is_logged_can_be_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut logs = Logs::create(folder.path(), UnixSeconds(1_700_000_000)).unwrap();
+        let mut logs = Logs::new(folder.path().to_owned());
         let (full, sets) = std::sync::mpsc::channel();
         let (spare, empty) = std::sync::mpsc::channel();
-        let window = Window { start_ns: 0, end_ns: INTERVAL_NS };
+        let window = Window { start_ns: 0, end_ns: INTERVAL_NS / 4 };
+        logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
+        assert!(logs.is_empty());
         let mut recorder = Recorder::new(window, full, empty);
         recorder.record(&Ended {
             class: Class::Hit,
@@ -113,6 +143,7 @@ mod tests {
         });
         let _ = recorder.finish();
         collect(&sets, &[spare], &mut logs).unwrap();
+        assert!(!logs.is_empty());
         let text = std::fs::read(folder.path().join("service.hlog")).unwrap();
         let entries: Vec<_> = IntervalLogIterator::new(&text).map(Result::unwrap).collect();
         let interval = entries.iter().find_map(|entry| match entry {
@@ -121,6 +152,7 @@ mod tests {
         });
         let interval = interval.unwrap();
         assert_eq!(interval.tag().unwrap().as_str(), "hit");
+        assert_eq!(interval.duration(), Duration::from_millis(250));
         let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
         let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
         assert_eq!((read.len(), read.max()), (1, 1000));

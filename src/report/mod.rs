@@ -3,6 +3,7 @@
 pub mod folder;
 mod hgrm;
 mod hlog;
+pub mod notes;
 pub mod run_json;
 pub mod slo;
 pub mod table;

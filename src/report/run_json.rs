@@ -13,9 +13,10 @@ use crate::clock::UnixSeconds;
 use crate::load::class::Class;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
+use crate::load::layout::Layout;
 use crate::load::session::{Counted, Outcome};
 use crate::load::workload::Workload;
-use crate::stats::intervals::quantile_interval;
+use crate::stats::intervals::{TooShort, quantile_interval};
 
 /// The name and version of the format.
 pub const SCHEMA: &str = "mintbench/run/1";
@@ -31,6 +32,8 @@ pub struct Identity {
     pub scenario: String,
     /// Of the schedule, the workload and the world.
     pub seed: u64,
+    /// The URL that requests went to.
+    pub target: String,
     /// Things that a reader of the numbers should know.
     pub notes: Vec<String>,
 }
@@ -83,26 +86,31 @@ struct Load {
     arrivals: &'static str,
     rate_target: Option<f64>,
     rate_achieved: Option<f64>,
+    scheduled: u64,
     duration_s: f64,
     warmup_s: f64,
     connections: u32,
     vms: u32,
     user_assigned: u32,
     threads: usize,
+    reconnects: u64,
+    keys: Option<u64>,
+    keys_filled: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
 struct Validity {
     valid: bool,
     reasons: Vec<String>,
-    lag_us: Lag,
+    lag_us: Tail,
+    notice_us: Tail,
     unsent: u64,
     generator_cpu_share: f64,
     hiccup_us: Hiccup,
 }
 
 #[derive(Debug, Serialize)]
-struct Lag {
+struct Tail {
     p50: Option<f64>,
     p99: Option<f64>,
     p999: Option<f64>,
@@ -121,7 +129,9 @@ struct ClassJson {
     errors: u64,
     response_us: Percentiles,
     service_us: Percentiles,
+    queue_us: Tail,
     p99_interval_us: Option<[f64; 2]>,
+    p99_interval_note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,6 +160,8 @@ struct Verified {
     bad_signature: Option<u64>,
     wrong_identity: Option<u64>,
     wrong_audience: Option<u64>,
+    wrong_issuer: Option<u64>,
+    wrong_expiry: Option<u64>,
     expired: Option<u64>,
 }
 
@@ -175,7 +187,7 @@ impl RunJson {
             started_at: rfc3339(identity.started_at),
             scenario: identity.scenario,
             seed: identity.seed,
-            target: plan.target.to_string(),
+            target: identity.target,
             build: Build::this(),
             host: HostJson::new(Host::read(), outcome.steal_share),
             load: Load::new(plan, outcome),
@@ -242,33 +254,35 @@ impl Load {
                 (pace.arrivals.as_str(), Some(pace.rate))
             }
         };
+        let layout = Layout::of(plan);
+        let filled = plan.workload.filled(&plan.world);
         Self {
             arrivals,
             rate_target,
             rate_achieved: outcome.rate_achieved,
+            scheduled: outcome.measured.tally.scheduled,
             duration_s: us(plan.duration_ns) / 1e6,
             warmup_s: us(plan.warmup_ns) / 1e6,
-            connections: plan.connections_made(),
+            connections: layout.connections(),
             vms: plan.world.vms,
             user_assigned: plan.world.user_assigned,
-            threads: plan.threads,
+            threads: layout.threads(),
+            reconnects: outcome.measured.tally.reconnects,
+            keys: filled.map(|(_, keys)| keys),
+            keys_filled: filled.map(|(filled, _)| filled),
         }
     }
 }
 
 impl Validity {
     fn new(outcome: &Outcome) -> Self {
-        let (lag, hiccup) = (&outcome.all.lag, &outcome.measured.hiccup);
+        let hiccup = &outcome.measured.hiccup;
         Self {
             valid: outcome.reasons.is_empty(),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
-            lag_us: Lag {
-                p50: at(lag, 0.5),
-                p99: at(lag, 0.99),
-                p999: at(lag, 0.999),
-                max: at(lag, 1.0),
-            },
-            unsent: outcome.measured.unsent,
+            lag_us: Tail::of(&outcome.all.lag),
+            notice_us: Tail::of(&outcome.measured.notice),
+            unsent: outcome.measured.tally.unsent,
             generator_cpu_share: outcome.measured.busy_share,
             hiccup_us: Hiccup { p99: at(hiccup, 0.99), p999: at(hiccup, 0.999) },
         }
@@ -276,20 +290,41 @@ impl Validity {
 }
 
 fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassJson> {
-    let totals = &outcome.measured.totals;
-    let seen = totals.whole.seen().map(|(class, latencies)| {
-        let intervals = totals.responses.get(&class).map_or(&[][..], Vec::as_slice);
-        let interval = quantile_interval(intervals, 0.99).ok();
+    let seen = outcome.measured.totals.whole.seen().map(|(class, latencies)| {
+        let interval = p99_interval_us(outcome, class);
         let json = ClassJson {
             count: latencies.response.len(),
-            errors: latencies.errors,
+            errors: latencies.errors.len(),
             response_us: Percentiles::of(&latencies.response),
             service_us: Percentiles::of(&latencies.service),
-            p99_interval_us: interval.map(|(low, high)| [us(low), us(high)]),
+            queue_us: Tail::of(&latencies.queue),
+            p99_interval_note: interval.as_ref().err().map(ToString::to_string),
+            p99_interval_us: interval.ok(),
         };
         (class, json)
     });
     seen.collect()
+}
+
+/// The 95 % interval of the p99 response of a class.
+///
+/// # Errors
+/// [`TooShort`] when the run does not support one.
+pub(super) fn p99_interval_us(outcome: &Outcome, class: Class) -> Result<[f64; 2], TooShort> {
+    let intervals = outcome.measured.totals.responses.get(&class);
+    let (low, high) = quantile_interval(intervals.map_or(&[], Vec::as_slice), 0.99)?;
+    Ok([us(low), us(high)])
+}
+
+impl Tail {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        Self {
+            p50: at(histogram, 0.5),
+            p99: at(histogram, 0.99),
+            p999: at(histogram, 0.999),
+            max: at(histogram, 1.0),
+        }
+    }
 }
 
 impl Percentiles {
@@ -327,6 +362,8 @@ impl Verified {
             bad_signature: verdict.map(|verdict| verdict.bad_signature),
             wrong_identity: verdict.and_then(|verdict| verdict.wrong_identity),
             wrong_audience: verdict.map(|verdict| verdict.wrong_audience),
+            wrong_issuer: verdict.and_then(|verdict| verdict.wrong_issuer),
+            wrong_expiry: verdict.map(|verdict| verdict.wrong_expiry),
             expired: verdict.map(|verdict| verdict.expired),
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::load::class::Class;
+use crate::load::recorder::Latencies;
 use crate::load::session::Outcome;
 
 /// An upper bound of a percentile of the response time.
@@ -55,16 +56,27 @@ impl Objective {
         })
     }
 
-    /// The measured percentile in nanoseconds; none when its class was not seen.
+    /// The measured percentile in nanoseconds; none when its class was not seen, or when so many
+    /// requests ended without a token that the percentile is one of them.
     pub fn measured_ns(&self, outcome: &Outcome) -> Option<u64> {
-        let response = match self.class {
-            None => Some(&outcome.all.response),
+        match self.class {
+            None => self.of(&outcome.all),
             Some(class) => {
                 let mut seen = outcome.measured.totals.whole.seen();
-                seen.find(|(seen, _)| *seen == class).map(|(_, latencies)| &latencies.response)
+                self.of(seen.find(|(seen, _)| *seen == class)?.1)
             }
-        };
-        response.filter(|h| !h.is_empty()).map(|h| h.value_at_quantile(self.quantile))
+        }
+    }
+
+    /// An error is no fast answer: it counts as one that takes for ever.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn of(&self, latencies: &Latencies) -> Option<u64> {
+        let (all, mut tokens) = (latencies.response.len(), latencies.response.clone());
+        // Every error was recorded as a response too: subtracting cannot fail.
+        let _ = tokens.subtract(&latencies.errors);
+        let rank = self.quantile * all as f64;
+        let quantile = rank / tokens.len() as f64;
+        (!tokens.is_empty() && quantile <= 1.0).then(|| tokens.value_at_quantile(quantile))
     }
 
     /// Whether it was met; an objective that nothing was measured for is not.
@@ -93,5 +105,18 @@ mod tests {
         for text in ["", "p99", "p99<", "99<2ms", "p0<1ms", "p101<1ms", "fast.p99<1ms", "p99<2"] {
             assert!(text.parse::<Objective>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn errors_count_as_over_the_limit_however_fast_they_are() {
+        let mut latencies = Latencies::default();
+        latencies.response.record_n(1_000, 98).unwrap();
+        latencies.response.record_n(10, 2).unwrap();
+        latencies.errors.record_n(10, 2).unwrap();
+        let measured = |text: &str| text.parse::<Objective>().unwrap().of(&latencies);
+        assert_eq!(measured("p98<1ms"), Some(1_000));
+        assert_eq!(measured("p99<1ms"), None);
+        assert_eq!(Latencies::default().response.len(), 0);
+        assert_eq!("p50<1ms".parse::<Objective>().unwrap().of(&Latencies::default()), None);
     }
 }

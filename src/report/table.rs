@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 
-use super::run_json::at;
+use super::run_json::{at, p99_interval_us};
 use super::slo::Objective;
 use crate::load::session::Outcome;
 
@@ -21,10 +21,16 @@ pub fn render(outcome: &Outcome, slo: &[Objective], notes: &[String]) -> String 
 fn percentiles(outcome: &Outcome) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["class", "us", "count", "p50", "p90", "p99", "p99.9", "max"]);
+    table.set_header(["class", "us", "count", "p50", "p90", "p99", "p99.9", "max", "p99 within"]);
     for (class, latencies) in outcome.measured.totals.whole.seen() {
-        table.add_row(row(class.as_str(), "response", &latencies.response));
+        let interval = p99_interval_us(outcome, class).ok();
+        let interval =
+            interval.map_or("-".to_owned(), |[low, high]| format!("{low:.1} - {high:.1}"));
+        let mut response = row(class.as_str(), "response", &latencies.response);
+        response.push(Cell::new(interval));
+        table.add_row(response);
         table.add_row(row("", "service", &latencies.service));
+        table.add_row(row("", "queue", &latencies.queue));
         table.add_row(row("", "lag", &latencies.lag));
     }
     table.to_string()
@@ -40,6 +46,15 @@ fn row(class: &str, kind: &str, histogram: &Histogram<u64>) -> Vec<Cell> {
     cells
 }
 
+/// How the requests of the measured part ended.
+fn answers(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let statuses = outcome.measured.tally.statuses.iter();
+    let statuses: Vec<String> =
+        statuses.map(|(status, count)| format!("{count} x {status}")).collect();
+    let errors = outcome.all.errors.len();
+    writeln!(text, "answers   {}; {errors} without a token", statuses.join(", "))
+}
+
 fn sentences(
     text: &mut String,
     outcome: &Outcome,
@@ -49,6 +64,7 @@ fn sentences(
     if let Some(rate) = outcome.rate_achieved {
         writeln!(text, "rate      {rate:.1} requests/s sent")?;
     }
+    answers(text, outcome)?;
     if let Some(counted) = &outcome.broker {
         let counters = &counted.measured;
         if let Some((cpu_us, hits)) = counters.cpu_us_per_request().zip(counters.hit_ratio()) {
@@ -67,7 +83,7 @@ fn sentences(
         }
     }
     for objective in slo {
-        let measured = objective.measured_ns(outcome).map_or("nothing".to_owned(), |ns| {
+        let measured = objective.measured_ns(outcome).map_or("no token".to_owned(), |ns| {
             humantime::format_duration(std::time::Duration::from_nanos(ns / 1000 * 1000))
                 .to_string()
         });

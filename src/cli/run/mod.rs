@@ -5,7 +5,6 @@ mod settings;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -16,13 +15,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::settings::{Settings, SettingsError};
 use super::{Exit, refuse};
-use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
-use crate::load::fleet::{LoadError, Progress};
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::load::fleet::Progress;
 use crate::load::generator::Plan;
 use crate::load::schedule::Arrivals;
-use crate::load::session::{self, Outcome, SessionError, Subject};
+use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
+use crate::load::stop::{Request, Stop};
 use crate::load::target::HttpUrl;
 use crate::report::folder::{Folder, FolderError};
+use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
 use crate::report::slo::Objective;
 use crate::report::table;
@@ -54,9 +55,9 @@ pub struct RunArgs {
     /// Load before the measured part [default: 5s; mint: 2s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_WARMUP")]
     warmup: Option<Duration>,
-    /// How requests are spaced
-    #[arg(long, value_enum, default_value_t = Arrivals::Poisson, env = "MINTBENCH_RUN_ARRIVALS")]
-    arrivals: Arrivals,
+    /// How requests are spaced [default: poisson]
+    #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
+    arrivals: Option<Arrivals>,
     /// VMs of the synthetic world [default: 1000; with --target: 1]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
     vms: Option<u32>,
@@ -81,12 +82,15 @@ pub struct RunArgs {
     /// Answers to verify after the run
     #[arg(long, value_name = "N", default_value_t = 1000, env = "MINTBENCH_RUN_SAMPLES")]
     samples: usize,
-    /// herd: bursts, each on a cold key of its own
-    #[arg(long, value_name = "N", default_value_t = 5, env = "MINTBENCH_RUN_HERDS")]
-    herds: u32,
-    /// herd: callers of each burst
-    #[arg(long, value_name = "N", default_value_t = 10_000, env = "MINTBENCH_RUN_CALLERS")]
-    callers: u32,
+    /// herd: bursts, each on a cold key of its own [default: 5]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_HERDS")]
+    herds: Option<u32>,
+    /// herd: callers of each burst [default: 10000]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CALLERS")]
+    callers: Option<u32>,
+    /// Share of the requests to --target that may fail; our own broker may fail none [default: 0.01]
+    #[arg(long, value_name = "SHARE", requires = "target", env = "MINTBENCH_RUN_MAX_ERRORS")]
+    max_errors: Option<f64>,
     /// Signature algorithm of our broker: RS256, ES256 or `EdDSA` [default: the broker's]
     #[arg(long, value_name = "ALG", conflicts_with = "target", env = "MINTBENCH_RUN_ALG")]
     alg: Option<String>,
@@ -123,6 +127,8 @@ impl Scenario {
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
+    #[error("the run was cut short; the intervals until then are in `{path}`", path = path.display())]
+    Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("cannot write the result to standard output")]
@@ -133,73 +139,93 @@ enum RunError {
     Settings(#[from] SettingsError),
 }
 
-/// Runs the command.
-pub fn main(args: &RunArgs) -> Exit {
-    match run(args, &SystemClock) {
-        Ok(exit) => exit,
-        Err(RunError::Session(SessionError::Load(LoadError::Interrupted))) => Exit::Interrupted,
-        Err(error) => refuse(&error),
+impl RunError {
+    /// Whether it is the target that failed, and not the attempt to measure it.
+    const fn blames_target(&self) -> bool {
+        matches!(
+            self,
+            Self::Cut { source: SessionError::Counters(_) | SessionError::Died(_), .. }
+                | Self::Session(SessionError::Counters(_) | SessionError::Died(_))
+        )
     }
 }
 
-fn run(args: &RunArgs, clock: &dyn Clock) -> Result<Exit, RunError> {
-    let settings = Settings::resolve(args)?;
-    let stop = stop_on_signal();
-    let subject = subject(args, &settings)?;
-    let plan = settings.plan(subject.target());
+/// Runs the command.
+pub fn main(args: &RunArgs) -> Exit {
+    let stop = Arc::new(Stop::default());
+    listen_for_signals(Arc::clone(&stop));
+    let result = run(args, &SystemClock, &stop);
+    if stop.is_requested() {
+        // Whatever failed then failed because of it.
+        return Exit::Interrupted;
+    }
+    match result {
+        Err(error) if error.blames_target() => {
+            refuse(&error);
+            Exit::Failed
+        }
+        Err(error) => refuse(&error),
+        Ok(exit) => exit,
+    }
+}
+
+fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunError> {
+    let Settings { plan, mut notes } = Settings::resolve(args)?;
+    let mut subject = subject(args, &plan, stop)?;
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
     let folder = Folder::create(path)?;
-    let outcome = match measure(&plan, &subject, clock, &stop, &folder) {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            folder.discard();
-            return Err(error);
-        }
-    };
-    drop(subject);
-    let identity = identity(args, started_at, settings.notes);
-    let notes = identity.notes.clone();
+    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder)?;
+    notes.extend(notes::of(&plan, &outcome));
+    let table = table::render(&outcome, &args.slo, &notes);
+    let identity = identity(args, &subject, started_at, notes);
     let json = RunJson::new(identity, &plan, &outcome, &args.slo);
     folder.complete(&outcome, &json)?;
     let text = if args.json {
-        // The very bytes of the file: two renderings could differ.
-        std::fs::read_to_string(folder.path().join("run.json")).map_err(RunError::Print)?
+        let text = serde_json::to_string_pretty(&json).map_err(|e| RunError::Print(e.into()))?;
+        format!("{text}\n")
     } else {
-        let table = table::render(&outcome, &args.slo, &notes);
         format!("{table}results   {}\n", folder.path().display())
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
     Ok(exit(&outcome, &args.slo))
 }
 
-fn subject(args: &RunArgs, settings: &Settings) -> Result<Subject, SessionError> {
+fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, SessionError> {
     if let Some(target) = &args.target {
         return Ok(Subject::Foreign { target: target.clone(), jwks: args.jwks.clone() });
     }
     let extra: Vec<String> =
         args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect();
-    Subject::start(&settings.world, settings.cores.broker, &extra)
+    Subject::start(&plan.world, plan.cores.broker, &extra, stop)
 }
 
 fn measure(
     plan: &Plan,
-    subject: &Subject,
+    subject: &mut Subject,
     clock: &dyn Clock,
-    stop: &AtomicBool,
-    folder: &Folder,
-) -> Result<Outcome, RunError> {
-    let warmup = Seconds::from(Duration::from_nanos(plan.warmup_ns));
-    let mut logs = folder.logs(clock.now() + warmup)?;
+    stop: &Stop,
+    folder: Folder,
+) -> Result<(Folder, Outcome), RunError> {
+    let mut logs = folder.logs();
     let bar = progress_bar(plan.warmup_ns + plan.duration_ns);
     let mut observe = |progress| match progress {
         Progress::Measuring => bar.set_message("measuring"),
         Progress::Elapsed(ns) => bar.set_position(ns),
     };
-    let outcome = session::measure(plan, subject, clock, stop, (&mut logs, &mut observe));
+    let watcher = Watcher { sink: &mut logs, observe: &mut observe };
+    let outcome = session::measure(plan, subject, clock, stop, watcher);
     bar.finish_and_clear();
-    Ok(outcome?)
+    match outcome {
+        Ok(outcome) => Ok((folder, outcome)),
+        Err(source) if logs.is_empty() => {
+            folder.discard();
+            Err(RunError::Session(source))
+        }
+        // What was measured is kept: a long run may have died near its end.
+        Err(source) => Err(RunError::Cut { path: folder.path().to_owned(), source }),
+    }
 }
 
 /// Drawn on a terminal only, and seldom: drawing takes time from a core that is measured on.
@@ -213,21 +239,19 @@ fn progress_bar(length_ns: u64) -> ProgressBar {
     }
 }
 
-/// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second the process.
-fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
+/// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second at once.
+fn listen_for_signals(stop: Arc<Stop>) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         // Without a runtime a signal ends the process at once, as it does by default.
         let Ok(runtime) = runtime else { return };
         while runtime.block_on(signalled()).is_ok() {
-            if seen.swap(true, Ordering::Relaxed) {
+            if stop.request() == Request::Repeated {
+                stop.kill_child();
                 std::process::exit(Exit::Interrupted as i32);
             }
         }
     });
-    stop
 }
 
 async fn signalled() -> io::Result<()> {
@@ -238,7 +262,12 @@ async fn signalled() -> io::Result<()> {
     }
 }
 
-fn identity(args: &RunArgs, started_at: UnixSeconds, notes: Vec<String>) -> Identity {
+fn identity(
+    args: &RunArgs,
+    subject: &Subject,
+    started_at: UnixSeconds,
+    notes: Vec<String>,
+) -> Identity {
     let mut random = [0; 16];
     // Without randomness runs can still be told apart by their time.
     if SysRng.try_fill_bytes(&mut random).is_err() {
@@ -249,6 +278,7 @@ fn identity(args: &RunArgs, started_at: UnixSeconds, notes: Vec<String>) -> Iden
         started_at,
         scenario: args.scenario.as_str().to_owned(),
         seed: args.seed,
+        target: subject.target().to_string(),
         notes,
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{RunArgs, Scenario};
 use crate::load::cores::{Cores, allowed, raise_file_limit};
-use crate::load::generator::{Classes, Origin, Plan};
-use crate::load::target::HttpUrl;
+use crate::load::generator::{Classes, Origin, Plan, Waiting};
+use crate::load::schedule::Arrivals;
 use crate::load::workload::{Fill, Herds, Pace, Workload, keyspace};
 use crate::world::synthetic::{Synthetic, SyntheticError};
 
@@ -22,6 +22,10 @@ pub(super) enum SettingsError {
     Timeout(Duration),
     #[error("--{flag} {value} is out of range; use 1 to {max}")]
     Count { flag: &'static str, value: u64, max: u64 },
+    #[error("--max-errors {0} is out of range; use a share of 0 to 1")]
+    MaxErrors(f64),
+    #[error("`{scenario}` does not use --{flag}; leave it out")]
+    Ignored { scenario: &'static str, flag: &'static str },
     #[error("`{0}` starts a broker of its own, to know its keys and counters; leave out --target")]
     NeedsBroker(&'static str),
     #[error(
@@ -43,19 +47,8 @@ pub(super) enum SettingsError {
 /// What all flags, defaults and the machine come to.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) world: Synthetic,
-    pub(super) cores: Cores,
+    pub(super) plan: Plan,
     pub(super) notes: Vec<String>,
-    workload: Workload,
-    origin: Origin,
-    classes: Classes,
-    connections: u32,
-    threads: usize,
-    warmup_ns: u64,
-    duration_ns: u64,
-    timeout_ns: u64,
-    samples: usize,
-    seed: u64,
 }
 
 /// The defaults of a scenario; together they keep a plain run under a minute.
@@ -78,13 +71,17 @@ const OTHER_FILES: u64 = 64;
 const DAY: Duration = Duration::from_hours(24);
 /// More threads than any machine has cores for.
 const THREADS_MAX: usize = 1024;
-/// Some 4 KB each.
-const SAMPLES_MAX: usize = 1_000_000;
+/// Some 4 KB each, for every thread and class.
+const SAMPLES_MAX: usize = 50_000;
+const HERDS_DEFAULT: u32 = 5;
+const CALLERS_DEFAULT: u32 = 10_000;
+/// A foreign target may have a limit, or a deploy, of its own.
+const ERRORS_MAX_DEFAULT: f64 = 0.01;
 
 impl Defaults {
     fn of(args: &RunArgs) -> Self {
         let (rate, seconds, warmup, user_assigned) = match args.scenario {
-            Scenario::Herd => (0.0, 0, 0, args.herds.max(2)),
+            Scenario::Herd => (0.0, 0, 0, herds(args).max(2)),
             Scenario::Mint => (200.0, 20, 2, 20),
             Scenario::Steady => (5000.0, 30, 5, 2),
         };
@@ -100,10 +97,18 @@ impl Defaults {
     }
 }
 
+/// Warm-up and measured part.
+#[derive(Clone, Copy)]
+struct Lengths {
+    warmup: Duration,
+    duration: Duration,
+}
+
 impl Settings {
     /// Decides everything that the flags leave open.
     pub(super) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
-        check_counts(args)?;
+        check_ignored(args)?;
+        check_ranges(args)?;
         let defaults = Defaults::of(args);
         let world = Synthetic {
             vms: args.vms.unwrap_or(defaults.vms),
@@ -112,63 +117,68 @@ impl Settings {
         };
         // The text form knows the bounds.
         let world: Synthetic = world.to_string().parse()?;
-        let (warmup, duration) = lengths(args, &defaults)?;
-        let workload = workload(args, &defaults, &world, (warmup, duration))?;
+        let lengths = lengths(args, &defaults)?;
         let cores = cores(args);
         let threads = args.threads.unwrap_or_else(|| default_threads(args, &cores));
-        let settings = Self {
-            notes: notes(args, &cores),
-            workload,
+        let waiting = waiting(args, &cores, threads);
+        let notes = notes(args, &cores, waiting);
+        let plan = Plan {
+            workload: workload(args, &defaults, &world, lengths)?,
             origin: origin(args),
             classes: if args.target.is_some() { Classes::Foreign } else { Classes::Broker },
             connections: connections(args, &world),
             threads,
-            warmup_ns: nanos(warmup),
-            duration_ns: nanos(duration),
+            cores,
+            waiting,
+            warmup_ns: nanos(lengths.warmup),
+            duration_ns: nanos(lengths.duration),
             timeout_ns: nanos(args.timeout),
             samples: args.samples,
+            errors_max: args.max_errors.unwrap_or(ERRORS_MAX_DEFAULT),
             seed: args.seed,
             world,
-            cores,
         };
-        settings.within_file_limit()
-    }
-
-    fn within_file_limit(self) -> Result<Self, SettingsError> {
-        let (connections, limit) = (self.connections, raise_file_limit());
-        if u64::from(connections) + OTHER_FILES > limit {
-            return Err(SettingsError::Files { connections, limit });
-        }
-        Ok(self)
-    }
-
-    /// The plan against a target that is known now.
-    pub(super) fn plan(&self, target: &HttpUrl) -> Plan {
-        let mut plan = Plan {
-            target: target.clone(),
-            world: self.world,
-            workload: self.workload,
-            origin: self.origin,
-            classes: self.classes,
-            connections: self.connections,
-            threads: self.threads,
-            cores: self.cores.clone(),
-            warmup_ns: self.warmup_ns,
-            duration_ns: self.duration_ns,
-            timeout_ns: self.timeout_ns,
-            samples: self.samples,
-            seed: self.seed,
-        };
-        // A thread without connections would have nothing to do.
-        plan.threads = plan.threads.min(plan.connections_made() as usize);
-        plan
+        check_file_limit(plan.connections)?;
+        Ok(Self { plan, notes })
     }
 }
 
-fn check_counts(args: &RunArgs) -> Result<(), SettingsError> {
+fn check_file_limit(connections: u32) -> Result<(), SettingsError> {
+    let limit = raise_file_limit();
+    if u64::from(connections) + OTHER_FILES > limit {
+        return Err(SettingsError::Files { connections, limit });
+    }
+    Ok(())
+}
+
+/// A flag that changes nothing would be taken for one that did.
+fn check_ignored(args: &RunArgs) -> Result<(), SettingsError> {
+    let herd = [("herds", args.herds.is_some()), ("callers", args.callers.is_some())];
+    let paced = [
+        ("rate", args.rate.is_some()),
+        ("duration", args.duration.is_some()),
+        ("warmup", args.warmup.is_some()),
+        ("arrivals", args.arrivals.is_some()),
+    ];
+    let ignored: &[_] = if args.scenario == Scenario::Herd { &paced } else { &herd };
+    match ignored.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(SettingsError::Ignored { scenario: args.scenario.as_str(), flag }),
+        None => Ok(()),
+    }
+}
+
+fn herds(args: &RunArgs) -> u32 {
+    args.herds.unwrap_or(HERDS_DEFAULT)
+}
+
+fn callers(args: &RunArgs) -> u32 {
+    args.callers.unwrap_or(CALLERS_DEFAULT)
+}
+
+fn check_ranges(args: &RunArgs) -> Result<(), SettingsError> {
     let counts = [
-        ("herds", u64::from(args.herds), u64::from(Synthetic::USER_ASSIGNED_MAX)),
-        ("callers", args.callers.into(), u32::MAX.into()),
+        ("herds", u64::from(herds(args)), u64::from(Synthetic::USER_ASSIGNED_MAX)),
+        ("callers", callers(args).into(), u32::MAX.into()),
         ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
         ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
         ("samples", args.samples as u64, SAMPLES_MAX as u64),
@@ -182,14 +192,17 @@ fn check_counts(args: &RunArgs) -> Result<(), SettingsError> {
     if !timeouts.contains(&args.timeout) {
         return Err(SettingsError::Timeout(args.timeout));
     }
+    if let Some(share) = args.max_errors.filter(|share| !(0.0..=1.0).contains(share)) {
+        return Err(SettingsError::MaxErrors(share));
+    }
     Ok(())
 }
 
-/// Warm-up and measured part.
-fn lengths(args: &RunArgs, defaults: &Defaults) -> Result<(Duration, Duration), SettingsError> {
+fn lengths(args: &RunArgs, defaults: &Defaults) -> Result<Lengths, SettingsError> {
     if args.scenario == Scenario::Herd {
         // A herd has no warm-up, its key is cold; its length follows from the herds.
-        return Ok((Duration::ZERO, FIRST_HERD + HERD_GAP * args.herds));
+        let duration = FIRST_HERD + HERD_GAP * herds(args);
+        return Ok(Lengths { warmup: Duration::ZERO, duration });
     }
     let warmup = args.warmup.unwrap_or(defaults.warmup);
     let duration = args.duration.unwrap_or(defaults.duration);
@@ -199,14 +212,14 @@ fn lengths(args: &RunArgs, defaults: &Defaults) -> Result<(Duration, Duration), 
     if !(Duration::from_millis(100)..=DAY).contains(&duration) {
         return Err(SettingsError::Duration(duration));
     }
-    Ok((warmup, duration))
+    Ok(Lengths { warmup, duration })
 }
 
 fn workload(
     args: &RunArgs,
     defaults: &Defaults,
     world: &Synthetic,
-    (warmup, duration): (Duration, Duration),
+    Lengths { warmup, duration }: Lengths,
 ) -> Result<Workload, SettingsError> {
     const RATE_MAX: f64 = 1e7; // 100 ns apart: below the cost of one request.
     if args.scenario != Scenario::Steady && args.target.is_some() {
@@ -219,7 +232,7 @@ fn workload(
     if !(rate > 0.0 && rate <= RATE_MAX) {
         return Err(SettingsError::Rate(rate));
     }
-    let (arrivals, seed) = (args.arrivals, args.seed);
+    let (arrivals, seed) = (args.arrivals.unwrap_or(Arrivals::Poisson), args.seed);
     let length = warmup + duration;
     let pace = Pace { arrivals, rate, length_ns: nanos(length), seed };
     if args.scenario == Scenario::Steady {
@@ -233,13 +246,13 @@ fn workload(
 }
 
 fn herd(args: &RunArgs, world: &Synthetic) -> Result<Workload, SettingsError> {
-    let (herds, user_assigned) = (args.herds, world.user_assigned);
+    let (herds, user_assigned) = (herds(args), world.user_assigned);
     if user_assigned < herds {
         return Err(SettingsError::HerdKeys { herds, user_assigned });
     }
     Ok(Workload::Herd(Herds {
         herds,
-        callers: args.callers,
+        callers: callers(args),
         first_ns: nanos(FIRST_HERD),
         gap_ns: nanos(HERD_GAP),
     }))
@@ -258,7 +271,7 @@ fn keys_needed(rate: f64, length: Duration) -> u64 {
 
 fn connections(args: &RunArgs, world: &Synthetic) -> u32 {
     args.connections.unwrap_or(match (args.scenario, &args.target, args.vms) {
-        (Scenario::Herd, _, _) => args.callers,
+        (Scenario::Herd, _, _) => callers(args),
         // One place to ask from, but no reason to wait in line for it.
         (_, Some(_), None) => 64,
         _ => world.vms.min(CONNECTIONS_DEFAULT_MAX),
@@ -288,8 +301,22 @@ fn default_threads(args: &RunArgs, cores: &Cores) -> usize {
     cores.clamp(1, THREADS_MAX)
 }
 
-fn notes(args: &RunArgs, cores: &Cores) -> Vec<String> {
+/// A thread may spin where that takes no time from the target: on a core of the generator, or,
+/// beside a target that may be on this machine, where a core is left.
+fn waiting(args: &RunArgs, cores: &Cores, threads: usize) -> Waiting {
+    let own = if args.target.is_some() {
+        allowed().len().saturating_sub(1)
+    } else {
+        cores.generator.len()
+    };
+    if threads <= own { Waiting::Spin } else { Waiting::Sleep }
+}
+
+fn notes(args: &RunArgs, cores: &Cores, waiting: Waiting) -> Vec<String> {
     let mut notes = Vec::new();
+    if waiting == Waiting::Sleep {
+        notes.push("the generator has no cores of its own and sleeps while it waits: every answer may be noticed tens of microseconds late".to_owned());
+    }
     if args.target.is_none() && cores.broker.is_none() {
         notes.push("broker and generator share one core and disturb each other".to_owned());
     }

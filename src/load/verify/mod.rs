@@ -1,19 +1,20 @@
-//! Whether the sampled answers are right: signature, audience, expiry and identity.
+//! Whether the sampled answers are right: signature, audience, identity, issuer, body and expiry.
 //!
 //! Runs after the load. The keys come from the issuer's published set; which identity a VM may use
 //! comes from the rules of the synthetic world, never from the broker that is measured.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use super::fetch::{self, FetchError};
+use super::fleet::Epoch;
 use super::sample::Sampled;
 use super::target::HttpUrl;
 use super::workload::{Ask, Selector};
-use crate::clock::UnixSeconds;
 use crate::world::synthetic::{IdentityIds, Synthetic};
 
 /// The published keys of an issuer, by their id.
@@ -77,19 +78,40 @@ pub struct Verdict {
     pub sampled: u64,
     /// No token, an unknown key, or a signature that does not match.
     pub bad_signature: u64,
-    /// A token of an identity that the VM did not ask for; unknown for a foreign target.
+    /// A token of an identity that the VM did not ask for, or of which `sub` is not `oid`; unknown
+    /// for a foreign target.
     pub wrong_identity: Option<u64>,
-    /// A token for another resource.
+    /// A token for another resource, or a body that names another.
     pub wrong_audience: u64,
-    /// A token that had expired.
+    /// A token of another tenant or issuer; unknown for a foreign target.
+    pub wrong_issuer: Option<u64>,
+    /// A body whose `expires_on` or `expires_in` is not the token's.
+    pub wrong_expiry: u64,
+    /// A token that had expired when it came.
     pub expired: u64,
 }
 
 impl Verdict {
     /// How many faults were found.
     pub fn faults(&self) -> u64 {
-        let identity = self.wrong_identity.unwrap_or(0);
-        self.bad_signature + identity + self.wrong_audience + self.expired
+        let known = self.wrong_identity.unwrap_or(0) + self.wrong_issuer.unwrap_or(0);
+        self.bad_signature + known + self.wrong_audience + self.wrong_expiry + self.expired
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} sampled answers, {} had a bad signature, {} a wrong identity, {} a wrong audience, {} a wrong issuer, {} a wrong expiry in the body, {} had expired",
+            self.sampled,
+            self.bad_signature,
+            self.wrong_identity.unwrap_or(0),
+            self.wrong_audience,
+            self.wrong_issuer.unwrap_or(0),
+            self.wrong_expiry,
+            self.expired
+        )
     }
 }
 
@@ -102,28 +124,68 @@ pub enum Identities<'a> {
     Unknown,
 }
 
-/// Judges every sampled answer as of `now`.
+/// Judges every sampled answer as of the time when it came.
 pub fn verify(
     samples: &[Sampled],
     keys: &Keys,
     identities: Identities<'_>,
-    now: UnixSeconds,
+    epoch: Epoch,
 ) -> Verdict {
-    let wrong_identity = matches!(identities, Identities::Of(_)).then_some(0);
-    let mut verdict = Verdict { wrong_identity, ..Verdict::default() };
+    let unknown = matches!(identities, Identities::Of(_)).then_some(0);
+    let mut verdict =
+        Verdict { wrong_identity: unknown, wrong_issuer: unknown, ..Verdict::default() };
     for sample in samples {
         verdict.sampled += 1;
         let Some((body, claims)) = signed_claims(&sample.body, keys) else {
             verdict.bad_signature += 1;
             continue;
         };
-        verdict.wrong_audience += u64::from(claims.aud != sample.ask.resource());
-        verdict.expired += u64::from(claims.exp <= now.0);
-        if let (Identities::Of(world), Some(wrong)) = (identities, &mut verdict.wrong_identity) {
-            *wrong += u64::from(!belongs(&expected(world, &sample.ask), &body, &claims));
+        let resource = sample.ask.resource();
+        let echoed = body.resource.as_deref().is_none_or(|echo| echo == resource);
+        verdict.wrong_audience += u64::from(claims.aud != resource || !echoed);
+        verdict.wrong_expiry += u64::from(!expiry_agrees(sample, &body, &claims, epoch));
+        verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end_ns).0);
+        if let Identities::Of(world) = identities {
+            let expected = expected(world, &sample.ask);
+            let count = |fault: &mut Option<u64>, right: bool| {
+                *fault = fault.map(|count| count + u64::from(!right));
+            };
+            count(&mut verdict.wrong_identity, belongs(&expected, &body, &claims));
+            count(&mut verdict.wrong_issuer, is_issued_for(world, &claims));
         }
     }
     verdict
+}
+
+/// Wall time is known to the second at both ends.
+const EXPIRY_SLACK_SECONDS: u64 = 2;
+
+/// Whether the body says of the expiry what the token says. `expires_in` was true at some moment
+/// between the request and the answer.
+fn expiry_agrees(sample: &Sampled, body: &Body, claims: &Claims, epoch: Epoch) -> bool {
+    let on = body.expires_on.as_ref().is_none_or(|on| on.seconds() == Some(claims.exp));
+    let Some(left) = &body.expires_in else { return on };
+    let at = |at_ns| epoch.wall_at(at_ns).0;
+    let latest = (claims.exp + EXPIRY_SLACK_SECONDS).saturating_sub(at(sample.written_ns));
+    let earliest = claims.exp.saturating_sub(at(sample.end_ns) + EXPIRY_SLACK_SECONDS);
+    on && left.seconds().is_some_and(|left| (earliest..=latest).contains(&left))
+}
+
+/// A number, which some endpoints write as text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Plain(u64),
+    Text(String),
+}
+
+impl Number {
+    fn seconds(&self) -> Option<u64> {
+        match self {
+            Self::Plain(seconds) => Some(*seconds),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
 }
 
 /// The body of a token answer.
@@ -131,6 +193,9 @@ pub fn verify(
 struct Body {
     access_token: String,
     client_id: Option<String>,
+    expires_in: Option<Number>,
+    expires_on: Option<Number>,
+    resource: Option<String>,
 }
 
 /// The claims that are judged.
@@ -139,7 +204,10 @@ struct Claims {
     aud: String,
     exp: u64,
     appid: Option<String>,
+    iss: Option<String>,
     oid: Option<String>,
+    sub: Option<String>,
+    tid: Option<String>,
 }
 
 fn signed_claims(body: &[u8], keys: &Keys) -> Option<(Body, Claims)> {
@@ -171,69 +239,15 @@ fn belongs(expected: &IdentityIds, body: &Body, claims: &Claims) -> bool {
     let principal_id = expected.principal_id.to_string();
     claims.appid.as_deref() == client_id
         && claims.oid.as_deref() == Some(principal_id.as_str())
+        && claims.sub == claims.oid
         && body.client_id.as_deref() == client_id
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use aws_lc_rs::rand::SystemRandom;
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-    const WORLD: Synthetic = Synthetic { vms: 3, user_assigned: 1, seed: 5 };
-    const ASK: Ask = Ask { vm: 2, selector: Selector::UserAssigned(0), resource: 2 };
-    const NOW: UnixSeconds = UnixSeconds(1_000);
-
-    fn b64(bytes: &[u8]) -> String {
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    /// Verifies one token with these claims; `tamper` changes the finished token.
-    fn check(ids: IdentityIds, aud: &str, exp: u64, tamper: impl Fn(String) -> String) -> Verdict {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let point = key.public_key().as_ref();
-        let set = serde_json::json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1",
-            "x": b64(&point[1..33]), "y": b64(&point[33..])}]});
-        let keys = Keys::parse(&set.to_string()).unwrap();
-        let header = b64(br#"{"alg":"ES256","kid":"k1","typ":"JWT"}"#);
-        let (client_id, oid) = (ids.client_id.to_string(), ids.principal_id.to_string());
-        let claims =
-            serde_json::json!({"aud": aud, "exp": exp, "appid": client_id, "oid": oid}).to_string();
-        let signed = format!("{header}.{}", b64(claims.as_bytes()));
-        let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        let token = tamper(format!("{signed}.{}", b64(signature.as_ref())));
-        let body = serde_json::json!({"access_token": token, "client_id": client_id}).to_string();
-        let sample = Sampled { ask: ASK, body: body.into_bytes() };
-        verify(&[sample], &keys, Identities::Of(&WORLD), NOW)
-    }
-
-    const GOOD: Verdict = Verdict {
-        sampled: 1,
-        bad_signature: 0,
-        wrong_identity: Some(0),
-        wrong_audience: 0,
-        expired: 0,
-    };
-
-    #[test]
-    fn a_right_token_has_no_faults() {
-        let verdict = check(WORLD.user_assigned(2, 0), ASK.resource(), 1_001, |token| token);
-        assert_eq!(verdict, GOOD);
-    }
-
-    #[test]
-    fn each_fault_is_counted_as_itself() {
-        let right = WORLD.user_assigned(2, 0);
-        let other = WORLD.user_assigned(1, 0);
-        let aud = ASK.resource();
-        let same = |token: String| token;
-        assert_eq!(check(other, aud, 1_001, same).wrong_identity, Some(1));
-        assert_eq!(check(right, "https://graph.microsoft.com/", 1_001, same).wrong_audience, 1);
-        assert_eq!(check(right, aud, 1_000, same).expired, 1);
-        let cut = |token: String| token[..token.len() - 8].to_owned() + "AAAAAAAA";
-        assert_eq!(check(right, aud, 1_001, cut).bad_signature, 1);
-        assert_eq!(check(right, aud, 1_001, |_| "nonsense".to_owned()).faults(), 1);
-    }
+fn is_issued_for(world: &Synthetic, claims: &Claims) -> bool {
+    let tenant = world.tenant_id().to_string();
+    let issuer = format!("https://sts.windows.net/{tenant}/");
+    claims.tid.as_deref() == Some(tenant.as_str()) && claims.iss.as_deref() == Some(issuer.as_str())
 }
+
+#[cfg(test)]
+mod tests;

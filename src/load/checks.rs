@@ -1,0 +1,232 @@
+//! What a target must do, whatever its speed: answer, answer rightly, and mint as often as it says.
+
+use std::fmt;
+
+use super::generator::{Classes, Plan};
+use super::metrics::Counters;
+use super::recorder::Tally;
+use super::session::Counted;
+use super::verify::Verdict;
+use super::workload::Workload;
+
+/// A check that failed: the target does not do what it must.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// Sampled answers were wrong.
+    Answers(Verdict),
+    /// More requests ended without a token than may.
+    Errors {
+        /// Requests without a token, warm-up included.
+        count: u64,
+        /// All requests, warm-up included.
+        total: u64,
+        /// The share that is allowed.
+        share_max: f64,
+    },
+    /// A herd did not end in exactly one mint.
+    HerdMints {
+        /// Herds that ran.
+        herds: u32,
+        /// Tokens minted meanwhile.
+        mints: f64,
+    },
+    /// Not every caller of a herd got a token.
+    HerdTokens {
+        /// Callers of all herds.
+        callers: u64,
+        /// Tokens that came back.
+        tokens: u64,
+    },
+    /// A run in which every request has a key of its own did not mint for each.
+    MintCounts {
+        /// The broker's counters.
+        counted: Counters,
+        /// Tokens that came back.
+        tokens: u64,
+    },
+    /// There are keys to verify with, but nothing was verified.
+    NothingVerified,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answers(verdict) => write!(f, "of {verdict}"),
+            Self::Errors { count, total, share_max } => write!(
+                f,
+                "{count} of {total} requests ended without a token, more than {:.2} %",
+                share_max * 100.0
+            ),
+            Self::HerdMints { herds, mints } => write!(
+                f,
+                "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}"
+            ),
+            Self::HerdTokens { callers, tokens } => {
+                write!(f, "{callers} callers of the herds got {tokens} tokens")
+            }
+            Self::MintCounts { counted, tokens } => write!(
+                f,
+                "every request had a new key, but {tokens} tokens came with {} hits, {} coalesced, {} misses and {} mints",
+                counted.hits,
+                counted.coalesced,
+                counted.misses,
+                counted.foreground_mints()
+            ),
+            Self::NothingVerified => f.write_str("no token came back that could be verified"),
+        }
+    }
+}
+
+/// Every check that failed.
+pub(super) fn failures(
+    plan: &Plan,
+    tally: &Tally,
+    broker: Option<&Counted>,
+    verdict: Option<Verdict>,
+) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    failures.extend(errors(plan, tally));
+    failures.extend(verdict.filter(|verdict| verdict.faults() > 0).map(Failure::Answers));
+    if verdict.is_some_and(|verdict| verdict.sampled == 0) {
+        failures.push(Failure::NothingVerified);
+    }
+    if let Some(Counted { whole, .. }) = broker {
+        failures.extend(counters(plan, tally, whole));
+    }
+    failures
+}
+
+/// Our own broker has no excuse: it is asked for what it has, and no faster than it can.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
+    let share_max = match plan.classes {
+        Classes::Broker => 0.0,
+        Classes::Foreign => plan.errors_max,
+    };
+    let (count, total) = (tally.failures, tally.failures + tally.tokens);
+    (count as f64 > share_max * total as f64).then_some(Failure::Errors { count, total, share_max })
+}
+
+fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    match plan.workload {
+        Workload::Herd(herds) => {
+            let mints = whole.foreground_mints();
+            if !equal(mints, herds.herds.into()) {
+                failures.push(Failure::HerdMints { herds: herds.herds, mints });
+            }
+            let (callers, tokens) =
+                (u64::from(herds.herds) * u64::from(herds.callers), tally.tokens);
+            if tokens != callers {
+                failures.push(Failure::HerdTokens { callers, tokens });
+            }
+        }
+        Workload::Mint(_) if !minted_for_each(tally, whole) => {
+            failures.push(Failure::MintCounts { counted: *whole, tokens: tally.tokens });
+        }
+        Workload::Mint(_) | Workload::Steady(..) => {}
+    }
+    failures
+}
+
+/// A request that was lost on the way may have been minted for or not; no other may.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn minted_for_each(tally: &Tally, whole: &Counters) -> bool {
+    let (misses, mints) = (whole.misses, whole.foreground_mints());
+    let ordered = tally.tokens as f64 <= misses && misses <= mints;
+    let exact = equal(misses, tally.tokens) && equal(mints, tally.tokens);
+    equal(whole.hits, 0)
+        && equal(whole.coalesced, 0)
+        && if tally.lost > 0 { ordered } else { exact }
+}
+
+/// Whether a counter, which travels as a decimal number, is this integer.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn equal(counter: f64, count: u64) -> bool {
+    (counter - count as f64).abs() < 0.5
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::cores::Cores;
+    use crate::load::generator::{Origin, Waiting};
+    use crate::load::schedule::Arrivals;
+    use crate::load::workload::{Fill, Herds, Pace};
+    use crate::world::synthetic::Synthetic;
+
+    const PACE: Pace =
+        Pace { arrivals: Arrivals::Constant, rate: 100.0, length_ns: 1_000_000_000, seed: 1 };
+    const STEADY: Workload = Workload::Steady(PACE, Fill(0));
+
+    fn plan(workload: Workload, classes: Classes) -> Plan {
+        Plan {
+            world: Synthetic { vms: 1, user_assigned: 0, seed: 1 },
+            workload,
+            origin: Origin::System,
+            classes,
+            connections: 1,
+            threads: 1,
+            cores: Cores { broker: None, generator: Vec::new() },
+            waiting: Waiting::Sleep,
+            warmup_ns: 0,
+            duration_ns: 1_000_000_000,
+            timeout_ns: 1,
+            samples: 1,
+            errors_max: 0.01,
+            seed: 1,
+        }
+    }
+
+    fn check(
+        plan: &Plan,
+        (tokens, errors): (u64, u64),
+        counters: Option<Counters>,
+        sampled: Option<u64>,
+    ) -> Vec<String> {
+        let tally = Tally { tokens, failures: errors, lost: errors, ..Tally::default() };
+        let counted = counters.map(|whole| Counted { measured: whole, whole });
+        let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
+        let failures = failures(plan, &tally, counted.as_ref(), verdict);
+        failures.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_works_fails() {
+        let ours = plan(STEADY, Classes::Broker);
+        let failed = check(&ours, (0, 100), Some(Counters::default()), Some(0));
+        assert!(failed[0].contains("100 of 100 requests"), "{failed:?}");
+        assert!(failed[1].contains("no token"), "{failed:?}");
+    }
+
+    #[test]
+    fn one_error_fails_our_broker_and_a_budget_of_them_a_foreign_target() {
+        assert_eq!(check(&plan(STEADY, Classes::Broker), (9_999, 1), None, None).len(), 1);
+        let foreign = plan(STEADY, Classes::Foreign);
+        assert!(check(&foreign, (9_900, 100), None, None).is_empty());
+        assert_eq!(check(&foreign, (9_899, 101), None, None).len(), 1);
+    }
+
+    #[test]
+    fn a_herd_is_one_mint_each_and_a_token_for_every_caller() {
+        let herds = Herds { herds: 2, callers: 50, first_ns: 0, gap_ns: 1 };
+        let ours = plan(Workload::Herd(herds), Classes::Broker);
+        let mints = |mints| Some(Counters { mints, ..Counters::default() });
+        assert!(check(&ours, (100, 0), mints(2.0), Some(1)).is_empty());
+        assert!(check(&ours, (100, 0), mints(3.0), Some(1))[0].contains("3 mints"));
+        assert!(check(&ours, (99, 0), mints(2.0), Some(1))[0].contains("99 tokens"));
+    }
+
+    #[test]
+    fn a_minting_run_counts_exactly_unless_requests_were_lost() {
+        let ours = plan(Workload::Mint(PACE), Classes::Broker);
+        let counted = |misses, mints| Some(Counters { misses, mints, ..Counters::default() });
+        assert!(check(&ours, (100, 0), counted(100.0, 100.0), Some(1)).is_empty());
+        assert_eq!(check(&ours, (100, 0), counted(101.0, 101.0), Some(1)).len(), 1);
+        // Lost requests fail as errors, but not again as miscounts.
+        assert_eq!(check(&ours, (100, 1), counted(101.0, 101.0), Some(1)).len(), 1);
+        assert_eq!(check(&ours, (100, 1), counted(99.0, 99.0), Some(1)).len(), 2);
+        let hit = Counters { hits: 1.0, misses: 100.0, mints: 100.0, ..Counters::default() };
+        assert_eq!(check(&ours, (100, 0), Some(hit), Some(1)).len(), 1);
+    }
+}

@@ -1,0 +1,34 @@
+//! What a reader of the numbers should know although it makes nothing wrong.
+
+use crate::load::generator::{Classes, Plan};
+use crate::load::session::Outcome;
+
+/// The notes that follow from a plan and what came of it.
+pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+    [queue(outcome), reconnects(outcome), fill(plan)].into_iter().flatten().collect()
+}
+
+fn queue(outcome: &Outcome) -> Option<String> {
+    let p99_ns = outcome.all.queue.value_at_quantile(0.99);
+    // A tenth of what was measured, as for the generator's own lateness.
+    (p99_ns > outcome.all.response.value_at_quantile(0.99) / 10).then(|| {
+        format!(
+            "requests waited for a free connection, {} us at the p99: it is part of response but not of service; raise --connections unless so few are meant",
+            p99_ns / 1000
+        )
+    })
+}
+
+fn reconnects(outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.reconnects;
+    (count > 0).then(|| {
+        format!("{count} connections were made anew under load: their connect time is part of response but not of service")
+    })
+}
+
+fn fill(plan: &Plan) -> Option<String> {
+    let (filled, keys) = plan.workload.filled(&plan.world)?;
+    (plan.classes == Classes::Broker && filled < keys).then(|| {
+        format!("the warm-up asked for {filled} of {keys} keys, so that some requests of the measured part are misses; raise --warmup or --rate, or lower --vms")
+    })
+}
