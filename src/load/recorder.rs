@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use hdrhistogram::Histogram;
 
+use super::blocks::Blocks;
 use super::class::{Class, Status};
 use crate::clock::UnixSeconds;
 use crate::stats::intervals::Counts;
@@ -289,7 +290,7 @@ pub struct Totals {
     /// All of the measured part.
     pub whole: IntervalSet,
     /// Response times of each interval, by class, for confidence intervals.
-    pub responses: BTreeMap<Class, Vec<Counts>>,
+    pub responses: Blocks,
 }
 
 /// Merges what `threads` recorders send until all have hung up.
@@ -305,7 +306,7 @@ pub fn collect(
 ) -> std::io::Result<Totals> {
     let threads = recycle.len();
     let mut waiting: BTreeMap<u64, (usize, IntervalSet)> = BTreeMap::new();
-    let mut totals = Totals { whole: IntervalSet::new(0), responses: BTreeMap::new() };
+    let mut totals = Totals::default();
     let mut spare = recycle.iter().cycle();
     for set in full {
         let index = set.index;
@@ -345,13 +346,16 @@ fn give_back<'a>(mut set: IntervalSet, spare: &mut impl Iterator<Item = &'a Send
     let _ = spare.next().map(|thread| thread.send(set));
 }
 
+impl Default for Totals {
+    fn default() -> Self {
+        Self { whole: IntervalSet::new(0), responses: Blocks::default() }
+    }
+}
+
 impl Totals {
     fn take(&mut self, set: &IntervalSet, sink: &mut dyn IntervalSink) -> std::io::Result<()> {
         for (class, latencies) in set.seen() {
-            let intervals = self.responses.entry(class).or_default();
-            let missing = usize::try_from(set.index).unwrap_or(usize::MAX);
-            intervals.resize(missing.max(intervals.len()), Counts::new());
-            intervals.push(counts(&latencies.response));
+            self.responses.add(class, set.index, counts(&latencies.response));
         }
         self.whole.add(set);
         sink.interval(set)
@@ -420,7 +424,7 @@ mod tests {
         let totals = collect(&sets, &recycle, &mut seen).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
-        assert_eq!(totals.responses[&Class::Hit].len(), 3);
+        assert_eq!(totals.responses.of(Class::Hit).len(), 3);
         assert_eq!((tally.tokens, tally.statuses[&Status::Http(200)]), (4, 3));
     }
 }

@@ -311,8 +311,7 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassJson> {
 /// # Errors
 /// [`TooShort`] when the run does not support one.
 pub(super) fn p99_interval_us(outcome: &Outcome, class: Class) -> Result<[f64; 2], TooShort> {
-    let intervals = outcome.measured.totals.responses.get(&class);
-    let (low, high) = quantile_interval(intervals.map_or(&[], Vec::as_slice), 0.99)?;
+    let (low, high) = quantile_interval(outcome.measured.totals.responses.of(class), 0.99)?;
     Ok([us(low), us(high)])
 }
 
