@@ -56,9 +56,9 @@ PY
 # Prints the highest rate of our generator: more is asked of it than it can send.
 our_rate() {
     "$bin" run --target "$URL_raw" --rate 400000 --warmup 0s --duration 4s --connections 64 --threads 1 \
-        --json --out "$work/run" > "$work/run.json" 2> /dev/null || [ $? -eq 4 ]
+        --timeout 1s --max-errors 1 --json --out "$work/run" > "$work/run.json" 2> /dev/null || [ $? -eq 4 ]
     rm -rf "$work/run"
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["load"]["rate_achieved"])' "$work/run.json"
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["load"]["rate_answered"])' "$work/run.json"
 }
 
 wrk_rate() {

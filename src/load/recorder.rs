@@ -141,6 +141,8 @@ pub struct Tally {
     pub scheduled: u64,
     /// Requests that the generator acted on within the measured part.
     pub acted: u64,
+    /// Answers that came within the measured part, whenever they were asked for.
+    pub answered: u64,
     /// Requests of the measured part that it never acted on.
     pub unsent: u64,
     /// Connections made anew, warm-up included.
@@ -158,6 +160,7 @@ impl Tally {
         self.lost += other.lost;
         self.scheduled += other.scheduled;
         self.acted += other.acted;
+        self.answered += other.answered;
         self.unsent += other.unsent;
         self.reconnects += other.reconnects;
     }
@@ -233,7 +236,9 @@ impl Recorder {
         let token = ended.status.is_success();
         self.tally.tokens += u64::from(token);
         self.tally.failures += u64::from(!token);
-        self.tally.lost += u64::from(!matches!(ended.status, Status::Http(_)));
+        let answered = matches!(ended.status, Status::Http(_));
+        self.tally.lost += u64::from(!answered);
+        self.tally.answered += u64::from(answered && self.window.contains(ended.end_ns));
         if !self.measures(ended.intended_ns) {
             return;
         }

@@ -160,7 +160,10 @@ impl ServeProcess {
 
     /// How the process ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        let status = self.child.try_wait().ok().flatten()?;
+        // Reaped: its id may soon be another's.
+        self.stop.set_child(None);
+        Some(status)
     }
 
     /// Asks the process to end, and ends it if it does not.

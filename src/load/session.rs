@@ -9,7 +9,7 @@ use super::fleet::{self, Epoch, LoadError, Measured, Progress};
 use super::generator::Plan;
 use super::host::CpuTicks;
 use super::metrics::Counters;
-use super::recorder::{IntervalSink, Latencies};
+use super::recorder::{IntervalSink, Latencies, Tally};
 use super::serve_process::{ServeError, ServeProcess};
 use super::stop::Stop;
 use super::target::HttpUrl;
@@ -136,6 +136,8 @@ pub struct Outcome {
     pub steal_share: f64,
     /// Requests acted on per second of the measured part; none for bursts.
     pub rate_achieved: Option<f64>,
+    /// Answers per second of the measured part.
+    pub rate_answered: f64,
     /// Why the run is invalid, if it is.
     pub reasons: Vec<Reason>,
     /// Checks that failed.
@@ -218,7 +220,7 @@ fn judged(
 ) -> Outcome {
     let mut all = Latencies::default();
     measured.totals.whole.seen().for_each(|(_, class)| all.add(class));
-    let shape = shape(plan, &measured);
+    let shape = shape(&plan.workload, &measured.tally);
     let reasons = validity::judge(&Evidence {
         shape,
         unsent: measured.tally.unsent,
@@ -235,7 +237,18 @@ fn judged(
         Shape::Bursts { .. } => None,
         Shape::Rate { .. } => Some(rate(measured.tally.acted, plan.duration_ns)),
     };
-    Outcome { measured, all, broker, verdict, steal_share, rate_achieved, reasons, failures }
+    let rate_answered = rate(measured.tally.answered, plan.duration_ns);
+    Outcome {
+        measured,
+        all,
+        broker,
+        verdict,
+        steal_share,
+        rate_achieved,
+        rate_answered,
+        reasons,
+        failures,
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
@@ -243,12 +256,32 @@ fn rate(count: u64, duration_ns: u64) -> f64 {
     count as f64 * 1e9 / duration_ns.max(1) as f64
 }
 
-fn shape(plan: &Plan, measured: &Measured) -> Shape {
-    match plan.workload {
+/// How the requests were spaced, and whether the generator kept to it.
+const fn shape(workload: &Workload, tally: &Tally) -> Shape {
+    match workload {
         Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
         Workload::Mint(_) | Workload::Steady(..) => {
-            let tally = &measured.tally;
             Shape::Rate { scheduled: tally.scheduled, acted: tally.acted }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::schedule::Arrivals;
+    use crate::load::workload::{Herds, Pace};
+
+    #[test]
+    fn a_rate_is_judged_by_what_was_scheduled_and_a_herd_is_not() {
+        let pace =
+            Pace { arrivals: Arrivals::Poisson, rate: 100.0, length_ns: 1_000_000_000, seed: 1 };
+        // 90 where 100 are the mean: what the schedule drew is what was meant.
+        let tally = Tally { scheduled: 90, acted: 90, ..Tally::default() };
+        let rate = shape(&Workload::Mint(pace), &tally);
+        assert!(matches!(rate, Shape::Rate { scheduled: 90, acted: 90 }), "{rate:?}");
+        let herds = Herds { herds: 1, callers: 9, first_ns: 0, gap_ns: 7 };
+        let bursts = shape(&Workload::Herd(herds), &tally);
+        assert!(matches!(bursts, Shape::Bursts { gap_ns: 7 }), "{bursts:?}");
     }
 }

@@ -13,7 +13,7 @@ fn queue(outcome: &Outcome) -> Option<String> {
     // A tenth of what was measured, as for the generator's own lateness.
     (p99_ns > outcome.all.response.value_at_quantile(0.99) / 10).then(|| {
         format!(
-            "requests waited for a free connection, {} us at the p99: it is part of response but not of service; raise --connections unless so few are meant",
+            "requests waited for a free connection, {} us at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",
             p99_ns / 1000
         )
     })

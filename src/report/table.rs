@@ -62,7 +62,8 @@ fn sentences(
     notes: &[String],
 ) -> std::fmt::Result {
     if let Some(rate) = outcome.rate_achieved {
-        writeln!(text, "rate      {rate:.1} requests/s sent")?;
+        let answered = outcome.rate_answered;
+        writeln!(text, "rate      {rate:.1} requests/s, {answered:.1} answers/s")?;
     }
     answers(text, outcome)?;
     if let Some(counted) = &outcome.broker {

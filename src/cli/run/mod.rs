@@ -356,6 +356,7 @@ mod tests {
             verdict: None,
             steal_share: 0.0,
             rate_achieved: None,
+            rate_answered: 0.0,
             reasons,
             failures,
         }
