@@ -11,7 +11,8 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::settings::{Settings, SettingsError};
 use super::{Exit, refuse};
@@ -240,12 +241,14 @@ fn progress_bar(length_ns: u64) -> ProgressBar {
 }
 
 /// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second at once.
+///
+/// Listening has begun when this returns: before there is a broker to leave behind.
 fn listen_for_signals(stop: Arc<Stop>) {
+    // Without a listener a signal ends the process at once, as it does by default.
+    let Ok(mut signals) = Signals::listen() else { return };
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        // Without a runtime a signal ends the process at once, as it does by default.
-        let Ok(runtime) = runtime else { return };
-        while runtime.block_on(signalled()).is_ok() {
+        loop {
+            signals.wait();
             if stop.request() == Request::Repeated {
                 stop.kill_child();
                 std::process::exit(Exit::Interrupted as i32);
@@ -254,11 +257,30 @@ fn listen_for_signals(stop: Arc<Stop>) {
     });
 }
 
-async fn signalled() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+struct Signals {
+    runtime: Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let entered = runtime.enter();
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        drop(entered);
+        Ok(Self { runtime, interrupt, terminate })
+    }
+
+    fn wait(&mut self) {
+        let Self { runtime, interrupt, terminate } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
     }
 }
 

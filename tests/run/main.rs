@@ -5,119 +5,15 @@
 //! counts still add up.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod lifecycle;
+mod server;
+
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mintbench::clock::Monotonic;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
-
-/// How a server treats its requests.
-#[derive(Clone)]
-enum Manner {
-    /// Answers after this time.
-    Delay(Duration),
-    /// Hangs up instead of answering.
-    HangUp,
-    /// Answers at once, but from this request on nobody gets an answer for this time.
-    Stall(u64, Duration),
-    /// Answers every second request with status 429.
-    Throttle,
-    /// Answers with one token, whoever asks for whatever, and with the keys at `/keys`.
-    Token { body: String, keys: String },
-}
-
-/// A keep-alive server on loopback, one thread per connection.
-fn serve(manner: Manner) -> (SocketAddr, Arc<Server>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let state = Arc::new(Server {
-        manner,
-        requests: AtomicU64::new(0),
-        stalled_until_ns: AtomicU64::new(0),
-        clock: Monotonic::start(),
-        taken_ns: Mutex::default(),
-    });
-    let served = Arc::clone(&state);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let state = Arc::clone(&state);
-            std::thread::spawn(move || state.converse(stream));
-        }
-    });
-    (address, served)
-}
-
-struct Server {
-    manner: Manner,
-    requests: AtomicU64,
-    stalled_until_ns: AtomicU64,
-    clock: Monotonic,
-    /// How long it took over each answer.
-    taken_ns: Mutex<Vec<u64>>,
-}
-
-impl Server {
-    fn converse(&self, mut stream: TcpStream) {
-        stream.set_nodelay(true).unwrap();
-        let (mut input, mut piece) = (Vec::new(), [0; 4096]);
-        loop {
-            match stream.read(&mut piece) {
-                Ok(count @ 1..) => input.extend_from_slice(&piece[..count]),
-                _ => return,
-            }
-            if input.ends_with(b"\r\n\r\n") {
-                let body = self.body(&input);
-                input.clear();
-                let begun_ns = self.clock.now_ns();
-                let Some(status) = self.status() else { return };
-                self.taken_ns.lock().unwrap().push(self.clock.now_ns() - begun_ns);
-                let length = body.len();
-                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
-                if stream.write_all(answer.as_bytes()).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn body(&self, request: &[u8]) -> String {
-        match &self.manner {
-            Manner::Token { keys, .. } if request.starts_with(b"GET /keys ") => keys.clone(),
-            Manner::Token { body, .. } => body.clone(),
-            _ => "{}".to_owned(),
-        }
-    }
-
-    fn status(&self) -> Option<&'static str> {
-        let number = self.requests.fetch_add(1, Ordering::SeqCst);
-        match self.manner {
-            Manner::Delay(delay) => std::thread::sleep(delay),
-            Manner::HangUp => return None,
-            Manner::Stall(at, length) => {
-                if number == at {
-                    let until = self.clock.now_ns() + u64::try_from(length.as_nanos()).unwrap();
-                    self.stalled_until_ns.store(until, Ordering::SeqCst);
-                }
-                let until = self.stalled_until_ns.load(Ordering::SeqCst);
-                let left = until.saturating_sub(self.clock.now_ns());
-                std::thread::sleep(Duration::from_nanos(left));
-            }
-            Manner::Throttle if number % 2 == 1 => return Some("429 Too Many Requests"),
-            Manner::Throttle | Manner::Token { .. } => {}
-        }
-        Some("200 OK")
-    }
-}
+use serde_json::Value;
+use server::{Manner, serve, wrong_token};
 
 struct Run {
     output: Output,
@@ -405,22 +301,6 @@ fn service_times_agree_with_what_the_server_took() {
     assert!((0.998..1.5).contains(&(service_us / middle_us)), "{service_us} of {middle_us}");
 }
 
-/// A token for the wrong resource, in an answer that looks right, and the keys to find that out.
-fn wrong_token() -> Manner {
-    let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let point = key.public_key().as_ref();
-    let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k",
-        "x": b64(&point[1..33]), "y": b64(&point[33..])}]});
-    let header = b64(br#"{"alg":"ES256","kid":"k"}"#);
-    let claims = b64(br#"{"aud":"https://graph.microsoft.com/","exp":9999999999}"#);
-    let signed = format!("{header}.{claims}");
-    let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-    let token = format!("{signed}.{}", b64(signature.as_ref()));
-    let body = json!({"access_token": token, "resource": "https://management.azure.com/"});
-    Manner::Token { body: body.to_string(), keys: keys.to_string() }
-}
-
 #[test]
 fn the_token_of_another_fails_the_run_however_fast_it_came() {
     let (address, _) = serve(wrong_token());
@@ -431,56 +311,6 @@ fn the_token_of_another_fails_the_run_however_fast_it_came() {
     assert_eq!(run.json["verified"]["sampled"], 10);
     assert_eq!(run.json["verified"]["wrong_audience"], 10);
     assert_eq!(run.json["verified"]["bad_signature"], 0);
-}
-
-/// Starts a long run and waits until its first interval is written.
-fn begin(folder: &Path, args: &[&str]) -> Child {
-    let out = folder.to_str().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
-    command.args(["run", "--rate=100", "--duration=1h", "--warmup=0s", "--out", out]).args(args);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = folder.join("response.hlog");
-    let clock = Monotonic::start();
-    while !std::fs::read_to_string(&log).unwrap_or_default().contains("Tag=") {
-        assert!(clock.now_ns() < 60_000_000_000, "no interval within a minute");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    child
-}
-
-fn signal(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
-}
-
-/// The broker that a run has started.
-fn child_of(pid: u32) -> u32 {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    children.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-#[test]
-fn an_interrupt_ends_the_run_and_its_broker_and_keeps_the_intervals() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = begin(folder.path(), &["--vms=5", "--alg=ES256"]);
-    let broker = child_of(child.id());
-    signal(child.id(), Signal::INT);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!Path::new(&format!("/proc/{broker}")).exists());
-    assert!(folder.path().join("response.hlog").exists());
-    assert!(!folder.path().join("run.json").exists());
-}
-
-#[test]
-fn a_broker_that_dies_fails_the_run_and_keeps_the_intervals() {
-    let folder = tempfile::tempdir().unwrap();
-    let child = begin(folder.path(), &["--vms=5", "--alg=ES256"]);
-    signal(child_of(child.id()), Signal::KILL);
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("the broker ended during the run"), "{stderr}");
-    assert!(folder.path().join("response.hlog").exists());
 }
 
 #[test]
