@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use foldhash::fast::FixedState;
 
-use super::entry::Entry;
+use super::entry::{Entry, Refresh};
 use super::flight::Flight;
 use super::{CacheStats, Key, Landing};
 use crate::clock::UnixSeconds;
-use crate::sync::{AtomicU64, Mutex, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
 
 type Flights<V, E> = HashMap<Key, Arc<Flight<Landing<V, E>>>, FixedState>;
 
@@ -38,9 +38,14 @@ impl<V, E> Shard<V, E> {
     #[inline]
     pub(super) fn get(&self, key: Key, now: UnixSeconds) -> Option<Arc<Entry<V>>> {
         let table = self.table.read();
-        let entry = table.get(key).filter(|entry| !entry.expired(now))?;
-        entry.mark_used();
-        Some(Arc::clone(entry))
+        let slot = table.get(key).filter(|slot| slot.expires_at > now)?;
+        slot.mark_used();
+        Some(Arc::clone(&slot.entry))
+    }
+
+    pub(super) fn holds(&self, key: Key, refresh: &Refresh<V>) -> bool {
+        let table = self.table.read();
+        table.get(key).is_some_and(|slot| Arc::ptr_eq(&slot.entry, &refresh.entry))
     }
 
     pub(super) fn insert(&self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) {
@@ -65,16 +70,40 @@ impl<V, E> Shard<V, E> {
 struct Table<V> {
     /// Where each key's slot is. Keys are indices of our own making: a fixed hash is safe.
     index: HashMap<Key, usize, FixedState>,
-    slots: Vec<(Key, Arc<Entry<V>>)>,
+    slots: Vec<Slot<V>>,
     hand: usize,
     capacity: usize,
 }
 
+/// What the clock hand looks at stands here and not in the entry: a sweep over a full shard, under
+/// the write lock, reads one dense array instead of following a pointer for each entry.
+#[derive(Debug)]
+struct Slot<V> {
+    key: Key,
+    entry: Arc<Entry<V>>,
+    expires_at: UnixSeconds,
+    /// Used since the hand last came by.
+    used: AtomicBool,
+}
+
+impl<V> Slot<V> {
+    fn new(key: Key, entry: Arc<Entry<V>>) -> Self {
+        Self { key, expires_at: entry.expires_at(), entry, used: AtomicBool::new(false) }
+    }
+
+    /// Writes only when there is something to change: a popular slot's line stays shared.
+    fn mark_used(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What an insert pushed out, handed to the caller so that it is freed outside of the lock.
 enum Displaced<V> {
-    Evicted(#[expect(dead_code, reason = "held only to be dropped late")] Arc<Entry<V>>),
+    Evicted(#[expect(dead_code, reason = "held only to be dropped late")] Slot<V>),
     Nothing,
-    Replaced(#[expect(dead_code, reason = "held only to be dropped late")] Arc<Entry<V>>),
+    Replaced(#[expect(dead_code, reason = "held only to be dropped late")] Slot<V>),
 }
 
 impl<V> Table<V> {
@@ -82,24 +111,24 @@ impl<V> Table<V> {
         Self { index: HashMap::default(), slots: Vec::new(), hand: 0, capacity }
     }
 
-    fn get(&self, key: Key) -> Option<&Arc<Entry<V>>> {
-        let slot = self.index.get(&key)?;
-        self.slots.get(*slot).map(|(_, entry)| entry)
+    fn get(&self, key: Key) -> Option<&Slot<V>> {
+        self.index.get(&key).and_then(|at| self.slots.get(*at))
     }
 
     fn insert(&mut self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) -> Displaced<V> {
-        if let Some(slot) = self.index.get(&key).and_then(|slot| self.slots.get_mut(*slot)) {
-            return Displaced::Replaced(std::mem::replace(&mut slot.1, entry));
+        let fresh = Slot::new(key, entry);
+        if let Some(slot) = self.index.get(&key).and_then(|at| self.slots.get_mut(*at)) {
+            return Displaced::Replaced(std::mem::replace(slot, fresh));
         }
         if self.slots.len() < self.capacity {
             self.index.insert(key, self.slots.len());
-            self.slots.push((key, entry));
+            self.slots.push(fresh);
             return Displaced::Nothing;
         }
         self.advance_hand(now);
         let Some(slot) = self.slots.get_mut(self.hand) else { return Displaced::Nothing };
-        let (old_key, old) = std::mem::replace(slot, (key, entry));
-        self.index.remove(&old_key);
+        let old = std::mem::replace(slot, fresh);
+        self.index.remove(&old.key);
         self.index.insert(key, self.hand);
         self.hand += 1;
         Displaced::Evicted(old)
@@ -109,11 +138,15 @@ impl<V> Table<V> {
     /// clears every mark.
     fn advance_hand(&mut self, now: UnixSeconds) {
         loop {
-            match self.slots.get(self.hand) {
-                None => self.hand = 0,
-                Some((_, entry)) if entry.expired(now) || !entry.take_used() => return,
-                Some(_) => self.hand += 1,
+            let Some(slot) = self.slots.get_mut(self.hand) else {
+                self.hand = 0;
+                continue;
+            };
+            let used = std::mem::take(slot.used.get_mut());
+            if slot.expires_at <= now || !used {
+                return;
             }
+            self.hand += 1;
         }
     }
 }
