@@ -88,8 +88,8 @@ pub struct CacheStats {
 }
 
 impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
-    /// A power of two, so that a shard is picked by a shift; 64 keeps two of a dozen threads from
-    /// meeting in one shard most of the time (`docs/adr/0001-cache-map.md`).
+    /// A power of two, so that a shard is picked by a shift: two lookups at the same moment meet in one
+    /// shard once in 64 times. Not tuned (`docs/adr/0001-cache-map.md`).
     pub const SHARDS: usize = 64;
 
     /// An empty cache for up to `capacity` entries, rounded up to a multiple of [`Self::SHARDS`].

@@ -38,14 +38,14 @@ impl<V, E> Shard<V, E> {
     #[inline]
     pub(super) fn get(&self, key: Key, now: UnixSeconds) -> Option<Arc<Entry<V>>> {
         let table = self.table.read();
-        let slot = table.get(key).filter(|slot| slot.expires_at > now)?;
-        slot.mark_used();
-        Some(Arc::clone(&slot.entry))
+        let held = table.index.get(&key).filter(|held| held.entry.expires_at() > now)?;
+        table.mark_used(held.slot);
+        Some(Arc::clone(&held.entry))
     }
 
     pub(super) fn holds(&self, key: Key, refresh: &Refresh<V>) -> bool {
         let table = self.table.read();
-        table.get(key).is_some_and(|slot| Arc::ptr_eq(&slot.entry, &refresh.entry))
+        table.index.get(&key).is_some_and(|held| Arc::ptr_eq(&held.entry, &refresh.entry))
     }
 
     pub(super) fn insert(&self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) {
@@ -66,44 +66,37 @@ impl<V, E> Shard<V, E> {
     }
 }
 
+/// The index leads to the entry at once; the slots are the clock, which the hand goes round.
 #[derive(Debug)]
 struct Table<V> {
-    /// Where each key's slot is. Keys are indices of our own making: a fixed hash is safe.
-    index: HashMap<Key, usize, FixedState>,
-    slots: Vec<Slot<V>>,
+    /// Keys are indices of our own making: a fixed hash is safe.
+    index: HashMap<Key, Held<V>, FixedState>,
+    slots: Vec<Slot>,
     hand: usize,
     capacity: usize,
 }
 
-/// What the clock hand looks at stands here and not in the entry: a sweep over a full shard, under
-/// the write lock, reads one dense array instead of following a pointer for each entry.
 #[derive(Debug)]
-struct Slot<V> {
-    key: Key,
+struct Held<V> {
     entry: Arc<Entry<V>>,
+    slot: usize,
+}
+
+/// What the hand looks at stands here and not in the entry: a sweep over a full shard, under the
+/// write lock, reads one dense array instead of following a pointer for each entry.
+#[derive(Debug)]
+struct Slot {
+    key: Key,
     expires_at: UnixSeconds,
     /// Used since the hand last came by.
     used: AtomicBool,
 }
 
-impl<V> Slot<V> {
-    fn new(key: Key, entry: Arc<Entry<V>>) -> Self {
-        Self { key, expires_at: entry.expires_at(), entry, used: AtomicBool::new(false) }
-    }
-
-    /// Writes only when there is something to change: a popular slot's line stays shared.
-    fn mark_used(&self) {
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 /// What an insert pushed out, handed to the caller so that it is freed outside of the lock.
 enum Displaced<V> {
-    Evicted(#[expect(dead_code, reason = "held only to be dropped late")] Slot<V>),
+    Evicted(#[expect(dead_code, reason = "held only to be dropped late")] Arc<Entry<V>>),
     Nothing,
-    Replaced(#[expect(dead_code, reason = "held only to be dropped late")] Slot<V>),
+    Replaced(#[expect(dead_code, reason = "held only to be dropped late")] Arc<Entry<V>>),
 }
 
 impl<V> Table<V> {
@@ -111,27 +104,36 @@ impl<V> Table<V> {
         Self { index: HashMap::default(), slots: Vec::new(), hand: 0, capacity }
     }
 
-    fn get(&self, key: Key) -> Option<&Slot<V>> {
-        self.index.get(&key).and_then(|at| self.slots.get(*at))
+    /// Writes only when there is something to change: a popular slot's line stays shared.
+    fn mark_used(&self, slot: usize) {
+        if let Some(slot) = self.slots.get(slot)
+            && !slot.used.load(Ordering::Relaxed)
+        {
+            slot.used.store(true, Ordering::Relaxed);
+        }
     }
 
     fn insert(&mut self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) -> Displaced<V> {
-        let fresh = Slot::new(key, entry);
-        if let Some(slot) = self.index.get(&key).and_then(|at| self.slots.get_mut(*at)) {
-            return Displaced::Replaced(std::mem::replace(slot, fresh));
+        let fresh = Slot { key, expires_at: entry.expires_at(), used: AtomicBool::new(false) };
+        if let Some(held) = self.index.get_mut(&key) {
+            if let Some(slot) = self.slots.get_mut(held.slot) {
+                *slot = fresh;
+            }
+            return Displaced::Replaced(std::mem::replace(&mut held.entry, entry));
         }
         if self.slots.len() < self.capacity {
-            self.index.insert(key, self.slots.len());
+            self.index.insert(key, Held { entry, slot: self.slots.len() });
             self.slots.push(fresh);
             return Displaced::Nothing;
         }
         self.advance_hand(now);
         let Some(slot) = self.slots.get_mut(self.hand) else { return Displaced::Nothing };
         let old = std::mem::replace(slot, fresh);
-        self.index.remove(&old.key);
-        self.index.insert(key, self.hand);
+        self.index.insert(key, Held { entry, slot: self.hand });
         self.hand += 1;
-        Displaced::Evicted(old)
+        self.index
+            .remove(&old.key)
+            .map_or(Displaced::Nothing, |held| Displaced::Evicted(held.entry))
     }
 
     /// Moves the hand to the next slot that may be evicted: within two rounds, for the first one
