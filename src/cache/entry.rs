@@ -63,7 +63,7 @@ const RETRY_AFTER: Seconds = Seconds(30);
 
 /// The duty to renew one value; while it is held nobody else is given it.
 ///
-/// Dropped, it leaves the renewal to whoever asks for the value [`RETRY_AFTER`] later.
+/// Dropped, it leaves the renewal to whoever asks for the value 30 s later.
 #[derive(Debug)]
 pub struct Refresh<V> {
     pub(super) entry: Arc<Entry<V>>,
