@@ -30,6 +30,7 @@ pub mod http;
 pub mod ids;
 pub mod imds;
 pub mod load;
+pub mod machine;
 pub mod report;
 pub mod secret;
 pub mod server;

@@ -13,9 +13,8 @@ use rand::TryRng as _;
 
 use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock};
-use crate::server::{
-    self, Algorithm, Backend, BrokerOptions, MachineError, Server, ServerError, ServerOptions,
-};
+use crate::machine::{self, MachineError};
+use crate::server::{Algorithm, Backend, BrokerOptions, Server, ServerError, ServerOptions};
 use crate::world::synthetic::Synthetic;
 use crate::world::{World, WorldError, file};
 
@@ -159,9 +158,9 @@ pub fn main(args: &ServeArgs) -> Exit {
 
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(cpus) = &args.cpus {
-        server::pin_process(cpus)?;
+        machine::pin_process(cpus)?;
     }
-    server::raise_file_limit();
+    machine::raise_file_limit();
     let world = world(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
@@ -188,7 +187,7 @@ fn world(args: &ServeArgs) -> Result<World, ServeError> {
 }
 
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
-    let cores = NonZeroUsize::new(server::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
+    let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
     let (mut seed, mut request_id_seed) = ([0; 32], [0; 16]);
     for bytes in [seed.as_mut_slice(), request_id_seed.as_mut_slice()] {
         rand::rngs::SysRng.try_fill_bytes(bytes).map_err(|_| ServeError::Entropy)?;

@@ -74,14 +74,8 @@ pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutd
         // Reap what has ended, so that the set holds live connections only.
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, peer, slot)) => {
-                connections.spawn(serve_connection(
-                    stream,
-                    peer,
-                    Arc::clone(&surface),
-                    shutdown.clone(),
-                    slot,
-                ));
+            Ok(accepted) => {
+                connections.spawn(accepted.serve(Arc::clone(&surface), shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -90,28 +84,24 @@ pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutd
         }
     }
     // Closing the socket would reset the connections that wait in its backlog, requests and all.
-    while let Ok(Ok((stream, peer, slot))) =
-        timeout(Duration::ZERO, accept(&listener, &slots)).await
-    {
-        connections.spawn(serve_connection(
-            stream,
-            peer,
-            Arc::clone(&surface),
-            shutdown.clone(),
-            slot,
-        ));
+    while let Ok(Ok(accepted)) = timeout(Duration::ZERO, accept(&listener, &slots)).await {
+        connections.spawn(accepted.serve(Arc::clone(&surface), shutdown.clone()));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+/// A connection and its place among those that are served.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    _slot: OwnedSemaphorePermit,
+}
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, slot))
+    Ok(Accepted { stream, peer, _slot: slot })
 }
 
 /// Resolves when the process is to end, also when whoever would say so is gone.
@@ -119,36 +109,32 @@ async fn stopped(shutdown: &mut Shutdown) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-async fn serve_connection<S: Surface>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    surface: Arc<S>,
-    mut shutdown: Shutdown,
-    _slot: OwnedSemaphorePermit,
-) {
-    // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
-    let _ = stream.set_nodelay(true);
-    // One allocation for the connection: requests share it without touching what other threads share.
-    let shared = Arc::new((surface.caller(peer), surface));
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Accepted {
+    async fn serve<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
+        // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
+        let _ = self.stream.set_nodelay(true);
+        // One allocation for the connection: requests share it without touching what other threads share.
+        let shared = Arc::new((surface.caller(self.peer), surface));
+        let service = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(self.stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut shutdown) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %self.peer, %error, "a connection ended early");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }

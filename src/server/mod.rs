@@ -1,7 +1,5 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
-mod machine;
-
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,7 +21,6 @@ use crate::world::World;
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
 pub use crate::token::{Algorithm, Backend};
-pub use machine::{MachineError, allowed_cpus, pin_process, raise_file_limit};
 
 /// How a server is set up.
 #[derive(Clone, Debug)]

@@ -7,12 +7,12 @@
 pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     // The one place where the measuring binary starts the broker in its own process.
-    ("cli/serve", "cli server world ids clock secret class"),
-    ("cli", "gate plan report load stats world ids clock secret class"),
+    ("cli/serve", "cli server world machine ids clock secret class"),
+    ("cli", "gate plan report load stats world machine ids clock secret class"),
     ("gate", "report load stats world ids clock class"),
     ("plan", "report load stats world ids clock class"),
     ("report", "load stats ids clock class"),
-    ("load", "stats world ids clock class"),
+    ("load", "stats world machine ids clock class"),
     ("stats", ""),
     ("server", "imds sts arm vault admin http broker directory token store world ids clock class"),
     ("imds", "http broker cache world ids clock class"),
@@ -29,6 +29,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("world", "ids clock class"),
     ("ids", ""),
     ("clock", ""),
+    ("machine", ""),
     ("secret", ""),
     ("class", ""),
     ("sync", ""),
