@@ -6,7 +6,7 @@
 //! also checks expiry, marks use, counts hits and keeps an eviction order.
 //! `maps/hand-out/copy-under-lock` is divided by `maps/hand-out/arc-clone`: the response body is
 //! copied out while the shard is locked, or after it was released.
-//! The time is wall time over the operations of all threads.
+//! The time is wall time over the operations of all threads, each of which waits for its last one.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -49,8 +49,8 @@ pub(crate) fn benches(criterion: &mut Criterion) {
 trait Map: Sync {
     fn filled(keys: &Keys) -> Self;
 
-    /// Takes a share of the value, and gives it back.
-    fn read(&self, key: Key);
+    /// Takes a share of the value, reads it, and gives the share back.
+    fn read(&self, key: Key) -> Option<u64>;
 
     fn write(&self, key: Key, value: u64);
 }
@@ -63,13 +63,13 @@ fn mostly_reads<M: Map>(criterion: &mut Criterion, what: &str, keys: &Keys) {
             let map = LazyCell::force(&map);
             bencher.iter_custom(|iters| {
                 shared_out(threads, iters, |thread, share| {
-                    for (key, turn) in keys.asked(thread).zip(1..=share) {
+                    keys.ask(thread, share, |key, turn| {
                         if turn % OPERATIONS_PER_WRITE == 0 {
                             map.write(key, turn);
-                        } else {
-                            map.read(key);
+                            return turn;
                         }
-                    }
+                        map.read(key).unwrap()
+                    });
                 })
             });
         });
@@ -81,8 +81,8 @@ impl Map for Cache<u64, TokenError> {
         filled(keys)
     }
 
-    fn read(&self, key: Key) {
-        black_box(self.get(key, NOW));
+    fn read(&self, key: Key) -> Option<u64> {
+        self.get(key, NOW).map(|hit| *hit.entry.value())
     }
 
     fn write(&self, key: Key, value: u64) {
@@ -123,9 +123,9 @@ impl Map for Shards<u64> {
         Self::of(keys.all().zip(0..))
     }
 
-    fn read(&self, key: Key) {
+    fn read(&self, key: Key) -> Option<u64> {
         let value = self.shard(key).read().get(&key).map(Arc::clone);
-        black_box(value);
+        value.map(|value| *black_box(value))
     }
 
     fn write(&self, key: Key, value: u64) {
@@ -140,9 +140,9 @@ impl Map for DashMap<Key, Arc<u64>, FixedState> {
         map
     }
 
-    fn read(&self, key: Key) {
+    fn read(&self, key: Key) -> Option<u64> {
         let value = self.get(&key).map(|value| Arc::clone(&value));
-        black_box(value);
+        value.map(|value| *black_box(value))
     }
 
     fn write(&self, key: Key, value: u64) {
@@ -157,9 +157,9 @@ impl Map for papaya::HashMap<Key, Arc<u64>, FixedState> {
         map
     }
 
-    fn read(&self, key: Key) {
+    fn read(&self, key: Key) -> Option<u64> {
         let value = self.pin().get(&key).map(Arc::clone);
-        black_box(value);
+        value.map(|value| *black_box(value))
     }
 
     fn write(&self, key: Key, value: u64) {
@@ -176,9 +176,9 @@ impl Map for Swapped {
         Self(ArcSwap::from_pointee(values.collect()))
     }
 
-    fn read(&self, key: Key) {
+    fn read(&self, key: Key) -> Option<u64> {
         let value = self.0.load().get(&key).map(Arc::clone);
-        black_box(value);
+        value.map(|value| *black_box(value))
     }
 
     fn write(&self, key: Key, value: u64) {
@@ -224,9 +224,10 @@ fn handed_out(
         let tokens = LazyCell::force(tokens);
         bencher.iter_custom(|iters| {
             shared_out(threads, iters, |thread, share| {
-                for (key, _) in keys.asked(thread).zip(0..share) {
-                    black_box(body(tokens.shard(key), key));
-                }
+                keys.ask(thread, share, |key, _| {
+                    let body = black_box(body(tokens.shard(key), key).unwrap());
+                    body.len() as u64
+                });
             })
         });
     });

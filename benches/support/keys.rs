@@ -1,5 +1,7 @@
 //! Which keys are asked for, drawn beforehand: a bench neither draws nor allocates.
 
+use std::hint::black_box;
+
 use mintbench::cache::Key;
 use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
@@ -13,6 +15,7 @@ pub(crate) struct Keys {
     pub(crate) name: &'static str,
     /// How many keys there are.
     pub(crate) entries: u32,
+    /// As many as a power of two: the place in it is a mask away.
     order: Vec<Key>,
 }
 
@@ -48,12 +51,20 @@ impl Keys {
         (0..self.entries).map(|identity| Key::new(identity, 0))
     }
 
-    /// Keys to ask for, without end; each thread begins at another place of the same order.
-    pub(crate) fn asked(&self, thread: usize) -> impl Iterator<Item = Key> {
-        let mut order = self.order.iter().copied().cycle();
-        if let Some(last_of_others) = (thread * self.order.len() / 8).checked_sub(1) {
-            order.nth(last_of_others);
+    /// Looks `share` keys up, each once the value of the one before is there; `look` is told the key
+    /// and which lookup it is, from 1. Each thread begins at another place of the same order.
+    ///
+    /// The next key is made to depend on the value, in the same way for every subject. Left to itself,
+    /// a processor overlaps lookups or not by accidents of the machine code around them: a map behind a
+    /// lock was timed at a third of the same map without one. A request waits for its own lookup, so
+    /// that is what is timed.
+    #[expect(clippy::cast_possible_truncation, reason = "what is added is zero")]
+    pub(crate) fn ask(&self, thread: usize, share: u64, look: impl Fn(Key, u64) -> u64) {
+        let zero = black_box(0);
+        let mut at = thread * self.order.len() / 8;
+        for turn in 1..=share {
+            let key = self.order.get(at & (self.order.len() - 1)).unwrap();
+            at += 1 + (look(*key, turn) & zero) as usize;
         }
-        order
     }
 }

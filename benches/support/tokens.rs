@@ -1,5 +1,6 @@
 //! Keys, issuers, tokens and brokers like those of a running server.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -11,7 +12,7 @@ use mintbench::broker::{Broker, BrokerOptions};
 use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
 use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
 use mintbench::secret::Redacted;
-use mintbench::token::{Algorithm, Backend, Issuer, SigningKey, Subject, Token};
+use mintbench::token::{Algorithm, Backend, Issuer, SigningKey, Subject, Token, TokenSource};
 use mintbench::world::synthetic::Synthetic;
 
 use super::NOW;
@@ -70,9 +71,9 @@ pub(crate) fn rs256_token() -> Token {
 pub(crate) fn broker(world: &Synthetic, algorithm: Algorithm, cache_entries: usize) -> Broker {
     let issuer = issuer(algorithm, Backend::AwsLcRs, &pkcs8(algorithm));
     let options = BrokerOptions {
-        cache_entries,
-        mint_lanes: 1,
-        mint_queue: 100,
+        cache_entries: NonZeroUsize::new(cache_entries).unwrap(),
+        mint_lanes: NonZeroUsize::MIN,
+        mint_queue: NonZeroUsize::new(100).unwrap(),
         refresh_fraction: 0.5,
         seed: [7; 32],
     };

@@ -25,16 +25,16 @@ impl Collector for Metrics {
         let (cache, lanes) = (stats.cache, stats.lanes);
         let counters = [
             ("mintbench_cache_hits", "Answers from held tokens", cache.hits),
-            ("mintbench_cache_misses", "Answers for which a mint was started", stats.misses),
+            ("mintbench_cache_misses", "Requests that started a mint", stats.misses),
             (
                 "mintbench_cache_coalesced",
-                "Answers that waited for another caller's mint",
+                "Requests whose mint another caller had started",
                 stats.coalesced,
             ),
             ("mintbench_cache_evictions", "Tokens evicted to make room", cache.evictions),
             ("mintbench_mints", "Tokens minted, renewals included", lanes.mints),
             ("mintbench_mint_failures", "Mints that failed", lanes.failures),
-            ("mintbench_refused", "Requests whose mint was refused or failed", stats.refused),
+            ("mintbench_refused", "Requests that found the mint queue full", stats.refused),
             ("mintbench_refreshes", "Tokens renewed in the background", lanes.refreshes),
         ];
         for (name, help, value) in counters {
@@ -78,7 +78,7 @@ impl Collector for Metrics {
 
 impl Metrics {
     fn responses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let help = "Answers of the identity endpoint";
+        let help = "Answers of the instance metadata service, all routes";
         let mut family = encoder.encode_descriptor(
             "mintbench_imds_responses",
             help,

@@ -17,14 +17,27 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::{BrokerOptions, TokenCache, TokenError};
 use crate::cache::{Fresh, Key, Lead, Refresh};
 use crate::clock::{Clock, Monotonic, Seconds, UnixSeconds};
-use crate::token::{Entropy, Issuer, MintError, Subject, Token};
+use crate::token::{Entropy, MintError, Subject, Token, TokenSource};
 use crate::world::{IdentityIndex, ResourceIndex, World};
+
+/// Which token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) identity: IdentityIndex,
+    pub(super) resource: ResourceIndex,
+}
+
+impl Wanted {
+    /// What the token is kept under.
+    pub(super) const fn key(self) -> Key {
+        Key::new(self.identity.get(), self.resource.get())
+    }
+}
 
 /// A token to be minted.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) identity: IdentityIndex,
-    pub(super) resource: ResourceIndex,
+    pub(super) wanted: Wanted,
     pub(super) purpose: Purpose,
 }
 
@@ -60,9 +73,6 @@ struct Counters {
     refreshes: AtomicU64,
 }
 
-/// How long a failed renewal rests; the old token is served meanwhile.
-const RETRY_RENEWAL: Seconds = Seconds(30);
-
 /// How far around the refresh fraction renewals are spread, in parts of a token's life.
 const JITTER: f64 = 0.1;
 
@@ -76,7 +86,7 @@ pub(super) struct Lanes {
 struct Shared {
     world: Arc<World>,
     cache: Arc<TokenCache>,
-    issuer: Arc<Issuer>,
+    source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
     refresh_fraction: f64,
     queue_max: usize,
@@ -96,24 +106,24 @@ impl Lanes {
     pub(super) fn start(
         world: Arc<World>,
         cache: Arc<TokenCache>,
-        issuer: Arc<Issuer>,
+        source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             world,
             cache,
-            issuer,
+            source,
             clock,
             refresh_fraction: options.refresh_fraction,
-            queue_max: options.mint_queue,
+            queue_max: options.mint_queue.get(),
             queues: Mutex::default(),
             work: Condvar::new(),
             counters: Counters::default(),
         });
         let mut seeds = StdRng::from_seed(options.seed);
         let mut lanes = Self { shared, threads: Vec::new() };
-        for lane in 0..options.mint_lanes.max(1) {
+        for lane in 0..options.mint_lanes.get() {
             let (shared, rng) = (Arc::clone(&lanes.shared), StdRng::from_rng(&mut seeds));
             let thread = std::thread::Builder::new().name(format!("mint-{lane}"));
             lanes.threads.push(thread.spawn(move || shared.run(rng))?);
@@ -130,13 +140,9 @@ impl Lanes {
         }
     }
 
-    /// Queues a renewal; put off when the queue is full.
+    /// Queues a renewal; when the queue is full, dropping it puts it off.
     pub(super) fn renew(&self, job: Job) {
-        if let Err(job) = self.enqueue(job, |queues| &mut queues.renewals)
-            && let Purpose::Renew(refresh) = job.purpose
-        {
-            refresh.retry_at(self.shared.clock.now() + RETRY_RENEWAL);
-        }
+        drop(self.enqueue(job, |queues| &mut queues.renewals));
     }
 
     fn enqueue(
@@ -216,32 +222,42 @@ impl Shared {
     }
 
     fn perform(&self, job: Job, rng: &mut StdRng) {
-        let now = self.clock.now();
-        let minted = self.mint(job.identity, job.resource, now, rng);
-        let counter = if minted.is_ok() { &self.counters.mints } else { &self.counters.failures };
-        counter.fetch_add(1, Ordering::Relaxed);
-        match (job.purpose, minted) {
-            (Purpose::Land(lead), minted) => lead.land(minted.map_err(TokenError::Mint), now),
-            (Purpose::Renew(refresh), Ok(fresh)) => {
-                self.cache.insert(Key::new(job.identity.get(), job.resource.get()), fresh, now);
-                self.counters.refreshes.fetch_add(1, Ordering::Relaxed);
-                drop(refresh);
+        let Job { wanted, purpose } = job;
+        match purpose {
+            Purpose::Land(lead) => {
+                let now = self.clock.now();
+                let minted = self.mint(wanted, now, rng);
+                lead.land(minted.map_err(TokenError::Mint), now);
             }
-            (Purpose::Renew(refresh), Err(error)) => {
+            // While it waited behind mints its token may have expired and been minted anew.
+            Purpose::Renew(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
+                refresh.done();
+            }
+            Purpose::Renew(refresh) => self.renew(wanted, refresh, rng),
+        }
+    }
+
+    fn renew(&self, wanted: Wanted, refresh: Refresh<Token>, rng: &mut StdRng) {
+        let now = self.clock.now();
+        match self.mint(wanted, now, rng) {
+            Ok(fresh) => {
+                self.cache.insert(wanted.key(), fresh, now);
+                self.counters.refreshes.fetch_add(1, Ordering::Relaxed);
+                refresh.done();
+            }
+            Err(error) => {
                 tracing::warn!(%error, "a token was not renewed; the old one is served on");
-                refresh.retry_at(now + RETRY_RENEWAL);
             }
         }
     }
 
     fn mint(
         &self,
-        identity: IdentityIndex,
-        resource: ResourceIndex,
+        wanted: Wanted,
         now: UnixSeconds,
         rng: &mut StdRng,
     ) -> Result<Fresh<Token>, MintError> {
-        let identity = self.world.identity(identity);
+        let identity = self.world.identity(wanted.identity);
         let tenant = self.world.tenant(identity.tenant);
         let subject = Subject {
             tenant_id: tenant.id,
@@ -252,7 +268,11 @@ impl Shared {
         };
         let mut entropy: Entropy = [0; 48];
         rng.fill_bytes(&mut entropy);
-        let value = self.issuer.mint(&subject, self.world.resource(resource), now, &entropy)?;
+        let minted =
+            self.source.mint(&subject, self.world.resource(wanted.resource), now, &entropy);
+        let counter = if minted.is_ok() { &self.counters.mints } else { &self.counters.failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let value = minted?;
         let expires_at = value.expires_on();
         let refresh_at = self.refresh_at(now, expires_at, rng);
         Ok(Fresh { value, refresh_at, expires_at })

@@ -7,17 +7,18 @@
 mod lanes;
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined, Key};
+use crate::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined};
 use crate::clock::{Clock, UnixSeconds};
 use crate::ids::TenantId;
-use crate::token::{Issuer, MintError, Token};
+use crate::token::{MintError, Token, TokenSource};
 use crate::world::{IdentityIndex, ResourceIndex, SelectError, Selector, VmIndex, World};
 
 pub use lanes::LaneStats;
-use lanes::{Job, Lanes, Purpose};
+use lanes::{Job, Lanes, Purpose, Wanted};
 
 /// What the broker keeps.
 pub(crate) type TokenCache = Cache<Token, TokenError>;
@@ -26,11 +27,11 @@ pub(crate) type TokenCache = Cache<Token, TokenError>;
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
     /// Tokens held at most; a token takes about 2 kB.
-    pub cache_entries: usize,
+    pub cache_entries: NonZeroUsize,
     /// Threads that sign.
-    pub mint_lanes: usize,
+    pub mint_lanes: NonZeroUsize,
     /// Mints that may wait for a lane; the next one is refused.
-    pub mint_queue: usize,
+    pub mint_queue: NonZeroUsize,
     /// The part of its life after which a token is renewed in the background, 0 to 1. Each token
     /// draws its own moment from 10 % around it, so that tokens minted together part.
     pub refresh_fraction: f64,
@@ -52,7 +53,7 @@ pub struct TokenRequest<'a> {
 /// How an answer came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {
-    /// Another caller's mint was waited for.
+    /// Another caller had started the mint.
     Coalesced,
     /// The token was held.
     Hit,
@@ -118,15 +119,19 @@ impl From<Abandoned> for TokenError {
 }
 
 /// What the broker has done since it started; a moving picture, not a snapshot.
+///
+/// Each request that names an identity and a resource which its VM may use is counted once, when it
+/// is decided what becomes of it: `cache.hits + coalesced + misses` is their number, also when a
+/// caller goes away before its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrokerStats {
     /// Of the cache; `hits` are answers from held tokens.
     pub cache: CacheStats,
-    /// Answers that waited for another caller's mint.
+    /// Requests whose mint another caller had started.
     pub coalesced: u64,
-    /// Answers for which a mint was started.
+    /// Requests that started a mint.
     pub misses: u64,
-    /// Requests refused because the mint queue was full.
+    /// Of both, those that found the mint queue full.
     pub refused: u64,
     /// Of the mint lanes.
     pub lanes: LaneStats,
@@ -150,12 +155,12 @@ impl Broker {
     /// When the system gives no thread.
     pub fn start(
         world: Arc<World>,
-        issuer: Arc<Issuer>,
+        source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
-        let cache = Arc::new(TokenCache::new(options.cache_entries));
-        let lanes = Lanes::start(Arc::clone(&world), Arc::clone(&cache), issuer, clock, options)?;
+        let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
+        let lanes = Lanes::start(Arc::clone(&world), Arc::clone(&cache), source, clock, options)?;
         let [coalesced, misses, refused] = Default::default();
         Ok(Self { world, cache, lanes, coalesced, misses, refused })
     }
@@ -186,16 +191,16 @@ impl Broker {
     ) -> Result<Answer, TokenError> {
         let identity = self.world.select(self.world.vm(vm), request.selector)?;
         let resource = self.resource(identity, request.resource)?;
-        let key = Key::new(identity.get(), resource.get());
+        let wanted = Wanted { identity, resource };
         if request.freshness == Freshness::Held
-            && let Some(hit) = self.cache.get(key, now)
+            && let Some(hit) = self.cache.get(wanted.key(), now)
         {
             if let Some(refresh) = hit.refresh {
-                self.lanes.renew(Job { identity, resource, purpose: Purpose::Renew(refresh) });
+                self.lanes.renew(Job { wanted, purpose: Purpose::Renew(refresh) });
             }
             return Ok(Answer { entry: hit.entry, via: Via::Hit });
         }
-        self.mint(identity, resource, request.freshness, now).await
+        self.mint(wanted, request.freshness, now).await
     }
 
     fn resource(&self, identity: IdentityIndex, name: &str) -> Result<ResourceIndex, TokenError> {
@@ -210,26 +215,29 @@ impl Broker {
 
     async fn mint(
         &self,
-        identity: IdentityIndex,
-        resource: ResourceIndex,
+        wanted: Wanted,
         freshness: Freshness,
         now: UnixSeconds,
     ) -> Result<Answer, TokenError> {
-        let key = Key::new(identity.get(), resource.get());
-        let (waiter, via, counter) = match self.cache.join(key, now, freshness) {
+        let (via, waiter) = match self.cache.join(wanted.key(), now, freshness) {
             Joined::Ready(entry) => {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
                 return Ok(Answer { entry, via: Via::Coalesced });
             }
-            Joined::Follow(waiter) => (waiter, Via::Coalesced, &self.coalesced),
+            Joined::Follow(waiter) => {
+                self.coalesced.fetch_add(1, Ordering::Relaxed);
+                (Via::Coalesced, waiter)
+            }
             Joined::Lead(lead, waiter) => {
-                self.lanes.mint(Job { identity, resource, purpose: Purpose::Land(lead) });
-                (waiter, Via::Miss, &self.misses)
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                self.lanes.mint(Job { wanted, purpose: Purpose::Land(lead) });
+                (Via::Miss, waiter)
             }
         };
         let landed = waiter.await;
-        let counter = if landed.is_ok() { counter } else { &self.refused };
-        counter.fetch_add(1, Ordering::Relaxed);
+        if let Err(TokenError::Busy) = landed {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
         landed.map(|entry| Answer { entry, via })
     }
 

@@ -1,35 +1,89 @@
+use std::sync::mpsc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::{ManualClock, Seconds};
-use crate::token::{Algorithm, Backend, SigningKey};
+use crate::token::{Algorithm, Backend, Entropy, Issuer, SigningKey, Subject};
 use crate::world::synthetic::Synthetic;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const ARM: &str = "https://management.azure.com/";
+const VAULT: &str = "https://vault.azure.net";
 const LIFETIME: Seconds = Seconds(1000);
+
+/// A source that a test can hold up, make fail, and ask what it was asked for.
+#[derive(Debug)]
+struct Source {
+    issuer: Issuer,
+    script: Mutex<Script>,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    /// Each mint waits for a message, while there is a sender.
+    gate: Option<mpsc::Receiver<()>>,
+    next: Vec<Mishap>,
+    asked: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mishap {
+    Error,
+    Panic,
+}
+
+impl TokenSource for Source {
+    fn mint(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        now: UnixSeconds,
+        entropy: &Entropy,
+    ) -> Result<Token, MintError> {
+        let mishap = {
+            let mut script = self.script.lock();
+            script.asked.push(resource.to_owned());
+            if let Some(gate) = &script.gate {
+                let _ = gate.recv();
+            }
+            script.next.pop()
+        };
+        match mishap {
+            None => self.issuer.mint(subject, resource, now, entropy),
+            Some(Mishap::Error) => Err(MintError::Sign),
+            Some(Mishap::Panic) => panic!("a mint that panics"),
+        }
+    }
+}
 
 struct Fixture {
     broker: Broker,
     clock: Arc<ManualClock>,
+    source: Arc<Source>,
 }
 
-fn fixture(options: impl FnOnce(&mut BrokerOptions)) -> Fixture {
+fn fixture(mint_queue: usize) -> Fixture {
     let world = Synthetic { vms: 4, user_assigned: 2, seed: 1 }.build().unwrap();
     let key = SigningKey::generate(Algorithm::Es256, Backend::AwsLcRs, NOW).unwrap();
     let clock = Arc::new(ManualClock::new(NOW));
-    let mut chosen = BrokerOptions {
-        cache_entries: 1000,
-        mint_lanes: 1,
-        mint_queue: 100,
+    let options = BrokerOptions {
+        cache_entries: NonZeroUsize::new(1000).unwrap(),
+        mint_lanes: NonZeroUsize::MIN,
+        mint_queue: NonZeroUsize::new(mint_queue).unwrap(),
         refresh_fraction: 0.5,
         seed: [7; 32],
     };
-    options(&mut chosen);
-    let issuer = Arc::new(Issuer::new(Arc::new(key), LIFETIME));
-    let broker =
-        Broker::start(Arc::new(world), issuer, Arc::clone(&clock) as Arc<dyn Clock>, &chosen);
-    Fixture { broker: broker.unwrap(), clock }
+    let issuer = Issuer::new(Arc::new(key), LIFETIME);
+    let source = Arc::new(Source { issuer, script: Mutex::default() });
+    let broker = Broker::start(
+        Arc::new(world),
+        Arc::<Source>::clone(&source),
+        Arc::<ManualClock>::clone(&clock),
+        &options,
+    );
+    Fixture { broker: broker.unwrap(), clock, source }
 }
 
 impl Fixture {
@@ -41,6 +95,17 @@ impl Fixture {
         let request = TokenRequest { selector: None, resource, freshness: Freshness::Held };
         self.broker.token(self.vm(vm), &request, self.clock.now()).await
     }
+
+    /// From now on mints wait until the sender speaks or is dropped.
+    fn hold_mints(&self) -> mpsc::Sender<()> {
+        let (go, gate) = mpsc::channel();
+        self.source.script.lock().gate = Some(gate);
+        go
+    }
+
+    fn fail_next(&self, mishap: Mishap) {
+        self.source.script.lock().next.push(mishap);
+    }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -48,23 +113,38 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+/// Starts to ask and goes away.
+fn ask_and_leave(fixture: &Fixture, vm: u8, resource: &str) {
+    let asked = std::pin::pin!(fixture.ask(vm, resource));
+    let waker = std::task::Waker::noop();
+    assert!(asked.poll(&mut std::task::Context::from_waker(waker)).is_pending());
+}
+
+fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> T {
+    let stopwatch = crate::clock::Monotonic::start();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(stopwatch.now_ns() < 30_000_000_000, "nothing came in time");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn the_first_answer_is_a_miss_and_the_next_a_hit_with_the_same_token() {
-    let fixture = fixture(|_| {});
-    let (first, second) = block_on(async {
-        (fixture.ask(0, ARM).await.unwrap(), fixture.ask(0, ARM).await.unwrap())
-    });
+    let fixture = fixture(10);
+    let first = block_on(fixture.ask(0, ARM)).unwrap();
+    let second = block_on(fixture.ask(0, ARM)).unwrap();
     assert_eq!((first.via, second.via), (Via::Miss, Via::Hit));
     assert_eq!(first.token().jwt(), second.token().jwt());
 }
 
 #[test]
 fn identities_and_resources_do_not_share_tokens() {
-    let fixture = fixture(|_| {});
+    let fixture = fixture(10);
     let mut tokens = std::collections::HashSet::new();
-    for (vm, resource) in
-        [(0, ARM), (1, ARM), (0, "https://vault.azure.net"), (0, "https://vault.azure.net/")]
-    {
+    for (vm, resource) in [(0, ARM), (1, ARM), (0, VAULT), (0, "https://vault.azure.net/")] {
         let answer = block_on(fixture.ask(vm, resource)).unwrap();
         assert_eq!(answer.via, Via::Miss);
         assert!(tokens.insert(answer.token().jwt().to_owned()));
@@ -73,7 +153,7 @@ fn identities_and_resources_do_not_share_tokens() {
 
 #[test]
 fn an_expired_token_is_never_served() {
-    let fixture = fixture(|_| {});
+    let fixture = fixture(10);
     let first = block_on(fixture.ask(0, ARM)).unwrap();
     fixture.clock.advance(LIFETIME);
     let second = block_on(fixture.ask(0, ARM)).unwrap();
@@ -83,28 +163,70 @@ fn an_expired_token_is_never_served() {
 
 #[test]
 fn an_ageing_token_is_served_while_it_is_renewed_in_the_background() {
-    let fixture = fixture(|_| {});
+    let fixture = fixture(10);
     let old = block_on(fixture.ask(0, ARM)).unwrap();
     fixture.clock.advance(Seconds(600));
+    let go = fixture.hold_mints();
     let during = block_on(fixture.ask(0, ARM)).unwrap();
     assert_eq!((during.via, during.token().jwt()), (Via::Hit, old.token().jwt()));
-    let renewed = block_on(async {
-        loop {
-            let answer = fixture.ask(0, ARM).await.unwrap();
-            assert_eq!(answer.via, Via::Hit);
-            if answer.token().jwt() != old.token().jwt() {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+    drop(go);
+    let renewed = poll(|| {
+        let answer = block_on(fixture.ask(0, ARM)).unwrap();
+        assert_eq!(answer.via, Via::Hit);
+        (answer.token().jwt() != old.token().jwt()).then_some(answer)
     });
     assert!(renewed.token().expires_on() > old.token().expires_on());
     assert_eq!(fixture.broker.stats().lanes.refreshes, 1);
 }
 
 #[test]
+fn while_the_source_is_down_the_old_token_is_served_until_it_expires() {
+    let fixture = fixture(10);
+    let old = block_on(fixture.ask(0, ARM)).unwrap();
+    fixture.clock.advance(Seconds(600));
+    for failures in 1..=3 {
+        fixture.fail_next(Mishap::Error);
+        let answer = block_on(fixture.ask(0, ARM)).unwrap();
+        assert_eq!((answer.via, answer.token().jwt()), (Via::Hit, old.token().jwt()));
+        poll(|| (fixture.broker.stats().lanes.failures == failures).then_some(()));
+        // A failed renewal rests: asking again at once does not ask the source again.
+        block_on(fixture.ask(0, ARM)).unwrap();
+        assert_eq!(fixture.broker.stats().lanes.queued, 0);
+        fixture.clock.advance(Seconds(30));
+    }
+    fixture.clock.advance(LIFETIME);
+    fixture.fail_next(Mishap::Error);
+    assert_eq!(block_on(fixture.ask(0, ARM)).unwrap_err(), TokenError::Mint(MintError::Sign));
+    assert_eq!(block_on(fixture.ask(0, ARM)).unwrap().via, Via::Miss);
+}
+
+#[test]
+fn callers_mints_come_before_renewals() {
+    let fixture = fixture(10);
+    block_on(fixture.ask(0, ARM)).unwrap();
+    block_on(fixture.ask(1, ARM)).unwrap();
+    fixture.clock.advance(Seconds(600));
+    let go = fixture.hold_mints();
+    block_on(fixture.ask(0, ARM)).unwrap(); // the lane takes this renewal and waits
+    poll(|| (fixture.broker.stats().lanes.queued == 0).then_some(()));
+    block_on(fixture.ask(1, ARM)).unwrap(); // this one stays in its queue
+    ask_and_leave(&fixture, 2, VAULT);
+    drop(go);
+    poll(|| (fixture.broker.stats().lanes.mints == 5).then_some(()));
+    assert_eq!(fixture.source.script.lock().asked, [ARM, ARM, ARM, VAULT, ARM]);
+}
+
+#[test]
+fn a_mint_that_panics_fails_its_callers_and_nobody_else() {
+    let fixture = fixture(10);
+    fixture.fail_next(Mishap::Panic);
+    assert_eq!(block_on(fixture.ask(0, ARM)).unwrap_err(), TokenError::Abandoned);
+    assert_eq!(block_on(fixture.ask(0, ARM)).unwrap().via, Via::Miss);
+}
+
+#[test]
 fn a_renewed_token_can_be_asked_for() {
-    let fixture = fixture(|_| {});
+    let fixture = fixture(10);
     let held = block_on(fixture.ask(0, ARM)).unwrap();
     let request = TokenRequest { selector: None, resource: ARM, freshness: Freshness::Renewed };
     let renewed = block_on(fixture.broker.token(fixture.vm(0), &request, NOW)).unwrap();
@@ -114,16 +236,14 @@ fn a_renewed_token_can_be_asked_for() {
 
 #[test]
 fn an_unknown_resource_names_itself_and_the_tenant() {
-    let fixture = fixture(|_| {});
-    let error = block_on(fixture.ask(0, "https://nowhere")).unwrap_err();
-    assert!(
-        error.to_string().starts_with("the resource `https://nowhere` is not known in the tenant ")
-    );
+    let error = block_on(fixture(10).ask(0, "https://nowhere")).unwrap_err();
+    let expected = "the resource `https://nowhere` is not known in the tenant ";
+    assert!(error.to_string().starts_with(expected));
 }
 
 #[test]
 fn another_vms_identity_is_not_found() {
-    let fixture = fixture(|_| {});
+    let fixture = fixture(10);
     let world = fixture.broker.world();
     let other = world.identities_of(world.vm(fixture.vm(1))).next().unwrap().client_id;
     let selector = Selector::ClientId(other);
@@ -135,35 +255,49 @@ fn another_vms_identity_is_not_found() {
 
 #[test]
 fn a_full_mint_queue_refuses_at_once_and_recovers() {
-    let fixture = fixture(|options| options.mint_queue = 0);
-    assert_eq!(block_on(fixture.ask(0, ARM)).unwrap_err(), TokenError::Busy);
-    let stats = fixture.broker.stats();
-    assert_eq!((stats.refused, stats.cache.flights), (1, 0));
+    let fixture = fixture(2);
+    let go = fixture.hold_mints();
+    ask_and_leave(&fixture, 0, ARM);
+    poll(|| (fixture.broker.stats().lanes.queued == 0).then_some(()));
+    ask_and_leave(&fixture, 1, ARM);
+    ask_and_leave(&fixture, 2, ARM);
+    assert_eq!(block_on(fixture.ask(3, ARM)).unwrap_err(), TokenError::Busy);
+    drop(go);
+    poll(|| (fixture.broker.stats().lanes.mints == 3).then_some(()));
+    assert_eq!(block_on(fixture.ask(3, ARM)).unwrap().via, Via::Miss);
+    assert_eq!(fixture.broker.stats().refused, 1);
 }
 
 #[test]
 fn a_thousand_callers_of_one_cold_key_cause_one_mint() {
-    let fixture = Arc::new(fixture(|_| {}));
-    block_on(async {
+    let fixture = Arc::new(fixture(10));
+    let go = fixture.hold_mints();
+    let vias = block_on(async {
         let mut callers = tokio::task::JoinSet::new();
         for _ in 0..1000 {
             let fixture = Arc::clone(&fixture);
             callers.spawn(async move { fixture.ask(0, ARM).await.unwrap().via });
         }
-        let vias = callers.join_all().await;
-        assert_eq!(vias.iter().filter(|via| **via == Via::Miss).count(), 1);
+        tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
+        drop(go);
+        callers.join_all().await
     });
+    assert_eq!(vias.iter().filter(|via| **via == Via::Miss).count(), 1);
     let stats = fixture.broker.stats();
-    assert_eq!((stats.lanes.mints, stats.misses, stats.coalesced + stats.cache.hits), (1, 1, 999));
+    assert_eq!((stats.lanes.mints, stats.misses), (1, 1));
+    assert_eq!(stats.coalesced + stats.cache.hits, 999);
 }
 
 #[test]
-fn a_caller_that_goes_away_leaves_the_token_for_the_next() {
-    let fixture = fixture(|_| {});
-    block_on(async {
-        let gone = tokio::time::timeout(Duration::ZERO, fixture.ask(0, ARM)).await;
-        let next = fixture.ask(0, ARM).await.unwrap();
-        assert!(gone.is_ok() || next.via != Via::Miss);
-    });
-    assert_eq!(fixture.broker.stats().lanes.mints, 1);
+fn a_caller_that_goes_away_is_counted_and_leaves_the_token_for_the_next() {
+    let fixture = fixture(10);
+    let go = fixture.hold_mints();
+    ask_and_leave(&fixture, 0, ARM);
+    ask_and_leave(&fixture, 0, ARM);
+    drop(go);
+    let next = poll(|| block_on(fixture.ask(0, ARM)).ok().filter(|answer| answer.via == Via::Hit));
+    assert_eq!(next.token().expires_on(), NOW + LIFETIME);
+    let stats = fixture.broker.stats();
+    assert_eq!((stats.misses, stats.lanes.mints), (1, 1));
+    assert!(stats.coalesced >= 1);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::clock::UnixSeconds;
+use crate::clock::{Seconds, UnixSeconds};
 use crate::sync::{AtomicBool, AtomicU64};
 
 /// A value on its way into the cache.
@@ -24,8 +24,6 @@ pub struct Entry<V> {
     expires_at: UnixSeconds,
     refresh_at: AtomicU64,
     refreshing: AtomicBool,
-    /// Used since the clock hand last came by.
-    used: AtomicBool,
 }
 
 impl<V> Entry<V> {
@@ -35,7 +33,6 @@ impl<V> Entry<V> {
             expires_at: fresh.expires_at,
             refresh_at: AtomicU64::new(fresh.refresh_at.0),
             refreshing: AtomicBool::new(false),
-            used: AtomicBool::new(false),
         }
     }
 
@@ -44,54 +41,54 @@ impl<V> Entry<V> {
         &self.value
     }
 
-    pub(super) fn expired(&self, now: UnixSeconds) -> bool {
-        self.expires_at <= now
+    pub(super) const fn expires_at(&self) -> UnixSeconds {
+        self.expires_at
     }
 
-    /// Writes only when there is something to change: a popular entry's line stays shared.
-    pub(super) fn mark_used(&self) {
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it was used since the last call; the caller holds the shard's write lock.
-    pub(super) fn take_used(&self) -> bool {
-        let used = self.used.load(Ordering::Relaxed);
-        if used {
-            self.used.store(false, Ordering::Relaxed);
-        }
-        used
-    }
-
+    /// The duty to renew, for the first who asks once it is due.
     pub(super) fn claim_refresh(self: &Arc<Self>, now: UnixSeconds) -> Option<Refresh<V>> {
-        let due = self.refresh_at.load(Ordering::Relaxed) <= now.0;
-        // `Acquire` pairs with the `Release` in `Refresh::drop`: who claims next sees its deadline.
-        let claimed = due && !self.refreshing.swap(true, Ordering::Acquire);
-        claimed.then(|| Refresh { entry: Arc::clone(self), retry_at: now })
+        let due = || self.refresh_at.load(Ordering::Relaxed) <= now.0;
+        // The swap's `Acquire` pairs with the `Release` in `Refresh::drop`: whoever claims after a
+        // failed renewal sees the later moment that it left, and so asks again whether it is due.
+        if !due() || self.refreshing.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        let refresh = Refresh { entry: Arc::clone(self), retry_at: Some(now + RETRY_AFTER) };
+        if due() { Some(refresh) } else { refresh.put_back() }
     }
 }
 
-/// The right to renew one value; while it is held nobody else is given it.
+/// How long a value rests whose renewal was put off or failed; it is served meanwhile.
+const RETRY_AFTER: Seconds = Seconds(30);
+
+/// The duty to renew one value; while it is held nobody else is given it.
 ///
-/// Dropped, it frees the claim: a renewed value replaces the entry, a failed renewal is tried again
-/// once the time that was given to [`Refresh::retry_at`] has come.
+/// Dropped, it leaves the renewal to whoever asks for the value 30 s later.
 #[derive(Debug)]
 pub struct Refresh<V> {
-    entry: Arc<Entry<V>>,
-    retry_at: UnixSeconds,
+    pub(super) entry: Arc<Entry<V>>,
+    retry_at: Option<UnixSeconds>,
 }
 
 impl<V> Refresh<V> {
-    /// Gives up for now; the value is served on until it expires.
-    pub fn retry_at(mut self, then: UnixSeconds) {
-        self.retry_at = then;
+    /// The value is renewed, or gone: nobody need renew this entry again.
+    pub fn done(mut self) {
+        // Only the `Arc` is given back: the claim stays taken for as long as the entry lives.
+        self.retry_at = None;
+    }
+
+    fn put_back(self) -> Option<Self> {
+        self.entry.refreshing.store(false, Ordering::Release);
+        self.done();
+        None
     }
 }
 
 impl<V> Drop for Refresh<V> {
     fn drop(&mut self) {
-        self.entry.refresh_at.store(self.retry_at.0, Ordering::Relaxed);
-        self.entry.refreshing.store(false, Ordering::Release);
+        if let Some(retry_at) = self.retry_at {
+            self.entry.refresh_at.store(retry_at.0, Ordering::Relaxed);
+            self.entry.refreshing.store(false, Ordering::Release);
+        }
     }
 }

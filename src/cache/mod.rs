@@ -7,7 +7,7 @@
 //! - A hit takes its shard's read lock for one map lookup and allocates nothing.
 //! - Of all callers that miss one key at once, one leads and the others follow; a flight ends for all
 //!   of them at once, also when its leader panics or goes away. Dropping a waiter harms nobody.
-//! - At most the given number of entries is held. When a shard is full, its clock hand passes over
+//! - At most the given number of entries is held, rounded up to a multiple of the shards. When a shard is full, its clock hand passes over
 //!   its entries in order of arrival: it evicts the first that has expired or was not used since the
 //!   hand last came by (CLOCK, Corbató 1968).
 
@@ -70,7 +70,7 @@ pub enum Joined<V, E: Clone + From<Abandoned>> {
 pub enum Freshness {
     /// Any that has not expired.
     Held,
-    /// Only one that is fetched from now on.
+    /// One whose flight is still under way, or a new one.
     Renewed,
 }
 
@@ -88,8 +88,8 @@ pub struct CacheStats {
 }
 
 impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
-    /// A power of two, so that a shard is picked by a shift; 64 keeps two of a dozen threads from
-    /// meeting in one shard most of the time (`docs/adr/0001-cache-map.md`).
+    /// A power of two, so that a shard is picked by a shift: two lookups at the same moment meet in one
+    /// shard once in 64 times. Not tuned (`docs/adr/0001-cache-map.md`).
     pub const SHARDS: usize = 64;
 
     /// An empty cache for up to `capacity` entries, rounded up to a multiple of [`Self::SHARDS`].
@@ -103,8 +103,11 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         reason = "the shift leaves six bits, and there are 64 shards"
     )]
     fn shard(&self, key: Key) -> &Shard<V, E> {
-        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15; // Fibonacci hashing: 2^64 over the golden ratio
-        &self.shards[(key.0.wrapping_mul(GOLDEN) >> 58) as usize]
+        // Fibonacci hashing (Knuth, TAOCP 3, 6.4): multiples of 2^64 over the golden ratio fall far
+        // apart, so that neighbouring identities, or resources, fall in different shards.
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let (identity, resource) = (key.0 >> 32, key.0 & u64::from(u32::MAX));
+        &self.shards[((identity ^ resource).wrapping_mul(GOLDEN) >> 58) as usize]
     }
 
     /// The value under `key` that has not expired at `now`.
@@ -147,6 +150,12 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         let entry = Arc::new(Entry::new(fresh));
         self.shard(key).insert(key, Arc::clone(&entry), now);
         entry
+    }
+
+    /// Whether `refresh` is for the value that is held under `key` now, which it no longer is once
+    /// the value was evicted, or replaced by someone who missed.
+    pub fn is_current(&self, key: Key, refresh: &Refresh<V>) -> bool {
+        self.shard(key).holds(key, refresh)
     }
 
     /// Counts over all shards.

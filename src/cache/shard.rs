@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use foldhash::fast::FixedState;
 
-use super::entry::Entry;
+use super::entry::{Entry, Refresh};
 use super::flight::Flight;
 use super::{CacheStats, Key, Landing};
 use crate::clock::UnixSeconds;
-use crate::sync::{AtomicU64, Mutex, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
 
 type Flights<V, E> = HashMap<Key, Arc<Flight<Landing<V, E>>>, FixedState>;
 
@@ -38,9 +38,14 @@ impl<V, E> Shard<V, E> {
     #[inline]
     pub(super) fn get(&self, key: Key, now: UnixSeconds) -> Option<Arc<Entry<V>>> {
         let table = self.table.read();
-        let entry = table.get(key).filter(|entry| !entry.expired(now))?;
-        entry.mark_used();
-        Some(Arc::clone(entry))
+        let held = table.index.get(&key).filter(|held| held.entry.expires_at() > now)?;
+        table.mark_used(held.slot);
+        Some(Arc::clone(&held.entry))
+    }
+
+    pub(super) fn holds(&self, key: Key, refresh: &Refresh<V>) -> bool {
+        let table = self.table.read();
+        table.index.get(&key).is_some_and(|held| Arc::ptr_eq(&held.entry, &refresh.entry))
     }
 
     pub(super) fn insert(&self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) {
@@ -61,13 +66,30 @@ impl<V, E> Shard<V, E> {
     }
 }
 
+/// The index leads to the entry at once; the slots are the clock, which the hand goes round.
 #[derive(Debug)]
 struct Table<V> {
-    /// Where each key's slot is. Keys are indices of our own making: a fixed hash is safe.
-    index: HashMap<Key, usize, FixedState>,
-    slots: Vec<(Key, Arc<Entry<V>>)>,
+    /// Keys are indices of our own making: a fixed hash is safe.
+    index: HashMap<Key, Held<V>, FixedState>,
+    slots: Vec<Slot>,
     hand: usize,
     capacity: usize,
+}
+
+#[derive(Debug)]
+struct Held<V> {
+    entry: Arc<Entry<V>>,
+    slot: usize,
+}
+
+/// What the hand looks at stands here and not in the entry: a sweep over a full shard, under the
+/// write lock, reads one dense array instead of following a pointer for each entry.
+#[derive(Debug)]
+struct Slot {
+    key: Key,
+    expires_at: UnixSeconds,
+    /// Used since the hand last came by.
+    used: AtomicBool,
 }
 
 /// What an insert pushed out, handed to the caller so that it is freed outside of the lock.
@@ -82,38 +104,51 @@ impl<V> Table<V> {
         Self { index: HashMap::default(), slots: Vec::new(), hand: 0, capacity }
     }
 
-    fn get(&self, key: Key) -> Option<&Arc<Entry<V>>> {
-        let slot = self.index.get(&key)?;
-        self.slots.get(*slot).map(|(_, entry)| entry)
+    /// Writes only when there is something to change: a popular slot's line stays shared.
+    fn mark_used(&self, slot: usize) {
+        if let Some(slot) = self.slots.get(slot)
+            && !slot.used.load(Ordering::Relaxed)
+        {
+            slot.used.store(true, Ordering::Relaxed);
+        }
     }
 
     fn insert(&mut self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) -> Displaced<V> {
-        if let Some(slot) = self.index.get(&key).and_then(|slot| self.slots.get_mut(*slot)) {
-            return Displaced::Replaced(std::mem::replace(&mut slot.1, entry));
+        let fresh = Slot { key, expires_at: entry.expires_at(), used: AtomicBool::new(false) };
+        if let Some(held) = self.index.get_mut(&key) {
+            if let Some(slot) = self.slots.get_mut(held.slot) {
+                *slot = fresh;
+            }
+            return Displaced::Replaced(std::mem::replace(&mut held.entry, entry));
         }
         if self.slots.len() < self.capacity {
-            self.index.insert(key, self.slots.len());
-            self.slots.push((key, entry));
+            self.index.insert(key, Held { entry, slot: self.slots.len() });
+            self.slots.push(fresh);
             return Displaced::Nothing;
         }
         self.advance_hand(now);
         let Some(slot) = self.slots.get_mut(self.hand) else { return Displaced::Nothing };
-        let (old_key, old) = std::mem::replace(slot, (key, entry));
-        self.index.remove(&old_key);
-        self.index.insert(key, self.hand);
+        let old = std::mem::replace(slot, fresh);
+        self.index.insert(key, Held { entry, slot: self.hand });
         self.hand += 1;
-        Displaced::Evicted(old)
+        self.index
+            .remove(&old.key)
+            .map_or(Displaced::Nothing, |held| Displaced::Evicted(held.entry))
     }
 
     /// Moves the hand to the next slot that may be evicted: within two rounds, for the first one
     /// clears every mark.
     fn advance_hand(&mut self, now: UnixSeconds) {
         loop {
-            match self.slots.get(self.hand) {
-                None => self.hand = 0,
-                Some((_, entry)) if entry.expired(now) || !entry.take_used() => return,
-                Some(_) => self.hand += 1,
+            let Some(slot) = self.slots.get_mut(self.hand) else {
+                self.hand = 0;
+                continue;
+            };
+            let used = std::mem::take(slot.used.get_mut());
+            if slot.expires_at <= now || !used {
+                return;
             }
+            self.hand += 1;
         }
     }
 }

@@ -95,16 +95,39 @@ fn a_renewed_value_is_fetched_even_when_one_is_held() {
 }
 
 #[test]
-fn one_caller_is_asked_to_refresh_and_another_after_the_retry_time() {
+fn one_caller_is_asked_to_renew_and_another_when_it_gave_up() {
     let cache = Arc::new(TestCache::new(64));
     cache.insert(key(1), lasting(1, 100), NOW);
-    let refresh_at = |age: u64| cache.get(key(1), NOW + Seconds(age)).unwrap().refresh;
-    assert!(refresh_at(49).is_none());
-    let claimed = refresh_at(50).unwrap();
-    assert!(refresh_at(51).is_none());
-    claimed.retry_at(NOW + Seconds(60));
-    assert!(refresh_at(59).is_none());
-    assert!(refresh_at(60).is_some());
+    let claim = |age: u64| cache.get(key(1), NOW + Seconds(age)).unwrap().refresh;
+    assert!(claim(49).is_none());
+    let claimed = claim(50).unwrap();
+    assert!(claim(51).is_none());
+    drop(claimed);
+    assert!(claim(79).is_none());
+    assert!(claim(80).is_some());
+}
+
+#[test]
+fn a_renewed_value_is_not_renewed_again() {
+    let cache = Arc::new(TestCache::new(64));
+    cache.insert(key(1), lasting(1, 100), NOW);
+    let old = cache.get(key(1), NOW + Seconds(50)).unwrap();
+    let refresh = old.refresh.unwrap();
+    assert!(cache.is_current(key(1), &refresh));
+    cache.insert(key(1), lasting(2, 1000), NOW);
+    assert!(!cache.is_current(key(1), &refresh));
+    refresh.done();
+    assert!(old.entry.claim_refresh(NOW + Seconds(99)).is_none());
+}
+
+#[test]
+fn neighbouring_keys_fall_in_different_shards() {
+    let cache = TestCache::new(64);
+    for stride in [1, 2, 3] {
+        let shards = (0..64).map(|index| std::ptr::from_ref(cache.shard(key(index * stride))));
+        let distinct = shards.collect::<std::collections::HashSet<_>>().len();
+        assert!(distinct >= 40, "{distinct} shards for 64 keys {stride} apart");
+    }
 }
 
 #[test]

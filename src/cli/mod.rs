@@ -69,19 +69,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(command) => command,
         Err(error) => return refuse(&error),
     };
-    let parsed =
-        command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Pass };
-        }
+    let matches = match command.try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return explain(&error),
     };
-    match cli.command {
-        Command::Run(args) => run::main(&args),
-        Command::Serve(args) => serve::main(&args),
+    match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
+        Ok(Command::Run(args)) => run::main(&args),
+        Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
+        {
+            Some(Err(error)) => refuse(&error),
+            _ => serve::main(&args),
+        },
+        Err(error) => explain(&error),
     }
+}
+
+/// Prints what the command-line parser has to say, which may be the help that was asked for.
+fn explain(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Pass }
 }
 
 /// Prints an error with its causes, and what follows from it.

@@ -1,18 +1,20 @@
 //! `mintbench serve`: starts every endpoint and prints where each one listens.
 
+use std::cmp::Ordering;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use rand::TryRng as _;
 
 use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock};
-use crate::server::{
-    self, Algorithm, Backend, BrokerOptions, MachineError, Server, ServerError, ServerOptions,
-};
+use crate::machine::{self, MachineError};
+use crate::server::{Algorithm, Backend, BrokerOptions, Server, ServerError, ServerOptions};
 use crate::world::synthetic::Synthetic;
 use crate::world::{World, WorldError, file};
 
@@ -47,7 +49,7 @@ pub struct ServeArgs {
     )]
     admin: SocketAddr,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
-    #[arg(long, value_name = "FILE", conflicts_with = "synthetic", env = "MINTBENCH_SERVE_WORLD")]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
     /// A world made up for load: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
     #[arg(long, value_name = "SHAPE", env = "MINTBENCH_SERVE_SYNTHETIC")]
@@ -66,21 +68,21 @@ pub struct ServeArgs {
     /// How long a token lives, such as 24h or 90s
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = lifetime, env = "MINTBENCH_SERVE_TOKEN_LIFETIME")]
     token_lifetime: Seconds,
-    /// Part of its life after which a token in use is renewed in the background
+    /// Part of its life after which a token in use is renewed in the background; 1 renews none
     #[arg(long, value_name = "FRACTION", default_value = "0.5", value_parser = fraction, env = "MINTBENCH_SERVE_REFRESH_AT")]
     refresh_at: f64,
     /// Tokens held at most, about 2 kB each
     #[arg(long, value_name = "N", default_value = "262144", env = "MINTBENCH_SERVE_CACHE_ENTRIES")]
-    cache_entries: usize,
+    cache_entries: NonZeroUsize,
     /// Mints that may wait; the next is answered 503 with Retry-After
     #[arg(long, value_name = "N", default_value = "8192", env = "MINTBENCH_SERVE_MINT_QUEUE")]
-    mint_queue: usize,
+    mint_queue: NonZeroUsize,
     /// Threads that sign [default: one for each core]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MINT_LANES")]
-    mint_lanes: Option<usize>,
+    mint_lanes: Option<NonZeroUsize>,
     /// Threads that answer requests [default: one for each core]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_WORKERS")]
-    workers: Option<usize>,
+    workers: Option<NonZeroUsize>,
     /// Cores to run on, such as 0,1 [default: all]
     #[arg(long, value_name = "LIST", env = "MINTBENCH_SERVE_CPUS")]
     cpus: Option<String>,
@@ -117,6 +119,35 @@ fn fraction(text: &str) -> Result<f64, String> {
     (0.0..=1.0).contains(&number).then_some(number).ok_or_else(|| "use 0 to 1".to_owned())
 }
 
+impl ServeArgs {
+    /// Keeps one of two settings that exclude each other: the nearer one, as everywhere (a flag
+    /// before a variable, a variable before the file).
+    ///
+    /// # Errors
+    /// When both are given in the same way.
+    pub(super) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
+        let distance = |id| match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => 0,
+            Some(ValueSource::EnvVariable) => 1,
+            Some(_) => 2,
+            None => 3,
+        };
+        let (world, synthetic) = (distance("world"), distance("synthetic"));
+        match world.cmp(&synthetic) {
+            Ordering::Less => self.synthetic = None,
+            Ordering::Greater => self.world = None,
+            Ordering::Equal if world < 3 => return Err(SettingsConflict),
+            Ordering::Equal => {}
+        }
+        Ok(())
+    }
+}
+
+/// Two settings exclude each other.
+#[derive(Debug, thiserror::Error)]
+#[error("--world and --synthetic each name a world; give one of them")]
+pub struct SettingsConflict;
+
 /// Runs the command.
 pub fn main(args: &ServeArgs) -> Exit {
     let level = tracing_subscriber::EnvFilter::try_from_env("MINTBENCH_LOG");
@@ -127,9 +158,9 @@ pub fn main(args: &ServeArgs) -> Exit {
 
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(cpus) = &args.cpus {
-        server::pin_process(cpus)?;
+        machine::pin_process(cpus)?;
     }
-    server::raise_file_limit();
+    machine::raise_file_limit();
     let world = world(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
@@ -156,17 +187,20 @@ fn world(args: &ServeArgs) -> Result<World, ServeError> {
 }
 
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
-    let cores = server::allowed_cpus().len().max(1);
-    let mut seed = [0; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|_| ServeError::Entropy)?;
+    let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
+    let (mut seed, mut request_id_seed) = ([0; 32], [0; 16]);
+    for bytes in [seed.as_mut_slice(), request_id_seed.as_mut_slice()] {
+        rand::rngs::SysRng.try_fill_bytes(bytes).map_err(|_| ServeError::Entropy)?;
+    }
     Ok(ServerOptions {
         imds: args.imds,
         sts: args.sts,
         admin: args.admin,
-        workers: args.workers.unwrap_or(cores).max(1),
+        workers: args.workers.unwrap_or(cores),
         algorithm: args.alg,
         backend: args.signer,
         token_lifetime: args.token_lifetime,
+        request_id_seed: u128::from_be_bytes(request_id_seed),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,
             mint_lanes: args.mint_lanes.unwrap_or(cores),

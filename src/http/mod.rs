@@ -18,9 +18,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-pub use listen::{BindError, bind};
+pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use responses::Responses;
 
@@ -56,27 +58,24 @@ const CONNECTIONS_MAX: usize = 65_536;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections and serves `surface` on them until `shutdown`, then waits for the requests
-/// that are in flight.
+/// Accepts connections and serves `surface` on them until `shutdown`, then answers what has already
+/// arrived and ends.
+///
+/// The caller gives each thread a `shutdown` of its own: every connection looks at it whenever it
+/// wakes, and looking takes a lock.
 pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutdown: Shutdown) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &slots) => accepted,
             () = stopped(&mut shutdown) => break,
         };
         // Reap what has ended, so that the set holds live connections only.
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, peer)) => {
-                let connection =
-                    serve_connection(stream, peer, Arc::clone(&surface), shutdown.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+            Ok(accepted) => {
+                connections.spawn(accepted.serve(Arc::clone(&surface), shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -84,8 +83,25 @@ pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutd
             }
         }
     }
+    // Closing the socket would reset the connections that wait in its backlog, requests and all.
+    while let Ok(Ok(accepted)) = timeout(Duration::ZERO, accept(&listener, &slots)).await {
+        connections.spawn(accepted.serve(Arc::clone(&surface), shutdown.clone()));
+    }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// A connection and its place among those that are served.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    _slot: OwnedSemaphorePermit,
+}
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok(Accepted { stream, peer, _slot: slot })
 }
 
 /// Resolves when the process is to end, also when whoever would say so is gone.
@@ -93,35 +109,32 @@ async fn stopped(shutdown: &mut Shutdown) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-async fn serve_connection<S: Surface>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    surface: Arc<S>,
-    mut shutdown: Shutdown,
-) {
-    // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
-    let _ = stream.set_nodelay(true);
-    // One allocation for the connection: requests share it without touching what other threads share.
-    let shared = Arc::new((surface.caller(peer), surface));
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Accepted {
+    async fn serve<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
+        // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
+        let _ = self.stream.set_nodelay(true);
+        // One allocation for the connection: requests share it without touching what other threads share.
+        let shared = Arc::new((surface.caller(self.peer), surface));
+        let service = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(self.stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut shutdown) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %self.peer, %error, "a connection ended early");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }

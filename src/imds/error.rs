@@ -1,13 +1,17 @@
 //! Every way in which the service says no: one table of status and body.
 
+use std::time::{Duration, SystemTime};
+
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
+
+use uuid::Uuid;
 
 use super::query::QueryError;
 use super::versions;
 use crate::broker::TokenError;
+use crate::clock::UnixSeconds;
 use crate::http::{Payload, json_error, json_reply};
-use crate::ids::TenantId;
 use crate::world::SelectError;
 
 /// Why a request is refused.
@@ -21,8 +25,8 @@ pub(super) enum ImdsError {
     ForwardedFor,
     #[error("format={0} is not available here")]
     Format(String),
-    #[error("the value of '{0}' is not valid")]
-    InvalidParameter(&'static str),
+    #[error("the selector is no id that an identity can have")]
+    IdentityNotFound,
     #[error("Required metadata header not specified")]
     MetadataHeader,
     #[error("only GET is allowed")]
@@ -35,12 +39,10 @@ pub(super) enum ImdsError {
     ResourceMissing,
     #[error("at most one of client_id, object_id and msi_res_id may be given")]
     SelectorConflict,
-    #[error(transparent)]
-    Token(TokenError),
+    #[error("{error}")]
+    Token { error: TokenError, request_id: Uuid, now: UnixSeconds },
     #[error("the caller is not a virtual machine of this world")]
     UnknownCaller,
-    #[error("the resource principal named {resource} was not found in the tenant named {tenant}")]
-    UnknownResource { resource: String, tenant: TenantId, request_id: String, timestamp: String },
 }
 
 impl ImdsError {
@@ -64,26 +66,28 @@ impl ImdsError {
                 let text = "The caller is not a virtual machine known to this service";
                 json_error(StatusCode::FORBIDDEN, "forbidden", text)
             }
-            Self::UnknownResource { resource, tenant, request_id, timestamp } => {
-                let text = format!(
-                    "AADSTS500011: The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.\r\nTrace ID: {request_id}\r\nCorrelation ID: {request_id}\r\nTimestamp: {timestamp}"
-                );
-                json_error(StatusCode::BAD_REQUEST, "invalid_resource", &text) // (seen)
-            }
-            Self::Token(error) => token_refusal(&error),
+            Self::IdentityNotFound => bad("Identity not found"), // (seen)
+            Self::Token { error, request_id, now } => token_refusal(error, request_id, now),
             // (seen) for the metadata header and the missing resource; the texts of the others are ours.
             other => bad(&other.to_string()),
         }
     }
 }
 
-fn token_refusal(error: &TokenError) -> Response<Payload> {
+fn token_refusal(error: TokenError, request_id: Uuid, now: UnixSeconds) -> Response<Payload> {
     let bad = |description| json_error(StatusCode::BAD_REQUEST, "invalid_request", description);
     match error {
         TokenError::Select(SelectError::NotFound) => bad("Identity not found"), // (seen)
         TokenError::Select(SelectError::Ambiguous) => bad(
             "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request", // (seen)
         ),
+        TokenError::UnknownResource { resource, tenant } => {
+            let timestamp = timestamp(now);
+            let text = format!(
+                "AADSTS500011: The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.\r\nTrace ID: {request_id}\r\nCorrelation ID: {request_id}\r\nTimestamp: {timestamp}"
+            );
+            json_error(StatusCode::BAD_REQUEST, "invalid_resource", &text) // (seen)
+        }
         TokenError::Busy => {
             let text = "Too many tokens are waiting to be minted, retry later";
             let mut refused =
@@ -91,17 +95,28 @@ fn token_refusal(error: &TokenError) -> Response<Payload> {
             refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             refused
         }
-        TokenError::Abandoned | TokenError::Mint(_) | TokenError::UnknownResource { .. } => {
+        TokenError::Abandoned | TokenError::Mint(_) => {
             let text = "Failed to retrieve token from the Active directory";
             json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", text)
         }
     }
 }
 
+/// As the directory writes it: `2024-01-01 00:00:00Z`.
+fn timestamp(now: UnixSeconds) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.0);
+    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use hyper::body::Body as _;
+
+    fn refused(error: impl Into<TokenError>) -> ImdsError {
+        let (request_id, now) = (Uuid::nil(), UnixSeconds(0));
+        ImdsError::Token { error: error.into(), request_id, now }
+    }
 
     fn length(error: ImdsError) -> Option<u64> {
         error.into_response().body().size_hint().exact()
@@ -111,14 +126,14 @@ mod tests {
     fn bodies_have_the_lengths_seen_on_the_wire() {
         assert_eq!(length(ImdsError::MetadataHeader), Some(88));
         assert_eq!(length(ImdsError::ResourceMissing), Some(95));
-        assert_eq!(length(ImdsError::Token(SelectError::NotFound.into())), Some(68));
-        assert_eq!(length(ImdsError::Token(SelectError::Ambiguous.into())), Some(168));
+        assert_eq!(length(refused(SelectError::NotFound)), Some(68));
+        assert_eq!(length(refused(SelectError::Ambiguous)), Some(168));
     }
 
     #[test]
     fn a_full_queue_says_when_to_come_back() {
-        let refused = ImdsError::Token(TokenError::Busy).into_response();
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(refused.headers()[RETRY_AFTER], "1");
+        let answer = refused(TokenError::Busy).into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[RETRY_AFTER], "1");
     }
 }

@@ -20,6 +20,9 @@ use hyper::{Method, Request, Response, StatusCode};
 
 pub use query::{Query, QueryError};
 
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::http::{Payload, Responses, Surface, json_reply};
@@ -81,22 +84,19 @@ impl Imds {
         &self,
         caller: Option<VmIndex>,
         request: &Request<Incoming>,
-        request_id: &str,
+        request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
         let route = Route::of(request.uri().path()).ok_or(ImdsError::NotFound)?;
         if request.method() != Method::GET {
             return Err(ImdsError::MethodNotAllowed);
         }
         admit(request)?;
-        if route == Route::Versions {
-            return Ok(json_reply(StatusCode::OK, versions::document()));
-        }
         let query = Query::parse(request.uri().query().unwrap_or_default())?;
         match route {
             Route::Token => self.token(caller, &query, request_id).await,
             Route::Info => self.info(caller, &query),
             Route::Instance(leaf) => self.instance(caller, leaf, &query),
-            Route::Versions => Err(ImdsError::NotFound),
+            Route::Versions => Ok(json_reply(StatusCode::OK, versions::document())),
         }
     }
 
@@ -106,6 +106,7 @@ impl Imds {
         query: &Query<'_>,
     ) -> Result<Response<Payload>, ImdsError> {
         versions::require(query, versions::IDENTITY_SINCE)?;
+        query.refuse_repeats()?;
         let world = self.broker.world();
         let vm = world.vm(caller.ok_or(ImdsError::UnknownCaller)?);
         let tenant_id = world.tenant(vm.tenant).id;
@@ -126,12 +127,13 @@ impl Surface for Imds {
         request: Request<Incoming>,
     ) -> Response<Payload> {
         let request_id = self.request_ids.next();
-        let answer = self.answer(*caller, &request, &request_id).await;
+        let answer = self.answer(*caller, &request, request_id).await;
         let mut response = answer.unwrap_or_else(ImdsError::into_response);
         self.responses.count(response.status());
         let headers = response.headers_mut();
         headers.insert(SERVER, SERVER_NAME);
-        if let Ok(id) = HeaderValue::from_str(&request_id) {
+        let mut text = [0; Hyphenated::LENGTH];
+        if let Ok(id) = HeaderValue::from_str(request_id.hyphenated().encode_lower(&mut text)) {
             headers.insert(REQUEST_ID, id);
         }
         response
@@ -193,10 +195,10 @@ struct RequestIds {
 }
 
 impl RequestIds {
-    fn next(&self) -> String {
+    fn next(&self) -> Uuid {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let spread = u128::from(count).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        uuid::Builder::from_random_bytes((self.seed ^ spread).to_be_bytes()).as_uuid().to_string()
+        uuid::Builder::from_random_bytes((self.seed ^ spread).to_be_bytes()).into_uuid()
     }
 }
 
@@ -242,9 +244,9 @@ mod tests {
     #[test]
     fn request_ids_are_guids_and_differ() {
         let ids = RequestIds { seed: 7, count: AtomicU64::new(0) };
-        let made: std::collections::HashSet<String> = (0..1000).map(|_| ids.next()).collect();
+        let made: std::collections::HashSet<Uuid> = (0..1000).map(|_| ids.next()).collect();
         assert_eq!(made.len(), 1000);
-        assert!(made.iter().all(|id| id.parse::<crate::ids::ClientId>().is_ok()));
+        assert!(made.iter().all(|id| id.get_version_num() == 4));
     }
 
     proptest! {

@@ -13,6 +13,9 @@ pub enum QueryError {
     /// A parameter stands twice.
     #[error("the query repeats the parameter '{0}'")]
     DuplicateParameter(String),
+    /// The name of a parameter is percent-encoded.
+    #[error("the query encodes the name of a parameter")]
+    EncodedName,
     /// The value is not UTF-8 once it is decoded.
     #[error("the value of '{0}' is not valid")]
     InvalidParameter(&'static str),
@@ -31,13 +34,20 @@ pub struct Query<'a> {
 impl<'a> Query<'a> {
     /// Splits `text` at `&` and `=`.
     ///
+    /// A name has one spelling: were `client%5Fid` taken for an unknown parameter, and so ignored, the
+    /// caller would be given another identity than it asked for.
+    ///
     /// # Errors
-    /// `TooManyParameters`.
+    /// `EncodedName` or `TooManyParameters`.
     pub fn parse(text: &'a str) -> Result<Self, QueryError> {
         let mut query = Self { pairs: [("", ""); PARAMETERS_MAX], len: 0 };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let slot = query.pairs.get_mut(query.len).ok_or(QueryError::TooManyParameters)?;
-            *slot = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if name.bytes().any(is_escape) {
+                return Err(QueryError::EncodedName);
+            }
+            *slot = (name, value);
             query.len += 1;
         }
         Ok(query)
@@ -63,25 +73,27 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    /// The value of a parameter as it stands in the request.
-    pub fn raw(&self, name: &str) -> Option<&'a str> {
-        self.pairs().iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
-    }
-
     /// The decoded value of a parameter.
     ///
     /// # Errors
     /// `InvalidParameter`.
     pub fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, QueryError> {
-        let Some(raw) = self.raw(name) else { return Ok(None) };
-        if !raw.bytes().any(|byte| byte == b'%' || byte == b'+') {
-            return Ok(Some(Cow::Borrowed(raw)));
+        let Some((_, raw)) = self.pairs().iter().find(|(other, _)| *other == name) else {
+            return Ok(None);
+        };
+        let invalid = |_| QueryError::InvalidParameter(name);
+        // Forms write a space as `+` (application/x-www-form-urlencoded).
+        if raw.contains('+') {
+            let spaced = raw.replace('+', " ");
+            let decoded = percent_decode_str(&spaced).decode_utf8().map_err(invalid)?;
+            return Ok(Some(Cow::Owned(decoded.into_owned())));
         }
-        let spaced = raw.replace('+', " ");
-        let decoded = percent_decode_str(&spaced).decode_utf8();
-        let decoded = decoded.map_err(|_| QueryError::InvalidParameter(name))?;
-        Ok(Some(Cow::Owned(decoded.into_owned())))
+        percent_decode_str(raw).decode_utf8().map(Some).map_err(invalid)
     }
+}
+
+const fn is_escape(byte: u8) -> bool {
+    matches!(byte, b'%' | b'+')
 }
 
 #[cfg(test)]

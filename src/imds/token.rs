@@ -1,18 +1,16 @@
 //! `GET /metadata/identity/oauth2/token`.
 
-use std::time::{Duration, SystemTime};
-
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use uuid::Uuid;
 
 use super::error::ImdsError;
-use super::query::Query;
+use super::query::{Query, QueryError};
 use super::{Imds, versions};
-use crate::broker::{TokenError, TokenRequest};
+use crate::broker::{TokenRequest, Via};
 use crate::cache::Freshness;
-use crate::clock::UnixSeconds;
 use crate::http::{Payload, json_reply};
-use crate::world::{SelectError, Selector, VmIndex};
+use crate::world::{Selector, VmIndex};
 
 /// Says how an answer came about; for measuring, and unknown to the real service.
 const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
@@ -22,22 +20,21 @@ impl Imds {
         &self,
         caller: Option<VmIndex>,
         query: &Query<'_>,
-        request_id: &str,
+        request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
-        versions::require(query, versions::IDENTITY_SINCE)?;
+        let version = versions::require(query, versions::IDENTITY_SINCE)?;
         query.refuse_repeats()?;
         let selector = selector(query)?;
-        let freshness = freshness(query)?;
+        let freshness = freshness(query, version)?;
         let resource = query.get("resource")?.filter(|resource| !resource.is_empty());
         let resource = resource.ok_or(ImdsError::ResourceMissing)?;
         let vm = caller.ok_or(ImdsError::UnknownCaller)?;
         let now = self.clock.now();
         let request = TokenRequest { selector: selector.as_ref(), resource: &resource, freshness };
-        let answer = self
-            .broker
-            .token(vm, &request, now)
-            .await
-            .map_err(|error| refusal(error, request_id, now))?;
+        let answer = self.broker.token(vm, &request, now).await;
+        let answer = answer.map_err(|error| ImdsError::Token { error, request_id, now })?;
+        // `expires_in` counts from the answer; a mint may have been waited for.
+        let now = if answer.via == Via::Hit { now } else { self.clock.now() };
         let mut response = json_reply(StatusCode::OK, answer.token().body(now));
         response.headers_mut().insert(CACHE, HeaderValue::from_static(answer.via.as_str()));
         Ok(response)
@@ -57,32 +54,18 @@ fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError> {
     match (given.next(), given.next()) {
         (None, _) => Ok(None),
         (Some(Some(selector)), None) => Ok(Some(selector)),
-        (Some(None), None) => Err(ImdsError::Token(SelectError::NotFound.into())),
+        (Some(None), None) => Err(ImdsError::IdentityNotFound),
         (Some(_), Some(_)) => Err(ImdsError::SelectorConflict),
     }
 }
 
 /// `bypass_cache` has the one value `true` (IMDS specification of 2023-07-01).
-fn freshness(query: &Query<'_>) -> Result<Freshness, ImdsError> {
-    match query.raw("bypass_cache") {
-        None => Ok(Freshness::Held),
-        Some("true") => Ok(Freshness::Renewed),
-        Some(_) => Err(ImdsError::InvalidParameter("bypass_cache")),
-    }
-}
-
-fn refusal(error: TokenError, request_id: &str, now: UnixSeconds) -> ImdsError {
-    match error {
-        TokenError::UnknownResource { resource, tenant } => {
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.0);
-            let timestamp = humantime::format_rfc3339_seconds(time).to_string().replace('T', " ");
-            ImdsError::UnknownResource {
-                resource,
-                tenant,
-                request_id: request_id.to_owned(),
-                timestamp,
-            }
+fn freshness(query: &Query<'_>, version: &str) -> Result<Freshness, ImdsError> {
+    match query.get("bypass_cache")?.as_deref() {
+        Some("true") if version >= versions::BYPASS_SINCE => Ok(Freshness::Renewed),
+        Some(_) if version >= versions::BYPASS_SINCE => {
+            Err(ImdsError::Query(QueryError::InvalidParameter("bypass_cache")))
         }
-        other => ImdsError::Token(other),
+        _ => Ok(Freshness::Held),
     }
 }

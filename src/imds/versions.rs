@@ -48,14 +48,17 @@ pub(super) const IDENTITY_SINCE: &str = "2018-02-01";
 /// The instance category came with this version.
 pub(super) const INSTANCE_SINCE: &str = "2017-04-02";
 
-/// Refuses a query that has no known api-version, or one older than `since`.
-pub(super) fn require(query: &Query<'_>, since: &str) -> Result<(), ImdsError> {
-    let known = |version: &str| VERSIONS.contains(&version) && version >= since;
-    query
-        .raw("api-version")
-        .filter(|version| known(version))
-        .map(|_| ())
-        .ok_or(ImdsError::ApiVersion)
+/// `bypass_cache` came with this version; before, it is unknown and so ignored.
+pub(super) const BYPASS_SINCE: &str = "2023-07-01";
+
+/// The api-version of a query.
+///
+/// # Errors
+/// `ApiVersion` when there is none, it is unknown, or older than `since`.
+pub(super) fn require(query: &Query<'_>, since: &str) -> Result<&'static str, ImdsError> {
+    let asked = query.get("api-version")?.ok_or(ImdsError::ApiVersion)?;
+    let known = VERSIONS.iter().find(|version| **version == asked && **version >= since);
+    known.copied().ok_or(ImdsError::ApiVersion)
 }
 
 /// The answer of `/metadata/versions`.

@@ -1,8 +1,7 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
-mod machine;
-
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,16 +12,15 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, Responses, Shutdown, Surface};
+use crate::http::{self, BindError, Shutdown, Surface};
 use crate::imds::Imds;
 use crate::sts::Sts;
-use crate::token::{Issuer, KeyError, SigningKey};
+use crate::token::{Issuer, KeyError, SigningKey, TokenSource};
 use crate::world::World;
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
 pub use crate::token::{Algorithm, Backend};
-pub use machine::{MachineError, allowed_cpus, pin_process, raise_file_limit};
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -34,13 +32,15 @@ pub struct ServerOptions {
     /// Where operators look.
     pub admin: SocketAddr,
     /// Threads that read and answer requests of the identity endpoint.
-    pub workers: usize,
+    pub workers: NonZeroUsize,
     /// What tokens are signed with.
     pub algorithm: Algorithm,
     /// Which library signs.
     pub backend: Backend,
     /// How long a token lives.
     pub token_lifetime: Seconds,
+    /// Makes the request ids of this process differ from those of others.
+    pub request_id_seed: u128,
     /// The broker's own options.
     pub broker: BrokerOptions,
 }
@@ -88,58 +88,35 @@ impl Server {
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
         let world = Arc::new(world);
-        let (imds, imds_addr) = listener("imds", options.imds)?;
-        let (sts, sts_addr) = listener("sts", options.sts)?;
-        let (admin, admin_addr) = listener("admin", options.admin)?;
+        let imds =
+            http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
+        let sts = http::bind(options.sts).map_err(bind_error("sts"))?;
+        let admin = http::bind(options.admin).map_err(bind_error("admin"))?;
         let key = SigningKey::generate(options.algorithm, options.backend, clock.now())?;
         let issuer = Arc::new(Issuer::new(Arc::new(key), options.token_lifetime));
-        let broker = Broker::start(
-            Arc::clone(&world),
-            Arc::clone(&issuer),
-            Arc::clone(clock),
-            &options.broker,
-        )?;
+        let source: Arc<dyn TokenSource> = Arc::<Issuer>::clone(&issuer);
+        let broker = Broker::start(Arc::clone(&world), source, Arc::clone(clock), &options.broker)?;
+        let broker = Arc::new(broker);
         let mut server = Self {
             endpoints: vec![
-                ("imds", url(imds_addr)),
-                ("sts", url(sts_addr)),
-                ("admin", url(admin_addr)),
+                ("imds", url(imds.first())?),
+                ("sts", url(Some(&sts))?),
+                ("admin", url(Some(&admin))?),
             ],
             stop: watch::channel(false).0,
             threads: Vec::new(),
         };
-        let broker = Arc::new(broker);
-        let counters = server.start_imds(imds, imds_addr, &broker, clock, options)?;
-        server.spawn("sts", sts, Arc::new(Sts::new(world, issuer, url(sts_addr))))?;
-        server.spawn("admin", admin, Arc::new(Admin::new(broker, counters)))?;
+        let mut responses = Vec::new();
+        for (listener, worker) in imds.into_iter().zip(0_u128..) {
+            let seed = options.request_id_seed ^ (worker << 64);
+            let imds = Imds::new(Arc::clone(&broker), Arc::clone(clock), seed);
+            responses.push(imds.responses());
+            server.spawn("imds", listener, Arc::new(imds))?;
+        }
+        let sts_url = url(Some(&sts))?;
+        server.spawn("sts", sts, Arc::new(Sts::new(world, issuer, sts_url)))?;
+        server.spawn("admin", admin, Arc::new(Admin::new(broker, responses)))?;
         Ok(server)
-    }
-
-    /// One thread, socket and counter set for each worker; the kernel spreads connections over them.
-    fn start_imds(
-        &mut self,
-        first: TcpListener,
-        addr: SocketAddr,
-        broker: &Arc<Broker>,
-        clock: &Arc<dyn Clock>,
-        options: &ServerOptions,
-    ) -> Result<Vec<Arc<Responses>>, ServerError> {
-        let mut counters = Vec::new();
-        let mut listeners = vec![first];
-        for _ in 1..options.workers {
-            listeners.push(listener("imds", addr)?.0);
-        }
-        let seed = options
-            .broker
-            .seed
-            .split_first_chunk()
-            .map_or(0, |(half, _)| u128::from_be_bytes(*half));
-        for (listener, worker) in listeners.into_iter().zip(0_u128..) {
-            let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), seed ^ (worker << 64));
-            counters.push(imds.responses());
-            self.spawn("imds", listener, Arc::new(imds))?;
-        }
-        Ok(counters)
     }
 
     fn spawn<S: Surface>(
@@ -149,9 +126,9 @@ impl Server {
         surface: Arc<S>,
     ) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let shutdown = self.stop.subscribe();
+        let stop = self.stop.subscribe();
         let thread = std::thread::Builder::new().name(name.to_owned());
-        self.threads.push(thread.spawn(move || run(&runtime, listener, surface, shutdown))?);
+        self.threads.push(thread.spawn(move || run(&runtime, listener, surface, stop))?);
         Ok(())
     }
 
@@ -171,33 +148,35 @@ impl Drop for Server {
     }
 }
 
-fn run<S: Surface>(runtime: &Runtime, listener: TcpListener, surface: Arc<S>, shutdown: Shutdown) {
-    let mut stop = shutdown.clone();
+fn run<S: Surface>(runtime: &Runtime, listener: TcpListener, surface: Arc<S>, mut stop: Shutdown) {
+    let (tell, shutdown) = watch::channel(false);
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tell.send_replace(true);
+        tokio::time::sleep(GRACE).await;
+    };
     runtime.block_on(async move {
         let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
-        let grace_over = async {
-            let _ = stop.wait_for(|stop| *stop).await;
-            tokio::time::sleep(GRACE).await;
-        };
         tokio::select! {
             () = http::serve(listener, surface, shutdown) => {}
-            () = grace_over => tracing::warn!("requests were still in flight when the time to finish them was over"),
+            () = stopped => {
+                tracing::warn!("requests were still in flight when the time to finish them was over");
+            }
         }
     });
 }
 
-fn listener(
-    surface: &'static str,
-    addr: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let listener = http::bind(addr).map_err(|source| ServerError::Bind { surface, source })?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+fn bind_error(surface: &'static str) -> impl FnOnce(BindError) -> ServerError {
+    move |source| ServerError::Bind { surface, source }
 }
 
-fn url(addr: SocketAddr) -> String {
-    format!("http://{addr}")
+fn url(listener: Option<&TcpListener>) -> std::io::Result<String> {
+    let addr = listener.map_or_else(
+        || Err(std::io::ErrorKind::AddrNotAvailable.into()),
+        TcpListener::local_addr,
+    )?;
+    Ok(format!("http://{addr}"))
 }

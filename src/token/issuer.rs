@@ -1,5 +1,6 @@
 //! Minting: claims, signature, response body.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -22,6 +23,22 @@ pub enum MintError {
     /// The signature library failed.
     #[error("cannot sign a token")]
     Sign,
+}
+
+/// Where a broker's tokens come from.
+pub trait TokenSource: Send + Sync + fmt::Debug {
+    /// A token for `subject` to be shown to `resource`, minted at `now`. May take long: it is called
+    /// on mint lanes only.
+    ///
+    /// # Errors
+    /// When there is no token this time; the caller may try again.
+    fn mint(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        now: UnixSeconds,
+        entropy: &Entropy,
+    ) -> Result<Token, MintError>;
 }
 
 /// Mints tokens with one key.
@@ -48,29 +65,6 @@ impl Issuer {
     /// The keys with which tokens of this issuer are verified.
     pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
         std::iter::once(&*self.key)
-    }
-
-    /// Mints a token for `subject` to be shown to `resource`, at `now`.
-    ///
-    /// # Errors
-    /// When serialising or signing fails; neither does for the ids and keys of this crate.
-    pub fn mint(
-        &self,
-        subject: &Subject<'_>,
-        resource: &str,
-        now: UnixSeconds,
-        entropy: &Entropy,
-    ) -> Result<Token, MintError> {
-        let (not_before, expires_on) = (now - Self::BACKDATED, now + self.lifetime);
-        let jwt = self.jwt(subject, resource, not_before, expires_on, entropy)?;
-        Ok(Token::render(&TokenFields {
-            jwt: &jwt,
-            client_id: &subject.client_id,
-            resource,
-            minted_at: now,
-            not_before,
-            expires_on,
-        }))
     }
 
     fn jwt(
@@ -121,6 +115,27 @@ impl Issuer {
         jwt.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
         Ok(jwt)
+    }
+}
+
+impl TokenSource for Issuer {
+    fn mint(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        now: UnixSeconds,
+        entropy: &Entropy,
+    ) -> Result<Token, MintError> {
+        let (not_before, expires_on) = (now - Self::BACKDATED, now + self.lifetime);
+        let jwt = self.jwt(subject, resource, not_before, expires_on, entropy)?;
+        Ok(Token::render(&TokenFields {
+            jwt: &jwt,
+            client_id: &subject.client_id,
+            resource,
+            minted_at: now,
+            not_before,
+            expires_on,
+        }))
     }
 }
 

@@ -2,7 +2,7 @@
 //! a token.
 //!
 //! Knows nothing of HTTP, caches or who may have which token. Keys are parsed once, when they are
-//! made; [`Issuer::mint`] only builds the claims, signs and renders.
+//! made; [`TokenSource::mint`] only builds the claims, signs and renders.
 
 mod body;
 mod claims;
@@ -13,7 +13,7 @@ mod signer;
 
 pub use body::Token;
 pub use claims::Subject;
-pub use issuer::{Entropy, Issuer, MintError};
+pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};
 pub use keys::{Algorithm, KeyError, SigningKey};
 pub use signer::{Backend, Signer};

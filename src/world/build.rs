@@ -21,6 +21,9 @@ const WELL_KNOWN_APP_IDS: [&str; 4] = [
 /// Makes every tenant that names no date as old as managed identities: 2017-09-14.
 const TENANT_CREATED: UnixSeconds = UnixSeconds(1_505_347_200);
 
+/// Bounds what is echoed in every token of the resource; Entra's own bound on an app id URI.
+const RESOURCE_LEN_MAX: usize = 255;
+
 /// Which rule between items is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorldError {
@@ -43,6 +46,24 @@ pub enum WorldError {
         /// The most that is supported.
         max: u32,
     },
+    /// No request can come from this address.
+    #[error("no request comes from `{0}`; write the address that the VM calls from")]
+    Address(IpAddr),
+    /// A VM and an identity assigned to it are in different tenants.
+    #[error(
+        "the VM `{vm}` is not in the tenant of `{identity}`; assign identities of its own tenant"
+    )]
+    ForeignIdentity {
+        /// The VM.
+        vm: String,
+        /// The identity.
+        identity: String,
+    },
+    /// Not a resource that a token can be for.
+    #[error(
+        "`{0}` is not a resource; write a URI such as api://my-app, at most {RESOURCE_LEN_MAX} printable characters without quotes or backslashes"
+    )]
+    Resource(String),
     /// An id that was put together is malformed.
     #[error(transparent)]
     Id(#[from] ParseIdError),
@@ -74,7 +95,7 @@ impl WorldBuilder {
     pub fn new() -> Self {
         let mut builder = Self::default();
         for name in WELL_KNOWN_RESOURCES.iter().chain(&WELL_KNOWN_APP_IDS) {
-            builder.resource(name);
+            builder.intern(name);
         }
         builder
     }
@@ -92,7 +113,20 @@ impl WorldBuilder {
     }
 
     /// Adds a resource that tokens may be asked for, with and without a slash at its end.
-    pub fn resource(&mut self, name: &str) {
+    ///
+    /// # Errors
+    /// When it could not stand in a token's response as it is.
+    pub fn resource(&mut self, name: &str) -> Result<(), WorldError> {
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        let fits = (1..=RESOURCE_LEN_MAX).contains(&name.len()) && name != "/";
+        if !fits || !name.bytes().all(plain) {
+            return Err(WorldError::Resource(name.to_owned()));
+        }
+        self.intern(name);
+        Ok(())
+    }
+
+    fn intern(&mut self, name: &str) {
         let bare = name.strip_suffix('/').unwrap_or(name);
         self.resources.push(bare.into());
         if bare.contains(':') {
@@ -127,6 +161,8 @@ impl WorldBuilder {
         identities: VmIdentities,
     ) -> Result<VmIndex, WorldError> {
         self.claim_resource_id(&id)?;
+        Self::check_callable(address)?;
+        self.check_tenant(tenant, &id, &identities.user_assigned)?;
         let index = VmIndex(last_index(self.vms.len() + 1, "VMs")?);
         if let Some(address) = address
             && self.addresses.insert(address.to_canonical(), index).is_some()
@@ -140,6 +176,29 @@ impl WorldBuilder {
         let user_assigned = self.assigned(identities.user_assigned);
         self.vms.push(Vm { id, subscription, tenant, address, system_assigned, user_assigned });
         Ok(index)
+    }
+
+    fn check_callable(address: Option<IpAddr>) -> Result<(), WorldError> {
+        let uncallable = |address: &IpAddr| {
+            let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+            address.is_unspecified() || address.is_multicast() || broadcast
+        };
+        address.filter(uncallable).map_or(Ok(()), |address| Err(WorldError::Address(address)))
+    }
+
+    fn check_tenant(
+        &self,
+        tenant: TenantIndex,
+        vm: &ArmId,
+        assigned: &[IdentityIndex],
+    ) -> Result<(), WorldError> {
+        let mut identities =
+            assigned.iter().filter_map(|index| self.identities.get(index.0 as usize));
+        let foreign = identities.find(|identity| identity.tenant != tenant);
+        foreign.map_or(Ok(()), |identity| {
+            let [vm, identity] = [vm, &identity.resource_id].map(|id| id.name().to_owned());
+            Err(WorldError::ForeignIdentity { vm, identity })
+        })
     }
 
     fn assigned(&self, indices: Vec<IdentityIndex>) -> Box<[(ClientId, IdentityIndex)]> {

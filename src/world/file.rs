@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::build::{VmIdentities, WorldBuilder, derived_ids};
+use super::build::{VmIdentities, WorldBuilder, WorldError, derived_ids};
 use super::synthetic::IdentityIds;
 use super::{IdentityIndex, TenantIndex, World};
 use crate::ids::{ArmId, SubscriptionId};
@@ -78,16 +78,9 @@ struct VmEntry {
     subscription: Spanned<String>,
     resource_group: Spanned<String>,
     address: Option<Spanned<String>>,
-    system_assigned: Option<Spanned<SystemAssignedEntry>>,
+    system_assigned: Option<Spanned<toml::Value>>,
     #[serde(default)]
     user_assigned: Vec<Spanned<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum SystemAssignedEntry {
-    Enabled(bool),
-    WithIds { client_id: String, principal_id: String },
 }
 
 /// The world that is served when no other is named.
@@ -122,8 +115,10 @@ struct Reader<'a> {
     text: &'a str,
     builder: WorldBuilder,
     tenants: HashMap<String, TenantIndex>,
-    subscriptions: HashMap<String, (SubscriptionId, TenantIndex)>,
-    user_assigned: HashMap<String, IdentityIndex>,
+    /// `None` stands for one that is there but wrong, about which enough was said.
+    subscriptions: HashMap<String, Option<(SubscriptionId, TenantIndex)>>,
+    /// By name; `None` as above.
+    user_assigned: HashMap<String, Option<IdentityIndex>>,
     problems: Vec<(usize, String)>,
 }
 
@@ -154,6 +149,10 @@ impl<'a> Reader<'a> {
         }
         for entry in &file.vms {
             self.vm(entry);
+            if file.vms.len() > 1 && entry.get_ref().address.is_none() {
+                let name = entry.get_ref().name.get_ref().clone();
+                self.problem(&entry.span(), WorldError::AddressMissing(name));
+            }
         }
         if file.vms.is_empty() {
             self.problem(&(0..0), "no [[vms]]: a world needs at least one to answer; add one");
@@ -161,10 +160,12 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(self) -> Result<World, Vec<(usize, String)>> {
-        if !self.problems.is_empty() {
-            return Err(self.problems);
+        let Self { builder, mut problems, .. } = self;
+        if !problems.is_empty() {
+            problems.sort();
+            return Err(problems);
         }
-        self.builder.build().map_err(|error| vec![(1, error.to_string())])
+        builder.build().map_err(|error| vec![(1, error.to_string())])
     }
 
     fn problem(&mut self, span: &Range<usize>, what: impl fmt::Display) {
@@ -181,12 +182,8 @@ impl<'a> Reader<'a> {
     }
 
     fn resource(&mut self, name: &Spanned<String>) {
-        let printable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-        let text = name.get_ref();
-        if text.is_empty() || text.len() > RESOURCE_LEN_MAX || !text.bytes().all(printable) {
-            return self.problem(&name.span(), format!("`{text}` is not a resource; write a URI such as api://my-app, at most {RESOURCE_LEN_MAX} printable characters"));
-        }
-        self.builder.resource(text);
+        let added = self.builder.resource(name.get_ref());
+        self.keep(&name.span(), added);
     }
 
     fn tenant(&mut self, entry: &TenantEntry) {
@@ -198,20 +195,17 @@ impl<'a> Reader<'a> {
     }
 
     fn subscription(&mut self, entry: &SubscriptionEntry) {
-        let Some(id) = self.parsed::<SubscriptionId>(&entry.id) else { return };
+        let id = self.parsed::<SubscriptionId>(&entry.id);
         let tenant = self.tenants.get(&entry.tenant.get_ref().to_ascii_lowercase()).copied();
         let missing = || {
             format!("the tenant `{}` is not in [[tenants]]; add it there", entry.tenant.get_ref())
         };
-        let Some(tenant) = self.keep(&entry.tenant.span(), tenant.ok_or_else(missing)) else {
-            return;
-        };
-        let key = entry.id.get_ref().to_ascii_lowercase();
-        if self.subscriptions.insert(key, (id, tenant)).is_some() {
-            self.problem(
-                &entry.id.span(),
-                format!("the subscription `{id}` is there twice; remove one"),
-            );
+        let tenant = self.keep(&entry.tenant.span(), tenant.ok_or_else(missing));
+        let name = entry.id.get_ref().to_ascii_lowercase();
+        if self.subscriptions.insert(name, id.zip(tenant)).is_some() {
+            let what =
+                format!("the subscription `{}` is there twice; remove one", entry.id.get_ref());
+            self.problem(&entry.id.span(), what);
         }
     }
 
@@ -226,26 +220,29 @@ impl<'a> Reader<'a> {
                 name.get_ref()
             )
         };
-        self.keep(&name.span(), known.ok_or_else(missing))
+        self.keep(&name.span(), known.ok_or_else(missing)).flatten()
     }
 
     fn user_assigned(&mut self, entry: &Spanned<UserAssignedEntry>) {
-        let (span, entry) = (entry.span(), entry.get_ref());
-        let Some((subscription, tenant)) = self.subscription_named(&entry.subscription) else {
-            return;
-        };
-        let path = "Microsoft.ManagedIdentity/userAssignedIdentities";
-        let Some(id) = self.arm_id(subscription, &entry.resource_group, path, &entry.name) else {
-            return;
-        };
-        let Some(ids) = self.ids(&id, entry.client_id.as_ref(), entry.principal_id.as_ref()) else {
-            return;
-        };
-        let added = self.builder.user_assigned(tenant, id, ids);
-        let Some(index) = self.keep(&span, added) else { return };
-        if self.user_assigned.insert(entry.name.get_ref().clone(), index).is_some() {
-            self.problem(&entry.name.span(), format!("the name `{}` is used twice in [[user_assigned]]; assignments go by name, so make it unique", entry.name.get_ref()));
+        let index = self.user_assigned_index(entry);
+        let name = &entry.get_ref().name;
+        if self.user_assigned.insert(name.get_ref().clone(), index).is_some() {
+            let what = format!(
+                "the name `{}` is used twice in [[user_assigned]]; assignments go by name, so make it unique",
+                name.get_ref()
+            );
+            self.problem(&name.span(), what);
         }
+    }
+
+    fn user_assigned_index(&mut self, entry: &Spanned<UserAssignedEntry>) -> Option<IdentityIndex> {
+        let (span, entry) = (entry.span(), entry.get_ref());
+        let (subscription, tenant) = self.subscription_named(&entry.subscription)?;
+        let path = "Microsoft.ManagedIdentity/userAssignedIdentities";
+        let id = self.arm_id(subscription, &entry.resource_group, path, &entry.name)?;
+        let ids = self.ids(&id, entry.client_id.as_ref(), entry.principal_id.as_ref())?;
+        let added = self.builder.user_assigned(tenant, id, ids);
+        self.keep(&span, added)
     }
 
     fn vm(&mut self, entry: &Spanned<VmEntry>) {
@@ -267,18 +264,23 @@ impl<'a> Reader<'a> {
         self.keep(&span, added);
     }
 
-    fn system_assigned(
-        &mut self,
-        vm: &ArmId,
-        own: &Spanned<SystemAssignedEntry>,
-    ) -> Option<IdentityIds> {
-        match own.get_ref() {
-            SystemAssignedEntry::Enabled(false) => None,
-            SystemAssignedEntry::Enabled(true) => Some(derived_ids(vm)),
-            SystemAssignedEntry::WithIds { client_id, principal_id } => Some(IdentityIds {
-                client_id: self.keep(&own.span(), client_id.parse())?,
-                principal_id: self.keep(&own.span(), principal_id.parse())?,
-            }),
+    /// `true`, or a table of exactly the two ids.
+    fn system_assigned(&mut self, vm: &ArmId, own: &Spanned<toml::Value>) -> Option<IdentityIds> {
+        let id = |name| own.get_ref().get(name).and_then(toml::Value::as_str);
+        match (own.get_ref(), id("client_id"), id("principal_id")) {
+            (toml::Value::Boolean(enabled), ..) => enabled.then(|| derived_ids(vm)),
+            (toml::Value::Table(table), Some(client_id), Some(principal_id))
+                if table.len() == 2 =>
+            {
+                Some(IdentityIds {
+                    client_id: self.keep(&own.span(), client_id.parse())?,
+                    principal_id: self.keep(&own.span(), principal_id.parse())?,
+                })
+            }
+            _ => {
+                self.problem(&own.span(), "system_assigned is neither a boolean nor a pair of ids; write true, false or { client_id = \"...\", principal_id = \"...\" }");
+                None
+            }
         }
     }
 
@@ -287,7 +289,7 @@ impl<'a> Reader<'a> {
         let missing = || {
             format!("the identity `{}` is not in [[user_assigned]]; add it there", name.get_ref())
         };
-        self.keep(&name.span(), known.ok_or_else(missing))
+        self.keep(&name.span(), known.ok_or_else(missing)).flatten()
     }
 
     fn address(&mut self, text: &Spanned<String>) -> Option<IpAddr> {
@@ -343,11 +345,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Bounds what is echoed in every token of the resource; Entra's own bound on an app id URI.
-const RESOURCE_LEN_MAX: usize = 255;
-
+/// Azure's rule for names of resources and groups, as far as both share it.
 fn is_resource_name(text: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'(' | b')');
-    (1..=90).contains(&text.len()) && text.bytes().all(allowed)
+    (1..=90).contains(&text.len()) && text.bytes().all(allowed) && !text.ends_with('.')
 }

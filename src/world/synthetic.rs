@@ -147,10 +147,15 @@ impl FromStr for Synthetic {
 
     fn from_str(text: &str) -> Result<Self, SyntheticError> {
         let mut world = Self { vms: 1, user_assigned: 0, seed: 1 };
+        let mut seen = Vec::new();
         for pair in text.split(',') {
             let syntax = || SyntheticError::Syntax(text.to_owned());
             let (name, value) = pair.split_once('=').ok_or_else(syntax)?;
             let value: u64 = value.trim().parse().map_err(|_| syntax())?;
+            if seen.contains(&name.trim()) {
+                return Err(syntax());
+            }
+            seen.push(name.trim());
             match name.trim() {
                 "vms" => world.vms = in_range("vms", value, 1, Self::VMS_MAX)?,
                 "user-assigned" => {
@@ -242,6 +247,7 @@ mod tests {
             "",
             "vms",
             "vms=0",
+            "vms=1,vms=2",
             "vms=x",
             "vm=1",
             "vms=99999999999",

@@ -102,17 +102,52 @@ fn resources_are_known_with_and_without_their_slash() {
 
 #[test]
 fn a_bad_world_file_names_line_problem_and_remedy_for_every_fault() {
-    let text = format!(
-        "{PREFIX}user_assigned = ['a', 'c']\naddress = 'here'\nsystem_assigned = {{ client_id = 'x', principal_id = 'y' }}"
-    );
-    let error = file::parse("w.toml", &text).unwrap_err().to_string();
+    let faults =
+        "user_assigned = ['a', 'c']\naddress = 'here'\nsystem_assigned = { client_id = 'x' }";
+    let error = file::parse("w.toml", &format!("{PREFIX}{faults}")).unwrap_err().to_string();
     assert_eq!(
         error,
         "the world file is refused\n  \
+         w.toml:19: the identity `c` is not in [[user_assigned]]; add it there\n  \
          w.toml:20: `here` is not an IP address; write the address that the VM calls from\n  \
-         w.toml:21: `x` is not a GUID; write it as 8-4-4-4-12 hexadecimal digits\n  \
-         w.toml:19: the identity `c` is not in [[user_assigned]]; add it there"
+         w.toml:21: system_assigned is neither a boolean nor a pair of ids; \
+         write true, false or { client_id = \"...\", principal_id = \"...\" }"
     );
+}
+
+#[test]
+fn one_fault_is_told_once_and_not_again_by_what_depends_on_it() {
+    let text = PREFIX.replacen("name = 'a'", "name = 'a'\nclient_id = 'x'", 1);
+    let error = file::parse("w.toml", &format!("{text}user_assigned = ['a']")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the world file is refused\n  \
+         w.toml:9: `x` is not a GUID; write it as 8-4-4-4-12 hexadecimal digits"
+    );
+}
+
+#[test]
+fn items_that_cannot_be_are_refused() {
+    let vm = "[[vms]]\nname = 'x'\nsubscription = '00000000-0000-4000-8000-000000000002'\nresource_group = 'rg'\n";
+    let tenant = "[[tenants]]\nid = '00000000-0000-4000-8000-00000000000a'\n[[subscriptions]]\nid = '00000000-0000-4000-8000-00000000000b'\ntenant = '00000000-0000-4000-8000-00000000000a'\n";
+    let foreign = vm.replace("000000000002", "00000000000b");
+    for (text, expected) in [
+        (format!("{PREFIX}address = '0.0.0.0'"), "w.toml:15: no request comes from `0.0.0.0`"),
+        (format!("{PREFIX}address = '224.0.0.1'"), "no request comes from `224.0.0.1`"),
+        (format!("{PREFIX}{vm}"), "w.toml:15: the VM `vm` has no address"),
+        (format!("resources = ['/']{PREFIX}"), "w.toml:1: `/` is not a resource"),
+        (format!("resources = ['a\"b']{PREFIX}"), "w.toml:1: `a\"b` is not a resource"),
+        (PREFIX.replace("'vm'", "'.'"), "w.toml:16: `.` is not a name"),
+        (
+            format!(
+                "{PREFIX}address = '127.0.0.4'\n{tenant}{foreign}address = '127.0.0.5'\nuser_assigned = ['a']"
+            ),
+            "the VM `x` is not in the tenant of `a`",
+        ),
+    ] {
+        let error = file::parse("w.toml", &text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn a_plain_import_upwards_is_caught() {
 #[test]
 fn a_grouped_import_upwards_is_caught() {
     let text = "use crate::{clock::Clock, http, ids::{ArmId, ClientId}, server as s};";
-    refused("src/cache/shard.rs", text, &["may not name `http`", "may not name `server`"]);
+    refused("src/token/jwks.rs", text, &["may not name `http`", "may not name `server`"]);
 }
 
 #[test]

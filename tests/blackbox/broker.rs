@@ -146,21 +146,31 @@ impl Connection {
 
     /// The next answer, or `None` when the peer closes without one.
     pub(crate) fn read(&mut self) -> Option<Answer> {
+        let mut answer = self.read_head()?;
+        let length =
+            answer.headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        answer.body = vec![0; length];
+        self.0.read_exact(&mut answer.body).ok()?;
+        Some(answer)
+    }
+
+    /// The next answer without its body.
+    pub(crate) fn read_head(&mut self) -> Option<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1)?.parse().unwrap();
         let mut headers = HashMap::new();
         while let Some((name, value)) = self.line()?.split_once(": ") {
             headers.insert(name.to_ascii_lowercase(), value.to_owned());
         }
-        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).ok()?;
-        Some(Answer { status, headers, body })
+        Some(Answer { status, headers, body: Vec::new() })
     }
 
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let length = self.0.read_line(&mut line).ok()?;
+        let read = self.0.read_line(&mut line);
+        let silent = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!read.as_ref().is_err_and(silent), "neither an answer nor the end came in time");
+        let length = read.ok()?;
         (length > 0).then(|| line.trim_end().to_owned())
     }
 }

@@ -34,8 +34,8 @@ fn a_bad_world_file_is_refused_with_file_line_problem_and_remedy() {
 
 #[test]
 fn wrong_settings_are_refused_and_nothing_is_started() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
+    let other = Broker::serve(&[]);
+    let taken = other.address("imds").to_string();
     for (args, expected) in [
         (["serve", "--world", "/nowhere.toml"], "cannot read the world file `/nowhere.toml`"),
         (["serve", "--synthetic", "vms=0"], "vms=0 is out of range; use 1 to 16000000"),
@@ -47,7 +47,10 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
         (["serve", "--refresh-at", "2"], "use 0 to 1"),
         (["serve", "--cpus", "0,9999"], "cannot run on the cores 0,9999; allowed are"),
         (["serve", "--imds", "0.0.0.0:0"], "can be reached from other machines"),
-        (["serve", "--imds", taken.as_str()], "cannot listen on"),
+        (["serve", "--imds", taken.as_str()], "another process does; stop it"),
+        (["serve", "--sts", taken.as_str()], "another process does; stop it"),
+        (["serve", "--imds", "169.254.1.2:0"], "this machine has no such address"),
+        (["serve", "--workers", "0"], "invalid value '0'"),
         (["serve", "--config", "/nowhere.toml"], "cannot read the configuration file"),
     ] {
         let error = refused(&args);
@@ -70,6 +73,19 @@ fn a_flag_wins_over_the_variable_and_the_variable_over_the_file() {
     assert_eq!(alg(&[], None), "ES256");
     assert_eq!(alg(&[], Some("EdDSA")), "EdDSA");
     assert_eq!(alg(&["--alg", "RS256"], Some("EdDSA")), "RS256");
+}
+
+#[test]
+fn of_two_worlds_the_nearer_setting_names_the_one() {
+    let config = file("[serve]\nworld = \"/nowhere.toml\"\n");
+    let path = config.path().to_str().unwrap();
+    let broker = Broker::serve(&["--config", path, "--synthetic", "vms=3"]);
+    assert_eq!(broker.metric::<u32>("mintbench_virtual_machines"), 3);
+    let error = refused(&["serve", "--world", "/nowhere.toml", "--synthetic", "vms=3"]);
+    assert!(
+        error.contains("--world and --synthetic each name a world; give one of them"),
+        "{error}"
+    );
 }
 
 #[test]

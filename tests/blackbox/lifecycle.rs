@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use rustix::process::Signal;
 
-use crate::broker::{Broker, Connection, poll, token_target};
+use crate::broker::{Answer, Broker, Connection, poll, token_target};
 
 const COLD_KEYS: u32 = 400;
 
@@ -79,10 +79,19 @@ fn a_stop_signal_leaves_no_request_in_flight_without_its_answer() {
 
 #[test]
 fn a_full_mint_queue_answers_503_with_retry_after_at_once() {
-    let broker = Broker::serve(&["--mint-queue", "0"]);
-    let answer = broker.token("resource=https://vault.azure.net");
-    assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "1"));
-    assert_eq!(answer.json()["error"], "service_unavailable");
+    let shape = format!("vms=1,user-assigned={COLD_KEYS}");
+    let broker = Broker::serve(&["--synthetic", &shape, "--mint-lanes", "1", "--mint-queue", "1"]);
+    let answers: Vec<Answer> = ask_for_every_key(&broker)
+        .iter_mut()
+        .map(|connection| connection.read().unwrap())
+        .collect();
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert_eq!(refused.len(), broker.metric::<usize>("mintbench_refused_total"));
+    assert!(!refused.is_empty() && refused.len() < answers.len());
+    for answer in refused {
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert_eq!(answer.json()["error"], "service_unavailable");
+    }
 }
 
 #[test]

@@ -4,12 +4,13 @@ use proptest::prelude::*;
 
 use crate::broker::{Answer, Broker, Connection};
 
-/// What any answer to a request without a valid token may be.
+/// What any answer may be: hyper refuses what is no HTTP request with a bare status, everything else
+/// has a JSON body.
 fn check(answer: &Answer) {
-    let known = [200, 400, 403, 404, 405, 414, 431];
-    assert!(known.contains(&answer.status), "{answer:?}");
-    if answer.headers.contains_key("content-type") {
-        assert!(answer.json().is_object(), "{answer:?}");
+    match answer.status {
+        400 | 414 | 431 if !answer.headers.contains_key("content-type") => {}
+        200 | 400 | 403 | 404 | 405 => assert!(answer.json().is_object(), "{answer:?}"),
+        _ => panic!("{answer:?}"),
     }
 }
 
@@ -18,7 +19,7 @@ fn assert_alive(broker: &Broker) {
 }
 
 fn answers(connection: &mut Connection) -> Vec<Answer> {
-    std::iter::from_fn(|| connection.read()).take(3).collect()
+    std::iter::from_fn(|| connection.read()).collect()
 }
 
 #[test]
@@ -39,7 +40,9 @@ fn no_query_or_header_breaks_the_broker() {
             let mut connection = broker.connect("imds");
             let target = format!("/metadata/identity/oauth2/token?{known}{query}");
             connection.send(format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\nConnection: close\r\n{headers}\r\n\r\n").as_bytes());
-            answers(&mut connection).iter().for_each(check);
+            let answers = answers(&mut connection);
+            assert_eq!(answers.len(), 1);
+            answers.iter().for_each(check);
             Ok(())
         })
         .unwrap();
@@ -63,7 +66,10 @@ fn bytes_that_are_no_request_are_refused_and_the_connection_closed() {
     for case in cases {
         let mut connection = broker.connect("imds");
         connection.send(case);
+        // Collecting ends when the connection does.
         let answers = answers(&mut connection);
+        // A client that wants HTTP/2 is not answered in HTTP/1.
+        assert_eq!(answers.len(), usize::from(!case.starts_with(b"PRI")), "{case:?}");
         assert!(
             answers.iter().all(|answer| matches!(answer.status, 400 | 404)),
             "{case:?}: {answers:?}"
@@ -80,6 +86,7 @@ fn a_head_that_never_ends_is_cut_off() {
     for _ in 0..40 {
         connection.send(format!("X-Filler: {}\r\n", "x".repeat(1000)).as_bytes());
     }
+    // What the broker no longer reads is answered with a reset, which may overtake the answer.
     assert!(answers(&mut connection).iter().all(|answer| answer.status == 431));
     assert_alive(&broker);
 }

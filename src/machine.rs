@@ -1,4 +1,4 @@
-//! What a server asks of the machine: cores and file descriptors.
+//! What a process asks of the machine: cores and file descriptors. Depends on nothing.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -46,9 +46,11 @@ pub fn pin_process(list: &str) -> Result<(), MachineError> {
     sched_setaffinity(None, &set).map_err(|_| refused())
 }
 
-/// Raises the limit on open files to what the system allows; each connection takes one.
-pub fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // Failing leaves the limit as it was: accepting then pauses at the limit instead of failing.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+/// Raises the limit on open files to what the system allows, and says how many that is; each
+/// connection takes one.
+pub fn raise_file_limit() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let limit = if raised.is_ok() { maximum } else { current };
+    limit.unwrap_or(u64::MAX)
 }
