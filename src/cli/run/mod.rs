@@ -95,7 +95,7 @@ pub struct RunArgs {
     /// Signature algorithm of our broker: RS256, ES256 or `EdDSA` [default: the broker's]
     #[arg(long, value_name = "ALG", conflicts_with = "target", env = "MINTBENCH_RUN_ALG")]
     alg: Option<String>,
-    /// Folder of the results [default: results/<UTC time>-<scenario>]
+    /// Folder of the results [default: results/TIME-SCENARIO, in UTC]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_RUN_OUT")]
     out: Option<PathBuf>,
     /// Print run.json instead of the table
