@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 only. A surface is asked once for each connection who calls, and then answers requests.
 
+mod connections;
 mod listen;
 mod reply;
 mod responses;
@@ -16,12 +17,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use connections::{Connections, Pulse, SWEEP};
 pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use responses::Responses;
@@ -45,10 +46,6 @@ pub trait Surface: Send + Sync + 'static {
 /// Tells connections to finish the request they are at and close.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Time for a connection to bring the whole head of its next request: bounds slow and idle peers
-/// alike. Longer than the keep-alive of the Azure SDKs' HTTP clients, so that they close first.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
-
 /// Longest head of a request; IMDS requests have about 300 bytes, bearer tokens 2 kB.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -65,18 +62,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// wakes, and looking takes a lock.
 pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutdown: Shutdown) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
+    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
+            _ = sweep.tick() => {
+                connections.sweep();
+                continue;
+            }
             () = stopped(&mut shutdown) => break,
         };
-        // Reap what has ended, so that the set holds live connections only.
-        while connections.try_join_next().is_some() {}
+        connections.reap();
         match accepted {
-            Ok(accepted) => {
-                connections.spawn(accepted.serve(Arc::clone(&surface), shutdown.clone()));
-            }
+            Ok(accepted) => connections
+                .spawn(|pulse| accepted.serve(pulse, Arc::clone(&surface), shutdown.clone())),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -85,10 +85,10 @@ pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutd
     }
     // Closing the socket would reset the connections that wait in its backlog, requests and all.
     while let Ok(Ok(accepted)) = timeout(Duration::ZERO, accept(&listener, &slots)).await {
-        connections.spawn(accepted.serve(Arc::clone(&surface), shutdown.clone()));
+        connections.spawn(|pulse| accepted.serve(pulse, Arc::clone(&surface), shutdown.clone()));
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    connections.finish().await;
 }
 
 /// A connection and its place among those that are served.
@@ -110,18 +110,20 @@ async fn stopped(shutdown: &mut Shutdown) {
 }
 
 impl Accepted {
-    async fn serve<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
+    async fn serve<S: Surface>(self, pulse: Arc<Pulse>, surface: Arc<S>, mut shutdown: Shutdown) {
         // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
         let _ = self.stream.set_nodelay(true);
         // One allocation for the connection: requests share it without touching what other threads share.
-        let shared = Arc::new((surface.caller(self.peer), surface));
+        let shared = Arc::new((surface.caller(self.peer), surface, pulse));
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }
+            async move {
+                let (caller, surface, pulse) = &*shared;
+                pulse.beat();
+                Ok::<_, Infallible>(surface.respond(caller, request).await)
+            }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(self.stream), service);
         let mut connection = std::pin::pin!(connection);
