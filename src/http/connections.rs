@@ -1,7 +1,7 @@
 //! The connections of one worker, and the end of those that keep silent.
 //!
-//! A timer for each request head would be armed and disarmed at every request, which costs more
-//! than the request's look-up in the cache. Here a request leaves a mark, and a sweep every
+//! A timer for each request head would be armed and disarmed at every request, and would not see a
+//! peer that never reads. Here a request leaves a mark, and a sweep every
 //! [`SWEEP`] ends the connections that have left none for [`SILENT_SWEEPS`] sweeps: idle ones, ones that
 //! bring their head byte by byte, and ones that never read their answer.
 
