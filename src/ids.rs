@@ -2,8 +2,10 @@
 //!
 //! Every id has one door, `FromStr`; whoever holds one holds a well-formed id. Depends on nothing.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -19,6 +21,26 @@ pub enum ParseIdError {
     )]
     Arm(String),
 }
+
+/// Stores an identifier as its text.
+macro_rules! serde_as_text {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+#[expect(unused_imports, reason = "scopes use it")]
+pub(crate) use serde_as_text;
 
 macro_rules! guid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -59,6 +81,8 @@ macro_rules! guid_id {
                 write!(f, "{}({})", stringify!($name), self.0.hyphenated())
             }
         }
+
+        serde_as_text!($name);
     };
 }
 
@@ -86,10 +110,12 @@ guid_id! {
 
 /// A resource id of Azure Resource Manager.
 ///
-/// Azure compares these without regard to letter case and echoes them as first written: equality
-/// and hashing ignore ASCII case, `Display` gives back the stored spelling.
+/// Azure compares these without regard to letter case and echoes them as first written: equality,
+/// order and hashing ignore ASCII case, `Display` gives back the stored spelling. A copy shares the text.
 #[derive(Clone)]
-pub struct ArmId(Box<str>);
+pub struct ArmId(Arc<str>);
+
+serde_as_text!(ArmId);
 
 impl ArmId {
     /// The spelling it was created with.
@@ -100,6 +126,33 @@ impl ArmId {
     /// The last segment: the resource's own name.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The segment after `key`, as in `/subscriptions/<value>`; keys ignore case.
+    pub fn segment(&self, key: &str) -> Option<&str> {
+        let mut segments = self.0.split('/').skip(1);
+        while let (Some(name), Some(value)) = (segments.next(), segments.next()) {
+            if name.eq_ignore_ascii_case(key) {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// The subscription that it lies in: every resource id begins with one.
+    pub fn subscription(&self) -> SubscriptionId {
+        let id = self.segment("subscriptions").and_then(|id| id.parse().ok());
+        id.unwrap_or(SubscriptionId::from_bytes([0; 16]))
+    }
+
+    /// The name of the resource group that it lies in, or that it is.
+    pub fn resource_group(&self) -> Option<&str> {
+        self.segment("resourceGroups")
+    }
+
+    /// In lower case: the same text for all spellings of one id.
+    pub fn to_key(&self) -> String {
+        self.0.to_ascii_lowercase()
     }
 }
 
@@ -137,6 +190,19 @@ impl PartialEq for ArmId {
 }
 
 impl Eq for ArmId {}
+
+impl Ord for ArmId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (left, right) = (self.0.bytes(), other.0.bytes());
+        left.map(|byte| byte.to_ascii_lowercase()).cmp(right.map(|byte| byte.to_ascii_lowercase()))
+    }
+}
+
+impl PartialOrd for ArmId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl std::hash::Hash for ArmId {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {

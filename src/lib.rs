@@ -35,6 +35,7 @@ pub mod report;
 pub mod secret;
 pub mod server;
 pub mod stats;
+pub mod store;
 pub mod sts;
 mod sync;
 pub mod token;

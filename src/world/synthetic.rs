@@ -40,7 +40,7 @@ pub enum SyntheticError {
 }
 
 /// The public ids of one identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct IdentityIds {
     /// `appid` of its tokens, `client_id` at IMDS.
     pub client_id: ClientId,

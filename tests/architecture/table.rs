@@ -26,7 +26,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("directory", "token store world ids clock secret class"),
     ("token", "ids clock secret class"),
     ("store", "world ids clock secret class"),
-    ("world", "ids clock class"),
+    ("world", "ids clock secret class"),
     ("ids", ""),
     ("clock", ""),
     ("machine", ""),
