@@ -150,6 +150,20 @@ impl ArmId {
         self.segment("resourceGroups")
     }
 
+    /// Whether it lies in `parent`: in the group, in the subscription, under the resource.
+    pub fn is_below(&self, parent: &Self) -> bool {
+        let parent = parent.0.as_bytes();
+        let head = self.0.as_bytes().split_at_checked(parent.len());
+        head.is_some_and(|(head, rest)| {
+            head.eq_ignore_ascii_case(parent) && rest.first() == Some(&b'/')
+        })
+    }
+
+    /// Where the ids below this one begin in the order of ids: not itself an id, a bound for a search.
+    pub(crate) fn first_below(&self) -> Self {
+        Self(format!("{}/", self.0).into())
+    }
+
     /// In lower case: the same text for all spellings of one id.
     pub fn to_key(&self) -> String {
         self.0.to_ascii_lowercase()
@@ -238,6 +252,22 @@ mod tests {
         assert_eq!(written, lower);
         assert_eq!(written.to_string(), VM);
         assert_eq!(written.name(), "vm-1");
+    }
+
+    #[test]
+    fn what_lies_below_an_id_is_told_by_whole_segments() {
+        let [group, other, vm, longer] =
+            ["rg", "rg-2", "rg/providers/x/y/z", "RG-2/providers/x/y/z"]
+                .map(|end| {
+                    format!(
+                        "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/{end}"
+                    )
+                })
+                .map(|id| id.parse::<ArmId>().unwrap());
+        assert!(vm.is_below(&group) && longer.is_below(&other));
+        assert!(!longer.is_below(&group) && !group.is_below(&group));
+        assert!(group.first_below() < vm && group < other);
+        assert_eq!(vm.resource_group(), Some("rg"));
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod broker;
 pub mod cache;
 pub mod cli;
 pub mod clock;
+pub mod directory;
 pub mod http;
 pub mod ids;
 pub mod imds;

@@ -12,7 +12,9 @@ use mintbench::broker::{Broker, BrokerOptions};
 use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
 use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
 use mintbench::secret::Redacted;
-use mintbench::token::{Algorithm, Backend, Issuer, SigningKey, Subject, Token, TokenSource};
+use mintbench::token::{
+    Algorithm, Backend, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token, TokenSource,
+};
 use mintbench::world::synthetic::Synthetic;
 
 use super::NOW;
@@ -40,8 +42,10 @@ pub(crate) fn pkcs8(algorithm: Algorithm) -> Redacted {
 
 /// An issuer of day-long tokens.
 pub(crate) fn issuer(algorithm: Algorithm, backend: Backend, pkcs8: &Redacted) -> Issuer {
-    let key = SigningKey::from_pkcs8(algorithm, backend, pkcs8, NOW).unwrap();
-    Issuer::new(Arc::new(key), LIFETIME)
+    let key = KeyMaterial::certify(algorithm, pkcs8.clone(), NOW)
+        .and_then(|material| SigningKey::new(backend, &material))
+        .unwrap();
+    Issuer::new(Arc::new(KeyRing::of(key)), LIFETIME)
 }
 
 /// A system-assigned identity.

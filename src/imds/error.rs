@@ -62,10 +62,7 @@ impl ImdsError {
                 refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
                 refused
             }
-            Self::UnknownCaller => {
-                let text = "The caller is not a virtual machine known to this service";
-                json_error(StatusCode::FORBIDDEN, "forbidden", text)
-            }
+            Self::UnknownCaller => unknown_caller(),
             Self::IdentityNotFound => bad("Identity not found"), // (seen)
             Self::Token { error, request_id, now } => token_refusal(error, request_id, now),
             // (seen) for the metadata header and the missing resource; the texts of the others are ours.
@@ -74,9 +71,15 @@ impl ImdsError {
     }
 }
 
+fn unknown_caller() -> Response<Payload> {
+    let text = "The caller is not a virtual machine known to this service";
+    json_error(StatusCode::FORBIDDEN, "forbidden", text)
+}
+
 fn token_refusal(error: TokenError, request_id: Uuid, now: UnixSeconds) -> Response<Payload> {
     let bad = |description| json_error(StatusCode::BAD_REQUEST, "invalid_request", description);
     match error {
+        TokenError::UnknownCaller => unknown_caller(),
         TokenError::Select(SelectError::NotFound) => bad("Identity not found"), // (seen)
         TokenError::Select(SelectError::Ambiguous) => bad(
             "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request", // (seen)

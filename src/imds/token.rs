@@ -7,10 +7,11 @@ use uuid::Uuid;
 use super::error::ImdsError;
 use super::query::{Query, QueryError};
 use super::{Imds, versions};
-use crate::broker::{TokenRequest, Via};
+use crate::broker::TokenRequest;
 use crate::cache::Freshness;
+use crate::directory::Caller;
 use crate::http::{Payload, json_reply};
-use crate::world::{Selector, VmIndex};
+use crate::world::Selector;
 
 /// Says how an answer came about; for measuring, and unknown to the real service.
 const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
@@ -18,7 +19,7 @@ const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
 impl Imds {
     pub(super) async fn token(
         &self,
-        caller: Option<VmIndex>,
+        caller: &Caller,
         query: &Query<'_>,
         request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
@@ -28,14 +29,11 @@ impl Imds {
         let freshness = freshness(query, version)?;
         let resource = query.get("resource")?.filter(|resource| !resource.is_empty());
         let resource = resource.ok_or(ImdsError::ResourceMissing)?;
-        let vm = caller.ok_or(ImdsError::UnknownCaller)?;
-        let now = self.clock.now();
         let request = TokenRequest { selector: selector.as_ref(), resource: &resource, freshness };
-        let answer = self.broker.token(vm, &request, now).await;
-        let answer = answer.map_err(|error| ImdsError::Token { error, request_id, now })?;
-        // `expires_in` counts from the answer; a mint may have been waited for.
-        let now = if answer.via == Via::Hit { now } else { self.clock.now() };
-        let mut response = json_reply(StatusCode::OK, answer.token().body(now));
+        let answer = self.broker.token(caller, &request, &*self.clock).await;
+        let refused = |error| ImdsError::Token { error, request_id, now: self.clock.now() };
+        let answer = answer.map_err(refused)?;
+        let mut response = json_reply(StatusCode::OK, answer.token().body(answer.at));
         response.headers_mut().insert(CACHE, HeaderValue::from_static(answer.via.as_str()));
         Ok(response)
     }

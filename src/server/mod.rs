@@ -15,11 +15,12 @@ use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Shutdown, Surface};
 use crate::imds::Imds;
 use crate::sts::Sts;
-use crate::token::{Issuer, KeyError, SigningKey, TokenSource};
-use crate::world::World;
+use crate::token::{Issuer, TokenSource};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
+pub use crate::directory::{Directory, DirectoryError, DirectoryOptions, SigningOptions};
+pub use crate::store::MemoryStore;
 pub use crate::token::{Algorithm, Backend};
 
 /// How a server is set up.
@@ -33,10 +34,6 @@ pub struct ServerOptions {
     pub admin: SocketAddr,
     /// Threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
-    /// What tokens are signed with.
-    pub algorithm: Algorithm,
-    /// Which library signs.
-    pub backend: Backend,
     /// How long a token lives.
     pub token_lifetime: Seconds,
     /// Makes the request ids of this process differ from those of others.
@@ -56,9 +53,6 @@ pub enum ServerError {
         /// Why.
         source: BindError,
     },
-    /// There is no signing key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
     /// The system gives no thread, runtime or socket.
     #[error("cannot start a worker")]
     System(#[from] std::io::Error),
@@ -83,19 +77,18 @@ impl Server {
     /// # Errors
     /// When an address is refused or the system lacks something; then nothing goes on running.
     pub fn start(
-        world: World,
+        directory: Arc<Directory>,
         clock: &Arc<dyn Clock>,
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
-        let world = Arc::new(world);
         let imds =
             http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
         let sts = http::bind(options.sts).map_err(bind_error("sts"))?;
         let admin = http::bind(options.admin).map_err(bind_error("admin"))?;
-        let key = SigningKey::generate(options.algorithm, options.backend, clock.now())?;
-        let issuer = Arc::new(Issuer::new(Arc::new(key), options.token_lifetime));
+        let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
         let source: Arc<dyn TokenSource> = Arc::<Issuer>::clone(&issuer);
-        let broker = Broker::start(Arc::clone(&world), source, Arc::clone(clock), &options.broker)?;
+        let broker =
+            Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
         let broker = Arc::new(broker);
         let mut server = Self {
             endpoints: vec![
@@ -114,7 +107,7 @@ impl Server {
             server.spawn("imds", listener, Arc::new(imds))?;
         }
         let sts_url = url(Some(&sts))?;
-        server.spawn("sts", sts, Arc::new(Sts::new(world, issuer, sts_url)))?;
+        server.spawn("sts", sts, Arc::new(Sts::new(directory, issuer, sts_url)))?;
         server.spawn("admin", admin, Arc::new(Admin::new(broker, responses)))?;
         Ok(server)
     }

@@ -10,15 +10,15 @@ use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, HeaderVal
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
+use crate::directory::Directory;
 use crate::http::{Payload, Surface, json_error, json_reply};
 use crate::ids::TenantId;
 use crate::token::{Issuer, JwkSet, SigningKey};
-use crate::world::World;
 
 /// The token service.
 #[derive(Debug)]
 pub struct Sts {
-    world: Arc<World>,
+    directory: Arc<Directory>,
     issuer: Arc<Issuer>,
     /// Scheme and authority of this listener, without a slash at the end.
     base_url: String,
@@ -52,8 +52,8 @@ impl Route {
 
 impl Sts {
     /// A token service that publishes the keys of `issuer` at `base_url`.
-    pub const fn new(world: Arc<World>, issuer: Arc<Issuer>, base_url: String) -> Self {
-        Self { world, issuer, base_url }
+    pub const fn new(directory: Arc<Directory>, issuer: Arc<Issuer>, base_url: String) -> Self {
+        Self { directory, issuer, base_url }
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Payload> {
@@ -76,18 +76,18 @@ impl Sts {
 
     fn tenant(&self, segment: &str) -> Option<TenantId> {
         let id: TenantId = segment.parse().ok()?;
-        self.world.tenants().iter().any(|tenant| tenant.id == id).then_some(id)
+        self.directory.read().tenant(id).map(|tenant| tenant.id)
     }
 
     fn keys(&self) -> String {
-        let keys = JwkSet { keys: self.issuer.keys().map(SigningKey::jwk).collect() };
-        json!(keys).to_string()
+        let keys = self.issuer.keys();
+        json!(JwkSet { keys: keys.published().map(SigningKey::jwk).collect() }).to_string()
     }
 
     /// OpenID Connect Discovery 1.0 section 3, with the issuers of Entra.
     fn discovery(&self, tenant: TenantId, version: Version) -> String {
         let base_url = &self.base_url;
-        let algorithms: Vec<_> = self.issuer.keys().map(|key| key.jwk().alg).collect();
+        let algorithms = [self.issuer.keys().current.jwk().alg];
         let (issuer, keys) = match version {
             Version::V1 => (Issuer::url(tenant), "discovery/keys"),
             Version::V2 => {
@@ -133,16 +133,14 @@ impl Surface for Sts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Seconds, UnixSeconds};
-    use crate::token::{Algorithm, Backend};
+    use crate::clock::Seconds;
 
     const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 
     fn sts() -> Sts {
-        let key = SigningKey::generate(Algorithm::Es256, Backend::AwsLcRs, UnixSeconds(0)).unwrap();
-        let issuer = Arc::new(Issuer::new(Arc::new(key), Seconds(1)));
-        let world = Arc::new(crate::world::file::demo().unwrap());
-        Sts::new(world, issuer, "http://127.0.0.1:1".to_owned())
+        let directory = Arc::new(crate::directory::tests::demo());
+        let issuer = Arc::new(Issuer::new(directory.ring(), Seconds(1)));
+        Sts::new(directory, issuer, "http://127.0.0.1:1".to_owned())
     }
 
     fn status(path: &str) -> u16 {

@@ -1,4 +1,4 @@
-//! World files: TOML to `World`, or a list of everything that is wrong, each with its line.
+//! World files: TOML to records, or a list of everything that is wrong, each with its line.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::build::{VmIdentities, WorldBuilder, WorldError, derived_ids};
+use super::record::Record;
+use super::seed::{Added, SeedBuilder, VmIdentities, WorldError, derived_ids};
 use super::synthetic::IdentityIds;
-use super::{IdentityIndex, TenantIndex, World};
-use crate::ids::{ArmId, SubscriptionId};
+use crate::ids::{ArmId, SubscriptionId, TenantId};
 
 /// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,8 @@ struct TenantEntry {
 struct SubscriptionEntry {
     id: Spanned<String>,
     tenant: Spanned<String>,
+    #[serde(default)]
+    management_groups: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,7 +89,7 @@ struct VmEntry {
 ///
 /// # Errors
 /// Never: a test reads it.
-pub fn demo() -> Result<World, WorldFileError> {
+pub fn demo() -> Result<Vec<Record>, WorldFileError> {
     parse("demo.toml", include_str!("demo.toml"))
 }
 
@@ -95,7 +97,7 @@ pub fn demo() -> Result<World, WorldFileError> {
 ///
 /// # Errors
 /// Everything that is wrong with it, not only the first problem.
-pub fn parse(name: &str, text: &str) -> Result<World, WorldFileError> {
+pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     let refused = |problems| WorldFileError { name: name.to_owned(), problems };
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, &span));
@@ -113,12 +115,12 @@ fn line_of(text: &str, span: &Range<usize>) -> usize {
 /// Turns entries into items of the world and collects problems as it goes.
 struct Reader<'a> {
     text: &'a str,
-    builder: WorldBuilder,
-    tenants: HashMap<String, TenantIndex>,
+    builder: SeedBuilder,
+    tenants: HashMap<String, TenantId>,
     /// `None` stands for one that is there but wrong, about which enough was said.
-    subscriptions: HashMap<String, Option<(SubscriptionId, TenantIndex)>>,
+    subscriptions: HashMap<String, Option<(SubscriptionId, TenantId)>>,
     /// By name; `None` as above.
-    user_assigned: HashMap<String, Option<IdentityIndex>>,
+    user_assigned: HashMap<String, Option<Added>>,
     problems: Vec<(usize, String)>,
 }
 
@@ -126,7 +128,7 @@ impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
         Self {
             text,
-            builder: WorldBuilder::new(),
+            builder: SeedBuilder::new(),
             tenants: HashMap::new(),
             subscriptions: HashMap::new(),
             user_assigned: HashMap::new(),
@@ -159,7 +161,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(self) -> Result<World, Vec<(usize, String)>> {
+    fn finish(self) -> Result<Vec<Record>, Vec<(usize, String)>> {
         let Self { builder, mut problems, .. } = self;
         if !problems.is_empty() {
             problems.sort();
@@ -189,8 +191,8 @@ impl<'a> Reader<'a> {
     fn tenant(&mut self, entry: &TenantEntry) {
         let Some(id) = self.parsed(&entry.id) else { return };
         let added = self.builder.tenant(id);
-        if let Some(index) = self.keep(&entry.id.span(), added) {
-            self.tenants.insert(entry.id.get_ref().to_ascii_lowercase(), index);
+        if self.keep(&entry.id.span(), added).is_some() {
+            self.tenants.insert(entry.id.get_ref().to_ascii_lowercase(), id);
         }
     }
 
@@ -201,6 +203,9 @@ impl<'a> Reader<'a> {
             format!("the tenant `{}` is not in [[tenants]]; add it there", entry.tenant.get_ref())
         };
         let tenant = self.keep(&entry.tenant.span(), tenant.ok_or_else(missing));
+        if let Some((id, tenant)) = id.zip(tenant) {
+            self.builder.subscription(id, tenant, entry.management_groups.clone());
+        }
         let name = entry.id.get_ref().to_ascii_lowercase();
         if self.subscriptions.insert(name, id.zip(tenant)).is_some() {
             let what =
@@ -209,10 +214,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn subscription_named(
-        &mut self,
-        name: &Spanned<String>,
-    ) -> Option<(SubscriptionId, TenantIndex)> {
+    fn subscription_named(&mut self, name: &Spanned<String>) -> Option<(SubscriptionId, TenantId)> {
         let known = self.subscriptions.get(&name.get_ref().to_ascii_lowercase()).copied();
         let missing = || {
             format!(
@@ -235,7 +237,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn user_assigned_index(&mut self, entry: &Spanned<UserAssignedEntry>) -> Option<IdentityIndex> {
+    fn user_assigned_index(&mut self, entry: &Spanned<UserAssignedEntry>) -> Option<Added> {
         let (span, entry) = (entry.span(), entry.get_ref());
         let (subscription, tenant) = self.subscription_named(&entry.subscription)?;
         let path = "Microsoft.ManagedIdentity/userAssignedIdentities";
@@ -260,7 +262,7 @@ impl<'a> Reader<'a> {
         let user_assigned =
             entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
         let identities = VmIdentities { system_assigned, user_assigned };
-        let added = self.builder.vm(tenant, subscription, id, address.flatten(), identities);
+        let added = self.builder.vm(tenant, id, address.flatten(), identities);
         self.keep(&span, added);
     }
 
@@ -284,8 +286,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn user_assigned_named(&mut self, name: &Spanned<String>) -> Option<IdentityIndex> {
-        let known = self.user_assigned.get(name.get_ref()).copied();
+    fn user_assigned_named(&mut self, name: &Spanned<String>) -> Option<Added> {
+        let known = self.user_assigned.get(name.get_ref()).cloned();
         let missing = || {
             format!("the identity `{}` is not in [[user_assigned]]; add it there", name.get_ref())
         };
