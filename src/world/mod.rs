@@ -4,6 +4,7 @@
 //! cache key is one `u64` and a lookup compares no strings. A `World` does not change once built.
 
 pub mod file;
+pub mod roles;
 pub mod synthetic;
 
 mod build;
