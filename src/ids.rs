@@ -107,6 +107,14 @@ guid_id! {
     /// A virtual machine's own id (`vmId`), which outlives its name.
     VmId
 }
+guid_id! {
+    /// A role definition, the `name` of its ARM resource; built-in ones are the same in every tenant.
+    RoleDefinitionId
+}
+guid_id! {
+    /// A role assignment, the `name` of its ARM resource; chosen by whoever creates it.
+    RoleAssignmentId
+}
 
 /// A resource id of Azure Resource Manager.
 ///

@@ -5,8 +5,11 @@
 //! it is now is `directory`.
 
 pub mod file;
+pub mod file;
 pub mod record;
+pub mod roles;
 pub mod seed;
+pub mod synthetic;
 pub mod synthetic;
 
 mod identity;
