@@ -39,7 +39,6 @@ macro_rules! serde_as_text {
         }
     };
 }
-#[expect(unused_imports, reason = "scopes use it")]
 pub(crate) use serde_as_text;
 
 macro_rules! guid_id {

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::slot::VmSlot;
-use super::state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
+use super::state::{Principal, RoleAssignmentEntry, Secret, State, UserAssignedEntry, VmEntry};
 use super::{DirectoryError, When};
 use crate::clock::UnixSeconds;
-use crate::ids::{ArmId, PrincipalId};
+use crate::ids::{ArmId, PrincipalId, RoleAssignmentId};
 use crate::world::record::{
-    Application, Change, Credential, Key, Record, ResourceGroup, SecretVersion, Subscription,
-    UserAssigned, Vault, VirtualMachine,
+    Application, Change, Credential, Key, Record, ResourceGroup, RoleAssignment, SecretVersion,
+    Subscription, UserAssigned, Vault, VirtualMachine,
 };
 use crate::world::synthetic::IdentityIds;
 use crate::world::{Identity, IdentityIndex, IdentityKind, Resources, Vm};
@@ -82,6 +82,7 @@ impl State {
             Record::Vault(vault) => {
                 self.vaults.insert(vault.id.clone(), Arc::new(vault));
             }
+            Record::RoleAssignment(assignment) => self.put_role_assignment(assignment, when),
             Record::Credential(credential) => self.put_credential(credential),
             Record::SigningKey(key) => {
                 self.signing_keys.insert(key.kid.clone(), Arc::new(key));
@@ -120,6 +121,7 @@ impl State {
             Key::Vault(id) => {
                 self.vaults.remove(id);
             }
+            Key::RoleAssignment(name) => self.remove_role_assignment(*name),
             Key::Credential(principal, thumbprint) => {
                 self.remove_credential(*principal, thumbprint)
             }
@@ -248,6 +250,25 @@ impl State {
         Arc::clone(identity)
     }
 
+    fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
+        self.remove_role_assignment(assignment.name);
+        let entry = Arc::new(RoleAssignmentEntry { effective: when.effective, record: assignment });
+        let held = self.role_assignments_of.entry(entry.record.principal_id).or_default();
+        held.push(Arc::clone(&entry));
+        self.role_assignments.insert(entry.record.name, entry);
+    }
+
+    fn remove_role_assignment(&mut self, name: RoleAssignmentId) {
+        let Some(gone) = self.role_assignments.remove(&name) else { return };
+        let principal_id = gone.record.principal_id;
+        if let Some(held) = self.role_assignments_of.get_mut(&principal_id) {
+            held.retain(|other| other.record.name != name);
+            if held.is_empty() {
+                self.role_assignments_of.remove(&principal_id);
+            }
+        }
+    }
+
     fn put_credential(&mut self, credential: Credential) {
         let held = self.credentials.entry(credential.principal_id).or_default();
         held.retain(|other| other.thumbprint != credential.thumbprint);
@@ -316,7 +337,7 @@ const fn rank(record: &Record) -> u8 {
         Record::UserAssigned(_) => 4,
         Record::VirtualMachine(_) => 5,
         Record::Vault(_) => 6,
-        Record::Credential(_) | Record::SigningKey(_) => 7,
+        Record::Credential(_) | Record::RoleAssignment(_) | Record::SigningKey(_) => 7,
         Record::SecretVersion(_) => 8,
         Record::DeletedSecret(_) => 9,
     }

@@ -6,11 +6,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::slot::VmSlot;
-use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId};
-use crate::world::record::{
-    Application, Credential, DeletedSecret, ResourceGroup, SecretVersion, StoredSigningKey,
-    Subscription, Tenant, UserAssigned, Vault,
+use crate::clock::UnixSeconds;
+use crate::ids::{
+    ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
 };
+use crate::world::record::{
+    Application, Credential, DeletedSecret, ResourceGroup, RoleAssignment, SecretVersion,
+    StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
+};
+use crate::world::roles::{self, Action, Grant, Hierarchy, Scope};
 use crate::world::synthetic::IdentityIds;
 use crate::world::{Identity, Vm};
 
@@ -31,6 +35,8 @@ pub struct State {
     pub(super) principals: Map<PrincipalId, Principal>,
     pub(super) clients: Map<ClientId, PrincipalId>,
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
+    pub(super) role_assignments: BTreeMap<RoleAssignmentId, Arc<RoleAssignmentEntry>>,
+    pub(super) role_assignments_of: Map<PrincipalId, Vec<Arc<RoleAssignmentEntry>>>,
     pub(super) next_index: u32,
     pub(super) managed_identities: usize,
 }
@@ -50,6 +56,25 @@ pub struct VmEntry {
     /// As the control plane shows it; the identity endpoint may lag behind by the propagation delay.
     pub vm: Arc<Vm>,
     pub(super) slot: Arc<VmSlot>,
+}
+
+/// A role assignment.
+#[derive(Debug)]
+pub struct RoleAssignmentEntry {
+    /// What is stored of it.
+    pub record: RoleAssignment,
+    /// From when on it grants anything.
+    pub(super) effective: UnixSeconds,
+}
+
+impl Grant for RoleAssignmentEntry {
+    fn role(&self) -> RoleDefinitionId {
+        self.record.role
+    }
+
+    fn scope(&self) -> &Scope {
+        &self.record.scope
+    }
 }
 
 /// A service principal.
@@ -207,6 +232,37 @@ impl State {
         self.principals.values()
     }
 
+    /// A role assignment.
+    pub fn role_assignment(&self, name: RoleAssignmentId) -> Option<&RoleAssignment> {
+        self.role_assignments.get(&name).map(|entry| &entry.record)
+    }
+
+    /// Every role assignment, by name.
+    pub fn role_assignments(&self) -> impl Iterator<Item = &RoleAssignment> {
+        self.role_assignments.values().map(|entry| &entry.record)
+    }
+
+    /// The role assignments of a principal, which may be gone.
+    pub fn role_assignments_of(
+        &self,
+        principal: PrincipalId,
+    ) -> impl Iterator<Item = &RoleAssignment> {
+        self.role_assignments_of.get(&principal).into_iter().flatten().map(|entry| &entry.record)
+    }
+
+    /// The role assignment that lets `principal` do `action` at `scope`, if there is one.
+    pub fn permits(
+        &self,
+        principal: PrincipalId,
+        action: Action<'_>,
+        scope: &Scope,
+        now: UnixSeconds,
+    ) -> Option<&RoleAssignment> {
+        let held = self.role_assignments_of.get(&principal).into_iter().flatten();
+        let effective = held.map(|entry| &**entry).filter(|entry| entry.effective <= now);
+        roles::permits(effective, action, scope, self).map(|entry| &entry.record)
+    }
+
     /// The certificates of a service principal, the oldest first.
     pub fn credentials(&self, principal: PrincipalId) -> &[Arc<Credential>] {
         self.credentials.get(&principal).map_or(&[], Vec::as_slice)
@@ -256,6 +312,25 @@ impl State {
         let from = (vault.clone(), String::new());
         let own = self.secrets.range(from..).take_while(move |((other, _), _)| other == vault);
         own.map(|((_, name), secret)| (name.as_str(), secret))
+    }
+}
+
+/// Management groups are named by the subscriptions in them.
+impl Hierarchy for State {
+    fn above_subscription(&self, subscription: SubscriptionId) -> impl Iterator<Item = &str> {
+        let subscription = self.subscriptions.get(&subscription);
+        subscription.into_iter().flat_map(|own| &own.management_groups).map(String::as_str)
+    }
+
+    fn above_management_group(&self, management_group: &str) -> impl Iterator<Item = &str> {
+        let at = |own: &Arc<Subscription>| {
+            own.management_groups
+                .iter()
+                .position(|name| name.eq_ignore_ascii_case(management_group))
+        };
+        let below = self.subscriptions.values().find_map(|own| Some((own, at(own)?)));
+        let above = below.and_then(|(own, at)| own.management_groups.get(at + 1..));
+        above.unwrap_or_default().iter().map(String::as_str)
     }
 }
 

@@ -5,11 +5,9 @@
 //! it is now is `directory`.
 
 pub mod file;
-pub mod file;
 pub mod record;
 pub mod roles;
 pub mod seed;
-pub mod synthetic;
 pub mod synthetic;
 
 mod identity;

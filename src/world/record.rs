@@ -9,9 +9,13 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::roles::{Grant, Scope};
 use super::synthetic::IdentityIds;
 use crate::clock::UnixSeconds;
-use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId, VmId};
+use crate::ids::{
+    ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
+    VmId,
+};
 use crate::secret::{self, Redacted};
 
 /// Names and values that a user hangs on a resource.
@@ -37,6 +41,8 @@ pub enum Record {
     VirtualMachine(VirtualMachine),
     /// A key vault.
     Vault(Vault),
+    /// That a principal holds a role at a scope.
+    RoleAssignment(RoleAssignment),
     /// A certificate of a service principal.
     Credential(Credential),
     /// A key that tokens are signed with.
@@ -149,6 +155,39 @@ pub struct Application {
     /// SHA-256 of each of its client secrets, in hexadecimal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_digests: Vec<String>,
+}
+
+/// That a principal holds a role at a scope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleAssignment {
+    /// Its name, unique among all assignments.
+    pub name: RoleAssignmentId,
+    /// Where it holds, and below.
+    pub scope: Scope,
+    /// Which role.
+    pub role: RoleDefinitionId,
+    /// Who holds it. The assignment outlives its principal, as in Azure.
+    pub principal_id: PrincipalId,
+    /// `ServicePrincipal`, or what else was said.
+    pub principal_type: String,
+    /// A note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// When it was made.
+    pub created: UnixSeconds,
+    /// By whom; nobody when the world began with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<PrincipalId>,
+}
+
+impl Grant for RoleAssignment {
+    fn role(&self) -> RoleDefinitionId {
+        self.role
+    }
+
+    fn scope(&self) -> &Scope {
+        &self.scope
+    }
 }
 
 /// A certificate with which a service principal proves who it is.
@@ -272,6 +311,8 @@ pub enum Key {
     VirtualMachine(ArmId),
     /// A key vault.
     Vault(ArmId),
+    /// A role assignment.
+    RoleAssignment(RoleAssignmentId),
     /// A certificate, by its owner and its thumbprint.
     Credential(PrincipalId, String),
     /// A signing key, by its `kid`.
@@ -294,6 +335,7 @@ impl fmt::Display for Key {
             Self::UserAssigned(id) => write!(f, "userAssigned {}", id.to_key()),
             Self::VirtualMachine(id) => write!(f, "virtualMachine {}", id.to_key()),
             Self::Vault(id) => write!(f, "vault {}", id.to_key()),
+            Self::RoleAssignment(name) => write!(f, "roleAssignment {name}"),
             Self::Credential(id, thumbprint) => write!(f, "credential {id} {thumbprint}"),
             Self::SigningKey(kid) => write!(f, "signingKey {kid}"),
             Self::SecretVersion(vault, name, version) => {
@@ -318,6 +360,7 @@ impl Record {
             Self::UserAssigned(identity) => Key::UserAssigned(identity.id.clone()),
             Self::VirtualMachine(vm) => Key::VirtualMachine(vm.id.clone()),
             Self::Vault(vault) => Key::Vault(vault.id.clone()),
+            Self::RoleAssignment(assignment) => Key::RoleAssignment(assignment.name),
             Self::Credential(own) => Key::Credential(own.principal_id, own.thumbprint.clone()),
             Self::SigningKey(key) => Key::SigningKey(key.kid.clone()),
             Self::SecretVersion(secret) => Key::SecretVersion(

@@ -244,6 +244,11 @@ impl SeedBuilder {
         if self.resource_ids.insert(id.clone()) { Ok(()) } else { Err(duplicate()) }
     }
 
+    /// Adds a record whose rules whoever calls has seen to.
+    pub fn push(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
     /// The records, each after those that it names.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ impl Synthetic {
 }
 
 /// A GUID that depends on `name` alone.
-pub(super) fn named_guid(name: &str) -> [u8; 16] {
+pub(crate) fn named_guid(name: &str) -> [u8; 16] {
     guid_of(absorb(0, name.as_bytes()), 0)
 }
 

@@ -72,6 +72,33 @@ fn items_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn roles_are_given_by_name_and_every_unknown_name_is_told() {
+    let scope = "/subscriptions/00000000-0000-4000-8000-000000000002";
+    let grant = |principal: &str, role: &str, scope: &str| {
+        format!(
+            "[[role_assignments]]\nprincipal = '{principal}'\nrole = '{role}'\nscope = '{scope}'\n"
+        )
+    };
+    let good = format!(
+        "{PREFIX}system_assigned = true\n{}{}",
+        grant("vm", "Reader", scope),
+        grant("a", "owner", "/")
+    );
+    let records = file::parse("w.toml", &good).unwrap();
+    let roles = records.iter().filter(|record| matches!(record, record::Record::RoleAssignment(_)));
+    assert_eq!(roles.count(), 2);
+    let bad = format!("{PREFIX}{}", grant("vm", "King", "nowhere"));
+    let error = file::parse("w.toml", &bad).unwrap_err().to_string();
+    for expected in [
+        "w.toml:20: `vm` is no identity, VM with a system-assigned identity",
+        "w.toml:21: `King` is not a built-in role",
+        "w.toml:22: `nowhere` is not a scope",
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_line() {
     let error = file::parse("w.toml", "[[vms]]\nnam = 'x'\n").unwrap_err().to_string();
     assert!(error.contains("w.toml:2: unknown field `nam`"), "{error}");

@@ -1,6 +1,8 @@
 //! World files: TOML to records, or a list of everything that is wrong, each with its line.
 
-use std::collections::HashMap;
+mod role_assignments;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -9,10 +11,12 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::record::Record;
-use super::seed::{Added, SeedBuilder, VmIdentities, WorldError, derived_ids};
-use super::synthetic::IdentityIds;
-use crate::ids::{ArmId, SubscriptionId, TenantId};
+use role_assignments::RoleAssignmentEntry;
+
+use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
+use crate::world::record::Record;
+use crate::world::seed::{Added, SeedBuilder, VmIdentities, WorldError, derived_ids};
+use crate::world::synthetic::IdentityIds;
 
 /// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ struct File {
     user_assigned: Vec<Spanned<UserAssignedEntry>>,
     #[serde(default)]
     vms: Vec<Spanned<VmEntry>>,
+    #[serde(default)]
+    role_assignments: Vec<RoleAssignmentEntry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,7 +96,7 @@ struct VmEntry {
 /// # Errors
 /// Never: a test reads it.
 pub fn demo() -> Result<Vec<Record>, WorldFileError> {
-    parse("demo.toml", include_str!("demo.toml"))
+    parse("demo.toml", include_str!("../demo.toml"))
 }
 
 /// Reads the text of a world file; `name` is how errors call it.
@@ -121,6 +127,9 @@ struct Reader<'a> {
     subscriptions: HashMap<String, Option<(SubscriptionId, TenantId)>>,
     /// By name; `None` as above.
     user_assigned: HashMap<String, Option<Added>>,
+    /// Whoever can be given a role, by the name of its VM, identity or application; `None` as above.
+    principals: HashMap<String, Option<PrincipalId>>,
+    ambiguous: HashSet<String>,
     problems: Vec<(usize, String)>,
 }
 
@@ -132,6 +141,8 @@ impl<'a> Reader<'a> {
             tenants: HashMap::new(),
             subscriptions: HashMap::new(),
             user_assigned: HashMap::new(),
+            principals: HashMap::new(),
+            ambiguous: HashSet::new(),
             problems: Vec::new(),
         }
     }
@@ -155,6 +166,9 @@ impl<'a> Reader<'a> {
                 let name = entry.get_ref().name.get_ref().clone();
                 self.problem(&entry.span(), WorldError::AddressMissing(name));
             }
+        }
+        for entry in &file.role_assignments {
+            self.role_assignment(entry);
         }
         if file.vms.is_empty() {
             self.problem(&(0..0), "no [[vms]]: a world needs at least one to answer; add one");
@@ -228,6 +242,7 @@ impl<'a> Reader<'a> {
     fn user_assigned(&mut self, entry: &Spanned<UserAssignedEntry>) {
         let index = self.user_assigned_index(entry);
         let name = &entry.get_ref().name;
+        self.principal(name, index.as_ref().map(|added| added.principal_id));
         if self.user_assigned.insert(name.get_ref().clone(), index).is_some() {
             let what = format!(
                 "the name `{}` is used twice in [[user_assigned]]; assignments go by name, so make it unique",
@@ -259,6 +274,9 @@ impl<'a> Reader<'a> {
         let address = entry.address.as_ref().map(|text| self.address(text));
         let system_assigned =
             entry.system_assigned.as_ref().and_then(|own| self.system_assigned(&id, own));
+        if entry.system_assigned.is_some() {
+            self.principal(&entry.name, system_assigned.map(|ids| ids.principal_id));
+        }
         let user_assigned =
             entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
         let identities = VmIdentities { system_assigned, user_assigned };
