@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 only. A surface is asked once for each connection who calls, and then answers requests.
 
+mod body;
 mod connections;
 mod listen;
 mod reply;
@@ -22,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
