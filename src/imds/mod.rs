@@ -5,6 +5,7 @@
 //! query, and only then anything that depends on who calls.
 
 mod error;
+mod extension;
 mod instance;
 mod query;
 mod token;
@@ -18,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
 
+pub use extension::Extension;
 pub use query::{Query, QueryError};
 
 use uuid::Uuid;

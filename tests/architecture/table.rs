@@ -15,7 +15,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("load", "stats world machine ids clock class"),
     ("stats", ""),
     ("server", "imds sts arm vault admin http broker directory token store world ids clock class"),
-    ("imds", "http broker cache directory world ids clock class"),
+    ("imds", "http broker cache directory token world ids clock class"),
     ("sts", "http directory token world ids clock class"),
     ("arm", "http broker directory token world ids clock class"),
     ("vault", "http directory token world ids clock class"),
