@@ -37,5 +37,6 @@ pub mod server;
 pub mod stats;
 pub mod sts;
 mod sync;
+pub mod tls;
 pub mod token;
 pub mod world;
