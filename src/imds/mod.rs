@@ -10,7 +10,6 @@ mod query;
 mod token;
 mod versions;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +24,7 @@ use uuid::fmt::Hyphenated;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::http::{Payload, Responses, Surface, json_reply};
+use crate::http::{Payload, Peer, Responses, Surface, json_reply};
 use crate::world::VmIndex;
 use error::ImdsError;
 
@@ -117,8 +116,8 @@ impl Imds {
 impl Surface for Imds {
     type Caller = Option<VmIndex>;
 
-    fn caller(&self, peer: SocketAddr) -> Option<VmIndex> {
-        self.broker.caller(peer.ip())
+    fn caller(&self, peer: &Peer) -> Option<VmIndex> {
+        self.broker.caller(peer.addr.ip())
     }
 
     async fn respond(
