@@ -25,6 +25,7 @@ pub mod admin;
 pub mod broker;
 pub mod cache;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod http;
 pub mod ids;
