@@ -2,7 +2,6 @@
 
 mod metrics;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -12,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::broker::Broker;
 use crate::http::Responses;
-use crate::http::{Payload, Surface, text_reply};
+use crate::http::{Payload, Peer, Surface, text_reply};
 
 /// The operators' surface.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ impl Admin {
 impl Surface for Admin {
     type Caller = ();
 
-    fn caller(&self, _: SocketAddr) {}
+    fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
         self.answer(request.method(), request.uri().path())

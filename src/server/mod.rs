@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, Shutdown, Surface};
+use crate::http::{self, BindError, Shutdown, Surface, Transport};
 use crate::imds::Imds;
 use crate::sts::Sts;
 use crate::token::{Issuer, TokenSource};
@@ -154,7 +154,7 @@ fn run<S: Surface>(runtime: &Runtime, listener: TcpListener, surface: Arc<S>, mu
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
         tokio::select! {
-            () = http::serve(listener, surface, shutdown) => {}
+            () = http::serve(listener, Transport::Plain, surface, shutdown) => {}
             () = stopped => {
                 tracing::warn!("requests were still in flight when the time to finish them was over");
             }
