@@ -14,7 +14,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("report", "load stats ids clock class"),
     ("load", "stats world machine ids clock class"),
     ("stats", ""),
-    ("server", "imds sts arm vault admin http broker directory token store world ids clock class"),
+    ("server", "imds sts arm vault admin http tls broker directory token store world ids clock class"),
     ("imds", "http broker cache directory token world ids clock class"),
     ("sts", "http directory token world ids clock class"),
     ("arm", "http broker directory token world ids clock class"),
