@@ -136,7 +136,7 @@ impl Server {
             let surface = Extension::new(Arc::clone(&broker), Arc::clone(clock), seed);
             server.serve(extension, Transport::Plain, surface)?;
         }
-        let surface = Admin::new(broker, responses);
+        let surface = Admin::new(broker, responses, Arc::clone(clock), authority.certificate_pem());
         server.serve(admin, Transport::Plain, surface)?;
         let duties = Duties { signing_key_rotation: options.signing_key_rotation };
         server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);

@@ -19,7 +19,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("sts", "http directory token world ids clock class"),
     ("arm", "http broker directory token world ids clock class"),
     ("vault", "http directory token world ids clock class"),
-    ("admin", "http broker directory clock class"),
+    ("admin", "http broker directory token clock class"),
     ("broker", "cache directory token world ids clock class"),
     ("cache", "clock sync class"),
     ("directory", "token store world ids clock secret sync class"),
