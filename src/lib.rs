@@ -41,3 +41,4 @@ pub mod sts;
 mod sync;
 pub mod token;
 pub mod world;
+pub mod x509;
