@@ -13,7 +13,8 @@ use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
 use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
 use mintbench::secret::Redacted;
 use mintbench::token::{
-    Algorithm, Backend, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token, TokenSource,
+    Algorithm, Backend, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token,
+    TokenSource,
 };
 use mintbench::world::synthetic::Synthetic;
 
@@ -60,7 +61,8 @@ pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
         tenant_created: UnixSeconds(7),
         client_id: ClientId::from_bytes([2; 16]),
         principal_id: PrincipalId::from_bytes([3; 16]),
-        resource_id,
+        resource_id: Some(resource_id),
+        proof: ClientProof::Certificate,
     };
     issuer.mint(&subject, RESOURCE, NOW, &[9; 48]).unwrap()
 }
