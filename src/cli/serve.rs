@@ -15,8 +15,8 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Backend, BrokerOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore,
-    Server, ServerError, ServerOptions, SigningOptions,
+    Algorithm, Backend, BrokerOptions, CredentialOptions, Directory, DirectoryError,
+    DirectoryOptions, MemoryStore, Server, ServerError, ServerOptions, SigningOptions,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -197,6 +197,7 @@ fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError
             backend: args.signer,
             token_lifetime: args.token_lifetime,
         },
+        credentials: CredentialOptions::default(),
     };
     Directory::open(Box::new(MemoryStore::default()), || seed(args), now, &options)
 }

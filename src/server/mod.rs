@@ -19,7 +19,9 @@ use crate::token::{Issuer, TokenSource};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
-pub use crate::directory::{Directory, DirectoryError, DirectoryOptions, SigningOptions};
+pub use crate::directory::{
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
+};
 pub use crate::store::MemoryStore;
 pub use crate::token::{Algorithm, Backend};
 
