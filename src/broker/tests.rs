@@ -6,9 +6,8 @@ use parking_lot::Mutex;
 use super::*;
 use crate::clock::{ManualClock, Seconds};
 use crate::directory;
-use crate::store::StoreError;
 use crate::token::{Entropy, Issuer, Subject};
-use crate::world::record::{Change, Record, VirtualMachine};
+use crate::world::record::{Record, VirtualMachine};
 use crate::world::synthetic::Synthetic;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -262,8 +261,7 @@ fn another_vms_identity_is_not_found() {
 fn disable_own_identity(fixture: &Fixture, vm: u8) {
     let record = fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record.clone();
     let changed = VirtualMachine { system_assigned: None, ..VirtualMachine::clone(&record) };
-    let change = vec![Change::Put(Record::VirtualMachine(changed))];
-    fixture.broker.directory().write(NOW, |_, _| Ok::<_, StoreError>((change, ()))).unwrap();
+    directory::tests::put(fixture.broker.directory(), Record::VirtualMachine(changed));
 }
 
 #[test]

@@ -60,9 +60,9 @@ pub struct VmEntry {
 
 /// A role assignment.
 #[derive(Debug)]
-pub struct RoleAssignmentEntry {
+pub(super) struct RoleAssignmentEntry {
     /// What is stored of it.
-    pub record: RoleAssignment,
+    pub(super) record: RoleAssignment,
     /// From when on it grants anything.
     pub(super) effective: UnixSeconds,
 }

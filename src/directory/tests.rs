@@ -46,11 +46,11 @@ fn picked(identity_lines: &str) -> Result<String, SelectError> {
     vm.select(None, NOW).map(|identity| identity.resource_id.name().to_owned())
 }
 
-fn put(directory: &Directory, record: Record) {
+pub(crate) fn put(directory: &Directory, record: Record) {
     change(directory, Change::Put(record));
 }
 
-fn change(directory: &Directory, change: Change) {
+pub(crate) fn change(directory: &Directory, change: Change) {
     directory.write(NOW, |_, _| Ok::<_, StoreError>((vec![change], ()))).unwrap();
 }
 
