@@ -36,6 +36,7 @@ pub mod machine;
 pub mod report;
 pub mod secret;
 pub mod server;
+pub mod source;
 pub mod stats;
 pub mod store;
 pub mod sts;

@@ -15,9 +15,9 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Authority, Backend, BrokerOptions, CredentialOptions, Directory, DirectoryError,
-    DirectoryOptions, MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions,
-    Store,
+    Algorithm, Authority, AuthorityIssuer, Backend, BrokerOptions, CredentialOptions, Directory,
+    DirectoryError, DirectoryOptions, MemoryStore, RedbStore, RemoteSource, Server, ServerError,
+    ServerOptions, SigningOptions, Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -74,6 +74,18 @@ pub struct ServeArgs {
     /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
     #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
     signing_key_rotation: Rotation,
+    /// How long the certificate of a managed identity is valid
+    #[arg(long, value_name = "TIME", default_value = "90days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_LIFETIME")]
+    credential_lifetime: Seconds,
+    /// How old it gets until another one is made; both are valid meanwhile
+    #[arg(long, value_name = "TIME", default_value = "45days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_ROLL_AFTER")]
+    credential_roll_after: Seconds,
+    /// Get tokens from the token service at this URL, with the certificate of each identity, instead of signing here
+    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_TOKEN_SOURCE")]
+    token_source: Option<String>,
+    /// Certificate authority of that token service (PEM) [default: this server's own]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TOKEN_SOURCE_CA")]
+    token_source_ca: Option<PathBuf>,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
@@ -125,7 +137,7 @@ enum ServeError {
     Entropy,
     #[error(transparent)]
     Machine(#[from] MachineError),
-    #[error("cannot read the world file `{path}`", path = path.display())]
+    #[error("cannot read `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -208,12 +220,13 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     }
     machine::raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let directory = Arc::new(directory(args, clock.now())?);
+    let store = store(args)?;
+    let authority = Arc::new(authority(args, clock.now())?);
+    let directory = Arc::new(directory(args, store, &authority, clock.now())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
-    let authority = authority(args, clock.now())?;
     let server = Server::start(directory, &authority, &clock, &options(args)?)?;
     announce(&server);
     runtime.block_on(stopped);
@@ -221,7 +234,20 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError> {
+/// The first to be opened: it refuses a folder that another process has.
+fn store(args: &ServeArgs) -> Result<Box<dyn Store>, ServeError> {
+    Ok(match &args.data {
+        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
+        None => Box::new(MemoryStore::default()),
+    })
+}
+
+fn directory(
+    args: &ServeArgs,
+    store: Box<dyn Store>,
+    authority: &Arc<Authority>,
+    now: UnixSeconds,
+) -> Result<Directory, ServeError> {
     let options = DirectoryOptions {
         propagation_delay: args.propagation_delay,
         seed: entropy()?,
@@ -230,11 +256,11 @@ fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError
             backend: args.signer,
             token_lifetime: args.token_lifetime,
         },
-        credentials: CredentialOptions::default(),
-    };
-    let store: Box<dyn Store> = match &args.data {
-        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
-        None => Box::new(MemoryStore::default()),
+        credentials: CredentialOptions {
+            lifetime: args.credential_lifetime,
+            roll_after: args.credential_roll_after,
+            issuer: Arc::new(AuthorityIssuer(Arc::clone(authority))),
+        },
     };
     Directory::open(store, || seed(args), now, &options)
 }
@@ -246,6 +272,16 @@ fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError
         None => Authority::create(now),
     };
     Ok(authority.map_err(ServerError::from)?)
+}
+
+/// The token service in another process, if tokens come from one.
+fn token_source(args: &ServeArgs) -> Result<Option<RemoteSource>, ServeError> {
+    let Some(url) = &args.token_source else { return Ok(None) };
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| ServeError::Read { path: path.clone(), source })
+    };
+    let ca_pem = args.token_source_ca.as_ref().map(read).transpose()?;
+    Ok(Some(RemoteSource { url: url.clone(), ca_pem }))
 }
 
 fn entropy<const N: usize>() -> Result<[u8; N], ServeError> {
@@ -266,8 +302,14 @@ fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
     }
 }
 
+/// For each core, when tokens come from another process: so many calls are made at once.
+const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
+    // Lanes that sign want a core each; lanes that ask somebody else mostly wait.
+    let lanes =
+        if args.token_source.is_some() { cores.saturating_mul(REMOTE_LANES) } else { cores };
     Ok(ServerOptions {
         imds: args.imds,
         vm_extension: args.vm_extension,
@@ -275,13 +317,15 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         admin: args.admin,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
+        data: args.data.clone(),
+        token_source: token_source(args)?,
         signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
         token_lifetime: args.token_lifetime,
         request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,
-            mint_lanes: args.mint_lanes.unwrap_or(cores),
+            mint_lanes: args.mint_lanes.unwrap_or(lanes),
             mint_queue: args.mint_queue,
             refresh_fraction: args.refresh_at,
             seed: entropy()?,

@@ -51,6 +51,13 @@ impl Drop for Caretaker {
 fn go_round(directory: &Directory, clock: &dyn Clock, duties: Duties, stopped: &Receiver<()>) {
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         rotate_signing_keys(directory, clock.now(), duties);
+        roll_credentials(directory, clock.now());
+    }
+}
+
+fn roll_credentials(directory: &Directory, now: UnixSeconds) {
+    if let Err(error) = directory.roll_due(now) {
+        tracing::warn!(%error, "certificates were not rolled; the old ones go on, and it is tried again");
     }
 }
 

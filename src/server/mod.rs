@@ -1,9 +1,11 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
 mod caretaker;
+mod operator;
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,11 +18,13 @@ use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
+use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
-use crate::tls::TlsError;
-use crate::token::{Issuer, TokenSource};
+use crate::tls::{TlsError, client_config};
+use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use caretaker::{Caretaker, Duties};
+use operator::OperatorError;
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
@@ -48,6 +52,10 @@ pub struct ServerOptions {
     pub host_names: Vec<String>,
     /// Threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
+    /// Where the operator's certificate and the endpoints are written, if anywhere.
+    pub data: Option<PathBuf>,
+    /// Where tokens come from: a token service in another process, or the directory's own issuer.
+    pub token_source: Option<RemoteSource>,
     /// How long a token lives.
     pub token_lifetime: Seconds,
     /// How long a key signs tokens before the next one takes over; `None` is for ever.
@@ -56,6 +64,15 @@ pub struct ServerOptions {
     pub request_id_seed: u128,
     /// The broker's own options.
     pub broker: BrokerOptions,
+}
+
+/// A token service in another process.
+#[derive(Clone, Debug)]
+pub struct RemoteSource {
+    /// Its URL, without a path.
+    pub url: String,
+    /// The certificate authorities that it is trusted by, PEM; none is this server's own.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 /// Why a server does not start.
@@ -69,6 +86,12 @@ pub enum ServerError {
         /// Why.
         source: BindError,
     },
+    /// The operator cannot be set up.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The token service cannot be asked.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// There is no server certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -119,7 +142,7 @@ impl Server {
             extension.map(|addr| Bound::open("vm-extension", addr, Scheme::Http)).transpose()?;
         let tls = authority.server_config(&names(options, &[&sts]), clock.now())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
-        let source: Arc<dyn TokenSource> = Arc::<Issuer>::clone(&issuer);
+        let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
             Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
         let broker = Arc::new(broker);
@@ -140,6 +163,14 @@ impl Server {
         }
         let surface = Admin::new(broker, responses, Arc::clone(clock), authority.certificate_pem());
         server.serve(admin, Transport::Plain, surface)?;
+        if let Some(folder) = &options.data {
+            operator::establish(&directory, folder, clock.now())?;
+            let endpoints: serde_json::Map<_, _> =
+                server.endpoints().map(|(name, url)| (name.to_owned(), url.into())).collect();
+            let text = format!("{:#}\n", serde_json::Value::from(endpoints));
+            operator::replace_file(&folder.join("endpoints.json"), 0o644, text.as_bytes())?;
+        }
+        directory.prepare_keys();
         let duties = Duties { signing_key_rotation: options.signing_key_rotation };
         server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
         Ok(server)
@@ -200,6 +231,30 @@ impl Bound {
         let listener = http::bind(addr).map_err(bind_error(name))?;
         let url = url(Some(&listener), scheme)?;
         Ok(Self { name, listener, url })
+    }
+}
+
+fn token_source(
+    directory: &Arc<Directory>,
+    issuer: &Arc<Issuer>,
+    authority: &Authority,
+    options: &ServerOptions,
+) -> Result<Arc<dyn TokenSource>, ServerError> {
+    let Some(remote) = &options.token_source else { return Ok(Arc::<Issuer>::clone(issuer)) };
+    let own = || authority.certificate_pem().into_bytes();
+    let trusted = client_config(&remote.ca_pem.clone().unwrap_or_else(own))?;
+    Ok(Arc::new(Remote::start(Arc::clone(directory), &remote.url, trusted)?))
+}
+
+/// Lets the authority issue the certificates of service principals: who trusts it knows them all.
+#[derive(Debug)]
+pub struct AuthorityIssuer(pub Arc<Authority>);
+
+impl CertificateIssuer for AuthorityIssuer {
+    fn certify(&self, request: &CertificateRequest<'_>) -> Result<Vec<u8>, KeyError> {
+        let CertificateRequest { client_id, key, not_before, not_after } = *request;
+        let issued = self.0.issue_client(&client_id.to_string(), key, not_before, not_after);
+        Ok(issued.map_err(|error| KeyError::Certificate(error.to_string()))?.to_vec())
     }
 }
 

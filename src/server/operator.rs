@@ -55,7 +55,9 @@ pub(super) fn establish(
     folder: &Path,
     now: UnixSeconds,
 ) -> Result<(), OperatorError> {
-    let application = match existing(&directory.read()) {
+    // Out of the `match`, which would hold the lock of the read through the write.
+    let existing = existing(&directory.read());
+    let application = match existing {
         Some(application) => application,
         None => directory.write(now, |state, fresh| enrol(state, fresh, now))?,
     };
@@ -130,7 +132,10 @@ fn certify(
     let IdentityIds { client_id, principal_id } = ids;
     let credential = directory.credential_for(principal_id, client_id, now)?;
     let key = credential.private_key.as_ref().map_or(&[] as &[u8], |key| key.0.expose());
-    let text = [pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)), pem("CERTIFICATE", &credential.certificate)];
+    let text = [
+        pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)),
+        pem("CERTIFICATE", &credential.certificate),
+    ];
     let text = Redacted::new(text.concat().into_bytes());
     replace_file(path, 0o600, text.expose())?;
     let public = Credential { private_key: None, ..credential };

@@ -33,6 +33,4 @@ pub use signer::{Backend, Signer};
 pub use verify::{Bearer, BearerError, Verifier};
 
 #[cfg(test)]
-pub(crate) use assertion::tests::{PRIVATE_KEY, certificate_key};
-#[cfg(test)]
 mod tests;
