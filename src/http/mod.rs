@@ -6,6 +6,7 @@ mod body;
 mod connections;
 mod listen;
 mod reply;
+mod request_ids;
 mod responses;
 
 use std::convert::Infallible;
@@ -27,6 +28,7 @@ pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
+pub use request_ids::RequestIds;
 pub use responses::Responses;
 
 /// An HTTP surface: one of the listeners of a broker.
