@@ -40,4 +40,5 @@ pub mod store;
 pub mod sts;
 mod sync;
 pub mod token;
+pub mod vault;
 pub mod world;

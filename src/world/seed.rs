@@ -250,12 +250,7 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// When the name is taken, or the value longer than [`SECRET_BYTES_MAX`].
-    pub fn secret(
-        &mut self,
-        vault: ArmId,
-        name: &str,
-        value: Redacted,
-    ) -> Result<(), WorldError> {
+    pub fn secret(&mut self, vault: ArmId, name: &str, value: Redacted) -> Result<(), WorldError> {
         let (key, name) = (name.to_ascii_lowercase(), name.to_owned());
         let bytes = value.expose().len();
         if bytes > SECRET_BYTES_MAX {

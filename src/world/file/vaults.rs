@@ -1,13 +1,11 @@
 //! `[[vaults]]` and `[[secrets]]`: the key vaults of the world and what lies in them from the start.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::Reader;
 use crate::ids::ArmId;
-use crate::secret::Redacted;
+use crate::secret::SecretText;
 use crate::world::{is_secret_name, is_vault_name};
 
 #[derive(Debug, Deserialize)]
@@ -24,37 +22,7 @@ pub(super) struct SecretEntry {
     /// The name of a vault.
     vault: Spanned<String>,
     name: Spanned<String>,
-    value: SecretValue,
-}
-
-#[derive(Debug)]
-struct SecretValue(Redacted);
-
-impl<'de> Deserialize<'de> for SecretValue {
-    /// Takes a string, and says of anything else only that it is none: not what it is.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = SecretValue;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<SecretValue, E> {
-                Ok(SecretValue(Redacted::new(text.as_bytes().to_vec())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<SecretValue, E> {
-                Ok(SecretValue(Redacted::new(text.into_bytes())))
-            }
-        }
-
-        let value = deserializer.deserialize_str(Visitor);
-        let what = "the value of a secret is not a string; put it in quotes";
-        value.map_err(|_| serde::de::Error::custom(what))
-    }
+    value: SecretText,
 }
 
 impl Reader<'_> {
