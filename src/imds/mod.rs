@@ -5,18 +5,19 @@
 //! query, and only then anything that depends on who calls.
 
 mod error;
+mod extension;
 mod instance;
 mod query;
 mod token;
 mod versions;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
 
+pub use extension::Extension;
 pub use query::{Query, QueryError};
 
 use uuid::Uuid;
@@ -25,7 +26,7 @@ use uuid::fmt::Hyphenated;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, RequestIds, Responses, Surface, json_reply};
+use crate::http::{Payload, Peer, RequestIds, Responses, Surface, json_reply};
 use error::ImdsError;
 
 /// The identity endpoint, for one worker thread.
@@ -111,8 +112,8 @@ impl Imds {
 impl Surface for Imds {
     type Caller = Caller;
 
-    fn caller(&self, peer: SocketAddr) -> Caller {
-        self.broker.caller(peer.ip())
+    fn caller(&self, peer: &Peer) -> Caller {
+        self.broker.caller(peer.addr.ip())
     }
 
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {

@@ -15,8 +15,19 @@ use crate::ids::TenantId;
 pub type Entropy = [u8; 48];
 
 /// Why a token was not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
+    /// The token service says that there is no such token to be had.
+    #[error("the token service refuses: {error}")]
+    Refused {
+        /// Its `error` code (RFC 6749 section 5.2).
+        error: String,
+        /// Its `error_description`.
+        description: String,
+    },
+    /// The token service does not answer, or not as one.
+    #[error("the token service gives no token: {0}")]
+    Unavailable(String),
     /// The claims did not serialise.
     #[error("cannot serialise the claims of a token")]
     Claims,
@@ -87,7 +98,7 @@ impl Issuer {
             exp: expires_on.0,
             aio: &aio,
             appid: &subject.client_id.to_string(),
-            appidacr: "2",
+            appidacr: subject.proof.appidacr(),
             idp: &issuer,
             idtyp: "app",
             oid: &principal_id,

@@ -1,6 +1,6 @@
 //! The headers of every answer, as a vault of Azure sends them.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use hyper::header::{
     CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, PRAGMA, STRICT_TRANSPORT_SECURITY,
@@ -15,7 +15,8 @@ use crate::http::Payload;
 
 /// What the headers tell.
 pub(super) struct Answered<'a> {
-    pub(super) peer: SocketAddr,
+    /// Of the caller.
+    pub(super) address: IpAddr,
     pub(super) request_id: Uuid,
     pub(super) located: Option<&'a Located>,
     pub(super) authority: &'a str,
@@ -62,7 +63,7 @@ impl Answered<'_> {
     }
 
     fn network(&self) -> String {
-        let address = self.peer.ip().to_canonical();
+        let address = self.address.to_canonical();
         let (kind, family) =
             if address.is_ipv4() { ("Ipv4", "InterNetwork") } else { ("Ipv6", "InterNetworkV6") };
         format!("conn_type={kind};addr={address};act_addr_fam={family};")

@@ -19,7 +19,6 @@ mod request;
 mod secrets;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,7 +41,7 @@ pub use secrets::purge_due;
 
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::Directory;
-use crate::http::{BodyError, Payload, RequestIds, Surface, json_reply, read_body};
+use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, json_reply, read_body};
 use crate::ids::TenantId;
 use crate::token::Verifier;
 use crate::world::is_secret_name;
@@ -95,11 +94,11 @@ impl Vault {
     /// Answers one request of `peer`; `body` is awaited only once the caller may do what it asks.
     pub async fn answer(
         &self,
-        peer: SocketAddr,
+        peer: Peer,
         parts: &Parts,
         body: impl Future<Output = Result<Bytes, BodyError>> + Send,
     ) -> Response<Payload> {
-        let (located, outcome) = match self.locate(parts) {
+        let (located, outcome) = match self.locate(peer, parts) {
             Ok(located) => {
                 let outcome = self.perform(&located, parts, body).await;
                 (Some(located), outcome)
@@ -112,7 +111,7 @@ impl Vault {
             Err(refused) => refused.into_response(),
         };
         let answered = Answered {
-            peer,
+            address: peer.addr.ip(),
             request_id: self.request_ids.next(),
             located: located.as_ref(),
             authority: &self.authority,
@@ -123,7 +122,7 @@ impl Vault {
 
     /// Finds the vault that the host names: by its first label, or, when the host is an address or
     /// `localhost`, the only vault there is.
-    fn locate(&self, parts: &Parts) -> Result<Located, VaultError> {
+    fn locate(&self, peer: Peer, parts: &Parts) -> Result<Located, VaultError> {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
         }
@@ -137,7 +136,7 @@ impl Vault {
         let vault = state.vault_named(label).or_else(sole);
         let found = vault.and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
         let (vault, tenant) = found.ok_or_else(|| VaultError::VaultNotFound(label.to_owned()))?;
-        let base_url = format!("https://{}", host.as_str());
+        let base_url = format!("{}://{}", peer.scheme, host.as_str());
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })
     }
 
@@ -248,13 +247,13 @@ impl Vault {
 }
 
 impl Surface for Vault {
-    type Caller = SocketAddr;
+    type Caller = Peer;
 
-    fn caller(&self, peer: SocketAddr) -> SocketAddr {
-        peer
+    fn caller(&self, peer: &Peer) -> Peer {
+        *peer
     }
 
-    async fn respond(&self, peer: &SocketAddr, request: Request<Incoming>) -> Response<Payload> {
+    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Payload> {
         let (parts, body) = request.into_parts();
         self.answer(*peer, &parts, read_body(body, BODY_BYTES_MAX)).await
     }

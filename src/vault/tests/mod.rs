@@ -159,7 +159,8 @@ impl World {
             request = request.header(AUTHORIZATION, value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let peer = "127.0.0.1:5000".parse().unwrap();
+        let peer =
+            Peer { addr: "127.0.0.1:5000".parse().unwrap(), scheme: crate::http::Scheme::Https };
         let answer = pin!(self.vault.answer(peer, &parts, body));
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(response) = answer.poll(&mut context) else { panic!("it waits") };
