@@ -16,7 +16,7 @@ use super::*;
 use crate::clock::{ManualClock, Seconds};
 use crate::directory::tests::{NOW, of};
 use crate::ids::{ClientId, PrincipalId, RoleAssignmentId};
-use crate::token::{Issuer, Subject, TokenSource as _};
+use crate::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::world::file;
 use crate::world::record::{Change, Record, RoleAssignment};
 use crate::world::roles::by_name;
@@ -116,6 +116,7 @@ impl World {
             client_id,
             principal_id,
             resource_id: None,
+            proof: ClientProof::Certificate,
         };
         let token = self.issuer.mint(&subject, audience, self.clock.now(), &[9; 48]).unwrap();
         token.jwt().to_owned()
