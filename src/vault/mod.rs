@@ -154,10 +154,15 @@ impl Vault {
             return Err(VaultError::Name(name.to_owned()));
         }
         authorize(&self.directory.read(), located, &bearer, &operation, now)?;
-        let body = if operation.takes_body() { body.await? } else { Bytes::new() };
+        let mut json = Bytes::new();
+        if operation.takes_body() {
+            json = body.await?;
+            // The caller's role may have gone while the body was on its way.
+            authorize(&self.directory.read(), located, &bearer, &operation, now)?;
+        }
         match self.read(located, &operation, &query, now)? {
             Some(json) => Ok(Outcome::Json(json)),
-            None => self.write(located, &operation, &body, now),
+            None => self.write(located, &operation, &json, now),
         }
     }
 

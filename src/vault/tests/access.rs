@@ -156,6 +156,19 @@ fn a_role_that_is_taken_away_is_gone_with_the_next_request() {
 }
 
 #[test]
+fn a_role_that_goes_while_the_body_is_on_its_way_does_not_count() {
+    let world = World::new();
+    let slow = async {
+        let name = assignment(OFFICER, "Key Vault Secrets Officer", VAULT).name;
+        world.change(Change::Remove(Key::RoleAssignment(name)));
+        Ok(Bytes::from_static(br#"{"value":"x"}"#))
+    };
+    let put = Ask::new("PUT", "/secrets/a").token(&world.token(OFFICER));
+    assert_eq!(world.send_with(put, slow).status, 403);
+    assert_eq!(world.directory.read().all_secrets().count(), 1, "demo-secret alone");
+}
+
+#[test]
 fn who_may_not_is_told_line_by_line() {
     let world = World::new();
     let (client_id, principal_id) = ids(OTHER);
