@@ -1,6 +1,7 @@
 //! The surface as a client sees it, without a connection.
 
 mod access;
+mod connection;
 mod lifecycle;
 mod model;
 
