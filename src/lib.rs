@@ -43,5 +43,6 @@ pub mod sts;
 mod sync;
 pub mod tls;
 pub mod token;
+pub mod vault;
 pub mod world;
 pub mod x509;

@@ -309,9 +309,23 @@ impl State {
 
     /// The secrets of a vault, by name.
     pub fn secrets<'a>(&'a self, vault: &'a ArmId) -> impl Iterator<Item = (&'a str, &'a Secret)> {
-        let from = (vault.clone(), String::new());
-        let own = self.secrets.range(from..).take_while(move |((other, _), _)| other == vault);
+        self.secrets_after(vault, "")
+    }
+
+    /// The secrets of a vault whose names come after `after`, which is in lower case, by name.
+    pub fn secrets_after<'a>(
+        &'a self,
+        vault: &'a ArmId,
+        after: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Secret)> + use<'a> {
+        let from = (Bound::Excluded((vault.clone(), after.to_owned())), Bound::Unbounded);
+        let own = self.secrets.range(from).take_while(move |((other, _), _)| other == vault);
         own.map(|((_, name), secret)| (name.as_str(), secret))
+    }
+
+    /// The secrets of all vaults.
+    pub fn all_secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.values()
     }
 }
 

@@ -1,6 +1,7 @@
 //! World files: TOML to records, or a list of everything that is wrong, each with its line.
 
 mod role_assignments;
+mod vaults;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use role_assignments::RoleAssignmentEntry;
+use vaults::{SecretEntry, VaultEntry};
 
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
 use crate::world::record::Record;
@@ -52,6 +54,10 @@ struct File {
     vms: Vec<Spanned<VmEntry>>,
     #[serde(default)]
     role_assignments: Vec<RoleAssignmentEntry>,
+    #[serde(default)]
+    vaults: Vec<Spanned<VaultEntry>>,
+    #[serde(default)]
+    secrets: Vec<Spanned<SecretEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +136,8 @@ struct Reader<'a> {
     /// Whoever can be given a role, by the name of its VM, identity or application; `None` as above.
     principals: HashMap<String, Option<PrincipalId>>,
     ambiguous: HashSet<String>,
+    /// By name in lower case; `None` as above.
+    vaults: HashMap<String, Option<ArmId>>,
     problems: Vec<(usize, String)>,
 }
 
@@ -143,6 +151,7 @@ impl<'a> Reader<'a> {
             user_assigned: HashMap::new(),
             principals: HashMap::new(),
             ambiguous: HashSet::new(),
+            vaults: HashMap::new(),
             problems: Vec::new(),
         }
     }
@@ -169,6 +178,12 @@ impl<'a> Reader<'a> {
         }
         for entry in &file.role_assignments {
             self.role_assignment(entry);
+        }
+        for entry in &file.vaults {
+            self.vault(entry);
+        }
+        for entry in &file.secrets {
+            self.secret(entry);
         }
         if file.vms.is_empty() {
             self.problem(&(0..0), "no [[vms]]: a world needs at least one to answer; add one");
