@@ -12,7 +12,7 @@ use super::list::Page;
 use super::reply::Reply;
 use super::route::Kind;
 use super::tracked;
-use crate::directory::State;
+use crate::directory::{Principal, State};
 use crate::ids::{ArmId, PrincipalId, RoleAssignmentId, RoleDefinitionId, TenantId};
 use crate::world::record::{Change, Key, Record, RoleAssignment};
 use crate::world::roles::{self, Scope};
@@ -70,7 +70,7 @@ fn is_of_tenant(call: &Call<'_>, state: &State, own: &RoleAssignment) -> bool {
     let Some(tenant) = call.actor.tenant_id() else { return true };
     let subscription = own.scope.subscription().and_then(|id| state.subscription(id));
     let by_scope = subscription.map(|subscription| subscription.tenant);
-    let by_principal = || state.principal(own.principal_id).map(|principal| principal.tenant_id());
+    let by_principal = || state.principal(own.principal_id).map(Principal::tenant_id);
     by_scope.or_else(by_principal).is_none_or(|other| other == tenant)
 }
 
@@ -122,7 +122,7 @@ pub(super) fn put(
         created: call.now,
         created_by: call.actor.principal_id(),
     };
-    let reply = Reply::put(true, show(&made));
+    let reply = Reply::json(StatusCode::CREATED, show(&made));
     Ok((vec![Change::Put(Record::RoleAssignment(made))], reply))
 }
 

@@ -19,16 +19,11 @@ pub(super) enum ArmError {
     )]
     AuthorizationFailed { client: String, object: String, action: String, scope: String },
     #[error(
-        "The client '{client}' with object id '{object}' has permission to perform action '{action}' on scope '{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked scope(s) '{linked_scope}' (respectively) or the linked scope(s) are invalid."
+        "The client '{client}' with object id '{object}' has permission to perform action '{action}' on scope '{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked scope(s) '{linked_scope}' (respectively) or the linked scope(s) are invalid.",
+        client = .0.client, object = .0.object, action = .0.action, scope = .0.scope,
+        linked_action = .0.action_there, linked_scope = .0.scope_there
     )]
-    LinkedAuthorizationFailed {
-        client: String,
-        object: String,
-        action: &'static str,
-        scope: String,
-        linked_action: &'static str,
-        linked_scope: String,
-    },
+    LinkedAuthorizationFailed(Box<Linked>),
     #[error(
         "The client has permission to perform action '{action}' on scope '{scope}', however the current tenant '{tenant}' is not authorized to access linked subscription '{subscription}'."
     )]
@@ -130,6 +125,17 @@ pub(super) enum ArmError {
     Interrupted,
 }
 
+/// What a caller may do, and what it would have to be able to do elsewhere as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Linked {
+    pub(super) client: String,
+    pub(super) object: String,
+    pub(super) action: &'static str,
+    pub(super) scope: String,
+    pub(super) action_there: &'static str,
+    pub(super) scope_there: String,
+}
+
 /// What `WWW-Authenticate` says with a 401 (RFC 6750 section 3): where tools learn the tenant from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Challenge {
@@ -157,7 +163,7 @@ impl ArmError {
         match self {
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::AuthorizationFailed { .. }
-            | Self::LinkedAuthorizationFailed { .. }
+            | Self::LinkedAuthorizationFailed(_)
             | Self::LinkedTenant { .. } => StatusCode::FORBIDDEN,
             Self::InvalidNamespace(_)
             | Self::InvalidResourceType { .. }
@@ -184,7 +190,7 @@ impl ArmError {
         match self {
             Self::Unauthenticated { code, .. } | Self::InvalidName { code, .. } => code,
             Self::AuthorizationFailed { .. } => "AuthorizationFailed",
-            Self::LinkedAuthorizationFailed { .. } | Self::LinkedTenant { .. } => {
+            Self::LinkedAuthorizationFailed(_) | Self::LinkedTenant { .. } => {
                 "LinkedAuthorizationFailed"
             }
             Self::MissingApiVersion => "MissingApiVersionParameter",

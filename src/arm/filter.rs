@@ -67,7 +67,7 @@ fn term(text: &str) -> Option<Term> {
     }
 }
 
-/// The text of a literal, in which a quote is written twice (OData 4.0 ABNF, `string`).
+/// The text of a literal, in which a quote is written twice (`OData` 4.0 ABNF, `string`).
 fn literal(text: &str) -> Option<String> {
     let unquoted = text.replace("''", "");
     (!unquoted.contains('\'')).then(|| text.replace("''", "'"))

@@ -53,7 +53,7 @@ pub(super) fn put(
     call.require(state, WRITE, id.as_str())?;
     let existing = state.group(id);
     let group = planned(&call.content()?, id, existing.map(|group| &**group))?;
-    let reply = Reply::put(existing.is_none(), show(&group));
+    let reply = Reply::put(existing, show(&group));
     Ok((vec![Change::Put(Record::ResourceGroup(group))], reply))
 }
 

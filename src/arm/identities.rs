@@ -67,7 +67,7 @@ pub(super) fn put(
         isolation_scope: isolation_scope(&content.properties()?)?,
         ids: before.map_or_else(|| fresh.identity_ids(), |own| own.ids),
     };
-    let reply = Reply::put(before.is_none(), show(state, &identity));
+    let reply = Reply::put(before, show(state, &identity));
     Ok((vec![Change::Put(Record::UserAssigned(identity))], reply))
 }
 

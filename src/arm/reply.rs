@@ -38,9 +38,9 @@ impl Reply {
         Self::json(StatusCode::OK, body)
     }
 
-    /// 201 for what is new, 200 for what was there.
-    pub(super) const fn put(is_new: bool, body: Value) -> Self {
-        Self::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, body)
+    /// The answer to a `PUT`: 200 if there was something `before`, 201 for what is new.
+    pub(super) fn put<T>(before: Option<&T>, body: Value) -> Self {
+        Self::json(before.map_or(StatusCode::CREATED, |_| StatusCode::OK), body)
     }
 
     /// An answer without a body.
@@ -55,14 +55,11 @@ impl Reply {
     }
 
     fn into_response(self) -> Response<Payload> {
-        let mut response = match self.body {
-            Some(body) => json_reply(self.status, body.to_string()),
-            None => {
-                let mut response = Response::new(Payload::default());
-                *response.status_mut() = self.status;
-                response
-            }
-        };
+        let mut response = self.body.map_or_else(
+            || Response::new(Payload::default()),
+            |body| json_reply(self.status, body.to_string()),
+        );
+        *response.status_mut() = self.status;
         for (name, value) in self.headers {
             insert(response.headers_mut(), name, &value);
         }

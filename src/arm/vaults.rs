@@ -63,7 +63,7 @@ pub(super) fn put(
         location,
         tags: content.tags()?.unwrap_or_default(),
     };
-    let reply = Reply::put(before.is_none(), show(state, &vault));
+    let reply = Reply::put(before, show(state, &vault));
     Ok((vec![Change::Put(Record::Vault(vault))], reply))
 }
 

@@ -70,7 +70,7 @@ pub(super) fn put(
         },
     };
     let vm = vm_plan::replace(call, state, fresh, blank, &content)?;
-    let reply = Reply::put(before.is_none(), show(state, &vm));
+    let reply = Reply::put(before, show(state, &vm));
     let reply = tracking(call, reply, &vm);
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }

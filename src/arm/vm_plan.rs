@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::content::{Content, merge as merge_into, strip};
-use super::error::ArmError;
+use super::error::{ArmError, Linked};
 use super::route::Kind;
 use super::tracked;
 use super::vm_identity::{Identities, IdentityRequest};
@@ -173,14 +173,14 @@ fn require_assignable(
         return Ok(());
     }
     let (client, object) = call.actor.names();
-    Err(ArmError::LinkedAuthorizationFailed {
+    Err(ArmError::LinkedAuthorizationFailed(Box::new(Linked {
         client,
         object,
         action,
         scope: vm.to_string(),
-        linked_action: ASSIGN,
-        linked_scope: id.to_string(),
-    })
+        action_there: ASSIGN,
+        scope_there: id.to_string(),
+    })))
 }
 
 /// The assignment of an identity as it is now.

@@ -28,8 +28,11 @@ const FOREIGN_TENANT: &str = "00000000-0000-4000-8000-0000000000a2";
 const FOREIGN_SUB: &str = "/subscriptions/00000000-0000-4000-8000-0000000000b2";
 const ARM: &str = "https://management.azure.com/";
 
-/// Applications of the world: name, tenant, role, scope.
-const APPLICATIONS: [(&str, &str, Option<(&str, &str)>); 6] = [
+/// A name, a tenant, and the role that it holds at a scope.
+type Registered = (&'static str, &'static str, Option<(&'static str, &'static str)>);
+
+/// The applications of the world.
+const APPLICATIONS: [Registered; 6] = [
     ("owner", TENANT, Some(("Owner", "/"))),
     ("reader", TENANT, Some(("Reader", SUB))),
     ("group-reader", TENANT, Some(("Reader", GROUP))),

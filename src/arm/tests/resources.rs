@@ -149,7 +149,7 @@ fn a_deleted_vault_takes_its_secrets_with_it() {
         vault: vault.clone(),
         name: "Password".to_owned(),
         version: "0".repeat(32),
-        value: crate::world::record::StoredSecret(crate::secret::Redacted::new(b"x".to_vec())),
+        value: serde_json::from_value(json!("eA==")).unwrap(),
         content_type: None,
         tags: Tags::new(),
         enabled: true,
