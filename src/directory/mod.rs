@@ -6,6 +6,8 @@
 //! the [`VmSlot`] of its caller.
 
 mod apply;
+mod credentials;
+mod key_pool;
 mod keys;
 mod slot;
 mod state;
@@ -26,6 +28,7 @@ use crate::world::record::{Change, Record};
 use crate::world::synthetic::IdentityIds;
 use crate::world::{Identity, Resources};
 
+pub use credentials::{CredentialError, CredentialOptions, Rolled};
 pub use keys::{SigningKeyError, SigningOptions};
 pub use slot::VmSlot;
 pub use state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
@@ -39,6 +42,8 @@ pub struct DirectoryOptions {
     pub seed: [u8; 32],
     /// How tokens are signed.
     pub signing: SigningOptions,
+    /// How the certificates of service principals are made.
+    pub credentials: CredentialOptions,
 }
 
 /// Why the world is not there.
@@ -79,6 +84,7 @@ pub struct Directory {
     resources: Resources,
     propagation_delay: Seconds,
     signing: SigningOptions,
+    credentials: credentials::Credentials,
     ring: Arc<KeyRing>,
     subscribers: RwLock<Vec<Subscriber>>,
     /// Held for the whole of a write: writes happen one after the other.
@@ -126,6 +132,7 @@ impl Directory {
             propagation_delay: options.propagation_delay,
             subscribers: RwLock::default(),
             signing: options.signing,
+            credentials: credentials::Credentials::new(options.credentials.clone()),
             ring: keys::empty_ring(now)?,
             writer: Mutex::new(Writer { revision, rng: StdRng::from_seed(options.seed) }),
         };

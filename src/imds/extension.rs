@@ -1,7 +1,6 @@
 //! The endpoint of the VM extension, deprecated since January 2019: the same tokens at
 //! `http://localhost:50342/oauth2/token`, asked for by GET or by POST of a form, without an api-version.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,7 +16,7 @@ use crate::broker::{Broker, TokenRequest};
 use crate::cache::Freshness;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Surface, json_reply, read_body};
+use crate::http::{Payload, Peer, Surface, json_reply, read_body};
 
 /// Longer than any form that names a resource and an identity.
 const FORM_BYTES_MAX: usize = 8 * 1024;
@@ -105,8 +104,8 @@ fn nested(error: &ImdsError) -> Response<Payload> {
 impl Surface for Extension {
     type Caller = Caller;
 
-    fn caller(&self, peer: SocketAddr) -> Caller {
-        self.broker.caller(peer.ip())
+    fn caller(&self, peer: &Peer) -> Caller {
+        self.broker.caller(peer.addr.ip())
     }
 
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {

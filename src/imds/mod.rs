@@ -11,7 +11,6 @@ mod query;
 mod token;
 mod versions;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +27,7 @@ use uuid::fmt::Hyphenated;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Responses, Surface, json_reply};
+use crate::http::{Payload, Peer, Responses, Surface, json_reply};
 use error::ImdsError;
 
 /// The identity endpoint, for one worker thread.
@@ -114,8 +113,8 @@ impl Imds {
 impl Surface for Imds {
     type Caller = Caller;
 
-    fn caller(&self, peer: SocketAddr) -> Caller {
-        self.broker.caller(peer.ip())
+    fn caller(&self, peer: &Peer) -> Caller {
+        self.broker.caller(peer.addr.ip())
     }
 
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
