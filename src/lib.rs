@@ -22,6 +22,7 @@
 //! Who may name whom is a table in `tests/architecture`, drawn in `docs/ARCHITECTURE.md`.
 
 pub mod admin;
+pub mod arm;
 pub mod broker;
 pub mod cache;
 pub mod cli;

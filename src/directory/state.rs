@@ -154,7 +154,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a Arc<ResourceGroup>> {
+    ) -> impl Iterator<Item = &'a Arc<ResourceGroup>> + use<'a> {
         below(&self.groups, prefix, after)
     }
 
@@ -168,7 +168,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a UserAssignedEntry> {
+    ) -> impl Iterator<Item = &'a UserAssignedEntry> + use<'a> {
         below(&self.user_assigned, prefix, after)
     }
 
@@ -182,7 +182,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a VmEntry> {
+    ) -> impl Iterator<Item = &'a VmEntry> + use<'a> {
         below(&self.vms, prefix, after)
     }
 
@@ -293,7 +293,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a Arc<Vault>> {
+    ) -> impl Iterator<Item = &'a Arc<Vault>> + use<'a> {
         below(&self.vaults, prefix, after)
     }
 
@@ -353,7 +353,7 @@ fn below<'a, V>(
     map: &'a BTreeMap<ArmId, V>,
     prefix: &'a ArmId,
     after: Option<&ArmId>,
-) -> impl Iterator<Item = &'a V> {
+) -> impl Iterator<Item = &'a V> + use<'a, V> {
     let from = after.map_or_else(
         || Bound::Included(prefix.first_below()),
         |after| Bound::Excluded(after.clone()),
