@@ -157,6 +157,7 @@ fn verification(certificate: &X509Certificate<'_>) -> Option<&'static dyn Verifi
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use base64::prelude::BASE64_STANDARD;
     use proptest::prelude::*;
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -169,6 +170,17 @@ pub(crate) mod tests {
         let lines: Vec<_> =
             text.as_bytes().chunks(64).map(str::from_utf8).map(Result::unwrap).collect();
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    }
+
+    /// A certificate of an RSA key that nobody keeps.
+    pub(crate) fn rsa_certificate() -> Vec<u8> {
+        let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap();
+        let pkcs8 = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
+            &pkcs8.as_ref().into(),
+            &rcgen::PKCS_RSA_SHA256,
+        );
+        params("rsa", IsCa::NoCa).self_signed(&pkcs8.unwrap()).unwrap().der().to_vec()
     }
 
     fn params(common_name: &str, is_ca: IsCa) -> CertificateParams {

@@ -15,9 +15,9 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Authority, Backend, BrokerOptions, CredentialOptions, Directory, DirectoryError,
-    DirectoryOptions, MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions,
-    Store,
+    Algorithm, Authority, Backend, BrokerOptions, Certificate, CertificateError, CredentialOptions,
+    Directory, DirectoryError, DirectoryOptions, MemoryStore, RedbStore, Server, ServerError,
+    ServerOptions, SigningOptions, Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -74,6 +74,12 @@ pub struct ServeArgs {
     /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
     #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
     signing_key_rotation: Rotation,
+    /// How long a token lives that an application gets from the token service
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, env = "MINTBENCH_SERVE_APPLICATION_TOKEN_LIFETIME")]
+    application_token_lifetime: Seconds,
+    /// Certificate authority (PEM) whose certificates prove to the token service that a client is the one of their subject
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
+    trust_credential_issuer: Option<PathBuf>,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
@@ -125,10 +131,12 @@ enum ServeError {
     Entropy,
     #[error(transparent)]
     Machine(#[from] MachineError),
-    #[error("cannot read the world file `{path}`", path = path.display())]
+    #[error("cannot read the file `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error("the certificate authority `{path}` is refused", path = path.display())]
+    TrustedIssuer { path: PathBuf, source: CertificateError },
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -259,11 +267,21 @@ fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
         (Some(path), _) => {
             let read = std::fs::read_to_string(path);
             let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
-            Ok(file::parse(&path.display().to_string(), &text)?)
+            let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+            let beside = |name: &str| std::fs::read_to_string(folder.join(name));
+            Ok(file::parse_with(&path.display().to_string(), &text, &beside)?)
         }
         (None, Some(shape)) => Ok(shape.build()?),
         (None, None) => Ok(file::demo()?),
     }
+}
+
+fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
+    let Some(path) = &args.trust_credential_issuer else { return Ok(Vec::new()) };
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
+    let refused = |source| ServeError::TrustedIssuer { path: path.clone(), source };
+    Certificate::all_from_pem(&text).map_err(refused)
 }
 
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
@@ -278,6 +296,9 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
         token_lifetime: args.token_lifetime,
+        application_token_lifetime: args.application_token_lifetime,
+        trusted_issuers: trusted_issuers(args)?,
+        sts_seed: entropy()?,
         request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,

@@ -28,8 +28,10 @@ pub use crate::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
 pub use crate::store::{MemoryStore, RedbStore, Store, StoreError};
+pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
+pub use crate::x509::{Certificate, CertificateError};
 
 /// How a server is set up. Port 0 takes a free one.
 #[derive(Clone, Debug)]
@@ -52,6 +54,12 @@ pub struct ServerOptions {
     pub token_lifetime: Seconds,
     /// How long a key signs tokens before the next one takes over; `None` is for ever.
     pub signing_key_rotation: Option<Seconds>,
+    /// How long a token lives that an application gets from the token service.
+    pub application_token_lifetime: Seconds,
+    /// Authorities by whose certificates clients of the token service may prove who they are.
+    pub trusted_issuers: Vec<Certificate>,
+    /// Makes the ids of the token service differ from those of others.
+    pub sts_seed: [u8; 32],
     /// Makes the request ids of this process differ from those of others.
     pub request_id_seed: u128,
     /// The broker's own options.
@@ -131,7 +139,13 @@ impl Server {
         };
         let responses = server.serve_imds(imds, &broker, clock, options)?;
         let guarded = if options.tls_only { Transport::Tls } else { Transport::Either };
-        let surface = Sts::new(Arc::clone(&directory), issuer, sts.url.clone());
+        let sts_options = StsOptions {
+            base_url: sts.url.clone(),
+            application_token_lifetime: options.application_token_lifetime,
+            trusted_issuers: options.trusted_issuers.clone(),
+            seed: options.sts_seed,
+        };
+        let surface = Sts::new(Arc::clone(&directory), issuer, Arc::clone(clock), sts_options);
         server.serve(sts, guarded(Arc::clone(&tls)), surface)?;
         if let Some(extension) = extension {
             let seed = !options.request_id_seed;
