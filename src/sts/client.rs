@@ -1,6 +1,8 @@
 //! Who asks for a token: a secret, or an assertion signed with a certificate, shown by the service principal
 //! of a tenant.
 
+use std::fmt::Write as _;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
@@ -253,7 +255,14 @@ fn key_refused(
         let [start, end] = [found.not_before(), found.not_after()].map(moment);
         format!(", Found key 'Start={start}, End={end}'")
     });
-    let thumbprint = assertion.thumbprint().unwrap_or_default().iter();
-    let thumbprint = thumbprint.map(|byte| format!("{byte:02X}")).collect();
+    let thumbprint = hex(assertion.thumbprint().unwrap_or_default());
     StsError::Key { reason, thumbprint, found, client: client_id.to_string() }
+}
+
+/// As Entra writes thumbprints.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02X}");
+        text
+    })
 }

@@ -109,16 +109,16 @@ impl Trace {
         version: Version,
     ) -> Response<Payload> {
         // A second short of the life, as in Entra.
-        let expires_in = token.expires_on().since(self.now + Seconds(1)).0;
-        let (expires_on, not_before) = (token.expires_on(), self.now - Issuer::BACKDATED);
+        let life = token.expires_on().since(self.now + Seconds(1)).0;
+        let not_before = self.now - Issuer::BACKDATED;
         let mut response = match version {
             Version::V1 => json(
                 StatusCode::OK,
                 &GrantedV1 {
                     token_type: "Bearer",
-                    expires_in: &expires_in.to_string(),
-                    ext_expires_in: &expires_in.to_string(),
-                    expires_on: &expires_on.to_string(),
+                    expires_in: &life.to_string(),
+                    ext_expires_in: &life.to_string(),
+                    expires_on: &token.expires_on().to_string(),
                     not_before: &not_before.to_string(),
                     resource,
                     access_token: token.jwt(),
@@ -128,8 +128,8 @@ impl Trace {
                 StatusCode::OK,
                 &GrantedV2 {
                     token_type: "Bearer",
-                    expires_in,
-                    ext_expires_in: expires_in,
+                    expires_in: life,
+                    ext_expires_in: life,
                     access_token: token.jwt(),
                 },
             ),

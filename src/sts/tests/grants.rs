@@ -155,8 +155,7 @@ fn a_certificate_counts_in_its_time_only_and_says_why_not() {
     let expired = world.assert(&jwt);
     assert_eq!(expired.refusal().2, 700_027);
     let text = expired.body["error_description"].as_str().unwrap();
-    let thumbprint = key.certificate().sha256();
-    let hex: String = thumbprint.iter().map(|byte| format!("{byte:02X}")).collect();
+    let hex = client::hex(&key.certificate().sha256());
     assert!(text.contains("Reason - The key used is expired.") && text.contains(&hex), "{text}");
 }
 

@@ -1,9 +1,12 @@
 use super::*;
 
+/// What is changed in a good request; status, `error` and code.
+type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str, u64);
+
 #[test]
 fn every_refusal_has_its_status_error_and_code() {
     let world = World::new();
-    let rows: &[(&[(&str, &str)], u16, &str, u64)] = &[
+    let rows: &[Row] = &[
         (&[("grant_type", "")], 400, "invalid_request", 900_144),
         (&[("grant_type", "password")], 400, "unsupported_grant_type", 70_003),
         (&[("client_id", "")], 400, "invalid_request", 900_144),
