@@ -133,7 +133,7 @@ impl Sts {
             // A token of another issuer; no client here has a federated credential.
             return Err(StsError::FederationUnmatched(claims.subject.clone()));
         }
-        let vouched = self.vouched(assertion, client_id);
+        let vouched = self.vouched(assertion, client_id, now);
         let named = held.iter().find(|own| assertion.names(own)).or(vouched.as_ref());
         let refused = |reason| key_refused(assertion, reason, named, client_id);
         let certificate = named.ok_or_else(|| refused(KeyReason::NotFound))?;
@@ -153,13 +153,14 @@ impl Sts {
         &self,
         assertion: &PresentedAssertion<'_>,
         client_id: ClientId,
+        now: UnixSeconds,
     ) -> Option<Certificate> {
         let leaf = Certificate::from_der(assertion.chain().first()?).ok()?;
         let subject = leaf.common_name()?.parse() == Ok(client_id);
         let thumbprint = assertion.thumbprint().is_none() || assertion.names(&leaf);
-        let mut trusted = self.trusted.iter();
-        (subject && thumbprint && trusted.any(|authority| leaf.is_signed_by(authority)))
-            .then_some(leaf)
+        let mut trusted = self.trusted.iter().filter(|authority| authority.is_valid(now));
+        let fits = subject && thumbprint && leaf.is_for_clients();
+        (fits && trusted.any(|authority| leaf.is_signed_by(authority))).then_some(leaf)
     }
 
     /// `iss`, `sub`, `aud`, `nbf` and `exp`. A `jti` may come again: Entra does not say that it refuses

@@ -1,4 +1,7 @@
 use super::*;
+use crate::clock::UnixSeconds;
+use crate::token::{CertificateIssuer, CertificateRequest, KeyError, certify_client};
+use crate::x509;
 
 #[test]
 fn version_1_answers_in_strings_and_version_2_in_numbers() {
@@ -159,23 +162,34 @@ fn a_certificate_counts_in_its_time_only_and_says_why_not() {
     assert!(text.contains("Reason - The key used is expired.") && text.contains(&hex), "{text}");
 }
 
+#[derive(Debug)]
+struct Authority(rcgen::Issuer<'static, rcgen::KeyPair>);
+
+impl CertificateIssuer for Authority {
+    fn certify(&self, request: &CertificateRequest<'_>) -> Result<Vec<u8>, KeyError> {
+        let CertificateRequest { client_id, key, not_before, not_after } = request;
+        let mut params = x509::tests::params(&client_id.to_string(), rcgen::IsCa::NoCa);
+        let at = |time: UnixSeconds| {
+            rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(time.0)
+        };
+        (params.not_before, params.not_after) = (at(*not_before), at(*not_after));
+        Ok(params.signed_by(*key, &self.0).unwrap().der().to_vec())
+    }
+}
+
 #[test]
 fn a_certificate_of_a_trusted_authority_needs_no_registration() {
-    let authority = crate::tls::Authority::create(NOW).unwrap();
-    let key = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
-        &PRIVATE_KEY.expose().into(),
-        &rcgen::PKCS_RSA_SHA256,
-    );
-    let key = key.unwrap();
-    let issue = |name: &str| {
-        let der = authority.issue_client(name, &key, NOW, NOW + Seconds(60)).unwrap();
+    let (trusted, authority) = x509::tests::authority("own", x509::tests::CA);
+    let issuer = Authority(authority);
+    let issue = |client_id| {
+        let life = (NOW, NOW + Seconds(60));
+        let der = certify_client(&issuer, &PRIVATE_KEY, client_id, life.0, life.1).unwrap();
         CertificateKey::new(&der, &PRIVATE_KEY).unwrap()
     };
-    let own = signed(&issue(&app().to_string()), app(), AssertionForm::Ps256WithCertificate);
-    let others = signed(&issue(&foreign().to_string()), app(), AssertionForm::Ps256WithCertificate);
+    let own = signed(&issue(app()), app(), AssertionForm::Ps256WithCertificate);
+    let others = signed(&issue(foreign()), app(), AssertionForm::Ps256WithCertificate);
     let self_signed = certificate_key(app(), Seconds(60));
     let self_signed = signed(&self_signed, app(), AssertionForm::Ps256WithCertificate);
-    let trusted = Certificate::from_der(authority.certificate_der()).unwrap();
     let world = World::trusting(vec![trusted]);
     assert_eq!(world.assert(&own).claims()["appidacr"], "2");
     assert_eq!(world.assert(&others).refusal().2, 700_027);
@@ -191,6 +205,6 @@ fn a_removed_client_gets_no_token() {
     let world = World::new();
     let key = crate::world::record::Key::Application(app());
     let changes = vec![Change::Remove(key)];
-    world.directory.write(NOW, |_, _| Ok::<_, StoreError>((changes, ()))).unwrap();
+    world.directory.write(NOW, |_, _| Ok::<_, DirectoryError>((changes, ()))).unwrap();
     assert_eq!(world.post(&with(&[])).refusal(), (400, "unauthorized_client", 700_016));
 }

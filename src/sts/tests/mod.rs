@@ -17,10 +17,10 @@ mod refusals;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::directory::DirectoryError;
 use crate::directory::tests::{NOW, of};
 use crate::ids::{ClientId, PrincipalId};
 use crate::secret::Redacted;
-use crate::store::StoreError;
 use crate::token::{
     AssertionForm, CertificateKey, ClientAssertion, PRIVATE_KEY, Verifier, certificate_key,
 };
@@ -148,7 +148,7 @@ impl World {
             not_after: certificate.not_after(),
         };
         let change = Change::Put(Record::Credential(credential));
-        self.directory.write(NOW, |_, _| Ok::<_, StoreError>((vec![change], ()))).unwrap();
+        self.directory.write(NOW, |_, _| Ok::<_, DirectoryError>((vec![change], ()))).unwrap();
     }
 
     fn assert(&self, jwt: &str) -> Answer {

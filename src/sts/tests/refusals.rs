@@ -6,7 +6,7 @@ type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str, u64);
 #[test]
 fn every_refusal_has_its_status_error_and_code() {
     let world = World::new();
-    let rows: &[Row] = &[
+    let rows: &[Row<'_>] = &[
         (&[("grant_type", "")], 400, "invalid_request", 900_144),
         (&[("grant_type", "password")], 400, "unsupported_grant_type", 70_003),
         (&[("client_id", "")], 400, "invalid_request", 900_144),
