@@ -131,7 +131,7 @@ enum ServeError {
     Entropy,
     #[error(transparent)]
     Machine(#[from] MachineError),
-    #[error("cannot read the file `{path}`", path = path.display())]
+    #[error("cannot read `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Server(#[from] ServerError),
