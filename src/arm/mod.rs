@@ -29,9 +29,7 @@ mod vm;
 mod vm_identity;
 mod vm_plan;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -41,7 +39,7 @@ use hyper::{Method, Request, Response};
 
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, Fresh, State};
-use crate::http::{BodyError, Payload, Surface, read_body};
+use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, read_body};
 use crate::token::Verifier;
 use crate::world::record::Change;
 use auth::Actor;
@@ -84,15 +82,15 @@ struct Inner {
     verifier: Verifier,
     clock: Arc<dyn Clock>,
     options: ArmOptions,
-    requests: AtomicU64,
+    request_ids: RequestIds,
 }
 
 impl Arm {
     /// A control plane of the world of `directory`.
     pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: ArmOptions) -> Self {
         let verifier = Verifier::new(directory.ring());
-        let requests = AtomicU64::new(0);
-        Self(Arc::new(Inner { directory, verifier, clock, options, requests }))
+        let request_ids = RequestIds::new(options.seed);
+        Self(Arc::new(Inner { directory, verifier, clock, options, request_ids }))
     }
 
     /// Answers a request whose body is read; `scheme` is how it arrived, `http` or `https`.
@@ -104,7 +102,7 @@ impl Arm {
         scheme: &'static str,
         body: Result<Bytes, BodyError>,
     ) -> Response<Payload> {
-        let request_id = self.0.request_id();
+        let request_id = self.0.request_ids.next().to_string();
         if matches!(parts.method, Method::GET | Method::HEAD) {
             return self.0.answer(&parts, scheme, body, &request_id);
         }
@@ -118,8 +116,8 @@ impl Arm {
 impl Surface for Arm {
     type Caller = &'static str;
 
-    fn caller(&self, _: SocketAddr) -> &'static str {
-        "http"
+    fn caller(&self, peer: &Peer) -> &'static str {
+        peer.scheme.as_str()
     }
 
     async fn respond(
@@ -134,13 +132,6 @@ impl Surface for Arm {
 }
 
 impl Inner {
-    fn request_id(&self) -> String {
-        let count = self.requests.fetch_add(1, Ordering::Relaxed);
-        let spread = u128::from(count).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let id = uuid::Builder::from_random_bytes((self.options.seed ^ spread).to_be_bytes());
-        id.into_uuid().to_string()
-    }
-
     fn answer(
         &self,
         parts: &Parts,

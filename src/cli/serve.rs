@@ -15,9 +15,9 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Authority, AuthorityIssuer, Backend, BrokerOptions, CredentialOptions, Directory,
-    DirectoryError, DirectoryOptions, MemoryStore, RedbStore, RemoteSource, Server, ServerError,
-    ServerOptions, SigningOptions, Store,
+    Algorithm, ArmAuth, Authority, AuthorityIssuer, Backend, BrokerOptions, Certificate,
+    CertificateError, CredentialOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore,
+    RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -46,6 +46,28 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_STS"
     )]
     sts: SocketAddr,
+    /// Address of the control plane (Azure Resource Manager), http and https
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8172",
+        env = "MINTBENCH_SERVE_ARM"
+    )]
+    arm: SocketAddr,
+    /// Whether the control plane wants a token: bearer or off
+    #[arg(long, value_name = "MODE", default_value = "bearer", value_parser = arm_auth, env = "MINTBENCH_SERVE_ARM_AUTH")]
+    arm_auth: ArmAuth,
+    /// Address of the key vaults, https only
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8173",
+        env = "MINTBENCH_SERVE_VAULT"
+    )]
+    vault: SocketAddr,
+    /// Where vaults send their callers for tokens, such as https://login.microsoftonline.com [default: the token service]
+    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
+    authority_url: Option<String>,
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
     vm_extension: Option<SocketAddr>,
@@ -86,6 +108,12 @@ pub struct ServeArgs {
     /// Certificate authority of that token service (PEM) [default: this server's own]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TOKEN_SOURCE_CA")]
     token_source_ca: Option<PathBuf>,
+    /// How long a token lives that an application gets from the token service
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, env = "MINTBENCH_SERVE_APPLICATION_TOKEN_LIFETIME")]
+    application_token_lifetime: Seconds,
+    /// Certificate authority (PEM) whose certificates prove to the token service that a client is the one of their subject
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
+    trust_credential_issuer: Option<PathBuf>,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
@@ -141,6 +169,8 @@ enum ServeError {
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error("the certificate authority `{path}` is refused", path = path.display())]
+    TrustedIssuer { path: PathBuf, source: CertificateError },
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -155,6 +185,14 @@ fn lifetime(text: &str) -> Result<Seconds, String> {
     let longest = Seconds(366 * 86_400);
     let fits = (Seconds(1)..=longest).contains(&seconds);
     fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
+}
+
+fn arm_auth(text: &str) -> Result<ArmAuth, String> {
+    match text {
+        "bearer" => Ok(ArmAuth::Bearer),
+        "off" => Ok(ArmAuth::Off),
+        _ => Err("use bearer or off".to_owned()),
+    }
 }
 
 /// How often keys are changed; `None` is never.
@@ -227,6 +265,11 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
+    if args.arm_auth == ArmAuth::Off {
+        tracing::warn!(
+            "the control plane asks nobody who they are: every program on this machine may change identities and roles"
+        );
+    }
     let server = Server::start(directory, &authority, &clock, &options(args)?)?;
     announce(&server);
     runtime.block_on(stopped);
@@ -295,11 +338,21 @@ fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
         (Some(path), _) => {
             let read = std::fs::read_to_string(path);
             let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
-            Ok(file::parse(&path.display().to_string(), &text)?)
+            let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+            let beside = |name: &str| std::fs::read_to_string(folder.join(name));
+            Ok(file::parse_with(&path.display().to_string(), &text, &beside)?)
         }
         (None, Some(shape)) => Ok(shape.build()?),
         (None, None) => Ok(file::demo()?),
     }
+}
+
+fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
+    let Some(path) = &args.trust_credential_issuer else { return Ok(Vec::new()) };
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
+    let refused = |source| ServeError::TrustedIssuer { path: path.clone(), source };
+    Certificate::all_from_pem(&text).map_err(refused)
 }
 
 /// For each core, when tokens come from another process: so many calls are made at once.
@@ -313,6 +366,10 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     Ok(ServerOptions {
         imds: args.imds,
         vm_extension: args.vm_extension,
+        arm: args.arm,
+        arm_auth: args.arm_auth,
+        vault: args.vault,
+        authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
         admin: args.admin,
         tls_only: args.tls,
@@ -322,6 +379,9 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
         token_lifetime: args.token_lifetime,
+        application_token_lifetime: args.application_token_lifetime,
+        trusted_issuers: trusted_issuers(args)?,
+        sts_seed: entropy()?,
         request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,

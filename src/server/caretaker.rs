@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Seconds, UnixSeconds};
 use crate::directory::Directory;
+use crate::vault;
 
 /// How often the caretaker looks; wall time has whole seconds.
 const ROUND: Duration = Duration::from_secs(1);
@@ -52,6 +53,9 @@ fn go_round(directory: &Directory, clock: &dyn Clock, duties: Duties, stopped: &
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         rotate_signing_keys(directory, clock.now(), duties);
         roll_credentials(directory, clock.now());
+        if let Err(error) = vault::purge_due(directory, clock.now()) {
+            tracing::warn!(%error, "deleted secrets were not purged; it is tried again");
+        }
     }
 }
 

@@ -33,4 +33,6 @@ pub use signer::{Backend, Signer};
 pub use verify::{Bearer, BearerError, Verifier};
 
 #[cfg(test)]
+pub(crate) use assertion::tests::{PRIVATE_KEY, certificate_key};
+#[cfg(test)]
 mod tests;

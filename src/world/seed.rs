@@ -288,6 +288,14 @@ impl SeedBuilder {
         Ok(())
     }
 
+    /// Takes the ids of an application, which whoever calls then adds.
+    ///
+    /// # Errors
+    /// When one is taken.
+    pub(super) fn claim_application(&mut self, ids: IdentityIds) -> Result<(), WorldError> {
+        self.claim_ids(ids)
+    }
+
     fn claim_ids(&mut self, ids: IdentityIds) -> Result<(), WorldError> {
         let IdentityIds { client_id, principal_id } = ids;
         self.claim_guid("client id", *client_id.as_bytes(), &client_id)?;

@@ -15,7 +15,7 @@ use super::*;
 use crate::clock::{ManualClock, Seconds};
 use crate::directory::tests::{NOW, of};
 use crate::ids::{ClientId, PrincipalId, TenantId};
-use crate::token::{Issuer, Subject, TokenSource as _};
+use crate::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::world::record::{
     Application, Record, ResourceGroup, RoleAssignment, Subscription, Tags, Tenant,
 };
@@ -167,6 +167,7 @@ impl World {
             client_id: client(name),
             principal_id: principal(name),
             resource_id: None,
+            proof: ClientProof::Certificate,
         };
         self.issuer.mint(&subject, audience, NOW, &[1; 48]).unwrap().jwt().to_owned()
     }
