@@ -20,7 +20,7 @@ if ((EUID != 0)); then
 fi
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-broker=$(realpath "${1:-$here/../../target/debug/mintbench}")
+broker=$(realpath -m "${1:-$here/../../target/debug/mintbench}")
 export NETNS_WORK=$here/.work
 work=$NETNS_WORK
 python=$work/venv/bin/python
@@ -88,8 +88,10 @@ for language in python js go java rust; do
     fi
 done
 
-# All at once: some wait for the network while others compile.
+# All at once: some wait for the network while others compile. Another run waits for this one.
 mkdir -p "$work"
+exec {lock}>"$work/lock"
+flock "$lock"
 declare -A builds=()
 for language in "${languages[@]}"; do
     (
@@ -111,6 +113,7 @@ for language in "${languages[@]}"; do
     fi
 done
 ((${#broken[@]} == 0)) || fail "cannot build ${broken[*]}"
+exec {lock}>&-
 
 # ---------------------------------------------------------------------------------- network
 
@@ -119,7 +122,7 @@ host=mintbench-host-$$
 declare -A netns=([vm-a]=mintbench-vm-a-$$ [vm-b]=mintbench-vm-b-$$)
 declare -A address=([vm-a]=169.254.10.1 [vm-b]=169.254.10.2)
 imds=169.254.169.254 vault=169.254.169.253 sts=169.254.169.252 arm=169.254.169.251
-data=
+run=$(mktemp -d)
 serve=
 
 # Whatever happened: the broker ends, and nothing of the network stays.
@@ -133,7 +136,7 @@ tear_down() {
         ip netns delete "$name" 2>/dev/null || true
         rm -rf "/etc/netns/$name"
     done
-    [[ -z $data ]] || rm -rf "$data"
+    rm -rf "$run"
 }
 trap tear_down EXIT
 trap 'exit 130' INT TERM
@@ -145,8 +148,8 @@ in_host ip link set lo up
 for there in "$imds" "$vault" "$sts" "$arm"; do
     in_host ip address add "$there/32" dev lo
 done
-# What comes in on a machine's link with the address of another machine is dropped.
-in_host sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter'
+# A link for each machine, not a bridge: what is sent to a machine's address leaves on its own link,
+# so no other can hold a conversation from that address.
 for vm in vm-a vm-b; do
     ns=${netns[$vm]}
     mkdir -p "/etc/netns/$ns"
@@ -176,50 +179,49 @@ for name in $(compgen -e | grep -E \
     unset "$name"
 done
 
-data=$(mktemp -d)
 flags=(--imds "$imds:80" --admin 127.0.0.1:8171)
 vault_too=false
 if "$broker" serve --help | grep -qE -- '^ +--vault( |$)'; then
     vault_too=true
-    cp "$here/world.toml" "$data/world.toml"
-    flags+=(--data "$data/state" --sts "$sts:443" --arm "$arm:443" --vault "$vault:443"
+    cp "$here/world.toml" "$run/world.toml"
+    flags+=(--data "$run/state" --sts "$sts:443" --arm "$arm:443" --vault "$vault:443"
         --host-name kv-demo.vault.azure.net --host-name login.microsoftonline.com
         --host-name management.azure.com)
     export STS_URL=https://login.microsoftonline.com
 else
     echo "this broker has no --vault: secrets, roles and management are not checked"
-    sed '/^# From here on/,$d' "$here/world.toml" >"$data/world.toml"
+    sed '/^# From here on/,$d' "$here/world.toml" >"$run/world.toml"
     flags+=(--sts "$sts:80")
     export STS_URL=http://$sts
 fi
 
-ip netns exec "$host" "$broker" serve --world "$data/world.toml" "${flags[@]}" \
-    >"$work/serve.out" 2>"$work/serve.err" &
+ip netns exec "$host" "$broker" serve --world "$run/world.toml" "${flags[@]}" \
+    >"$run/serve.out" 2>"$run/serve.err" &
 serve=$!
 deadline=$((SECONDS + 20))
-until grep -qx ready "$work/serve.out"; do
-    kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$work/serve.err")"
+until grep -qx ready "$run/serve.out"; do
+    kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
     ((SECONDS < deadline)) || fail "the broker was not ready within 20 s"
     sleep 0.05
 done
 
 java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 if $vault_too; then
-    ca=$data/state/ca.pem
-    export VAULT_URL=https://kv-demo.vault.azure.net OPERATOR=$data/state/operator
+    ca=$run/state/ca.pem
+    export VAULT_URL=https://kv-demo.vault.azure.net OPERATOR=$run/state/operator
     export SSL_CERT_FILE=$ca REQUESTS_CA_BUNDLE=$ca NODE_EXTRA_CA_CERTS=$ca
     if command -v keytool >/dev/null; then
         keytool -importcert -noprompt -alias mintbench -file "$ca" \
-            -keystore "$data/trust.p12" -storetype PKCS12 -storepass mintbench 2>"$work/keytool.log" ||
-            fail "$(cat "$work/keytool.log")"
-        java_options+=("-Djavax.net.ssl.trustStore=$data/trust.p12"
+            -keystore "$run/trust.p12" -storetype PKCS12 -storepass mintbench 2>"$run/keytool.log" ||
+            fail "$(cat "$run/keytool.log")"
+        java_options+=("-Djavax.net.ssl.trustStore=$run/trust.p12"
             -Djavax.net.ssl.trustStorePassword=mintbench)
     fi
 fi
 
 # ---------------------------------------------------------------------------------- the checks
 
-: >"$work/verdicts"
+: >"$run/verdicts"
 
 # Plays a program in a VM. Tokens go to the judge through a pipe: none is ever in a file.
 play() {
@@ -233,9 +235,10 @@ play() {
         *) command=("$python" "$here/python/$program.py") ;;
     esac
     mapfile -t environment < <("$python" "$here/python/judge.py" "$vm" --env)
-    ip netns exec "${netns[$vm]}" env "${environment[@]}" "${command[@]}" 2>"$work/$vm-$program.err" |
+    # Each takes seconds; one that waits for minutes hangs.
+    ip netns exec "${netns[$vm]}" timeout 120 env "${environment[@]}" "${command[@]}" 2>"$run/$vm-$program.err" |
         ip netns exec "${netns[$vm]}" "$python" "$here/python/judge.py" "$vm" "$program" |
-        tee -a "$work/verdicts" || tail -n 20 "$work/$vm-$program.err" >&2
+        tee -a "$run/verdicts" || tail -n 20 "$run/$vm-$program.err" >&2
     echo "$vm $program: $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) ms"
 }
 
@@ -256,9 +259,10 @@ ip -n "${netns[vm-a]}" address add "${address[vm-b]}/32" dev eth0
 play vm-a reach
 expected=$((expected + 2 * each * ${#languages[@]}))
 
-kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$work/serve.err")"
-passed=$(grep -c '^ok: ' "$work/verdicts" || true)
-failed=$(grep -c '^not ok: ' "$work/verdicts" || true)
+kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
+passed=$(grep -c '^ok: ' "$run/verdicts" || true)
+failed=$(grep -c '^not ok: ' "$run/verdicts" || true)
 ((passed + failed == expected)) || fail "$((passed + failed)) checks ran, not $expected; $failed failed"
+((failed == 0)) || tail -n 20 "$run/serve.err" >&2
 echo "$passed checks passed, $failed failed${skipped[*]:+; SKIPPED: ${skipped[*]}}"
 ((failed == 0))
