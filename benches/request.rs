@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use mintbench::clock::ManualClock;
-use mintbench::http::{Payload, Surface};
+use mintbench::http::{Payload, Peer, Surface};
 use mintbench::imds::{Imds, Query};
 use mintbench::token::Algorithm;
 use mintbench::world::synthetic::Synthetic;
@@ -115,7 +115,7 @@ impl Fixed {
 impl Surface for Fixed {
     type Caller = ();
 
-    fn caller(&self, _: SocketAddr) {}
+    fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), _: Request<Incoming>) -> Response<Payload> {
         self.0.clone()

@@ -2,8 +2,10 @@
 //!
 //! Every id has one door, `FromStr`; whoever holds one holds a well-formed id. Depends on nothing.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -19,6 +21,25 @@ pub enum ParseIdError {
     )]
     Arm(String),
 }
+
+/// Stores an identifier as its text.
+macro_rules! serde_as_text {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
 
 macro_rules! guid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -59,6 +80,8 @@ macro_rules! guid_id {
                 write!(f, "{}({})", stringify!($name), self.0.hyphenated())
             }
         }
+
+        serde_as_text!($name);
     };
 }
 
@@ -83,13 +106,23 @@ guid_id! {
     /// A virtual machine's own id (`vmId`), which outlives its name.
     VmId
 }
+guid_id! {
+    /// A role definition, the `name` of its ARM resource; built-in ones are the same in every tenant.
+    RoleDefinitionId
+}
+guid_id! {
+    /// A role assignment, the `name` of its ARM resource; chosen by whoever creates it.
+    RoleAssignmentId
+}
 
 /// A resource id of Azure Resource Manager.
 ///
-/// Azure compares these without regard to letter case and echoes them as first written: equality
-/// and hashing ignore ASCII case, `Display` gives back the stored spelling.
+/// Azure compares these without regard to letter case and echoes them as first written: equality,
+/// order and hashing ignore ASCII case, `Display` gives back the stored spelling. A copy shares the text.
 #[derive(Clone)]
-pub struct ArmId(Box<str>);
+pub struct ArmId(Arc<str>);
+
+serde_as_text!(ArmId);
 
 impl ArmId {
     /// The spelling it was created with.
@@ -100,6 +133,47 @@ impl ArmId {
     /// The last segment: the resource's own name.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The segment after `key`, as in `/subscriptions/<value>`; keys ignore case.
+    pub fn segment(&self, key: &str) -> Option<&str> {
+        let mut segments = self.0.split('/').skip(1);
+        while let (Some(name), Some(value)) = (segments.next(), segments.next()) {
+            if name.eq_ignore_ascii_case(key) {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// The subscription that it lies in: every resource id begins with one.
+    pub fn subscription(&self) -> SubscriptionId {
+        let id = self.segment("subscriptions").and_then(|id| id.parse().ok());
+        id.unwrap_or(SubscriptionId::from_bytes([0; 16]))
+    }
+
+    /// The name of the resource group that it lies in, or that it is.
+    pub fn resource_group(&self) -> Option<&str> {
+        self.segment("resourceGroups")
+    }
+
+    /// Whether it lies in `parent`: in the group, in the subscription, under the resource.
+    pub fn is_below(&self, parent: &Self) -> bool {
+        let parent = parent.0.as_bytes();
+        let head = self.0.as_bytes().split_at_checked(parent.len());
+        head.is_some_and(|(head, rest)| {
+            head.eq_ignore_ascii_case(parent) && rest.first() == Some(&b'/')
+        })
+    }
+
+    /// Where the ids below this one begin in the order of ids: not itself an id, a bound for a search.
+    pub(crate) fn first_below(&self) -> Self {
+        Self(format!("{}/", self.0).into())
+    }
+
+    /// In lower case: the same text for all spellings of one id.
+    pub fn to_key(&self) -> String {
+        self.0.to_ascii_lowercase()
     }
 }
 
@@ -138,6 +212,19 @@ impl PartialEq for ArmId {
 
 impl Eq for ArmId {}
 
+impl Ord for ArmId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (left, right) = (self.0.bytes(), other.0.bytes());
+        left.map(|byte| byte.to_ascii_lowercase()).cmp(right.map(|byte| byte.to_ascii_lowercase()))
+    }
+}
+
+impl PartialOrd for ArmId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl std::hash::Hash for ArmId {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         for byte in self.0.bytes() {
@@ -172,6 +259,22 @@ mod tests {
         assert_eq!(written, lower);
         assert_eq!(written.to_string(), VM);
         assert_eq!(written.name(), "vm-1");
+    }
+
+    #[test]
+    fn what_lies_below_an_id_is_told_by_whole_segments() {
+        let [group, other, vm, longer] =
+            ["rg", "rg-2", "rg/providers/x/y/z", "RG-2/providers/x/y/z"]
+                .map(|end| {
+                    format!(
+                        "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/{end}"
+                    )
+                })
+                .map(|id| id.parse::<ArmId>().unwrap());
+        assert!(vm.is_below(&group) && longer.is_below(&other));
+        assert!(!longer.is_below(&group) && !group.is_below(&group));
+        assert!(group.first_below() < vm && group < other);
+        assert_eq!(vm.resource_group(), Some("rg"));
     }
 
     #[test]

@@ -20,6 +20,41 @@ impl Redacted {
     }
 }
 
+/// Stores a secret, as base64, in a record of the store: the one place where it leaves memory.
+pub mod stored {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Redacted;
+
+    /// Writes the secret.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    pub fn serialize<S: Serializer>(secret: &Redacted, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(secret.expose()))
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// When it is not base64; the text is not quoted.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Redacted, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let bytes = BASE64_STANDARD.decode(&*text);
+        bytes.map(Redacted::new).map_err(|_| serde::de::Error::custom("a secret is not base64"))
+    }
+}
+
+impl PartialEq for Redacted {
+    /// Takes as long for the first byte that differs as for the last.
+    fn eq(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl Eq for Redacted {}
+
 impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Redacted(..)")

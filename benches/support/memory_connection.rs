@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mintbench::clock::Monotonic;
-use mintbench::http::Surface;
+use mintbench::http::{Peer, Scheme, Surface};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
 
@@ -28,7 +28,8 @@ impl MemoryConnection {
     pub(crate) fn open<S: Surface>(surface: S, peer: SocketAddr) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
-        let shared = Arc::new((surface.caller(peer), surface));
+        let shared =
+            Arc::new((surface.caller(&Peer { addr: peer, scheme: Scheme::Http }), surface));
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);
             async move { Ok::<_, Infallible>(shared.1.respond(&shared.0, request).await) }

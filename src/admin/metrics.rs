@@ -23,6 +23,10 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let stats = self.broker.stats();
         let (cache, lanes) = (stats.cache, stats.lanes);
+        let (vms, identities) = {
+            let world = self.broker.directory().read();
+            (world.vm_count(), world.identity_count())
+        };
         let counters = [
             ("mintbench_cache_hits", "Answers from held tokens", cache.hits),
             ("mintbench_cache_misses", "Requests that started a mint", stats.misses),
@@ -44,16 +48,8 @@ impl Collector for Metrics {
             ("mintbench_cache_entries", "Tokens held", cache.entries),
             ("mintbench_cache_flights", "Keys being minted for waiting callers", cache.flights),
             ("mintbench_mint_queue", "Mints and renewals that wait for a lane", lanes.queued),
-            (
-                "mintbench_virtual_machines",
-                "Virtual machines of the world",
-                self.broker.world().vm_count() as u64,
-            ),
-            (
-                "mintbench_identities",
-                "Identities of the world",
-                self.broker.world().identity_count() as u64,
-            ),
+            ("mintbench_virtual_machines", "Virtual machines of the world", vms as u64),
+            ("mintbench_identities", "Identities of the world", identities as u64),
             ("process_resident_memory_bytes", "Resident memory", resident_bytes().unwrap_or(0)),
         ];
         for (name, help, value) in gauges {

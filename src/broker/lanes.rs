@@ -17,20 +17,21 @@ use rand::{Rng, RngExt, SeedableRng};
 use super::{BrokerOptions, TokenCache, TokenError};
 use crate::cache::{Fresh, Key, Lead, Refresh};
 use crate::clock::{Clock, Monotonic, Seconds, UnixSeconds};
+use crate::directory::Directory;
 use crate::token::{Entropy, MintError, Subject, Token, TokenSource};
-use crate::world::{IdentityIndex, ResourceIndex, World};
+use crate::world::{Identity, ResourceIndex};
 
 /// Which token.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub(super) identity: IdentityIndex,
+    pub(super) identity: Arc<Identity>,
     pub(super) resource: ResourceIndex,
 }
 
 impl Wanted {
     /// What the token is kept under.
-    pub(super) const fn key(self) -> Key {
-        Key::new(self.identity.get(), self.resource.get())
+    pub(super) fn key(&self) -> Key {
+        Key::new(self.identity.index.0, self.resource.get())
     }
 }
 
@@ -84,7 +85,7 @@ pub(super) struct Lanes {
 
 #[derive(Debug)]
 struct Shared {
-    world: Arc<World>,
+    directory: Arc<Directory>,
     cache: Arc<TokenCache>,
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
@@ -104,15 +105,15 @@ struct Queues {
 
 impl Lanes {
     pub(super) fn start(
-        world: Arc<World>,
-        cache: Arc<TokenCache>,
+        directory: &Arc<Directory>,
+        cache: &Arc<TokenCache>,
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            world,
-            cache,
+            directory: Arc::clone(directory),
+            cache: Arc::clone(cache),
             source,
             clock,
             refresh_fraction: options.refresh_fraction,
@@ -226,18 +227,30 @@ impl Shared {
         match purpose {
             Purpose::Land(lead) => {
                 let now = self.clock.now();
-                let minted = self.mint(wanted, now, rng);
+                let minted = self.mint(&wanted, now, rng);
                 lead.land(minted.map_err(TokenError::Mint), now);
+                self.forget_if_ended(&wanted);
             }
             // While it waited behind mints its token may have expired and been minted anew.
             Purpose::Renew(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
                 refresh.done();
             }
-            Purpose::Renew(refresh) => self.renew(wanted, refresh, rng),
+            Purpose::Renew(refresh) => {
+                self.renew(&wanted, refresh, rng);
+                self.forget_if_ended(&wanted);
+            }
         }
     }
 
-    fn renew(&self, wanted: Wanted, refresh: Refresh<Token>, rng: &mut StdRng) {
+    /// Whoever ends an identity clears the cache of its tokens; one that came in just then is found
+    /// here. Either way it is gone before long, and nobody can select its identity meanwhile.
+    fn forget_if_ended(&self, wanted: &Wanted) {
+        if !wanted.identity.is_alive(self.clock.now()) {
+            self.cache.remove(wanted.key());
+        }
+    }
+
+    fn renew(&self, wanted: &Wanted, refresh: Refresh<Token>, rng: &mut StdRng) {
         let now = self.clock.now();
         match self.mint(wanted, now, rng) {
             Ok(fresh) => {
@@ -253,23 +266,22 @@ impl Shared {
 
     fn mint(
         &self,
-        wanted: Wanted,
+        wanted: &Wanted,
         now: UnixSeconds,
         rng: &mut StdRng,
     ) -> Result<Fresh<Token>, MintError> {
-        let identity = self.world.identity(wanted.identity);
-        let tenant = self.world.tenant(identity.tenant);
+        let identity = &wanted.identity;
         let subject = Subject {
-            tenant_id: tenant.id,
-            tenant_created: tenant.created,
-            client_id: identity.client_id,
-            principal_id: identity.principal_id,
-            resource_id: &identity.resource_id,
+            tenant_id: identity.tenant.id,
+            tenant_created: identity.tenant.created,
+            client_id: identity.ids.client_id,
+            principal_id: identity.ids.principal_id,
+            resource_id: Some(&identity.resource_id),
         };
         let mut entropy: Entropy = [0; 48];
         rng.fill_bytes(&mut entropy);
-        let minted =
-            self.source.mint(&subject, self.world.resource(wanted.resource), now, &entropy);
+        let resource = self.directory.resources().name(wanted.resource);
+        let minted = self.source.mint(&subject, resource, now, &entropy);
         let counter = if minted.is_ok() { &self.counters.mints } else { &self.counters.failures };
         counter.fetch_add(1, Ordering::Relaxed);
         let value = minted?;

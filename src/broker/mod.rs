@@ -11,11 +11,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined};
+use crate::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined, Key};
 use crate::clock::{Clock, UnixSeconds};
+use crate::directory::{Caller, Directory};
 use crate::ids::TenantId;
 use crate::token::{MintError, Token, TokenSource};
-use crate::world::{IdentityIndex, ResourceIndex, SelectError, Selector, VmIndex, World};
+use crate::world::{Identity, SelectError, Selector, Vm};
 
 pub use lanes::LaneStats;
 use lanes::{Job, Lanes, Purpose, Wanted};
@@ -78,6 +79,8 @@ pub struct Answer {
     entry: Arc<Entry<Token>>,
     /// Where it came from.
     pub via: Via,
+    /// When it was given: `expires_in` counts from here.
+    pub at: UnixSeconds,
 }
 
 impl Answer {
@@ -99,6 +102,9 @@ pub enum TokenError {
     /// Signing failed.
     #[error("the token could not be minted")]
     Mint(#[source] MintError),
+    /// No virtual machine calls from there.
+    #[error("the caller is not a virtual machine of this world")]
+    UnknownCaller,
     /// No identity of the caller answers the request.
     #[error(transparent)]
     Select(#[from] SelectError),
@@ -140,7 +146,7 @@ pub struct BrokerStats {
 /// Tokens for the virtual machines of one world.
 #[derive(Debug)]
 pub struct Broker {
-    world: Arc<World>,
+    directory: Arc<Directory>,
     cache: Arc<TokenCache>,
     lanes: Lanes,
     coalesced: AtomicU64,
@@ -154,28 +160,41 @@ impl Broker {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        world: Arc<World>,
+        directory: Arc<Directory>,
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
         let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
-        let lanes = Lanes::start(Arc::clone(&world), Arc::clone(&cache), source, clock, options)?;
+        let lanes = Lanes::start(&directory, &cache, source, clock, options)?;
+        // The identity's end was noted before this is called: a mint that lands later sees it.
+        let (held, resources) = (Arc::clone(&cache), directory.resources().indices());
+        let resources: Vec<_> = resources.collect();
+        directory.on_end(move |identity| {
+            for resource in &resources {
+                held.remove(Key::new(identity.index.0, resource.get()));
+            }
+        });
         let [coalesced, misses, refused] = Default::default();
-        Ok(Self { world, cache, lanes, coalesced, misses, refused })
+        Ok(Self { directory, cache, lanes, coalesced, misses, refused })
     }
 
     /// What exists.
-    pub fn world(&self) -> &World {
-        &self.world
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
-    /// The virtual machine that calls from `peer`; asked once for each connection.
-    pub fn caller(&self, peer: IpAddr) -> Option<VmIndex> {
-        self.world.vm_at(peer)
+    /// Who calls from `peer`; asked once for each connection.
+    pub fn caller(&self, peer: IpAddr) -> Caller {
+        self.directory.caller(peer)
     }
 
-    /// A token for `vm`.
+    /// The virtual machine that calls, if there is one at `now`.
+    pub fn vm(&self, caller: &Caller, now: UnixSeconds) -> Option<Arc<Vm>> {
+        caller.with_vm(&self.directory, now, Arc::clone)
+    }
+
+    /// A token for the virtual machine that calls.
     ///
     /// # Errors
     /// See [`TokenError`]; what one VM may not have says nothing about what another has.
@@ -185,12 +204,17 @@ impl Broker {
     /// wait and for the cache.
     pub async fn token(
         &self,
-        vm: VmIndex,
+        caller: &Caller,
         request: &TokenRequest<'_>,
-        now: UnixSeconds,
+        clock: &dyn Clock,
     ) -> Result<Answer, TokenError> {
-        let identity = self.world.select(self.world.vm(vm), request.selector)?;
-        let resource = self.resource(identity, request.resource)?;
+        let now = clock.now();
+        let identity = self.select(caller, request.selector, now)?;
+        let resource = self.directory.resources().named(request.resource);
+        let resource = resource.ok_or_else(|| TokenError::UnknownResource {
+            resource: request.resource.to_owned(),
+            tenant: identity.tenant.id,
+        })?;
         let wanted = Wanted { identity, resource };
         if request.freshness == Freshness::Held
             && let Some(hit) = self.cache.get(wanted.key(), now)
@@ -198,19 +222,28 @@ impl Broker {
             if let Some(refresh) = hit.refresh {
                 self.lanes.renew(Job { wanted, purpose: Purpose::Renew(refresh) });
             }
-            return Ok(Answer { entry: hit.entry, via: Via::Hit });
+            return Ok(Answer { entry: hit.entry, via: Via::Hit, at: now });
         }
-        self.mint(wanted, request.freshness, now).await
+        let index = wanted.identity.index;
+        let (entry, via) = self.mint(wanted, request.freshness, now).await?;
+        // While the caller waited, its VM may have lost the identity.
+        let at = clock.now();
+        let still = self.select(caller, request.selector, at)?;
+        if still.index != index {
+            return Err(SelectError::NotFound.into());
+        }
+        Ok(Answer { entry, via, at })
     }
 
-    fn resource(&self, identity: IdentityIndex, name: &str) -> Result<ResourceIndex, TokenError> {
-        self.world.resource_named(name).ok_or_else(|| {
-            let tenant = self.world.identity(identity).tenant;
-            TokenError::UnknownResource {
-                resource: name.to_owned(),
-                tenant: self.world.tenant(tenant).id,
-            }
-        })
+    fn select(
+        &self,
+        caller: &Caller,
+        selector: Option<&Selector>,
+        now: UnixSeconds,
+    ) -> Result<Arc<Identity>, TokenError> {
+        let selected =
+            caller.with_vm(&self.directory, now, |vm| vm.select(selector, now).map(Arc::clone));
+        Ok(selected.ok_or(TokenError::UnknownCaller)??)
     }
 
     async fn mint(
@@ -218,11 +251,11 @@ impl Broker {
         wanted: Wanted,
         freshness: Freshness,
         now: UnixSeconds,
-    ) -> Result<Answer, TokenError> {
+    ) -> Result<(Arc<Entry<Token>>, Via), TokenError> {
         let (via, waiter) = match self.cache.join(wanted.key(), now, freshness) {
             Joined::Ready(entry) => {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
-                return Ok(Answer { entry, via: Via::Coalesced });
+                return Ok((entry, Via::Coalesced));
             }
             Joined::Follow(waiter) => {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
@@ -238,7 +271,7 @@ impl Broker {
         if let Err(TokenError::Busy) = landed {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        landed.map(|entry| Answer { entry, via })
+        landed.map(|entry| (entry, via))
     }
 
     /// Counts since the start.

@@ -5,7 +5,9 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::{ManualClock, Seconds};
-use crate::token::{Algorithm, Backend, Entropy, Issuer, SigningKey, Subject};
+use crate::directory;
+use crate::token::{Entropy, Issuer, Subject};
+use crate::world::record::{Record, VirtualMachine};
 use crate::world::synthetic::Synthetic;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -65,8 +67,8 @@ struct Fixture {
 }
 
 fn fixture(mint_queue: usize) -> Fixture {
-    let world = Synthetic { vms: 4, user_assigned: 2, seed: 1 }.build().unwrap();
-    let key = SigningKey::generate(Algorithm::Es256, Backend::AwsLcRs, NOW).unwrap();
+    let seed = Synthetic { vms: 4, user_assigned: 2, seed: 1 }.build().unwrap();
+    let directory = Arc::new(directory::tests::of(seed, Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
     let options = BrokerOptions {
         cache_entries: NonZeroUsize::new(1000).unwrap(),
@@ -75,10 +77,10 @@ fn fixture(mint_queue: usize) -> Fixture {
         refresh_fraction: 0.5,
         seed: [7; 32],
     };
-    let issuer = Issuer::new(Arc::new(key), LIFETIME);
+    let issuer = Issuer::new(directory.ring(), LIFETIME);
     let source = Arc::new(Source { issuer, script: Mutex::default() });
     let broker = Broker::start(
-        Arc::new(world),
+        directory,
         Arc::<Source>::clone(&source),
         Arc::<ManualClock>::clone(&clock),
         &options,
@@ -87,13 +89,13 @@ fn fixture(mint_queue: usize) -> Fixture {
 }
 
 impl Fixture {
-    fn vm(&self, number: u8) -> VmIndex {
-        self.broker.caller([127, 1, 0, number + 1].into()).unwrap()
+    fn vm(&self, number: u8) -> Caller {
+        self.broker.caller([127, 1, 0, number + 1].into())
     }
 
     async fn ask(&self, vm: u8, resource: &str) -> Result<Answer, TokenError> {
         let request = TokenRequest { selector: None, resource, freshness: Freshness::Held };
-        self.broker.token(self.vm(vm), &request, self.clock.now()).await
+        self.broker.token(&self.vm(vm), &request, &*self.clock).await
     }
 
     /// From now on mints wait until the sender speaks or is dropped.
@@ -229,7 +231,8 @@ fn a_renewed_token_can_be_asked_for() {
     let fixture = fixture(10);
     let held = block_on(fixture.ask(0, ARM)).unwrap();
     let request = TokenRequest { selector: None, resource: ARM, freshness: Freshness::Renewed };
-    let renewed = block_on(fixture.broker.token(fixture.vm(0), &request, NOW)).unwrap();
+    let renewed =
+        block_on(fixture.broker.token(&fixture.vm(0), &request, &*fixture.clock)).unwrap();
     assert_ne!(renewed.token().jwt(), held.token().jwt());
     assert_eq!(block_on(fixture.ask(0, ARM)).unwrap().token().jwt(), renewed.token().jwt());
 }
@@ -244,13 +247,51 @@ fn an_unknown_resource_names_itself_and_the_tenant() {
 #[test]
 fn another_vms_identity_is_not_found() {
     let fixture = fixture(10);
-    let world = fixture.broker.world();
-    let other = world.identities_of(world.vm(fixture.vm(1))).next().unwrap().client_id;
+    let vm = fixture.broker.vm(&fixture.vm(1), NOW).unwrap();
+    let other = vm.identities().next().unwrap().ids.client_id;
     let selector = Selector::ClientId(other);
     let request =
         TokenRequest { selector: Some(&selector), resource: ARM, freshness: Freshness::Held };
-    let refused = block_on(fixture.broker.token(fixture.vm(0), &request, NOW)).unwrap_err();
+    let refused =
+        block_on(fixture.broker.token(&fixture.vm(0), &request, &*fixture.clock)).unwrap_err();
     assert_eq!(refused, TokenError::Select(SelectError::NotFound));
+}
+
+/// Removes VM number `vm`'s system-assigned identity, as the control plane would.
+fn disable_own_identity(fixture: &Fixture, vm: u8) {
+    let record = fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record.clone();
+    let changed = VirtualMachine { system_assigned: None, ..VirtualMachine::clone(&record) };
+    directory::tests::put(fixture.broker.directory(), Record::VirtualMachine(changed));
+}
+
+#[test]
+fn a_removed_identity_gets_no_token_and_keeps_none_in_the_cache() {
+    let fixture = fixture(10);
+    block_on(fixture.ask(0, ARM)).unwrap();
+    block_on(fixture.ask(0, VAULT)).unwrap();
+    block_on(fixture.ask(1, ARM)).unwrap();
+    disable_own_identity(&fixture, 0);
+    assert_eq!(fixture.broker.stats().cache.entries, 1);
+    // Two user-assigned identities are left, so that a selector is needed.
+    let refused = block_on(fixture.ask(0, ARM)).unwrap_err();
+    assert_eq!(refused, TokenError::Select(SelectError::Ambiguous));
+    assert_eq!(block_on(fixture.ask(1, ARM)).unwrap().via, Via::Hit);
+}
+
+#[test]
+fn a_token_in_flight_when_its_identity_is_removed_reaches_nobody() {
+    let fixture = Arc::new(fixture(10));
+    let go = fixture.hold_mints();
+    let waits = std::thread::spawn({
+        let fixture = Arc::clone(&fixture);
+        move || block_on(fixture.ask(0, ARM))
+    });
+    poll(|| (fixture.broker.stats().misses == 1).then_some(()));
+    disable_own_identity(&fixture, 0);
+    drop(go);
+    let refused = waits.join().unwrap().unwrap_err();
+    assert_eq!(refused, TokenError::Select(SelectError::Ambiguous));
+    poll(|| (fixture.broker.stats().cache.entries == 0).then_some(()));
 }
 
 #[test]

@@ -152,6 +152,11 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         entry
     }
 
+    /// Drops the value under `key`, if there is one. A flight of the key goes on and lands.
+    pub fn remove(&self, key: Key) {
+        self.shard(key).remove(key);
+    }
+
     /// Whether `refresh` is for the value that is held under `key` now, which it no longer is once
     /// the value was evicted, or replaced by someone who missed.
     pub fn is_current(&self, key: Key, refresh: &Refresh<V>) -> bool {

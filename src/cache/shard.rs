@@ -56,6 +56,11 @@ impl<V, E> Shard<V, E> {
         // `displaced` frees its memory here, after the lock.
     }
 
+    pub(super) fn remove(&self, key: Key) {
+        let removed = self.table.write().remove(key);
+        drop(removed); // after the lock
+    }
+
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
             entries: self.table.read().slots.len() as u64,
@@ -134,6 +139,18 @@ impl<V> Table<V> {
         self.index
             .remove(&old.key)
             .map_or(Displaced::Nothing, |held| Displaced::Evicted(held.entry))
+    }
+
+    /// The last slot takes the place of the one that is freed.
+    fn remove(&mut self, key: Key) -> Option<Arc<Entry<V>>> {
+        let Held { entry, slot } = self.index.remove(&key)?;
+        self.slots.swap_remove(slot);
+        if let Some(moved) = self.slots.get(slot)
+            && let Some(held) = self.index.get_mut(&moved.key)
+        {
+            held.slot = slot;
+        }
+        Some(entry)
     }
 
     /// Moves the hand to the next slot that may be evicted: within two rounds, for the first one

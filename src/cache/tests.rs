@@ -201,6 +201,24 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn removals_leave_every_other_value_in_place(removed in prop::collection::vec(0_u32..40, 0..40)) {
+        let cache = Arc::new(TestCache::new(64 * 40));
+        for index in 0..40 {
+            cache.insert(key(index), lasting(u64::from(index), 10), NOW);
+        }
+        for index in &removed {
+            cache.remove(key(*index));
+        }
+        for index in 0..40 {
+            let held = cache.get(key(index), NOW).map(|hit| *hit.entry.value());
+            let expected = (!removed.contains(&index)).then_some(u64::from(index));
+            prop_assert_eq!(held, expected);
+        }
+    }
+}
+
 /// Model checking: `MINTBENCH_SHUTTLE=1 cargo test --lib shuttle`.
 #[cfg(mintbench_shuttle)]
 mod shuttle_schedules {
@@ -225,6 +243,31 @@ mod shuttle_schedules {
             }
         };
         future::block_on(waiter).map(|entry| *entry.value())
+    }
+
+    /// As the broker has it: a lane looks after the insert whether the identity has ended, and whoever
+    /// ends it clears the cache after that.
+    #[test]
+    fn shuttle_a_token_minted_while_its_identity_ends_is_not_kept() {
+        use shuttle::sync::atomic::AtomicBool;
+        let schedule = || {
+            let (cache, ended) = (Arc::new(TestCache::new(64)), Arc::new(AtomicBool::new(false)));
+            let lane = {
+                let (cache, ended) = (Arc::clone(&cache), Arc::clone(&ended));
+                thread::spawn(move || {
+                    let (lead, _waiter) = lead(&cache);
+                    lead.land(Ok(lasting(7, 10)), NOW);
+                    if ended.load(Ordering::Acquire) {
+                        cache.remove(key(1));
+                    }
+                })
+            };
+            ended.store(true, Ordering::Release);
+            cache.remove(key(1));
+            lane.join().unwrap();
+            assert!(cache.get(key(1), NOW).is_none());
+        };
+        shuttle::check_random(schedule, SCHEDULES);
     }
 
     #[test]

@@ -12,11 +12,16 @@ use clap::{ArgMatches, Args};
 use rand::TryRng as _;
 
 use super::{Exit, refuse};
-use crate::clock::{Clock, Seconds, SystemClock};
+use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
-use crate::server::{Algorithm, Backend, BrokerOptions, Server, ServerError, ServerOptions};
+use crate::server::{
+    Algorithm, Authority, Backend, BrokerOptions, Directory, DirectoryError, DirectoryOptions,
+    MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions, Store,
+};
+use crate::world::file;
+use crate::world::record::Record;
+use crate::world::seed::WorldError;
 use crate::world::synthetic::Synthetic;
-use crate::world::{World, WorldError, file};
 
 /// Serve managed identities on this machine.
 ///
@@ -40,6 +45,9 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_STS"
     )]
     sts: SocketAddr,
+    /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
+    vm_extension: Option<SocketAddr>,
     /// Address of /healthz, /readyz and /metrics
     #[arg(
         long,
@@ -48,6 +56,23 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_ADMIN"
     )]
     admin: SocketAddr,
+    /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
+    #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
+    data: Option<PathBuf>,
+    /// A name that the server certificate is for, beside this machine's own; may be repeated
+    #[arg(
+        long = "host-name",
+        value_name = "NAME",
+        env = "MINTBENCH_SERVE_HOST_NAME",
+        value_delimiter = ','
+    )]
+    host_names: Vec<String>,
+    /// Refuse plain HTTP at the token service and the control plane
+    #[arg(long, env = "MINTBENCH_SERVE_TLS")]
+    tls: bool,
+    /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
+    #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
+    signing_key_rotation: Rotation,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
@@ -77,6 +102,9 @@ pub struct ServeArgs {
     /// Mints that may wait; the next is answered 503 with Retry-After
     #[arg(long, value_name = "N", default_value = "8192", env = "MINTBENCH_SERVE_MINT_QUEUE")]
     mint_queue: NonZeroUsize,
+    /// Time that a change takes until the identity endpoint goes by it, as in the real cloud
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = delay, env = "MINTBENCH_SERVE_PROPAGATION_DELAY")]
+    propagation_delay: Seconds,
     /// Threads that sign [default: one for each core]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MINT_LANES")]
     mint_lanes: Option<NonZeroUsize>,
@@ -90,6 +118,8 @@ pub struct ServeArgs {
 
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     #[error("the system gives no random numbers")]
     Entropy,
     #[error(transparent)]
@@ -112,6 +142,21 @@ fn lifetime(text: &str) -> Result<Seconds, String> {
     let longest = Seconds(366 * 86_400);
     let fits = (Seconds(1)..=longest).contains(&seconds);
     fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
+}
+
+/// How often keys are changed; `None` is never.
+#[derive(Clone, Copy, Debug)]
+struct Rotation(Option<Seconds>);
+
+fn rotation(text: &str) -> Result<Rotation, String> {
+    if text == "never" {
+        return Ok(Rotation(None));
+    }
+    lifetime(text).map(|span| Rotation(Some(span)))
+}
+
+fn delay(text: &str) -> Result<Seconds, String> {
+    humantime::parse_duration(text).map(Seconds::from).map_err(|error| error.to_string())
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
@@ -161,20 +206,53 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         machine::pin_process(cpus)?;
     }
     machine::raise_file_limit();
-    let world = world(args)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let directory = Arc::new(directory(args, clock.now())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let server = Server::start(world, &clock, &options(args)?)?;
+    let authority = authority(args, clock.now())?;
+    let server = Server::start(directory, &authority, &clock, &options(args)?)?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);
     Ok(())
 }
 
-fn world(args: &ServeArgs) -> Result<World, ServeError> {
+fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError> {
+    let options = DirectoryOptions {
+        propagation_delay: args.propagation_delay,
+        seed: entropy()?,
+        signing: SigningOptions {
+            algorithm: args.alg,
+            backend: args.signer,
+            token_lifetime: args.token_lifetime,
+        },
+    };
+    let store: Box<dyn Store> = match &args.data {
+        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
+        None => Box::new(MemoryStore::default()),
+    };
+    Directory::open(store, || seed(args), now, &options)
+}
+
+/// The certificate authority of the data folder, or one that ends with the process.
+fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError> {
+    let authority = match &args.data {
+        Some(folder) => Authority::open(folder, now),
+        None => Authority::create(now),
+    };
+    Ok(authority.map_err(ServerError::from)?)
+}
+
+fn entropy<const N: usize>() -> Result<[u8; N], ServeError> {
+    let mut bytes = [0; N];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| ServeError::Entropy)?;
+    Ok(bytes)
+}
+
+fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
     match (&args.world, &args.synthetic) {
         (Some(path), _) => {
             let read = std::fs::read_to_string(path);
@@ -188,25 +266,23 @@ fn world(args: &ServeArgs) -> Result<World, ServeError> {
 
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
-    let (mut seed, mut request_id_seed) = ([0; 32], [0; 16]);
-    for bytes in [seed.as_mut_slice(), request_id_seed.as_mut_slice()] {
-        rand::rngs::SysRng.try_fill_bytes(bytes).map_err(|_| ServeError::Entropy)?;
-    }
     Ok(ServerOptions {
         imds: args.imds,
+        vm_extension: args.vm_extension,
         sts: args.sts,
         admin: args.admin,
+        tls_only: args.tls,
+        host_names: args.host_names.clone(),
+        signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
-        algorithm: args.alg,
-        backend: args.signer,
         token_lifetime: args.token_lifetime,
-        request_id_seed: u128::from_be_bytes(request_id_seed),
+        request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,
             mint_lanes: args.mint_lanes.unwrap_or(cores),
             mint_queue: args.mint_queue,
             refresh_fraction: args.refresh_at,
-            seed,
+            seed: entropy()?,
         },
     })
 }

@@ -2,14 +2,15 @@
 //!
 //! HTTP/1.1 only. A surface is asked once for each connection who calls, and then answers requests.
 
+mod body;
 mod connections;
 mod listen;
 mod reply;
 mod responses;
+mod transport;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,22 +19,26 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use responses::Responses;
+use transport::Handshake;
+pub use transport::{Peer, Scheme, Transport};
 
 /// An HTTP surface: one of the listeners of a broker.
 pub trait Surface: Send + Sync + 'static {
     /// Who calls, as far as the surface cares.
     type Caller: Send + Sync;
 
-    /// Says who calls from `peer`; asked once for each connection.
-    fn caller(&self, peer: SocketAddr) -> Self::Caller;
+    /// Says who `peer` is; asked once for each connection.
+    fn caller(&self, peer: &Peer) -> Self::Caller;
 
     /// Answers one request.
     fn respond(
@@ -55,12 +60,17 @@ const CONNECTIONS_MAX: usize = 65_536;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections and serves `surface` on them until `shutdown`, then answers what has already
-/// arrived and ends.
+/// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`, then
+/// answers what has already arrived and ends.
 ///
 /// The caller gives each thread a `shutdown` of its own: every connection looks at it whenever it
 /// wakes, and looking takes a lock.
-pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutdown: Shutdown) {
+pub async fn serve<S: Surface>(
+    listener: TcpListener,
+    transport: Transport,
+    surface: Arc<S>,
+    mut shutdown: Shutdown,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = Connections::default();
     let mut sweep = tokio::time::interval(SWEEP);
@@ -75,8 +85,7 @@ pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutd
         };
         connections.reap();
         match accepted {
-            Ok(accepted) => connections
-                .spawn(|pulse| accepted.serve(pulse, Arc::clone(&surface), shutdown.clone())),
+            Ok(accepted) => accepted.start(&mut connections, &transport, &surface, &shutdown),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -85,23 +94,26 @@ pub async fn serve<S: Surface>(listener: TcpListener, surface: Arc<S>, mut shutd
     }
     // Closing the socket would reset the connections that wait in its backlog, requests and all.
     while let Ok(Ok(accepted)) = timeout(Duration::ZERO, accept(&listener, &slots)).await {
-        connections.spawn(|pulse| accepted.serve(pulse, Arc::clone(&surface), shutdown.clone()));
+        accepted.start(&mut connections, &transport, &surface, &shutdown);
     }
     drop(listener);
     connections.finish().await;
 }
 
 /// A connection and its place among those that are served.
-struct Accepted {
-    stream: TcpStream,
-    peer: SocketAddr,
-    _slot: OwnedSemaphorePermit,
+struct Connection<I> {
+    stream: I,
+    peer: Peer,
+    slot: OwnedSemaphorePermit,
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<Connection<TcpStream>> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok(Accepted { stream, peer, _slot: slot })
+    let (stream, addr) = listener.accept().await?;
+    Ok(Connection { stream, peer: Peer { addr, scheme: Scheme::Http }, slot })
 }
 
 /// Resolves when the process is to end, also when whoever would say so is gone.
@@ -109,12 +121,32 @@ async fn stopped(shutdown: &mut Shutdown) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-impl Accepted {
-    async fn serve<S: Surface>(self, pulse: Arc<Pulse>, surface: Arc<S>, mut shutdown: Shutdown) {
+impl Connection<TcpStream> {
+    /// Starts the task of the connection: a larger one where TLS is spoken, as it has more to hold.
+    fn start<S: Surface>(
+        self,
+        connections: &mut Connections,
+        transport: &Transport,
+        surface: &Arc<S>,
+        shutdown: &Shutdown,
+    ) {
         // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
         let _ = self.stream.set_nodelay(true);
+        let (surface, shutdown) = (Arc::clone(surface), shutdown.clone());
+        match Handshake::of(transport) {
+            None => connections.spawn(|pulse| self.serve(pulse, surface, shutdown)),
+            Some(handshake) => {
+                connections.spawn(|pulse| self.serve_tls(handshake, pulse, surface, shutdown));
+            }
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
+    async fn serve<S: Surface>(self, pulse: Arc<Pulse>, surface: Arc<S>, mut shutdown: Shutdown) {
+        let Self { stream, peer, slot: _slot } = self;
         // One allocation for the connection: requests share it without touching what other threads share.
-        let shared = Arc::new((surface.caller(self.peer), surface, pulse));
+        let shared = Arc::new((surface.caller(&peer), surface, pulse));
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);
             async move {
@@ -125,7 +157,7 @@ impl Accepted {
         });
         let connection = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(self.stream), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             biased;
@@ -136,7 +168,7 @@ impl Accepted {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(peer = %self.peer, %error, "a connection ended early");
+            tracing::debug!(peer = %peer.addr, %error, "a connection ended early");
         }
     }
 }

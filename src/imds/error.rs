@@ -11,7 +11,8 @@ use super::query::QueryError;
 use super::versions;
 use crate::broker::TokenError;
 use crate::clock::UnixSeconds;
-use crate::http::{Payload, json_error, json_reply};
+use crate::http::{BodyError, Payload, json_error, json_reply};
+use crate::token::MintError;
 use crate::world::SelectError;
 
 /// Why a request is refused.
@@ -21,6 +22,8 @@ pub(super) enum ImdsError {
     ApiVersion,
     #[error("the Host header is missing or not an address of this service")]
     Host,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("the request came through a proxy")]
     ForwardedFor,
     #[error("format={0} is not available here")]
@@ -45,38 +48,79 @@ pub(super) enum ImdsError {
     UnknownCaller,
 }
 
+/// What a refusal says, before it takes the shape of one endpoint or the other.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) error: String,
+    pub(super) description: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: &str, description: impl Into<String>) -> Self {
+        Self { status, error: error.to_owned(), description: description.into() }
+    }
+}
+
 impl ImdsError {
-    /// Bodies marked (seen) are those of the real service, byte for byte; see `docs/protocol.md`.
+    /// The answer of the instance metadata service. Bodies marked (seen) are those of the real service,
+    /// byte for byte; see `docs/protocol.md`.
     pub(super) fn into_response(self) -> Response<Payload> {
-        let bad =
-            |description: &str| json_error(StatusCode::BAD_REQUEST, "invalid_request", description);
         match self {
             Self::ApiVersion => json_reply(StatusCode::BAD_REQUEST, versions::refusal()), // (seen)
             Self::NotFound => {
                 json_reply(StatusCode::NOT_FOUND, r#"{"error":"Not Found"}"#.to_owned())
             } // (seen)
-            Self::MethodNotAllowed => {
-                let text = "Only GET is supported";
-                let mut refused =
-                    json_error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
-                refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-                refused
+            other => {
+                let Refusal { status, error, description } = other.refusal();
+                with_hints(json_error(status, &error, &description), "GET")
             }
-            Self::UnknownCaller => {
-                let text = "The caller is not a virtual machine known to this service";
-                json_error(StatusCode::FORBIDDEN, "forbidden", text)
-            }
+        }
+    }
+
+    /// What the refusal says, whatever endpoint says it.
+    pub(super) fn refusal(&self) -> Refusal {
+        let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", text);
+        match self {
+            Self::MethodNotAllowed => Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Only GET is supported",
+            ),
+            Self::UnknownCaller => unknown_caller(),
             Self::IdentityNotFound => bad("Identity not found"), // (seen)
-            Self::Token { error, request_id, now } => token_refusal(error, request_id, now),
+            Self::Token { error, request_id, now } => token_refusal(error, *request_id, *now),
             // (seen) for the metadata header and the missing resource; the texts of the others are ours.
             other => bad(&other.to_string()),
         }
     }
 }
 
-fn token_refusal(error: TokenError, request_id: Uuid, now: UnixSeconds) -> Response<Payload> {
-    let bad = |description| json_error(StatusCode::BAD_REQUEST, "invalid_request", description);
+/// Adds the headers that go with a status.
+pub(super) fn with_hints(
+    mut refused: Response<Payload>,
+    allowed: &'static str,
+) -> Response<Payload> {
+    let hint = match refused.status() {
+        StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, allowed)),
+        StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
+        _ => None,
+    };
+    if let Some((name, value)) = hint {
+        refused.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    refused
+}
+
+fn unknown_caller() -> Refusal {
+    let text = "The caller is not a virtual machine known to this service";
+    Refusal::new(StatusCode::FORBIDDEN, "forbidden", text)
+}
+
+fn token_refusal(error: &TokenError, request_id: Uuid, now: UnixSeconds) -> Refusal {
+    let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", text);
     match error {
+        TokenError::UnknownCaller => unknown_caller(),
         TokenError::Select(SelectError::NotFound) => bad("Identity not found"), // (seen)
         TokenError::Select(SelectError::Ambiguous) => bad(
             "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request", // (seen)
@@ -86,19 +130,22 @@ fn token_refusal(error: TokenError, request_id: Uuid, now: UnixSeconds) -> Respo
             let text = format!(
                 "AADSTS500011: The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.\r\nTrace ID: {request_id}\r\nCorrelation ID: {request_id}\r\nTimestamp: {timestamp}"
             );
-            json_error(StatusCode::BAD_REQUEST, "invalid_resource", &text) // (seen)
+            Refusal::new(StatusCode::BAD_REQUEST, "invalid_resource", text) // (seen)
         }
-        TokenError::Busy => {
-            let text = "Too many tokens are waiting to be minted, retry later";
-            let mut refused =
-                json_error(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", text);
-            refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            refused
+        TokenError::Busy => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "Too many tokens are waiting to be minted, retry later",
+        ),
+        // What the directory refuses is passed through, as the real service does (seen).
+        TokenError::Mint(MintError::Refused { error, description }) => {
+            Refusal::new(StatusCode::BAD_REQUEST, error, description)
         }
-        TokenError::Abandoned | TokenError::Mint(_) => {
-            let text = "Failed to retrieve token from the Active directory";
-            json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", text)
-        }
+        TokenError::Abandoned | TokenError::Mint(_) => Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            "Failed to retrieve token from the Active directory",
+        ),
     }
 }
 

@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 use super::error::ImdsError;
 use super::query::Query;
 use super::{Imds, versions};
+use crate::directory::Caller;
 use crate::http::{Payload, json_reply, text_reply};
-use crate::world::{Vm, VmIndex};
+use crate::world::record::VirtualMachine;
 
 impl Imds {
     pub(super) fn instance(
         &self,
-        caller: Option<VmIndex>,
+        caller: &Caller,
         path: &str,
         query: &Query<'_>,
     ) -> Result<Response<Payload>, ImdsError> {
         versions::require(query, versions::INSTANCE_SINCE)?;
         query.refuse_repeats()?;
-        let vm = self.broker.world().vm(caller.ok_or(ImdsError::UnknownCaller)?);
-        let document = document(vm);
+        let vm = self.broker.vm(caller, self.clock.now()).ok_or(ImdsError::UnknownCaller)?;
+        let document = document(&vm.record);
         let node = descend(&document, path).ok_or(ImdsError::NotFound)?;
         let format = query.get("format")?;
         match (node, format.as_deref().unwrap_or("json")) {
@@ -41,24 +42,27 @@ fn descend<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// All primitive values are strings, unknown ones empty, as in the real document.
-fn document(vm: &Vm) -> Value {
-    let segments: Vec<&str> = vm.id.as_str().split('/').collect();
-    let resource_group = segments.get(4).copied().unwrap_or_default();
+fn document(vm: &VirtualMachine) -> Value {
+    let resource_group = vm.id.resource_group().unwrap_or_default();
     let address = vm.address.map(|address| address.to_string()).unwrap_or_default();
+    let tags: Vec<String> = vm.tags.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+    let tags = tags.join(";");
+    let tags_list: Vec<Value> =
+        vm.tags.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     json!({
         "compute": {
             "azEnvironment": "AzurePublicCloud",
-            "location": "local",
+            "location": vm.location,
             "name": vm.id.name(),
             "osType": "Linux",
             "provider": "Microsoft.Compute",
             "resourceGroupName": resource_group,
             "resourceId": vm.id.as_str(),
             "securityProfile": { "secureBootEnabled": "false", "securityType": "", "virtualTpmEnabled": "false" },
-            "subscriptionId": vm.subscription.to_string(),
-            "tags": "",
-            "tagsList": [],
-            "vmId": vm.unique_id().to_string(),
+            "subscriptionId": vm.id.subscription().to_string(),
+            "tags": tags,
+            "tagsList": tags_list,
+            "vmId": vm.vm_id.to_string(),
             "vmSize": "",
             "zone": "",
         },

@@ -5,12 +5,12 @@
 //! query, and only then anything that depends on who calls.
 
 mod error;
+mod extension;
 mod instance;
 mod query;
 mod token;
 mod versions;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
 
+pub use extension::Extension;
 pub use query::{Query, QueryError};
 
 use uuid::Uuid;
@@ -25,8 +26,8 @@ use uuid::fmt::Hyphenated;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::http::{Payload, Responses, Surface, json_reply};
-use crate::world::VmIndex;
+use crate::directory::Caller;
+use crate::http::{Payload, Peer, Responses, Surface, json_reply};
 use error::ImdsError;
 
 /// The identity endpoint, for one worker thread.
@@ -82,7 +83,7 @@ impl Imds {
 
     async fn answer(
         &self,
-        caller: Option<VmIndex>,
+        caller: &Caller,
         request: &Request<Incoming>,
         request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
@@ -100,34 +101,25 @@ impl Imds {
         }
     }
 
-    fn info(
-        &self,
-        caller: Option<VmIndex>,
-        query: &Query<'_>,
-    ) -> Result<Response<Payload>, ImdsError> {
+    fn info(&self, caller: &Caller, query: &Query<'_>) -> Result<Response<Payload>, ImdsError> {
         versions::require(query, versions::IDENTITY_SINCE)?;
         query.refuse_repeats()?;
-        let world = self.broker.world();
-        let vm = world.vm(caller.ok_or(ImdsError::UnknownCaller)?);
-        let tenant_id = world.tenant(vm.tenant).id;
+        let vm = self.broker.vm(caller, self.clock.now()).ok_or(ImdsError::UnknownCaller)?;
+        let tenant_id = vm.tenant.id;
         Ok(json_reply(StatusCode::OK, format!(r#"{{"tenantId":"{tenant_id}"}}"#)))
     }
 }
 
 impl Surface for Imds {
-    type Caller = Option<VmIndex>;
+    type Caller = Caller;
 
-    fn caller(&self, peer: SocketAddr) -> Option<VmIndex> {
-        self.broker.caller(peer.ip())
+    fn caller(&self, peer: &Peer) -> Caller {
+        self.broker.caller(peer.addr.ip())
     }
 
-    async fn respond(
-        &self,
-        caller: &Option<VmIndex>,
-        request: Request<Incoming>,
-    ) -> Response<Payload> {
+    async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
         let request_id = self.request_ids.next();
-        let answer = self.answer(*caller, &request, request_id).await;
+        let answer = self.answer(caller, &request, request_id).await;
         let mut response = answer.unwrap_or_else(ImdsError::into_response);
         self.responses.count(response.status());
         let headers = response.headers_mut();

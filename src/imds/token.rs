@@ -1,5 +1,7 @@
 //! `GET /metadata/identity/oauth2/token`.
 
+use std::borrow::Cow;
+
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use uuid::Uuid;
@@ -7,10 +9,11 @@ use uuid::Uuid;
 use super::error::ImdsError;
 use super::query::{Query, QueryError};
 use super::{Imds, versions};
-use crate::broker::{TokenRequest, Via};
+use crate::broker::{Answer, TokenRequest};
 use crate::cache::Freshness;
+use crate::directory::Caller;
 use crate::http::{Payload, json_reply};
-use crate::world::{Selector, VmIndex};
+use crate::world::Selector;
 
 /// Says how an answer came about; for measuring, and unknown to the real service.
 const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
@@ -18,7 +21,7 @@ const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
 impl Imds {
     pub(super) async fn token(
         &self,
-        caller: Option<VmIndex>,
+        caller: &Caller,
         query: &Query<'_>,
         request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
@@ -26,23 +29,30 @@ impl Imds {
         query.refuse_repeats()?;
         let selector = selector(query)?;
         let freshness = freshness(query, version)?;
-        let resource = query.get("resource")?.filter(|resource| !resource.is_empty());
-        let resource = resource.ok_or(ImdsError::ResourceMissing)?;
-        let vm = caller.ok_or(ImdsError::UnknownCaller)?;
-        let now = self.clock.now();
+        let resource = resource(query)?;
         let request = TokenRequest { selector: selector.as_ref(), resource: &resource, freshness };
-        let answer = self.broker.token(vm, &request, now).await;
-        let answer = answer.map_err(|error| ImdsError::Token { error, request_id, now })?;
-        // `expires_in` counts from the answer; a mint may have been waited for.
-        let now = if answer.via == Via::Hit { now } else { self.clock.now() };
-        let mut response = json_reply(StatusCode::OK, answer.token().body(now));
-        response.headers_mut().insert(CACHE, HeaderValue::from_static(answer.via.as_str()));
-        Ok(response)
+        let answer = self.broker.token(caller, &request, &*self.clock).await;
+        let refused = |error| ImdsError::Token { error, request_id, now: self.clock.now() };
+        let answer = answer.map_err(refused)?;
+        Ok(reply(&answer))
     }
 }
 
+/// The answer that carries a token.
+pub(super) fn reply(answer: &Answer) -> Response<Payload> {
+    let mut response = json_reply(StatusCode::OK, answer.token().body(answer.at));
+    response.headers_mut().insert(CACHE, HeaderValue::from_static(answer.via.as_str()));
+    response
+}
+
+/// The resource, which has to be named.
+pub(super) fn resource<'a>(query: &Query<'a>) -> Result<Cow<'a, str>, ImdsError> {
+    let resource = query.get("resource")?.filter(|resource| !resource.is_empty());
+    resource.ok_or(ImdsError::ResourceMissing)
+}
+
 /// The selector, if one is given; a value that no id can have finds no identity.
-fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError> {
+pub(super) fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError> {
     // `mi_res_id` is the older spelling; real IMDS takes both.
     let ids = [
         query.get("client_id")?.map(|id| id.parse().ok().map(Selector::ClientId)),

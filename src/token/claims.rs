@@ -17,7 +17,8 @@ pub struct Subject<'a> {
     /// `oid` and `sub`.
     pub principal_id: PrincipalId,
     /// `xms_mirid`: the VM of a system-assigned identity, else the identity's own resource.
-    pub resource_id: &'a ArmId,
+    /// `None` for an application, whose tokens have no such claim.
+    pub resource_id: Option<&'a ArmId>,
 }
 
 /// Claims in the order that Entra writes them.
@@ -41,7 +42,8 @@ pub(super) struct Claims<'a> {
     pub(super) tid: &'a str,
     pub(super) uti: &'a str,
     pub(super) ver: &'a str,
-    pub(super) xms_mirid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) xms_mirid: Option<&'a str>,
     pub(super) xms_tcdt: u64,
 }
 

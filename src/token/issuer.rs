@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
 use super::body::{Token, TokenFields};
 use super::claims::{Claims, Subject, mirid};
-use super::keys::SigningKey;
+use super::ring::{KeyRing, Keys};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::TenantId;
 
@@ -15,8 +15,19 @@ use crate::ids::TenantId;
 pub type Entropy = [u8; 48];
 
 /// Why a token was not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
+    /// The token service says that there is no such token to be had.
+    #[error("the token service refuses: {error}")]
+    Refused {
+        /// Its `error` code (RFC 6749 section 5.2).
+        error: String,
+        /// Its `error_description`.
+        description: String,
+    },
+    /// The token service does not answer, or not as one.
+    #[error("the token service gives no token: {0}")]
+    Unavailable(String),
     /// The claims did not serialise.
     #[error("cannot serialise the claims of a token")]
     Claims,
@@ -41,10 +52,10 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     ) -> Result<Token, MintError>;
 }
 
-/// Mints tokens with one key.
+/// Mints tokens with the current key of a ring.
 #[derive(Debug)]
 pub struct Issuer {
-    key: Arc<SigningKey>,
+    ring: Arc<KeyRing>,
     lifetime: Seconds,
 }
 
@@ -53,8 +64,8 @@ impl Issuer {
     pub const BACKDATED: Seconds = Seconds(300);
 
     /// An issuer of tokens that expire `lifetime` after they are minted.
-    pub const fn new(key: Arc<SigningKey>, lifetime: Seconds) -> Self {
-        Self { key, lifetime }
+    pub const fn new(ring: Arc<KeyRing>, lifetime: Seconds) -> Self {
+        Self { ring, lifetime }
     }
 
     /// The `iss` of version 1 tokens of a tenant.
@@ -62,9 +73,9 @@ impl Issuer {
         format!("https://sts.windows.net/{tenant_id}/")
     }
 
-    /// The keys with which tokens of this issuer are verified.
-    pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
-        std::iter::once(&*self.key)
+    /// The keys with which tokens of this issuer are signed and verified.
+    pub fn keys(&self) -> Arc<Keys> {
+        self.ring.keys()
     }
 
     fn jwt(
@@ -96,7 +107,7 @@ impl Issuer {
             tid: &tenant_id,
             uti: &uti,
             ver: "1.0",
-            xms_mirid: &mirid(subject.resource_id),
+            xms_mirid: subject.resource_id.map(mirid).as_deref(),
             xms_tcdt: subject.tenant_created.0,
         })
         .map_err(|_| MintError::Claims)?;
@@ -106,12 +117,13 @@ impl Issuer {
     /// JWS compact serialization (RFC 7515 section 7.1).
     fn sign(&self, claims: &[u8]) -> Result<String, MintError> {
         const SIGNATURE_CHARS: usize = 343; // RSA-2048's 256 bytes and the dot: the longest.
-        let header = self.key.header();
+        let keys = self.ring.keys();
+        let header = keys.current.header();
         let mut jwt =
             String::with_capacity(header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_CHARS);
         jwt.push_str(header);
         BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut jwt);
-        let signature = self.key.signer().sign(jwt.as_bytes()).ok_or(MintError::Sign)?;
+        let signature = keys.current.signer().sign(jwt.as_bytes()).ok_or(MintError::Sign)?;
         jwt.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
         Ok(jwt)

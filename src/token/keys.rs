@@ -79,6 +79,42 @@ pub enum KeyError {
     UnknownBackend(String),
 }
 
+/// What a signing key is made of, as it is kept.
+#[derive(Clone, Debug)]
+pub struct KeyMaterial {
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// The private key (RFC 5958, DER).
+    pub pkcs8: Redacted,
+    /// The certificate (X.509, DER), by whose thumbprint the key is named.
+    pub certificate: Vec<u8>,
+}
+
+impl KeyMaterial {
+    /// Makes a key and its certificate, valid from `now`.
+    ///
+    /// # Errors
+    /// When a library fails.
+    pub fn generate(algorithm: Algorithm, now: UnixSeconds) -> Result<Self, KeyError> {
+        let pkcs8 = generate_pkcs8(algorithm).ok_or(KeyError::Generate(algorithm))?;
+        Self::certify(algorithm, pkcs8, now)
+    }
+
+    /// Takes a private key and makes its certificate, valid from `now`. Since the certificate names the
+    /// key, the same private key gets another name each time.
+    ///
+    /// # Errors
+    /// `Certificate` when the key cannot be certified.
+    pub fn certify(
+        algorithm: Algorithm,
+        pkcs8: Redacted,
+        now: UnixSeconds,
+    ) -> Result<Self, KeyError> {
+        let certificate = self_signed(algorithm, &pkcs8, now)?;
+        Ok(Self { algorithm, pkcs8, certificate })
+    }
+}
+
 /// A key that signs tokens, ready for use.
 #[derive(Debug)]
 pub struct SigningKey {
@@ -98,26 +134,20 @@ impl SigningKey {
         backend: Backend,
         now: UnixSeconds,
     ) -> Result<Self, KeyError> {
-        let pkcs8 = generate_pkcs8(algorithm).ok_or(KeyError::Generate(algorithm))?;
-        Self::from_pkcs8(algorithm, backend, &pkcs8, now)
+        Self::new(backend, &KeyMaterial::generate(algorithm, now)?)
     }
 
-    /// Takes a private key (RFC 5958, DER) and makes its certificate, valid from `now`. Since the
-    /// certificate names the key, the same private key gets another name each time.
+    /// Makes a kept key ready for use.
     ///
     /// # Errors
-    /// `Rejected` when the library refuses the key, `Certificate` when it cannot be certified.
-    pub fn from_pkcs8(
-        algorithm: Algorithm,
-        backend: Backend,
-        pkcs8: &Redacted,
-        now: UnixSeconds,
-    ) -> Result<Self, KeyError> {
+    /// `Rejected` when the library refuses the private key.
+    pub fn new(backend: Backend, material: &KeyMaterial) -> Result<Self, KeyError> {
+        let KeyMaterial { algorithm, pkcs8, certificate } = material;
+        let algorithm = *algorithm;
         let signer = Signer::new(backend, algorithm, pkcs8)?;
         let parameters = public_half(algorithm, pkcs8.expose())
             .ok_or(KeyError::Rejected { backend: Backend::AwsLcRs, algorithm })?;
-        let certificate = self_signed(algorithm, pkcs8, now)?;
-        let kid = thumbprint(&certificate);
+        let kid = thumbprint(certificate);
         let header = format!(r#"{{"typ":"JWT","alg":"{algorithm}","x5t":"{kid}","kid":"{kid}"}}"#);
         Ok(Self {
             signer,
@@ -127,7 +157,7 @@ impl SigningKey {
                 alg: algorithm.name(),
                 x5t: kid.clone(),
                 kid,
-                x5c: [BASE64_STANDARD.encode(&certificate)],
+                x5c: [BASE64_STANDARD.encode(certificate)],
                 parameters,
             },
         })

@@ -9,14 +9,18 @@ mod claims;
 mod issuer;
 mod jwks;
 mod keys;
+mod ring;
 mod signer;
+mod verify;
 
 pub use body::Token;
 pub use claims::Subject;
 pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};
-pub use keys::{Algorithm, KeyError, SigningKey};
+pub use keys::{Algorithm, KeyError, KeyMaterial, SigningKey};
+pub use ring::{KeyRing, Keys};
 pub use signer::{Backend, Signer};
+pub use verify::{Bearer, BearerError, Verifier};
 
 #[cfg(test)]
 mod tests;

@@ -19,13 +19,13 @@ fn subject(resource_id: &ArmId) -> Subject<'_> {
         tenant_created: UnixSeconds(7),
         client_id: ClientId::from_bytes([2; 16]),
         principal_id: PrincipalId::from_bytes([3; 16]),
-        resource_id,
+        resource_id: Some(resource_id),
     }
 }
 
 fn issuer(algorithm: Algorithm, backend: Backend) -> Issuer {
     let key = SigningKey::generate(algorithm, backend, NOW).unwrap();
-    Issuer::new(Arc::new(key), Seconds(86_400))
+    Issuer::new(Arc::new(KeyRing::of(key)), Seconds(86_400))
 }
 
 fn mint(issuer: &Issuer, entropy: &Entropy) -> Token {
@@ -38,9 +38,10 @@ fn body(token: &Token, now: UnixSeconds) -> String {
 
 /// Verifies as a stranger would: from the published key set alone.
 fn verified_claims(issuer: &Issuer, token: &Token) -> Value {
-    let published =
-        serde_json::to_string(&JwkSet { keys: issuer.keys().map(SigningKey::jwk).collect() })
-            .unwrap();
+    let published = serde_json::to_string(&JwkSet {
+        keys: issuer.keys().published().map(SigningKey::jwk).collect(),
+    })
+    .unwrap();
     let keys: PublishedKeys = serde_json::from_str(&published).unwrap();
     let header = jsonwebtoken::decode_header(token.jwt()).unwrap();
     let jwk = keys.find(header.kid.as_ref().unwrap()).unwrap();
@@ -89,7 +90,7 @@ fn the_published_key_has_public_fields_only_and_is_named_by_its_certificate() {
         (Algorithm::Rs256, "alg e kid kty n use x5c x5t"),
     ] {
         let issuer = issuer(algorithm, Backend::AwsLcRs);
-        let jwk = serde_json::to_value(issuer.keys().next().unwrap().jwk()).unwrap();
+        let jwk = serde_json::to_value(issuer.keys().current.jwk()).unwrap();
         let mut names: Vec<_> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names.join(" "), fields);
@@ -117,6 +118,55 @@ fn neither_tokens_nor_keys_show_themselves_in_debug_output() {
     let token = mint(&issuer, &[9; 48]);
     assert!(!format!("{token:?}").contains(token.jwt()));
     assert!(format!("{issuer:?}").contains("Signer(..)"));
+}
+
+#[test]
+fn a_bearer_token_is_taken_for_what_it_says_and_only_in_its_time() {
+    for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
+        let key = SigningKey::generate(algorithm, Backend::AwsLcRs, NOW).unwrap();
+        let ring = Arc::new(KeyRing::of(key));
+        let issuer = Issuer::new(Arc::clone(&ring), Seconds(1000));
+        let token = mint(&issuer, &[9; 48]);
+        let verifier = Verifier::new(ring);
+        let bearer = verifier.verify(token.jwt(), NOW).unwrap();
+        assert_eq!(bearer.audience, RESOURCE);
+        assert_eq!(bearer.principal_id, PrincipalId::from_bytes([3; 16]));
+        let late = verifier.verify(token.jwt(), NOW + Seconds(1300));
+        assert_eq!(late, Err(BearerError::Expired(NOW + Seconds(1000))));
+        let early = verifier.verify(token.jwt(), NOW - Seconds(601));
+        assert_eq!(early, Err(BearerError::NotYetValid(NOW - Seconds(300))));
+    }
+}
+
+#[test]
+fn a_forged_bearer_token_is_refused() {
+    let key = SigningKey::generate(Algorithm::Rs256, Backend::AwsLcRs, NOW).unwrap();
+    let kid = key.jwk().kid.clone();
+    let ring = Arc::new(KeyRing::of(key));
+    let token = mint(&Issuer::new(Arc::clone(&ring), Seconds(1000)), &[9; 48]);
+    let verifier = Verifier::new(ring);
+    let [header, claims, signature] = token.jwt().split('.').collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    let encode =
+        |text: String| base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, text);
+    let none = encode(format!(r#"{{"alg":"none","kid":"{kid}"}}"#));
+    let shared = encode(format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#));
+    let other = encode(r#"{"alg":"RS256","kid":"another"}"#.to_owned());
+    let swapped = encode(r#"{"aud":"x","iss":"x","nbf":0,"exp":9999999999}"#.to_owned());
+    for (jwt, expected) in [
+        (format!("{none}.{claims}."), BearerError::Malformed),
+        (format!("{shared}.{claims}.{signature}"), BearerError::UnknownKey),
+        (format!("{other}.{claims}.{signature}"), BearerError::UnknownKey),
+        (format!("{header}.{swapped}.{signature}"), BearerError::Signature),
+        (format!("{header}.{claims}"), BearerError::Malformed),
+        (String::new(), BearerError::Malformed),
+    ] {
+        assert_eq!(verifier.verify(&jwt, NOW), Err(expected), "{jwt}");
+    }
+    let another = SigningKey::generate(Algorithm::Rs256, Backend::AwsLcRs, NOW).unwrap();
+    let stranger = Verifier::new(Arc::new(KeyRing::of(another)));
+    assert_eq!(stranger.verify(token.jwt(), NOW), Err(BearerError::UnknownKey));
 }
 
 proptest! {

@@ -40,7 +40,7 @@ pub enum SyntheticError {
 }
 
 /// The public ids of one identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct IdentityIds {
     /// `appid` of its tokens, `client_id` at IMDS.
     pub client_id: ClientId,
@@ -119,7 +119,7 @@ impl Synthetic {
 }
 
 /// A GUID that depends on `name` alone.
-pub(super) fn named_guid(name: &str) -> [u8; 16] {
+pub(crate) fn named_guid(name: &str) -> [u8; 16] {
     guid_of(absorb(0, name.as_bytes()), 0)
 }
 

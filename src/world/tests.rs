@@ -1,8 +1,7 @@
-use super::synthetic::Synthetic;
 use super::*;
 use proptest::prelude::*;
 
-const PREFIX: &str = "
+pub(crate) const PREFIX: &str = "
 [[tenants]]
 id = '00000000-0000-4000-8000-000000000001'
 [[subscriptions]]
@@ -21,84 +20,6 @@ name = 'vm'
 subscription = '00000000-0000-4000-8000-000000000002'
 resource_group = 'rg'
 ";
-
-/// A one-VM world whose VM has what `identity_lines` say.
-fn world(identity_lines: &str) -> World {
-    file::parse("test.toml", &format!("{PREFIX}{identity_lines}")).unwrap()
-}
-
-/// The resource id of what is selected without a selector.
-fn picked(identity_lines: &str) -> Result<String, SelectError> {
-    let world = world(identity_lines);
-    let index = world.select(world.vm(VmIndex(0)), None)?;
-    Ok(world.identity(index).resource_id.name().to_owned())
-}
-
-#[test]
-fn without_a_selector_the_system_assigned_identity_wins() {
-    assert_eq!(picked("system_assigned = true\nuser_assigned = ['a', 'b']"), Ok("vm".to_owned()));
-}
-
-#[test]
-fn without_a_selector_the_only_user_assigned_identity_is_taken() {
-    assert_eq!(picked("user_assigned = ['b']"), Ok("b".to_owned()));
-}
-
-#[test]
-fn several_user_assigned_identities_need_a_selector() {
-    assert_eq!(picked("user_assigned = ['a', 'b']"), Err(SelectError::Ambiguous));
-}
-
-#[test]
-fn a_vm_without_identities_has_none_to_select() {
-    assert_eq!(picked(""), Err(SelectError::NotFound));
-}
-
-#[test]
-fn every_selector_finds_what_the_vm_holds_and_nothing_else() {
-    let world = world("system_assigned = true\nuser_assigned = ['a']");
-    let vm = world.vm(VmIndex(0));
-    let held: Vec<_> = world.identities_of(vm).collect();
-    for identity in &world.identities {
-        let is_held = held.iter().any(|other| other.client_id == identity.client_id);
-        let by_client = world.select(vm, Some(&Selector::ClientId(identity.client_id)));
-        let by_object = world.select(vm, Some(&Selector::ObjectId(identity.principal_id)));
-        let by_resource =
-            world.select(vm, Some(&Selector::ResourceId(identity.resource_id.clone())));
-        assert_eq!(by_client.is_ok(), is_held);
-        assert_eq!(by_object, by_client);
-        assert_eq!(by_resource.is_ok(), is_held && identity.kind == IdentityKind::UserAssigned);
-    }
-}
-
-#[test]
-fn a_single_vm_answers_any_loopback_caller_and_no_other() {
-    let world = file::demo().unwrap();
-    assert!(world.vm_at([127, 9, 9, 9].into()).is_some());
-    assert!(world.vm_at([10, 0, 0, 4].into()).is_none());
-}
-
-#[test]
-fn with_several_vms_only_their_addresses_are_answered() {
-    let world = Synthetic { vms: 3, user_assigned: 1, seed: 1 }.build().unwrap();
-    assert_eq!(world.vm_at([127, 1, 0, 2].into()), Some(VmIndex(1)));
-    assert_eq!(world.vm_at([127, 0, 0, 1].into()), None);
-    assert_eq!(world.identity_count(), 6);
-}
-
-#[test]
-fn resources_are_known_with_and_without_their_slash() {
-    let world = world("");
-    for name in [
-        "https://vault.azure.net",
-        "https://vault.azure.net/",
-        "cfa8b339-82a2-471a-a3c9-0fc0be7a4093",
-    ] {
-        let index = world.resource_named(name).unwrap();
-        assert_eq!(world.resource(index), name);
-    }
-    assert_eq!(world.resource_named("https://vault.azure.net//"), None);
-}
 
 #[test]
 fn a_bad_world_file_names_line_problem_and_remedy_for_every_fault() {
@@ -147,6 +68,33 @@ fn items_that_cannot_be_are_refused() {
     ] {
         let error = file::parse("w.toml", &text).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
+#[test]
+fn roles_are_given_by_name_and_every_unknown_name_is_told() {
+    let scope = "/subscriptions/00000000-0000-4000-8000-000000000002";
+    let grant = |principal: &str, role: &str, scope: &str| {
+        format!(
+            "[[role_assignments]]\nprincipal = '{principal}'\nrole = '{role}'\nscope = '{scope}'\n"
+        )
+    };
+    let good = format!(
+        "{PREFIX}system_assigned = true\n{}{}",
+        grant("vm", "Reader", scope),
+        grant("a", "owner", "/")
+    );
+    let records = file::parse("w.toml", &good).unwrap();
+    let roles = records.iter().filter(|record| matches!(record, record::Record::RoleAssignment(_)));
+    assert_eq!(roles.count(), 2);
+    let bad = format!("{PREFIX}{}", grant("vm", "King", "nowhere"));
+    let error = file::parse("w.toml", &bad).unwrap_err().to_string();
+    for expected in [
+        "w.toml:20: `vm` is no identity, VM with a system-assigned identity",
+        "w.toml:21: `King` is not a built-in role",
+        "w.toml:22: `nowhere` is not a scope",
+    ] {
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -26,12 +26,12 @@ fn tokens_of_every_algorithm_and_library_verify_with_the_published_keys() {
 }
 
 fn verify(broker: &Broker, algorithm: Algorithm) -> HashMap<String, Value> {
-    let discovery = broker
-        .connect("sts")
-        .get(&format!("/{TENANT}/v2.0/.well-known/openid-configuration"))
-        .json();
+    let (mut sts, host) = (broker.connect("sts"), broker.address("sts"));
+    let path = format!("/{TENANT}/v2.0/.well-known/openid-configuration");
+    sts.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+    let discovery = sts.read().unwrap().json();
     let keys_url = discovery["jwks_uri"].as_str().unwrap();
-    let path = keys_url.strip_prefix(&format!("http://{}", broker.address("sts"))).unwrap();
+    let path = keys_url.strip_prefix(&format!("http://{host}")).unwrap();
     let keys: JwkSet = serde_json::from_str(&broker.connect("sts").get(path).text()).unwrap();
     let body = broker.token(&format!("resource={RESOURCE}")).json();
     let token = body["access_token"].as_str().unwrap();

@@ -180,19 +180,25 @@ for name in $(compgen -e | grep -E \
 done
 
 flags=(--imds "$imds:80" --admin 127.0.0.1:8171)
-vault_too=false
-if "$broker" serve --help | grep -qE -- '^ +--vault( |$)'; then
-    vault_too=true
-    cp "$here/world.toml" "$run/world.toml"
-    flags+=(--data "$run/state" --sts "$sts:443" --arm "$arm:443" --vault "$vault:443"
-        --host-name kv-demo.vault.azure.net --host-name login.microsoftonline.com
-        --host-name management.azure.com)
+help=$("$broker" serve --help)
+has() { grep -qE -- "^ +--$1( |\$)" <<<"$help"; }
+tls=false vault_too=false
+cp "$here/world.toml" "$run/world.toml"
+if has host-name; then
+    tls=true
+    flags+=(--data "$run/state" --sts "$sts:443" --host-name kv-demo.vault.azure.net
+        --host-name login.microsoftonline.com --host-name management.azure.com)
     export STS_URL=https://login.microsoftonline.com
 else
-    echo "this broker has no --vault: secrets, roles and management are not checked"
-    sed '/^# From here on/,$d' "$here/world.toml" >"$run/world.toml"
     flags+=(--sts "$sts:80")
     export STS_URL=http://$sts
+fi
+if has vault; then
+    vault_too=true
+    flags+=(--arm "$arm:443" --vault "$vault:443")
+else
+    echo "this broker has no --vault: secrets, roles and management are not checked"
+    sed -i '/^# From here on/,$d' "$run/world.toml"
 fi
 
 ip netns exec "$host" "$broker" serve --world "$run/world.toml" "${flags[@]}" \
@@ -206,9 +212,8 @@ until grep -qx ready "$run/serve.out"; do
 done
 
 java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
-if $vault_too; then
+if $tls; then
     ca=$run/state/ca.pem
-    export VAULT_URL=https://kv-demo.vault.azure.net OPERATOR=$run/state/operator
     export SSL_CERT_FILE=$ca REQUESTS_CA_BUNDLE=$ca NODE_EXTRA_CA_CERTS=$ca
     if command -v keytool >/dev/null; then
         keytool -importcert -noprompt -alias mintbench -file "$ca" \
@@ -217,6 +222,9 @@ if $vault_too; then
         java_options+=("-Djavax.net.ssl.trustStore=$run/trust.p12"
             -Djavax.net.ssl.trustStorePassword=mintbench)
     fi
+fi
+if $vault_too; then
+    export VAULT_URL=https://kv-demo.vault.azure.net OPERATOR=$run/state/operator
 fi
 
 # ---------------------------------------------------------------------------------- the checks

@@ -1,6 +1,8 @@
-//! World files: TOML to `World`, or a list of everything that is wrong, each with its line.
+//! World files: TOML to records, or a list of everything that is wrong, each with its line.
 
-use std::collections::HashMap;
+mod role_assignments;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -9,10 +11,12 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::build::{VmIdentities, WorldBuilder, WorldError, derived_ids};
-use super::synthetic::IdentityIds;
-use super::{IdentityIndex, TenantIndex, World};
-use crate::ids::{ArmId, SubscriptionId};
+use role_assignments::RoleAssignmentEntry;
+
+use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
+use crate::world::record::Record;
+use crate::world::seed::{Added, SeedBuilder, VmIdentities, WorldError, derived_ids};
+use crate::world::synthetic::IdentityIds;
 
 /// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ struct File {
     user_assigned: Vec<Spanned<UserAssignedEntry>>,
     #[serde(default)]
     vms: Vec<Spanned<VmEntry>>,
+    #[serde(default)]
+    role_assignments: Vec<RoleAssignmentEntry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,6 +65,8 @@ struct TenantEntry {
 struct SubscriptionEntry {
     id: Spanned<String>,
     tenant: Spanned<String>,
+    #[serde(default)]
+    management_groups: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,15 +95,15 @@ struct VmEntry {
 ///
 /// # Errors
 /// Never: a test reads it.
-pub fn demo() -> Result<World, WorldFileError> {
-    parse("demo.toml", include_str!("demo.toml"))
+pub fn demo() -> Result<Vec<Record>, WorldFileError> {
+    parse("demo.toml", include_str!("../demo.toml"))
 }
 
 /// Reads the text of a world file; `name` is how errors call it.
 ///
 /// # Errors
 /// Everything that is wrong with it, not only the first problem.
-pub fn parse(name: &str, text: &str) -> Result<World, WorldFileError> {
+pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     let refused = |problems| WorldFileError { name: name.to_owned(), problems };
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, &span));
@@ -113,12 +121,15 @@ fn line_of(text: &str, span: &Range<usize>) -> usize {
 /// Turns entries into items of the world and collects problems as it goes.
 struct Reader<'a> {
     text: &'a str,
-    builder: WorldBuilder,
-    tenants: HashMap<String, TenantIndex>,
+    builder: SeedBuilder,
+    tenants: HashMap<String, TenantId>,
     /// `None` stands for one that is there but wrong, about which enough was said.
-    subscriptions: HashMap<String, Option<(SubscriptionId, TenantIndex)>>,
+    subscriptions: HashMap<String, Option<(SubscriptionId, TenantId)>>,
     /// By name; `None` as above.
-    user_assigned: HashMap<String, Option<IdentityIndex>>,
+    user_assigned: HashMap<String, Option<Added>>,
+    /// Whoever can be given a role, by the name of its VM, identity or application; `None` as above.
+    principals: HashMap<String, Option<PrincipalId>>,
+    ambiguous: HashSet<String>,
     problems: Vec<(usize, String)>,
 }
 
@@ -126,10 +137,12 @@ impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
         Self {
             text,
-            builder: WorldBuilder::new(),
+            builder: SeedBuilder::new(),
             tenants: HashMap::new(),
             subscriptions: HashMap::new(),
             user_assigned: HashMap::new(),
+            principals: HashMap::new(),
+            ambiguous: HashSet::new(),
             problems: Vec::new(),
         }
     }
@@ -154,12 +167,15 @@ impl<'a> Reader<'a> {
                 self.problem(&entry.span(), WorldError::AddressMissing(name));
             }
         }
+        for entry in &file.role_assignments {
+            self.role_assignment(entry);
+        }
         if file.vms.is_empty() {
             self.problem(&(0..0), "no [[vms]]: a world needs at least one to answer; add one");
         }
     }
 
-    fn finish(self) -> Result<World, Vec<(usize, String)>> {
+    fn finish(self) -> Result<Vec<Record>, Vec<(usize, String)>> {
         let Self { builder, mut problems, .. } = self;
         if !problems.is_empty() {
             problems.sort();
@@ -189,8 +205,8 @@ impl<'a> Reader<'a> {
     fn tenant(&mut self, entry: &TenantEntry) {
         let Some(id) = self.parsed(&entry.id) else { return };
         let added = self.builder.tenant(id);
-        if let Some(index) = self.keep(&entry.id.span(), added) {
-            self.tenants.insert(entry.id.get_ref().to_ascii_lowercase(), index);
+        if self.keep(&entry.id.span(), added).is_some() {
+            self.tenants.insert(entry.id.get_ref().to_ascii_lowercase(), id);
         }
     }
 
@@ -201,6 +217,9 @@ impl<'a> Reader<'a> {
             format!("the tenant `{}` is not in [[tenants]]; add it there", entry.tenant.get_ref())
         };
         let tenant = self.keep(&entry.tenant.span(), tenant.ok_or_else(missing));
+        if let Some((id, tenant)) = id.zip(tenant) {
+            self.builder.subscription(id, tenant, entry.management_groups.clone());
+        }
         let name = entry.id.get_ref().to_ascii_lowercase();
         if self.subscriptions.insert(name, id.zip(tenant)).is_some() {
             let what =
@@ -209,10 +228,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn subscription_named(
-        &mut self,
-        name: &Spanned<String>,
-    ) -> Option<(SubscriptionId, TenantIndex)> {
+    fn subscription_named(&mut self, name: &Spanned<String>) -> Option<(SubscriptionId, TenantId)> {
         let known = self.subscriptions.get(&name.get_ref().to_ascii_lowercase()).copied();
         let missing = || {
             format!(
@@ -226,6 +242,7 @@ impl<'a> Reader<'a> {
     fn user_assigned(&mut self, entry: &Spanned<UserAssignedEntry>) {
         let index = self.user_assigned_index(entry);
         let name = &entry.get_ref().name;
+        self.principal(name, index.as_ref().map(|added| added.principal_id));
         if self.user_assigned.insert(name.get_ref().clone(), index).is_some() {
             let what = format!(
                 "the name `{}` is used twice in [[user_assigned]]; assignments go by name, so make it unique",
@@ -235,7 +252,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn user_assigned_index(&mut self, entry: &Spanned<UserAssignedEntry>) -> Option<IdentityIndex> {
+    fn user_assigned_index(&mut self, entry: &Spanned<UserAssignedEntry>) -> Option<Added> {
         let (span, entry) = (entry.span(), entry.get_ref());
         let (subscription, tenant) = self.subscription_named(&entry.subscription)?;
         let path = "Microsoft.ManagedIdentity/userAssignedIdentities";
@@ -257,10 +274,13 @@ impl<'a> Reader<'a> {
         let address = entry.address.as_ref().map(|text| self.address(text));
         let system_assigned =
             entry.system_assigned.as_ref().and_then(|own| self.system_assigned(&id, own));
+        if entry.system_assigned.is_some() {
+            self.principal(&entry.name, system_assigned.map(|ids| ids.principal_id));
+        }
         let user_assigned =
             entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
         let identities = VmIdentities { system_assigned, user_assigned };
-        let added = self.builder.vm(tenant, subscription, id, address.flatten(), identities);
+        let added = self.builder.vm(tenant, id, address.flatten(), identities);
         self.keep(&span, added);
     }
 
@@ -284,8 +304,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn user_assigned_named(&mut self, name: &Spanned<String>) -> Option<IdentityIndex> {
-        let known = self.user_assigned.get(name.get_ref()).copied();
+    fn user_assigned_named(&mut self, name: &Spanned<String>) -> Option<Added> {
+        let known = self.user_assigned.get(name.get_ref()).cloned();
         let missing = || {
             format!("the identity `{}` is not in [[user_assigned]]; add it there", name.get_ref())
         };

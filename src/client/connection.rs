@@ -1,0 +1,131 @@
+//! One connection.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
+
+use super::{ClientError, Origin, protocol};
+use crate::http::{Payload, Scheme};
+
+/// A connection over which one request at a time can go; dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<Payload>,
+    received: Arc<AtomicU64>,
+}
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Whether the connection was lost without a byte in answer to the request.
+    pub(super) before_answer: bool,
+    pub(super) source: hyper::Error,
+}
+
+impl Connection {
+    /// Connects, and shakes hands where the scheme asks for it.
+    pub(super) async fn open(
+        origin: &Origin,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Self, ClientError> {
+        let refused = |source| ClientError::Connect { origin: origin.to_string(), source };
+        let stream = origin.connect().await.map_err(refused)?;
+        // Without it, Nagle's algorithm may hold a request back; failing costs only speed.
+        let _ = stream.set_nodelay(true);
+        if origin.scheme == Scheme::Http {
+            return Self::over(stream, origin).await;
+        }
+        let failed = |source| ClientError::Tls { origin: origin.to_string(), source };
+        let name = ServerName::try_from(origin.host.clone())
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        let connector = TlsConnector::from(Arc::clone(tls));
+        Self::over(connector.connect(name, stream).await.map_err(failed)?, origin).await
+    }
+
+    async fn over<I>(stream: I, origin: &Origin) -> Result<Self, ClientError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let received = Arc::new(AtomicU64::new(0));
+        let counted = Counted { stream, received: Arc::clone(&received) };
+        let (sender, connection) = http1::handshake(TokioIo::new(counted))
+            .await
+            .map_err(|error| protocol(origin)(error.into()))?;
+        // Ends with the sender or with the peer; what goes wrong is told to the request as well.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(Self { sender, received })
+    }
+
+    /// Waits until the exchange before is over; false when the peer has closed the connection.
+    pub(super) async fn is_usable(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
+    /// Whether the peer is known to have closed the connection.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends `request` and waits for the head of its answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Payload>,
+    ) -> Result<Response<Incoming>, Failure> {
+        // The last bytes of an exchange before are counted: its body was read to the end.
+        let before = self.received.load(Ordering::Relaxed);
+        self.sender.send_request(request).await.map_err(|source| {
+            let silent = self.received.load(Ordering::Relaxed) == before;
+            Failure { before_answer: silent && !source.is_user(), source }
+        })
+    }
+}
+
+/// A stream that counts what it receives; in TLS, what is left when the records are opened.
+struct Counted<I> {
+    stream: I,
+    received: Arc<AtomicU64>,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.received.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,88 @@
+//! Where requests go.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hyper::Uri;
+use tokio::net::TcpStream;
+
+use crate::http::Scheme;
+
+/// Scheme, host and port of a URL (RFC 6454 section 4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    /// Whether to speak TLS.
+    pub(super) scheme: Scheme,
+    /// A name in lower case, or an address without brackets.
+    pub(super) host: String,
+    port: u16,
+    /// Host and port as the URL has them.
+    authority: String,
+}
+
+impl Origin {
+    /// The origin of an absolute URL, unless it holds a user name.
+    pub(super) fn of(url: &Uri) -> Option<Self> {
+        let (scheme, default_port) = match url.scheme_str()? {
+            "http" => (Scheme::Http, 80),
+            "https" => (Scheme::Https, 443),
+            _ => return None,
+        };
+        let authority = url.authority().filter(|authority| !authority.as_str().contains('@'))?;
+        let host = authority.host();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = address.unwrap_or(host).to_ascii_lowercase();
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => default_port,
+            _ => authority.port_u16()?,
+        };
+        let authority = authority.as_str().to_ascii_lowercase();
+        (!host.is_empty()).then_some(Self { scheme, host, port, authority })
+    }
+
+    /// Host and port, as in the `Host` header.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Connects over TCP.
+    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+        if self.host == "localhost" || self.host.ends_with(".localhost") {
+            // Such names are this machine (RFC 6761 section 6.3); not every resolver knows them.
+            let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            return TcpStream::connect(&loopback.map(|ip| (ip, self.port).into())[..]).await;
+        }
+        TcpStream::connect((self.host.as_str(), self.port)).await
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> Option<(String, u16)> {
+        let origin = Origin::of(&url.parse().unwrap())?;
+        Some((origin.host, origin.port))
+    }
+
+    #[test]
+    fn an_origin_has_the_port_of_its_scheme_unless_it_names_another() {
+        assert_eq!(of("http://LocalHost/a?b"), Some(("localhost".to_owned(), 80)));
+        assert_eq!(of("https://[::1]"), Some(("::1".to_owned(), 443)));
+        assert_eq!(of("https://[::1]:8443/"), Some(("::1".to_owned(), 8443)));
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_service_has_no_origin() {
+        for url in ["/path", "ftp://host/", "http://me@host/", "host:80", "http://host:99999/"] {
+            assert_eq!(of(url), None, "{url}");
+        }
+    }
+}

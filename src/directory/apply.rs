@@ -1,0 +1,344 @@
+//! How a change is applied to the state.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::slot::VmSlot;
+use super::state::{Principal, RoleAssignmentEntry, Secret, State, UserAssignedEntry, VmEntry};
+use super::{DirectoryError, When};
+use crate::clock::UnixSeconds;
+use crate::ids::{ArmId, PrincipalId, RoleAssignmentId};
+use crate::world::record::{
+    Application, Change, Credential, Key, Record, ResourceGroup, RoleAssignment, SecretVersion,
+    Subscription, UserAssigned, Vault, VirtualMachine,
+};
+use crate::world::synthetic::IdentityIds;
+use crate::world::{Identity, IdentityIndex, IdentityKind, Resources, Vm};
+
+impl State {
+    /// A state of these records, whatever their order.
+    pub(super) fn load(mut records: Vec<Record>) -> Result<(Self, Resources), DirectoryError> {
+        records.sort_by_key(rank);
+        let (mut state, mut resources) = (Self::default(), Resources::default());
+        let when = When { now: UnixSeconds(0), effective: UnixSeconds(0) };
+        for record in records {
+            if let Record::Audience(name) = &record {
+                resources.add(name);
+                continue;
+            }
+            state.check(&record)?;
+            state.apply(Change::Put(record), when);
+        }
+        Ok((state, resources))
+    }
+
+    /// That what the record names is there.
+    fn check(&self, record: &Record) -> Result<(), DirectoryError> {
+        let dangling =
+            |what: String| DirectoryError::Dangling { key: record.key().to_string(), what };
+        match record {
+            Record::Subscription(Subscription { tenant, .. })
+            | Record::Application(Application { tenant, .. })
+                if !self.tenants.contains_key(tenant) =>
+            {
+                Err(dangling(format!("tenant {tenant}")))
+            }
+            Record::UserAssigned(UserAssigned { id, .. })
+            | Record::VirtualMachine(VirtualMachine { id, .. })
+            | Record::Vault(Vault { id, .. })
+            | Record::ResourceGroup(ResourceGroup { id, .. })
+                if self.tenant_of(id).is_none() =>
+            {
+                Err(dangling(format!("subscription {}", id.subscription())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies a change; the identities that it ends are returned.
+    pub(super) fn apply(&mut self, change: Change, when: When) -> Vec<Arc<Identity>> {
+        match change {
+            Change::Put(record) => self.put(record, when).into_iter().collect(),
+            Change::Remove(key) => self.remove(&key, when).into_iter().collect(),
+        }
+    }
+
+    fn put(&mut self, record: Record, when: When) -> Option<Arc<Identity>> {
+        match record {
+            Record::Tenant(tenant) => {
+                self.tenants.insert(tenant.id, Arc::new(tenant));
+            }
+            Record::Subscription(own) => {
+                self.subscriptions.insert(own.id, Arc::new(own));
+            }
+            // Resources are fixed when the world is opened.
+            Record::Audience(_) => {}
+            Record::Application(application) => self.put_application(application),
+            Record::ResourceGroup(group) => {
+                self.groups.insert(group.id.clone(), Arc::new(group));
+            }
+            Record::UserAssigned(identity) => return self.put_user_assigned(identity, when),
+            Record::VirtualMachine(vm) => return self.put_vm(vm, when),
+            Record::Vault(vault) => {
+                self.vaults.insert(vault.id.clone(), Arc::new(vault));
+            }
+            Record::RoleAssignment(assignment) => self.put_role_assignment(assignment, when),
+            Record::Credential(credential) => self.put_credential(credential),
+            Record::SigningKey(key) => {
+                self.signing_keys.insert(key.kid.clone(), Arc::new(key));
+            }
+            Record::SecretVersion(version) => self.put_secret_version(version),
+            Record::DeletedSecret(deleted) => {
+                let key = (deleted.vault.clone(), deleted.name.to_lowercase());
+                self.secrets.entry(key).or_default().deleted = Some(Arc::new(deleted));
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, key: &Key, when: When) -> Option<Arc<Identity>> {
+        match key {
+            Key::Tenant(id) => {
+                self.tenants.remove(id);
+            }
+            Key::Subscription(id) => {
+                self.subscriptions.remove(id);
+            }
+            Key::Audience(_) => {}
+            Key::Application(id) => {
+                if let Some(principal) = self.clients.remove(id) {
+                    self.principals.remove(&principal);
+                }
+            }
+            Key::ResourceGroup(id) => {
+                self.groups.remove(id);
+            }
+            Key::UserAssigned(id) => {
+                let entry = self.user_assigned.remove(id)?;
+                return Some(self.end(&entry.identity, when));
+            }
+            Key::VirtualMachine(id) => return self.remove_vm(id, when),
+            Key::Vault(id) => {
+                self.vaults.remove(id);
+            }
+            Key::RoleAssignment(name) => self.remove_role_assignment(*name),
+            Key::Credential(principal, thumbprint) => {
+                self.remove_credential(*principal, thumbprint)
+            }
+            Key::SigningKey(kid) => {
+                self.signing_keys.remove(kid);
+            }
+            Key::SecretVersion(vault, name, version) => {
+                self.change_secret(vault, name, |secret| {
+                    secret.versions.retain(|held| held.version != *version);
+                });
+            }
+            Key::DeletedSecret(vault, name) => {
+                self.change_secret(vault, name, |secret| secret.deleted = None);
+            }
+        }
+        None
+    }
+
+    fn put_application(&mut self, application: Application) {
+        let application = Arc::new(application);
+        self.clients.insert(application.client_id, application.principal_id);
+        self.principals.insert(application.principal_id, Principal::Application(application));
+    }
+
+    fn put_user_assigned(&mut self, record: UserAssigned, when: When) -> Option<Arc<Identity>> {
+        let before = self.user_assigned.get(&record.id).map(|entry| Arc::clone(&entry.identity));
+        let (kept, ended) = match before {
+            Some(identity) if identity.ids == record.ids => (Some(identity), None),
+            Some(other) => (None, Some(self.end(&other, when))),
+            None => (None, None),
+        };
+        let identity = match kept {
+            Some(identity) => identity,
+            None => self.begin(IdentityKind::UserAssigned, record.ids, &record.id)?,
+        };
+        let id = record.id.clone();
+        self.user_assigned.insert(id, UserAssignedEntry { record: Arc::new(record), identity });
+        ended
+    }
+
+    fn put_vm(&mut self, record: VirtualMachine, when: When) -> Option<Arc<Identity>> {
+        let before = self.vms.get(&record.id).cloned();
+        let own_before = before.as_ref().and_then(|entry| entry.vm.system_assigned().cloned());
+        let (kept, ended) = match (own_before, record.system_assigned) {
+            (Some(own), Some(ids)) if own.ids == ids => (Some(own), None),
+            (Some(other), _) => (None, Some(self.end(&other, when))),
+            (None, _) => (None, None),
+        };
+        let own = match (kept, record.system_assigned) {
+            (None, Some(ids)) => self.begin(IdentityKind::SystemAssigned, ids, &record.id),
+            (kept, _) => kept,
+        };
+        let assigned = record.user_assigned.iter().filter_map(|assignment| {
+            let entry = self.user_assigned.get(&assignment.id)?;
+            let same = entry.identity.ids.principal_id == assignment.principal_id;
+            same.then(|| Arc::clone(&entry.identity))
+        });
+        let assigned = assigned.collect();
+        let (id, address, tenant) =
+            (record.id.clone(), record.address, self.tenant_of(&record.id)?);
+        let vm = Arc::new(Vm::new(Arc::new(record), tenant, own, assigned));
+        let slot = self.slot_for(before, address, &vm, when);
+        self.vms.insert(id, VmEntry { vm, slot });
+        ended
+    }
+
+    /// The slot of a VM: the one that it has, unless its address is another now.
+    fn slot_for(
+        &mut self,
+        before: Option<VmEntry>,
+        address: Option<IpAddr>,
+        vm: &Arc<Vm>,
+        when: When,
+    ) -> Arc<VmSlot> {
+        let address = address.map(|address| address.to_canonical());
+        if let Some(entry) = before {
+            let old = entry.vm.record.address.map(|address| address.to_canonical());
+            if old == address {
+                entry.slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
+                return entry.slot;
+            }
+            entry.slot.publish(None, when.now, when.now);
+            if let Some(old) = old {
+                self.by_address.remove(&old);
+            }
+        }
+        let slot = Arc::new(VmSlot::new(None));
+        slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
+        if let Some(address) = address {
+            self.by_address.insert(address, Arc::clone(&slot));
+        }
+        slot
+    }
+
+    fn remove_vm(&mut self, id: &ArmId, when: When) -> Option<Arc<Identity>> {
+        let entry = self.vms.remove(id)?;
+        entry.slot.publish(None, when.now, when.effective);
+        if let Some(address) = entry.vm.record.address {
+            self.by_address.remove(&address.to_canonical());
+        }
+        entry.vm.system_assigned().map(|own| self.end(own, when))
+    }
+
+    fn begin(
+        &mut self,
+        kind: IdentityKind,
+        ids: IdentityIds,
+        resource_id: &ArmId,
+    ) -> Option<Arc<Identity>> {
+        let index = IdentityIndex(self.next_index);
+        // Four billion identities in the life of one process.
+        self.next_index = self.next_index.checked_add(1)?;
+        let tenant = self.tenant_of(resource_id)?;
+        let identity = Arc::new(Identity::new(index, kind, ids, tenant, resource_id.clone()));
+        self.managed_identities += 1;
+        self.clients.insert(ids.client_id, ids.principal_id);
+        self.principals.insert(ids.principal_id, Principal::ManagedIdentity(Arc::clone(&identity)));
+        Some(identity)
+    }
+
+    fn end(&mut self, identity: &Arc<Identity>, when: When) -> Arc<Identity> {
+        identity.end(when.effective);
+        self.managed_identities = self.managed_identities.saturating_sub(1);
+        self.clients.remove(&identity.ids.client_id);
+        self.principals.remove(&identity.ids.principal_id);
+        Arc::clone(identity)
+    }
+
+    fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
+        self.remove_role_assignment(assignment.name);
+        let entry = Arc::new(RoleAssignmentEntry { effective: when.effective, record: assignment });
+        let held = self.role_assignments_of.entry(entry.record.principal_id).or_default();
+        held.push(Arc::clone(&entry));
+        self.role_assignments.insert(entry.record.name, entry);
+    }
+
+    fn remove_role_assignment(&mut self, name: RoleAssignmentId) {
+        let Some(gone) = self.role_assignments.remove(&name) else { return };
+        let principal_id = gone.record.principal_id;
+        if let Some(held) = self.role_assignments_of.get_mut(&principal_id) {
+            held.retain(|other| other.record.name != name);
+            if held.is_empty() {
+                self.role_assignments_of.remove(&principal_id);
+            }
+        }
+    }
+
+    fn put_credential(&mut self, credential: Credential) {
+        let held = self.credentials.entry(credential.principal_id).or_default();
+        held.retain(|other| other.thumbprint != credential.thumbprint);
+        held.push(Arc::new(credential));
+        held.sort_by_key(|credential| credential.not_before);
+    }
+
+    fn remove_credential(&mut self, principal: PrincipalId, thumbprint: &str) {
+        if let Some(held) = self.credentials.get_mut(&principal) {
+            held.retain(|credential| credential.thumbprint != thumbprint);
+            if held.is_empty() {
+                self.credentials.remove(&principal);
+            }
+        }
+    }
+
+    fn put_secret_version(&mut self, version: SecretVersion) {
+        let key = (version.vault.clone(), version.name.to_lowercase());
+        let versions = &mut self.secrets.entry(key).or_default().versions;
+        versions.retain(|held| held.version != version.version);
+        versions.push(Arc::new(version));
+        versions.sort_by_key(|version| version.ordinal);
+    }
+
+    fn change_secret(&mut self, vault: &ArmId, name: &str, change: impl FnOnce(&mut Secret)) {
+        let key = (vault.clone(), name.to_lowercase());
+        if let Some(secret) = self.secrets.get_mut(&key) {
+            change(secret);
+            if secret.versions.is_empty() && secret.deleted.is_none() {
+                self.secrets.remove(&key);
+            }
+        }
+    }
+
+    /// What has to go with the identities that `changes` end: their certificates.
+    pub(super) fn orphans(&self, changes: &[Change]) -> Vec<Change> {
+        let ended = changes.iter().filter_map(|change| match change {
+            Change::Remove(Key::UserAssigned(id)) => {
+                Some(self.user_assigned.get(id)?.identity.ids.principal_id)
+            }
+            Change::Remove(Key::VirtualMachine(id)) => self.own_principal(id),
+            Change::Put(Record::VirtualMachine(vm)) => {
+                let own = vm.system_assigned.map(|ids| ids.principal_id);
+                self.own_principal(&vm.id).filter(|before| Some(*before) != own)
+            }
+            Change::Remove(Key::Application(id)) => self.clients.get(id).copied(),
+            _ => None,
+        });
+        let credentials = ended.flat_map(|principal| self.credentials(principal));
+        let keys = credentials.map(|own| Key::Credential(own.principal_id, own.thumbprint.clone()));
+        keys.map(Change::Remove).collect()
+    }
+
+    fn own_principal(&self, vm: &ArmId) -> Option<PrincipalId> {
+        Some(self.vms.get(vm)?.vm.system_assigned()?.ids.principal_id)
+    }
+}
+
+/// Records are loaded in the order in which they name each other.
+const fn rank(record: &Record) -> u8 {
+    match record {
+        Record::Tenant(_) => 0,
+        Record::Subscription(_) => 1,
+        Record::Audience(_) => 2,
+        Record::Application(_) | Record::ResourceGroup(_) => 3,
+        Record::UserAssigned(_) => 4,
+        Record::VirtualMachine(_) => 5,
+        Record::Vault(_) => 6,
+        Record::Credential(_) | Record::RoleAssignment(_) | Record::SigningKey(_) => 7,
+        Record::SecretVersion(_) => 8,
+        Record::DeletedSecret(_) => 9,
+    }
+}

@@ -1,0 +1,240 @@
+//! The directory: the world as it is now, and the one way to change it.
+//!
+//! A write is planned on the state as it stands, committed to the [`store`](crate::store), applied, and
+//! told to whoever keeps something that it ends, before it is answered. Reads take a lock that no write
+//! holds while it waits for the disk; the identity endpoint takes not even that: each connection holds
+//! the [`VmSlot`] of its caller.
+
+mod apply;
+mod keys;
+mod slot;
+mod state;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::clock::{Seconds, UnixSeconds};
+use crate::ids::{ClientId, PrincipalId, VmId};
+use crate::store::{Revision, Store, StoreError};
+use crate::token::KeyRing;
+use crate::world::record::{Change, Record};
+use crate::world::synthetic::IdentityIds;
+use crate::world::{Identity, Resources};
+
+pub use keys::{SigningKeyError, SigningOptions};
+pub use slot::VmSlot;
+pub use state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
+
+/// How the world is served.
+#[derive(Clone, Debug)]
+pub struct DirectoryOptions {
+    /// How long a change takes until the identity endpoint goes by it; zero is at once.
+    pub propagation_delay: Seconds,
+    /// Makes the ids of what is created here.
+    pub seed: [u8; 32],
+    /// How tokens are signed.
+    pub signing: SigningOptions,
+}
+
+/// Why the world is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The store does not give it.
+    #[error("cannot load the world")]
+    Store(#[from] StoreError),
+    /// There is no key to sign tokens with.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// A record names something that is not there.
+    #[error(
+        "the record `{key}` names the {what}, which is not there; restore the folder from a backup"
+    )]
+    Dangling {
+        /// The record.
+        key: String,
+        /// What it names.
+        what: String,
+    },
+}
+
+/// When a change is made, and from when on the identity endpoint goes by it.
+#[derive(Clone, Copy, Debug)]
+struct When {
+    now: UnixSeconds,
+    effective: UnixSeconds,
+}
+
+/// Is told when an identity has ended.
+type Subscriber = Box<dyn Fn(&Identity) + Send + Sync>;
+
+/// The world as it is now.
+pub struct Directory {
+    store: Box<dyn Store>,
+    state: RwLock<State>,
+    resources: Resources,
+    propagation_delay: Seconds,
+    signing: SigningOptions,
+    ring: Arc<KeyRing>,
+    subscribers: RwLock<Vec<Subscriber>>,
+    /// Held for the whole of a write: writes happen one after the other.
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    revision: Revision,
+    rng: StdRng,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    /// The world of `store`; an empty store is filled with `seed` first, all of it or nothing.
+    ///
+    /// # Errors
+    /// When the store fails, or holds what cannot be.
+    pub fn open<E: From<DirectoryError>>(
+        store: Box<dyn Store>,
+        seed: impl FnOnce() -> Result<Vec<Record>, E>,
+        now: UnixSeconds,
+        options: &DirectoryOptions,
+    ) -> Result<Self, E> {
+        let mut records = Vec::new();
+        let replayed = store.replay(&mut |record| records.push(record));
+        let mut revision = replayed.map_err(DirectoryError::from)?;
+        if revision == Revision(0) {
+            let changes: Vec<Change> = seed()?.into_iter().map(Change::Put).collect();
+            revision = store.commit(revision, &changes).map_err(DirectoryError::from)?;
+            records.extend(changes.into_iter().filter_map(|change| match change {
+                Change::Put(record) => Some(record),
+                Change::Remove(_) => None,
+            }));
+        }
+        let (state, resources) = State::load(records)?;
+        let directory = Self {
+            store,
+            state: RwLock::new(state),
+            resources,
+            propagation_delay: options.propagation_delay,
+            subscribers: RwLock::default(),
+            signing: options.signing,
+            ring: keys::empty_ring(now)?,
+            writer: Mutex::new(Writer { revision, rng: StdRng::from_seed(options.seed) }),
+        };
+        directory.begin_signing(now).map_err(DirectoryError::from)?;
+        Ok(directory)
+    }
+
+    /// The state as it stands; whoever holds on to it holds up writes.
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// The resources that tokens may be asked for.
+    pub const fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The VM whose requests come from `address`.
+    ///
+    /// A world with a single VM answers any loopback caller: that caller holds no slot of its own, for
+    /// the next VM ends the rule.
+    pub fn caller(&self, address: IpAddr) -> Caller {
+        let address = address.to_canonical();
+        Caller { slot: self.read().slot_at(address), address }
+    }
+
+    /// Makes `subscriber` hear of every identity that ends, before the write that ends it is answered.
+    pub fn on_end(&self, subscriber: impl Fn(&Identity) + Send + Sync + 'static) {
+        self.subscribers.write().push(Box::new(subscriber));
+    }
+
+    /// Changes the world: `plan` says how, on a state that no other write changes meanwhile. When this
+    /// returns, the change is durable and in effect.
+    ///
+    /// # Errors
+    /// What `plan` refuses with, or what the store fails with; then nothing has changed.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        now: UnixSeconds,
+        plan: impl FnOnce(&State, &mut Fresh<'_>) -> Result<(Vec<Change>, T), E>,
+    ) -> Result<T, E> {
+        let mut writer = self.writer.lock();
+        let state = self.state.read();
+        let (mut changes, outcome) = plan(&state, &mut Fresh(&mut writer.rng))?;
+        changes.extend(state.orphans(&changes));
+        drop(state);
+        if changes.is_empty() {
+            return Ok(outcome);
+        }
+        writer.revision = self.store.commit(writer.revision, &changes)?;
+        let when = When { now, effective: now + self.propagation_delay };
+        let ended = {
+            let mut state = self.state.write();
+            let ended = changes.into_iter().flat_map(|change| state.apply(change, when));
+            ended.collect::<Vec<_>>()
+        };
+        if self.propagation_delay == Seconds(0) {
+            let subscribers = self.subscribers.read();
+            ended.iter().for_each(|identity| subscribers.iter().for_each(|tell| tell(identity)));
+        }
+        Ok(outcome)
+    }
+}
+
+/// Ids for what is being made.
+#[derive(Debug)]
+pub struct Fresh<'a>(&'a mut StdRng);
+
+impl Fresh<'_> {
+    /// 16 bytes that make a version 4 GUID (RFC 9562).
+    pub fn guid(&mut self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.0.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
+    }
+
+    /// The ids of a new service principal.
+    pub fn identity_ids(&mut self) -> IdentityIds {
+        IdentityIds {
+            client_id: ClientId::from_bytes(self.guid()),
+            principal_id: PrincipalId::from_bytes(self.guid()),
+        }
+    }
+
+    /// The id of a new virtual machine.
+    pub fn vm_id(&mut self) -> VmId {
+        VmId::from_bytes(self.guid())
+    }
+}
+
+/// Who calls the identity endpoint; held for as long as the connection lasts.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(crate) address: IpAddr,
+    pub(crate) slot: Option<Arc<VmSlot>>,
+}
+
+impl Caller {
+    /// Does `with` to the VM that calls; `None` when no VM calls from there at `now`.
+    pub fn with_vm<T>(
+        &self,
+        directory: &Directory,
+        now: UnixSeconds,
+        with: impl Fn(&Arc<crate::world::Vm>) -> T,
+    ) -> Option<T> {
+        let held = self.slot.as_ref().and_then(|slot| slot.with(now, &with));
+        // The VM may have come, or gone and come again, since the connection was made.
+        held.or_else(|| directory.read().reachable_from(self.address)?.with(now, &with))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

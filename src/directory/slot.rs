@@ -1,0 +1,47 @@
+//! The place of one virtual machine: what the identity endpoint goes by, now and next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::clock::UnixSeconds;
+use crate::sync::RwLock;
+use crate::world::Vm;
+
+/// The place of a VM at its address; connections hold on to it, and see each change of the VM.
+#[derive(Debug)]
+pub struct VmSlot(RwLock<Views>);
+
+#[derive(Debug, Default)]
+struct Views {
+    now: Option<Arc<Vm>>,
+    /// What takes its place, and when; only a propagation delay puts anything here.
+    later: VecDeque<(UnixSeconds, Option<Arc<Vm>>)>,
+}
+
+impl VmSlot {
+    pub(super) fn new(vm: Option<Arc<Vm>>) -> Self {
+        Self(RwLock::new(Views { now: vm, later: VecDeque::new() }))
+    }
+
+    /// Does `with` to the VM as the identity endpoint sees it at `now`; `None` when there is none.
+    #[inline]
+    pub fn with<T>(&self, now: UnixSeconds, with: impl Fn(&Arc<Vm>) -> T) -> Option<T> {
+        let views = self.0.read();
+        let due = views.later.iter().take_while(|(from, _)| *from <= now).last();
+        let vm = due.map_or(&views.now, |(_, vm)| vm);
+        vm.as_ref().map(with)
+    }
+
+    /// Puts `vm` in place from the moment `from` on; when `from` is not later than `now`, at once.
+    pub(super) fn publish(&self, vm: Option<Arc<Vm>>, now: UnixSeconds, from: UnixSeconds) {
+        let mut views = self.0.write();
+        if from <= now {
+            *views = Views { now: vm, later: VecDeque::new() };
+            return;
+        }
+        while let Some((_, due)) = views.later.pop_front_if(|(from, _)| *from <= now) {
+            views.now = due;
+        }
+        views.later.push_back((from, vm));
+    }
+}

@@ -1,0 +1,238 @@
+use super::*;
+use crate::store::MemoryStore;
+use crate::token::{Algorithm, Backend};
+use crate::world::record::{Credential, Key, UserAssigned, VirtualMachine};
+use crate::world::synthetic::Synthetic;
+use crate::world::tests::PREFIX;
+use crate::world::{IdentityKind, SelectError, Selector, Vm, file};
+
+pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+
+/// A directory in memory of this world, which signs with ES256.
+pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory {
+    let options = DirectoryOptions {
+        propagation_delay,
+        seed: [7; 32],
+        signing: SigningOptions {
+            algorithm: Algorithm::Es256,
+            backend: Backend::AwsLcRs,
+            token_lifetime: Seconds(86_400),
+        },
+    };
+    let store = Box::new(MemoryStore::default());
+    Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
+}
+
+/// The world of `demo.toml`.
+pub(crate) fn demo() -> Directory {
+    of(file::demo().unwrap(), Seconds(0))
+}
+
+/// A directory of one VM, which has what `identity_lines` say.
+fn world(identity_lines: &str) -> Directory {
+    let text = format!("{PREFIX}{identity_lines}");
+    of(file::parse("test.toml", &text).unwrap(), Seconds(0))
+}
+
+fn sole_vm(directory: &Directory) -> Arc<Vm> {
+    let caller = directory.caller([127, 0, 0, 1].into());
+    caller.with_vm(directory, NOW, Arc::clone).unwrap()
+}
+
+/// The name of what is selected without a selector.
+fn picked(identity_lines: &str) -> Result<String, SelectError> {
+    let vm = sole_vm(&world(identity_lines));
+    vm.select(None, NOW).map(|identity| identity.resource_id.name().to_owned())
+}
+
+pub(crate) fn put(directory: &Directory, record: Record) {
+    change(directory, Change::Put(record));
+}
+
+pub(crate) fn change(directory: &Directory, change: Change) {
+    directory.write(NOW, |_, _| Ok::<_, StoreError>((vec![change], ()))).unwrap();
+}
+
+#[test]
+fn without_a_selector_the_system_assigned_identity_wins() {
+    assert_eq!(picked("system_assigned = true\nuser_assigned = ['a', 'b']"), Ok("vm".to_owned()));
+}
+
+#[test]
+fn without_a_selector_the_only_user_assigned_identity_is_taken() {
+    assert_eq!(picked("user_assigned = ['b']"), Ok("b".to_owned()));
+}
+
+#[test]
+fn several_user_assigned_identities_need_a_selector() {
+    assert_eq!(picked("user_assigned = ['a', 'b']"), Err(SelectError::Ambiguous));
+}
+
+#[test]
+fn a_vm_without_identities_has_none_to_select() {
+    assert_eq!(picked(""), Err(SelectError::NotFound));
+}
+
+#[test]
+fn every_selector_finds_what_the_vm_holds_and_nothing_else() {
+    let directory = world("system_assigned = true\nuser_assigned = ['a']");
+    let vm = sole_vm(&directory);
+    let held: Vec<_> = vm.identities().map(|identity| identity.index).collect();
+    assert_eq!((held.len(), directory.read().identity_count()), (2, 3));
+    for principal in directory.read().principals() {
+        let Principal::ManagedIdentity(identity) = principal else { continue };
+        let found = |selector| vm.select(Some(&selector), NOW).map(|identity| identity.index);
+        let expected = if held.contains(&identity.index) {
+            Ok(identity.index)
+        } else {
+            Err(SelectError::NotFound)
+        };
+        assert_eq!(found(Selector::ClientId(identity.ids.client_id)), expected);
+        assert_eq!(found(Selector::ObjectId(identity.ids.principal_id)), expected);
+        let by_resource = found(Selector::ResourceId(identity.resource_id.clone()));
+        assert_eq!(
+            by_resource.is_ok(),
+            expected.is_ok() && identity.kind == IdentityKind::UserAssigned
+        );
+    }
+}
+
+#[test]
+fn a_single_vm_answers_any_loopback_caller_and_no_other() {
+    let directory = demo();
+    let reaches = |address: [u8; 4]| {
+        directory.caller(address.into()).with_vm(&directory, NOW, |_| ()).is_some()
+    };
+    assert!(reaches([127, 9, 9, 9]) && !reaches([10, 0, 0, 4]));
+}
+
+#[test]
+fn with_several_vms_only_their_addresses_are_answered_also_on_an_old_connection() {
+    let directory = demo();
+    let before = directory.caller([127, 0, 0, 1].into());
+    assert!(before.with_vm(&directory, NOW, |_| ()).is_some());
+    let first = sole_vm(&directory).record.clone();
+    let id = format!("{}-2", first.id).parse().unwrap();
+    let address = Some([127, 0, 0, 2].into());
+    let second =
+        VirtualMachine { id, address, system_assigned: None, ..VirtualMachine::clone(&first) };
+    let early = directory.caller([127, 0, 0, 2].into());
+    put(&directory, Record::VirtualMachine(second.clone()));
+    assert!(before.with_vm(&directory, NOW, |_| ()).is_none());
+    let name = early.with_vm(&directory, NOW, |vm| vm.record.id.clone());
+    assert_eq!(name, Some(second.id.clone()));
+    change(&directory, Change::Remove(Key::VirtualMachine(second.id)));
+    assert!(before.with_vm(&directory, NOW, |_| ()).is_some());
+}
+
+#[test]
+fn a_vm_that_moves_to_another_address_is_no_longer_found_at_the_old_one() {
+    let seed = Synthetic { vms: 2, user_assigned: 0, seed: 1 }.build().unwrap();
+    let directory = of(seed, Seconds(0));
+    let old = directory.caller([127, 1, 0, 1].into());
+    let record = old.with_vm(&directory, NOW, |vm| VirtualMachine::clone(&vm.record)).unwrap();
+    let address = Some([127, 9, 9, 9].into());
+    put(&directory, Record::VirtualMachine(VirtualMachine { address, ..record }));
+    assert!(old.with_vm(&directory, NOW, |_| ()).is_none());
+    assert!(directory.caller([127, 9, 9, 9].into()).with_vm(&directory, NOW, |_| ()).is_some());
+}
+
+#[test]
+fn a_deleted_identity_is_gone_from_every_vm_and_one_of_the_same_name_inherits_nothing() {
+    let directory = world("user_assigned = ['a']");
+    let vm = sole_vm(&directory);
+    let identity = Arc::clone(vm.select(None, NOW).unwrap());
+    let entry = directory.read().user_assigned(&identity.resource_id).unwrap().clone();
+    change(&directory, Change::Remove(Key::UserAssigned(identity.resource_id.clone())));
+    assert!(directory.read().client(identity.ids.client_id).is_none());
+    assert_eq!(sole_vm(&directory).select(None, NOW).unwrap_err(), SelectError::NotFound);
+    let ids =
+        directory.write(NOW, |_, fresh| Ok::<_, StoreError>((Vec::new(), fresh.identity_ids())));
+    let again = UserAssigned { ids: ids.unwrap(), ..UserAssigned::clone(&entry.record) };
+    put(&directory, Record::UserAssigned(again));
+    assert_eq!(sole_vm(&directory).select(None, NOW).unwrap_err(), SelectError::NotFound);
+    // Nor does it when the machine is written again, unchanged: the assignment is to the old principal.
+    put(&directory, Record::VirtualMachine(VirtualMachine::clone(&vm.record)));
+    assert_eq!(sole_vm(&directory).select(None, NOW).unwrap_err(), SelectError::NotFound);
+}
+
+#[test]
+fn with_a_propagation_delay_the_identity_endpoint_lags_behind_the_control_plane() {
+    let records = file::parse("test.toml", &format!("{PREFIX}system_assigned = true")).unwrap();
+    let directory = of(records, Seconds(60));
+    let caller = directory.caller([127, 0, 0, 1].into());
+    let selects = |at| {
+        let selected = caller.with_vm(&directory, at, |vm| vm.select(None, at).is_ok());
+        selected == Some(true)
+    };
+    let record = VirtualMachine::clone(&sole_vm(&directory).record);
+    let without = VirtualMachine { system_assigned: None, ..record };
+    put(&directory, Record::VirtualMachine(without.clone()));
+    assert!(directory.read().vm(&without.id).unwrap().vm.system_assigned().is_none());
+    assert!(selects(NOW) && selects(NOW + Seconds(59)) && !selects(NOW + Seconds(60)));
+}
+
+#[test]
+fn the_certificates_of_an_identity_go_with_it() {
+    let directory = world("system_assigned = true");
+    let vm = sole_vm(&directory);
+    let principal_id = vm.system_assigned().unwrap().ids.principal_id;
+    put(
+        &directory,
+        Record::Credential(Credential {
+            principal_id,
+            thumbprint: "t".to_owned(),
+            certificate: String::new(),
+            private_key: None,
+            not_before: NOW,
+            not_after: NOW,
+        }),
+    );
+    assert_eq!(directory.read().credentials(principal_id).len(), 1);
+    change(&directory, Change::Remove(Key::VirtualMachine(vm.record.id.clone())));
+    assert!(directory.read().credentials(principal_id).is_empty());
+    assert!(directory.read().principal(principal_id).is_none());
+}
+
+#[test]
+fn a_refused_or_failed_write_changes_nothing() {
+    let directory = demo();
+    let vm = sole_vm(&directory).record.id.clone();
+    let refused = directory.write(NOW, |state, _| {
+        assert!(state.vm(&vm).is_some());
+        Err::<(Vec<Change>, ()), _>(StoreError::Conflict {
+            expected: Revision(1),
+            found: Revision(2),
+        })
+    });
+    assert!(refused.is_err() && directory.read().vm(&vm).is_some());
+}
+
+#[test]
+fn resources_are_known_with_and_without_their_slash() {
+    let directory = demo();
+    let resources = directory.resources();
+    for name in [
+        "https://vault.azure.net",
+        "https://vault.azure.net/",
+        "cfa8b339-82a2-471a-a3c9-0fc0be7a4093",
+    ] {
+        assert_eq!(resources.name(resources.named(name).unwrap()), name);
+    }
+    assert_eq!(resources.named("https://vault.azure.net//"), None);
+}
+
+#[test]
+fn the_next_key_is_published_before_it_signs_and_the_old_one_until_its_tokens_are_gone() {
+    let directory = demo();
+    let published = || {
+        let keys = directory.ring().keys();
+        keys.published().map(|key| key.jwk().kid.clone()).collect::<Vec<_>>()
+    };
+    let (first, next) = (published()[0].clone(), published()[1].clone());
+    directory.rotate_signing_keys(NOW + Seconds(10)).unwrap();
+    assert_eq!(published()[0], next);
+    assert!(published().contains(&first) && published().len() == 3);
+    directory.rotate_signing_keys(NOW + Seconds(86_400 + 311)).unwrap();
+    assert!(!published().contains(&first));
+}

@@ -1,0 +1,116 @@
+//! The endpoint of the VM extension, deprecated since January 2019: the same tokens at
+//! `http://localhost:50342/oauth2/token`, asked for by GET or by POST of a form, without an api-version.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::error::{ImdsError, Refusal, with_hints};
+use super::query::Query;
+use super::{RequestIds, admit, token};
+use crate::broker::{Broker, TokenRequest};
+use crate::cache::Freshness;
+use crate::clock::Clock;
+use crate::directory::Caller;
+use crate::http::{Payload, Peer, Surface, json_reply, read_body};
+
+/// Longer than any form that names a resource and an identity.
+const FORM_BYTES_MAX: usize = 8 * 1024;
+
+/// The endpoint of the VM extension.
+#[derive(Debug)]
+pub struct Extension {
+    broker: Arc<Broker>,
+    clock: Arc<dyn Clock>,
+    request_ids: RequestIds,
+    warned: AtomicBool,
+}
+
+impl Extension {
+    /// An endpoint that answers from `broker`.
+    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, seed: u128) -> Self {
+        let request_ids = RequestIds { seed, count: AtomicU64::new(0) };
+        Self { broker, clock, request_ids, warned: AtomicBool::new(false) }
+    }
+
+    async fn answer(
+        &self,
+        caller: &Caller,
+        request: Request<Incoming>,
+        request_id: Uuid,
+    ) -> Result<Response<Payload>, ImdsError> {
+        if !matches!(request.uri().path(), "/oauth2/token" | "/oauth2/token/") {
+            return Err(ImdsError::NotFound);
+        }
+        admit(&request)?;
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a program asks the VM extension endpoint, which Azure retired; point it at the identity endpoint (IMDS)"
+            );
+        }
+        let (head, body) = request.into_parts();
+        match head.method {
+            Method::GET => {
+                self.token(caller, head.uri.query().unwrap_or_default(), request_id).await
+            }
+            Method::POST => {
+                let form = read_body(body, FORM_BYTES_MAX).await?;
+                // What is not UTF-8 holds no parameter that is known.
+                self.token(caller, std::str::from_utf8(&form).unwrap_or_default(), request_id).await
+            }
+            _ => Err(ImdsError::MethodNotAllowed),
+        }
+    }
+
+    async fn token(
+        &self,
+        caller: &Caller,
+        parameters: &str,
+        request_id: Uuid,
+    ) -> Result<Response<Payload>, ImdsError> {
+        let query = Query::parse(parameters)?;
+        query.refuse_repeats()?;
+        let selector = token::selector(&query)?;
+        let resource = token::resource(&query)?;
+        let request = TokenRequest {
+            selector: selector.as_ref(),
+            resource: &resource,
+            freshness: Freshness::Held,
+        };
+        let answer = self.broker.token(caller, &request, &*self.clock).await;
+        let refused = |error| ImdsError::Token { error, request_id, now: self.clock.now() };
+        let answer = answer.map_err(refused)?;
+        Ok(token::reply(&answer))
+    }
+}
+
+/// The nested form of errors, from before the identity endpoint (`docs/protocol.md`).
+fn nested(error: &ImdsError) -> Response<Payload> {
+    let Refusal { status, error: code, description } = error.refusal();
+    let (status, code) = match error {
+        ImdsError::MetadataHeader => (status, "bad_request_102".to_owned()),
+        ImdsError::NotFound => (hyper::StatusCode::NOT_FOUND, "not_found".to_owned()),
+        _ if status.is_server_error() => (status, "unknown".to_owned()),
+        _ => (status, code),
+    };
+    let body = json!({ "error": { "code": code, "message": description } });
+    with_hints(json_reply(status, body.to_string()), "GET, POST")
+}
+
+impl Surface for Extension {
+    type Caller = Caller;
+
+    fn caller(&self, peer: &Peer) -> Caller {
+        self.broker.caller(peer.addr.ip())
+    }
+
+    async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
+        let request_id = self.request_ids.next();
+        let answer = self.answer(caller, request, request_id).await;
+        answer.unwrap_or_else(|error| nested(&error))
+    }
+}

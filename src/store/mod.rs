@@ -1,0 +1,137 @@
+//! Where records are kept: a commit makes a change durable, a replay brings everything back.
+//!
+//! The trait is cut so that a key-value engine with a watch (NATS `JetStream`, etcd) could stand behind
+//! it: every change gets a revision, the store keeps the last record of each key with the revision
+//! that wrote it, and a commit made against an older state is an error, not an overwrite.
+
+mod memory;
+mod redb;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::world::record::{Change, Record};
+
+pub use memory::MemoryStore;
+pub use redb::RedbStore;
+
+/// Counts changes since the store was made; 0 is the empty store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a store does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The state is not the one that the change was planned on.
+    #[error(
+        "the store is at revision {found}, not {expected}; read it again and repeat the change"
+    )]
+    Conflict {
+        /// The revision that the change was planned on.
+        expected: Revision,
+        /// The revision of the store.
+        found: Revision,
+    },
+    /// A record was changed by something else than this program, or it is not stored as it should be.
+    #[error("record `{}` in the store is damaged: {defect}; put a backup in its place", .key.escape_debug())]
+    Damaged {
+        /// The text under which the record is stored.
+        key: String,
+        /// What is wrong with it.
+        defect: Defect,
+    },
+    /// The storage engine failed. What was committed before is kept. The commit that failed may be
+    /// there or not; the engine refuses all others until the store is opened again.
+    #[error("the storage engine failed; start again once its cause is gone")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The file system does not do what is needed.
+    #[error("cannot {action} `{path}`")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is a store of another build.
+    #[error(
+        "`{path}` was written by format {found}; this build reads {known}: use the build that wrote it"
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format of the file.
+        found: u64,
+        /// The format of this build.
+        known: u64,
+    },
+    /// Another process has the store open.
+    #[error("another mintbench serves from `{folder}`; stop it or name another folder")]
+    InUse {
+        /// The folder of the store.
+        folder: PathBuf,
+    },
+    /// The file is a database of something else, or it was never finished.
+    #[error("`{path}` is not a store of mintbench; name another folder")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What is wrong with a stored record. Says where, never what is there: that may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// It is newer than the store.
+    #[error("revision {record} wrote it, but the store is at {store} only")]
+    Ahead {
+        /// The revision that wrote it.
+        record: Revision,
+        /// The revision of the store.
+        store: Revision,
+    },
+    /// It is not what was written.
+    #[error("its checksum is wrong")]
+    Checksum,
+    /// It is not the JSON of a record.
+    #[error("it is not the JSON of a record, from byte {column} on")]
+    Json {
+        /// Counted from 1.
+        column: usize,
+    },
+    /// There is a revision that wrote it, and no record.
+    #[error("revision {0} wrote it, but it is not there")]
+    Missing(Revision),
+    /// It is the record of another key.
+    #[error("it is the record of `{}`", .0.escape_debug())]
+    Misplaced(String),
+    /// The revision that it names is not known for having written it.
+    #[error("it names revision {0}, which did not write it")]
+    Revision(Revision),
+}
+
+/// Keeps records.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Makes all of `changes` durable, or none: each gets the next revision. The new revision of the
+    /// store is returned once a crash can no longer undo it.
+    ///
+    /// # Errors
+    /// `Conflict` when the store is no longer at `expected`; then nothing was changed. When the engine
+    /// fails, all of the changes are there or none: opening the store again tells.
+    fn commit(&self, expected: Revision, changes: &[Change]) -> Result<Revision, StoreError>;
+
+    /// Hands out every record that is there, in the order of the revisions that wrote them, and says
+    /// which revision the store is at.
+    ///
+    /// # Errors
+    /// When a record cannot be read; what was handed out before is then not the whole.
+    fn replay(&self, each: &mut dyn FnMut(Record)) -> Result<Revision, StoreError>;
+}

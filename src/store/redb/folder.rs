@@ -1,0 +1,109 @@
+//! The folder of a store: who may read it, who has it open, and how its file comes to be.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::StoreError;
+
+/// What the engine keeps of the file in memory. The whole is read once, at the start, and a commit
+/// touches a few pages: more would not make either faster.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// A folder that no other process may open while this lives. The kernel lets go of the lock when
+/// the process ends, in whatever way.
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and takes it, or fails at once.
+    pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_dir() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(failed("make the folder", path))?;
+            sync(path.parent().filter(|parent| *parent != Path::new("")))?;
+        }
+        let file = path.join("lock");
+        let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
+        let lock = open.map_err(failed("open", &file))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &file)(error)),
+        }
+    }
+
+    /// The file of the store.
+    pub(super) fn file(&self) -> PathBuf {
+        self.path.join("world.redb")
+    }
+
+    /// Whether there is a file; then it is the owner's alone from here on.
+    pub(super) fn holds_store(&self) -> Result<bool, StoreError> {
+        let file = self.file();
+        let mode = match fs::metadata(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            found => found.map_err(failed("look at", &file))?.permissions().mode(),
+        };
+        if mode & 0o077 != 0 {
+            tracing::warn!(file = %file.display(), "others could read the keys and secrets in the store; now only its owner can");
+            let owner_only = Permissions::from_mode(0o600);
+            fs::set_permissions(&file, owner_only).map_err(failed("restrict access to", &file))?;
+        }
+        Ok(true)
+    }
+
+    /// Puts the file in its place once `write` has finished it: the engine refuses a file that it
+    /// was killed in the first writes of.
+    pub(super) fn install(
+        &self,
+        write: impl FnOnce(&Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let draft = self.path.join("world.redb.new");
+        let make =
+            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft);
+        make.map_err(failed("make", &draft))?;
+        write(&draft)?;
+        fs::rename(&draft, self.file()).map_err(failed("rename", &draft))?;
+        sync(Some(&self.path))
+    }
+
+    /// Opens `file`, and tells whether it had to be repaired.
+    pub(super) fn open(&self, file: &Path) -> Result<(::redb::Database, bool), StoreError> {
+        let repaired = Arc::new(AtomicBool::new(false));
+        let repairs = Arc::clone(&repaired);
+        let opened = ::redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .set_repair_callback(move |_| repairs.store(true, Ordering::Relaxed))
+            .open(file);
+        match opened {
+            Ok(database) => Ok((database, repaired.load(Ordering::Relaxed))),
+            Err(::redb::DatabaseError::DatabaseAlreadyOpen) => {
+                Err(StoreError::InUse { folder: self.path.clone() })
+            }
+            Err(::redb::DatabaseError::Storage(::redb::StorageError::Io(error)))
+                if error.kind() == io::ErrorKind::InvalidData =>
+            {
+                Err(StoreError::NotAStore { path: file.to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Makes what was created in or renamed inside `folder` outlast a loss of power.
+fn sync(folder: Option<&Path>) -> Result<(), StoreError> {
+    let folder = folder.unwrap_or(Path::new("."));
+    let open = File::open(folder);
+    open.and_then(|open| open.sync_all()).map_err(failed("sync the folder", folder))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::File { action, path, source }
+}

@@ -1,0 +1,93 @@
+//! An authority in a folder, written so that no crash and no second process leaves a broken pair.
+//!
+//! The key comes first and the certificate follows from it, each whole or not at all, and whoever
+//! comes second takes what is there. So a certificate has its key, and a key without a certificate
+//! is one whose certificate is yet to be made.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::TlsError;
+use super::authority::{Authority, new_key_pem};
+use crate::clock::UnixSeconds;
+use crate::secret::Redacted;
+
+/// The certificate, for everybody.
+const CERTIFICATE_FILE: &str = "ca.pem";
+
+/// The private key, for this user alone.
+const KEY_FILE: &str = "ca.key";
+
+impl Authority {
+    /// The authority whose certificate and private key are `ca.pem` and `ca.key` in the folder
+    /// `dir`; what does not exist is made.
+    ///
+    /// # Errors
+    /// `File` when the system refuses, `Folder` when what is there makes no authority that is
+    /// valid at `now`.
+    pub fn open(dir: &Path, now: UnixSeconds) -> Result<Self, TlsError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(file_error("make the folder", dir))?;
+        let unusable = |source| TlsError::Folder { path: dir.to_owned(), source: Box::new(source) };
+        // The certificate is looked for first: if it is there, its key was there before.
+        let certificate = read(dir, CERTIFICATE_FILE)?;
+        let key = match (read(dir, KEY_FILE)?, &certificate) {
+            (Some(key), _) => Redacted::new(key),
+            (None, Some(_)) => return Err(unusable(TlsError::NoKey)),
+            (None, None) => Redacted::new(place(dir, KEY_FILE, 0o600, new_key_pem()?.expose())?),
+        };
+        let certificate = if let Some(certificate) = certificate {
+            certificate
+        } else {
+            let made = Self::from_key(&key, now).map_err(unusable)?;
+            place(dir, CERTIFICATE_FILE, 0o644, made.certificate_pem().as_bytes())?
+        };
+        let authority = Self::from_pem(&certificate, &key).map_err(unusable)?;
+        if authority.not_after() < now {
+            return Err(unusable(TlsError::Expired { not_after: authority.not_after() }));
+        }
+        Ok(authority)
+    }
+}
+
+fn read(dir: &Path, name: &str) -> Result<Option<Vec<u8>>, TlsError> {
+    let path = dir.join(name);
+    match fs::read(&path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error("read", &path)(error)),
+    }
+}
+
+/// Puts a file in its place whole and for good, unless there is one; returns what is there then.
+fn place(dir: &Path, name: &str, mode: u32, content: &[u8]) -> Result<Vec<u8>, TlsError> {
+    let path = dir.join(name);
+    link_whole(dir, name, mode, content).map_err(file_error("write", &path))?;
+    fs::read(&path).map_err(file_error("read", &path))
+}
+
+fn link_whole(dir: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    // Named by its content, so that two processes that write different contents do not meet.
+    let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, content);
+    let unique = digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let draft = dir.join(format!(".{name}.{unique:016x}"));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    // A rename would replace what another process has put there; a link does not.
+    let linked = written.and_then(|()| match fs::hard_link(&draft, dir.join(name)) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    let _ = fs::remove_file(&draft);
+    linked?;
+    File::open(dir)?.sync_all()
+}
+
+fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsError {
+    move |source| TlsError::File { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,117 @@
+//! A certificate authority of this machine's own, and what is set up with it: servers that present
+//! its certificates and clients that trust it.
+//!
+//! Keys are ECDSA on P-256. Only authorities that this module has made can be read back.
+
+mod authority;
+mod folder;
+mod x509;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::clock::UnixSeconds;
+
+pub use authority::Authority;
+
+/// Why there is no authority, certificate or configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A certificate or its key could not be made.
+    #[error("cannot make {what}")]
+    Certify {
+        /// For whom.
+        what: &'static str,
+        /// What the library says.
+        source: rcgen::Error,
+    },
+    /// An authority's name has to fit the certificate (RFC 5280 appendix A.1).
+    #[error("`{0}` cannot name an authority; take 1 to 64 bytes")]
+    CommonName(String),
+    /// A certificate or key is refused.
+    #[error("the TLS library refuses the certificate or its key")]
+    Config(#[from] rustls::Error),
+    /// The authority's certificate is no longer valid.
+    #[error("the certificate expired at {not_after} (Unix time)")]
+    Expired {
+        /// The last second of its life.
+        not_after: UnixSeconds,
+    },
+    /// A file or folder of the authority cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The files of an authority make none.
+    #[error(
+        "the certificate authority in {} cannot be used; restore its ca.pem and ca.key, or remove both to have new ones made",
+        path.display()
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with the files.
+        source: Box<TlsError>,
+    },
+    /// A certificate that this module has not made.
+    #[error("the certificate is not one that mintbench made for an authority")]
+    Foreign,
+    /// There is a certificate, but no key to it.
+    #[error("there is a certificate without its private key")]
+    NoKey,
+    /// A certificate without names is accepted by nobody.
+    #[error("a server's certificate needs a name; give a DNS name or an IP address")]
+    NoNames,
+    /// A certificate cannot be made out to such a name.
+    #[error("`{0}` is not a DNS name or an IP address")]
+    Name(String),
+    /// A text holds nothing that is wanted.
+    #[error("no PEM block holds {0}")]
+    Pem(&'static str),
+}
+
+/// What a client needs to trust exactly the authorities whose certificates `ca_pem` holds, and to
+/// speak HTTP/1.1.
+///
+/// # Errors
+/// `Pem` when it holds no certificate, `Config` when it holds one that is none of an authority.
+pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+        roots.add(certificate.map_err(|_| TlsError::Pem(CERTIFICATE))?)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Pem(CERTIFICATE));
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn();
+    Ok(Arc::new(config))
+}
+
+const CERTIFICATE: &str = "a certificate";
+
+/// The one cryptographic library, named so that no global default decides.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// HTTP/1.1 alone (RFC 7301 section 6).
+fn alpn() -> Vec<Vec<u8>> {
+    vec![b"http/1.1".to_vec()]
+}
+
+#[cfg(test)]
+mod tests;

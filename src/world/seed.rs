@@ -1,0 +1,321 @@
+//! What a world begins with: records, and the rules that hold between them.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::record::{
+    Assignment, Record, ResourceGroup, Subscription, Tags, Tenant, UserAssigned, VirtualMachine,
+};
+use super::synthetic::{IdentityIds, Synthetic, WELL_KNOWN_RESOURCES, named_guid};
+use crate::clock::UnixSeconds;
+use crate::ids::{ArmId, ClientId, ParseIdError, PrincipalId, SubscriptionId, TenantId, VmId};
+
+/// The app ids of the well-known resources: Entra accepts them as `resource` too.
+const WELL_KNOWN_APP_IDS: [&str; 4] = [
+    "797f4846-ba00-4fd7-ba43-dac1f8f63013", // Azure Resource Manager
+    "cfa8b339-82a2-471a-a3c9-0fc0be7a4093", // Azure Key Vault
+    "e406a681-f3d4-42a8-90b6-c2b029497af1", // Azure Storage
+    "00000003-0000-0000-c000-000000000000", // Microsoft Graph
+];
+
+/// Makes every tenant that names no date as old as managed identities: 2017-09-14.
+const TENANT_CREATED: UnixSeconds = UnixSeconds(1_505_347_200);
+
+/// Where things are made that name no region.
+pub const LOCATION: &str = "local";
+
+/// Bounds what is echoed in every token of the resource; Entra's own bound on an app id URI.
+const RESOURCE_LEN_MAX: usize = 255;
+
+/// Which rule between items is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// Two items share an id that must be unique.
+    #[error("the {what} `{id}` is used twice; give each its own")]
+    Duplicate {
+        /// What kind of id.
+        what: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// A VM has no address though there are others.
+    #[error("the VM `{0}` has no address; every VM needs one when there is more than one")]
+    AddressMissing(String),
+    /// No request can come from this address.
+    #[error("no request comes from `{0}`; write the address that the VM calls from")]
+    Address(IpAddr),
+    /// A VM and an identity assigned to it are in different tenants.
+    #[error(
+        "the VM `{vm}` is not in the tenant of `{identity}`; assign identities of its own tenant"
+    )]
+    ForeignIdentity {
+        /// The VM.
+        vm: String,
+        /// The identity.
+        identity: String,
+    },
+    /// Not a resource that a token can be for.
+    #[error(
+        "`{0}` is not a resource; write a URI such as api://my-app, at most {RESOURCE_LEN_MAX} printable characters without quotes or backslashes"
+    )]
+    Resource(String),
+    /// An id that was put together is malformed.
+    #[error(transparent)]
+    Id(#[from] ParseIdError),
+}
+
+/// Collects records and checks the rules between them.
+#[derive(Debug, Default)]
+pub struct SeedBuilder {
+    records: Vec<Record>,
+    resources: HashSet<String>,
+    tenants: HashSet<TenantId>,
+    taken: HashSet<[u8; 16], foldhash::fast::RandomState>,
+    resource_ids: HashSet<ArmId>,
+    groups: HashSet<ArmId>,
+    addresses: HashSet<IpAddr>,
+    addressless: Option<String>,
+    vms: u32,
+}
+
+/// A user-assigned identity that was added.
+#[derive(Clone, Debug)]
+pub struct Added {
+    /// Its resource id.
+    pub id: ArmId,
+    /// Its principal.
+    pub principal_id: PrincipalId,
+    tenant: TenantId,
+}
+
+/// The identities of a VM that is being added.
+#[derive(Clone, Debug, Default)]
+pub struct VmIdentities {
+    /// The ids of its system-assigned identity.
+    pub system_assigned: Option<IdentityIds>,
+    /// Those assigned to it; repeats are ignored.
+    pub user_assigned: Vec<Added>,
+}
+
+impl SeedBuilder {
+    /// A world with the well-known resources and nothing else.
+    pub fn new() -> Self {
+        let mut builder = Self::default();
+        for name in WELL_KNOWN_RESOURCES.iter().chain(&WELL_KNOWN_APP_IDS) {
+            builder.audience(name);
+        }
+        builder
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// When its id is taken.
+    pub fn tenant(&mut self, id: TenantId) -> Result<(), WorldError> {
+        if !self.tenants.insert(id) {
+            return Err(WorldError::Duplicate { what: "tenant id", id: id.to_string() });
+        }
+        self.records.push(Record::Tenant(Tenant { id, created: TENANT_CREATED }));
+        Ok(())
+    }
+
+    /// Adds a subscription that trusts `tenant`; whoever calls has seen to it that its id is new.
+    pub fn subscription(
+        &mut self,
+        id: SubscriptionId,
+        tenant: TenantId,
+        management_groups: Vec<String>,
+    ) {
+        let display_name = format!("subscription {id}");
+        let subscription = Subscription { id, tenant, display_name, management_groups };
+        self.records.push(Record::Subscription(subscription));
+    }
+
+    /// Adds a resource that tokens may be asked for, with and without a slash at its end.
+    ///
+    /// # Errors
+    /// When it could not stand in a token's response as it is.
+    pub fn resource(&mut self, name: &str) -> Result<(), WorldError> {
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        let fits = (1..=RESOURCE_LEN_MAX).contains(&name.len()) && name != "/";
+        if !fits || !name.bytes().all(plain) {
+            return Err(WorldError::Resource(name.to_owned()));
+        }
+        self.audience(name);
+        Ok(())
+    }
+
+    fn audience(&mut self, name: &str) {
+        let bare = name.strip_suffix('/').unwrap_or(name);
+        let slashed = bare.contains(':').then(|| format!("{bare}/"));
+        for name in std::iter::once(bare.to_owned()).chain(slashed) {
+            if self.resources.insert(name.clone()) {
+                self.records.push(Record::Audience(name));
+            }
+        }
+    }
+
+    /// Adds a user-assigned identity, and its resource group if that is new.
+    ///
+    /// # Errors
+    /// When its resource id, client id or principal id is taken.
+    pub fn user_assigned(
+        &mut self,
+        tenant: TenantId,
+        id: ArmId,
+        ids: IdentityIds,
+    ) -> Result<Added, WorldError> {
+        self.claim_resource_id(&id)?;
+        self.claim_ids(ids)?;
+        self.group(&id)?;
+        let added = Added { id: id.clone(), principal_id: ids.principal_id, tenant };
+        let (location, tags) = (LOCATION.to_owned(), Tags::new());
+        let identity = UserAssigned { id, ids, location, tags, isolation_scope: None };
+        self.records.push(Record::UserAssigned(identity));
+        Ok(added)
+    }
+
+    /// Adds a VM and its system-assigned identity, and its resource group if that is new.
+    ///
+    /// # Errors
+    /// When its resource id, its address or an id of its identity is taken.
+    pub fn vm(
+        &mut self,
+        tenant: TenantId,
+        id: ArmId,
+        address: Option<IpAddr>,
+        identities: VmIdentities,
+    ) -> Result<(), WorldError> {
+        self.claim_resource_id(&id)?;
+        address.map_or(Ok(()), check_callable)?;
+        check_tenant(tenant, &id, &identities.user_assigned)?;
+        match address {
+            Some(address) if !self.addresses.insert(address.to_canonical()) => {
+                return Err(WorldError::Duplicate { what: "address", id: address.to_string() });
+            }
+            Some(_) => {}
+            None => self.addressless = Some(id.name().to_owned()),
+        }
+        identities.system_assigned.map_or(Ok(()), |ids| self.claim_ids(ids))?;
+        self.group(&id)?;
+        self.vms = self.vms.saturating_add(1);
+        self.records.push(Record::VirtualMachine(VirtualMachine {
+            vm_id: VmId::from_bytes(named_guid(&id.to_key())),
+            id,
+            location: LOCATION.to_owned(),
+            tags: Tags::new(),
+            address,
+            system_assigned: identities.system_assigned,
+            user_assigned: assignments(identities.user_assigned),
+            properties: serde_json::Map::new(),
+        }));
+        Ok(())
+    }
+
+    fn group(&mut self, of: &ArmId) -> Result<(), WorldError> {
+        let Some(name) = of.resource_group() else { return Ok(()) };
+        let subscription = of.subscription();
+        let id: ArmId = format!("/subscriptions/{subscription}/resourceGroups/{name}").parse()?;
+        if self.groups.insert(id.clone()) {
+            let group = ResourceGroup { id, location: LOCATION.to_owned(), tags: Tags::new() };
+            self.records.push(Record::ResourceGroup(group));
+        }
+        Ok(())
+    }
+
+    fn claim_ids(&mut self, ids: IdentityIds) -> Result<(), WorldError> {
+        let IdentityIds { client_id, principal_id } = ids;
+        self.claim_guid("client id", *client_id.as_bytes(), &client_id)?;
+        self.claim_guid("principal id", *principal_id.as_bytes(), &principal_id)
+    }
+
+    fn claim_guid(
+        &mut self,
+        what: &'static str,
+        guid: [u8; 16],
+        id: &dyn std::fmt::Display,
+    ) -> Result<(), WorldError> {
+        let duplicate = || WorldError::Duplicate { what, id: id.to_string() };
+        if self.taken.insert(guid) { Ok(()) } else { Err(duplicate()) }
+    }
+
+    fn claim_resource_id(&mut self, id: &ArmId) -> Result<(), WorldError> {
+        let duplicate = || WorldError::Duplicate { what: "resource id", id: id.to_string() };
+        if self.resource_ids.insert(id.clone()) { Ok(()) } else { Err(duplicate()) }
+    }
+
+    /// Adds a record whose rules whoever calls has seen to.
+    pub fn push(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// The records, each after those that it names.
+    ///
+    /// # Errors
+    /// When a VM among several has no address.
+    pub fn build(self) -> Result<Vec<Record>, WorldError> {
+        match (self.addressless, self.vms) {
+            (Some(name), 2..) => Err(WorldError::AddressMissing(name)),
+            _ => Ok(self.records),
+        }
+    }
+}
+
+fn check_callable(address: IpAddr) -> Result<(), WorldError> {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    let uncallable = address.is_unspecified() || address.is_multicast() || broadcast;
+    if uncallable { Err(WorldError::Address(address)) } else { Ok(()) }
+}
+
+fn check_tenant(tenant: TenantId, vm: &ArmId, assigned: &[Added]) -> Result<(), WorldError> {
+    let foreign = assigned.iter().find(|identity| identity.tenant != tenant);
+    foreign.map_or(Ok(()), |identity| {
+        let [vm, identity] = [vm, &identity.id].map(|id| id.name().to_owned());
+        Err(WorldError::ForeignIdentity { vm, identity })
+    })
+}
+
+fn assignments(added: Vec<Added>) -> Vec<Assignment> {
+    let mut assignments: Vec<Assignment> = Vec::with_capacity(added.len());
+    for Added { id, principal_id, .. } in added {
+        if assignments.iter().all(|other| other.principal_id != principal_id) {
+            assignments.push(Assignment { id, principal_id });
+        }
+    }
+    assignments
+}
+
+impl Synthetic {
+    /// The whole world of this shape.
+    ///
+    /// # Errors
+    /// Never for a shape that was parsed: derived ids do not collide (64 mixed bits each way).
+    pub fn build(&self) -> Result<Vec<Record>, WorldError> {
+        let mut builder = SeedBuilder::new();
+        let tenant = self.tenant_id();
+        builder.tenant(tenant)?;
+        builder.subscription(self.subscription_id(), tenant, Vec::new());
+        for vm in 0..self.vms {
+            let user_assigned = (0..self.user_assigned)
+                .map(|index| {
+                    let id = self.user_assigned_id(vm, index)?;
+                    builder.user_assigned(tenant, id, self.user_assigned(vm, index))
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let identities =
+                VmIdentities { system_assigned: Some(self.system_assigned(vm)), user_assigned };
+            let address = Some(IpAddr::V4(self.address(vm)));
+            builder.vm(tenant, self.vm_id(vm)?, address, identities)?;
+        }
+        builder.build()
+    }
+}
+
+/// Ids for an identity whose file names none: the same resource id always gives the same ids.
+pub(super) fn derived_ids(resource_id: &ArmId) -> IdentityIds {
+    let guid = |kind: &str| named_guid(&format!("{kind}{}", resource_id.to_key()));
+    IdentityIds {
+        client_id: ClientId::from_bytes(guid("client:")),
+        principal_id: PrincipalId::from_bytes(guid("principal:")),
+    }
+}
