@@ -9,8 +9,10 @@
 
 mod broker;
 mod cli;
+mod durability;
 mod imds;
 mod lifecycle;
+mod remote;
 mod robustness;
 mod sts;
 mod tokens;
