@@ -1,0 +1,146 @@
+//! Results: a table or sentence for people, JSON for scripts.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+/// What a command prints on standard output.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: Value,
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    /// Columns under their names.
+    Rows { header: Vec<&'static str>, rows: Vec<Vec<String>> },
+    /// One thing: what is known of it.
+    Record(Vec<(&'static str, String)>),
+    Sentence(String),
+    /// A text as it is; a line end is added on a terminal alone.
+    Verbatim(String),
+}
+
+impl Output {
+    /// A list of things, in the order of their first columns.
+    pub(super) fn rows<const N: usize>(
+        json: Vec<Value>,
+        header: [&'static str; N],
+        row: impl Fn(&Value) -> [String; N],
+    ) -> Self {
+        let rows = json.iter().map(|one| row(one).into()).collect();
+        Self { json: Value::Array(json), view: View::Rows { header: header.into(), rows } }
+    }
+
+    /// One thing; what has no value is left out.
+    pub(super) fn record(json: Value, fields: Vec<(&'static str, String)>) -> Self {
+        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Self { json, view: View::Record(fields) }
+    }
+
+    pub(super) const fn sentence(json: Value, sentence: String) -> Self {
+        Self { json, view: View::Sentence(sentence) }
+    }
+
+    pub(super) const fn verbatim(json: Value, text: String) -> Self {
+        Self { json, view: View::Verbatim(text) }
+    }
+
+    /// Prints it. A reader that has gone away is no error.
+    pub(super) fn print(&self, json: bool) {
+        let mut stdout = io::stdout().lock();
+        let on_terminal = stdout.is_terminal();
+        let text = if json { self.as_json() } else { self.as_text(on_terminal) };
+        let _ = stdout.write_all(text.as_bytes());
+        let _ = stdout.flush();
+    }
+
+    fn as_json(&self) -> String {
+        format!("{:#}\n", self.json)
+    }
+
+    fn as_text(&self, on_terminal: bool) -> String {
+        match &self.view {
+            View::Rows { header, rows } => {
+                let header = header.iter().map(|name| (*name).to_owned()).collect();
+                columns(Some(header), rows.clone(), on_terminal)
+            }
+            View::Record(fields) => {
+                let rows = fields.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
+                columns(None, rows.collect(), false)
+            }
+            View::Sentence(sentence) => format!("{sentence}\n"),
+            View::Verbatim(text) if on_terminal => format!("{text}\n"),
+            View::Verbatim(text) => text.clone(),
+        }
+    }
+}
+
+/// Aligned columns; with lines between header and rows on a terminal, plain otherwise.
+fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, lines: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(if lines { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
+    if let Some(header) = header {
+        table.set_header(header);
+    }
+    for row in rows {
+        let cells = row.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell });
+        table.add_row(cells);
+    }
+    if !lines {
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn two() -> Output {
+        let list = vec![json!({ "name": "web", "id": "1" }), json!({ "name": "long-name" })];
+        Output::rows(list, ["NAME", "ID"], |one| {
+            ["name", "id"].map(|key| one[key].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    #[test]
+    fn a_piped_table_has_aligned_columns_and_nothing_else() {
+        assert_eq!(two().as_text(false), "NAME       ID\nweb        1\nlong-name  -\n");
+    }
+
+    #[test]
+    fn a_table_on_a_terminal_has_lines() {
+        assert!(two().as_text(true).contains('─'));
+    }
+
+    #[test]
+    fn json_is_what_the_server_said() {
+        let parsed: Value = serde_json::from_str(&two().as_json()).unwrap();
+        assert_eq!(parsed, json!([{ "name": "web", "id": "1" }, { "name": "long-name" }]));
+    }
+
+    #[test]
+    fn a_record_leaves_out_what_is_not_known() {
+        let fields = vec![("name", "web".to_owned()), ("address", String::new())];
+        assert_eq!(Output::record(json!({}), fields).as_text(true), "name  web\n");
+    }
+
+    #[test]
+    fn a_value_in_a_pipe_has_no_line_end_of_ours() {
+        let value = Output::verbatim(json!({}), "s3cret".to_owned());
+        assert_eq!(value.as_text(false), "s3cret");
+        assert_eq!(value.as_text(true), "s3cret\n");
+    }
+}
