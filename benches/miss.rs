@@ -8,9 +8,9 @@ use std::time::Duration;
 use criterion::Criterion;
 use mintbench::broker::{Broker, TokenRequest, Via};
 use mintbench::cache::Freshness;
-use mintbench::clock::Monotonic;
+use mintbench::clock::{ManualClock, Monotonic};
+use mintbench::directory::Caller;
 use mintbench::token::Algorithm;
-use mintbench::world::VmIndex;
 use mintbench::world::synthetic::Synthetic;
 use tokio::runtime::Builder;
 
@@ -27,20 +27,24 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         criterion.bench_function(&format!("miss/{algorithm}"), |bencher| {
             let broker = broker(&WORLD, algorithm, CACHE_ENTRIES);
             let address = |vm| WORLD.address(vm).into();
-            let vms: Vec<_> =
-                (0..WORLD.vms).map(|vm| broker.caller(address(vm)).unwrap()).collect();
+            let vms: Vec<_> = (0..WORLD.vms).map(|vm| broker.caller(address(vm))).collect();
             let runtime = Builder::new_current_thread().build().unwrap();
-            let mut vms = vms.into_iter().cycle();
+            let mut vms = vms.iter().cycle();
             bencher.iter_custom(|iters| runtime.block_on(misses(&broker, &mut vms, iters)));
         });
     }
 }
 
-async fn misses(broker: &Broker, vms: &mut impl Iterator<Item = VmIndex>, iters: u64) -> Duration {
+async fn misses<'a>(
+    broker: &Broker,
+    vms: &mut impl Iterator<Item = &'a Caller>,
+    iters: u64,
+) -> Duration {
+    let clock = ManualClock::new(NOW);
     let request = TokenRequest { selector: None, resource: RESOURCE, freshness: Freshness::Held };
     let stopwatch = Monotonic::start();
     for (vm, _) in vms.zip(0..iters) {
-        let answer = broker.token(vm, &request, NOW).await.unwrap();
+        let answer = broker.token(vm, &request, &clock).await.unwrap();
         assert_eq!(answer.via, Via::Miss);
     }
     Duration::from_nanos(stopwatch.now_ns())

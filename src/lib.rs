@@ -6,10 +6,10 @@
 //!
 //! # Reading order
 //!
-//! One sitting: [`ids`], [`world`] (what exists, and which identity a VM may use), [`broker`] (the
-//! use case: select, look up, join or mint), [`cache`] (hits, single flight, eviction), [`token`]
-//! (claims, keys, the response body), [`imds`] (the rules of the endpoint), [`server`] (assembly).
-//! Then, for the other half, [`load`] from `schedule` through `generator` to `validity`, [`stats`],
+//! One sitting: [`ids`], [`world`] (what can exist, and which identity a VM may use), [`directory`]
+//! (what exists now, and how it changes), [`broker`] (the use case: select, look up, join or mint),
+//! [`cache`] (hits, single flight, eviction), [`token`] (claims, keys, the response body), [`imds`] (the
+//! rules of the endpoint), [`server`] (assembly). Then, for the other half, [`load`] from `schedule` through `generator` to `validity`, [`stats`],
 //! [`report`].
 //!
 //! # The way of a request
@@ -43,3 +43,4 @@ mod sync;
 pub mod tls;
 pub mod token;
 pub mod world;
+pub mod x509;

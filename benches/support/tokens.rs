@@ -10,10 +10,15 @@ use aws_lc_rs::signature::{
 };
 use mintbench::broker::{Broker, BrokerOptions};
 use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
+use mintbench::directory::{
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
+};
 use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
 use mintbench::secret::Redacted;
+use mintbench::store::MemoryStore;
 use mintbench::token::{
-    Algorithm, Backend, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token, TokenSource,
+    Algorithm, Backend, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token,
+    TokenSource,
 };
 use mintbench::world::synthetic::Synthetic;
 
@@ -60,7 +65,8 @@ pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
         tenant_created: UnixSeconds(7),
         client_id: ClientId::from_bytes([2; 16]),
         principal_id: PrincipalId::from_bytes([3; 16]),
-        resource_id,
+        resource_id: Some(resource_id),
+        proof: ClientProof::Certificate,
     };
     issuer.mint(&subject, RESOURCE, NOW, &[9; 48]).unwrap()
 }
@@ -81,6 +87,21 @@ pub(crate) fn broker(world: &Synthetic, algorithm: Algorithm, cache_entries: usi
         refresh_fraction: 0.5,
         seed: [7; 32],
     };
-    let (world, clock) = (Arc::new(world.build().unwrap()), Arc::new(ManualClock::new(NOW)));
-    Broker::start(world, Arc::new(issuer), clock, &options).unwrap()
+    let directory = Arc::new(directory(world));
+    Broker::start(directory, Arc::new(issuer), Arc::new(ManualClock::new(NOW)), &options).unwrap()
+}
+
+fn directory(world: &Synthetic) -> Directory {
+    let options = DirectoryOptions {
+        propagation_delay: Seconds(0),
+        seed: [7; 32],
+        signing: SigningOptions {
+            algorithm: Algorithm::EdDsa, // the broker above brings keys of its own
+            backend: Backend::AwsLcRs,
+            token_lifetime: LIFETIME,
+        },
+        credentials: CredentialOptions::default(),
+    };
+    let (store, records) = (Box::new(MemoryStore::default()), world.build().unwrap());
+    Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }

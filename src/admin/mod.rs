@@ -1,15 +1,16 @@
-//! For operators: liveness, readiness and metrics.
+//! For operators: liveness, readiness, metrics, the certificate authority, and keys rolled on demand.
 
 mod metrics;
 
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::http::Responses;
 use crate::http::{Payload, Peer, Surface, text_reply};
 
@@ -17,26 +18,61 @@ use crate::http::{Payload, Peer, Surface, text_reply};
 #[derive(Debug)]
 pub struct Admin {
     registry: Registry,
+    broker: Arc<Broker>,
+    clock: Arc<dyn Clock>,
+    ca_pem: String,
 }
 
+/// What changes something wants this header, which no page in a browser can send here.
+const INTENT: HeaderName = HeaderName::from_static("x-mintbench-admin");
+
 impl Admin {
-    /// Shows the counters of `broker` and of the workers that answer for it.
-    pub fn new(broker: Arc<Broker>, workers: Vec<Arc<Responses>>) -> Self {
+    /// Shows the counters of `broker` and of the workers that answer for it, and the certificate of the
+    /// authority that TLS clients are to trust.
+    pub fn new(
+        broker: Arc<Broker>,
+        workers: Vec<Arc<Responses>>,
+        clock: Arc<dyn Clock>,
+        ca_pem: String,
+    ) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(metrics::Metrics { broker, workers }));
-        Self { registry }
+        let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers };
+        registry.register_collector(Box::new(metrics));
+        Self { registry, broker, clock, ca_pem }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Payload> {
+    fn answer(&self, method: &Method, path: &str, intended: bool) -> Response<Payload> {
         match (method, path) {
             // A surface is served only once everything has started, so both say the same; a
             // process that hangs answers neither.
             (&Method::GET, "/healthz" | "/readyz") => text_reply(StatusCode::OK, "ok\n"),
             (&Method::GET, "/metrics") => self.metrics(),
-            (_, "/healthz" | "/readyz" | "/metrics") => {
-                text_reply(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed\n")
+            (&Method::GET, "/ca.pem") => text_reply(StatusCode::OK, self.ca_pem.clone()),
+            (&Method::POST, ROTATE) if !intended => {
+                text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }
-            _ => text_reply(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n"),
+            (&Method::POST, ROTATE) => self.rotate(),
+            (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET"),
+            (_, ROTATE) => refused_verb("POST"),
+            _ => text_reply(
+                StatusCode::NOT_FOUND,
+                "try /healthz, /readyz, /metrics, /ca.pem or POST /signing-keys/rotate\n",
+            ),
+        }
+    }
+
+    fn rotate(&self) -> Response<Payload> {
+        let directory = self.broker.directory();
+        match directory.rotate_signing_keys(self.clock.now()) {
+            Ok(()) => {
+                let kid = directory.ring().keys().current.jwk().kid.clone();
+                text_reply(StatusCode::OK, format!("{kid}\n"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the signing keys were not rotated");
+                let text = "the keys could not be rotated; the log says why\n";
+                text_reply(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
         }
     }
 
@@ -55,12 +91,22 @@ impl Admin {
     }
 }
 
+const ROTATE: &str = "/signing-keys/rotate";
+
+fn refused_verb(allowed: &'static str) -> Response<Payload> {
+    let mut refused =
+        text_reply(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed} is allowed\n"));
+    refused.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    refused
+}
+
 impl Surface for Admin {
     type Caller = ();
 
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
-        self.answer(request.method(), request.uri().path())
+        let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
+        self.answer(request.method(), request.uri().path(), intended)
     }
 }

@@ -15,8 +15,9 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Backend, BrokerOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore,
-    Server, ServerError, ServerOptions, SigningOptions,
+    Algorithm, Authority, Backend, BrokerOptions, CredentialOptions, Directory, DirectoryError,
+    DirectoryOptions, MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions,
+    Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -45,6 +46,9 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_STS"
     )]
     sts: SocketAddr,
+    /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
+    vm_extension: Option<SocketAddr>,
     /// Address of /healthz, /readyz and /metrics
     #[arg(
         long,
@@ -53,6 +57,23 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_ADMIN"
     )]
     admin: SocketAddr,
+    /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
+    #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
+    data: Option<PathBuf>,
+    /// A name that the server certificate is for, beside this machine's own; may be repeated
+    #[arg(
+        long = "host-name",
+        value_name = "NAME",
+        env = "MINTBENCH_SERVE_HOST_NAME",
+        value_delimiter = ','
+    )]
+    host_names: Vec<String>,
+    /// Refuse plain HTTP at the token service and the control plane
+    #[arg(long, env = "MINTBENCH_SERVE_TLS")]
+    tls: bool,
+    /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
+    #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
+    signing_key_rotation: Rotation,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
@@ -124,6 +145,17 @@ fn lifetime(text: &str) -> Result<Seconds, String> {
     fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
 }
 
+/// How often keys are changed; `None` is never.
+#[derive(Clone, Copy, Debug)]
+struct Rotation(Option<Seconds>);
+
+fn rotation(text: &str) -> Result<Rotation, String> {
+    if text == "never" {
+        return Ok(Rotation(None));
+    }
+    lifetime(text).map(|span| Rotation(Some(span)))
+}
+
 fn delay(text: &str) -> Result<Seconds, String> {
     humantime::parse_duration(text).map(Seconds::from).map_err(|error| error.to_string())
 }
@@ -181,7 +213,8 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
-    let server = Server::start(directory, &clock, &options(args)?)?;
+    let authority = authority(args, clock.now())?;
+    let server = Server::start(directory, &authority, &clock, &options(args)?)?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);
@@ -197,8 +230,22 @@ fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError
             backend: args.signer,
             token_lifetime: args.token_lifetime,
         },
+        credentials: CredentialOptions::default(),
     };
-    Directory::open(Box::new(MemoryStore::default()), || seed(args), now, &options)
+    let store: Box<dyn Store> = match &args.data {
+        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
+        None => Box::new(MemoryStore::default()),
+    };
+    Directory::open(store, || seed(args), now, &options)
+}
+
+/// The certificate authority of the data folder, or one that ends with the process.
+fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError> {
+    let authority = match &args.data {
+        Some(folder) => Authority::open(folder, now),
+        None => Authority::create(now),
+    };
+    Ok(authority.map_err(ServerError::from)?)
 }
 
 fn entropy<const N: usize>() -> Result<[u8; N], ServeError> {
@@ -223,8 +270,12 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
     Ok(ServerOptions {
         imds: args.imds,
+        vm_extension: args.vm_extension,
         sts: args.sts,
         admin: args.admin,
+        tls_only: args.tls,
+        host_names: args.host_names.clone(),
+        signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
         token_lifetime: args.token_lifetime,
         request_id_seed: u128::from_be_bytes(entropy()?),

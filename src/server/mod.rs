@@ -1,5 +1,7 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
+mod caretaker;
+
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -12,30 +14,44 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, Shutdown, Surface, Transport};
-use crate::imds::Imds;
+use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
+use crate::imds::{Extension, Imds};
 use crate::sts::Sts;
+use crate::tls::TlsError;
 use crate::token::{Issuer, TokenSource};
+
+use caretaker::{Caretaker, Duties};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
-pub use crate::directory::{Directory, DirectoryError, DirectoryOptions, SigningOptions};
-pub use crate::store::MemoryStore;
+pub use crate::directory::{
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
+};
+pub use crate::store::{MemoryStore, RedbStore, Store, StoreError};
+pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
 
-/// How a server is set up.
+/// How a server is set up. Port 0 takes a free one.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where the identity endpoint listens; port 0 takes a free one.
+    /// Where the identity endpoint listens.
     pub imds: SocketAddr,
-    /// Where the keys are published.
+    /// Where the endpoint of the VM extension listens, if it is wanted.
+    pub vm_extension: Option<SocketAddr>,
+    /// Where tokens are asked for by clients with a credential, and keys are published.
     pub sts: SocketAddr,
     /// Where operators look.
     pub admin: SocketAddr,
+    /// Whether the token service and the control plane refuse plain HTTP.
+    pub tls_only: bool,
+    /// Names, beside this machine's own, that the server certificate is for.
+    pub host_names: Vec<String>,
     /// Threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
     /// How long a token lives.
     pub token_lifetime: Seconds,
+    /// How long a key signs tokens before the next one takes over; `None` is for ever.
+    pub signing_key_rotation: Option<Seconds>,
     /// Makes the request ids of this process differ from those of others.
     pub request_id_seed: u128,
     /// The broker's own options.
@@ -53,6 +69,9 @@ pub enum ServerError {
         /// Why.
         source: BindError,
     },
+    /// There is no server certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system gives no thread, runtime or socket.
     #[error("cannot start a worker")]
     System(#[from] std::io::Error),
@@ -68,60 +87,105 @@ pub struct Server {
     endpoints: Vec<(&'static str, String)>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    caretaker: Option<Caretaker>,
+}
+
+/// A surface that is bound but does not answer yet.
+struct Bound {
+    name: &'static str,
+    listener: TcpListener,
+    url: String,
 }
 
 impl Server {
-    /// Binds every surface, makes a signing key and starts to answer. When this returns, requests
-    /// are answered.
+    /// Binds every surface and starts to answer. When this returns, requests are answered.
     ///
     /// # Errors
     /// When an address is refused or the system lacks something; then nothing goes on running.
     pub fn start(
         directory: Arc<Directory>,
+        authority: &Authority,
         clock: &Arc<dyn Clock>,
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
         let imds =
             http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
-        let sts = http::bind(options.sts).map_err(bind_error("sts"))?;
-        let admin = http::bind(options.admin).map_err(bind_error("admin"))?;
+        let imds_url = url(imds.first(), Scheme::Http)?;
+        let scheme = if options.tls_only { Scheme::Https } else { Scheme::Http };
+        let sts = Bound::open("sts", options.sts, scheme)?;
+        let admin = Bound::open("admin", options.admin, Scheme::Http)?;
+        let extension = options.vm_extension;
+        let extension =
+            extension.map(|addr| Bound::open("vm-extension", addr, Scheme::Http)).transpose()?;
+        let tls = authority.server_config(&names(options, &[&sts]), clock.now())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
         let source: Arc<dyn TokenSource> = Arc::<Issuer>::clone(&issuer);
         let broker =
             Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
         let broker = Arc::new(broker);
         let mut server = Self {
-            endpoints: vec![
-                ("imds", url(imds.first())?),
-                ("sts", url(Some(&sts))?),
-                ("admin", url(Some(&admin))?),
-            ],
+            endpoints: vec![("imds", imds_url)],
             stop: watch::channel(false).0,
             threads: Vec::new(),
+            caretaker: None,
         };
-        let mut responses = Vec::new();
-        for (listener, worker) in imds.into_iter().zip(0_u128..) {
-            let seed = options.request_id_seed ^ (worker << 64);
-            let imds = Imds::new(Arc::clone(&broker), Arc::clone(clock), seed);
-            responses.push(imds.responses());
-            server.spawn("imds", listener, Arc::new(imds))?;
+        let responses = server.serve_imds(imds, &broker, clock, options)?;
+        let guarded = if options.tls_only { Transport::Tls } else { Transport::Either };
+        let surface = Sts::new(Arc::clone(&directory), issuer, sts.url.clone());
+        server.serve(sts, guarded(Arc::clone(&tls)), surface)?;
+        if let Some(extension) = extension {
+            let seed = !options.request_id_seed;
+            let surface = Extension::new(Arc::clone(&broker), Arc::clone(clock), seed);
+            server.serve(extension, Transport::Plain, surface)?;
         }
-        let sts_url = url(Some(&sts))?;
-        server.spawn("sts", sts, Arc::new(Sts::new(directory, issuer, sts_url)))?;
-        server.spawn("admin", admin, Arc::new(Admin::new(broker, responses)))?;
+        let surface = Admin::new(broker, responses, Arc::clone(clock), authority.certificate_pem());
+        server.serve(admin, Transport::Plain, surface)?;
+        let duties = Duties { signing_key_rotation: options.signing_key_rotation };
+        server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
         Ok(server)
+    }
+
+    fn serve_imds(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        broker: &Arc<Broker>,
+        clock: &Arc<dyn Clock>,
+        options: &ServerOptions,
+    ) -> std::io::Result<Vec<Arc<Responses>>> {
+        let mut responses = Vec::new();
+        for (listener, worker) in listeners.into_iter().zip(0_u128..) {
+            let seed = options.request_id_seed ^ (worker << 64);
+            let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), seed);
+            responses.push(imds.responses());
+            self.spawn("imds", listener, Transport::Plain, imds)?;
+        }
+        Ok(responses)
+    }
+
+    fn serve<S: Surface>(
+        &mut self,
+        bound: Bound,
+        transport: Transport,
+        surface: S,
+    ) -> std::io::Result<()> {
+        let Bound { name, listener, url } = bound;
+        self.spawn(name, listener, transport, surface)?;
+        self.endpoints.push((name, url));
+        Ok(())
     }
 
     fn spawn<S: Surface>(
         &mut self,
         name: &str,
         listener: TcpListener,
-        surface: Arc<S>,
+        transport: Transport,
+        surface: S,
     ) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = self.stop.subscribe();
+        let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        self.threads.push(thread.spawn(move || run(&runtime, listener, surface, stop))?);
+        self.threads.push(thread.spawn(move || run(&runtime, listener, transport, surface, stop))?);
         Ok(())
     }
 
@@ -131,9 +195,31 @@ impl Server {
     }
 }
 
+impl Bound {
+    fn open(name: &'static str, addr: SocketAddr, scheme: Scheme) -> Result<Self, ServerError> {
+        let listener = http::bind(addr).map_err(bind_error(name))?;
+        let url = url(Some(&listener), scheme)?;
+        Ok(Self { name, listener, url })
+    }
+}
+
+/// Whom the server certificate is for: this machine by every local name, the listeners' addresses, the
+/// vaults by name, and what was asked for.
+fn names(options: &ServerOptions, listeners: &[&Bound]) -> Vec<String> {
+    let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
+    let mut names: Vec<String> = local.map(str::to_owned).into();
+    let addresses = listeners.iter().filter_map(|bound| bound.listener.local_addr().ok());
+    names.extend(addresses.map(|addr| addr.ip().to_string()));
+    names.extend(options.host_names.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
 impl Drop for Server {
     /// Finishes the requests in flight, then ends every thread.
     fn drop(&mut self) {
+        self.caretaker = None;
         self.stop.send_replace(true);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -141,7 +227,13 @@ impl Drop for Server {
     }
 }
 
-fn run<S: Surface>(runtime: &Runtime, listener: TcpListener, surface: Arc<S>, mut stop: Shutdown) {
+fn run<S: Surface>(
+    runtime: &Runtime,
+    listener: TcpListener,
+    transport: Transport,
+    surface: Arc<S>,
+    mut stop: Shutdown,
+) {
     let (tell, shutdown) = watch::channel(false);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
@@ -154,7 +246,7 @@ fn run<S: Surface>(runtime: &Runtime, listener: TcpListener, surface: Arc<S>, mu
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
         tokio::select! {
-            () = http::serve(listener, Transport::Plain, surface, shutdown) => {}
+            () = http::serve(listener, transport, surface, shutdown) => {}
             () = stopped => {
                 tracing::warn!("requests were still in flight when the time to finish them was over");
             }
@@ -166,10 +258,10 @@ fn bind_error(surface: &'static str) -> impl FnOnce(BindError) -> ServerError {
     move |source| ServerError::Bind { surface, source }
 }
 
-fn url(listener: Option<&TcpListener>) -> std::io::Result<String> {
+fn url(listener: Option<&TcpListener>, scheme: Scheme) -> std::io::Result<String> {
     let addr = listener.map_or_else(
         || Err(std::io::ErrorKind::AddrNotAvailable.into()),
         TcpListener::local_addr,
     )?;
-    Ok(format!("http://{addr}"))
+    Ok(format!("{scheme}://{addr}"))
 }

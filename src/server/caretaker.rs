@@ -1,0 +1,64 @@
+//! What has to be done from time to time, whether anybody asks or not.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::clock::{Clock, Seconds, UnixSeconds};
+use crate::directory::Directory;
+
+/// How often the caretaker looks; wall time has whole seconds.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What the caretaker sees to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Duties {
+    /// How long a key signs tokens before the next one takes over; `None` is for ever.
+    pub(super) signing_key_rotation: Option<Seconds>,
+}
+
+/// The thread that does it; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Caretaker {
+    /// Dropping it wakes the thread and ends it.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Caretaker {
+    pub(super) fn start(
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        duties: Duties,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("caretaker".to_owned());
+        let thread = thread.spawn(move || go_round(&directory, &*clock, duties, &stopped))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Caretaker {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn go_round(directory: &Directory, clock: &dyn Clock, duties: Duties, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+        rotate_signing_keys(directory, clock.now(), duties);
+    }
+}
+
+fn rotate_signing_keys(directory: &Directory, now: UnixSeconds, duties: Duties) {
+    let due = duties.signing_key_rotation.zip(directory.signing_since());
+    if due.is_some_and(|(life, since)| since + life <= now)
+        && let Err(error) = directory.rotate_signing_keys(now)
+    {
+        tracing::warn!(%error, "the signing keys were not rotated; the old ones go on, and it is tried again");
+    }
+}
