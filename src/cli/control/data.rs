@@ -29,6 +29,7 @@ pub(super) struct Endpoints {
 
 /// Who the operator is (`operator.json`).
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the file")]
 pub(super) struct OperatorIds {
     pub(super) tenant_id: TenantId,
     pub(super) client_id: ClientId,
@@ -69,8 +70,7 @@ impl DataFolder {
         let ids = parse(&path, &read(&path, no_operator)?)?;
         let path = self.0.join("operator.pem");
         let pem = Redacted::new(read(&path, no_operator)?);
-        Operator::from_pem(ids, &pem)
-            .map_err(|reason| ControlError::Malformed { path, reason: reason.to_owned() })
+        Operator::from_pem(ids, &pem).map_err(|reason| ControlError::Malformed { path, reason })
     }
 }
 

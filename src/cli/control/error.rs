@@ -52,7 +52,7 @@ pub(super) enum ControlError {
     NoSubscription,
     /// Nothing has this name.
     #[error("no {noun} is called `{name}`{place}")]
-    NotFound { noun: &'static str, name: String, place: String, remedy: String },
+    NotFound { noun: &'static str, name: String, place: &'static str, remedy: String },
     /// The server said no.
     #[error("{refusal}")]
     Refused { refusal: Box<Refusal>, remedy: Option<String> },

@@ -63,7 +63,8 @@ impl GroupArgs {
                 let path = format!("/subscriptions/{subscription}/resourceGroups");
                 let all = session.list(&format!("{path}?api-version={GROUP_API}"))?;
                 Ok(Output::rows(all, ["NAME", "LOCATION", "TAGS"], |group| {
-                    let [name, location] = ["/name", "/location"].map(|key| text(group, key).to_owned());
+                    let [name, location] =
+                        ["/name", "/location"].map(|key| text(group, key).to_owned());
                     [name, location, shown_tags(group)]
                 }))
             }

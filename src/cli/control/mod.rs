@@ -131,7 +131,11 @@ impl Control {
 pub fn main(control: &Control) -> Exit {
     match control.run() {
         Ok(output) => {
-            output.print(control.connection().json);
+            if control.connection().json {
+                output.print_json();
+            } else {
+                output.print();
+            }
             Exit::Pass
         }
         Err(error) => {

@@ -13,6 +13,8 @@ use crate::world::roles::{Action, RoleDefinition, by_name};
 pub(super) enum Service {
     /// The management API.
     Arm,
+    /// The identity endpoint.
+    Imds,
     /// The token service.
     Sts,
     /// A vault.
@@ -23,7 +25,7 @@ impl Service {
     /// The scope of a token for it (Entra, "The .default scope").
     pub(super) const fn scope(self) -> &'static str {
         match self {
-            Self::Arm | Self::Sts => "https://management.azure.com/.default",
+            Self::Arm | Self::Imds | Self::Sts => "https://management.azure.com/.default",
             Self::Vault => "https://vault.azure.net/.default",
         }
     }
@@ -31,6 +33,7 @@ impl Service {
     const fn name(self) -> &'static str {
         match self {
             Self::Arm => "the management API",
+            Self::Imds => "the identity endpoint",
             Self::Sts => "the token service",
             Self::Vault => "the vault",
         }
@@ -213,7 +216,9 @@ mod tests {
     #[test]
     fn what_is_not_found_leads_to_the_list_of_what_is() {
         let url = "https://x/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v?api-version=1";
-        assert!(check(Service::Arm, 404, "ResourceNotFound", "m", url).contains("mintbench vm list"));
+        assert!(
+            check(Service::Arm, 404, "ResourceNotFound", "m", url).contains("mintbench vm list")
+        );
         let message = "Resource group 'web' could not be found.";
         let fix = check(Service::Arm, 404, "ResourceGroupNotFound", message, url);
         assert!(fix.contains("mintbench group create web"), "{fix}");

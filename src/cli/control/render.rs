@@ -1,9 +1,16 @@
 //! Results: a table or sentence for people, JSON for scripts.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
+
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Pipe,
+    Terminal,
+}
 
 /// What a command prints on standard output.
 #[derive(Debug)]
@@ -15,7 +22,10 @@ pub(super) struct Output {
 #[derive(Debug)]
 enum View {
     /// Columns under their names.
-    Rows { header: Vec<&'static str>, rows: Vec<Vec<String>> },
+    Rows {
+        header: Vec<&'static str>,
+        rows: Vec<Vec<String>>,
+    },
     /// One thing: what is known of it.
     Record(Vec<(&'static str, String)>),
     Sentence(String),
@@ -48,40 +58,53 @@ impl Output {
         Self { json, view: View::Verbatim(text) }
     }
 
-    /// Prints it. A reader that has gone away is no error.
-    pub(super) fn print(&self, json: bool) {
+    /// Prints it as JSON.
+    pub(super) fn print_json(&self) {
+        write(&mut io::stdout().lock(), &self.as_json());
+    }
+
+    /// Prints it for people.
+    pub(super) fn print(&self) {
         let mut stdout = io::stdout().lock();
-        let on_terminal = stdout.is_terminal();
-        let text = if json { self.as_json() } else { self.as_text(on_terminal) };
-        let _ = stdout.write_all(text.as_bytes());
-        let _ = stdout.flush();
+        let reader = if stdout.is_terminal() { Reader::Terminal } else { Reader::Pipe };
+        write(&mut stdout, &self.as_text(reader));
     }
 
     fn as_json(&self) -> String {
         format!("{:#}\n", self.json)
     }
 
-    fn as_text(&self, on_terminal: bool) -> String {
+    fn as_text(&self, reader: Reader) -> String {
         match &self.view {
             View::Rows { header, rows } => {
                 let header = header.iter().map(|name| (*name).to_owned()).collect();
-                columns(Some(header), rows.clone(), on_terminal)
+                columns(Some(header), rows.clone(), reader)
             }
             View::Record(fields) => {
-                let rows = fields.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
-                columns(None, rows.collect(), false)
+                let rows =
+                    fields.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
+                columns(None, rows.collect(), Reader::Pipe)
             }
             View::Sentence(sentence) => format!("{sentence}\n"),
-            View::Verbatim(text) if on_terminal => format!("{text}\n"),
+            View::Verbatim(text) if reader == Reader::Terminal => format!("{text}\n"),
             View::Verbatim(text) => text.clone(),
         }
     }
 }
 
-/// Aligned columns; with lines between header and rows on a terminal, plain otherwise.
-fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, lines: bool) -> String {
+/// A reader that has gone away is no error.
+fn write(stdout: &mut impl io::Write, text: &str) {
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+/// Aligned columns; with a line below the header on a terminal, plain otherwise.
+fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, reader: Reader) -> String {
     let mut table = Table::new();
-    table.load_style(if lines { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
+    table.load_style(match reader {
+        Reader::Pipe => presets::NOTHING,
+        Reader::Terminal => presets::UTF8_HORIZONTAL_ONLY,
+    });
     if let Some(header) = header {
         table.set_header(header);
     }
@@ -89,7 +112,7 @@ fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, lines: bool) -> 
         let cells = row.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell });
         table.add_row(cells);
     }
-    if !lines {
+    if reader == Reader::Pipe {
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));
         });
@@ -117,12 +140,12 @@ mod tests {
 
     #[test]
     fn a_piped_table_has_aligned_columns_and_nothing_else() {
-        assert_eq!(two().as_text(false), "NAME       ID\nweb        1\nlong-name  -\n");
+        assert_eq!(two().as_text(Reader::Pipe), "NAME       ID\nweb        1\nlong-name  -\n");
     }
 
     #[test]
     fn a_table_on_a_terminal_has_lines() {
-        assert!(two().as_text(true).contains('─'));
+        assert!(two().as_text(Reader::Terminal).contains('─'));
     }
 
     #[test]
@@ -134,13 +157,13 @@ mod tests {
     #[test]
     fn a_record_leaves_out_what_is_not_known() {
         let fields = vec![("name", "web".to_owned()), ("address", String::new())];
-        assert_eq!(Output::record(json!({}), fields).as_text(true), "name  web\n");
+        assert_eq!(Output::record(json!({}), fields).as_text(Reader::Terminal), "name  web\n");
     }
 
     #[test]
     fn a_value_in_a_pipe_has_no_line_end_of_ours() {
         let value = Output::verbatim(json!({}), "s3cret".to_owned());
-        assert_eq!(value.as_text(false), "s3cret");
-        assert_eq!(value.as_text(true), "s3cret\n");
+        assert_eq!(value.as_text(Reader::Pipe), "s3cret");
+        assert_eq!(value.as_text(Reader::Terminal), "s3cret\n");
     }
 }

@@ -60,10 +60,12 @@ impl Kind {
         format!("{id}?api-version={}", self.api_version)
     }
 
-    fn not_found(&self, name: &str, place: String) -> ControlError {
+    fn not_found(&self, name: &str) -> ControlError {
         let command = self.command;
-        let remedy = format!("see what there is with `mintbench {command} list`, or make it with `mintbench {command} create`");
-        ControlError::NotFound { noun: self.noun, name: name.to_owned(), place, remedy }
+        let remedy = format!(
+            "see what there is with `mintbench {command} list`, or make it with `mintbench {command} create`"
+        );
+        ControlError::NotFound { noun: self.noun, name: name.to_owned(), place: "", remedy }
     }
 
     /// Whether `id` is one of this kind.
@@ -74,8 +76,12 @@ impl Kind {
     }
 
     fn own_id(&self, text: &str) -> Result<ArmId, ControlError> {
-        let id: ArmId = text.parse().map_err(|error: crate::ids::ParseIdError| ControlError::Usage(error.to_string()))?;
-        let wrong = || format!("`{id}` is not the id of a {}; those have {} in them", self.noun, self.provider);
+        let id: ArmId = text
+            .parse()
+            .map_err(|error: crate::ids::ParseIdError| ControlError::Usage(error.to_string()))?;
+        let wrong = || {
+            format!("`{id}` is not the id of a {}; those have {} in them", self.noun, self.provider)
+        };
         if self.owns(&id) { Ok(id) } else { Err(ControlError::Usage(wrong())) }
     }
 }
@@ -111,10 +117,12 @@ impl Session {
             let id = kind.own_id(name)?;
             return self.get(&kind.target(id.as_str()));
         }
-        let mut found = self.all(kind, group)?;
+        if let Some(group) = group {
+            return self.get(&kind.target(&self.path(kind, group, name)?));
+        }
+        let mut found = self.all(kind, None)?;
         found.retain(|one| text(one, "/name").eq_ignore_ascii_case(name));
-        let place = group.map_or_else(String::new, |group| format!(" in the group `{group}`"));
-        the_one(name, found).unwrap_or_else(|| Err(kind.not_found(name, place)))
+        the_one(name, found).unwrap_or_else(|| Err(kind.not_found(name)))
     }
 
     /// The id of the one resource of `kind` that is called `name`; an id stands for itself.
@@ -161,7 +169,9 @@ impl Session {
         let Some(group) = group else { return Err(ControlError::NoGroup { noun: kind.noun }) };
         match self.get(&kind.target(&self.path(kind, group, name)?)) {
             Ok(_) => Err(ControlError::Exists { noun: kind.noun, name: name.to_owned() }),
-            Err(ControlError::Refused { refusal, .. }) if refusal.code == "ResourceNotFound" => Ok(()),
+            Err(ControlError::Refused { refusal, .. }) if refusal.code == "ResourceNotFound" => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -213,7 +223,10 @@ pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 /// The group that an id lies in, as people write it.
 pub(super) fn group_in(id: &str) -> String {
-    id.parse::<ArmId>().ok().and_then(|id| id.resource_group().map(str::to_owned)).unwrap_or_default()
+    id.parse::<ArmId>()
+        .ok()
+        .and_then(|id| id.resource_group().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// The name at the end of an id.
@@ -223,12 +236,15 @@ pub(super) fn last(id: &str) -> &str {
 
 /// Tags as the management API takes them.
 pub(super) fn tags(tags: &[(String, String)]) -> Value {
-    tags.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect::<Map<_, _>>().into()
+    tags.iter()
+        .map(|(key, value)| (key.clone(), Value::from(value.clone())))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// Tags as people read them.
 pub(super) fn shown_tags(value: &Value) -> String {
-    let tags = value["tags"].as_object().into_iter().flatten();
+    let tags = value.get("tags").and_then(Value::as_object).into_iter().flatten();
     let pairs = tags.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
     pairs.collect::<Vec<_>>().join(" ")
 }

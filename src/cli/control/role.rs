@@ -86,14 +86,16 @@ impl RoleArgs {
                 let principal = session.principal(&principal.principal)?;
                 let role = session.role(role)?;
                 let scope = session.scope(scope)?;
-                session.assign(principal, role, &scope).map(|made| record(session, made))
+                session.assign(principal, role, &scope).map(record)
             }
             Verb::Definitions => Ok(definitions(session.definitions()?)),
             Verb::List { choice } => {
                 let found = session.assignments(choice)?;
                 Ok(list(&session.principal_names(), found))
             }
-            Verb::Remove { id: Some(id), .. } => session.remove_assignment(&session.assignment_id(id)?),
+            Verb::Remove { id: Some(id), .. } => {
+                session.remove_assignment(&session.assignment_id(id)?)
+            }
             Verb::Remove { id: None, choice } => {
                 let found = session.assignments(choice)?;
                 let name = choice.principal.clone().unwrap_or_default();
@@ -101,7 +103,7 @@ impl RoleArgs {
                     Err(ControlError::NotFound {
                         noun: "role assignment",
                         name: format!("that of {name}"),
-                        place: String::new(),
+                        place: "",
                         remedy: "see what there is with `mintbench role list`".to_owned(),
                     })
                 })?;
@@ -125,7 +127,7 @@ impl Session {
         let missing = || ControlError::NotFound {
             noun: "identity or machine with one",
             name: name.to_owned(),
-            place: String::new(),
+            place: "",
             remedy: remedy.to_owned(),
         };
         let one = super::resource::the_one(name, found).unwrap_or_else(|| Err(missing()))?;
@@ -135,18 +137,25 @@ impl Session {
     /// The identities and machines called `name` that have a principal.
     fn holders(&self, name: &str) -> Result<Vec<Value>, ControlError> {
         if name.starts_with('/') {
-            let kind = if name.to_ascii_lowercase().contains("/virtualmachines/") { &VM } else { &IDENTITY };
+            let kind = if name.to_ascii_lowercase().contains("/virtualmachines/") {
+                &VM
+            } else {
+                &IDENTITY
+            };
             return Ok(vec![self.find(kind, name, None)?]);
         }
         let mut all = self.all(&IDENTITY, None)?;
         all.extend(self.all(&VM, None)?);
-        all.retain(|one| text(one, "/name").eq_ignore_ascii_case(name) && !principal_of(one).is_empty());
+        all.retain(|one| {
+            text(one, "/name").eq_ignore_ascii_case(name) && !principal_of(one).is_empty()
+        });
         Ok(all)
     }
 
     /// What people call each principal; empty when the operator may not see it.
     fn principal_names(&self) -> BTreeMap<String, String> {
-        let all = [&IDENTITY, &VM].into_iter().flat_map(|kind| self.all(kind, None).unwrap_or_default());
+        let all =
+            [&IDENTITY, &VM].into_iter().flat_map(|kind| self.all(kind, None).unwrap_or_default());
         let own = (self.operator.ids.object_id.to_string(), "me".to_owned());
         let named = all.map(|one| (principal_of(&one).to_owned(), text(&one, "/name").to_owned()));
         named.chain([own]).collect()
@@ -163,7 +172,7 @@ impl Session {
         id.ok_or_else(|| ControlError::NotFound {
             noun: "role",
             name: name.to_owned(),
-            place: String::new(),
+            place: "",
             remedy: "see the roles with `mintbench role definitions`".to_owned(),
         })
     }
@@ -176,15 +185,21 @@ impl Session {
             Some(("identity", name)) => self.id_of(&IDENTITY, name, None)?,
             Some(("vm", name)) => self.id_of(&VM, name, None)?,
             Some(("vault", name)) => match name.split_once('/') {
-                Some((vault, secret)) => format!("{}/secrets/{secret}", self.id_of(&VAULT, vault, None)?),
+                Some((vault, secret)) => {
+                    format!("{}/secrets/{secret}", self.id_of(&VAULT, vault, None)?)
+                }
                 None => self.id_of(&VAULT, name, None)?,
             },
             None if short == "subscription" => format!("/subscriptions/{}", self.subscription()?),
-            _ => return Err(ControlError::Usage(format!(
-                "`{short}` is not a scope; write it as subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET] or a path such as /subscriptions/ID"
-            ))),
+            _ => {
+                return Err(ControlError::Usage(format!(
+                    "`{short}` is not a scope; write it as subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET] or a path such as /subscriptions/ID"
+                )));
+            }
         };
-        id.parse().map_err(|error: crate::world::roles::ParseScopeError| ControlError::Usage(error.to_string()))
+        id.parse().map_err(|error: crate::world::roles::ParseScopeError| {
+            ControlError::Usage(error.to_string())
+        })
     }
 
     fn definitions(&self) -> Result<Vec<Value>, ControlError> {
@@ -206,7 +221,9 @@ impl Session {
         let target = format!("{}/{ASSIGNMENTS}/{}?{API}", path(scope), new_guid()?.hyphenated());
         match self.arm(&Method::PUT, &target, Some(&body)) {
             Ok(made) => Ok(made.body),
-            Err(ControlError::Refused { refusal, remedy }) if refusal.code == "RoleAssignmentExists" => {
+            Err(ControlError::Refused { refusal, remedy })
+                if refusal.code == "RoleAssignmentExists" =>
+            {
                 let mut found = self.assignments_of(Some(principal), scope)?;
                 found.retain(|one| is(one, Some(role), Some(scope)));
                 found.pop().ok_or(ControlError::Refused { refusal, remedy })
@@ -239,18 +256,26 @@ impl Session {
 
     /// The full id of an assignment, which people may call by its name alone.
     fn assignment_id(&self, id: &str) -> Result<String, ControlError> {
-        if id.starts_with('/') && id.to_ascii_lowercase().contains(&format!("/{ASSIGNMENTS}/").to_ascii_lowercase()) {
+        if id.starts_with('/')
+            && id.to_ascii_lowercase().contains(&format!("/{ASSIGNMENTS}/").to_ascii_lowercase())
+        {
             return Ok(id.to_owned());
         }
-        let wrong = |_| ControlError::Usage(format!("`{id}` is not the id of a role assignment; `mintbench role list` shows them"));
+        let wrong = |_| {
+            ControlError::Usage(format!(
+                "`{id}` is not the id of a role assignment; `mintbench role list` shows them"
+            ))
+        };
         let name: RoleAssignmentId = id.parse().map_err(wrong)?;
         let all = self.assignments_of(None, &self.scope("subscription")?)?;
         let named = |one: &&Value| text(one, "/name").parse() == Ok(name);
-        all.iter().find(named).map(|one| text(one, "/id").to_owned()).ok_or_else(|| ControlError::NotFound {
-            noun: "role assignment",
-            name: id.to_owned(),
-            place: String::new(),
-            remedy: "see what there is with `mintbench role list`".to_owned(),
+        all.iter().find(named).map(|one| text(one, "/id").to_owned()).ok_or_else(|| {
+            ControlError::NotFound {
+                noun: "role assignment",
+                name: id.to_owned(),
+                place: "",
+                remedy: "see what there is with `mintbench role list`".to_owned(),
+            }
         })
     }
 
@@ -293,11 +318,9 @@ fn list(names: &BTreeMap<String, String>, found: Vec<Value>) -> Output {
     })
 }
 
-fn record(session: &Session, assignment: Value) -> Output {
-    let principal = text(&assignment, "/properties/principalId").to_owned();
-    let name = session.principal_names().remove(&principal);
+fn record(assignment: Value) -> Output {
     let fields = vec![
-        ("principal", name.map_or(principal.clone(), |name| format!("{name} ({principal})"))),
+        ("principal", text(&assignment, "/properties/principalId").to_owned()),
         ("role", role_name(&assignment)),
         ("scope", text(&assignment, "/properties/scope").to_owned()),
         ("id", text(&assignment, "/name").to_owned()),

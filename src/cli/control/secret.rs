@@ -109,7 +109,8 @@ impl FromStr for VaultName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let well_formed = is_name(text, 63);
-        let wrong = || format!("`{text}` is not the name of a vault; `mintbench vault list` shows them");
+        let wrong =
+            || format!("`{text}` is not the name of a vault; `mintbench vault list` shows them");
         well_formed.then(|| Self(text.to_owned())).ok_or_else(wrong)
     }
 }
@@ -119,7 +120,11 @@ impl FromStr for SecretId {
 
     /// Accepts the names that Key Vault does: 1 to 127 letters, digits and hyphens.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a secret; write it as VAULT/NAME, the name in letters, digits and hyphens");
+        let wrong = || {
+            format!(
+                "`{text}` is not a secret; write it as VAULT/NAME, the name in letters, digits and hyphens"
+            )
+        };
         let (vault, rest) = text.split_once('/').ok_or_else(wrong)?;
         let (name, version) = match rest.split_once('/') {
             Some((name, version)) => (name, Some(version)),
@@ -128,7 +133,11 @@ impl FromStr for SecretId {
         if !is_name(name, 127) || version.is_some_and(|version| !is_name(version, 64)) {
             return Err(wrong());
         }
-        Ok(Self { vault: vault.parse()?, name: name.to_owned(), version: version.map(str::to_owned) })
+        Ok(Self {
+            vault: vault.parse()?,
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        })
     }
 }
 
@@ -136,7 +145,8 @@ const API: &str = "api-version=7.4";
 
 impl SecretId {
     fn target(&self) -> String {
-        let version = self.version.as_ref().map_or_else(String::new, |version| format!("/{version}"));
+        let version =
+            self.version.as_ref().map_or_else(String::new, |version| format!("/{version}"));
         format!("/secrets/{}{version}?{API}", self.name)
     }
 
@@ -177,10 +187,8 @@ impl SecretArgs {
                 Ok(removed("secret", &secret.to_string()))
             }
             Verb::Set { secret, value, content_type, tag } => {
-                let mut body = json!({ "value": value.read()?, "tags": tags(tag) });
-                if let Some(content_type) = content_type {
-                    body["contentType"] = content_type.as_str().into();
-                }
+                let (value, tags) = (value.read()?, tags(tag));
+                let body = json!({ "value": value, "tags": tags, "contentType": content_type });
                 ask(secret, Method::PUT, &secret.target(), Some(&body)).map(record)
             }
             Verb::Show { secret } => ask(secret, Method::GET, &secret.target(), None).map(record),
@@ -247,13 +255,17 @@ fn versions(all: Vec<Value>) -> Output {
 }
 
 fn enabled(bundle: &Value) -> String {
-    bundle["attributes"]["enabled"].as_bool().map_or_else(String::new, |enabled| enabled.to_string())
+    bundle
+        .pointer("/attributes/enabled")
+        .and_then(Value::as_bool)
+        .map_or_else(String::new, |enabled| enabled.to_string())
 }
 
 /// A time of the attributes, as RFC 3339 has it.
 fn time(bundle: &Value, name: &str) -> String {
-    let seconds = bundle["attributes"][name].as_u64();
-    let time = seconds.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    let seconds = bundle.pointer(&format!("/attributes/{name}")).and_then(Value::as_u64);
+    let time = seconds
+        .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
     let shown = time.filter(|time| *time < SystemTime::UNIX_EPOCH + Duration::from_secs(LAST_YEAR));
     shown.map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
 }
@@ -270,17 +282,27 @@ mod tests {
     #[test]
     fn a_secret_is_a_vault_and_a_name_and_perhaps_a_version() {
         let secret: SecretId = "kv/db-password".parse().unwrap();
-        assert_eq!((secret.to_string(), secret.target()), (
-            "kv/db-password".to_owned(),
-            "/secrets/db-password?api-version=7.4".to_owned()
-        ));
+        assert_eq!(
+            (secret.to_string(), secret.target()),
+            ("kv/db-password".to_owned(), "/secrets/db-password?api-version=7.4".to_owned())
+        );
         let version: SecretId = "kv/db/0123abcd".parse().unwrap();
         assert_eq!(version.target(), "/secrets/db/0123abcd?api-version=7.4");
     }
 
     #[test]
     fn a_name_that_would_lead_elsewhere_is_refused() {
-        for text in ["kv", "kv/", "/db", "evil.com/db", "a@b/db", "kv/d b", "kv/db/", "kv/db/1/2", "kv/../x"] {
+        for text in [
+            "kv",
+            "kv/",
+            "/db",
+            "evil.com/db",
+            "a@b/db",
+            "kv/d b",
+            "kv/db/",
+            "kv/db/1/2",
+            "kv/../x",
+        ] {
             assert!(text.parse::<SecretId>().is_err(), "{text}");
         }
     }

@@ -17,6 +17,7 @@ use super::data::{DataFolder, Endpoints};
 use super::error::ControlError;
 use super::operator::Operator;
 use super::refusal::{Refusal, Service, remedy};
+use super::resource::text;
 use crate::client::{Client, ClientError, ClientLimits};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::SubscriptionId;
@@ -112,7 +113,7 @@ impl Session {
             return Ok(*subscription);
         }
         let all = self.list(&format!("/subscriptions?api-version={SUBSCRIPTIONS_API}"))?;
-        let ids = all.iter().filter_map(|one| one["subscriptionId"].as_str()?.parse().ok());
+        let ids = all.iter().filter_map(|one| text(one, "/subscriptionId").parse().ok());
         match ids.collect::<Vec<SubscriptionId>>().as_slice() {
             [only] => Ok(*self.subscription.get_or_init(|| *only)),
             [] => Err(ControlError::NoSubscription),
@@ -181,15 +182,9 @@ impl Session {
                 return Err(unreadable(&url, "a list has no `value`"));
             };
             all.extend(items);
-            next = page["nextLink"].as_str().and_then(|link| self.here(base, link));
+            next = here(base, text(&page, "/nextLink"));
         }
         Ok(all)
-    }
-
-    /// The URL that the server gave, at the address that is known: no link may lead a token away.
-    fn here(&self, base: &str, link: &str) -> Option<String> {
-        let target = link.parse::<Uri>().ok()?.path_and_query()?.to_string();
-        Some(format!("{base}{target}"))
     }
 
     /// Waits until the operation that `answer` speaks of has ended.
@@ -197,12 +192,12 @@ impl Session {
         let link = |answer: &Answer| {
             let named = |name| answer.headers.get(name)?.to_str().ok();
             let location = || named("location").filter(|_| answer.status == StatusCode::ACCEPTED);
-            self.here(&self.endpoints.arm, named("azure-asyncoperation").or_else(location)?)
+            here(&self.endpoints.arm, named("azure-asyncoperation").or_else(location)?)
         };
         let Some(url) = link(&answer) else { return Ok(answer) };
         for _ in 0..LOOKS_MAX {
             let look = self.ask(Service::Arm, &Method::GET, &url, None)?;
-            match look.body["status"].as_str() {
+            match look.body.get("status").and_then(Value::as_str) {
                 Some("Failed" | "Canceled") => {
                     return Err(self.refused(Service::Arm, &url, look.status, &look.body));
                 }
@@ -230,8 +225,7 @@ impl Session {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request =
-            request.body(bytes).map_err(|error| unreadable(url, &error.to_string()))?;
+        let request = request.body(bytes).map_err(|error| unreadable(url, &error.to_string()))?;
         self.answered(service, url, self.transport.send(request)?)
     }
 
@@ -294,7 +288,7 @@ impl Session {
             .body(Bytes::from(form))
             .map_err(|error| unreadable(&url, &error.to_string()))?;
         let answer = self.answered(Service::Sts, &url, self.transport.send(request)?)?;
-        let token = answer.body["access_token"].as_str().unwrap_or_default();
+        let token = text(&answer.body, "/access_token");
         let header = HeaderValue::from_str(&format!("Bearer {token}"));
         let mut header = header.map_err(|_| unreadable(&url, "the token is not text"))?;
         header.set_sensitive(true);
@@ -302,8 +296,15 @@ impl Session {
     }
 }
 
+/// The URL that the server gave, at the address that is known: no link may lead a token away.
+fn here(base: &str, link: &str) -> Option<String> {
+    let target = link.parse::<Uri>().ok()?.path_and_query()?.to_string();
+    Some(format!("{base}{target}"))
+}
+
 fn rest(answer: &Answer) -> Duration {
-    let asked = answer.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    let asked =
+        answer.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     asked.map_or(REST, Duration::from_secs).min(REST_MAX)
 }
 

@@ -86,16 +86,17 @@ impl VmArgs {
             Verb::Assign { name, identities } => {
                 identities.must_name_one(name)?;
                 let vm = session.find(&VM, name, group)?;
-                let wanted = identities.ids(session)?;
-                change(session, &vm, &Held::by(&vm).with(identities.system_assigned, &wanted))
+                let wanted = identities.resolve(session)?;
+                change(session, &vm, &Held::by(&vm).with(&wanted))
             }
             Verb::Create { name, address, identities, traits } => {
                 session.must_be_new(&VM, name, group)?;
-                let wanted = identities.ids(session)?;
-                let identity = Held::default().with(identities.system_assigned, &wanted);
+                let wanted = identities.resolve(session)?;
+                let identity = Held::default().with(&wanted);
                 let mut traits = traits.clone();
                 traits.tag.extend(address.map(|ip| (ADDRESS_TAG.to_owned(), ip.to_string())));
-                let body = [("identity".to_owned(), identity), ("properties".to_owned(), json!({}))];
+                let body =
+                    [("identity".to_owned(), identity), ("properties".to_owned(), json!({}))];
                 session.put(&VM, name, group, &traits, Map::from_iter(body)).map(record)
             }
             Verb::List => Ok(list(session.all(&VM, group)?)),
@@ -125,9 +126,13 @@ impl Identities {
         Err(ControlError::Idle { name: vm.to_owned(), remedy })
     }
 
-    /// The resource ids. An identity may lie in another group than the machine.
-    fn ids(&self, session: &Session) -> Result<Vec<String>, ControlError> {
-        self.identity.iter().map(|name| session.id_of(&IDENTITY, name, None)).collect()
+    /// What is meant by the names. An identity may lie in another group than the machine.
+    fn resolve(&self, session: &Session) -> Result<Held, ControlError> {
+        let ids = self.identity.iter().map(|name| session.id_of(&IDENTITY, name, None));
+        Ok(Held {
+            system_assigned: self.system_assigned,
+            user_assigned: ids.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -141,33 +146,31 @@ struct Held {
 
 impl Held {
     fn by(vm: &Value) -> Self {
-        let user_assigned = vm.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
+        let user_assigned =
+            vm.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
         Self {
             system_assigned: text(vm, "/identity/type").contains("SystemAssigned"),
             user_assigned: user_assigned.into_iter().flatten().map(|(id, _)| id.clone()).collect(),
         }
     }
 
-    const fn kind(system_assigned: bool, user_assigned: bool) -> &'static str {
-        match (system_assigned, user_assigned) {
-            (true, true) => "SystemAssigned, UserAssigned",
-            (true, false) => "SystemAssigned",
-            (false, true) => "UserAssigned",
-            (false, false) => "None",
+    /// The `type` of the property.
+    const fn kind(&self) -> &'static str {
+        match (self.system_assigned, self.user_assigned.is_empty()) {
+            (true, false) => "SystemAssigned, UserAssigned",
+            (true, true) => "SystemAssigned",
+            (false, false) => "UserAssigned",
+            (false, true) => "None",
         }
     }
 
     /// The `identity` to send so that the machine holds these as well. The dictionary is merged with
     /// what is there, but the type is not: it has to name all that stays.
-    fn with(&self, system_assigned: bool, ids: &[String]) -> Value {
-        let user_assigned = !(self.user_assigned.is_empty() && ids.is_empty());
-        let kind = Self::kind(self.system_assigned || system_assigned, user_assigned);
-        let mut identity = json!({ "type": kind });
-        if !ids.is_empty() {
-            let entries = ids.iter().map(|id| (id.clone(), json!({})));
-            identity["userAssignedIdentities"] = Value::Object(entries.collect());
-        }
-        identity
+    fn with(&self, more: &Self) -> Value {
+        let user_assigned = [self.user_assigned.as_slice(), more.user_assigned.as_slice()].concat();
+        let system_assigned = self.system_assigned || more.system_assigned;
+        let kind = Self { system_assigned, user_assigned }.kind();
+        entries(kind, more.user_assigned.iter().map(|id| (id, json!({}))))
     }
 
     /// The `identity` to send so that the machine no longer holds these. The entries to remove are
@@ -177,14 +180,13 @@ impl Held {
         for name in &leaving.identity {
             gone.push(self.own(name)?);
         }
-        let user_assigned = self.user_assigned.iter().any(|id| !gone.contains(&id));
-        let system_assigned = self.system_assigned && !leaving.system_assigned;
-        let mut identity = json!({ "type": Self::kind(system_assigned, user_assigned) });
-        if user_assigned && !gone.is_empty() {
-            let entries = gone.into_iter().map(|id| (id.clone(), Value::Null));
-            identity["userAssignedIdentities"] = Value::Object(entries.collect());
-        }
-        Ok(identity)
+        let left = self.user_assigned.iter().filter(|id| !gone.contains(id)).cloned().collect();
+        let left = Self {
+            system_assigned: self.system_assigned && !leaving.system_assigned,
+            user_assigned: left,
+        };
+        gone.retain(|_| !left.user_assigned.is_empty());
+        Ok(entries(left.kind(), gone.into_iter().map(|id| (id, Value::Null))))
     }
 
     /// The id among those held that is called `name`; the identity itself may be gone already.
@@ -198,7 +200,7 @@ impl Held {
             [] => Err(ControlError::NotFound {
                 noun: "identity",
                 name: name.to_owned(),
-                place: " among those of the machine".to_owned(),
+                place: " among those of the machine",
                 remedy: "see what it holds with `mintbench vm show`".to_owned(),
             }),
             several => Err(ControlError::Ambiguous {
@@ -207,6 +209,15 @@ impl Held {
             }),
         }
     }
+}
+
+/// An `identity` property; without entries, it has no dictionary.
+fn entries<'a>(kind: &str, entries: impl Iterator<Item = (&'a String, Value)>) -> Value {
+    let entries: Map<_, _> = entries.map(|(id, value)| (id.clone(), value)).collect();
+    if entries.is_empty() {
+        return json!({ "type": kind });
+    }
+    json!({ "type": kind, "userAssignedIdentities": entries })
 }
 
 fn list(all: Vec<Value>) -> Output {
@@ -225,7 +236,7 @@ fn list(all: Vec<Value>) -> Output {
 }
 
 fn address(vm: &Value) -> String {
-    vm["tags"][ADDRESS_TAG].as_str().unwrap_or_default().to_owned()
+    text(vm, &format!("/tags/{ADDRESS_TAG}")).to_owned()
 }
 
 fn record(vm: Value) -> Output {
@@ -241,8 +252,10 @@ fn record(vm: Value) -> Output {
     ];
     let user_assigned = vm.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
     fields.extend(user_assigned.into_iter().flatten().map(|(id, ids)| {
-        let client_id = ids["clientId"].as_str();
-        let client_id = client_id.map_or("removed".to_owned(), |id| format!("client id {id}"));
+        let client_id = match text(ids, "/clientId") {
+            "" => "removed".to_owned(),
+            id => format!("client id {id}"),
+        };
         ("user assigned", format!("{id} ({client_id})"))
     }));
     fields.push(("tags", shown_tags(&vm)));
@@ -257,53 +270,54 @@ mod tests {
         format!("/subscriptions/s/resourceGroups/g/providers/p/userAssignedIdentities/{name}")
     }
 
-    fn held(system_assigned: bool, names: &[&str]) -> Held {
-        Held { system_assigned, user_assigned: names.iter().map(|name| id(name)).collect() }
+    /// What is held by these names, of which `system` is the machine's own identity.
+    fn held(names: &[&str]) -> Held {
+        let Identities { system_assigned, identity } = leaving(names);
+        let user_assigned = identity.iter().map(|name| id(name)).collect();
+        Held { system_assigned, user_assigned }
     }
 
-    fn leaving(system_assigned: bool, names: &[&str]) -> Identities {
-        let identity = names.iter().map(|name| (*name).to_owned()).collect();
-        Identities { system_assigned, identity }
+    fn leaving(names: &[&str]) -> Identities {
+        let (system, user): (Vec<&str>, Vec<&str>) =
+            names.iter().partition(|name| **name == "system");
+        Identities {
+            system_assigned: !system.is_empty(),
+            identity: user.into_iter().map(str::to_owned).collect(),
+        }
     }
 
     #[test]
     fn an_assignment_names_the_kinds_that_stay_and_the_identities_that_come() {
-        let b = [id("b")];
         assert_eq!(
-            held(true, &["a"]).with(false, &b),
+            held(&["system", "a"]).with(&held(&["b"])),
             json!({ "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": { id("b"): {} } })
         );
-        assert_eq!(held(false, &[]).with(true, &[]), json!({ "type": "SystemAssigned" }));
-        assert_eq!(
-            held(false, &["a"]).with(true, &[]),
-            json!({ "type": "SystemAssigned, UserAssigned" })
-        );
-        assert_eq!(held(false, &[]).with(false, &[]), json!({ "type": "None" }));
+        let system = held(&["system"]);
+        assert_eq!(held(&[]).with(&system), json!({ "type": "SystemAssigned" }));
+        assert_eq!(held(&["a"]).with(&system), json!({ "type": "SystemAssigned, UserAssigned" }));
+        assert_eq!(held(&[]).with(&held(&[])), json!({ "type": "None" }));
     }
 
     #[test]
     fn what_is_taken_away_is_null_unless_nothing_of_its_kind_is_left() {
         assert_eq!(
-            held(true, &["a", "b"]).without(&leaving(true, &["B"])).unwrap(),
+            held(&["system", "a", "b"]).without(&leaving(&["system", "B"])).unwrap(),
             json!({ "type": "UserAssigned", "userAssignedIdentities": { id("b"): null } })
         );
         assert_eq!(
-            held(true, &["a"]).without(&leaving(false, &["a"])).unwrap(),
+            held(&["system", "a"]).without(&leaving(&["a"])).unwrap(),
             json!({ "type": "SystemAssigned" })
         );
+        assert_eq!(held(&["a"]).without(&leaving(&[&id("a")])).unwrap(), json!({ "type": "None" }));
         assert_eq!(
-            held(false, &["a"]).without(&leaving(false, &[&id("a")])).unwrap(),
-            json!({ "type": "None" })
-        );
-        assert_eq!(
-            held(true, &["a"]).without(&leaving(true, &[])).unwrap(),
+            held(&["system", "a"]).without(&leaving(&["system"])).unwrap(),
             json!({ "type": "UserAssigned" })
         );
     }
 
     #[test]
     fn an_identity_that_the_machine_does_not_hold_cannot_be_taken_from_it() {
-        let refused = held(true, &["a"]).without(&leaving(false, &["c"])).unwrap_err();
+        let refused = held(&["system", "a"]).without(&leaving(&["c"])).unwrap_err();
         let expected = "no identity is called `c` among those of the machine";
         assert_eq!(refused.to_string(), expected);
     }
@@ -314,8 +328,8 @@ mod tests {
             "type": "SystemAssigned, UserAssigned",
             "userAssignedIdentities": { id("a"): { "clientId": "c", "principalId": "p" } },
         } });
-        assert_eq!(Held::by(&vm), held(true, &["a"]));
-        assert_eq!(Held::by(&json!({ "identity": { "type": "None" } })), held(false, &[]));
-        assert_eq!(Held::by(&json!({})), held(false, &[]));
+        assert_eq!(Held::by(&vm), held(&["system", "a"]));
+        assert_eq!(Held::by(&json!({ "identity": { "type": "None" } })), held(&[]));
+        assert_eq!(Held::by(&json!({})), held(&[]));
     }
 }
