@@ -9,6 +9,7 @@
 
 mod broker;
 mod cli;
+mod control;
 mod imds;
 mod lifecycle;
 mod robustness;
