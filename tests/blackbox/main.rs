@@ -13,4 +13,5 @@ mod control;
 mod imds;
 mod lifecycle;
 mod robustness;
+mod sts;
 mod tokens;
