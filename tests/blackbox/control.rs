@@ -182,8 +182,8 @@ fn a_role_is_assigned_shown_and_taken_back() {
 #[test]
 fn a_secret_needs_the_role_that_its_refusal_names() {
     let server = Server::furnished();
-    server.prints(&["vault", "create", "kv", "--group", "g"]);
-    let set = ["secret", "set", "kv/db", "--value-file", "-", "--tag", "team=a"];
+    server.prints(&["vault", "create", "vault-1", "--group", "g"]);
+    let set = ["secret", "set", "vault-1/db", "--value-file", "-", "--tag", "team=a"];
     let refused = client(server.folder.path(), &set, "");
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let mut fix = Command::new("sh");
@@ -197,24 +197,26 @@ fn a_secret_needs_the_role_that_its_refusal_names() {
         let set = client(server.folder.path(), &set, value);
         assert!(set.code == Some(0) && !set.stdout.contains(value.trim()), "{set:?}");
     }
-    assert_eq!(server.prints(&["secret", "get", "kv/db"]), "second");
-    assert!(!server.prints(&["secret", "show", "kv/db", "--json"]).contains("second"));
-    assert!(server.prints(&["secret", "list", "kv"]).lines().any(|line| line.starts_with("db ")));
-    let versions = server.json(&["secret", "versions", "kv/db"]);
+    assert_eq!(server.prints(&["secret", "get", "vault-1/db"]), "second");
+    assert!(!server.prints(&["secret", "show", "vault-1/db", "--json"]).contains("second"));
+    assert!(
+        server.prints(&["secret", "list", "vault-1"]).lines().any(|line| line.starts_with("db "))
+    );
+    let versions = server.json(&["secret", "versions", "vault-1/db"]);
     assert_eq!(versions.as_array().map(Vec::len), Some(2));
     let older = versions.as_array().unwrap().iter().map(|it| {
         let version = it["id"].as_str().unwrap().rsplit('/').next().unwrap();
-        server.prints(&["secret", "get", &format!("kv/db/{version}")])
+        server.prints(&["secret", "get", &format!("vault-1/db/{version}")])
     });
     assert!(older.into_iter().any(|value| value == "first\n"), "the value is kept as it is");
 
-    server.prints(&["secret", "remove", "kv/db"]);
-    let error = server.refuses(1, &["secret", "get", "kv/db"]);
-    assert_eq!(suggested(&error), "mintbench secret list kv");
-    let error = server.refuses(1, &["secret", "set", "kv/db", "--value", "third"]);
+    server.prints(&["secret", "remove", "vault-1/db"]);
+    let error = server.refuses(1, &["secret", "get", "vault-1/db"]);
+    assert_eq!(suggested(&error), "mintbench secret list vault-1");
+    let error = server.refuses(1, &["secret", "set", "vault-1/db", "--value", "third"]);
     assert!(suggested(&error).starts_with("mintbench secret recover"), "{error}");
-    server.prints(&["secret", "recover", "kv/db"]);
-    assert_eq!(server.prints(&["secret", "get", "kv/db"]), "second");
+    server.prints(&["secret", "recover", "vault-1/db"]);
+    assert_eq!(server.prints(&["secret", "get", "vault-1/db"]), "second");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Output {
     pub(super) fn rows<const N: usize>(
         json: Vec<Value>,
         header: [&'static str; N],
-        row: impl Fn(&Value) -> [String; N],
+        mut row: impl FnMut(&Value) -> [String; N],
     ) -> Self {
         let rows = json.iter().map(|one| row(one).into()).collect();
         Self { json: Value::Array(json), view: View::Rows { header: header.into(), rows } }

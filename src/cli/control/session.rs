@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// A vault is told by the name that the server is called by.
-    fn vault_url(&self, vault: &str) -> Result<String, ControlError> {
+    pub(super) fn vault_url(&self, vault: &str) -> Result<String, ControlError> {
         let url = &self.endpoints.vault;
         let port = url.parse::<Uri>().ok().and_then(|url| url.port_u16());
         let port = port.ok_or_else(|| unreadable(url, "the URL of the vaults has no port"))?;

@@ -57,32 +57,36 @@ impl VaultArgs {
                     "accessPolicies": [],
                 });
                 let body = Map::from_iter([("properties".to_owned(), properties)]);
-                session.put(&VAULT, name, group, traits, body).map(record)
+                record(session, session.put(&VAULT, name, group, traits, body)?)
             }
-            Verb::List => Ok(list(session.all(&VAULT, group)?)),
+            Verb::List => list(session, session.all(&VAULT, group)?),
             Verb::Remove { name } => session.remove(&VAULT, name, group),
-            Verb::Show { name } => session.find(&VAULT, name, group).map(record),
+            Verb::Show { name } => record(session, session.find(&VAULT, name, group)?),
         }
     }
 }
 
-fn list(all: Vec<Value>) -> Output {
-    Output::rows(all, ["NAME", "GROUP", "LOCATION", "URL"], |one| {
+/// The URL is the one that answers here; in JSON it is Azure's, by which it is known to other tools.
+fn list(session: &Session, all: Vec<Value>) -> Result<Output, ControlError> {
+    let urls = all.iter().map(|vault| session.vault_url(text(vault, "/name")));
+    let urls: Vec<String> = urls.collect::<Result<_, _>>()?;
+    let mut urls = urls.into_iter();
+    Ok(Output::rows(all, ["NAME", "GROUP", "LOCATION", "URL"], |one| {
         let field = |pointer| text(one, pointer).to_owned();
         let group = group_in(text(one, "/id"));
-        [field("/name"), group, field("/location"), field("/properties/vaultUri")]
-    })
+        [field("/name"), group, field("/location"), urls.next().unwrap_or_default()]
+    }))
 }
 
-fn record(vault: Value) -> Output {
+fn record(session: &Session, vault: Value) -> Result<Output, ControlError> {
     let field = |pointer| text(&vault, pointer).to_owned();
     let fields = vec![
         ("name", field("/name")),
         ("id", field("/id")),
         ("location", field("/location")),
-        ("url", field("/properties/vaultUri")),
+        ("url", session.vault_url(text(&vault, "/name"))?),
         ("tenant id", field("/properties/tenantId")),
         ("tags", shown_tags(&vault)),
     ];
-    Output::record(vault, fields)
+    Ok(Output::record(vault, fields))
 }
