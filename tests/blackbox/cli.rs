@@ -92,7 +92,10 @@ fn of_two_worlds_the_nearer_setting_names_the_one() {
 fn a_configuration_file_with_an_unknown_name_is_refused() {
     for (text, expected) in [
         ("[serve]\nalgo = \"ES256\"\n", "[serve] has the key `algo`, which is not a flag"),
-        ("[swerve]\n", "[swerve] is not a command; use one of: run, serve"),
+        (
+            "[swerve]\n",
+            "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, run, serve",
+        ),
         ("serve = 1\n", "[serve] is not a command"),
         ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),
         ("[serve\n", "is not TOML"),

@@ -9,6 +9,7 @@
 
 mod broker;
 mod cli;
+mod control;
 mod durability;
 mod imds;
 mod lifecycle;
