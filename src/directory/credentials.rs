@@ -383,9 +383,14 @@ mod tests {
 
     const DAY: Seconds = Seconds(86_400);
 
+    /// A managed identity: always the same one.
     fn principal(directory: &Directory) -> PrincipalId {
-        let ids = directory.managed(|_, id| Some(id));
-        *ids.iter().min().unwrap()
+        let state = directory.read();
+        let managed = state.principals().filter_map(|principal| match principal {
+            Principal::ManagedIdentity(identity) => Some(identity.ids.principal_id),
+            Principal::Application(_) => None,
+        });
+        managed.min().unwrap()
     }
 
     fn thumbprints(directory: &Directory, id: PrincipalId) -> Vec<String> {
