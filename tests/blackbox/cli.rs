@@ -51,6 +51,7 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
         (["serve", "--sts", taken.as_str()], "another process does; stop it"),
         (["serve", "--imds", "169.254.1.2:0"], "this machine has no such address"),
         (["serve", "--workers", "0"], "invalid value '0'"),
+        (["serve", "--trust-credential-issuer", "/nowhere.pem"], "cannot read `/nowhere.pem`"),
         (["serve", "--config", "/nowhere.toml"], "cannot read the configuration file"),
     ] {
         let error = refused(&args);
