@@ -28,7 +28,7 @@ fn reconnects(outcome: &Outcome) -> Option<String> {
 
 fn fill(plan: &Plan) -> Option<String> {
     let (filled, keys) = plan.workload.filled(&plan.world)?;
-    (plan.classes == Classes::Broker && filled < keys).then(|| {
+    (plan.classes != Classes::Foreign && filled < keys).then(|| {
         format!("the warm-up asked for {filled} of {keys} keys, so that some requests of the measured part are misses; raise --warmup or --rate, or lower --vms")
     })
 }

@@ -59,7 +59,7 @@ pub struct RunArgs {
     /// How requests are spaced [default: poisson]
     #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
     arrivals: Option<Arrivals>,
-    /// VMs of the synthetic world [default: 1000; with --target: 1]
+    /// VMs of the synthetic world [default: 1000; rotate: 100; with --target: 1]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
     vms: Option<u32>,
     /// User-assigned identities of each VM [default: 2; mint: 20; herd: one per herd; with --target: 0]
@@ -89,6 +89,12 @@ pub struct RunArgs {
     /// herd: callers of each burst [default: 10000]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CALLERS")]
     callers: Option<u32>,
+    /// churn: changes per second, at most [default: 20]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CHANGES")]
+    changes: Option<u32>,
+    /// rotate: how often the signing keys rotate [default: every 2 s]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_ROTATIONS")]
+    rotations: Option<u32>,
     /// Share of the requests to --target that may fail; our own broker may fail none [default: 0.01]
     #[arg(long, value_name = "SHARE", requires = "target", env = "MINTBENCH_RUN_MAX_ERRORS")]
     max_errors: Option<f64>,
@@ -103,13 +109,17 @@ pub struct RunArgs {
     json: bool,
 }
 
-/// What is sent.
+/// What is sent, and what happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
+    /// As steady, while identities are taken from VMs and given back: no token after a removal
+    Churn,
     /// Many callers of one cold key at one instant: one mint each time
     Herd,
     /// Every request asks for a new key: one mint each
     Mint,
+    /// As steady, while the signing keys rotate: nothing fails, and every token verifies
+    Rotate,
     /// Cache hits: some VMs are popular, most are not
     Steady,
 }
@@ -118,8 +128,10 @@ impl Scenario {
     /// The name in folders and files.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Churn => "churn",
             Self::Herd => "herd",
             Self::Mint => "mint",
+            Self::Rotate => "rotate",
             Self::Steady => "steady",
         }
     }
@@ -199,7 +211,7 @@ fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, Ses
     }
     let extra: Vec<String> =
         args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect();
-    Subject::start(&plan.world, plan.cores.broker, &extra, stop)
+    Subject::start(plan, &extra, stop)
 }
 
 fn measure(
@@ -376,6 +388,7 @@ mod tests {
             all,
             broker: None,
             verdict: None,
+            changes: None,
             steal_share: 0.0,
             rate_achieved: None,
             rate_answered: 0.0,
