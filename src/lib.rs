@@ -43,3 +43,4 @@ mod sync;
 pub mod tls;
 pub mod token;
 pub mod world;
+pub mod x509;

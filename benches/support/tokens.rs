@@ -10,12 +10,15 @@ use aws_lc_rs::signature::{
 };
 use mintbench::broker::{Broker, BrokerOptions};
 use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
-use mintbench::directory::{Directory, DirectoryError, DirectoryOptions, SigningOptions};
+use mintbench::directory::{
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
+};
 use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
 use mintbench::secret::Redacted;
 use mintbench::store::MemoryStore;
 use mintbench::token::{
-    Algorithm, Backend, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token, TokenSource,
+    Algorithm, Backend, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token,
+    TokenSource,
 };
 use mintbench::world::synthetic::Synthetic;
 
@@ -63,6 +66,7 @@ pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
         client_id: ClientId::from_bytes([2; 16]),
         principal_id: PrincipalId::from_bytes([3; 16]),
         resource_id: Some(resource_id),
+        proof: ClientProof::Certificate,
     };
     issuer.mint(&subject, RESOURCE, NOW, &[9; 48]).unwrap()
 }
@@ -96,6 +100,7 @@ fn directory(world: &Synthetic) -> Directory {
             backend: Backend::AwsLcRs,
             token_lifetime: LIFETIME,
         },
+        credentials: CredentialOptions::default(),
     };
     let (store, records) = (Box::new(MemoryStore::default()), world.build().unwrap());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()

@@ -18,7 +18,7 @@ use super::{BrokerOptions, TokenCache, TokenError};
 use crate::cache::{Fresh, Key, Lead, Refresh};
 use crate::clock::{Clock, Monotonic, Seconds, UnixSeconds};
 use crate::directory::Directory;
-use crate::token::{Entropy, MintError, Subject, Token, TokenSource};
+use crate::token::{ClientProof, Entropy, MintError, Subject, Token, TokenSource};
 use crate::world::{Identity, ResourceIndex};
 
 /// Which token.
@@ -277,6 +277,7 @@ impl Shared {
             client_id: identity.ids.client_id,
             principal_id: identity.ids.principal_id,
             resource_id: Some(&identity.resource_id),
+            proof: ClientProof::Certificate,
         };
         let mut entropy: Entropy = [0; 48];
         rng.fill_bytes(&mut entropy);

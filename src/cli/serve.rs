@@ -15,8 +15,9 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Authority, Backend, BrokerOptions, Directory, DirectoryError, DirectoryOptions,
-    MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions, Store,
+    Algorithm, Authority, Backend, BrokerOptions, CredentialOptions, Directory, DirectoryError,
+    DirectoryOptions, MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions,
+    Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -229,6 +230,7 @@ fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError
             backend: args.signer,
             token_lifetime: args.token_lifetime,
         },
+        credentials: CredentialOptions::default(),
     };
     let store: Box<dyn Store> = match &args.data {
         Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),

@@ -6,6 +6,8 @@
 //! the [`VmSlot`] of its caller.
 
 mod apply;
+mod credentials;
+mod key_pool;
 mod keys;
 mod slot;
 mod state;
@@ -25,6 +27,7 @@ use crate::world::record::{Change, Record};
 use crate::world::synthetic::IdentityIds;
 use crate::world::{Identity, Resources};
 
+pub use credentials::{CredentialError, CredentialOptions, Rolled};
 pub use keys::{SigningKeyError, SigningOptions};
 pub use slot::VmSlot;
 pub use state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
@@ -38,6 +41,8 @@ pub struct DirectoryOptions {
     pub seed: [u8; 32],
     /// How tokens are signed.
     pub signing: SigningOptions,
+    /// How the certificates of service principals are made.
+    pub credentials: CredentialOptions,
 }
 
 /// Why the world is not there.
@@ -78,6 +83,7 @@ pub struct Directory {
     resources: Resources,
     propagation_delay: Seconds,
     signing: SigningOptions,
+    credentials: credentials::Credentials,
     ring: Arc<KeyRing>,
     subscribers: RwLock<Vec<Subscriber>>,
     /// Held for the whole of a write: writes happen one after the other.
@@ -125,6 +131,7 @@ impl Directory {
             propagation_delay: options.propagation_delay,
             subscribers: RwLock::default(),
             signing: options.signing,
+            credentials: credentials::Credentials::new(options.credentials.clone()),
             ring: keys::empty_ring(now)?,
             writer: Mutex::new(Writer { revision, rng: StdRng::from_seed(options.seed) }),
         };

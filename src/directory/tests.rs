@@ -18,6 +18,7 @@ pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory 
             backend: Backend::AwsLcRs,
             token_lifetime: Seconds(86_400),
         },
+        credentials: CredentialOptions::default(),
     };
     let store = Box::new(MemoryStore::default());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()

@@ -24,7 +24,9 @@ use caretaker::{Caretaker, Duties};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::broker::BrokerOptions;
-pub use crate::directory::{Directory, DirectoryError, DirectoryOptions, SigningOptions};
+pub use crate::directory::{
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
+};
 pub use crate::store::{MemoryStore, RedbStore, Store, StoreError};
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};

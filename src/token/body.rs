@@ -1,6 +1,8 @@
 //! The response that carries a token: the all-strings object of Entra's v1 token endpoint, which
 //! IMDS passes on. Rendered once; an answer patches the digits of `expires_in` and nothing else.
 
+use serde::Deserialize;
+
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::ClientId;
 
@@ -12,6 +14,34 @@ pub(super) struct TokenFields<'a> {
     pub(super) minted_at: UnixSeconds,
     pub(super) not_before: UnixSeconds,
     pub(super) expires_on: UnixSeconds,
+}
+
+/// What is read of a token service's answer.
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    expires_in: Number,
+    #[serde(default)]
+    expires_on: Option<Number>,
+    #[serde(default)]
+    not_before: Option<Number>,
+}
+
+/// A number, or the text of one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Plain(u64),
+    Quoted(String),
+}
+
+impl Number {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Plain(number) => Some(*number),
+            Self::Quoted(text) => text.parse().ok(),
+        }
+    }
 }
 
 /// A minted token in the form it is handed out.
@@ -27,6 +57,40 @@ pub struct Token {
 }
 
 impl Token {
+    /// The token that a token service answered with (RFC 6749 section 5.1), received at `now`; `None` when
+    /// there is none in it, or it has expired. Numbers may be written as strings: Entra's v1.0 endpoint
+    /// does that.
+    pub fn from_answer(
+        body: &[u8],
+        client_id: ClientId,
+        resource: &str,
+        now: UnixSeconds,
+    ) -> Option<Self> {
+        let answer: Answer = serde_json::from_slice(body).ok()?;
+        // It is handed out inside a JSON string as it stands.
+        let is_jwt_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
+        let jwt = answer.access_token;
+        let lives = Seconds(answer.expires_in.number()?);
+        let expires_on = match answer.expires_on {
+            Some(moment) => UnixSeconds(moment.number()?),
+            None => now + lives,
+        };
+        if jwt.is_empty() || !jwt.bytes().all(is_jwt_byte) || expires_on <= now {
+            return None;
+        }
+        let not_before = answer.not_before.and_then(|moment| moment.number());
+        let not_before = not_before.map_or(now, UnixSeconds);
+        let fields = TokenFields {
+            jwt: &jwt,
+            client_id: &client_id,
+            resource,
+            minted_at: now,
+            not_before,
+            expires_on,
+        };
+        Some(Self::render(&fields))
+    }
+
     /// Fields in alphabetical order, as real IMDS writes them: clients that map `expires_in` and
     /// `expires_on` to one property take the last. `resource` holds no character that JSON escapes:
     /// worlds accept none.

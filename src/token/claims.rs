@@ -5,6 +5,25 @@ use serde::Serialize;
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, PrincipalId, TenantId};
 
+/// How a client proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientProof {
+    /// With a certificate, as managed identities do.
+    Certificate,
+    /// With a secret.
+    Secret,
+}
+
+impl ClientProof {
+    /// `appidacr`.
+    pub(super) const fn appidacr(self) -> &'static str {
+        match self {
+            Self::Certificate => "2",
+            Self::Secret => "1",
+        }
+    }
+}
+
 /// Whom a token speaks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -19,6 +38,8 @@ pub struct Subject<'a> {
     /// `xms_mirid`: the VM of a system-assigned identity, else the identity's own resource.
     /// `None` for an application, whose tokens have no such claim.
     pub resource_id: Option<&'a ArmId>,
+    /// `appidacr`.
+    pub proof: ClientProof,
 }
 
 /// Claims in the order that Entra writes them.
@@ -31,7 +52,6 @@ pub(super) struct Claims<'a> {
     pub(super) exp: u64,
     pub(super) aio: &'a str,
     pub(super) appid: &'a str,
-    /// How the client proved itself: 2 is a certificate.
     pub(super) appidacr: &'a str,
     pub(super) idp: &'a str,
     /// `app`: a token without a user.

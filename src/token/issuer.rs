@@ -98,7 +98,7 @@ impl Issuer {
             exp: expires_on.0,
             aio: &aio,
             appid: &subject.client_id.to_string(),
-            appidacr: "2",
+            appidacr: subject.proof.appidacr(),
             idp: &issuer,
             idtyp: "app",
             oid: &principal_id,

@@ -179,7 +179,7 @@ impl SigningKey {
 }
 
 /// A fresh private key, as PKCS #8.
-fn generate_pkcs8(algorithm: Algorithm) -> Option<Redacted> {
+pub(super) fn generate_pkcs8(algorithm: Algorithm) -> Option<Redacted> {
     let rng = SystemRandom::new();
     let bytes = match algorithm {
         Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&rng).ok()?.as_ref().to_vec(),

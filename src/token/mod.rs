@@ -1,11 +1,13 @@
 //! Access tokens: claims, signing keys, the published key set, and the response body that carries
-//! a token.
+//! a token; and the assertions with which clients ask for one.
 //!
 //! Knows nothing of HTTP, caches or who may have which token. Keys are parsed once, when they are
 //! made; [`TokenSource::mint`] only builds the claims, signs and renders.
 
+mod assertion;
 mod body;
 mod claims;
+mod client_key;
 mod issuer;
 mod jwks;
 mod keys;
@@ -13,8 +15,16 @@ mod ring;
 mod signer;
 mod verify;
 
+pub use assertion::{
+    AssertionClaims, AssertionError, AssertionForm, ClientAssertion, PresentedAssertion,
+    verify_assertion,
+};
 pub use body::Token;
-pub use claims::Subject;
+pub use claims::{ClientProof, Subject};
+pub use client_key::{
+    CertificateIssuer, CertificateKey, CertificateRequest, ClientKeyError, SelfSigned,
+    certify_client, generate_client_key,
+};
 pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};
 pub use keys::{Algorithm, KeyError, KeyMaterial, SigningKey};
@@ -22,5 +32,7 @@ pub use ring::{KeyRing, Keys};
 pub use signer::{Backend, Signer};
 pub use verify::{Bearer, BearerError, Verifier};
 
+#[cfg(test)]
+pub(crate) use assertion::tests::{PRIVATE_KEY, certificate_key};
 #[cfg(test)]
 mod tests;

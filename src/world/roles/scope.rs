@@ -65,6 +65,11 @@ impl Scope {
         &self.0
     }
 
+    /// `/`: the whole tenant.
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
     /// Whether it is `/`, the whole tenant.
     pub fn is_root(&self) -> bool {
         &*self.0 == "/"

@@ -1,0 +1,426 @@
+//! The certificates of service principals: made with an identity or when it first needs one, rolled long
+//! before they end, and both valid meanwhile.
+//!
+//! Managed identities only: their certificates are the directory's business, as in Azure. An application
+//! keeps its own. A key takes about 100 ms to make, so none is made inside a write.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use parking_lot::Mutex;
+
+use super::key_pool::KeyPool;
+use super::state::{Principal, State};
+use super::{Directory, Fresh};
+use crate::clock::{Seconds, UnixSeconds};
+use crate::ids::{ClientId, PrincipalId};
+use crate::store::StoreError;
+use crate::token::{
+    CertificateIssuer, CertificateKey, ClientKeyError, KeyError, SelfSigned, certify_client,
+};
+use crate::world::record::{Change, Credential, Key, Record, StoredSecret};
+use crate::world::synthetic::IdentityIds;
+use crate::x509::{Certificate, CertificateError};
+
+/// How certificates of service principals are made.
+#[derive(Clone, Debug)]
+pub struct CredentialOptions {
+    /// How long one is valid.
+    pub lifetime: Seconds,
+    /// How old the newest may become until the next is made.
+    pub roll_after: Seconds,
+    /// Who signs them.
+    pub issuer: Arc<dyn CertificateIssuer>,
+}
+
+impl Default for CredentialOptions {
+    /// As in Azure: 90 days, rolled after 45.
+    fn default() -> Self {
+        let (lifetime, roll_after) = (Seconds(90 * 86_400), Seconds(45 * 86_400));
+        Self { lifetime, roll_after, issuer: Arc::new(SelfSigned) }
+    }
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// What was made or stored is no certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificate of a principal cannot be used.
+    #[error(
+        "the stored certificate `{thumbprint}` cannot be used; restore the folder from a backup"
+    )]
+    Stored {
+        /// Which one.
+        thumbprint: String,
+        /// Why.
+        source: ClientKeyError,
+    },
+    /// A key or certificate cannot be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The principal keeps its private keys itself.
+    #[error("the private keys of the application `{0}` are not kept here; use its own certificate")]
+    NotKept(ClientId),
+    /// The change was not stored.
+    #[error("cannot store a certificate")]
+    Store(#[from] StoreError),
+    /// There is no such principal, or no longer.
+    #[error("there is no service principal `{0}`; make its identity first")]
+    UnknownPrincipal(PrincipalId),
+}
+
+/// What a round of rolling did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rolled {
+    /// Certificates made.
+    pub issued: usize,
+    /// Certificates removed.
+    pub removed: usize,
+}
+
+/// Certificates of one principal at most: who rolls by hand again and again ends the oldest.
+const CREDENTIALS_MAX: usize = 8;
+
+/// Parsed keys held at most; beyond it all are read again.
+const PARSED_MAX: usize = 4_096;
+
+/// What the directory makes certificates with.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    options: CredentialOptions,
+    pool: KeyPool,
+    parsed: Mutex<HashMap<PrincipalId, Parsed, foldhash::fast::RandomState>>,
+}
+
+#[derive(Debug)]
+struct Parsed {
+    thumbprint: String,
+    key: Arc<CertificateKey>,
+}
+
+impl Credentials {
+    pub(super) fn new(options: CredentialOptions) -> Self {
+        Self { options, pool: KeyPool::default(), parsed: Mutex::default() }
+    }
+}
+
+impl Directory {
+    /// Begins to make private keys in advance; without it the first identity waits for its own.
+    pub fn prepare_keys(&self) {
+        self.credentials.pool.fill();
+    }
+
+    /// Ids for an identity that is about to be made, so that its certificate can be made before the
+    /// write that makes both.
+    pub fn new_identity_ids(&self) -> IdentityIds {
+        Fresh(&mut self.writer.lock().rng).identity_ids()
+    }
+
+    /// A certificate for a principal that is about to be made, to be put in the same write. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the key or the certificate cannot be made.
+    pub fn credential_for(
+        &self,
+        principal_id: PrincipalId,
+        client_id: ClientId,
+        now: UnixSeconds,
+    ) -> Result<Credential, CredentialError> {
+        let Credentials { options, pool, .. } = &self.credentials;
+        let (private_key, not_after) = (pool.take()?, now + options.lifetime);
+        let certificate =
+            certify_client(&*options.issuer, &private_key, client_id, now, not_after)?;
+        Ok(Credential {
+            principal_id,
+            thumbprint: Certificate::from_der(&certificate)?.thumbprint(),
+            certificate: BASE64_STANDARD.encode(certificate),
+            private_key: Some(StoredSecret(private_key)),
+            not_before: now,
+            not_after,
+        })
+    }
+
+    /// The newest certificate of a principal that is valid at `now`, with its key; a managed identity
+    /// that has none is given one.
+    ///
+    /// # Errors
+    /// `UnknownPrincipal`, `NotKept`, or what making and storing one fails with.
+    pub fn certificate_of(
+        &self,
+        principal_id: PrincipalId,
+        now: UnixSeconds,
+    ) -> Result<Arc<CertificateKey>, CredentialError> {
+        let newest = newest(&self.read(), principal_id, now)?;
+        let credential = match newest {
+            Some(credential) => credential,
+            None => self.provision(principal_id, now)?,
+        };
+        self.parsed(&credential)
+    }
+
+    /// Gives a managed identity its certificate, unless it has a valid one.
+    ///
+    /// # Errors
+    /// As [`certificate_of`](Self::certificate_of).
+    pub fn provision(
+        &self,
+        principal_id: PrincipalId,
+        now: UnixSeconds,
+    ) -> Result<Arc<Credential>, CredentialError> {
+        let wanted = |state: &State| newest(state, principal_id, now);
+        self.issue(principal_id, now, wanted).map(|(credential, _)| credential)
+    }
+
+    /// Gives a managed identity another certificate; those that it has stay valid.
+    ///
+    /// # Errors
+    /// As [`certificate_of`](Self::certificate_of).
+    pub fn roll(
+        &self,
+        principal_id: PrincipalId,
+        now: UnixSeconds,
+    ) -> Result<Arc<Credential>, CredentialError> {
+        self.issue(principal_id, now, |_| Ok(None)).map(|(credential, _)| credential)
+    }
+
+    /// Rolls every managed identity whose newest certificate is due, and removes certificates that have
+    /// expired. Takes 100 ms for each that is due: for a thread of its own.
+    ///
+    /// # Errors
+    /// What making or storing fails with; what was rolled before stays so.
+    pub fn roll_due(&self, now: UnixSeconds) -> Result<Rolled, CredentialError> {
+        let roll_after = self.credentials.options.roll_after;
+        let is_due = |held: &[Arc<Credential>]| {
+            held.iter().rfind(|own| own.private_key.is_some()).is_some_and(|newest| {
+                newest.not_before + roll_after <= now || newest.not_after <= now
+            })
+        };
+        let mut rolled = self.roll_those(now, is_due)?;
+        rolled.removed += self.remove_expired(now)?;
+        Ok(rolled)
+    }
+
+    /// Rolls every managed identity that has a certificate, due or not.
+    ///
+    /// # Errors
+    /// As [`roll_due`](Self::roll_due).
+    pub fn roll_all(&self, now: UnixSeconds) -> Result<Rolled, CredentialError> {
+        self.roll_those(now, |held| !held.is_empty())
+    }
+
+    fn roll_those(
+        &self,
+        now: UnixSeconds,
+        wanted: impl Fn(&[Arc<Credential>]) -> bool,
+    ) -> Result<Rolled, CredentialError> {
+        let managed = self.managed(|state, id| wanted(state.credentials(id)).then_some(id));
+        let mut rolled = Rolled::default();
+        for principal_id in managed {
+            // Another thread may have rolled it meanwhile.
+            let plan = |state: &State| {
+                let held = state.credentials(principal_id);
+                Ok(if wanted(held) { None } else { held.last().cloned() })
+            };
+            match self.issue(principal_id, now, plan) {
+                Ok((_, done)) => {
+                    rolled.issued += done.issued;
+                    rolled.removed += done.removed;
+                }
+                // It ended meanwhile, and its certificates with it.
+                Err(CredentialError::UnknownPrincipal(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rolled)
+    }
+
+    fn remove_expired(&self, now: UnixSeconds) -> Result<usize, CredentialError> {
+        let expired = self.managed(|state, id| {
+            let held = state.credentials(id).iter().filter(|own| own.not_after <= now);
+            Some(held.map(|own| remove(own)).collect::<Vec<_>>())
+        });
+        let changes: Vec<Change> = expired.into_iter().flatten().collect();
+        let count = changes.len();
+        self.write(now, |_, _| Ok::<_, StoreError>((changes, ())))?;
+        Ok(count)
+    }
+
+    /// What `of` says of each managed identity.
+    fn managed<T>(&self, of: impl Fn(&State, PrincipalId) -> Option<T>) -> Vec<T> {
+        let state = self.read();
+        let ids = state.principals().filter_map(|principal| match principal {
+            Principal::Application(_) => None,
+            Principal::ManagedIdentity(identity) => Some(identity.ids.principal_id),
+        });
+        ids.filter_map(|id| of(&state, id)).collect()
+    }
+
+    /// Makes a certificate, unless `held` finds one that will do, before or during the write.
+    fn issue(
+        &self,
+        principal_id: PrincipalId,
+        now: UnixSeconds,
+        held: impl Fn(&State) -> Result<Option<Arc<Credential>>, CredentialError>,
+    ) -> Result<(Arc<Credential>, Rolled), CredentialError> {
+        let (client_id, before) = {
+            let state = self.read();
+            (managed_client(&state, principal_id)?, held(&state)?)
+        };
+        if let Some(before) = before {
+            return Ok((before, Rolled::default()));
+        }
+        let made = self.credential_for(principal_id, client_id, now)?;
+        self.write(now, |state, _| {
+            managed_client(state, principal_id)?;
+            if let Some(before) = held(state)? {
+                return Ok((Vec::new(), (before, Rolled::default())));
+            }
+            let held = state.credentials(principal_id);
+            let surplus = (held.len() + 1).saturating_sub(CREDENTIALS_MAX);
+            let mut changes: Vec<_> = held.iter().take(surplus).map(|own| remove(own)).collect();
+            let rolled = Rolled { issued: 1, removed: changes.len() };
+            changes.push(Change::Put(Record::Credential(made.clone())));
+            Ok((changes, (Arc::new(made), rolled)))
+        })
+    }
+
+    fn parsed(&self, credential: &Credential) -> Result<Arc<CertificateKey>, CredentialError> {
+        let (id, thumbprint) = (credential.principal_id, &credential.thumbprint);
+        let held = |held: &Parsed| (held.thumbprint == *thumbprint).then(|| Arc::clone(&held.key));
+        if let Some(key) = self.credentials.parsed.lock().get(&id).and_then(held) {
+            return Ok(key);
+        }
+        let key = Arc::new(read_key(credential)?);
+        let mut parsed = self.credentials.parsed.lock();
+        if parsed.len() >= PARSED_MAX {
+            parsed.clear();
+        }
+        parsed.insert(id, Parsed { thumbprint: thumbprint.clone(), key: Arc::clone(&key) });
+        Ok(key)
+    }
+}
+
+fn read_key(credential: &Credential) -> Result<CertificateKey, CredentialError> {
+    let stored =
+        |source| CredentialError::Stored { thumbprint: credential.thumbprint.clone(), source };
+    let der = BASE64_STANDARD.decode(&credential.certificate);
+    let der = der.map_err(|_| stored(CertificateError::Malformed.into()))?;
+    let key = credential.private_key.as_ref().ok_or_else(|| stored(ClientKeyError::PrivateKey))?;
+    CertificateKey::new(&der, &key.0).map_err(stored)
+}
+
+fn remove(credential: &Credential) -> Change {
+    Change::Remove(Key::Credential(credential.principal_id, credential.thumbprint.clone()))
+}
+
+/// The client id of a managed identity.
+fn managed_client(state: &State, id: PrincipalId) -> Result<ClientId, CredentialError> {
+    match state.principal(id) {
+        Some(Principal::ManagedIdentity(identity)) => Ok(identity.ids.client_id),
+        Some(Principal::Application(own)) => Err(CredentialError::NotKept(own.client_id)),
+        None => Err(CredentialError::UnknownPrincipal(id)),
+    }
+}
+
+/// The newest certificate that is valid at `now` and whose key is here.
+fn newest(
+    state: &State,
+    id: PrincipalId,
+    now: UnixSeconds,
+) -> Result<Option<Arc<Credential>>, CredentialError> {
+    state.principal(id).ok_or(CredentialError::UnknownPrincipal(id))?;
+    let usable = |own: &&Arc<Credential>| {
+        own.private_key.is_some() && own.not_before <= now && now < own.not_after
+    };
+    Ok(state.credentials(id).iter().rfind(usable).cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::tests::{NOW, demo};
+
+    const DAY: Seconds = Seconds(86_400);
+
+    fn principal(directory: &Directory) -> PrincipalId {
+        let ids = directory.managed(|_, id| Some(id));
+        *ids.iter().min().unwrap()
+    }
+
+    fn thumbprints(directory: &Directory, id: PrincipalId) -> Vec<String> {
+        directory.read().credentials(id).iter().map(|own| own.thumbprint.clone()).collect()
+    }
+
+    #[test]
+    fn an_identity_gets_its_certificate_when_it_first_needs_one_and_keeps_it() {
+        let directory = demo();
+        let id = principal(&directory);
+        let first = directory.certificate_of(id, NOW).unwrap();
+        let again = directory.certificate_of(id, NOW + DAY).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(thumbprints(&directory, id), [first.certificate().thumbprint()]);
+        let client_id = directory.read().principal(id).unwrap().ids().client_id;
+        assert_eq!(first.certificate().common_name(), Some(&*client_id.to_string()));
+    }
+
+    #[test]
+    fn a_certificate_is_rolled_after_half_its_life_and_the_old_one_goes_when_it_expires() {
+        let directory = demo();
+        let id = principal(&directory);
+        let first = directory.certificate_of(id, NOW).unwrap().certificate().thumbprint();
+        let after = |days| NOW + Seconds(DAY.0 * days);
+        assert_eq!(directory.roll_due(after(44)).unwrap(), Rolled::default());
+        assert_eq!(directory.roll_due(after(45)).unwrap(), Rolled { issued: 1, removed: 0 });
+        assert_eq!(directory.roll_due(after(46)).unwrap(), Rolled::default());
+        let both = thumbprints(&directory, id);
+        assert!(both.len() == 2 && both[0] == first);
+        let newest = directory.certificate_of(id, after(46)).unwrap();
+        assert_eq!(newest.certificate().thumbprint(), both[1]);
+        assert_eq!(directory.roll_due(after(90)).unwrap(), Rolled { issued: 1, removed: 1 });
+        let then = thumbprints(&directory, id);
+        assert!(then.len() == 2 && then[0] == both[1]);
+    }
+
+    #[test]
+    fn rolling_by_hand_again_and_again_keeps_the_newest_few() {
+        let directory = demo();
+        let id = principal(&directory);
+        assert_eq!(directory.roll_all(NOW).unwrap(), Rolled::default());
+        let first = directory.provision(id, NOW).unwrap();
+        for round in 1..CREDENTIALS_MAX as u64 {
+            directory.roll(id, NOW + Seconds(round)).unwrap();
+        }
+        assert!(thumbprints(&directory, id).contains(&first.thumbprint));
+        assert_eq!(directory.roll_all(NOW + DAY).unwrap(), Rolled { issued: 1, removed: 1 });
+        assert!(!thumbprints(&directory, id).contains(&first.thumbprint));
+        assert_eq!(thumbprints(&directory, id).len(), CREDENTIALS_MAX);
+    }
+
+    #[test]
+    fn a_removed_identity_gets_no_certificate() {
+        let directory = demo();
+        let id = principal(&directory);
+        let Some(Principal::ManagedIdentity(identity)) = directory.read().principal(id).cloned()
+        else {
+            panic!("a managed identity")
+        };
+        let key = match identity.kind {
+            crate::world::IdentityKind::SystemAssigned => {
+                Key::VirtualMachine(identity.resource_id.clone())
+            }
+            crate::world::IdentityKind::UserAssigned => {
+                Key::UserAssigned(identity.resource_id.clone())
+            }
+        };
+        directory.certificate_of(id, NOW).unwrap();
+        directory.write(NOW, |_, _| Ok::<_, StoreError>((vec![Change::Remove(key)], ()))).unwrap();
+        let refused = directory.certificate_of(id, NOW);
+        assert!(matches!(refused, Err(CredentialError::UnknownPrincipal(_))));
+        assert!(matches!(directory.roll(id, NOW), Err(CredentialError::UnknownPrincipal(_))));
+        assert!(thumbprints(&directory, id).is_empty());
+    }
+}

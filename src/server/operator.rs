@@ -1,0 +1,168 @@
+//! The operator: the principal that may do everything, for whoever owns the data folder.
+//!
+//! The first start makes it, gives it Owner at the root and writes its certificate and key to
+//! `operator.pem`, readable by the owner of the folder only; `operator.json` says who it is. The
+//! certificate is made anew at a start when half its life is over or the file is gone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::json;
+
+use crate::clock::{Seconds, UnixSeconds};
+use crate::directory::{CredentialError, Directory, Fresh, Principal, State};
+use crate::ids::RoleAssignmentId;
+use crate::secret::Redacted;
+use crate::store::StoreError;
+use crate::world::record::{Application, Change, Credential, Record, RoleAssignment};
+use crate::world::roles::{self, Scope};
+use crate::world::synthetic::IdentityIds;
+
+/// Its name in the directory.
+const NAME: &str = "mintbench operator";
+
+/// Its certificate and key.
+const PEM: &str = "operator.pem";
+
+/// Why there is no operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// There is no certificate for it.
+    #[error("cannot make the operator's certificate")]
+    Credential(#[from] CredentialError),
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The world has no tenant to put it in, or no role of that name.
+    #[error("the world has no tenant; add one to the world file")]
+    NoTenant,
+    /// The change was not stored.
+    #[error("cannot store the operator")]
+    Store(#[from] StoreError),
+}
+
+/// Sees to it that there is an operator, and that `folder` holds what proves it.
+pub(super) fn establish(
+    directory: &Directory,
+    folder: &Path,
+    now: UnixSeconds,
+) -> Result<(), OperatorError> {
+    let application = match existing(&directory.read()) {
+        Some(application) => application,
+        None => directory.write(now, |state, fresh| enrol(state, fresh, now))?,
+    };
+    let (path, ids) = (folder.join(PEM), ids(&application));
+    let fresh_enough = |own: &Credential| now + half_life(own) < own.not_after;
+    let held = directory.read().credentials(ids.principal_id).last().cloned();
+    if !path.exists() || !held.is_some_and(|own| fresh_enough(&own)) {
+        certify(directory, &path, ids, now)?;
+    }
+    let who = json!({
+        "tenant_id": application.tenant,
+        "client_id": application.client_id,
+        "object_id": application.principal_id,
+    });
+    replace_file(&folder.join("operator.json"), 0o644, format!("{who:#}\n").as_bytes())
+}
+
+fn ids(application: &Application) -> IdentityIds {
+    IdentityIds { client_id: application.client_id, principal_id: application.principal_id }
+}
+
+fn half_life(credential: &Credential) -> Seconds {
+    Seconds(credential.not_after.since(credential.not_before).0 / 2)
+}
+
+fn existing(state: &State) -> Option<Application> {
+    state.principals().find_map(|principal| match principal {
+        Principal::Application(application) if application.display_name == NAME => {
+            Some(Application::clone(application))
+        }
+        _ => None,
+    })
+}
+
+fn enrol(
+    state: &State,
+    fresh: &mut Fresh<'_>,
+    now: UnixSeconds,
+) -> Result<(Vec<Change>, Application), OperatorError> {
+    let tenant = state.tenants().next().ok_or(OperatorError::NoTenant)?.id;
+    let IdentityIds { client_id, principal_id } = fresh.identity_ids();
+    let application = Application {
+        client_id,
+        principal_id,
+        tenant,
+        display_name: NAME.to_owned(),
+        secret_digests: Vec::new(),
+    };
+    let owner = roles::by_name("Owner").ok_or(OperatorError::NoTenant)?;
+    let assignment = RoleAssignment {
+        name: RoleAssignmentId::from_bytes(fresh.guid()),
+        scope: Scope::root(),
+        role: owner.id,
+        principal_id,
+        principal_type: "ServicePrincipal".to_owned(),
+        description: Some("made by the first start".to_owned()),
+        created: now,
+        created_by: None,
+    };
+    let records = [Record::Application(application.clone()), Record::RoleAssignment(assignment)];
+    Ok((records.map(Change::Put).into(), application))
+}
+
+/// Writes the file first: a certificate that is not registered proves nothing, one without its key is
+/// lost.
+fn certify(
+    directory: &Directory,
+    path: &Path,
+    ids: IdentityIds,
+    now: UnixSeconds,
+) -> Result<(), OperatorError> {
+    let IdentityIds { client_id, principal_id } = ids;
+    let credential = directory.credential_for(principal_id, client_id, now)?;
+    let key = credential.private_key.as_ref().map_or(&[] as &[u8], |key| key.0.expose());
+    let text = [pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)), pem("CERTIFICATE", &credential.certificate)];
+    let text = Redacted::new(text.concat().into_bytes());
+    replace_file(path, 0o600, text.expose())?;
+    let public = Credential { private_key: None, ..credential };
+    let change = vec![Change::Put(Record::Credential(public))];
+    directory.write(now, |_, _| Ok::<_, OperatorError>((change, ())))
+}
+
+/// RFC 7468.
+fn pem(label: &str, base64: &str) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = base64;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
+/// Puts a file in place whole, in place of one that is there.
+pub(super) fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorError> {
+    let failed = |source| OperatorError::File { path: path.to_owned(), source };
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let written = || {
+        let _ = fs::remove_file(&draft);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    written().map_err(failed)
+}

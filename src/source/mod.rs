@@ -1,0 +1,239 @@
+//! Tokens from a token service in another process: the client-credentials call that Azure makes for a
+//! virtual machine (RFC 6749 section 4.4), with an assertion signed by the identity's certificate.
+//!
+//! Mint lanes wait here; the connections, which are kept, live on a thread of their own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode, Uri};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::ClientConfig;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::client::{Client, ClientLimits};
+use crate::clock::UnixSeconds;
+use crate::directory::Directory;
+use crate::token::{
+    AssertionForm, ClientAssertion, Entropy, MintError, Subject, Token, TokenSource,
+};
+
+/// What the real service waits for is not known; a caller of the identity endpoint gives up after
+/// about a minute.
+const LIMITS: ClientLimits = ClientLimits {
+    connect: Duration::from_secs(2),
+    total: Duration::from_secs(10),
+    response_bytes_max: 64 * 1024,
+    idle_max: 64,
+};
+
+/// A call is made this often at most, when the service fails or cannot be reached.
+const ATTEMPTS: u32 = 3;
+
+/// The wait before the second attempt, at most; it doubles with each.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Why there is no such source.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Not a URL to which `/{tenant}/oauth2/token` could be added.
+    #[error("`{0}` is not the URL of a token service; write https://HOST[:PORT]")]
+    Url(String),
+    /// The system gives no thread.
+    #[error("cannot start the thread of the token source")]
+    System(#[from] std::io::Error),
+}
+
+/// A token service in another process.
+pub struct Remote {
+    directory: Arc<Directory>,
+    base_url: String,
+    client: Arc<Client>,
+    runtime: tokio::runtime::Handle,
+    /// Dropping it ends the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// A source at `base_url`; who it answers to is proved with the certificates of `directory`.
+    ///
+    /// # Errors
+    /// When the URL cannot be one, or there is no thread.
+    pub fn start(
+        directory: Arc<Directory>,
+        base_url: &str,
+        tls: Arc<ClientConfig>,
+    ) -> Result<Self, SourceError> {
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let uri: Uri = base_url.parse().map_err(|_| SourceError::Url(base_url.clone()))?;
+        if uri.authority().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(SourceError::Url(base_url));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name("token-source".to_owned());
+        let thread = thread.spawn(move || {
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self {
+            directory,
+            base_url,
+            client: Arc::new(Client::new(tls, LIMITS)),
+            runtime: handle,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    fn request(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        now: UnixSeconds,
+        id: [u8; 16],
+    ) -> Result<Request<Bytes>, MintError> {
+        let url = format!("{}/{}/oauth2/token", self.base_url, subject.tenant_id);
+        let key = self.directory.certificate_of(subject.principal_id, now);
+        let key = key.map_err(|error| MintError::Unavailable(error.to_string()))?;
+        let assertion =
+            ClientAssertion { client_id: subject.client_id, audience: &url, issued_at: now, id };
+        let assertion = assertion.sign(&key, AssertionForm::Ps256WithCertificate)?;
+        let client_id = subject.client_id.to_string();
+        let form = form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", &client_id),
+            ("resource", resource),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &assertion),
+        ]);
+        let request = Request::post(url)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .body(Bytes::from(form));
+        request.map_err(|error| MintError::Unavailable(error.to_string()))
+    }
+
+    /// One call, waited for on a mint lane.
+    fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let client = Arc::clone(&self.client);
+        self.runtime.spawn(async move {
+            let _ = tell.send(client.send(request).await);
+        });
+        let answer = told.recv().map_err(|_| "the token source is stopping".to_owned())?;
+        answer.map_err(|error| match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        })
+    }
+}
+
+impl TokenSource for Remote {
+    fn mint(
+        &self,
+        subject: &Subject<'_>,
+        resource: &str,
+        now: UnixSeconds,
+        entropy: &Entropy,
+    ) -> Result<Token, MintError> {
+        let (id, jitter) = entropy.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        let mut last = MintError::Unavailable("it was not asked".to_owned());
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(backoff(attempt, jitter));
+            }
+            // Each attempt carries an assertion of its own: a service may refuse to see one twice.
+            let mut id = *id;
+            id.rotate_left(attempt as usize);
+            let answer = self.call(self.request(subject, resource, now, id)?);
+            last = match answer.map(|answer| judge(&answer, subject, resource, now)) {
+                Ok(Verdict::Token(token)) => return Ok(token),
+                Ok(Verdict::Refused(refusal)) => return Err(refusal),
+                Ok(Verdict::Failed(reason)) | Err(reason) => MintError::Unavailable(reason),
+            };
+        }
+        Err(last)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+enum Verdict {
+    Token(Token),
+    /// To be passed on: asking again changes nothing.
+    Refused(MintError),
+    /// To be tried again.
+    Failed(String),
+}
+
+/// The error object of RFC 6749 section 5.2.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+fn judge(
+    answer: &Response<Bytes>,
+    subject: &Subject<'_>,
+    resource: &str,
+    now: UnixSeconds,
+) -> Verdict {
+    let status = answer.status();
+    if status == StatusCode::OK {
+        let token = Token::from_answer(answer.body(), subject.client_id, resource, now);
+        let malformed = || Verdict::Failed("its answer holds no token".to_owned());
+        return token.map_or_else(malformed, Verdict::Token);
+    }
+    let busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if status.is_client_error()
+        && !busy
+        && let Ok(ErrorAnswer { error, error_description: description }) =
+            serde_json::from_slice(answer.body())
+    {
+        return Verdict::Refused(MintError::Refused { error, description });
+    }
+    Verdict::Failed(format!("it answers {}", status.as_u16()))
+}
+
+/// From half of the whole backoff to all of it, so that callers who failed together part.
+fn backoff(attempt: u32, jitter: &[u8]) -> Duration {
+    let whole = BACKOFF * 2_u32.saturating_pow(attempt.saturating_sub(1));
+    let random = jitter.get(attempt as usize).copied().unwrap_or(0);
+    whole / 2 + whole * u32::from(random) / 512
+}
+
+fn form(pairs: &[(&str, &str)]) -> String {
+    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    pairs.join("&")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! Client assertions (RFC 7523 section 2.2) as Entra takes them: made by who holds the certificate of a
+//! service principal, checked by the token service.
+
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaSignatureEncoding};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::client_key::CertificateKey;
+use super::issuer::MintError;
+use crate::clock::{Seconds, UnixSeconds};
+use crate::ids::ClientId;
+use crate::x509::Certificate;
+
+/// How an assertion is signed, and how it names its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AssertionForm {
+    /// PS256 and `x5t#S256`: what Entra asks for.
+    #[default]
+    Ps256,
+    /// The same, and the certificate itself (`x5c`): for a service that trusts who signed it.
+    Ps256WithCertificate,
+    /// RS256 and `x5t`: what older servers know.
+    Rs256,
+}
+
+/// What an assertion says.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAssertion<'a> {
+    /// `iss` and `sub`.
+    pub client_id: ClientId,
+    /// `aud`: the URL of the token endpoint.
+    pub audience: &'a str,
+    /// `iat` and `nbf`.
+    pub issued_at: UnixSeconds,
+    /// `jti`: another one for every assertion.
+    pub id: [u8; 16],
+}
+
+impl ClientAssertion<'_> {
+    /// From `nbf` to `exp`: ten minutes, as Microsoft's libraries have it.
+    pub const LIFETIME: Seconds = Seconds(600);
+
+    /// The assertion, signed with `key`.
+    ///
+    /// # Errors
+    /// `Sign` when the library fails.
+    pub fn sign(&self, key: &CertificateKey, form: AssertionForm) -> Result<String, MintError> {
+        let client_id = self.client_id.to_string();
+        let claims = json!({
+            "aud": self.audience,
+            "iss": client_id,
+            "sub": client_id,
+            "jti": Uuid::from_bytes(self.id).hyphenated().to_string(),
+            "iat": self.issued_at.0,
+            "nbf": self.issued_at.0,
+            "exp": (self.issued_at + Self::LIFETIME).0,
+        });
+        let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(&header(&key.certificate, form)), encode(&claims));
+        let padding: &'static RsaSignatureEncoding = match form {
+            AssertionForm::Ps256 | AssertionForm::Ps256WithCertificate => &RSA_PSS_SHA256,
+            AssertionForm::Rs256 => &RSA_PKCS1_SHA256,
+        };
+        let mut signature = vec![0; key.key.public_modulus_len()];
+        let rng = aws_lc_rs::rand::SystemRandom::new();
+        let signed = key.key.sign(padding, &rng, message.as_bytes(), &mut signature);
+        signed.map_err(|_| MintError::Sign)?;
+        Ok(format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+fn header(certificate: &Certificate, form: AssertionForm) -> Value {
+    let x5t_sha256 = certificate.thumbprint();
+    match form {
+        AssertionForm::Ps256 => json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": x5t_sha256 }),
+        AssertionForm::Ps256WithCertificate => {
+            let x5c = [BASE64_STANDARD.encode(certificate.der())];
+            json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": x5t_sha256, "x5c": x5c })
+        }
+        AssertionForm::Rs256 => {
+            let x5t = BASE64_URL_SAFE_NO_PAD.encode(certificate.sha1());
+            json!({ "alg": "RS256", "typ": "JWT", "x5t": x5t })
+        }
+    }
+}
+
+/// Why an assertion does not prove anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssertionError {
+    /// Not a JWT with the claims of an assertion, too long, or of another algorithm.
+    #[error("the assertion is not a well-formed JWT signed with PS256 or RS256")]
+    Malformed,
+    /// The key of the certificate did not sign it.
+    #[error("the signature of the assertion is wrong")]
+    Signature,
+}
+
+/// What an assertion claims. Entra asks for `iss`, `sub`, `aud` and `exp`; the rest may be missing.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct AssertionClaims {
+    /// `iss`.
+    #[serde(rename = "iss")]
+    pub issuer: String,
+    /// `sub`.
+    #[serde(rename = "sub")]
+    pub subject: String,
+    #[serde(rename = "aud")]
+    audience: Audience,
+    // `NumericDate` may have a fraction (RFC 7519 section 2), and MSAL for Python sends one.
+    nbf: Option<f64>,
+    exp: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl AssertionClaims {
+    /// Whom it is for.
+    pub fn audiences(&self) -> &[String] {
+        match &self.audience {
+            Audience::One(audience) => std::slice::from_ref(audience),
+            Audience::Many(audiences) => audiences,
+        }
+    }
+
+    /// From when on it counts.
+    pub fn not_before(&self) -> Option<UnixSeconds> {
+        self.nbf.map(whole)
+    }
+
+    /// Until when it counts.
+    pub fn expires(&self) -> UnixSeconds {
+        whole(self.exp)
+    }
+
+    /// Whether it counts at `now`, for clocks that are up to `leeway` apart.
+    pub fn is_in_time(&self, now: UnixSeconds, leeway: Seconds) -> bool {
+        let begun = self.not_before().is_none_or(|not_before| not_before <= now + leeway);
+        begun && now < self.expires() + leeway
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a date before 1970 or after the end of time is as good as that moment"
+)]
+const fn whole(seconds: f64) -> UnixSeconds {
+    UnixSeconds(seconds as u64)
+}
+
+/// An assertion that was read but not yet believed.
+#[derive(Debug)]
+pub struct PresentedAssertion<'a> {
+    jwt: &'a str,
+    algorithm: Algorithm,
+    sha1: Option<Vec<u8>>,
+    sha256: Option<Vec<u8>>,
+    chain: Vec<Vec<u8>>,
+    claims: AssertionClaims,
+}
+
+impl<'a> PresentedAssertion<'a> {
+    /// Longer than an assertion with a chain of three certificates.
+    const BYTES_MAX: usize = 16 * 1024;
+
+    /// Reads `jwt`. A key that it brings itself (`jwk`, `jku`, `x5u`) is not looked at.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn parse(jwt: &'a str) -> Result<Self, AssertionError> {
+        Self::read(jwt).ok_or(AssertionError::Malformed)
+    }
+
+    fn read(jwt: &'a str) -> Option<Self> {
+        if jwt.len() > Self::BYTES_MAX {
+            return None;
+        }
+        let header: Header = jsonwebtoken::decode_header(jwt).ok()?;
+        let known = matches!(header.alg, Algorithm::PS256 | Algorithm::RS256);
+        if !known || header.crit.is_some() {
+            return None;
+        }
+        let payload = jwt.split('.').nth(1)?;
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+        Some(Self {
+            jwt,
+            algorithm: header.alg,
+            chain: header.x5c_der().ok()?.unwrap_or_default(),
+            sha1: thumbprint(header.x5t.as_deref()).ok()?,
+            sha256: thumbprint(header.x5t_s256.as_deref()).ok()?,
+            claims: serde_json::from_slice(&claims).ok()?,
+        })
+    }
+
+    /// What it claims, which anybody could have written.
+    pub const fn unverified(&self) -> &AssertionClaims {
+        &self.claims
+    }
+
+    /// The thumbprint of the certificate that it names.
+    pub fn thumbprint(&self) -> Option<&[u8]> {
+        self.sha256.as_deref().or(self.sha1.as_deref())
+    }
+
+    /// The certificates that it brings (`x5c`, DER), the one that signed it first.
+    pub fn chain(&self) -> &[Vec<u8>] {
+        &self.chain
+    }
+
+    /// Whether `certificate` is the one that it names: every thumbprint that is there must fit.
+    pub fn names(&self, certificate: &Certificate) -> bool {
+        let fits =
+            |named: &Option<Vec<u8>>, own: Vec<u8>| named.as_ref().is_none_or(|it| *it == own);
+        self.thumbprint().is_some()
+            && fits(&self.sha256, certificate.sha256())
+            && fits(&self.sha1, certificate.sha1())
+    }
+
+    /// The claims, if the key of `certificate` signed them.
+    ///
+    /// # Errors
+    /// `Signature`.
+    pub fn verify(&self, certificate: &Certificate) -> Result<&AssertionClaims, AssertionError> {
+        let key = certificate.rsa_public_key().ok_or(AssertionError::Signature)?;
+        let mut validation = Validation::new(self.algorithm);
+        validation.required_spec_claims.clear();
+        // Time and audience are for the token service to judge, by its own clock.
+        (validation.validate_exp, validation.validate_aud) = (false, false);
+        let key = DecodingKey::from_rsa_der(key);
+        let decoded = jsonwebtoken::decode::<serde::de::IgnoredAny>(self.jwt, &key, &validation);
+        decoded.map(|_| &self.claims).map_err(|_| AssertionError::Signature)
+    }
+}
+
+/// Decodes a thumbprint; MSAL for Python pads it.
+fn thumbprint(text: Option<&str>) -> Result<Option<Vec<u8>>, base64::DecodeError> {
+    text.map(|text| BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('='))).transpose()
+}
+
+/// The claims of `jwt`, if it names one of `candidates` and the key of that one signed it.
+///
+/// # Errors
+/// `Malformed`, or `Signature`, also when it names none of them.
+pub fn verify_assertion(
+    jwt: &str,
+    candidates: &[Certificate],
+) -> Result<AssertionClaims, AssertionError> {
+    let assertion = PresentedAssertion::parse(jwt)?;
+    let named = candidates.iter().find(|certificate| assertion.names(certificate));
+    assertion.verify(named.ok_or(AssertionError::Signature)?).cloned()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::{Arc, LazyLock};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::token::{SelfSigned, certify_client, generate_client_key};
+
+    const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+    const URL: &str = "http://127.0.0.1:1/t/oauth2/token";
+
+    /// A key of `client_id` whose certificate is valid for these seconds from [`NOW`] on. The private key
+    /// is always the same.
+    pub(crate) fn certificate_key(client_id: ClientId, life: Seconds) -> Arc<CertificateKey> {
+        let pkcs8 = &*PRIVATE_KEY;
+        let der = certify_client(&SelfSigned, pkcs8, client_id, NOW, NOW + life).unwrap();
+        Arc::new(CertificateKey::new(&der, pkcs8).unwrap())
+    }
+
+    pub(crate) static PRIVATE_KEY: LazyLock<crate::secret::Redacted> =
+        LazyLock::new(|| generate_client_key().unwrap());
+
+    fn client() -> ClientId {
+        ClientId::from_bytes([7; 16])
+    }
+
+    fn signed(key: &CertificateKey, form: AssertionForm) -> String {
+        let assertion =
+            ClientAssertion { client_id: client(), audience: URL, issued_at: NOW, id: [1; 16] };
+        assertion.sign(key, form).unwrap()
+    }
+
+    #[test]
+    fn every_form_is_verified_by_its_certificate_alone() {
+        let key = certificate_key(client(), Seconds(9));
+        let other = certificate_key(client(), Seconds(10));
+        for form in
+            [AssertionForm::Ps256, AssertionForm::Ps256WithCertificate, AssertionForm::Rs256]
+        {
+            let jwt = signed(&key, form);
+            let both = [other.certificate().clone(), key.certificate().clone()];
+            let claims = verify_assertion(&jwt, &both).unwrap();
+            assert_eq!(
+                (claims.issuer.clone(), claims.audiences()),
+                (client().to_string(), &[URL.to_owned()][..])
+            );
+            assert!(claims.is_in_time(NOW, Seconds(0)));
+            assert!(!claims.is_in_time(NOW + Seconds(600), Seconds(0)));
+            assert!(!claims.is_in_time(NOW - Seconds(1), Seconds(0)));
+            let unknown = verify_assertion(&jwt, &both[..1]);
+            assert_eq!(unknown, Err(AssertionError::Signature));
+        }
+    }
+
+    #[test]
+    fn a_changed_assertion_is_refused() {
+        let key = certificate_key(client(), Seconds(9));
+        let jwt = signed(&key, AssertionForm::Ps256);
+        let (message, signature) = jwt.rsplit_once('.').unwrap();
+        let (header, _) = message.split_once('.').unwrap();
+        let claims = json!({ "iss": "x", "sub": "x", "aud": URL, "exp": 1.5 }).to_string();
+        let changed = format!("{header}.{}.{signature}", BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let presented = PresentedAssertion::parse(&changed).unwrap();
+        assert_eq!(presented.verify(key.certificate()), Err(AssertionError::Signature));
+    }
+
+    #[test]
+    fn other_algorithms_and_critical_headers_are_malformed() {
+        let claims = json!({ "iss": "x", "sub": "x", "aud": URL, "exp": 1 });
+        for header in [
+            json!({ "alg": "none" }),
+            json!({ "alg": "HS256" }),
+            json!({ "alg": "ES256" }),
+            json!({ "alg": "PS256", "crit": ["b64"], "b64": false }),
+            json!({ "alg": "PS256", "x5t#S256": "%%" }),
+        ] {
+            let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+            let jwt = format!("{}.{}.AA", encode(&header), encode(&claims));
+            let parsed = PresentedAssertion::parse(&jwt).map(|_| ());
+            assert_eq!(parsed, Err(AssertionError::Malformed), "{header}");
+        }
+        assert!(PresentedAssertion::parse(&"a".repeat(20_000)).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_certificates_is_refused() {
+        let der = certificate_key(client(), Seconds(9)).certificate().der().to_vec();
+        let other = generate_client_key().unwrap();
+        assert!(CertificateKey::new(&der, &other).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,80}", exp: f64, nbf: f64) {
+            let _ = PresentedAssertion::parse(&text);
+            let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+            let header = json!({ "alg": "PS256", "x5t": text });
+            let claims = json!({ "iss": text, "sub": "x", "aud": [text], "exp": exp, "nbf": nbf });
+            let jwt = format!("{}.{}.AA", encode(&header), encode(&claims));
+            if let Ok(presented) = PresentedAssertion::parse(&jwt) {
+                let _ = presented.unverified().is_in_time(NOW, Seconds(300));
+            }
+        }
+    }
+}
