@@ -51,6 +51,7 @@ pub enum SessionError {
 
 /// What is measured.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum Subject {
     /// A broker of our own, in a child process.
     Broker {
@@ -230,29 +231,29 @@ pub fn measure(
         return Err(SessionError::Died(status));
     }
     let measured = measured?;
-    let changed = underway.finish()?;
+    let made = underway.finish()?;
     let after = subject.counters()?;
     let broker = after.zip(before.zip(warm)).map(|(after, (before, warm))| Counted {
         measured: after.since(&warm),
         whole: after.since(&before),
     });
-    let verdict = verdict(plan, subject, &changed, &measured, epoch)?;
-    let changes = changed.report(&measured.samples, epoch);
+    let verdict = verdict(plan, subject, &made, &measured, epoch)?;
+    let changes = made.report(&measured.samples, epoch);
     Ok(judged(plan, measured, Evidenced { broker, verdict, changes, steal_share }))
 }
 
 fn verdict(
     plan: &Plan,
     subject: &Subject,
-    changed: &Changed,
+    made: &Changed,
     measured: &Measured,
     epoch: Epoch,
 ) -> Result<Option<Verdict>, SessionError> {
     let identities = match subject {
-        Subject::Broker { .. } => changed.identities(&plan.world),
+        Subject::Broker { .. } => made.identities(&plan.world),
         Subject::Foreign { .. } => Identities::Unknown,
     };
-    let keys = match changed.keys() {
+    let keys = match made.keys() {
         Some(keys) => Some(keys),
         None => subject.keys(&plan.world)?,
     };

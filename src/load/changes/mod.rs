@@ -213,7 +213,9 @@ fn judge(
     std::thread::Builder::new().name("judge".to_owned()).spawn(move || {
         cores::yield_to_all();
         let mut judgement = Judgement::default();
-        noted.iter().for_each(|batch| ledger.judge(&batch, &mut judgement));
+        for batch in noted {
+            ledger.judge(&batch, &mut judgement);
+        }
         judgement
     })
 }
