@@ -11,9 +11,9 @@ use super::target::HttpUrl;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The network failed.
-    #[error("cannot read {url}")]
+    #[error("no answer from {url}")]
     Io {
-        /// What was read.
+        /// What was asked.
         url: String,
         /// What the system said.
         source: std::io::Error,

@@ -19,6 +19,7 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::fleet::Progress;
 use crate::load::generator::Plan;
+use crate::load::host::is_in_memory;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::{Request, Stop};
@@ -185,6 +186,9 @@ pub fn main(args: &RunArgs) -> Exit {
 fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunError> {
     let Settings { plan, mut notes } = Settings::resolve(args)?;
     let mut subject = subject(args, &plan, stop)?;
+    if subject.data().is_some_and(is_in_memory) {
+        notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
+    }
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));

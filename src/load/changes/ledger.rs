@@ -24,7 +24,7 @@ pub struct Slot {
 
 /// What a change does to a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(in crate::load) enum Deed {
     Remove,
     GiveBack,
 }
@@ -77,7 +77,7 @@ pub struct Judgement {
 
 impl Ledger {
     /// A ledger in which nothing has changed yet.
-    pub(super) fn new(clock: Monotonic) -> Self {
+    pub(in crate::load) fn new(clock: Monotonic) -> Self {
         Self { clock, slots: Mutex::default() }
     }
 
@@ -85,7 +85,7 @@ impl Ledger {
     ///
     /// The clock is read under the lock: whoever holds the lock later knows of every change that
     /// was sent, or acknowledged, before.
-    pub(super) fn sending(&self, slot: Slot, deed: Deed) -> u64 {
+    pub(in crate::load) fn sending(&self, slot: Slot, deed: Deed) -> u64 {
         let mut slots = self.slots.lock();
         let sent_ns = self.clock.now_ns();
         let mark = Mark { deed, sent_ns, acked_ns: None, principal: None };
@@ -94,7 +94,7 @@ impl Ledger {
     }
 
     /// Notes that the last change of a slot has been acknowledged.
-    pub(super) fn acknowledged(&self, slot: Slot, principal: Option<PrincipalId>) {
+    pub(in crate::load) fn acknowledged(&self, slot: Slot, principal: Option<PrincipalId>) {
         let mut slots = self.slots.lock();
         if let Some(mark) = slots.get_mut(&slot).and_then(|marks| marks.last_mut()) {
             mark.acked_ns = Some(self.clock.now_ns());

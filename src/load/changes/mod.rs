@@ -62,9 +62,7 @@ impl Changes {
             Self::Churn { .. } => {
                 let data = data.display().to_string();
                 // Nobody but this process can reach it, and it measures the change, not the caller.
-                ["--arm", "127.0.0.1:0", "--arm-auth", "off", "--data", &data]
-                    .map(str::to_owned)
-                    .to_vec()
+                ["--arm-auth", "off", "--data", &data].map(str::to_owned).to_vec()
             }
             Self::Rotate { .. } => {
                 let lifetime = format!("{ROTATING_TOKEN_LIFETIME_SECONDS}s");
@@ -277,3 +275,6 @@ pub enum Truth {
     /// Of the sampled ones, signed by changing keys.
     Rotate(Moments),
 }
+
+#[cfg(test)]
+mod tests;

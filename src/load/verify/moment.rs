@@ -111,3 +111,81 @@ impl Published {
         (claims.exp > epoch.wall_at(set.span.end_ns).0 + 1).then_some(set)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Pair;
+    use super::*;
+    use crate::clock::{Monotonic, UnixSeconds};
+    use crate::load::workload::{Ask, Selector};
+    use serde_json::json;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    /// A token that came at second 10 and lives until `exp`.
+    fn sample(pair: &Pair, exp: u64) -> Sampled {
+        let body = json!({"access_token": pair.token(&json!({"aud": "a", "exp": exp}))});
+        Sampled {
+            ask: Ask { vm: 0, selector: Selector::Default, resource: 0 },
+            written_ns: 10 * SECOND_NS,
+            end_ns: 10 * SECOND_NS + 5,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    fn span(second: u64) -> Span {
+        Span { begin_ns: second * SECOND_NS, end_ns: second * SECOND_NS + 9 }
+    }
+
+    fn fetched(second: u64, pairs: &[&Pair]) -> Fetched {
+        Fetched { span: span(second), keys: Arc::new(Pair::published(pairs)) }
+    }
+
+    fn judge(fetched: Vec<Fetched>, rotations: &[u64], sample: Sampled) -> Moments {
+        let rotations = rotations.iter().map(|second| span(*second)).collect();
+        let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
+        Published { fetched, rotations }.judge(&[sample], epoch)
+    }
+
+    #[test]
+    fn a_key_must_be_published_before_it_signs_and_until_its_last_token_is_gone() {
+        let (old, new) = (Pair::new("old"), Pair::new("new"));
+        let both = || fetched(9, &[&old, &new]);
+        let fine = judge(vec![both(), fetched(11, &[&old, &new])], &[], sample(&new, 99));
+        let good = Moments { key_sets: 2, signing_keys: 1, ..Moments::default() };
+        assert_eq!(fine, good);
+        let early = judge(vec![fetched(9, &[&old]), fetched(11, &[&new])], &[], sample(&new, 99));
+        assert_eq!(early, Moments { unpublished: 1, ..good });
+        let gone = judge(vec![both(), fetched(11, &[&new])], &[], sample(&old, 99));
+        assert_eq!(gone, Moments { withdrawn: 1, ..good });
+    }
+
+    #[test]
+    fn a_rotation_excuses_nothing_and_a_second_one_leaves_it_open() {
+        let (old, new) = (Pair::new("old"), Pair::new("new"));
+        let sets = || vec![fetched(8, &[&old]), fetched(11, &[&old, &new])];
+        let once = judge(sets(), &[9], sample(&new, 99));
+        assert_eq!((once.unpublished, once.unwatched, once.rotations), (1, 0, 1));
+        let twice = judge(sets(), &[9, 10], sample(&new, 99));
+        assert_eq!((twice.unpublished, twice.unwatched), (0, 1));
+    }
+
+    #[test]
+    fn a_key_may_be_withdrawn_once_its_token_has_expired() {
+        let (old, new) = (Pair::new("old"), Pair::new("new"));
+        let sets = || vec![fetched(9, &[&old]), fetched(11, &[&new])];
+        let expired = judge(sets(), &[], sample(&old, 12));
+        assert_eq!((expired.withdrawn, expired.unwatched), (0, 1));
+        assert_eq!(judge(sets(), &[], sample(&old, 13)).withdrawn, 1);
+    }
+
+    #[test]
+    fn every_key_that_signed_is_counted_once() {
+        let (old, new) = (Pair::new("old"), Pair::new("new"));
+        let sets = vec![fetched(9, &[&old, &new]), fetched(11, &[&old, &new])];
+        let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
+        let samples = [sample(&old, 99), sample(&new, 99), sample(&new, 98)];
+        let published = Published { fetched: sets, rotations: Vec::new() };
+        assert_eq!(published.judge(&samples, epoch).signing_keys, 2);
+    }
+}
