@@ -29,7 +29,7 @@ start() {
     printf -v "URL_$name" '%s' "$(awk -v want="$want" '$1 == want { print $2 }' "$work/$name")"
 }
 
-start broker imds "$bin" serve --imds 127.0.0.1:0 --sts 127.0.0.1:0 --admin 127.0.0.1:0
+start broker imds "$bin" serve --imds 127.0.0.1:0 --sts 127.0.0.1:0 --arm 127.0.0.1:0 --vault 127.0.0.1:0 --admin 127.0.0.1:0
 # Twice: the captured answer is a hit, like those it is compared with.
 for _ in 1 2; do curl -sS -i -H 'Metadata: true' "$URL_broker$path" -o "$work/response"; done
 start hyper floor "$floor" hyper --response "$work/response"

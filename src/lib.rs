@@ -22,6 +22,7 @@
 //! Who may name whom is a table in `tests/architecture`, drawn in `docs/ARCHITECTURE.md`.
 
 pub mod admin;
+pub mod arm;
 pub mod broker;
 pub mod cache;
 pub mod cli;
@@ -36,11 +37,13 @@ pub mod machine;
 pub mod report;
 pub mod secret;
 pub mod server;
+pub mod source;
 pub mod stats;
 pub mod store;
 pub mod sts;
 mod sync;
 pub mod tls;
 pub mod token;
+pub mod vault;
 pub mod world;
 pub mod x509;

@@ -37,6 +37,36 @@ impl Redacted {
     }
 }
 
+/// A secret that stands in a text as a plain string: a request, a world file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretText(pub Redacted);
+
+impl<'de> serde::Deserialize<'de> for SecretText {
+    /// Of what is no string the error says only that it is none: not what it is.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = SecretText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<SecretText, E> {
+                Ok(SecretText(Redacted::new(text.as_bytes().to_vec())))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<SecretText, E> {
+                Ok(SecretText(Redacted::new(text.into_bytes())))
+            }
+        }
+
+        let what = "the value of a secret is not a string; put it in quotes";
+        deserializer.deserialize_string(Visitor).map_err(|_| serde::de::Error::custom(what))
+    }
+}
+
 /// Stores a secret, as base64, in a record of the store: the one place where it leaves memory.
 pub mod stored {
     use base64::prelude::{BASE64_STANDARD, Engine as _};

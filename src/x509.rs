@@ -123,6 +123,22 @@ impl Certificate {
         BASE64_URL_SAFE_NO_PAD.encode(self.sha256())
     }
 
+    /// Whether `now` lies within its validity.
+    pub fn is_valid(&self, now: UnixSeconds) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// Whether it may prove who a client is (RFC 5280 section 4.2.1.12); one that says nothing of what it
+    /// is for may.
+    pub fn is_for_clients(&self) -> bool {
+        let usage = parse(&self.der).map(|own| match own.extended_key_usage() {
+            Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
+            Ok(None) => true,
+            Err(_) => false,
+        });
+        usage == Some(true)
+    }
+
     /// Whether `issuer` is an authority of the name that this certificate says signed it, and did.
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
         let (Some(own), Some(above)) = (parse(&self.der), parse(&issuer.der)) else { return false };
@@ -157,9 +173,12 @@ fn verification(certificate: &X509Certificate<'_>) -> Option<&'static dyn Verifi
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use base64::prelude::BASE64_STANDARD;
     use proptest::prelude::*;
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    };
 
     use super::*;
 
@@ -171,7 +190,18 @@ pub(crate) mod tests {
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     }
 
-    fn params(common_name: &str, is_ca: IsCa) -> CertificateParams {
+    /// A certificate of an RSA key that nobody keeps.
+    pub(crate) fn rsa_certificate() -> Vec<u8> {
+        let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap();
+        let pkcs8 = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
+            &pkcs8.as_ref().into(),
+            &rcgen::PKCS_RSA_SHA256,
+        );
+        params("rsa", IsCa::NoCa).self_signed(&pkcs8.unwrap()).unwrap().der().to_vec()
+    }
+
+    pub(crate) fn params(common_name: &str, is_ca: IsCa) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common_name);
@@ -181,14 +211,14 @@ pub(crate) mod tests {
         params
     }
 
-    fn authority(name: &str, is_ca: IsCa) -> (Certificate, Issuer<'static, KeyPair>) {
+    pub(crate) fn authority(name: &str, is_ca: IsCa) -> (Certificate, Issuer<'static, KeyPair>) {
         let key = KeyPair::generate().unwrap();
         let params = params(name, is_ca);
         let der = params.self_signed(&key).unwrap().der().to_vec();
         (Certificate::from_der(&der).unwrap(), Issuer::new(params, key))
     }
 
-    const CA: IsCa = IsCa::Ca(BasicConstraints::Constrained(0));
+    pub(crate) const CA: IsCa = IsCa::Ca(BasicConstraints::Constrained(0));
 
     #[test]
     fn what_stands_in_a_certificate_is_read() {
@@ -214,6 +244,20 @@ pub(crate) mod tests {
         assert!(signed(&issuer).is_signed_by(&root));
         assert!(!signed(&issuer).is_signed_by(&other));
         assert!(!signed(&weak).is_signed_by(&no_authority));
+    }
+
+    #[test]
+    fn a_certificate_for_servers_is_none_for_clients() {
+        let of = |usages: &[ExtendedKeyUsagePurpose]| {
+            let mut params = params("x", IsCa::NoCa);
+            params.extended_key_usages = usages.to_vec();
+            let key = KeyPair::generate().unwrap();
+            Certificate::from_der(params.self_signed(&key).unwrap().der()).unwrap()
+        };
+        let (server, client) =
+            (ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth);
+        assert!(of(&[]).is_for_clients() && of(&[server.clone(), client]).is_for_clients());
+        assert!(!of(&[server]).is_for_clients());
     }
 
     #[test]

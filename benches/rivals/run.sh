@@ -125,7 +125,7 @@ certificate = "$work/client.pem"
 TOML
     fi
     launch mintbench "$bin" serve --world "$work/world.toml" --cpus 0 --workers 1 --mint-lanes 1 \
-        --imds 127.0.0.1:0 --sts 127.0.0.1:0 --admin 127.0.0.1:0
+        --imds 127.0.0.1:0 --sts 127.0.0.1:0 --arm 127.0.0.1:0 --vault 127.0.0.1:0 --admin 127.0.0.1:0
     await mintbench ready
     local sts leg
     sts=$(sed -n 's/^sts //p' "$work/mintbench.out")

@@ -48,15 +48,16 @@ impl Admin {
             (&Method::GET, "/healthz" | "/readyz") => text_reply(StatusCode::OK, "ok\n"),
             (&Method::GET, "/metrics") => self.metrics(),
             (&Method::GET, "/ca.pem") => text_reply(StatusCode::OK, self.ca_pem.clone()),
-            (&Method::POST, ROTATE) if !intended => {
+            (&Method::POST, ROTATE | ROLL) if !intended => {
                 text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }
             (&Method::POST, ROTATE) => self.rotate(),
+            (&Method::POST, ROLL) => self.roll(),
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET"),
-            (_, ROTATE) => refused_verb("POST"),
+            (_, ROTATE | ROLL) => refused_verb("POST"),
             _ => text_reply(
                 StatusCode::NOT_FOUND,
-                "try /healthz, /readyz, /metrics, /ca.pem or POST /signing-keys/rotate\n",
+                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate or POST /credentials/roll\n",
             ),
         }
     }
@@ -71,6 +72,21 @@ impl Admin {
             Err(error) => {
                 tracing::error!(%error, "the signing keys were not rotated");
                 let text = "the keys could not be rotated; the log says why\n";
+                text_reply(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        }
+    }
+
+    /// Gives every managed identity that has a certificate another one.
+    fn roll(&self) -> Response<Payload> {
+        match self.broker.directory().roll_all(self.clock.now()) {
+            Ok(rolled) => text_reply(
+                StatusCode::OK,
+                format!("{} made, {} removed\n", rolled.issued, rolled.removed),
+            ),
+            Err(error) => {
+                tracing::error!(%error, "the certificates were not rolled");
+                let text = "the certificates could not be rolled; the log says why\n";
                 text_reply(StatusCode::INTERNAL_SERVER_ERROR, text)
             }
         }
@@ -91,6 +107,7 @@ impl Admin {
     }
 }
 
+const ROLL: &str = "/credentials/roll";
 const ROTATE: &str = "/signing-keys/rotate";
 
 fn refused_verb(allowed: &'static str) -> Response<Payload> {

@@ -15,9 +15,9 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, Authority, Backend, BrokerOptions, CredentialOptions, Directory, DirectoryError,
-    DirectoryOptions, MemoryStore, RedbStore, Server, ServerError, ServerOptions, SigningOptions,
-    Store,
+    Algorithm, ArmAuth, Authority, AuthorityIssuer, Backend, BrokerOptions, Certificate,
+    CertificateError, CredentialOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore,
+    RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -46,6 +46,28 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_STS"
     )]
     sts: SocketAddr,
+    /// Address of the control plane (Azure Resource Manager), http and https
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8172",
+        env = "MINTBENCH_SERVE_ARM"
+    )]
+    arm: SocketAddr,
+    /// Whether the control plane wants a token: bearer or off
+    #[arg(long, value_name = "MODE", default_value = "bearer", value_parser = arm_auth, env = "MINTBENCH_SERVE_ARM_AUTH")]
+    arm_auth: ArmAuth,
+    /// Address of the key vaults, https only
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8173",
+        env = "MINTBENCH_SERVE_VAULT"
+    )]
+    vault: SocketAddr,
+    /// Where vaults send their callers for tokens, such as https://login.microsoftonline.com [default: the token service]
+    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
+    authority_url: Option<String>,
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
     vm_extension: Option<SocketAddr>,
@@ -74,6 +96,24 @@ pub struct ServeArgs {
     /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
     #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
     signing_key_rotation: Rotation,
+    /// How long the certificate of a managed identity is valid
+    #[arg(long, value_name = "TIME", default_value = "90days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_LIFETIME")]
+    credential_lifetime: Seconds,
+    /// How old it gets until another one is made; both are valid meanwhile
+    #[arg(long, value_name = "TIME", default_value = "45days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_ROLL_AFTER")]
+    credential_roll_after: Seconds,
+    /// Get tokens from the token service at this URL, with the certificate of each identity, instead of signing here
+    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_TOKEN_SOURCE")]
+    token_source: Option<String>,
+    /// Certificate authority of that token service (PEM) [default: this server's own]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TOKEN_SOURCE_CA")]
+    token_source_ca: Option<PathBuf>,
+    /// How long a token lives that an application gets from the token service
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, env = "MINTBENCH_SERVE_APPLICATION_TOKEN_LIFETIME")]
+    application_token_lifetime: Seconds,
+    /// Certificate authority (PEM) whose certificates prove to the token service that a client is the one of their subject
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
+    trust_credential_issuer: Option<PathBuf>,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     world: Option<PathBuf>,
@@ -125,10 +165,12 @@ enum ServeError {
     Entropy,
     #[error(transparent)]
     Machine(#[from] MachineError),
-    #[error("cannot read the world file `{path}`", path = path.display())]
+    #[error("cannot read `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error("the certificate authority `{path}` is refused", path = path.display())]
+    TrustedIssuer { path: PathBuf, source: CertificateError },
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -143,6 +185,14 @@ fn lifetime(text: &str) -> Result<Seconds, String> {
     let longest = Seconds(366 * 86_400);
     let fits = (Seconds(1)..=longest).contains(&seconds);
     fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
+}
+
+fn arm_auth(text: &str) -> Result<ArmAuth, String> {
+    match text {
+        "bearer" => Ok(ArmAuth::Bearer),
+        "off" => Ok(ArmAuth::Off),
+        _ => Err("use bearer or off".to_owned()),
+    }
 }
 
 /// How often keys are changed; `None` is never.
@@ -208,12 +258,18 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     }
     machine::raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let directory = Arc::new(directory(args, clock.now())?);
+    let store = store(args)?;
+    let authority = Arc::new(authority(args, clock.now())?);
+    let directory = Arc::new(directory(args, store, &authority, clock.now())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
-    let authority = authority(args, clock.now())?;
+    if args.arm_auth == ArmAuth::Off {
+        tracing::warn!(
+            "the control plane asks nobody who they are: every program on this machine may change identities and roles"
+        );
+    }
     let server = Server::start(directory, &authority, &clock, &options(args)?)?;
     announce(&server);
     runtime.block_on(stopped);
@@ -221,7 +277,20 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError> {
+/// The first to be opened: it refuses a folder that another process has.
+fn store(args: &ServeArgs) -> Result<Box<dyn Store>, ServeError> {
+    Ok(match &args.data {
+        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
+        None => Box::new(MemoryStore::default()),
+    })
+}
+
+fn directory(
+    args: &ServeArgs,
+    store: Box<dyn Store>,
+    authority: &Arc<Authority>,
+    now: UnixSeconds,
+) -> Result<Directory, ServeError> {
     let options = DirectoryOptions {
         propagation_delay: args.propagation_delay,
         seed: entropy()?,
@@ -230,11 +299,11 @@ fn directory(args: &ServeArgs, now: UnixSeconds) -> Result<Directory, ServeError
             backend: args.signer,
             token_lifetime: args.token_lifetime,
         },
-        credentials: CredentialOptions::default(),
-    };
-    let store: Box<dyn Store> = match &args.data {
-        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
-        None => Box::new(MemoryStore::default()),
+        credentials: CredentialOptions {
+            lifetime: args.credential_lifetime,
+            roll_after: args.credential_roll_after,
+            issuer: Arc::new(AuthorityIssuer(Arc::clone(authority))),
+        },
     };
     Directory::open(store, || seed(args), now, &options)
 }
@@ -248,6 +317,16 @@ fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError
     Ok(authority.map_err(ServerError::from)?)
 }
 
+/// The token service in another process, if tokens come from one.
+fn token_source(args: &ServeArgs) -> Result<Option<RemoteSource>, ServeError> {
+    let Some(url) = &args.token_source else { return Ok(None) };
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| ServeError::Read { path: path.clone(), source })
+    };
+    let ca_pem = args.token_source_ca.as_ref().map(read).transpose()?;
+    Ok(Some(RemoteSource { url: url.clone(), ca_pem }))
+}
+
 fn entropy<const N: usize>() -> Result<[u8; N], ServeError> {
     let mut bytes = [0; N];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| ServeError::Entropy)?;
@@ -259,29 +338,54 @@ fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
         (Some(path), _) => {
             let read = std::fs::read_to_string(path);
             let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
-            Ok(file::parse(&path.display().to_string(), &text)?)
+            let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+            let beside = |name: &str| std::fs::read_to_string(folder.join(name));
+            Ok(file::parse_with(&path.display().to_string(), &text, &beside)?)
         }
         (None, Some(shape)) => Ok(shape.build()?),
         (None, None) => Ok(file::demo()?),
     }
 }
 
+fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
+    let Some(path) = &args.trust_credential_issuer else { return Ok(Vec::new()) };
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
+    let refused = |source| ServeError::TrustedIssuer { path: path.clone(), source };
+    Certificate::all_from_pem(&text).map_err(refused)
+}
+
+/// For each core, when tokens come from another process: so many calls are made at once.
+const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
+    // Lanes that sign want a core each; lanes that ask somebody else mostly wait.
+    let lanes =
+        if args.token_source.is_some() { cores.saturating_mul(REMOTE_LANES) } else { cores };
     Ok(ServerOptions {
         imds: args.imds,
         vm_extension: args.vm_extension,
+        arm: args.arm,
+        arm_auth: args.arm_auth,
+        vault: args.vault,
+        authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
         admin: args.admin,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
+        data: args.data.clone(),
+        token_source: token_source(args)?,
         signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
         token_lifetime: args.token_lifetime,
+        application_token_lifetime: args.application_token_lifetime,
+        trusted_issuers: trusted_issuers(args)?,
+        sts_seed: entropy()?,
         request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,
-            mint_lanes: args.mint_lanes.unwrap_or(cores),
+            mint_lanes: args.mint_lanes.unwrap_or(lanes),
             mint_queue: args.mint_queue,
             refresh_fraction: args.refresh_at,
             seed: entropy()?,

@@ -21,7 +21,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ClientId, PrincipalId, VmId};
-use crate::store::{Revision, Store, StoreError};
+pub use crate::store::StoreError;
+use crate::store::{Revision, Store};
 use crate::token::KeyRing;
 use crate::world::record::{Change, Record};
 use crate::world::synthetic::IdentityIds;

@@ -154,7 +154,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a Arc<ResourceGroup>> {
+    ) -> impl Iterator<Item = &'a Arc<ResourceGroup>> + use<'a> {
         below(&self.groups, prefix, after)
     }
 
@@ -168,7 +168,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a UserAssignedEntry> {
+    ) -> impl Iterator<Item = &'a UserAssignedEntry> + use<'a> {
         below(&self.user_assigned, prefix, after)
     }
 
@@ -182,7 +182,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a VmEntry> {
+    ) -> impl Iterator<Item = &'a VmEntry> + use<'a> {
         below(&self.vms, prefix, after)
     }
 
@@ -293,7 +293,7 @@ impl State {
         &'a self,
         prefix: &'a ArmId,
         after: Option<&ArmId>,
-    ) -> impl Iterator<Item = &'a Arc<Vault>> {
+    ) -> impl Iterator<Item = &'a Arc<Vault>> + use<'a> {
         below(&self.vaults, prefix, after)
     }
 
@@ -309,9 +309,23 @@ impl State {
 
     /// The secrets of a vault, by name.
     pub fn secrets<'a>(&'a self, vault: &'a ArmId) -> impl Iterator<Item = (&'a str, &'a Secret)> {
-        let from = (vault.clone(), String::new());
-        let own = self.secrets.range(from..).take_while(move |((other, _), _)| other == vault);
+        self.secrets_after(vault, "")
+    }
+
+    /// The secrets of a vault whose names come after `after`, which is in lower case, by name.
+    pub fn secrets_after<'a>(
+        &'a self,
+        vault: &'a ArmId,
+        after: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Secret)> + use<'a> {
+        let from = (Bound::Excluded((vault.clone(), after.to_owned())), Bound::Unbounded);
+        let own = self.secrets.range(from).take_while(move |((other, _), _)| other == vault);
         own.map(|((_, name), secret)| (name.as_str(), secret))
+    }
+
+    /// The secrets of all vaults.
+    pub fn all_secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.values()
     }
 }
 
@@ -339,7 +353,7 @@ fn below<'a, V>(
     map: &'a BTreeMap<ArmId, V>,
     prefix: &'a ArmId,
     after: Option<&ArmId>,
-) -> impl Iterator<Item = &'a V> {
+) -> impl Iterator<Item = &'a V> + use<'a, V> {
     let from = after.map_or_else(
         || Bound::Included(prefix.first_below()),
         |after| Bound::Excluded(after.clone()),

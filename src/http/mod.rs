@@ -6,6 +6,7 @@ mod body;
 mod connections;
 mod listen;
 mod reply;
+mod request_ids;
 mod responses;
 mod transport;
 
@@ -28,6 +29,7 @@ pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
+pub use request_ids::RequestIds;
 pub use responses::Responses;
 use transport::Handshake;
 pub use transport::{Peer, Scheme, Transport};

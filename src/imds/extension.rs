@@ -2,7 +2,7 @@
 //! `http://localhost:50342/oauth2/token`, asked for by GET or by POST of a form, without an api-version.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use super::error::{ImdsError, Refusal, with_hints};
 use super::query::Query;
-use super::{RequestIds, admit, token};
+use super::{admit, token};
 use crate::broker::{Broker, TokenRequest};
 use crate::cache::Freshness;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Peer, Surface, json_reply, read_body};
+use crate::http::{Payload, Peer, RequestIds, Surface, json_reply, read_body};
 
 /// Longer than any form that names a resource and an identity.
 const FORM_BYTES_MAX: usize = 8 * 1024;
@@ -33,7 +33,7 @@ pub struct Extension {
 impl Extension {
     /// An endpoint that answers from `broker`.
     pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, seed: u128) -> Self {
-        let request_ids = RequestIds { seed, count: AtomicU64::new(0) };
+        let request_ids = RequestIds::new(seed);
         Self { broker, clock, request_ids, warned: AtomicBool::new(false) }
     }
 

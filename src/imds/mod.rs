@@ -12,7 +12,6 @@ mod token;
 mod versions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
@@ -27,7 +26,7 @@ use uuid::fmt::Hyphenated;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Peer, Responses, Surface, json_reply};
+use crate::http::{Payload, Peer, RequestIds, Responses, Surface, json_reply};
 use error::ImdsError;
 
 /// The identity endpoint, for one worker thread.
@@ -72,7 +71,7 @@ impl<'a> Route<'a> {
 impl Imds {
     /// A service that answers from `broker`; `seed` makes its request ids differ from other workers'.
     pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, seed: u128) -> Self {
-        let request_ids = RequestIds { seed, count: AtomicU64::new(0) };
+        let request_ids = RequestIds::new(seed);
         Self { broker, clock, responses: Arc::default(), request_ids }
     }
 
@@ -179,21 +178,6 @@ fn is_local_name(host: &[u8]) -> bool {
     !name.is_empty() && (is_v4() || name.eq_ignore_ascii_case(b"localhost") || is_v6())
 }
 
-/// GUIDs that no two answers share: a random start, and a count.
-#[derive(Debug)]
-struct RequestIds {
-    seed: u128,
-    count: AtomicU64,
-}
-
-impl RequestIds {
-    fn next(&self) -> Uuid {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let spread = u128::from(count).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        uuid::Builder::from_random_bytes((self.seed ^ spread).to_be_bytes()).into_uuid()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,14 +215,6 @@ mod tests {
         {
             assert!(!is_local_name(host.as_bytes()), "{host}");
         }
-    }
-
-    #[test]
-    fn request_ids_are_guids_and_differ() {
-        let ids = RequestIds { seed: 7, count: AtomicU64::new(0) };
-        let made: std::collections::HashSet<Uuid> = (0..1000).map(|_| ids.next()).collect();
-        assert_eq!(made.len(), 1000);
-        assert!(made.iter().all(|id| id.get_version_num() == 4));
     }
 
     proptest! {

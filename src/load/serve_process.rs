@@ -86,7 +86,7 @@ impl ServeProcess {
         let program = program.unwrap_or_else(|_| "mintbench".into());
         let mut command = Command::new(&program);
         command.arg("serve");
-        for endpoint in ["--imds", "--sts", "--admin"] {
+        for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
             command.args([endpoint, "127.0.0.1:0"]);
         }
         command.args(["--synthetic", &world.to_string()]).args(extra);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Seconds, UnixSeconds};
 use crate::directory::Directory;
+use crate::vault;
 
 /// How often the caretaker looks; wall time has whole seconds.
 const ROUND: Duration = Duration::from_secs(1);
@@ -51,6 +52,16 @@ impl Drop for Caretaker {
 fn go_round(directory: &Directory, clock: &dyn Clock, duties: Duties, stopped: &Receiver<()>) {
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         rotate_signing_keys(directory, clock.now(), duties);
+        roll_credentials(directory, clock.now());
+        if let Err(error) = vault::purge_due(directory, clock.now()) {
+            tracing::warn!(%error, "deleted secrets were not purged; it is tried again");
+        }
+    }
+}
+
+fn roll_credentials(directory: &Directory, now: UnixSeconds) {
+    if let Err(error) = directory.roll_due(now) {
+        tracing::warn!(%error, "certificates were not rolled; the old ones go on, and it is tried again");
     }
 }
 

@@ -1,9 +1,11 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
 mod caretaker;
+mod operator;
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,24 +14,32 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::arm::{Arm, ArmOptions};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
+use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
-use crate::tls::TlsError;
-use crate::token::{Issuer, TokenSource};
+use crate::tls::{TlsError, client_config};
+use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use caretaker::{Caretaker, Duties};
+use operator::OperatorError;
+
+use crate::vault::{Vault, VaultOptions};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
+pub use crate::arm::ArmAuth;
 pub use crate::broker::BrokerOptions;
 pub use crate::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
 pub use crate::store::{MemoryStore, RedbStore, Store, StoreError};
+pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
+pub use crate::x509::{Certificate, CertificateError};
 
 /// How a server is set up. Port 0 takes a free one.
 #[derive(Clone, Debug)]
@@ -40,6 +50,15 @@ pub struct ServerOptions {
     pub vm_extension: Option<SocketAddr>,
     /// Where tokens are asked for by clients with a credential, and keys are published.
     pub sts: SocketAddr,
+    /// Where the control plane listens.
+    pub arm: SocketAddr,
+    /// Whether its callers have to say who they are.
+    pub arm_auth: ArmAuth,
+    /// Where the key vaults listen.
+    pub vault: SocketAddr,
+    /// Where vaults send their callers for tokens, without a slash at the end; the token service itself
+    /// when not given.
+    pub authority_url: Option<String>,
     /// Where operators look.
     pub admin: SocketAddr,
     /// Whether the token service and the control plane refuse plain HTTP.
@@ -48,14 +67,33 @@ pub struct ServerOptions {
     pub host_names: Vec<String>,
     /// Threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
+    /// Where the operator's certificate and the endpoints are written, if anywhere.
+    pub data: Option<PathBuf>,
+    /// Where tokens come from: a token service in another process, or the directory's own issuer.
+    pub token_source: Option<RemoteSource>,
     /// How long a token lives.
     pub token_lifetime: Seconds,
     /// How long a key signs tokens before the next one takes over; `None` is for ever.
     pub signing_key_rotation: Option<Seconds>,
+    /// How long a token lives that an application gets from the token service.
+    pub application_token_lifetime: Seconds,
+    /// Authorities by whose certificates clients of the token service may prove who they are.
+    pub trusted_issuers: Vec<Certificate>,
+    /// Makes the ids of the token service differ from those of others.
+    pub sts_seed: [u8; 32],
     /// Makes the request ids of this process differ from those of others.
     pub request_id_seed: u128,
     /// The broker's own options.
     pub broker: BrokerOptions,
+}
+
+/// A token service in another process.
+#[derive(Clone, Debug)]
+pub struct RemoteSource {
+    /// Its URL, without a path.
+    pub url: String,
+    /// The certificate authorities that it is trusted by, PEM; none is this server's own.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 /// Why a server does not start.
@@ -69,6 +107,12 @@ pub enum ServerError {
         /// Why.
         source: BindError,
     },
+    /// The operator cannot be set up.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The token service cannot be asked.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// There is no server certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -90,6 +134,49 @@ pub struct Server {
     caretaker: Option<Caretaker>,
 }
 
+/// Items of one page of a list, as in Azure.
+const PAGE: usize = 200;
+
+/// What surfaces are made of.
+struct Surfaces<'a> {
+    directory: Arc<Directory>,
+    broker: Arc<Broker>,
+    clock: &'a Arc<dyn Clock>,
+    options: &'a ServerOptions,
+    tls: Arc<rustls::ServerConfig>,
+}
+
+/// Every surface's socket, bound before anything starts.
+struct Sockets {
+    imds: Vec<TcpListener>,
+    imds_url: String,
+    sts: Bound,
+    arm: Bound,
+    vault: Bound,
+    extension: Option<Bound>,
+    admin: Bound,
+}
+
+impl Sockets {
+    fn bind(options: &ServerOptions) -> Result<Self, ServerError> {
+        let imds =
+            http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
+        let scheme = if options.tls_only { Scheme::Https } else { Scheme::Http };
+        let extension = options.vm_extension;
+        Ok(Self {
+            imds_url: url(imds.first(), Scheme::Http)?,
+            imds,
+            sts: Bound::open("sts", options.sts, scheme)?,
+            arm: Bound::open("arm", options.arm, Scheme::Https)?,
+            vault: Bound::open("vault", options.vault, Scheme::Https)?,
+            extension: extension
+                .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
+                .transpose()?,
+            admin: Bound::open("admin", options.admin, Scheme::Http)?,
+        })
+    }
+}
+
 /// A surface that is bound but does not answer yet.
 struct Bound {
     name: &'static str,
@@ -108,41 +195,67 @@ impl Server {
         clock: &Arc<dyn Clock>,
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
-        let imds =
-            http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
-        let imds_url = url(imds.first(), Scheme::Http)?;
-        let scheme = if options.tls_only { Scheme::Https } else { Scheme::Http };
-        let sts = Bound::open("sts", options.sts, scheme)?;
-        let admin = Bound::open("admin", options.admin, Scheme::Http)?;
-        let extension = options.vm_extension;
-        let extension =
-            extension.map(|addr| Bound::open("vm-extension", addr, Scheme::Http)).transpose()?;
-        let tls = authority.server_config(&names(options, &[&sts]), clock.now())?;
+        let sockets = Sockets::bind(options)?;
+        let tls = authority.server_config(&names(options, &sockets), clock.now())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
-        let source: Arc<dyn TokenSource> = Arc::<Issuer>::clone(&issuer);
+        let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
             Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
-        let broker = Arc::new(broker);
         let mut server = Self {
-            endpoints: vec![("imds", imds_url)],
+            endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
             caretaker: None,
         };
-        let responses = server.serve_imds(imds, &broker, clock, options)?;
-        let guarded = if options.tls_only { Transport::Tls } else { Transport::Either };
-        let surface = Sts::new(Arc::clone(&directory), issuer, sts.url.clone());
-        server.serve(sts, guarded(Arc::clone(&tls)), surface)?;
-        if let Some(extension) = extension {
-            let seed = !options.request_id_seed;
-            let surface = Extension::new(Arc::clone(&broker), Arc::clone(clock), seed);
-            server.serve(extension, Transport::Plain, surface)?;
+        let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
+        server.serve_all(sockets, issuer, authority.certificate_pem(), &surfaces)?;
+        let Surfaces { directory, .. } = surfaces;
+        if let Some(folder) = &options.data {
+            operator::establish(&directory, folder, clock.now())?;
+            operator::write_endpoints(folder, server.endpoints())?;
         }
-        let surface = Admin::new(broker, responses, Arc::clone(clock), authority.certificate_pem());
-        server.serve(admin, Transport::Plain, surface)?;
+        directory.prepare_keys();
         let duties = Duties { signing_key_rotation: options.signing_key_rotation };
         server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
         Ok(server)
+    }
+
+    fn serve_all(
+        &mut self,
+        sockets: Sockets,
+        issuer: Arc<Issuer>,
+        ca_pem: String,
+        surfaces: &Surfaces<'_>,
+    ) -> Result<(), ServerError> {
+        let Surfaces { directory, broker, clock, options, tls } = surfaces;
+        let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
+        let guarded = || match options.tls_only {
+            true => Transport::Tls(Arc::clone(tls)),
+            false => Transport::Either(Arc::clone(tls)),
+        };
+        let sts_options = StsOptions {
+            base_url: sockets.sts.url.clone(),
+            application_token_lifetime: options.application_token_lifetime,
+            trusted_issuers: options.trusted_issuers.clone(),
+            seed: options.sts_seed,
+        };
+        let authority = options.authority_url.clone();
+        let authority = authority.unwrap_or_else(|| sockets.sts.https_url());
+        let sts = Sts::new(Arc::clone(directory), issuer, Arc::clone(clock), sts_options);
+        self.serve(sockets.sts, guarded(), sts)?;
+        let seed = |surface: u128| options.request_id_seed ^ (surface << 96);
+        let arm_options = ArmOptions { auth: options.arm_auth, page_size: PAGE, seed: seed(1) };
+        let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
+        self.serve(sockets.arm, guarded(), arm)?;
+        let vault_options = VaultOptions { authority, seed: seed(2) };
+        let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
+        self.serve(sockets.vault, Transport::Tls(Arc::clone(tls)), vault)?;
+        if let Some(extension) = sockets.extension {
+            let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), seed(3));
+            self.serve(extension, Transport::Plain, surface)?;
+        }
+        let admin = Admin::new(Arc::clone(broker), responses, Arc::clone(clock), ca_pem);
+        Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
 
     fn serve_imds(
@@ -201,13 +314,42 @@ impl Bound {
         let url = url(Some(&listener), scheme)?;
         Ok(Self { name, listener, url })
     }
+
+    fn https_url(&self) -> String {
+        self.url.replacen("http://", "https://", 1)
+    }
+}
+
+fn token_source(
+    directory: &Arc<Directory>,
+    issuer: &Arc<Issuer>,
+    authority: &Authority,
+    options: &ServerOptions,
+) -> Result<Arc<dyn TokenSource>, ServerError> {
+    let Some(remote) = &options.token_source else { return Ok(Arc::<Issuer>::clone(issuer)) };
+    let own = || authority.certificate_pem().into_bytes();
+    let trusted = client_config(&remote.ca_pem.clone().unwrap_or_else(own))?;
+    Ok(Arc::new(Remote::start(Arc::clone(directory), &remote.url, trusted)?))
+}
+
+/// Lets the authority issue the certificates of service principals: who trusts it knows them all.
+#[derive(Debug)]
+pub struct AuthorityIssuer(pub Arc<Authority>);
+
+impl CertificateIssuer for AuthorityIssuer {
+    fn certify(&self, request: &CertificateRequest<'_>) -> Result<Vec<u8>, KeyError> {
+        let CertificateRequest { client_id, key, not_before, not_after } = *request;
+        let issued = self.0.issue_client(&client_id.to_string(), key, not_before, not_after);
+        Ok(issued.map_err(|error| KeyError::Certificate(error.to_string()))?.to_vec())
+    }
 }
 
 /// Whom the server certificate is for: this machine by every local name, the listeners' addresses, the
 /// vaults by name, and what was asked for.
-fn names(options: &ServerOptions, listeners: &[&Bound]) -> Vec<String> {
+fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
     let mut names: Vec<String> = local.map(str::to_owned).into();
+    let listeners = [&sockets.sts, &sockets.arm, &sockets.vault];
     let addresses = listeners.iter().filter_map(|bound| bound.listener.local_addr().ok());
     names.extend(addresses.map(|addr| addr.ip().to_string()));
     names.extend(options.host_names.iter().cloned());

@@ -55,7 +55,9 @@ pub(super) fn establish(
     folder: &Path,
     now: UnixSeconds,
 ) -> Result<(), OperatorError> {
-    let application = match existing(&directory.read()) {
+    // Out of the `match`, which would hold the lock of the read through the write.
+    let existing = existing(&directory.read());
+    let application = match existing {
         Some(application) => application,
         None => directory.write(now, |state, fresh| enrol(state, fresh, now))?,
     };
@@ -130,7 +132,10 @@ fn certify(
     let IdentityIds { client_id, principal_id } = ids;
     let credential = directory.credential_for(principal_id, client_id, now)?;
     let key = credential.private_key.as_ref().map_or(&[] as &[u8], |key| key.0.expose());
-    let text = [pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)), pem("CERTIFICATE", &credential.certificate)];
+    let text = [
+        pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)),
+        pem("CERTIFICATE", &credential.certificate),
+    ];
     let text = Redacted::new(text.concat().into_bytes());
     replace_file(path, 0o600, text.expose())?;
     let public = Credential { private_key: None, ..credential };
@@ -151,8 +156,23 @@ fn pem(label: &str, base64: &str) -> String {
     text + &format!("-----END {label}-----\n")
 }
 
+/// Writes where everything listens, for whoever finds the folder: https where both are spoken.
+pub(super) fn write_endpoints<'a>(
+    folder: &Path,
+    endpoints: impl Iterator<Item = (&'static str, &'a str)>,
+) -> Result<(), OperatorError> {
+    let secure = |name: &str, url: &str| match name {
+        "sts" => url.replacen("http://", "https://", 1),
+        _ => url.to_owned(),
+    };
+    let endpoints: serde_json::Map<_, _> =
+        endpoints.map(|(name, url)| (name.to_owned(), secure(name, url).into())).collect();
+    let text = format!("{:#}\n", serde_json::Value::from(endpoints));
+    replace_file(&folder.join("endpoints.json"), 0o644, text.as_bytes())
+}
+
 /// Puts a file in place whole, in place of one that is there.
-pub(super) fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorError> {
+fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorError> {
     let failed = |source| OperatorError::File { path: path.to_owned(), source };
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");

@@ -117,10 +117,7 @@ impl Remote {
             ("grant_type", "client_credentials"),
             ("client_id", &client_id),
             ("resource", resource),
-            (
-                "client_assertion_type",
-                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            ),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
             ("client_assertion", &assertion),
         ]);
         let request = Request::post(url)

@@ -1,4 +1,4 @@
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::Seconds;
 use crate::directory;
 use crate::directory::tests::NOW;
-use crate::token::PresentedAssertion;
+use crate::token::{ClientProof, PresentedAssertion};
 
 const RESOURCE: &str = "https://vault.azure.net";
 
@@ -26,7 +26,9 @@ impl Service {
                 let (mut connection, _) = listener.accept().unwrap();
                 tell.send(request(&mut connection)).unwrap();
                 let length = body.len();
-                let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                );
                 connection.write_all((head + &body).as_bytes()).unwrap();
             }
         });
@@ -53,23 +55,32 @@ fn request(connection: &mut impl std::io::Read) -> String {
 
 fn token() -> String {
     let (from, until) = (NOW.0 - 300, NOW.0 + 86_400);
-    format!(r#"{{"token_type":"Bearer","expires_in":"86400","ext_expires_in":"86399","expires_on":"{until}","not_before":"{from}","resource":"{RESOURCE}","access_token":"a.b.c"}}"#)
+    format!(
+        r#"{{"token_type":"Bearer","expires_in":"86400","ext_expires_in":"86399","expires_on":"{until}","not_before":"{from}","resource":"{RESOURCE}","access_token":"a.b.c"}}"#
+    )
 }
 
 fn asked_of(service: &Service) -> (Arc<Directory>, Result<Token, MintError>) {
     let directory = Arc::new(directory::tests::demo());
-    let tls = crate::tls::client_config(b"");
-    let tls = tls.unwrap_or_else(|_| {
-        let authority = crate::tls::Authority::create(NOW).unwrap();
-        crate::tls::client_config(authority.certificate_pem().as_bytes()).unwrap()
-    });
-    let source =
-        Remote::start(Arc::clone(&directory), &format!("http://{}/", service.addr), tls).unwrap();
+    let url = format!("http://{}/", service.addr);
+    let source = Remote::start(Arc::clone(&directory), &url, tls()).unwrap();
     let vm = directory.read().vms_below(&group(), None).next().unwrap().vm.clone();
     let own = vm.system_assigned().unwrap();
-    let subject = own.subject();
+    let subject = Subject {
+        tenant_id: own.tenant.id,
+        tenant_created: own.tenant.created,
+        client_id: own.ids.client_id,
+        principal_id: own.ids.principal_id,
+        resource_id: Some(&own.resource_id),
+        proof: ClientProof::Certificate,
+    };
     let minted = source.mint(&subject, RESOURCE, NOW, &[7; 48]);
     (directory, minted)
+}
+
+fn tls() -> Arc<ClientConfig> {
+    let authority = crate::tls::Authority::create(NOW).unwrap();
+    crate::tls::client_config(authority.certificate_pem().as_bytes()).unwrap()
 }
 
 fn group() -> crate::ids::ArmId {
@@ -95,7 +106,7 @@ fn a_token_is_asked_for_with_an_assertion_of_the_identitys_certificate() {
     let principal = directory.read().client(client_id.parse().unwrap()).unwrap().ids().principal_id;
     let certificate = directory.certificate_of(principal, NOW).unwrap();
     let assertion = PresentedAssertion::parse(&form["client_assertion"]).unwrap();
-    let claims = assertion.verify(&certificate.certificate).unwrap();
+    let claims = assertion.verify(certificate.certificate()).unwrap();
     let url = format!("http://{}/{tenant}/oauth2/token", service.addr);
     assert_eq!(claims.audiences(), [url]);
     assert!(claims.is_in_time(NOW, Seconds(0)));
@@ -103,7 +114,8 @@ fn a_token_is_asked_for_with_an_assertion_of_the_identitys_certificate() {
 
 #[test]
 fn a_service_that_fails_is_asked_again_with_another_assertion() {
-    let service = Service::answering(vec![(503, String::new()), (200, "{}".to_owned()), (200, token())]);
+    let service =
+        Service::answering(vec![(503, String::new()), (200, "{}".to_owned()), (200, token())]);
     assert_eq!(asked_of(&service).1.unwrap().jwt(), "a.b.c");
     let assertion = |asked: String| asked.split("client_assertion=").nth(1).unwrap().to_owned();
     let [first, second, third] = [(); 3].map(|()| assertion(service.asked.recv().unwrap()));
@@ -119,7 +131,8 @@ fn a_service_that_goes_on_failing_is_given_up() {
 
 #[test]
 fn what_the_service_refuses_is_passed_on_and_not_asked_again() {
-    let body = r#"{"error":"invalid_resource","error_description":"AADSTS500011: no such resource"}"#;
+    let body =
+        r#"{"error":"invalid_resource","error_description":"AADSTS500011: no such resource"}"#;
     let service = Service::answering(vec![(400, body.to_owned())]);
     let refused = asked_of(&service).1.unwrap_err();
     let expected = MintError::Refused {
@@ -168,8 +181,6 @@ fn the_wait_before_another_attempt_grows_and_is_spread() {
 fn what_is_no_url_of_a_service_is_refused() {
     for url in ["", "sts", "ftp://sts", "/sts"] {
         let directory = Arc::new(directory::tests::demo());
-        let authority = crate::tls::Authority::create(NOW).unwrap();
-        let tls = crate::tls::client_config(authority.certificate_pem().as_bytes()).unwrap();
-        assert!(matches!(Remote::start(directory, url, tls), Err(SourceError::Url(_))), "{url}");
+        assert!(matches!(Remote::start(directory, url, tls()), Err(SourceError::Url(_))), "{url}");
     }
 }

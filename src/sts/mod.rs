@@ -1,40 +1,96 @@
-//! The token service, as far as verifiers need it: the published keys and the discovery documents.
+//! The token service: tokens for clients with a certificate or a secret, and for verifiers the published
+//! keys and the discovery documents.
 //!
 //! Paths are those of Entra below any host; the documents name this listener as their own, in the
 //! words of who asks: `https://localhost:8443` leads to more of the same.
 
+mod client;
+mod discovery;
+mod error;
+mod form;
+mod reply;
+mod resource;
+mod token;
+
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, HOST, HeaderValue};
+use hyper::header::HOST;
+use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
-use serde_json::json;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use uuid::Uuid;
 
+use crate::clock::{Clock, Seconds};
 use crate::directory::Directory;
-use crate::http::{Payload, Peer, Scheme, Surface, json_error, json_reply};
+use crate::http::{BodyError, Payload, Peer, Scheme, Surface, json_error, read_body};
 use crate::ids::TenantId;
-use crate::token::{Issuer, JwkSet, SigningKey};
+use crate::token::Issuer;
+use crate::x509::Certificate;
+use error::{StsError, TenantAt};
+use reply::Trace;
+
+/// A form with an assertion and a chain of certificates has less than 10 kB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How the token service is set up.
+#[derive(Clone, Debug)]
+pub struct StsOptions {
+    /// Scheme, host and port of the listener, for those who do not say how they call it.
+    pub base_url: String,
+    /// How long the token of an application lives; those of managed identities go by their issuer.
+    pub application_token_lifetime: Seconds,
+    /// Authorities whose certificates prove that a client is the one of their subject, without being
+    /// registered.
+    pub trusted_issuers: Vec<Certificate>,
+    /// Makes request ids, and what is opaque in tokens.
+    pub seed: [u8; 32],
+}
+
+impl StsOptions {
+    /// An hour, the shortest that Entra gives.
+    pub const APPLICATION_TOKEN_LIFETIME: Seconds = Seconds(3_600);
+}
 
 /// The token service.
 #[derive(Debug)]
 pub struct Sts {
     directory: Arc<Directory>,
-    issuer: Arc<Issuer>,
+    clock: Arc<dyn Clock>,
+    /// Mints for managed identities.
+    managed: Arc<Issuer>,
+    /// Mints for applications.
+    applications: Issuer,
     /// Host and port of this listener, for those who do not say how they call it.
     authority: String,
+    trusted: Vec<Certificate>,
+    rng: Mutex<StdRng>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
-    Discovery(Version),
-    Keys,
+    Configuration(Version),
+    Instance,
+    Keys(Version),
+    Token(Version),
 }
 
+/// Of the endpoint; tokens are of version 1 at both, as they are for Azure's own services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     V1,
     V2,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+enum Body {
+    Read(Bytes),
+    TooLarge,
 }
 
 impl Route {
@@ -42,9 +98,13 @@ impl Route {
     fn of(path: &str) -> Option<(&str, Self)> {
         let (tenant, rest) = path.strip_prefix('/')?.split_once('/')?;
         let route = match rest {
-            ".well-known/openid-configuration" => Self::Discovery(Version::V1),
-            "v2.0/.well-known/openid-configuration" => Self::Discovery(Version::V2),
-            "discovery/keys" | "discovery/v2.0/keys" => Self::Keys,
+            ".well-known/openid-configuration" => Self::Configuration(Version::V1),
+            "v2.0/.well-known/openid-configuration" => Self::Configuration(Version::V2),
+            "discovery/instance" => Self::Instance,
+            "discovery/keys" => Self::Keys(Version::V1),
+            "discovery/v2.0/keys" => Self::Keys(Version::V2),
+            "oauth2/token" => Self::Token(Version::V1),
+            "oauth2/v2.0/token" => Self::Token(Version::V2),
             _ => return None,
         };
         Some((tenant, route))
@@ -52,76 +112,95 @@ impl Route {
 }
 
 impl Sts {
-    /// A token service that publishes the keys of `issuer` at `base_url`.
-    pub fn new(directory: Arc<Directory>, issuer: Arc<Issuer>, base_url: String) -> Self {
+    /// A token service of `directory`, which mints for managed identities with `managed` and publishes its
+    /// keys.
+    pub fn new(
+        directory: Arc<Directory>,
+        managed: Arc<Issuer>,
+        clock: Arc<dyn Clock>,
+        options: StsOptions,
+    ) -> Self {
+        let StsOptions { base_url, application_token_lifetime, trusted_issuers, seed } = options;
         let authority = match base_url.split_once("://") {
             Some((_, authority)) => authority.to_owned(),
             None => base_url,
         };
-        Self { directory, issuer, authority }
+        Self {
+            applications: Issuer::new(directory.ring(), application_token_lifetime),
+            directory,
+            clock,
+            managed,
+            authority,
+            trusted: trusted_issuers,
+            rng: Mutex::new(StdRng::from_seed(seed)),
+        }
     }
 
-    /// Scheme and authority by which `request` reached this listener, without a slash at the end.
-    fn base_url<B>(&self, scheme: Scheme, request: &Request<B>) -> String {
-        let authority = named_host(request).unwrap_or(&self.authority);
+    /// Scheme and authority by which a request reached this listener, without a slash at the end.
+    fn base_url(&self, scheme: Scheme, parts: &Parts) -> String {
+        let authority = named_host(parts).unwrap_or(&self.authority);
         format!("{scheme}://{authority}")
     }
 
-    fn answer(&self, method: &Method, path: &str, base_url: &str) -> Response<Payload> {
-        let Some((tenant, route)) = Route::of(path) else {
+    fn answer(&self, scheme: Scheme, parts: &Parts, body: &Body) -> Response<Payload> {
+        let Some((tenant, route)) = Route::of(parts.uri.path()) else {
             return json_error(StatusCode::NOT_FOUND, "not_found", "there is no such path");
         };
-        if method != Method::GET {
-            let text = "only GET is allowed here";
-            let mut refused = json_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text);
-            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-            return refused;
+        if let Route::Token(version) = route {
+            return self.token(tenant, version, parts, body);
         }
-        match (self.tenant(tenant), route) {
-            (Some(_), Route::Keys) => published(self.keys()),
-            (None, Route::Keys) if tenant == "common" => published(self.keys()),
-            (Some(tenant), Route::Discovery(version)) => {
-                published(self.discovery(tenant, version, base_url))
+        let answered = self.document(tenant, route, parts, &self.base_url(scheme, parts));
+        answered.unwrap_or_else(|error| {
+            let trace = Trace::of(&parts.headers, self.ids(), self.clock.now());
+            trace.refusal(&error, Version::V2)
+        })
+    }
+
+    fn document(
+        &self,
+        name: &str,
+        route: Route,
+        parts: &Parts,
+        base_url: &str,
+    ) -> Result<Response<Payload>, StsError> {
+        if parts.method != Method::GET {
+            let received = parts.method.to_string();
+            return Err(StsError::Method { allowed: "GET", received });
+        }
+        let unknown = || StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Discovery };
+        match (self.tenant(name), route) {
+            (tenant @ Some(_), Route::Keys(version)) => Ok(self.keys(tenant, version)),
+            (None, Route::Keys(version)) if name == "common" => Ok(self.keys(None, version)),
+            (Some(tenant), Route::Configuration(version)) => {
+                Ok(self.configuration(tenant, version, base_url))
             }
-            (None, _) => unknown_tenant(tenant),
+            (_, Route::Instance) => Self::instance(parts.uri.query(), base_url),
+            _ => Err(unknown()),
         }
     }
 
+    /// The tenant that a segment of a path names; domain names are not known here.
     fn tenant(&self, segment: &str) -> Option<TenantId> {
         let id: TenantId = segment.parse().ok()?;
         self.directory.read().tenant(id).map(|tenant| tenant.id)
     }
 
-    fn keys(&self) -> String {
-        let keys = self.issuer.keys();
-        json!(JwkSet { keys: keys.published().map(SigningKey::jwk).collect() }).to_string()
-    }
-
-    /// OpenID Connect Discovery 1.0 section 3, with the issuers of Entra.
-    fn discovery(&self, tenant: TenantId, version: Version, base_url: &str) -> String {
-        let algorithms = [self.issuer.keys().current.jwk().alg];
-        let (issuer, keys) = match version {
-            Version::V1 => (Issuer::url(tenant), "discovery/keys"),
-            Version::V2 => {
-                (format!("https://login.microsoftonline.com/{tenant}/v2.0"), "discovery/v2.0/keys")
-            }
-        };
-        json!({
-            "issuer": issuer,
-            "jwks_uri": format!("{base_url}/{tenant}/{keys}"),
-            "id_token_signing_alg_values_supported": algorithms,
-            "response_types_supported": ["token"],
-            "subject_types_supported": ["pairwise"],
+    /// Two ids that no other request has.
+    fn ids(&self) -> [Uuid; 2] {
+        let mut rng = self.rng.lock();
+        [(); 2].map(|()| {
+            let mut bytes = [0; 16];
+            rng.fill_bytes(&mut bytes);
+            uuid::Builder::from_random_bytes(bytes).into_uuid()
         })
-        .to_string()
     }
 }
 
-/// The host and port that `request` says it is for (RFC 9112 section 3.2), if it says so once and
+/// The host and port that a request says it is for (RFC 9112 section 3.2), if it says so once and
 /// in letters of a host name or an address.
-fn named_host<B>(request: &Request<B>) -> Option<&str> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = match (request.uri().authority(), hosts.next(), hosts.next()) {
+fn named_host(parts: &Parts) -> Option<&str> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = match (parts.uri.authority(), hosts.next(), hosts.next()) {
         (Some(authority), _, None) => authority.as_str(),
         (None, Some(host), None) => host.to_str().ok()?,
         _ => return None,
@@ -132,21 +211,6 @@ fn named_host<B>(request: &Request<B>) -> Option<&str> {
     sane.then_some(host)
 }
 
-fn published(document: String) -> Response<Payload> {
-    let mut response = json_reply(StatusCode::OK, document);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400, private"));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
-}
-
-fn unknown_tenant(name: &str) -> Response<Payload> {
-    let text = format!(
-        "AADSTS90002: Tenant '{name}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."
-    );
-    json_error(StatusCode::BAD_REQUEST, "invalid_tenant", &text)
-}
-
 impl Surface for Sts {
     type Caller = Scheme;
 
@@ -155,76 +219,16 @@ impl Surface for Sts {
     }
 
     async fn respond(&self, scheme: &Scheme, request: Request<Incoming>) -> Response<Payload> {
-        let base_url = self.base_url(*scheme, &request);
-        self.answer(request.method(), request.uri().path(), &base_url)
+        let (parts, body) = request.into_parts();
+        let body = match read_body(body, BODY_BYTES_MAX).await {
+            Ok(bytes) => Body::Read(bytes),
+            Err(BodyError::TooLarge(_)) => Body::TooLarge,
+            // Nobody is left to read the answer.
+            Err(BodyError::Broken) => Body::Read(Bytes::new()),
+        };
+        self.answer(*scheme, &parts, &body)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Seconds;
-
-    const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
-    const BASE_URL: &str = "http://127.0.0.1:1";
-
-    fn sts() -> Sts {
-        let directory = Arc::new(crate::directory::tests::demo());
-        let issuer = Arc::new(Issuer::new(directory.ring(), Seconds(1)));
-        Sts::new(directory, issuer, BASE_URL.to_owned())
-    }
-
-    fn status(path: &str) -> u16 {
-        sts().answer(&Method::GET, path, BASE_URL).status().as_u16()
-    }
-
-    #[test]
-    fn keys_and_documents_are_published_for_every_tenant_of_the_world() {
-        for path in [
-            ".well-known/openid-configuration",
-            "v2.0/.well-known/openid-configuration",
-            "discovery/keys",
-            "discovery/v2.0/keys",
-        ] {
-            assert_eq!(status(&format!("/{TENANT}/{path}")), 200);
-            assert_eq!(status(&format!("/00000000-0000-0000-0000-000000000000/{path}")), 400);
-        }
-        assert_eq!(status("/common/discovery/keys"), 200);
-        assert_eq!(status(&format!("/{TENANT}/oauth2/unknown")), 404);
-        assert_eq!(sts().answer(&Method::POST, "/common/discovery/keys", BASE_URL).status(), 405);
-    }
-
-    #[test]
-    fn the_document_leads_to_the_keys_of_this_listener() {
-        let document: serde_json::Value =
-            serde_json::from_str(&sts().discovery(TENANT.parse().unwrap(), Version::V1, BASE_URL))
-                .unwrap();
-        assert_eq!(document["issuer"], format!("https://sts.windows.net/{TENANT}/"));
-        assert_eq!(document["jwks_uri"], format!("http://127.0.0.1:1/{TENANT}/discovery/keys"));
-    }
-
-    fn base_url(scheme: Scheme, uri: &str, hosts: &[&str]) -> String {
-        let mut request = Request::get(uri).body(()).unwrap();
-        for host in hosts {
-            request.headers_mut().append(HOST, HeaderValue::from_str(host).unwrap());
-        }
-        sts().base_url(scheme, &request)
-    }
-
-    #[test]
-    fn documents_name_the_listener_as_their_reader_does() {
-        let url = base_url(Scheme::Https, "/", &["localhost:8443"]);
-        assert_eq!(url, "https://localhost:8443");
-        assert_eq!(base_url(Scheme::Http, "/", &["[::1]:80"]), "http://[::1]:80");
-        let absolute = base_url(Scheme::Http, "http://login.localhost/x", &["other"]);
-        assert_eq!(absolute, "http://login.localhost");
-    }
-
-    #[test]
-    fn a_host_that_makes_no_sense_gives_way_to_the_listeners_own() {
-        let long = "a".repeat(300);
-        for hosts in [&[][..], &["a", "b"], &["me@host"], &["a/b"], &[""], &["a b"], &[&long]] {
-            assert_eq!(base_url(Scheme::Https, "/", hosts), "https://127.0.0.1:1", "{hosts:?}");
-        }
-    }
-}
+mod tests;

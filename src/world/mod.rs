@@ -11,9 +11,11 @@ pub mod seed;
 pub mod synthetic;
 
 mod identity;
+mod names;
 mod resources;
 
 pub use identity::{Identity, IdentityIndex, IdentityKind, SelectError, Selector, Vm};
+pub use names::{is_secret_name, is_vault_name};
 pub use resources::{ResourceIndex, Resources};
 
 #[cfg(test)]

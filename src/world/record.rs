@@ -265,10 +265,10 @@ pub struct SecretVersion {
     pub tags: Tags,
     /// Whether it may be read.
     pub enabled: bool,
-    /// From when on it may be read.
+    /// From when on it is meant to be used; a note, which keeps nobody from reading it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<UnixSeconds>,
-    /// Until when it may be read.
+    /// Until when it is meant to be used; likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<UnixSeconds>,
     /// When it was set.

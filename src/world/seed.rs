@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::record::{
-    Assignment, Record, ResourceGroup, Subscription, Tags, Tenant, UserAssigned, VirtualMachine,
+    Assignment, Record, ResourceGroup, SecretVersion, StoredSecret, Subscription, Tags, Tenant,
+    UserAssigned, Vault, VirtualMachine,
 };
 use super::synthetic::{IdentityIds, Synthetic, WELL_KNOWN_RESOURCES, named_guid};
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, ParseIdError, PrincipalId, SubscriptionId, TenantId, VmId};
+use crate::secret::Redacted;
 
 /// The app ids of the well-known resources: Entra accepts them as `resource` too.
 const WELL_KNOWN_APP_IDS: [&str; 4] = [
@@ -20,6 +22,9 @@ const WELL_KNOWN_APP_IDS: [&str; 4] = [
 
 /// Makes every tenant that names no date as old as managed identities: 2017-09-14.
 const TENANT_CREATED: UnixSeconds = UnixSeconds(1_505_347_200);
+
+/// Bounds the value of a secret, in bytes (Azure, "About Azure Key Vault secrets": 25 KB).
+pub const SECRET_BYTES_MAX: usize = 25 * 1024;
 
 /// Where things are made that name no region.
 pub const LOCATION: &str = "local";
@@ -59,6 +64,16 @@ pub enum WorldError {
         "`{0}` is not a resource; write a URI such as api://my-app, at most {RESOURCE_LEN_MAX} printable characters without quotes or backslashes"
     )]
     Resource(String),
+    /// The value of a secret is longer than a vault takes.
+    #[error(
+        "the value of the secret `{name}` has {bytes} bytes; a vault takes {SECRET_BYTES_MAX} at most, shorten it"
+    )]
+    SecretTooLong {
+        /// The secret.
+        name: String,
+        /// The length of its value.
+        bytes: usize,
+    },
     /// An id that was put together is malformed.
     #[error(transparent)]
     Id(#[from] ParseIdError),
@@ -74,6 +89,9 @@ pub struct SeedBuilder {
     resource_ids: HashSet<ArmId>,
     groups: HashSet<ArmId>,
     addresses: HashSet<IpAddr>,
+    /// In lower case, as the secrets.
+    vaults: HashSet<String>,
+    secrets: HashSet<(ArmId, String)>,
     addressless: Option<String>,
     vms: u32,
 }
@@ -212,6 +230,53 @@ impl SeedBuilder {
         Ok(())
     }
 
+    /// Adds a key vault, and its resource group if that is new.
+    ///
+    /// # Errors
+    /// When its resource id or its name, which is also a host name, is taken.
+    pub fn vault(&mut self, id: ArmId) -> Result<(), WorldError> {
+        self.claim_resource_id(&id)?;
+        if !self.vaults.insert(id.name().to_ascii_lowercase()) {
+            let id = id.name().to_owned();
+            return Err(WorldError::Duplicate { what: "vault name", id });
+        }
+        self.group(&id)?;
+        let (location, tags) = (LOCATION.to_owned(), Tags::new());
+        self.records.push(Record::Vault(Vault { id, location, tags }));
+        Ok(())
+    }
+
+    /// Adds a secret of one version, whose id follows from its vault and its name.
+    ///
+    /// # Errors
+    /// When the name is taken, or the value longer than [`SECRET_BYTES_MAX`].
+    pub fn secret(&mut self, vault: ArmId, name: &str, value: Redacted) -> Result<(), WorldError> {
+        let (key, name) = (name.to_ascii_lowercase(), name.to_owned());
+        let bytes = value.expose().len();
+        if bytes > SECRET_BYTES_MAX {
+            return Err(WorldError::SecretTooLong { name, bytes });
+        }
+        let version = named_guid(&format!("secret:{} {key}", vault.to_key()));
+        if !self.secrets.insert((vault.clone(), key)) {
+            return Err(WorldError::Duplicate { what: "secret name", id: name });
+        }
+        self.records.push(Record::SecretVersion(SecretVersion {
+            vault,
+            name,
+            version: uuid::Uuid::from_bytes(version).simple().to_string(),
+            value: StoredSecret(value),
+            content_type: None,
+            tags: Tags::new(),
+            enabled: true,
+            not_before: None,
+            expires: None,
+            created: TENANT_CREATED,
+            updated: TENANT_CREATED,
+            ordinal: 0,
+        }));
+        Ok(())
+    }
+
     fn group(&mut self, of: &ArmId) -> Result<(), WorldError> {
         let Some(name) = of.resource_group() else { return Ok(()) };
         let subscription = of.subscription();
@@ -221,6 +286,14 @@ impl SeedBuilder {
             self.records.push(Record::ResourceGroup(group));
         }
         Ok(())
+    }
+
+    /// Takes the ids of an application, which whoever calls then adds.
+    ///
+    /// # Errors
+    /// When one is taken.
+    pub(super) fn claim_application(&mut self, ids: IdentityIds) -> Result<(), WorldError> {
+        self.claim_ids(ids)
     }
 
     fn claim_ids(&mut self, ids: IdentityIds) -> Result<(), WorldError> {

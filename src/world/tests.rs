@@ -98,6 +98,61 @@ fn roles_are_given_by_name_and_every_unknown_name_is_told() {
     }
 }
 
+fn vault(name: &str, group: &str) -> String {
+    format!(
+        "[[vaults]]\nname = '{name}'\nsubscription = '00000000-0000-4000-8000-000000000002'\nresource_group = '{group}'\n"
+    )
+}
+
+fn secret(vault: &str, name: &str, value: &str) -> String {
+    format!("[[secrets]]\nvault = '{vault}'\nname = '{name}'\nvalue = {value}\n")
+}
+
+#[test]
+fn a_secret_of_the_file_has_one_version_that_is_always_the_same() {
+    let text = format!("{PREFIX}{}{}", vault("Vault", "rg"), secret("vault", "Pass", "'x'"));
+    let [first, second] = [(), ()].map(|()| file::parse("w.toml", &text).unwrap());
+    assert_eq!(first, second);
+    let version = first.iter().find_map(|record| match record {
+        record::Record::SecretVersion(version) => Some(version),
+        _ => None,
+    });
+    let version = version.unwrap();
+    assert_eq!((version.vault.name(), &*version.name), ("Vault", "Pass"));
+    assert_eq!(version.value.0.expose(), b"x");
+    assert_eq!(version.version.len(), 32);
+    assert!(version.version.bytes().all(|byte| byte.is_ascii_hexdigit()));
+}
+
+#[test]
+fn vaults_and_secrets_that_cannot_be_are_refused() {
+    let good = vault("vault", "rg");
+    let long = format!("'{}'", "x".repeat(25_601));
+    for (text, expected) in [
+        (vault("v", "rg"), "w.toml:20: `v` is not a name of a vault"),
+        (format!("{good}{}", vault("VAULT", "other")), "w.toml:23: the vault name `VAULT` is used"),
+        (secret("vault", "a", "'x'"), "w.toml:20: the vault `vault` is not in [[vaults]]"),
+        (format!("{good}{}", secret("vault", "a_b", "'x'")), "`a_b` is not a name of a secret"),
+        (
+            format!("{good}{0}{0}", secret("vault", "a", "'x'")),
+            "w.toml:27: the secret name `a` is used twice",
+        ),
+        (format!("{good}{}", secret("vault", "a", &long)), "has 25601 bytes; a vault takes 25600"),
+    ] {
+        let error = file::parse("w.toml", &format!("{PREFIX}{text}")).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_bad_secret_does_not_quote_it() {
+    for value in ["4711", "['4711']", "{ a = '4711' }", "4711.5", "'4711'\nfoo = 1"] {
+        let text = format!("{PREFIX}{}{}", vault("vault", "rg"), secret("vault", "a", value));
+        let error = file::parse("w.toml", &text).unwrap_err().to_string();
+        assert!(!error.contains("4711"), "{error}");
+    }
+}
+
 #[test]
 fn an_unknown_key_is_refused_with_its_line() {
     let error = file::parse("w.toml", "[[vms]]\nnam = 'x'\n").unwrap_err().to_string();

@@ -14,13 +14,14 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("report", "load stats ids clock class"),
     ("load", "stats world machine ids clock class"),
     ("stats", ""),
-    ("server", "imds sts arm vault admin http tls broker directory token store world x509 ids clock secret class"),
+    ("server", "imds sts arm vault admin source http tls broker directory token store world x509 ids clock secret class"),
     ("imds", "http broker cache directory token world ids clock class"),
     ("sts", "http directory token world x509 ids clock secret class"),
     ("arm", "http broker directory token world ids clock class"),
-    ("vault", "http directory token world ids clock class"),
+    ("vault", "http directory token store world ids clock secret class"),
     ("admin", "http broker directory token clock class"),
     ("broker", "cache directory token world ids clock class"),
+    ("source", "client directory tls token world ids clock class"),
     ("cache", "clock sync class"),
     ("directory", "token store world x509 ids clock secret sync class"),
     ("token", "x509 ids clock secret class"),
@@ -44,7 +45,7 @@ pub(crate) const MEASURING: &str = "cli gate plan report load stats";
 
 /// The side that is measured.
 pub(crate) const MEASURED: &str =
-    "server imds sts arm vault admin http broker cache directory token store";
+    "server imds sts arm vault admin source http broker cache directory token store";
 
 /// The HTTP surfaces: peers that may not name each other.
 pub(crate) const SURFACES: &str = "imds sts arm vault admin";

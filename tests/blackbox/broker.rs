@@ -51,6 +51,10 @@ impl Broker {
             "127.0.0.1:0",
             "--sts",
             "127.0.0.1:0",
+            "--arm",
+            "127.0.0.1:0",
+            "--vault",
+            "127.0.0.1:0",
             "--admin",
             "127.0.0.1:0",
         ]);
@@ -115,7 +119,8 @@ impl Drop for Broker {
 
 fn endpoint(line: &str) -> (String, SocketAddr) {
     let (name, url) = line.split_once(' ').unwrap_or_else(|| panic!("no endpoint line: {line}"));
-    (name.to_owned(), url.strip_prefix("http://").unwrap().parse().unwrap())
+    let (_, address) = url.split_once("://").unwrap();
+    (name.to_owned(), address.parse().unwrap())
 }
 
 pub(crate) fn token_target(query: &str) -> String {

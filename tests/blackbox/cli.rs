@@ -37,7 +37,7 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
     let other = Broker::serve(&[]);
     let taken = other.address("imds").to_string();
     for (args, expected) in [
-        (["serve", "--world", "/nowhere.toml"], "cannot read the world file `/nowhere.toml`"),
+        (["serve", "--world", "/nowhere.toml"], "cannot read `/nowhere.toml`"),
         (["serve", "--synthetic", "vms=0"], "vms=0 is out of range; use 1 to 16000000"),
         (
             ["serve", "--alg", "HS256"],

@@ -12,4 +12,5 @@ mod cli;
 mod imds;
 mod lifecycle;
 mod robustness;
+mod sts;
 mod tokens;

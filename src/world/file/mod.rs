@@ -1,6 +1,8 @@
 //! World files: TOML to records, or a list of everything that is wrong, each with its line.
 
+mod applications;
 mod role_assignments;
+mod vaults;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -11,7 +13,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
+use applications::ApplicationEntry;
 use role_assignments::RoleAssignmentEntry;
+use vaults::{SecretEntry, VaultEntry};
 
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
 use crate::world::record::Record;
@@ -52,6 +56,12 @@ struct File {
     vms: Vec<Spanned<VmEntry>>,
     #[serde(default)]
     role_assignments: Vec<RoleAssignmentEntry>,
+    #[serde(default)]
+    vaults: Vec<Spanned<VaultEntry>>,
+    #[serde(default)]
+    secrets: Vec<Spanned<SecretEntry>>,
+    #[serde(default)]
+    applications: Vec<Spanned<ApplicationEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,12 +114,28 @@ pub fn demo() -> Result<Vec<Record>, WorldFileError> {
 /// # Errors
 /// Everything that is wrong with it, not only the first problem.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
+    let unread = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    parse_with(name, text, &unread)
+}
+
+/// Gives the text of a file that a world file names.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
+
+/// As [`parse`], for a world file that may name others: `read` gives their text.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(
+    name: &str,
+    text: &str,
+    read: ReadFile<'_>,
+) -> Result<Vec<Record>, WorldFileError> {
     let refused = |problems| WorldFileError { name: name.to_owned(), problems };
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, &span));
         refused(vec![(line, error.message().trim().replace('\n', "; "))])
     })?;
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, read);
     reader.read(&file);
     reader.finish().map_err(refused)
 }
@@ -121,6 +147,7 @@ fn line_of(text: &str, span: &Range<usize>) -> usize {
 /// Turns entries into items of the world and collects problems as it goes.
 struct Reader<'a> {
     text: &'a str,
+    read_file: ReadFile<'a>,
     builder: SeedBuilder,
     tenants: HashMap<String, TenantId>,
     /// `None` stands for one that is there but wrong, about which enough was said.
@@ -130,19 +157,23 @@ struct Reader<'a> {
     /// Whoever can be given a role, by the name of its VM, identity or application; `None` as above.
     principals: HashMap<String, Option<PrincipalId>>,
     ambiguous: HashSet<String>,
+    /// By name in lower case; `None` as above.
+    vaults: HashMap<String, Option<ArmId>>,
     problems: Vec<(usize, String)>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, read_file: ReadFile<'a>) -> Self {
         Self {
             text,
+            read_file,
             builder: SeedBuilder::new(),
             tenants: HashMap::new(),
             subscriptions: HashMap::new(),
             user_assigned: HashMap::new(),
             principals: HashMap::new(),
             ambiguous: HashSet::new(),
+            vaults: HashMap::new(),
             problems: Vec::new(),
         }
     }
@@ -167,8 +198,17 @@ impl<'a> Reader<'a> {
                 self.problem(&entry.span(), WorldError::AddressMissing(name));
             }
         }
+        for entry in &file.applications {
+            self.application(entry);
+        }
         for entry in &file.role_assignments {
             self.role_assignment(entry);
+        }
+        for entry in &file.vaults {
+            self.vault(entry);
+        }
+        for entry in &file.secrets {
+            self.secret(entry);
         }
         if file.vms.is_empty() {
             self.problem(&(0..0), "no [[vms]]: a world needs at least one to answer; add one");

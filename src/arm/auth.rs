@@ -1,0 +1,213 @@
+//! Who calls, and whether the caller may.
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+
+use super::date;
+use super::error::{ArmError, Challenge};
+use crate::clock::UnixSeconds;
+use crate::directory::State;
+use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId};
+use crate::token::{Bearer, BearerError, Issuer, Verifier};
+use crate::world::roles::{Action, Scope};
+
+/// The audiences that Resource Manager takes, to the letter, and its application id.
+const AUDIENCES: [&str; 5] = [
+    "https://management.core.windows.net/",
+    "https://management.core.windows.net",
+    "https://management.azure.com/",
+    "https://management.azure.com",
+    "797f4846-ba00-4fd7-ba43-dac1f8f63013",
+];
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Actor {
+    /// Whoever it is: nobody is asked, everybody may do everything.
+    Anyone,
+    /// The service principal that a token speaks for.
+    Principal { client_id: ClientId, principal_id: PrincipalId, tenant_id: TenantId },
+}
+
+impl Actor {
+    /// Reads and checks the token of a request about `subscription`.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        verifier: &Verifier,
+        state: &State,
+        subscription: Option<SubscriptionId>,
+        now: UnixSeconds,
+    ) -> Result<Self, ArmError> {
+        let subscription = subscription.and_then(|id| state.subscription(id));
+        let expected = subscription.map(|subscription| subscription.tenant);
+        let home = || state.tenants().next().map(|tenant| tenant.id);
+        let tenant = expected.or_else(home).map_or("common".to_owned(), |id| id.to_string());
+        let refuse = |refusal: Refusal| refusal.into_error(tenant);
+        let read = bearer(headers, verifier, now).and_then(|bearer| {
+            trusted(&bearer, expected, |tenant| state.tenant(tenant).is_some())?;
+            Ok(bearer)
+        });
+        let bearer = read.map_err(refuse)?;
+        Ok(Self::Principal {
+            client_id: bearer.client_id,
+            principal_id: bearer.principal_id,
+            tenant_id: bearer.tenant_id,
+        })
+    }
+
+    /// The tenant that the caller is from.
+    pub(super) const fn tenant_id(&self) -> Option<TenantId> {
+        match self {
+            Self::Anyone => None,
+            Self::Principal { tenant_id, .. } => Some(*tenant_id),
+        }
+    }
+
+    /// The caller's service principal.
+    pub(super) const fn principal_id(&self) -> Option<PrincipalId> {
+        match self {
+            Self::Anyone => None,
+            Self::Principal { principal_id, .. } => Some(*principal_id),
+        }
+    }
+
+    /// How errors name the caller: application and object id.
+    pub(super) fn names(&self) -> (String, String) {
+        match self {
+            Self::Anyone => Default::default(),
+            Self::Principal { client_id, principal_id, .. } => {
+                (client_id.to_string(), principal_id.to_string())
+            }
+        }
+    }
+
+    /// Whether the caller may do `action` at `scope`.
+    pub(super) fn may(&self, state: &State, action: &str, scope: &str, now: UnixSeconds) -> bool {
+        let Self::Principal { principal_id, .. } = self else { return true };
+        let Ok(scope) = scope.parse::<Scope>() else { return false };
+        state.permits(*principal_id, Action::ControlPlane(action), &scope, now).is_some()
+    }
+
+    /// That the caller may do `action` at `scope`.
+    pub(super) fn require(
+        &self,
+        state: &State,
+        action: &str,
+        scope: &str,
+        now: UnixSeconds,
+    ) -> Result<(), ArmError> {
+        if self.may(state, action, scope, now) {
+            return Ok(());
+        }
+        let (client, object) = self.names();
+        let (action, scope) = (action.to_owned(), scope.to_owned());
+        Err(ArmError::AuthorizationFailed { client, object, action, scope })
+    }
+
+    /// Whether the caller holds any role in the subscription: then it sees that it is there.
+    pub(super) fn has_role_in(&self, state: &State, subscription: &ArmId) -> bool {
+        let Self::Principal { principal_id, .. } = self else { return true };
+        let id = subscription.subscription();
+        state
+            .role_assignments_of(*principal_id)
+            .any(|assignment| assignment.scope.subscription() == Some(id))
+    }
+}
+
+/// A refused token: code, message, and what the challenge says.
+struct Refusal {
+    code: &'static str,
+    message: String,
+    description: Option<&'static str>,
+}
+
+impl Refusal {
+    const fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, description: None }
+    }
+
+    fn into_error(self, tenant: String) -> ArmError {
+        let Self { code, message, description } = self;
+        let description = description.map_or_else(|| message.clone(), str::to_owned);
+        let challenge = Challenge { tenant, description };
+        ArmError::Unauthenticated { code, message, challenge }
+    }
+}
+
+fn bearer(headers: &HeaderMap, verifier: &Verifier, now: UnixSeconds) -> Result<Bearer, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let missing = || Refusal {
+        code: "AuthenticationFailed",
+        message: "Authentication failed. The 'Authorization' header is missing.".to_owned(),
+        description: Some("The authentication failed because of missing 'Authorization' header."),
+    };
+    let value = values.next().ok_or_else(missing)?;
+    let malformed = || Refusal {
+        code: "AuthenticationFailedInvalidHeader",
+        message:
+            "Authentication failed. The 'Authorization' header is provided in an invalid format."
+                .to_owned(),
+        description: None,
+    };
+    let is_sole = values.next().is_none();
+    let value = value.to_str().ok().filter(|_| is_sole).ok_or_else(malformed)?;
+    let (scheme, jwt) = value.split_once(' ').ok_or_else(malformed)?;
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(malformed());
+    }
+    verifier.verify(jwt.trim(), now).map_err(|error| untrue(&error, now))
+}
+
+fn untrue(error: &BearerError, now: UnixSeconds) -> Refusal {
+    let now = date::american(now);
+    let invalid = |message: &str| Refusal::new("InvalidAuthenticationToken", message.to_owned());
+    match error {
+        BearerError::Malformed => invalid("The access token is invalid."),
+        BearerError::UnknownKey | BearerError::Signature => invalid(
+            "The access token validation failed: it is not signed with a key of this issuer.",
+        ),
+        BearerError::Expired(at) => Refusal::new(
+            "ExpiredAuthenticationToken",
+            format!(
+                "The access token expiry UTC time '{}' is earlier than current UTC time '{now}'.",
+                date::american(*at)
+            ),
+        ),
+        BearerError::NotYetValid(at) => invalid(&format!(
+            "The access token not-before UTC time '{}' is later than current UTC time '{now}'.",
+            date::american(*at)
+        )),
+    }
+}
+
+/// That the token is for Resource Manager and from the tenant that counts: the one of the subscription,
+/// or else any that is there.
+fn trusted(
+    bearer: &Bearer,
+    expected: Option<TenantId>,
+    is_known: impl Fn(TenantId) -> bool,
+) -> Result<(), Refusal> {
+    if !AUDIENCES.contains(&bearer.audience.as_str()) {
+        let [allowed @ .., _] = AUDIENCES.map(|audience| format!("'{audience}'"));
+        return Err(Refusal::new(
+            "InvalidAuthenticationTokenAudience",
+            format!(
+                "The access token has been obtained for wrong audience or resource '{}'. It should exactly match with one of the allowed audiences {}.",
+                bearer.audience,
+                allowed.join(",")
+            ),
+        ));
+    }
+    let tenant = expected.unwrap_or(bearer.tenant_id);
+    let is_own = bearer.tenant_id == tenant && bearer.issuer == Issuer::url(tenant);
+    if is_own && is_known(tenant) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "InvalidAuthenticationTokenTenant",
+        format!(
+            "The access token is from the wrong issuer '{}'. It must match the tenant '{}' associated with this subscription. Please use the authority (URL) 'https://login.windows.net/{tenant}' to get the token. Note, if the subscription is transferred to another tenant there is no impact to the services, but information about new tenant could take time to propagate (up to an hour). If you just transferred your subscription and see this error message, please try back later.",
+            bearer.issuer,
+            Issuer::url(tenant)
+        ),
+    ))
+}

@@ -1,0 +1,61 @@
+//! Role definitions (Microsoft.Authorization, `roleDefinitions`): the built-in ones; others cannot be made.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::error::ArmError;
+use super::filter::{self, Term};
+use super::reply::Reply;
+use crate::directory::State;
+use crate::world::roles::{self, RoleDefinition, Scope};
+
+const READ: &str = "Microsoft.Authorization/roleDefinitions/read";
+
+/// `GET` of the definitions that can be assigned at a scope.
+pub(super) fn list(call: &Call<'_>, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
+    require(call, state, scope)?;
+    let terms = filter::parse(call.query.filter())?;
+    let fits = |role: &&RoleDefinition| terms.iter().all(|term| holds(term, role));
+    if let Some(Term::Principal(_) | Term::AssignedTo(_)) =
+        terms.iter().find(|term| matches!(term, Term::Principal(_) | Term::AssignedTo(_)))
+    {
+        return Err(ArmError::InvalidFilter(call.query.filter().unwrap_or_default().to_owned()));
+    }
+    let shown: Vec<Value> =
+        roles::built_ins().iter().filter(fits).map(|role| show(role, scope)).collect();
+    Ok(Reply::ok(json!({"value": shown})))
+}
+
+fn holds(term: &Term, role: &RoleDefinition) -> bool {
+    match term {
+        Term::RoleName(name) => role.role_name.eq_ignore_ascii_case(name),
+        Term::Type(kind) => kind.eq_ignore_ascii_case("BuiltInRole"),
+        _ => true,
+    }
+}
+
+/// `GET` of a definition.
+pub(super) fn get(
+    call: &Call<'_>,
+    state: &State,
+    scope: &Scope,
+    name: &str,
+) -> Result<Reply, ArmError> {
+    require(call, state, scope)?;
+    let role = name.parse().ok().and_then(roles::by_id);
+    let missing = || ArmError::RoleDefinitionDoesNotExist {
+        id: name.replace('-', "").to_ascii_lowercase(),
+        status: StatusCode::NOT_FOUND,
+    };
+    Ok(Reply::ok(show(role.ok_or_else(missing)?, scope)))
+}
+
+/// Whoever is known may see the built-in roles of the tenant as a whole; elsewhere it takes a role.
+fn require(call: &Call<'_>, state: &State, scope: &Scope) -> Result<(), ArmError> {
+    if scope.is_root() { Ok(()) } else { call.require(state, READ, scope.as_str()) }
+}
+
+fn show(role: &RoleDefinition, scope: &Scope) -> Value {
+    json!(role.resource(scope.subscription()))
+}

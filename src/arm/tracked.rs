@@ -1,0 +1,159 @@
+//! What resources in resource groups have in common.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::content::Content;
+use super::error::ArmError;
+use super::route::Kind;
+use crate::directory::State;
+use crate::ids::ArmId;
+use crate::world::record::{Change, Key, ResourceGroup};
+use crate::world::roles::Scope;
+
+/// What is done to a resource, as the last part of the name of an action.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    Read,
+    Write,
+    Delete,
+}
+
+impl Deed {
+    /// The name of the action on a resource type.
+    pub(super) fn on(self, kind: Kind) -> String {
+        let verb = match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Delete => "delete",
+        };
+        format!("{}/{verb}", kind.resource_type().full_name())
+    }
+}
+
+/// That the caller may do `deed` to the resource, and that its resource group is there.
+pub(super) fn admit(
+    call: &Call<'_>,
+    state: &State,
+    deed: Deed,
+    kind: Kind,
+    id: &ArmId,
+) -> Result<Arc<ResourceGroup>, ArmError> {
+    call.require(state, &deed.on(kind), id.as_str())?;
+    group_of(state, id)
+}
+
+/// The resource group that `id` is or lies in.
+pub(super) fn group_of(state: &State, id: &ArmId) -> Result<Arc<ResourceGroup>, ArmError> {
+    let name = id.resource_group().unwrap_or_default();
+    let missing = || ArmError::ResourceGroupNotFound(name.to_owned());
+    let group = format!("/subscriptions/{}/resourceGroups/{name}", id.subscription());
+    let group = group.parse::<ArmId>().map_err(|_| missing())?;
+    state.group(&group).cloned().ok_or_else(missing)
+}
+
+/// The id of a new resource: with the group's name as the group spells it.
+pub(super) fn new_id(group: &ResourceGroup, kind: Kind, id: &ArmId) -> Result<ArmId, ArmError> {
+    let full_name = kind.resource_type().full_name();
+    let text = format!("{}/providers/{full_name}/{}", group.id, id.name());
+    text.parse().map_err(|_| ArmError::NoSuchPath)
+}
+
+/// That there is no such resource.
+pub(super) fn not_found(kind: Kind, id: &ArmId) -> ArmError {
+    ArmError::ResourceNotFound {
+        resource: format!("{}/{}", kind.resource_type().full_name(), id.name()),
+        group: id.resource_group().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Where the resource is to be: a location is required for what is new, and does not change.
+pub(super) fn location(
+    content: &Content,
+    kind: Kind,
+    id: &ArmId,
+    existing: Option<&str>,
+) -> Result<String, ArmError> {
+    let given = content.location(kind.resource_type())?;
+    match (given, existing) {
+        (Some(given), Some(existing)) if !given.eq_ignore_ascii_case(&short(existing)) => {
+            Err(ArmError::ResourceLocation {
+                name: id.name().to_owned(),
+                existing: existing.to_owned(),
+                group: id.resource_group().unwrap_or_default().to_owned(),
+                location: given,
+            })
+        }
+        (_, Some(existing)) => Ok(existing.to_owned()),
+        (Some(given), None) => Ok(given),
+        (None, None) => Err(ArmError::LocationRequired),
+    }
+}
+
+fn short(location: &str) -> String {
+    location.split(' ').collect()
+}
+
+/// A rule for names: how long they are, and what they are made of.
+pub(super) fn require_name(
+    kind: Kind,
+    name: &str,
+    lengths: std::ops::RangeInclusive<usize>,
+    fits: impl Fn(&str) -> bool,
+) -> Result<(), ArmError> {
+    if lengths.contains(&name.len()) && fits(name) {
+        return Ok(());
+    }
+    let (code, kind) = match kind {
+        Kind::Vault => ("VaultNameNotValid", "vault"),
+        Kind::UserAssigned => ("InvalidResourceName", "user assigned identity"),
+        Kind::VirtualMachine => ("InvalidParameter", "virtual machine"),
+    };
+    let (least, most) = (lengths.start(), lengths.end());
+    let message = format!(
+        "The {kind} name '{name}' is invalid. A name is {least} to {most} letters, digits and the other characters that its kind allows, and begins with a letter or digit."
+    );
+    Err(ArmError::InvalidName { code, message })
+}
+
+/// What goes with a resource: its role assignments and the secrets in it. A resource that is made again
+/// under the same name does not inherit them.
+pub(super) fn removal(state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
+    let mut changes = role_assignments_within(state, id);
+    changes.extend(contents(state, kind, id));
+    changes
+}
+
+/// The resource and the secrets in it.
+pub(super) fn contents(state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
+    let (mut changes, own) = match kind {
+        Kind::UserAssigned => (Vec::new(), Key::UserAssigned(id.clone())),
+        Kind::VirtualMachine => (Vec::new(), Key::VirtualMachine(id.clone())),
+        Kind::Vault => (secrets(state, id), Key::Vault(id.clone())),
+    };
+    changes.push(Change::Remove(own));
+    changes
+}
+
+/// Ends the role assignments at `id` and below it.
+pub(super) fn role_assignments_within(state: &State, id: &ArmId) -> Vec<Change> {
+    let within = |scope: &Scope| {
+        scope.as_str().parse::<ArmId>().is_ok_and(|scope| scope == *id || scope.is_below(id))
+    };
+    let held = state.role_assignments().filter(|assignment| within(&assignment.scope));
+    held.map(|assignment| Change::Remove(Key::RoleAssignment(assignment.name))).collect()
+}
+
+fn secrets(state: &State, vault: &ArmId) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, secret) in state.secrets(vault) {
+        for version in &secret.versions {
+            let key = Key::SecretVersion(vault.clone(), name.to_owned(), version.version.clone());
+            changes.push(Change::Remove(key));
+        }
+        if secret.deleted.is_some() {
+            changes.push(Change::Remove(Key::DeletedSecret(vault.clone(), name.to_owned())));
+        }
+    }
+    changes
+}

@@ -1,0 +1,314 @@
+//! The API versions of each resource type (azure-rest-api-specs).
+
+use super::error::ArmError;
+
+/// A resource type of a provider, and the versions that it is served in, the oldest first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ResourceType {
+    /// The provider, such as `Microsoft.Compute`.
+    pub(super) namespace: &'static str,
+    /// The type, such as `virtualMachines`.
+    pub(super) name: &'static str,
+    /// Its API versions.
+    pub(super) versions: &'static [&'static str],
+}
+
+pub(super) static SUBSCRIPTIONS: ResourceType =
+    ResourceType { namespace: "Microsoft.Resources", name: "subscriptions", versions: RESOURCES };
+
+pub(super) static TENANTS: ResourceType =
+    ResourceType { namespace: "Microsoft.Resources", name: "tenants", versions: RESOURCES };
+
+pub(super) static PROVIDERS: ResourceType =
+    ResourceType { namespace: "Microsoft.Resources", name: "providers", versions: RESOURCES };
+
+pub(super) static GROUPS: ResourceType =
+    ResourceType { namespace: "Microsoft.Resources", name: "resourceGroups", versions: RESOURCES };
+
+const RESOURCES: &[&str] = &[
+    "2014-04-01",
+    "2014-04-01-preview",
+    "2015-01-01",
+    "2015-11-01",
+    "2016-02-01",
+    "2016-06-01",
+    "2016-07-01",
+    "2016-09-01",
+    "2017-03-01",
+    "2017-05-10",
+    "2017-06-01",
+    "2017-08-01",
+    "2018-01-01",
+    "2018-02-01",
+    "2018-05-01",
+    "2018-06-01",
+    "2018-07-01",
+    "2018-08-01",
+    "2018-09-01",
+    "2018-11-01",
+    "2019-03-01",
+    "2019-04-01",
+    "2019-05-01",
+    "2019-05-10",
+    "2019-06-01",
+    "2019-07-01",
+    "2019-08-01",
+    "2019-09-01",
+    "2019-10-01",
+    "2019-11-01",
+    "2020-01-01",
+    "2020-05-01",
+    "2020-06-01",
+    "2020-07-01",
+    "2020-08-01",
+    "2020-09-01",
+    "2020-10-01",
+    "2021-01-01",
+    "2021-04-01",
+    "2022-01-01",
+    "2022-06-01",
+    "2022-09-01",
+    "2022-12-01",
+    "2023-07-01",
+    "2024-03-01",
+    "2024-07-01",
+    "2024-11-01",
+    "2025-03-01",
+    "2025-04-01",
+];
+
+pub(super) static USER_ASSIGNED: ResourceType = ResourceType {
+    namespace: "Microsoft.ManagedIdentity",
+    name: "userAssignedIdentities",
+    versions: MANAGED_IDENTITY,
+};
+
+pub(super) static SYSTEM_ASSIGNED: ResourceType = ResourceType {
+    namespace: "Microsoft.ManagedIdentity",
+    name: "identities",
+    versions: MANAGED_IDENTITY,
+};
+
+const MANAGED_IDENTITY: &[&str] = &[
+    "2015-08-31-preview",
+    "2018-11-30",
+    "2021-09-30-preview",
+    "2022-01-31-preview",
+    "2023-01-31",
+    "2023-07-31-preview",
+    "2024-11-30",
+    "2025-01-31-preview",
+    "2025-05-31-preview",
+    "2026-04-30",
+    "2026-05-31",
+];
+
+// From 2018-06-01 on, when user-assigned identities became a dictionary.
+pub(super) static VIRTUAL_MACHINES: ResourceType =
+    ResourceType { namespace: "Microsoft.Compute", name: "virtualMachines", versions: COMPUTE };
+
+pub(super) static OPERATIONS: ResourceType = ResourceType {
+    namespace: "Microsoft.Compute",
+    name: "locations/operations",
+    versions: COMPUTE,
+};
+
+const COMPUTE: &[&str] = &[
+    "2018-06-01",
+    "2018-10-01",
+    "2019-03-01",
+    "2019-07-01",
+    "2019-12-01",
+    "2020-06-01",
+    "2020-12-01",
+    "2021-03-01",
+    "2021-04-01",
+    "2021-07-01",
+    "2021-11-01",
+    "2022-03-01",
+    "2022-08-01",
+    "2022-11-01",
+    "2023-03-01",
+    "2023-07-01",
+    "2023-09-01",
+    "2024-03-01",
+    "2024-07-01",
+    "2024-11-01",
+    "2025-04-01",
+    "2025-11-01",
+    "2026-03-01",
+    "2026-04-01",
+];
+
+pub(super) static VAULTS: ResourceType = ResourceType {
+    namespace: "Microsoft.KeyVault",
+    name: "vaults",
+    versions: &[
+        "2015-06-01",
+        "2016-10-01",
+        "2018-02-14",
+        "2018-02-14-preview",
+        "2019-09-01",
+        "2020-04-01-preview",
+        "2021-04-01-preview",
+        "2021-06-01-preview",
+        "2021-10-01",
+        "2021-11-01-preview",
+        "2022-02-01-preview",
+        "2022-07-01",
+        "2022-11-01",
+        "2023-02-01",
+        "2023-07-01",
+        "2024-04-01-preview",
+        "2024-11-01",
+        "2024-12-01-preview",
+        "2025-05-01",
+        "2026-02-01",
+        "2026-05-15",
+    ],
+};
+
+pub(super) static ROLE_ASSIGNMENTS: ResourceType = ResourceType {
+    namespace: "Microsoft.Authorization",
+    name: "roleAssignments",
+    versions: &[
+        "2014-04-01-preview",
+        "2014-07-01-preview",
+        "2014-10-01-preview",
+        "2015-05-01-preview",
+        "2015-06-01",
+        "2015-07-01",
+        "2016-07-01",
+        "2017-05-01",
+        "2017-09-01",
+        "2017-10-01-preview",
+        "2018-01-01-preview",
+        "2018-07-01",
+        "2018-09-01-preview",
+        "2018-12-01-preview",
+        "2019-04-01-preview",
+        "2020-03-01-preview",
+        "2020-04-01-preview",
+        "2020-08-01-preview",
+        "2020-10-01-preview",
+        "2021-04-01-preview",
+        "2022-01-01-preview",
+        "2022-04-01",
+    ],
+};
+
+pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
+    namespace: "Microsoft.Authorization",
+    name: "roleDefinitions",
+    versions: &[
+        "2014-04-01-preview",
+        "2014-07-01-preview",
+        "2014-10-01-preview",
+        "2015-05-01-preview",
+        "2015-06-01",
+        "2015-07-01",
+        "2016-07-01",
+        "2017-05-01",
+        "2017-09-01",
+        "2018-01-01-preview",
+        "2018-07-01",
+        "2022-04-01",
+        "2022-05-01-preview",
+    ],
+};
+
+/// Every type that a provider is asked for, for the list of providers.
+pub(super) static ALL: [&ResourceType; 10] = [
+    &ROLE_ASSIGNMENTS,
+    &ROLE_DEFINITIONS,
+    &VIRTUAL_MACHINES,
+    &OPERATIONS,
+    &VAULTS,
+    &SYSTEM_ASSIGNED,
+    &USER_ASSIGNED,
+    &GROUPS,
+    &SUBSCRIPTIONS,
+    &TENANTS,
+];
+
+impl ResourceType {
+    /// The type with its provider, as in the `type` of a resource.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Checks the `api-version` of a request; `location` is where it goes, if it says so.
+    pub(super) fn require(
+        &self,
+        version: Option<&str>,
+        location: Option<&str>,
+    ) -> Result<(), ArmError> {
+        let version = version.filter(|version| !version.is_empty());
+        let version = version.ok_or(ArmError::MissingApiVersion)?;
+        if self.versions.iter().any(|known| known.eq_ignore_ascii_case(version)) {
+            return Ok(());
+        }
+        let mut newest_first = self.versions.to_vec();
+        newest_first.reverse();
+        let (version, is_own) = (version.to_owned(), self.namespace == "Microsoft.Resources");
+        Err(if is_own || !is_well_formed(&version) {
+            ArmError::InvalidApiVersion { version, supported: newest_first.join(",") }
+        } else {
+            ArmError::NoRegisteredProvider {
+                location: location.unwrap_or_default().to_owned(),
+                version,
+                kind: self.name,
+                supported: newest_first.join(", "),
+            }
+        })
+    }
+}
+
+/// Whether a text is a date, with or without a word that says how ripe the version is.
+fn is_well_formed(version: &str) -> bool {
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let mut parts = version.splitn(4, '-');
+    let date = [4, 2, 2].into_iter().all(|count| parts.next().is_some_and(|p| digits(p, count)));
+    let ripeness = ["preview", "alpha", "beta", "rc", "privatepreview"];
+    date && parts
+        .next()
+        .is_none_or(|word| ripeness.iter().any(|one| one.eq_ignore_ascii_case(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: &ResourceType, version: Option<&str>) -> String {
+        let error = kind.require(version, Some("westus")).unwrap_err();
+        format!("{} {error}", error.body()["error"]["code"].as_str().unwrap())
+    }
+
+    #[test]
+    fn a_version_is_required_known_and_well_formed() {
+        assert!(VIRTUAL_MACHINES.require(Some("2026-04-01"), None).is_ok());
+        assert!(ROLE_ASSIGNMENTS.require(Some("2020-10-01-PREVIEW"), None).is_ok());
+        assert!(refused(&VAULTS, None).starts_with("MissingApiVersionParameter"));
+        assert!(refused(&VAULTS, Some("")).starts_with("MissingApiVersionParameter"));
+        let malformed = refused(&USER_ASSIGNED, Some("latest"));
+        assert!(malformed.starts_with("InvalidApiVersionParameter The api-version 'latest' is invalid. The supported versions are '2026-05-31,"));
+        let unknown = refused(&USER_ASSIGNED, Some("2001-01-01"));
+        assert!(unknown.starts_with("NoRegisteredProviderFound No registered resource provider found for location 'westus' and API version '2001-01-01' for type 'userAssignedIdentities'. The supported api-versions are '2026-05-31, "));
+        let own = refused(&GROUPS, Some("2001-01-01"));
+        assert!(own.starts_with("InvalidApiVersionParameter"));
+    }
+
+    #[test]
+    fn versions_are_dates() {
+        for text in ["2020-01-01", "2020-01-01-preview"] {
+            assert!(is_well_formed(text), "{text}");
+        }
+        for text in ["", "2020", "2020-1-1", "2020-01-01-", "2020-01-01-x", "20200101", "x-01-01"] {
+            assert!(!is_well_formed(text), "{text}");
+        }
+        for kind in ALL {
+            assert!(kind.versions.iter().all(|version| is_well_formed(version)), "{}", kind.name);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Forms: the body of a token request, and the query of a discovery request
+//! (`application/x-www-form-urlencoded`).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::error::StsError;
+
+/// More fields than any client sends; bounds the search for repeats.
+const FIELDS_MAX: usize = 64;
+
+/// The fields of a form, decoded, each there once. Has no `Debug`: one of them may be a secret.
+pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Form<'a> {
+    /// Reads a form. A field that is there twice is refused, also one that is not known: which of the
+    /// two counts must never be a matter of who reads it.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, StsError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| StsError::Malformed)?;
+        let mut form = Self(Vec::new());
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name)?, decoded(value)?);
+            if form.0.iter().any(|(other, _)| *other == name) {
+                return Err(StsError::Repeated(name.into_owned()));
+            }
+            if form.0.len() == FIELDS_MAX {
+                return Err(StsError::Malformed);
+            }
+            form.0.push((name, value));
+        }
+        Ok(form)
+    }
+
+    /// The value of a field; one that is empty is as good as none.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(other, _)| other == name)?;
+        Some(value.as_ref()).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a field that must be there.
+    pub(super) fn require(&self, name: &'static str) -> Result<&str, StsError> {
+        self.get(name).ok_or(StsError::Missing(name))
+    }
+}
+
+/// Undoes the encoding of a name or a value; a space is `+` or `%20`.
+pub(super) fn decoded(text: &str) -> Result<Cow<'_, str>, StsError> {
+    let malformed = |_| StsError::Malformed;
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8().map_err(malformed)?;
+        return Ok(Cow::Owned(decoded.into_owned()));
+    }
+    percent_decode_str(text).decode_utf8().map_err(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_decoded_once() {
+        let form = Form::parse(b"a=b+c%2B&%64=%2564&empty=&bare").ok().unwrap();
+        assert_eq!(form.get("a"), Some("b c+"));
+        assert_eq!(form.get("d"), Some("%64"));
+        assert_eq!((form.get("empty"), form.get("bare"), form.get("x")), (None, None, None));
+        assert_eq!(form.require("x"), Err(StsError::Missing("x")));
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_refused_however_it_is_spelt() {
+        let repeated = Form::parse(b"client_id=a&client%5Fid=b").map(|_| ());
+        assert_eq!(repeated, Err(StsError::Repeated("client_id".to_owned())));
+        assert_eq!(Form::parse(b"a=%FF").map(|_| ()), Err(StsError::Malformed));
+        let flood = (0..65).map(|at| format!("f{at}=1")).collect::<Vec<_>>().join("&");
+        assert_eq!(Form::parse(flood.as_bytes()).map(|_| ()), Err(StsError::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes: Vec<u8>, text in "[a-c=&%+0-9]{0,60}") {
+            for bytes in [&bytes[..], text.as_bytes()] {
+                if let Ok(form) = Form::parse(bytes) {
+                    let _ = form.get("a");
+                }
+            }
+        }
+    }
+}

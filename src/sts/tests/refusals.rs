@@ -1,0 +1,181 @@
+use super::*;
+
+/// What is changed in a good request; status, `error` and code.
+type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str, u64);
+
+#[test]
+fn every_refusal_has_its_status_error_and_code() {
+    let world = World::new();
+    let rows: &[Row<'_>] = &[
+        (&[("grant_type", "")], 400, "invalid_request", 900_144),
+        (&[("grant_type", "password")], 400, "unsupported_grant_type", 70_003),
+        (&[("client_id", "")], 400, "invalid_request", 900_144),
+        (&[("client_id", "me")], 400, "unauthorized_client", 700_016),
+        (
+            &[("client_id", "a0000000-0000-4000-8000-000000000000")],
+            400,
+            "unauthorized_client",
+            700_016,
+        ),
+        (
+            &[("client_id", "a0000000-0000-4000-8000-00000000000f")],
+            401,
+            "invalid_client",
+            7_000_229,
+        ),
+        (&[("client_secret", "")], 401, "invalid_client", 7_000_216),
+        (&[("client_secret", "wrong")], 401, "invalid_client", 7_000_215),
+        (
+            &[("client_assertion", "x"), ("client_assertion_type", ASSERTION_TYPE)],
+            400,
+            "invalid_request",
+            9_002_313,
+        ),
+        (&[("scope", "")], 400, "invalid_request", 900_144),
+        (&[("scope", VAULT)], 400, "invalid_scope", 1_002_012),
+        (&[("scope", "/.default")], 400, "invalid_scope", 1_002_012),
+        (
+            &[("scope", "https://vault.azure.net/.default https://a.b/.default")],
+            400,
+            "invalid_scope",
+            700_022,
+        ),
+        (&[("scope", "api://unknown/.default")], 400, "invalid_resource", 500_011),
+        (&[("scope", "https://vault.azure.net//x/.default")], 400, "invalid_resource", 500_011),
+        (&[("scope", "vault/.default")], 400, "invalid_resource", 50_001),
+        (&[("resource", VAULT)], 400, "invalid_request", 901_002),
+        (&[("scope", "https://a/.default"), ("scope", "b")], 400, "invalid_request", 9_000_411),
+    ];
+    for (changed, status, error, code) in rows {
+        let answer = world.post(&with(changed));
+        assert_eq!(answer.refusal(), (*status, *error, *code), "{changed:?}");
+    }
+}
+
+#[test]
+fn every_refusal_of_an_assertion_has_its_status_error_and_code() {
+    let world = World::new();
+    let key = certificate_key(app(), Seconds(1_000_000));
+    let stranger = certificate_key(app(), Seconds(7));
+    world.register(&key);
+    let header = json!({ "alg": "PS256", "x5t#S256": key.certificate().thumbprint() });
+    let no_thumbprint = json!({ "alg": "PS256", "typ": "JWT" });
+    let unknown = json!({ "alg": "PS256", "x5t#S256": stranger.certificate().thumbprint() });
+    let jwt = forged(&header, &claims(&json!({})));
+    let (message, _) = jwt.rsplit_once('.').unwrap();
+    let rows = [
+        ("x.y.z".to_owned(), (400, "invalid_request", 50_027)),
+        (format!("{message}.AAAA"), (401, "invalid_client", 700_027)),
+        (forged(&unknown, &claims(&json!({}))), (401, "invalid_client", 700_027)),
+        (forged(&no_thumbprint, &claims(&json!({}))), (401, "invalid_client", 700_027)),
+        (
+            forged(&no_thumbprint, &claims(&json!({ "iss": "https://issuer", "sub": "pod" }))),
+            (401, "invalid_client", 700_213),
+        ),
+        (forged(&header, &claims(&json!({ "sub": "me" }))), (401, "invalid_client", 700_021)),
+        (
+            forged(&header, &claims(&json!({ "iss": foreign().to_string() }))),
+            (401, "invalid_client", 700_021),
+        ),
+        (
+            forged(&header, &claims(&json!({ "aud": "https://elsewhere/token" }))),
+            (401, "invalid_client", 700_023),
+        ),
+        (
+            forged(&header, &claims(&json!({ "aud": audience().replace(TENANT, OTHER_TENANT) }))),
+            (401, "invalid_client", 700_023),
+        ),
+        (
+            forged(&header, &claims(&json!({ "exp": NOW.0 - 300 }))),
+            (401, "invalid_client", 700_024),
+        ),
+        (
+            forged(&header, &claims(&json!({ "nbf": NOW.0 + 301 }))),
+            (401, "invalid_client", 700_024),
+        ),
+        (forged(&header, &json!({ "iss": "x", "sub": "x" })), (400, "invalid_request", 50_027)),
+    ];
+    for (jwt, expected) in rows {
+        let answer = world.assert(&jwt);
+        assert_eq!(answer.refusal(), expected, "{}", answer.body);
+    }
+    let untyped = with_assertion(app(), &jwt).into_iter();
+    let untyped: Vec<_> = untyped.filter(|(name, _)| *name != "client_assertion_type").collect();
+    assert_eq!(world.post(&untyped).refusal(), (400, "invalid_request", 900_144));
+}
+
+#[test]
+fn tenants_methods_and_bodies_that_are_no_use_are_refused() {
+    let world = World::new();
+    let at = |tenant: &str| {
+        let refused = world.post_to(&format!("/{tenant}/oauth2/v2.0/token"), &with(&[]));
+        refused.refusal().2
+    };
+    assert_eq!(["common", "Organizations", "consumers"].map(at), [50_059; 3]);
+    assert_eq!([&TENANT.replace('7', "8"), "contoso.com", "-"].map(at), [90_002; 3]);
+    let got = world.get(&format!("/{TENANT}/oauth2/token"));
+    assert_eq!(got.refusal(), (405, "invalid_request", 900_561));
+    assert_eq!(got.headers[ALLOW], "POST");
+    let mut wrong = request(&format!("/{TENANT}/oauth2/token"), &with(&[]));
+    wrong.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    assert_eq!(world.ask(&wrong).refusal(), (400, "invalid_request", 900_144));
+    let (parts, _) = request(&format!("/{TENANT}/oauth2/token"), &[]).into_parts();
+    let status = world.sts.answer(Scheme::Http, &parts, &Body::TooLarge).status();
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let no_resource = world.post_to(&format!("/{TENANT}/oauth2/token"), &with(&[]));
+    assert!(no_resource.body["error_description"].as_str().unwrap().contains("'resource'"));
+}
+
+#[test]
+fn a_refusal_says_what_entra_says_and_repeats_no_secret() {
+    let world = World::new();
+    let id = "11111111-2222-4333-8444-555555555555";
+    for (version, end) in [("oauth2", "\r\n"), ("oauth2/v2.0", " ")] {
+        let mut asked = request(
+            &format!("/{TENANT}/{version}/token"),
+            &with(&[("client_secret", "not this one")]),
+        );
+        asked.headers_mut().insert("client-request-id", HeaderValue::from_static(id));
+        asked.headers_mut().insert("return-client-request-id", HeaderValue::from_static("true"));
+        if version == "oauth2" {
+            asked.body_mut().extend(b"&resource=https://vault.azure.net");
+        }
+        let Answer { headers, body, .. } = world.ask(&asked);
+        let trace = body["trace_id"].as_str().unwrap();
+        let text = body["error_description"].as_str().unwrap();
+        let tail = format!(
+            "{end}Trace ID: {trace}{end}Correlation ID: {id}{end}Timestamp: 2027-01-15 08:00:00Z"
+        );
+        assert!(text.starts_with("AADSTS7000215: Invalid client secret provided."), "{text}");
+        assert!(text.ends_with(&tail), "{text}");
+        assert_eq!(body["timestamp"], "2027-01-15 08:00:00Z");
+        assert_eq!(body["error_uri"], "https://login.microsoftonline.com/error?code=7000215");
+        assert_eq!(
+            (&headers["x-ms-request-id"], &headers["client-request-id"]),
+            (&HeaderValue::from_str(trace).unwrap(), &HeaderValue::from_static(id))
+        );
+        assert!(!body.to_string().contains("not this one"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_form_and_no_assertion_makes_the_service_panic(
+        name in "(client_id|client_secret|client_assertion|scope|grant_type|resource|x)",
+        value in "\\PC{0,60}",
+        header in "\\PC{0,40}",
+        bytes: Vec<u8>,
+    ) {
+        let world = World::new();
+        let answer = world.post(&with(&[(&name, &value)]));
+        prop_assert!(answer.status < 500);
+        let jwt = forged(&json!({ "alg": "PS256", "x5t": header, "x5c": [header] }), &claims(&json!({ "iss": value })));
+        prop_assert!(world.assert(&jwt).status < 500);
+        let mut raw = request(&format!("/{TENANT}/oauth2/token"), &[]);
+        *raw.body_mut() = bytes;
+        if let Ok(basic) = HeaderValue::from_str(&format!("Basic {header}")) {
+            raw.headers_mut().insert(AUTHORIZATION, basic);
+        }
+        prop_assert!(world.ask(&raw).status < 500);
+    }
+}

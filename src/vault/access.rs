@@ -1,0 +1,119 @@
+//! Who calls, and whether they may: the bearer token and the caller's roles.
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+
+use super::Located;
+use super::operation::Operation;
+use crate::clock::UnixSeconds;
+use crate::directory::State;
+use crate::token::{Bearer, BearerError, Issuer, Verifier};
+use crate::world::roles::{Action, Scope};
+
+/// The resource that a token for a vault is asked for.
+pub(super) const RESOURCE: &str = "https://vault.azure.net";
+
+/// Its app id, which a token may name instead.
+const APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
+
+/// Why it is not known who calls. The messages are the bodies of the 401; all but the last were seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AccessError {
+    #[error("AKV10000: Request is missing a Bearer or PoP token.")]
+    Missing,
+    #[error("AKV10022: Invalid audience. Expected {RESOURCE}, found: {0}.")]
+    Audience(String),
+    #[error("AKV10032: Invalid issuer. Expected one of {expected}, found {found}.")]
+    Issuer { expected: String, found: String },
+    #[error("[TokenExpired] Error validating token: 'S2S12086'.")]
+    Expired,
+    #[error("[BearerReadAccessTokenFailed] Error validating token: 'S2S12005'.")]
+    Malformed,
+    #[error("Error validating token: {0}.")]
+    Invalid(BearerError),
+}
+
+/// Says that no role of the caller permits the operation, line by line as the real service does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Caller is not authorized to perform action on resource.\r\n\
+     If role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n\
+     Caller: appid={};oid={};iss={}\r\n\
+     Action: '{action}'\r\n\
+     Resource: '{resource}'\r\n\
+     Assignment: (not found)\r\n\
+     DenyAssignmentId: null\r\n\
+     DecisionReason: 'DeniedWithNoValidRBAC' \r\n\
+     Vault: {vault};location={location}\r\n",
+    bearer.client_id, bearer.principal_id, bearer.issuer
+)]
+pub(super) struct Denied {
+    bearer: Bearer,
+    action: &'static str,
+    resource: String,
+    vault: String,
+    location: String,
+}
+
+/// Whom the token of a request speaks for.
+///
+/// The audience has two spellings and no slash at its end; the issuer is the tenant that the vault's
+/// subscription trusts.
+pub(super) fn authenticate(
+    headers: &HeaderMap,
+    verifier: &Verifier,
+    located: &Located,
+    now: UnixSeconds,
+) -> Result<Bearer, AccessError> {
+    let jwt = bearer_token(headers).ok_or(AccessError::Missing)?;
+    let bearer = verifier.verify(jwt, now).map_err(|error| match error {
+        BearerError::Expired(_) => AccessError::Expired,
+        BearerError::Malformed => AccessError::Malformed,
+        other => AccessError::Invalid(other),
+    })?;
+    if ![RESOURCE, APP_ID].contains(&bearer.audience.as_str()) {
+        return Err(AccessError::Audience(bearer.audience));
+    }
+    let expected = Issuer::url(located.tenant_id);
+    if bearer.issuer != expected || bearer.tenant_id != located.tenant_id {
+        return Err(AccessError::Issuer { expected, found: bearer.issuer });
+    }
+    Ok(bearer)
+}
+
+/// The token of the one `Authorization` header (RFC 6750 section 2.1).
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim_start();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Refuses what no role assignment at the secret, the vault or above permits.
+pub(super) fn authorize(
+    state: &State,
+    located: &Located,
+    bearer: &Bearer,
+    operation: &Operation<'_>,
+    now: UnixSeconds,
+) -> Result<(), Box<Denied>> {
+    let (vault, action) = (&located.vault, operation.action());
+    let resource = match operation.secret() {
+        Some(name) => format!("{}/secrets/{name}", vault.id),
+        None => vault.id.to_string(),
+    };
+    let scope = resource.parse::<Scope>().ok();
+    let permits = |scope: &Scope| {
+        state.permits(bearer.principal_id, Action::DataPlane(action), scope, now).is_some()
+    };
+    if scope.as_ref().is_some_and(permits) {
+        return Ok(());
+    }
+    Err(Box::new(Denied {
+        bearer: bearer.clone(),
+        action,
+        resource: resource.to_lowercase(),
+        vault: vault.id.name().to_owned(),
+        location: vault.location.clone(),
+    }))
+}

@@ -1,0 +1,129 @@
+//! Every way in which a vault says no: one table of status, code and message.
+//!
+//! The messages are for clients. Those marked (seen) are the real service's; none holds a secret value.
+
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::access::{AccessError, Denied};
+use super::bundle::json;
+use super::query::QueryError;
+use super::request::BodyRefused;
+use crate::http::{BodyError, Payload, json_reply};
+use crate::store::StoreError;
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum VaultError {
+    /// Who calls is not known; the answer goes with a challenge.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    BodyRefused(#[from] BodyRefused),
+    #[error("Deleted Secret not found: {0}")] // (seen)
+    DeletedSecretNotFound(String),
+    #[error(transparent)]
+    Denied(#[from] Box<Denied>),
+    #[error("The Host header is missing, repeated, malformed or not that of the request's target.")]
+    Host,
+    #[error(
+        "Secret {0} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
+    )] // (seen)
+    IsDeleted(String),
+    #[error("The HTTP method is not allowed here; allowed are: {0}.")]
+    MethodNotAllowed(&'static str),
+    #[error("The request URI contains an invalid name: {0}")] // (seen)
+    Name(String),
+    #[error("There is no such path.")]
+    PathNotFound,
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("Operation get is not allowed on a disabled secret.")] // (seen)
+    SecretDisabled,
+    #[error(
+        "A secret with (name/id) {0} was not found in this key vault. If you recently deleted this secret you may be able to recover it using the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
+    )] // (seen)
+    SecretNotFound(String),
+    #[error("The vault cannot store the change.")]
+    Store(#[from] StoreError),
+    #[error("There is no vault named '{0}'; the first label of the host is the name of the vault.")]
+    VaultNotFound(String),
+}
+
+/// The body of a refusal; its fields stand in this order on the wire.
+#[derive(Serialize)]
+struct Body {
+    error: Fields<Fields<()>>,
+}
+
+#[derive(Serialize)]
+struct Fields<I> {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(rename = "innererror", skip_serializing_if = "Option::is_none")]
+    inner: Option<I>,
+}
+
+impl Fields<()> {
+    const fn code(code: &'static str) -> Self {
+        Self { code, message: None, inner: None }
+    }
+}
+
+impl VaultError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Access(_) => StatusCode::UNAUTHORIZED,
+            Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::Broken)
+            | Self::BodyRefused(_)
+            | Self::Host
+            | Self::Name(_)
+            | Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::Denied(_) | Self::SecretDisabled => StatusCode::FORBIDDEN,
+            Self::DeletedSecretNotFound(_)
+            | Self::PathNotFound
+            | Self::SecretNotFound(_)
+            | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
+            Self::IsDeleted(_) => StatusCode::CONFLICT,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// `code`, and the `code` of the inner error.
+    const fn codes(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Access(_) => ("Unauthorized", None),
+            Self::Body(_) | Self::BodyRefused(_) | Self::Host | Self::Name(_) | Self::Query(_) => {
+                ("BadParameter", None)
+            }
+            Self::Denied(_) => ("Forbidden", Some("ForbiddenByRbac")),
+            Self::SecretDisabled => ("Forbidden", Some("SecretDisabled")),
+            Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),
+            Self::PathNotFound => ("NotFound", None),
+            Self::VaultNotFound(_) => ("VaultNotFound", None),
+            Self::IsDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
+            Self::MethodNotAllowed(_) => ("MethodNotAllowed", None),
+            Self::Store(_) => ("InternalServerError", None),
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response<Payload> {
+        if let Self::Store(error) = &self {
+            tracing::error!(%error, "a vault cannot store a change");
+        }
+        let (code, inner) = self.codes();
+        let error =
+            Fields { code, message: Some(self.to_string()), inner: inner.map(Fields::code) };
+        let mut response = json_reply(self.status(), json(&Body { error }));
+        if let Self::MethodNotAllowed(allowed) = self {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}

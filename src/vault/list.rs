@@ -1,0 +1,83 @@
+//! Lists, page by page.
+//!
+//! A page ends with a link to the next, which names the last thing that was shown: what comes or goes
+//! between two pages moves nothing else in or out.
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+
+use super::Located;
+use super::bundle::{Bundle, Page, Shown, json};
+use super::query::{Query, QueryError};
+use super::secrets::{deleted, live};
+use crate::clock::UnixSeconds;
+use crate::directory::State;
+
+/// The list that is asked for, and where it lies.
+pub(super) struct List<'a> {
+    pub(super) located: &'a Located,
+    pub(super) query: &'a Query,
+    /// Of the list itself, as in `/secrets`.
+    pub(super) path: String,
+}
+
+impl List<'_> {
+    /// The secrets that are live, by name.
+    pub(super) fn secrets(&self, state: &State) -> Result<String, QueryError> {
+        let after = self.after()?;
+        let all = state.secrets_after(&self.located.vault.id, &after);
+        let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), live(secret)?)));
+        let (items, next_link) = self.cut(shown);
+        let base_url = &self.located.base_url;
+        let bundles = items.into_iter().map(|item| Bundle::of(item, base_url, Shown::Secret));
+        Ok(json(&Page { value: bundles.collect(), next_link }))
+    }
+
+    /// The versions of a live secret, the oldest first; none of one that is not there.
+    pub(super) fn versions(&self, state: &State, name: &str) -> Result<String, QueryError> {
+        let after = match &*self.after()? {
+            "" => None,
+            text => Some(text.parse::<u64>().map_err(|_| QueryError::SkipToken)?),
+        };
+        let secret = state.secret(&self.located.vault.id, name);
+        let all = secret.filter(|secret| live(secret).is_some()).map(|secret| &secret.versions);
+        let rest = all.into_iter().flatten().filter(|held| after < Some(held.ordinal));
+        let (items, next_link) = self.cut(rest.map(|held| (held.ordinal.to_string(), held)));
+        let base_url = &self.located.base_url;
+        let bundles = items.into_iter().map(|item| Bundle::of(item, base_url, Shown::Version));
+        Ok(json(&Page { value: bundles.collect(), next_link }))
+    }
+
+    /// The secrets that are deleted and can be recovered, by name.
+    pub(super) fn deleted(&self, state: &State, now: UnixSeconds) -> Result<String, QueryError> {
+        let after = self.after()?;
+        let all = state.secrets_after(&self.located.vault.id, &after);
+        let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), deleted(secret, now)?)));
+        let (items, next_link) = self.cut(shown);
+        let base_url = &self.located.base_url;
+        let bundles = items.iter().map(|item| Bundle::of_deleted(item, base_url, Shown::Secret));
+        let value = bundles.collect();
+        Ok(json(&Page { value, next_link }))
+    }
+
+    /// After what the page begins; empty at the beginning.
+    fn after(&self) -> Result<String, QueryError> {
+        let token = self.query.skip_token.as_deref().unwrap_or_default();
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| QueryError::SkipToken)?;
+        String::from_utf8(bytes).map_err(|_| QueryError::SkipToken)
+    }
+
+    /// The first of `items`, and the link to the rest if there is one.
+    fn cut<T>(&self, mut items: impl Iterator<Item = (String, T)>) -> (Vec<T>, Option<String>) {
+        let Query { api_version, page_size, .. } = self.query;
+        let (keys, page): (Vec<_>, Vec<_>) = items.by_ref().take(*page_size).unzip();
+        let last = keys.last().filter(|_| items.next().is_some());
+        let link = last.map(|last| {
+            let (base_url, path) = (&self.located.base_url, &self.path);
+            let token = BASE64_URL_SAFE_NO_PAD.encode(last);
+            format!(
+                "{base_url}{path}?api-version={api_version}&$skiptoken={token}&maxresults={page_size}"
+            )
+        });
+        (page, link)
+    }
+}

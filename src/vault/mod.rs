@@ -1,0 +1,268 @@
+//! Key vaults: the secrets data plane of Azure Key Vault, for every vault of the world on one listener.
+//!
+//! The host of a request says which vault. A request without a token is answered with a challenge
+//! before anything else of it is looked at: clients send a first one, without its body, to learn what
+//! token they need. Then come the path, the query, the caller's roles, the body, and only then
+//! whether the secret is there.
+//!
+//! A write is durable when it is answered. There is no CORS: a page in a browser reads nothing here.
+
+mod access;
+mod bundle;
+mod error;
+mod headers;
+mod host;
+mod list;
+mod operation;
+mod query;
+mod request;
+mod secrets;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode};
+
+use access::{authenticate, authorize};
+use bundle::{Bundle, Shown, json};
+use error::VaultError;
+use headers::{Answered, no_content};
+use host::Host;
+use list::List;
+use operation::{METHODS, Operation};
+use query::Query;
+use request::{BODY_BYTES_MAX, NewVersion, Properties};
+use secrets::SecretRef;
+
+pub use secrets::purge_due;
+
+use crate::clock::{Clock, UnixSeconds};
+use crate::directory::Directory;
+use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, json_reply, read_body};
+use crate::ids::TenantId;
+use crate::token::Verifier;
+use crate::world::is_secret_name;
+use crate::world::record;
+
+/// How the vaults are served.
+#[derive(Clone, Debug)]
+pub struct VaultOptions {
+    /// Where clients are sent for tokens: scheme and host, without a slash at the end, as in
+    /// `https://login.microsoftonline.com`.
+    pub authority: String,
+    /// Makes the ids of requests differ from those of other surfaces.
+    pub seed: u128,
+}
+
+/// All key vaults of a directory.
+#[derive(Debug)]
+pub struct Vault {
+    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    verifier: Verifier,
+    authority: String,
+    request_ids: RequestIds,
+}
+
+/// The vault that a request is for.
+#[derive(Clone, Debug)]
+struct Located {
+    vault: Arc<record::Vault>,
+    /// Its subscription trusts this tenant.
+    tenant_id: TenantId,
+    /// How the client calls it, which is how ids and links call it back.
+    base_url: String,
+}
+
+/// What an operation answers.
+enum Outcome {
+    Done,
+    Json(String),
+}
+
+impl Vault {
+    /// The vaults of `directory`.
+    pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
+        let VaultOptions { authority, seed } = options;
+        let verifier = Verifier::new(directory.ring());
+        Self { directory, clock, verifier, authority, request_ids: RequestIds::new(seed) }
+    }
+
+    /// Answers one request of `peer`; `body` is awaited only once the caller may do what it asks.
+    pub async fn answer(
+        &self,
+        peer: Peer,
+        parts: &Parts,
+        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
+    ) -> Response<Payload> {
+        let (located, outcome) = match self.locate(peer, parts) {
+            Ok(located) => {
+                let outcome = self.perform(&located, parts, body).await;
+                (Some(located), outcome)
+            }
+            Err(refused) => (None, Err(refused)),
+        };
+        let mut response = match outcome {
+            Ok(Outcome::Json(body)) => json_reply(StatusCode::OK, body),
+            Ok(Outcome::Done) => no_content(),
+            Err(refused) => refused.into_response(),
+        };
+        let answered = Answered {
+            address: peer.addr.ip(),
+            request_id: self.request_ids.next(),
+            located: located.as_ref(),
+            authority: &self.authority,
+        };
+        answered.put_headers(&mut response);
+        response
+    }
+
+    /// Finds the vault that the host names: by its first label, or, when the host is an address or
+    /// `localhost`, the only vault there is.
+    fn locate(&self, peer: Peer, parts: &Parts) -> Result<Located, VaultError> {
+        if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
+            return Err(VaultError::MethodNotAllowed(METHODS));
+        }
+        let host = Host::of(parts).ok_or(VaultError::Host)?;
+        let state = self.directory.read();
+        let label = host.first_label();
+        let sole = || {
+            let mut vaults = state.vaults();
+            vaults.next().filter(|_| host.is_unnamed() && vaults.next().is_none())
+        };
+        let vault = state.vault_named(label).or_else(sole);
+        let found = vault.and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
+        let (vault, tenant) = found.ok_or_else(|| VaultError::VaultNotFound(label.to_owned()))?;
+        let base_url = format!("{}://{}", peer.scheme, host.as_str());
+        Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })
+    }
+
+    async fn perform(
+        &self,
+        located: &Located,
+        parts: &Parts,
+        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
+    ) -> Result<Outcome, VaultError> {
+        let now = self.clock.now();
+        let bearer = authenticate(&parts.headers, &self.verifier, located, now)?;
+        let operation = Operation::of(&parts.method, parts.uri.path())?;
+        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+        if let Some(name) = operation.secret().filter(|name| !is_secret_name(name)) {
+            return Err(VaultError::Name(name.to_owned()));
+        }
+        authorize(&self.directory.read(), located, &bearer, &operation, now)?;
+        let mut json = Bytes::new();
+        if operation.takes_body() {
+            json = body.await?;
+            // The caller's role may have gone while the body was on its way.
+            authorize(&self.directory.read(), located, &bearer, &operation, now)?;
+        }
+        match self.read(located, &operation, &query, now)? {
+            Some(json) => Ok(Outcome::Json(json)),
+            None => self.write(located, &operation, &json, now),
+        }
+    }
+
+    /// The answer to an operation that changes nothing.
+    fn read(
+        &self,
+        located: &Located,
+        operation: &Operation<'_>,
+        query: &Query,
+        now: UnixSeconds,
+    ) -> Result<Option<String>, VaultError> {
+        let state = self.directory.read();
+        let (vault, base_url) = (&located.vault.id, located.base_url.as_str());
+        let list = |path| List { located, query, path };
+        let answer = match *operation {
+            Operation::GetDeletedSecret { name } => {
+                let deleted = SecretRef { vault, name }.deleted(&state, now)?;
+                json(&Bundle::of_deleted(&deleted, base_url, Shown::Version))
+            }
+            Operation::GetSecret { name, version } => {
+                let version = SecretRef { vault, name }.readable(&state, version)?;
+                json(&Bundle::with_value(&version, base_url))
+            }
+            Operation::ListDeletedSecrets => {
+                list("/deletedsecrets".to_owned()).deleted(&state, now)?
+            }
+            Operation::ListSecretVersions { name } => {
+                list(format!("/secrets/{name}/versions")).versions(&state, name)?
+            }
+            Operation::ListSecrets => list("/secrets".to_owned()).secrets(&state)?,
+            Operation::DeleteSecret { .. }
+            | Operation::PurgeDeletedSecret { .. }
+            | Operation::RecoverDeletedSecret { .. }
+            | Operation::SetSecret { .. }
+            | Operation::UpdateSecret { .. } => return Ok(None),
+        };
+        Ok(Some(answer))
+    }
+
+    /// Does an operation that changes something.
+    fn write(
+        &self,
+        located: &Located,
+        operation: &Operation<'_>,
+        body: &[u8],
+        now: UnixSeconds,
+    ) -> Result<Outcome, VaultError> {
+        let (vault, base_url) = (&located.vault.id, located.base_url.as_str());
+        let secret = SecretRef { vault, name: operation.secret().unwrap_or_default() };
+        let directory = &self.directory;
+        let shown = |version: &record::SecretVersion| {
+            Outcome::Json(json(&Bundle::of(version, base_url, Shown::Version)))
+        };
+        match *operation {
+            Operation::DeleteSecret { .. } => {
+                let deleted = directory.write(now, |state, _| secret.delete(state, now))?;
+                let bundle = Bundle::of_deleted(&deleted, base_url, Shown::Version);
+                Ok(Outcome::Json(json(&bundle)))
+            }
+            Operation::PurgeDeletedSecret { .. } => {
+                directory.write(now, |state, _| secret.purge(state, now))?;
+                Ok(Outcome::Done)
+            }
+            Operation::RecoverDeletedSecret { .. } => {
+                let recovered = directory.write(now, |state, _| secret.recover(state, now))?;
+                Ok(shown(&recovered))
+            }
+            Operation::SetSecret { .. } => {
+                let new = NewVersion::parse(body)?;
+                let set =
+                    directory.write(now, |state, fresh| secret.set(state, fresh, new, now))?;
+                Ok(Outcome::Json(json(&Bundle::with_value(&set, base_url))))
+            }
+            Operation::UpdateSecret { version, .. } => {
+                let properties = Properties::parse(body)?;
+                let updated = directory
+                    .write(now, |state, _| secret.update(state, version, properties, now))?;
+                Ok(shown(&updated))
+            }
+            Operation::GetDeletedSecret { .. }
+            | Operation::GetSecret { .. }
+            | Operation::ListDeletedSecrets
+            | Operation::ListSecretVersions { .. }
+            | Operation::ListSecrets => Err(VaultError::PathNotFound),
+        }
+    }
+}
+
+impl Surface for Vault {
+    type Caller = Peer;
+
+    fn caller(&self, peer: &Peer) -> Peer {
+        *peer
+    }
+
+    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Payload> {
+        let (parts, body) = request.into_parts();
+        self.answer(*peer, &parts, read_body(body, BODY_BYTES_MAX)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

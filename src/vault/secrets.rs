@@ -1,0 +1,210 @@
+//! What can be done to a secret: pure rules from the state to changes.
+//!
+//! A secret is live, deleted but recoverable, or not there. One whose purge is due is not there,
+//! whether or not it was purged yet. `nbf` and `exp` keep nobody from reading a secret: for a vault
+//! they are a note to its users (Azure, "About Azure Key Vault secrets"); `enabled` is a rule.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::error::VaultError;
+use super::request::{NewVersion, Properties};
+use crate::clock::{Seconds, UnixSeconds};
+use crate::directory::{Directory, Fresh, Secret, State};
+use crate::ids::ArmId;
+use crate::store::StoreError;
+use crate::world::record::{Change, DeletedSecret, Key, Record, SecretVersion, StoredSecret};
+
+/// How long a deleted secret can be recovered; Azure's default.
+pub(super) const RECOVERABLE_DAYS: u64 = 90;
+
+/// A secret by its vault and name; names ignore case.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SecretRef<'a> {
+    pub(super) vault: &'a ArmId,
+    pub(super) name: &'a str,
+}
+
+/// A deleted secret and the last of its versions.
+#[derive(Clone, Debug)]
+pub(super) struct Deleted {
+    pub(super) record: Arc<DeletedSecret>,
+    pub(super) last: Arc<SecretVersion>,
+}
+
+/// The changes that do it, and what there is to tell.
+type Planned<T> = Result<(Vec<Change>, T), VaultError>;
+
+/// The last version of a secret that is live.
+pub(super) fn live(secret: &Secret) -> Option<&Arc<SecretVersion>> {
+    secret.versions.last().filter(|_| secret.deleted.is_none())
+}
+
+/// A secret that is deleted and can be recovered.
+pub(super) fn deleted(secret: &Secret, now: UnixSeconds) -> Option<Deleted> {
+    let record = secret.deleted.as_ref().filter(|record| now < record.scheduled_purge)?;
+    Some(Deleted { record: Arc::clone(record), last: Arc::clone(secret.versions.last()?) })
+}
+
+impl SecretRef<'_> {
+    /// A version of a live secret; the last if none is named.
+    pub(super) fn version(
+        self,
+        state: &State,
+        version: Option<&str>,
+    ) -> Result<Arc<SecretVersion>, VaultError> {
+        let secret = state.secret(self.vault, self.name);
+        let found = secret.filter(|secret| live(secret).is_some()).and_then(|secret| {
+            let is_meant = |held: &&Arc<SecretVersion>| {
+                version.is_none_or(|version| held.version.eq_ignore_ascii_case(version))
+            };
+            secret.versions.iter().rfind(is_meant)
+        });
+        found.cloned().ok_or_else(|| self.not_found(version))
+    }
+
+    /// As [`version`](Self::version), for its value to be read.
+    pub(super) fn readable(
+        self,
+        state: &State,
+        version: Option<&str>,
+    ) -> Result<Arc<SecretVersion>, VaultError> {
+        let version = self.version(state, version)?;
+        if version.enabled { Ok(version) } else { Err(VaultError::SecretDisabled) }
+    }
+
+    /// The secret as it was deleted.
+    pub(super) fn deleted(self, state: &State, now: UnixSeconds) -> Result<Deleted, VaultError> {
+        let secret = state.secret(self.vault, self.name);
+        let found = secret.and_then(|secret| deleted(secret, now));
+        found.ok_or_else(|| VaultError::DeletedSecretNotFound(self.name.to_owned()))
+    }
+
+    /// Adds a version.
+    pub(super) fn set(
+        self,
+        state: &State,
+        fresh: &mut Fresh<'_>,
+        new: NewVersion,
+        now: UnixSeconds,
+    ) -> Planned<SecretVersion> {
+        self.in_vault(state)?;
+        let held = state.secret(self.vault, self.name);
+        if held.is_some_and(|secret| deleted(secret, now).is_some()) {
+            return Err(VaultError::IsDeleted(self.name.to_owned()));
+        }
+        let last = held.and_then(live);
+        let NewVersion { value, properties } = new;
+        let version = SecretVersion {
+            vault: self.vault.clone(),
+            // The first spelling of a name stays.
+            name: last.map_or(self.name, |last| &last.name).to_owned(),
+            version: Uuid::from_bytes(fresh.guid()).simple().to_string(),
+            value: StoredSecret(value),
+            content_type: properties.content_type,
+            tags: properties.tags.unwrap_or_default(),
+            enabled: properties.enabled.unwrap_or(true),
+            not_before: properties.not_before,
+            expires: properties.expires,
+            created: now,
+            updated: now,
+            ordinal: last.map_or(0, |last| last.ordinal.saturating_add(1)),
+        };
+        let overdue = held.filter(|_| last.is_none()).map(removal);
+        let mut changes = overdue.unwrap_or_default();
+        changes.push(Change::Put(Record::SecretVersion(version.clone())));
+        Ok((changes, version))
+    }
+
+    /// Changes what is said of a version, never its value.
+    pub(super) fn update(
+        self,
+        state: &State,
+        version: Option<&str>,
+        properties: Properties,
+        now: UnixSeconds,
+    ) -> Planned<SecretVersion> {
+        let held = self.version(state, version)?;
+        let updated = SecretVersion {
+            content_type: properties.content_type.or_else(|| held.content_type.clone()),
+            tags: properties.tags.unwrap_or_else(|| held.tags.clone()),
+            enabled: properties.enabled.unwrap_or(held.enabled),
+            not_before: properties.not_before.or(held.not_before),
+            expires: properties.expires.or(held.expires),
+            updated: now,
+            ..SecretVersion::clone(&held)
+        };
+        Ok((vec![Change::Put(Record::SecretVersion(updated.clone()))], updated))
+    }
+
+    /// Deletes the secret with all its versions, so that it can be recovered.
+    pub(super) fn delete(self, state: &State, now: UnixSeconds) -> Planned<Deleted> {
+        let last = self.version(state, None)?;
+        let record = DeletedSecret {
+            vault: self.vault.clone(),
+            name: last.name.clone(),
+            deleted: now,
+            scheduled_purge: now + Seconds(RECOVERABLE_DAYS * 24 * 60 * 60),
+        };
+        let changes = vec![Change::Put(Record::DeletedSecret(record.clone()))];
+        Ok((changes, Deleted { record: Arc::new(record), last }))
+    }
+
+    /// Brings a deleted secret back.
+    pub(super) fn recover(self, state: &State, now: UnixSeconds) -> Planned<Arc<SecretVersion>> {
+        let Deleted { record, last } = self.deleted(state, now)?;
+        Ok((vec![Change::Remove(deleted_key(&record))], last))
+    }
+
+    /// Ends a deleted secret for good.
+    pub(super) fn purge(self, state: &State, now: UnixSeconds) -> Planned<()> {
+        self.deleted(state, now)?;
+        let secret = state.secret(self.vault, self.name);
+        Ok((secret.map(removal).unwrap_or_default(), ()))
+    }
+
+    /// That the vault is still there: it may have gone while the request was read.
+    fn in_vault(self, state: &State) -> Result<(), VaultError> {
+        let gone = || VaultError::VaultNotFound(self.vault.name().to_owned());
+        state.vault(self.vault).map(|_| ()).ok_or_else(gone)
+    }
+
+    fn not_found(self, version: Option<&str>) -> VaultError {
+        let name = self.name;
+        let id = version.map_or(name.to_owned(), |version| format!("{name}/{version}"));
+        VaultError::SecretNotFound(id)
+    }
+}
+
+/// What takes a secret away with all its versions.
+fn removal(secret: &Secret) -> Vec<Change> {
+    let versions = secret.versions.iter().map(|held| {
+        Key::SecretVersion(held.vault.clone(), held.name.clone(), held.version.clone())
+    });
+    let deleted = secret.deleted.iter().map(|record| deleted_key(record));
+    versions.chain(deleted).map(Change::Remove).collect()
+}
+
+fn deleted_key(record: &DeletedSecret) -> Key {
+    Key::DeletedSecret(record.vault.clone(), record.name.clone())
+}
+
+/// Purges the deleted secrets, of all vaults, whose time is over; says how many there were. To be
+/// called now and then: until then they are not shown, but they lie in the store.
+///
+/// # Errors
+/// When the store fails; then nothing was purged.
+pub fn purge_due(directory: &Directory, now: UnixSeconds) -> Result<usize, StoreError> {
+    let is_due = |secret: &&Secret| {
+        secret.deleted.as_ref().is_some_and(|record| record.scheduled_purge <= now)
+    };
+    if !directory.read().all_secrets().any(|secret| is_due(&secret)) {
+        return Ok(0);
+    }
+    directory.write(now, |state, _| {
+        let due: Vec<_> = state.all_secrets().filter(is_due).map(removal).collect();
+        let count = due.len();
+        Ok((due.concat(), count))
+    })
+}

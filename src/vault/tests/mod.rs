@@ -1,0 +1,237 @@
+//! The surface as a client sees it, without a connection.
+
+mod access;
+mod connection;
+mod lifecycle;
+mod model;
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use hyper::Method;
+use hyper::body::Body as _;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
+use serde_json::Value;
+
+use super::*;
+use crate::clock::{ManualClock, Seconds};
+use crate::directory::tests::{NOW, of};
+use crate::ids::{ClientId, PrincipalId, RoleAssignmentId};
+use crate::token::{ClientProof, Issuer, Subject, TokenSource as _};
+use crate::world::file;
+use crate::world::record::{Change, Record, RoleAssignment};
+use crate::world::roles::by_name;
+
+const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
+const VAULT: &str = "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.KeyVault/vaults/demo-vault";
+const HOST_NAME: &str = "demo-vault.vault.azure.net:8443";
+const BASE_URL: &str = "https://demo-vault.vault.azure.net:8443";
+
+/// Holds the role Key Vault Secrets Officer at the vault.
+const OFFICER: u8 = 0x01;
+/// Holds nothing until a test gives it something.
+const OTHER: u8 = 0x0a;
+
+pub(super) struct World {
+    pub(super) directory: Arc<Directory>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) vault: Vault,
+    issuer: Issuer,
+}
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// `code`, and that of the inner error.
+    fn codes(&self) -> (String, Option<String>) {
+        let error = &self.json()["error"];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        (text(&error["code"]).unwrap(), text(&error["innererror"]["code"]))
+    }
+
+    fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request that is not sent yet.
+#[derive(Clone)]
+pub(super) struct Ask<'a> {
+    method: &'a str,
+    target: String,
+    hosts: Vec<&'a str>,
+    authorization: Vec<String>,
+    body: Option<String>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::of(file::demo().unwrap())
+    }
+
+    fn of(mut records: Vec<Record>) -> Self {
+        records.push(Record::RoleAssignment(assignment(
+            OFFICER,
+            "Key Vault Secrets Officer",
+            VAULT,
+        )));
+        let directory = Arc::new(of(records, Seconds(0)));
+        let clock = Arc::new(ManualClock::new(NOW));
+        let issuer = Issuer::new(directory.ring(), Seconds(86_400));
+        let options =
+            VaultOptions { authority: "https://login.microsoftonline.com".to_owned(), seed: 7 };
+        let vault = Vault::new(Arc::clone(&directory), Arc::<ManualClock>::clone(&clock), options);
+        Self { directory, clock, vault, issuer }
+    }
+
+    fn grant(&self, principal: u8, role: &str, scope: &str) {
+        let record = Record::RoleAssignment(assignment(principal, role, scope));
+        self.change(Change::Put(record));
+    }
+
+    fn change(&self, change: Change) {
+        let now = self.clock.now();
+        self.directory
+            .write(now, |_, _| Ok::<_, crate::store::StoreError>((vec![change], ())))
+            .unwrap();
+    }
+
+    fn token(&self, principal: u8) -> String {
+        self.token_for(principal, "https://vault.azure.net", TENANT)
+    }
+
+    fn token_for(&self, principal: u8, audience: &str, tenant: &str) -> String {
+        let (client_id, principal_id) = ids(principal);
+        let subject = Subject {
+            tenant_id: tenant.parse().unwrap(),
+            tenant_created: NOW,
+            client_id,
+            principal_id,
+            resource_id: None,
+            proof: ClientProof::Certificate,
+        };
+        let token = self.issuer.mint(&subject, audience, self.clock.now(), &[9; 48]).unwrap();
+        token.jwt().to_owned()
+    }
+
+    /// Asks as the officer, with an API version.
+    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.ask_as(OFFICER, method, path, body)
+    }
+
+    fn ask_as(&self, principal: u8, method: &str, path: &str, body: &str) -> Answer {
+        let ask = Ask::new(method, path).token(&self.token(principal));
+        self.send(if body.is_empty() { ask } else { ask.body(body) })
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+
+    fn set(&self, name: &str, value: &str) -> Answer {
+        self.ask("PUT", &format!("/secrets/{name}"), &format!(r#"{{"value":"{value}"}}"#))
+    }
+
+    fn send(&self, ask: Ask<'_>) -> Answer {
+        let body = ask.body.clone().map(Bytes::from);
+        self.send_with(ask, async move { Ok(body.unwrap_or_default()) })
+    }
+
+    fn send_with(
+        &self,
+        ask: Ask<'_>,
+        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(ask.method.as_bytes()).unwrap())
+            .uri(ask.target);
+        for host in ask.hosts {
+            request = request.header(HOST, host);
+        }
+        for value in ask.authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let peer =
+            Peer { addr: "127.0.0.1:5000".parse().unwrap(), scheme: crate::http::Scheme::Https };
+        let answer = pin!(self.vault.answer(peer, &parts, body));
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(response) = answer.poll(&mut context) else { panic!("it waits") };
+        let (parts, mut payload) = response.into_parts();
+        let mut bytes = Vec::new();
+        while let Poll::Ready(Some(frame)) = Pin::new(&mut payload).poll_frame(&mut context) {
+            bytes.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+        let (status, text) = (parts.status.as_u16(), String::from_utf8(bytes).unwrap());
+        Answer { status, headers: parts.headers, text }
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// To the demo vault by its name, with an API version, without a token.
+    fn new(method: &'a str, path: &str) -> Self {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        Self::bare(method, &format!("{path}{separator}api-version=7.4"))
+    }
+
+    fn bare(method: &'a str, target: &str) -> Self {
+        Self {
+            method,
+            target: target.to_owned(),
+            hosts: vec![HOST_NAME],
+            authorization: Vec::new(),
+            body: None,
+        }
+    }
+
+    fn token(self, jwt: &str) -> Self {
+        self.authorization(&format!("Bearer {jwt}"))
+    }
+
+    fn authorization(mut self, value: &str) -> Self {
+        self.authorization.push(value.to_owned());
+        self
+    }
+
+    fn hosts(mut self, hosts: &[&'a str]) -> Self {
+        self.hosts = hosts.to_vec();
+        self
+    }
+
+    fn body(mut self, body: &str) -> Self {
+        self.body = Some(body.to_owned());
+        self
+    }
+}
+
+/// The ids of `demo.toml` that end with this byte.
+fn ids(principal: u8) -> (ClientId, PrincipalId) {
+    let id = |head: &str| format!("{head}-0000-4000-8000-0000000000{principal:02x}");
+    (id("c11e0000").parse().unwrap(), id("0b1ec700").parse().unwrap())
+}
+
+fn assignment(principal: u8, role: &str, scope: &str) -> RoleAssignment {
+    let role = by_name(role).unwrap().id;
+    let mut name = *role.as_bytes();
+    name[0] = principal;
+    name[1] = u8::try_from(scope.len() % 251).unwrap();
+    RoleAssignment {
+        name: RoleAssignmentId::from_bytes(name),
+        scope: scope.parse().unwrap(),
+        role,
+        principal_id: ids(principal).1,
+        principal_type: "ServicePrincipal".to_owned(),
+        description: None,
+        created: NOW,
+        created_by: None,
+    }
+}

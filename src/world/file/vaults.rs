@@ -1,0 +1,73 @@
+//! `[[vaults]]` and `[[secrets]]`: the key vaults of the world and what lies in them from the start.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Reader;
+use crate::ids::ArmId;
+use crate::secret::SecretText;
+use crate::world::{is_secret_name, is_vault_name};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VaultEntry {
+    name: Spanned<String>,
+    subscription: Spanned<String>,
+    resource_group: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecretEntry {
+    /// The name of a vault.
+    vault: Spanned<String>,
+    name: Spanned<String>,
+    value: SecretText,
+}
+
+impl Reader<'_> {
+    pub(super) fn vault(&mut self, entry: &Spanned<VaultEntry>) {
+        let id = self.added_vault(entry);
+        let name = entry.get_ref().name.get_ref().to_ascii_lowercase();
+        if self.vaults.get(&name).is_none_or(Option::is_none) {
+            self.vaults.insert(name, id);
+        }
+    }
+
+    fn added_vault(&mut self, entry: &Spanned<VaultEntry>) -> Option<ArmId> {
+        let (span, entry) = (entry.span(), entry.get_ref());
+        let (subscription, _) = self.subscription_named(&entry.subscription)?;
+        if !is_vault_name(entry.name.get_ref()) {
+            let what = format!(
+                "`{}` is not a name of a vault; use 3 to 24 letters, digits and single hyphens, a letter first",
+                entry.name.get_ref()
+            );
+            self.problem(&entry.name.span(), what);
+            return None;
+        }
+        let path = "Microsoft.KeyVault/vaults";
+        let id = self.arm_id(subscription, &entry.resource_group, path, &entry.name)?;
+        let added = self.builder.vault(id.clone());
+        self.keep(&span, added)?;
+        Some(id)
+    }
+
+    pub(super) fn secret(&mut self, entry: &Spanned<SecretEntry>) {
+        let (span, entry) = (entry.span(), entry.get_ref());
+        let name = entry.name.get_ref();
+        if !is_secret_name(name) {
+            let what = format!(
+                "`{name}` is not a name of a secret; use 1 to 127 letters, digits and hyphens"
+            );
+            self.problem(&entry.name.span(), what);
+            return;
+        }
+        let vault = self.vaults.get(&entry.vault.get_ref().to_ascii_lowercase()).cloned();
+        let missing =
+            || format!("the vault `{}` is not in [[vaults]]; add it there", entry.vault.get_ref());
+        if let Some(vault) = self.keep(&entry.vault.span(), vault.ok_or_else(missing)).flatten() {
+            let added = self.builder.secret(vault, name, entry.value.0.clone());
+            self.keep(&span, added);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+#!/usr/bin/env bash
+# Unmodified Azure SDKs at the real addresses: virtual machines are network namespaces, in which
+# 169.254.169.254 port 80 and Azure's host names lead to a broker in a third one.
+#
+#   tests/netns/run.sh [path to mintbench]      (default: target/debug/mintbench)
+#
+#   vm-a 169.254.10.1 ---\                   169.254.169.254  IMDS, port 80
+#                         broker's namespace 169.254.169.253  kv-demo.vault.azure.net
+#   vm-b 169.254.10.2 ---/                   169.254.169.252  login.microsoftonline.com
+#                                            169.254.169.251  management.azure.com
+#
+# Needs root (without, it says that it was skipped), ip, Python 3.11, node 20 with npm, go, a JDK
+# with Maven, and cargo; a language whose tool is missing is skipped, and the last line says so.
+# What it builds stays in tests/netns/.work; of the machine's own network it changes nothing.
+set -euo pipefail
+
+if ((EUID != 0)); then
+    echo "skipped: network namespaces need root, and this is user $EUID"
+    exit 0
+fi
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+broker=$(realpath -m "${1:-$here/../../target/debug/mintbench}")
+export NETNS_WORK=$here/.work
+work=$NETNS_WORK
+python=$work/venv/bin/python
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+[[ -x $broker ]] || fail "$broker is not there; build it, or name the binary as the argument"
+command -v ip >/dev/null || fail "there is no ip; install iproute2"
+command -v python3 >/dev/null || fail "there is no python3; it judges what the SDKs get"
+
+# ---------------------------------------------------------------------------------- building
+
+prepare_python() {
+    cmp -s "$here/python/requirements.txt" "$work/requirements.txt" && return
+    rm -rf "$work/venv"
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt"
+    cp "$here/python/requirements.txt" "$work/"
+}
+
+prepare_js() {
+    cmp -s "$here/js/package-lock.json" "$work/js/installed.json" && return
+    mkdir -p "$work/js"
+    cp "$here/js/"{package.json,package-lock.json,.npmrc} "$work/js/"
+    (cd "$work/js" && npm ci --silent)
+    cp "$here/js/package-lock.json" "$work/js/installed.json"
+}
+
+prepare_go() {
+    (cd "$here/go" && CGO_ENABLED=0 go build -o "$work/go-checks" .)
+}
+
+prepare_java() {
+    if ! cmp -s "$here/java/pom.xml" "$work/java/pom.xml"; then
+        rm -rf "$work/java"
+        mvn -q -B -f "$here/java/pom.xml" \
+            org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$work/java/lib"
+        cp "$here/java/pom.xml" "$work/java/"
+    fi
+    javac -cp "$work/java/lib/*" -d "$work/java/classes" "$here/java/Checks.java"
+}
+
+prepare_rust() {
+    CARGO_TARGET_DIR=$work/rust \
+        cargo build --quiet --locked --manifest-path "$here/rust/Cargo.toml"
+}
+
+declare -A tools=([python]=python3 [js]=npm [go]=go [java]="mvn javac" [rust]=cargo)
+languages=()
+skipped=()
+for language in python js go java rust; do
+    missing=
+    for tool in ${tools[$language]}; do
+        command -v "$tool" >/dev/null || missing=$tool
+    done
+    if [[ -z $missing ]]; then
+        languages+=("$language")
+    else
+        echo "SKIPPED: $language, for there is no $missing here"
+        skipped+=("$language")
+    fi
+done
+
+# All at once: some wait for the network while others compile. Another run waits for this one.
+mkdir -p "$work"
+exec {lock}>"$work/lock"
+flock "$lock"
+declare -A builds=()
+for language in "${languages[@]}"; do
+    (
+        set -e
+        began=$SECONDS
+        "prepare_$language"
+        echo "$((SECONDS - began))" >"$work/$language.seconds"
+    ) >"$work/$language.log" 2>&1 &
+    builds[$language]=$!
+done
+broken=()
+for language in "${languages[@]}"; do
+    if wait "${builds[$language]}"; then
+        echo "$language: built in $(<"$work/$language.seconds") s"
+    else
+        echo "$language: cannot be built:" >&2
+        cat "$work/$language.log" >&2
+        broken+=("$language")
+    fi
+done
+((${#broken[@]} == 0)) || fail "cannot build ${broken[*]}"
+exec {lock}>&-
+
+# ---------------------------------------------------------------------------------- network
+
+# Names of this run alone, so that two runs do not meet.
+host=mintbench-host-$$
+declare -A netns=([vm-a]=mintbench-vm-a-$$ [vm-b]=mintbench-vm-b-$$)
+declare -A address=([vm-a]=169.254.10.1 [vm-b]=169.254.10.2)
+imds=169.254.169.254 vault=169.254.169.253 sts=169.254.169.252 arm=169.254.169.251
+run=$(mktemp -d)
+serve=
+
+# Whatever happened: the broker ends, and nothing of the network stays.
+tear_down() {
+    if [[ -n $serve ]]; then
+        kill "$serve" 2>/dev/null || true
+        wait "$serve" || true
+    fi
+    local name
+    for name in "$host" "${netns[@]}"; do
+        ip netns delete "$name" 2>/dev/null || true
+        rm -rf "/etc/netns/$name"
+    done
+    rm -rf "$run"
+}
+trap tear_down EXIT
+trap 'exit 130' INT TERM
+
+in_host() { ip netns exec "$host" "$@"; }
+
+ip netns add "$host"
+in_host ip link set lo up
+for there in "$imds" "$vault" "$sts" "$arm"; do
+    in_host ip address add "$there/32" dev lo
+done
+# A link for each machine, not a bridge: what is sent to a machine's address leaves on its own link,
+# so no other can hold a conversation from that address.
+for vm in vm-a vm-b; do
+    ns=${netns[$vm]}
+    mkdir -p "/etc/netns/$ns"
+    cat >"/etc/netns/$ns/hosts" <<END
+127.0.0.1 localhost
+$vault kv-demo.vault.azure.net
+$sts login.microsoftonline.com
+$arm management.azure.com
+END
+    ip netns add "$ns"
+    ip link add "$vm" netns "$host" type veth peer name eth0 netns "$ns"
+    in_host ip link set "$vm" up
+    in_host ip route add "${address[$vm]}/32" dev "$vm"
+    ip -n "$ns" link set lo up
+    ip -n "$ns" link set eth0 up
+    ip -n "$ns" address add "${address[$vm]}/32" dev eth0
+    for there in "$imds" "$vault" "$sts" "$arm"; do
+        ip -n "$ns" route add "$there/32" dev eth0
+    done
+done
+
+# ---------------------------------------------------------------------------------- the broker
+
+# The SDKs and the broker read these too; only what is set below may decide.
+for name in $(compgen -e | grep -E \
+    '^(AZURE_|MSI_|IDENTITY_|IMDS_|MINTBENCH_|SSL_CERT_|JAVA_TOOL)|_CA_(BUNDLE|CERTS)$|_proxy$|_PROXY$' || true); do
+    unset "$name"
+done
+
+flags=(--imds "$imds:80" --admin 127.0.0.1:8171)
+help=$("$broker" serve --help)
+has() { grep -qE -- "^ +--$1( |\$)" <<<"$help"; }
+tls=false vault_too=false
+cp "$here/world.toml" "$run/world.toml"
+if has host-name; then
+    tls=true
+    flags+=(--data "$run/state" --sts "$sts:443" --host-name kv-demo.vault.azure.net
+        --host-name login.microsoftonline.com --host-name management.azure.com)
+    export STS_URL=https://login.microsoftonline.com
+else
+    flags+=(--sts "$sts:80")
+    export STS_URL=http://$sts
+fi
+if has vault; then
+    vault_too=true
+    flags+=(--arm "$arm:443" --vault "$vault:443")
+else
+    echo "this broker has no --vault: secrets, roles and management are not checked"
+    sed -i '/^# From here on/,$d' "$run/world.toml"
+fi
+
+ip netns exec "$host" "$broker" serve --world "$run/world.toml" "${flags[@]}" \
+    >"$run/serve.out" 2>"$run/serve.err" &
+serve=$!
+deadline=$((SECONDS + 20))
+until grep -qx ready "$run/serve.out"; do
+    kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
+    ((SECONDS < deadline)) || fail "the broker was not ready within 20 s"
+    sleep 0.05
+done
+
+java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
+if $tls; then
+    ca=$run/state/ca.pem
+    export SSL_CERT_FILE=$ca REQUESTS_CA_BUNDLE=$ca NODE_EXTRA_CA_CERTS=$ca
+    if command -v keytool >/dev/null; then
+        keytool -importcert -noprompt -alias mintbench -file "$ca" \
+            -keystore "$run/trust.p12" -storetype PKCS12 -storepass mintbench 2>"$run/keytool.log" ||
+            fail "$(cat "$run/keytool.log")"
+        java_options+=("-Djavax.net.ssl.trustStore=$run/trust.p12"
+            -Djavax.net.ssl.trustStorePassword=mintbench)
+    fi
+fi
+if $vault_too; then
+    export VAULT_URL=https://kv-demo.vault.azure.net OPERATOR=$run/state/operator
+fi
+
+# ---------------------------------------------------------------------------------- the checks
+
+: >"$run/verdicts"
+
+# Plays a program in a VM. Tokens go to the judge through a pipe: none is ever in a file.
+play() {
+    local vm=$1 program=$2 began=$EPOCHREALTIME command environment
+    case $program in
+        python) command=("$python" "$here/python/checks.py") ;;
+        js) command=(node "$here/js/checks.mjs") ;;
+        go) command=("$work/go-checks") ;;
+        java) command=(java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks) ;;
+        rust) command=("$work/rust/debug/netns-checks") ;;
+        *) command=("$python" "$here/python/$program.py") ;;
+    esac
+    mapfile -t environment < <("$python" "$here/python/judge.py" "$vm" --env)
+    # Each takes seconds; one that waits for minutes hangs.
+    ip netns exec "${netns[$vm]}" timeout 120 env "${environment[@]}" "${command[@]}" 2>"$run/$vm-$program.err" |
+        ip netns exec "${netns[$vm]}" "$python" "$here/python/judge.py" "$vm" "$program" |
+        tee -a "$run/verdicts" || tail -n 20 "$run/$vm-$program.err" >&2
+    echo "$vm $program: $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) ms"
+}
+
+for vm in vm-a vm-b; do
+    for language in "${languages[@]}"; do
+        play "$vm" "$language"
+    done
+done
+each=8
+expected=3
+if $vault_too; then
+    each=14
+    play vm-a manage
+    expected=$((expected + 17))
+fi
+# Last: it takes vm-b's address.
+ip -n "${netns[vm-a]}" address add "${address[vm-b]}/32" dev eth0
+play vm-a reach
+expected=$((expected + 2 * each * ${#languages[@]}))
+
+kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
+passed=$(grep -c '^ok: ' "$run/verdicts" || true)
+failed=$(grep -c '^not ok: ' "$run/verdicts" || true)
+((passed + failed == expected)) || fail "$((passed + failed)) checks ran, not $expected; $failed failed"
+((failed == 0)) || tail -n 20 "$run/serve.err" >&2
+echo "$passed checks passed, $failed failed${skipped[*]:+; SKIPPED: ${skipped[*]}}"
+((failed == 0))
