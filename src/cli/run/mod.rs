@@ -93,6 +93,9 @@ pub struct RunArgs {
     /// churn: changes per second, at most [default: 20]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CHANGES")]
     changes: Option<u32>,
+    /// churn: the broker takes this long to go by a change, and must be found out: a test of the checks
+    #[arg(long, value_name = "TIME", hide = true, env = "MINTBENCH_RUN_PROPAGATION_DELAY")]
+    propagation_delay: Option<String>,
     /// rotate: how often the signing keys rotate [default: every 2 s]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_ROTATIONS")]
     rotations: Option<u32>,
@@ -213,8 +216,9 @@ fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, Ses
     if let Some(target) = &args.target {
         return Ok(Subject::Foreign { target: target.clone(), jwks: args.jwks.clone() });
     }
-    let extra: Vec<String> =
-        args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect();
+    let flags = [("--alg", &args.alg), ("--propagation-delay", &args.propagation_delay)];
+    let given = flags.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?]));
+    let extra: Vec<String> = given.flatten().map(str::to_owned).collect();
     Subject::start(plan, &extra, stop)
 }
 

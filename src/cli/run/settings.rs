@@ -183,6 +183,7 @@ fn check_ignored(args: &RunArgs) -> Result<(), SettingsError> {
         ("warmup", args.warmup.is_some(), !herd),
         ("arrivals", args.arrivals.is_some(), !herd),
         ("changes", args.changes.is_some(), args.scenario == Scenario::Churn),
+        ("propagation-delay", args.propagation_delay.is_some(), args.scenario == Scenario::Churn),
         ("rotations", args.rotations.is_some(), args.scenario == Scenario::Rotate),
     ];
     match flags.iter().find(|(_, given, used)| *given && !used) {

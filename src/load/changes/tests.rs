@@ -39,14 +39,6 @@ fn slots() -> impl Iterator<Item = Slot> {
     (0..WORLD.vms).flat_map(move |vm| selectors.map(|selector| Slot { vm, selector }))
 }
 
-/// Asks for every identity of the world once, of an endpoint that gives or refuses all.
-fn ask(witness: &mut Witness, clock: Monotonic, token: bool) {
-    for slot in slots() {
-        let (written_ns, end_ns) = (clock.now_ns(), clock.now_ns());
-        witness.note(Seen { slot, written_ns, end_ns, token });
-    }
-}
-
 #[test]
 fn an_endpoint_that_goes_on_giving_tokens_after_an_acknowledged_removal_is_found_out() {
     let clock = Monotonic::start();
@@ -54,13 +46,20 @@ fn an_endpoint_that_goes_on_giving_tokens_after_an_acknowledged_removal_is_found
     let (batches, noted) = channel();
     let mut witness = Witness::new(Churner::vms(&WORLD), batches);
     let mut churner = Churner::new(liar(), WORLD, Arc::clone(&ledger), clock, 1);
-    ask(&mut witness, clock, true);
+    // Asks for every identity of the world once, of an endpoint that gives or refuses all.
+    let mut ask = |token| {
+        for slot in slots() {
+            let (written_ns, end_ns) = (clock.now_ns(), clock.now_ns());
+            witness.note(Seen { slot, written_ns, end_ns, token });
+        }
+    };
+    ask(true);
     assert!(churner.change().is_continue());
-    ask(&mut witness, clock, true);
-    ask(&mut witness, clock, false);
+    ask(true);
+    ask(false);
     // Three VMs lose one identity each; the fourth change gives the first one back.
     (0..3).for_each(|_| assert!(churner.change().is_continue()));
-    ask(&mut witness, clock, true);
+    ask(true);
     drop(witness);
     let judgement = judge(ledger, noted).unwrap().join().unwrap();
     let expected = Judgement {
