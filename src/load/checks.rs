@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use super::changes::ledger::Judgement;
+use super::changes::writes::Writes;
+use super::changes::{Report, Truth};
 use super::generator::{Classes, Plan};
 use super::metrics::Counters;
 use super::recorder::Tally;
 use super::session::Counted;
 use super::verify::Verdict;
+use super::verify::moment::Moments;
 use super::workload::Workload;
 
 /// A check that failed: the target does not do what it must.
@@ -14,6 +18,17 @@ use super::workload::Workload;
 pub enum Failure {
     /// Sampled answers were wrong.
     Answers(Verdict),
+    /// Changes were refused or not answered.
+    Changes {
+        /// How many.
+        failed: u64,
+        /// Of how many.
+        total: u64,
+        /// What became of the first of them.
+        reason: String,
+    },
+    /// Tokens or refusals came when they must not.
+    Churn(Judgement),
     /// More requests ended without a token than may.
     Errors {
         /// Requests without a token, warm-up included.
@@ -44,14 +59,36 @@ pub enum Failure {
         /// Tokens that came back.
         tokens: u64,
     },
+    /// No request met an identity that was away.
+    NothingRemoved,
+    /// All sampled tokens are signed by one key.
+    NothingRotated {
+        /// How often the keys were rotated.
+        rotations: u64,
+    },
     /// There are keys to verify with, but nothing was verified.
     NothingVerified,
+    /// The published keys could not be read.
+    KeysUnread {
+        /// How often.
+        count: u64,
+    },
+    /// Sampled tokens were signed with keys that were not published at their moment.
+    Rotation(Moments),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answers(verdict) => write!(f, "of {verdict}"),
+            Self::Changes { failed, total, reason } => {
+                write!(f, "{failed} of {total} changes failed, the first with: {reason}")
+            }
+            Self::Churn(judgement) => write!(
+                f,
+                "{} tokens came after their identity was removed, and {} requests were refused although the identity was there",
+                judgement.tokens_after_removal, judgement.refused_wrongly
+            ),
             Self::Errors { count, total, share_max } => write!(
                 f,
                 "{count} of {total} requests ended without a token, more than {:.2} %",
@@ -72,6 +109,21 @@ impl fmt::Display for Failure {
                 counted.misses,
                 counted.foreground_mints()
             ),
+            Self::KeysUnread { count } => {
+                write!(f, "the published keys could not be read {count} times")
+            }
+            Self::NothingRemoved => f.write_str(
+                "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
+            ),
+            Self::NothingRotated { rotations } => write!(
+                f,
+                "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
+            ),
+            Self::Rotation(moments) => write!(
+                f,
+                "{} sampled tokens were signed with keys that were not published yet, {} with keys that were withdrawn too soon",
+                moments.unpublished, moments.withdrawn
+            ),
             Self::NothingVerified => f.write_str("no token came back that could be verified"),
         }
     }
@@ -83,9 +135,13 @@ pub(super) fn failures(
     tally: &Tally,
     broker: Option<&Counted>,
     verdict: Option<Verdict>,
+    changes: Option<&Report>,
 ) -> Vec<Failure> {
     let mut failures = Vec::new();
     failures.extend(errors(plan, tally));
+    if let Some(report) = changes {
+        failures.extend(changed(report));
+    }
     failures.extend(verdict.filter(|verdict| verdict.faults() > 0).map(Failure::Answers));
     if verdict.is_some_and(|verdict| verdict.sampled == 0) {
         failures.push(Failure::NothingVerified);
@@ -96,14 +152,46 @@ pub(super) fn failures(
     failures
 }
 
+/// A change that fails leaves open what the answers should be; one that nobody met shows nothing.
+fn changed(report: &Report) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let Writes { failed, first_failure, unread, .. } = &report.writes;
+    if *failed > 0 {
+        let reason = first_failure.clone().unwrap_or_default();
+        failures.push(Failure::Changes { failed: *failed, total: report.writes.count(), reason });
+    }
+    if *unread > 0 {
+        failures.push(Failure::KeysUnread { count: *unread });
+    }
+    match report.truth {
+        Truth::Churn(judgement) => {
+            if judgement.tokens_after_removal + judgement.refused_wrongly > 0 {
+                failures.push(Failure::Churn(judgement));
+            }
+            if judgement.tokens_after_removal + judgement.refused_rightly == 0 {
+                failures.push(Failure::NothingRemoved);
+            }
+        }
+        Truth::Rotate(moments) => {
+            if moments.unpublished + moments.withdrawn > 0 {
+                failures.push(Failure::Rotation(moments));
+            }
+            if moments.signing_keys < 2 {
+                failures.push(Failure::NothingRotated { rotations: moments.rotations });
+            }
+        }
+    }
+    failures
+}
+
 /// Our own broker has no excuse: it is asked for what it has, and no faster than it can.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
     let share_max = match plan.classes {
-        Classes::Broker => 0.0,
+        Classes::Broker | Classes::Churned => 0.0,
         Classes::Foreign => plan.errors_max,
     };
-    let (count, total) = (tally.failures, tally.failures + tally.tokens);
+    let (count, total) = (tally.failures, tally.failures + tally.refused + tally.tokens);
     (count as f64 > share_max * total as f64).then_some(Failure::Errors { count, total, share_max })
 }
 
@@ -149,6 +237,7 @@ fn equal(counter: f64, count: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::changes::Changes;
     use crate::load::cores::Cores;
     use crate::load::generator::{Origin, Waiting};
     use crate::load::schedule::Arrivals;
@@ -165,6 +254,7 @@ mod tests {
             workload,
             origin: Origin::System,
             classes,
+            changes: Changes::None,
             connections: 1,
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
@@ -187,7 +277,7 @@ mod tests {
         let tally = Tally { tokens, failures: errors, lost: errors, ..Tally::default() };
         let counted = counters.map(|whole| Counted { measured: whole, whole });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
-        let failures = failures(plan, &tally, counted.as_ref(), verdict);
+        let failures = failures(plan, &tally, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()
     }
 
@@ -205,6 +295,41 @@ mod tests {
         let foreign = plan(STEADY, Classes::Foreign);
         assert!(check(&foreign, (9_900, 100), None, None).is_empty());
         assert_eq!(check(&foreign, (9_899, 101), None, None).len(), 1);
+    }
+
+    fn check_changes(truth: Truth, change: impl FnOnce(&mut Writes)) -> String {
+        let mut writes = Writes::default();
+        change(&mut writes);
+        let failed = changed(&Report { writes, truth });
+        failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn one_token_after_removal_fails_a_churn_and_so_does_one_refusal_too_many() {
+        let good = Judgement { refused_rightly: 5, tokens_rightly: 9, ..Judgement::default() };
+        let check = |judgement| check_changes(Truth::Churn(judgement), |_| ());
+        assert_eq!(check(good), "");
+        let token = check(Judgement { tokens_after_removal: 1, ..good });
+        assert!(token.starts_with("1 tokens came after"), "{token}");
+        let refused = check(Judgement { refused_wrongly: 2, ..good });
+        assert!(refused.contains("and 2 requests were refused"), "{refused}");
+        assert!(check(Judgement { refused_rightly: 0, ..good }).contains("proves nothing"));
+        let failed = check_changes(Truth::Churn(good), |writes| {
+            (writes.failed, writes.first_failure) = (1, Some("status 500".to_owned()));
+        });
+        assert_eq!(failed, "1 of 1 changes failed, the first with: status 500");
+    }
+
+    #[test]
+    fn a_token_of_another_moments_key_fails_a_rotation_and_one_key_proves_nothing() {
+        let good = Moments { rotations: 3, signing_keys: 2, ..Moments::default() };
+        let check = |moments| check_changes(Truth::Rotate(moments), |_| ());
+        assert_eq!(check(good), "");
+        assert!(check(Moments { unpublished: 1, ..good }).starts_with("1 sampled tokens"));
+        assert!(check(Moments { withdrawn: 1, ..good }).contains(", 1 with keys"));
+        assert!(check(Moments { signing_keys: 1, ..good }).contains("rotated 3 times"));
+        let unread = check_changes(Truth::Rotate(good), |writes| writes.unread = 4);
+        assert!(unread.contains("could not be read 4 times"), "{unread}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Class {
     Miss,
     /// Waited for the mint of another request.
     Coalesced,
+    /// Refused for want of the identity, in a run that takes identities away (status 400).
+    Refused,
     /// Refused by a limit (status 429).
     Throttled,
     /// No answer, a malformed one, or any other status.
@@ -22,8 +24,15 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of reports.
-    pub const ALL: [Self; 6] =
-        [Self::Hit, Self::Miss, Self::Coalesced, Self::Throttled, Self::Error, Self::All];
+    pub const ALL: [Self; 7] = [
+        Self::Hit,
+        Self::Miss,
+        Self::Coalesced,
+        Self::Refused,
+        Self::Throttled,
+        Self::Error,
+        Self::All,
+    ];
 
     /// The name in files, tables and tags.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +40,7 @@ impl Class {
             Self::Hit => "hit",
             Self::Miss => "miss",
             Self::Coalesced => "coalesced",
+            Self::Refused => "refused",
             Self::Throttled => "throttled",
             Self::Error => "error",
             Self::All => "all",

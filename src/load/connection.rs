@@ -8,6 +8,8 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
+use super::changes::ledger::Slot;
+use super::changes::witness::{Seen, Witness};
 use super::class::{Class, Status};
 use super::dial::Dial;
 use super::recorder::{Ended, Recorder};
@@ -22,6 +24,8 @@ use crate::clock::Monotonic;
 pub enum Classes {
     /// The broker says in a header what it did.
     Broker,
+    /// The same, while identities are taken away: a refusal for want of one has its own class.
+    Churned,
     /// Everything is in the class `all`.
     Foreign,
 }
@@ -30,16 +34,25 @@ impl Classes {
     fn of(self, status: Status, cache: Option<Class>) -> Class {
         match (self, status) {
             (Self::Foreign, _) => Class::All,
-            (Self::Broker, Status::Http(200)) => cache.unwrap_or(Class::Error),
-            (Self::Broker, Status::Http(429)) => Class::Throttled,
-            (Self::Broker, _) => Class::Error,
+            (_, Status::Http(200)) => cache.unwrap_or(Class::Error),
+            (Self::Churned, Status::Http(400)) if cache == Some(Class::Refused) => Class::Refused,
+            (_, Status::Http(429)) => Class::Throttled,
+            (_, _) => Class::Error,
         }
+    }
+
+    /// What a whole answer says of its class.
+    fn told(self, answer: &Answer, body: &[u8]) -> Option<Class> {
+        let refused = self == Self::Churned && answer.status == 400 && is_want_of_identity(body);
+        if refused { Some(Class::Refused) } else { answer.cache }
     }
 
     /// The classes that an answer with a token can fall into.
     pub(super) const fn of_tokens(self) -> &'static [Class] {
         match self {
-            Self::Broker => &[Class::Hit, Class::Miss, Class::Coalesced, Class::Error],
+            Self::Broker | Self::Churned => {
+                &[Class::Hit, Class::Miss, Class::Coalesced, Class::Error]
+            }
             Self::Foreign => &[Class::All],
         }
     }
@@ -54,6 +67,8 @@ pub(super) struct Shared {
     pub(super) classes: Classes,
     pub(super) recorder: Recorder,
     pub(super) sampler: Sampler,
+    /// Where answers are noted that changes are judged by.
+    pub(super) witness: Option<Witness>,
     pub(super) epoll: OwnedFd,
     /// Requests that are due and have not ended.
     pub(super) outstanding: u64,
@@ -92,8 +107,16 @@ impl Shared {
     fn ended(&mut self, current: Current, status: Status, cache: Option<Class>, end_ns: u64) {
         let Current { due, written_ns, .. } = current;
         self.outstanding = self.outstanding.saturating_sub(1);
+        let class = self.classes.of(status, cache);
+        let token = status.is_success();
+        if let Some((witness, written_ns)) = self.witness.as_mut().zip(written_ns)
+            && (token || class == Class::Refused)
+        {
+            let Ask { vm, selector, .. } = due.ask;
+            witness.note(Seen { slot: Slot { vm, selector }, written_ns, end_ns, token });
+        }
         self.recorder.record(&Ended {
-            class: self.classes.of(status, cache),
+            class,
             status,
             intended_ns: due.intended_ns,
             acted_ns: due.acted_ns,
@@ -315,6 +338,8 @@ impl Place {
         }
         let status = Status::Http(answer.status);
         let end_ns = shared.clock.now_ns();
+        let body = input.get(answer.body.clone()).unwrap_or_default();
+        let told = shared.classes.told(answer, body);
         let Some(current) = self.current.take() else { return };
         if shared.recorder.measures(current.due.intended_ns) {
             shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
@@ -322,13 +347,13 @@ impl Place {
         if status.is_success() {
             shared.sampler.offer(&Offer {
                 ask: current.due.ask,
-                class: shared.classes.of(status, answer.cache),
+                class: shared.classes.of(status, told),
                 written_ns: current.written_ns.unwrap_or(end_ns),
                 end_ns,
-                body: input.get(answer.body.clone()).unwrap_or_default(),
+                body,
             });
         }
-        shared.ended(current, status, answer.cache, end_ns);
+        shared.ended(current, status, told, end_ns);
     }
 
     /// Ends the request, if there is one, and the connection.
@@ -340,6 +365,13 @@ impl Place {
             shared.ended(current, status, None, shared.clock.now_ns());
         }
     }
+}
+
+/// What IMDS says to a VM that has not the identity, or has several where none was named.
+fn is_want_of_identity(body: &[u8]) -> bool {
+    [&b"Identity not found"[..], b"Multiple user assigned identities exist"]
+        .into_iter()
+        .any(|text| body.windows(text.len()).any(|part| part == text))
 }
 
 fn is_transient(error: &io::Error) -> bool {

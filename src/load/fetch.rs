@@ -1,4 +1,4 @@
-//! One blocking HTTP GET, for what is read once: counters and key sets.
+//! Blocking HTTP, for what is not load: counters, key sets, and changes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,9 +11,9 @@ use super::target::HttpUrl;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The network failed.
-    #[error("cannot read {url}")]
+    #[error("no answer from {url}")]
     Io {
-        /// What was read.
+        /// What was asked.
         url: String,
         /// What the system said.
         source: std::io::Error,
@@ -44,32 +44,93 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`FetchError`] when there is no such document.
 pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
-    let url = format!("{base}{path}");
-    let io = |source| FetchError::Io { url: url.clone(), source };
-    let malformed = |reason: String| FetchError::Malformed { url: url.clone(), reason };
-    let mut stream = TcpStream::connect_timeout(&base.address, TIMEOUT).map_err(io)?;
-    stream.set_read_timeout(Some(TIMEOUT)).map_err(io)?;
-    stream.set_write_timeout(Some(TIMEOUT)).map_err(io)?;
-    let request = format!(
-        "GET {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        base.path, base.authority
-    );
-    stream.write_all(request.as_bytes()).map_err(io)?;
-    let mut input = Vec::new();
-    loop {
-        let whole = response::parse(&input).map_err(|error| malformed(error.to_string()))?;
-        if let Some(Answer { status, body, .. }) = whole {
-            return match status {
-                200 => String::from_utf8(input.get(body).unwrap_or_default().to_vec())
-                    .map_err(|error| malformed(error.to_string())),
-                _ => Err(FetchError::Status { url, status }),
-            };
-        }
-        let mut piece = [0; 8192];
-        let count = stream.read(&mut piece).map_err(io)?;
-        if count == 0 {
-            return Err(malformed("it ends early".to_owned()));
-        }
-        input.extend_from_slice(piece.get(..count).unwrap_or_default());
+    let question = Question { method: "GET", path, headers: "", body: "" };
+    let reply = Conversation::with(base.clone()).ask(&question)?;
+    match reply.status {
+        200 => Ok(reply.body),
+        status => Err(FetchError::Status { url: format!("{base}{path}"), status }),
     }
+}
+
+/// One request of a [`Conversation`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) method: &'a str,
+    /// Appended to the path of the conversation; may hold a query.
+    pub(super) path: &'a str,
+    /// Whole lines, each with its line end.
+    pub(super) headers: &'a str,
+    pub(super) body: &'a str,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+/// Requests to one server, one after the other, on a connection that is kept while it lasts.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    base: HttpUrl,
+    stream: Option<TcpStream>,
+}
+
+impl Conversation {
+    /// A conversation with this server; it connects when it is asked something.
+    pub(super) const fn with(base: HttpUrl) -> Self {
+        Self { base, stream: None }
+    }
+
+    /// Sends a request and reads its whole answer, of whatever status.
+    ///
+    /// # Errors
+    /// [`FetchError`] when there is no answer; the next request then takes a new connection.
+    pub(super) fn ask(&mut self, question: &Question<'_>) -> Result<Reply, FetchError> {
+        let url = format!("{}{}", self.base, question.path);
+        let io = |source| FetchError::Io { url: url.clone(), source };
+        let malformed = |reason: String| FetchError::Malformed { url: url.clone(), reason };
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => connect(&self.base).map_err(io)?,
+        };
+        stream.write_all(self.head_and_body(question).as_bytes()).map_err(io)?;
+        let mut input = Vec::new();
+        loop {
+            let whole = response::parse(&input).map_err(|error| malformed(error.to_string()))?;
+            if let Some(Answer { status, body, keep_alive, .. }) = whole {
+                let text = input.get(body).unwrap_or_default().to_vec();
+                let body = String::from_utf8(text).map_err(|error| malformed(error.to_string()))?;
+                self.stream = keep_alive.then_some(stream);
+                return Ok(Reply { status, body });
+            }
+            let mut piece = [0; 8192];
+            let count = stream.read(&mut piece).map_err(io)?;
+            if count == 0 {
+                return Err(malformed("it ends early".to_owned()));
+            }
+            input.extend_from_slice(piece.get(..count).unwrap_or_default());
+        }
+    }
+
+    fn head_and_body(&self, question: &Question<'_>) -> String {
+        let Question { method, path, headers, body } = question;
+        let HttpUrl { path: base, authority, .. } = &self.base;
+        let length = body.len();
+        // RFC 9110 section 8.6: a length goes with content, or with a method that means some.
+        let length =
+            if *method == "GET" { String::new() } else { format!("Content-Length: {length}\r\n") };
+        format!(
+            "{method} {base}{path} HTTP/1.1\r\nHost: {authority}\r\n{headers}{length}\r\n{body}"
+        )
+    }
+}
+
+fn connect(base: &HttpUrl) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&base.address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::changes::witness::Witness;
 use super::cores;
 use super::generator::{Common, Generator, Plan, Prepared, Start, ThreadReport};
 use super::recorder::{
@@ -95,19 +96,21 @@ impl Epoch {
     }
 }
 
-/// Runs the plan to its end; the observer may end it before.
+/// Runs the plan to its end; the observer may end it before. The witness, if there is one, is told
+/// what every request came to.
 ///
 /// # Errors
 /// [`LoadError`] when there is no measurement; a bad measurement is not an error.
-pub fn run(
+pub(super) fn run(
     plan: &Plan,
     target: &HttpUrl,
     epoch: Epoch,
     sink: &mut dyn IntervalSink,
     stop: &Stop,
+    witness: Option<Witness>,
     observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Measured, LoadError> {
-    let common = Common::new(plan, target, epoch.clock, stop);
+    let common = Common::new(plan, target, epoch.clock, witness, stop);
     std::thread::scope(|scope| {
         // Whatever is returned, and why: no thread goes on.
         let _alarm = Alarm::armed(&common);

@@ -10,6 +10,8 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::changes::Changes;
+use super::changes::witness::Witness;
 pub use super::connection::Classes;
 use super::connection::{Due, SCRATCH_BYTES, Shared};
 use super::cores::{self, Cores};
@@ -54,6 +56,8 @@ pub struct Plan {
     pub origin: Origin,
     /// How answers are classed.
     pub classes: Classes,
+    /// What is changed at the target meanwhile.
+    pub changes: Changes,
     /// Connections, held open throughout.
     pub connections: u32,
     /// Generator threads.
@@ -94,6 +98,7 @@ pub(super) struct Common<'a> {
     pub(super) layout: Layout,
     pub(super) requests: Arc<RequestWriter>,
     pub(super) clock: Monotonic,
+    pub(super) witness: Option<Witness>,
     /// The user's wish to stop.
     pub(super) stop: &'a Stop,
     /// Set when the run cannot succeed any more.
@@ -105,6 +110,7 @@ impl<'a> Common<'a> {
         plan: &'a Plan,
         target: &'a HttpUrl,
         clock: Monotonic,
+        witness: Option<Witness>,
         stop: &'a Stop,
     ) -> Self {
         Self {
@@ -113,6 +119,7 @@ impl<'a> Common<'a> {
             layout: Layout::of(plan),
             requests: Arc::new(RequestWriter::new(target, &plan.world)),
             clock,
+            witness,
             stop,
             abort: AtomicBool::new(false),
         }
@@ -209,6 +216,7 @@ impl<'a> Generator<'a> {
             classes: common.plan.classes,
             recorder,
             sampler: prepared.sampler,
+            witness: common.witness.clone(),
             epoll: prepared.epoll,
             outstanding: 0,
             reconnects: 0,

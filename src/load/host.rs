@@ -90,6 +90,14 @@ impl CpuTicks {
     }
 }
 
+/// Whether what is written to this folder ends with the machine: it is a `tmpfs`.
+pub fn is_in_memory(folder: &std::path::Path) -> bool {
+    /// `TMPFS_MAGIC` of statfs(2).
+    const TMPFS: u64 = 0x0102_1994;
+    let read = rustix::fs::statfs(folder);
+    read.is_ok_and(|found| u64::try_from(found.f_type) == Ok(TMPFS))
+}
+
 /// The load average over one minute, if the system tells.
 pub fn load_average() -> Option<f64> {
     read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()

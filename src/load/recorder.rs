@@ -41,7 +41,7 @@ pub struct Latencies {
     pub lag: Histogram<u64>,
     /// The write, minus when the generator noticed it: the wait for a free connection.
     pub queue: Histogram<u64>,
-    /// The response times, once more, of requests that ended without a token.
+    /// The response times, once more, of requests that ended without a token and not as `refused`.
     pub errors: Histogram<u64>,
 }
 
@@ -133,7 +133,9 @@ pub struct Tally {
     pub statuses: BTreeMap<Status, u64>,
     /// Every request that ended with a token, warm-up included.
     pub tokens: u64,
-    /// Every request that ended without one, warm-up included.
+    /// Every request of the class `refused`, warm-up included: whether that was due is judged apart.
+    pub refused: u64,
+    /// Every other request, warm-up included: it ended without a token.
     pub failures: u64,
     /// Those of them of which nobody knows whether they were served.
     pub lost: u64,
@@ -156,6 +158,7 @@ impl Tally {
             *self.statuses.entry(*status).or_default() += count;
         }
         self.tokens += other.tokens;
+        self.refused += other.refused;
         self.failures += other.failures;
         self.lost += other.lost;
         self.scheduled += other.scheduled;
@@ -234,8 +237,11 @@ impl Recorder {
     /// Records one request, if its intended start is in the measured part.
     pub fn record(&mut self, ended: &Ended) {
         let token = ended.status.is_success();
+        let refused = ended.class == Class::Refused;
+        let failed = !token && !refused;
         self.tally.tokens += u64::from(token);
-        self.tally.failures += u64::from(!token);
+        self.tally.refused += u64::from(refused);
+        self.tally.failures += u64::from(failed);
         let answered = matches!(ended.status, Status::Http(_));
         self.tally.lost += u64::from(!answered);
         self.tally.answered += u64::from(answered && self.window.contains(ended.end_ns));
@@ -247,7 +253,7 @@ impl Recorder {
         let Some(set) = self.set.classes.get_mut(ended.class.index()) else { return };
         let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
         set.response.saturating_record(response_ns);
-        if !token {
+        if failed {
             set.errors.saturating_record(response_ns);
         }
         set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));

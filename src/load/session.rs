@@ -1,8 +1,12 @@
 //! One measurement from start to end: the target, the load, the counters, the checks.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
+use super::changes::{Changed, Changes, ChangesError, Places, Report, Underway};
 use super::checks::{self, Failure};
 use super::fetch::FetchError;
 use super::fleet::{self, Epoch, LoadError, Measured, Progress};
@@ -25,9 +29,15 @@ pub enum SessionError {
     /// The broker's counters cannot be read.
     #[error("cannot read the broker's counters")]
     Counters(#[source] FetchError),
+    /// The changes of the run cannot be made.
+    #[error("cannot change anything during the run")]
+    Changes(#[from] ChangesError),
     /// Our broker was there when the load began, and is not any more.
     #[error("the broker ended during the run ({0}); its messages are above")]
     Died(String),
+    /// There is no folder for the broker's world.
+    #[error("cannot make a folder for the broker's data; name another place with TMPDIR")]
+    Data(#[source] std::io::Error),
     /// There are no keys to verify with.
     #[error("cannot verify the answers")]
     Keys(#[source] KeysError),
@@ -41,6 +51,7 @@ pub enum SessionError {
 
 /// What is measured.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum Subject {
     /// A broker of our own, in a child process.
     Broker {
@@ -52,6 +63,10 @@ pub enum Subject {
         sts: HttpUrl,
         /// Its counters.
         admin: HttpUrl,
+        /// Its control plane, if anything is changed there.
+        arm: Option<HttpUrl>,
+        /// Where it keeps its world, until the end of the run.
+        data: Option<TempDir>,
     },
     /// Some other token endpoint.
     Foreign {
@@ -63,19 +78,35 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Starts a broker of this world on this core.
+    /// Starts the broker that a plan is for; `extra` are further arguments of `serve`.
     ///
     /// # Errors
     /// When it does not become ready.
-    pub fn start(
-        world: &Synthetic,
-        core: Option<usize>,
-        extra: &[String],
-        stop: &Arc<Stop>,
-    ) -> Result<Self, SessionError> {
-        let process = ServeProcess::start(world, core, extra, stop)?;
+    pub fn start(plan: &Plan, extra: &[String], stop: &Arc<Stop>) -> Result<Self, SessionError> {
+        let churned = matches!(plan.changes, Changes::Churn { .. });
+        let data = if churned { Some(data_folder().map_err(SessionError::Data)?) } else { None };
+        let folder = data.as_ref().map_or(Path::new(""), TempDir::path);
+        let mut args = plan.changes.serve_args(folder);
+        args.extend_from_slice(extra);
+        let process = ServeProcess::start(&plan.world, plan.cores.broker, &args, stop)?;
         let [imds, sts, admin] = ["imds", "sts", "admin"].map(|name| process.endpoint(name));
-        Ok(Self::Broker { imds: imds?, sts: sts?, admin: admin?, process })
+        let arm = if churned { Some(process.endpoint("arm")?) } else { None };
+        Ok(Self::Broker { imds: imds?, sts: sts?, admin: admin?, arm, process, data })
+    }
+
+    /// Where our broker keeps its world, if it is kept.
+    pub fn data(&self) -> Option<&Path> {
+        match self {
+            Self::Broker { data, .. } => data.as_ref().map(TempDir::path),
+            Self::Foreign { .. } => None,
+        }
+    }
+
+    const fn places(&self) -> Option<Places<'_>> {
+        match self {
+            Self::Broker { arm, sts, admin, .. } => Some(Places { arm: arm.as_ref(), sts, admin }),
+            Self::Foreign { .. } => None,
+        }
     }
 
     /// Where requests go.
@@ -112,6 +143,13 @@ impl Subject {
     }
 }
 
+/// A folder that only its owner may read.
+fn data_folder() -> std::io::Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("mintbench-run-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir()
+}
+
 /// What the broker itself counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
@@ -132,6 +170,8 @@ pub struct Outcome {
     pub broker: Option<Counted>,
     /// What verification found; none without keys.
     pub verdict: Option<Verdict>,
+    /// What was changed meanwhile; none where nothing was meant to be.
+    pub changes: Option<Report>,
     /// The share of the machine's time that the hypervisor took.
     pub steal_share: f64,
     /// Requests acted on per second of the measured part; none for bursts.
@@ -172,13 +212,16 @@ pub fn measure(
     let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
     let target = subject.target().clone();
     let before = subject.counters()?;
+    let underway = Underway::start(plan, subject.places(), epoch.clock)?;
     let (mut warm, mut ticks) = (before, CpuTicks::read());
     let Watcher { sink, observe } = watcher;
-    let measured = fleet::run(plan, &target, epoch, sink, stop, &mut |progress| {
+    let witness = underway.witness();
+    let measured = fleet::run(plan, &target, epoch, sink, stop, witness, &mut |progress| {
         if matches!(progress, Progress::Measuring) {
             ticks = CpuTicks::read();
             // A failure here shows again, and is reported, after the run.
             warm = subject.counters().ok().flatten().or(before);
+            underway.begin();
         }
         observe(progress);
         if subject.ended().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -188,36 +231,45 @@ pub fn measure(
         return Err(SessionError::Died(status));
     }
     let measured = measured?;
+    let made = underway.finish()?;
     let after = subject.counters()?;
     let broker = after.zip(before.zip(warm)).map(|(after, (before, warm))| Counted {
         measured: after.since(&warm),
         whole: after.since(&before),
     });
-    let verdict = verdict(plan, subject, &measured, epoch)?;
-    Ok(judged(plan, measured, broker, verdict, steal_share))
+    let verdict = verdict(plan, subject, &made, &measured, epoch)?;
+    let changes = made.report(&measured.samples, epoch);
+    Ok(judged(plan, measured, Evidenced { broker, verdict, changes, steal_share }))
 }
 
 fn verdict(
     plan: &Plan,
     subject: &Subject,
+    made: &Changed,
     measured: &Measured,
     epoch: Epoch,
 ) -> Result<Option<Verdict>, SessionError> {
     let identities = match subject {
-        Subject::Broker { .. } => Identities::Of(&plan.world),
+        Subject::Broker { .. } => made.identities(&plan.world),
         Subject::Foreign { .. } => Identities::Unknown,
     };
-    let keys = subject.keys(&plan.world)?;
+    let keys = match made.keys() {
+        Some(keys) => Some(keys),
+        None => subject.keys(&plan.world)?,
+    };
     Ok(keys.map(|keys| verify(&measured.samples, &keys, identities, epoch)))
 }
 
-fn judged(
-    plan: &Plan,
-    measured: Measured,
+/// What else than the measurement a run is judged by.
+struct Evidenced {
     broker: Option<Counted>,
     verdict: Option<Verdict>,
+    changes: Option<Report>,
     steal_share: f64,
-) -> Outcome {
+}
+
+fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
+    let Evidenced { broker, verdict, changes, steal_share } = evidenced;
     let mut all = Latencies::default();
     measured.totals.whole.seen().for_each(|(_, class)| all.add(class));
     let shape = shape(&plan.workload, &measured.tally);
@@ -232,7 +284,8 @@ fn judged(
         busy_share: measured.busy_share,
         steal_share,
     });
-    let failures = checks::failures(plan, &measured.tally, broker.as_ref(), verdict);
+    let failures =
+        checks::failures(plan, &measured.tally, broker.as_ref(), verdict, changes.as_ref());
     let rate_achieved = match shape {
         Shape::Bursts { .. } => None,
         Shape::Rate { .. } => Some(rate(measured.tally.acted, plan.duration_ns)),
@@ -243,6 +296,7 @@ fn judged(
         all,
         broker,
         verdict,
+        changes,
         steal_share,
         rate_achieved,
         rate_answered,

@@ -1,11 +1,12 @@
 //! What a reader of the numbers should know although it makes nothing wrong.
 
+use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::load::generator::{Classes, Plan};
 use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    [queue(outcome), reconnects(outcome), fill(plan)].into_iter().flatten().collect()
+    [queue(outcome), reconnects(outcome), fill(plan), changes(plan)].into_iter().flatten().collect()
 }
 
 fn queue(outcome: &Outcome) -> Option<String> {
@@ -26,9 +27,21 @@ fn reconnects(outcome: &Outcome) -> Option<String> {
     })
 }
 
+fn changes(plan: &Plan) -> Option<String> {
+    match plan.changes {
+        Changes::None => None,
+        Changes::Churn { .. } => Some(
+            "changes were made one after the other over one connection, without a token (--arm-auth off): their acknowledgements hold no check of one".to_owned(),
+        ),
+        Changes::Rotate { .. } => Some(format!(
+            "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; no certificates are rolled, for a broker that signs its own tokens needs none"
+        )),
+    }
+}
+
 fn fill(plan: &Plan) -> Option<String> {
     let (filled, keys) = plan.workload.filled(&plan.world)?;
-    (plan.classes == Classes::Broker && filled < keys).then(|| {
+    (plan.classes != Classes::Foreign && filled < keys).then(|| {
         format!("the warm-up asked for {filled} of {keys} keys, so that some requests of the measured part are misses; raise --warmup or --rate, or lower --vms")
     })
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::slo::Objective;
 use crate::clock::UnixSeconds;
+use crate::load::changes::{Report, Truth};
 use crate::load::class::Class;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
@@ -55,6 +56,9 @@ pub struct RunJson {
     statuses: BTreeMap<String, u64>,
     broker: Option<Broker>,
     verified: Verified,
+    changes: Option<ChangesJson>,
+    churn: Option<ChurnJson>,
+    rotation: Option<RotationJson>,
     checks: Checks,
     slo: Vec<SloJson>,
     notes: Vec<String>,
@@ -167,6 +171,34 @@ struct Verified {
 }
 
 #[derive(Debug, Serialize)]
+struct ChangesJson {
+    count: u64,
+    failed: u64,
+    ack_us: Percentiles,
+}
+
+#[derive(Debug, Serialize)]
+struct ChurnJson {
+    removals: u64,
+    refused_rightly: u64,
+    refused_wrongly: u64,
+    tokens_rightly: u64,
+    tokens_after_removal: u64,
+    undecided: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RotationJson {
+    rotations: u64,
+    signing_keys: u64,
+    key_sets: u64,
+    key_sets_unread: u64,
+    unpublished: u64,
+    withdrawn: u64,
+    unwatched: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct Checks {
     passed: bool,
     failures: Vec<String>,
@@ -203,6 +235,9 @@ impl RunJson {
                 .collect(),
             broker: outcome.broker.as_ref().map(Broker::new),
             verified: Verified::new(outcome),
+            changes: outcome.changes.as_ref().map(ChangesJson::new),
+            churn: outcome.changes.as_ref().and_then(ChurnJson::of),
+            rotation: outcome.changes.as_ref().and_then(RotationJson::of),
             checks: Checks {
                 passed: outcome.failures.is_empty(),
                 failures: outcome.failures.iter().map(ToString::to_string).collect(),
@@ -367,6 +402,46 @@ impl Verified {
             wrong_expiry: verdict.map(|verdict| verdict.wrong_expiry),
             expired: verdict.map(|verdict| verdict.expired),
         }
+    }
+}
+
+impl ChangesJson {
+    fn new(report: &Report) -> Self {
+        let writes = &report.writes;
+        Self {
+            count: writes.count(),
+            failed: writes.failed,
+            ack_us: Percentiles::of(&writes.acknowledged),
+        }
+    }
+}
+
+impl ChurnJson {
+    fn of(report: &Report) -> Option<Self> {
+        let Truth::Churn(judgement) = report.truth else { return None };
+        Some(Self {
+            removals: judgement.removals,
+            refused_rightly: judgement.refused_rightly,
+            refused_wrongly: judgement.refused_wrongly,
+            tokens_rightly: judgement.tokens_rightly,
+            tokens_after_removal: judgement.tokens_after_removal,
+            undecided: judgement.undecided,
+        })
+    }
+}
+
+impl RotationJson {
+    fn of(report: &Report) -> Option<Self> {
+        let Truth::Rotate(moments) = report.truth else { return None };
+        Some(Self {
+            rotations: moments.rotations,
+            signing_keys: moments.signing_keys,
+            key_sets: moments.key_sets,
+            key_sets_unread: report.writes.unread,
+            unpublished: moments.unpublished,
+            withdrawn: moments.withdrawn,
+            unwatched: moments.unwatched,
+        })
     }
 }
 

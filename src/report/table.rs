@@ -7,6 +7,9 @@ use hdrhistogram::Histogram;
 
 use super::run_json::{at, p99_interval_us};
 use super::slo::Objective;
+use crate::load::changes::writes::Writes;
+use crate::load::changes::{Report, Truth};
+use crate::load::class::Class;
 use crate::load::session::Outcome;
 
 /// Percentiles per class, then sentences.
@@ -52,7 +55,51 @@ fn answers(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let statuses: Vec<String> =
         statuses.map(|(status, count)| format!("{count} x {status}")).collect();
     let errors = outcome.all.errors.len();
-    writeln!(text, "answers   {}; {errors} without a token", statuses.join(", "))
+    let statuses = statuses.join(", ");
+    // Whether these were due is said below, of the whole run.
+    let refused = outcome.measured.totals.whole.seen().find(|(class, _)| *class == Class::Refused);
+    match refused.map(|(_, latencies)| latencies.response.len()) {
+        None => writeln!(text, "answers   {statuses}; {errors} without a token"),
+        Some(refused) => writeln!(
+            text,
+            "answers   {statuses}; {refused} refused for want of the identity, {errors} without a token otherwise"
+        ),
+    }
+}
+
+/// What was changed meanwhile, and what that showed.
+fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
+    let Writes { acknowledged, failed, unread, .. } = &report.writes;
+    let us = |quantile| at(acknowledged, quantile).map_or("-".to_owned(), |us| format!("{us:.1}"));
+    writeln!(
+        text,
+        "changes   {}, {failed} failed; acknowledged after {} us at the p50, {} us at the p99",
+        report.writes.count(),
+        us(0.5),
+        us(0.99)
+    )?;
+    match report.truth {
+        Truth::Churn(judgement) => writeln!(
+            text,
+            "churn     {} removals; {} requests refused rightly, {} wrongly; {} tokens rightly, {} after a removal; {} answers during a change",
+            judgement.removals,
+            judgement.refused_rightly,
+            judgement.refused_wrongly,
+            judgement.tokens_rightly,
+            judgement.tokens_after_removal,
+            judgement.undecided
+        ),
+        Truth::Rotate(moments) => writeln!(
+            text,
+            "rotation  {} rotations, {} keys in the sample; of its tokens {} with keys not published yet, {} with keys withdrawn, {} not watched; {} key sets read, {unread} not",
+            moments.rotations,
+            moments.signing_keys,
+            moments.unpublished,
+            moments.withdrawn,
+            moments.unwatched,
+            moments.key_sets
+        ),
+    }
 }
 
 fn sentences(
@@ -82,6 +129,9 @@ fn sentences(
         Some(verdict) => {
             writeln!(text, "verified  {} answers, {} wrong", verdict.sampled, verdict.faults())?;
         }
+    }
+    if let Some(report) = &outcome.changes {
+        changes(text, report)?;
     }
     for objective in slo {
         let measured = objective.measured_ns(outcome).map_or("no token".to_owned(), |ns| {

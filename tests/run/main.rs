@@ -5,6 +5,7 @@
 //! counts still add up.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod changes;
 mod lifecycle;
 mod server;
 
@@ -169,6 +170,13 @@ fn what_cannot_be_run_is_refused_before_it_starts() {
         (&["--slo=fast"], "not an objective"),
         (&["herd", "--rate=5"], "does not use --rate"),
         (&["--callers=5"], "does not use --callers"),
+        (&["--changes=5"], "does not use --changes"),
+        (&["churn", "--rotations=5"], "does not use --rotations"),
+        (&["churn", "--user-assigned=1"], "at least 2 user-assigned"),
+        (&["churn", "--changes=0"], "--changes"),
+        (&["churn", "--target=http://127.0.0.1:1"], "leave out --target"),
+        (&["rotate", "--duration=5s", "--rotations=6"], "--rotations 6 in 5s is too often"),
+        (&["rotate", "--target=http://127.0.0.1:1"], "leave out --target"),
         (&["--target=http://127.0.0.1:1", "--max-errors=2"], "--max-errors"),
         (&["--target=http://127.0.0.1:1", "--out=target/never"], "cannot connect"),
     ] {

@@ -19,6 +19,7 @@ use super::{Exit, refuse};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::fleet::Progress;
 use crate::load::generator::Plan;
+use crate::load::host::is_in_memory;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::{Request, Stop};
@@ -59,7 +60,7 @@ pub struct RunArgs {
     /// How requests are spaced [default: poisson]
     #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
     arrivals: Option<Arrivals>,
-    /// VMs of the synthetic world [default: 1000; with --target: 1]
+    /// VMs of the synthetic world [default: 1000; rotate: 100; with --target: 1]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
     vms: Option<u32>,
     /// User-assigned identities of each VM [default: 2; mint: 20; herd: one per herd; with --target: 0]
@@ -89,6 +90,15 @@ pub struct RunArgs {
     /// herd: callers of each burst [default: 10000]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CALLERS")]
     callers: Option<u32>,
+    /// churn: changes per second, at most [default: 20]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CHANGES")]
+    changes: Option<u32>,
+    /// churn: the broker takes this long to go by a change, and must be found out: a test of the checks
+    #[arg(long, value_name = "TIME", hide = true, env = "MINTBENCH_RUN_PROPAGATION_DELAY")]
+    propagation_delay: Option<String>,
+    /// rotate: how often the signing keys rotate [default: every 2 s]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_ROTATIONS")]
+    rotations: Option<u32>,
     /// Share of the requests to --target that may fail; our own broker may fail none [default: 0.01]
     #[arg(long, value_name = "SHARE", requires = "target", env = "MINTBENCH_RUN_MAX_ERRORS")]
     max_errors: Option<f64>,
@@ -103,13 +113,17 @@ pub struct RunArgs {
     json: bool,
 }
 
-/// What is sent.
+/// What is sent, and what happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
+    /// As steady, while identities are taken from VMs and given back: no token after a removal
+    Churn,
     /// Many callers of one cold key at one instant: one mint each time
     Herd,
     /// Every request asks for a new key: one mint each
     Mint,
+    /// As steady, while the signing keys rotate: nothing fails, and every token verifies
+    Rotate,
     /// Cache hits: some VMs are popular, most are not
     Steady,
 }
@@ -118,8 +132,10 @@ impl Scenario {
     /// The name in folders and files.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Churn => "churn",
             Self::Herd => "herd",
             Self::Mint => "mint",
+            Self::Rotate => "rotate",
             Self::Steady => "steady",
         }
     }
@@ -173,6 +189,9 @@ pub fn main(args: &RunArgs) -> Exit {
 fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunError> {
     let Settings { plan, mut notes } = Settings::resolve(args)?;
     let mut subject = subject(args, &plan, stop)?;
+    if subject.data().is_some_and(is_in_memory) {
+        notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
+    }
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
@@ -197,9 +216,10 @@ fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, Ses
     if let Some(target) = &args.target {
         return Ok(Subject::Foreign { target: target.clone(), jwks: args.jwks.clone() });
     }
-    let extra: Vec<String> =
-        args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect();
-    Subject::start(&plan.world, plan.cores.broker, &extra, stop)
+    let flags = [("--alg", &args.alg), ("--propagation-delay", &args.propagation_delay)];
+    let given = flags.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?]));
+    let extra: Vec<String> = given.flatten().map(str::to_owned).collect();
+    Subject::start(plan, &extra, stop)
 }
 
 fn measure(
@@ -376,6 +396,7 @@ mod tests {
             all,
             broker: None,
             verdict: None,
+            changes: None,
             steal_share: 0.0,
             rate_achieved: None,
             rate_answered: 0.0,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{RunArgs, Scenario};
+use crate::load::changes::Changes;
 use crate::load::cores::{Cores, allowed, raise_file_limit};
 use crate::load::generator::{Classes, Origin, Plan, Waiting};
 use crate::load::schedule::Arrivals;
@@ -40,6 +41,14 @@ pub(super) enum SettingsError {
         "{connections} connections need more open files than the limit of {limit}; lower --connections (or --callers), or raise `ulimit -n`"
     )]
     Files { connections: u32, limit: u64 },
+    #[error(
+        "`churn` needs VMs with at least 2 user-assigned identities: with fewer, a VM that loses one answers with the other; raise --user-assigned"
+    )]
+    ChurnIdentities,
+    #[error(
+        "--rotations {rotations} in {} is too often; leave at least {} between two", humantime::format_duration(*.duration), humantime::format_duration(ROTATION_GAP_MIN)
+    )]
+    Rotations { rotations: u32, duration: Duration },
     #[error("the world cannot be made")]
     World(#[from] SyntheticError),
 }
@@ -73,6 +82,12 @@ const DAY: Duration = Duration::from_hours(24);
 const THREADS_MAX: usize = 1024;
 /// Some 4 KB each, for every thread and class.
 const SAMPLES_MAX: usize = 50_000;
+/// What an administrator's tools, and a disk, may bear; each waits for the one before in any case.
+const CHANGES_DEFAULT: u32 = 20;
+const CHANGES_MAX: u32 = 10_000;
+/// A verifier that reads the keys five times meanwhile has no excuse.
+const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
+const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);
 const HERDS_DEFAULT: u32 = 5;
 const CALLERS_DEFAULT: u32 = 10_000;
 /// A foreign target may have a limit, or a deploy, of its own.
@@ -83,7 +98,7 @@ impl Defaults {
         let (rate, seconds, warmup, user_assigned) = match args.scenario {
             Scenario::Herd => (0.0, 0, 0, herds(args).max(2)),
             Scenario::Mint => (200.0, 20, 2, 20),
-            Scenario::Steady => (5000.0, 30, 5, 2),
+            Scenario::Churn | Scenario::Rotate | Scenario::Steady => (5000.0, 30, 5, 2),
         };
         let foreign = args.target.is_some();
         Self {
@@ -91,7 +106,12 @@ impl Defaults {
             duration: Duration::from_secs(seconds),
             warmup: Duration::from_secs(warmup),
             // Nothing is known of a foreign world: ask without a selector, from one place.
-            vms: if foreign { 1 } else { 1000 },
+            vms: match args.scenario {
+                _ if foreign => 1,
+                // Every token in use is renewed every two seconds; that is 150 mints a second.
+                Scenario::Rotate => 100,
+                _ => 1000,
+            },
             user_assigned: if foreign { 0 } else { user_assigned },
         }
     }
@@ -125,7 +145,8 @@ impl Settings {
         let plan = Plan {
             workload: workload(args, &defaults, &world, lengths)?,
             origin: origin(args),
-            classes: if args.target.is_some() { Classes::Foreign } else { Classes::Broker },
+            classes: classes(args),
+            changes: changes(args, &world, lengths)?,
             connections: connections(args, &world),
             threads,
             cores,
@@ -153,16 +174,20 @@ fn check_file_limit(connections: u32) -> Result<(), SettingsError> {
 
 /// A flag that changes nothing would be taken for one that did.
 fn check_ignored(args: &RunArgs) -> Result<(), SettingsError> {
-    let herd = [("herds", args.herds.is_some()), ("callers", args.callers.is_some())];
-    let paced = [
-        ("rate", args.rate.is_some()),
-        ("duration", args.duration.is_some()),
-        ("warmup", args.warmup.is_some()),
-        ("arrivals", args.arrivals.is_some()),
+    let herd = args.scenario == Scenario::Herd;
+    let flags = [
+        ("herds", args.herds.is_some(), herd),
+        ("callers", args.callers.is_some(), herd),
+        ("rate", args.rate.is_some(), !herd),
+        ("duration", args.duration.is_some(), !herd),
+        ("warmup", args.warmup.is_some(), !herd),
+        ("arrivals", args.arrivals.is_some(), !herd),
+        ("changes", args.changes.is_some(), args.scenario == Scenario::Churn),
+        ("propagation-delay", args.propagation_delay.is_some(), args.scenario == Scenario::Churn),
+        ("rotations", args.rotations.is_some(), args.scenario == Scenario::Rotate),
     ];
-    let ignored: &[_] = if args.scenario == Scenario::Herd { &paced } else { &herd };
-    match ignored.iter().find(|(_, given)| *given) {
-        Some((flag, _)) => Err(SettingsError::Ignored { scenario: args.scenario.as_str(), flag }),
+    match flags.iter().find(|(_, given, used)| *given && !used) {
+        Some((flag, ..)) => Err(SettingsError::Ignored { scenario: args.scenario.as_str(), flag }),
         None => Ok(()),
     }
 }
@@ -181,6 +206,8 @@ fn check_ranges(args: &RunArgs) -> Result<(), SettingsError> {
         ("callers", callers(args).into(), u32::MAX.into()),
         ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
         ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
+        ("changes", args.changes.map_or(1, u64::from), CHANGES_MAX.into()),
+        ("rotations", args.rotations.map_or(1, u64::from), u32::MAX.into()),
         ("samples", args.samples as u64, SAMPLES_MAX as u64),
     ];
     for (flag, value, max) in counts {
@@ -235,7 +262,7 @@ fn workload(
     let (arrivals, seed) = (args.arrivals.unwrap_or(Arrivals::Poisson), args.seed);
     let length = warmup + duration;
     let pace = Pace { arrivals, rate, length_ns: nanos(length), seed };
-    if args.scenario == Scenario::Steady {
+    if args.scenario != Scenario::Mint {
         return Ok(Workload::Steady(pace, Fill::within(warmup, rate, world)));
     }
     let (needed, keys) = (keys_needed(rate, length), keyspace(world));
@@ -243,6 +270,37 @@ fn workload(
         return Err(SettingsError::Keyspace { needed, keys });
     }
     Ok(Workload::Mint(pace))
+}
+
+const fn classes(args: &RunArgs) -> Classes {
+    match args.scenario {
+        Scenario::Churn => Classes::Churned,
+        _ if args.target.is_some() => Classes::Foreign,
+        _ => Classes::Broker,
+    }
+}
+
+fn changes(
+    args: &RunArgs,
+    world: &Synthetic,
+    Lengths { duration, .. }: Lengths,
+) -> Result<Changes, SettingsError> {
+    match args.scenario {
+        Scenario::Churn if world.user_assigned < 2 => Err(SettingsError::ChurnIdentities),
+        Scenario::Churn => {
+            Ok(Changes::Churn { per_second: args.changes.unwrap_or(CHANGES_DEFAULT) })
+        }
+        Scenario::Rotate => {
+            let fitting = duration.as_nanos() / ROTATION_GAP_DEFAULT.as_nanos();
+            let default = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
+            let rotations = args.rotations.unwrap_or(default);
+            if args.rotations.is_some() && duration / rotations.max(1) < ROTATION_GAP_MIN {
+                return Err(SettingsError::Rotations { rotations, duration });
+            }
+            Ok(Changes::Rotate { rotations })
+        }
+        Scenario::Herd | Scenario::Mint | Scenario::Steady => Ok(Changes::None),
+    }
 }
 
 fn herd(args: &RunArgs, world: &Synthetic) -> Result<Workload, SettingsError> {

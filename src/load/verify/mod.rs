@@ -3,6 +3,8 @@
 //! Runs after the load. The keys come from the issuer's published set; which identity a VM may use
 //! comes from the rules of the synthetic world, never from the broker that is measured.
 
+pub mod moment;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,6 +12,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
+use super::changes::ledger::{Ledger, Slot};
 use super::fetch::{self, FetchError};
 use super::fleet::Epoch;
 use super::sample::Sampled;
@@ -18,6 +21,7 @@ use super::workload::{Ask, Selector};
 use crate::world::synthetic::{IdentityIds, Synthetic};
 
 /// The published keys of an issuer, by their id.
+#[derive(Clone, Default)]
 pub struct Keys(BTreeMap<String, DecodingKey>);
 
 impl std::fmt::Debug for Keys {
@@ -57,11 +61,21 @@ impl Keys {
     /// # Errors
     /// [`KeysError`] when there is none.
     pub fn of_tenant(sts: &HttpUrl, world: &Synthetic) -> Result<Self, KeysError> {
-        let path = format!("{}/{}/discovery/v2.0/keys", sts.path, world.tenant_id());
-        Self::read(&HttpUrl { path, ..sts.clone() })
+        Self::read(&Self::url_of_tenant(sts, world))
     }
 
-    fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    /// Where a token service publishes the key set of the world's tenant.
+    pub(super) fn url_of_tenant(sts: &HttpUrl, world: &Synthetic) -> HttpUrl {
+        let path = format!("{}/{}/discovery/v2.0/keys", sts.path, world.tenant_id());
+        HttpUrl { path, ..sts.clone() }
+    }
+
+    /// Adds the keys of another set.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().map(|(kid, key)| (kid.clone(), key.clone())));
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let set: JwkSet = serde_json::from_str(text)?;
         let keys = set.keys.iter().filter_map(|jwk| {
             let key = DecodingKey::from_jwk(jwk).ok()?;
@@ -120,8 +134,44 @@ impl fmt::Display for Verdict {
 pub enum Identities<'a> {
     /// They follow from the world.
     Of(&'a Synthetic),
+    /// They follow from the world and from what was changed in it.
+    Changing(&'a Synthetic, &'a Ledger),
     /// The target is foreign.
     Unknown,
+}
+
+impl Identities<'_> {
+    const fn world(&self) -> Option<&Synthetic> {
+        match self {
+            Self::Of(world) | Self::Changing(world, _) => Some(world),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Whether a token belongs to the identity that was asked for, when it was.
+    fn is_right(&self, world: &Synthetic, sample: &Sampled, body: &Body, claims: &Claims) -> bool {
+        let first = expected(world, &sample.ask);
+        let Self::Changing(_, ledger) = self else { return belongs(&first, body, claims) };
+        let Ask { vm, selector, .. } = sample.ask;
+        let slot = Slot { vm, selector };
+        let at = (sample.written_ns, sample.end_ns);
+        match selector {
+            // A user-assigned identity that is given back is the same as before.
+            Selector::UserAssigned(_) => belongs(&first, body, claims),
+            Selector::Default if belongs(&first, body, claims) => {
+                ledger.may_have_been(slot, None, at)
+            }
+            // A new principal: its name is in the answer of the control plane, its client id is not.
+            Selector::Default => {
+                let oid = claims.oid.as_deref().and_then(|oid| oid.parse().ok());
+                oid.is_some_and(|oid| ledger.may_have_been(slot, Some(oid), at))
+                    && claims.sub == claims.oid
+                    && claims.appid.is_some()
+                    && claims.appid == body.client_id
+                    && claims.appid != Some(first.client_id.to_string())
+            }
+        }
+    }
 }
 
 /// Judges every sampled answer as of the time when it came.
@@ -131,7 +181,7 @@ pub fn verify(
     identities: Identities<'_>,
     epoch: Epoch,
 ) -> Verdict {
-    let unknown = matches!(identities, Identities::Of(_)).then_some(0);
+    let unknown = identities.world().map(|_| 0);
     let mut verdict =
         Verdict { wrong_identity: unknown, wrong_issuer: unknown, ..Verdict::default() };
     for sample in samples {
@@ -145,12 +195,12 @@ pub fn verify(
         verdict.wrong_audience += u64::from(claims.aud != resource || !echoed);
         verdict.wrong_expiry += u64::from(!expiry_agrees(sample, &body, &claims, epoch));
         verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end_ns).0);
-        if let Identities::Of(world) = identities {
-            let expected = expected(world, &sample.ask);
+        if let Some(world) = identities.world() {
             let count = |fault: &mut Option<u64>, right: bool| {
                 *fault = fault.map(|count| count + u64::from(!right));
             };
-            count(&mut verdict.wrong_identity, belongs(&expected, &body, &claims));
+            let identity = identities.is_right(world, sample, &body, &claims);
+            count(&mut verdict.wrong_identity, identity);
             count(&mut verdict.wrong_issuer, is_issued_for(world, &claims));
         }
     }

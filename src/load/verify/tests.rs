@@ -1,5 +1,7 @@
 use super::*;
 use crate::clock::{Monotonic, UnixSeconds};
+use crate::ids::PrincipalId;
+use crate::load::changes::ledger::Deed;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
@@ -26,22 +28,43 @@ fn claims() -> Value {
     })
 }
 
+/// A key pair under a name.
+pub(super) struct Pair(&'static str, EcdsaKeyPair);
+
+impl Pair {
+    pub(super) fn new(kid: &'static str) -> Self {
+        Self(kid, EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    pub(super) fn published(pairs: &[&Self]) -> Keys {
+        let jwk = |Self(kid, key): &Self| {
+            let point = key.public_key().as_ref();
+            json!({"kty": "EC", "crv": "P-256", "kid": kid,
+                "x": b64(&point[1..33]), "y": b64(&point[33..])})
+        };
+        let keys: Vec<Value> = pairs.iter().map(|pair| jwk(pair)).collect();
+        Keys::parse(&json!({ "keys": keys }).to_string()).unwrap()
+    }
+
+    pub(super) fn token(&self, claims: &Value) -> String {
+        let Self(kid, key) = self;
+        let header = json!({"alg": "ES256", "kid": kid, "typ": "JWT"}).to_string();
+        let signed = format!("{}.{}", b64(header.as_bytes()), b64(claims.to_string().as_bytes()));
+        let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", b64(signature.as_ref()))
+    }
+}
+
 /// Verifies one answer whose claims and body were changed after they were right.
 fn check(change: impl FnOnce(&mut Value, &mut Value)) -> Verdict {
-    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let point = key.public_key().as_ref();
-    let set = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1",
-        "x": b64(&point[1..33]), "y": b64(&point[33..])}]});
-    let keys = Keys::parse(&set.to_string()).unwrap();
+    let pair = Pair::new("k1");
+    let keys = Pair::published(&[&pair]);
     let mut claims = claims();
     let mut body = json!({"access_token": null, "client_id": claims["appid"],
         "expires_in": "5", "expires_on": "1001", "resource": ASK.resource()});
     change(&mut claims, &mut body);
-    let header = b64(br#"{"alg":"ES256","kid":"k1","typ":"JWT"}"#);
-    let signed = format!("{header}.{}", b64(claims.to_string().as_bytes()));
-    let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
     if body["access_token"].is_null() {
-        body["access_token"] = format!("{signed}.{}", b64(signature.as_ref())).into();
+        body["access_token"] = pair.token(&claims).into();
     }
     let sample = Sampled {
         ask: ASK,
@@ -110,4 +133,42 @@ fn the_body_must_agree_with_its_token() {
     let echo = check(|_, body| body["resource"] = "https://graph.microsoft.com/".into());
     assert_eq!(echo, Verdict { wrong_audience: 1, ..GOOD });
     assert_eq!(check(|_, body| body["client_id"] = "other".into()).wrong_identity, Some(1));
+}
+
+/// A token of the system-assigned identity of VM 0 that was asked for now, with these ids.
+fn system_assigned(pair: &Pair, clock: Monotonic, ids: IdentityIds) -> Sampled {
+    let (appid, oid) = (ids.client_id.to_string(), ids.principal_id.to_string());
+    let ask = Ask { vm: 0, selector: Selector::Default, resource: 0 };
+    let tenant = WORLD.tenant_id().to_string();
+    let claims = json!({"aud": ask.resource(), "exp": 5_000, "appid": appid, "oid": oid,
+        "sub": oid, "iss": format!("https://sts.windows.net/{tenant}/"), "tid": tenant});
+    let body = json!({"access_token": pair.token(&claims), "client_id": appid});
+    let at_ns = clock.now_ns();
+    Sampled { ask, written_ns: at_ns, end_ns: at_ns, body: body.to_string().into_bytes() }
+}
+
+#[test]
+fn a_re_enabled_identity_is_the_one_that_the_control_plane_named_and_no_longer_the_old_one() {
+    let (pair, clock) = (Pair::new("k1"), Monotonic::start());
+    let (ledger, slot) = (Ledger::new(clock), Slot { vm: 0, selector: Selector::Default });
+    let old = WORLD.system_assigned(0);
+    let new = WORLD.system_assigned(1);
+    let faults = |ids: IdentityIds| {
+        let samples = [system_assigned(&pair, clock, ids)];
+        let epoch = Epoch { clock, wall: ZERO };
+        let identities = Identities::Changing(&WORLD, &ledger);
+        verify(&samples, &Pair::published(&[&pair]), identities, epoch).wrong_identity
+    };
+    assert_eq!((faults(old), faults(new)), (Some(0), Some(1)));
+    ledger.sending(slot, Deed::Remove);
+    assert_eq!(faults(old), Some(0), "the removal may not be in effect yet");
+    ledger.acknowledged(slot, None);
+    assert_eq!(faults(old), Some(1));
+    ledger.sending(slot, Deed::GiveBack);
+    ledger.acknowledged(slot, Some(new.principal_id));
+    assert_eq!((faults(old), faults(new)), (Some(1), Some(0)));
+    let stale_client = IdentityIds { client_id: old.client_id, ..new };
+    assert_eq!(faults(stale_client), Some(1));
+    let stranger = IdentityIds { principal_id: PrincipalId::from_bytes([9; 16]), ..new };
+    assert_eq!(faults(stranger), Some(1));
 }
