@@ -37,10 +37,7 @@ pub(super) fn get(
 /// `GET` of the assignments at a scope, above it and, unless `atScope()`, below it.
 pub(super) fn list(call: &Call<'_>, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     call.require(state, READ, scope.as_str())?;
-    let terms = filter::parse(call.query.filter())?;
-    if terms.iter().any(|term| matches!(term, Term::RoleName(_) | Term::Type(_))) {
-        return Err(ArmError::InvalidFilter(call.query.filter().unwrap_or_default().to_owned()));
-    }
+    let terms = filter::parse(call.query.filter(), is_about_assignments)?;
     let page = Page::of(call)?;
     let after = page.after::<RoleAssignmentId>()?;
     let is_near = |own: &RoleAssignment| {
@@ -55,6 +52,10 @@ pub(super) fn list(call: &Call<'_>, state: &State, scope: &Scope) -> Result<Repl
     };
     let found = state.role_assignments().filter(fits);
     Ok(page.reply(call, found, |own| own.name.to_string(), |own| show(own)))
+}
+
+const fn is_about_assignments(term: &Term) -> bool {
+    matches!(term, Term::AtScope | Term::AtScopeAndBelow | Term::Principal(_) | Term::AssignedTo(_))
 }
 
 fn concerns(term: &Term, principal: PrincipalId) -> bool {

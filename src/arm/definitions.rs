@@ -15,16 +15,15 @@ const READ: &str = "Microsoft.Authorization/roleDefinitions/read";
 /// `GET` of the definitions that can be assigned at a scope.
 pub(super) fn list(call: &Call<'_>, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     require(call, state, scope)?;
-    let terms = filter::parse(call.query.filter())?;
+    let terms = filter::parse(call.query.filter(), is_about_definitions)?;
     let fits = |role: &&RoleDefinition| terms.iter().all(|term| holds(term, role));
-    if let Some(Term::Principal(_) | Term::AssignedTo(_)) =
-        terms.iter().find(|term| matches!(term, Term::Principal(_) | Term::AssignedTo(_)))
-    {
-        return Err(ArmError::InvalidFilter(call.query.filter().unwrap_or_default().to_owned()));
-    }
     let shown: Vec<Value> =
         roles::built_ins().iter().filter(fits).map(|role| show(role, scope)).collect();
     Ok(Reply::ok(json!({"value": shown})))
+}
+
+const fn is_about_definitions(term: &Term) -> bool {
+    matches!(term, Term::AtScope | Term::AtScopeAndBelow | Term::RoleName(_) | Term::Type(_))
 }
 
 fn holds(term: &Term, role: &RoleDefinition) -> bool {

@@ -20,6 +20,7 @@ mod host;
 mod identities;
 mod list;
 mod reply;
+mod resources;
 mod route;
 mod subscriptions;
 mod tracked;
@@ -247,6 +248,7 @@ fn read(call: &Call<'_>, state: &State) -> Result<Reply, ArmError> {
         }
         Route::Groups(parent) => groups::list(call, state, parent),
         Route::Group(id) => groups::get(call, state, id),
+        Route::Resources(parent) => resources::list(call, state, parent),
         Route::List { kind: Kind::UserAssigned, parent } => identities::list(call, state, parent),
         Route::List { kind: Kind::VirtualMachine, parent } => vm::list(call, state, parent),
         Route::List { kind: Kind::Vault, parent } => vaults::list(call, state, parent),

@@ -68,6 +68,8 @@ pub(super) enum Route {
     },
     Groups(ArmId),
     Group(ArmId),
+    /// The resources of all kinds in a subscription or a resource group.
+    Resources(ArmId),
     /// The resources of a kind in a subscription or a resource group.
     List {
         kind: Kind,
@@ -113,6 +115,9 @@ impl Route {
             ["subscriptions", id, "resourcegroups"] => {
                 return Ok(Self::Groups(subscription_scope(subscription(id)?)?));
             }
+            ["subscriptions", id, "resources"] => {
+                return Ok(Self::Resources(subscription_scope(subscription(id)?)?));
+            }
             ["subscriptions", id, "providers"] => {
                 let subscription = Some(subscription(id)?);
                 return Ok(Self::Providers { subscription, namespace: None });
@@ -134,7 +139,7 @@ impl Route {
             Self::Tenants => &version::TENANTS,
             Self::Subscriptions | Self::Subscription(_) => &version::SUBSCRIPTIONS,
             Self::Providers { .. } | Self::Register { .. } => &version::PROVIDERS,
-            Self::Groups(_) | Self::Group(_) => &version::GROUPS,
+            Self::Groups(_) | Self::Group(_) | Self::Resources(_) => &version::GROUPS,
             Self::List { kind, .. } | Self::Resource { kind, .. } => kind.resource_type(),
             Self::SystemAssigned(_) => &version::SYSTEM_ASSIGNED,
             Self::RoleAssignments(_) | Self::RoleAssignment { .. } => &version::ROLE_ASSIGNMENTS,
@@ -154,6 +159,7 @@ impl Route {
             }
             Self::Groups(id)
             | Self::Group(id)
+            | Self::Resources(id)
             | Self::List { parent: id, .. }
             | Self::Resource { id, .. }
             | Self::SystemAssigned(id) => Some(id.subscription()),
@@ -215,6 +221,9 @@ fn subscription_scope(id: SubscriptionId) -> Result<ArmId, ArmError> {
 fn group(segments: &[&str]) -> Result<Route, ArmError> {
     match segments {
         [_, _, _, _] => in_group(segments).map(Route::Group),
+        [group @ .., key] if key.eq_ignore_ascii_case("resources") => {
+            in_group(group).map(Route::Resources)
+        }
         _ => Err(ArmError::NoSuchPath),
     }
 }

@@ -88,8 +88,8 @@ fn writable(content: &Content) -> Result<Map<String, Value>, ArmError> {
     for name in ["vmId", "provisioningState", "instanceView", "timeCreated", "userData"] {
         strip(&mut properties, name);
     }
-    let profile = properties.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("osProfile"));
-    if let Some(Value::Object(profile)) = profile.map(|(_, value)| value) {
+    let profiles = properties.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("osProfile"));
+    for profile in profiles.filter_map(|(_, value)| value.as_object_mut()) {
         for name in ["adminPassword", "customData"] {
             strip(profile, name);
         }

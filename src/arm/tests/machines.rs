@@ -260,3 +260,16 @@ fn only_a_new_machine_is_made_when_the_client_says_so() {
     assert_eq!(put().status, 201);
     assert_eq!(put().refusal(), (412, "PreconditionFailed"));
 }
+
+#[test]
+fn no_spelling_of_a_profile_keeps_a_password() {
+    let world = world();
+    let path = machine_id("vm");
+    let profile = json!({"adminPassword": "hunter2", "ADMINPASSWORD": "hunter2"});
+    let properties = json!({"osProfile": profile, "OSProfile": profile, "osprofile": profile});
+    let made = world.put(&path, &json!({"location": "westus", "properties": properties}));
+    assert_eq!(made.status, 201);
+    let patched = world.patch(&path, &json!({"properties": properties}));
+    assert!(!made.body.to_string().contains("hunter2"));
+    assert!(!patched.body.to_string().contains("hunter2"));
+}

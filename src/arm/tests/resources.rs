@@ -266,3 +266,39 @@ fn ids_that_the_client_gives_are_sent_back() {
     let long = "a".repeat(129);
     assert_ne!(send("true", &long).header("x-ms-correlation-request-id"), long);
 }
+
+#[test]
+fn resources_of_all_kinds_come_in_one_list_in_pages() {
+    let world = world_with(ArmAuth::Bearer, 2);
+    let other = format!("{SUB}/resourceGroups/a-first");
+    world.put(&other, &json!({"location": "westus"}));
+    let mut made = vec![
+        world.identity("one"),
+        world.machine("vm", &json!({"type": "None"})),
+        world.machine("vm2", &json!({"type": "None"})),
+    ];
+    made.push(vault_id("vault-1"));
+    made.push(identity_id("two").replace(GROUP, &other));
+    for path in &made[3..] {
+        assert_eq!(world.put(path, &json!({"location": "westus"})).status, 201);
+    }
+    let listed = |path: &str| {
+        let (mut seen, mut next) = (Vec::new(), Some(format!("{path}api-version=2021-04-01")));
+        while let Some(path) = next {
+            let page = world.raw(("reader", "GET", &path), b"", |_| {}).body;
+            let value = page["value"].as_array().cloned().unwrap();
+            seen.extend(value.iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+            let link = page["nextLink"].as_str();
+            next = link.map(|link| link.strip_prefix("http://127.0.0.1:8180").unwrap().to_owned());
+        }
+        seen
+    };
+    made.sort_by_key(|id| id.parse::<ArmId>().unwrap());
+    assert_eq!(listed(&format!("{SUB}/resources?")), made);
+    assert_eq!(listed(&format!("{GROUP}/resources?")), made[1..]);
+    let vms =
+        format!("{SUB}/resources?$filter=resourceType%20eq%20'microsoft.compute/virtualmachines'&");
+    assert_eq!(listed(&vms), [machine_id("vm"), machine_id("vm2")]);
+    let odd = format!("{SUB}/resources?$filter=atScope()");
+    assert_eq!(world.get(&odd).refusal(), (400, "InvalidFilterInQueryString"));
+}
