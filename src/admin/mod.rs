@@ -41,8 +41,9 @@ impl Admin {
         Self { registry, broker, clock, ca_pem }
     }
 
-    fn answer(&self, method: &Method, path: &str, intended: bool) -> Response<Payload> {
-        match (method, path) {
+    fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
+        let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
+        match (request.method(), request.uri().path()) {
             // A surface is served only once everything has started, so both say the same; a
             // process that hangs answers neither.
             (&Method::GET, "/healthz" | "/readyz") => text_reply(StatusCode::OK, "ok\n"),
@@ -123,7 +124,6 @@ impl Surface for Admin {
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
-        let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
-        self.answer(request.method(), request.uri().path(), intended)
+        self.answer(&request)
     }
 }

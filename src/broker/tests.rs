@@ -259,7 +259,7 @@ fn another_vms_identity_is_not_found() {
 
 /// Removes VM number `vm`'s system-assigned identity, as the control plane would.
 fn disable_own_identity(fixture: &Fixture, vm: u8) {
-    let record = fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record.clone();
+    let record = Arc::clone(&fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record);
     let changed = VirtualMachine { system_assigned: None, ..VirtualMachine::clone(&record) };
     directory::tests::put(fixture.broker.directory(), Record::VirtualMachine(changed));
 }

@@ -126,7 +126,7 @@ impl State {
             }
             Key::RoleAssignment(name) => self.remove_role_assignment(*name),
             Key::Credential(principal, thumbprint) => {
-                self.remove_credential(*principal, thumbprint)
+                self.remove_credential(*principal, thumbprint);
             }
             Key::SigningKey(kid) => {
                 self.signing_keys.remove(kid);

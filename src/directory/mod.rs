@@ -191,7 +191,9 @@ impl Directory {
         };
         if self.propagation_delay == Seconds(0) {
             let subscribers = self.subscribers.read();
-            ended.iter().for_each(|identity| subscribers.iter().for_each(|tell| tell(identity)));
+            for identity in &ended {
+                subscribers.iter().for_each(|tell| tell(identity));
+            }
         }
         Ok(outcome)
     }

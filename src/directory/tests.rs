@@ -112,7 +112,7 @@ fn with_several_vms_only_their_addresses_are_answered_also_on_an_old_connection(
     let directory = demo();
     let before = directory.caller([127, 0, 0, 1].into());
     assert!(before.with_vm(&directory, NOW, |_| ()).is_some());
-    let first = sole_vm(&directory).record.clone();
+    let first = Arc::clone(&sole_vm(&directory).record);
     let id = format!("{}-2", first.id).parse().unwrap();
     let address = Some([127, 0, 0, 2].into());
     let second =

@@ -229,9 +229,9 @@ impl Server {
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
-        let guarded = || match options.tls_only {
-            true => Transport::Tls(Arc::clone(tls)),
-            false => Transport::Either(Arc::clone(tls)),
+        let guarded = || {
+            let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
+            transport(Arc::clone(tls))
         };
         let sts_options = StsOptions {
             base_url: sockets.sts.url.clone(),

@@ -64,7 +64,7 @@ fn asked_of(service: &Service) -> (Arc<Directory>, Result<Token, MintError>) {
     let directory = Arc::new(directory::tests::demo());
     let url = format!("http://{}/", service.addr);
     let source = Remote::start(Arc::clone(&directory), &url, tls()).unwrap();
-    let vm = directory.read().vms_below(&group(), None).next().unwrap().vm.clone();
+    let vm = Arc::clone(&directory.read().vms_below(&group(), None).next().unwrap().vm);
     let own = vm.system_assigned().unwrap();
     let subject = Subject {
         tenant_id: own.tenant.id,

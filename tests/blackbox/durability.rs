@@ -54,8 +54,8 @@ fn identities(broker: &Broker) -> BTreeMap<String, String> {
             listed.insert(text(&item["name"]), text(&item["properties"]["principalId"]));
         }
         let Some(next) = page["nextLink"].as_str() else { return listed };
-        path = next.split_once("://").unwrap().1.split_once('/').unwrap().1.to_owned();
-        path.insert(0, '/');
+        let (_, target) = next.split_once("://").unwrap().1.split_once('/').unwrap();
+        path = format!("/{target}");
     }
 }
 
