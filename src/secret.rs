@@ -67,6 +67,14 @@ impl<'de> serde::Deserialize<'de> for SecretText {
     }
 }
 
+impl std::str::FromStr for SecretText {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Redacted::new(text.as_bytes().to_vec())))
+    }
+}
+
 /// Stores a secret, as base64, in a record of the store: the one place where it leaves memory.
 pub mod stored {
     use base64::prelude::{BASE64_STANDARD, Engine as _};

@@ -207,9 +207,7 @@ impl State {
                 return entry.slot;
             }
             entry.slot.publish(None, when.now, when.now);
-            if let Some(old) = old {
-                self.by_address.remove(&old);
-            }
+            self.give_up(old);
         }
         let slot = Arc::new(VmSlot::new(None));
         slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
@@ -219,12 +217,17 @@ impl State {
         slot
     }
 
+    fn give_up(&mut self, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            self.by_address.remove(&address);
+            self.former_addresses.insert(address);
+        }
+    }
+
     fn remove_vm(&mut self, id: &ArmId, when: When) -> Option<Arc<Identity>> {
         let entry = self.vms.remove(id)?;
         entry.slot.publish(None, when.now, when.effective);
-        if let Some(address) = entry.vm.record.address {
-            self.by_address.remove(&address.to_canonical());
-        }
+        self.give_up(entry.vm.record.address.map(|address| address.to_canonical()));
         entry.vm.system_assigned().map(|own| self.end(own, when))
     }
 

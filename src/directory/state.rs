@@ -1,6 +1,6 @@
 //! The maps that hold the world, and what can be asked of them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -37,6 +37,9 @@ pub struct State {
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
     pub(super) role_assignments: BTreeMap<RoleAssignmentId, Arc<RoleAssignmentEntry>>,
     pub(super) role_assignments_of: Map<PrincipalId, Vec<Arc<RoleAssignmentEntry>>>,
+    /// Addresses that belonged to a VM since the start: the only VM that is left does not answer there,
+    /// or a program of another would get its tokens.
+    pub(super) former_addresses: HashSet<IpAddr>,
     /// Identities made since the start that have yet to get a certificate, the oldest first.
     pub(super) unprovisioned: VecDeque<PrincipalId>,
     pub(super) next_index: u32,
@@ -206,7 +209,9 @@ impl State {
     /// The VM that answers to `address`: the one that has it, or the only one for loopback callers.
     pub(super) fn reachable_from(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
         let sole = || match self.vms.len() {
-            1 if address.is_loopback() => self.vms.values().next(),
+            1 if address.is_loopback() && !self.former_addresses.contains(&address) => {
+                self.vms.values().next()
+            }
             _ => None,
         };
         self.slot_at(address).or_else(|| sole().map(|entry| Arc::clone(&entry.slot)))

@@ -124,6 +124,8 @@ fn with_several_vms_only_their_addresses_are_answered_also_on_an_old_connection(
     assert_eq!(name, Some(second.id.clone()));
     change(&directory, Change::Remove(Key::VirtualMachine(second.id)));
     assert!(before.with_vm(&directory, NOW, |_| ()).is_some());
+    // Whoever is left at the address of the second is not taken for the first.
+    assert!(early.with_vm(&directory, NOW, |_| ()).is_none());
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub(super) enum ControlError {
     /// The server answered with something else than was asked for.
     #[error("{url} answers with something that is not understood: {reason}")]
     Answer { url: String, reason: String },
+    /// What was given as an access token could not stand in a header.
+    #[error("the access token is not one; take what `mintbench token --bare` prints")]
+    AccessToken,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Entropy,
@@ -74,7 +77,8 @@ impl ControlError {
     /// How the process ends: 2 when the command, its files or the environment are wrong, else 1.
     pub(super) const fn exit(&self) -> Exit {
         match self {
-            Self::Ambiguous { .. }
+            Self::AccessToken
+            | Self::Ambiguous { .. }
             | Self::File { .. }
             | Self::Idle { .. }
             | Self::Malformed { .. }

@@ -27,6 +27,7 @@ use self::render::Output;
 use self::session::Session;
 use super::{Exit, complain};
 use crate::ids::SubscriptionId;
+use crate::secret::SecretText;
 
 /// The nouns.
 #[derive(Debug, Subcommand)]
@@ -59,6 +60,15 @@ pub struct Connection {
         env = "MINTBENCH_DATA"
     )]
     data: PathBuf,
+    /// Ask with this token instead of the operator's, as `mintbench token --bare` prints one
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "MINTBENCH_ACCESS_TOKEN",
+        hide_env_values = true
+    )]
+    access_token: Option<SecretText>,
     /// Print JSON, as the server answers it, instead of a table
     #[arg(long, global = true, env = "MINTBENCH_JSON")]
     json: bool,
@@ -113,7 +123,8 @@ impl Control {
 
     fn run(&self) -> Result<Output, ControlError> {
         let open = |subscription: &SubscriptionArg| {
-            Session::open(&self.connection().data, subscription.subscription)
+            let Connection { data, access_token, .. } = self.connection();
+            Session::open(data, subscription.subscription)?.with_access_token(access_token.as_ref())
         };
         match self {
             Self::Group(args) => args.run(&open(&args.subscription)?),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use bytes::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -20,7 +21,8 @@ use super::refusal::{Refusal, Service, remedy};
 use super::resource::text;
 use crate::client::{Client, ClientError, ClientLimits};
 use crate::clock::{Clock, SystemClock};
-use crate::ids::SubscriptionId;
+use crate::ids::{PrincipalId, SubscriptionId};
+use crate::secret::SecretText;
 
 /// Sends a request and waits; a seam for tests.
 pub(super) trait Transport: fmt::Debug {
@@ -105,6 +107,22 @@ impl Session {
         let subscription = subscription.map_or_else(OnceCell::new, OnceCell::from);
         let tokens = RefCell::default();
         Self { operator, endpoints, transport, clock, tokens, subscription }
+    }
+
+    /// Asks in the name of whoever `token` speaks for, if there is one, wherever it is taken.
+    pub(super) fn with_access_token(
+        mut self,
+        token: Option<&SecretText>,
+    ) -> Result<Self, ControlError> {
+        if let Some(token) = token {
+            if let Some(object_id) = object_id(token.0.expose()) {
+                self.operator.ids.object_id = object_id;
+            }
+            let header = bearer(token.0.expose()).ok_or(ControlError::AccessToken)?;
+            let services = [Service::Arm, Service::Vault];
+            *self.tokens.borrow_mut() = services.map(|service| (service, header.clone())).into();
+        }
+        Ok(self)
     }
 
     /// The subscription that was named, or the only one.
@@ -289,11 +307,22 @@ impl Session {
             .map_err(|error| unreadable(&url, &error.to_string()))?;
         let answer = self.answered(Service::Sts, &url, self.transport.send(request)?)?;
         let token = text(&answer.body, "/access_token");
-        let header = HeaderValue::from_str(&format!("Bearer {token}"));
-        let mut header = header.map_err(|_| unreadable(&url, "the token is not text"))?;
-        header.set_sensitive(true);
-        Ok(header)
+        bearer(token.as_bytes()).ok_or_else(|| unreadable(&url, "the token is not text"))
     }
+}
+
+/// Whom a token speaks for, as it says itself: for advice, not for trust.
+fn object_id(token: &[u8]) -> Option<PrincipalId> {
+    let claims = token.split(|byte| *byte == b'.').nth(1)?;
+    let claims: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    text(&claims, "/oid").parse().ok()
+}
+
+fn bearer(token: &[u8]) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 /// The URL that the server gave, at the address that is known: no link may lead a token away.

@@ -32,6 +32,9 @@ pub struct TokenArgs {
     /// What the token is for, such as <https://vault.azure.net>
     #[arg(long, value_name = "URI")]
     resource: String,
+    /// Print the access token and nothing else
+    #[arg(long)]
+    bare: bool,
     /// Address that the machine calls from, such as 127.0.0.5 [default: the system's choice]
     #[arg(long, value_name = "IP")]
     vm_address: Option<IpAddr>,
@@ -54,7 +57,12 @@ impl TokenArgs {
         let body: Value =
             serde_json::from_str(&body).map_err(|error| answer(&error.to_string()))?;
         if status.is_success() {
-            return Ok(Output::verbatim(body.clone(), format!("{body:#}\n")));
+            let token = body.get("access_token").and_then(Value::as_str);
+            let text = match token.filter(|_| self.bare) {
+                Some(token) => format!("{token}\n"),
+                None => format!("{body:#}\n"),
+            };
+            return Ok(Output::verbatim(body, text));
         }
         let refusal = Box::new(Refusal::new(Service::Imds, status, &body));
         Err(ControlError::Refused { refusal, remedy: Some(REMEDY.to_owned()) })
