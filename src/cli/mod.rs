@@ -5,12 +5,14 @@
 //! three come from the one clap definition of the flag, so `--help` cannot disagree with the rest.
 
 mod config;
+pub mod control;
 pub mod run;
 pub mod serve;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -35,8 +37,25 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print a script that completes commands and flags in a shell
+    ///
+    /// For bash: `mintbench completions bash > ~/.local/share/bash-completion/completions/mintbench`
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    #[command(flatten)]
+    Control(control::Control),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
+}
+
+/// The shells that completions are made for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shell {
+    Bash,
+    Fish,
+    Zsh,
 }
 
 /// How the process ends; the numbers are part of the interface.
@@ -74,6 +93,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => return explain(&error),
     };
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
+        Ok(Command::Completions { shell }) => completions(shell),
+        Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
         {
@@ -90,8 +111,27 @@ fn explain(error: &clap::Error) -> Exit {
     if error.use_stderr() { Exit::Usage } else { Exit::Pass }
 }
 
+fn completions(shell: Shell) -> Exit {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Fish => clap_complete::Shell::Fish,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+    };
+    // Written to memory first: the library does not survive a reader that goes away.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mintbench", &mut script);
+    let _ = std::io::stdout().lock().write_all(&script);
+    Exit::Pass
+}
+
 /// Prints an error with its causes, and what follows from it.
 pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
+    complain(error);
+    Exit::Usage
+}
+
+/// Prints an error with its causes.
+fn complain(error: &dyn std::error::Error) {
     eprint!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -99,5 +139,4 @@ pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
         cause = error.source();
     }
     eprintln!();
-    Exit::Usage
 }

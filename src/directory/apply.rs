@@ -1,5 +1,6 @@
 //! How a change is applied to the state.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ impl State {
             state.check(&record)?;
             state.apply(Change::Put(record), when);
         }
+        // Half a million keys would take half a day to make.
+        state.unprovisioned = VecDeque::new();
         Ok((state, resources))
     }
 
@@ -237,6 +240,7 @@ impl State {
         let tenant = self.tenant_of(resource_id)?;
         let identity = Arc::new(Identity::new(index, kind, ids, tenant, resource_id.clone()));
         self.managed_identities += 1;
+        self.unprovisioned.push_back(ids.principal_id);
         self.clients.insert(ids.client_id, ids.principal_id);
         self.principals.insert(ids.principal_id, Principal::ManagedIdentity(Arc::clone(&identity)));
         Some(identity)

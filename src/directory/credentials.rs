@@ -249,14 +249,29 @@ impl Directory {
         Ok(count)
     }
 
-    /// What `of` says of each managed identity.
+    /// What `of` says of each managed identity that has a certificate.
     fn managed<T>(&self, of: impl Fn(&State, PrincipalId) -> Option<T>) -> Vec<T> {
         let state = self.read();
-        let ids = state.principals().filter_map(|principal| match principal {
-            Principal::Application(_) => None,
-            Principal::ManagedIdentity(identity) => Some(identity.ids.principal_id),
-        });
+        let is_managed =
+            |id: &PrincipalId| matches!(state.principal(*id), Some(Principal::ManagedIdentity(_)));
+        let ids = state.certified().filter(is_managed);
         ids.filter_map(|id| of(&state, id)).collect()
+    }
+
+    /// Gives the identity that was made longest ago since the start, and still has no certificate, its
+    /// own; those of a world that was there before get theirs when they first need one. Takes 100 ms
+    /// unless a key is ready. Says whether there was one.
+    ///
+    /// # Errors
+    /// As [`certificate_of`](Self::certificate_of).
+    pub fn provision_next(&self, now: UnixSeconds) -> Result<bool, CredentialError> {
+        let next = self.state.write().unprovisioned.pop_front();
+        let Some(principal_id) = next else { return Ok(false) };
+        match self.provision(principal_id, now) {
+            // It ended before its turn.
+            Ok(_) | Err(CredentialError::UnknownPrincipal(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a certificate, unless `held` finds one that will do, before or during the write.
@@ -344,11 +359,38 @@ mod tests {
     use super::*;
     use crate::directory::tests::{NOW, demo};
 
+    #[test]
+    fn an_identity_that_is_made_gets_its_certificate_and_one_that_was_there_waits_for_its_need() {
+        let directory = demo();
+        assert!(!directory.provision_next(NOW).unwrap());
+        let (id, tags) = (
+            "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.ManagedIdentity/userAssignedIdentities/new",
+            crate::world::record::Tags::new(),
+        );
+        let ids = directory.new_identity_ids();
+        let identity = crate::world::record::UserAssigned {
+            id: id.parse().unwrap(),
+            ids,
+            location: "local".to_owned(),
+            tags,
+            isolation_scope: None,
+        };
+        crate::directory::tests::put(&directory, Record::UserAssigned(identity));
+        assert!(directory.provision_next(NOW).unwrap());
+        assert_eq!(directory.read().credentials(ids.principal_id).len(), 1);
+        assert!(!directory.provision_next(NOW).unwrap());
+    }
+
     const DAY: Seconds = Seconds(86_400);
 
+    /// A managed identity: always the same one.
     fn principal(directory: &Directory) -> PrincipalId {
-        let ids = directory.managed(|_, id| Some(id));
-        *ids.iter().min().unwrap()
+        let state = directory.read();
+        let managed = state.principals().filter_map(|principal| match principal {
+            Principal::ManagedIdentity(identity) => Some(identity.ids.principal_id),
+            Principal::Application(_) => None,
+        });
+        managed.min().unwrap()
     }
 
     fn thumbprints(directory: &Directory, id: PrincipalId) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! The maps that hold the world, and what can be asked of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct State {
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
     pub(super) role_assignments: BTreeMap<RoleAssignmentId, Arc<RoleAssignmentEntry>>,
     pub(super) role_assignments_of: Map<PrincipalId, Vec<Arc<RoleAssignmentEntry>>>,
+    /// Identities made since the start that have yet to get a certificate, the oldest first.
+    pub(super) unprovisioned: VecDeque<PrincipalId>,
     pub(super) next_index: u32,
     pub(super) managed_identities: usize,
 }
@@ -268,9 +270,9 @@ impl State {
         self.credentials.get(&principal).map_or(&[], Vec::as_slice)
     }
 
-    /// Every certificate, in no order.
-    pub fn all_credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
-        self.credentials.values().flatten()
+    /// The principals that have a certificate, in no order.
+    pub fn certified(&self) -> impl Iterator<Item = PrincipalId> {
+        self.credentials.keys().copied()
     }
 
     /// The keys that tokens are or were signed with.

@@ -60,6 +60,10 @@ fn go_round(directory: &Directory, clock: &dyn Clock, duties: Duties, stopped: &
 }
 
 fn roll_credentials(directory: &Directory, now: UnixSeconds) {
+    // One in a round: what makes many identities at once is not to be held up by their keys.
+    if let Err(error) = directory.provision_next(now) {
+        tracing::warn!(%error, "an identity got no certificate; it is made when it is first needed");
+    }
     if let Err(error) = directory.roll_due(now) {
         tracing::warn!(%error, "certificates were not rolled; the old ones go on, and it is tried again");
     }

@@ -8,6 +8,8 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     // The one place where the measuring binary starts the broker in its own process.
     ("cli/serve", "cli server world machine ids clock secret class"),
+    // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
+    ("cli/control", "cli client tls token world x509 ids clock secret class"),
     ("cli", "gate plan report load stats world machine ids clock secret class"),
     ("gate", "report load stats world ids clock class"),
     ("plan", "report load stats world ids clock class"),

@@ -51,6 +51,7 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
         (["serve", "--sts", taken.as_str()], "another process does; stop it"),
         (["serve", "--imds", "169.254.1.2:0"], "this machine has no such address"),
         (["serve", "--workers", "0"], "invalid value '0'"),
+        (["serve", "--trust-credential-issuer", "/nowhere.pem"], "cannot read `/nowhere.pem`"),
         (["serve", "--config", "/nowhere.toml"], "cannot read the configuration file"),
     ] {
         let error = refused(&args);
@@ -92,7 +93,10 @@ fn of_two_worlds_the_nearer_setting_names_the_one() {
 fn a_configuration_file_with_an_unknown_name_is_refused() {
     for (text, expected) in [
         ("[serve]\nalgo = \"ES256\"\n", "[serve] has the key `algo`, which is not a flag"),
-        ("[swerve]\n", "[swerve] is not a command; use one of: run, serve"),
+        (
+            "[swerve]\n",
+            "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, run, serve",
+        ),
         ("serve = 1\n", "[serve] is not a command"),
         ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),
         ("[serve\n", "is not TOML"),

@@ -9,8 +9,11 @@
 
 mod broker;
 mod cli;
+mod control;
+mod durability;
 mod imds;
 mod lifecycle;
+mod remote;
 mod robustness;
 mod sts;
 mod tokens;

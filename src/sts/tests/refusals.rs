@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use super::*;
 
 /// What is changed in a good request; status, `error` and code.
@@ -158,6 +160,8 @@ fn a_refusal_says_what_entra_says_and_repeats_no_secret() {
     }
 }
 
+static WORLD: LazyLock<World> = LazyLock::new(World::new);
+
 proptest! {
     #[test]
     fn no_form_and_no_assertion_makes_the_service_panic(
@@ -166,7 +170,7 @@ proptest! {
         header in "\\PC{0,40}",
         bytes: Vec<u8>,
     ) {
-        let world = World::new();
+        let world = &*WORLD;
         let answer = world.post(&with(&[(&name, &value)]));
         prop_assert!(answer.status < 500);
         let jwt = forged(&json!({ "alg": "PS256", "x5t": header, "x5c": [header] }), &claims(&json!({ "iss": value })));

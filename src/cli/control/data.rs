@@ -1,0 +1,92 @@
+//! The folder of `serve --data`, as far as its clients read it.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::error::ControlError;
+use super::operator::Operator;
+use crate::ids::{ClientId, PrincipalId, TenantId};
+use crate::secret::Redacted;
+use crate::tls::client_config;
+
+/// Where the server listens (`endpoints.json`): base URLs without a slash at the end.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Endpoints {
+    /// The identity endpoint.
+    pub(super) imds: String,
+    /// The token service.
+    pub(super) sts: String,
+    /// The management API.
+    pub(super) arm: String,
+    /// The vaults; each has a host name of its own below `vault.localhost`.
+    pub(super) vault: String,
+}
+
+/// Who the operator is (`operator.json`).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the file")]
+pub(super) struct OperatorIds {
+    pub(super) tenant_id: TenantId,
+    pub(super) client_id: ClientId,
+    pub(super) object_id: PrincipalId,
+}
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub(super) struct DataFolder(PathBuf);
+
+impl DataFolder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Where the server listens.
+    pub(super) fn endpoints(&self) -> Result<Endpoints, ControlError> {
+        let path = self.0.join("endpoints.json");
+        let no_server = |path| ControlError::NoServer { path };
+        let mut endpoints: Endpoints = parse(&path, &read(&path, no_server)?)?;
+        let Endpoints { imds, sts, arm, vault } = &mut endpoints;
+        for url in [imds, sts, arm, vault] {
+            url.truncate(url.trim_end_matches('/').len());
+        }
+        Ok(endpoints)
+    }
+
+    /// What a client needs to trust this server and no other.
+    pub(super) fn trust(&self) -> Result<Arc<ClientConfig>, ControlError> {
+        let path = self.0.join("ca.pem");
+        Ok(client_config(&read(&path, |path| ControlError::NoServer { path })?)?)
+    }
+
+    /// The operator of the server, and the key to prove it.
+    pub(super) fn operator(&self) -> Result<Operator, ControlError> {
+        let no_operator = |path| ControlError::NoOperator { path };
+        let path = self.0.join("operator.json");
+        let ids = parse(&path, &read(&path, no_operator)?)?;
+        let path = self.0.join("operator.pem");
+        let pem = Redacted::new(read(&path, no_operator)?);
+        Operator::from_pem(ids, &pem).map_err(|reason| ControlError::Malformed { path, reason })
+    }
+}
+
+fn read(
+    path: &Path,
+    missing: impl FnOnce(PathBuf) -> ControlError,
+) -> Result<Vec<u8>, ControlError> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => missing(path.to_owned()),
+        _ => ControlError::File { path: path.to_owned(), source },
+    })
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, json: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(json).map_err(|error| ControlError::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}

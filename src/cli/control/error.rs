@@ -1,0 +1,139 @@
+//! Why a command failed, and what to do about it.
+
+use std::path::PathBuf;
+
+use super::refusal::Refusal;
+use crate::cli::Exit;
+use crate::client::ClientError;
+use crate::ids::SubscriptionId;
+use crate::tls::TlsError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ControlError {
+    /// A name that several things have.
+    #[error("{} things are called `{name}`: {}", ids.len(), ids.join(", "))]
+    Ambiguous { name: String, ids: Vec<String> },
+    /// The server answered with something else than was asked for.
+    #[error("{url} answers with something that is not understood: {reason}")]
+    Answer { url: String, reason: String },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Entropy,
+    /// What is to be made is there already.
+    #[error("the {noun} `{name}` exists already")]
+    Exists { noun: &'static str, name: String },
+    /// A file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    /// Nothing was said that the command could do.
+    #[error("nothing to do for `{name}`")]
+    Idle { name: String, remedy: &'static str },
+    /// A file of the server's folder holds something else.
+    #[error("`{}` is not as a server writes it: {reason}", path.display())]
+    Malformed { path: PathBuf, reason: String },
+    /// Several subscriptions, and none was named.
+    #[error("there are {} subscriptions: {}", ids.len(), ids.join(", "))]
+    ManySubscriptions { ids: Vec<String> },
+    /// The request got no answer.
+    #[error(transparent)]
+    Network(#[from] ClientError),
+    /// No resource group was named.
+    #[error("a {noun} is made in a resource group, and none is named")]
+    NoGroup { noun: &'static str },
+    /// The folder has no key to prove that somebody is the operator.
+    #[error("`{}` does not exist: nobody can sign in to the server", path.display())]
+    NoOperator { path: PathBuf },
+    /// No server has written its addresses to the folder.
+    #[error("`{}` does not exist: no server has this folder", path.display())]
+    NoServer { path: PathBuf },
+    /// There is no subscription that the operator may see.
+    #[error("the server shows no subscription")]
+    NoSubscription,
+    /// Nothing has this name.
+    #[error("no {noun} is called `{name}`{place}")]
+    NotFound { noun: &'static str, name: String, place: &'static str, remedy: String },
+    /// The server said no.
+    #[error("{refusal}")]
+    Refused { refusal: Box<Refusal>, remedy: Option<String> },
+    /// An operation of the server did not come to its end.
+    #[error("the server did not finish the operation in time; it may still do")]
+    Unfinished,
+    /// The server is not trusted, or nobody is.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No runtime for requests.
+    #[error("cannot start the network of this process")]
+    Runtime(#[source] std::io::Error),
+    /// A text that stands for something cannot be read as that.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl ControlError {
+    /// How the process ends: 2 when the command, its files or the environment are wrong, else 1.
+    pub(super) const fn exit(&self) -> Exit {
+        match self {
+            Self::Ambiguous { .. }
+            | Self::File { .. }
+            | Self::Idle { .. }
+            | Self::Malformed { .. }
+            | Self::ManySubscriptions { .. }
+            | Self::NoGroup { .. }
+            | Self::NoOperator { .. }
+            | Self::NoServer { .. }
+            | Self::Tls(_)
+            | Self::Usage(_) => Exit::Usage,
+            Self::Answer { .. }
+            | Self::Entropy
+            | Self::Exists { .. }
+            | Self::Network(_)
+            | Self::NoSubscription
+            | Self::NotFound { .. }
+            | Self::Refused { .. }
+            | Self::Runtime(_)
+            | Self::Unfinished => Exit::Failed,
+        }
+    }
+
+    /// What to do about it.
+    pub(super) fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            Self::Ambiguous { .. } => "give one of these ids instead of the name, or --group".to_owned(),
+            Self::Exists { noun: "virtual machine", name } => format!(
+                "change what it holds with `mintbench vm assign {name}`, or take it away with `mintbench vm remove {name}`"
+            ),
+            Self::Idle { remedy, .. } => (*remedy).to_owned(),
+            Self::Malformed { .. } => {
+                "start `mintbench serve --data` with this folder again, of the same version as this command".to_owned()
+            }
+            Self::ManySubscriptions { .. } => "name one with --subscription or MINTBENCH_SUBSCRIPTION".to_owned(),
+            Self::Network(ClientError::Connect { .. }) => {
+                "is `mintbench serve` running with this --data folder? start it, or name the folder of the one that runs with --data or MINTBENCH_DATA".to_owned()
+            }
+            Self::Network(ClientError::Tls { .. }) => {
+                "another server than the one of this --data folder listens there; name its folder with --data or MINTBENCH_DATA".to_owned()
+            }
+            Self::NoGroup { .. } => {
+                "name one with --group; `mintbench group list` shows them, `mintbench group create NAME` makes one".to_owned()
+            }
+            Self::NoOperator { path } | Self::NoServer { path } => format!(
+                "start `mintbench serve --data {}`, which writes it, or name the folder of the server that runs with --data or MINTBENCH_DATA",
+                path.parent().unwrap_or(path).display()
+            ),
+            Self::NoSubscription => {
+                "serve a world with a [[subscriptions]] entry: `mintbench serve --world FILE`".to_owned()
+            }
+            Self::NotFound { remedy, .. } => remedy.clone(),
+            Self::Refused { remedy, .. } => return remedy.clone(),
+            Self::Unfinished => "look with the `show` command".to_owned(),
+            _ => return None,
+        };
+        Some(remedy)
+    }
+
+    /// The subscriptions to choose from.
+    pub(super) fn choice(ids: &[SubscriptionId]) -> Self {
+        Self::ManySubscriptions { ids: ids.iter().map(ToString::to_string).collect() }
+    }
+}

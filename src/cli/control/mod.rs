@@ -1,0 +1,152 @@
+//! The commands for people: clients of the management API and of the vaults of a running server.
+//!
+//! One file for each noun. A command finds the server through the folder of `serve --data`, proves
+//! to be its operator, and asks over the network like any other client; it knows nothing else.
+
+mod data;
+mod error;
+mod group;
+mod identity;
+mod operator;
+mod refusal;
+mod render;
+mod resource;
+mod role;
+mod secret;
+mod session;
+mod token;
+mod vault;
+mod vm;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use self::error::ControlError;
+use self::render::Output;
+use self::session::Session;
+use super::{Exit, complain};
+use crate::ids::SubscriptionId;
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Control {
+    /// Resource groups
+    Group(group::GroupArgs),
+    /// User-assigned identities
+    Identity(identity::IdentityArgs),
+    /// Role assignments: who may do what, and where
+    Role(role::RoleArgs),
+    /// Secrets in vaults
+    Secret(secret::SecretArgs),
+    /// Ask the identity endpoint for a token, as a virtual machine does
+    Token(token::TokenArgs),
+    /// Vaults
+    Vault(vault::VaultArgs),
+    /// Virtual machines and the identities that they hold
+    Vm(vm::VmArgs),
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// Folder of the server to talk to, as given to `mintbench serve --data`
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "mintbench-data",
+        env = "MINTBENCH_DATA"
+    )]
+    data: PathBuf,
+    /// Print JSON, as the server answers it, instead of a table
+    #[arg(long, global = true, env = "MINTBENCH_JSON")]
+    json: bool,
+}
+
+/// Which subscription is meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SubscriptionArg {
+    /// Subscription [default: the only one]
+    #[arg(long, global = true, value_name = "ID", env = "MINTBENCH_SUBSCRIPTION")]
+    subscription: Option<SubscriptionId>,
+}
+
+/// Which resource group is meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GroupArg {
+    /// Resource group; needed to create, otherwise narrows the search
+    #[arg(long, short, global = true, value_name = "NAME", env = "MINTBENCH_GROUP")]
+    group: Option<String>,
+}
+
+/// What is said of a resource when it is made.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Traits {
+    /// Region [default: that of its resource group]
+    #[arg(long, short, value_name = "REGION")]
+    location: Option<String>,
+    /// Tag; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    tag: Vec<(String, String)>,
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+impl Control {
+    const fn connection(&self) -> &Connection {
+        match self {
+            Self::Group(args) => &args.connection,
+            Self::Identity(args) => &args.connection,
+            Self::Role(args) => &args.connection,
+            Self::Secret(args) => &args.connection,
+            Self::Token(args) => &args.connection,
+            Self::Vault(args) => &args.connection,
+            Self::Vm(args) => &args.connection,
+        }
+    }
+
+    fn run(&self) -> Result<Output, ControlError> {
+        let open = |subscription: &SubscriptionArg| {
+            Session::open(&self.connection().data, subscription.subscription)
+        };
+        match self {
+            Self::Group(args) => args.run(&open(&args.subscription)?),
+            Self::Identity(args) => args.run(&open(&args.subscription)?),
+            Self::Role(args) => args.run(&open(&args.subscription)?),
+            Self::Secret(args) => args.run(&open(&SubscriptionArg::default())?),
+            Self::Token(args) => args.run(),
+            Self::Vault(args) => args.run(&open(&args.subscription)?),
+            Self::Vm(args) => args.run(&open(&args.subscription)?),
+        }
+    }
+}
+
+/// Runs the command: the result to standard output, what failed and what to do to standard error.
+pub fn main(control: &Control) -> Exit {
+    match control.run() {
+        Ok(output) => {
+            if control.connection().json {
+                output.print_json();
+            } else {
+                output.print();
+            }
+            Exit::Pass
+        }
+        Err(error) => {
+            complain(&error);
+            if let Some(remedy) = error.remedy() {
+                eprintln!("fix: {remedy}");
+            }
+            error.exit()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

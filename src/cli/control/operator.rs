@@ -1,0 +1,42 @@
+//! The operator: who signs in, and with which key.
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use uuid::Uuid;
+
+use super::data::OperatorIds;
+use crate::clock::UnixSeconds;
+use crate::secret::Redacted;
+use crate::token::{AssertionForm, CertificateKey, ClientAssertion};
+
+/// The operator and their key.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) ids: OperatorIds,
+    key: CertificateKey,
+}
+
+impl Operator {
+    /// The operator whose private key (PKCS #8) and certificate are in `pem`; else what is wrong.
+    pub(super) fn from_pem(ids: OperatorIds, pem: &Redacted) -> Result<Self, String> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem.expose());
+        let key = key.map_err(|_| "no PEM block holds a private key (PKCS #8)")?;
+        let key = Redacted::new(key.secret_pkcs8_der().to_vec());
+        let certificate = CertificateDer::from_pem_slice(pem.expose());
+        let certificate = certificate.map_err(|_| "no PEM block holds a certificate")?;
+        let key = CertificateKey::new(&certificate, &key).map_err(|error| error.to_string())?;
+        Ok(Self { ids, key })
+    }
+
+    /// A client assertion (RFC 7523 section 2.2) for the token endpoint at `url`; `None` when the
+    /// library fails.
+    pub(super) fn assertion(&self, url: &str, now: UnixSeconds, id: Uuid) -> Option<String> {
+        let assertion = ClientAssertion {
+            client_id: self.ids.client_id,
+            audience: url,
+            issued_at: now,
+            id: id.into_bytes(),
+        };
+        assertion.sign(&self.key, AssertionForm::Ps256).ok()
+    }
+}

@@ -1,0 +1,169 @@
+//! Results: a table or sentence for people, JSON for scripts.
+
+use std::io::{self, IsTerminal as _};
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Pipe,
+    Terminal,
+}
+
+/// What a command prints on standard output.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: Value,
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    /// Columns under their names.
+    Rows {
+        header: Vec<&'static str>,
+        rows: Vec<Vec<String>>,
+    },
+    /// One thing: what is known of it.
+    Record(Vec<(&'static str, String)>),
+    Sentence(String),
+    /// A text as it is; a line end is added on a terminal alone.
+    Verbatim(String),
+}
+
+impl Output {
+    /// A list of things, in the order of their first columns.
+    pub(super) fn rows<const N: usize>(
+        json: Vec<Value>,
+        header: [&'static str; N],
+        mut row: impl FnMut(&Value) -> [String; N],
+    ) -> Self {
+        let rows = json.iter().map(|one| row(one).into()).collect();
+        Self { json: Value::Array(json), view: View::Rows { header: header.into(), rows } }
+    }
+
+    /// One thing; what has no value is left out.
+    pub(super) fn record(json: Value, fields: Vec<(&'static str, String)>) -> Self {
+        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Self { json, view: View::Record(fields) }
+    }
+
+    pub(super) const fn sentence(json: Value, sentence: String) -> Self {
+        Self { json, view: View::Sentence(sentence) }
+    }
+
+    pub(super) const fn verbatim(json: Value, text: String) -> Self {
+        Self { json, view: View::Verbatim(text) }
+    }
+
+    /// Prints it as JSON.
+    pub(super) fn print_json(&self) {
+        write(&mut io::stdout().lock(), &self.as_json());
+    }
+
+    /// Prints it for people.
+    pub(super) fn print(&self) {
+        let mut stdout = io::stdout().lock();
+        let reader = if stdout.is_terminal() { Reader::Terminal } else { Reader::Pipe };
+        write(&mut stdout, &self.as_text(reader));
+    }
+
+    fn as_json(&self) -> String {
+        format!("{:#}\n", self.json)
+    }
+
+    fn as_text(&self, reader: Reader) -> String {
+        match &self.view {
+            View::Rows { header, rows } => {
+                let header = header.iter().map(|name| (*name).to_owned()).collect();
+                columns(Some(header), rows.clone(), reader)
+            }
+            View::Record(fields) => {
+                let rows =
+                    fields.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
+                columns(None, rows.collect(), Reader::Pipe)
+            }
+            View::Sentence(sentence) => format!("{sentence}\n"),
+            View::Verbatim(text) if reader == Reader::Terminal => format!("{text}\n"),
+            View::Verbatim(text) => text.clone(),
+        }
+    }
+}
+
+/// A reader that has gone away is no error.
+fn write(stdout: &mut impl io::Write, text: &str) {
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+/// Aligned columns; with a line below the header on a terminal, plain otherwise.
+fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, reader: Reader) -> String {
+    let mut table = Table::new();
+    table.load_style(match reader {
+        Reader::Pipe => presets::NOTHING,
+        Reader::Terminal => presets::UTF8_HORIZONTAL_ONLY,
+    });
+    if let Some(header) = header {
+        table.set_header(header);
+    }
+    for row in rows {
+        let cells = row.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell });
+        table.add_row(cells);
+    }
+    if reader == Reader::Pipe {
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn two() -> Output {
+        let list = vec![json!({ "name": "web", "id": "1" }), json!({ "name": "long-name" })];
+        Output::rows(list, ["NAME", "ID"], |one| {
+            ["name", "id"].map(|key| one[key].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    #[test]
+    fn a_piped_table_has_aligned_columns_and_nothing_else() {
+        assert_eq!(two().as_text(Reader::Pipe), "NAME       ID\nweb        1\nlong-name  -\n");
+    }
+
+    #[test]
+    fn a_table_on_a_terminal_has_lines() {
+        assert!(two().as_text(Reader::Terminal).contains('─'));
+    }
+
+    #[test]
+    fn json_is_what_the_server_said() {
+        let parsed: Value = serde_json::from_str(&two().as_json()).unwrap();
+        assert_eq!(parsed, json!([{ "name": "web", "id": "1" }, { "name": "long-name" }]));
+    }
+
+    #[test]
+    fn a_record_leaves_out_what_is_not_known() {
+        let fields = vec![("name", "web".to_owned()), ("address", String::new())];
+        assert_eq!(Output::record(json!({}), fields).as_text(Reader::Terminal), "name  web\n");
+    }
+
+    #[test]
+    fn a_value_in_a_pipe_has_no_line_end_of_ours() {
+        let value = Output::verbatim(json!({}), "s3cret".to_owned());
+        assert_eq!(value.as_text(Reader::Pipe), "s3cret");
+        assert_eq!(value.as_text(Reader::Terminal), "s3cret\n");
+    }
+}

@@ -1,0 +1,320 @@
+//! Requests to the server in the operator's name.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use rand::TryRng as _;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::data::{DataFolder, Endpoints};
+use super::error::ControlError;
+use super::operator::Operator;
+use super::refusal::{Refusal, Service, remedy};
+use super::resource::text;
+use crate::client::{Client, ClientError, ClientLimits};
+use crate::clock::{Clock, SystemClock};
+use crate::ids::SubscriptionId;
+
+/// Sends a request and waits; a seam for tests.
+pub(super) trait Transport: fmt::Debug {
+    fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError>;
+
+    /// Rests between two looks at an operation that is not yet done.
+    fn pause(&self, span: Duration);
+}
+
+/// The network: one client on a runtime of its own.
+#[derive(Debug)]
+struct Network {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+}
+
+impl Transport for Network {
+    fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError> {
+        self.runtime.block_on(self.client.send(request))
+    }
+
+    fn pause(&self, span: Duration) {
+        self.runtime.block_on(tokio::time::sleep(span));
+    }
+}
+
+/// Lists may be long: a world has up to 16 million VMs, and a page of the server 1000 things.
+const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Looks at an operation before it is given up, and the longest rest between two of them.
+const LOOKS_MAX: u32 = 120;
+const REST_MAX: Duration = Duration::from_secs(2);
+const REST: Duration = Duration::from_millis(100);
+
+/// The management API's list of subscriptions.
+const SUBSCRIPTIONS_API: &str = "2022-12-01";
+
+/// An answer with a status of success.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    pub(super) body: Value,
+}
+
+/// A server, and who asks.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) operator: Operator,
+    endpoints: Endpoints,
+    transport: Box<dyn Transport>,
+    clock: Box<dyn Clock>,
+    tokens: RefCell<BTreeMap<Service, HeaderValue>>,
+    subscription: OnceCell<SubscriptionId>,
+}
+
+impl Session {
+    /// The server of the folder `data`; nothing is sent yet.
+    pub(super) fn open(
+        data: &Path,
+        subscription: Option<SubscriptionId>,
+    ) -> Result<Self, ControlError> {
+        let folder = DataFolder::new(data);
+        let endpoints = folder.endpoints()?;
+        let operator = folder.operator()?;
+        let limits =
+            ClientLimits { response_bytes_max: RESPONSE_BYTES_MAX, ..ClientLimits::default() };
+        let client = Client::new(folder.trust()?, limits);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ControlError::Runtime)?;
+        let transport = Box::new(Network { runtime, client });
+        Ok(Self::new(operator, endpoints, transport, Box::new(SystemClock), subscription))
+    }
+
+    pub(super) fn new(
+        operator: Operator,
+        endpoints: Endpoints,
+        transport: Box<dyn Transport>,
+        clock: Box<dyn Clock>,
+        subscription: Option<SubscriptionId>,
+    ) -> Self {
+        let subscription = subscription.map_or_else(OnceCell::new, OnceCell::from);
+        let tokens = RefCell::default();
+        Self { operator, endpoints, transport, clock, tokens, subscription }
+    }
+
+    /// The subscription that was named, or the only one.
+    pub(super) fn subscription(&self) -> Result<SubscriptionId, ControlError> {
+        if let Some(subscription) = self.subscription.get() {
+            return Ok(*subscription);
+        }
+        let all = self.list(&format!("/subscriptions?api-version={SUBSCRIPTIONS_API}"))?;
+        let ids = all.iter().filter_map(|one| text(one, "/subscriptionId").parse().ok());
+        match ids.collect::<Vec<SubscriptionId>>().as_slice() {
+            [only] => Ok(*self.subscription.get_or_init(|| *only)),
+            [] => Err(ControlError::NoSubscription),
+            several => Err(ControlError::choice(several)),
+        }
+    }
+
+    /// Asks the management API; `target` is a path with a query. Waits for operations to end.
+    pub(super) fn arm(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ControlError> {
+        let url = format!("{}{target}", self.endpoints.arm);
+        let answer = self.ask(Service::Arm, method, &url, body)?;
+        self.settle(answer)
+    }
+
+    /// What the management API has at `target`.
+    pub(super) fn get(&self, target: &str) -> Result<Value, ControlError> {
+        Ok(self.arm(&Method::GET, target, None)?.body)
+    }
+
+    /// All pages of a list of the management API.
+    pub(super) fn list(&self, target: &str) -> Result<Vec<Value>, ControlError> {
+        self.pages(Service::Arm, &self.endpoints.arm, target)
+    }
+
+    /// Asks a vault.
+    pub(super) fn vault(
+        &self,
+        vault: &str,
+        method: &Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ControlError> {
+        let url = format!("{}{target}", self.vault_url(vault)?);
+        Ok(self.ask(Service::Vault, method, &url, body)?.body)
+    }
+
+    /// All pages of a list of a vault.
+    pub(super) fn vault_list(&self, vault: &str, target: &str) -> Result<Vec<Value>, ControlError> {
+        self.pages(Service::Vault, &self.vault_url(vault)?, target)
+    }
+
+    /// A vault is told by the name that the server is called by.
+    pub(super) fn vault_url(&self, vault: &str) -> Result<String, ControlError> {
+        let url = &self.endpoints.vault;
+        let port = url.parse::<Uri>().ok().and_then(|url| url.port_u16());
+        let port = port.ok_or_else(|| unreadable(url, "the URL of the vaults has no port"))?;
+        Ok(format!("https://{vault}.vault.localhost:{port}"))
+    }
+
+    fn pages(
+        &self,
+        service: Service,
+        base: &str,
+        target: &str,
+    ) -> Result<Vec<Value>, ControlError> {
+        let mut all = Vec::new();
+        let mut next = Some(format!("{base}{target}"));
+        while let Some(url) = next.take() {
+            let mut page = self.ask(service, &Method::GET, &url, None)?.body;
+            let Some(Value::Array(items)) = page.get_mut("value").map(Value::take) else {
+                return Err(unreadable(&url, "a list has no `value`"));
+            };
+            all.extend(items);
+            next = here(base, text(&page, "/nextLink"));
+        }
+        Ok(all)
+    }
+
+    /// Waits until the operation that `answer` speaks of has ended.
+    fn settle(&self, answer: Answer) -> Result<Answer, ControlError> {
+        let link = |answer: &Answer| {
+            let named = |name| answer.headers.get(name)?.to_str().ok();
+            let location = || named("location").filter(|_| answer.status == StatusCode::ACCEPTED);
+            here(&self.endpoints.arm, named("azure-asyncoperation").or_else(location)?)
+        };
+        let Some(url) = link(&answer) else { return Ok(answer) };
+        for _ in 0..LOOKS_MAX {
+            let look = self.ask(Service::Arm, &Method::GET, &url, None)?;
+            match look.body.get("status").and_then(Value::as_str) {
+                Some("Failed" | "Canceled") => {
+                    return Err(self.refused(Service::Arm, &url, look.status, &look.body));
+                }
+                Some("Succeeded") => return Ok(answer),
+                None if look.status != StatusCode::ACCEPTED => return Ok(answer),
+                _ => self.transport.pause(rest(&look)),
+            }
+        }
+        Err(ControlError::Unfinished)
+    }
+
+    fn ask(
+        &self,
+        service: Service,
+        method: &Method,
+        url: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ControlError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(ACCEPT, "application/json")
+            .header(AUTHORIZATION, self.token(service)?);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let request = request.body(bytes).map_err(|error| unreadable(url, &error.to_string()))?;
+        self.answered(service, url, self.transport.send(request)?)
+    }
+
+    fn answered(
+        &self,
+        service: Service,
+        url: &str,
+        response: Response<Bytes>,
+    ) -> Result<Answer, ControlError> {
+        let (head, bytes) = response.into_parts();
+        let body = match bytes.as_ref() {
+            [] => Ok(Value::Null),
+            bytes => serde_json::from_slice(bytes),
+        };
+        match body {
+            Ok(body) if head.status.is_success() => {
+                Ok(Answer { status: head.status, headers: head.headers, body })
+            }
+            Err(error) if head.status.is_success() => Err(unreadable(url, &error.to_string())),
+            body => Err(self.refused(service, url, head.status, &body.unwrap_or_default())),
+        }
+    }
+
+    fn refused(
+        &self,
+        service: Service,
+        url: &str,
+        status: StatusCode,
+        body: &Value,
+    ) -> ControlError {
+        let refusal = Box::new(Refusal::new(service, status, body));
+        let remedy = remedy(&refusal, url, &self.operator.ids);
+        ControlError::Refused { refusal, remedy }
+    }
+
+    /// The `Authorization` header for `service`; one token serves the whole session.
+    fn token(&self, service: Service) -> Result<HeaderValue, ControlError> {
+        if let Some(token) = self.tokens.borrow().get(&service) {
+            return Ok(token.clone());
+        }
+        let token = self.sign_in(service)?;
+        self.tokens.borrow_mut().insert(service, token.clone());
+        Ok(token)
+    }
+
+    /// The client-credentials grant with a certificate (RFC 6749 section 4.4, RFC 7523 section 2.2).
+    fn sign_in(&self, service: Service) -> Result<HeaderValue, ControlError> {
+        let ids = &self.operator.ids;
+        let url = format!("{}/{}/oauth2/v2.0/token", self.endpoints.sts, ids.tenant_id);
+        let assertion = self.operator.assertion(&url, self.clock.now(), new_guid()?);
+        let assertion = assertion.ok_or(ControlError::Entropy)?;
+        let (client_id, scope) = (ids.client_id, service.scope());
+        let form = format!(
+            "grant_type=client_credentials&client_id={client_id}&scope={scope}\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion={assertion}"
+        );
+        let request = Request::post(&url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from(form))
+            .map_err(|error| unreadable(&url, &error.to_string()))?;
+        let answer = self.answered(Service::Sts, &url, self.transport.send(request)?)?;
+        let token = text(&answer.body, "/access_token");
+        let header = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut header = header.map_err(|_| unreadable(&url, "the token is not text"))?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}
+
+/// The URL that the server gave, at the address that is known: no link may lead a token away.
+fn here(base: &str, link: &str) -> Option<String> {
+    let target = link.parse::<Uri>().ok()?.path_and_query()?.to_string();
+    Some(format!("{base}{target}"))
+}
+
+fn rest(answer: &Answer) -> Duration {
+    let asked =
+        answer.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    asked.map_or(REST, Duration::from_secs).min(REST_MAX)
+}
+
+fn unreadable(url: &str, reason: &str) -> ControlError {
+    ControlError::Answer { url: url.to_owned(), reason: reason.to_owned() }
+}
+
+/// A GUID that nobody has yet (RFC 9562 section 5.4).
+pub(super) fn new_guid() -> Result<Uuid, ControlError> {
+    let mut bytes = [0; 16];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| ControlError::Entropy)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}

@@ -1,0 +1,95 @@
+//! `mintbench token`: asks the identity endpoint as a virtual machine does.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use clap::Args;
+use hyper::StatusCode;
+use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Connection;
+use super::data::DataFolder;
+use super::error::ControlError;
+use super::refusal::{Refusal, Service};
+use super::render::Output;
+use super::resource::segment;
+use crate::client::ClientError;
+use crate::ids::ClientId;
+
+/// How long the identity endpoint may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of its answer at most; a token has about 2 kB.
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Ask the identity endpoint for a token.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    /// What the token is for, such as <https://vault.azure.net>
+    #[arg(long, value_name = "URI")]
+    resource: String,
+    /// Address that the machine calls from, such as 127.0.0.5 [default: the system's choice]
+    #[arg(long, value_name = "IP")]
+    vm_address: Option<IpAddr>,
+    /// Client id of the identity, for a machine with several
+    #[arg(long, value_name = "CLIENT_ID")]
+    identity: Option<ClientId>,
+}
+
+impl TokenArgs {
+    pub(super) fn run(&self) -> Result<Output, ControlError> {
+        let imds = DataFolder::new(&self.connection.data).endpoints()?.imds;
+        let lost = |source| ClientError::Connect { origin: imds.clone(), source };
+        let (head, body) = self.ask(&imds).map_err(lost)?;
+        let answer =
+            |reason: &str| ControlError::Answer { url: imds.clone(), reason: reason.to_owned() };
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status: StatusCode = status
+            .and_then(|code: u16| StatusCode::from_u16(code).ok())
+            .ok_or_else(|| answer("no status line"))?;
+        let body: Value =
+            serde_json::from_str(&body).map_err(|error| answer(&error.to_string()))?;
+        if status.is_success() {
+            return Ok(Output::verbatim(body.clone(), format!("{body:#}\n")));
+        }
+        let refusal = Box::new(Refusal::new(Service::Imds, status, &body));
+        Err(ControlError::Refused { refusal, remedy: Some(REMEDY.to_owned()) })
+    }
+
+    fn target(&self) -> String {
+        let identity = self.identity.map_or_else(String::new, |id| format!("&client_id={id}"));
+        let resource = segment(&self.resource);
+        format!(
+            "/metadata/identity/oauth2/token?api-version=2018-02-01&resource={resource}{identity}"
+        )
+    }
+
+    /// Who asks is told by the address that it asks from, so the connection is made by hand.
+    fn ask(&self, imds: &str) -> io::Result<(String, String)> {
+        let authority = imds.trim_start_matches("http://");
+        let to: SocketAddr =
+            authority.parse().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(from) = self.vm_address {
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+        }
+        socket.connect_timeout(&to.into(), TIMEOUT)?;
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        let target = self.target();
+        write!(
+            stream,
+            "GET {target} HTTP/1.1\r\nHost: {authority}\r\nMetadata: true\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        Ok((head.to_owned(), body.to_owned()))
+    }
+}
+
+const REMEDY: &str = "`mintbench vm list` shows the machines with their addresses and identities; take an address with --vm-address, and for a machine with several identities --identity CLIENT_ID";
