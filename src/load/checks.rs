@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::changes::ledger::Judgement;
 use super::changes::writes::Writes;
-use super::changes::{Report, Truth};
+use super::changes::{Report, Rotated, Truth};
 use super::generator::{Classes, Plan};
 use super::metrics::Counters;
 use super::recorder::Tally;
@@ -66,6 +66,8 @@ pub enum Failure {
         /// How often the keys were rotated.
         rotations: u64,
     },
+    /// No certificate was rolled.
+    NothingRolled,
     /// There are keys to verify with, but nothing was verified.
     NothingVerified,
     /// The published keys could not be read.
@@ -115,6 +117,7 @@ impl fmt::Display for Failure {
             Self::NothingRemoved => f.write_str(
                 "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
             ),
+            Self::NothingRolled => f.write_str("no certificate was rolled, which proves nothing"),
             Self::NothingRotated { rotations } => write!(
                 f,
                 "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
@@ -155,13 +158,10 @@ pub(super) fn failures(
 /// A change that fails leaves open what the answers should be; one that nobody met shows nothing.
 fn changed(report: &Report) -> Vec<Failure> {
     let mut failures = Vec::new();
-    let Writes { failed, first_failure, unread, .. } = &report.writes;
+    let Writes { failed, first_failure, .. } = &report.writes;
     if *failed > 0 {
         let reason = first_failure.clone().unwrap_or_default();
         failures.push(Failure::Changes { failed: *failed, total: report.writes.count(), reason });
-    }
-    if *unread > 0 {
-        failures.push(Failure::KeysUnread { count: *unread });
     }
     match report.truth {
         Truth::Churn(judgement) => {
@@ -172,7 +172,13 @@ fn changed(report: &Report) -> Vec<Failure> {
                 failures.push(Failure::NothingRemoved);
             }
         }
-        Truth::Rotate(moments) => {
+        Truth::Rotate(Rotated { moments, certificates, unread }) => {
+            if unread > 0 {
+                failures.push(Failure::KeysUnread { count: unread });
+            }
+            if certificates == 0 {
+                failures.push(Failure::NothingRolled);
+            }
             if moments.unpublished + moments.withdrawn > 0 {
                 failures.push(Failure::Rotation(moments));
             }
@@ -323,13 +329,17 @@ mod tests {
     #[test]
     fn a_token_of_another_moments_key_fails_a_rotation_and_one_key_proves_nothing() {
         let good = Moments { rotations: 3, signing_keys: 2, ..Moments::default() };
-        let check = |moments| check_changes(Truth::Rotate(moments), |_| ());
+        let rotated = |moments| Rotated { moments, certificates: 1, unread: 0 };
+        let check = |moments| check_changes(Truth::Rotate(rotated(moments)), |_| ());
         assert_eq!(check(good), "");
         assert!(check(Moments { unpublished: 1, ..good }).starts_with("1 sampled tokens"));
         assert!(check(Moments { withdrawn: 1, ..good }).contains(", 1 with keys"));
         assert!(check(Moments { signing_keys: 1, ..good }).contains("rotated 3 times"));
-        let unread = check_changes(Truth::Rotate(good), |writes| writes.unread = 4);
+        let unread = Rotated { unread: 4, ..rotated(good) };
+        let unread = check_changes(Truth::Rotate(unread), |_| ());
         assert!(unread.contains("could not be read 4 times"), "{unread}");
+        let none = Rotated { certificates: 0, ..rotated(good) };
+        assert!(check_changes(Truth::Rotate(none), |_| ()).contains("no certificate"));
     }
 
     #[test]

@@ -74,13 +74,19 @@ pub(super) struct Reply {
 #[derive(Debug)]
 pub(super) struct Conversation {
     base: HttpUrl,
+    timeout: Duration,
     stream: Option<TcpStream>,
 }
 
 impl Conversation {
     /// A conversation with this server; it connects when it is asked something.
     pub(super) const fn with(base: HttpUrl) -> Self {
-        Self { base, stream: None }
+        Self { base, timeout: TIMEOUT, stream: None }
+    }
+
+    /// The same, for what takes its time.
+    pub(super) fn patient(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Sends a request and reads its whole answer, of whatever status.
@@ -93,7 +99,7 @@ impl Conversation {
         let malformed = |reason: String| FetchError::Malformed { url: url.clone(), reason };
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => connect(&self.base).map_err(io)?,
+            None => connect(&self.base, self.timeout).map_err(io)?,
         };
         stream.write_all(self.head_and_body(question).as_bytes()).map_err(io)?;
         let mut input = Vec::new();
@@ -127,10 +133,10 @@ impl Conversation {
     }
 }
 
-fn connect(base: &HttpUrl) -> std::io::Result<TcpStream> {
+fn connect(base: &HttpUrl, timeout: Duration) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&base.address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

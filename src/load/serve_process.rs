@@ -87,7 +87,9 @@ impl ServeProcess {
         let mut command = Command::new(&program);
         command.arg("serve");
         for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
-            command.args([endpoint, "127.0.0.1:0"]);
+            if !extra.iter().any(|argument| argument == endpoint) {
+                command.args([endpoint, "127.0.0.1:0"]);
+            }
         }
         command.args(["--synthetic", &world.to_string()]).args(extra);
         if let Some(core) = core {

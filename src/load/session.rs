@@ -35,9 +35,11 @@ pub enum SessionError {
     /// Our broker was there when the load began, and is not any more.
     #[error("the broker ended during the run ({0}); its messages are above")]
     Died(String),
-    /// There is no folder for the broker's world.
-    #[error("cannot make a folder for the broker's data; name another place with TMPDIR")]
-    Data(#[source] std::io::Error),
+    /// There is no folder for the broker's world, or no port for it.
+    #[error(
+        "cannot get a temporary folder or a free port; TMPDIR names another place for the folder"
+    )]
+    Prepare(#[source] std::io::Error),
     /// There are no keys to verify with.
     #[error("cannot verify the answers")]
     Keys(#[source] KeysError),
@@ -83,13 +85,11 @@ impl Subject {
     /// # Errors
     /// When it does not become ready.
     pub fn start(plan: &Plan, extra: &[String], stop: &Arc<Stop>) -> Result<Self, SessionError> {
-        let churned = matches!(plan.changes, Changes::Churn { .. });
-        let data = if churned { Some(data_folder().map_err(SessionError::Data)?) } else { None };
-        let folder = data.as_ref().map_or(Path::new(""), TempDir::path);
-        let mut args = plan.changes.serve_args(folder);
+        let (mut args, data) = plan.changes.serve_args().map_err(SessionError::Prepare)?;
         args.extend_from_slice(extra);
         let process = ServeProcess::start(&plan.world, plan.cores.broker, &args, stop)?;
         let [imds, sts, admin] = ["imds", "sts", "admin"].map(|name| process.endpoint(name));
+        let churned = matches!(plan.changes, Changes::Churn { .. });
         let arm = if churned { Some(process.endpoint("arm")?) } else { None };
         Ok(Self::Broker { imds: imds?, sts: sts?, admin: admin?, arm, process, data })
     }
@@ -141,13 +141,6 @@ impl Subject {
         };
         keys.transpose().map_err(SessionError::Keys)
     }
-}
-
-/// A folder that only its owner may read.
-fn data_folder() -> std::io::Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut folder = tempfile::Builder::new();
-    folder.prefix("mintbench-run-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir()
 }
 
 /// What the broker itself counted.

@@ -34,7 +34,7 @@ fn changes(plan: &Plan) -> Option<String> {
             "changes were made one after the other over one connection, without a token (--arm-auth off): their acknowledgements hold no check of one".to_owned(),
         ),
         Changes::Rotate { .. } => Some(format!(
-            "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; no certificates are rolled, for a broker that signs its own tokens needs none"
+            "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; the broker gets them from its own token service over HTTP, with certificates"
         )),
     }
 }

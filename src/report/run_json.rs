@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::slo::Objective;
 use crate::clock::UnixSeconds;
-use crate::load::changes::{Report, Truth};
+use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
@@ -193,6 +193,7 @@ struct RotationJson {
     signing_keys: u64,
     key_sets: u64,
     key_sets_unread: u64,
+    certificates: u64,
     unpublished: u64,
     withdrawn: u64,
     unwatched: u64,
@@ -432,12 +433,14 @@ impl ChurnJson {
 
 impl RotationJson {
     fn of(report: &Report) -> Option<Self> {
-        let Truth::Rotate(moments) = report.truth else { return None };
+        let Truth::Rotate(rotated) = report.truth else { return None };
+        let Rotated { moments, certificates, unread } = rotated;
         Some(Self {
             rotations: moments.rotations,
             signing_keys: moments.signing_keys,
             key_sets: moments.key_sets,
-            key_sets_unread: report.writes.unread,
+            key_sets_unread: unread,
+            certificates,
             unpublished: moments.unpublished,
             withdrawn: moments.withdrawn,
             unwatched: moments.unwatched,

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::run_json::{at, p99_interval_us};
 use super::slo::Objective;
 use crate::load::changes::writes::Writes;
-use crate::load::changes::{Report, Truth};
+use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
 use crate::load::session::Outcome;
 
@@ -69,7 +69,7 @@ fn answers(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
 
 /// What was changed meanwhile, and what that showed.
 fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
-    let Writes { acknowledged, failed, unread, .. } = &report.writes;
+    let Writes { acknowledged, failed, .. } = &report.writes;
     let us = |quantile| at(acknowledged, quantile).map_or("-".to_owned(), |us| format!("{us:.1}"));
     writeln!(
         text,
@@ -89,9 +89,9 @@ fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
             judgement.tokens_after_removal,
             judgement.undecided
         ),
-        Truth::Rotate(moments) => writeln!(
+        Truth::Rotate(Rotated { moments, certificates, unread }) => writeln!(
             text,
-            "rotation  {} rotations, {} keys in the sample; of its tokens {} with keys not published yet, {} with keys withdrawn, {} not watched; {} key sets read, {unread} not",
+            "rotation  {} rotations, {} keys in the sample; of its tokens {} with keys not published yet, {} with keys withdrawn, {} not watched; {} key sets read, {unread} not; {certificates} certificates rolled",
             moments.rotations,
             moments.signing_keys,
             moments.unpublished,

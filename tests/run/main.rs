@@ -176,6 +176,7 @@ fn what_cannot_be_run_is_refused_before_it_starts() {
         (&["churn", "--changes=0"], "--changes"),
         (&["churn", "--target=http://127.0.0.1:1"], "leave out --target"),
         (&["rotate", "--duration=5s", "--rotations=6"], "--rotations 6 in 5s is too often"),
+        (&["rotate", "--vms=1000"], "2000 identities"),
         (&["rotate", "--target=http://127.0.0.1:1"], "leave out --target"),
         (&["--target=http://127.0.0.1:1", "--max-errors=2"], "--max-errors"),
         (&["--target=http://127.0.0.1:1", "--out=target/never"], "cannot connect"),

@@ -60,13 +60,13 @@ pub struct RunArgs {
     /// How requests are spaced [default: poisson]
     #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
     arrivals: Option<Arrivals>,
-    /// VMs of the synthetic world [default: 1000; rotate: 100; with --target: 1]
+    /// VMs of the synthetic world [default: 1000; rotate: 10; with --target: 1]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
     vms: Option<u32>,
-    /// User-assigned identities of each VM [default: 2; mint: 20; herd: one per herd; with --target: 0]
+    /// User-assigned identities of each VM [default: 2; rotate: 1; mint: 20; herd: one per herd; with --target: 0]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_USER_ASSIGNED")]
     user_assigned: Option<u32>,
-    /// Connections, held open throughout [default: one per VM, at most 1000; herd: one per caller]
+    /// Connections, held open throughout [default: one per VM, at most 1000; rotate: 100; herd: one per caller]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CONNECTIONS")]
     connections: Option<u32>,
     /// Generator threads [default: one per core that the broker does not use]
@@ -122,7 +122,7 @@ pub enum Scenario {
     Herd,
     /// Every request asks for a new key: one mint each
     Mint,
-    /// As steady, while the signing keys rotate: nothing fails, and every token verifies
+    /// As steady, while signing keys and certificates roll: nothing fails, and every token verifies
     Rotate,
     /// Cache hits: some VMs are popular, most are not
     Steady,

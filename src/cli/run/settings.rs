@@ -46,6 +46,10 @@ pub(super) enum SettingsError {
     )]
     ChurnIdentities,
     #[error(
+        "`rotate` makes two certificates for each of {identities} identities, each in about a tenth of a second; lower --vms or --user-assigned to {CERTIFICATES_MAX} identities at most"
+    )]
+    Certificates { identities: u64 },
+    #[error(
         "--rotations {rotations} in {} is too often; leave at least {} between two", humantime::format_duration(*.duration), humantime::format_duration(ROTATION_GAP_MIN)
     )]
     Rotations { rotations: u32, duration: Duration },
@@ -87,6 +91,9 @@ const CHANGES_DEFAULT: u32 = 20;
 const CHANGES_MAX: u32 = 10_000;
 /// A verifier that reads the keys five times meanwhile has no excuse.
 const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
+const ROTATE_CONNECTIONS: u32 = 100;
+/// All made within some ten seconds of a broker's core.
+const CERTIFICATES_MAX: u64 = 100;
 const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);
 const HERDS_DEFAULT: u32 = 5;
 const CALLERS_DEFAULT: u32 = 10_000;
@@ -98,7 +105,8 @@ impl Defaults {
         let (rate, seconds, warmup, user_assigned) = match args.scenario {
             Scenario::Herd => (0.0, 0, 0, herds(args).max(2)),
             Scenario::Mint => (200.0, 20, 2, 20),
-            Scenario::Churn | Scenario::Rotate | Scenario::Steady => (5000.0, 30, 5, 2),
+            Scenario::Rotate => (5000.0, 30, 5, 1),
+            Scenario::Churn | Scenario::Steady => (5000.0, 30, 5, 2),
         };
         let foreign = args.target.is_some();
         Self {
@@ -108,8 +116,8 @@ impl Defaults {
             // Nothing is known of a foreign world: ask without a selector, from one place.
             vms: match args.scenario {
                 _ if foreign => 1,
-                // Every token in use is renewed every two seconds; that is 150 mints a second.
-                Scenario::Rotate => 100,
+                // Each identity needs a certificate first.
+                Scenario::Rotate => 10,
                 _ => 1000,
             },
             user_assigned: if foreign { 0 } else { user_assigned },
@@ -291,6 +299,10 @@ fn changes(
             Ok(Changes::Churn { per_second: args.changes.unwrap_or(CHANGES_DEFAULT) })
         }
         Scenario::Rotate => {
+            let identities = u64::from(world.vms) * (u64::from(world.user_assigned) + 1);
+            if identities > CERTIFICATES_MAX {
+                return Err(SettingsError::Certificates { identities });
+            }
             let fitting = duration.as_nanos() / ROTATION_GAP_DEFAULT.as_nanos();
             let default = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
             let rotations = args.rotations.unwrap_or(default);
@@ -330,6 +342,8 @@ fn keys_needed(rate: f64, length: Duration) -> u64 {
 fn connections(args: &RunArgs, world: &Synthetic) -> u32 {
     args.connections.unwrap_or(match (args.scenario, &args.target, args.vms) {
         (Scenario::Herd, _, _) => callers(args),
+        // Few VMs, but no reason to wait in line either.
+        (Scenario::Rotate, _, _) => world.vms.max(ROTATE_CONNECTIONS),
         // One place to ask from, but no reason to wait in line for it.
         (_, Some(_), None) => 64,
         _ => world.vms.min(CONNECTIONS_DEFAULT_MAX),

@@ -10,15 +10,19 @@ mod rotation;
 pub(super) mod witness;
 pub mod writes;
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
+use tempfile::TempDir;
+
 use self::churn::Churner;
 use self::ledger::{Judgement, Ledger};
 use self::pace::{Pace, Paced, Panicked};
-use self::rotation::{Poller, Rotator};
+use self::rotation::{Poller, Roller, Rotator};
 use self::witness::{Seen, Witness};
 use self::writes::Writes;
 use super::cores;
@@ -41,7 +45,7 @@ pub enum Changes {
         /// Changes per second, at most.
         per_second: u32,
     },
-    /// The signing keys are rotated.
+    /// The signing keys are rotated, and the certificates of all identities rolled, once.
     Rotate {
         /// How often, at even distances.
         rotations: u32,
@@ -55,21 +59,43 @@ pub const ROTATING_TOKEN_LIFETIME_SECONDS: u32 = 4;
 const POLL_EVERY_NS: u64 = 200_000_000;
 
 impl Changes {
-    /// What `serve` has to be told for it; `data` is where it may keep its world.
-    pub fn serve_args(self, data: &Path) -> Vec<String> {
+    /// What `serve` has to be told for it, and where it may keep its world.
+    ///
+    /// # Errors
+    /// When there is no folder, or no free port.
+    pub(super) fn serve_args(self) -> std::io::Result<(Vec<String>, Option<TempDir>)> {
         match self {
-            Self::None => Vec::new(),
+            Self::None => Ok((Vec::new(), None)),
             Self::Churn { .. } => {
-                let data = data.display().to_string();
-                // Nobody but this process can reach it, and it measures the change, not the caller.
-                ["--arm-auth", "off", "--data", &data].map(str::to_owned).to_vec()
+                let folder = data_folder()?;
+                let data = folder.path().display().to_string();
+                // It listens on loopback, and what is measured is the change, not the check of who
+                // asks for it.
+                let args = ["--arm-auth", "off", "--data", &data].map(str::to_owned);
+                Ok((args.to_vec(), Some(folder)))
             }
             Self::Rotate { .. } => {
+                // The broker asks its own token service, over HTTP, so that certificates are used.
+                let sts = free_address()?.to_string();
+                let source = format!("http://{sts}");
                 let lifetime = format!("{ROTATING_TOKEN_LIFETIME_SECONDS}s");
-                ["--token-lifetime", &lifetime, "--refresh-at", "0.5"].map(str::to_owned).to_vec()
+                let args = ["--sts", &sts, "--token-source", &source];
+                let tokens = ["--token-lifetime", &lifetime, "--refresh-at", "0.5"];
+                Ok((args.into_iter().chain(tokens).map(str::to_owned).collect(), None))
             }
         }
     }
+}
+
+/// A folder that only its owner may read.
+fn data_folder() -> std::io::Result<TempDir> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("mintbench-run-").permissions(Permissions::from_mode(0o700)).tempdir()
+}
+
+/// An address whose port was free just now: the broker has to know it before it listens there.
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// Why changes cannot be made.
@@ -112,6 +138,7 @@ enum Threads {
     },
     Rotate {
         rotator: Paced<Rotator>,
+        roller: Paced<Roller>,
         poller: Paced<Poller>,
     },
 }
@@ -152,7 +179,11 @@ impl Underway {
                 // Before the load: the first token needs a set that was read before.
                 poller.begin();
                 let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
-                Threads::Rotate { rotator, poller }
+                // Early enough for many tokens to be got with the new certificates.
+                let once = Pace { first_ns: plan.duration_ns / 3, gap_ns: 0 };
+                let roller = Roller::new(admin.clone());
+                let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
+                Threads::Rotate { rotator, roller, poller }
             }
             _ => Threads::Nothing,
         };
@@ -172,7 +203,10 @@ impl Underway {
         match &self.0 {
             Threads::Nothing => {}
             Threads::Churn { churner, .. } => churner.begin(),
-            Threads::Rotate { rotator, .. } => rotator.begin(),
+            Threads::Rotate { rotator, roller, .. } => {
+                rotator.begin();
+                roller.begin();
+            }
         }
     }
 
@@ -190,14 +224,19 @@ impl Underway {
                 let judgement = Judgement { removals: churner.removals, ..judgement };
                 Ok(Changed::Churn { writes: churner.writes, judgement, ledger })
             }
-            Threads::Rotate { rotator, poller } => {
-                let (rotator, mut poller) = (rotator.finish()?, poller.finish()?);
+            Threads::Rotate { rotator, roller, poller } => {
+                let (rotator, roller) = (rotator.finish()?, roller.finish()?);
+                let mut poller = poller.finish()?;
                 // Once more: the last token needs a set that was read after it.
                 let _ = poller.poll();
                 let Rotator { mut writes, rotations, .. } = rotator;
-                writes.unread = poller.failures;
+                let certificates = roller.rolled.unwrap_or_else(|reason| {
+                    writes.failed(reason);
+                    0
+                });
+                let unread = poller.failures;
                 let published = Published { fetched: poller.fetched, rotations };
-                Ok(Changed::Rotate { writes, published })
+                Ok(Changed::Rotate { writes, published, certificates, unread })
             }
         }
     }
@@ -223,7 +262,7 @@ fn judge(
 pub(super) enum Changed {
     Nothing,
     Churn { writes: Writes, judgement: Judgement, ledger: Arc<Ledger> },
-    Rotate { writes: Writes, published: Published },
+    Rotate { writes: Writes, published: Published, certificates: u64, unread: u64 },
 }
 
 impl Changed {
@@ -250,9 +289,10 @@ impl Changed {
             Self::Churn { writes, judgement, .. } => {
                 Some(Report { writes, truth: Truth::Churn(judgement) })
             }
-            Self::Rotate { writes, published } => {
+            Self::Rotate { writes, published, certificates, unread } => {
                 let moments = published.judge(samples, epoch);
-                Some(Report { writes, truth: Truth::Rotate(moments) })
+                let rotated = Rotated { moments, certificates, unread };
+                Some(Report { writes, truth: Truth::Rotate(rotated) })
             }
         }
     }
@@ -273,7 +313,18 @@ pub enum Truth {
     /// Of those to VMs that lost and got identities.
     Churn(Judgement),
     /// Of the sampled ones, signed by changing keys.
-    Rotate(Moments),
+    Rotate(Rotated),
+}
+
+/// What rotating the keys showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotated {
+    /// The sampled tokens beside the key sets of their moment.
+    pub moments: Moments,
+    /// Certificates of identities that were rolled.
+    pub certificates: u64,
+    /// Attempts to read the published keys that failed.
+    pub unread: u64,
 }
 
 #[cfg(test)]

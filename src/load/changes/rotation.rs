@@ -1,7 +1,9 @@
-//! Rotates the signing keys on demand, and reads what is published as any verifier could.
+//! Rotates the signing keys and rolls the certificates on demand, and reads what is published as any
+//! verifier could.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::churn::describe;
 use super::writes::Writes;
@@ -32,31 +34,53 @@ impl Rotator {
         let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
         self.left = left;
         let begin_ns = self.clock.now_ns();
-        let answer = self.ask();
+        let answer = post(&self.admin, "/signing-keys/rotate");
         let end_ns = self.clock.now_ns();
         // One that failed may have happened all the same.
         self.rotations.push(Span { begin_ns, end_ns });
         match answer {
-            Ok(()) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
+            Ok(_) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
             Err(reason) => self.writes.failed(reason),
         }
         ControlFlow::Continue(())
     }
+}
 
-    fn ask(&self) -> Result<(), String> {
-        let question = Question {
-            method: "POST",
-            path: "/signing-keys/rotate",
-            headers: "X-Mintbench-Admin: true\r\n",
-            body: "",
-        };
-        // Seconds may pass until the next one: a kept connection may be closed by then.
-        let answer = Conversation::with(self.admin.clone()).ask(&question);
-        let reply = answer.map_err(|error| describe(&error))?;
-        match reply.status {
-            200 => Ok(()),
-            status => Err(format!("status {status}: {}", reply.body)),
-        }
+/// Has every certificate rolled, once.
+#[derive(Debug)]
+pub(super) struct Roller {
+    admin: HttpUrl,
+    pub(super) rolled: Result<u64, String>,
+}
+
+impl Roller {
+    pub(super) const fn new(admin: HttpUrl) -> Self {
+        Self { admin, rolled: Ok(0) }
+    }
+
+    pub(super) fn roll(&mut self) -> ControlFlow<()> {
+        self.rolled = post(&self.admin, "/credentials/roll").and_then(|text| {
+            // `5 made, 0 removed`
+            let made = text.split(' ').next().and_then(|number| number.parse().ok());
+            made.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
+        });
+        ControlFlow::Break(())
+    }
+}
+
+/// Keys are made under load, on the core of the broker, each in a tenth of a second if it were idle.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Asks the broker's operator surface to do something.
+fn post(admin: &HttpUrl, path: &str) -> Result<String, String> {
+    let question =
+        Question { method: "POST", path, headers: "X-Mintbench-Admin: true\r\n", body: "" };
+    // Seconds may pass until the next one: a kept connection may be closed by then.
+    let answer = Conversation::with(admin.clone()).patient(PATIENCE).ask(&question);
+    let reply = answer.map_err(|error| describe(&error))?;
+    match reply.status {
+        200 => Ok(reply.body),
+        status => Err(format!("status {status}: {}", reply.body)),
     }
 }
 

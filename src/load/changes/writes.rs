@@ -13,13 +13,11 @@ pub struct Writes {
     pub failed: u64,
     /// Why the first of these was.
     pub first_failure: Option<String>,
-    /// Attempts to read what was changed that failed.
-    pub unread: u64,
 }
 
 impl Default for Writes {
     fn default() -> Self {
-        Self { acknowledged: histogram(), failed: 0, first_failure: None, unread: 0 }
+        Self { acknowledged: histogram(), failed: 0, first_failure: None }
     }
 }
 
