@@ -10,7 +10,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
 use crate::broker::Broker;
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixSeconds};
+use crate::directory::Directory;
 use crate::http::Responses;
 use crate::http::{Payload, Peer, Surface, text_reply};
 
@@ -41,7 +42,7 @@ impl Admin {
         Self { registry, broker, clock, ca_pem }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
+    async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
         let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
         match (request.method(), request.uri().path()) {
             // A surface is served only once everything has started, so both say the same; a
@@ -52,8 +53,8 @@ impl Admin {
             (&Method::POST, ROTATE | ROLL) if !intended => {
                 text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }
-            (&Method::POST, ROTATE) => self.rotate(),
-            (&Method::POST, ROLL) => self.roll(),
+            (&Method::POST, ROTATE) => self.at_leisure(rotate).await,
+            (&Method::POST, ROLL) => self.at_leisure(roll).await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET"),
             (_, ROTATE | ROLL) => refused_verb("POST"),
             _ => text_reply(
@@ -63,34 +64,14 @@ impl Admin {
         }
     }
 
-    fn rotate(&self) -> Response<Payload> {
-        let directory = self.broker.directory();
-        match directory.rotate_signing_keys(self.clock.now()) {
-            Ok(()) => {
-                let kid = directory.ring().keys().current.jwk().kid.clone();
-                text_reply(StatusCode::OK, format!("{kid}\n"))
-            }
-            Err(error) => {
-                tracing::error!(%error, "the signing keys were not rotated");
-                let text = "the keys could not be rotated; the log says why\n";
-                text_reply(StatusCode::INTERNAL_SERVER_ERROR, text)
-            }
-        }
-    }
-
-    /// Gives every managed identity that has a certificate another one.
-    fn roll(&self) -> Response<Payload> {
-        match self.broker.directory().roll_all(self.clock.now()) {
-            Ok(rolled) => text_reply(
-                StatusCode::OK,
-                format!("{} made, {} removed\n", rolled.issued, rolled.removed),
-            ),
-            Err(error) => {
-                tracing::error!(%error, "the certificates were not rolled");
-                let text = "the certificates could not be rolled; the log says why\n";
-                text_reply(StatusCode::INTERNAL_SERVER_ERROR, text)
-            }
-        }
+    /// Does what makes keys, some 100 ms each, where nobody else waits for it.
+    async fn at_leisure(
+        &self,
+        change: fn(&Directory, UnixSeconds) -> Response<Payload>,
+    ) -> Response<Payload> {
+        let (broker, now) = (Arc::clone(&self.broker), self.clock.now());
+        let done = tokio::task::spawn_blocking(move || change(broker.directory(), now)).await;
+        done.unwrap_or_else(|_| failed("the change ended early"))
     }
 
     fn metrics(&self) -> Response<Payload> {
@@ -111,6 +92,37 @@ impl Admin {
 const ROLL: &str = "/credentials/roll";
 const ROTATE: &str = "/signing-keys/rotate";
 
+fn rotate(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
+    match directory.rotate_signing_keys(now) {
+        Ok(()) => {
+            let kid = directory.ring().keys().current.jwk().kid.clone();
+            text_reply(StatusCode::OK, format!("{kid}\n"))
+        }
+        Err(error) => {
+            tracing::error!(%error, "the signing keys were not rotated");
+            failed("the keys could not be rotated; the log says why")
+        }
+    }
+}
+
+/// Gives every managed identity that has a certificate another one.
+fn roll(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
+    match directory.roll_all(now) {
+        Ok(rolled) => text_reply(
+            StatusCode::OK,
+            format!("{} made, {} removed\n", rolled.issued, rolled.removed),
+        ),
+        Err(error) => {
+            tracing::error!(%error, "the certificates were not rolled");
+            failed("the certificates could not be rolled; the log says why")
+        }
+    }
+}
+
+fn failed(what: &str) -> Response<Payload> {
+    text_reply(StatusCode::INTERNAL_SERVER_ERROR, format!("{what}\n"))
+}
+
 fn refused_verb(allowed: &'static str) -> Response<Payload> {
     let mut refused =
         text_reply(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed} is allowed\n"));
@@ -124,6 +136,6 @@ impl Surface for Admin {
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
-        self.answer(&request)
+        self.answer(&request).await
     }
 }

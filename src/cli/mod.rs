@@ -45,7 +45,7 @@ enum Command {
         shell: Shell,
     },
     #[command(flatten)]
-    Control(control::Control),
+    Control(Box<control::Control>),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
 }

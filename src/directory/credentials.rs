@@ -10,17 +10,16 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use parking_lot::Mutex;
 
-use super::key_pool::KeyPool;
+use super::Directory;
 use super::state::{Principal, State};
-use super::{Directory, Fresh};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ClientId, PrincipalId};
 use crate::store::StoreError;
 use crate::token::{
     CertificateIssuer, CertificateKey, ClientKeyError, KeyError, SelfSigned, certify_client,
+    generate_client_key,
 };
 use crate::world::record::{Change, Credential, Key, Record, StoredSecret};
-use crate::world::synthetic::IdentityIds;
 use crate::x509::{Certificate, CertificateError};
 
 /// How certificates of service principals are made.
@@ -91,7 +90,6 @@ const PARSED_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Credentials {
     options: CredentialOptions,
-    pool: KeyPool,
     parsed: Mutex<HashMap<PrincipalId, Parsed, foldhash::fast::RandomState>>,
 }
 
@@ -103,24 +101,12 @@ struct Parsed {
 
 impl Credentials {
     pub(super) fn new(options: CredentialOptions) -> Self {
-        Self { options, pool: KeyPool::default(), parsed: Mutex::default() }
+        Self { options, parsed: Mutex::default() }
     }
 }
 
 impl Directory {
-    /// Begins to make private keys in advance; without it the first identity waits for its own.
-    pub fn prepare_keys(&self) {
-        self.credentials.pool.fill();
-    }
-
-    /// Ids for an identity that is about to be made, so that its certificate can be made before the
-    /// write that makes both.
-    pub fn new_identity_ids(&self) -> IdentityIds {
-        Fresh(&mut self.writer.lock().rng).identity_ids()
-    }
-
-    /// A certificate for a principal that is about to be made, to be put in the same write. Changes
-    /// nothing.
+    /// A certificate for a principal, to be put in a write. Changes nothing. A key takes 100 ms.
     ///
     /// # Errors
     /// When the key or the certificate cannot be made.
@@ -130,8 +116,8 @@ impl Directory {
         client_id: ClientId,
         now: UnixSeconds,
     ) -> Result<Credential, CredentialError> {
-        let Credentials { options, pool, .. } = &self.credentials;
-        let (private_key, not_after) = (pool.take()?, now + options.lifetime);
+        let options = &self.credentials.options;
+        let (private_key, not_after) = (generate_client_key()?, now + options.lifetime);
         let certificate =
             certify_client(&*options.issuer, &private_key, client_id, now, not_after)?;
         Ok(Credential {
@@ -259,16 +245,24 @@ impl Directory {
     }
 
     /// Gives the identity that was made longest ago since the start, and still has no certificate, its
-    /// own; those of a world that was there before get theirs when they first need one. Takes 100 ms
-    /// unless a key is ready. Says whether there was one.
+    /// own; those of a world that was there before get theirs when they first need one. Takes 100 ms.
+    /// Says whether there was one.
     ///
     /// # Errors
     /// As [`certificate_of`](Self::certificate_of).
     pub fn provision_next(&self, now: UnixSeconds) -> Result<bool, CredentialError> {
-        let next = self.state.write().unprovisioned.pop_front();
+        let next = {
+            let mut state = self.state.write();
+            // Those that ended before their turn are passed over.
+            std::iter::from_fn(|| {
+                let id = state.unprovisioned.pop_front()?;
+                Some(state.principal(id).map(|_| id))
+            })
+            .flatten()
+            .next()
+        };
         let Some(principal_id) = next else { return Ok(false) };
         match self.provision(principal_id, now) {
-            // It ended before its turn.
             Ok(_) | Err(CredentialError::UnknownPrincipal(_)) => Ok(true),
             Err(error) => Err(error),
         }
@@ -367,7 +361,9 @@ mod tests {
             "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.ManagedIdentity/userAssignedIdentities/new",
             crate::world::record::Tags::new(),
         );
-        let ids = directory.new_identity_ids();
+        let ids = directory
+            .write(NOW, |_, fresh| Ok::<_, StoreError>((Vec::new(), fresh.identity_ids())))
+            .unwrap();
         let identity = crate::world::record::UserAssigned {
             id: id.parse().unwrap(),
             ids,

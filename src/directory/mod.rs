@@ -7,7 +7,6 @@
 
 mod apply;
 mod credentials;
-mod key_pool;
 mod keys;
 mod slot;
 mod state;

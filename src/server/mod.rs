@@ -214,7 +214,6 @@ impl Server {
             operator::establish(&directory, folder, clock.now())?;
             operator::write_endpoints(folder, server.endpoints())?;
         }
-        directory.prepare_keys();
         let duties = Duties { signing_key_rotation: options.signing_key_rotation };
         server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
         Ok(server)
