@@ -258,8 +258,18 @@ impl State {
     }
 
     fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
+        let before = self.role_assignments.get(&assignment.name).map(Arc::clone);
         self.remove_role_assignment(assignment.name);
-        let entry = Arc::new(RoleAssignmentEntry { effective: when.effective, record: assignment });
+        // Another description does not hold up what is granted already.
+        let grants_the_same = |before: &Arc<RoleAssignmentEntry>| {
+            let old = &before.record;
+            old.scope == assignment.scope
+                && old.role == assignment.role
+                && old.principal_id == assignment.principal_id
+        };
+        let effective =
+            before.filter(grants_the_same).map_or(when.effective, |before| before.effective);
+        let entry = Arc::new(RoleAssignmentEntry { effective, record: assignment });
         let held = self.role_assignments_of.entry(entry.record.principal_id).or_default();
         held.push(Arc::clone(&entry));
         self.role_assignments.insert(entry.record.name, entry);

@@ -107,6 +107,16 @@ pub enum ServerError {
         /// Why.
         source: BindError,
     },
+    /// A surface that asks nobody who he is would be reachable from elsewhere.
+    #[error(
+        "the {surface} endpoint asks nobody who he is, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
+    )]
+    NotLoopback {
+        /// Which surface.
+        surface: &'static str,
+        /// Where it was to listen.
+        addr: SocketAddr,
+    },
     /// The operator cannot be set up.
     #[error(transparent)]
     Operator(#[from] OperatorError),
@@ -167,12 +177,16 @@ impl Sockets {
             imds_url: url(imds.first(), Scheme::Http)?,
             imds,
             sts: Bound::open("sts", options.sts, scheme)?,
-            arm: Bound::open("arm", options.arm, Scheme::Https)?,
+            arm: match options.arm_auth {
+                ArmAuth::Bearer => Bound::open("arm", options.arm, Scheme::Https)?,
+                ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
+            },
             vault: Bound::open("vault", options.vault, Scheme::Https)?,
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
                 .transpose()?,
-            admin: Bound::open("admin", options.admin, Scheme::Http)?,
+            // Nobody is asked who he is: not even the neighbours on a link may come.
+            admin: Bound::open_to_loopback("admin", options.admin, Scheme::Http)?,
         })
     }
 }
@@ -227,6 +241,7 @@ impl Server {
         surfaces: &Surfaces<'_>,
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
+        let names = names(options, &sockets);
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -234,6 +249,7 @@ impl Server {
         };
         let sts_options = StsOptions {
             base_url: sockets.sts.url.clone(),
+            names,
             application_token_lifetime: options.application_token_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
             seed: options.sts_seed,
@@ -312,6 +328,17 @@ impl Bound {
         let listener = http::bind(addr).map_err(bind_error(name))?;
         let url = url(Some(&listener), scheme)?;
         Ok(Self { name, listener, url })
+    }
+
+    fn open_to_loopback(
+        name: &'static str,
+        addr: SocketAddr,
+        scheme: Scheme,
+    ) -> Result<Self, ServerError> {
+        if !addr.ip().to_canonical().is_loopback() {
+            return Err(ServerError::NotLoopback { surface: name, addr });
+        }
+        Self::open(name, addr, scheme)
     }
 
     fn https_url(&self) -> String {

@@ -17,7 +17,7 @@ use crate::directory::{CredentialError, Directory, Fresh, Principal, State};
 use crate::ids::RoleAssignmentId;
 use crate::secret::Redacted;
 use crate::store::StoreError;
-use crate::world::record::{Application, Change, Credential, Record, RoleAssignment};
+use crate::world::record::{Application, Change, Credential, Key, Record, RoleAssignment};
 use crate::world::roles::{self, Scope};
 use crate::world::synthetic::IdentityIds;
 
@@ -139,8 +139,15 @@ fn certify(
     let text = Redacted::new(text.concat().into_bytes());
     replace_file(path, 0o600, text.expose())?;
     let public = Credential { private_key: None, ..credential };
-    let change = vec![Change::Put(Record::Credential(public))];
-    directory.write(now, |_, _| Ok::<_, OperatorError>((change, ())))
+    // Those before it end: whoever has lost the file makes a copy of it worthless by removing it and
+    // starting again.
+    directory.write(now, |state, _| {
+        let held = state.credentials(principal_id).iter();
+        let keys = held.map(|own| Key::Credential(own.principal_id, own.thumbprint.clone()));
+        let mut changes: Vec<Change> = keys.map(Change::Remove).collect();
+        changes.push(Change::Put(Record::Credential(public)));
+        Ok::<_, OperatorError>((changes, ()))
+    })
 }
 
 /// RFC 7468.

@@ -73,6 +73,14 @@ pub enum StoreError {
         /// The format of this build.
         known: u64,
     },
+    /// Others could put files in the folder.
+    #[error(
+        "`{folder}` belongs to another user, or others may write in it; take a folder of your own with mode 700"
+    )]
+    Exposed {
+        /// The folder of the store.
+        folder: PathBuf,
+    },
     /// Another process has the store open.
     #[error("another mintbench serves from `{folder}`; stop it or name another folder")]
     InUse {

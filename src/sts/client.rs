@@ -8,10 +8,10 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
 
 use super::Sts;
+use super::Version;
 use super::discovery::{PUBLIC_BASE_URL, issuer};
 use super::error::{KeyReason, StsError, moment};
 use super::form::{Form, decoded};
-use super::{Version, named_host};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::directory::{Principal, State};
 use crate::ids::{ClientId, TenantId};
@@ -108,7 +108,7 @@ impl Sts {
                 let assertion =
                     PresentedAssertion::parse(jwt).map_err(|_| StsError::AssertionMalformed)?;
                 let held = held(&state, principal);
-                let claims = self.signed(&assertion, client_id, &held, now)?;
+                let claims = self.signed(&assertion, principal, &held, now)?;
                 self.check_claims(claims, client_id, tenant, parts, now)?;
                 ClientProof::Certificate
             }
@@ -121,10 +121,11 @@ impl Sts {
     fn signed<'a>(
         &self,
         assertion: &'a PresentedAssertion<'_>,
-        client_id: ClientId,
+        principal: &Principal,
         held: &[Certificate],
         now: UnixSeconds,
     ) -> Result<&'a AssertionClaims, StsError> {
+        let client_id = principal.ids().client_id;
         let claims = assertion.unverified();
         if assertion.thumbprint().is_none()
             && assertion.chain().is_empty()
@@ -133,12 +134,17 @@ impl Sts {
             // A token of another issuer; no client here has a federated credential.
             return Err(StsError::FederationUnmatched(claims.subject.clone()));
         }
-        let vouched = self.vouched(assertion, client_id, now);
+        // An authority speaks for the managed identities of the broker whose it is, for nobody else.
+        let vouched = match principal {
+            Principal::ManagedIdentity(_) => self.vouched(assertion, client_id, now),
+            Principal::Application(_) => None,
+        };
         let named = held.iter().find(|own| assertion.names(own)).or(vouched.as_ref());
         let refused = |reason| key_refused(assertion, reason, named, client_id);
         let certificate = named.ok_or_else(|| refused(KeyReason::NotFound))?;
         // The signature first: who cannot sign learns nothing about the certificate.
-        let claims = assertion.verify(certificate).map_err(|_| refused(KeyReason::Signature))?;
+        let forged = |_| key_refused(assertion, KeyReason::Signature, None, client_id);
+        let claims = assertion.verify(certificate).map_err(forged)?;
         if certificate.not_after() < now {
             return Err(refused(KeyReason::Expired));
         }
@@ -194,7 +200,7 @@ impl Sts {
     /// that the client called, or at that of the public cloud, which libraries write when only their
     /// connections are led here. The scheme may be either: a proxy may speak TLS for us.
     fn audiences(&self, tenant: TenantId, parts: &Parts) -> Vec<String> {
-        let host = named_host(parts).unwrap_or(&self.authority);
+        let host = self.called(parts);
         let bases = [&format!("http://{host}"), &format!("https://{host}"), PUBLIC_BASE_URL];
         let at = |base: &str| {
             ["oauth2/token", "oauth2/v2.0/token", "v2.0", ""]
@@ -222,8 +228,11 @@ fn client<'a>(
     let id: Option<ClientId> = client_id.parse().ok();
     match id.and_then(|id| Some((id, state.client(id)?))) {
         Some((id, principal)) if principal.tenant_id() == tenant => Ok((id, principal)),
-        Some(_) => Err(StsError::ClientForeign { client, tenant: tenant_name }),
-        None => Err(StsError::ClientUnknown { client, tenant: tenant_name }),
+        // As in Entra, of an application; of another tenant's managed identity nothing is told.
+        Some((_, Principal::Application(_))) => {
+            Err(StsError::ClientForeign { client, tenant: tenant_name })
+        }
+        Some(_) | None => Err(StsError::ClientUnknown { client, tenant: tenant_name }),
     }
 }
 

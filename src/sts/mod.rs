@@ -42,6 +42,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub struct StsOptions {
     /// Scheme, host and port of the listener, for those who do not say how they call it.
     pub base_url: String,
+    /// By what names clients may call this listener, beside the addresses that it listens on.
+    pub names: Vec<String>,
     /// How long the token of an application lives; those of managed identities go by their issuer.
     pub application_token_lifetime: Seconds,
     /// Authorities whose certificates prove that a client is the one of their subject, without being
@@ -67,6 +69,7 @@ pub struct Sts {
     applications: Issuer,
     /// Host and port of this listener, for those who do not say how they call it.
     authority: String,
+    names: Vec<String>,
     trusted: Vec<Certificate>,
     rng: Mutex<StdRng>,
 }
@@ -120,7 +123,8 @@ impl Sts {
         clock: Arc<dyn Clock>,
         options: StsOptions,
     ) -> Self {
-        let StsOptions { base_url, application_token_lifetime, trusted_issuers, seed } = options;
+        let StsOptions { base_url, names, application_token_lifetime, trusted_issuers, seed } =
+            options;
         let authority = match base_url.split_once("://") {
             Some((_, authority)) => authority.to_owned(),
             None => base_url,
@@ -131,6 +135,7 @@ impl Sts {
             clock,
             managed,
             authority,
+            names,
             trusted: trusted_issuers,
             rng: Mutex::new(StdRng::from_seed(seed)),
         }
@@ -138,8 +143,19 @@ impl Sts {
 
     /// Scheme and authority by which a request reached this listener, without a slash at the end.
     fn base_url(&self, scheme: Scheme, parts: &Parts) -> String {
-        let authority = named_host(parts).unwrap_or(&self.authority);
+        let authority = self.called(parts);
         format!("{scheme}://{authority}")
+    }
+
+    /// Host and port by which a client called, if that is a name of this listener; else the listener's
+    /// own. What a client says it called is no proof that it meant this service.
+    fn called<'a>(&'a self, parts: &'a Parts) -> &'a str {
+        let is_own = |host: &&str| {
+            let name = host_name(host);
+            host_name(&self.authority).eq_ignore_ascii_case(name)
+                || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        named_host(parts).filter(is_own).unwrap_or(&self.authority)
     }
 
     fn answer(&self, scheme: Scheme, parts: &Parts, body: &Body) -> Response<Payload> {
@@ -196,12 +212,22 @@ impl Sts {
     }
 }
 
+/// The name in `name[:port]`, without the brackets of an address of version 6.
+fn host_name(authority: &str) -> &str {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => authority,
+    };
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// The host and port that a request says it is for (RFC 9112 section 3.2), if it says so once and
 /// in letters of a host name or an address.
 fn named_host(parts: &Parts) -> Option<&str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (parts.uri.authority(), hosts.next(), hosts.next()) {
-        (Some(authority), _, None) => authority.as_str(),
+        (Some(authority), Some(host), None) if authority.as_str() == host => authority.as_str(),
         (None, Some(host), None) => host.to_str().ok()?,
         _ => return None,
     };

@@ -2,7 +2,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +14,16 @@ use super::super::StoreError;
 /// What the engine keeps of the file in memory. The whole is read once, at the start, and a commit
 /// touches a few pages: more would not make either faster.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// Whoever else may write in the folder could put files of his own in place of ours.
+fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
+    let found = fs::metadata(path).map_err(failed("look at", path))?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if own && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Exposed { folder: path.to_owned() })
+}
 
 /// A folder that no other process may open while this lives. The kernel lets go of the lock when
 /// the process ends, in whatever way.
@@ -28,6 +40,7 @@ impl Folder {
             made.map_err(failed("make the folder", path))?;
             sync(path.parent().filter(|parent| *parent != Path::new("")))?;
         }
+        refuse_strangers(path)?;
         let file = path.join("lock");
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
@@ -65,8 +78,14 @@ impl Folder {
         write: impl FnOnce(&Path) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let draft = self.path.join("world.redb.new");
-        let make =
-            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft);
+        // Never through a link that somebody left there.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &draft)(error));
+            }
+            _ => {}
+        }
+        let make = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft);
         make.map_err(failed("make", &draft))?;
         write(&draft)?;
         fs::rename(&draft, self.file()).map_err(failed("rename", &draft))?;

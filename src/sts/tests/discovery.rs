@@ -71,17 +71,26 @@ fn base_url(scheme: Scheme, uri: &str, hosts: &[&str]) -> String {
 
 #[test]
 fn the_base_url_is_that_of_the_request() {
-    let url = base_url(Scheme::Https, "/", &["localhost:8443"]);
-    assert_eq!(url, "https://localhost:8443");
-    assert_eq!(base_url(Scheme::Http, "/", &["[::1]:80"]), "http://[::1]:80");
-    let absolute = base_url(Scheme::Http, "http://login.localhost/x", &["other"]);
-    assert_eq!(absolute, "http://login.localhost");
+    let url = base_url(Scheme::Https, "/", &["sts.localhost:8443"]);
+    assert_eq!(url, "https://sts.localhost:8443");
+    assert_eq!(base_url(Scheme::Http, "/", &["STS.localhost"]), "http://STS.localhost");
+    let absolute = base_url(Scheme::Http, "http://sts.localhost/x", &["sts.localhost"]);
+    assert_eq!(absolute, "http://sts.localhost");
 }
 
 #[test]
 fn a_host_that_makes_no_sense_gives_way_to_the_listeners_own() {
     let long = "a".repeat(300);
-    for hosts in [&[][..], &["a", "b"], &["me@host"], &["a/b"], &[""], &["a b"], &[&long]] {
+    for hosts in [
+        &[][..],
+        &["a", "b"],
+        &["me@host"],
+        &["a/b"],
+        &[""],
+        &["a b"],
+        &["other.example"],
+        &[&long],
+    ] {
         assert_eq!(base_url(Scheme::Https, "/", hosts), "https://127.0.0.1:1", "{hosts:?}");
     }
 }

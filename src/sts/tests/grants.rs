@@ -186,18 +186,37 @@ fn a_certificate_of_a_trusted_authority_needs_no_registration() {
         let der = certify_client(&issuer, &PRIVATE_KEY, client_id, life.0, life.1).unwrap();
         CertificateKey::new(&der, &PRIVATE_KEY).unwrap()
     };
-    let own = signed(&issue(app()), app(), AssertionForm::Ps256WithCertificate);
-    let others = signed(&issue(foreign()), app(), AssertionForm::Ps256WithCertificate);
-    let self_signed = certificate_key(app(), Seconds(60));
-    let self_signed = signed(&self_signed, app(), AssertionForm::Ps256WithCertificate);
+    let (client_id, _) = identity();
+    let own = signed(&issue(client_id), client_id, AssertionForm::Ps256WithCertificate);
+    let others = signed(&issue(foreign()), client_id, AssertionForm::Ps256WithCertificate);
+    let self_signed = certificate_key(client_id, Seconds(60));
+    let self_signed = signed(&self_signed, client_id, AssertionForm::Ps256WithCertificate);
+    let ask = |world: &World, jwt: &str| world.post(&with_assertion(client_id, jwt));
     let world = World::trusting(vec![trusted]);
-    assert_eq!(world.assert(&own).claims()["appidacr"], "2");
-    assert_eq!(world.assert(&others).refusal().2, 700_027);
-    assert_eq!(world.assert(&self_signed).refusal().2, 700_027);
-    assert_eq!(World::new().assert(&own).refusal().2, 700_027);
+    assert_eq!(ask(&world, &own).claims()["appidacr"], "2");
+    assert_eq!(ask(&world, &others).refusal().2, 700_027);
+    assert_eq!(ask(&world, &self_signed).refusal().2, 700_027);
+    assert_eq!(ask(&World::new(), &own).refusal().2, 700_027);
+    // It speaks for managed identities: an application, the operator above all, is not among them.
+    let application = signed(&issue(app()), app(), AssertionForm::Ps256WithCertificate);
+    assert_eq!(world.assert(&application).refusal().2, 700_027);
     world.clock.advance(Seconds(61));
-    let expired = world.assert(&own).body["error_description"].to_string();
+    let expired = ask(&world, &own).body["error_description"].to_string();
     assert!(expired.contains("expired"), "{expired}");
+}
+
+#[test]
+fn an_assertion_that_was_meant_for_another_service_is_refused_whatever_the_host_header_says() {
+    let world = World::new();
+    let (client_id, principal_id) = identity();
+    let key = world.directory.certificate_of(principal_id, NOW).unwrap();
+    let audience = &audience().replace("sts.localhost:8170", "evil.example");
+    let meant = ClientAssertion { client_id, audience, issued_at: NOW, id: [1; 16] };
+    let jwt = meant.sign(&key, AssertionForm::Ps256).unwrap();
+    let path = format!("/{TENANT}/oauth2/v2.0/token");
+    let mut request = request(&path, &with_assertion(client_id, &jwt));
+    request.headers_mut().insert(HOST, HeaderValue::from_static("evil.example"));
+    assert_eq!(world.ask(&request).status, 401);
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(NOW));
         let managed = Arc::new(Issuer::new(directory.ring(), Seconds(86_400)));
         let options = StsOptions {
+            names: vec!["sts.localhost".to_owned(), "127.0.0.1".to_owned()],
             base_url: "http://127.0.0.1:1".to_owned(),
             application_token_lifetime: StsOptions::APPLICATION_TOKEN_LIFETIME,
             trusted_issuers,
