@@ -83,6 +83,7 @@ impl State {
             Record::UserAssigned(identity) => return self.put_user_assigned(identity, when),
             Record::VirtualMachine(vm) => return self.put_vm(vm, when),
             Record::Vault(vault) => {
+                self.vaults_by_name.insert(vault.id.name().to_ascii_lowercase(), vault.id.clone());
                 self.vaults.insert(vault.id.clone(), Arc::new(vault));
             }
             Record::RoleAssignment(assignment) => self.put_role_assignment(assignment, when),
@@ -122,6 +123,7 @@ impl State {
             }
             Key::VirtualMachine(id) => return self.remove_vm(id, when),
             Key::Vault(id) => {
+                self.vaults_by_name.remove(&id.name().to_ascii_lowercase());
                 self.vaults.remove(id);
             }
             Key::RoleAssignment(name) => self.remove_role_assignment(*name),

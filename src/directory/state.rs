@@ -29,6 +29,8 @@ pub struct State {
     pub(super) user_assigned: BTreeMap<ArmId, UserAssignedEntry>,
     pub(super) vms: BTreeMap<ArmId, VmEntry>,
     pub(super) vaults: BTreeMap<ArmId, Arc<Vault>>,
+    /// By their names in lower case.
+    pub(super) vaults_by_name: Map<String, ArmId>,
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
     pub(super) by_address: Map<IpAddr, Arc<VmSlot>>,
@@ -292,7 +294,7 @@ impl State {
 
     /// The key vault of this name, which no other vault has.
     pub fn vault_named(&self, name: &str) -> Option<&Arc<Vault>> {
-        self.vaults.values().find(|vault| vault.id.name().eq_ignore_ascii_case(name))
+        self.vaults.get(self.vaults_by_name.get(&name.to_ascii_lowercase())?)
     }
 
     /// The key vaults below `prefix`.
