@@ -24,6 +24,9 @@ use lanes::{Job, Lanes, Purpose, Wanted};
 /// What the broker keeps.
 pub(crate) type TokenCache = Cache<Token, TokenError>;
 
+/// How often the identity of a VM may change while one caller waits.
+const CHANGES_MAX: usize = 4;
+
 /// How the broker is set up.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
@@ -208,15 +211,38 @@ impl Broker {
         request: &TokenRequest<'_>,
         clock: &dyn Clock,
     ) -> Result<Answer, TokenError> {
-        let now = clock.now();
-        let identity = self.select(caller, request.selector, now)?;
+        let mut now = clock.now();
+        let mut identity = self.select(caller, request.selector, now)?;
         let resource = self.directory.resources().named(request.resource);
         let resource = resource.ok_or_else(|| TokenError::UnknownResource {
             resource: request.resource.to_owned(),
             tenant: identity.tenant.id,
         })?;
-        let wanted = Wanted { identity, resource };
-        if request.freshness == Freshness::Held
+        for _ in 0..CHANGES_MAX {
+            let wanted = Wanted { identity: Arc::clone(&identity), resource };
+            let given = self.give(wanted, request.freshness, now).await;
+            if let Ok(Answer { via: Via::Hit, .. }) = given {
+                return given;
+            }
+            // While the caller waited, its VM may have lost the identity, or been given another.
+            now = clock.now();
+            let still = self.select(caller, request.selector, now)?;
+            if still.index == identity.index {
+                return given.map(|answer| Answer { at: now, ..answer });
+            }
+            identity = still;
+        }
+        Err(TokenError::Busy)
+    }
+
+    /// The held token, or a minted one.
+    async fn give(
+        &self,
+        wanted: Wanted,
+        freshness: Freshness,
+        now: UnixSeconds,
+    ) -> Result<Answer, TokenError> {
+        if freshness == Freshness::Held
             && let Some(hit) = self.cache.get(wanted.key(), now)
         {
             if let Some(refresh) = hit.refresh {
@@ -224,15 +250,8 @@ impl Broker {
             }
             return Ok(Answer { entry: hit.entry, via: Via::Hit, at: now });
         }
-        let index = wanted.identity.index;
-        let (entry, via) = self.mint(wanted, request.freshness, now).await?;
-        // While the caller waited, its VM may have lost the identity.
-        let at = clock.now();
-        let still = self.select(caller, request.selector, at)?;
-        if still.index != index {
-            return Err(SelectError::NotFound.into());
-        }
-        Ok(Answer { entry, via, at })
+        let (entry, via) = self.mint(wanted, freshness, now).await?;
+        Ok(Answer { entry, via, at: now })
     }
 
     fn select(

@@ -295,6 +295,41 @@ fn a_token_in_flight_when_its_identity_is_removed_reaches_nobody() {
 }
 
 #[test]
+fn a_caller_whose_vm_gets_another_identity_while_he_waits_gets_its_token() {
+    let fixture = Arc::new(fixture(10));
+    let go = fixture.hold_mints();
+    let waits = std::thread::spawn({
+        let fixture = Arc::clone(&fixture);
+        move || block_on(fixture.ask(0, ARM))
+    });
+    poll(|| (fixture.broker.stats().misses == 1).then_some(()));
+    let vm = fixture.broker.vm(&fixture.vm(0), NOW).unwrap();
+    let ids = fixture
+        .broker
+        .directory()
+        .write(NOW, |_, fresh| Ok::<_, directory::StoreError>((Vec::new(), fresh.identity_ids())));
+    let ids = ids.unwrap();
+    let changed =
+        VirtualMachine { system_assigned: Some(ids), ..VirtualMachine::clone(&vm.record) };
+    directory::tests::put(fixture.broker.directory(), Record::VirtualMachine(changed));
+    drop(go);
+    let answer = waits.join().unwrap().unwrap();
+    let body = String::from_utf8(answer.token().body(NOW)).unwrap();
+    assert!(body.contains(&ids.client_id.to_string()), "{body}");
+}
+
+#[test]
+fn a_removed_identity_stays_removed_when_the_clock_steps_back() {
+    let fixture = fixture(10);
+    disable_own_identity(&fixture, 0);
+    let earlier = ManualClock::new(NOW - Seconds(30));
+    let request = TokenRequest { selector: None, resource: ARM, freshness: Freshness::Held };
+    let caller = fixture.vm(0);
+    let asked = fixture.broker.token(&caller, &request, &earlier);
+    assert_eq!(block_on(asked).unwrap_err(), TokenError::Select(SelectError::Ambiguous));
+}
+
+#[test]
 fn a_full_mint_queue_refuses_at_once_and_recovers() {
     let fixture = fixture(2);
     let go = fixture.hold_mints();

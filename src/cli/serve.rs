@@ -297,7 +297,8 @@ fn directory(
         signing: SigningOptions {
             algorithm: args.alg,
             backend: args.signer,
-            token_lifetime: args.token_lifetime,
+            // Applications' tokens are signed with the same keys.
+            token_lifetime: args.token_lifetime.max(args.application_token_lifetime),
         },
         credentials: CredentialOptions {
             lifetime: args.credential_lifetime,

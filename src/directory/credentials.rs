@@ -173,39 +173,37 @@ impl Directory {
         self.issue(principal_id, now, |_| Ok(None)).map(|(credential, _)| credential)
     }
 
-    /// Rolls every managed identity whose newest certificate is due, and removes certificates that have
-    /// expired. Takes 100 ms for each that is due: for a thread of its own.
+    /// Rolls managed identities whose newest certificate is due, at most `limit` of them, and removes
+    /// certificates that have expired. Takes 100 ms for each that is rolled: for a thread of its own.
     ///
     /// # Errors
-    /// What making or storing fails with; what was rolled before stays so.
-    pub fn roll_due(&self, now: UnixSeconds) -> Result<Rolled, CredentialError> {
+    /// What storing fails with; what was rolled before stays so.
+    pub fn roll_due(&self, now: UnixSeconds, limit: usize) -> Result<Rolled, CredentialError> {
         let roll_after = self.credentials.options.roll_after;
         let is_due = |held: &[Arc<Credential>]| {
             held.iter().rfind(|own| own.private_key.is_some()).is_some_and(|newest| {
                 newest.not_before + roll_after <= now || newest.not_after <= now
             })
         };
-        let mut rolled = self.roll_those(now, is_due)?;
+        let mut rolled = self.roll_those(now, limit, is_due);
         rolled.removed += self.remove_expired(now)?;
         Ok(rolled)
     }
 
     /// Rolls every managed identity that has a certificate, due or not.
-    ///
-    /// # Errors
-    /// As [`roll_due`](Self::roll_due).
-    pub fn roll_all(&self, now: UnixSeconds) -> Result<Rolled, CredentialError> {
-        self.roll_those(now, |held| !held.is_empty())
+    pub fn roll_all(&self, now: UnixSeconds) -> Rolled {
+        self.roll_those(now, usize::MAX, |held| !held.is_empty())
     }
 
     fn roll_those(
         &self,
         now: UnixSeconds,
+        limit: usize,
         wanted: impl Fn(&[Arc<Credential>]) -> bool,
-    ) -> Result<Rolled, CredentialError> {
+    ) -> Rolled {
         let managed = self.managed(|state, id| wanted(state.credentials(id)).then_some(id));
         let mut rolled = Rolled::default();
-        for principal_id in managed {
+        for principal_id in managed.into_iter().take(limit) {
             // Another thread may have rolled it meanwhile.
             let plan = |state: &State| {
                 let held = state.credentials(principal_id);
@@ -218,10 +216,13 @@ impl Directory {
                 }
                 // It ended meanwhile, and its certificates with it.
                 Err(CredentialError::UnknownPrincipal(_)) => {}
-                Err(error) => return Err(error),
+                // One that fails does not keep the others from theirs.
+                Err(error) => {
+                    tracing::warn!(%error, %principal_id, "a certificate was not rolled; the old one goes on, and it is tried again");
+                }
             }
         }
-        Ok(rolled)
+        rolled
     }
 
     fn remove_expired(&self, now: UnixSeconds) -> Result<usize, CredentialError> {
@@ -251,6 +252,9 @@ impl Directory {
     /// # Errors
     /// As [`certificate_of`](Self::certificate_of).
     pub fn provision_next(&self, now: UnixSeconds) -> Result<bool, CredentialError> {
+        if self.read().unprovisioned.is_empty() {
+            return Ok(false);
+        }
         let next = {
             let mut state = self.state.write();
             // Those that ended before their turn are passed over.
@@ -411,14 +415,14 @@ mod tests {
         let id = principal(&directory);
         let first = directory.certificate_of(id, NOW).unwrap().certificate().thumbprint();
         let after = |days| NOW + Seconds(DAY.0 * days);
-        assert_eq!(directory.roll_due(after(44)).unwrap(), Rolled::default());
-        assert_eq!(directory.roll_due(after(45)).unwrap(), Rolled { issued: 1, removed: 0 });
-        assert_eq!(directory.roll_due(after(46)).unwrap(), Rolled::default());
+        assert_eq!(directory.roll_due(after(44), 8).unwrap(), Rolled::default());
+        assert_eq!(directory.roll_due(after(45), 8).unwrap(), Rolled { issued: 1, removed: 0 });
+        assert_eq!(directory.roll_due(after(46), 8).unwrap(), Rolled::default());
         let both = thumbprints(&directory, id);
         assert!(both.len() == 2 && both[0] == first);
         let newest = directory.certificate_of(id, after(46)).unwrap();
         assert_eq!(newest.certificate().thumbprint(), both[1]);
-        assert_eq!(directory.roll_due(after(90)).unwrap(), Rolled { issued: 1, removed: 1 });
+        assert_eq!(directory.roll_due(after(90), 8).unwrap(), Rolled { issued: 1, removed: 1 });
         let then = thumbprints(&directory, id);
         assert!(then.len() == 2 && then[0] == both[1]);
     }
@@ -427,13 +431,13 @@ mod tests {
     fn rolling_by_hand_again_and_again_keeps_the_newest_few() {
         let directory = demo();
         let id = principal(&directory);
-        assert_eq!(directory.roll_all(NOW).unwrap(), Rolled::default());
+        assert_eq!(directory.roll_all(NOW), Rolled::default());
         let first = directory.provision(id, NOW).unwrap();
         for round in 1..CREDENTIALS_MAX as u64 {
             directory.roll(id, NOW + Seconds(round)).unwrap();
         }
         assert!(thumbprints(&directory, id).contains(&first.thumbprint));
-        assert_eq!(directory.roll_all(NOW + DAY).unwrap(), Rolled { issued: 1, removed: 1 });
+        assert_eq!(directory.roll_all(NOW + DAY), Rolled { issued: 1, removed: 1 });
         assert!(!thumbprints(&directory, id).contains(&first.thumbprint));
         assert_eq!(thumbprints(&directory, id).len(), CREDENTIALS_MAX);
     }

@@ -58,7 +58,8 @@ impl Directory {
         self.read().signing_keys().filter_map(|key| key.signs_from).max()
     }
 
-    /// Makes the first keys of a world, or new ones when its keys are for another algorithm.
+    /// Makes the first keys of a world, or new ones when its keys are for another algorithm: these sign at
+    /// once, and verifiers that keep an older key set have to read it again.
     pub(super) fn begin_signing(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         let name = self.signing.algorithm.name();
         let fits = |key: &&Arc<StoredSigningKey>| key.retired.is_none() && key.algorithm == name;
@@ -76,6 +77,8 @@ impl Directory {
         now: UnixSeconds,
         plan: impl FnOnce(Vec<StoredSigningKey>) -> Result<Vec<Change>, SigningKeyError>,
     ) -> Result<(), SigningKeyError> {
+        // Held until the ring is loaded: an older state must not take the place of a newer.
+        let _turn = self.key_turns.lock();
         let planned = |state: &State| plan(stored(state));
         self.write(now, |state, _| Ok::<_, SigningKeyError>((planned(state)?, ())))?;
         self.load_ring()

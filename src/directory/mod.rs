@@ -85,6 +85,8 @@ pub struct Directory {
     signing: SigningOptions,
     credentials: credentials::Credentials,
     ring: Arc<KeyRing>,
+    /// Changes of signing keys take turns.
+    key_turns: Mutex<()>,
     subscribers: RwLock<Vec<Subscriber>>,
     /// Held for the whole of a write: writes happen one after the other.
     writer: Mutex<Writer>,
@@ -133,6 +135,7 @@ impl Directory {
             signing: options.signing,
             credentials: credentials::Credentials::new(options.credentials.clone()),
             ring: keys::empty_ring(now)?,
+            key_turns: Mutex::default(),
             writer: Mutex::new(Writer { revision, rng: StdRng::from_seed(options.seed) }),
         };
         directory.begin_signing(now).map_err(DirectoryError::from)?;
@@ -182,7 +185,13 @@ impl Directory {
             return Ok(outcome);
         }
         writer.revision = self.store.commit(writer.revision, &changes)?;
-        let when = When { now, effective: now + self.propagation_delay };
+        // Without a delay a change holds from the beginning of time: a clock that steps back does not
+        // undo it.
+        let effective = match self.propagation_delay {
+            Seconds(0) => UnixSeconds(0),
+            delay => now + delay,
+        };
+        let when = When { now, effective };
         let ended = {
             let mut state = self.state.write();
             let ended = changes.into_iter().flat_map(|change| state.apply(change, when));

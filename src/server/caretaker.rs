@@ -12,6 +12,9 @@ use crate::vault;
 /// How often the caretaker looks; wall time has whole seconds.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// Certificates rolled in a round, so that none takes much longer than its second, and a stop is seen.
+const ROLLED_IN_A_ROUND: usize = 8;
+
 /// What the caretaker sees to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Duties {
@@ -64,7 +67,7 @@ fn roll_credentials(directory: &Directory, now: UnixSeconds) {
     if let Err(error) = directory.provision_next(now) {
         tracing::warn!(%error, "an identity got no certificate; it is made when it is first needed");
     }
-    if let Err(error) = directory.roll_due(now) {
+    if let Err(error) = directory.roll_due(now, ROLLED_IN_A_ROUND) {
         tracing::warn!(%error, "certificates were not rolled; the old ones go on, and it is tried again");
     }
 }

@@ -387,8 +387,8 @@ fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
 impl Drop for Server {
     /// Finishes the requests in flight, then ends every thread.
     fn drop(&mut self) {
-        self.caretaker = None;
         self.stop.send_replace(true);
+        self.caretaker = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

@@ -64,7 +64,12 @@ pub(super) fn establish(
     let (path, ids) = (folder.join(PEM), ids(&application));
     let fresh_enough = |own: &Credential| now + half_life(own) < own.not_after;
     let held = directory.read().credentials(ids.principal_id).last().cloned();
-    if !path.exists() || !held.is_some_and(|own| fresh_enough(&own)) {
+    // A start that ended between the two has left a file whose certificate nobody knows.
+    let proves = |own: &Credential| {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        text.contains(&pem("CERTIFICATE", &own.certificate))
+    };
+    if !held.is_some_and(|own| fresh_enough(&own) && proves(&own)) {
         certify(directory, &path, ids, now)?;
     }
     let who = json!({

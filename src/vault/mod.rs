@@ -40,10 +40,10 @@ use secrets::SecretRef;
 pub use secrets::purge_due;
 
 use crate::clock::{Clock, UnixSeconds};
-use crate::directory::Directory;
+use crate::directory::{Directory, State};
 use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, json_reply, read_body};
 use crate::ids::TenantId;
-use crate::token::Verifier;
+use crate::token::{Bearer, Verifier};
 use crate::world::is_secret_name;
 use crate::world::record;
 
@@ -162,7 +162,7 @@ impl Vault {
         }
         match self.read(located, &operation, &query, now)? {
             Some(json) => Ok(Outcome::Json(json)),
-            None => self.write(located, &operation, &json, now),
+            None => self.write(located, &bearer, &operation, &json, now),
         }
     }
 
@@ -206,6 +206,7 @@ impl Vault {
     fn write(
         &self,
         located: &Located,
+        bearer: &Bearer,
         operation: &Operation<'_>,
         body: &[u8],
         now: UnixSeconds,
@@ -213,33 +214,48 @@ impl Vault {
         let (vault, base_url) = (&located.vault.id, located.base_url.as_str());
         let secret = SecretRef { vault, name: operation.secret().unwrap_or_default() };
         let directory = &self.directory;
+        // Again, now that no role assignment can be taken away before the write.
+        let permit = |state: &State| authorize(state, located, bearer, operation, now);
         let shown = |version: &record::SecretVersion| {
             Outcome::Json(json(&Bundle::of(version, base_url, Shown::Version)))
         };
         match *operation {
             Operation::DeleteSecret { .. } => {
-                let deleted = directory.write(now, |state, _| secret.delete(state, now))?;
+                let deleted = directory.write(now, |state, _| {
+                    permit(state)?;
+                    secret.delete(state, now)
+                })?;
                 let bundle = Bundle::of_deleted(&deleted, base_url, Shown::Version);
                 Ok(Outcome::Json(json(&bundle)))
             }
             Operation::PurgeDeletedSecret { .. } => {
-                directory.write(now, |state, _| secret.purge(state, now))?;
+                directory.write(now, |state, _| {
+                    permit(state)?;
+                    secret.purge(state, now)
+                })?;
                 Ok(Outcome::Done)
             }
             Operation::RecoverDeletedSecret { .. } => {
-                let recovered = directory.write(now, |state, _| secret.recover(state, now))?;
+                let recovered = directory.write(now, |state, _| {
+                    permit(state)?;
+                    secret.recover(state, now)
+                })?;
                 Ok(shown(&recovered))
             }
             Operation::SetSecret { .. } => {
                 let new = NewVersion::parse(body)?;
-                let set =
-                    directory.write(now, |state, fresh| secret.set(state, fresh, new, now))?;
+                let set = directory.write(now, |state, fresh| {
+                    permit(state)?;
+                    secret.set(state, fresh, new, now)
+                })?;
                 Ok(Outcome::Json(json(&Bundle::with_value(&set, base_url))))
             }
             Operation::UpdateSecret { version, .. } => {
                 let properties = Properties::parse(body)?;
-                let updated = directory
-                    .write(now, |state, _| secret.update(state, version, properties, now))?;
+                let updated = directory.write(now, |state, _| {
+                    permit(state)?;
+                    secret.update(state, version, properties, now)
+                })?;
                 Ok(shown(&updated))
             }
             Operation::GetDeletedSecret { .. }
