@@ -1,8 +1,9 @@
-"""Assigns user-assigned identities to machines through the control plane until it is interrupted, one
+"""Assigns user-assigned identities to machines through the control plane until it is told to stop, one
 after the other, some 20 a second, and writes how long each took to be acknowledged; `fleet.sh` calls it."""
 
 import http.client
 import json
+import signal
 import sys
 import time
 import urllib.parse
@@ -21,6 +22,12 @@ def call(method, path, body=None):
     return taken, json.loads(content)
 
 
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+# A shell starts its background jobs with SIGINT ignored.
+signal.signal(signal.SIGTERM, stop)
 (subscription,) = call("GET", "/subscriptions?api-version=2022-12-01")[1]["value"]
 group = f"/subscriptions/{subscription['subscriptionId']}/resourceGroups/synthetic/providers"
 taken_ms = []

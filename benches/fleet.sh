@@ -72,7 +72,7 @@ for pair in $(seq "$pairs"); do
         fi
         echo "$pair $side $(measure)" >> "$work/runs"
         if [[ $side == written ]]; then
-            kill -INT "$writer"
+            kill -TERM "$writer"
             wait "$writer"
         fi
     done
