@@ -1,10 +1,10 @@
 //! Role assignments (Microsoft.Authorization, `roleAssignments`).
 
 use hyper::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::call::Call;
-use super::content::{property, unexpected};
+use super::content::{Content, property, unexpected};
 use super::date;
 use super::error::ArmError;
 use super::filter::{self, Term};
@@ -18,12 +18,12 @@ use crate::world::record::{Change, Key, Record, RoleAssignment};
 use crate::world::roles::{self, Scope};
 
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
-const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
+pub(super) const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
 
 /// `GET` of an assignment at its own scope.
 pub(super) fn get(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     scope: &Scope,
     name: &str,
@@ -35,7 +35,7 @@ pub(super) fn get(
 }
 
 /// `GET` of the assignments at a scope, above it and, unless `atScope()`, below it.
-pub(super) fn list(call: &Call<'_>, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     call.require(state, READ, scope.as_str())?;
     let terms = filter::parse(call.query.filter(), is_about_assignments)?;
     let page = Page::of(call)?;
@@ -67,7 +67,7 @@ fn concerns(term: &Term, principal: PrincipalId) -> bool {
 
 /// Scopes above subscriptions are not of one tenant by their text: there, what is another tenant's is not
 /// shown.
-fn is_of_tenant(call: &Call<'_>, state: &State, own: &RoleAssignment) -> bool {
+fn is_of_tenant(call: &Call, state: &State, own: &RoleAssignment) -> bool {
     let Some(tenant) = call.actor.tenant_id() else { return true };
     let subscription = own.scope.subscription().and_then(|id| state.subscription(id));
     let by_scope = subscription.map(|subscription| subscription.tenant);
@@ -77,7 +77,7 @@ fn is_of_tenant(call: &Call<'_>, state: &State, own: &RoleAssignment) -> bool {
 
 /// What a `PUT` asks for.
 #[derive(Debug)]
-struct Wanted {
+pub(super) struct Wanted {
     role: RoleDefinitionId,
     principal_id: PrincipalId,
     principal_type: Option<String>,
@@ -86,16 +86,15 @@ struct Wanted {
 
 /// `PUT`: makes the assignment. One that is there may be put again, with another description at most.
 pub(super) fn put(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
-    scope: &Scope,
-    name: &str,
+    (scope, name): (&Scope, &str),
+    wanted: Wanted,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     call.require(state, WRITE, scope.as_str())?;
     require_scope(state, scope)?;
     let malformed = |_| ArmError::InvalidRoleAssignmentId(name.to_owned());
     let name: RoleAssignmentId = name.parse().map_err(malformed)?;
-    let wanted = Wanted::read(&call.content()?.properties()?)?;
     let same = |own: &RoleAssignment| {
         own.scope == *scope && own.role == wanted.role && own.principal_id == wanted.principal_id
     };
@@ -128,7 +127,9 @@ pub(super) fn put(
 }
 
 impl Wanted {
-    fn read(properties: &Map<String, Value>) -> Result<Self, ArmError> {
+    /// Reads the content of a request.
+    pub(super) fn read(content: &Content) -> Result<Self, ArmError> {
+        let properties = content.properties();
         let text = |name: &str| {
             let value = property(properties, name).filter(|value| !value.is_null());
             let bad = || unexpected(&format!("properties.{name}"), "a string");
@@ -167,7 +168,7 @@ fn role_of(text: &str) -> Result<RoleDefinitionId, ArmError> {
 /// The type of the principal, which is to be in the directory of the scope; one that is not is taken at the
 /// client's word, as in Azure, unless it says nothing about it.
 fn principal_type(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     scope: &Scope,
     wanted: &Wanted,
@@ -198,7 +199,7 @@ fn principal_type(
     }
 }
 
-fn tenant_of(call: &Call<'_>, state: &State, scope: &Scope) -> Option<TenantId> {
+fn tenant_of(call: &Call, state: &State, scope: &Scope) -> Option<TenantId> {
     let subscription = scope.subscription().and_then(|id| state.subscription(id));
     subscription.map(|own| own.tenant).or_else(|| call.actor.tenant_id())
 }
@@ -222,7 +223,7 @@ fn require_scope(state: &State, scope: &Scope) -> Result<(), ArmError> {
 
 /// `DELETE` of an assignment at its own scope.
 pub(super) fn delete(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     scope: &Scope,
     name: &str,

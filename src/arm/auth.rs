@@ -8,7 +8,7 @@ use crate::clock::UnixSeconds;
 use crate::directory::State;
 use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId};
 use crate::token::{Bearer, BearerError, Issuer, Verifier};
-use crate::world::roles::{Action, Scope};
+use crate::world::roles::{Action, Scope, permits};
 
 /// The audiences that Resource Manager takes, to the letter, and its application id.
 const AUDIENCES: [&str; 5] = [
@@ -101,6 +101,18 @@ impl Actor {
         let (client, object) = self.names();
         let (action, scope) = (action.to_owned(), scope.to_owned());
         Err(ArmError::AuthorizationFailed { client, object, action, scope })
+    }
+
+    /// Whether the caller may do `action` somewhere below `scope`, where it may not: roles at `scope` and
+    /// above it hold below as well, so they are no reason to look there.
+    pub(super) fn may_below(&self, state: &State, action: &str, scope: &str) -> bool {
+        let Self::Principal { principal_id, .. } = self else { return true };
+        let Ok(scope) = scope.parse::<Scope>() else { return false };
+        let mut held = state.role_assignments_of(*principal_id);
+        held.any(|own| {
+            scope.contains(&own.scope, state)
+                && permits([own], Action::ControlPlane(action), &own.scope, state).is_some()
+        })
     }
 
     /// Whether the caller holds any role in the subscription: then it sees that it is there.

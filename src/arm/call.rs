@@ -1,5 +1,6 @@
 //! A request that has been let in: who asks what, where, with which query.
 
+use bytes::Bytes;
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -12,12 +13,13 @@ use crate::directory::State;
 
 /// A request.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
-    pub(super) method: &'a Method,
+pub(super) struct Call {
+    pub(super) method: Method,
     pub(super) route: Route,
-    pub(super) path: &'a str,
+    pub(super) path: String,
     pub(super) query: Query,
-    pub(super) body: &'a [u8],
+    /// Empty until the caller is let in, and where no content belongs.
+    pub(super) body: Bytes,
     pub(super) actor: Actor,
     /// Scheme and authority under which the client knows this service.
     pub(super) base_url: String,
@@ -30,10 +32,10 @@ pub(super) struct Call<'a> {
     pub(super) now: UnixSeconds,
 }
 
-impl Call<'_> {
+impl Call {
     /// The content of the request.
     pub(super) fn content(&self) -> Result<Content, ArmError> {
-        Content::parse(self.body)
+        Content::parse(&self.body)
     }
 
     /// That the caller may do `action` at `scope`.

@@ -1,5 +1,9 @@
 //! Request content: a JSON object, and the properties that all resources share.
 
+use std::collections::BTreeSet;
+use std::io;
+
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::error::ArmError;
@@ -7,11 +11,22 @@ use super::version::ResourceType;
 use crate::world::record::Tags;
 
 /// A request body. Names of properties ignore case, as in Azure.
-#[derive(Debug, Default)]
-pub(super) struct Content(Map<String, Value>);
+#[derive(Debug)]
+pub(super) struct Content {
+    /// All but the properties.
+    object: Map<String, Value>,
+    properties: Map<String, Value>,
+    tags: Option<Tags>,
+}
+
+/// Most tags of a resource, and most characters of their names and values ("Tag support", Azure Resource
+/// Manager).
+const TAGS_MAX: usize = 50;
+const TAG_NAME_CHARS_MAX: usize = 512;
+const TAG_VALUE_CHARS_MAX: usize = 256;
 
 impl Content {
-    /// Reads a body, which must be an object.
+    /// Reads a body, which must be an object, and its tags.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ArmError> {
         let invalid = |what: &str| {
             ArmError::InvalidContent(format!(
@@ -19,58 +34,37 @@ impl Content {
             ))
         };
         match serde_json::from_slice(body) {
-            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(Value::Object(object)) => Self::of(object),
             Ok(_) => Err(invalid("the content is not a JSON object")),
             Err(error) => Err(invalid(&error.to_string())),
         }
     }
 
+    fn of(mut object: Map<String, Value>) -> Result<Self, ArmError> {
+        let tags = read_tags(&object)?;
+        let properties = object_of(&object, "properties")?.cloned().unwrap_or_default();
+        strip(&mut object, "properties");
+        Ok(Self { object, properties, tags })
+    }
+
     /// A property; `null` is as good as none.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        property(&self.0, name).filter(|value| !value.is_null())
+        given(&self.object, name)
     }
 
     /// The property that must be an object, if it is there.
     pub(super) fn object(&self, name: &str) -> Result<Option<&Map<String, Value>>, ArmError> {
-        let value = self.get(name);
-        value
-            .map(|value| value.as_object().ok_or_else(|| unexpected(name, "an object")))
-            .transpose()
+        object_of(&self.object, name)
     }
 
     /// `properties`, empty if there are none.
-    pub(super) fn properties(&self) -> Result<Map<String, Value>, ArmError> {
-        Ok(self.object("properties")?.cloned().unwrap_or_default())
+    pub(super) const fn properties(&self) -> &Map<String, Value> {
+        &self.properties
     }
 
-    /// `tags`, if they are there: at most 50, with names of at most 512 characters and values of at most 256
-    /// ("Tag support", Azure Resource Manager).
-    pub(super) fn tags(&self) -> Result<Option<Tags>, ArmError> {
-        let Some(object) = self.object("tags")? else { return Ok(None) };
-        let mut tags = Tags::new();
-        for (name, value) in object {
-            let value = value.as_str().ok_or_else(|| unexpected("tags", "an object of strings"))?;
-            let is_twin = |other: &String| other.eq_ignore_ascii_case(name);
-            let odd = name.is_empty()
-                || name.chars().count() > 512
-                || name.chars().any(|char| "<>%&\\?/".contains(char) || char.is_control())
-                || value.chars().count() > 256
-                || tags.keys().any(is_twin);
-            if odd {
-                return Err(ArmError::InvalidName {
-                    code: "InvalidTag",
-                    message: format!(
-                        "The tag '{name}' is not valid: a name is given once, has 1 to 512 characters and none of <>%&\\?/, a value at most 256 characters."
-                    ),
-                });
-            }
-            tags.insert(name.clone(), value.to_owned());
-        }
-        if tags.len() > 50 {
-            let message = "The number of tags exceeds the maximum of '50'.".to_owned();
-            return Err(ArmError::InvalidName { code: "TagCountExceeded", message });
-        }
-        Ok(Some(tags))
+    /// `tags`, if they are there, none of them twice.
+    pub(super) const fn tags(&self) -> Option<&Tags> {
+        self.tags.as_ref()
     }
 
     /// `location`, if it is there, as a region's short name: `West US` is `westus`.
@@ -86,12 +80,52 @@ impl Content {
         Err(ArmError::LocationNotAvailable { location: text.to_owned(), kind: kind.name })
     }
 
-    /// What the object holds besides the named properties.
+    /// What the object holds besides `properties` and what is named.
     pub(super) fn except(&self, names: &[&str]) -> Map<String, Value> {
         let known = |name: &str| names.iter().any(|one| one.eq_ignore_ascii_case(name));
-        let others = self.0.iter().filter(|(name, _)| !known(name));
+        let others = self.object.iter().filter(|(name, _)| !known(name));
         others.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
+}
+
+fn read_tags(content: &Map<String, Value>) -> Result<Option<Tags>, ArmError> {
+    let Some(object) = object_of(content, "tags")? else { return Ok(None) };
+    if object.len() > TAGS_MAX {
+        let message = format!("The number of tags exceeds the maximum of '{TAGS_MAX}'.");
+        return Err(ArmError::InvalidName { code: "TagCountExceeded", message });
+    }
+    let (mut tags, mut names) = (Tags::new(), BTreeSet::new());
+    for (name, value) in object {
+        let value = value.as_str().ok_or_else(|| unexpected("tags", "an object of strings"))?;
+        let odd = name.is_empty()
+            || name.chars().count() > TAG_NAME_CHARS_MAX
+            || name.chars().any(|char| "<>%&\\?/".contains(char) || char.is_control())
+            || value.chars().count() > TAG_VALUE_CHARS_MAX
+            || !names.insert(name.to_ascii_lowercase());
+        if odd {
+            return Err(ArmError::InvalidName {
+                code: "InvalidTag",
+                message: format!(
+                    "The tag '{name}' is not valid: a name is given once, has 1 to 512 characters and none of <>%&\\?/, a value at most 256 characters."
+                ),
+            });
+        }
+        tags.insert(name.clone(), value.to_owned());
+    }
+    Ok(Some(tags))
+}
+
+/// A property; `null` is as good as none.
+fn given<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    property(object, name).filter(|value| !value.is_null())
+}
+
+fn object_of<'a>(
+    object: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'a Map<String, Value>>, ArmError> {
+    let value = given(object, name);
+    value.map(|value| value.as_object().ok_or_else(|| unexpected(name, "an object"))).transpose()
 }
 
 /// The property of an object, whatever the case of its name.
@@ -103,6 +137,28 @@ pub(super) fn property<'a>(object: &'a Map<String, Value>, name: &str) -> Option
 /// Takes a property out of an object, whatever the case of its name.
 pub(super) fn strip(object: &mut Map<String, Value>, name: &str) {
     object.retain(|other, _| !other.eq_ignore_ascii_case(name));
+}
+
+/// How long `value` is as JSON, in bytes.
+pub(super) fn json_bytes(value: &impl Serialize) -> usize {
+    let mut bytes = Counter(0);
+    // Neither writing to a counter nor JSON values as such can fail.
+    let _ = serde_json::to_writer(&mut bytes, value);
+    bytes.0
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// That a property is not what it should be.
@@ -151,7 +207,10 @@ mod tests {
 
     #[test]
     fn tags_are_bounded_and_their_names_ignore_case() {
-        let tags = |value: Value| content(&json!({"tags": value})).tags();
+        let tags = |value: Value| {
+            let content = Content::parse(json!({"tags": value}).to_string().as_bytes())?;
+            Ok::<_, ArmError>(content.tags().cloned())
+        };
         assert_eq!(tags(json!({"a": "b"})).unwrap().unwrap()["a"], "b");
         assert_eq!(tags(json!(null)).unwrap(), None);
         let many: Map<String, Value> = (0..51).map(|n| (format!("t{n}"), json!(""))).collect();
@@ -160,6 +219,10 @@ mod tests {
         {
             assert!(tags(bad.clone()).is_err(), "{bad}");
         }
+        // The number counts before anything is done with each of them.
+        let odd: Map<String, Value> = (0..51).map(|n| (format!("<{n}"), json!(n))).collect();
+        let error = tags(json!(odd)).unwrap_err();
+        assert_eq!(error.body()["error"]["code"], "TagCountExceeded");
     }
 
     #[test]
@@ -174,7 +237,7 @@ mod tests {
         #[test]
         fn no_body_panics(body: Vec<u8>) {
             if let Ok(content) = Content::parse(&body) {
-                let _ = (content.tags(), content.location(&VAULTS), content.properties());
+                let _ = content.location(&VAULTS);
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::world::roles::{self, RoleDefinition, Scope};
 const READ: &str = "Microsoft.Authorization/roleDefinitions/read";
 
 /// `GET` of the definitions that can be assigned at a scope.
-pub(super) fn list(call: &Call<'_>, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     require(call, state, scope)?;
     let terms = filter::parse(call.query.filter(), is_about_definitions)?;
     let fits = |role: &&RoleDefinition| terms.iter().all(|term| holds(term, role));
@@ -36,7 +36,7 @@ fn holds(term: &Term, role: &RoleDefinition) -> bool {
 
 /// `GET` of a definition.
 pub(super) fn get(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     scope: &Scope,
     name: &str,
@@ -51,7 +51,7 @@ pub(super) fn get(
 }
 
 /// Whoever is known may see the built-in roles of the tenant as a whole; elsewhere it takes a role.
-fn require(call: &Call<'_>, state: &State, scope: &Scope) -> Result<(), ArmError> {
+fn require(call: &Call, state: &State, scope: &Scope) -> Result<(), ArmError> {
     if scope.is_root() { Ok(()) } else { call.require(state, READ, scope.as_str()) }
 }
 

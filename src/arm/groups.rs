@@ -16,21 +16,21 @@ use crate::ids::ArmId;
 use crate::world::record::{Change, Key, Record, ResourceGroup};
 
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
-const WRITE: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
+pub(super) const WRITE: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
 const DELETE: &str = "Microsoft.Resources/subscriptions/resourceGroups/delete";
 
 /// `GET` and `HEAD` of a group.
-pub(super) fn get(call: &Call<'_>, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     call.require(state, READ, id.as_str())?;
     let group = group_of(state, id)?;
-    Ok(match *call.method {
+    Ok(match call.method {
         Method::HEAD => Reply::empty(StatusCode::NO_CONTENT),
         _ => Reply::ok(show(&group)),
     })
 }
 
 /// `GET /subscriptions/{id}/resourceGroups`.
-pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
     if let Some(filter) = call.query.filter() {
         return Err(ArmError::InvalidFilter(filter.to_owned()));
     }
@@ -46,13 +46,14 @@ pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Rep
 
 /// `PUT`: makes the group, or sets its tags.
 pub(super) fn put(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
+    content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     call.require(state, WRITE, id.as_str())?;
     let existing = state.group(id);
-    let group = planned(&call.content()?, id, existing.map(|group| &**group))?;
+    let group = planned(content, id, existing.map(|group| &**group))?;
     let reply = Reply::put(existing, show(&group));
     Ok((vec![Change::Put(Record::ResourceGroup(group))], reply))
 }
@@ -64,7 +65,7 @@ fn planned(
     existing: Option<&ResourceGroup>,
 ) -> Result<ResourceGroup, ArmError> {
     let location = content.location(&version::GROUPS)?.ok_or(ArmError::LocationRequired)?;
-    let tags = content.tags()?.unwrap_or_default();
+    let tags = content.tags().cloned().unwrap_or_default();
     match existing {
         Some(group) if group.location != location => {
             Err(ArmError::GroupLocation { location, existing: group.location.clone() })
@@ -76,14 +77,15 @@ fn planned(
 
 /// `PATCH`: sets its tags.
 pub(super) fn patch(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
+    content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     call.require(state, WRITE, id.as_str())?;
     let mut group = ResourceGroup::clone(&*group_of(state, id)?);
-    if let Some(tags) = call.content()?.tags()? {
-        group.tags = tags;
+    if let Some(tags) = content.tags() {
+        group.tags = tags.clone();
     }
     let reply = Reply::ok(show(&group));
     Ok((vec![Change::Put(Record::ResourceGroup(group))], reply))
@@ -91,7 +93,7 @@ pub(super) fn patch(
 
 /// `DELETE`: the group and everything in it.
 pub(super) fn delete(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
 ) -> Result<(Vec<Change>, Reply), ArmError> {

@@ -5,6 +5,7 @@ use hyper::http::request::Parts;
 
 use super::ArmAuth;
 use super::error::ArmError;
+use crate::http::is_local_name;
 
 /// Scheme and authority of the request, without a slash at the end.
 ///
@@ -18,37 +19,9 @@ pub(super) fn base_url(parts: &Parts, scheme: &str, auth: ArmAuth) -> Result<Str
     let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     let is_plain = (1..=255).contains(&host.len()) && host.bytes().all(is_byte);
     let is_sole = hosts.next().is_none() && target.is_none_or(|target| target == host);
-    if is_plain && is_sole && (auth == ArmAuth::Bearer || is_local_name(host)) {
+    if is_plain && is_sole && (auth == ArmAuth::Bearer || is_local_name(host.as_bytes())) {
         Ok(format!("{scheme}://{host}"))
     } else {
         Err(ArmError::Host)
-    }
-}
-
-fn is_local_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let v6 = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::Ipv4Addr>().is_ok()
-        || v6.is_some_and(|name| name.parse::<std::net::Ipv6Addr>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_and_localhost_are_local_names() {
-        for host in ["127.0.0.1", "127.0.0.1:80", "localhost", "LocalHost:1", "[::1]", "[::1]:80"] {
-            assert!(is_local_name(host), "{host}");
-        }
-        for host in
-            ["", ":80", "evil.example", "127.0.0.1.evil.example", "1.2.3", "[x]", "localhost:x"]
-        {
-            assert!(!is_local_name(host), "{host}");
-        }
     }
 }

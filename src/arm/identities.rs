@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
-use super::content::{property, unexpected};
+use super::content::{Content, property, unexpected};
 use super::error::ArmError;
 use super::list::readable;
 use super::reply::Reply;
@@ -19,7 +19,7 @@ use crate::world::record::{Change, Record, Tags, UserAssigned};
 const KIND: Kind = Kind::UserAssigned;
 
 /// `GET` of an identity.
-pub(super) fn get(call: &Call<'_>, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     admit(call, state, Deed::Read, KIND, id)?;
     Ok(Reply::ok(show(state, &*existing(state, id)?)))
 }
@@ -30,7 +30,7 @@ fn existing(state: &State, id: &ArmId) -> Result<Arc<UserAssigned>, ArmError> {
 }
 
 /// `GET` of the identities of a subscription or a resource group.
-pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
     readable(
         call,
         state,
@@ -43,10 +43,11 @@ pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Rep
 
 /// `PUT`: makes the identity and its service principal; one that is there keeps its principal.
 pub(super) fn put(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     fresh: &mut Fresh<'_>,
     id: &ArmId,
+    content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     let group = admit(call, state, Deed::Write, KIND, id)?;
     let is_inner = |name: &str| {
@@ -54,17 +55,16 @@ pub(super) fn put(
             && name.starts_with(|first: char| first.is_ascii_alphanumeric())
     };
     tracked::require_name(KIND, id.name(), 3..=128, is_inner)?;
-    let content = call.content()?;
     let before = state.user_assigned(id).map(|entry| &entry.record);
-    let location = tracked::location(&content, KIND, id, before.map(|own| own.location.as_str()))?;
+    let location = tracked::location(content, KIND, id, before.map(|own| own.location.as_str()))?;
     let identity = UserAssigned {
         id: match before {
             Some(own) => own.id.clone(),
             None => tracked::new_id(&group, KIND, id)?,
         },
         location,
-        tags: content.tags()?.unwrap_or_default(),
-        isolation_scope: isolation_scope(&content.properties()?)?,
+        tags: content.tags().cloned().unwrap_or_default(),
+        isolation_scope: isolation_scope(content.properties())?,
         ids: before.map_or_else(|| fresh.identity_ids(), |own| own.ids),
     };
     let reply = Reply::put(before, show(state, &identity));
@@ -73,18 +73,18 @@ pub(super) fn put(
 
 /// `PATCH`: sets tags and isolation scope, as far as they are given.
 pub(super) fn patch(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
+    content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     admit(call, state, Deed::Write, KIND, id)?;
     let mut identity = UserAssigned::clone(&*existing(state, id)?);
-    let content = call.content()?;
-    tracked::location(&content, KIND, id, Some(&identity.location))?;
-    if let Some(tags) = content.tags()? {
-        identity.tags = tags;
+    tracked::location(content, KIND, id, Some(&identity.location))?;
+    if let Some(tags) = content.tags() {
+        identity.tags = tags.clone();
     }
-    if let Some(scope) = isolation_scope(&content.properties()?)? {
+    if let Some(scope) = isolation_scope(content.properties())? {
         identity.isolation_scope = Some(scope);
     }
     let reply = Reply::ok(show(state, &identity));
@@ -93,7 +93,7 @@ pub(super) fn patch(
 
 /// `DELETE`: the identity and its principal. Machines that it is assigned to keep the reference.
 pub(super) fn delete(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
@@ -139,7 +139,7 @@ fn show(state: &State, identity: &UserAssigned) -> Value {
 
 /// `GET /{resource}/providers/Microsoft.ManagedIdentity/identities/default`.
 pub(super) fn system_assigned(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     owner: &ArmId,
 ) -> Result<Reply, ArmError> {

@@ -30,6 +30,7 @@ mod vm;
 mod vm_identity;
 mod vm_plan;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +42,7 @@ use hyper::{Method, Request, Response};
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, Fresh, State};
 use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, read_body};
+use crate::ids::ArmId;
 use crate::token::Verifier;
 use crate::world::record::Change;
 use auth::Actor;
@@ -48,6 +50,7 @@ use call::{Call, Query};
 use error::ArmError;
 use reply::{Envelope, Reply};
 use route::{Kind, Route};
+use tracked::Deed;
 
 /// Longest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -94,23 +97,48 @@ impl Arm {
         Self(Arc::new(Inner { directory, verifier, clock, options, request_ids }))
     }
 
-    /// Answers a request whose body is read; `scheme` is how it arrived, `http` or `https`.
+    /// Answers a request; `scheme` is how it arrived, `http` or `https`. Its `body` is awaited only once
+    /// the caller may do what it asks, and not at all where no content belongs.
     ///
     /// A write waits for the disk, so it is done on a thread for what blocks: this needs a Tokio runtime.
     pub async fn answer(
         &self,
         parts: Parts,
         scheme: &'static str,
-        body: Result<Bytes, BodyError>,
+        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
     ) -> Response<Payload> {
         let request_id = self.0.request_ids.next().to_string();
-        if matches!(parts.method, Method::GET | Method::HEAD) {
-            return self.0.answer(&parts, scheme, body, &request_id);
+        let outcome = self.outcome(&parts, scheme, body, &request_id).await;
+        self.0.seal(&parts, &request_id, outcome)
+    }
+
+    async fn outcome(
+        &self,
+        parts: &Parts,
+        scheme: &str,
+        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
+        request_id: &str,
+    ) -> Result<Reply, ArmError> {
+        let mut call = self.0.admit(parts, scheme, request_id)?;
+        if matches!(call.method, Method::GET | Method::HEAD | Method::POST) {
+            return read(&call, &self.0.directory.read());
         }
-        let (inner, id, head) = (Arc::clone(&self.0), request_id.clone(), parts.clone());
-        let task =
-            tokio::task::spawn_blocking(move || inner.answer(&head, scheme, body, &id)).await;
-        task.unwrap_or_else(|_| self.0.seal(&parts, &request_id, Err(ArmError::Interrupted)))
+        if let Some((action, scope)) = written(&call) {
+            let permitted = |state: &State| {
+                require_subscription(&call, state)?;
+                call.require(state, &action, scope)
+            };
+            permitted(&self.0.directory.read())?;
+            call.body = body.await.map_err(|error| match error {
+                BodyError::TooLarge(max) => ArmError::ContentTooLarge(max),
+                BodyError::Broken => ArmError::ContentBroken,
+            })?;
+            // The caller's role may have gone while the body was on its way: it is asked for again.
+            call.now = self.0.clock.now();
+        }
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || inner.write(&call)).await;
+        task.unwrap_or(Err(ArmError::Interrupted))
     }
 }
 
@@ -127,22 +155,11 @@ impl Surface for Arm {
         request: Request<Incoming>,
     ) -> Response<Payload> {
         let (parts, body) = request.into_parts();
-        let body = read_body(body, BODY_BYTES_MAX).await;
-        self.answer(parts, scheme, body).await
+        self.answer(parts, scheme, read_body(body, BODY_BYTES_MAX)).await
     }
 }
 
 impl Inner {
-    fn answer(
-        &self,
-        parts: &Parts,
-        scheme: &str,
-        body: Result<Bytes, BodyError>,
-        request_id: &str,
-    ) -> Response<Payload> {
-        self.seal(parts, request_id, self.outcome(parts, scheme, body, request_id))
-    }
-
     fn seal(
         &self,
         parts: &Parts,
@@ -161,14 +178,9 @@ impl Inner {
         envelope.seal(outcome)
     }
 
-    /// Checks come in the order in which the least is revealed: who calls, before what there is.
-    fn outcome(
-        &self,
-        parts: &Parts,
-        scheme: &str,
-        body: Result<Bytes, BodyError>,
-        request_id: &str,
-    ) -> Result<Reply, ArmError> {
+    /// Lets a request in. Checks come in the order in which the least is revealed: who calls, before what
+    /// there is.
+    fn admit(&self, parts: &Parts, scheme: &str, request_id: &str) -> Result<Call, ArmError> {
         let now = self.clock.now();
         require_verb(&parts.method)?;
         let base_url = host::base_url(parts, scheme, self.options.auth)?;
@@ -179,24 +191,19 @@ impl Inner {
         route.allows(&parts.method)?;
         query.refuse_repeats()?;
         route.resource_type().require(query.get("api-version"), None)?;
-        let body = body.map_err(|error| match error {
-            BodyError::TooLarge(max) => ArmError::ContentTooLarge(max),
-            BodyError::Broken => ArmError::ContentBroken,
-        })?;
-        let call = Call {
-            method: &parts.method,
+        Ok(Call {
+            method: parts.method.clone(),
             route,
-            path: parts.uri.path(),
+            path: parts.uri.path().to_owned(),
             query,
-            body: &body,
+            body: Bytes::new(),
             actor,
             base_url,
             only_new: parts.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*"),
             operation: request_id.to_owned(),
             page_size: self.options.page_size,
             now,
-        };
-        self.dispatch(&call)
+        })
     }
 
     fn actor(
@@ -212,11 +219,33 @@ impl Inner {
         Actor::of(&parts.headers, &self.verifier, &self.directory.read(), subscription, now)
     }
 
-    fn dispatch(&self, call: &Call<'_>) -> Result<Reply, ArmError> {
-        if matches!(*call.method, Method::GET | Method::HEAD | Method::POST) {
-            return read(call, &self.directory.read());
+    /// Does a write. Its content is read before other writes are kept waiting.
+    fn write(&self, call: &Call) -> Result<Reply, ArmError> {
+        let plan = plan(call)?;
+        self.directory.write(call.now, |state, fresh| {
+            require_subscription(call, state)?;
+            plan(state, fresh)
+        })
+    }
+}
+
+/// What a write changes, and how it is answered once that is done.
+type Planned = Result<(Vec<Change>, Reply), ArmError>;
+
+/// A write whose content is read: what is left is to plan it on a state.
+type Plan<'a> = Box<dyn FnOnce(&State, &mut Fresh<'_>) -> Planned + 'a>;
+
+/// The action that a write with content is, and where.
+fn written(call: &Call) -> Option<(String, &str)> {
+    match (call.method.as_str(), &call.route) {
+        ("PUT" | "PATCH", Route::Group(id)) => Some((groups::WRITE.to_owned(), id.as_str())),
+        ("PUT" | "PATCH", Route::Resource { kind, id }) => {
+            Some((Deed::Write.on(*kind), id.as_str()))
         }
-        self.directory.write(call.now, |state, fresh| planned(call, state, fresh))
+        ("PUT", Route::RoleAssignment { scope, .. }) => {
+            Some((assignments::WRITE.to_owned(), scope.as_str()))
+        }
+        _ => None,
     }
 }
 
@@ -229,12 +258,12 @@ fn require_verb(method: &Method) -> Result<(), ArmError> {
         .ok_or_else(|| ArmError::MethodNotAllowed { method: method.to_string(), allowed })
 }
 
-fn require_subscription(call: &Call<'_>, state: &State) -> Result<(), ArmError> {
+fn require_subscription(call: &Call, state: &State) -> Result<(), ArmError> {
     let named = call.route.subscription();
     named.map_or(Ok(()), |id| subscriptions::found(state, id).map(drop))
 }
 
-fn read(call: &Call<'_>, state: &State) -> Result<Reply, ArmError> {
+fn read(call: &Call, state: &State) -> Result<Reply, ArmError> {
     require_subscription(call, state)?;
     match &call.route {
         Route::Tenants => subscriptions::tenants(call, state),
@@ -264,44 +293,61 @@ fn read(call: &Call<'_>, state: &State) -> Result<Reply, ArmError> {
     }
 }
 
-/// What a write changes, and how it is answered once that is done.
-fn planned(
-    call: &Call<'_>,
-    state: &State,
-    fresh: &mut Fresh<'_>,
-) -> Result<(Vec<Change>, Reply), ArmError> {
-    require_subscription(call, state)?;
-    let refused = || ArmError::MethodNotAllowed {
-        method: call.method.to_string(),
-        allowed: call.route.allowed(),
-    };
+fn plan(call: &Call) -> Result<Plan<'_>, ArmError> {
     match (call.method.as_str(), &call.route) {
-        ("PUT", Route::Group(id)) => groups::put(call, state, id),
-        ("PATCH", Route::Group(id)) => groups::patch(call, state, id),
-        ("DELETE", Route::Group(id)) => groups::delete(call, state, id),
-        ("PUT", Route::Resource { kind, id }) => match kind {
-            Kind::UserAssigned => identities::put(call, state, fresh, id),
-            Kind::VirtualMachine => vm::put(call, state, fresh, id),
-            Kind::Vault => vaults::put(call, state, id),
-        },
-        ("PATCH", Route::Resource { kind, id }) => match kind {
-            Kind::UserAssigned => identities::patch(call, state, id),
-            Kind::VirtualMachine => vm::patch(call, state, fresh, id),
-            Kind::Vault => vaults::patch(call, state, id),
-        },
-        ("DELETE", Route::Resource { kind, id }) => match kind {
-            Kind::UserAssigned => identities::delete(call, state, id),
-            Kind::VirtualMachine => vm::delete(call, state, id),
-            Kind::Vault => vaults::delete(call, state, id),
-        },
+        ("PUT", Route::Group(id)) => {
+            let content = call.content()?;
+            Ok(Box::new(move |state, _| groups::put(call, state, id, &content)))
+        }
+        ("PATCH", Route::Group(id)) => {
+            let content = call.content()?;
+            Ok(Box::new(move |state, _| groups::patch(call, state, id, &content)))
+        }
+        ("DELETE", Route::Group(id)) => {
+            Ok(Box::new(move |state, _| groups::delete(call, state, id)))
+        }
+        (_, Route::Resource { kind, id }) => plan_resource(call, *kind, id),
         ("PUT", Route::RoleAssignment { scope, name }) => {
-            assignments::put(call, state, scope, name)
+            let wanted = assignments::Wanted::read(&call.content()?)?;
+            Ok(Box::new(move |state, _| assignments::put(call, state, (scope, name), wanted)))
         }
         ("DELETE", Route::RoleAssignment { scope, name }) => {
-            assignments::delete(call, state, scope, name)
+            Ok(Box::new(move |state, _| assignments::delete(call, state, scope, name)))
         }
-        _ => Err(refused()),
+        _ => Err(refused(call)),
     }
+}
+
+fn plan_resource<'a>(call: &'a Call, kind: Kind, id: &'a ArmId) -> Result<Plan<'a>, ArmError> {
+    let is_put = match call.method {
+        Method::PUT => true,
+        Method::PATCH => false,
+        Method::DELETE => {
+            return Ok(Box::new(move |state, _| match kind {
+                Kind::UserAssigned => identities::delete(call, state, id),
+                Kind::VirtualMachine => vm::delete(call, state, id),
+                Kind::Vault => vaults::delete(call, state, id),
+            }));
+        }
+        _ => return Err(refused(call)),
+    };
+    let content = call.content()?;
+    if kind == Kind::VirtualMachine {
+        let wanted = vm_plan::Wanted::read(content)?;
+        let planned = if is_put { vm::put } else { vm::patch };
+        return Ok(Box::new(move |state, fresh| planned(call, state, fresh, id, wanted)));
+    }
+    Ok(Box::new(move |state, fresh| match (kind, is_put) {
+        (Kind::UserAssigned, true) => identities::put(call, state, fresh, id, &content),
+        (Kind::UserAssigned, false) => identities::patch(call, state, id, &content),
+        (_, true) => vaults::put(call, state, id, &content),
+        (_, false) => vaults::patch(call, state, id, &content),
+    }))
+}
+
+fn refused(call: &Call) -> ArmError {
+    let (method, allowed) = (call.method.to_string(), call.route.allowed());
+    ArmError::MethodNotAllowed { method, allowed }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ struct Resource<'a> {
 }
 
 /// `GET` of the resources of a subscription or a resource group.
-pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
     let terms = filter::parse(call.query.filter(), |term| matches!(term, Term::ResourceType(_)))?;
     let fits = |resource: &Resource<'_>| {
         let name = resource.kind.resource_type().full_name();

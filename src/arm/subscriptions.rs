@@ -15,7 +15,7 @@ const READ: &str = "Microsoft.Resources/subscriptions/read";
 const PROVIDERS_READ: &str = "Microsoft.Resources/subscriptions/providers/read";
 
 /// `GET /tenants`: the caller's own.
-pub(super) fn tenants(call: &Call<'_>, state: &State) -> Result<Reply, ArmError> {
+pub(super) fn tenants(call: &Call, state: &State) -> Result<Reply, ArmError> {
     let page = Page::of(call)?;
     let after = page.after()?;
     let own = call.actor.tenant_id();
@@ -35,7 +35,7 @@ fn show_tenant(tenant: &Tenant) -> Value {
 }
 
 /// `GET /subscriptions`: those in which the caller may read, or holds a role.
-pub(super) fn list(call: &Call<'_>, state: &State) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State) -> Result<Reply, ArmError> {
     let page = Page::of(call)?;
     let after = page.after::<SubscriptionId>()?;
     let seen = state.subscriptions().filter(|subscription| is_seen(call, state, subscription));
@@ -43,7 +43,7 @@ pub(super) fn list(call: &Call<'_>, state: &State) -> Result<Reply, ArmError> {
     Ok(page.reply(call, rest, |own| own.id.to_string(), |own| show(own)))
 }
 
-fn is_seen(call: &Call<'_>, state: &State, subscription: &Subscription) -> bool {
+fn is_seen(call: &Call, state: &State, subscription: &Subscription) -> bool {
     let is_own = call.actor.tenant_id().is_none_or(|tenant| tenant == subscription.tenant);
     let path = format!("/subscriptions/{}", subscription.id);
     let holds = || path.parse::<ArmId>().is_ok_and(|id| call.actor.has_role_in(state, &id));
@@ -51,7 +51,7 @@ fn is_seen(call: &Call<'_>, state: &State, subscription: &Subscription) -> bool 
 }
 
 /// `GET /subscriptions/{id}`.
-pub(super) fn get(call: &Call<'_>, state: &State, id: SubscriptionId) -> Result<Reply, ArmError> {
+pub(super) fn get(call: &Call, state: &State, id: SubscriptionId) -> Result<Reply, ArmError> {
     let subscription = found(state, id)?;
     if !is_seen(call, state, &subscription) {
         call.require(state, READ, &format!("/subscriptions/{id}"))?;
@@ -88,7 +88,7 @@ fn show(subscription: &Subscription) -> Value {
 /// `GET [/subscriptions/{id}]/providers[/{namespace}]`, and the answer to `.../register`: every provider
 /// is registered everywhere.
 pub(super) fn providers(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     subscription: Option<SubscriptionId>,
     namespace: Option<&str>,

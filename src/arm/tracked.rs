@@ -9,7 +9,6 @@ use super::route::Kind;
 use crate::directory::State;
 use crate::ids::ArmId;
 use crate::world::record::{Change, Key, ResourceGroup};
-use crate::world::roles::Scope;
 
 /// What is done to a resource, as the last part of the name of an action.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,7 @@ impl Deed {
 
 /// That the caller may do `deed` to the resource, and that its resource group is there.
 pub(super) fn admit(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     deed: Deed,
     kind: Kind,
@@ -137,11 +136,18 @@ pub(super) fn contents(state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
 
 /// Ends the role assignments at `id` and below it.
 pub(super) fn role_assignments_within(state: &State, id: &ArmId) -> Vec<Change> {
-    let within = |scope: &Scope| {
-        scope.as_str().parse::<ArmId>().is_ok_and(|scope| scope == *id || scope.is_below(id))
-    };
-    let held = state.role_assignments().filter(|assignment| within(&assignment.scope));
-    held.map(|assignment| Change::Remove(Key::RoleAssignment(assignment.name))).collect()
+    let held = state.role_assignments();
+    let ended = held.filter(|assignment| is_within(assignment.scope.as_str(), id.as_str()));
+    ended.map(|assignment| Change::Remove(Key::RoleAssignment(assignment.name))).collect()
+}
+
+/// Whether the path `scope` is `id` or lies below it. Both are well-formed already: nothing is parsed, as
+/// every role assignment there is gets compared while other writes wait.
+fn is_within(scope: &str, id: &str) -> bool {
+    let (scope, id) = (scope.as_bytes(), id.as_bytes());
+    scope.split_at_checked(id.len()).is_some_and(|(start, rest)| {
+        rest.first().is_none_or(|next| *next == b'/') && start.eq_ignore_ascii_case(id)
+    })
 }
 
 fn secrets(state: &State, vault: &ArmId) -> Vec<Change> {
@@ -156,4 +162,20 @@ fn secrets(state: &State, vault: &ArmId) -> Vec<Change> {
         }
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn what_lies_within_a_resource_is_told_by_whole_segments_in_any_case() {
+        let id = "/subscriptions/b1/resourceGroups/rg";
+        for scope in [id, "/SUBSCRIPTIONS/B1/resourcegroups/RG", &format!("{id}/providers/x/y/z")] {
+            assert!(is_within(scope, id), "{scope}");
+        }
+        for scope in ["/", "/subscriptions/b1", &format!("{id}2"), &format!("{id}-2/providers/x")] {
+            assert!(!is_within(scope, id), "{scope}");
+        }
+    }
 }

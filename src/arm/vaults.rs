@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
-use super::content::property;
+use super::content::{Content, property};
 use super::error::ArmError;
 use super::list::readable;
 use super::reply::Reply;
@@ -14,12 +14,13 @@ use super::route::Kind;
 use super::tracked::{self, Deed, admit, not_found};
 use crate::directory::State;
 use crate::ids::ArmId;
+use crate::world::is_vault_name;
 use crate::world::record::{Change, Record, Vault};
 
 const KIND: Kind = Kind::Vault;
 
 /// `GET` of a vault.
-pub(super) fn get(call: &Call<'_>, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     admit(call, state, Deed::Read, KIND, id)?;
     Ok(Reply::ok(show(state, &*existing(state, id)?)))
 }
@@ -29,7 +30,7 @@ fn existing(state: &State, id: &ArmId) -> Result<Arc<Vault>, ArmError> {
 }
 
 /// `GET` of the vaults of a subscription or a resource group.
-pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
     readable(
         call,
         state,
@@ -42,26 +43,26 @@ pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Rep
 
 /// `PUT`: makes the vault, or sets its tags.
 pub(super) fn put(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
+    content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     let group = admit(call, state, Deed::Write, KIND, id)?;
-    tracked::require_name(KIND, id.name(), 3..=24, is_name)?;
-    let content = call.content()?;
+    tracked::require_name(KIND, id.name(), 3..=24, is_vault_name)?;
     let before = state.vault(id);
     if before.is_none() && state.vault_named(id.name()).is_some() {
         return Err(ArmError::VaultAlreadyExists(id.name().to_owned()));
     }
-    check_properties(state, id, &content.properties()?)?;
-    let location = tracked::location(&content, KIND, id, before.map(|own| own.location.as_str()))?;
+    check_properties(state, id, content.properties())?;
+    let location = tracked::location(content, KIND, id, before.map(|own| own.location.as_str()))?;
     let vault = Vault {
         id: match before {
             Some(own) => own.id.clone(),
             None => tracked::new_id(&group, KIND, id)?,
         },
         location,
-        tags: content.tags()?.unwrap_or_default(),
+        tags: content.tags().cloned().unwrap_or_default(),
     };
     let reply = Reply::put(before, show(state, &vault));
     Ok((vec![Change::Put(Record::Vault(vault))], reply))
@@ -69,16 +70,16 @@ pub(super) fn put(
 
 /// `PATCH`: sets its tags.
 pub(super) fn patch(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
+    content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     admit(call, state, Deed::Write, KIND, id)?;
     let mut vault = Vault::clone(&*existing(state, id)?);
-    let content = call.content()?;
-    check_properties(state, id, &content.properties()?)?;
-    if let Some(tags) = content.tags()? {
-        vault.tags = tags;
+    check_properties(state, id, content.properties())?;
+    if let Some(tags) = content.tags() {
+        vault.tags = tags.clone();
     }
     let reply = Reply::ok(show(state, &vault));
     Ok((vec![Change::Put(Record::Vault(vault))], reply))
@@ -86,7 +87,7 @@ pub(super) fn patch(
 
 /// `DELETE`: the vault and its secrets; it cannot be recovered.
 pub(super) fn delete(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
@@ -95,14 +96,6 @@ pub(super) fn delete(
         Some(vault) => (tracked::removal(state, KIND, &vault.id), Reply::empty(StatusCode::OK)),
         None => (Vec::new(), Reply::empty(StatusCode::NO_CONTENT)),
     })
-}
-
-/// Letters, digits and single hyphens; begins with a letter, ends with none of the hyphens.
-fn is_name(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        && name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && !name.ends_with('-')
-        && !name.contains("--")
 }
 
 /// Refuses what would make another vault than is served here: of another tenant, or one with access

@@ -14,7 +14,7 @@ use super::reply::Reply;
 use super::route::Kind;
 use super::tracked::{self, Deed, admit, not_found};
 use super::vm_identity::IdentityType;
-use super::vm_plan::{self, ADDRESS_TAG};
+use super::vm_plan::{self, ADDRESS_TAG, Wanted};
 use crate::directory::{Fresh, State};
 use crate::ids::ArmId;
 use crate::world::record::{Change, Record, VirtualMachine};
@@ -23,14 +23,14 @@ const KIND: Kind = Kind::VirtualMachine;
 const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
 
 /// `GET` of a machine.
-pub(super) fn get(call: &Call<'_>, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     admit(call, state, Deed::Read, KIND, id)?;
     let entry = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
     Ok(Reply::ok(show(state, &entry.vm.record)))
 }
 
 /// `GET` of the machines of a subscription or a resource group.
-pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
+pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
     readable(
         call,
         state,
@@ -43,15 +43,15 @@ pub(super) fn list(call: &Call<'_>, state: &State, parent: &ArmId) -> Result<Rep
 
 /// `PUT`: makes the machine, or replaces what is said of it.
 pub(super) fn put(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     fresh: &mut Fresh<'_>,
     id: &ArmId,
+    wanted: Wanted,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     let group = admit(call, state, Deed::Write, KIND, id)?;
     let is_inner = |name: &str| !name.ends_with(['.', '-']) && !name.starts_with('_');
     tracked::require_name(KIND, id.name(), 1..=64, is_inner)?;
-    let content = call.content()?;
     let before = state.vm(id).map(|entry| &*entry.vm.record);
     if call.only_new && before.is_some() {
         return Err(ArmError::PreconditionFailed("If-None-Match"));
@@ -61,7 +61,7 @@ pub(super) fn put(
         None => VirtualMachine {
             id: tracked::new_id(&group, KIND, id)?,
             vm_id: fresh.vm_id(),
-            location: tracked::location(&content, KIND, id, None)?,
+            location: wanted.location(id, None)?,
             tags: BTreeMap::new(),
             address: None,
             system_assigned: None,
@@ -69,7 +69,7 @@ pub(super) fn put(
             properties: Map::new(),
         },
     };
-    let vm = vm_plan::replace(call, state, fresh, blank, &content)?;
+    let vm = vm_plan::replace(call, state, fresh, blank, wanted)?;
     let reply = Reply::put(before, show(state, &vm));
     let reply = tracking(call, reply, &vm);
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
@@ -77,22 +77,23 @@ pub(super) fn put(
 
 /// `PATCH`: merges what is said of the machine.
 pub(super) fn patch(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     fresh: &mut Fresh<'_>,
     id: &ArmId,
+    wanted: Wanted,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     admit(call, state, Deed::Write, KIND, id)?;
     let before = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
     let own = VirtualMachine::clone(&before.vm.record);
-    let vm = vm_plan::merge(call, state, fresh, own, &call.content()?)?;
+    let vm = vm_plan::merge(call, state, fresh, own, wanted)?;
     let reply = tracking(call, Reply::ok(show(state, &vm)), &vm);
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
 /// `DELETE`: the machine and its system-assigned identity.
 pub(super) fn delete(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     id: &ArmId,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
@@ -108,11 +109,11 @@ pub(super) fn delete(
 }
 
 /// The headers of a write that may take its time, though here it is done: clients ask after it once.
-fn tracking(call: &Call<'_>, reply: Reply, vm: &VirtualMachine) -> Reply {
+fn tracking(call: &Call, reply: Reply, vm: &VirtualMachine) -> Reply {
     reply.with(ASYNC_OPERATION, operation_url(call, vm)).with(RETRY_AFTER, "0".to_owned())
 }
 
-fn operation_url(call: &Call<'_>, vm: &VirtualMachine) -> String {
+fn operation_url(call: &Call, vm: &VirtualMachine) -> String {
     let (subscription, location) = (vm.id.subscription(), vm.location.replace(' ', ""));
     format!(
         "{}/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/operations/{}?api-version={}",
@@ -123,7 +124,7 @@ fn operation_url(call: &Call<'_>, vm: &VirtualMachine) -> String {
 }
 
 /// `GET` of an operation: whatever it was, it is done. With `monitor` it is the answer to a `Location`.
-pub(super) fn operation(call: &Call<'_>, id: &str) -> Result<Reply, ArmError> {
+pub(super) fn operation(call: &Call, id: &str) -> Result<Reply, ArmError> {
     if uuid::Uuid::try_parse(id).is_err() {
         return Err(ArmError::NoSuchPath);
     }

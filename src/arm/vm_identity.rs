@@ -4,12 +4,17 @@
 //! asked of the result (azure-rest-api-specs, `VirtualMachineIdentity`; Azure's page on managed identities of
 //! virtual machines).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::content::{property, unexpected};
 use super::error::ArmError;
 use super::route::Kind;
 use crate::ids::ArmId;
+
+/// Most user-assigned identities of a machine, and of a request.
+const USER_ASSIGNED_MAX: usize = 1000;
 
 /// Which kinds of identity a `type` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +102,12 @@ impl IdentityRequest {
         let Some(named) = named else { return Ok(request) };
         let malformed =
             || unexpected("identity.userAssignedIdentities", "an object of objects or nulls");
-        for (name, value) in named.as_object().ok_or_else(malformed)? {
+        let named = named.as_object().ok_or_else(malformed)?;
+        require_few(named.len())?;
+        let mut seen = HashSet::new();
+        for (name, value) in named {
             let id = user_assigned_id(name)?;
-            if request.assign.contains(&id) || request.remove.contains(&id) {
+            if !seen.insert(id.clone()) {
                 let text = format!("The identity '{name}' is given more than once.");
                 return Err(invalid(&text, "identity.userAssignedIdentities"));
             }
@@ -145,10 +153,11 @@ impl IdentityRequest {
                 user_assigned: Vec::new(),
             });
         }
-        let kept = current.user_assigned.iter().filter(|id| !self.remove.contains(id));
-        let mut user_assigned: Vec<ArmId> = kept.cloned().collect();
-        let added = self.assign.iter().filter(|id| !current.user_assigned.contains(id));
-        user_assigned.extend(added.cloned());
+        let (removed, held) = (set(&self.remove), set(&current.user_assigned));
+        let kept = current.user_assigned.iter().filter(|id| !removed.contains(id));
+        let added = self.assign.iter().filter(|id| !held.contains(id));
+        let user_assigned: Vec<ArmId> = kept.chain(added).cloned().collect();
+        require_few(user_assigned.len())?;
         // Taking the last one away is no mistake, asking for the kind without any is.
         if user_assigned.is_empty() && self.remove.is_empty() {
             return Err(required(kind));
@@ -166,6 +175,21 @@ impl IdentityRequest {
         );
         Err(invalid(&text, "resourceIdentity.identityIds"))
     }
+}
+
+/// The ids, for one to be found among many.
+pub(super) fn set(ids: &[ArmId]) -> HashSet<&ArmId> {
+    ids.iter().collect()
+}
+
+fn require_few(count: usize) -> Result<(), ArmError> {
+    if count <= USER_ASSIGNED_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "The number of user assigned identities exceeds the maximum of '{USER_ASSIGNED_MAX}'."
+    );
+    Err(invalid(&text, "identity.userAssignedIdentities"))
 }
 
 fn required(kind: IdentityType) -> ArmError {
@@ -346,6 +370,20 @@ mod tests {
         ] {
             assert_eq!(parse(json!({bad: {}})), "LinkedInvalidPropertyId");
         }
+    }
+
+    #[test]
+    fn a_machine_has_a_bounded_number_of_identities() {
+        let refused = |error: ArmError| error.body()["error"]["target"].clone();
+        let target = json!("identity.userAssignedIdentities");
+        // What is too many is not looked at one by one: these are no ids.
+        let names = (0..=USER_ASSIGNED_MAX).map(|n| (n.to_string(), Value::Null));
+        let many = json!({"userAssignedIdentities": names.collect::<Map<_, _>>()});
+        assert_eq!(refused(IdentityRequest::parse(many.as_object().unwrap()).unwrap_err()), target);
+        let names: Vec<_> = (0..USER_ASSIGNED_MAX).map(|n| n.to_string()).collect();
+        let full = identities(&names.join(" "));
+        assert_eq!(refused(request("", "+one").unwrap().merge(&full).unwrap_err()), target);
+        assert!(request("", "-0 +one").unwrap().merge(&full).is_ok());
     }
 
     proptest! {

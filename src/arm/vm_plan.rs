@@ -1,15 +1,16 @@
 //! What a write makes of a virtual machine: its identities, its address, and what else was said of it.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
 use super::call::Call;
-use super::content::{Content, merge as merge_into, strip};
+use super::content::{Content, json_bytes, merge as merge_into, strip};
 use super::error::{ArmError, Linked};
 use super::route::Kind;
 use super::tracked;
-use super::vm_identity::{Identities, IdentityRequest};
+use super::vm_identity::{Identities, IdentityRequest, set};
 use crate::directory::{Fresh, State};
 use crate::ids::ArmId;
 use crate::world::record::{Assignment, Tags, VirtualMachine};
@@ -33,68 +34,125 @@ const OWN: [&str; 10] = [
     "systemData",
 ];
 
+/// Most bytes of JSON that are kept of what is said of a machine.
+const PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+
+/// What Azure takes and never gives back, wherever it stands.
+const SECRETS: [&str; 4] = ["adminPassword", "customData", "userData", "protectedSettings"];
+
+/// Settings of Windows whose `content` has passwords in it.
+const UNATTEND: &str = "additionalUnattendContent";
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    content: Content,
+    /// What is kept as it was said, `properties` among it.
+    rest: Map<String, Value>,
+    identity: Option<IdentityRequest>,
+}
+
+impl Wanted {
+    /// Reads the content of a request.
+    pub(super) fn read(content: Content) -> Result<Self, ArmError> {
+        let identity = content.object("identity")?.map(IdentityRequest::parse).transpose()?;
+        let mut rest = content.except(&OWN);
+        rest.insert("properties".to_owned(), Value::Object(writable(&content)));
+        strip_secrets(&mut rest, &SECRETS);
+        require_short(&rest)?;
+        Ok(Self { content, rest, identity })
+    }
+
+    /// Where the machine is to be.
+    pub(super) fn location(&self, id: &ArmId, existing: Option<&str>) -> Result<String, ArmError> {
+        tracked::location(&self.content, Kind::VirtualMachine, id, existing)
+    }
+}
+
 /// The machine after a `PUT`.
 pub(super) fn replace(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     fresh: &mut Fresh<'_>,
     vm: VirtualMachine,
-    content: &Content,
+    wanted: Wanted,
 ) -> Result<VirtualMachine, ArmError> {
-    let location = tracked::location(content, Kind::VirtualMachine, &vm.id, Some(&vm.location))?;
-    let mut rest = content.except(&OWN);
-    rest.insert("properties".to_owned(), Value::Object(writable(content)?));
-    let tags = content.tags()?.unwrap_or_default();
-    let vm = VirtualMachine { location, properties: rest, ..readdressed(state, vm, tags)? };
-    let (wanted, request) = match content.object("identity")? {
-        Some(identity) => {
-            let request = IdentityRequest::parse(identity)?;
-            (request.replace()?, Some(request))
-        }
-        None => (Identities::NONE, None),
-    };
-    identified(call, state, fresh, vm, (&wanted, request.as_ref()))
+    let location = wanted.location(&vm.id, Some(&vm.location))?;
+    let tags = wanted.content.tags().cloned().unwrap_or_default();
+    let vm = VirtualMachine { location, properties: wanted.rest, ..readdressed(state, vm, tags)? };
+    let request = wanted.identity;
+    let made = request.as_ref().map_or(Ok(Identities::NONE), IdentityRequest::replace)?;
+    identified(call, state, fresh, vm, (&made, request.as_ref()))
 }
 
 /// The machine after a `PATCH`.
 pub(super) fn merge(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     fresh: &mut Fresh<'_>,
     mut vm: VirtualMachine,
-    content: &Content,
+    wanted: Wanted,
 ) -> Result<VirtualMachine, ArmError> {
-    tracked::location(content, Kind::VirtualMachine, &vm.id, Some(&vm.location))?;
-    let mut rest = content.except(&OWN);
-    rest.insert("properties".to_owned(), Value::Object(writable(content)?));
-    merge_into(&mut vm.properties, rest);
-    if let Some(tags) = content.tags()? {
-        vm = readdressed(state, vm, tags)?;
+    wanted.location(&vm.id, Some(&vm.location))?;
+    merge_into(&mut vm.properties, wanted.rest);
+    require_short(&vm.properties)?;
+    if let Some(tags) = wanted.content.tags() {
+        vm = readdressed(state, vm, tags.clone())?;
     }
-    let Some(identity) = content.object("identity")? else { return Ok(vm) };
-    let request = IdentityRequest::parse(identity)?;
+    let Some(request) = wanted.identity else { return Ok(vm) };
     let current = Identities {
         system_assigned: vm.system_assigned.is_some(),
         user_assigned: vm.user_assigned.iter().map(|held| held.id.clone()).collect(),
     };
-    let wanted = request.merge(&current)?;
-    identified(call, state, fresh, vm, (&wanted, Some(&request)))
+    let made = request.merge(&current)?;
+    identified(call, state, fresh, vm, (&made, Some(&request)))
 }
 
-/// The properties that a client may set: without those that the service says itself, and without secrets,
-/// which Azure takes and never gives back.
-fn writable(content: &Content) -> Result<Map<String, Value>, ArmError> {
-    let mut properties = content.properties()?;
-    for name in ["vmId", "provisioningState", "instanceView", "timeCreated", "userData"] {
+/// The properties that a client may set: without those that the service says itself.
+fn writable(content: &Content) -> Map<String, Value> {
+    let mut properties = content.properties().clone();
+    for name in ["vmId", "provisioningState", "instanceView", "timeCreated"] {
         strip(&mut properties, name);
     }
-    let profiles = properties.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("osProfile"));
-    for profile in profiles.filter_map(|(_, value)| value.as_object_mut()) {
-        for name in ["adminPassword", "customData"] {
-            strip(profile, name);
+    properties
+}
+
+/// Takes out what is named, here and below, whatever the case of the names.
+fn strip_secrets(object: &mut Map<String, Value>, secrets: &[&str]) {
+    object.retain(|name, _| !secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name)));
+    for (name, value) in object {
+        if name.eq_ignore_ascii_case(UNATTEND) {
+            let [one, two, three, four] = SECRETS;
+            strip_secrets_within(value, &[one, two, three, four, "content"]);
+        } else {
+            strip_secrets_within(value, secrets);
         }
     }
-    Ok(properties)
+}
+
+fn strip_secrets_within(value: &mut Value, secrets: &[&str]) {
+    match value {
+        Value::Object(object) => strip_secrets(object, secrets),
+        Value::Array(values) => {
+            for value in values {
+                strip_secrets_within(value, secrets);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// That what is kept of a machine is not too long: it is written, held and listed as a whole.
+fn require_short(properties: &Map<String, Value>) -> Result<(), ArmError> {
+    if json_bytes(properties) <= PROPERTIES_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ArmError::InvalidParameter {
+        message: format!(
+            "The properties of the virtual machine exceed the limit of '{PROPERTIES_BYTES_MAX}' bytes."
+        ),
+        target: "properties".to_owned(),
+    })
 }
 
 /// The value of the tag that holds an address; names of tags ignore case.
@@ -128,23 +186,23 @@ fn readdressed(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualM
 /// The machine with these identities. What it has already stays as it is; what the request names must be
 /// there and be the caller's to assign.
 fn identified(
-    call: &Call<'_>,
+    call: &Call,
     state: &State,
     fresh: &mut Fresh<'_>,
     vm: VirtualMachine,
     (wanted, request): (&Identities, Option<&IdentityRequest>),
 ) -> Result<VirtualMachine, ArmError> {
     let named = request.map(IdentityRequest::assigned).unwrap_or_default();
+    let held: HashMap<_, _> = vm.user_assigned.iter().map(|held| (&held.id, held)).collect();
     for id in named {
         require_assignable(call, state, &vm.id, id)?;
     }
-    let bound = wanted.user_assigned.iter().map(|id| {
-        let held = vm.user_assigned.iter().find(|held| held.id == *id);
-        match held.filter(|_| !named.contains(id)) {
-            Some(held) => Ok(held.clone()),
+    let named = set(named);
+    let bound =
+        wanted.user_assigned.iter().map(|id| match held.get(id).filter(|_| !named.contains(id)) {
+            Some(held) => Ok(Assignment::clone(held)),
             None => binding(state, &vm.id, id),
-        }
-    });
+        });
     let user_assigned = bound.collect::<Result<_, _>>()?;
     let system_assigned =
         wanted.system_assigned.then(|| vm.system_assigned.unwrap_or_else(|| fresh.identity_ids()));
@@ -152,12 +210,7 @@ fn identified(
 }
 
 /// That the caller may assign an identity: it is of the same tenant, and the caller has the right to.
-fn require_assignable(
-    call: &Call<'_>,
-    state: &State,
-    vm: &ArmId,
-    id: &ArmId,
-) -> Result<(), ArmError> {
+fn require_assignable(call: &Call, state: &State, vm: &ArmId, id: &ArmId) -> Result<(), ArmError> {
     let (own, other) = (state.tenant_of(vm), state.tenant_of(id));
     let own = own.map(|tenant| tenant.id);
     let action = "Microsoft.Compute/virtualMachines/write";

@@ -4,6 +4,7 @@
 
 mod body;
 mod connections;
+mod host;
 mod listen;
 mod reply;
 mod request_ids;
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 
 pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
+pub use host::is_local_name;
 pub use listen::{BindError, bind, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use request_ids::RequestIds;

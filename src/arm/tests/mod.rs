@@ -1,6 +1,7 @@
 //! Requests to a control plane in memory.
 
 mod access;
+mod bounds;
 mod identities;
 mod machines;
 mod refusals;
@@ -191,7 +192,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let body = Ok(Bytes::copy_from_slice(body));
-            let response = self.arm.answer(parts, "http", body).await;
+            let response = self.arm.answer(parts, "http", async { body }).await;
             let (parts, body) = response.into_parts();
             let bytes = body.collect().await.unwrap().to_bytes();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

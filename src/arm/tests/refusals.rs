@@ -115,7 +115,7 @@ fn a_body_that_is_too_long_or_broken_is_refused_after_the_caller_is_known() {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(world.arm.answer(parts, "http", Err(error))).status().as_u16()
+        runtime.block_on(world.arm.answer(parts, "http", async { Err(error) })).status().as_u16()
     };
     assert_eq!(answer(BodyError::TooLarge(1), true), 413);
     assert_eq!(answer(BodyError::Broken, true), 400);
