@@ -5,7 +5,7 @@ mod metrics;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
@@ -13,7 +13,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::Directory;
 use crate::http::Responses;
-use crate::http::{Payload, Peer, Surface, text_reply};
+use crate::http::{Payload, Peer, Surface, is_local_name, text_reply};
 
 /// The operators' surface.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Admin {
     ca_pem: String,
 }
 
-/// What changes something wants this header, which no page in a browser can send here.
+/// What changes something wants this header: a form in a page of a browser cannot send it.
 const INTENT: HeaderName = HeaderName::from_static("x-mintbench-admin");
 
 impl Admin {
@@ -44,6 +44,12 @@ impl Admin {
 
     async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
         let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
+        if !called_locally(request) {
+            return text_reply(
+                StatusCode::BAD_REQUEST,
+                "call this endpoint by an address or localhost\n",
+            );
+        }
         match (request.method(), request.uri().path()) {
             // A surface is served only once everything has started, so both say the same; a
             // process that hangs answers neither.
@@ -87,6 +93,15 @@ impl Admin {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(open_metrics));
         response
     }
+}
+
+/// Whether the request names this machine, and so does not come from a page in a browser whose name was
+/// bound to this address.
+fn called_locally<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let sole = hosts.next().filter(|_| hosts.next().is_none());
+    let is_local = sole.is_some_and(|host| is_local_name(host.as_bytes()));
+    is_local && !request.headers().contains_key(ORIGIN)
 }
 
 const ROLL: &str = "/credentials/roll";
