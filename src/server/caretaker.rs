@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Seconds, UnixSeconds};
 use crate::directory::Directory;
+use crate::machine::give_way;
 use crate::vault;
 
 /// How often the caretaker looks; wall time has whole seconds.
@@ -53,6 +54,7 @@ impl Drop for Caretaker {
 }
 
 fn go_round(directory: &Directory, clock: &dyn Clock, duties: Duties, stopped: &Receiver<()>) {
+    give_way();
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         rotate_signing_keys(directory, clock.now(), duties);
         roll_credentials(directory, clock.now());

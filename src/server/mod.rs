@@ -19,6 +19,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
+use crate::machine::give_way;
 use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
 use crate::tls::{TlsError, client_config};
@@ -180,7 +181,8 @@ impl Sockets {
             arm: match options.arm_auth {
                 ArmAuth::Bearer => Bound::open("arm", options.arm, Scheme::Https)?,
                 ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
-            },
+            }
+            .giving_way(),
             vault: Bound::open("vault", options.vault, Scheme::Https)?,
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
@@ -196,6 +198,16 @@ struct Bound {
     name: &'static str,
     listener: TcpListener,
     url: String,
+    urgency: Urgency,
+}
+
+/// How soon a surface's threads get a core that others want too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
+    /// As soon as any.
+    AtOnce,
+    /// After those: a change waits for the disk, and must not make token requests wait for it.
+    GivesWay,
 }
 
 impl Server {
@@ -285,7 +297,7 @@ impl Server {
             let seed = options.request_id_seed ^ (worker << 64);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), seed);
             responses.push(imds.responses());
-            self.spawn("imds", listener, Transport::Plain, imds)?;
+            self.spawn("imds", Urgency::AtOnce, listener, Transport::Plain, imds)?;
         }
         Ok(responses)
     }
@@ -296,8 +308,8 @@ impl Server {
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
-        let Bound { name, listener, url } = bound;
-        self.spawn(name, listener, transport, surface)?;
+        let Bound { name, listener, url, urgency } = bound;
+        self.spawn(name, urgency, listener, transport, surface)?;
         self.endpoints.push((name, url));
         Ok(())
     }
@@ -305,15 +317,26 @@ impl Server {
     fn spawn<S: Surface>(
         &mut self,
         name: &str,
+        urgency: Urgency,
         listener: TcpListener,
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let settle = move || {
+            if urgency == Urgency::GivesWay {
+                give_way();
+            }
+        };
+        // The hook is for the threads that block; the runtime's own is the one below.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().on_thread_start(settle).build()?;
         let stop = self.stop.subscribe();
         let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        self.threads.push(thread.spawn(move || run(&runtime, listener, transport, surface, stop))?);
+        self.threads.push(thread.spawn(move || {
+            settle();
+            run(&runtime, listener, transport, surface, stop);
+        })?);
         Ok(())
     }
 
@@ -327,7 +350,11 @@ impl Bound {
     fn open(name: &'static str, addr: SocketAddr, scheme: Scheme) -> Result<Self, ServerError> {
         let listener = http::bind(addr).map_err(bind_error(name))?;
         let url = url(Some(&listener), scheme)?;
-        Ok(Self { name, listener, url })
+        Ok(Self { name, listener, url, urgency: Urgency::AtOnce })
+    }
+
+    fn giving_way(self) -> Self {
+        Self { urgency: Urgency::GivesWay, ..self }
     }
 
     fn open_to_loopback(

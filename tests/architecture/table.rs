@@ -16,7 +16,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("report", "load stats ids clock class"),
     ("load", "stats world machine ids clock class"),
     ("stats", ""),
-    ("server", "imds sts arm vault admin source http tls broker directory token store world x509 ids clock secret class"),
+    ("server", "imds sts arm vault admin source http tls broker directory token store world x509 machine ids clock secret class"),
     ("imds", "http broker cache directory token world ids clock class"),
     ("sts", "http directory token world x509 ids clock secret class"),
     ("arm", "http broker directory token world ids clock class"),
