@@ -8,6 +8,7 @@ mod config;
 pub mod control;
 pub mod run;
 pub mod serve;
+mod signals;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
-mod settings;
+pub(super) mod settings;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,18 +11,16 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::settings::{Settings, SettingsError};
-use super::{Exit, refuse};
+use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::fleet::Progress;
 use crate::load::generator::Plan;
 use crate::load::host::is_in_memory;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
-use crate::load::stop::{Request, Stop};
+use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::notes;
@@ -41,76 +39,109 @@ host was the bottleneck); 5 SLO breached; 130 interrupted."
 pub struct RunArgs {
     /// What is sent
     #[arg(value_enum, default_value_t = Scenario::Steady, env = "MINTBENCH_RUN_SCENARIO")]
-    scenario: Scenario,
+    pub(super) scenario: Scenario,
     /// Measure this endpoint instead of a broker of our own [default path: the IMDS token path]
     #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_TARGET")]
-    target: Option<HttpUrl>,
+    pub(super) target: Option<HttpUrl>,
     /// Where the keys of --target are published; answers are verified with them
     #[arg(long, value_name = "URL", requires = "target", env = "MINTBENCH_RUN_JWKS")]
-    jwks: Option<HttpUrl>,
+    pub(super) jwks: Option<HttpUrl>,
     /// Requests per second [default: 5000; mint: 200]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_RATE")]
-    rate: Option<f64>,
+    pub(super) rate: Option<f64>,
     /// Length of the measured part, like 30s [default: 30s; mint: 20s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_DURATION")]
-    duration: Option<Duration>,
+    pub(super) duration: Option<Duration>,
     /// Load before the measured part [default: 5s; mint: 2s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_WARMUP")]
-    warmup: Option<Duration>,
+    pub(super) warmup: Option<Duration>,
     /// How requests are spaced [default: poisson]
     #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
-    arrivals: Option<Arrivals>,
+    pub(super) arrivals: Option<Arrivals>,
     /// VMs of the synthetic world [default: 1000; rotate: 10; with --target: 1]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
-    vms: Option<u32>,
+    pub(super) vms: Option<u32>,
     /// User-assigned identities of each VM [default: 2; rotate: 1; mint: 20; herd: one per herd; with --target: 0]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_USER_ASSIGNED")]
-    user_assigned: Option<u32>,
+    pub(super) user_assigned: Option<u32>,
     /// Connections, held open throughout [default: one per VM, at most 1000; rotate: 100; herd: one per caller]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CONNECTIONS")]
-    connections: Option<u32>,
+    pub(super) connections: Option<u32>,
     /// Generator threads [default: one per core that the broker does not use]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_THREADS")]
-    threads: Option<usize>,
+    pub(super) threads: Option<usize>,
     /// Everything random is derived from this
     #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_RUN_SEED")]
-    seed: u64,
+    pub(super) seed: u64,
     /// Bound of the response time, like 'p99<2ms' or 'hit.p99.9<500us'; may be repeated
     #[arg(long, value_name = "BOUND", value_delimiter = ',', env = "MINTBENCH_RUN_SLO")]
-    slo: Vec<Objective>,
+    pub(super) slo: Vec<Objective>,
     /// Give a request up after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
-    timeout: Duration,
+    pub(super) timeout: Duration,
     /// Answers to verify after the run
     #[arg(long, value_name = "N", default_value_t = 1000, env = "MINTBENCH_RUN_SAMPLES")]
-    samples: usize,
+    pub(super) samples: usize,
     /// herd: bursts, each on a cold key of its own [default: 5]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_HERDS")]
-    herds: Option<u32>,
+    pub(super) herds: Option<u32>,
     /// herd: callers of each burst [default: 10000]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CALLERS")]
-    callers: Option<u32>,
+    pub(super) callers: Option<u32>,
     /// churn: changes per second, at most [default: 20]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CHANGES")]
-    changes: Option<u32>,
+    pub(super) changes: Option<u32>,
     /// churn: the broker takes this long to go by a change, and must be found out: a test of the checks
     #[arg(long, value_name = "TIME", hide = true, env = "MINTBENCH_RUN_PROPAGATION_DELAY")]
-    propagation_delay: Option<String>,
+    pub(super) propagation_delay: Option<String>,
     /// rotate: how often the signing keys rotate [default: every 2 s]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_ROTATIONS")]
-    rotations: Option<u32>,
+    pub(super) rotations: Option<u32>,
     /// Share of the requests to --target that may fail; our own broker may fail none [default: 0.01]
     #[arg(long, value_name = "SHARE", requires = "target", env = "MINTBENCH_RUN_MAX_ERRORS")]
-    max_errors: Option<f64>,
+    pub(super) max_errors: Option<f64>,
     /// Signature algorithm of our broker: RS256, ES256 or `EdDSA` [default: the broker's]
     #[arg(long, value_name = "ALG", conflicts_with = "target", env = "MINTBENCH_RUN_ALG")]
-    alg: Option<String>,
+    pub(super) alg: Option<String>,
     /// Folder of the results [default: results/TIME-SCENARIO, in UTC]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_RUN_OUT")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Print run.json instead of the table
     #[arg(long, env = "MINTBENCH_RUN_JSON")]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl RunArgs {
+    /// A run of `scenario` with no flag given: what other commands start from.
+    #[expect(dead_code, reason = "used by the commands that repeat runs")]
+    pub(super) fn of(scenario: Scenario) -> Self {
+        Self {
+            scenario,
+            target: None,
+            jwks: None,
+            rate: None,
+            duration: None,
+            warmup: None,
+            arrivals: None,
+            vms: None,
+            user_assigned: None,
+            connections: None,
+            threads: None,
+            seed: 1,
+            slo: Vec::new(),
+            timeout: Duration::from_secs(10),
+            samples: 1000,
+            herds: None,
+            callers: None,
+            changes: None,
+            propagation_delay: None,
+            rotations: None,
+            max_errors: None,
+            alg: None,
+            out: None,
+            json: false,
+        }
+    }
 }
 
 /// What is sent, and what happens meanwhile.
@@ -170,7 +201,7 @@ impl RunError {
 /// Runs the command.
 pub fn main(args: &RunArgs) -> Exit {
     let stop = Arc::new(Stop::default());
-    listen_for_signals(Arc::clone(&stop));
+    signals::listen(Arc::clone(&stop));
     let result = run(args, &SystemClock, &stop);
     if stop.is_requested() {
         // Whatever failed then failed because of it.
@@ -257,50 +288,6 @@ fn progress_bar(length_ns: u64) -> ProgressBar {
     match ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
-    }
-}
-
-/// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second at once.
-///
-/// Listening has begun when this returns: before there is a broker to leave behind.
-fn listen_for_signals(stop: Arc<Stop>) {
-    // Without a listener a signal ends the process at once, as it does by default.
-    let Ok(mut signals) = Signals::listen() else { return };
-    std::thread::spawn(move || {
-        loop {
-            signals.wait();
-            if stop.request() == Request::Repeated {
-                stop.kill_child();
-                std::process::exit(Exit::Interrupted as i32);
-            }
-        }
-    });
-}
-
-struct Signals {
-    runtime: Runtime,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let entered = runtime.enter();
-        let interrupt = signal(SignalKind::interrupt())?;
-        let terminate = signal(SignalKind::terminate())?;
-        drop(entered);
-        Ok(Self { runtime, interrupt, terminate })
-    }
-
-    fn wait(&mut self) {
-        let Self { runtime, interrupt, terminate } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
     }
 }
 

@@ -12,7 +12,7 @@ use crate::world::synthetic::{Synthetic, SyntheticError};
 
 /// Why the flags do not make a run.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SettingsError {
+pub(in crate::cli) enum SettingsError {
     #[error("--rate {0} is out of range; use a number above 0, up to 10000000")]
     Rate(f64),
     #[error("--duration {} is out of range; use 100ms to 24h", humantime::format_duration(*.0))]
@@ -59,9 +59,9 @@ pub(super) enum SettingsError {
 
 /// What all flags, defaults and the machine come to.
 #[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) plan: Plan,
-    pub(super) notes: Vec<String>,
+pub(in crate::cli) struct Settings {
+    pub(in crate::cli) plan: Plan,
+    pub(in crate::cli) notes: Vec<String>,
 }
 
 /// The defaults of a scenario; together they keep a plain run under a minute.
@@ -134,7 +134,7 @@ struct Lengths {
 
 impl Settings {
     /// Decides everything that the flags leave open.
-    pub(super) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
+    pub(in crate::cli) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
         check_ignored(args)?;
         check_ranges(args)?;
         let defaults = Defaults::of(args);

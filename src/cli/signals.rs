@@ -1,0 +1,54 @@
+//! Ctrl-C and SIGTERM, for the commands that measure.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Exit;
+use crate::load::stop::{Request, Stop};
+
+/// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second at once.
+///
+/// Listening has begun when this returns: before there is a broker to leave behind.
+pub(super) fn listen(stop: Arc<Stop>) {
+    // Without a listener a signal ends the process at once, as it does by default.
+    let Ok(mut signals) = Signals::listen() else { return };
+    std::thread::spawn(move || {
+        loop {
+            signals.wait();
+            if stop.request() == Request::Repeated {
+                stop.kill_child();
+                std::process::exit(Exit::Interrupted as i32);
+            }
+        }
+    });
+}
+
+struct Signals {
+    runtime: Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let entered = runtime.enter();
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        drop(entered);
+        Ok(Self { runtime, interrupt, terminate })
+    }
+
+    fn wait(&mut self) {
+        let Self { runtime, interrupt, terminate } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+    }
+}
