@@ -4,14 +4,17 @@ use std::fmt;
 
 use super::changes::ledger::Judgement;
 use super::changes::writes::Writes;
-use super::changes::{Report, Rotated, Truth};
+use super::changes::{Changes, Report, Rotated, Truth};
+use super::class::Class;
+use super::fleet::Measured;
 use super::generator::{Classes, Plan};
 use super::metrics::Counters;
-use super::recorder::Tally;
+use super::phases::{Expectation, Phases};
+use super::recorder::{IntervalSet, Tally};
 use super::session::Counted;
 use super::verify::Verdict;
 use super::verify::moment::Moments;
-use super::workload::Workload;
+use super::workload::{Novelty, Workload};
 
 /// A check that failed: the target does not do what it must.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +62,22 @@ pub enum Failure {
         /// Tokens that came back.
         tokens: u64,
     },
+    /// More tokens were minted for callers than there are keys.
+    MintedAgain {
+        /// Tokens minted for callers.
+        mints: f64,
+        /// Keys that were asked for, at most.
+        keys: u64,
+    },
+    /// New keys were asked for, and fewer mints were waited for.
+    NewKeys {
+        /// Different keys.
+        keys: u64,
+        /// Requests that started a mint.
+        misses: f64,
+    },
+    /// No mint failed although the token service was away.
+    NothingFailed,
     /// No request met an identity that was away.
     NothingRemoved,
     /// All sampled tokens are signed by one key.
@@ -75,8 +94,22 @@ pub enum Failure {
         /// How often.
         count: u64,
     },
+    /// Fewer tokens were renewed than there are keys.
+    Refreshes {
+        /// Tokens renewed during the measured part.
+        refreshes: f64,
+        /// Keys that the warm-up asked for.
+        keys: u64,
+    },
     /// Sampled tokens were signed with keys that were not published at their moment.
     Rotation(Moments),
+    /// Callers waited for a mint although their tokens were there to be renewed.
+    Waited {
+        /// Requests that waited.
+        count: u64,
+        /// Those of them that may: they asked for new keys.
+        new: u64,
+    },
 }
 
 impl fmt::Display for Failure {
@@ -114,6 +147,17 @@ impl fmt::Display for Failure {
             Self::KeysUnread { count } => {
                 write!(f, "the published keys could not be read {count} times")
             }
+            Self::MintedAgain { mints, keys } => write!(
+                f,
+                "{mints} tokens were minted for callers, of {keys} keys at most: some key was minted twice"
+            ),
+            Self::NewKeys { keys, misses } => write!(
+                f,
+                "{keys} keys were asked for that nobody had asked for before, and {misses} mints were started"
+            ),
+            Self::NothingFailed => f.write_str(
+                "no mint failed while the token service was away, which proves nothing; let it be away longer, or tokens be renewed sooner (`refresh-at`)",
+            ),
             Self::NothingRemoved => f.write_str(
                 "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
             ),
@@ -121,6 +165,14 @@ impl fmt::Display for Failure {
             Self::NothingRotated { rotations } => write!(
                 f,
                 "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
+            ),
+            Self::Refreshes { refreshes, keys } => write!(
+                f,
+                "{refreshes} tokens were renewed in the background where each of {keys} keys is due at least once"
+            ),
+            Self::Waited { count, new } => write!(
+                f,
+                "{count} requests of the measured part waited for a mint, where only the {new} for new keys should"
             ),
             Self::Rotation(moments) => write!(
                 f,
@@ -135,11 +187,12 @@ impl fmt::Display for Failure {
 /// Every check that failed.
 pub(super) fn failures(
     plan: &Plan,
-    tally: &Tally,
+    measured: &Measured,
     broker: Option<&Counted>,
     verdict: Option<Verdict>,
     changes: Option<&Report>,
 ) -> Vec<Failure> {
+    let tally = &measured.tally;
     let mut failures = Vec::new();
     failures.extend(errors(plan, tally));
     if let Some(report) = changes {
@@ -149,8 +202,9 @@ pub(super) fn failures(
     if verdict.is_some_and(|verdict| verdict.sampled == 0) {
         failures.push(Failure::NothingVerified);
     }
-    if let Some(Counted { whole, .. }) = broker {
-        failures.extend(counters(plan, tally, whole));
+    if let Some(counted) = broker {
+        failures.extend(counters(plan, tally, &counted.whole));
+        failures.extend(expected(plan, &measured.totals.whole, counted));
     }
     failures
 }
@@ -172,6 +226,8 @@ fn changed(report: &Report) -> Vec<Failure> {
                 failures.push(Failure::NothingRemoved);
             }
         }
+        // What there was to see of it is in the broker's counters.
+        Truth::Outage { .. } => {}
         Truth::Rotate(Rotated { moments, certificates, unread }) => {
             if unread > 0 {
                 failures.push(Failure::KeysUnread { count: unread });
@@ -203,7 +259,10 @@ fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
 
 fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     let mut failures = Vec::new();
-    match plan.workload {
+    if matches!(plan.changes, Changes::Outage { .. }) && whole.mint_failures < 1.0 {
+        failures.push(Failure::NothingFailed);
+    }
+    match &plan.workload {
         Workload::Herd(herds) => {
             let mints = whole.foreground_mints();
             if !equal(mints, herds.herds.into()) {
@@ -215,12 +274,66 @@ fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
                 failures.push(Failure::HerdTokens { callers, tokens });
             }
         }
-        Workload::Mint(_) if !minted_for_each(tally, whole) => {
-            failures.push(Failure::MintCounts { counted: *whole, tokens: tally.tokens });
+        Workload::Phases(phases) if phases.only_new() => {
+            if !minted_for_each(tally, whole) {
+                failures.push(Failure::MintCounts { counted: *whole, tokens: tally.tokens });
+            }
         }
-        Workload::Mint(_) | Workload::Steady(..) => {}
+        Workload::Phases(phases) => failures.extend(mints(plan, phases, tally, whole)),
     }
     failures
+}
+
+/// Above this a cache of the usual size may drop tokens, and mint them again.
+const KEYS_MAX: u64 = 100_000;
+
+/// Each new key is minted for once, and no key twice where nothing expires and nothing is changed.
+fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let novelty = if phases.any_new() {
+        plan.workload.traffic(&plan.world).novelty()
+    } else {
+        Novelty::default()
+    };
+    // What was lost on the way, or never sent, the broker may not have seen.
+    let complete = tally.lost == 0 && tally.unsent == 0;
+    if complete && whole.misses + 0.5 < float(novelty.keys) {
+        failures.push(Failure::NewKeys { keys: novelty.keys, misses: whole.misses });
+    }
+    let keys = phases.old_keys(&plan.world) + novelty.keys;
+    let lasting = phases.tokens_outlive_run && keys <= KEYS_MAX;
+    let unchanged = matches!(plan.changes, Changes::None | Changes::Outage { .. });
+    let mints = whole.foreground_mints();
+    if lasting && unchanged && mints > float(keys) + 0.5 {
+        failures.push(Failure::MintedAgain { mints, keys });
+    }
+    failures
+}
+
+/// What the scenario says must hold.
+fn expected(plan: &Plan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure> {
+    let Some(phases) = plan.workload.phases() else { return Vec::new() };
+    let expectations = phases.expect.iter().filter_map(|expectation| match expectation {
+        Expectation::Hits => waited(plan, phases, whole),
+        Expectation::Refreshes => {
+            let (refreshes, keys) = (counted.measured.refreshes, phases.filled(&plan.world)?.0);
+            (refreshes + 0.5 < float(keys)).then_some(Failure::Refreshes { refreshes, keys })
+        }
+    });
+    expectations.collect()
+}
+
+fn waited(plan: &Plan, phases: &Phases, whole: &IntervalSet) -> Option<Failure> {
+    let waiting = [Class::Miss, Class::Coalesced];
+    let waiters = whole.seen().filter(|(class, _)| waiting.contains(class));
+    let count = waiters.map(|(_, latencies)| latencies.response.len()).sum();
+    let new = if phases.any_new() { plan.workload.traffic(&plan.world).novelty().asks } else { 0 };
+    (count > new).then_some(Failure::Waited { count, new })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+const fn float(count: u64) -> f64 {
+    count as f64
 }
 
 /// A request that was lost on the way may have been minted for or not; no other may.
@@ -243,16 +356,17 @@ fn equal(counter: f64, count: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::changes::Changes;
     use crate::load::cores::Cores;
     use crate::load::generator::{Origin, Waiting};
-    use crate::load::schedule::Arrivals;
-    use crate::load::workload::{Fill, Herds, Pace};
+    use crate::load::mix::Kind;
+    use crate::load::recorder::{Totals, histogram};
+    use crate::load::workload::Herds;
+    use crate::load::workload::tests::one;
     use crate::world::synthetic::Synthetic;
 
-    const PACE: Pace =
-        Pace { arrivals: Arrivals::Constant, rate: 100.0, length_ns: 1_000_000_000, seed: 1 };
-    const STEADY: Workload = Workload::Steady(PACE, Fill(0));
+    fn steady() -> Workload {
+        one(100.0, Kind::Popular { exponent: 1.0 })
+    }
 
     fn plan(workload: Workload, classes: Classes) -> Plan {
         Plan {
@@ -281,15 +395,23 @@ mod tests {
         sampled: Option<u64>,
     ) -> Vec<String> {
         let tally = Tally { tokens, failures: errors, lost: errors, ..Tally::default() };
+        let measured = Measured {
+            totals: Totals::default(),
+            tally,
+            busy_share: 0.0,
+            hiccup: histogram(),
+            notice: histogram(),
+            samples: Vec::new(),
+        };
         let counted = counters.map(|whole| Counted { measured: whole, whole });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
-        let failures = failures(plan, &tally, counted.as_ref(), verdict, None);
+        let failures = failures(plan, &measured, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_run_in_which_nothing_works_fails() {
-        let ours = plan(STEADY, Classes::Broker);
+        let ours = plan(steady(), Classes::Broker);
         let failed = check(&ours, (0, 100), Some(Counters::default()), Some(0));
         assert!(failed[0].contains("100 of 100 requests"), "{failed:?}");
         assert!(failed[1].contains("no token"), "{failed:?}");
@@ -297,8 +419,8 @@ mod tests {
 
     #[test]
     fn one_error_fails_our_broker_and_a_budget_of_them_a_foreign_target() {
-        assert_eq!(check(&plan(STEADY, Classes::Broker), (9_999, 1), None, None).len(), 1);
-        let foreign = plan(STEADY, Classes::Foreign);
+        assert_eq!(check(&plan(steady(), Classes::Broker), (9_999, 1), None, None).len(), 1);
+        let foreign = plan(steady(), Classes::Foreign);
         assert!(check(&foreign, (9_900, 100), None, None).is_empty());
         assert_eq!(check(&foreign, (9_899, 101), None, None).len(), 1);
     }
@@ -354,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_minting_run_counts_exactly_unless_requests_were_lost() {
-        let ours = plan(Workload::Mint(PACE), Classes::Broker);
+        let ours = plan(one(100.0, Kind::New { repeat: 1 }), Classes::Broker);
         let counted = |misses, mints| Some(Counters { misses, mints, ..Counters::default() });
         assert!(check(&ours, (100, 0), counted(100.0, 100.0), Some(1)).is_empty());
         assert_eq!(check(&ours, (100, 0), counted(101.0, 101.0), Some(1)).len(), 1);

@@ -103,6 +103,27 @@ impl IntervalSet {
         }
     }
 
+    /// The latencies of all classes together.
+    pub fn all(&self) -> Latencies {
+        let mut all = Latencies::default();
+        self.seen().for_each(|(_, class)| all.add(class));
+        all
+    }
+
+    fn record(&mut self, ended: &Ended) {
+        let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
+        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
+        set.response.saturating_record(response_ns);
+        if ended.is_failure() {
+            set.errors.saturating_record(response_ns);
+        }
+        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
+        if let Some(written_ns) = ended.written_ns {
+            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
+            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
+        }
+    }
+
     fn clear(&mut self) {
         // A clean histogram is not wiped again: a set is several megabytes.
         self.classes.iter_mut().filter(|set| !set.response.is_empty()).for_each(Latencies::clear);
@@ -124,6 +145,13 @@ pub struct Ended {
     pub written_ns: Option<u64>,
     /// When its answer was whole, or it was given up.
     pub end_ns: u64,
+}
+
+impl Ended {
+    /// Whether it ended without a token, and not for want of an identity.
+    fn is_failure(&self) -> bool {
+        !self.status.is_success() && self.class != Class::Refused
+    }
 }
 
 /// What the counters of one thread say at the end.
@@ -149,6 +177,8 @@ pub struct Tally {
     pub unsent: u64,
     /// Connections made anew, warm-up included.
     pub reconnects: u64,
+    /// The latencies of each phase, by intended start; empty where one phase is all of the run.
+    pub phases: Vec<IntervalSet>,
 }
 
 impl Tally {
@@ -166,6 +196,12 @@ impl Tally {
         self.answered += other.answered;
         self.unsent += other.unsent;
         self.reconnects += other.reconnects;
+        let missing =
+            other.phases.iter().skip(self.phases.len()).map(|set| IntervalSet::new(set.index));
+        self.phases.extend(missing);
+        for (into, from) in self.phases.iter_mut().zip(&other.phases) {
+            into.add(from);
+        }
     }
 }
 
@@ -204,12 +240,27 @@ pub struct Recorder {
     full: Sender<IntervalSet>,
     empty: Receiver<IntervalSet>,
     tally: Tally,
+    /// Where each phase ends, in nanoseconds of the run's clock.
+    phase_ends_ns: Vec<u64>,
 }
 
 impl Recorder {
     /// Records what belongs to `window`; hands full sets to `full`, takes cleared ones from `empty`.
     pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
-        Self { window, set: IntervalSet::new(0), full, empty, tally: Tally::default() }
+        let tally = Tally::default();
+        Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends_ns: Vec::new() }
+    }
+
+    /// Records each phase by itself too; `ends_ns` count from the start of the window.
+    #[must_use]
+    pub fn with_phases(mut self, ends_ns: &[u64]) -> Self {
+        // Their memory is taken here, not in the timed loop. It is touched as it is used: some
+        // hundred pages for each class and phase.
+        self.tally.phases = (0..).zip(ends_ns).map(|(index, _)| IntervalSet::new(index)).collect();
+        let start_ns = self.window.start_ns;
+        self.phase_ends_ns =
+            ends_ns.iter().map(|end_ns| start_ns.saturating_add(*end_ns)).collect();
+        self
     }
 
     /// Hands over every set whose second is past; the caller does this at least once a second.
@@ -238,7 +289,7 @@ impl Recorder {
     pub fn record(&mut self, ended: &Ended) {
         let token = ended.status.is_success();
         let refused = ended.class == Class::Refused;
-        let failed = !token && !refused;
+        let failed = ended.is_failure();
         self.tally.tokens += u64::from(token);
         self.tally.refused += u64::from(refused);
         self.tally.failures += u64::from(failed);
@@ -250,16 +301,11 @@ impl Recorder {
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         self.advance(ended.end_ns);
-        let Some(set) = self.set.classes.get_mut(ended.class.index()) else { return };
-        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
-        set.response.saturating_record(response_ns);
-        if failed {
-            set.errors.saturating_record(response_ns);
-        }
-        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
-        if let Some(written_ns) = ended.written_ns {
-            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
-            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
+        self.set.record(ended);
+        // By when it was meant to start: what a phase leaves behind is not blamed on the next.
+        let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);
+        if let Some(set) = self.tally.phases.get_mut(phase) {
+            set.record(ended);
         }
     }
 
@@ -409,6 +455,25 @@ mod tests {
             written_ns: Some(intended_ns),
             end_ns,
         }
+    }
+
+    #[test]
+    fn a_request_belongs_to_the_phase_in_which_it_was_meant_to_start() {
+        let window = Window { start_ns: 100, end_ns: 400 };
+        let mut tally = Tally::default();
+        for thread in 0..2 {
+            let (full, _sets) = channel();
+            let mut recorder = Recorder::new(window, full, channel().1).with_phases(&[100, 300]);
+            recorder.record(&ended(99, 110)); // warm-up
+            recorder.record(&ended(100, 150));
+            recorder.record(&ended(199, 390)); // ends in the next phase
+            recorder.record(&ended(200, 210 + thread));
+            recorder.record(&ended(399, 900)); // ends after the window
+            tally.add(&recorder.finish());
+        }
+        let counts: Vec<u64> = tally.phases.iter().map(|set| set.all().response.len()).collect();
+        assert_eq!(counts, [4, 4]);
+        assert_eq!(tally.phases[1].all().response.max(), 501);
     }
 
     #[test]

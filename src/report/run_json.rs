@@ -12,11 +12,13 @@ use super::slo::Objective;
 use crate::clock::UnixSeconds;
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
+use crate::load::fleet::Measured;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
+use crate::load::phases::{Phase, Phases, Timing};
+use crate::load::recorder::Latencies;
 use crate::load::session::{Counted, Outcome};
-use crate::load::workload::Workload;
 use crate::stats::intervals::{TooShort, quantile_interval};
 
 /// The name and version of the format.
@@ -53,12 +55,14 @@ pub struct RunJson {
     load: Load,
     validity: Validity,
     classes: BTreeMap<Class, ClassJson>,
+    phases: Vec<PhaseJson>,
     statuses: BTreeMap<String, u64>,
     broker: Option<Broker>,
     verified: Verified,
     changes: Option<ChangesJson>,
     churn: Option<ChurnJson>,
     rotation: Option<RotationJson>,
+    outage: Option<OutageJson>,
     checks: Checks,
     slo: Vec<SloJson>,
     notes: Vec<String>,
@@ -140,6 +144,24 @@ struct ClassJson {
 }
 
 #[derive(Debug, Serialize)]
+struct PhaseJson {
+    name: String,
+    start_s: f64,
+    duration_s: f64,
+    arrivals: &'static str,
+    rate_target: f64,
+    classes: BTreeMap<Class, PhaseClassJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct PhaseClassJson {
+    count: u64,
+    errors: u64,
+    response_us: Percentiles,
+    service_us: Percentiles,
+}
+
+#[derive(Debug, Serialize)]
 struct Percentiles {
     p50: Option<f64>,
     p90: Option<f64>,
@@ -200,6 +222,12 @@ struct RotationJson {
 }
 
 #[derive(Debug, Serialize)]
+struct OutageJson {
+    down_s: f64,
+    mint_failures: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
 struct Checks {
     passed: bool,
     failures: Vec<String>,
@@ -208,6 +236,7 @@ struct Checks {
 #[derive(Debug, Serialize)]
 struct SloJson {
     objective: String,
+    phase: Option<String>,
     measured_us: Option<f64>,
     met: bool,
 }
@@ -227,6 +256,7 @@ impl RunJson {
             load: Load::new(plan, outcome),
             validity: Validity::new(outcome),
             classes: classes(outcome),
+            phases: phases(plan, outcome),
             statuses: outcome
                 .measured
                 .tally
@@ -239,6 +269,7 @@ impl RunJson {
             changes: outcome.changes.as_ref().map(ChangesJson::new),
             churn: outcome.changes.as_ref().and_then(ChurnJson::of),
             rotation: outcome.changes.as_ref().and_then(RotationJson::of),
+            outage: outcome.changes.as_ref().and_then(|report| OutageJson::of(report, outcome)),
             checks: Checks {
                 passed: outcome.failures.is_empty(),
                 failures: outcome.failures.iter().map(ToString::to_string).collect(),
@@ -285,11 +316,9 @@ impl HostJson {
 
 impl Load {
     fn new(plan: &Plan, outcome: &Outcome) -> Self {
-        let (arrivals, rate_target) = match plan.workload {
-            Workload::Herd(_) => ("burst", None),
-            Workload::Mint(pace) | Workload::Steady(pace, _) => {
-                (pace.arrivals.as_str(), Some(pace.rate))
-            }
+        let (arrivals, rate_target) = match plan.workload.phases() {
+            None => ("burst", None),
+            Some(phases) => (spacing(phases), level(phases)),
         };
         let layout = Layout::of(plan);
         let filled = plan.workload.filled(&plan.world);
@@ -309,6 +338,61 @@ impl Load {
             keys: filled.map(|(_, keys)| keys),
             keys_filled: filled.map(|(filled, _)| filled),
         }
+    }
+}
+
+/// How all phases are spaced, if they are alike.
+fn spacing(phases: &Phases) -> &'static str {
+    let mut all = phases.phases.iter().map(Phase::spacing);
+    let first = all.next().unwrap_or("mixed");
+    if all.all(|spacing| spacing == first) { first } else { "mixed" }
+}
+
+/// The rate of a run that has one throughout.
+fn level(phases: &Phases) -> Option<f64> {
+    let [phase] = phases.phases.as_slice() else { return None };
+    let Timing::Rate(profile) = &phase.timing else { return None };
+    profile.level()
+}
+
+/// What each phase measured; a single one is all of the measured part.
+fn phases(plan: &Plan, outcome: &Outcome) -> Vec<PhaseJson> {
+    let Some(phases) = plan.workload.phases() else { return Vec::new() };
+    let Measured { totals, tally, .. } = &outcome.measured;
+    let sets =
+        if tally.phases.is_empty() { std::slice::from_ref(&totals.whole) } else { &tally.phases };
+    let mut start_ns = 0;
+    let json = phases.phases.iter().zip(sets).map(|(phase, set)| {
+        let begins_ns = start_ns;
+        start_ns += phase.length_ns;
+        PhaseJson {
+            name: phase.name.clone(),
+            start_s: us(begins_ns) / 1e6,
+            duration_s: us(phase.length_ns) / 1e6,
+            arrivals: phase.spacing(),
+            rate_target: phase.mean_rate(),
+            classes: set.seen().map(|(class, of)| (class, PhaseClassJson::of(of))).collect(),
+        }
+    });
+    json.collect()
+}
+
+impl PhaseClassJson {
+    fn of(latencies: &Latencies) -> Self {
+        Self {
+            count: latencies.response.len(),
+            errors: latencies.errors.len(),
+            response_us: Percentiles::of(&latencies.response),
+            service_us: Percentiles::of(&latencies.service),
+        }
+    }
+}
+
+impl OutageJson {
+    fn of(report: &Report, outcome: &Outcome) -> Option<Self> {
+        let Truth::Outage { down_ns } = report.truth else { return None };
+        let failures = outcome.broker.map(|counted| whole_number(counted.measured.mint_failures));
+        Some(Self { down_s: us(down_ns) / 1e6, mint_failures: failures })
     }
 }
 
@@ -452,6 +536,7 @@ impl SloJson {
     fn new(objective: &Objective, outcome: &Outcome) -> Self {
         Self {
             objective: objective.to_string(),
+            phase: objective.phase().map(str::to_owned),
             measured_us: objective.measured_ns(outcome).map(us),
             met: objective.is_met(outcome),
         }
