@@ -315,7 +315,9 @@ mod tests {
         let drawn = draws(&[share(1.0, Kind::New { repeat: 3 })], 60);
         assert!(drawn.iter().all(|drawn| drawn.is_new));
         let mut count: HashMap<Ask, u32> = HashMap::new();
-        drawn.iter().for_each(|drawn| *count.entry(drawn.ask).or_default() += 1);
+        for drawn in &drawn {
+            *count.entry(drawn.ask).or_default() += 1;
+        }
         assert_eq!(count.len(), 20);
         assert!(count.values().all(|times| *times == 3));
         assert!(drawn.chunks(3).all(|three| three[0].ask == three[2].ask));

@@ -89,7 +89,7 @@ impl Profile {
 
     fn push(&mut self, from: f64, to: f64, length_ns: u64) {
         // Multiplied before it is divided: a whole number of requests stays one.
-        let own = (from + to) / 2.0 * float(length_ns) / 1e9;
+        let own = f64::midpoint(from, to) * float(length_ns) / 1e9;
         let (start_ns, before) = (self.length_ns, self.total);
         self.pieces.push(Piece { start_ns, length_ns, from, to, before, own });
         self.length_ns += length_ns;
@@ -119,8 +119,9 @@ impl Profile {
     /// The rate, in requests per second, where it is the same throughout.
     pub fn level(&self) -> Option<f64> {
         let rate = self.first_rate();
-        let level = |piece: &Piece| piece.from == rate && piece.to == rate;
-        self.pieces.iter().all(level).then_some(rate)
+        let is_other = |other: f64| other.total_cmp(&rate).is_ne();
+        let bends = |piece: &Piece| is_other(piece.from) || is_other(piece.to);
+        (!self.pieces.iter().any(bends)).then_some(rate)
     }
 
     /// The mean rate, in requests per second.
@@ -161,7 +162,7 @@ impl Piece {
             self.from
         } else {
             let square = self.from * self.from + 2.0 * slope * requests;
-            (self.from + square.max(0.0).sqrt()) / 2.0
+            f64::midpoint(self.from, square.max(0.0).sqrt())
         };
         requests * 1e9 / root
     }

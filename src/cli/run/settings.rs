@@ -7,7 +7,7 @@ use super::RunArgs;
 use super::scenario::file::{
     Change, Definition, Herd, PhaseDefinition, Rate, ScenarioError, World,
 };
-use super::scenario::{RATE_MAX, speed_is_fine};
+use super::scenario::{RATE_MAX, Scenario, speed_is_fine};
 use crate::load::changes::Changes;
 use crate::load::cores::{Cores, allowed, raise_file_limit};
 use crate::load::generator::{Classes, Origin, Plan, Waiting};
@@ -38,7 +38,7 @@ pub(in crate::cli) enum SettingsError {
         "--{flag} says nothing of the phases of `{scenario}`; write it into a file of your own: {}",
         own_file(scenario)
     )]
-    Phased { scenario: String, flag: &'static str },
+    Phased { scenario: Scenario, flag: &'static str },
     #[error("--speed {0} is out of range; use 0.001 to 1000")]
     Speed(f64),
     #[error("`{0}` starts a broker of its own, to know its keys and counters; leave out --target")]
@@ -84,11 +84,11 @@ pub(in crate::cli) enum SettingsError {
 }
 
 /// How a user comes to a file to change.
-fn own_file(scenario: &str) -> String {
-    if scenario.ends_with(".toml") {
-        return format!("edit {scenario}");
+fn own_file(scenario: &Scenario) -> String {
+    match scenario {
+        Scenario::File(path) => format!("edit {}", path.display()),
+        built_in => format!("mintbench run --print-scenario {built_in} > my.toml"),
     }
-    format!("mintbench run --print-scenario {scenario} > my.toml")
 }
 
 /// What all flags, defaults and the machine come to.
@@ -229,7 +229,9 @@ impl Given<'_> {
             ("duration", args.duration.is_some(), self.single().is_some() || herd),
         ];
         match phased.iter().find(|(_, given, used)| *given && !used) {
-            Some((flag, ..)) => Err(SettingsError::Phased { scenario: self.name(), flag }),
+            Some((flag, ..)) => {
+                Err(SettingsError::Phased { scenario: self.args.scenario.clone(), flag })
+            }
             None => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ pub(in crate::cli) enum ScenarioError {
 }
 
 fn list(problems: &[String]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+    problems.iter().fold(String::new(), |list, problem| list + "\n  " + problem)
 }
 
 /// A length of time, written like 500ms or 1m 30s.

@@ -79,6 +79,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    #[expect(clippy::fn_params_excessive_bools, reason = "the condition, as of an assertion")]
     fn demand(&mut self, holds: bool, problem: impl FnOnce() -> String) {
         if !holds {
             self.problems.push(problem());
@@ -86,7 +87,7 @@ impl Reader<'_> {
     }
 
     fn check_file(&mut self, file: &File) {
-        self.demand(file.herd.is_some() != !file.phase.is_empty(), || {
+        self.demand(file.herd.is_some() == file.phase.is_empty(), || {
             "there must be either [[phase]] or [herd]; write one of them".to_owned()
         });
         if file.herd.is_some() {
@@ -254,7 +255,9 @@ impl Reader<'_> {
             self.demand((1..=STEPS_MAX).contains(&steps.len()), || {
                 format!("{at}: `profile.steps` has {} rates; write 1 to {STEPS_MAX}", steps.len())
             });
-            steps.iter().for_each(|rate| self.rate(&format!("{at}: `profile.steps`"), *rate));
+            for rate in steps {
+                self.rate(&format!("{at}: `profile.steps`"), *rate);
+            }
             let highest = steps.iter().copied().fold(0.0, f64::max);
             self.positive(&format!("{at}: `profile.steps`"), highest);
             return Ok(Rate::Steps(steps.clone()));
@@ -287,7 +290,7 @@ impl Reader<'_> {
     }
 
     fn positive(&mut self, what: &str, rate: f64) {
-        self.demand(rate > 0.0, || format!("{what} is 0 throughout; write a rate above 0"));
+        self.demand(rate != 0.0, || format!("{what} is 0 throughout; write a rate above 0"));
     }
 
     fn replay(&mut self, at: &str, path: &Path, speed: f64) -> Result<Rate, ScenarioError> {

@@ -100,80 +100,93 @@ fn a_file_may_use_every_key() {
     );
 }
 
-#[test]
-fn what_is_wrong_with_a_file_is_named_with_its_key_and_what_to_write() {
-    let with = |profile: &str| one_phase(&format!("profile = {profile}\n{HIT}"));
-    let mixed = |mix: &str| one_phase(&format!("profile = {{ rate = 5 }}\nmix = [{mix}]\n"));
-    let two = format!("{0}{HEAD}profile = {{ rate = 5 }}\n{HIT}", with("{ rate = 5 }"));
-    for (text, parts) in [
-        (String::new(), &["either [[phase]] or [herd]"][..]),
-        ("speed = 3".to_owned(), &["line 1", "unknown field `speed`", "`warmup`"]),
-        ("warmup = \"soon\"".to_owned(), &["line 1", "`soon` is not a length of time", "\"30s\""]),
-        (format!("warmup = \"25h\"\n{}", with("{ rate = 5 }")), &["`warmup` is above 24h"]),
-        (with("{ rate = -1 }"), &["phase \"a\": `profile.rate` is -1; write requests per second"]),
-        (with("{ rate = 0 }"), &["phase \"a\": `profile.rate` is 0 throughout"]),
-        (with("{ rate = nan }"), &["`profile.rate` is NaN"]),
-        (with("{ rate = 5, steps = [1] }"), &["`profile` needs one of rate, ramp, steps"]),
-        (with("{}"), &["`profile` needs one of rate"]),
-        (with("{ rate = 5, speed = 2 }"), &["`profile.speed` goes with replay"]),
-        (with("{ ramp = { from = 0, to = 0 } }"), &["`profile.ramp` is 0 throughout"]),
-        (with("{ ramp = { from = 1 } }"), &["missing field `to`"]),
-        (with("{ steps = [] }"), &["`profile.steps` has 0 rates"]),
-        (
-            with("{ bursts = { rate = 9, on = \"0s\", off = \"1s\" } }"),
-            &["`profile.bursts.on` is 0s"],
-        ),
-        (with("{ replay = \"/nowhere.csv\" }"), &["cannot read the trace `/nowhere.csv`"]),
-        (mixed(""), &["`mix` is empty"]),
-        (mixed("{ kind = \"hot\" }"), &["unknown variant `hot`", "`hit`", "`uniform`"]),
-        (mixed("{ kind = \"hit\", weight = 0 }"), &["mix \"hit\": `weight` is 0; write a number"]),
-        (mixed("{ kind = \"hit\", exponent = 11 }"), &["`exponent` is 11; write 0"]),
-        (mixed("{ kind = \"mint\", exponent = 1 }"), &["mix \"mint\" does not use `exponent`"]),
-        (mixed("{ kind = \"mint\", resource = \"x\" }"), &["does not use `resource`"]),
-        (
-            mixed("{ kind = \"hit\", resource = \"x\" }"),
-            &["`resource` is unknown; write one of https"],
-        ),
-        (mixed("{ kind = \"herd\" }"), &["`callers` is missing"]),
-        (mixed("{ kind = \"boot\", repeat = 0 }"), &["`repeat` is 0; write 1 to"]),
-        (two, &["two phases have the `name` \"a\""]),
-        (with("{ rate = 5 }").replace("\"a\"", "\"a b\""), &["`name` is for files and tables"]),
-        (
-            with("{ rate = 5 }").replace("\"1s\"", "\"1ms\""),
-            &["`duration` is 1ms; write 100ms to 24h"],
-        ),
-        (with("{ rate = 5 }").replace("duration = \"1s\"", ""), &["`duration` is missing"]),
-        (
-            format!("{}slo = [\"fast\"]", with("{ rate = 5 }")),
-            &["phase \"a\": `slo`: `fast` is not an objective"],
-        ),
-        (format!("{}source = \"off\"", with("{ rate = 5 }")), &["unknown variant `off`", "`down`"]),
-        (
-            format!("broker = {{ refresh-at = 2 }}\n{}", with("{ rate = 5 }")),
-            &["broker: `refresh-at` is 2"],
-        ),
-        (
-            format!("broker = {{ arguments = [\"--cpus=1\"] }}\n{}", with("{ rate = 5 }")),
-            &["broker: `arguments` has --cpus=1"],
-        ),
-        (
-            "warmup = \"1s\"\n[herd]\nherds = 1\ncallers = 2".to_owned(),
-            &["`warmup` does not go with [herd]"],
-        ),
-        (
-            format!("changes = {{ swap = {{}} }}\n{}", with("{ rate = 5 }")),
-            &["unknown variant `swap`", "`churn`"],
-        ),
-    ] {
-        let Err(error) = read(&text) else { panic!("accepted:\n{text}") };
-        assert!(
-            error.starts_with("the scenario `my.toml` is refused") || error.contains("trace"),
-            "{error}"
-        );
-        for part in parts {
-            assert!(error.contains(part), "`{part}` is not in: {error}");
-        }
+/// A phase with this profile.
+fn with(profile: &str) -> String {
+    one_phase(&format!("profile = {profile}\n{HIT}"))
+}
+
+/// A phase with this mix.
+fn mixed(mix: &str) -> String {
+    one_phase(&format!("profile = {{ rate = 5 }}\nmix = [{mix}]\n"))
+}
+
+/// A phase of which nothing is wrong.
+fn fine() -> String {
+    with("{ rate = 5 }")
+}
+
+fn check(text: &str, parts: &[&str]) {
+    let Err(error) = read(text) else { panic!("accepted:\n{text}") };
+    let named = error.starts_with("the scenario `my.toml` is refused") || error.contains("trace");
+    assert!(named, "{error}");
+    for part in parts {
+        assert!(error.contains(part), "`{part}` is not in: {error}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_profile_is_named_with_its_key_and_what_to_write() {
+    let at = "phase \"a\": `profile.rate` is";
+    check(&with("{ rate = -1 }"), &[at, "-1; write requests per second, 0 to"]);
+    check(&with("{ rate = 0 }"), &[at, "0 throughout; write a rate above 0"]);
+    check(&with("{ rate = nan }"), &[at, "NaN"]);
+    check(&with("{ rate = 5, steps = [1] }"), &["`profile` needs one of rate, ramp, steps"]);
+    check(&with("{}"), &["`profile` needs one of rate"]);
+    check(&with("{ rate = 5, speed = 2 }"), &["`profile.speed` goes with replay"]);
+    check(&with("{ ramp = { from = 0, to = 0 } }"), &["`profile.ramp` is 0 throughout"]);
+    check(&with("{ ramp = { from = 1 } }"), &["missing field `to`"]);
+    check(&with("{ steps = [] }"), &["`profile.steps` has 0 rates"]);
+    let bursts =
+        |on, off| with(&format!("{{ bursts = {{ rate = 9, on = \"{on}\", off = \"{off}\" }} }}"));
+    check(&bursts("0s", "1s"), &["`profile.bursts.on` is 0s; write 1ms to 24h"]);
+    let day = bursts("1ms", "1ms").replace("\"1s\"", "\"24h\"");
+    check(&day, &["has 43200000 bursts; write 100000 at most"]);
+    check(&with("{ replay = \"/nowhere.csv\" }"), &["cannot read the trace `/nowhere.csv`"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_mix_is_named_with_its_key_and_what_to_write() {
+    check(&mixed(""), &["phase \"a\": `mix` is empty; write [[phase.mix]]"]);
+    check(&mixed("{ kind = \"hot\" }"), &["unknown variant `hot`", "`hit`", "`uniform`"]);
+    let of = |kind: &str, rest: &str| mixed(&format!("{{ kind = \"{kind}\", {rest} }}"));
+    check(&of("hit", "weight = 0"), &["mix \"hit\": `weight` is 0; write a number above 0"]);
+    check(&of("hit", "exponent = 11"), &["`exponent` is 11; write 0"]);
+    check(&of("mint", "exponent = 1"), &["mix \"mint\" does not use `exponent`; leave it out"]);
+    check(&of("mint", "resource = \"x\""), &["does not use `resource`"]);
+    check(&of("hit", "resource = \"x\""), &["`resource` is unknown; write one of https"]);
+    check(&mixed("{ kind = \"herd\" }"), &["`callers` is missing; write how many"]);
+    check(&of("boot", "repeat = 0"), &["`repeat` is 0; write 1 to"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_phase_is_named_with_its_key_and_what_to_write() {
+    check(&[fine(), fine()].concat(), &["two phases have the `name` \"a\"; write another"]);
+    check(&fine().replace("\"a\"", "\"a b\""), &["`name` is for files and tables; write letters"]);
+    check(&fine().replace("\"1s\"", "\"1ms\""), &["`duration` is 1ms; write 100ms to 24h"]);
+    check(&fine().replace("duration = \"1s\"", ""), &["`duration` is missing; write one like"]);
+    let slo = format!("{}slo = [\"fast\"]", fine());
+    check(&slo, &["phase \"a\": `slo`: `fast` is not an objective; write"]);
+    let source = format!("{}source = \"off\"", fine());
+    check(&source, &["unknown variant `off`", "`down`"]);
+    let many: String =
+        (0..21).map(|phase| fine().replace("\"a\"", &format!("\"{phase}\""))).collect();
+    check(&many, &["there are 21 [[phase]]; write 20 at most"]);
+}
+
+#[test]
+fn what_is_wrong_with_the_rest_is_named_with_its_key_and_what_to_write() {
+    check("", &["either [[phase]] or [herd]"]);
+    check("speed = 3", &["line 1", "unknown field `speed`", "`warmup`"]);
+    check("warmup = \"soon\"", &["line 1", "`soon` is not a length of time", "\"30s\""]);
+    let before = |text: &str| format!("{text}\n{}", fine());
+    check(&before("warmup = \"25h\""), &["`warmup` is above 24h"]);
+    check(&before("broker = { refresh-at = 2 }"), &["broker: `refresh-at` is 2; write a part"]);
+    check(&before("broker = { arguments = [\"--cpus=1\"] }"), &["`arguments` has --cpus=1"]);
+    check(&before("changes = { swap = {} }"), &["unknown variant `swap`", "`churn`"]);
+    let tuned = before("changes = { rotate = {} }\nbroker = { refresh-at = 0.5 }");
+    check(&tuned, &["[changes.rotate] sets `token-lifetime` and `refresh-at` itself"]);
+    let herd = "warmup = \"1s\"\n[herd]\nherds = 1\ncallers = 2";
+    check(herd, &["`warmup` does not go with [herd]; leave it out"]);
 }
 
 #[test]
