@@ -1,11 +1,9 @@
 //! What a target must do, whatever its speed: answer, answer rightly, and mint as often as it says.
 
-use std::fmt;
-
-use super::changes::ledger::Judgement;
 use super::changes::writes::Writes;
 use super::changes::{Changes, Report, Rotated, Truth};
 use super::class::Class;
+pub use super::failure::Failure;
 use super::fleet::Measured;
 use super::generator::{Classes, Plan};
 use super::metrics::Counters;
@@ -13,176 +11,7 @@ use super::phases::{Expectation, Phases};
 use super::recorder::{IntervalSet, Tally};
 use super::session::Counted;
 use super::verify::Verdict;
-use super::verify::moment::Moments;
 use super::workload::{Novelty, Workload};
-
-/// A check that failed: the target does not do what it must.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
-    /// Sampled answers were wrong.
-    Answers(Verdict),
-    /// Changes were refused or not answered.
-    Changes {
-        /// How many.
-        failed: u64,
-        /// Of how many.
-        total: u64,
-        /// What became of the first of them.
-        reason: String,
-    },
-    /// Tokens or refusals came when they must not.
-    Churn(Judgement),
-    /// More requests ended without a token than may.
-    Errors {
-        /// Requests without a token, warm-up included.
-        count: u64,
-        /// All requests, warm-up included.
-        total: u64,
-        /// The share that is allowed.
-        share_max: f64,
-    },
-    /// A herd did not end in exactly one mint.
-    HerdMints {
-        /// Herds that ran.
-        herds: u32,
-        /// Tokens minted meanwhile.
-        mints: f64,
-    },
-    /// Not every caller of a herd got a token.
-    HerdTokens {
-        /// Callers of all herds.
-        callers: u64,
-        /// Tokens that came back.
-        tokens: u64,
-    },
-    /// A run in which every request has a key of its own did not mint for each.
-    MintCounts {
-        /// The broker's counters.
-        counted: Counters,
-        /// Tokens that came back.
-        tokens: u64,
-    },
-    /// More tokens were minted for callers than there are keys.
-    MintedAgain {
-        /// Tokens minted for callers.
-        mints: f64,
-        /// Keys that were asked for, at most.
-        keys: u64,
-    },
-    /// New keys were asked for, and fewer mints were waited for.
-    NewKeys {
-        /// Different keys.
-        keys: u64,
-        /// Requests that started a mint.
-        misses: f64,
-    },
-    /// No mint failed although the token service was away.
-    NothingFailed,
-    /// No request met an identity that was away.
-    NothingRemoved,
-    /// All sampled tokens are signed by one key.
-    NothingRotated {
-        /// How often the keys were rotated.
-        rotations: u64,
-    },
-    /// No certificate was rolled.
-    NothingRolled,
-    /// There are keys to verify with, but nothing was verified.
-    NothingVerified,
-    /// The published keys could not be read.
-    KeysUnread {
-        /// How often.
-        count: u64,
-    },
-    /// Fewer tokens were renewed than there are keys.
-    Refreshes {
-        /// Tokens renewed during the measured part.
-        refreshes: f64,
-        /// Keys that the warm-up asked for.
-        keys: u64,
-    },
-    /// Sampled tokens were signed with keys that were not published at their moment.
-    Rotation(Moments),
-    /// Callers waited for a mint although their tokens were there to be renewed.
-    Waited {
-        /// Requests that waited.
-        count: u64,
-        /// Those of them that may: they asked for new keys.
-        new: u64,
-    },
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answers(verdict) => write!(f, "of {verdict}"),
-            Self::Changes { failed, total, reason } => {
-                write!(f, "{failed} of {total} changes failed, the first with: {reason}")
-            }
-            Self::Churn(judgement) => write!(
-                f,
-                "{} tokens came after their identity was removed, and {} requests were refused although the identity was there",
-                judgement.tokens_after_removal, judgement.refused_wrongly
-            ),
-            Self::Errors { count, total, share_max } => write!(
-                f,
-                "{count} of {total} requests ended without a token, more than {:.2} %",
-                share_max * 100.0
-            ),
-            Self::HerdMints { herds, mints } => write!(
-                f,
-                "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}"
-            ),
-            Self::HerdTokens { callers, tokens } => {
-                write!(f, "{callers} callers of the herds got {tokens} tokens")
-            }
-            Self::MintCounts { counted, tokens } => write!(
-                f,
-                "every request had a new key, but {tokens} tokens came with {} hits, {} coalesced, {} misses and {} mints",
-                counted.hits,
-                counted.coalesced,
-                counted.misses,
-                counted.foreground_mints()
-            ),
-            Self::KeysUnread { count } => {
-                write!(f, "the published keys could not be read {count} times")
-            }
-            Self::MintedAgain { mints, keys } => write!(
-                f,
-                "{mints} tokens were minted for callers, of {keys} keys at most: some key was minted twice"
-            ),
-            Self::NewKeys { keys, misses } => write!(
-                f,
-                "{keys} keys were asked for that nobody had asked for before, and {misses} mints were started"
-            ),
-            Self::NothingFailed => f.write_str(
-                "no mint failed while the token service was away, which proves nothing; let it be away longer, or tokens be renewed sooner (`refresh-at`)",
-            ),
-            Self::NothingRemoved => f.write_str(
-                "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
-            ),
-            Self::NothingRolled => f.write_str("no certificate was rolled, which proves nothing"),
-            Self::NothingRotated { rotations } => write!(
-                f,
-                "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
-            ),
-            Self::Refreshes { refreshes, keys } => write!(
-                f,
-                "{refreshes} tokens were renewed in the background where each of {keys} keys is due at least once"
-            ),
-            Self::Waited { count, new } => write!(
-                f,
-                "{count} requests of the measured part waited for a mint, where only the {new} for new keys should"
-            ),
-            Self::Rotation(moments) => write!(
-                f,
-                "{} sampled tokens were signed with keys that were not published yet, {} with keys that were withdrawn too soon",
-                moments.unpublished, moments.withdrawn
-            ),
-            Self::NothingVerified => f.write_str("no token came back that could be verified"),
-        }
-    }
-}
 
 /// Every check that failed.
 pub(super) fn failures(
@@ -356,13 +185,17 @@ fn equal(counter: f64, count: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::changes::ledger::Judgement;
+    use crate::load::class::Status;
     use crate::load::cores::Cores;
     use crate::load::generator::{Origin, Waiting};
     use crate::load::mix::Kind;
-    use crate::load::recorder::{Totals, histogram};
+    use crate::load::recorder::{Ended, Totals, histogram};
+    use crate::load::verify::moment::Moments;
     use crate::load::workload::Herds;
-    use crate::load::workload::tests::one;
+    use crate::load::workload::tests::{one, phase, phases};
     use crate::world::synthetic::Synthetic;
+    use std::sync::Arc;
 
     fn steady() -> Workload {
         one(100.0, Kind::Popular { exponent: 1.0 })
@@ -472,6 +305,82 @@ mod tests {
         assert!(check(&ours, (100, 0), mints(2.0), Some(1)).is_empty());
         assert!(check(&ours, (100, 0), mints(3.0), Some(1))[0].contains("3 mints"));
         assert!(check(&ours, (99, 0), mints(2.0), Some(1))[0].contains("99 tokens"));
+    }
+
+    /// A warm-up of ten requests, then these, with one key that comes back.
+    fn expecting(expect: Expectation, kinds: &[Kind]) -> Plan {
+        let warmup = phase("w", 10.0, Kind::Popular { exponent: 0.0 });
+        let measured = kinds.iter().map(|kind| phase("m", 3.0, *kind)).collect();
+        let phases = Phases { expect: vec![expect], ..phases(Some(warmup), measured) };
+        plan(Workload::Phases(Arc::new(phases)), Classes::Broker)
+    }
+
+    fn missed(times: u64) -> IntervalSet {
+        let mut set = IntervalSet::new(0);
+        for _ in 0..times {
+            set.record(&Ended {
+                class: Class::Miss,
+                status: Status::Http(200),
+                intended_ns: 0,
+                acted_ns: 0,
+                written_ns: Some(0),
+                end_ns: 1,
+            });
+        }
+        set
+    }
+
+    #[test]
+    fn whoever_expects_hits_lets_only_requests_for_new_keys_wait() {
+        let check = |kinds: &[Kind], misses| {
+            let plan = expecting(Expectation::Hits, kinds);
+            let counted = Counted { measured: Counters::default(), whole: Counters::default() };
+            expected(&plan, &missed(misses), &counted).len()
+        };
+        let hit = Kind::Popular { exponent: 0.0 };
+        assert_eq!((check(&[hit], 0), check(&[hit], 1)), (0, 1));
+        let new = Kind::New { repeat: 1 };
+        assert_eq!((check(&[hit, new], 3), check(&[hit, new], 4)), (0, 1));
+    }
+
+    #[test]
+    fn whoever_expects_renewals_wants_one_of_every_key() {
+        let plan = expecting(Expectation::Refreshes, &[Kind::Popular { exponent: 0.0 }]);
+        let check = |refreshes| {
+            let measured = Counters { refreshes, ..Counters::default() };
+            expected(&plan, &missed(0), &Counted { measured, whole: measured }).len()
+        };
+        assert_eq!((check(1.0), check(0.0)), (0, 1));
+    }
+
+    #[test]
+    fn no_key_is_minted_twice_and_every_new_one_once() {
+        let hits = plan(steady(), Classes::Broker);
+        let counted = |misses, mints| Some(Counters { misses, mints, ..Counters::default() });
+        assert!(check(&hits, (100, 0), counted(1.0, 1.0), Some(1)).is_empty());
+        let again = check(&hits, (100, 0), counted(2.0, 2.0), Some(1));
+        assert!(again[0].contains("minted twice"), "{again:?}");
+        // Three requests for a new key: one key of each, beside the one that comes back.
+        let herd = [Kind::Popular { exponent: 0.0 }, Kind::New { repeat: 3 }];
+        let mixed = expecting(Expectation::Refreshes, &herd);
+        let renewed = |misses| {
+            let counters = Counters { mints: 3.0, refreshes: 1.0, misses, ..Counters::default() };
+            check(&mixed, (16, 0), Some(counters), Some(1))
+        };
+        assert!(renewed(2.0).is_empty(), "{:?}", renewed(2.0));
+        let unseen = renewed(0.0);
+        assert!(unseen[0].contains("1 keys were asked for"), "{unseen:?}");
+    }
+
+    #[test]
+    fn an_outage_in_which_no_mint_failed_proves_nothing() {
+        let changes = Changes::Outage { from_ns: 0, length_ns: 1 };
+        let outage = Plan { changes, ..plan(steady(), Classes::Broker) };
+        let failed = |mint_failures| {
+            let counters = Counters { mint_failures, ..Counters::default() };
+            check(&outage, (100, 0), Some(counters), Some(1)).len()
+        };
+        assert_eq!((failed(1.0), failed(0.0)), (0, 1));
     }
 
     #[test]

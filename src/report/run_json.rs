@@ -8,16 +8,14 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::changes::{ChangesJson, ChurnJson, OutageJson, RotationJson};
+use super::phases::{self, PhaseJson};
 use super::slo::Objective;
 use crate::clock::UnixSeconds;
-use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
-use crate::load::fleet::Measured;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
-use crate::load::phases::{Phase, Phases, Timing};
-use crate::load::recorder::Latencies;
 use crate::load::session::{Counted, Outcome};
 use crate::stats::intervals::{TooShort, quantile_interval};
 
@@ -144,25 +142,7 @@ struct ClassJson {
 }
 
 #[derive(Debug, Serialize)]
-struct PhaseJson {
-    name: String,
-    start_s: f64,
-    duration_s: f64,
-    arrivals: &'static str,
-    rate_target: f64,
-    classes: BTreeMap<Class, PhaseClassJson>,
-}
-
-#[derive(Debug, Serialize)]
-struct PhaseClassJson {
-    count: u64,
-    errors: u64,
-    response_us: Percentiles,
-    service_us: Percentiles,
-}
-
-#[derive(Debug, Serialize)]
-struct Percentiles {
+pub(super) struct Percentiles {
     p50: Option<f64>,
     p90: Option<f64>,
     p99: Option<f64>,
@@ -190,41 +170,6 @@ struct Verified {
     wrong_issuer: Option<u64>,
     wrong_expiry: Option<u64>,
     expired: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct ChangesJson {
-    count: u64,
-    failed: u64,
-    ack_us: Percentiles,
-}
-
-#[derive(Debug, Serialize)]
-struct ChurnJson {
-    removals: u64,
-    refused_rightly: u64,
-    refused_wrongly: u64,
-    tokens_rightly: u64,
-    tokens_after_removal: u64,
-    undecided: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct RotationJson {
-    rotations: u64,
-    signing_keys: u64,
-    key_sets: u64,
-    key_sets_unread: u64,
-    certificates: u64,
-    unpublished: u64,
-    withdrawn: u64,
-    unwatched: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct OutageJson {
-    down_s: f64,
-    mint_failures: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -256,7 +201,7 @@ impl RunJson {
             load: Load::new(plan, outcome),
             validity: Validity::new(outcome),
             classes: classes(outcome),
-            phases: phases(plan, outcome),
+            phases: phases::of(plan, outcome),
             statuses: outcome
                 .measured
                 .tally
@@ -318,7 +263,7 @@ impl Load {
     fn new(plan: &Plan, outcome: &Outcome) -> Self {
         let (arrivals, rate_target) = match plan.workload.phases() {
             None => ("burst", None),
-            Some(phases) => (spacing(phases), level(phases)),
+            Some(all) => (phases::spacing(all), phases::level(all)),
         };
         let layout = Layout::of(plan);
         let filled = plan.workload.filled(&plan.world);
@@ -338,61 +283,6 @@ impl Load {
             keys: filled.map(|(_, keys)| keys),
             keys_filled: filled.map(|(filled, _)| filled),
         }
-    }
-}
-
-/// How all phases are spaced, if they are alike.
-fn spacing(phases: &Phases) -> &'static str {
-    let mut all = phases.phases.iter().map(Phase::spacing);
-    let first = all.next().unwrap_or("mixed");
-    if all.all(|spacing| spacing == first) { first } else { "mixed" }
-}
-
-/// The rate of a run that has one throughout.
-fn level(phases: &Phases) -> Option<f64> {
-    let [phase] = phases.phases.as_slice() else { return None };
-    let Timing::Rate(profile) = &phase.timing else { return None };
-    profile.level()
-}
-
-/// What each phase measured; a single one is all of the measured part.
-fn phases(plan: &Plan, outcome: &Outcome) -> Vec<PhaseJson> {
-    let Some(phases) = plan.workload.phases() else { return Vec::new() };
-    let Measured { totals, tally, .. } = &outcome.measured;
-    let sets =
-        if tally.phases.is_empty() { std::slice::from_ref(&totals.whole) } else { &tally.phases };
-    let mut start_ns = 0;
-    let json = phases.phases.iter().zip(sets).map(|(phase, set)| {
-        let begins_ns = start_ns;
-        start_ns += phase.length_ns;
-        PhaseJson {
-            name: phase.name.clone(),
-            start_s: us(begins_ns) / 1e6,
-            duration_s: us(phase.length_ns) / 1e6,
-            arrivals: phase.spacing(),
-            rate_target: phase.mean_rate(),
-            classes: set.seen().map(|(class, of)| (class, PhaseClassJson::of(of))).collect(),
-        }
-    });
-    json.collect()
-}
-
-impl PhaseClassJson {
-    fn of(latencies: &Latencies) -> Self {
-        Self {
-            count: latencies.response.len(),
-            errors: latencies.errors.len(),
-            response_us: Percentiles::of(&latencies.response),
-            service_us: Percentiles::of(&latencies.service),
-        }
-    }
-}
-
-impl OutageJson {
-    fn of(report: &Report, outcome: &Outcome) -> Option<Self> {
-        let Truth::Outage { down_ns } = report.truth else { return None };
-        let failures = outcome.broker.map(|counted| whole_number(counted.measured.mint_failures));
-        Some(Self { down_s: us(down_ns) / 1e6, mint_failures: failures })
     }
 }
 
@@ -449,7 +339,7 @@ impl Tail {
 }
 
 impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         Self {
             p50: at(histogram, 0.5),
             p90: at(histogram, 0.9),
@@ -490,48 +380,6 @@ impl Verified {
     }
 }
 
-impl ChangesJson {
-    fn new(report: &Report) -> Self {
-        let writes = &report.writes;
-        Self {
-            count: writes.count(),
-            failed: writes.failed,
-            ack_us: Percentiles::of(&writes.acknowledged),
-        }
-    }
-}
-
-impl ChurnJson {
-    fn of(report: &Report) -> Option<Self> {
-        let Truth::Churn(judgement) = report.truth else { return None };
-        Some(Self {
-            removals: judgement.removals,
-            refused_rightly: judgement.refused_rightly,
-            refused_wrongly: judgement.refused_wrongly,
-            tokens_rightly: judgement.tokens_rightly,
-            tokens_after_removal: judgement.tokens_after_removal,
-            undecided: judgement.undecided,
-        })
-    }
-}
-
-impl RotationJson {
-    fn of(report: &Report) -> Option<Self> {
-        let Truth::Rotate(rotated) = report.truth else { return None };
-        let Rotated { moments, certificates, unread } = rotated;
-        Some(Self {
-            rotations: moments.rotations,
-            signing_keys: moments.signing_keys,
-            key_sets: moments.key_sets,
-            key_sets_unread: unread,
-            certificates,
-            unpublished: moments.unpublished,
-            withdrawn: moments.withdrawn,
-            unwatched: moments.unwatched,
-        })
-    }
-}
-
 impl SloJson {
     fn new(objective: &Objective, outcome: &Outcome) -> Self {
         Self {
@@ -545,7 +393,7 @@ impl SloJson {
 
 /// A counter, which travels as a decimal number; one that was reset meanwhile counts as none.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative here")]
-fn whole_number(counter: f64) -> u64 {
+pub(super) fn whole_number(counter: f64) -> u64 {
     counter.max(0.0).round() as u64
 }
 
@@ -555,6 +403,6 @@ pub(super) fn at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-fn us(ns: u64) -> f64 {
+pub(super) fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }

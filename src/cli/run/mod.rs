@@ -1,5 +1,6 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
+mod refusal;
 pub(super) mod scenario;
 pub(super) mod settings;
 

@@ -16,7 +16,7 @@ fn share(kind: Kind) -> Share {
 }
 
 /// One second, equally spaced.
-fn phase(name: &str, rate: f64, kind: Kind) -> Phase {
+pub(in crate::load) fn phase(name: &str, rate: f64, kind: Kind) -> Phase {
     Phase {
         name: name.to_owned(),
         arrivals: Arrivals::Constant,
@@ -26,7 +26,7 @@ fn phase(name: &str, rate: f64, kind: Kind) -> Phase {
     }
 }
 
-fn phases(warmup: Option<Phase>, phases: Vec<Phase>) -> Phases {
+pub(in crate::load) fn phases(warmup: Option<Phase>, phases: Vec<Phase>) -> Phases {
     Phases {
         warmup,
         phases,

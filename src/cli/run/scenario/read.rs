@@ -101,6 +101,16 @@ impl Reader<'_> {
             self.rate("`warmup-rate`", rate);
             self.demand(rate > 0.0, || "`warmup-rate` is 0; write `warmup = \"0s\"`".to_owned());
         }
+        let counts = match file.changes {
+            Some(Change::Churn { per_second }) => ("changes.churn: `per-second`", per_second),
+            Some(Change::Rotate { rotations }) => ("changes.rotate: `rotations`", rotations),
+            None => ("", None),
+        };
+        for (key, count) in [counts, ("`connections`", file.connections)] {
+            self.demand(count != Some(0), || {
+                format!("{key} is 0; write 1 or more, or leave it out")
+            });
+        }
         if let Some(part) = file.broker.refresh_at {
             self.demand((0.0..=1.0).contains(&part), || {
                 format!("broker: `refresh-at` is {part}; write a part of a token's life, 0 to 1")
@@ -125,7 +135,7 @@ impl Reader<'_> {
             ("warmup-rate", file.warmup_rate.is_some()),
             ("changes", file.changes.is_some()),
             ("expect", !file.expect.is_empty()),
-            ("broker", file.broker.token_lifetime.is_some() || !file.broker.arguments.is_empty()),
+            ("broker", !serve_args(file).is_empty()),
             ("connections", file.connections.is_some()),
         ];
         for (key, given) in others {

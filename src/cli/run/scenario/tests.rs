@@ -182,6 +182,9 @@ fn what_is_wrong_with_the_rest_is_named_with_its_key_and_what_to_write() {
     check(&before("warmup = \"25h\""), &["`warmup` is above 24h"]);
     check(&before("broker = { refresh-at = 2 }"), &["broker: `refresh-at` is 2; write a part"]);
     check(&before("broker = { arguments = [\"--cpus=1\"] }"), &["`arguments` has --cpus=1"]);
+    check(&before("connections = 0"), &["`connections` is 0; write 1 or more"]);
+    let churn = before("changes = { churn = { per-second = 0 } }");
+    check(&churn, &["changes.churn: `per-second` is 0"]);
     check(&before("changes = { swap = {} }"), &["unknown variant `swap`", "`churn`"]);
     let tuned = before("changes = { rotate = {} }\nbroker = { refresh-at = 0.5 }");
     check(&tuned, &["[changes.rotate] sets `token-lifetime` and `refresh-at` itself"]);
