@@ -238,7 +238,9 @@ impl<'scope> Fleet<'scope> {
         let mut goes_on = ControlFlow::Continue(());
         loop {
             let now_ns = common.clock.now_ns();
-            if goes_on.is_continue() && warm && now_ns >= window.start_ns {
+            // Without a warm-up a little before: what is counted from here on is to miss nothing.
+            let begins = now_ns >= window.start_ns || common.plan.warmup_ns == 0;
+            if goes_on.is_continue() && warm && begins {
                 warm = false;
                 goes_on = observe(Progress::Measuring);
             }
