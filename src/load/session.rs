@@ -14,7 +14,7 @@ use super::generator::Plan;
 use super::host::CpuTicks;
 use super::metrics::Counters;
 use super::recorder::{IntervalSink, Latencies, Tally};
-use super::serve_process::{ServeError, ServeProcess};
+use super::serve_process::{ServeError, ServeProcess, this_program};
 use super::stop::Stop;
 use super::target::HttpUrl;
 use super::validity::{self, Evidence, Reason, Shape};
@@ -85,9 +85,22 @@ impl Subject {
     /// # Errors
     /// When it does not become ready.
     pub fn start(plan: &Plan, extra: &[String], stop: &Arc<Stop>) -> Result<Self, SessionError> {
+        Self::start_program(&this_program(), plan, extra, stop)
+    }
+
+    /// As [`Self::start`], but of another build: `program` is the executable.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_program(
+        program: &Path,
+        plan: &Plan,
+        extra: &[String],
+        stop: &Arc<Stop>,
+    ) -> Result<Self, SessionError> {
         let (mut args, data) = plan.changes.serve_args().map_err(SessionError::Prepare)?;
         args.extend_from_slice(extra);
-        let process = ServeProcess::start(&plan.world, plan.cores.broker, &args, stop)?;
+        let process = ServeProcess::start(program, &plan.world, plan.cores.broker, &args, stop)?;
         let [imds, sts, admin] = ["imds", "sts", "admin"].map(|name| process.endpoint(name));
         let churned = matches!(plan.changes, Changes::Churn { .. });
         let arm = if churned { Some(process.endpoint("arm")?) } else { None };

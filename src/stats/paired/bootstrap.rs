@@ -6,7 +6,7 @@
 use rand::{Rng, RngExt};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::{Bounds, Rates, float};
+use super::{Bounds, Rates, are_equal, float};
 
 /// With fewer pairs the bootstrap is too narrow: it knows no tail beyond what it saw.
 pub const PAIRS_MIN: usize = 8;
@@ -19,7 +19,7 @@ pub fn bca(differences: &[f64], rates: Rates, rng: &mut impl Rng) -> Option<Boun
     if count < 2 {
         return None;
     }
-    if differences.iter().all(|d| d == first) {
+    if are_equal(differences) {
         return Some(Bounds { low: *first, high: *first });
     }
     let mean = differences.iter().sum::<f64>() / float(count);
@@ -50,7 +50,7 @@ fn share_below(means: &[f64], mean: f64) -> f64 {
 
 /// How fast the error of the mean changes with the mean: a sixth of the skewness of its jackknife.
 fn acceleration(differences: &[f64], mean: f64) -> f64 {
-    // Leaving d out moves the mean by (mean - d) / (n - 1); the factor cancels.
+    // Leaving d out moves the mean by (mean - d) / (n - 1); the n - 1 cancels.
     let (cubes, squares) = differences.iter().fold((0.0, 0.0), |(cubes, squares), d| {
         (cubes + (d - mean).powi(3), squares + (d - mean).powi(2))
     });

@@ -103,7 +103,7 @@ impl Summary {
         let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
         let deviation = if count < 2 {
             f64::INFINITY
-        } else if differences.iter().all(|d| Some(d) == differences.first()) {
+        } else if are_equal(differences) {
             // The mean of equal numbers may be off by its rounding.
             0.0
         } else {
@@ -145,6 +145,10 @@ impl Summary {
     fn student(&self) -> Option<StudentsT> {
         if self.count < 2 { None } else { StudentsT::new(0.0, 1.0, float(self.count) - 1.0).ok() }
     }
+}
+
+fn are_equal(differences: &[f64]) -> bool {
+    differences.iter().zip(differences.iter().skip(1)).all(|(a, b)| a.total_cmp(b).is_eq())
 }
 
 /// Pairs are few.

@@ -22,7 +22,7 @@ fn misses(
     rates: Rates,
     draw: impl Fn(&mut StdRng) -> f64,
 ) -> [f64; 2] {
-    const TRIALS: u32 = 4000;
+    const TRIALS: u32 = 3000;
     let mut rng = StdRng::seed_from_u64(5);
     let mut missed = [0_u32; 2];
     for _ in 0..TRIALS {
@@ -93,7 +93,7 @@ fn one_wild_pair_leaves_signed_ranks_sharp_and_blunts_student() {
 
 #[test]
 fn the_bootstrap_interval_covers_near_its_confidence() {
-    const TRIALS: u32 = 200;
+    const TRIALS: u32 = 100;
     let mut rng = StdRng::seed_from_u64(7);
     let covered = (0..TRIALS).filter(|_| {
         let differences: Vec<f64> = (0..20).map(|_| normal(&mut rng).exp()).collect();
@@ -103,7 +103,7 @@ fn the_bootstrap_interval_covers_near_its_confidence() {
     });
     let share = f64::from(u32::try_from(covered.count()).unwrap()) / f64::from(TRIALS);
     // Twenty draws of so skewed a law cover less than they should; the percentile interval, less still.
-    assert!((0.76..=0.95).contains(&share), "{share}");
+    assert!((0.74..=0.97).contains(&share), "{share}");
 }
 
 #[test]
