@@ -236,7 +236,9 @@ fn one_stored_run_never_shows_less_than_runs_differ_by() {
     let mut simulated = Simulated::new(CALM, 3);
     let base = simulated.leg(&stored, 0.0);
     let mut pairs: Vec<Pair> = (0..100).map(|n| simulated.pair(&stored, n, 0.0)).collect();
-    pairs.iter_mut().for_each(|pair| pair.base = base.clone());
+    for pair in &mut pairs {
+        pair.base = base.clone();
+    }
     let smallest = |policy: &Policy| judged(&judge(&pairs, policy)).next().unwrap().smallest;
     let tolerated = stored.tolerated(Metric::Cpu);
     // (t(0.95) + t(0.99)) s for a hundred runs of deviation 0.01.

@@ -83,9 +83,17 @@ fn span([low, high]: &[Option<f64>; 2]) -> String {
     format!("{} to {}", share(*low), share(*high))
 }
 
+/// Ten times slower: whatever is above it is as bad.
+const SHARE_MAX: f64 = 10.0;
+
 /// A share in per cent with its sign.
 pub(super) fn share(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{:+.2} %", share * 100.0))
+    match share {
+        None => "-".to_owned(),
+        // Of two or three noisy pairs, say: the digits of such a number mean nothing.
+        Some(share) if share > SHARE_MAX => format!("> {:.0} %", SHARE_MAX * 100.0),
+        Some(share) => format!("{:+.2} %", share * 100.0),
+    }
 }
 
 /// How the gate was made, without its host.
