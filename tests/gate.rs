@@ -1,7 +1,7 @@
 //! `mintbench gate`, black box: the real binary compares builds of itself.
 //!
 //! Which verdict equal builds get depends on how busy the machine is; what is asserted does not.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,8 @@ fn stderr(output: &Output) -> String {
 /// The gate.json in `folder`, which must be of its schema.
 fn document(folder: &Path) -> Value {
     let read = |path: &Path| -> Value {
-        let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        let text =
+            std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         serde_json::from_str(&text).unwrap()
     };
     let json = read(&folder.join("gate.json"));
@@ -115,8 +116,11 @@ fn a_build_that_takes_several_times_the_processor_time_fails() {
     let base = wrapper(folder.path(), "base", "--alg EdDSA");
     let args = ["--rate=100", "--duration=400ms", "--warmup=100ms", "--pairs=6", "--pairs-max=6"];
     let (base, out) = (base.to_str().unwrap(), folder.path().to_str().unwrap());
-    let asked = ["mint", "--base", base, "--metrics=cpu", "--out", out, "--json"];
-    let output = gate(&[&asked[..], &args].concat());
+    let mut command = Command::new(MINTBENCH);
+    command.args(["gate", "mint", "--base", base, "--out", out, "--junit"]);
+    command.arg(folder.path().join("gate.xml")).args(args);
+    command.env("MINTBENCH_GATE_METRICS", "cpu").env("MINTBENCH_GATE_JSON", "true");
+    let output = command.output().unwrap();
     let json = document(folder.path());
     assert_eq!(output.status.code(), Some(1), "{}: {}", json["sentence"], json["metrics"]);
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -125,6 +129,9 @@ fn a_build_that_takes_several_times_the_processor_time_fails() {
     assert_eq!((&json["verdict"], &judged["verdict"]), (&"fail".into(), &"fail".into()));
     assert!(judged["effect"].as_f64().unwrap() > 0.2, "{judged}");
     assert!(judged["bounds"][0].as_f64().unwrap() > 0.01, "{judged}");
+    let junit = std::fs::read_to_string(folder.path().join("gate.xml")).unwrap();
+    assert!(junit.contains("tests=\"2\" skipped=\"0\" failures=\"1\" errors=\"0\""), "{junit}");
+    assert!(junit.contains("<failure message=\"fail: "), "{junit}");
 }
 
 #[test]
@@ -312,6 +319,14 @@ fn a_revision_that_does_not_build_is_no_base_and_leaves_no_work_tree() {
     assert!(said.contains("error: broken") && said.contains("`HEAD` does not build"), "{said}");
     let trees = project.git(&["-C", "tree", "worktree", "list"]);
     assert_eq!(trees.lines().count(), 1, "{trees}");
+}
+
+#[test]
+fn the_patch_of_the_proof_applies_to_the_broker() {
+    // Where it does not, `benches/gate/proof.sh` proves nothing, which shows once a month.
+    let mut command = Command::new("git");
+    let output = command.args(["apply", "--check", "benches/gate/slow.patch"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 #[test]

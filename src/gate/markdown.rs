@@ -47,3 +47,13 @@ a candidate that is at most {} slower fails by chance in at most {} of gates.\n"
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;").replace('\n', " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_start_no_tag_and_mention_nobody() {
+        assert_eq!(escaped("a<b>&@c\nd"), "a&lt;b>&amp;&#64;c d");
+    }
+}

@@ -16,4 +16,4 @@ pub mod policy;
 pub mod text;
 
 #[cfg(test)]
-mod simulation;
+mod tests;

@@ -3,6 +3,7 @@
 //! What drifts (temperature, neighbours) hits both builds alike, and being first or second hits each
 //! as often.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -64,27 +65,37 @@ impl Legs<'_> {
         let mut made = Made { pairs: Vec::new(), findings: judge(&[], policy) };
         let bar = progress_bar(policy);
         for look in &policy.looks {
-            while made.pairs.len() < *look {
-                let number = made.pairs.len();
-                let pair = self.pair(number, policy.design)?;
-                bar.inc(1);
-                let broken =
-                    [&pair.base, &pair.candidate].iter().any(|leg| !leg.failures.is_empty());
-                made.pairs.push(pair);
-                if broken {
-                    // What answers wrongly is not worth its time.
-                    made.findings = judge(&made.pairs, policy);
-                    return Ok(made);
-                }
-            }
+            let go_on = self.until(*look, policy, &mut made, &bar)?;
             made.findings = judge(&made.pairs, policy);
-            bar.set_message(overall(&made.pairs, &made.findings, policy).as_str());
-            if overall(&made.pairs, &made.findings, policy) != Verdict::CannotTell {
+            let verdict = overall(&made.pairs, &made.findings, policy);
+            bar.set_message(verdict.as_str());
+            if go_on.is_break() || verdict != Verdict::CannotTell {
                 break;
             }
         }
         bar.finish_and_clear();
         Ok(made)
+    }
+
+    /// Makes pairs up to the next look, or to the first whose checks fail: what answers wrongly is not
+    /// worth the time.
+    fn until(
+        &self,
+        look: usize,
+        policy: &Policy,
+        made: &mut Made,
+        bar: &ProgressBar,
+    ) -> Result<ControlFlow<()>, LegError> {
+        while made.pairs.len() < look {
+            let pair = self.pair(made.pairs.len(), policy.design)?;
+            let broken = !(pair.base.failures.is_empty() && pair.candidate.failures.is_empty());
+            made.pairs.push(pair);
+            bar.inc(1);
+            if broken {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn pair(&self, number: usize, design: Design) -> Result<Pair, LegError> {

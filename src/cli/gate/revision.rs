@@ -53,11 +53,11 @@ pub(super) fn build(revision: &str, stop: &Arc<Stop>) -> Result<(String, PathBuf
     Ok((commit, kept))
 }
 
-/// Absolute: cargo is run elsewhere.
 fn store(root: &Path) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.map_or_else(|| root.join("target"), |target| root.join(target));
-    target.join("gate")
+    let target = target.unwrap_or_else(|| root.join("target"));
+    // Absolute: cargo is run elsewhere.
+    std::path::absolute(&target).unwrap_or(target).join("gate")
 }
 
 fn make(

@@ -14,7 +14,18 @@ pub const PAIRS_MIN: usize = 8;
 pub const RESAMPLES: usize = 10_000;
 
 /// The BCa interval of the mean of `differences`, resampled as whole pairs; none of fewer than two.
+///
+/// To look at, not to decide by: see `docs/adr/0007-gate-verdicts.md`.
 pub fn bca(differences: &[f64], rates: Rates, rng: &mut impl Rng) -> Option<Bounds> {
+    bca_of(differences, rates, RESAMPLES, rng)
+}
+
+pub(super) fn bca_of(
+    differences: &[f64],
+    rates: Rates,
+    resamples: usize,
+    rng: &mut impl Rng,
+) -> Option<Bounds> {
     let (first, count) = (differences.first()?, differences.len());
     if count < 2 {
         return None;
@@ -23,7 +34,7 @@ pub fn bca(differences: &[f64], rates: Rates, rng: &mut impl Rng) -> Option<Boun
         return Some(Bounds { low: *first, high: *first });
     }
     let mean = differences.iter().sum::<f64>() / float(count);
-    let mut means: Vec<f64> = (0..RESAMPLES).map(|_| resampled_mean(differences, rng)).collect();
+    let mut means: Vec<f64> = (0..resamples).map(|_| resampled_mean(differences, rng)).collect();
     means.sort_by(f64::total_cmp);
     let normal = Normal::standard();
     let correction = Correction {

@@ -3,7 +3,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::bootstrap::bca;
+use super::bootstrap::{bca, bca_of};
 use super::signed_rank::hodges_lehmann;
 use super::*;
 
@@ -104,6 +104,23 @@ fn the_bootstrap_interval_covers_near_its_confidence() {
     let share = f64::from(u32::try_from(covered.count()).unwrap()) / f64::from(TRIALS);
     // Twenty draws of so skewed a law cover less than they should; the percentile interval, less still.
     assert!((0.74..=0.97).contains(&share), "{share}");
+}
+
+#[test]
+fn the_bootstrap_is_no_judge_at_small_rates_and_the_others_are() {
+    const TRIALS: u32 = 1000;
+    const RATES: Rates = Rates { low: 0.005, high: 0.005 };
+    let mut rng = StdRng::seed_from_u64(11);
+    let (mut bootstrap, mut ranks) = (0, 0);
+    for _ in 0..TRIALS {
+        let differences: Vec<f64> = (0..10).map(|_| normal(&mut rng)).collect();
+        let low = bca_of(&differences, RATES, 1000, &mut rng).unwrap().low;
+        bootstrap += u32::from(low > 0.0);
+        ranks += u32::from(Method::SignedRank.bounds(&differences, RATES).low > 0.0);
+    }
+    // 5 of 1000 are nominal.
+    assert!(bootstrap >= 12, "{bootstrap}");
+    assert!(ranks <= 12, "{ranks}");
 }
 
 #[test]
