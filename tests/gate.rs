@@ -103,6 +103,11 @@ fn equal_builds_do_not_fail_and_every_form_says_the_same() {
         assert!(junit.contains(&format!("<testcase name=\"{name}\"")), "{junit}");
         assert!(markdown.contains(&format!("| {name} ")), "{markdown}");
     }
+    for side in ["base", "candidate"] {
+        let curve = Path::new(&out).join(format!("{side}.response.hit.hgrm"));
+        let curve = std::fs::read_to_string(curve).unwrap();
+        assert!(curve.contains("Total count"), "{curve}");
+    }
     assert!(text.contains(json["sentence"].as_str().unwrap()), "{text}");
     assert!(junit.contains("<testcase name=\"checks\"/>"), "{junit}");
     assert!(junit.contains("failures=\"0\""), "{junit}");
@@ -114,7 +119,7 @@ fn equal_builds_do_not_fail_and_every_form_says_the_same() {
 fn a_build_that_takes_several_times_the_processor_time_fails() {
     let folder = tempfile::tempdir().unwrap();
     let base = wrapper(folder.path(), "base", "--alg EdDSA");
-    let args = ["--rate=100", "--duration=400ms", "--warmup=100ms", "--pairs=6", "--pairs-max=6"];
+    let args = ["--rate=100", "--duration=1s", "--warmup=100ms", "--pairs=5", "--pairs-max=5"];
     let (base, out) = (base.to_str().unwrap(), folder.path().to_str().unwrap());
     let mut command = Command::new(MINTBENCH);
     command.args(["gate", "mint", "--base", base, "--out", out, "--junit"]);

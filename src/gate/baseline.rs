@@ -201,6 +201,7 @@ impl File {
                 .into_iter()
                 .filter_map(|m| Some((m, self.value(broker, m)?)))
                 .collect(),
+            responses: BTreeMap::new(),
             kept_rate: self.kept_rate(),
             reasons: self.validity.reasons,
             failures: Vec::new(),

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
+
 use super::metric::{Demand, Metric, Percentile};
 use crate::load::class::Class;
 use crate::load::metrics::Counters;
+use crate::load::recorder;
 use crate::load::session::Outcome;
 use crate::load::validity::Reason;
 
@@ -13,6 +16,8 @@ use crate::load::validity::Reason;
 pub struct Leg {
     /// What was measured; what has too few samples is missing.
     pub values: BTreeMap<Metric, f64>,
+    /// The response times by class, in nanoseconds; none of a stored run.
+    pub responses: BTreeMap<Class, Histogram<u64>>,
     /// Whether the requests were sent at their rate.
     pub kept_rate: bool,
     /// Why the run is invalid, if it is.
@@ -55,6 +60,27 @@ pub struct Pair {
     pub candidate: Leg,
 }
 
+impl Pair {
+    /// The leg of one side.
+    pub const fn leg(&self, side: Side) -> &Leg {
+        match side {
+            Side::Base => &self.base,
+            Side::Candidate => &self.candidate,
+        }
+    }
+}
+
+/// The response times of all legs of one side, by class, in nanoseconds.
+pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
+    let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
+    for (class, histogram) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
+        let sum = all.entry(*class).or_insert_with(recorder::histogram);
+        // Equal bounds everywhere: adding cannot fail.
+        let _ = sum.add(histogram);
+    }
+    all
+}
+
 /// Why a leg says nothing about a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Useless {
@@ -70,6 +96,7 @@ impl Leg {
         let values = Metric::ALL.into_iter();
         Self {
             values: values.filter_map(|metric| Some((metric, value(metric, outcome)?))).collect(),
+            responses: responses(outcome),
             kept_rate: !outcome.reasons.iter().any(spoils_rate),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
@@ -89,6 +116,11 @@ impl Leg {
         };
         if fit { Ok(value) } else { Err(Useless::Invalid) }
     }
+}
+
+fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
+    let seen = outcome.measured.totals.whole.seen();
+    seen.map(|(class, latencies)| (class, latencies.response.clone())).collect()
 }
 
 /// Whether a run was so far from its rate that it is another load.

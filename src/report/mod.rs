@@ -1,7 +1,7 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
 pub mod folder;
-mod hgrm;
+pub mod hgrm;
 mod hlog;
 pub mod notes;
 pub mod run_json;

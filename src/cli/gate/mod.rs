@@ -104,7 +104,7 @@ pub struct GateArgs {
     /// Write a comment for a pull request
     #[arg(long, value_name = "FILE", env = "MINTBENCH_GATE_MARKDOWN")]
     pub(super) markdown: Option<PathBuf>,
-    /// Folder for gate.json
+    /// Folder for gate.json and the distributions of both builds (.hgrm)
     #[arg(long, value_name = "DIR", env = "MINTBENCH_GATE_OUT")]
     pub(super) out: Option<PathBuf>,
     /// Print gate.json instead of the tables
@@ -185,7 +185,7 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
     };
     let mut rng = StdRng::seed_from_u64(identity.seed);
     let document = Document::new(identity, &plan, &policy, &made.pairs, &made.findings, &mut rng);
-    outputs::write(args, &document)?;
+    outputs::write(args, &document, &made.pairs)?;
     outputs::print(args, &document).map_err(GateError::Print)?;
     Ok(document.verdict)
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::GateArgs;
 use crate::gate::document::Document;
+use crate::gate::leg::{Pair, Side, merged};
 use crate::gate::{junit, markdown, text};
+use crate::report::hgrm;
 
 /// Why a verdict cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +48,16 @@ pub(super) fn check(args: &GateArgs) -> Result<(), OutputError> {
 }
 
 /// Writes the files that are asked for.
-pub(super) fn write(args: &GateArgs, document: &Document) -> Result<(), OutputError> {
+pub(super) fn write(
+    args: &GateArgs,
+    document: &Document,
+    pairs: &[Pair],
+) -> Result<(), OutputError> {
     if let Some(folder) = &args.out {
+        for side in [Side::Base, Side::Candidate] {
+            curves(folder, pairs, side)?;
+        }
+        // Last: a folder that has it is complete.
         store(&folder.join(FILE), &json(document)?)?;
     }
     if let Some(path) = &args.junit {
@@ -63,6 +73,17 @@ pub(super) fn write(args: &GateArgs, document: &Document) -> Result<(), OutputEr
 pub(super) fn print(args: &GateArgs, document: &Document) -> io::Result<()> {
     let text = if args.json { json(document)? } else { text::render(document) };
     io::stdout().lock().write_all(text.as_bytes())
+}
+
+/// The distributions of all legs of one side, as a run has them of its one.
+fn curves(folder: &Path, pairs: &[Pair], side: Side) -> Result<(), OutputError> {
+    for (class, histogram) in merged(pairs, side) {
+        let path = folder.join(format!("{}.response.{class}.hgrm", side.as_str()));
+        let mut text = Vec::new();
+        let written = hgrm::write(&histogram, &mut text).and_then(|()| fs::write(&path, &text));
+        written.map_err(|source| OutputError::Write { path, source })?;
+    }
+    Ok(())
 }
 
 fn json(document: &Document) -> serde_json::Result<String> {
