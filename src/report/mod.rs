@@ -2,10 +2,10 @@
 
 mod changes;
 pub mod folder;
-mod hgrm;
+pub mod hgrm;
 mod hlog;
 pub mod notes;
-mod phases;
+pub(crate) mod phases;
 pub mod run_json;
 pub mod slo;
 pub mod table;

@@ -35,7 +35,7 @@ use crate::report::table;
 /// Measure a token endpoint with open-loop load.
 ///
 /// Without --target, a broker with a synthetic world is started in a child process and measured.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 4 invalid run (the generator or the \
 host was the bottleneck); 5 SLO breached; 130 interrupted."
@@ -124,7 +124,6 @@ pub struct RunArgs {
 
 impl RunArgs {
     /// A run of `scenario` with no flag given: what other commands start from.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the commands that repeat runs"))]
     pub(super) fn of(scenario: Scenario) -> Self {
         Self {
             scenario,

@@ -59,7 +59,6 @@ struct Given<'a> {
 
 impl Settings {
     /// Decides everything that the flags leave open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the commands that repeat runs"))]
     pub(in crate::cli) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
         Self::of(args, &args.scenario.read()?)
     }
