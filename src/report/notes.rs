@@ -6,7 +6,10 @@ use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    [queue(outcome), reconnects(outcome), fill(plan), changes(plan)].into_iter().flatten().collect()
+    [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn queue(outcome: &Outcome) -> Option<String> {
@@ -24,6 +27,13 @@ fn reconnects(outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.reconnects;
     (count > 0).then(|| {
         format!("{count} connections were made anew under load: their connect time is part of response but not of service")
+    })
+}
+
+fn sessions(outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.sessions;
+    (count > 0).then(|| {
+        format!("{count} sessions were opened anew under load: that is part of response but not of service, and none of the counted requests")
     })
 }
 
