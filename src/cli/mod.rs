@@ -7,6 +7,7 @@
 mod config;
 pub mod control;
 pub mod gate;
+pub mod report;
 pub mod run;
 pub mod serve;
 mod signals;
@@ -51,6 +52,7 @@ enum Command {
     #[command(flatten)]
     Control(Box<control::Control>),
     Gate(Box<gate::GateArgs>),
+    Report(report::ReportArgs),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
 }
@@ -102,6 +104,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Compare(args)) => versus::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Gate(args)) => gate::main(&args),
+        Ok(Command::Report(args)) => report::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
         {

@@ -1,9 +1,11 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
 mod changes;
+pub mod chart;
 pub mod folder;
 pub mod hgrm;
 mod hlog;
+pub mod html;
 pub mod notes;
 pub(crate) mod phases;
 pub mod run_json;
