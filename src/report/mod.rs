@@ -2,10 +2,12 @@
 
 mod changes;
 pub mod chart;
+pub mod compare;
 pub mod folder;
 pub mod hgrm;
 mod hlog;
 pub mod html;
+pub mod metrics;
 pub mod notes;
 pub(crate) mod phases;
 pub mod run_json;

@@ -3,3 +3,4 @@
 pub mod holm;
 pub mod intervals;
 pub mod paired;
+pub mod ratio;

@@ -88,10 +88,12 @@ pub struct Chart {
 /// The drawing in its own units; the page scales it.
 pub(super) const WIDTH: f64 = 560.0;
 pub(super) const HEIGHT: f64 = 330.0;
+/// How wide a digit is at the size that it has on a phone.
+const DIGIT: f64 = 10.0;
 /// Room for the labels, at the size that they have on a phone.
 pub(super) const LEFT: f64 = 72.0;
 pub(super) const RIGHT: f64 = WIDTH - 20.0;
-pub(super) const TOP: f64 = 30.0;
+pub(super) const TOP: f64 = 34.0;
 pub(super) const BOTTOM: f64 = HEIGHT - 50.0;
 
 impl Chart {
@@ -147,12 +149,19 @@ impl Chart {
         }
         write!(out, "<path class=\"line c{colour} {dash}\" data-series=\"{name}\" d=\"{path}\"/>")?;
         let is_marked = |x: f64| line.marked.iter().any(|at| (at - x).abs() <= x.abs() * 1e-9);
-        let alone = line.points.iter().flatten().count() == 1;
-        for point in line.points.iter().flatten().filter(|(x, _)| alone || is_marked(*x)) {
-            mark(out, colour, self.at(*point))?;
+        for (index, point) in line.points.iter().enumerate() {
+            // What has no neighbour has no line either: it would not be seen without a mark.
+            let alone = !is_point(line, index.wrapping_sub(1)) && !is_point(line, index + 1);
+            if let Some(point) = point.filter(|(x, _)| alone || is_marked(*x)) {
+                mark(out, colour, self.at(point))?;
+            }
         }
         Ok(())
     }
+}
+
+fn is_point(line: &Line, index: usize) -> bool {
+    line.points.get(index).is_some_and(Option::is_some)
 }
 
 /// Begins a drawing, which says what it is and how to read its places.
@@ -197,10 +206,15 @@ pub(super) fn frame(
             "<text class=\"tick\" x=\"{left}\" y=\"{middle:.2}\" text-anchor=\"end\" data-value=\"{value}\">{label}</text>"
         )?;
     }
+    let mut free = 0.0;
     for (value, label) in x.ticks() {
-        let at = across(x, value);
-        let below = BOTTOM + 20.0;
+        let (at, below) = (across(x, value), BOTTOM + 20.0);
         write!(out, "<path class=\"rule\" d=\"M{at:.2} {TOP}V{BOTTOM}\"/>")?;
+        let half = DIGIT * scale::float(label.len() as u64) / 2.0;
+        if at - half < free {
+            continue;
+        }
+        free = at + half;
         write!(
             out,
             "<text class=\"tick\" x=\"{at:.2}\" y=\"{below}\" text-anchor=\"middle\" data-value=\"{value}\">{label}</text>"
@@ -212,7 +226,7 @@ pub(super) fn frame(
         out,
         "<text class=\"label\" x=\"{middle}\" y=\"{below}\" text-anchor=\"middle\">{x_label}</text>"
     )?;
-    write!(out, "<text class=\"label\" x=\"6\" y=\"17\">{y_label}</text>")
+    write!(out, "<text class=\"label\" x=\"6\" y=\"16\">{y_label}</text>")
 }
 
 pub(super) fn across(axis: &Axis, value: f64) -> f64 {
@@ -290,7 +304,7 @@ mod tests {
         };
         let svg = chart.svg();
         assert!(svg.contains("data-series=\"a&lt;b\""), "{svg}");
-        assert!(svg.contains("d=\"M72.00 280.00M306.00 155.00L540.00 30.00\""), "{svg}");
+        assert!(svg.contains("d=\"M72.00 280.00M306.00 157.00L540.00 34.00\""), "{svg}");
         assert!(svg.contains("d=\"M72.00 280.00L540.00 "), "{svg}");
         assert_eq!(svg.matches("class=\"mark").count(), 1);
     }

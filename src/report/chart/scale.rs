@@ -16,6 +16,8 @@ pub enum Unit {
     Count,
     /// Microseconds, written in the unit that suits them.
     Micros,
+    /// One number divided by another of its kind.
+    Ratio,
     /// `1 / (1 - p)` of a percentile, written as the percentile.
     Nines,
     /// Seconds since the beginning, written in the unit that suits the whole axis.
@@ -37,8 +39,8 @@ pub struct Axis {
 
 /// More labels than this would touch each other on a phone.
 const TICKS_MAX: f64 = 6.0;
-/// Nothing is measured more finely than this, in microseconds.
-const LEAST_US: f64 = 0.001;
+/// Drawn at the foot of the axis, in microseconds: nobody looks at what is shorter.
+const LEAST_US: f64 = 1.0;
 
 impl Axis {
     /// A time axis, in seconds, from zero.
@@ -63,6 +65,23 @@ impl Axis {
         let from = round_down(low);
         let to = round_up(high).max(from * 10.0);
         Self { scale: Scale::Log, unit: Unit::Micros, from, to }
+    }
+
+    /// An axis of ratios that holds all of `values` and 1.
+    ///
+    /// Logarithmic where they differ by more than a factor, since 0.5 is as far from 1 as 2.
+    pub fn ratios(values: impl Iterator<Item = f64>) -> Self {
+        const WIDE: f64 = 3.0;
+        let values = values.filter(|ratio| ratio.is_finite() && *ratio > 0.0);
+        let (low, high) =
+            values.fold((1.0_f64, 1.0_f64), |(low, high), r| (low.min(r), high.max(r)));
+        if high / low > WIDE {
+            let (from, to) = (round_down(low), round_up(high));
+            return Self { scale: Scale::Log, unit: Unit::Ratio, from, to };
+        }
+        let every = step((high - low).max(0.05) / TICKS_MAX);
+        let (from, to) = ((low / every).floor() * every, (high / every).ceil() * every);
+        Self { scale: Scale::Linear, unit: Unit::Ratio, from, to: to.max(from + every) }
     }
 
     /// The percentile axis of up to `samples` samples: the last is at `1 / (1 - p) = samples`.
@@ -92,6 +111,15 @@ impl Axis {
                     .map(|value| (value, format!("{} {name}", plain(value / length))))
                     .collect()
             }
+            Unit::Ratio if self.scale == Scale::Log => {
+                self.rounds(&[1.0, 2.0, 5.0], 1).map(|value| (value, plain(value))).collect()
+            }
+            Unit::Ratio => {
+                let every = step((self.to - self.from) / TICKS_MAX);
+                let first = (self.from / every).round() * every;
+                let values = multiples(every, self.to - first).map(|value| first + value);
+                values.map(|value| (value, plain(value))).collect()
+            }
             Unit::Count => {
                 let every = step(self.to / TICKS_MAX);
                 multiples(every, self.to).map(|value| (value, thousands(value))).collect()
@@ -102,17 +130,21 @@ impl Axis {
     fn percentiles(&self) -> Vec<(f64, String)> {
         let decades = (1..20).map(|power| 10_f64.powi(power)).take_while(|nines| *nines <= self.to);
         // Half of all is the one that everybody looks for.
-        std::iter::once(2.0).chain(decades).map(|nines| (nines, percentile(nines))).collect()
+        [1.0, 2.0].into_iter().chain(decades).map(|nines| (nines, percentile(nines))).collect()
     }
 
     fn latency_ticks(&self) -> Vec<(f64, String)> {
         let decades = (self.to / self.from).log10();
-        let within = |value: &f64| *value >= self.from * 0.999 && *value <= self.to * 1.001;
         let steps: &[f64] = if decades <= 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let skip = if decades > TICKS_MAX { 2 } else { 1 };
-        let powers = (-3..13).step_by(skip).map(|power| 10_f64.powi(power));
+        self.rounds(steps, skip).map(|value| (value, latency(value))).collect()
+    }
+
+    /// The multiples by `steps` of every power of ten, or every second, that are on the axis.
+    fn rounds(&self, steps: &[f64], every: usize) -> impl Iterator<Item = f64> {
+        let powers = (-6..13).step_by(every).map(|power| 10_f64.powi(power));
         let values = powers.flat_map(|power| steps.iter().map(move |step| power * step));
-        values.filter(within).map(|value| (value, latency(value))).collect()
+        values.filter(|value| *value >= self.from * 0.999 && *value <= self.to * 1.001)
     }
 }
 
@@ -256,7 +288,7 @@ mod tests {
         assert_eq!(labels(wide), ["100 us", "1 ms", "10 ms"]);
         let narrow = Axis::latencies([60.0, 300.0].into_iter());
         assert_eq!(labels(narrow), ["50 us", "100 us", "200 us", "500 us"]);
-        assert_eq!(labels(Axis::nines(20_000)), ["50", "90", "99", "99.9", "99.99"]);
+        assert_eq!(labels(Axis::nines(20_000)), ["0", "50", "90", "99", "99.9", "99.99"]);
     }
 
     proptest! {
@@ -264,7 +296,7 @@ mod tests {
         fn every_value_has_its_place_between_the_ends(
             values in prop::collection::vec(0.0_f64..1e9, 1..20),
         ) {
-            for axis in [Axis::latencies(values.iter().copied()), Axis::counts(values.iter().copied())] {
+            for axis in [Axis::latencies(values.iter().copied()), Axis::counts(values.iter().copied()), Axis::ratios(values.iter().copied())] {
                 prop_assert!(axis.to > axis.from, "{axis:?}");
                 prop_assert!(axis.to >= values.iter().copied().fold(0.0, f64::max) * 0.999_999);
                 let places = values.iter().map(|value| axis.place(*value));

@@ -46,8 +46,8 @@ pub fn latencies(digest: &Digest, class: Class) -> Figure {
     .into_iter()
     .flatten()
     .collect();
-    let title = format!("Latency of `{class}` over time");
-    let text = "Response runs from the intended start, service from the write; lag is how late the generator was.";
+    let title = format!("Latency of {class} over time");
+    let text = "Response runs from the intended start, service from the write; lag is how late the generator was. What is below 1 us is drawn at the foot.";
     let values = traces.iter().flat_map(|trace| trace.values.iter().flatten().copied());
     let y = Axis::latencies(values);
     timeline(&digest.response, &format!("course-{class}"), [&title, text], y, "latency", &traces)
@@ -76,13 +76,22 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
         trace("ended per second", 0, Dash::Solid, per_second(&together)),
         trace("errors and throttled per second", 5, Dash::Strokes, per_second(&failed)),
     ];
-    if let Some(rate) = run.and_then(|run| run.load.rate_target) {
-        let intended = vec![Some(rate); together.len()];
+    let middles = middles(course, together.len());
+    let intended: Vec<Option<f64>> = middles.into_iter().map(|at| intended(run?, at)).collect();
+    if intended.iter().any(Option::is_some) {
         traces.insert(0, trace("intended per second", 6, Dash::Dots, intended));
     }
     let y = Axis::counts(traces.iter().flat_map(|trace| trace.values.iter().flatten().copied()));
     let text = "Requests by the second in which they ended; the last second also holds what ended after it.";
     timeline(course, "throughput", ["Throughput over time", text], y, "requests/s", &traces)
+}
+
+/// What was meant to be sent each second at a time: by phase, where there are any.
+fn intended(run: &Run, at_s: f64) -> Option<f64> {
+    let mut phases = run.phases.iter().flatten();
+    let phase =
+        phases.find(|phase| (phase.start_s..phase.start_s + phase.duration_s).contains(&at_s));
+    phase.map_or(run.load.rate_target, |phase| phase.rate_target)
 }
 
 fn timeline(
@@ -184,7 +193,7 @@ pub fn heat(digest: &Digest) -> Figure {
     };
     heat.description = format!("The fullest cell holds {} requests.", heat.most());
     let text = format!(
-        "Each cell counts the requests that ended in that time with that response time; the darkest has {}. Darkness grows with the logarithm.",
+        "Each cell counts the requests that ended in that time with that response time; the strongest colour stands for {}, and others for less by the logarithm.",
         heat.most()
     );
     Figure {
@@ -235,8 +244,8 @@ fn by_row(counts: &[(u64, u64)], edges: &[f64]) -> Vec<u64> {
 }
 
 fn cells(heat: &Heat) -> Table {
-    let mut head = vec!["from (s)".to_owned()];
-    head.extend(
+    let mut names = vec!["from (s)".to_owned()];
+    names.extend(
         heat.rows
             .iter()
             .zip(heat.rows.iter().skip(1))
@@ -250,7 +259,7 @@ fn cells(heat: &Heat) -> Table {
     let rows = heat.columns.iter().zip(&heat.counts).map(row).collect();
     Table {
         caption: "Requests by time and by response time, from this many microseconds".to_owned(),
-        head,
+        head: names,
         rows,
     }
 }

@@ -84,7 +84,7 @@ pub fn figure(id: &str, title: &str, text: &str, sources: &[Source<'_>]) -> Figu
         bands: sources
             .iter()
             .zip(&curves)
-            .filter_map(|(source, curve)| band(source, curve))
+            .flat_map(|(source, curve)| bands(source, curve))
             .collect(),
         lines: sources.iter().zip(&curves).map(|(source, curve)| line(source, curve)).collect(),
     };
@@ -114,13 +114,17 @@ fn description(sources: &[Source<'_>]) -> String {
     sentences.collect::<Vec<_>>().join(" ")
 }
 
-fn band(source: &Source<'_>, curve: &[(f64, Point)]) -> Option<Band> {
-    let with_interval = curve.iter().filter_map(|(nines, point)| {
-        let (low, high) = point.interval_us?;
-        Some((*nines, low, high))
-    });
-    let points: Vec<_> = with_interval.collect();
-    (!points.is_empty()).then_some(Band { colour: source.look.colour, points })
+/// The intervals around a curve, in one piece for each stretch that has them.
+fn bands(source: &Source<'_>, curve: &[(f64, Point)]) -> Vec<Band> {
+    let mut pieces: Vec<Vec<(f64, f64, f64)>> = vec![Vec::new()];
+    for (nines, point) in curve {
+        match (point.interval_us, pieces.last_mut()) {
+            (Some((low, high)), Some(piece)) => piece.push((*nines, low, high)),
+            _ => pieces.push(Vec::new()),
+        }
+    }
+    let drawn = pieces.into_iter().filter(|piece| piece.len() > 1);
+    drawn.map(|points| Band { colour: source.look.colour, points }).collect()
 }
 
 fn line(source: &Source<'_>, curve: &[(f64, Point)]) -> Line {

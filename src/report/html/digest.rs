@@ -30,6 +30,15 @@ pub struct Course {
     pub head: Head,
 }
 
+/// One of the two that a target answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// What callers feel.
+    Response,
+    /// What the target takes.
+    Service,
+}
+
 /// The three latencies.
 #[derive(Debug)]
 pub struct Digest {
@@ -58,9 +67,25 @@ impl Digest {
         })
     }
 
+    /// The course of one latency.
+    pub const fn course(&self, latency: Latency) -> &Course {
+        match latency {
+            Latency::Response => &self.response,
+            Latency::Service => &self.service,
+        }
+    }
+
     /// The classes that were seen.
     pub fn classes(&self) -> Vec<Class> {
         self.response.whole.keys().copied().collect()
+    }
+
+    /// Makes the logs end no earlier than this many seconds from their beginning: at the end
+    /// of a run there may be seconds without an answer.
+    pub fn reach(&mut self, end_s: f64) {
+        for course in [&mut self.response, &mut self.service, &mut self.lag] {
+            course.end_s = course.end_s.max(end_s);
+        }
     }
 
     /// Whether a log broke off.

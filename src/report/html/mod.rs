@@ -5,6 +5,7 @@ pub mod curve;
 pub mod digest;
 pub mod page;
 pub mod panels;
+pub mod versus;
 
 use std::fs;
 use std::io;
@@ -63,7 +64,10 @@ pub fn save(page: &Page, path: &Path) -> Result<(), ReportError> {
 /// When the result cannot be read.
 pub fn of_folder(folder: &Path) -> Result<Page, ReportError> {
     let run = read_run(folder)?;
-    let digest = Digest::read(folder)?;
+    let mut digest = Digest::read(folder)?;
+    if let Some(run) = &run {
+        digest.reach(run.load.duration_s);
+    }
     Ok(page(folder, run.as_ref(), &digest))
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::page::{Alert, Badge, Panel, Table};
 use crate::report::chart::scale::plain;
 use crate::report::stored::Run;
+use crate::report::stored::run::{Merged, Part, Phase};
 
 /// The verdicts of a run.
 pub fn badges(run: &Run) -> Vec<Badge> {
@@ -43,7 +44,6 @@ pub fn summary(run: &Run) -> Table {
         "class", "latency", "count", "errors", "p50", "p90", "p99", "p99.9", "max", "p99 from",
         "p99 to",
     ];
-    let text = |value: Option<f64>| value.map_or("-".to_owned(), |us| us.to_string());
     let mut rows = Vec::new();
     for (class, result) in &run.classes {
         let [low, high] = result.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
@@ -51,11 +51,11 @@ pub fn summary(run: &Run) -> Table {
             |latency: &str, p: crate::report::stored::run::Percentiles, tail: [String; 2]| {
                 let mut cells = vec![class.to_string(), latency.to_owned()];
                 cells.extend([result.count.to_string(), result.errors.to_string()]);
-                cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(text));
+                cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
                 cells.extend(tail);
                 rows.push(cells);
             };
-        row("response", result.response_us, [text(low), text(high)]);
+        row("response", result.response_us, [known(low), known(high)]);
         row("service", result.service_us, [String::new(), String::new()]);
     }
     let caption = "Microseconds by class; the last two columns are the 95 % interval of the p99";
@@ -73,7 +73,8 @@ pub fn panels(run: &Run) -> Vec<Panel> {
         run.churn.as_ref().map(|churn| panel("Churn", churn)),
         run.rotation.as_ref().map(|rotation| panel("Rotation", rotation)),
         (!run.slo.is_empty()).then(|| panel("Objectives", &run.slo)),
-        run.parts.as_ref().map(|parts| panel("Parts", parts)),
+        run.phases.as_ref().filter(|phases| !phases.is_empty()).map(|found| phases(found)),
+        run.merged.as_ref().map(|merged| parts(merged, run.parts.as_deref().unwrap_or_default())),
     ];
     panels.extend(optional.into_iter().flatten());
     panels.extend(
@@ -88,9 +89,12 @@ pub fn panels(run: &Run) -> Vec<Panel> {
 
 fn validity(run: &Run) -> Panel {
     let mut panel = panel("Validity", &run.validity);
-    if run.validity.valid {
-        panel.sentences = vec!["The generator and the host kept up.".to_owned()];
-    }
+    let verdict = if run.validity.valid {
+        "The generator and the host kept up."
+    } else {
+        "The reasons why this run is invalid stand at the top of the page."
+    };
+    panel.sentences = vec![verdict.to_owned()];
     // How the classes' requests waited for a connection stands beside the generator's lateness.
     let waits: Map<String, Value> = run
         .classes
@@ -101,13 +105,71 @@ fn validity(run: &Run) -> Panel {
         .collect();
     panel.tables.extend(columns("wait for a connection, us", &waits));
     let intervals = run.classes.iter().filter_map(|(class, result)| {
-        Some(format!(
-            "No interval of the p99 of `{class}`: {}.",
-            result.p99_interval_note.as_ref()?
-        ))
+        Some(format!("No interval of the p99 of {class}: {}.", result.p99_interval_note.as_ref()?))
     });
     panel.sentences.extend(intervals);
     panel
+}
+
+/// The parts of the run by time, class by class.
+fn phases(phases: &[Phase]) -> Panel {
+    let head = [
+        "phase",
+        "from (s)",
+        "for (s)",
+        "rate",
+        "class",
+        "count",
+        "errors",
+        "p50 (us)",
+        "p90 (us)",
+        "p99 (us)",
+        "p99.9 (us)",
+        "max (us)",
+    ];
+    let mut rows = Vec::new();
+    for phase in phases {
+        for (class, of) in &phase.classes {
+            let p = of.response_us;
+            let mut cells = vec![phase.name.clone(), phase.start_s.to_string()];
+            cells.extend([
+                phase.duration_s.to_string(),
+                known(phase.rate_target),
+                class.to_string(),
+            ]);
+            cells.extend([of.count.to_string(), of.errors.to_string()]);
+            cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
+            rows.push(cells);
+        }
+    }
+    let caption = "Response times by phase".to_owned();
+    let table = Table { caption, head: head.map(str::to_owned).to_vec(), rows };
+    Panel { title: "Phases".to_owned(), tables: vec![table], ..Panel::default() }
+}
+
+/// What a merged result was made of.
+fn parts(merged: &Merged, parts: &[Part]) -> Panel {
+    let head = ["part", "from", "class", "count", "p50 (us)", "p99 (us)", "valid", "host"];
+    let mut rows = Vec::new();
+    for part in parts {
+        for (class, of) in &part.classes {
+            let valid = if part.valid { "yes" } else { "NO" };
+            let mut cells = vec![part.folder.clone(), part.started_at.clone(), class.to_string()];
+            cells.extend([of.count.to_string(), known(of.p50_us), known(of.p99_us)]);
+            cells.extend([valid.to_owned(), part.host.fingerprint.clone()]);
+            rows.push(cells);
+        }
+    }
+    let caption = format!("Response times by part, aligned by {}", merged.align);
+    let table = Table { caption, head: head.map(str::to_owned).to_vec(), rows };
+    let whole = if merged.partial { "Some of it is MISSING." } else { "Nothing is missing." };
+    let mut sentences = vec![whole.to_owned()];
+    sentences.extend(merged.remarks.iter().cloned());
+    Panel { title: "Parts".to_owned(), sentences, tables: vec![table], ..Panel::default() }
+}
+
+fn known(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| value.to_string())
 }
 
 fn notes(run: &Run) -> Option<Panel> {
@@ -200,11 +262,16 @@ fn is_plain(value: &Value) -> bool {
     !value.is_object() && !value.is_array()
 }
 
-/// A field's name as words; what its unit is stands at its end already.
+/// A field's name as words, and its unit.
 fn heading(name: &str) -> String {
-    match name {
-        "p999" => "p99.9".to_owned(),
-        name => name.replace('_', " "),
+    let units = ["us", "s", "bytes"];
+    let unit = units.into_iter().find_map(|unit| {
+        Some((name.strip_suffix(unit)?.strip_suffix('_')?.replace('_', " "), unit))
+    });
+    match (name, unit) {
+        ("p999", _) => "p99.9".to_owned(),
+        (_, Some((name, unit))) => format!("{name} ({unit})"),
+        (name, None) => name.replace('_', " "),
     }
 }
 
