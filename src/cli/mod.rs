@@ -8,6 +8,7 @@ pub mod compare;
 mod config;
 pub mod control;
 pub mod gate;
+pub mod merge;
 pub mod report;
 pub mod run;
 pub mod serve;
@@ -54,6 +55,7 @@ enum Command {
     #[command(flatten)]
     Control(Box<control::Control>),
     Gate(Box<gate::GateArgs>),
+    Merge(merge::MergeArgs),
     Report(report::ReportArgs),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
@@ -107,6 +109,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Compare(args)) => versus::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Gate(args)) => gate::main(&args),
+        Ok(Command::Merge(args)) => merge::main(&args),
         Ok(Command::Report(args)) => report::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))

@@ -7,6 +7,7 @@ pub mod folder;
 pub mod hgrm;
 mod hlog;
 pub mod html;
+pub mod merge;
 pub mod metrics;
 pub mod notes;
 pub(crate) mod phases;

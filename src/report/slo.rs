@@ -85,6 +85,21 @@ impl Objective {
         }
     }
 
+    /// Whether answers of `class` are among those that it is about.
+    pub(super) fn is_about(&self, class: Class) -> bool {
+        self.class.is_none_or(|own| own == class)
+    }
+
+    /// The percentile of these latencies, in nanoseconds; none as of [`Objective::measured_ns`].
+    pub(super) fn percentile_ns(&self, latencies: &Latencies) -> Option<u64> {
+        self.of(latencies)
+    }
+
+    /// Whether a measured percentile is within the limit; what was not measured is not.
+    pub(super) fn allows(&self, measured_ns: Option<u64>) -> bool {
+        measured_ns.is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+    }
+
     /// An error is no fast answer: it counts as one that takes for ever.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn of(&self, latencies: &Latencies) -> Option<u64> {
@@ -98,7 +113,7 @@ impl Objective {
 
     /// Whether it was met; an objective that nothing was measured for is not.
     pub fn is_met(&self, outcome: &Outcome) -> bool {
-        self.measured_ns(outcome).is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+        self.allows(self.measured_ns(outcome))
     }
 }
 
