@@ -263,7 +263,7 @@ fn differences(a: &Run, b: &Run) -> Vec<String> {
         ("scenario", a.scenario.clone(), b.scenario.clone()),
         ("seed", a.seed.to_string(), b.seed.to_string()),
         ("rate", rate(a), rate(b)),
-        ("arrivals", a.load.arrivals.clone(), b.load.arrivals.clone()),
+        ("kind of arrivals", a.load.arrivals.clone(), b.load.arrivals.clone()),
         ("duration in seconds", a.load.duration_s.to_string(), b.load.duration_s.to_string()),
         ("number of VMs", a.load.vms.to_string(), b.load.vms.to_string()),
         ("number of connections", a.load.connections.to_string(), b.load.connections.to_string()),
@@ -288,8 +288,8 @@ mod tests {
 
     #[test]
     fn a_run_compared_with_itself_has_ratios_of_one_within_their_intervals() {
-        let steady = side("steady");
-        let comparison = Comparison::new(&steady, &steady);
+        let churn = side("churn");
+        let comparison = Comparison::new(&churn, &churn);
         assert!(comparison.same_machine);
         let hit = &comparison.classes[&Class::Hit];
         let p99 = hit.response_us["p99"];
@@ -297,18 +297,18 @@ mod tests {
         let [low, high] = p99.interval.unwrap();
         assert!(low < 1.0 && 1.0 < high);
         assert!((low * high - 1.0).abs() < 1e-9);
-        let run = steady.run.as_ref().unwrap();
+        let run = churn.run.as_ref().unwrap();
         assert_eq!(p99.a, run.classes[&Class::Hit].response_us.p99);
         assert_eq!(hit.count, [run.classes[&Class::Hit].count; 2]);
     }
 
     #[test]
     fn what_differs_is_said_and_classes_of_one_side_only_are_shown() {
-        let (a, b) = (side("steady"), side("herd"));
+        let (a, b) = (side("churn"), side("herd"));
         let comparison = Comparison::new(&a, &b);
         let all = comparison.warnings.join("\n");
         for part in
-            ["the scenario differs: steady and herd", "the rate differs", "the machine differs"]
+            ["the scenario differs: churn and herd", "the rate differs", "the machine differs"]
         {
             assert!(all.contains(part), "{all}");
         }

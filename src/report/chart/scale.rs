@@ -103,7 +103,7 @@ impl Axis {
     pub fn ticks(&self) -> Vec<(f64, String)> {
         match self.unit {
             Unit::Nines => self.percentiles(),
-            Unit::Micros => self.latency_ticks(),
+            Unit::Micros => self.rounds().map(|value| (value, latency(value))).collect(),
             Unit::Seconds => {
                 let (length, name) = clock_unit(self.to);
                 let every = step((self.to / length) / TICKS_MAX) * length;
@@ -112,7 +112,7 @@ impl Axis {
                     .collect()
             }
             Unit::Ratio if self.scale == Scale::Log => {
-                self.rounds(&[1.0, 2.0, 5.0], 1).map(|value| (value, plain(value))).collect()
+                self.rounds().map(|value| (value, plain(value))).collect()
             }
             Unit::Ratio => {
                 let every = step((self.to - self.from) / TICKS_MAX);
@@ -133,16 +133,13 @@ impl Axis {
         [1.0, 2.0].into_iter().chain(decades).map(|nines| (nines, percentile(nines))).collect()
     }
 
-    fn latency_ticks(&self) -> Vec<(f64, String)> {
+    /// The round numbers of a logarithmic axis: the fewer to a decade, the more decades there are.
+    fn rounds(&self) -> impl Iterator<Item = f64> {
         let decades = (self.to / self.from).log10();
         let steps: &[f64] = if decades <= 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let skip = if decades > TICKS_MAX { 2 } else { 1 };
-        self.rounds(steps, skip).map(|value| (value, latency(value))).collect()
-    }
-
-    /// The multiples by `steps` of every power of ten, or every second, that are on the axis.
-    fn rounds(&self, steps: &[f64], every: usize) -> impl Iterator<Item = f64> {
-        let powers = (-6..13).step_by(every).map(|power| 10_f64.powi(power));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 4")]
+        let every = (decades / TICKS_MAX).ceil().max(1.0) as usize;
+        let powers = (-12..16).step_by(every).map(|power| 10_f64.powi(power));
         let values = powers.flat_map(|power| steps.iter().map(move |step| power * step));
         values.filter(|value| *value >= self.from * 0.999 && *value <= self.to * 1.001)
     }

@@ -45,10 +45,9 @@ fn part(piece: &Piece) -> Part {
         p50_us: at(of, 0.5),
         p99_us: at(of, 0.99),
     };
-    let name = stored.path.file_name().unwrap_or(stored.path.as_os_str());
     Part {
         run_id: run.run_id.clone(),
-        folder: name.to_string_lossy().into_owned(),
+        folder: stored.path.display().to_string(),
         started_at: run.started_at.clone(),
         measured_from: stored.response.head.start.map(|start| start.0),
         duration_s: run.load.duration_s,
