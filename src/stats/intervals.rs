@@ -40,21 +40,52 @@ const CONFIDENCE_UPPER: f64 = 0.975;
 /// # Errors
 /// [`TooShort`] when the run cannot support an interval.
 pub fn quantile_interval(intervals: &[Counts], p: f64) -> Result<(u64, u64), TooShort> {
-    let merged = Merged::of(intervals);
-    let quantile = merged.quantile(p);
-    let mut group = intervals.len().div_ceil(BLOCKS_MAX).max(1);
-    let mut correlation = None;
-    loop {
-        let blocks = block_shares(intervals, group, quantile);
-        if blocks.len() < BLOCKS_MIN {
-            return Err(correlation.map_or(TooShort::Blocks(blocks.len()), TooShort::Correlated));
+    Stretches::new(intervals).quantile_interval(p)
+}
+
+/// Stretches of time that are asked for many quantiles: they are put together once.
+pub struct Stretches<'a> {
+    intervals: &'a [Counts],
+    merged: Merged,
+}
+
+impl std::fmt::Debug for Stretches<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stretches")
+            .field("intervals", &self.intervals.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Stretches<'a> {
+    /// Of equal stretches of time, in order.
+    pub fn new(intervals: &'a [Counts]) -> Self {
+        Self { intervals, merged: Merged::of(intervals) }
+    }
+
+    /// As [`quantile_interval`].
+    ///
+    /// # Errors
+    /// [`TooShort`] when the run cannot support an interval.
+    pub fn quantile_interval(&self, p: f64) -> Result<(u64, u64), TooShort> {
+        let Self { intervals, merged } = self;
+        let quantile = merged.quantile(p);
+        let mut group = intervals.len().div_ceil(BLOCKS_MAX).max(1);
+        let mut correlation = None;
+        loop {
+            let blocks = block_shares(intervals, group, quantile);
+            if blocks.len() < BLOCKS_MIN {
+                return Err(
+                    correlation.map_or(TooShort::Blocks(blocks.len()), TooShort::Correlated)
+                );
+            }
+            let now = lag_one_correlation(&blocks);
+            if now <= CORRELATION_MAX {
+                return merged.interval(p, spread(&blocks, p, merged.total));
+            }
+            correlation = Some(now);
+            group *= 2;
         }
-        let now = lag_one_correlation(&blocks);
-        if now <= CORRELATION_MAX {
-            return merged.interval(p, spread(&blocks, p, merged.total));
-        }
-        correlation = Some(now);
-        group *= 2;
     }
 }
 

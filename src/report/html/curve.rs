@@ -8,7 +8,7 @@ use super::digest::us;
 use super::page::{Figure, Key, Table};
 use crate::report::chart::scale::{Axis, percentile};
 use crate::report::chart::{Band, Chart, Dash, Line, Look};
-use crate::stats::intervals::{Counts, quantile_interval};
+use crate::stats::intervals::{Counts, Stretches};
 
 /// One curve.
 #[derive(Debug)]
@@ -54,9 +54,10 @@ fn stops(samples: u64) -> Vec<(f64, f64)> {
 fn points(source: &Source<'_>) -> Vec<(f64, Point)> {
     let samples = source.histogram.len();
     let stops = if samples == 0 { Vec::new() } else { stops(samples) };
+    let stretches = Stretches::new(source.blocks);
     let point = |(nines, p): (f64, f64)| {
         let interval = (p < 1.0 && !source.blocks.is_empty())
-            .then(|| quantile_interval(source.blocks, p).ok())
+            .then(|| stretches.quantile_interval(p).ok())
             .flatten();
         let interval_us = interval.map(|(low, high)| (us(low), us(high)));
         (nines, Point { us: us(source.histogram.value_at_quantile(p)), interval_us })
