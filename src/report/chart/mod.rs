@@ -3,6 +3,7 @@
 //! An `svg` element carries its axes as attributes (`data-x`, `data-y`: scale, ends in values and
 //! in places), so that whoever reads the page can turn places back into values.
 
+pub mod forest;
 pub mod heat;
 pub mod scale;
 

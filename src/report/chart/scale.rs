@@ -79,9 +79,22 @@ impl Axis {
             let (from, to) = (round_down(low), round_up(high));
             return Self { scale: Scale::Log, unit: Unit::Ratio, from, to };
         }
-        let every = step((high - low).max(0.05) / TICKS_MAX);
+        Self::around(low, high, 0.05)
+    }
+
+    /// A linear axis of changes in per cent that holds all of `values` and 0.
+    pub fn changes(values: impl Iterator<Item = f64>) -> Self {
+        let values = values.filter(|change| change.is_finite());
+        let (low, high) =
+            values.fold((0.0_f64, 0.0_f64), |(low, high), c| (low.min(c), high.max(c)));
+        Self::around(low, high, 1.0)
+    }
+
+    fn around(low: f64, high: f64, least: f64) -> Self {
+        let every = step((high - low).max(least) / TICKS_MAX);
         let (from, to) = ((low / every).floor() * every, (high / every).ceil() * every);
-        Self { scale: Scale::Linear, unit: Unit::Ratio, from, to: to.max(from + every) }
+        let to = to.max(from + every);
+        Self { scale: Scale::Linear, unit: Unit::Ratio, from, to }
     }
 
     /// The percentile axis of up to `samples` samples: the last is at `1 / (1 - p) = samples`.

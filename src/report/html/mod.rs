@@ -3,6 +3,7 @@
 pub mod course;
 pub mod curve;
 pub mod digest;
+mod gate;
 pub mod page;
 pub mod panels;
 pub mod versus;
@@ -13,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 
-use self::curve::{Source, look};
+use self::curve::{Curve, Source, look};
 use self::digest::Digest;
+pub use self::gate::GateError;
 use self::page::{Alert, Figure, Page};
 use super::chart::Dash;
 use super::stored::{Run, StoredError, read_run};
@@ -25,6 +27,9 @@ pub enum ReportError {
     /// The result cannot be read.
     #[error(transparent)]
     Stored(#[from] StoredError),
+    /// The gate's result cannot be read.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// The page cannot be put together.
     #[error("cannot put the report together")]
     Template(#[from] askama::Error),
@@ -38,12 +43,16 @@ pub enum ReportError {
     },
 }
 
-/// Writes `report.html` into a result folder and says where it is.
+/// Writes `report.html` into the folder of a run or of a gate and says where it is.
 ///
 /// # Errors
 /// When the result cannot be read, or the page not be written.
 pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
-    let page = of_folder(folder)?;
+    let gate = gate::read(folder)?;
+    let page = match gate {
+        Some(gate) => gate::page(&gate, folder)?,
+        None => of_folder(folder)?,
+    };
     let path = folder.join("report.html");
     save(&page, &path)?;
     Ok(path)
@@ -123,28 +132,28 @@ fn figures(digest: &Digest, run: Option<&Run>) -> Vec<Figure> {
     if classes.is_empty() {
         return Vec::new();
     }
-    let mut sources = Vec::new();
+    let mut curves = Vec::new();
     for class in &classes {
         if let Some(histogram) = digest.response.whole.get(class) {
             let blocks = digest.response.blocks.of(*class);
-            sources.push(Source {
+            curves.push(Curve::of(&Source {
                 name: format!("{class} response"),
                 look: look(*class, Dash::Solid),
                 histogram,
                 blocks,
-            });
+            }));
         }
         if let Some(histogram) = digest.service.whole.get(class) {
-            sources.push(Source {
+            curves.push(Curve::of(&Source {
                 name: format!("{class} service"),
                 look: look(*class, Dash::Strokes),
                 histogram,
                 blocks: &[],
-            });
+            }));
         }
     }
     let text = "The share of requests that were at least this fast. The shaded band is the 95 % interval of the response; where it is missing the run is too short for one.";
-    let mut figures = vec![curve::figure("percentiles", "Latency by percentile", text, &sources)];
+    let mut figures = vec![curve::figure("percentiles", "Latency by percentile", text, &curves)];
     figures.extend(classes.iter().map(|class| course::latencies(digest, *class)));
     figures.push(course::throughput(digest, run));
     figures.push(course::heat(digest));

@@ -243,6 +243,9 @@ fn columns(caption: &str, rows: &Map<String, Value>) -> Option<Table> {
             names.push(name);
         }
     }
+    names.sort_by_key(|name| {
+        ["p50", "p90", "p99", "p999", "max"].iter().position(|percentile| percentile == name)
+    });
     let cell = |fields: &Map<String, Value>, name: &String| {
         fields.get(name).map_or(String::new(), |value| text(name, value))
     };

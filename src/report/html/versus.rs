@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::curve::{Source, figure};
+use super::curve::{Curve, Source, figure};
 use super::digest::Latency;
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
@@ -45,7 +45,8 @@ fn about(name: &str, side: &Side) -> Vec<Panel> {
 }
 
 fn known(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| value.to_string())
+    // To the nanosecond: CPU times have more digits than they are worth.
+    value.map_or("-".to_owned(), |value| ((value * 1e3).round() / 1e3).to_string())
 }
 
 /// A ratio is read to the thousandth.
@@ -80,20 +81,20 @@ fn summary(comparison: &Comparison) -> Table {
 
 fn curves(a: &Side, b: &Side, class: Class) -> Figure {
     let sides = [("A", a, 0, Dash::Solid), ("B", b, 1, Dash::Strokes)];
-    let sources: Vec<Source<'_>> = sides
+    let curves: Vec<Curve> = sides
         .into_iter()
         .filter_map(|(name, side, colour, dash)| {
-            Some(Source {
+            Some(Curve::of(&Source {
                 name: format!("{name} {class} response"),
                 look: Look { colour, dash },
                 histogram: side.digest.response.whole.get(&class)?,
                 blocks: side.digest.response.blocks.of(class),
-            })
+            }))
         })
         .collect();
     let title = format!("Response of {class} by percentile");
     let text = "The share of requests that were at least this fast, with 95 % intervals.";
-    figure(&format!("curves-{class}"), &title, text, &sources)
+    figure(&format!("curves-{class}"), &title, text, &curves)
 }
 
 /// The percentiles at which ratios are drawn, as `1 / (1 - p)` and `p`.
