@@ -10,6 +10,7 @@
 )]
 
 mod compare;
+mod gate;
 mod merge;
 mod page;
 mod trend;
@@ -90,8 +91,8 @@ impl Copy {
     }
 }
 
-pub(crate) fn against_schema(value: &Value) {
-    let schema = json(Path::new("docs/schema/run-1.json"));
+pub(crate) fn against_schema(name: &str, value: &Value) {
+    let schema = json(&Path::new("docs/schema").join(format!("{name}.json")));
     let validator = jsonschema::validator_for(&schema).unwrap();
     let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");

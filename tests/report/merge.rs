@@ -4,9 +4,16 @@ use std::fs;
 
 use crate::{Copy, against_schema, code, mintbench, stderr, stdout};
 
+/// The reference twice, with the fields that it is too old for.
 fn two() -> Copy {
     let copy = Copy::of("steady");
     copy.add("steady", "other");
+    for name in ["run", "other"] {
+        copy.edit(name, |run| {
+            let run = run.as_object_mut().unwrap();
+            run.entry("outage").or_insert(serde_json::Value::Null);
+        });
+    }
     copy.edit("other", |run| {
         run["run_id"] = "00000000-0000-4000-8000-000000000001".into();
         run["seed"] = 2.into();
@@ -22,7 +29,7 @@ fn two_results_become_one_that_its_schema_describes_and_that_has_a_report() {
     assert_eq!(code(&output), 4, "the reference is of an invalid run: {}", stderr(&output));
     assert!(stdout(&output).contains("INVALID   part "), "{}", stdout(&output));
     let merged = crate::json(&copy.path("out").join("run.json"));
-    against_schema(&merged);
+    against_schema("run-1", &merged);
     let part = crate::json(&copy.path("run").join("run.json"));
     let double = |path: &str| {
         let count = |run: &serde_json::Value| run.pointer(path).unwrap().as_u64().unwrap();

@@ -84,7 +84,7 @@ fn places(path: &str) -> Vec<(f64, f64)> {
 }
 
 /// Whether the lines of a figure are drawn where its table says; gives the number of points.
-fn drawing_agrees_with_table(figure: &Element) -> usize {
+pub(crate) fn drawing_agrees_with_table(figure: &Element) -> usize {
     let svg = figure.all("svg")[0];
     let (x_axis, y_axis) = (Axis::of(svg, "data-x"), Axis::of(svg, "data-y"));
     let (head, rows) = cells(figure.all("table")[0]);

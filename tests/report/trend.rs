@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use mintbench::report::stored::read_run;
 use serde_json::Value;
 
+use crate::xml::parse;
 use crate::{Copy, code, mintbench, stderr};
 
 fn sound() -> Copy {
@@ -60,4 +62,43 @@ fn a_file_with_other_columns_is_refused() {
     let output = mintbench(&["report", &copy.text("run"), "--out-csv", &copy.text("trend.csv")]);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("other columns"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_run_writes_its_report_and_what_is_asked_for_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, csv, list) = (path("out"), path("trend.csv"), path("metrics.json"));
+    let output = mintbench(&[
+        "run",
+        "--rate",
+        "200",
+        "--duration",
+        "1s",
+        "--warmup",
+        "1s",
+        "--vms",
+        "3",
+        "--out",
+        &out,
+        "--out-csv",
+        &csv,
+        "--out-json",
+        &list,
+    ]);
+    // A busy machine makes the run invalid, which keeps it out of the trend and of nothing else.
+    let valid = code(&output) == 0;
+    assert!(valid || code(&output) == 4, "{}", stderr(&output));
+    assert_eq!(fs::exists(&csv).unwrap(), valid);
+    assert_eq!(stderr(&output).contains("is not added to"), !valid);
+    let list: Vec<Value> = serde_json::from_slice(&fs::read(list).unwrap()).unwrap();
+    assert!(list.iter().all(|entry| entry["valid"] == valid));
+    let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+    assert_eq!(parse(&page).all("h1")[0].text.split(':').next(), Some("steady"));
+
+    // What the reader makes of today's run.json is all of it.
+    let read = read_run(&folder.path().join("out")).unwrap().unwrap();
+    let written = crate::json(&folder.path().join("out/run.json"));
+    assert_eq!(serde_json::to_value(read).unwrap(), written);
+    crate::against_schema("run-1", &written);
 }

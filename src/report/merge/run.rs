@@ -56,7 +56,8 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         slo: objectives(&runs, logs.response, &classes),
         classes,
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
-        phases: None,
+        // Phases have no logs of their own to add.
+        phases: Some(Vec::new()),
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
         extra: agreed(runs.iter().map(|run| &run.extra)),
         parts: Some(parts),
@@ -77,13 +78,16 @@ fn joined(values: impl Iterator<Item = String>) -> String {
     distinct(values).join("; ")
 }
 
-/// The fields that all have and that are equal in all.
-fn agreed<'a>(mut all: impl Iterator<Item = &'a Extra>) -> Extra {
-    let mut agreed = all.next().cloned().unwrap_or_default();
-    for other in all {
-        agreed.retain(|name, value| other.get(name) == Some(value));
-    }
-    agreed
+/// Fields of later versions: what all have alike, and nothing known of what they do not.
+fn agreed<'a>(all: impl Iterator<Item = &'a Extra>) -> Extra {
+    let all: Vec<&Extra> = all.collect();
+    let names: BTreeSet<&String> = all.iter().flat_map(|extra| extra.keys()).collect();
+    let value = |name: &String| {
+        let first = all.first().and_then(|extra| extra.get(name));
+        let alike = all.iter().all(|extra| extra.get(name) == first);
+        first.filter(|_| alike).cloned().unwrap_or_default()
+    };
+    names.into_iter().map(|name| (name.clone(), value(name))).collect()
 }
 
 /// What all runs have, or nothing: a sum without some of them would be too small.
