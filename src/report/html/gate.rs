@@ -160,6 +160,11 @@ fn percent(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| plain(share * 100.0))
 }
 
+/// To the nanosecond: medians of ratios have more digits than they are worth.
+fn rounded(value: f64) -> String {
+    ((value * 1e3).round() / 1e3).to_string()
+}
+
 fn summary(gate: &Gate) -> Table {
     let head = [
         "metric",
@@ -185,8 +190,7 @@ fn summary(gate: &Gate) -> Table {
             }
             Some(judged) => {
                 let [low, high] = judged.effect_interval;
-                cells
-                    .extend([judged.base_median, judged.candidate_median].map(|of| of.to_string()));
+                cells.extend([judged.base_median, judged.candidate_median].map(rounded));
                 cells.extend([Some(judged.effect), low, high].map(percent));
                 cells.extend([limit, percent(judged.smallest_effect)]);
                 cells.extend([judged.pairs.to_string(), words(&judged.verdict)]);
