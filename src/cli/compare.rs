@@ -1,4 +1,4 @@
-//! `mintbench compare`: two result folders side by side.
+//! `mintbench compare A B`: two result folders side by side.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,45 +9,45 @@ use super::{Exit, refuse};
 use crate::report::compare::{Comparison, Side};
 use crate::report::html::{self, ReportError, versus};
 
-/// Put two result folders side by side
-///
-/// Ratios are B divided by A. The runs were made apart from each other, so drift of the machine is
-/// part of each ratio; `mintbench gate` interleaves the sides instead.
+/// The form that reads results, and what belongs to it alone.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 compared; 2 a folder cannot be read; with --strict also 4 a run \
-is invalid or did not end, 6 the runs are of unlike machines."
-)]
-pub struct CompareArgs {
-    /// The two result folders, A and B
+#[command(next_help_heading = "Two stored results")]
+pub(super) struct FolderArgs {
+    /// Two result folders, A and B, instead of endpoints: nothing is measured
     #[arg(
         value_name = "DIR",
         num_args = 2,
-        required = true,
+        value_delimiter = ',',
         env = "MINTBENCH_COMPARE_DIRS",
-        value_delimiter = ','
+        conflicts_with_all = ["target", "pairs", "block", "warmup", "rate", "arrivals", "connections", "threads", "seed", "timeout", "max_errors"]
     )]
-    dirs: Vec<PathBuf>,
-    /// Also write the comparison as one HTML file
-    #[arg(long, value_name = "FILE", env = "MINTBENCH_COMPARE_HTML")]
+    pub(super) dirs: Vec<PathBuf>,
+    /// Also write the comparison of the folders as one HTML file
+    #[arg(long, value_name = "FILE", requires = "dirs", env = "MINTBENCH_COMPARE_HTML")]
     html: Option<PathBuf>,
-    /// Print JSON instead of the table
-    #[arg(long, env = "MINTBENCH_COMPARE_JSON")]
-    json: bool,
-    /// Fail when a run is invalid or the machines differ, and do not only warn
-    #[arg(long, env = "MINTBENCH_COMPARE_STRICT")]
+    /// Fail when one of the folders is of an invalid run or the machines differ, and do not only warn
+    #[arg(long, requires = "dirs", env = "MINTBENCH_COMPARE_STRICT")]
     strict: bool,
 }
 
-/// Runs the command.
-pub fn main(args: &CompareArgs) -> Exit {
-    match compare(args) {
+/// How the comparison is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For a script.
+    Json,
+    /// For a person.
+    Text,
+}
+
+/// Compares the folders.
+pub(super) fn main(args: &FolderArgs, form: Form) -> Exit {
+    match compare(args, form) {
         Ok(exit) => exit,
         Err(error) => refuse(&error),
     }
 }
 
-fn compare(args: &CompareArgs) -> Result<Exit, ReportError> {
+fn compare(args: &FolderArgs, form: Form) -> Result<Exit, ReportError> {
     let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>()?;
     // The parser takes two folders and no other number of them.
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
@@ -55,11 +55,10 @@ fn compare(args: &CompareArgs) -> Result<Exit, ReportError> {
     if let Some(path) = &args.html {
         html::save(&versus::page(a, b, &comparison), path)?;
     }
-    let text = if args.json {
+    let text = match form {
+        Form::Text => comparison.text(),
         // Text, numbers and lists of them: this cannot fail.
-        serde_json::to_string_pretty(&comparison).map(|text| text + "\n").unwrap_or_default()
-    } else {
-        comparison.text()
+        Form::Json => serde_json::to_string_pretty(&comparison).unwrap_or_default() + "\n",
     };
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     Ok(if args.strict { strict(&comparison) } else { Exit::Pass })

@@ -4,7 +4,7 @@
 //! name in the command's section of the `--config` file; the nearer one wins, in that order. All
 //! three come from the one clap definition of the flag, so `--help` cannot disagree with the rest.
 
-pub mod compare;
+mod compare;
 mod config;
 pub mod control;
 pub mod gate;
@@ -43,7 +43,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Compare(compare::CompareArgs),
     /// Print a script that completes commands and flags in a shell
     ///
     /// For bash: `mintbench completions bash > ~/.local/share/bash-completion/completions/mintbench`
@@ -104,7 +103,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => return explain(&error),
     };
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
-        Ok(Command::Compare(args)) => compare::main(&args),
         Ok(Command::Completions { shell }) => completions(shell),
         Ok(Command::Compare(args)) => versus::main(&args),
         Ok(Command::Control(control)) => control::main(&control),

@@ -108,8 +108,15 @@ fn the_page_shows_both_curves_and_their_ratio() {
 }
 
 #[test]
-fn other_numbers_of_folders_are_refused() {
+fn other_numbers_of_folders_and_flags_of_live_comparisons_are_refused() {
     for folders in [&["results/reference/mint"][..], &["results/reference/mint"; 3][..]] {
         assert_eq!(code(&mintbench(&[&["compare"], folders].concat())), 2);
+    }
+    assert_eq!(code(&mintbench(&["compare"])), 2);
+    let both = &["results/reference/mint"; 2];
+    for live in [["--target", "http://127.0.0.1:1"], ["--rate", "5"]] {
+        let output = mintbench(&[&["compare"], &both[..], &live[..]].concat());
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("cannot be used with"), "{}", stderr(&output));
     }
 }

@@ -43,6 +43,7 @@ fn record(folder: &Path, spec: &Spec) -> Totals {
         recorder.record(&Ended {
             class,
             status: Status::Http(200),
+            token: true,
             intended_ns,
             acted_ns: intended_ns + 30,
             written_ns: Some(intended_ns + 50),
