@@ -265,6 +265,7 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
+            rehearsal_ns: 0,
             warmup_ns: 0,
             duration_ns: 1_000_000_000,
             timeout_ns: 1,

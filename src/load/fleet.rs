@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 use super::changes::witness::Witness;
 use super::cores;
 use super::generator::{Common, Generator, Plan, Prepared, Start, ThreadReport};
+use super::pacing::Pacing;
 use super::recorder::{
     IntervalSet, IntervalSink, Recorder, Tally, Totals, Window, collect, histogram,
 };
@@ -67,6 +68,8 @@ pub struct Measured {
     pub hiccup: Histogram<u64>,
     /// How late answers may have been noticed, at most, in nanoseconds.
     pub notice: Histogram<u64>,
+    /// Whether the generator kept to its schedule.
+    pub pacing: Pacing,
     /// A uniform sample of the answers of each class.
     pub samples: Vec<Sampled>,
 }
@@ -136,7 +139,7 @@ pub(super) fn run(
         if watched.is_break() {
             return Err(LoadError::TargetEnded);
         }
-        Ok(merge(plan, reports, totals))
+        Ok(merge(common, reports, totals))
     })
 }
 
@@ -208,7 +211,7 @@ impl<'scope> Fleet<'scope> {
 
     /// Sets the start and lets the threads go.
     fn go(&self, common: &Common<'_>) -> Started {
-        let start_ns = common.clock.now_ns() + HEAD_START_NS;
+        let start_ns = common.clock.now_ns() + HEAD_START_NS + common.plan.rehearsal_ns;
         let measured_ns = start_ns + common.plan.warmup_ns;
         let end_ns = measured_ns + common.plan.duration_ns;
         let window = Window { start_ns: measured_ns, end_ns };
@@ -300,8 +303,10 @@ fn spawn<'scope, T: Send + 'scope>(
         .map_err(LoadError::Spawn)
 }
 
-fn merge(plan: &Plan, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+    let plan = common.plan;
     let mut tally = Tally::default();
+    let mut pacing = Pacing { sampling: common.gaps, ..Pacing::default() };
     let mut sampler = Sampler::new(plan.samples, &[], plan.seed);
     let (mut busy_share, mut hiccup, mut notice) = (0.0_f64, histogram(), histogram());
     for report in reports {
@@ -310,7 +315,9 @@ fn merge(plan: &Plan, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
         // Equal bounds: adding cannot fail.
         let _ = hiccup.add(&report.hiccup);
         let _ = notice.add(&report.notice);
+        let _ = pacing.rehearsal.add(&report.rehearsal);
+        pacing.sampled.extend(report.acted);
         sampler.merge(report.sampler);
     }
-    Measured { totals, tally, busy_share, hiccup, notice, samples: sampler.into_samples() }
+    Measured { totals, tally, busy_share, hiccup, notice, pacing, samples: sampler.into_samples() }
 }

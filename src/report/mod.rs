@@ -1,5 +1,6 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
+mod conditions;
 pub mod folder;
 mod hgrm;
 mod hlog;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::conditions::{ConditionsJson, SelfReportJson, SettingsJson};
 use super::slo::Objective;
 use crate::clock::UnixSeconds;
 use crate::load::changes::{Report, Rotated, Truth};
@@ -83,6 +84,8 @@ struct HostJson {
     fingerprint: String,
     steal_share: f64,
     load_average: Option<f64>,
+    #[serde(flatten)]
+    settings: SettingsJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +115,8 @@ struct Validity {
     unsent: u64,
     generator_cpu_share: f64,
     hiccup_us: Hiccup,
+    #[serde(flatten)]
+    conditions: ConditionsJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -157,6 +162,8 @@ struct Broker {
     refreshes: u64,
     cpu_us_per_request: Option<f64>,
     rss_bytes: u64,
+    #[serde(flatten)]
+    said: SelfReportJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -223,7 +230,7 @@ impl RunJson {
             seed: identity.seed,
             target: identity.target,
             build: Build::this(),
-            host: HostJson::new(Host::read(), outcome.steal_share),
+            host: HostJson::new(Host::read(), outcome.conditions.strain.steal_share),
             load: Load::new(plan, outcome),
             validity: Validity::new(outcome),
             classes: classes(outcome),
@@ -234,7 +241,7 @@ impl RunJson {
                 .iter()
                 .map(|(status, count)| (status.to_string(), *count))
                 .collect(),
-            broker: outcome.broker.as_ref().map(Broker::new),
+            broker: outcome.broker.as_ref().map(|counted| Broker::new(counted, outcome)),
             verified: Verified::new(outcome),
             changes: outcome.changes.as_ref().map(ChangesJson::new),
             churn: outcome.changes.as_ref().and_then(ChurnJson::of),
@@ -279,6 +286,7 @@ impl HostJson {
             fingerprint,
             steal_share,
             load_average: load_average(),
+            settings: SettingsJson::read(),
         }
     }
 }
@@ -323,6 +331,7 @@ impl Validity {
             unsent: outcome.measured.tally.unsent,
             generator_cpu_share: outcome.measured.busy_share,
             hiccup_us: Hiccup { p99: at(hiccup, 0.99), p999: at(hiccup, 0.999) },
+            conditions: ConditionsJson::new(outcome),
         }
     }
 }
@@ -377,7 +386,7 @@ impl Percentiles {
 }
 
 impl Broker {
-    fn new(counted: &Counted) -> Self {
+    fn new(counted: &Counted, outcome: &Outcome) -> Self {
         let Counted { measured, .. } = counted;
         Self {
             mints: whole_number(measured.mints),
@@ -387,6 +396,7 @@ impl Broker {
             refreshes: whole_number(measured.refreshes),
             cpu_us_per_request: measured.cpu_us_per_request(),
             rss_bytes: whole_number(measured.rss_bytes),
+            said: SelfReportJson::new(outcome.conditions.broker.as_ref()),
         }
     }
 }
@@ -470,6 +480,6 @@ pub(super) fn at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-fn us(ns: u64) -> f64 {
+pub(super) fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }

@@ -92,7 +92,7 @@ mod tests {
             let series: Vec<f64> = std::iter::repeat_n(9.0, warm * BATCH)
                 .chain(std::iter::repeat_n(1.0, rest * BATCH))
                 .collect();
-            let expected = Cut { values: warm * BATCH, at_limit: warm == (warm + rest) / 2 };
+            let expected = Cut { values: warm * BATCH, at_limit: warm == usize::midpoint(warm, rest) };
             prop_assert_eq!(cut(&series), Some(expected));
         }
 

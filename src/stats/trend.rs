@@ -40,8 +40,8 @@ fn variance(series: &[f64]) -> f64 {
         let count = float(count);
         count * (count - 1.0) * (2.0 * count + 5.0)
     };
-    let tied: f64 = ties.values().map(|count| term(*count)).sum();
-    (term(series.len()) - tied) / 18.0
+    let for_ties: f64 = ties.values().map(|count| term(*count)).sum();
+    (term(series.len()) - for_ties) / 18.0
 }
 
 fn standard_normal_cdf(z: f64) -> f64 {

@@ -79,6 +79,9 @@ pub struct RunArgs {
     /// Give a request up after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
     pub(super) timeout: Duration,
+    /// How long the pacing is tested before the load, without requests; 0s leaves it out
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
+    pub(super) pacer_test: Duration,
     /// Answers to verify after the run
     #[arg(long, value_name = "N", default_value_t = 1000, env = "MINTBENCH_RUN_SAMPLES")]
     pub(super) samples: usize,
@@ -130,6 +133,7 @@ impl RunArgs {
             seed: 1,
             slo: Vec::new(),
             timeout: Duration::from_secs(10),
+            pacer_test: Duration::from_secs(1),
             samples: 1000,
             herds: None,
             callers: None,
@@ -330,7 +334,9 @@ mod tests {
     use super::*;
     use crate::load::checks::Failure;
     use crate::load::class::{Class, Status};
+    use crate::load::conditions::Conditions;
     use crate::load::fleet::Measured;
+    use crate::load::pacing::Pacing;
     use crate::load::recorder::{
         Ended, IntervalSet, IntervalSink, Latencies, Recorder, Tally, Totals, Window, collect,
         histogram,
@@ -376,6 +382,7 @@ mod tests {
             busy_share: 0.0,
             hiccup: histogram(),
             notice: histogram(),
+            pacing: Pacing::default(),
             samples: Vec::new(),
         };
         Outcome {
@@ -384,7 +391,7 @@ mod tests {
             broker: None,
             verdict: None,
             changes: None,
-            steal_share: 0.0,
+            conditions: Conditions::default(),
             rate_achieved: None,
             rate_answered: 0.0,
             reasons,

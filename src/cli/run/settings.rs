@@ -21,6 +21,8 @@ pub(in crate::cli) enum SettingsError {
     Warmup(Duration),
     #[error("--timeout {} is out of range; use 1ms to 1h", humantime::format_duration(*.0))]
     Timeout(Duration),
+    #[error("--pacer-test {} is out of range; use 0s to 1m", humantime::format_duration(*.0))]
+    PacerTest(Duration),
     #[error("--{flag} {value} is out of range; use 1 to {max}")]
     Count { flag: &'static str, value: u64, max: u64 },
     #[error("--max-errors {0} is out of range; use a share of 0 to 1")]
@@ -81,6 +83,8 @@ const HERD_GAP: Duration = Duration::from_secs(2);
 const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
 /// Room for everything that is not a connection of the load.
 const OTHER_FILES: u64 = 64;
+/// A self-test tells no more after a minute.
+const PACER_TEST_MAX: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 /// More threads than any machine has cores for.
 const THREADS_MAX: usize = 1024;
@@ -159,6 +163,7 @@ impl Settings {
             threads,
             cores,
             waiting,
+            rehearsal_ns: nanos(args.pacer_test),
             warmup_ns: nanos(lengths.warmup),
             duration_ns: nanos(lengths.duration),
             timeout_ns: nanos(args.timeout),
@@ -222,6 +227,9 @@ fn check_ranges(args: &RunArgs) -> Result<(), SettingsError> {
         if !(1..=max).contains(&value) {
             return Err(SettingsError::Count { flag, value, max });
         }
+    }
+    if args.pacer_test > PACER_TEST_MAX {
+        return Err(SettingsError::PacerTest(args.pacer_test));
     }
     let timeouts = Duration::from_millis(1)..=Duration::from_hours(1);
     if !timeouts.contains(&args.timeout) {
