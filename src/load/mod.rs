@@ -9,6 +9,7 @@
 //! Knows token endpoints over the network only, and the synthetic world as a pure rule.
 
 pub mod blocks;
+pub mod board;
 pub mod changes;
 pub mod checks;
 pub mod class;

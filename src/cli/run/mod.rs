@@ -1,27 +1,34 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
+mod live;
+mod scrape;
 pub(super) mod settings;
+mod view;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use self::live::{Live, Mode};
+use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
+use self::view::Header;
 use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::load::fleet::Progress;
+use crate::load::board::Board;
 use crate::load::generator::Plan;
 use crate::load::host::is_in_memory;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
+use crate::load::workload::Workload;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
@@ -112,6 +119,12 @@ pub struct RunArgs {
     /// Print run.json instead of the table
     #[arg(long, env = "MINTBENCH_RUN_JSON")]
     pub(super) json: bool,
+    /// Show nothing while the run goes on
+    #[arg(long, short, env = "MINTBENCH_RUN_QUIET")]
+    pub(super) quiet: bool,
+    /// Serve the run in progress at `http://ADDR/metrics`, for Prometheus; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_RUN_METRICS")]
+    pub(super) metrics: Option<SocketAddr>,
 }
 
 impl RunArgs {
@@ -144,6 +157,8 @@ impl RunArgs {
             alg: None,
             out: None,
             json: false,
+            quiet: true,
+            metrics: None,
         }
     }
 }
@@ -183,6 +198,8 @@ enum RunError {
     Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error("cannot serve metrics at {address}; choose another with --metrics")]
+    Metrics { address: SocketAddr, source: io::Error },
     #[error("cannot write the result to standard output")]
     Print(#[source] io::Error),
     #[error(transparent)]
@@ -231,7 +248,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
     let folder = Folder::create(path)?;
-    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder)?;
+    let shown = Shown::start(args, &plan, &subject)?;
+    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
+    drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     let table = table::render(&outcome, &args.slo, &notes);
     let identity = identity(args, &subject, started_at, notes);
@@ -263,16 +282,12 @@ fn measure(
     clock: &dyn Clock,
     stop: &Stop,
     folder: Folder,
+    board: &Board,
 ) -> Result<(Folder, Outcome), RunError> {
     let mut logs = folder.logs();
-    let bar = progress_bar(plan.warmup_ns + plan.duration_ns);
-    let mut observe = |progress| match progress {
-        Progress::Measuring => bar.set_message("measuring"),
-        Progress::Elapsed(ns) => bar.set_position(ns),
-    };
-    let watcher = Watcher { sink: &mut logs, observe: &mut observe };
+    let mut observe = |progress| board.observe(progress);
+    let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
     let outcome = session::measure(plan, subject, clock, stop, watcher);
-    bar.finish_and_clear();
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
         Err(source) if logs.is_empty() => {
@@ -284,14 +299,38 @@ fn measure(
     }
 }
 
-/// Drawn on a terminal only, and seldom: drawing takes time from a core that is measured on.
-fn progress_bar(length_ns: u64) -> ProgressBar {
-    const DRAWS_PER_SECOND: u8 = 2;
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-    let bar = ProgressBar::with_draw_target(Some(length_ns), target).with_message("warming up");
-    match ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+/// Whoever shows the run while it goes on; dropped, they end.
+struct Shown {
+    board: Arc<Board>,
+    _live: Live,
+    _scrape: Option<Scrape>,
+}
+
+impl Shown {
+    fn start(args: &RunArgs, plan: &Plan, subject: &Subject) -> Result<Self, RunError> {
+        let board = Arc::new(Board::default());
+        let header = Header {
+            scenario: args.scenario.as_str().to_owned(),
+            target: subject.target().to_string(),
+            rate: match plan.workload {
+                Workload::Herd(_) => None,
+                Workload::Mint(pace) | Workload::Steady(pace, _) => Some(pace.rate),
+            },
+            warmup_ns: plan.warmup_ns,
+            length_ns: plan.warmup_ns + plan.duration_ns,
+        };
+        let serve = |address| {
+            let (board, header) = (Arc::clone(&board), header.clone());
+            let scrape = Scrape::start(address, board, header, plan.cores.clone());
+            scrape.map_err(|source| RunError::Metrics { address, source })
+        };
+        let scrape = args.metrics.map(serve).transpose()?;
+        if let Some(scrape) = &scrape {
+            eprintln!("metrics   http://{}/metrics", scrape.address());
+        }
+        let mode = Mode::choose(args);
+        let live = Live::start(mode, Arc::clone(&board), header, plan.cores.clone());
+        Ok(Self { board, _live: live, _scrape: scrape })
     }
 }
 
