@@ -18,6 +18,7 @@ mod connection;
 pub mod cores;
 pub mod course;
 mod dial;
+pub mod doctor;
 mod fetch;
 pub mod fleet;
 pub mod generator;

@@ -3,5 +3,6 @@
 pub mod intervals;
 pub mod kolmogorov;
 pub mod mser;
+pub mod smallest_effect;
 pub mod stationarity;
 pub mod trend;

@@ -8,6 +8,7 @@
 mod changes;
 mod lifecycle;
 mod server;
+mod watched;
 
 use std::path::Path;
 use std::process::{Command, Output};
