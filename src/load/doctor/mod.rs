@@ -6,6 +6,8 @@
 mod findings;
 mod loopback;
 mod quiet;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::TcpListener;
