@@ -7,8 +7,9 @@ use std::io;
 use super::changes::Changes;
 use super::class::Class;
 use super::generator::Plan;
+use super::mix::Kind;
+use super::phases::{Expectation, Phases};
 use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Totals, Window};
-use super::workload::Workload;
 use crate::clock::UnixSeconds;
 use crate::stats::intervals::{Counts, quantile_interval};
 use crate::stats::stationarity::{self, Drift, Steadiness};
@@ -164,10 +165,14 @@ fn total(seconds: &[[u64; 2]]) -> [u64; 2] {
     seconds.iter().fold([0, 0], |[hits, all], [more_hits, more]| [hits + more_hits, all + more])
 }
 
-/// Bursts and changes under load have no steady state, and are not wrong for it.
-const fn is_meant_to_be_steady(plan: &Plan) -> bool {
-    matches!(plan.changes, Changes::None)
-        && matches!(plan.workload, Workload::Steady(..) | Workload::Mint(_))
+/// Bursts, several phases, rates that change and changes under load have no steady state, and are not wrong for it.
+fn is_meant_to_be_steady(plan: &Plan) -> bool {
+    let Some(Phases { phases, expect, .. }) = plan.workload.phases() else { return false };
+    // Keys that are cold on purpose, and tokens that are renewed together, come in waves.
+    let mut shares = phases.iter().flat_map(|phase| &phase.mix);
+    let cold = shares.any(|share| matches!(share.kind, Kind::Turn { .. }));
+    let waves = cold || expect.contains(&Expectation::Refreshes);
+    matches!(plan.changes, Changes::None) && plan.workload.level().is_some() && !waves
 }
 
 /// Whether the 95 % intervals of the p99 of both halves have nothing in common; not if there are

@@ -217,12 +217,13 @@ impl<'scope> Fleet<'scope> {
         let window = Window { start_ns: measured_ns, end_ns };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
+        let phases_ns = common.plan.workload.ends_ns();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start: the first hand-over allocates nothing.
             drop(spare.send(IntervalSet::new(0)));
             recycle.push(spare);
-            let recorder = Recorder::new(window, full.clone(), empty);
+            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phases_ns);
             drop(go.send(Start { at_ns: start_ns, window, recorder }));
         }
         Started { window, recycle, full: sets }
@@ -240,7 +241,10 @@ impl<'scope> Fleet<'scope> {
         let mut goes_on = ControlFlow::Continue(());
         loop {
             let now_ns = common.clock.now_ns();
-            if goes_on.is_continue() && warm && now_ns >= window.start_ns {
+            // Without a warm-up a little before: what is counted from here on is to miss nothing.
+            let early_ns = if common.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
+            let begins_ns = window.start_ns.saturating_sub(early_ns);
+            if goes_on.is_continue() && warm && now_ns >= begins_ns {
                 warm = false;
                 goes_on = observe(Progress::Measuring);
             }
@@ -250,7 +254,7 @@ impl<'scope> Fleet<'scope> {
             if goes_on.is_break() {
                 common.abort.store(true, Ordering::Relaxed);
             }
-            let until_warm = Duration::from_nanos(window.start_ns.saturating_sub(now_ns));
+            let until_warm = Duration::from_nanos(begins_ns.saturating_sub(now_ns));
             let wait = if warm { until_warm.min(OBSERVE_EVERY) } else { OBSERVE_EVERY };
             if self.done.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
                 return goes_on;
@@ -306,7 +310,7 @@ fn spawn<'scope, T: Send + 'scope>(
 fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
     let plan = common.plan;
     let mut tally = Tally::default();
-    let mut pacing = Pacing { sampling: common.gaps, ..Pacing::default() };
+    let mut pacing = Pacing { sampling: common.gaps.clone(), ..Pacing::default() };
     let mut sampler = Sampler::new(plan.samples, &[], plan.seed);
     let (mut busy_share, mut hiccup, mut notice) = (0.0_f64, histogram(), histogram());
     for report in reports {

@@ -128,7 +128,7 @@ impl<'a> Common<'a> {
             requests: Arc::new(RequestWriter::new(target, &plan.world)),
             clock,
             witness,
-            gaps: GapSampling::of(&plan.workload, plan.duration_ns, plan.seed),
+            gaps: GapSampling::of(&plan.workload, plan.seed),
             stop,
             abort: AtomicBool::new(false),
         }
@@ -344,7 +344,7 @@ impl<'a> Generator<'a> {
                 self.now_ns = self.shared.clock.now_ns();
                 continue;
             }
-            if self.common.gaps.is_some_and(|gaps| gaps.takes(arrival.index)) {
+            if self.common.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
                 self.note_gap(intended_ns);
             }
             self.tally.scheduled += u64::from(self.window.contains(intended_ns));
@@ -359,8 +359,10 @@ impl<'a> Generator<'a> {
 
     /// Keeps a request whose gap to the next is looked at, while there is room.
     fn note_gap(&mut self, intended_ns: u64) {
+        let Window { start_ns, .. } = self.window;
         if self.window.contains(intended_ns) && self.acted.len() < self.acted.capacity() {
-            self.acted.push(Acted { intended_ns, acted_ns: self.now_ns });
+            let (intended_ns, acted_ns) = (intended_ns - start_ns, self.now_ns - start_ns);
+            self.acted.push(Acted { intended_ns, acted_ns });
         }
     }
 

@@ -12,6 +12,8 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution, Exp1};
 
+use super::phases::{Phase, Timing};
+use super::profile::Profile;
 use super::recorder::histogram;
 use super::schedule::Arrivals;
 use super::workload::Workload;
@@ -34,7 +36,8 @@ impl Default for Pacing {
     }
 }
 
-/// When a sampled request was meant to start, and when it was acted on, in nanoseconds.
+/// When a sampled request was meant to start, and when it was acted on, in nanoseconds from the start
+/// of the measured part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acted {
     /// The intended start.
@@ -45,9 +48,10 @@ pub struct Acted {
 
 /// Which requests are sampled: each by a coin of its own, since only then the sample of a Poisson
 /// stream is one again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GapSampling {
-    rate: f64,
+    /// The rate over the measured part, by which gaps are measured.
+    profile: Profile,
     share: f64,
     seed: u64,
 }
@@ -65,12 +69,18 @@ const ADDED_MAX: f64 = 0.34;
 
 impl GapSampling {
     /// A sample of some 2000 requests of a Poisson stream; none of any other.
-    pub fn of(workload: &Workload, duration_ns: u64, seed: u64) -> Option<Self> {
-        let (Workload::Mint(pace) | Workload::Steady(pace, _)) = workload else { return None };
-        (pace.arrivals == Arrivals::Poisson).then(|| {
-            let expected = pace.rate * float(duration_ns) / 1e9;
-            Self { rate: pace.rate, share: (SAMPLE / expected.max(1.0)).min(1.0), seed }
-        })
+    pub fn of(workload: &Workload, seed: u64) -> Option<Self> {
+        let mut whole = Profile::default();
+        for Phase { arrivals, timing, .. } in &workload.phases()?.phases {
+            match timing {
+                Timing::Rate(profile) if *arrivals == Arrivals::Poisson => {
+                    whole = whole.then(profile);
+                }
+                _ => return None,
+            }
+        }
+        let share = (SAMPLE / whole.total().max(1.0)).min(1.0);
+        Some(Self { profile: whole, share, seed })
     }
 
     /// How many are sampled at the most, but for a chance of one in a billion.
@@ -121,9 +131,9 @@ impl Pacing {
     /// known, since the schedule is, so they are judged by what lateness added instead: a generator
     /// that is on time never fails this test.
     pub fn gap_fit(&self, lag_limit_ns: u64) -> Option<GapFit> {
-        let sampling = self.sampling?;
-        let mut share = sampling.share;
-        let mean_ns = 1e9 / (sampling.rate * share);
+        let sampling = self.sampling.as_ref()?;
+        let GapSampling { profile, mut share, .. } = sampling.clone();
+        let mean_ns = 1e9 / (profile.peak() * share);
         let wanted_ns = float(lag_limit_ns.saturating_mul(GAP_PER_LAG));
         let kept = (mean_ns / wanted_ns.max(1.0)).min(1.0);
         share *= kept;
@@ -133,13 +143,12 @@ impl Pacing {
         if sample.len() <= SAMPLE_MIN {
             return None;
         }
-        let scale = sampling.rate * share / 1e9;
         let distance = |time: fn(&Acted) -> u64| {
-            let mut times: Vec<u64> = sample.iter().map(time).collect();
-            times.sort_unstable();
+            let expected = |acted: &Acted| profile.integral(time(acted)) * share;
+            let mut times: Vec<f64> = sample.iter().map(expected).collect();
+            times.sort_by(f64::total_cmp);
             let gaps = times.iter().zip(times.iter().skip(1));
-            let gaps: Vec<f64> = gaps.map(|(a, b)| float(b - a) * scale).collect();
-            distance_from_exponential(&gaps)
+            distance_from_exponential(&gaps.map(|(a, b)| b - a).collect::<Vec<f64>>())
         };
         let (acted, intended) = (distance(|a| a.acted_ns), distance(|a| a.intended_ns));
         let gaps = sample.len() - 1;
@@ -165,10 +174,8 @@ const REHEARSED_MAX: f64 = 20_000.0;
 impl RehearsalTimes {
     /// As often as one of `threads` threads of this workload has something due.
     pub(super) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
-        let rate = match workload {
-            Workload::Mint(pace) | Workload::Steady(pace, _) => pace.rate,
-            Workload::Herd(_) => REHEARSED_MIN,
-        };
+        let phases = workload.phases().map_or(&[][..], |phases| &phases.phases);
+        let rate = phases.iter().map(Phase::mean_rate).fold(REHEARSED_MIN, f64::max);
         let rate = (rate / float(threads.max(1) as u64)).clamp(REHEARSED_MIN, REHEARSED_MAX);
         let rng = Xoshiro256PlusPlus::seed_from_u64(thread as u64);
         Self { rng, mean_ns: 1e9 / rate, at_ns: 0.0 }
@@ -198,7 +205,10 @@ fn float(value: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::workload::{Fill, Pace};
+    use crate::load::mix::{Identities, Kind, Share};
+    use crate::load::phases::Phases;
+    use crate::load::schedule::Schedule;
+    use std::sync::Arc;
 
     const RATE: f64 = 20_000.0;
     const DURATION_NS: u64 = 10_000_000_000;
@@ -206,28 +216,44 @@ mod tests {
     const LAG_LIMIT_NS: u64 = 200_000;
 
     fn workload(arrivals: Arrivals, rate: f64) -> Workload {
-        Workload::Steady(Pace { arrivals, rate, length_ns: DURATION_NS, seed: 1 }, Fill(0))
+        shaped(arrivals, Profile::constant(rate, DURATION_NS))
+    }
+
+    fn shaped(arrivals: Arrivals, profile: Profile) -> Workload {
+        let kind = Kind::Popular { exponent: 1.0 };
+        let share = Share { weight: 1.0, kind, identities: Identities::All, resource: 0 };
+        let phase = Phase {
+            name: "one".to_owned(),
+            arrivals,
+            timing: Timing::Rate(profile),
+            length_ns: DURATION_NS,
+            mix: vec![share],
+        };
+        Workload::Phases(Arc::new(Phases {
+            warmup: None,
+            phases: vec![phase],
+            expect: Vec::new(),
+            serve_args: Vec::new(),
+            tokens_outlive_run: true,
+            seed: 1,
+        }))
     }
 
     /// What a generator that is late in this way leaves behind; `late` may depend on the request.
     fn pacing(seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
-        let workload = workload(Arrivals::Poisson, RATE);
-        let sampling = GapSampling::of(&workload, DURATION_NS, seed).unwrap();
-        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
-        let (mut at, mut sampled) = (0.0, Vec::new());
-        for index in 0.. {
-            let gap: f64 = Exp1.sample(rng);
-            at += gap * 1e9 / RATE;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
-            let intended_ns = at as u64;
-            if intended_ns >= DURATION_NS {
-                break;
-            }
-            if sampling.takes(index) {
-                sampled
-                    .push(Acted { intended_ns, acted_ns: intended_ns + late(index, intended_ns) });
-            }
-        }
+        pacing_of(&Profile::constant(RATE, DURATION_NS), seed, late)
+    }
+
+    fn pacing_of(profile: &Profile, seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
+        let workload = shaped(Arrivals::Poisson, profile.clone());
+        let sampling = GapSampling::of(&workload, seed).unwrap();
+        let schedule = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
+        let taken = (0..).zip(schedule).filter(|(index, _)| sampling.takes(*index));
+        let acted = taken.map(|(index, intended_ns)| Acted {
+            intended_ns,
+            acted_ns: intended_ns + late(index, intended_ns),
+        });
+        let sampled = acted.collect();
         Pacing { sampled, sampling: Some(sampling), ..Pacing::default() }
     }
 
@@ -239,6 +265,16 @@ mod tests {
     #[test]
     fn a_generator_that_is_on_time_never_fails() {
         assert_eq!(alarms(|_, _| 0), 0);
+    }
+
+    #[test]
+    fn gaps_are_measured_by_the_rate_of_their_moment() {
+        // By its mean rate, the draw of a ramp would be far from exponential.
+        let ramp = Profile::ramp(1000.0, 20_000.0, DURATION_NS);
+        for seed in 0..20 {
+            let fit = pacing_of(&ramp, seed, |_, _| 0).gap_fit(20_000).unwrap();
+            assert!(!fit.is_off() && fit.intended < 0.06, "{fit:?}");
+        }
     }
 
     #[test]
@@ -269,7 +305,7 @@ mod tests {
     #[test]
     fn what_is_not_random_or_too_little_is_not_judged() {
         let constant = workload(Arrivals::Constant, RATE);
-        assert!(GapSampling::of(&constant, DURATION_NS, 1).is_none());
+        assert!(GapSampling::of(&constant, 1).is_none());
         let mut pacing = pacing(1, |_, _| 0);
         assert!(pacing.gap_fit(20_000_000).is_none());
         pacing.sampled.truncate(SAMPLE_MIN);
@@ -281,7 +317,7 @@ mod tests {
         let count = pacing(5, |_, _| 0).sampled.len();
         // 2000 expected, standard deviation 45.
         assert!((1_750..GapSampling::capacity()).contains(&count), "{count}");
-        let few = GapSampling::of(&workload(Arrivals::Poisson, 10.0), DURATION_NS, 1).unwrap();
+        let few = GapSampling::of(&workload(Arrivals::Poisson, 10.0), 1).unwrap();
         assert!((0..100).all(|index| few.takes(index)));
     }
 

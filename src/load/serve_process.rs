@@ -108,7 +108,7 @@ impl ServeProcess {
             program: program.display().to_string(),
             source,
         })?;
-        stop.set_child(Some(Pid::from_child(&child)));
+        stop.add_child(Pid::from_child(&child));
         let mut serve = Self { child, endpoints: BTreeMap::new(), stop: Arc::clone(stop) };
         serve.wait_until_ready()?;
         Ok(serve)
@@ -164,11 +164,16 @@ impl ServeProcess {
         url.parse().map_err(ServeError::Url)
     }
 
+    /// Kills the process, without asking it to end in order: what it has not stored is lost.
+    pub fn kill(mut self) {
+        // The drop waits for its end.
+        let _ = self.child.kill();
+    }
+
     /// How the process ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().ok().flatten()?;
-        // Reaped: its id may soon be another's.
-        self.stop.set_child(None);
+        self.stop.remove_child(Pid::from_child(&self.child));
         Some(status)
     }
 
@@ -193,7 +198,7 @@ impl ServeProcess {
 impl Drop for ServeProcess {
     fn drop(&mut self) {
         let _ = self.end();
-        self.stop.set_child(None);
+        self.stop.remove_child(Pid::from_child(&self.child));
     }
 }
 

@@ -1,10 +1,12 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
+mod changes;
 mod conditions;
 pub mod folder;
 mod hgrm;
 mod hlog;
 pub mod notes;
+mod phases;
 pub mod run_json;
 pub mod slo;
 pub mod table;

@@ -12,6 +12,7 @@ mod tests;
 use std::io;
 use std::net::TcpListener;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -24,11 +25,14 @@ use super::generator::{Classes, Origin, Plan, Waiting};
 use super::host::settings::HostSettings;
 use super::host::strain::{Strain, StrainCounters};
 use super::host::{Host, available_bytes, load_average};
+use super::mix::{Identities, Kind, Share};
+use super::phases::{Phase, Phases, Timing};
+use super::profile::Profile;
 use super::recorder::{IntervalSet, IntervalSink, Window};
 use super::schedule::Arrivals;
 use super::stop::Stop;
 use super::target::{HttpUrl, UrlError};
-use super::workload::{Fill, Pace, Workload};
+use super::workload::Workload;
 use crate::clock::{Monotonic, UnixSeconds};
 use crate::world::synthetic::Synthetic;
 
@@ -157,10 +161,25 @@ fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>
 fn plan(cores: &Cores, span: Duration) -> Plan {
     const RATE: f64 = 5000.0;
     const LENGTH_NS: u64 = 1_000_000;
-    let pace = Pace { arrivals: Arrivals::Constant, rate: RATE, length_ns: LENGTH_NS, seed: 1 };
+    let kind = Kind::Popular { exponent: 1.0 };
+    let phase = Phase {
+        name: "rehearsal".to_owned(),
+        arrivals: Arrivals::Constant,
+        timing: Timing::Rate(Profile::constant(RATE, LENGTH_NS)),
+        length_ns: LENGTH_NS,
+        mix: vec![Share { weight: 1.0, kind, identities: Identities::System, resource: 0 }],
+    };
+    let phases = Phases {
+        warmup: None,
+        phases: vec![phase],
+        expect: Vec::new(),
+        serve_args: Vec::new(),
+        tokens_outlive_run: true,
+        seed: 1,
+    };
     Plan {
         world: Synthetic { vms: 1, user_assigned: 0, seed: 1 },
-        workload: Workload::Steady(pace, Fill(0)),
+        workload: Workload::Phases(Arc::new(phases)),
         origin: Origin::System,
         classes: Classes::Foreign,
         changes: Changes::None,
