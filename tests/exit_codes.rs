@@ -5,11 +5,11 @@
 //! | 0 | a run that is valid and meets its objective |
 //! | 1 | a target that answers with errors |
 //! | 2 | flags that cannot be run |
+//! | 3 | a gate of two pairs that may never be wrong |
 //! | 4 | a rate that no generator makes |
 //! | 5 | an objective below what the target takes |
+//! | 6 | a baseline that is not there |
 //! | 130 | Ctrl-C |
-//!
-//! 3 (inconclusive) and 6 (no baseline) are verdicts of commands that compare.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
@@ -110,6 +110,31 @@ fn exit_2_is_a_wrong_command_line_or_configuration() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", says(&output));
         assert!(output.stdout.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn exit_3_is_evidence_that_does_not_suffice() {
+    const TRIES: usize = 20;
+    let pairs = ["--pairs=2", "--pairs-max=2", "--alpha=0.0001", "--metrics=cpu"];
+    let load = ["--rate=50", "--vms=5", "--duration=500ms", "--warmup=100ms"];
+    let base = ["gate", "--base", env!("CARGO_BIN_EXE_mintbench")];
+    for _ in 0..TRIES {
+        let output = mintbench(&[&base[..], &pairs, &load].concat());
+        // As for a run: a machine that others use may not let any leg be valid.
+        if output.status.code() != Some(4) {
+            assert_eq!(output.status.code(), Some(3), "{}", says(&output));
+            return;
+        }
+    }
+    panic!("no valid gate in {TRIES}");
+}
+
+#[test]
+fn exit_6_is_a_baseline_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let output = mintbench(&["gate", "--baseline", missing.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(6), "{}", says(&output));
 }
 
 #[test]

@@ -154,7 +154,6 @@ fn leg(stop: &Arc<Stop>) -> Result<Leg, CliError> {
     let args = RunArgs {
         duration: Some(Duration::from_secs(3)),
         warmup: Some(Duration::from_secs(1)),
-        pacer_test: Duration::ZERO,
         vms: Some(100),
         rate: Some(2000.0),
         samples: 1,

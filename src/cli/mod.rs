@@ -7,6 +7,7 @@
 mod config;
 pub mod control;
 pub mod doctor;
+pub mod gate;
 pub mod run;
 pub mod serve;
 mod signals;
@@ -49,6 +50,7 @@ enum Command {
     #[command(flatten)]
     Control(Box<control::Control>),
     Doctor(doctor::DoctorArgs),
+    Gate(Box<gate::GateArgs>),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
 }
@@ -99,6 +101,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Completions { shell }) => completions(shell),
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Doctor(args)) => doctor::main(&args),
+        Ok(Command::Gate(args)) => gate::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
         {

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -64,27 +65,31 @@ pub struct ServeProcess {
     stop: Arc<Stop>,
 }
 
+/// This very executable.
+pub fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "mintbench".into())
+}
+
 /// How often a request to stop is looked for while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// The one variable that the child keeps: it changes what is said, not what is done.
 const KEPT_VARIABLE: &str = "MINTBENCH_LOG";
 
 impl ServeProcess {
-    /// Starts this very executable as a broker of `world` and waits until it is ready.
+    /// Starts `program`, a mintbench, as a broker of `world` and waits until it is ready.
     ///
     /// `core` is where it is pinned; `extra` are further arguments of `serve`.
     ///
     /// # Errors
     /// [`ServeError`] when it does not become ready.
     pub fn start(
+        program: &Path,
         world: &Synthetic,
         core: Option<usize>,
         extra: &[String],
         stop: &Arc<Stop>,
     ) -> Result<Self, ServeError> {
-        let program = std::env::current_exe();
-        let program = program.unwrap_or_else(|_| "mintbench".into());
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         command.arg("serve");
         for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
             if !extra.iter().any(|argument| argument == endpoint) {

@@ -18,7 +18,7 @@ use super::host::strain::{Strain, StrainCounters};
 use super::metrics::Counters;
 use super::recorder::{IntervalSink, Latencies, Tally};
 use super::self_report::{self, SelfReport};
-use super::serve_process::{ServeError, ServeProcess};
+use super::serve_process::{ServeError, ServeProcess, this_program};
 use super::stop::Stop;
 use super::target::HttpUrl;
 use super::validity::{self, Evidence, Reason, Shape};
@@ -94,10 +94,24 @@ impl Subject {
     /// # Errors
     /// When it does not become ready.
     pub fn start(plan: &Plan, extra: &[String], stop: &Arc<Stop>) -> Result<Self, SessionError> {
+        Self::start_program(&this_program(), plan, extra, stop)
+    }
+
+    /// As [`Self::start`], but of another build: `program` is the executable.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_program(
+        program: &Path,
+        plan: &Plan,
+        extra: &[String],
+        stop: &Arc<Stop>,
+    ) -> Result<Self, SessionError> {
         let Needs { args, data, source } = plan.changes.needs().map_err(SessionError::Prepare)?;
         let (world, core) = (&plan.world, plan.cores.broker);
         let shared = [plan.workload.serve_args(), extra].concat();
-        let process = ServeProcess::start(world, core, &[args, shared.clone()].concat(), stop)?;
+        let args = [args, shared.clone()].concat();
+        let process = ServeProcess::start(program, world, core, &args, stop)?;
         let [imds, sts, admin] = ["imds", "sts", "admin"].map(|name| process.endpoint(name));
         let (imds, mut sts, admin) = (imds?, sts?, admin?);
         let churned = matches!(plan.changes, Changes::Churn { .. });

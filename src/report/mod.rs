@@ -3,10 +3,10 @@
 mod changes;
 mod conditions;
 pub mod folder;
-mod hgrm;
+pub mod hgrm;
 mod hlog;
 pub mod notes;
-mod phases;
+pub(crate) mod phases;
 pub mod run_json;
 pub mod slo;
 pub mod table;

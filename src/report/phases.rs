@@ -11,6 +11,7 @@ use crate::load::generator::Plan;
 use crate::load::phases::{Phase, Phases, Timing};
 use crate::load::recorder::Latencies;
 use crate::load::session::Outcome;
+use crate::load::workload::Workload;
 
 #[derive(Debug, Serialize)]
 pub(super) struct PhaseJson {
@@ -30,15 +31,23 @@ struct PhaseClassJson {
     service_us: Percentiles,
 }
 
+/// How the requests of a workload are spaced, and how many there are per second where that is one number.
+pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
+    match workload.phases() {
+        None => ("burst", None),
+        Some(phases) => (spacing(phases), level(phases)),
+    }
+}
+
 /// How all phases are spaced, if they are alike.
-pub(super) fn spacing(phases: &Phases) -> &'static str {
+fn spacing(phases: &Phases) -> &'static str {
     let mut all = phases.phases.iter().map(Phase::spacing);
     let first = all.next().unwrap_or("mixed");
     if all.all(|spacing| spacing == first) { first } else { "mixed" }
 }
 
 /// The rate of a run that has one throughout.
-pub(super) fn level(phases: &Phases) -> Option<f64> {
+fn level(phases: &Phases) -> Option<f64> {
     let [phase] = phases.phases.as_slice() else { return None };
     let Timing::Rate(profile) = &phase.timing else { return None };
     profile.level()

@@ -67,8 +67,9 @@ pub struct RunJson {
     notes: Vec<String>,
 }
 
+/// The build of this executable.
 #[derive(Debug, Serialize)]
-struct Build {
+pub(crate) struct Build {
     version: &'static str,
     git_commit: &'static str,
     git_dirty: Option<bool>,
@@ -76,8 +77,9 @@ struct Build {
     rustc: &'static str,
 }
 
+/// The machine, as far as it bears on the numbers.
 #[derive(Debug, Serialize)]
-struct HostJson {
+pub(crate) struct HostJson {
     cpu_model: String,
     cores: usize,
     kernel: String,
@@ -239,7 +241,8 @@ pub fn rfc3339(at: UnixSeconds) -> String {
 }
 
 impl Build {
-    fn this() -> Self {
+    /// As the build script found it.
+    pub(crate) fn this() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             git_commit: env!("MINTBENCH_BUILD_COMMIT"),
@@ -251,7 +254,8 @@ impl Build {
 }
 
 impl HostJson {
-    fn new(host: Host, steal_share: f64) -> Self {
+    /// Of a machine that lost this share of its time to others.
+    pub(crate) fn new(host: Host, steal_share: f64) -> Self {
         let fingerprint = host.fingerprint();
         Self {
             cpu_model: host.cpu_model,
@@ -267,12 +271,16 @@ impl HostJson {
     }
 }
 
+impl std::fmt::Display for HostJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cpu_model, cores, kernel, fingerprint, .. } = self;
+        write!(f, "{cpu_model}, {cores} cores, {kernel}, fingerprint {fingerprint}")
+    }
+}
+
 impl Load {
     fn new(plan: &Plan, outcome: &Outcome) -> Self {
-        let (arrivals, rate_target) = match plan.workload.phases() {
-            None => ("burst", None),
-            Some(all) => (phases::spacing(all), phases::level(all)),
-        };
+        let (arrivals, rate_target) = phases::arrivals(&plan.workload);
         let layout = Layout::of(plan);
         let filled = plan.workload.filled(&plan.world);
         Self {

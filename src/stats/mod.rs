@@ -1,8 +1,10 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
+pub mod holm;
 pub mod intervals;
 pub mod kolmogorov;
 pub mod mser;
+pub mod paired;
 pub mod smallest_effect;
 pub mod stationarity;
 pub mod trend;

@@ -41,7 +41,7 @@ use crate::report::table;
 /// Measure a token endpoint with open-loop load.
 ///
 /// Without --target, a broker with a synthetic world is started in a child process and measured.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 4 invalid run (the generator or the \
 host was the bottleneck); 5 SLO breached; 130 interrupted."
@@ -157,7 +157,7 @@ impl RunArgs {
             seed: 1,
             slo: Vec::new(),
             timeout: Duration::from_secs(10),
-            pacer_test: Duration::from_secs(1),
+            pacer_test: Duration::ZERO,
             samples: 1000,
             herds: None,
             callers: None,

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::writes::Writes;
 use crate::clock::Monotonic;
-use crate::load::serve_process::{ServeError, ServeProcess};
+use crate::load::serve_process::{ServeError, ServeProcess, this_program};
 use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
 use crate::world::synthetic::Synthetic;
@@ -83,7 +83,8 @@ impl Source {
     }
 
     fn restore(&mut self) -> Result<(), ServeError> {
-        let started = ServeProcess::start(&self.world, self.core, &self.args, &self.stop)?;
+        let started =
+            ServeProcess::start(&this_program(), &self.world, self.core, &self.args, &self.stop)?;
         self.process = Some(started);
         Ok(())
     }
