@@ -257,6 +257,7 @@ mod tests {
             recorder.record(&Ended {
                 class,
                 status: Status::Http(status),
+                token: status == 200,
                 intended_ns,
                 acted_ns: intended_ns + 5,
                 written_ns: Some(intended_ns + 10),

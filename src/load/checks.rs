@@ -324,6 +324,7 @@ mod tests {
             set.record(&Ended {
                 class: Class::Miss,
                 status: Status::Http(200),
+                token: true,
                 intended_ns: 0,
                 acted_ns: 0,
                 written_ns: Some(0),

@@ -21,7 +21,8 @@ use super::recorder::{
 };
 use super::sample::{Sampled, Sampler};
 use super::stop::Stop;
-use super::target::HttpUrl;
+use super::target::Target;
+use super::trust::{self, Refusal};
 use crate::clock::{Monotonic, Seconds, UnixSeconds};
 
 /// Why no measurement came about.
@@ -33,6 +34,16 @@ pub enum LoadError {
         /// Where to.
         target: String,
         /// What the system said.
+        source: io::Error,
+    },
+    /// The target's certificate does not count.
+    #[error("the certificate of {target} does not count; {}", .refusal.remedy())]
+    Certificate {
+        /// Where to.
+        target: String,
+        /// What of it.
+        refusal: Refusal,
+        /// What the library said.
         source: io::Error,
     },
     /// The kernel refused the event loop.
@@ -106,14 +117,15 @@ impl Epoch {
 /// [`LoadError`] when there is no measurement; a bad measurement is not an error.
 pub(super) fn run(
     plan: &Plan,
-    target: &HttpUrl,
+    target: &Target,
     epoch: Epoch,
     sink: &mut dyn IntervalSink,
     stop: &Stop,
     witness: Option<Witness>,
     observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Measured, LoadError> {
-    let common = Common::new(plan, target, epoch.clock, witness, stop);
+    let common =
+        Common::new(plan, target, epoch, witness, stop).map_err(|error| refused(target, error))?;
     std::thread::scope(|scope| {
         // Whatever is returned, and why: no thread goes on.
         let _alarm = Alarm::armed(&common);
@@ -204,8 +216,7 @@ impl<'scope> Fleet<'scope> {
         }
         drop(ready);
         let all: io::Result<Vec<()>> = readies.iter().collect();
-        let target = common.target.to_string();
-        all.map_err(|source| LoadError::Connect { target, source })?;
+        all.map_err(|source| refused(common.target, source))?;
         Ok(fleet)
     }
 
@@ -268,6 +279,14 @@ impl<'scope> Fleet<'scope> {
         let join = |thread: ScopedJoinHandle<'_, Report>| thread.join();
         let ended: Vec<_> = self.threads.into_iter().map(join).collect();
         ended.into_iter().map(|ended| ended.unwrap_or(Err(LoadError::Died))).collect()
+    }
+}
+
+fn refused(target: &Target, source: io::Error) -> LoadError {
+    let target = target.url.to_string();
+    match trust::refusal(&source) {
+        Some(refusal) => LoadError::Certificate { target, refusal, source },
+        None => LoadError::Connect { target, source },
     }
 }
 

@@ -5,6 +5,7 @@ use std::iter::Peekable;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
@@ -12,18 +13,21 @@ use rustix::event::{Timespec, epoll};
 
 use super::changes::Changes;
 use super::changes::witness::Witness;
-pub use super::connection::Classes;
-use super::connection::{Due, SCRATCH_BYTES, Shared};
+use super::connection::Ways;
 use super::cores::{self, Cores};
 use super::dial::Dial;
+use super::fleet::Epoch;
 use super::layout::Layout;
 use super::pacing::{Acted, GapSampling, RehearsalTimes};
 use super::pool::Pool;
+use super::protocol::Span;
 use super::recorder::{Recorder, Tally, Window, histogram};
 use super::request::RequestWriter;
 use super::sample::Sampler;
+pub use super::shared::Classes;
+use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::stop::Stop;
-use super::target::HttpUrl;
+use super::target::Target;
 use super::workload::{Arrival, Ask, Selector, Workload};
 use crate::clock::Monotonic;
 use crate::world::synthetic::Synthetic;
@@ -101,7 +105,8 @@ pub(super) struct ThreadReport {
 #[derive(Debug)]
 pub(super) struct Common<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) target: &'a HttpUrl,
+    pub(super) target: &'a Target,
+    dial: Dial,
     pub(super) layout: Layout,
     pub(super) requests: Arc<RequestWriter>,
     pub(super) clock: Monotonic,
@@ -114,29 +119,31 @@ pub(super) struct Common<'a> {
 }
 
 impl<'a> Common<'a> {
+    /// # Errors
+    /// When TLS cannot be begun with the target, or an assertion cannot be signed.
     pub(super) fn new(
         plan: &'a Plan,
-        target: &'a HttpUrl,
-        clock: Monotonic,
+        target: &'a Target,
+        epoch: Epoch,
         witness: Option<Witness>,
         stop: &'a Stop,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
+        let length_ns = plan.rehearsal_ns + plan.warmup_ns + plan.duration_ns + plan.timeout_ns;
+        let length = Duration::from_nanos(length_ns) + CONNECTING;
+        let requests = RequestWriter::new(target, &plan.world, Span { begins: epoch.wall, length });
+        Ok(Self {
             plan,
             target,
+            dial: Dial::to(target, per_vm)?,
             layout: Layout::of(plan),
-            requests: Arc::new(RequestWriter::new(target, &plan.world)),
-            clock,
+            requests: Arc::new(requests.map_err(io::Error::other)?),
+            clock: epoch.clock,
             witness,
             gaps: GapSampling::of(&plan.workload, plan.seed),
             stop,
             abort: AtomicBool::new(false),
-        }
-    }
-
-    fn dial(&self) -> Dial {
-        let per_vm = (self.plan.origin == Origin::PerVm).then_some(self.plan.world);
-        Dial { address: self.target.address, per_vm }
+        })
     }
 
     fn is_over(&self) -> bool {
@@ -160,7 +167,13 @@ impl Prepared {
     pub(super) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
         let Common { plan, layout, stop, .. } = common;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let pool = Pool::connect(layout.sets(thread), &common.dial(), &epoll, stop)?;
+        let ways = Ways {
+            dial: &common.dial,
+            requests: &common.requests,
+            epoll: &epoll,
+            clock: common.clock,
+        };
+        let pool = Pool::connect(layout.sets(thread), &ways, stop)?;
         let seed = plan.seed.wrapping_add(thread as u64);
         Ok(Self {
             pool,
@@ -188,6 +201,8 @@ const SETTLE_NS: u64 = 25_000_000;
 /// Due requests written before answers are looked at again: a write to loopback takes some 10 us,
 /// and an answer that comes meanwhile is noticed late by that.
 const BATCH: usize = 4;
+/// More than all connections take; what is made for a span of time lasts beyond it.
+const CONNECTING: Duration = Duration::from_mins(10);
 /// Events taken by one call.
 const EVENTS: usize = 256;
 
@@ -225,15 +240,17 @@ impl<'a> Generator<'a> {
         let now_ns = common.clock.now_ns();
         let shared = Shared {
             clock: common.clock,
-            dial: common.dial(),
+            dial: common.dial.clone(),
             requests: Arc::clone(&common.requests),
             classes: common.plan.classes,
+            protocol: common.target.dialect.protocol(),
             recorder,
             sampler: prepared.sampler,
             witness: common.witness.clone(),
             epoll: prepared.epoll,
             outstanding: 0,
             reconnects: 0,
+            sessions: 0,
             timeout_ns: common.plan.timeout_ns,
             scratch: vec![0; SCRATCH_BYTES],
             unseen_since_ns: now_ns,
@@ -431,6 +448,7 @@ impl<'a> Generator<'a> {
             self.shared.recorder.finish()
         };
         self.tally.reconnects = self.shared.reconnects;
+        self.tally.sessions = self.shared.sessions;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,

@@ -145,6 +145,8 @@ pub struct Ended {
     pub class: Class,
     /// How it ended.
     pub status: Status,
+    /// Whether what was asked for came back.
+    pub token: bool,
     /// When it was meant to start.
     pub intended_ns: u64,
     /// When the generator noticed that it was due.
@@ -158,7 +160,7 @@ pub struct Ended {
 impl Ended {
     /// Whether it ended without a token, and not for want of an identity.
     fn is_failure(&self) -> bool {
-        !self.status.is_success() && self.class != Class::Refused
+        !self.token && self.class != Class::Refused
     }
 }
 
@@ -244,7 +246,7 @@ impl Recorder {
 
     /// Records one request, if its intended start is in the measured part.
     pub fn record(&mut self, ended: &Ended) {
-        let token = ended.status.is_success();
+        let token = ended.token;
         let refused = ended.class == Class::Refused;
         let failed = ended.is_failure();
         self.tally.tokens += u64::from(token);
@@ -408,6 +410,7 @@ mod tests {
         Ended {
             class: Class::Hit,
             status: Status::Http(200),
+            token: true,
             intended_ns,
             acted_ns: intended_ns,
             written_ns: Some(intended_ns),

@@ -16,13 +16,14 @@ use super::fleet::{self, Epoch, LoadError, Measured, Progress};
 use super::generator::Plan;
 use super::host::strain::{Strain, StrainCounters};
 use super::metrics::Counters;
+use super::protocol::{Dialect, OAuth2};
 use super::recorder::{IntervalSink, Latencies, Tally};
 use super::self_report::{self, SelfReport};
 use super::serve_process::{ServeError, ServeProcess, this_program};
 use super::stop::Stop;
-use super::target::HttpUrl;
+use super::target::{HttpUrl, Target};
 use super::validity::{self, Evidence, Reason, Shape};
-use super::verify::{Identities, Keys, KeysError, Verdict, verify};
+use super::verify::{Audience, Identities, Keys, KeysError, Verdict, verify};
 use super::workload::Workload;
 use crate::clock::{Clock, Monotonic};
 use crate::world::synthetic::Synthetic;
@@ -81,8 +82,8 @@ pub enum Subject {
     },
     /// Some other token endpoint.
     Foreign {
-        /// Where it is.
-        target: HttpUrl,
+        /// Where it is, and how it is asked.
+        target: Target,
         /// Where its keys are published, if that is known.
         jwks: Option<HttpUrl>,
     },
@@ -152,11 +153,11 @@ impl Subject {
         }
     }
 
-    /// Where requests go.
-    pub const fn target(&self) -> &HttpUrl {
+    /// Where requests go, and how they ask.
+    pub fn target(&self) -> Target {
         match self {
-            Self::Broker { imds, .. } => imds,
-            Self::Foreign { target, .. } => target,
+            Self::Broker { imds, .. } => Target::imds(imds.clone()),
+            Self::Foreign { target, .. } => target.clone(),
         }
     }
 
@@ -180,7 +181,9 @@ impl Subject {
     fn keys(&self, world: &Synthetic) -> Result<Option<Keys>, SessionError> {
         let keys = match self {
             Self::Broker { sts, .. } => Some(Keys::of_tenant(sts, world)),
-            Self::Foreign { jwks, .. } => jwks.as_ref().map(Keys::read),
+            Self::Foreign { target, jwks } => {
+                jwks.as_ref().map(|jwks| Keys::read_trusting(jwks, target.trusted.clone()))
+            }
         };
         keys.transpose().map_err(SessionError::Keys)
     }
@@ -246,7 +249,7 @@ pub fn measure(
     watcher: Watcher<'_>,
 ) -> Result<Outcome, SessionError> {
     let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
-    let target = subject.target().clone();
+    let target = subject.target();
     let before = subject.counters()?;
     let source = subject.take_source();
     let underway = Underway::start(plan, subject.places(), source, epoch.clock)?;
@@ -296,13 +299,22 @@ fn verdict(
 ) -> Result<Option<Verdict>, SessionError> {
     let identities = match subject {
         Subject::Broker { .. } => made.identities(&plan.world),
-        Subject::Foreign { .. } => Identities::Unknown,
+        Subject::Foreign { target, .. } => Identities::Unknown(audience(target)),
     };
     let keys = match made.keys() {
         Some(keys) => Some(keys),
         None => subject.keys(&plan.world)?,
     };
     Ok(keys.map(|keys| verify(&measured.samples, &keys, identities, epoch)))
+}
+
+/// What the tokens of a foreign target are to be for.
+fn audience(target: &Target) -> Audience<'_> {
+    match &*target.dialect {
+        dialect if dialect.protocol().selects() => Audience::Asked,
+        Dialect::OAuth2(OAuth2 { audience: Some(audience), .. }) => Audience::Is(audience),
+        _ => Audience::Unknown,
+    }
 }
 
 /// What else than the measurement a run is judged by.

@@ -7,7 +7,7 @@ use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    let own = [queue(outcome), reconnects(outcome), fill(plan), changes(plan)];
+    let own = [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)];
     own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
 }
 
@@ -26,6 +26,13 @@ fn reconnects(outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.reconnects;
     (count > 0).then(|| {
         format!("{count} connections were made anew under load: their connect time is part of response but not of service")
+    })
+}
+
+fn sessions(outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.sessions;
+    (count > 0).then(|| {
+        format!("{count} sessions were opened anew under load: that is part of response but not of service, and none of the counted requests")
     })
 }
 

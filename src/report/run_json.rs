@@ -390,7 +390,7 @@ impl Verified {
             sampled: verdict.map_or(0, |verdict| verdict.sampled),
             bad_signature: verdict.map(|verdict| verdict.bad_signature),
             wrong_identity: verdict.and_then(|verdict| verdict.wrong_identity),
-            wrong_audience: verdict.map(|verdict| verdict.wrong_audience),
+            wrong_audience: verdict.and_then(|verdict| verdict.wrong_audience),
             wrong_issuer: verdict.and_then(|verdict| verdict.wrong_issuer),
             wrong_expiry: verdict.map(|verdict| verdict.wrong_expiry),
             expired: verdict.map(|verdict| verdict.expired),

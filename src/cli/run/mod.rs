@@ -5,6 +5,7 @@ mod refusal;
 pub(super) mod scenario;
 mod scrape;
 pub(super) mod settings;
+pub(super) mod target;
 mod view;
 
 use std::io::{self, Write};
@@ -22,6 +23,7 @@ pub(super) use self::scenario::Scenario;
 use self::scenario::file::ScenarioError;
 use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
+use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
 use self::view::Header;
 use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
@@ -54,12 +56,14 @@ pub struct RunArgs {
     /// Print the file of a scenario, to start one of your own from, and end
     #[arg(long, value_name = "SCENARIO", env = "MINTBENCH_RUN_PRINT_SCENARIO")]
     pub(super) print_scenario: Option<Scenario>,
-    /// Measure this endpoint instead of a broker of our own [default path: the IMDS token path]
-    #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_TARGET")]
-    pub(super) target: Option<HttpUrl>,
+    /// Measure this endpoint instead of a broker of our own [default path: that of the protocol]
+    #[arg(long, value_name = "[PROTOCOL+]URL", env = "MINTBENCH_RUN_TARGET")]
+    pub(super) target: Option<TargetUrl>,
     /// Where the keys of --target are published; answers are verified with them
     #[arg(long, value_name = "URL", requires = "target", env = "MINTBENCH_RUN_JWKS")]
     pub(super) jwks: Option<HttpUrl>,
+    #[command(flatten)]
+    pub(super) access: TargetArgs,
     /// Requests per second, for a scenario of one phase with one rate [default: the scenario's]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_RATE")]
     pub(super) rate: Option<f64>,
@@ -145,6 +149,7 @@ impl RunArgs {
             print_scenario: None,
             target: None,
             jwks: None,
+            access: TargetArgs::default(),
             rate: None,
             duration: None,
             warmup: None,
@@ -191,6 +196,8 @@ enum RunError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 impl RunError {
@@ -258,14 +265,18 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     Ok(exit(&outcome, &slo))
 }
 
-fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, SessionError> {
+fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, RunError> {
     if let Some(target) = &args.target {
-        return Ok(Subject::Foreign { target: target.clone(), jwks: args.jwks.clone() });
+        let jwks = args.jwks.as_ref();
+        args.access.check(&[target], jwks)?;
+        let target = args.access.resolve(target, jwks, &RUN_VARIABLES)?;
+        target::check_selectors(target.dialect.protocol(), args.user_assigned)?;
+        return Ok(Subject::Foreign { target, jwks: args.jwks.clone() });
     }
     let flags = [("--alg", &args.alg), ("--propagation-delay", &args.propagation_delay)];
     let given = flags.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?]));
     let extra: Vec<String> = given.flatten().map(str::to_owned).collect();
-    Subject::start(plan, &extra, stop)
+    Ok(Subject::start(plan, &extra, stop)?)
 }
 
 fn measure(
@@ -391,6 +402,7 @@ mod tests {
         recorder.record(&Ended {
             class: Class::Hit,
             status: Status::Http(200),
+            token: true,
             intended_ns: 0,
             acted_ns: 0,
             written_ns: Some(0),

@@ -403,8 +403,10 @@ impl Given<'_> {
 fn origin(args: &RunArgs) -> Origin {
     match &args.target {
         // VM addresses reach loopback only, and mean something only to who asked for VMs.
-        Some(target) if !target.address.ip().is_loopback() || args.vms.is_none() => Origin::System,
-        Some(target) if target.address.is_ipv6() => Origin::System,
+        Some(target) if !target.url.address.ip().is_loopback() || args.vms.is_none() => {
+            Origin::System
+        }
+        Some(target) if target.url.address.is_ipv6() => Origin::System,
         Some(_) | None => Origin::PerVm,
     }
 }

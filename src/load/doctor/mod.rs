@@ -31,7 +31,7 @@ use super::profile::Profile;
 use super::recorder::{IntervalSet, IntervalSink, Window};
 use super::schedule::Arrivals;
 use super::stop::Stop;
-use super::target::{HttpUrl, UrlError};
+use super::target::{HttpUrl, Target, UrlError};
 use super::workload::Workload;
 use crate::clock::{Monotonic, UnixSeconds};
 use crate::world::synthetic::Synthetic;
@@ -148,7 +148,8 @@ impl IntervalSink for Nowhere {
 fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>, DoctorError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(DoctorError::Loopback)?;
     let address = listener.local_addr().map_err(DoctorError::Loopback)?;
-    let target: HttpUrl = format!("http://{address}").parse()?;
+    let url: HttpUrl = format!("http://{address}").parse()?;
+    let target = Target::imds(url);
     let plan = plan(cores, span);
     let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
     let measured = fleet::run(&plan, &target, epoch, &mut Nowhere, stop, None, &mut |_| {
