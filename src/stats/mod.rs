@@ -1,3 +1,6 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
 pub mod intervals;
+pub mod isotonic;
+pub mod knee;
+pub mod scalability;
