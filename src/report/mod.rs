@@ -6,4 +6,5 @@ mod hlog;
 pub mod notes;
 pub mod run_json;
 pub mod slo;
+pub mod stored;
 pub mod table;
