@@ -6,6 +6,7 @@
 
 mod config;
 pub mod control;
+pub mod plan;
 pub mod run;
 pub mod serve;
 mod signals;
@@ -47,6 +48,7 @@ enum Command {
     },
     #[command(flatten)]
     Control(Box<control::Control>),
+    Plan(Box<plan::PlanArgs>),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
 }
@@ -96,6 +98,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Completions { shell }) => completions(shell),
         Ok(Command::Control(control)) => control::main(&control),
+        Ok(Command::Plan(args)) => plan::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
         {

@@ -3,7 +3,7 @@
 //! The time of a core is taken at high load. At low load the broker wakes for each request and the
 //! time from the write to the answer is mostly waking; near saturation one wake-up serves many. Where
 //! a level was measured at which the broker itself was the limit, its pace is the cost, to the last
-//! interrupt; else the processor time of the busiest levels that are not the generator's.
+//! interrupt; else the processor time of the busiest levels, those that are not the generator's first.
 
 use hdrhistogram::Histogram;
 
@@ -64,8 +64,8 @@ pub struct Side {
 /// Why a side has no cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
-    /// No level had both a broker that counts and a generator that kept up.
-    #[error("at no level did the generator keep up and the broker count its processor time")]
+    /// No level had a broker that counts.
+    #[error("at no level did the broker count its processor time")]
     NoLevel,
 }
 
@@ -103,6 +103,12 @@ impl Side {
         self.found.met.as_ref().map(|step| step.rate)
     }
 
+    /// Whether it is the generator that the search ended at.
+    pub fn is_generator_limited(&self) -> bool {
+        let missed = self.found.missed.as_ref().and_then(|step| step.missed.as_ref());
+        matches!(missed, Some(Cause::Generator(_)))
+    }
+
     /// The most answers per second of a level at which the broker was the limit.
     pub fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
@@ -122,10 +128,10 @@ pub fn pace(probes: &[Probe]) -> Option<f64> {
 
 fn saturated(probes: &[Probe]) -> impl Iterator<Item = &Level> {
     let overrun = |probe: &&Probe| {
-        let growing = matches!(probe.verdict, Verdict::Missed(Cause::Growing | Cause::Errors(_)));
+        let errors = matches!(probe.verdict, Verdict::Missed(Cause::Errors(_)));
         let busy = |cpu_us: f64| cpu_us * probe.level.answered / 1e6 > SATURATED;
         // A level that was given up has no processor time; its queue says enough.
-        growing && probe.level.cpu_us.is_none_or(busy)
+        (errors || probe.level.is_overrun()) && probe.level.cpu_us.is_none_or(busy)
     };
     usable(probes).filter(overrun).map(|probe| &probe.level)
 }
@@ -135,9 +141,12 @@ fn cost(probes: &[Probe]) -> Option<Cost> {
     if let Some(cost) = middle(paces, Basis::Saturation) {
         return Some(cost);
     }
-    let mut levels: Vec<(f64, f64)> = usable(probes)
-        .filter_map(|probe| Some((probe.level.answered, probe.level.cpu_us?)))
-        .collect();
+    let with_cpu = |probe: &Probe| Some((probe.level.answered, probe.level.cpu_us?));
+    let mut levels: Vec<(f64, f64)> = usable(probes).filter_map(with_cpu).collect();
+    if levels.is_empty() {
+        // The processor time of a broker is what it is, also where its percentiles are not known.
+        levels = probes.iter().filter_map(with_cpu).collect();
+    }
     levels.sort_by(|a, b| b.0.total_cmp(&a.0));
     let busiest = levels.into_iter().take(BUSIEST).map(|(_, cpu_us)| cpu_us);
     middle(busiest.collect(), Basis::Processor)
@@ -162,7 +171,7 @@ pub fn memory(probes: &[Probe]) -> Option<MemoryModel> {
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (tokens, bytes) = (mean(|point| point.0), mean(|point| point.1));
     let spread: f64 = points.iter().map(|point| (point.0 - tokens).powi(2)).sum();
-    if !(spread > 0.0) {
+    if spread.is_nan() || spread <= 0.0 {
         return None;
     }
     let together: f64 = points.iter().map(|point| (point.0 - tokens) * (point.1 - bytes)).sum();

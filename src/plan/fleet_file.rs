@@ -158,8 +158,9 @@ const fn whole() -> f64 {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|error| serde::de::Error::custom(format!("`{text}` is not a time like 30s: {error}")))
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("`{text}` is not a time like 30s: {error}"))
+    })
 }
 
 impl Fleet {
@@ -214,13 +215,13 @@ impl Fleet {
             ),
             (
                 "nodes.cores",
-                self.nodes.cores.get() as f64,
+                float(self.nodes.cores.get()),
                 self.nodes.cores.get() <= CORES_MAX,
                 "1 to 256",
             ),
             (
                 "nodes.count",
-                self.nodes.count.map_or(1, NonZeroUsize::get) as f64,
+                float(self.nodes.count.map_or(1, NonZeroUsize::get)),
                 self.nodes.count.is_none_or(|count| count.get() > self.nodes.lost),
                 "more than nodes.lost",
             ),
@@ -253,6 +254,11 @@ impl Fleet {
         }
         self.kits.iter().map(|(kit, share)| (*kit, *share)).collect()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of cores and nodes")]
+const fn float(count: usize) -> f64 {
+    count as f64
 }
 
 /// More than any broker has.

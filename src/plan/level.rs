@@ -2,9 +2,12 @@
 
 use hdrhistogram::Histogram;
 
+use crate::load::recorder::histogram;
 use crate::load::session::Outcome;
 use crate::load::validity::Reason;
 use crate::report::slo::Objective;
+use crate::report::stored::Stored;
+use crate::report::stored::run::Run;
 use crate::stats::intervals::{Counts, interval_of_blocks};
 
 /// What was measured at one rate. Times are in nanoseconds.
@@ -38,6 +41,8 @@ pub struct Level {
     pub misses: Option<f64>,
     /// Memory of the broker at the end, in bytes, and the tokens minted until then.
     pub memory: Option<Memory>,
+    /// From the write to the answer, in nanoseconds.
+    pub service: Histogram<u64>,
 }
 
 /// How much the broker held, and in how much memory.
@@ -86,6 +91,9 @@ impl std::fmt::Display for Cause {
 
 /// A broker that is asked for no more than it can give answers all but a few.
 const ERRORS_MAX: f64 = 0.001;
+/// A Poisson stream of a second at 50 per second varies by more than a tenth in one level of six, and
+/// such a level is idle, which is seen by its processor time.
+const ANSWERED_MIN: f64 = 0.9;
 /// Blocks of a second: a level is short.
 const BLOCKS_MIN: usize = 5;
 
@@ -110,9 +118,47 @@ impl Level {
         }
     }
 
+    /// Whether more was asked for than was answered while it was.
+    pub fn is_overrun(&self) -> bool {
+        self.growing || self.answered < ANSWERED_MIN * self.offered
+    }
+
     /// The requests in the system, by Little's law.
     pub fn concurrency(&self) -> f64 {
         self.answered * self.mean_ns / 1e9
+    }
+
+    /// The level of a result folder.
+    pub fn of_stored(stored: &Stored, run: &Run, slo: &Objective) -> Self {
+        let mut seconds: Vec<Counts> = Vec::new();
+        for class in stored.response.classes() {
+            merge(&mut seconds, &stored.response.seconds(class));
+        }
+        let response = filled(seconds.iter().flatten());
+        let service = filled(stored.service.intervals.iter().flat_map(|i| &i.counts));
+        let lag = filled(stored.lag.intervals.iter().flat_map(|i| &i.counts));
+        let errors: u64 = run.classes.values().map(|class| class.errors).sum();
+        let p = |quantile| float(response.value_at_quantile(quantile));
+        // Which requests failed is not in the files: with any, the percentile is only a lower bound.
+        let quantile_ns = (!response.is_empty()).then(|| p(slo.quantile()));
+        let (generator, noise) = blame_stored(run, &lag, slo);
+        Self {
+            offered: run.load.rate_target.unwrap_or(run.load.rate_answered),
+            answered: run.load.rate_answered,
+            upper_ns: quantile_ns.map(|ns| ns.max(upper(&seconds, slo.quantile()))),
+            quantile_ns,
+            p50_ns: p(0.5),
+            p99_ns: p(0.99),
+            mean_ns: response.mean(),
+            errors: share(errors, response.len()),
+            growing: is_growing(&seconds, slo.limit_ns()),
+            generator,
+            noise,
+            cpu_us: run.broker.as_ref().and_then(|broker| broker.cpu_us_per_request),
+            misses: None,
+            memory: None,
+            service,
+        }
     }
 
     /// The level that a session measured.
@@ -142,6 +188,7 @@ impl Level {
                 bytes: counted.whole.rss_bytes,
                 tokens: counted.whole.mints,
             }),
+            service: all.service.clone(),
         }
     }
 }
@@ -154,16 +201,27 @@ fn share(part: u64, whole: u64) -> f64 {
 fn seconds(outcome: &Outcome) -> Vec<Counts> {
     let mut seconds: Vec<Counts> = Vec::new();
     for (class, _) in outcome.measured.totals.whole.seen() {
-        for (index, counts) in outcome.measured.totals.responses.of(class).iter().enumerate() {
-            if seconds.len() <= index {
-                seconds.resize(index + 1, Counts::new());
-            }
-            if let Some(second) = seconds.get_mut(index) {
-                second.extend_from_slice(counts);
-            }
-        }
+        merge(&mut seconds, outcome.measured.totals.responses.of(class));
     }
     seconds
+}
+
+fn merge(seconds: &mut Vec<Counts>, of_class: &[Counts]) {
+    if seconds.len() < of_class.len() {
+        seconds.resize(of_class.len(), Counts::new());
+    }
+    for (second, counts) in seconds.iter_mut().zip(of_class) {
+        second.extend_from_slice(counts);
+    }
+}
+
+/// A histogram of counts.
+pub fn filled<'a>(counts: impl Iterator<Item = &'a (u64, u64)>) -> Histogram<u64> {
+    let mut filled = histogram();
+    for (value, times) in counts {
+        filled.saturating_record_n(*value, *times);
+    }
+    filled
 }
 
 /// The upper end of the interval of a percentile; the worst second where there is no interval.
@@ -187,7 +245,7 @@ fn quantile_of(counts: &Counts, quantile: f64) -> f64 {
     found.or(sorted.last()).map_or(0.0, |(value, _)| float(*value))
 }
 
-/// Whether the median rose from each second to the next, over three at least, and ended far beyond
+/// Whether the median rose from each second to the next, over four of them, and ended far beyond
 /// the limit: a queue that is served as fast as it is filled does not do that.
 pub fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
     let medians: Vec<f64> = seconds
@@ -202,7 +260,7 @@ pub fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
 }
 
 /// Seconds on end in which the median rises before a level is given up.
-pub const GROWING_SECONDS: usize = 3;
+pub const GROWING_SECONDS: usize = 4;
 /// A median so many times the limit does not come back within a level.
 const HOPELESS: f64 = 10.0;
 
@@ -222,22 +280,46 @@ fn blame(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
             _ => noise.push(reason.to_string()),
         }
     }
-    let lag = &outcome.all.lag;
-    let late = quantile(lag, slo.quantile());
-    if limits.is_empty() && late > slo.limit_ns() / 2.0 {
-        limits.push(format!(
-            "it was {:.1} us late at the p{} itself, more than half of the limit",
-            late / 1e3,
-            slo.quantile() * 100.0
-        ));
+    if limits.is_empty() {
+        limits.extend(too_late(&outcome.all.lag, slo));
     }
     let limits = (!limits.is_empty()).then(|| limits.join("; "));
     (limits, noise)
 }
 
-fn quantile(histogram: &Histogram<u64>, quantile: f64) -> f64 {
-    float(histogram.value_at_quantile(quantile))
+/// The same rules on what a folder says.
+fn blame_stored(run: &Run, lag: &Histogram<u64>, slo: &Objective) -> (Option<String>, Vec<String>) {
+    let busy = run.validity.generator_cpu_share;
+    let missed = run.load.rate_achieved.zip(run.load.rate_target);
+    let limit = if busy > BUSY_MAX {
+        Some(format!("a generator thread was busy {:.0} % of the time", busy * 100.0))
+    } else if run.validity.unsent > 0 {
+        Some(format!("it did not get to {} requests", run.validity.unsent))
+    } else if missed.is_some_and(|(achieved, target)| achieved < RATE_MIN * target) {
+        Some(format!("it acted on {:.1} requests per second only", run.load.rate_answered))
+    } else {
+        too_late(lag, slo)
+    };
+    let noise = if limit.is_some() { Vec::new() } else { run.validity.reasons.clone() };
+    (limit, noise)
 }
+
+/// Whether lateness of the generator alone could make the objective fail.
+pub fn too_late(lag: &Histogram<u64>, slo: &Objective) -> Option<String> {
+    let late = float(lag.value_at_quantile(slo.quantile()));
+    (late > slo.limit_ns() / 2.0).then(|| {
+        format!(
+            "it was {:.1} us late at the p{} itself, more than half of the limit",
+            late / 1e3,
+            slo.quantile() * 100.0
+        )
+    })
+}
+
+/// As in the rules of a valid run.
+const BUSY_MAX: f64 = 0.8;
+/// Five per cent below the target is more than a Poisson stream of a few seconds varies.
+const RATE_MIN: f64 = 0.95;
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
 fn float(count: u64) -> f64 {
@@ -245,6 +327,7 @@ fn float(count: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact by construction")]
 pub(super) mod tests {
     use super::*;
 
@@ -265,6 +348,7 @@ pub(super) mod tests {
             cpu_us: None,
             misses: None,
             memory: None,
+            service: histogram(),
         }
     }
 
@@ -283,11 +367,11 @@ pub(super) mod tests {
     #[test]
     fn only_a_median_that_rises_throughout_and_far_is_a_growing_queue() {
         let second = |ns: u64| vec![(ns, 10)];
-        let growing: Vec<Counts> = (1..=4).map(|i| second(i * 10_000_000)).collect();
+        let growing: Vec<Counts> = (1..=5).map(|i| second(i * 10_000_000)).collect();
         assert!(is_growing(&growing, 2e6));
         assert!(!is_growing(&growing, 5e6), "not far beyond the limit");
         assert!(!is_growing(&growing[..2], 2e6), "too short to tell");
-        let steady = vec![second(50_000_000); 4];
+        let steady = vec![second(50_000_000); 5];
         assert!(!is_growing(&steady, 2e6));
     }
 
@@ -295,8 +379,8 @@ pub(super) mod tests {
     fn without_an_interval_the_worst_second_is_the_bound() {
         let seconds = vec![vec![(100, 1000)], vec![(300, 1000)], vec![(200, 1000)]];
         assert_eq!(upper(&seconds, 0.99), 300.0);
-        let many: Vec<Counts> =
-            (0..8).map(|i| vec![(100, 985 + i % 2), (200, 14), (300, 1)]).collect();
-        assert_eq!(upper(&many, 0.99), 300.0);
+        let mut many: Vec<Counts> = vec![vec![(100, 985), (200, 15)]; 7];
+        many.push(vec![(100, 985), (200, 4), (300, 11)]);
+        assert_eq!(upper(&many, 0.99), 200.0, "an interval looks at all seconds");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The rate doubles until a level fails, then the gap is halved on a logarithmic scale down to 3 %.
 //! The last two levels are repeated in shuffled order, so that a slow drift of the machine does not
-//! favour one of them (rpc-perf repeats so). The bounds of all levels are made monotone by isotonic
+//! favour one of them (rpc-perf repeats so); before that the rate doubles on until more is asked for than
+//! can be answered, if it was not yet. The bounds of all levels are made monotone by isotonic
 //! regression; the answer is the largest rate whose bound meets the objective, and the next rate that
 //! does not is its bracket. A level whose queue grew tells the broker's own pace, which the next
 //! probe takes for a hint.
@@ -65,8 +66,8 @@ pub struct Found {
     pub missed: Option<Step>,
 }
 
-/// A search gives up this many times below its first rate.
-const FLOOR: f64 = 1024.0;
+/// A search gives up this many times below its first rate: what fails there is not the load.
+const FLOOR: f64 = 16.0;
 /// The doublings, halvings and repeats of any sensible search are far fewer.
 const PROBES_MAX: usize = 200;
 /// A pace measured under overload is a hint, not a bound: look a little beyond it.
@@ -82,15 +83,20 @@ struct Search<'a, E> {
 ///
 /// # Errors
 /// Those of `run`.
-pub fn search<E>(
-    terms: Terms,
-    run: &mut dyn FnMut(f64) -> Result<Level, E>,
-) -> Result<Found, E> {
+pub fn search<E>(terms: Terms, run: &mut dyn FnMut(f64) -> Result<Level, E>) -> Result<Found, E> {
     let mut search = Search { terms, run, probes: Vec::new() };
     let (low, high) = search.double()?;
     let (low, high) = search.bisect(low, high)?;
+    search.overrun()?;
     search.repeat(low, high)?;
     Ok(conclude(terms, search.probes))
+}
+
+/// Judges levels that were measured before, whoever chose their rates.
+pub fn judge(terms: Terms, levels: Vec<Level>) -> Found {
+    let probe =
+        |level: Level| Probe { rate: level.offered, verdict: level.verdict(terms.limit_ns), level };
+    conclude(terms, levels.into_iter().map(probe).collect())
 }
 
 impl<E> Search<'_, E> {
@@ -153,6 +159,21 @@ impl<E> Search<'_, E> {
         let pace = self.probes.iter().map(pace).fold(high, f64::min);
         let top = if pace > low * self.terms.resolution { pace } else { high };
         (low * top).sqrt()
+    }
+
+    /// Doubles on until a level is more than can be answered, whatever its percentile: the pace of a
+    /// broker that can do no more is what work costs, also where the objective is out of reach.
+    fn overrun(&mut self) -> Result<(), E> {
+        let rates = self.probes.iter().map(|probe| probe.rate);
+        let mut rate = rates.fold(self.terms.start, f64::max);
+        while !self.probes.iter().any(|probe| probe.level.is_overrun())
+            && rate < self.terms.rate_max
+            && self.probes.len() < PROBES_MAX
+        {
+            rate = (rate * 2.0).min(self.terms.rate_max);
+            self.probe(rate)?;
+        }
+        Ok(())
     }
 
     fn repeat(&mut self, low: Option<f64>, high: Option<f64>) -> Result<(), E> {
@@ -230,6 +251,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact by construction")]
 mod tests {
     use super::super::level::tests::level;
     use super::*;
@@ -296,7 +318,11 @@ mod tests {
 
     #[test]
     fn a_server_that_never_meets_it_has_no_rate() {
-        let found = found(terms(), |rate| level(rate, 2.0 * LIMIT_NS));
+        let found = found(terms(), |rate| {
+            let answered = rate.min(2000.0);
+            Level { answered, ..level(rate, 2.0 * LIMIT_NS) }
+        });
+        assert!(found.probes.iter().any(|probe| probe.level.is_overrun()));
         assert!(found.met.is_none());
         assert_eq!(found.missed.unwrap().missed, Some(Cause::Slo));
     }

@@ -35,7 +35,9 @@ pub struct Law {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum ScalabilityError {
     /// Three coefficients need more than this.
-    #[error("{0} different levels are too few for the scalability law; at least {LEVELS_MIN} are needed")]
+    #[error(
+        "{0} different levels are too few for the scalability law; at least {LEVELS_MIN} are needed"
+    )]
     Levels(usize),
     /// A value is zero, negative or no number, or all lie in one place.
     #[error("the levels do not determine a scalability law")]
@@ -127,9 +129,9 @@ pub fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
             drawn.extend(self::law(&sample));
         }
     }
-    let coefficients: [fn(&Law) -> f64; 3] =
-        [|law| law.lambda, |law| law.sigma, |law| law.kappa];
-    let intervals = coefficients.map(|coefficient| middle(drawn.iter().map(coefficient), &law, coefficient));
+    let coefficients: [fn(&Law) -> f64; 3] = [|law| law.lambda, |law| law.sigma, |law| law.kappa];
+    let intervals =
+        coefficients.map(|coefficient| middle(drawn.iter().map(coefficient), &law, coefficient));
     let measured_max = levels.iter().map(|level| level.concurrency).fold(0.0, f64::max);
     Ok(Fitted { law, intervals, measured_max })
 }
@@ -227,8 +229,9 @@ fn solve(mut system: [[f64; 4]; 3]) -> Option<[f64; 3]> {
         for row in 0..3 {
             if row != column {
                 let factor = system[row][column] / lead;
-                for cell in column..4 {
-                    system[row][cell] -= factor * system[column][cell];
+                let pivot = system[column];
+                for (cell, part) in system[row].iter_mut().zip(pivot) {
+                    *cell -= factor * part;
                 }
             }
         }
@@ -259,8 +262,17 @@ mod tests {
         // Gunther, Guerrilla Capacity Planning, chapter 5: a ray tracer on an SGI Origin 2000, in rays
         // per second; also `raytracer` of the R package usl. Both find sigma = 0.05 and hardly any kappa.
         let measured = levels(&[
-            (1.0, 20.0), (4.0, 78.0), (8.0, 130.0), (12.0, 170.0), (16.0, 190.0), (20.0, 200.0),
-            (24.0, 210.0), (28.0, 230.0), (32.0, 260.0), (48.0, 280.0), (64.0, 310.0),
+            (1.0, 20.0),
+            (4.0, 78.0),
+            (8.0, 130.0),
+            (12.0, 170.0),
+            (16.0, 190.0),
+            (20.0, 200.0),
+            (24.0, 210.0),
+            (28.0, 230.0),
+            (32.0, 260.0),
+            (48.0, 280.0),
+            (64.0, 310.0),
         ]);
         let law = fit(&measured, 1).unwrap().law;
         assert!(near(law.lambda, 20.0, 0.1), "{law:?}");
@@ -291,11 +303,9 @@ mod tests {
         assert_eq!(fit(&few, 1), Err(ScalabilityError::Levels(5)));
         let fitted = fit(&of_law(&law, &[1.0, 2.0, 3.0, 4.0, 5.0, 8.0]), 1).unwrap();
         assert!(near(fitted.throughput(16.0).unwrap(), law.throughput(16.0), 1e-6));
-        assert!(matches!(
-            fitted.throughput(16.1),
-            Err(ScalabilityError::Extrapolation { .. })
-        ));
-        let zero = levels(&[(1.0, 0.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0), (5.0, 1.0), (6.0, 1.0)]);
+        assert!(matches!(fitted.throughput(16.1), Err(ScalabilityError::Extrapolation { .. })));
+        let zero =
+            levels(&[(1.0, 0.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0), (5.0, 1.0), (6.0, 1.0)]);
         assert_eq!(fit(&zero, 1), Err(ScalabilityError::Degenerate));
     }
 

@@ -113,7 +113,6 @@ pub struct RunArgs {
 
 impl RunArgs {
     /// A run of `scenario` with no flag given: what other commands start from.
-    #[expect(dead_code, reason = "used by the commands that repeat runs")]
     pub(super) fn of(scenario: Scenario) -> Self {
         Self {
             scenario,

@@ -106,7 +106,9 @@ fn renewals_never_delay_a_storm_by_more_than_one_signature() {
     let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
     let alone = storm(500, Duration::from_secs(1), Kit::Go);
     let beside = Window { renewals_per_second: 2000.0, ..alone.clone() };
-    let p50 = |window: &Window| play(window, &shape(1, 8192), &costs, 6).minted.value_at_quantile(0.5);
+    // Requests get in at once, so that it is the queues alone that are looked at.
+    let shape = Shape { slice_ns: 0, ..shape(1, 8192) };
+    let p50 = |window: &Window| play(window, &shape, &costs, 6).minted.value_at_quantile(0.5);
     assert!(p50(&beside) < p50(&alone) + 2_000_000, "{} {}", p50(&beside), p50(&alone));
 }
 
@@ -123,7 +125,8 @@ fn each_adopted_key_is_minted_once() {
 #[test]
 fn the_same_seed_plays_the_same_window() {
     let costs = costs(Service::Exponential(20_000.0), Service::Exponential(300_000.0));
-    let window = Window { hits_per_second: 5000.0, ..storm(300, Duration::from_secs(1), Kit::Rust) };
+    let window =
+        Window { hits_per_second: 5000.0, ..storm(300, Duration::from_secs(1), Kit::Rust) };
     let outcome = |seed| {
         let played = play(&window, &shape(2, 50), &costs, seed);
         (played.requests, played.refused, played.recovery, played.hits.mean().to_bits())

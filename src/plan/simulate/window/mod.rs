@@ -224,11 +224,16 @@ impl Play<'_> {
             Event::Miss => self.window.misses_per_second,
             Event::Renewal => self.window.renewals_per_second,
         };
-        let over = float(now_ns) > self.window.length.as_secs_f64() * 1e9 && self.storm_left == 0;
-        if per_second > 0.0 && !over && now_ns < TOO_LONG_NS {
+        if per_second > 0.0 {
             let gap: f64 = Exp1.sample(&mut self.rng);
             self.at(now_ns + nanos(gap * 1e9 / per_second), event);
         }
+    }
+
+    /// Whether streams have come to their end: with the window, but not before a storm has.
+    fn is_over(&self, at_ns: u64) -> bool {
+        let past = float(at_ns) > self.window.length.as_secs_f64() * 1e9;
+        (past && self.storm_left == 0) || at_ns > TOO_LONG_NS
     }
 
     fn run(&mut self) -> u64 {
@@ -239,8 +244,10 @@ impl Play<'_> {
             match (event, step) {
                 (None, None) => return now_ns,
                 (Some(at_ns), step) if step.is_none_or(|step| at_ns <= step) => {
-                    now_ns = at_ns;
-                    if let Some(Reverse((.., event))) = self.events.pop() {
+                    let Some(Reverse((.., event))) = self.events.pop() else { continue };
+                    // The next of a slow stream may be long after all else.
+                    if matches!(event, Event::Ask(_)) || !self.is_over(at_ns) {
+                        now_ns = at_ns;
                         self.happen(now_ns, event);
                     }
                 }
@@ -330,12 +337,11 @@ impl Play<'_> {
         let Some(request) = index(&mut self.requests, ticket) else { return };
         request.attempt += 1;
         let again = *request;
-        match again.kit.and_then(|kit| kit.retry(again.attempt, RETRY_AFTER)) {
-            Some(delay) => self.at(at_ns + nanos(delay.as_secs_f64() * 1e9), Event::Ask(ticket)),
-            None => {
-                self.played.gave_up += 1;
-                self.over(at_ns, ticket, again);
-            }
+        if let Some(delay) = again.kit.and_then(|kit| kit.retry(again.attempt, RETRY_AFTER)) {
+            self.at(at_ns + nanos(delay.as_secs_f64() * 1e9), Event::Ask(ticket));
+        } else {
+            self.played.gave_up += 1;
+            self.over(at_ns, ticket, again);
         }
     }
 
