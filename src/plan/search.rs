@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_first_rate_that_is_too_high_is_halved() {
-        let start = Terms { start: 500_000.0, ..terms() };
+        let start = Terms { start: 100_000.0, ..terms() };
         check(&found(start, |rate| memoryless(rate, 100_000.0)), 10_000.0 - 2302.585);
     }
 
