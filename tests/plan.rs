@@ -1,7 +1,7 @@
 //! `mintbench plan`, black box: the real binary, with a broker of its own or with result folders.
 //!
 //! What is asserted holds on a busy machine too: whether an objective is met there is not.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -195,7 +195,7 @@ impl<'a> Forecaster<'a> {
     fn nodes_needed(&self) -> Option<usize> {
         let spare = self.question.fleet.nodes.lost;
         let mut high = 1;
-        while !self.do_they(high, spare) {
+        while !self.do_they(high) {
             high *= 2;
             if high > NODES_MAX {
                 return None;
@@ -204,13 +204,13 @@ impl<'a> Forecaster<'a> {
         let mut low = high / 2;
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
-            if self.do_they(middle, spare) { high = middle } else { low = middle }
+            if self.do_they(middle) { high = middle } else { low = middle }
         }
         Some(high + spare)
     }
 
-    /// Whether `left` nodes meet everything after `spare` others are lost.
-    fn do_they(&self, left: usize, spare: usize) -> bool {
+    /// Whether so many nodes, all that are left, meet everything.
+    fn do_they(&self, left: usize) -> bool {
         if self.utilisation(left) > self.question.target {
             return false;
         }
@@ -222,9 +222,7 @@ impl<'a> Forecaster<'a> {
         let Some((window, boot)) = self.storm(left).zip(self.question.fleet.storm.as_ref()) else {
             return true;
         };
-        // A storm is played on what is left: that is when it comes.
         let storm = self.played(&window, SEARCH_REPLICATIONS);
-        let _ = spare;
         let p99_ms = storm.token_p99_ms.map_or(0.0, |p99| p99.mean);
         p99_ms <= boot.p99.as_secs_f64() * 1e3 && storm.gave_up_share.mean <= 0.0
     }

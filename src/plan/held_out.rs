@@ -79,17 +79,18 @@ fn simulated(
         length,
     };
     let played = play(&window, shape, costs, seed);
-    level(rate, misses, quantile, &played)
+    let seconds = length.max(played.lasted).as_secs_f64();
+    level(rate, misses, quantile, &played, seconds)
 }
 
-/// The level that a played window is.
-fn level(rate: f64, misses: f64, quantile: f64, played: &Played) -> Level {
+/// The level that a window is which took so many seconds.
+fn level(rate: f64, misses: f64, quantile: f64, played: &Played, seconds: f64) -> Level {
     let all = all(played);
     let at = |quantile| float(all.value_at_quantile(quantile));
     let gave_up = float(played.gave_up);
     Level {
         offered: rate,
-        answered: rate,
+        answered: float(all.len()) / seconds,
         quantile_ns: Some(at(quantile)),
         upper_ns: Some(at(quantile)),
         p50_ns: at(0.5),

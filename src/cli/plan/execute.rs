@@ -104,6 +104,12 @@ const SAMPLES: usize = 100;
 /// Room for what is no connection of the load.
 const OTHER_FILES: f64 = 200.0;
 
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Where levels are measured.
 pub(super) struct Bench<'a> {
     args: &'a PlanArgs,
@@ -241,7 +247,6 @@ impl<'a> Bench<'a> {
         let mut held_out = HeldOut::default();
         self.mix(hit, mint, &mut held_out)?;
         self.storm(hit, mint, &mut held_out)?;
-        self.bar.finish_and_clear();
         Ok(held_out)
     }
 

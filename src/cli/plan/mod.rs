@@ -175,6 +175,7 @@ fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, Pl
             ..HeldOut::default()
         },
     };
+    drop(bench);
     let plan = assemble(args, &fleet, started_at, &calibration, held_out);
     write(args, &plan)?;
     Ok(exit(&calibration))

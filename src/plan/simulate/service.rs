@@ -22,9 +22,9 @@ pub struct Measured {
     mean: f64,
 }
 
-/// Of a measured shape the part above this is cut down to it. At low load it is stalls of the
-/// machine, which have nothing to do with the work and would be scaled with it.
-const TRUSTED: f64 = 0.99;
+/// Of a measured shape the part above this is cut down to it: at low load it is stalls of the machine
+/// and not work, and they are in the way there and back already.
+const TRUSTED: f64 = 0.9;
 
 impl Service {
     /// The shape of `histogram` with the mean `mean_ns`; constant where nothing was measured.

@@ -70,6 +70,8 @@ pub struct Played {
     pub queue_peak: usize,
     /// From the end of the storm to its last token; zero without one.
     pub recovery: Duration,
+    /// From the start to the last answer.
+    pub lasted: Duration,
     /// The share of the cores' time that was used, over the whole.
     pub utilisation: f64,
 }
@@ -132,6 +134,7 @@ pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played 
         gave_up: 0,
         queue_peak: 0,
         recovery: Duration::ZERO,
+        lasted: Duration::ZERO,
         utilisation: 0.0,
     };
     let mut play = Play {
@@ -357,6 +360,7 @@ impl Play<'_> {
         let within_ns =
             self.window.storm.as_ref().map_or(0, |storm| nanos(storm.within.as_secs_f64() * 1e9));
         self.played.recovery = Duration::from_nanos(self.storm_last_ns.saturating_sub(within_ns));
+        self.played.lasted = Duration::from_nanos(end_ns);
         self.played.queue_peak = self.node.queue_peak;
         let cores = float(shape.cores.get() as u64);
         self.played.utilisation = float(self.node.busy_ns) / (float(end_ns.max(1)) * cores);
