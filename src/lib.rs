@@ -29,6 +29,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod directory;
+pub mod gate;
 pub mod http;
 pub mod ids;
 pub mod imds;

@@ -6,6 +6,7 @@
 
 mod config;
 pub mod control;
+pub mod gate;
 pub mod plan;
 pub mod run;
 pub mod serve;
@@ -48,6 +49,7 @@ enum Command {
     },
     #[command(flatten)]
     Control(Box<control::Control>),
+    Gate(Box<gate::GateArgs>),
     Plan(Box<plan::PlanArgs>),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
@@ -98,6 +100,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Completions { shell }) => completions(shell),
         Ok(Command::Control(control)) => control::main(&control),
+        Ok(Command::Gate(args)) => gate::main(&args),
         Ok(Command::Plan(args)) => plan::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))

@@ -19,7 +19,7 @@ pub(super) fn listen(stop: Arc<Stop>) {
         loop {
             signals.wait();
             if stop.request() == Request::Repeated {
-                stop.kill_child();
+                stop.kill_children();
                 std::process::exit(Exit::Interrupted as i32);
             }
         }

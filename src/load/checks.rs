@@ -1,145 +1,27 @@
 //! What a target must do, whatever its speed: answer, answer rightly, and mint as often as it says.
 
-use std::fmt;
-
-use super::changes::ledger::Judgement;
 use super::changes::writes::Writes;
-use super::changes::{Report, Rotated, Truth};
+use super::changes::{Changes, Report, Rotated, Truth};
+use super::class::Class;
+pub use super::failure::Failure;
+use super::fleet::Measured;
 use super::generator::{Classes, Plan};
 use super::metrics::Counters;
-use super::recorder::Tally;
+use super::phases::{Expectation, Phases};
+use super::recorder::{IntervalSet, Tally};
 use super::session::Counted;
 use super::verify::Verdict;
-use super::verify::moment::Moments;
-use super::workload::Workload;
-
-/// A check that failed: the target does not do what it must.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
-    /// Sampled answers were wrong.
-    Answers(Verdict),
-    /// Changes were refused or not answered.
-    Changes {
-        /// How many.
-        failed: u64,
-        /// Of how many.
-        total: u64,
-        /// What became of the first of them.
-        reason: String,
-    },
-    /// Tokens or refusals came when they must not.
-    Churn(Judgement),
-    /// More requests ended without a token than may.
-    Errors {
-        /// Requests without a token, warm-up included.
-        count: u64,
-        /// All requests, warm-up included.
-        total: u64,
-        /// The share that is allowed.
-        share_max: f64,
-    },
-    /// A herd did not end in exactly one mint.
-    HerdMints {
-        /// Herds that ran.
-        herds: u32,
-        /// Tokens minted meanwhile.
-        mints: f64,
-    },
-    /// Not every caller of a herd got a token.
-    HerdTokens {
-        /// Callers of all herds.
-        callers: u64,
-        /// Tokens that came back.
-        tokens: u64,
-    },
-    /// A run in which every request has a key of its own did not mint for each.
-    MintCounts {
-        /// The broker's counters.
-        counted: Counters,
-        /// Tokens that came back.
-        tokens: u64,
-    },
-    /// No request met an identity that was away.
-    NothingRemoved,
-    /// All sampled tokens are signed by one key.
-    NothingRotated {
-        /// How often the keys were rotated.
-        rotations: u64,
-    },
-    /// No certificate was rolled.
-    NothingRolled,
-    /// There are keys to verify with, but nothing was verified.
-    NothingVerified,
-    /// The published keys could not be read.
-    KeysUnread {
-        /// How often.
-        count: u64,
-    },
-    /// Sampled tokens were signed with keys that were not published at their moment.
-    Rotation(Moments),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answers(verdict) => write!(f, "of {verdict}"),
-            Self::Changes { failed, total, reason } => {
-                write!(f, "{failed} of {total} changes failed, the first with: {reason}")
-            }
-            Self::Churn(judgement) => write!(
-                f,
-                "{} tokens came after their identity was removed, and {} requests were refused although the identity was there",
-                judgement.tokens_after_removal, judgement.refused_wrongly
-            ),
-            Self::Errors { count, total, share_max } => write!(
-                f,
-                "{count} of {total} requests ended without a token, more than {:.2} %",
-                share_max * 100.0
-            ),
-            Self::HerdMints { herds, mints } => write!(
-                f,
-                "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}"
-            ),
-            Self::HerdTokens { callers, tokens } => {
-                write!(f, "{callers} callers of the herds got {tokens} tokens")
-            }
-            Self::MintCounts { counted, tokens } => write!(
-                f,
-                "every request had a new key, but {tokens} tokens came with {} hits, {} coalesced, {} misses and {} mints",
-                counted.hits,
-                counted.coalesced,
-                counted.misses,
-                counted.foreground_mints()
-            ),
-            Self::KeysUnread { count } => {
-                write!(f, "the published keys could not be read {count} times")
-            }
-            Self::NothingRemoved => f.write_str(
-                "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
-            ),
-            Self::NothingRolled => f.write_str("no certificate was rolled, which proves nothing"),
-            Self::NothingRotated { rotations } => write!(
-                f,
-                "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
-            ),
-            Self::Rotation(moments) => write!(
-                f,
-                "{} sampled tokens were signed with keys that were not published yet, {} with keys that were withdrawn too soon",
-                moments.unpublished, moments.withdrawn
-            ),
-            Self::NothingVerified => f.write_str("no token came back that could be verified"),
-        }
-    }
-}
+use super::workload::{Novelty, Workload};
 
 /// Every check that failed.
 pub(super) fn failures(
     plan: &Plan,
-    tally: &Tally,
+    measured: &Measured,
     broker: Option<&Counted>,
     verdict: Option<Verdict>,
     changes: Option<&Report>,
 ) -> Vec<Failure> {
+    let tally = &measured.tally;
     let mut failures = Vec::new();
     failures.extend(errors(plan, tally));
     if let Some(report) = changes {
@@ -149,8 +31,9 @@ pub(super) fn failures(
     if verdict.is_some_and(|verdict| verdict.sampled == 0) {
         failures.push(Failure::NothingVerified);
     }
-    if let Some(Counted { whole, .. }) = broker {
-        failures.extend(counters(plan, tally, whole));
+    if let Some(counted) = broker {
+        failures.extend(counters(plan, tally, &counted.whole));
+        failures.extend(expected(plan, &measured.totals.whole, counted));
     }
     failures
 }
@@ -172,6 +55,8 @@ fn changed(report: &Report) -> Vec<Failure> {
                 failures.push(Failure::NothingRemoved);
             }
         }
+        // What there was to see of it is in the broker's counters.
+        Truth::Outage { .. } => {}
         Truth::Rotate(Rotated { moments, certificates, unread }) => {
             if unread > 0 {
                 failures.push(Failure::KeysUnread { count: unread });
@@ -203,7 +88,10 @@ fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
 
 fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     let mut failures = Vec::new();
-    match plan.workload {
+    if matches!(plan.changes, Changes::Outage { .. }) && whole.mint_failures < 1.0 {
+        failures.push(Failure::NothingFailed);
+    }
+    match &plan.workload {
         Workload::Herd(herds) => {
             let mints = whole.foreground_mints();
             if !equal(mints, herds.herds.into()) {
@@ -215,12 +103,66 @@ fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
                 failures.push(Failure::HerdTokens { callers, tokens });
             }
         }
-        Workload::Mint(_) if !minted_for_each(tally, whole) => {
-            failures.push(Failure::MintCounts { counted: *whole, tokens: tally.tokens });
+        Workload::Phases(phases) if phases.only_new() => {
+            if !minted_for_each(tally, whole) {
+                failures.push(Failure::MintCounts { counted: *whole, tokens: tally.tokens });
+            }
         }
-        Workload::Mint(_) | Workload::Steady(..) => {}
+        Workload::Phases(phases) => failures.extend(mints(plan, phases, tally, whole)),
     }
     failures
+}
+
+/// Above this a cache of the usual size may drop tokens, and mint them again.
+const KEYS_MAX: u64 = 100_000;
+
+/// Each new key is minted for once, and no key twice where nothing expires and nothing is changed.
+fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let novelty = if phases.any_new() {
+        plan.workload.traffic(&plan.world).novelty()
+    } else {
+        Novelty::default()
+    };
+    // What was lost on the way, or never sent, the broker may not have seen.
+    let complete = tally.lost == 0 && tally.unsent == 0;
+    if complete && whole.misses + 0.5 < float(novelty.keys) {
+        failures.push(Failure::NewKeys { keys: novelty.keys, misses: whole.misses });
+    }
+    let keys = phases.old_keys(&plan.world) + novelty.keys;
+    let lasting = phases.tokens_outlive_run && keys <= KEYS_MAX;
+    let unchanged = matches!(plan.changes, Changes::None | Changes::Outage { .. });
+    let mints = whole.foreground_mints();
+    if lasting && unchanged && mints > float(keys) + 0.5 {
+        failures.push(Failure::MintedAgain { mints, keys });
+    }
+    failures
+}
+
+/// What the scenario says must hold.
+fn expected(plan: &Plan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure> {
+    let Some(phases) = plan.workload.phases() else { return Vec::new() };
+    let expectations = phases.expect.iter().filter_map(|expectation| match expectation {
+        Expectation::Hits => waited(plan, phases, whole),
+        Expectation::Refreshes => {
+            let (refreshes, keys) = (counted.measured.refreshes, phases.filled(&plan.world)?.0);
+            (refreshes + 0.5 < float(keys)).then_some(Failure::Refreshes { refreshes, keys })
+        }
+    });
+    expectations.collect()
+}
+
+fn waited(plan: &Plan, phases: &Phases, whole: &IntervalSet) -> Option<Failure> {
+    let waiting = [Class::Miss, Class::Coalesced];
+    let waiters = whole.seen().filter(|(class, _)| waiting.contains(class));
+    let count = waiters.map(|(_, latencies)| latencies.response.len()).sum();
+    let new = if phases.any_new() { plan.workload.traffic(&plan.world).novelty().asks } else { 0 };
+    (count > new).then_some(Failure::Waited { count, new })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+const fn float(count: u64) -> f64 {
+    count as f64
 }
 
 /// A request that was lost on the way may have been minted for or not; no other may.
@@ -243,16 +185,21 @@ fn equal(counter: f64, count: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::changes::Changes;
+    use crate::load::changes::ledger::Judgement;
+    use crate::load::class::Status;
     use crate::load::cores::Cores;
     use crate::load::generator::{Origin, Waiting};
-    use crate::load::schedule::Arrivals;
-    use crate::load::workload::{Fill, Herds, Pace};
+    use crate::load::mix::Kind;
+    use crate::load::recorder::{Ended, Totals, histogram};
+    use crate::load::verify::moment::Moments;
+    use crate::load::workload::Herds;
+    use crate::load::workload::tests::{one, phase, phases};
     use crate::world::synthetic::Synthetic;
+    use std::sync::Arc;
 
-    const PACE: Pace =
-        Pace { arrivals: Arrivals::Constant, rate: 100.0, length_ns: 1_000_000_000, seed: 1 };
-    const STEADY: Workload = Workload::Steady(PACE, Fill(0));
+    fn steady() -> Workload {
+        one(100.0, Kind::Popular { exponent: 1.0 })
+    }
 
     fn plan(workload: Workload, classes: Classes) -> Plan {
         Plan {
@@ -281,15 +228,23 @@ mod tests {
         sampled: Option<u64>,
     ) -> Vec<String> {
         let tally = Tally { tokens, failures: errors, lost: errors, ..Tally::default() };
+        let measured = Measured {
+            totals: Totals::default(),
+            tally,
+            busy_share: 0.0,
+            hiccup: histogram(),
+            notice: histogram(),
+            samples: Vec::new(),
+        };
         let counted = counters.map(|whole| Counted { measured: whole, whole });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
-        let failures = failures(plan, &tally, counted.as_ref(), verdict, None);
+        let failures = failures(plan, &measured, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_run_in_which_nothing_works_fails() {
-        let ours = plan(STEADY, Classes::Broker);
+        let ours = plan(steady(), Classes::Broker);
         let failed = check(&ours, (0, 100), Some(Counters::default()), Some(0));
         assert!(failed[0].contains("100 of 100 requests"), "{failed:?}");
         assert!(failed[1].contains("no token"), "{failed:?}");
@@ -297,8 +252,8 @@ mod tests {
 
     #[test]
     fn one_error_fails_our_broker_and_a_budget_of_them_a_foreign_target() {
-        assert_eq!(check(&plan(STEADY, Classes::Broker), (9_999, 1), None, None).len(), 1);
-        let foreign = plan(STEADY, Classes::Foreign);
+        assert_eq!(check(&plan(steady(), Classes::Broker), (9_999, 1), None, None).len(), 1);
+        let foreign = plan(steady(), Classes::Foreign);
         assert!(check(&foreign, (9_900, 100), None, None).is_empty());
         assert_eq!(check(&foreign, (9_899, 101), None, None).len(), 1);
     }
@@ -352,9 +307,85 @@ mod tests {
         assert!(check(&ours, (99, 0), mints(2.0), Some(1))[0].contains("99 tokens"));
     }
 
+    /// A warm-up of ten requests, then these, with one key that comes back.
+    fn expecting(expect: Expectation, kinds: &[Kind]) -> Plan {
+        let warmup = phase("w", 10.0, Kind::Popular { exponent: 0.0 });
+        let measured = kinds.iter().map(|kind| phase("m", 3.0, *kind)).collect();
+        let phases = Phases { expect: vec![expect], ..phases(Some(warmup), measured) };
+        plan(Workload::Phases(Arc::new(phases)), Classes::Broker)
+    }
+
+    fn missed(times: u64) -> IntervalSet {
+        let mut set = IntervalSet::new(0);
+        for _ in 0..times {
+            set.record(&Ended {
+                class: Class::Miss,
+                status: Status::Http(200),
+                intended_ns: 0,
+                acted_ns: 0,
+                written_ns: Some(0),
+                end_ns: 1,
+            });
+        }
+        set
+    }
+
+    #[test]
+    fn whoever_expects_hits_lets_only_requests_for_new_keys_wait() {
+        let check = |kinds: &[Kind], misses| {
+            let plan = expecting(Expectation::Hits, kinds);
+            let counted = Counted { measured: Counters::default(), whole: Counters::default() };
+            expected(&plan, &missed(misses), &counted).len()
+        };
+        let hit = Kind::Popular { exponent: 0.0 };
+        assert_eq!((check(&[hit], 0), check(&[hit], 1)), (0, 1));
+        let new = Kind::New { repeat: 1 };
+        assert_eq!((check(&[hit, new], 3), check(&[hit, new], 4)), (0, 1));
+    }
+
+    #[test]
+    fn whoever_expects_renewals_wants_one_of_every_key() {
+        let plan = expecting(Expectation::Refreshes, &[Kind::Popular { exponent: 0.0 }]);
+        let check = |refreshes| {
+            let measured = Counters { refreshes, ..Counters::default() };
+            expected(&plan, &missed(0), &Counted { measured, whole: measured }).len()
+        };
+        assert_eq!((check(1.0), check(0.0)), (0, 1));
+    }
+
+    #[test]
+    fn no_key_is_minted_twice_and_every_new_one_once() {
+        let hits = plan(steady(), Classes::Broker);
+        let counted = |misses, mints| Some(Counters { misses, mints, ..Counters::default() });
+        assert!(check(&hits, (100, 0), counted(1.0, 1.0), Some(1)).is_empty());
+        let again = check(&hits, (100, 0), counted(2.0, 2.0), Some(1));
+        assert!(again[0].contains("minted twice"), "{again:?}");
+        // Three requests for a new key: one key of each, beside the one that comes back.
+        let herd = [Kind::Popular { exponent: 0.0 }, Kind::New { repeat: 3 }];
+        let mixed = expecting(Expectation::Refreshes, &herd);
+        let renewed = |misses| {
+            let counters = Counters { mints: 3.0, refreshes: 1.0, misses, ..Counters::default() };
+            check(&mixed, (16, 0), Some(counters), Some(1))
+        };
+        assert!(renewed(2.0).is_empty(), "{:?}", renewed(2.0));
+        let unseen = renewed(0.0);
+        assert!(unseen[0].contains("1 keys were asked for"), "{unseen:?}");
+    }
+
+    #[test]
+    fn an_outage_in_which_no_mint_failed_proves_nothing() {
+        let changes = Changes::Outage { from_ns: 0, length_ns: 1 };
+        let outage = Plan { changes, ..plan(steady(), Classes::Broker) };
+        let failed = |mint_failures| {
+            let counters = Counters { mint_failures, ..Counters::default() };
+            check(&outage, (100, 0), Some(counters), Some(1)).len()
+        };
+        assert_eq!((failed(1.0), failed(0.0)), (0, 1));
+    }
+
     #[test]
     fn a_minting_run_counts_exactly_unless_requests_were_lost() {
-        let ours = plan(Workload::Mint(PACE), Classes::Broker);
+        let ours = plan(one(100.0, Kind::New { repeat: 1 }), Classes::Broker);
         let counted = |misses, mints| Some(Counters { misses, mints, ..Counters::default() });
         assert!(check(&ours, (100, 0), counted(100.0, 100.0), Some(1)).is_empty());
         assert_eq!(check(&ours, (100, 0), counted(101.0, 101.0), Some(1)).len(), 1);

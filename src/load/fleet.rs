@@ -214,12 +214,13 @@ impl<'scope> Fleet<'scope> {
         let window = Window { start_ns: measured_ns, end_ns };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
+        let phases_ns = common.plan.workload.ends_ns();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start: the first hand-over allocates nothing.
             drop(spare.send(IntervalSet::new(0)));
             recycle.push(spare);
-            let recorder = Recorder::new(window, full.clone(), empty);
+            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phases_ns);
             drop(go.send(Start { at_ns: start_ns, window, recorder }));
         }
         Started { window, recycle, full: sets }
@@ -237,7 +238,9 @@ impl<'scope> Fleet<'scope> {
         let mut goes_on = ControlFlow::Continue(());
         loop {
             let now_ns = common.clock.now_ns();
-            if goes_on.is_continue() && warm && now_ns >= window.start_ns {
+            // Without a warm-up a little before: what is counted from here on is to miss nothing.
+            let begins = now_ns >= window.start_ns || common.plan.warmup_ns == 0;
+            if goes_on.is_continue() && warm && begins {
                 warm = false;
                 goes_on = observe(Progress::Measuring);
             }

@@ -14,6 +14,8 @@ pub struct Counters {
     pub coalesced: f64,
     /// Tokens minted, renewals included.
     pub mints: f64,
+    /// Mints that failed, renewals included.
+    pub mint_failures: f64,
     /// Tokens renewed in the background.
     pub refreshes: f64,
     /// CPU time used, in seconds.
@@ -44,6 +46,7 @@ impl Counters {
                 "mintbench_cache_misses_total" => counters.misses += value,
                 "mintbench_cache_coalesced_total" => counters.coalesced += value,
                 "mintbench_mints_total" => counters.mints += value,
+                "mintbench_mint_failures_total" => counters.mint_failures += value,
                 "mintbench_refreshes_total" => counters.refreshes += value,
                 "process_cpu_seconds_total" => counters.cpu_seconds += value,
                 "process_resident_memory_bytes" => counters.rss_bytes = value,
@@ -61,6 +64,7 @@ impl Counters {
             misses: self.misses - earlier.misses,
             coalesced: self.coalesced - earlier.coalesced,
             mints: self.mints - earlier.mints,
+            mint_failures: self.mint_failures - earlier.mint_failures,
             refreshes: self.refreshes - earlier.refreshes,
             cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
             rss_bytes: self.rss_bytes,

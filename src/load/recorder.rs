@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 
 use super::blocks::Blocks;
 use super::class::{Class, Status};
+pub use super::tally::Tally;
 use crate::clock::UnixSeconds;
 use crate::stats::intervals::Counts;
 
@@ -95,11 +96,32 @@ impl IntervalSet {
         Class::ALL.into_iter().zip(&self.classes).filter(|(_, set)| !set.response.is_empty())
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         for (into, from) in self.classes.iter_mut().zip(&other.classes) {
             if !from.response.is_empty() {
                 into.add(from);
             }
+        }
+    }
+
+    /// The latencies of all classes together.
+    pub fn all(&self) -> Latencies {
+        let mut all = Latencies::default();
+        self.seen().for_each(|(_, class)| all.add(class));
+        all
+    }
+
+    pub(super) fn record(&mut self, ended: &Ended) {
+        let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
+        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
+        set.response.saturating_record(response_ns);
+        if ended.is_failure() {
+            set.errors.saturating_record(response_ns);
+        }
+        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
+        if let Some(written_ns) = ended.written_ns {
+            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
+            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
         }
     }
 
@@ -126,46 +148,10 @@ pub struct Ended {
     pub end_ns: u64,
 }
 
-/// What the counters of one thread say at the end.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// How the requests of the measured part ended.
-    pub statuses: BTreeMap<Status, u64>,
-    /// Every request that ended with a token, warm-up included.
-    pub tokens: u64,
-    /// Every request of the class `refused`, warm-up included: whether that was due is judged apart.
-    pub refused: u64,
-    /// Every other request, warm-up included: it ended without a token.
-    pub failures: u64,
-    /// Those of them of which nobody knows whether they were served.
-    pub lost: u64,
-    /// Requests that were meant to start within the measured part.
-    pub scheduled: u64,
-    /// Requests that the generator acted on within the measured part.
-    pub acted: u64,
-    /// Answers that came within the measured part, whenever they were asked for.
-    pub answered: u64,
-    /// Requests of the measured part that it never acted on.
-    pub unsent: u64,
-    /// Connections made anew, warm-up included.
-    pub reconnects: u64,
-}
-
-impl Tally {
-    /// Adds another thread's counters.
-    pub fn add(&mut self, other: &Self) {
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        self.tokens += other.tokens;
-        self.refused += other.refused;
-        self.failures += other.failures;
-        self.lost += other.lost;
-        self.scheduled += other.scheduled;
-        self.acted += other.acted;
-        self.answered += other.answered;
-        self.unsent += other.unsent;
-        self.reconnects += other.reconnects;
+impl Ended {
+    /// Whether it ended without a token, and not for want of an identity.
+    fn is_failure(&self) -> bool {
+        !self.status.is_success() && self.class != Class::Refused
     }
 }
 
@@ -204,12 +190,27 @@ pub struct Recorder {
     full: Sender<IntervalSet>,
     empty: Receiver<IntervalSet>,
     tally: Tally,
+    /// Where each phase ends, in nanoseconds of the run's clock.
+    phase_ends_ns: Vec<u64>,
 }
 
 impl Recorder {
     /// Records what belongs to `window`; hands full sets to `full`, takes cleared ones from `empty`.
     pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
-        Self { window, set: IntervalSet::new(0), full, empty, tally: Tally::default() }
+        let tally = Tally::default();
+        Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends_ns: Vec::new() }
+    }
+
+    /// Records each phase by itself too; `ends_ns` count from the start of the window.
+    #[must_use]
+    pub fn with_phases(mut self, ends_ns: &[u64]) -> Self {
+        // Their memory is taken here, not in the timed loop. It is touched as it is used: some
+        // hundred pages for each class and phase.
+        self.tally.phases = (0..).zip(ends_ns).map(|(index, _)| IntervalSet::new(index)).collect();
+        let start_ns = self.window.start_ns;
+        self.phase_ends_ns =
+            ends_ns.iter().map(|end_ns| start_ns.saturating_add(*end_ns)).collect();
+        self
     }
 
     /// Hands over every set whose second is past; the caller does this at least once a second.
@@ -238,7 +239,7 @@ impl Recorder {
     pub fn record(&mut self, ended: &Ended) {
         let token = ended.status.is_success();
         let refused = ended.class == Class::Refused;
-        let failed = !token && !refused;
+        let failed = ended.is_failure();
         self.tally.tokens += u64::from(token);
         self.tally.refused += u64::from(refused);
         self.tally.failures += u64::from(failed);
@@ -250,16 +251,11 @@ impl Recorder {
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         self.advance(ended.end_ns);
-        let Some(set) = self.set.classes.get_mut(ended.class.index()) else { return };
-        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
-        set.response.saturating_record(response_ns);
-        if failed {
-            set.errors.saturating_record(response_ns);
-        }
-        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
-        if let Some(written_ns) = ended.written_ns {
-            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
-            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
+        self.set.record(ended);
+        // By when it was meant to start: what a phase leaves behind is not blamed on the next.
+        let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);
+        if let Some(set) = self.tally.phases.get_mut(phase) {
+            set.record(ended);
         }
     }
 
@@ -409,6 +405,25 @@ mod tests {
             written_ns: Some(intended_ns),
             end_ns,
         }
+    }
+
+    #[test]
+    fn a_request_belongs_to_the_phase_in_which_it_was_meant_to_start() {
+        let window = Window { start_ns: 100, end_ns: 400 };
+        let mut tally = Tally::default();
+        for thread in 0..2 {
+            let (full, _sets) = channel();
+            let mut recorder = Recorder::new(window, full, channel().1).with_phases(&[100, 300]);
+            recorder.record(&ended(99, 110)); // warm-up
+            recorder.record(&ended(100, 150));
+            recorder.record(&ended(199, 390)); // ends in the next phase
+            recorder.record(&ended(200, 210 + thread));
+            recorder.record(&ended(399, 900)); // ends after the window
+            tally.add(&recorder.finish());
+        }
+        let counts: Vec<u64> = tally.phases.iter().map(|set| set.all().response.len()).collect();
+        assert_eq!(counts, [4, 4]);
+        assert_eq!(tally.phases[1].all().response.max(), 501);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When requests are meant to start: a pure function of rate, length and seed.
+//! When requests are meant to start: a pure function of the rate over time and of a seed.
 //!
 //! The schedule never looks at an answer; that is what makes the loop open. Poisson arrivals are
 //! the default because constant spacing hides the queue in front of a constant-time server
@@ -8,8 +8,11 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution, Exp1};
 
+use super::profile::{Inverse, Profile};
+
 /// How intended start times are spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Arrivals {
     /// All gaps are equal.
     Constant,
@@ -31,25 +34,27 @@ impl Arrivals {
 #[derive(Debug)]
 pub struct Schedule {
     arrivals: Arrivals,
-    /// Requests per second.
-    rate: f64,
-    end_ns: u64,
+    inverse: Inverse,
     rng: Xoshiro256PlusPlus,
     drawn: u64,
-    /// The time reached, in nanoseconds; exact to far below 1 ns for any run under a month.
-    at_ns: f64,
+    /// The number of requests reached: where the integral of the rate is to be inverted.
+    reached: f64,
 }
 
 impl Schedule {
     /// `rate` requests per second for `length_ns` nanoseconds.
     pub fn new(arrivals: Arrivals, rate: f64, length_ns: u64, seed: u64) -> Self {
+        Self::over(arrivals, Profile::constant(rate, length_ns), seed)
+    }
+
+    /// A rate that may change over time.
+    pub fn over(arrivals: Arrivals, profile: Profile, seed: u64) -> Self {
         Self {
             arrivals,
-            rate,
-            end_ns: length_ns,
+            inverse: profile.inverse(),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             drawn: 0,
-            at_ns: 0.0,
+            reached: 0.0,
         }
     }
 }
@@ -57,24 +62,18 @@ impl Schedule {
 impl Iterator for Schedule {
     type Item = u64;
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "times are positive and far below 2^53 ns"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn next(&mut self) -> Option<u64> {
-        self.at_ns = match self.arrivals {
-            // Multiplied, then divided: a sum of gaps would drift, and a rounded gap can put one
-            // request too many before the end.
-            Arrivals::Constant => self.drawn as f64 * 1e9 / self.rate,
+        self.reached = match self.arrivals {
+            // The first is due at once, number k where the integral reaches k: a sum of gaps drifts.
+            Arrivals::Constant => self.drawn as f64,
             Arrivals::Poisson => {
                 let gap: f64 = Exp1.sample(&mut self.rng);
-                self.at_ns + gap * 1e9 / self.rate
+                self.reached + gap
             }
         };
         self.drawn += 1;
-        Some(self.at_ns as u64).filter(|at| *at < self.end_ns)
+        self.inverse.at(self.reached)
     }
 }
 
@@ -82,7 +81,22 @@ impl Iterator for Schedule {
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
 mod tests {
     use super::*;
+    use crate::load::profile::Bursts;
     use proptest::prelude::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Pieces of all sorts, silences among them, of up to three seconds in all.
+    fn profiles() -> impl Strategy<Value = Profile> {
+        let rates = (0_u32..4_000, 0_u32..4_000).prop_map(|(from, to)| (from.into(), to.into()));
+        let level = (0_u32..4_000).prop_map(|rate| (f64::from(rate), f64::from(rate)));
+        let piece = (prop_oneof![rates, level], 1_u64..500_000_000);
+        prop::collection::vec(piece, 1..7).prop_map(|pieces| {
+            pieces.into_iter().fold(Profile::default(), |profile, ((from, to), length_ns)| {
+                profile.then(&Profile::ramp(from, to, length_ns))
+            })
+        })
+    }
 
     fn arrivals() -> impl Strategy<Value = Arrivals> {
         prop_oneof![Just(Arrivals::Constant), Just(Arrivals::Poisson)]
@@ -117,6 +131,95 @@ mod tests {
             let count = Schedule::new(Arrivals::Poisson, 10_000.0, 1_000_000_000, seed).count();
             prop_assert!((9_400..=10_600).contains(&count), "{}", count);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn any_profile_has_as_many_equally_spaced_requests_as_its_integral(profile in profiles()) {
+            let (total, length_ns) = (profile.total(), profile.length_ns());
+            let times: Vec<u64> = Schedule::over(Arrivals::Constant, profile, 1).collect();
+            // The first is number 0, and the end is not part of it.
+            prop_assert!((times.len() as f64 - total.ceil()).abs() < 1.0 + 1e-6);
+            prop_assert!(times.len() as f64 >= total - 1e-6);
+            prop_assert!(times.is_sorted() && times.iter().all(|at| *at < length_ns));
+        }
+
+        #[test]
+        fn request_k_is_where_the_integral_reaches_k(profile in profiles()) {
+            // A time is cut to whole nanoseconds, which at the highest rate is this many requests.
+            let (peak, grain) = (profile.peak(), profile.peak() * 1.5e-9 + 1e-9);
+            for (k, at) in Schedule::over(Arrivals::Constant, profile.clone(), 1).enumerate() {
+                let reached = profile.integral(at);
+                prop_assert!((reached - k as f64).abs() <= grain, "{k}: {reached} at {at}, {peak}");
+            }
+        }
+
+        #[test]
+        fn steps_are_constant_rates_one_after_the_other(
+            rates in prop::collection::vec(1_u32..2_000, 1..5),
+        ) {
+            let rates: Vec<f64> = rates.into_iter().map(f64::from).collect();
+            let steps = Profile::steps(&rates, rates.len() as u64 * SECOND);
+            let whole: Vec<u64> = Schedule::over(Arrivals::Constant, steps, 1).collect();
+            let parts = (0_u64..).zip(&rates).flat_map(|(step, rate)| {
+                let part = Schedule::new(Arrivals::Constant, *rate, SECOND, 1);
+                part.map(move |at| step * SECOND + at)
+            });
+            prop_assert_eq!(whole, parts.collect::<Vec<u64>>());
+        }
+
+        #[test]
+        fn a_poisson_process_has_its_mean_count_in_every_stretch(seed: u64, profile in profiles()) {
+            let times: Vec<u64> = Schedule::over(Arrivals::Poisson, profile.clone(), seed).collect();
+            prop_assert!(times.is_sorted());
+            for start_ns in (0..profile.length_ns()).step_by(250_000_000) {
+                let end_ns = start_ns + 250_000_000;
+                let mean = profile.integral(end_ns) - profile.integral(start_ns);
+                let count = times.iter().filter(|at| (start_ns..end_ns).contains(*at)).count();
+                // Six standard deviations, and what a small mean needs beyond the normal law.
+                let bound = 6.0 * mean.sqrt() + 12.0;
+                prop_assert!((count as f64 - mean).abs() <= bound, "{count} of {mean}");
+            }
+        }
+    }
+
+    /// Kolmogorov's distance of the gaps, measured by the integral, from the exponential law.
+    fn distance(profile: &Profile, seed: u64) -> f64 {
+        let times = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
+        let reached: Vec<f64> = times.map(|at| profile.integral(at)).collect();
+        let mut gaps: Vec<f64> = reached.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        gaps.sort_by(f64::total_cmp);
+        let count = gaps.len() as f64;
+        let law = |gap: f64| 1.0 - (-gap).exp();
+        let each = gaps.iter().enumerate().map(|(index, gap)| {
+            let below = (law(*gap) - index as f64 / count).abs();
+            below.max((law(*gap) - (index + 1) as f64 / count).abs())
+        });
+        each.fold(0.0, f64::max) * count.sqrt()
+    }
+
+    #[test]
+    fn gaps_measured_by_the_integral_are_exponential_on_any_profile() {
+        let bursts = Bursts { rate: 20_000.0, base: 500.0, on_ns: SECOND / 5, off_ns: SECOND / 3 };
+        for profile in [
+            Profile::ramp(0.0, 20_000.0, SECOND),
+            Profile::ramp(15_000.0, 100.0, SECOND),
+            Profile::bursts(bursts, 2 * SECOND),
+        ] {
+            // 2.2 is passed once in 8,000 times by chance (Kolmogorov's law); the seeds are fixed.
+            let worst = (0..5).map(|seed| distance(&profile, seed)).fold(0.0, f64::max);
+            assert!(worst < 2.2, "{worst}");
+        }
+    }
+
+    #[test]
+    fn a_ramp_is_not_mistaken_for_its_mean_rate() {
+        // The test above could pass for anything if the distance were blind.
+        let (ramp, level) =
+            (Profile::ramp(0.0, 20_000.0, SECOND), Profile::constant(10_000.0, SECOND));
+        let times = Schedule::over(Arrivals::Poisson, ramp, 1);
+        let early = times.filter(|at| *at < SECOND / 2).count() as f64;
+        assert!((early - level.integral(SECOND / 2)).abs() > 2_000.0, "{early}");
     }
 
     #[test]

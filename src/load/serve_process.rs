@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -64,27 +65,31 @@ pub struct ServeProcess {
     stop: Arc<Stop>,
 }
 
+/// This very executable.
+pub fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "mintbench".into())
+}
+
 /// How often a request to stop is looked for while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// The one variable that the child keeps: it changes what is said, not what is done.
 const KEPT_VARIABLE: &str = "MINTBENCH_LOG";
 
 impl ServeProcess {
-    /// Starts this very executable as a broker of `world` and waits until it is ready.
+    /// Starts `program`, a mintbench, as a broker of `world` and waits until it is ready.
     ///
     /// `core` is where it is pinned; `extra` are further arguments of `serve`.
     ///
     /// # Errors
     /// [`ServeError`] when it does not become ready.
     pub fn start(
+        program: &Path,
         world: &Synthetic,
         core: Option<usize>,
         extra: &[String],
         stop: &Arc<Stop>,
     ) -> Result<Self, ServeError> {
-        let program = std::env::current_exe();
-        let program = program.unwrap_or_else(|_| "mintbench".into());
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         command.arg("serve");
         for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
             if !extra.iter().any(|argument| argument == endpoint) {
@@ -106,7 +111,7 @@ impl ServeProcess {
             program: program.display().to_string(),
             source,
         })?;
-        stop.set_child(Some(Pid::from_child(&child)));
+        stop.add_child(Pid::from_child(&child));
         let mut serve = Self { child, endpoints: BTreeMap::new(), stop: Arc::clone(stop) };
         serve.wait_until_ready()?;
         Ok(serve)
@@ -162,11 +167,16 @@ impl ServeProcess {
         url.parse().map_err(ServeError::Url)
     }
 
+    /// Kills the process, without asking it to end in order: what it has not stored is lost.
+    pub fn kill(mut self) {
+        // The drop waits for its end.
+        let _ = self.child.kill();
+    }
+
     /// How the process ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().ok().flatten()?;
-        // Reaped: its id may soon be another's.
-        self.stop.set_child(None);
+        self.stop.remove_child(Pid::from_child(&self.child));
         Some(status)
     }
 
@@ -191,7 +201,7 @@ impl ServeProcess {
 impl Drop for ServeProcess {
     fn drop(&mut self) {
         let _ = self.end();
-        self.stop.set_child(None);
+        self.stop.remove_child(Pid::from_child(&self.child));
     }
 }
 

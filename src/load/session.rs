@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::changes::{Changed, Changes, ChangesError, Places, Report, Underway};
+use super::changes::outage::{Source, SourceError};
+use super::changes::{Changed, Changes, ChangesError, Needs, Places, Report, Underway};
 use super::checks::{self, Failure};
-use super::fetch::FetchError;
+use super::fetch::{self, FetchError};
 use super::fleet::{self, Epoch, LoadError, Measured, Progress};
 use super::generator::Plan;
 use super::host::CpuTicks;
 use super::metrics::Counters;
 use super::recorder::{IntervalSink, Latencies, Tally};
-use super::serve_process::{ServeError, ServeProcess};
+use super::serve_process::{ServeError, ServeProcess, this_program};
 use super::stop::Stop;
 use super::target::HttpUrl;
 use super::validity::{self, Evidence, Reason, Shape};
@@ -49,6 +50,9 @@ pub enum SessionError {
     /// There is no broker.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// There is no token service beside it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 /// What is measured.
@@ -61,7 +65,7 @@ pub enum Subject {
         process: ServeProcess,
         /// Its token endpoint.
         imds: HttpUrl,
-        /// Its token service, which publishes the keys.
+        /// The token service that signs, and publishes the keys: its own, or that of `source`.
         sts: HttpUrl,
         /// Its counters.
         admin: HttpUrl,
@@ -69,6 +73,8 @@ pub enum Subject {
         arm: Option<HttpUrl>,
         /// Where it keeps its world, until the end of the run.
         data: Option<TempDir>,
+        /// The token service that it asks, if that is another process.
+        source: Option<Source>,
     },
     /// Some other token endpoint.
     Foreign {
@@ -85,13 +91,47 @@ impl Subject {
     /// # Errors
     /// When it does not become ready.
     pub fn start(plan: &Plan, extra: &[String], stop: &Arc<Stop>) -> Result<Self, SessionError> {
-        let (mut args, data) = plan.changes.serve_args().map_err(SessionError::Prepare)?;
-        args.extend_from_slice(extra);
-        let process = ServeProcess::start(&plan.world, plan.cores.broker, &args, stop)?;
+        Self::start_program(&this_program(), plan, extra, stop)
+    }
+
+    /// As [`Self::start`], but of another build: `program` is the executable.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_program(
+        program: &Path,
+        plan: &Plan,
+        extra: &[String],
+        stop: &Arc<Stop>,
+    ) -> Result<Self, SessionError> {
+        let Needs { args, data, source } = plan.changes.needs().map_err(SessionError::Prepare)?;
+        let (world, core) = (&plan.world, plan.cores.broker);
+        let shared = [plan.workload.serve_args(), extra].concat();
+        let args = [args, shared.clone()].concat();
+        let process = ServeProcess::start(program, world, core, &args, stop)?;
         let [imds, sts, admin] = ["imds", "sts", "admin"].map(|name| process.endpoint(name));
+        let (imds, mut sts, admin) = (imds?, sts?, admin?);
         let churned = matches!(plan.changes, Changes::Churn { .. });
         let arm = if churned { Some(process.endpoint("arm")?) } else { None };
-        Ok(Self::Broker { imds: imds?, sts: sts?, admin: admin?, arm, process, data })
+        // After the broker, whose authority it is to trust; nobody asks for a token before the load.
+        let source = source.map(|(address, folder)| {
+            let ca_pem = fetch::get(&admin, "/ca.pem").map_err(SessionError::Counters)?;
+            let of = (world, core, shared.as_slice());
+            Ok::<_, SessionError>(Source::start(address, &ca_pem, folder, of, stop)?)
+        });
+        let source = source.transpose()?;
+        if let Some(source) = &source {
+            sts = source.sts()?;
+        }
+        Ok(Self::Broker { imds, sts, admin, arm, process, data, source })
+    }
+
+    /// The token service beside our broker, for whoever is to take it away; its owner ends it.
+    fn take_source(&mut self) -> Option<Source> {
+        match self {
+            Self::Broker { source, .. } => source.take(),
+            Self::Foreign { .. } => None,
+        }
     }
 
     /// Where our broker keeps its world, if it is kept.
@@ -205,7 +245,8 @@ pub fn measure(
     let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
     let target = subject.target().clone();
     let before = subject.counters()?;
-    let underway = Underway::start(plan, subject.places(), epoch.clock)?;
+    let source = subject.take_source();
+    let underway = Underway::start(plan, subject.places(), source, epoch.clock)?;
     let (mut warm, mut ticks) = (before, CpuTicks::read());
     let Watcher { sink, observe } = watcher;
     let witness = underway.witness();
@@ -220,11 +261,12 @@ pub fn measure(
         if subject.ended().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let steal_share = CpuTicks::read().steal_share_since(&ticks);
+    // Whatever came of the load: what was changed for it is ended in order.
+    let made = underway.finish();
     if let Some(status) = subject.ended() {
         return Err(SessionError::Died(status));
     }
-    let measured = measured?;
-    let made = underway.finish()?;
+    let (measured, made) = (measured?, made?);
     let after = subject.counters()?;
     let broker = after.zip(before.zip(warm)).map(|(after, (before, warm))| Counted {
         measured: after.since(&warm),
@@ -263,8 +305,7 @@ struct Evidenced {
 
 fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
     let Evidenced { broker, verdict, changes, steal_share } = evidenced;
-    let mut all = Latencies::default();
-    measured.totals.whole.seen().for_each(|(_, class)| all.add(class));
+    let all = measured.totals.whole.all();
     let shape = shape(&plan.workload, &measured.tally);
     let reasons = validity::judge(&Evidence {
         shape,
@@ -277,8 +318,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         busy_share: measured.busy_share,
         steal_share,
     });
-    let failures =
-        checks::failures(plan, &measured.tally, broker.as_ref(), verdict, changes.as_ref());
+    let failures = checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
     let rate_achieved = match shape {
         Shape::Bursts { .. } => None,
         Shape::Rate { .. } => Some(rate(measured.tally.acted, plan.duration_ns)),
@@ -307,25 +347,22 @@ fn rate(count: u64, duration_ns: u64) -> f64 {
 const fn shape(workload: &Workload, tally: &Tally) -> Shape {
     match workload {
         Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
-        Workload::Mint(_) | Workload::Steady(..) => {
-            Shape::Rate { scheduled: tally.scheduled, acted: tally.acted }
-        }
+        Workload::Phases(_) => Shape::Rate { scheduled: tally.scheduled, acted: tally.acted },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::schedule::Arrivals;
-    use crate::load::workload::{Herds, Pace};
+    use crate::load::mix::Kind;
+    use crate::load::workload::Herds;
+    use crate::load::workload::tests::one;
 
     #[test]
     fn a_rate_is_judged_by_what_was_scheduled_and_a_herd_is_not() {
-        let pace =
-            Pace { arrivals: Arrivals::Poisson, rate: 100.0, length_ns: 1_000_000_000, seed: 1 };
         // 90 where 100 are the mean: what the schedule drew is what was meant.
         let tally = Tally { scheduled: 90, acted: 90, ..Tally::default() };
-        let rate = shape(&Workload::Mint(pace), &tally);
+        let rate = shape(&one(100.0, Kind::New { repeat: 1 }), &tally);
         assert!(matches!(rate, Shape::Rate { scheduled: 90, acted: 90 }), "{rate:?}");
         let herds = Herds { herds: 1, callers: 9, first_ns: 0, gap_ns: 7 };
         let bursts = shape(&Workload::Herd(herds), &tally);

@@ -13,7 +13,7 @@ const NS_PER_US: f64 = 1000.0;
 ///
 /// # Errors
 /// When `out` fails.
-pub(super) fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "{:>12} {:>14} {:>10} {:>14}\n",

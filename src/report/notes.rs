@@ -33,6 +33,10 @@ fn changes(plan: &Plan) -> Option<String> {
         Changes::Churn { .. } => Some(
             "changes were made one after the other over one connection, without a token (--arm-auth off): their acknowledgements hold no check of one".to_owned(),
         ),
+        Changes::Outage { length_ns, .. } => Some(format!(
+            "the broker gets its tokens from a token service in another process, which is killed for {} s and started again",
+            length_ns / 1_000_000_000
+        )),
         Changes::Rotate { .. } => Some(format!(
             "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; the broker gets them from its own token service over HTTP, with certificates"
         )),

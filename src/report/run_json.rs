@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::changes::{ChangesJson, ChurnJson, OutageJson, RotationJson};
+use super::phases::{self, PhaseJson};
 use super::slo::Objective;
 use crate::clock::UnixSeconds;
-use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
 use crate::load::session::{Counted, Outcome};
-use crate::load::workload::Workload;
 use crate::stats::intervals::{TooShort, quantile_interval};
 
 /// The name and version of the format.
@@ -53,19 +53,22 @@ pub struct RunJson {
     load: Load,
     validity: Validity,
     classes: BTreeMap<Class, ClassJson>,
+    phases: Vec<PhaseJson>,
     statuses: BTreeMap<String, u64>,
     broker: Option<Broker>,
     verified: Verified,
     changes: Option<ChangesJson>,
     churn: Option<ChurnJson>,
     rotation: Option<RotationJson>,
+    outage: Option<OutageJson>,
     checks: Checks,
     slo: Vec<SloJson>,
     notes: Vec<String>,
 }
 
+/// The build of this executable.
 #[derive(Debug, Serialize)]
-struct Build {
+pub(crate) struct Build {
     version: &'static str,
     git_commit: &'static str,
     git_dirty: Option<bool>,
@@ -73,8 +76,9 @@ struct Build {
     rustc: &'static str,
 }
 
+/// The machine, as far as it bears on the numbers.
 #[derive(Debug, Serialize)]
-struct HostJson {
+pub(crate) struct HostJson {
     cpu_model: String,
     cores: usize,
     kernel: String,
@@ -140,7 +144,7 @@ struct ClassJson {
 }
 
 #[derive(Debug, Serialize)]
-struct Percentiles {
+pub(super) struct Percentiles {
     p50: Option<f64>,
     p90: Option<f64>,
     p99: Option<f64>,
@@ -171,35 +175,6 @@ struct Verified {
 }
 
 #[derive(Debug, Serialize)]
-struct ChangesJson {
-    count: u64,
-    failed: u64,
-    ack_us: Percentiles,
-}
-
-#[derive(Debug, Serialize)]
-struct ChurnJson {
-    removals: u64,
-    refused_rightly: u64,
-    refused_wrongly: u64,
-    tokens_rightly: u64,
-    tokens_after_removal: u64,
-    undecided: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct RotationJson {
-    rotations: u64,
-    signing_keys: u64,
-    key_sets: u64,
-    key_sets_unread: u64,
-    certificates: u64,
-    unpublished: u64,
-    withdrawn: u64,
-    unwatched: u64,
-}
-
-#[derive(Debug, Serialize)]
 struct Checks {
     passed: bool,
     failures: Vec<String>,
@@ -208,6 +183,7 @@ struct Checks {
 #[derive(Debug, Serialize)]
 struct SloJson {
     objective: String,
+    phase: Option<String>,
     measured_us: Option<f64>,
     met: bool,
 }
@@ -227,6 +203,7 @@ impl RunJson {
             load: Load::new(plan, outcome),
             validity: Validity::new(outcome),
             classes: classes(outcome),
+            phases: phases::of(plan, outcome),
             statuses: outcome
                 .measured
                 .tally
@@ -239,6 +216,7 @@ impl RunJson {
             changes: outcome.changes.as_ref().map(ChangesJson::new),
             churn: outcome.changes.as_ref().and_then(ChurnJson::of),
             rotation: outcome.changes.as_ref().and_then(RotationJson::of),
+            outage: outcome.changes.as_ref().and_then(|report| OutageJson::of(report, outcome)),
             checks: Checks {
                 passed: outcome.failures.is_empty(),
                 failures: outcome.failures.iter().map(ToString::to_string).collect(),
@@ -256,7 +234,8 @@ pub fn rfc3339(at: UnixSeconds) -> String {
 }
 
 impl Build {
-    fn this() -> Self {
+    /// As the build script found it.
+    pub(crate) fn this() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             git_commit: env!("MINTBENCH_BUILD_COMMIT"),
@@ -268,7 +247,8 @@ impl Build {
 }
 
 impl HostJson {
-    fn new(host: Host, steal_share: f64) -> Self {
+    /// Of a machine that lost this share of its time to others.
+    pub(crate) fn new(host: Host, steal_share: f64) -> Self {
         let fingerprint = host.fingerprint();
         Self {
             cpu_model: host.cpu_model,
@@ -283,14 +263,16 @@ impl HostJson {
     }
 }
 
+impl std::fmt::Display for HostJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cpu_model, cores, kernel, fingerprint, .. } = self;
+        write!(f, "{cpu_model}, {cores} cores, {kernel}, fingerprint {fingerprint}")
+    }
+}
+
 impl Load {
     fn new(plan: &Plan, outcome: &Outcome) -> Self {
-        let (arrivals, rate_target) = match plan.workload {
-            Workload::Herd(_) => ("burst", None),
-            Workload::Mint(pace) | Workload::Steady(pace, _) => {
-                (pace.arrivals.as_str(), Some(pace.rate))
-            }
-        };
+        let (arrivals, rate_target) = phases::arrivals(&plan.workload);
         let layout = Layout::of(plan);
         let filled = plan.workload.filled(&plan.world);
         Self {
@@ -365,7 +347,7 @@ impl Tail {
 }
 
 impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         Self {
             p50: at(histogram, 0.5),
             p90: at(histogram, 0.9),
@@ -406,52 +388,11 @@ impl Verified {
     }
 }
 
-impl ChangesJson {
-    fn new(report: &Report) -> Self {
-        let writes = &report.writes;
-        Self {
-            count: writes.count(),
-            failed: writes.failed,
-            ack_us: Percentiles::of(&writes.acknowledged),
-        }
-    }
-}
-
-impl ChurnJson {
-    fn of(report: &Report) -> Option<Self> {
-        let Truth::Churn(judgement) = report.truth else { return None };
-        Some(Self {
-            removals: judgement.removals,
-            refused_rightly: judgement.refused_rightly,
-            refused_wrongly: judgement.refused_wrongly,
-            tokens_rightly: judgement.tokens_rightly,
-            tokens_after_removal: judgement.tokens_after_removal,
-            undecided: judgement.undecided,
-        })
-    }
-}
-
-impl RotationJson {
-    fn of(report: &Report) -> Option<Self> {
-        let Truth::Rotate(rotated) = report.truth else { return None };
-        let Rotated { moments, certificates, unread } = rotated;
-        Some(Self {
-            rotations: moments.rotations,
-            signing_keys: moments.signing_keys,
-            key_sets: moments.key_sets,
-            key_sets_unread: unread,
-            certificates,
-            unpublished: moments.unpublished,
-            withdrawn: moments.withdrawn,
-            unwatched: moments.unwatched,
-        })
-    }
-}
-
 impl SloJson {
     fn new(objective: &Objective, outcome: &Outcome) -> Self {
         Self {
             objective: objective.to_string(),
+            phase: objective.phase().map(str::to_owned),
             measured_us: objective.measured_ns(outcome).map(us),
             met: objective.is_met(outcome),
         }
@@ -460,7 +401,7 @@ impl SloJson {
 
 /// A counter, which travels as a decimal number; one that was reset meanwhile counts as none.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative here")]
-fn whole_number(counter: f64) -> u64 {
+pub(super) fn whole_number(counter: f64) -> u64 {
     counter.max(0.0).round() as u64
 }
 
@@ -470,6 +411,6 @@ pub(super) fn at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-fn us(ns: u64) -> f64 {
+pub(super) fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }

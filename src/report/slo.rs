@@ -16,6 +16,8 @@ pub struct Objective {
     quantile: f64,
     limit: Duration,
     text: String,
+    /// Number and name of the phase that it is about; none for the whole measured part.
+    phase: Option<(usize, String)>,
 }
 
 /// Why a text is not an objective.
@@ -53,18 +55,33 @@ impl Objective {
             quantile: percent / 100.0,
             limit,
             text,
+            phase: None,
         })
+    }
+
+    /// The same, of one phase.
+    #[must_use]
+    pub fn of_phase(self, index: usize, name: &str) -> Self {
+        Self { phase: Some((index, name.to_owned())), ..self }
+    }
+
+    /// The name of the phase that it is about, if it is not about all of the measured part.
+    pub fn phase(&self) -> Option<&str> {
+        self.phase.as_ref().map(|(_, name)| name.as_str())
     }
 
     /// The measured percentile in nanoseconds; none when its class was not seen, or when so many
     /// requests ended without a token that the percentile is one of them.
     pub fn measured_ns(&self, outcome: &Outcome) -> Option<u64> {
-        match self.class {
-            None => self.of(&outcome.all),
-            Some(class) => {
-                let mut seen = outcome.measured.totals.whole.seen();
-                self.of(seen.find(|(seen, _)| *seen == class)?.1)
-            }
+        let of_phase = self.phase.as_ref().and_then(|(index, _)| {
+            // A single phase is all of the measured part.
+            outcome.measured.tally.phases.get(*index)
+        });
+        let set = of_phase.unwrap_or(&outcome.measured.totals.whole);
+        match (self.class, of_phase) {
+            (None, None) => self.of(&outcome.all),
+            (None, Some(phase)) => self.of(&phase.all()),
+            (Some(class), _) => self.of(set.seen().find(|(seen, _)| *seen == class)?.1),
         }
     }
 

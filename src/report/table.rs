@@ -10,12 +10,17 @@ use super::slo::Objective;
 use crate::load::changes::writes::Writes;
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
+use crate::load::generator::Plan;
 use crate::load::session::Outcome;
 
 /// Percentiles per class, then sentences.
-pub fn render(outcome: &Outcome, slo: &[Objective], notes: &[String]) -> String {
+pub fn render(plan: &Plan, outcome: &Outcome, slo: &[Objective], notes: &[String]) -> String {
     let mut text = percentiles(outcome);
     text.push_str("\n\n");
+    if let Some(phases) = phases(plan, outcome) {
+        text.push_str(&phases);
+        text.push_str("\n\n");
+    }
     // Writing to a string cannot fail.
     let _ = sentences(&mut text, outcome, slo, notes);
     text
@@ -37,6 +42,22 @@ fn percentiles(outcome: &Outcome) -> String {
         table.add_row(row("", "lag", &latencies.lag));
     }
     table.to_string()
+}
+
+/// Response times per phase, where there are several.
+fn phases(plan: &Plan, outcome: &Outcome) -> Option<String> {
+    let phases = plan.workload.phases().filter(|phases| phases.phases.len() > 1)?;
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["phase", "response us", "count", "p50", "p90", "p99", "p99.9", "max"]);
+    for (phase, set) in phases.phases.iter().zip(&outcome.measured.tally.phases) {
+        let mut name = phase.name.as_str();
+        for (class, latencies) in set.seen() {
+            table.add_row(row(name, class.as_str(), &latencies.response));
+            name = "";
+        }
+    }
+    Some(table.to_string())
 }
 
 fn row(class: &str, kind: &str, histogram: &Histogram<u64>) -> Vec<Cell> {
@@ -89,6 +110,11 @@ fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
             judgement.tokens_after_removal,
             judgement.undecided
         ),
+        Truth::Outage { down_ns } => writeln!(
+            text,
+            "outage    the token service was away for {:.1} s",
+            std::time::Duration::from_nanos(down_ns).as_secs_f64()
+        ),
         Truth::Rotate(Rotated { moments, certificates, unread }) => writeln!(
             text,
             "rotation  {} rotations, {} keys in the sample; of its tokens {} with keys not published yet, {} with keys withdrawn, {} not watched; {} key sets read, {unread} not; {certificates} certificates rolled",
@@ -139,7 +165,8 @@ fn sentences(
                 .to_string()
         });
         let verdict = if objective.is_met(outcome) { "met" } else { "BREACHED" };
-        writeln!(text, "slo       {objective}: {verdict}, measured {measured}")?;
+        let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
+        writeln!(text, "slo       {phase}{objective}: {verdict}, measured {measured}")?;
     }
     notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     for failure in &outcome.failures {

@@ -1,6 +1,8 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
+pub mod holm;
 pub mod intervals;
 pub mod isotonic;
 pub mod knee;
+pub mod paired;
 pub mod scalability;

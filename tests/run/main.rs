@@ -7,6 +7,7 @@
 
 mod changes;
 mod lifecycle;
+mod scenarios;
 mod server;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
+mod refusal;
+pub(super) mod scenario;
 pub(super) mod settings;
 
 use std::io::{self, Write};
@@ -7,11 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+pub(super) use self::scenario::Scenario;
+use self::scenario::file::ScenarioError;
 use self::settings::{Settings, SettingsError};
 use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
@@ -31,40 +35,47 @@ use crate::report::table;
 /// Measure a token endpoint with open-loop load.
 ///
 /// Without --target, a broker with a synthetic world is started in a child process and measured.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 4 invalid run (the generator or the \
 host was the bottleneck); 5 SLO breached; 130 interrupted."
 )]
 pub struct RunArgs {
-    /// What is sent
-    #[arg(value_enum, default_value_t = Scenario::Steady, env = "MINTBENCH_RUN_SCENARIO")]
+    /// What is sent: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a file
+    /// of your own that ends in .toml (docs/scenarios.md)
+    #[arg(default_value_t = Scenario::Steady, value_name = "SCENARIO", env = "MINTBENCH_RUN_SCENARIO")]
     pub(super) scenario: Scenario,
+    /// Print the file of a scenario, to start one of your own from, and end
+    #[arg(long, value_name = "SCENARIO", env = "MINTBENCH_RUN_PRINT_SCENARIO")]
+    pub(super) print_scenario: Option<Scenario>,
     /// Measure this endpoint instead of a broker of our own [default path: the IMDS token path]
     #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_TARGET")]
     pub(super) target: Option<HttpUrl>,
     /// Where the keys of --target are published; answers are verified with them
     #[arg(long, value_name = "URL", requires = "target", env = "MINTBENCH_RUN_JWKS")]
     pub(super) jwks: Option<HttpUrl>,
-    /// Requests per second [default: 5000; mint: 200]
+    /// Requests per second, for a scenario of one phase with one rate [default: the scenario's]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_RATE")]
     pub(super) rate: Option<f64>,
-    /// Length of the measured part, like 30s [default: 30s; mint: 20s]
+    /// Length of the measured part, like 30s, for a scenario of one phase [default: the scenario's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_DURATION")]
     pub(super) duration: Option<Duration>,
-    /// Load before the measured part [default: 5s; mint: 2s]
+    /// Load before the measured part [default: the scenario's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_WARMUP")]
     pub(super) warmup: Option<Duration>,
-    /// How requests are spaced [default: poisson]
+    /// How requests are spaced, in all phases [default: the scenario's]
     #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
     pub(super) arrivals: Option<Arrivals>,
-    /// VMs of the synthetic world [default: 1000; rotate: 10; with --target: 1]
+    /// How much faster than recorded a trace is replayed [default: the scenario's]
+    #[arg(long, value_name = "FACTOR", env = "MINTBENCH_RUN_SPEED")]
+    pub(super) speed: Option<f64>,
+    /// VMs of the synthetic world [default: the scenario's; with --target: 1]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
     pub(super) vms: Option<u32>,
-    /// User-assigned identities of each VM [default: 2; rotate: 1; mint: 20; herd: one per herd; with --target: 0]
+    /// User-assigned identities of each VM [default: the scenario's; with --target: 0]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_USER_ASSIGNED")]
     pub(super) user_assigned: Option<u32>,
-    /// Connections, held open throughout [default: one per VM, at most 1000; rotate: 100; herd: one per caller]
+    /// Connections, held open throughout [default: the scenario's, or one per VM, at most 1000; herd: one per caller]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CONNECTIONS")]
     pub(super) connections: Option<u32>,
     /// Generator threads [default: one per core that the broker does not use]
@@ -116,12 +127,14 @@ impl RunArgs {
     pub(super) fn of(scenario: Scenario) -> Self {
         Self {
             scenario,
+            print_scenario: None,
             target: None,
             jwks: None,
             rate: None,
             duration: None,
             warmup: None,
             arrivals: None,
+            speed: None,
             vms: None,
             user_assigned: None,
             connections: None,
@@ -143,34 +156,6 @@ impl RunArgs {
     }
 }
 
-/// What is sent, and what happens meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scenario {
-    /// As steady, while identities are taken from VMs and given back: no token after a removal
-    Churn,
-    /// Many callers of one cold key at one instant: one mint each time
-    Herd,
-    /// Every request asks for a new key: one mint each
-    Mint,
-    /// As steady, while signing keys and certificates roll: nothing fails, and every token verifies
-    Rotate,
-    /// Cache hits: some VMs are popular, most are not
-    Steady,
-}
-
-impl Scenario {
-    /// The name in folders and files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Churn => "churn",
-            Self::Herd => "herd",
-            Self::Mint => "mint",
-            Self::Rotate => "rotate",
-            Self::Steady => "steady",
-        }
-    }
-}
-
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
@@ -180,6 +165,8 @@ enum RunError {
     Folder(#[from] FolderError),
     #[error("cannot write the result to standard output")]
     Print(#[source] io::Error),
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -217,7 +204,14 @@ pub fn main(args: &RunArgs) -> Exit {
 }
 
 fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunError> {
-    let Settings { plan, mut notes } = Settings::resolve(args)?;
+    if let Some(scenario) = &args.print_scenario {
+        let text = scenario.source()?;
+        io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
+        return Ok(Exit::Pass);
+    }
+    let definition = args.scenario.read()?;
+    let slo = [args.slo.clone(), definition.objectives()].concat();
+    let Settings { plan, mut notes } = Settings::of(args, &definition)?;
     let mut subject = subject(args, &plan, stop)?;
     if subject.data().is_some_and(is_in_memory) {
         notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
@@ -228,9 +222,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let folder = Folder::create(path)?;
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder)?;
     notes.extend(notes::of(&plan, &outcome));
-    let table = table::render(&outcome, &args.slo, &notes);
+    let table = table::render(&plan, &outcome, &slo, &notes);
     let identity = identity(args, &subject, started_at, notes);
-    let json = RunJson::new(identity, &plan, &outcome, &args.slo);
+    let json = RunJson::new(identity, &plan, &outcome, &slo);
     folder.complete(&outcome, &json)?;
     let text = if args.json {
         let text = serde_json::to_string_pretty(&json).map_err(|e| RunError::Print(e.into()))?;
@@ -239,7 +233,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         format!("{table}results   {}\n", folder.path().display())
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
-    Ok(exit(&outcome, &args.slo))
+    Ok(exit(&outcome, &slo))
 }
 
 fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, SessionError> {

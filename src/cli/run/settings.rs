@@ -1,61 +1,19 @@
-//! From flags, which may be absent, to a plan, in which everything is decided.
+//! From a scenario and flags, which may be absent, to a plan, in which everything is decided.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RunArgs, Scenario};
+use super::RunArgs;
+pub(in crate::cli) use super::refusal::SettingsError;
+use super::scenario::file::{Change, Definition, Herd, PhaseDefinition, Rate, World};
+use super::scenario::{RATE_MAX, speed_is_fine};
 use crate::load::changes::Changes;
 use crate::load::cores::{Cores, allowed, raise_file_limit};
 use crate::load::generator::{Classes, Origin, Plan, Waiting};
-use crate::load::schedule::Arrivals;
-use crate::load::workload::{Fill, Herds, Pace, Workload, keyspace};
-use crate::world::synthetic::{Synthetic, SyntheticError};
-
-/// Why the flags do not make a run.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum SettingsError {
-    #[error("--rate {0} is out of range; use a number above 0, up to 10000000")]
-    Rate(f64),
-    #[error("--duration {} is out of range; use 100ms to 24h", humantime::format_duration(*.0))]
-    Duration(Duration),
-    #[error("--warmup {} is out of range; use 0s to 24h", humantime::format_duration(*.0))]
-    Warmup(Duration),
-    #[error("--timeout {} is out of range; use 1ms to 1h", humantime::format_duration(*.0))]
-    Timeout(Duration),
-    #[error("--{flag} {value} is out of range; use 1 to {max}")]
-    Count { flag: &'static str, value: u64, max: u64 },
-    #[error("--max-errors {0} is out of range; use a share of 0 to 1")]
-    MaxErrors(f64),
-    #[error("`{scenario}` does not use --{flag}; leave it out")]
-    Ignored { scenario: &'static str, flag: &'static str },
-    #[error("`{0}` starts a broker of its own, to know its keys and counters; leave out --target")]
-    NeedsBroker(&'static str),
-    #[error(
-        "this run needs {needed} distinct keys and the world has {keys}; lower --rate or --duration, or raise --vms or --user-assigned"
-    )]
-    Keyspace { needed: u64, keys: u64 },
-    #[error(
-        "each of {herds} herds needs a user-assigned identity of its own and there are {user_assigned}; raise --user-assigned or lower --herds"
-    )]
-    HerdKeys { herds: u32, user_assigned: u32 },
-    #[error(
-        "{connections} connections need more open files than the limit of {limit}; lower --connections (or --callers), or raise `ulimit -n`"
-    )]
-    Files { connections: u32, limit: u64 },
-    #[error(
-        "`churn` needs VMs with at least 2 user-assigned identities: with fewer, a VM that loses one answers with the other; raise --user-assigned"
-    )]
-    ChurnIdentities,
-    #[error(
-        "`rotate` makes two certificates for each of {identities} identities, each in about a tenth of a second; lower --vms or --user-assigned to {CERTIFICATES_MAX} identities at most"
-    )]
-    Certificates { identities: u64 },
-    #[error(
-        "--rotations {rotations} in {} is too often; leave at least {} between two", humantime::format_duration(*.duration), humantime::format_duration(ROTATION_GAP_MIN)
-    )]
-    Rotations { rotations: u32, duration: Duration },
-    #[error("the world cannot be made")]
-    World(#[from] SyntheticError),
-}
+use crate::load::phases::{Phase, Phases, Timing};
+use crate::load::profile::Profile;
+use crate::load::workload::{Herds, Workload};
+use crate::world::synthetic::Synthetic;
 
 /// What all flags, defaults and the machine come to.
 #[derive(Debug)]
@@ -64,15 +22,8 @@ pub(in crate::cli) struct Settings {
     pub(in crate::cli) notes: Vec<String>,
 }
 
-/// The defaults of a scenario; together they keep a plain run under a minute.
-struct Defaults {
-    rate: f64,
-    duration: Duration,
-    warmup: Duration,
-    vms: u32,
-    user_assigned: u32,
-}
-
+const VMS_DEFAULT: u32 = 1000;
+const USER_ASSIGNED_DEFAULT: u32 = 2;
 /// The first herd waits for the generator to settle.
 const FIRST_HERD: Duration = Duration::from_millis(500);
 /// Time for one herd to be served and for the broker to become idle again.
@@ -90,72 +41,46 @@ const SAMPLES_MAX: usize = 50_000;
 const CHANGES_DEFAULT: u32 = 20;
 const CHANGES_MAX: u32 = 10_000;
 /// A verifier that reads the keys five times meanwhile has no excuse.
-const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
-const ROTATE_CONNECTIONS: u32 = 100;
+pub(super) const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
 /// All made within some ten seconds of a broker's core.
-const CERTIFICATES_MAX: u64 = 100;
+pub(super) const CERTIFICATES_MAX: u64 = 100;
 const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);
-const HERDS_DEFAULT: u32 = 5;
-const CALLERS_DEFAULT: u32 = 10_000;
 /// A foreign target may have a limit, or a deploy, of its own.
 const ERRORS_MAX_DEFAULT: f64 = 0.01;
+/// What `serve` gives a token that nothing else is said of.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
-impl Defaults {
-    fn of(args: &RunArgs) -> Self {
-        let (rate, seconds, warmup, user_assigned) = match args.scenario {
-            Scenario::Herd => (0.0, 0, 0, herds(args).max(2)),
-            Scenario::Mint => (200.0, 20, 2, 20),
-            Scenario::Rotate => (5000.0, 30, 5, 1),
-            Scenario::Churn | Scenario::Steady => (5000.0, 30, 5, 2),
-        };
-        let foreign = args.target.is_some();
-        Self {
-            rate,
-            duration: Duration::from_secs(seconds),
-            warmup: Duration::from_secs(warmup),
-            // Nothing is known of a foreign world: ask without a selector, from one place.
-            vms: match args.scenario {
-                _ if foreign => 1,
-                // Each identity needs a certificate first.
-                Scenario::Rotate => 10,
-                _ => 1000,
-            },
-            user_assigned: if foreign { 0 } else { user_assigned },
-        }
-    }
-}
-
-/// Warm-up and measured part.
+/// Flags and the scenario that they change.
 #[derive(Clone, Copy)]
-struct Lengths {
-    warmup: Duration,
-    duration: Duration,
+struct Given<'a> {
+    args: &'a RunArgs,
+    scenario: &'a Definition,
 }
 
 impl Settings {
     /// Decides everything that the flags leave open.
     pub(in crate::cli) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
-        check_ignored(args)?;
-        check_ranges(args)?;
-        let defaults = Defaults::of(args);
-        let world = Synthetic {
-            vms: args.vms.unwrap_or(defaults.vms),
-            user_assigned: args.user_assigned.unwrap_or(defaults.user_assigned),
-            seed: args.seed,
-        };
-        // The text form knows the bounds.
-        let world: Synthetic = world.to_string().parse()?;
-        let lengths = lengths(args, &defaults)?;
+        Self::of(args, &args.scenario.read()?)
+    }
+
+    /// The same for a scenario that was read already.
+    pub(super) fn of(args: &RunArgs, scenario: &Definition) -> Result<Self, SettingsError> {
+        let given = Given { args, scenario };
+        given.check_ignored()?;
+        given.check_ranges()?;
+        let world = given.world()?;
+        let workload = given.workload(&world)?;
         let cores = cores(args);
         let threads = args.threads.unwrap_or_else(|| default_threads(args, &cores));
         let waiting = waiting(args, &cores, threads);
         let notes = notes(args, &cores, waiting);
+        let lengths = given.lengths();
         let plan = Plan {
-            workload: workload(args, &defaults, &world, lengths)?,
+            workload,
             origin: origin(args),
-            classes: classes(args),
-            changes: changes(args, &world, lengths)?,
-            connections: connections(args, &world),
+            classes: given.classes(),
+            changes: given.changes(&world, lengths.duration)?,
+            connections: given.connections(&world),
             threads,
             cores,
             waiting,
@@ -180,174 +105,293 @@ fn check_file_limit(connections: u32) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// A flag that changes nothing would be taken for one that did.
-fn check_ignored(args: &RunArgs) -> Result<(), SettingsError> {
-    let herd = args.scenario == Scenario::Herd;
-    let flags = [
-        ("herds", args.herds.is_some(), herd),
-        ("callers", args.callers.is_some(), herd),
-        ("rate", args.rate.is_some(), !herd),
-        ("duration", args.duration.is_some(), !herd),
-        ("warmup", args.warmup.is_some(), !herd),
-        ("arrivals", args.arrivals.is_some(), !herd),
-        ("changes", args.changes.is_some(), args.scenario == Scenario::Churn),
-        ("propagation-delay", args.propagation_delay.is_some(), args.scenario == Scenario::Churn),
-        ("rotations", args.rotations.is_some(), args.scenario == Scenario::Rotate),
-    ];
-    match flags.iter().find(|(_, given, used)| *given && !used) {
-        Some((flag, ..)) => Err(SettingsError::Ignored { scenario: args.scenario.as_str(), flag }),
-        None => Ok(()),
+/// Warm-up and measured part.
+#[derive(Clone, Copy)]
+struct Lengths {
+    warmup: Duration,
+    duration: Duration,
+}
+
+impl Given<'_> {
+    fn name(&self) -> String {
+        self.args.scenario.to_string()
     }
-}
 
-fn herds(args: &RunArgs) -> u32 {
-    args.herds.unwrap_or(HERDS_DEFAULT)
-}
-
-fn callers(args: &RunArgs) -> u32 {
-    args.callers.unwrap_or(CALLERS_DEFAULT)
-}
-
-fn check_ranges(args: &RunArgs) -> Result<(), SettingsError> {
-    let counts = [
-        ("herds", u64::from(herds(args)), u64::from(Synthetic::USER_ASSIGNED_MAX)),
-        ("callers", callers(args).into(), u32::MAX.into()),
-        ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
-        ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
-        ("changes", args.changes.map_or(1, u64::from), CHANGES_MAX.into()),
-        ("rotations", args.rotations.map_or(1, u64::from), u32::MAX.into()),
-        ("samples", args.samples as u64, SAMPLES_MAX as u64),
-    ];
-    for (flag, value, max) in counts {
-        if !(1..=max).contains(&value) {
-            return Err(SettingsError::Count { flag, value, max });
+    /// The only phase, where there is one.
+    const fn single(&self) -> Option<&PhaseDefinition> {
+        match self.scenario.phases.as_slice() {
+            [phase] => Some(phase),
+            _ => None,
         }
     }
-    let timeouts = Duration::from_millis(1)..=Duration::from_hours(1);
-    if !timeouts.contains(&args.timeout) {
-        return Err(SettingsError::Timeout(args.timeout));
-    }
-    if let Some(share) = args.max_errors.filter(|share| !(0.0..=1.0).contains(share)) {
-        return Err(SettingsError::MaxErrors(share));
-    }
-    Ok(())
-}
 
-fn lengths(args: &RunArgs, defaults: &Defaults) -> Result<Lengths, SettingsError> {
-    if args.scenario == Scenario::Herd {
-        // A herd has no warm-up, its key is cold; its length follows from the herds.
-        let duration = FIRST_HERD + HERD_GAP * herds(args);
-        return Ok(Lengths { warmup: Duration::ZERO, duration });
-    }
-    let warmup = args.warmup.unwrap_or(defaults.warmup);
-    let duration = args.duration.unwrap_or(defaults.duration);
-    if warmup > DAY {
-        return Err(SettingsError::Warmup(warmup));
-    }
-    if !(Duration::from_millis(100)..=DAY).contains(&duration) {
-        return Err(SettingsError::Duration(duration));
-    }
-    Ok(Lengths { warmup, duration })
-}
-
-fn workload(
-    args: &RunArgs,
-    defaults: &Defaults,
-    world: &Synthetic,
-    Lengths { warmup, duration }: Lengths,
-) -> Result<Workload, SettingsError> {
-    const RATE_MAX: f64 = 1e7; // 100 ns apart: below the cost of one request.
-    if args.scenario != Scenario::Steady && args.target.is_some() {
-        return Err(SettingsError::NeedsBroker(args.scenario.as_str()));
-    }
-    if args.scenario == Scenario::Herd {
-        return herd(args, world);
-    }
-    let rate = args.rate.unwrap_or(defaults.rate);
-    if !(rate > 0.0 && rate <= RATE_MAX) {
-        return Err(SettingsError::Rate(rate));
-    }
-    let (arrivals, seed) = (args.arrivals.unwrap_or(Arrivals::Poisson), args.seed);
-    let length = warmup + duration;
-    let pace = Pace { arrivals, rate, length_ns: nanos(length), seed };
-    if args.scenario != Scenario::Mint {
-        return Ok(Workload::Steady(pace, Fill::within(warmup, rate, world)));
-    }
-    let (needed, keys) = (keys_needed(rate, length), keyspace(world));
-    if needed > keys {
-        return Err(SettingsError::Keyspace { needed, keys });
-    }
-    Ok(Workload::Mint(pace))
-}
-
-const fn classes(args: &RunArgs) -> Classes {
-    match args.scenario {
-        Scenario::Churn => Classes::Churned,
-        _ if args.target.is_some() => Classes::Foreign,
-        _ => Classes::Broker,
-    }
-}
-
-fn changes(
-    args: &RunArgs,
-    world: &Synthetic,
-    Lengths { duration, .. }: Lengths,
-) -> Result<Changes, SettingsError> {
-    match args.scenario {
-        Scenario::Churn if world.user_assigned < 2 => Err(SettingsError::ChurnIdentities),
-        Scenario::Churn => {
-            Ok(Changes::Churn { per_second: args.changes.unwrap_or(CHANGES_DEFAULT) })
+    /// A flag that changes nothing would be taken for one that did.
+    fn check_ignored(&self) -> Result<(), SettingsError> {
+        let Self { args, scenario } = self;
+        let herd = scenario.herd.is_some();
+        let churn = matches!(scenario.changes, Some(Change::Churn { .. }));
+        let rotate = matches!(scenario.changes, Some(Change::Rotate { .. }));
+        let flags = [
+            ("herds", args.herds.is_some(), herd),
+            ("callers", args.callers.is_some(), herd),
+            ("rate", args.rate.is_some(), !herd),
+            ("duration", args.duration.is_some(), !herd),
+            ("warmup", args.warmup.is_some(), !herd),
+            ("arrivals", args.arrivals.is_some(), !herd),
+            ("changes", args.changes.is_some(), churn),
+            ("propagation-delay", args.propagation_delay.is_some(), churn),
+            ("rotations", args.rotations.is_some(), rotate),
+            ("speed", args.speed.is_some(), scenario.replays()),
+        ];
+        if let Some((flag, ..)) = flags.iter().find(|(_, given, used)| *given && !used) {
+            return Err(SettingsError::Ignored { scenario: self.name(), flag });
         }
-        Scenario::Rotate => {
-            let identities = u64::from(world.vms) * (u64::from(world.user_assigned) + 1);
-            if identities > CERTIFICATES_MAX {
-                return Err(SettingsError::Certificates { identities });
+        let level = self.single().is_some_and(|phase| matches!(phase.rate, Rate::Constant(_)));
+        let phased = [
+            ("rate", args.rate.is_some(), level || herd),
+            ("duration", args.duration.is_some(), self.single().is_some() || herd),
+        ];
+        match phased.iter().find(|(_, given, used)| *given && !used) {
+            Some((flag, ..)) => {
+                Err(SettingsError::Phased { scenario: self.args.scenario.clone(), flag })
             }
-            let fitting = duration.as_nanos() / ROTATION_GAP_DEFAULT.as_nanos();
-            let default = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
-            let rotations = args.rotations.unwrap_or(default);
-            if args.rotations.is_some() && duration / rotations.max(1) < ROTATION_GAP_MIN {
-                return Err(SettingsError::Rotations { rotations, duration });
-            }
-            Ok(Changes::Rotate { rotations })
+            None => Ok(()),
         }
-        Scenario::Herd | Scenario::Mint | Scenario::Steady => Ok(Changes::None),
     }
-}
 
-fn herd(args: &RunArgs, world: &Synthetic) -> Result<Workload, SettingsError> {
-    let (herds, user_assigned) = (herds(args), world.user_assigned);
-    if user_assigned < herds {
-        return Err(SettingsError::HerdKeys { herds, user_assigned });
+    fn herd(&self) -> Option<Herd> {
+        let Herd { herds, callers } = self.scenario.herd?;
+        let Self { args, .. } = self;
+        let herds = args.herds.unwrap_or(herds);
+        Some(Herd { herds, callers: args.callers.unwrap_or(callers) })
     }
-    Ok(Workload::Herd(Herds {
-        herds,
-        callers: callers(args),
-        first_ns: nanos(FIRST_HERD),
-        gap_ns: nanos(HERD_GAP),
-    }))
-}
 
-/// What a Poisson stream asks for at most: six standard deviations above its mean.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "positive and below 10^7 x 2 days"
-)]
-fn keys_needed(rate: f64, length: Duration) -> u64 {
-    let mean = rate * length.as_secs_f64();
-    (mean + 6.0 * mean.sqrt()).ceil() as u64
-}
+    fn check_ranges(&self) -> Result<(), SettingsError> {
+        let Self { args, .. } = self;
+        let Herd { herds, callers } = self.herd().unwrap_or(Herd { herds: 1, callers: 1 });
+        let counts = [
+            ("herds", u64::from(herds), u64::from(Synthetic::USER_ASSIGNED_MAX)),
+            ("callers", callers.into(), u32::MAX.into()),
+            ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
+            ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
+            ("changes", args.changes.map_or(1, u64::from), CHANGES_MAX.into()),
+            ("rotations", args.rotations.map_or(1, u64::from), u32::MAX.into()),
+            ("samples", args.samples as u64, SAMPLES_MAX as u64),
+        ];
+        for (flag, value, max) in counts {
+            if !(1..=max).contains(&value) {
+                return Err(SettingsError::Count { flag, value, max });
+            }
+        }
+        let timeouts = Duration::from_millis(1)..=Duration::from_hours(1);
+        if !timeouts.contains(&args.timeout) {
+            return Err(SettingsError::Timeout(args.timeout));
+        }
+        if let Some(share) = args.max_errors.filter(|share| !(0.0..=1.0).contains(share)) {
+            return Err(SettingsError::MaxErrors(share));
+        }
+        if let Some(rate) = args.rate.filter(|rate| !(*rate > 0.0 && *rate <= RATE_MAX)) {
+            return Err(SettingsError::Rate(rate));
+        }
+        if let Some(speed) = args.speed.filter(|speed| !speed_is_fine(*speed)) {
+            return Err(SettingsError::Speed(speed));
+        }
+        if let Some(warmup) = args.warmup.filter(|warmup| *warmup > DAY) {
+            return Err(SettingsError::Warmup(warmup));
+        }
+        let durations = Duration::from_millis(100)..=DAY;
+        if let Some(duration) = args.duration.filter(|span| !durations.contains(span)) {
+            return Err(SettingsError::Duration(duration));
+        }
+        if args.target.is_some() && self.scenario.needs_broker() {
+            return Err(SettingsError::NeedsBroker(self.name()));
+        }
+        Ok(())
+    }
 
-fn connections(args: &RunArgs, world: &Synthetic) -> u32 {
-    args.connections.unwrap_or(match (args.scenario, &args.target, args.vms) {
-        (Scenario::Herd, _, _) => callers(args),
-        // Few VMs, but no reason to wait in line either.
-        (Scenario::Rotate, _, _) => world.vms.max(ROTATE_CONNECTIONS),
-        // One place to ask from, but no reason to wait in line for it.
-        (_, Some(_), None) => 64,
-        _ => world.vms.min(CONNECTIONS_DEFAULT_MAX),
-    })
+    fn world(&self) -> Result<Synthetic, SettingsError> {
+        let Self { args, scenario } = self;
+        // Nothing is known of a foreign world: ask without a selector, from one place.
+        let foreign = World { vms: Some(1), user_assigned: Some(0) };
+        let shape = if args.target.is_some() { foreign } else { scenario.world };
+        // Each herd has a key of its own.
+        let herds = self.herd().map_or(0, |herd| herd.herds);
+        let vms = args.vms.or(shape.vms).unwrap_or(VMS_DEFAULT);
+        let user_assigned = args.user_assigned.or(shape.user_assigned);
+        let user_assigned = user_assigned.unwrap_or(USER_ASSIGNED_DEFAULT.max(herds));
+        // The text form knows the bounds.
+        Ok(Synthetic { vms, user_assigned, seed: args.seed }.to_string().parse()?)
+    }
+
+    fn lengths(&self) -> Lengths {
+        if let Some(herd) = self.herd() {
+            // A herd has no warm-up, its key is cold; its length follows from the herds.
+            return Lengths {
+                warmup: Duration::ZERO,
+                duration: FIRST_HERD + HERD_GAP * herd.herds,
+            };
+        }
+        let warmup = self.args.warmup.unwrap_or(self.scenario.warmup);
+        let duration = self.scenario.phases.iter().map(|phase| self.duration(phase)).sum();
+        Lengths { warmup, duration }
+    }
+
+    fn duration(&self, phase: &PhaseDefinition) -> Duration {
+        self.args.duration.unwrap_or(phase.duration)
+    }
+
+    fn workload(&self, world: &Synthetic) -> Result<Workload, SettingsError> {
+        if let Some(Herd { herds, callers }) = self.herd() {
+            let user_assigned = world.user_assigned;
+            if user_assigned < herds {
+                return Err(SettingsError::HerdKeys { herds, user_assigned });
+            }
+            let (first_ns, gap_ns) = (nanos(FIRST_HERD), nanos(HERD_GAP));
+            return Ok(Workload::Herd(Herds { herds, callers, first_ns, gap_ns }));
+        }
+        let phases = self.phases();
+        self.check_phases(&phases, world)?;
+        Ok(Workload::Phases(Arc::new(phases)))
+    }
+
+    fn phases(&self) -> Phases {
+        let Self { args, scenario } = self;
+        let phases: Vec<Phase> = scenario.phases.iter().map(|phase| self.phase(phase)).collect();
+        let Lengths { warmup, duration } = self.lengths();
+        let lifetime = scenario.token_lifetime.unwrap_or(TOKEN_LIFETIME);
+        Phases {
+            warmup: phases.first().and_then(|first| self.warmup(first, warmup)),
+            expect: scenario.expect.clone(),
+            serve_args: scenario.serve_args.clone(),
+            tokens_outlive_run: !scenario.tuned && lifetime > warmup + duration + args.timeout,
+            seed: args.seed,
+            phases,
+        }
+    }
+
+    fn phase(&self, phase: &PhaseDefinition) -> Phase {
+        let Self { args, .. } = self;
+        let length_ns = nanos(self.duration(phase));
+        let rate = args.rate.map_or_else(|| phase.rate.clone(), Rate::Constant);
+        let timing = match (rate.over(length_ns), args.speed) {
+            (Timing::Replay { trace, .. }, Some(speed)) => Timing::Replay { trace, speed },
+            (timing, _) => timing,
+        };
+        Phase {
+            name: phase.name.clone(),
+            arrivals: args.arrivals.unwrap_or(phase.arrivals),
+            timing,
+            length_ns,
+            mix: phase.mix.clone(),
+        }
+    }
+
+    /// At the rate at which the first phase begins, or its mean where that is none.
+    fn warmup(&self, first: &Phase, length: Duration) -> Option<Phase> {
+        let begins = match &first.timing {
+            Timing::Rate(profile) => profile.first_rate(),
+            Timing::Replay { .. } => 0.0,
+        };
+        let begins = if begins > 0.0 { begins } else { first.mean_rate() };
+        let rate = self.args.rate.or(self.scenario.warmup_rate).unwrap_or(begins);
+        let length_ns = nanos(length);
+        let timing = Timing::Rate(Profile::constant(rate, length_ns));
+        let name = "warm-up".to_owned();
+        (length_ns > 0).then(|| Phase { name, timing, length_ns, ..first.clone() })
+    }
+
+    fn check_phases(&self, phases: &Phases, world: &Synthetic) -> Result<(), SettingsError> {
+        let (needed, keys) = phases.new_keys(world);
+        if needed > keys {
+            return Err(SettingsError::Keyspace { needed, keys });
+        }
+        if self.scenario.shares().any(|share| !share.fits(world)) {
+            return Err(SettingsError::NoIdentities { scenario: self.name() });
+        }
+        for phase in &phases.phases {
+            if let Timing::Replay { trace, .. } = &phase.timing {
+                trace.check(world)?;
+            }
+        }
+        if let (Some((filled, keys)), [_, ..]) = (phases.filled(world), phases.expect.as_slice())
+            && filled < keys
+        {
+            return Err(SettingsError::Unfilled { scenario: self.name(), filled, keys });
+        }
+        Ok(())
+    }
+
+    const fn classes(&self) -> Classes {
+        match self.scenario.changes {
+            Some(Change::Churn { .. }) => Classes::Churned,
+            _ if self.args.target.is_some() => Classes::Foreign,
+            _ => Classes::Broker,
+        }
+    }
+
+    fn changes(&self, world: &Synthetic, duration: Duration) -> Result<Changes, SettingsError> {
+        let Self { args, scenario } = self;
+        match scenario.changes {
+            _ if scenario.source_is_apart() => {
+                self.check_certificates(world)?;
+                Ok(self.outage())
+            }
+            Some(Change::Churn { .. }) if world.user_assigned < 2 => {
+                Err(SettingsError::ChurnIdentities)
+            }
+            Some(Change::Churn { per_second }) => {
+                let per_second = args.changes.or(per_second).unwrap_or(CHANGES_DEFAULT);
+                Ok(Changes::Churn { per_second })
+            }
+            Some(Change::Rotate { rotations }) => {
+                self.check_certificates(world)?;
+                let given = args.rotations.or(rotations);
+                let fitting = duration.as_nanos() / ROTATION_GAP_DEFAULT.as_nanos();
+                let default = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
+                let rotations = given.unwrap_or(default);
+                if given.is_some() && duration / rotations.max(1) < ROTATION_GAP_MIN {
+                    return Err(SettingsError::Rotations { rotations, duration });
+                }
+                Ok(Changes::Rotate { rotations })
+            }
+            None => Ok(Changes::None),
+        }
+    }
+
+    fn check_certificates(&self, world: &Synthetic) -> Result<(), SettingsError> {
+        let identities = u64::from(world.vms) * (u64::from(world.user_assigned) + 1);
+        if identities > CERTIFICATES_MAX {
+            return Err(SettingsError::Certificates { scenario: self.name(), identities });
+        }
+        Ok(())
+    }
+
+    /// For as long as the phase that says so.
+    fn outage(&self) -> Changes {
+        let mut from_ns = 0;
+        for phase in &self.scenario.phases {
+            let length_ns = nanos(self.duration(phase));
+            if phase.source_down {
+                return Changes::Outage { from_ns, length_ns };
+            }
+            from_ns += length_ns;
+        }
+        Changes::None
+    }
+
+    fn connections(&self, world: &Synthetic) -> u32 {
+        let Self { args, scenario } = self;
+        let usual = match (self.herd(), &args.target, args.vms) {
+            (Some(herd), _, _) => herd.callers,
+            // One place to ask from, but no reason to wait in line for it.
+            (None, Some(_), None) => 64,
+            (None, Some(_), Some(_)) => world.vms.min(CONNECTIONS_DEFAULT_MAX),
+            (None, None, _) => {
+                scenario.connections.unwrap_or_else(|| world.vms.min(CONNECTIONS_DEFAULT_MAX))
+            }
+        };
+        args.connections.unwrap_or(usual)
+    }
 }
 
 fn origin(args: &RunArgs) -> Origin {

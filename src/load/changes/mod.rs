@@ -5,6 +5,7 @@
 
 mod churn;
 pub mod ledger;
+pub mod outage;
 mod pace;
 mod rotation;
 pub(super) mod witness;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 
 use self::churn::Churner;
 use self::ledger::{Judgement, Ledger};
+use self::outage::{Outage, Source};
 use self::pace::{Pace, Paced, Panicked};
 use self::rotation::{Poller, Roller, Rotator};
 use self::witness::{Seen, Witness};
@@ -45,6 +47,13 @@ pub enum Changes {
         /// Changes per second, at most.
         per_second: u32,
     },
+    /// The token service that our broker asks is killed, and started again.
+    Outage {
+        /// When it goes, in nanoseconds from the start of the measured part.
+        from_ns: u64,
+        /// How long it stays away, in nanoseconds.
+        length_ns: u64,
+    },
     /// The signing keys are rotated, and the certificates of all identities rolled, once.
     Rotate {
         /// How often, at even distances.
@@ -59,20 +68,26 @@ pub const ROTATING_TOKEN_LIFETIME_SECONDS: u32 = 4;
 const POLL_EVERY_NS: u64 = 200_000_000;
 
 impl Changes {
-    /// What `serve` has to be told for it, and where it may keep its world.
+    /// What `serve` has to be told for it, and what it needs beside itself.
     ///
     /// # Errors
     /// When there is no folder, or no free port.
-    pub(super) fn serve_args(self) -> std::io::Result<(Vec<String>, Option<TempDir>)> {
+    pub(super) fn needs(self) -> std::io::Result<Needs> {
         match self {
-            Self::None => Ok((Vec::new(), None)),
+            Self::None => Ok(Needs::default()),
             Self::Churn { .. } => {
                 let folder = data_folder()?;
                 let data = folder.path().display().to_string();
                 // It listens on loopback, and what is measured is the change, not the check of who
                 // asks for it.
                 let args = ["--arm-auth", "off", "--data", &data].map(str::to_owned);
-                Ok((args.to_vec(), Some(folder)))
+                Ok(Needs { args: args.to_vec(), data: Some(folder), source: None })
+            }
+            Self::Outage { .. } => {
+                let (address, folder) = (free_address()?, data_folder()?);
+                let args = ["--token-source".to_owned(), format!("http://{address}")];
+                let source = Some((address, folder));
+                Ok(Needs { args: args.to_vec(), data: None, source })
             }
             Self::Rotate { .. } => {
                 // The broker asks its own token service, over HTTP, so that certificates are used.
@@ -81,10 +96,22 @@ impl Changes {
                 let lifetime = format!("{ROTATING_TOKEN_LIFETIME_SECONDS}s");
                 let args = ["--sts", &sts, "--token-source", &source];
                 let tokens = ["--token-lifetime", &lifetime, "--refresh-at", "0.5"];
-                Ok((args.into_iter().chain(tokens).map(str::to_owned).collect(), None))
+                let args = args.into_iter().chain(tokens).map(str::to_owned).collect();
+                Ok(Needs { args, data: None, source: None })
             }
         }
     }
+}
+
+/// What a broker needs for the changes of a run.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// Arguments of `serve`.
+    pub(super) args: Vec<String>,
+    /// Where it keeps its world.
+    pub(super) data: Option<TempDir>,
+    /// Where the token service that it asks is to listen, and where that may keep its files.
+    pub(super) source: Option<(SocketAddr, TempDir)>,
 }
 
 /// A folder that only its owner may read.
@@ -136,6 +163,7 @@ enum Threads {
         witness: Witness,
         ledger: Arc<Ledger>,
     },
+    Outage(Paced<Outage>),
     Rotate {
         rotator: Paced<Rotator>,
         roller: Paced<Roller>,
@@ -151,9 +179,16 @@ impl Underway {
     pub(super) fn start(
         plan: &Plan,
         places: Option<Places<'_>>,
+        source: Option<Source>,
         clock: Monotonic,
     ) -> Result<Self, ChangesError> {
         let core = plan.cores.broker;
+        if let (Changes::Outage { from_ns, length_ns }, Some(source)) = (plan.changes, source) {
+            let pace = Pace { first_ns: from_ns, gap_ns: length_ns };
+            let outage = Outage::new(source, clock);
+            let outage = Paced::start(pace, core, clock, outage, Outage::act)?;
+            return Ok(Self(Threads::Outage(outage)));
+        }
         let threads = match (plan.changes, places) {
             (Changes::Churn { per_second }, Some(Places { arm: Some(arm), .. })) => {
                 let ledger = Arc::new(Ledger::new(clock));
@@ -194,7 +229,7 @@ impl Underway {
     pub(super) fn witness(&self) -> Option<Witness> {
         match &self.0 {
             Threads::Churn { witness, .. } => Some(witness.clone()),
-            Threads::Nothing | Threads::Rotate { .. } => None,
+            Threads::Nothing | Threads::Outage(_) | Threads::Rotate { .. } => None,
         }
     }
 
@@ -203,6 +238,7 @@ impl Underway {
         match &self.0 {
             Threads::Nothing => {}
             Threads::Churn { churner, .. } => churner.begin(),
+            Threads::Outage(outage) => outage.begin(),
             Threads::Rotate { rotator, roller, .. } => {
                 rotator.begin();
                 roller.begin();
@@ -223,6 +259,13 @@ impl Underway {
                 let judgement = judge.join().map_err(|_| ChangesError::Died)?;
                 let judgement = Judgement { removals: churner.removals, ..judgement };
                 Ok(Changed::Churn { writes: churner.writes, judgement, ledger })
+            }
+            Threads::Outage(outage) => {
+                let mut outage = outage.finish()?;
+                // The run may have been over before; the keys are still to be read.
+                outage.come_back();
+                let (down_ns, writes) = (outage.down_ns, outage.writes.clone());
+                Ok(Changed::Outage { writes, down_ns, source: Box::new(outage.into_source()) })
             }
             Threads::Rotate { rotator, roller, poller } => {
                 let (rotator, roller) = (rotator.finish()?, roller.finish()?);
@@ -261,8 +304,23 @@ fn judge(
 #[derive(Debug)]
 pub(super) enum Changed {
     Nothing,
-    Churn { writes: Writes, judgement: Judgement, ledger: Arc<Ledger> },
-    Rotate { writes: Writes, published: Published, certificates: u64, unread: u64 },
+    Churn {
+        writes: Writes,
+        judgement: Judgement,
+        ledger: Arc<Ledger>,
+    },
+    /// The source goes on until the keys have been read from it.
+    Outage {
+        writes: Writes,
+        down_ns: u64,
+        source: Box<Source>,
+    },
+    Rotate {
+        writes: Writes,
+        published: Published,
+        certificates: u64,
+        unread: u64,
+    },
 }
 
 impl Changed {
@@ -270,7 +328,7 @@ impl Changed {
     pub(super) fn identities<'a>(&'a self, world: &'a Synthetic) -> Identities<'a> {
         match self {
             Self::Churn { ledger, .. } => Identities::Changing(world, ledger),
-            Self::Nothing | Self::Rotate { .. } => Identities::Of(world),
+            Self::Nothing | Self::Outage { .. } | Self::Rotate { .. } => Identities::Of(world),
         }
     }
 
@@ -278,7 +336,7 @@ impl Changed {
     pub(super) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Rotate { published, .. } => Some(published.keys()),
-            Self::Nothing | Self::Churn { .. } => None,
+            Self::Nothing | Self::Churn { .. } | Self::Outage { .. } => None,
         }
     }
 
@@ -288,6 +346,10 @@ impl Changed {
             Self::Nothing => None,
             Self::Churn { writes, judgement, .. } => {
                 Some(Report { writes, truth: Truth::Churn(judgement) })
+            }
+            Self::Outage { writes, down_ns, source } => {
+                drop(source);
+                Some(Report { writes, truth: Truth::Outage { down_ns } })
             }
             Self::Rotate { writes, published, certificates, unread } => {
                 let moments = published.judge(samples, epoch);
@@ -312,6 +374,11 @@ pub struct Report {
 pub enum Truth {
     /// Of those to VMs that lost and got identities.
     Churn(Judgement),
+    /// Nothing that the general checks do not say; the token service was away meanwhile.
+    Outage {
+        /// How long, in nanoseconds.
+        down_ns: u64,
+    },
     /// Of the sampled ones, signed by changing keys.
     Rotate(Rotated),
 }

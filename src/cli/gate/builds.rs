@@ -1,0 +1,142 @@
+//! The two builds: where their executables are, and whether they are what they should be.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use super::GateArgs;
+use super::revision::{self, RevisionError};
+use crate::gate::baseline::Baseline;
+use crate::gate::document::BuildName;
+use crate::gate::leg::{Leg, Side};
+use crate::load::serve_process::this_program;
+use crate::load::stop::Stop;
+
+/// Why there is nothing to compare.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BuildError {
+    #[error("cannot find the {side} `{path}`; name a mintbench executable", path = path.display())]
+    Find { side: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot run the {side} `{path}`; name a mintbench executable", path = path.display())]
+    Run { side: &'static str, path: PathBuf, source: io::Error },
+    #[error("the {side} `{path}` is not a mintbench: asked for its --version it {said}", path = path.display())]
+    Foreign { side: &'static str, path: PathBuf, said: String },
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
+}
+
+/// What is compared with.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) name: BuildName,
+    pub(super) source: Source,
+}
+
+/// Where the base's numbers come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// An executable, measured beside the candidate.
+    Program(PathBuf),
+    /// A run that was stored.
+    Stored(Box<Leg>),
+}
+
+/// What is judged.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) name: BuildName,
+    pub(super) program: PathBuf,
+}
+
+/// Both.
+#[derive(Debug)]
+pub(super) struct Builds {
+    pub(super) base: Base,
+    pub(super) candidate: Candidate,
+}
+
+impl Builds {
+    /// Finds them, and builds the base if it is a revision.
+    pub(super) fn find(
+        args: &GateArgs,
+        baseline: Option<Baseline>,
+        stop: &Arc<Stop>,
+    ) -> Result<Self, BuildError> {
+        // The candidate first: a base takes minutes to build, and a typing error none.
+        let candidate = candidate(args)?;
+        let base = match (baseline, &args.base_rev, &args.base) {
+            (Some(baseline), ..) => stored(args, baseline),
+            (None, Some(revision), _) => built(revision, stop)?,
+            (None, None, path) => given(path.as_deref().unwrap_or(&candidate.program))?,
+        };
+        Ok(Self { base, candidate })
+    }
+}
+
+fn candidate(args: &GateArgs) -> Result<Candidate, BuildError> {
+    let Some(path) = &args.candidate else {
+        let program = this_program();
+        let commit = known(env!("MINTBENCH_BUILD_COMMIT"));
+        return Ok(Candidate { name: name("this executable", commit, &program), program });
+    };
+    let program = program(Side::Candidate, path)?;
+    Ok(Candidate { name: name(&path.display().to_string(), None, &program), program })
+}
+
+fn given(path: &Path) -> Result<Base, BuildError> {
+    let program = program(Side::Base, path)?;
+    let name = name(&path.display().to_string(), None, &program);
+    Ok(Base { name, source: Source::Program(program) })
+}
+
+fn built(revision: &str, stop: &Arc<Stop>) -> Result<Base, BuildError> {
+    let (commit, path) = revision::build(revision, stop)?;
+    let program = program(Side::Base, &path)?;
+    Ok(Base { name: name(revision, Some(commit), &program), source: Source::Program(program) })
+}
+
+fn stored(args: &GateArgs, baseline: Baseline) -> Base {
+    let folder = args.baseline.as_ref().map_or(String::new(), |path| path.display().to_string());
+    let name = BuildName { name: folder, commit: known(&baseline.commit), sha256: None };
+    Base { name, source: Source::Stored(Box::new(baseline.leg)) }
+}
+
+fn name(name: &str, commit: Option<String>, program: &Path) -> BuildName {
+    BuildName { name: name.to_owned(), commit, sha256: sha256(program) }
+}
+
+fn known(commit: &str) -> Option<String> {
+    (commit != "unknown").then(|| commit.to_owned())
+}
+
+/// Tells two builds apart; without it the report only says less.
+fn sha256(program: &Path) -> Option<String> {
+    let bytes = std::fs::read(program).ok()?;
+    let digest = digest::digest(&digest::SHA256, &bytes);
+    Some(digest.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
+}
+
+/// The executable at `path`, which says that it is a mintbench.
+fn program(side: Side, path: &Path) -> Result<PathBuf, BuildError> {
+    let side = side.as_str();
+    let found = path.canonicalize();
+    let program =
+        found.map_err(|source| BuildError::Find { side, path: path.to_owned(), source })?;
+    let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
+    let output =
+        output.map_err(|source| BuildError::Run { side, path: path.to_owned(), source })?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && said.starts_with("mintbench ") {
+        return Ok(program);
+    }
+    let first = said.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
+    let said = if output.status.success() {
+        format!("said `{first}`")
+    } else {
+        format!("ended with {}", output.status)
+    };
+    Err(BuildError::Foreign { side, path: path.to_owned(), said })
+}

@@ -1,0 +1,162 @@
+//! A build of a git revision, made in a work tree of its own and kept for the next gate.
+//!
+//! Under `target/gate/` (beside what cargo builds): `<commit>/mintbench` is a finished build,
+//! `build/` the objects of such builds, so that the next revision compiles only what differs, and
+//! `tree-*` a work tree while one is built.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::load::stop::Stop;
+
+/// Why a revision was not built.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RevisionError {
+    #[error("cannot run `{program}`; --base-rev needs it, --base takes an executable instead")]
+    Run { program: String, source: io::Error },
+    #[error(
+        "`{0}` is not a revision of the git repository here; see `git log`, and fetch it if it is a remote's"
+    )]
+    Unknown(String),
+    #[error(
+        "this is not a git repository; run the gate in a checkout, or name an executable with --base"
+    )]
+    NoRepository,
+    #[error("cannot check `{revision}` out: {said}")]
+    Checkout { revision: String, said: String },
+    #[error("`{revision}` does not build ({status}); cargo's messages are above")]
+    Build { revision: String, status: ExitStatus },
+    #[error("cannot keep the build in `{path}`", path = path.display())]
+    Keep { path: PathBuf, source: io::Error },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// How often a request to stop is looked for while cargo builds.
+const STOP_EVERY: Duration = Duration::from_millis(100);
+
+/// The commit that `revision` names, and an executable of it.
+pub(super) fn build(revision: &str, stop: &Arc<Stop>) -> Result<(String, PathBuf), RevisionError> {
+    let root = git(&["rev-parse", "--show-toplevel"])?.ok_or(RevisionError::NoRepository)?;
+    // What starts with a dash would be an option.
+    let wanted = format!("{revision}^{{commit}}");
+    let commit = git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])?;
+    let commit = commit.ok_or_else(|| RevisionError::Unknown(revision.to_owned()))?;
+    let store = store(Path::new(&root));
+    let kept = store.join(&commit).join("mintbench");
+    if !kept.exists() {
+        make(revision, &commit, &store, &kept, stop)?;
+    }
+    Ok((commit, kept))
+}
+
+fn store(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| root.join("target"));
+    // Absolute: cargo is run elsewhere.
+    std::path::absolute(&target).unwrap_or(target).join("gate")
+}
+
+fn make(
+    revision: &str,
+    commit: &str,
+    store: &Path,
+    kept: &Path,
+    stop: &Stop,
+) -> Result<(), RevisionError> {
+    let keep = |source| RevisionError::Keep { path: kept.to_owned(), source };
+    std::fs::create_dir_all(store).map_err(keep)?;
+    let tree = Tree::check_out(revision, commit, store).map_err(keep)??;
+    let objects = store.join("build");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&cargo);
+    command.args(["build", "--release", "--locked", "--bin", "mintbench"]);
+    command.current_dir(tree.path()).env("CARGO_TARGET_DIR", &objects);
+    // What cargo says is for whoever waits, and no result.
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let program = cargo.to_string_lossy().into_owned();
+    let child = command.spawn().map_err(|source| RevisionError::Run { program, source })?;
+    let status = wait(child, stop).map_err(keep)?;
+    if stop.is_requested() {
+        return Err(RevisionError::Interrupted);
+    }
+    if !status.success() {
+        return Err(RevisionError::Build { revision: revision.to_owned(), status });
+    }
+    settle(&objects.join("release/mintbench"), kept).map_err(keep)
+}
+
+/// Puts the executable in its place whole or not at all.
+fn settle(built: &Path, kept: &Path) -> io::Result<()> {
+    let folder = kept.parent().unwrap_or(kept);
+    std::fs::create_dir_all(folder)?;
+    let copy = folder.join(format!("mintbench.{}", std::process::id()));
+    std::fs::copy(built, &copy)?;
+    std::fs::rename(copy, kept)
+}
+
+fn wait(mut child: Child, stop: &Stop) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if stop.is_requested() {
+            // A Ctrl-C in a terminal reached it too; a signal to this process alone did not.
+            let _ = child.kill();
+            return child.wait();
+        }
+        std::thread::sleep(STOP_EVERY);
+    }
+}
+
+/// A work tree that ends with its owner.
+struct Tree {
+    folder: tempfile::TempDir,
+}
+
+impl Tree {
+    fn check_out(
+        revision: &str,
+        commit: &str,
+        store: &Path,
+    ) -> io::Result<Result<Self, RevisionError>> {
+        let folder = tempfile::Builder::new().prefix("tree-").tempdir_in(store)?;
+        let tree = Self { folder };
+        let output = Command::new("git")
+            .args(["worktree", "add", "--detach", "--force"])
+            .arg(tree.path())
+            .arg(commit)
+            .stdin(Stdio::null())
+            .output()?;
+        if output.status.success() {
+            return Ok(Ok(tree));
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Ok(Err(RevisionError::Checkout { revision: revision.to_owned(), said }))
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // Git forgets it; what is left of the folder goes with the folder's owner.
+        let mut command = Command::new("git");
+        command.args(["worktree", "remove", "--force"]).arg(self.path());
+        let _ = command.stdin(Stdio::null()).output();
+    }
+}
+
+/// What git says; none if it does not succeed.
+fn git(args: &[&str]) -> Result<Option<String>, RevisionError> {
+    let output = Command::new("git").args(args).stdin(Stdio::null()).output();
+    let output =
+        output.map_err(|source| RevisionError::Run { program: "git".to_owned(), source })?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(output.status.success().then_some(text))
+}

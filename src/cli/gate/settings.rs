@@ -1,0 +1,196 @@
+//! From flags to the runs of a gate and the rules it judges by.
+
+use std::time::Duration;
+
+use clap::ValueEnum as _;
+
+use super::GateArgs;
+use crate::cli::run::{RunArgs, Scenario};
+use crate::gate::baseline::{Baseline, BaselineError};
+use crate::gate::metric::Metric;
+use crate::gate::policy::{Design, Policy, Wanted};
+use crate::load::host::Host;
+use crate::load::schedule::Arrivals;
+
+/// Why the flags do not make a gate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GateSettingsError {
+    #[error("a gate compares `steady` and `mint`, not `{0}`")]
+    Scenario(String),
+    #[error("with --baseline the load is that of the stored run; leave out --{0}")]
+    OfBaseline(&'static str),
+    #[error(
+        "--pairs {pairs} and --pairs-max {max} are out of range; use 2 to {PAIRS_MAX}, and the second not below the first"
+    )]
+    Pairs { pairs: usize, max: usize },
+    #[error("--{flag} {value} is out of range; use {range}")]
+    Chance { flag: &'static str, value: f64, range: &'static str },
+    #[error("--tolerance has to be below --limit: between the two a verdict may go either way")]
+    Tolerance,
+    #[error("the baseline has no rate of requests that a gate can repeat")]
+    NoRate,
+}
+
+/// What all flags and defaults come to.
+#[derive(Debug)]
+pub(super) struct GateSettings {
+    /// The run that every leg is, but for its seed.
+    pub(super) run: RunArgs,
+    pub(super) policy: Policy,
+    pub(super) notes: Vec<String>,
+}
+
+/// A gate of a thousand pairs takes an hour; more would ask for an effect that nobody feels.
+const PAIRS_MAX: usize = 1000;
+/// Of each leg: short, since only differences between processes count, and there should be many.
+const DURATION: Duration = Duration::from_secs(1);
+const WARMUP: Duration = Duration::from_millis(500);
+/// Filled within the warm-up, even with the slowest signatures.
+const VMS: u32 = 100;
+/// A tenth of what a run verifies; there are many legs.
+const SAMPLES: usize = 100;
+
+/// A share or a chance: `5%`, `0.05`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let refused = || format!("`{text}` is not a share; write it like 5% or 0.05");
+    let (number, scale) = match text.trim().strip_suffix('%') {
+        Some(percent) => (percent.trim(), 100.0),
+        None => (text.trim(), 1.0),
+    };
+    let number: f64 = number.parse().map_err(|_| refused())?;
+    if number.is_finite() && number >= 0.0 { Ok(number / scale) } else { Err(refused()) }
+}
+
+/// The stored run that the flags name, if they name one.
+pub(super) fn baseline(args: &GateArgs) -> Result<Option<Baseline>, BaselineError> {
+    let host = Host::read();
+    let read =
+        |path: &std::path::PathBuf| Baseline::read(path, &host.fingerprint(), &host.cpu_model);
+    args.baseline.as_ref().map(read).transpose()
+}
+
+impl GateSettings {
+    /// Decides everything that the flags leave open.
+    pub(super) fn resolve(
+        args: &GateArgs,
+        baseline: Option<&Baseline>,
+    ) -> Result<Self, GateSettingsError> {
+        let run = match baseline {
+            None => own_run(args)?,
+            Some(baseline) => stored_run(args, baseline)?,
+        };
+        let mut notes = Vec::new();
+        let design = if baseline.is_some() { Design::Baseline } else { Design::Pairs };
+        if design == Design::Baseline {
+            notes.push("the baseline is one run: how much such runs differ is taken from the candidate's, and no number of legs makes up for it; --base or --base-rev see smaller effects".to_owned());
+        }
+        Ok(Self { run, policy: policy(args, design)?, notes })
+    }
+}
+
+fn own_run(args: &GateArgs) -> Result<RunArgs, GateSettingsError> {
+    let scenario = args.scenario.clone().unwrap_or(Scenario::Steady);
+    if !matches!(scenario, Scenario::Steady | Scenario::Mint) {
+        return Err(GateSettingsError::Scenario(scenario.as_str().to_owned()));
+    }
+    Ok(RunArgs {
+        rate: args.rate,
+        duration: Some(args.duration.unwrap_or(DURATION)),
+        warmup: Some(args.warmup.unwrap_or(WARMUP)),
+        vms: Some(args.vms.unwrap_or(VMS)),
+        user_assigned: args.user_assigned,
+        connections: args.connections,
+        seed: args.seed.unwrap_or(1),
+        samples: SAMPLES,
+        ..RunArgs::of(scenario)
+    })
+}
+
+fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunArgs, GateSettingsError> {
+    let given = [
+        ("scenario", args.scenario.is_some()),
+        ("rate", args.rate.is_some()),
+        ("duration", args.duration.is_some()),
+        ("warmup", args.warmup.is_some()),
+        ("vms", args.vms.is_some()),
+        ("user-assigned", args.user_assigned.is_some()),
+        ("connections", args.connections.is_some()),
+        ("seed", args.seed.is_some()),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(GateSettingsError::OfBaseline(flag));
+    }
+    let scenario: Option<Scenario> = baseline.scenario.parse().ok();
+    let scenario = scenario.filter(|s| matches!(s, Scenario::Steady | Scenario::Mint));
+    let scenario =
+        scenario.ok_or_else(|| GateSettingsError::Scenario(baseline.scenario.clone()))?;
+    let load = &baseline.load;
+    let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(DURATION);
+    Ok(RunArgs {
+        rate: Some(load.rate_target.ok_or(GateSettingsError::NoRate)?),
+        duration: Some(seconds(load.duration_s)),
+        warmup: Some(seconds(load.warmup_s)),
+        arrivals: Arrivals::from_str(&load.arrivals, false).ok(),
+        vms: Some(load.vms),
+        user_assigned: Some(load.user_assigned),
+        connections: Some(load.connections),
+        threads: Some(load.threads),
+        seed: baseline.seed,
+        samples: SAMPLES,
+        ..RunArgs::of(scenario)
+    })
+}
+
+fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> {
+    let max = args.pairs_max.unwrap_or(args.pairs.saturating_mul(2).min(PAIRS_MAX));
+    if args.pairs < 2 || max < args.pairs || max > PAIRS_MAX {
+        return Err(GateSettingsError::Pairs { pairs: args.pairs, max });
+    }
+    for (flag, value, range) in [
+        ("alpha", args.alpha, 0.0001..=0.5),
+        ("power", args.power, 0.5..=0.9999),
+        ("limit", args.limit, 0.001..=10.0),
+    ] {
+        if !range.contains(&value) {
+            let range = match flag {
+                "alpha" => "0.0001 to 0.5",
+                "power" => "0.5 to 0.9999",
+                _ => "0.1% to 1000%",
+            };
+            return Err(GateSettingsError::Chance { flag, value, range });
+        }
+    }
+    if args.tolerance >= args.limit {
+        return Err(GateSettingsError::Tolerance);
+    }
+    let named = !args.metrics.is_empty();
+    let mut metrics = if named { args.metrics.clone() } else { Metric::ALL.to_vec() };
+    // One named twice would count twice among those that share the chance of a false alarm.
+    metrics.sort_unstable();
+    metrics.dedup();
+    Ok(Policy {
+        design,
+        alpha: args.alpha,
+        power: args.power,
+        tolerance: args.tolerance,
+        limit: args.limit,
+        metrics,
+        wanted: if named { Wanted::Named } else { Wanted::IfPossible },
+        looks: Policy::doubling(args.pairs, max),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_read_with_and_without_per_cent() {
+        assert_eq!(share("5%"), Ok(0.05));
+        assert_eq!(share(" 2.5 % "), Ok(0.025));
+        assert_eq!(share("0.05"), Ok(0.05));
+        for wrong in ["", "%", "-1%", "NaN", "five"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Scenarios: TOML files that say what is sent, and what happens meanwhile; some are built in.
+
+pub(super) mod file;
+mod read;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use self::file::{Definition, ScenarioError};
+pub(super) use self::read::{RATE_MAX, speed_is_fine};
+
+/// What is sent, and what happens meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Scenario {
+    /// All caches are cold and all VMs boot
+    BootStorm,
+    /// As steady, while identities are taken from VMs and given back: no token after a removal
+    Churn,
+    /// A file of the user's
+    File(PathBuf),
+    /// Many callers of one cold key at one instant: one mint each time
+    Herd,
+    /// Every request asks for a new key: one mint each
+    Mint,
+    /// The token service behind the broker is down for a while: nothing fails
+    Outage,
+    /// All tokens come up for renewal together: nobody waits
+    RefreshWave,
+    /// As steady, while signing keys and certificates roll: nothing fails, and every token verifies
+    Rotate,
+    /// Cache hits: some VMs are popular, most are not
+    Steady,
+}
+
+/// A text names no scenario.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a scenario; write one of {known}, or the path of a file that ends in .toml",
+    known = BUILT_IN.map(|scenario| scenario.text().0).join(", ")
+)]
+pub(in crate::cli) struct UnknownScenario(String);
+
+const BUILT_IN: [Scenario; 8] = [
+    Scenario::BootStorm,
+    Scenario::Churn,
+    Scenario::Herd,
+    Scenario::Mint,
+    Scenario::Outage,
+    Scenario::RefreshWave,
+    Scenario::Rotate,
+    Scenario::Steady,
+];
+
+impl Scenario {
+    /// The name in folders and files.
+    pub(in crate::cli) fn as_str(&self) -> &str {
+        match self {
+            Self::File(path) => path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("file"),
+            built_in => built_in.text().0,
+        }
+    }
+
+    /// Name and text of one that is built in; of a file neither is known here.
+    const fn text(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::BootStorm => ("boot-storm", include_str!("boot-storm.toml")),
+            Self::Churn => ("churn", include_str!("churn.toml")),
+            Self::File(_) => ("", ""),
+            Self::Herd => ("herd", include_str!("herd.toml")),
+            Self::Mint => ("mint", include_str!("mint.toml")),
+            Self::Outage => ("outage", include_str!("outage.toml")),
+            Self::RefreshWave => ("refresh-wave", include_str!("refresh-wave.toml")),
+            Self::Rotate => ("rotate", include_str!("rotate.toml")),
+            Self::Steady => ("steady", include_str!("steady.toml")),
+        }
+    }
+
+    /// The text of the file that describes it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn source(&self) -> Result<String, ScenarioError> {
+        match self {
+            Self::File(path) => std::fs::read_to_string(path)
+                .map_err(|source| ScenarioError::Read { path: path.clone(), source }),
+            built_in => Ok(built_in.text().1.to_owned()),
+        }
+    }
+
+    /// What the file says.
+    ///
+    /// # Errors
+    /// [`ScenarioError`], which names the file, the key and what to write.
+    pub(super) fn read(&self) -> Result<Definition, ScenarioError> {
+        let folder = match self {
+            Self::File(path) => path.parent().unwrap_or(Path::new("")),
+            _ => Path::new(""),
+        };
+        read::definition(&self.to_string(), folder, &self.source()?)
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            built_in => f.write_str(built_in.text().0),
+        }
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = UnknownScenario;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScenario> {
+        if let Some(built_in) = BUILT_IN.into_iter().find(|built_in| built_in.text().0 == text) {
+            return Ok(built_in);
+        }
+        let path = Path::new(text);
+        let is_file = path.extension().is_some_and(|extension| extension == "toml");
+        is_file.then(|| Self::File(path.to_owned())).ok_or_else(|| UnknownScenario(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

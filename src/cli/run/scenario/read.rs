@@ -1,0 +1,381 @@
+//! From the text of a scenario file to a definition, or to everything that is wrong with it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::{
+    Change, Definition, File, KindName, MixEntry, PhaseDefinition, PhaseEntry, ProfileEntry, Rate,
+    ScenarioError, SourceState,
+};
+use crate::load::mix::{Kind, Share};
+use crate::load::profile::Bursts;
+use crate::load::replay::{Trace, resource_index};
+use crate::report::slo::Objective;
+use crate::world::synthetic::WELL_KNOWN_RESOURCES;
+
+/// 100 ns apart: below the cost of one request.
+pub(in crate::cli::run) const RATE_MAX: f64 = 1e7;
+/// Each takes some megabytes of histograms on each thread.
+const PHASES_MAX: usize = 20;
+const STEPS_MAX: usize = 1000;
+const BURSTS_MAX: u64 = 100_000;
+/// Shorter bursts than this are single requests.
+const BURST_MIN: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_hours(24);
+/// A sharper law leaves one VM.
+const EXPONENT_MAX: f64 = 10.0;
+const REPEAT_MAX: u32 = 1_000_000;
+
+/// Reads a scenario; `name` is for messages, `folder` is where other files are looked for.
+///
+/// # Errors
+/// [`ScenarioError`] with everything that is wrong.
+pub(super) fn definition(
+    name: &str,
+    folder: &Path,
+    text: &str,
+) -> Result<Definition, ScenarioError> {
+    let file: File = toml::from_str(text).map_err(|error| ScenarioError::Syntax {
+        name: name.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })?;
+    let mut reader = Reader { folder, problems: Vec::new() };
+    reader.check_file(&file);
+    let mut phases = Vec::new();
+    for entry in &file.phase {
+        phases.push(reader.phase(entry)?);
+    }
+    reader.check_phases(&file, &phases);
+    if !reader.problems.is_empty() {
+        return Err(ScenarioError::Problems { name: name.to_owned(), problems: reader.problems });
+    }
+    Ok(Definition {
+        warmup: file.warmup.0,
+        warmup_rate: file.warmup_rate,
+        connections: file.connections,
+        serve_args: serve_args(&file),
+        tuned: !file.broker.arguments.is_empty(),
+        token_lifetime: file.broker.token_lifetime.map(|span| span.0),
+        expect: file.expect,
+        world: file.world,
+        changes: file.changes,
+        herd: file.herd,
+        phases,
+    })
+}
+
+fn serve_args(file: &File) -> Vec<String> {
+    let broker = &file.broker;
+    let lifetime = broker.token_lifetime.map(|span| humantime::format_duration(span.0).to_string());
+    let refresh = broker.refresh_at.map(|part| part.to_string());
+    let flags = [("--token-lifetime", lifetime), ("--refresh-at", refresh)];
+    let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+    given.flatten().chain(broker.arguments.iter().cloned()).collect()
+}
+
+struct Reader<'a> {
+    folder: &'a Path,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    #[expect(clippy::fn_params_excessive_bools, reason = "the condition, as of an assertion")]
+    fn demand(&mut self, holds: bool, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.problems.push(problem());
+        }
+    }
+
+    fn check_file(&mut self, file: &File) {
+        self.demand(file.herd.is_some() == file.phase.is_empty(), || {
+            "there must be either [[phase]] or [herd]; write one of them".to_owned()
+        });
+        if file.herd.is_some() {
+            self.check_herd(file);
+        }
+        self.demand(file.phase.len() <= PHASES_MAX, || {
+            format!("there are {} [[phase]]; write {PHASES_MAX} at most", file.phase.len())
+        });
+        self.demand(file.warmup.0 <= DAY, || "`warmup` is above 24h".to_owned());
+        if let Some(rate) = file.warmup_rate {
+            self.rate("`warmup-rate`", rate);
+            self.demand(rate > 0.0, || "`warmup-rate` is 0; write `warmup = \"0s\"`".to_owned());
+        }
+        let counts = match file.changes {
+            Some(Change::Churn { per_second }) => ("changes.churn: `per-second`", per_second),
+            Some(Change::Rotate { rotations }) => ("changes.rotate: `rotations`", rotations),
+            None => ("", None),
+        };
+        for (key, count) in [counts, ("`connections`", file.connections)] {
+            self.demand(count != Some(0), || {
+                format!("{key} is 0; write 1 or more, or leave it out")
+            });
+        }
+        if let Some(part) = file.broker.refresh_at {
+            self.demand((0.0..=1.0).contains(&part), || {
+                format!("broker: `refresh-at` is {part}; write a part of a token's life, 0 to 1")
+            });
+        }
+        self.demand(file.broker.token_lifetime.is_none_or(|span| span.0.as_secs() >= 1), || {
+            "broker: `token-lifetime` is below a second; write 1s or more".to_owned()
+        });
+        let own = ["--token-lifetime", "--refresh-at", "--synthetic", "--world", "--cpus"];
+        let taken = |argument: &&String| own.iter().any(|flag| argument.starts_with(flag));
+        if let Some(argument) = file.broker.arguments.iter().find(taken) {
+            let problem = format!(
+                "broker: `arguments` has {argument}, which is set elsewhere; use the keys `token-lifetime`, `refresh-at` and [world]"
+            );
+            self.problems.push(problem);
+        }
+    }
+
+    fn check_herd(&mut self, file: &File) {
+        let others = [
+            ("warmup", !file.warmup.0.is_zero()),
+            ("warmup-rate", file.warmup_rate.is_some()),
+            ("changes", file.changes.is_some()),
+            ("expect", !file.expect.is_empty()),
+            ("broker", !serve_args(file).is_empty()),
+            ("connections", file.connections.is_some()),
+        ];
+        for (key, given) in others {
+            self.demand(!given, || format!("`{key}` does not go with [herd]; leave it out"));
+        }
+    }
+
+    /// What concerns several phases.
+    fn check_phases(&mut self, file: &File, phases: &[PhaseDefinition]) {
+        for (index, phase) in phases.iter().enumerate() {
+            let earlier = phases.iter().take(index).any(|other| other.name == phase.name);
+            self.demand(!earlier, || {
+                format!("two phases have the `name` \"{}\"; write another", phase.name)
+            });
+        }
+        let down = phases.iter().filter(|phase| phase.source_down).count();
+        self.demand(down <= 1, || {
+            "several phases have `source = \"down\"`; write it in one".to_owned()
+        });
+        self.demand(down == 0 || file.changes.is_none(), || {
+            "`source = \"down\"` does not go with [changes]; leave one out".to_owned()
+        });
+        let rotates = matches!(file.changes, Some(Change::Rotate { .. }));
+        let tuned = file.broker.token_lifetime.is_some() || file.broker.refresh_at.is_some();
+        self.demand(!rotates || !tuned, || {
+            "[changes.rotate] sets `token-lifetime` and `refresh-at` itself; leave them out"
+                .to_owned()
+        });
+        let replays = phases.iter().any(|phase| matches!(phase.rate, Rate::Replay { .. }));
+        let new = phases.iter().flat_map(|phase| &phase.mix).any(Share::is_new);
+        self.demand(!(replays && new), || {
+            "`replay` may ask for any key, so that \"mint\" and \"herd\" would not ask for new ones; leave one out".to_owned()
+        });
+        let total: Duration = phases.iter().map(|phase| phase.duration).sum();
+        self.demand(total <= DAY, || "the phases are above 24h together".to_owned());
+        let changed = matches!(file.changes, Some(Change::Churn { .. }));
+        self.demand(!(changed && new), || {
+            "[changes.churn] does not go with \"mint\" and \"herd\"; leave one out".to_owned()
+        });
+    }
+
+    fn phase(&mut self, entry: &PhaseEntry) -> Result<PhaseDefinition, ScenarioError> {
+        let name = &entry.name;
+        let at = format!("phase \"{name}\"");
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        self.demand(!name.is_empty() && name.chars().all(plain), || {
+            format!("{at}: `name` is for files and tables; write letters, digits, - _ and . only")
+        });
+        let rate = self.profile(&at, &entry.profile)?;
+        let duration = self.duration(&at, entry, &rate);
+        if let Rate::Bursts(Bursts { on_ns, off_ns, .. }) = rate {
+            let count = nanos(duration) / (on_ns + off_ns).max(1);
+            self.demand(count <= BURSTS_MAX, || {
+                format!("{at}: `profile.bursts` has {count} bursts; write {BURSTS_MAX} at most")
+            });
+        }
+        self.demand(!entry.mix.is_empty(), || {
+            format!("{at}: `mix` is empty; write [[phase.mix]] with a `kind`")
+        });
+        let mix = entry.mix.iter().map(|mix| self.share(&at, mix)).collect();
+        let mut slo = Vec::new();
+        for text in &entry.slo {
+            match text.parse::<Objective>() {
+                Ok(objective) => slo.push(objective),
+                Err(error) => self.problems.push(format!("{at}: `slo`: {error}")),
+            }
+        }
+        Ok(PhaseDefinition {
+            name: name.clone(),
+            duration,
+            arrivals: entry.arrivals,
+            rate,
+            mix,
+            slo,
+            source_down: entry.source == Some(SourceState::Down),
+        })
+    }
+
+    fn duration(&mut self, at: &str, entry: &PhaseEntry, rate: &Rate) -> Duration {
+        let replayed = match rate {
+            Rate::Replay { trace, speed } => {
+                // To the next whole second: the end is not part of a phase.
+                let seconds = Duration::from_nanos(trace.length_ns()).as_secs_f64() / speed;
+                Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(DAY))
+            }
+            _ => None,
+        };
+        let duration = entry.duration.map(|span| span.0).or(replayed);
+        self.demand(duration.is_some(), || {
+            format!("{at}: `duration` is missing; write one like \"30s\"")
+        });
+        let duration = duration.unwrap_or(DAY);
+        self.demand((Duration::from_millis(100)..=DAY).contains(&duration), || {
+            let duration = humantime::format_duration(duration);
+            format!("{at}: `duration` is {duration}; write 100ms to 24h")
+        });
+        duration
+    }
+
+    fn rate(&mut self, what: &str, rate: f64) {
+        self.demand((0.0..=RATE_MAX).contains(&rate), || {
+            format!("{what} is {rate}; write requests per second, 0 to {RATE_MAX}")
+        });
+    }
+
+    /// The one profile that is given.
+    fn profile(&mut self, at: &str, entry: &ProfileEntry) -> Result<Rate, ScenarioError> {
+        let ProfileEntry { rate, ramp, steps, bursts, replay, speed } = entry;
+        let given =
+            [rate.is_some(), ramp.is_some(), steps.is_some(), bursts.is_some(), replay.is_some()];
+        self.demand(given.into_iter().filter(|given| *given).count() == 1, || {
+            format!("{at}: `profile` needs one of rate, ramp, steps, bursts and replay; write {{ rate = 5000 }}")
+        });
+        self.demand(speed.is_none() || replay.is_some(), || {
+            format!("{at}: `profile.speed` goes with replay; leave it out")
+        });
+        if let Some(path) = replay {
+            return self.replay(at, path, speed.unwrap_or(1.0));
+        }
+        if let Some(ramp) = ramp {
+            self.rate(&format!("{at}: `profile.ramp.from`"), ramp.from);
+            self.rate(&format!("{at}: `profile.ramp.to`"), ramp.to);
+            self.positive(&format!("{at}: `profile.ramp`"), ramp.from.max(ramp.to));
+            return Ok(Rate::Ramp { from: ramp.from, to: ramp.to });
+        }
+        if let Some(steps) = steps {
+            self.demand((1..=STEPS_MAX).contains(&steps.len()), || {
+                format!("{at}: `profile.steps` has {} rates; write 1 to {STEPS_MAX}", steps.len())
+            });
+            for rate in steps {
+                self.rate(&format!("{at}: `profile.steps`"), *rate);
+            }
+            let highest = steps.iter().copied().fold(0.0, f64::max);
+            self.positive(&format!("{at}: `profile.steps`"), highest);
+            return Ok(Rate::Steps(steps.clone()));
+        }
+        if let Some(bursts) = bursts {
+            let what = format!("{at}: `profile.bursts");
+            self.rate(&format!("{what}.rate`"), bursts.rate);
+            self.rate(&format!("{what}.base`"), bursts.base);
+            self.positive(&format!("{what}.rate`"), bursts.rate);
+            for (key, span) in [("on", bursts.on.0), ("off", bursts.off.0)] {
+                self.demand((BURST_MIN..=DAY).contains(&span), || {
+                    format!(
+                        "{what}.{key}` is {}; write 1ms to 24h",
+                        humantime::format_duration(span)
+                    )
+                });
+            }
+            let [on_ns, off_ns] = [bursts.on.0, bursts.off.0].map(nanos);
+            return Ok(Rate::Bursts(Bursts {
+                rate: bursts.rate,
+                base: bursts.base,
+                on_ns,
+                off_ns,
+            }));
+        }
+        let rate = rate.unwrap_or(1.0);
+        self.rate(&format!("{at}: `profile.rate`"), rate);
+        self.positive(&format!("{at}: `profile.rate`"), rate);
+        Ok(Rate::Constant(rate))
+    }
+
+    fn positive(&mut self, what: &str, rate: f64) {
+        self.demand(rate != 0.0, || format!("{what} is 0 throughout; write a rate above 0"));
+    }
+
+    fn replay(&mut self, at: &str, path: &Path, speed: f64) -> Result<Rate, ScenarioError> {
+        self.demand(speed_is_fine(speed), || {
+            format!("{at}: `profile.speed` is {speed}; write 0.001 to 1000")
+        });
+        let path = self.folder.join(path);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ScenarioError::ReadTrace { path: path.clone(), source })?;
+        let trace = Trace::parse(&path.display().to_string(), &text)?;
+        Ok(Rate::Replay { trace, speed })
+    }
+
+    fn share(&mut self, at: &str, entry: &MixEntry) -> Share {
+        let MixEntry { weight, kind: name, exponent, repeat, callers, identities, resource } =
+            entry;
+        let at = format!("{at}: mix \"{}\"", name.as_str());
+        self.demand(*weight > 0.0 && weight.is_finite(), || {
+            format!("{at}: `weight` is {weight}; write a number above 0")
+        });
+        let new = matches!(name, KindName::Herd | KindName::Mint);
+        for (key, given, used) in [
+            ("exponent", exponent.is_some(), *name == KindName::Hit),
+            ("repeat", repeat.is_some(), *name == KindName::Boot),
+            ("callers", callers.is_some(), *name == KindName::Herd),
+            ("identities", identities.is_some(), !new),
+            ("resource", resource.is_some(), !new),
+        ] {
+            self.demand(!given || used, || format!("{at} does not use `{key}`; leave it out"));
+        }
+        let exponent = exponent.unwrap_or(1.0);
+        self.demand((0.0..=EXPONENT_MAX).contains(&exponent), || {
+            format!("{at}: `exponent` is {exponent}; write 0 (all alike) to {EXPONENT_MAX}")
+        });
+        for (key, count) in [("repeat", repeat), ("callers", callers)] {
+            self.demand(count.is_none_or(|count| (1..=REPEAT_MAX).contains(&count)), || {
+                format!("{at}: `{key}` is {}; write 1 to {REPEAT_MAX}", count.unwrap_or(0))
+            });
+        }
+        self.demand(*name != KindName::Herd || callers.is_some(), || {
+            format!("{at}: `callers` is missing; write how many ask for each new key")
+        });
+        let resource = resource.as_deref().map_or(Some(0), resource_index);
+        self.demand(resource.is_some(), || {
+            format!("{at}: `resource` is unknown; write one of {}", WELL_KNOWN_RESOURCES.join(", "))
+        });
+        let kind = match name {
+            KindName::Boot => Kind::Turn { repeat: repeat.unwrap_or(1) },
+            KindName::Herd => Kind::New { repeat: callers.unwrap_or(1) },
+            KindName::Hit => Kind::Popular { exponent },
+            KindName::Mint => Kind::New { repeat: 1 },
+            KindName::Uniform => Kind::Popular { exponent: 0.0 },
+        };
+        let identities = identities.unwrap_or_default();
+        Share { weight: *weight, kind, identities, resource: resource.unwrap_or(0) }
+    }
+}
+
+impl KindName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Herd => "herd",
+            Self::Hit => "hit",
+            Self::Mint => "mint",
+            Self::Uniform => "uniform",
+        }
+    }
+}
+
+/// A day in a minute and a half is enough, and so is the other way round.
+pub(in crate::cli::run) fn speed_is_fine(speed: f64) -> bool {
+    (0.001..=1000.0).contains(&speed)
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,392 @@
+//! `gate.json`, schema `mintbench/gate/1`: everything a gate says, and what the other forms are made of.
+//!
+//! Effects, bounds and limits are shares that the candidate is worse by: 0.05 is 5 % slower, or for
+//! the hit ratio 5 of 100 lookups lost. What is unknown or infinite is null.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use serde::Serialize;
+
+use super::judge::{Finding, Judged, NotJudged, Verdict, overall};
+use super::leg::{Leg, Pair, Side};
+use super::metric::Metric;
+use super::policy::{Design, Policy, Wanted};
+use crate::clock::UnixSeconds;
+use crate::load::generator::Plan;
+use crate::load::host::Host;
+use crate::load::layout::Layout;
+use crate::report::phases;
+use crate::report::run_json::{Build, HostJson, rfc3339};
+use crate::stats::paired::signed_rank::hodges_lehmann;
+use crate::stats::paired::{Bounds, Method, Rates, bootstrap};
+
+/// The name and version of the format.
+pub const SCHEMA: &str = "mintbench/gate/1";
+/// Of the interval that is shown; the verdict has error rates of its own.
+const CONFIDENCE: f64 = 0.95;
+
+/// What identifies a gate.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// When it began.
+    pub started_at: UnixSeconds,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Of the first pair; each has its own.
+    pub seed: u64,
+    /// What is compared with.
+    pub base: BuildName,
+    /// What is judged.
+    pub candidate: BuildName,
+    /// Things that a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// One of the two builds.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildName {
+    /// How it was named: a path, a revision or a result folder.
+    pub name: String,
+    /// The git commit, where that is known.
+    pub commit: Option<String>,
+    /// SHA-256 of the executable, in hexadecimal; null for a stored run.
+    pub sha256: Option<String>,
+}
+
+impl std::fmt::Display for BuildName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        let short = |text: &str| text.chars().take(12).collect::<String>();
+        if let Some(commit) = &self.commit {
+            write!(f, ", commit {}", short(commit))?;
+        }
+        self.sha256.as_ref().map_or(Ok(()), |digest| write!(f, ", sha256 {}", short(digest)))
+    }
+}
+
+/// The whole file.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    schema: &'static str,
+    pub(super) started_at: String,
+    pub(super) scenario: String,
+    seed: u64,
+    /// What it all comes to.
+    pub verdict: Verdict,
+    /// Why, in a sentence.
+    pub sentence: String,
+    pub(super) base: BuildName,
+    pub(super) candidate: BuildName,
+    pub(super) policy: PolicyJson,
+    pub(super) load: LoadJson,
+    pub(super) host: HostJson,
+    /// The build of the generator.
+    build: Build,
+    pub(super) metrics: Vec<MetricJson>,
+    pairs: Vec<PairJson>,
+    pub(super) failures: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PolicyJson {
+    design: &'static str,
+    pub(super) alpha: f64,
+    pub(super) power: f64,
+    pub(super) tolerance: f64,
+    pub(super) limit: f64,
+    metrics: &'static str,
+    looks: Vec<usize>,
+    pub(super) pairs_made: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LoadJson {
+    arrivals: &'static str,
+    pub(super) rate: Option<f64>,
+    pub(super) duration_s: f64,
+    pub(super) warmup_s: f64,
+    pub(super) connections: u32,
+    pub(super) vms: u32,
+    pub(super) user_assigned: u32,
+    threads: usize,
+}
+
+/// One metric.
+#[derive(Debug, Serialize)]
+pub(super) struct MetricJson {
+    pub(super) metric: Metric,
+    unit: &'static str,
+    pub(super) tolerance: f64,
+    pub(super) limit: f64,
+    /// Null where it is not judged.
+    pub(super) judged: Option<JudgedJson>,
+    /// Why it is not judged.
+    pub(super) not_judged: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct JudgedJson {
+    pub(super) verdict: Verdict,
+    pub(super) pairs: usize,
+    pub(super) smallest_effect: Option<f64>,
+    pub(super) base_median: f64,
+    pub(super) candidate_median: f64,
+    /// Of the mean of the differences.
+    pub(super) effect: f64,
+    pub(super) effect_interval: [Option<f64>; 2],
+    effect_interval_method: &'static str,
+    /// The Hodges-Lehmann estimate.
+    pub(super) robust_effect: Option<f64>,
+    pub(super) bounds: [Option<f64>; 2],
+    bounds_method: &'static str,
+    deviation: Option<f64>,
+    p: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct PairJson {
+    seed: u64,
+    order: &'static str,
+    base: LegJson,
+    candidate: LegJson,
+}
+
+#[derive(Debug, Serialize)]
+struct LegJson {
+    values: BTreeMap<Metric, f64>,
+    kept_rate: bool,
+    valid: bool,
+    reasons: Vec<String>,
+    failures: Vec<String>,
+    steal_share: f64,
+}
+
+impl Document {
+    /// Puts together what a gate says; `rng` resamples.
+    pub fn new(
+        identity: Identity,
+        plan: &Plan,
+        policy: &Policy,
+        pairs: &[Pair],
+        findings: &[Finding],
+        rng: &mut impl Rng,
+    ) -> Self {
+        let verdict = overall(pairs, findings, policy);
+        let metrics: Vec<MetricJson> =
+            findings.iter().map(|finding| MetricJson::new(finding, policy, rng)).collect();
+        let failures = failures(pairs);
+        Self {
+            schema: SCHEMA,
+            started_at: rfc3339(identity.started_at),
+            scenario: identity.scenario,
+            seed: identity.seed,
+            verdict,
+            sentence: sentence(verdict, &metrics, &failures, policy),
+            base: identity.base,
+            candidate: identity.candidate,
+            policy: PolicyJson::new(policy, pairs.len()),
+            load: LoadJson::new(plan),
+            host: HostJson::new(Host::read(), steal(pairs)),
+            build: Build::this(),
+            metrics,
+            pairs: pairs.iter().map(PairJson::new).collect(),
+            failures,
+            notes: identity.notes,
+        }
+    }
+}
+
+/// The largest of all legs.
+fn steal(pairs: &[Pair]) -> f64 {
+    let legs = pairs.iter().flat_map(|pair| [&pair.base, &pair.candidate]);
+    legs.map(|leg| leg.steal_share).fold(0.0, f64::max)
+}
+
+fn failures(pairs: &[Pair]) -> Vec<String> {
+    let mut all = Vec::new();
+    for (number, pair) in pairs.iter().enumerate() {
+        for (side, leg) in [(Side::Base, &pair.base), (Side::Candidate, &pair.candidate)] {
+            let said = |failure| format!("{} in pair {}: {failure}", side.as_str(), number + 1);
+            all.extend(leg.failures.iter().map(said));
+        }
+    }
+    all
+}
+
+fn sentence(
+    verdict: Verdict,
+    metrics: &[MetricJson],
+    failures: &[String],
+    policy: &Policy,
+) -> String {
+    let of = |verdict| {
+        let held = |metric: &&MetricJson| {
+            metric.judged.as_ref().is_some_and(|judged| judged.verdict == verdict)
+        };
+        metrics.iter().filter(held).map(|m| m.metric.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let unjudged: Vec<String> = metrics
+        .iter()
+        .filter(|metric| metric.judged.is_none())
+        .map(|metric| metric.metric.to_string())
+        .collect();
+    let limit = percent(policy.limit);
+    let mut text = match verdict {
+        Verdict::Fail | Verdict::Invalid if !failures.is_empty() => {
+            format!("checks failed, so that speed does not matter: {}", failures.join("; "))
+        }
+        Verdict::Fail => format!("worse than tolerated, beyond doubt: {}", of(Verdict::Fail)),
+        Verdict::Pass => {
+            format!("a slow-down of {limit} would have shown in: {}", of(Verdict::Pass))
+        }
+        Verdict::CannotTell => format!(
+            "a slow-down of {limit} can be neither shown nor excluded in: {}; make more pairs (--pairs-max), longer legs (--duration), or a calmer machine",
+            of(Verdict::CannotTell)
+        ),
+        Verdict::Invalid => "the legs are no evidence".to_owned(),
+    };
+    if failures.is_empty() && !unjudged.is_empty() {
+        text.push_str("; not judged: ");
+        text.push_str(&unjudged.join(", "));
+    }
+    text
+}
+
+/// A share in per cent, without needless zeros.
+pub(super) fn percent(share: f64) -> String {
+    let rounded = (share * 1e4).round() / 1e2;
+    format!("{rounded} %")
+}
+
+impl PolicyJson {
+    fn new(policy: &Policy, pairs_made: usize) -> Self {
+        Self {
+            design: match policy.design {
+                Design::Baseline => "baseline",
+                Design::Pairs => "pairs",
+            },
+            alpha: policy.alpha,
+            power: policy.power,
+            tolerance: policy.tolerance,
+            limit: policy.limit,
+            metrics: match policy.wanted {
+                Wanted::IfPossible => "if-possible",
+                Wanted::Named => "named",
+            },
+            looks: policy.looks.clone(),
+            pairs_made,
+        }
+    }
+}
+
+impl LoadJson {
+    fn new(plan: &Plan) -> Self {
+        let (arrivals, rate) = phases::arrivals(&plan.workload);
+        let seconds = |ns| std::time::Duration::from_nanos(ns).as_secs_f64();
+        let layout = Layout::of(plan);
+        Self {
+            arrivals,
+            rate,
+            duration_s: seconds(plan.duration_ns),
+            warmup_s: seconds(plan.warmup_ns),
+            connections: layout.connections(),
+            vms: plan.world.vms,
+            user_assigned: plan.world.user_assigned,
+            threads: layout.threads(),
+        }
+    }
+}
+
+impl MetricJson {
+    fn new((metric, finding): &Finding, policy: &Policy, rng: &mut impl Rng) -> Self {
+        Self {
+            metric: *metric,
+            unit: metric.unit(),
+            tolerance: metric.share_of(policy.tolerated(*metric)),
+            limit: metric.share_of(policy.limit_of(*metric)),
+            judged: finding.as_ref().ok().map(|judged| JudgedJson::new(judged, policy, rng)),
+            not_judged: finding.as_ref().err().map(|not| not_judged(*not)),
+        }
+    }
+}
+
+fn not_judged(NotJudged { invalid, missing, pairs }: NotJudged) -> String {
+    let mut parts = Vec::new();
+    if invalid > 0 {
+        parts.push(format!("{invalid} of {pairs} pairs have an invalid leg"));
+    }
+    if missing > 0 {
+        parts.push(format!("{missing} of {pairs} pairs have too few samples"));
+    }
+    parts.join(", ")
+}
+
+impl JudgedJson {
+    fn new(judged: &Judged, policy: &Policy, rng: &mut impl Rng) -> Self {
+        let share = |difference: f64| finite(judged.metric.share_of(difference));
+        let both = |bounds: Bounds| [share(bounds.low), share(bounds.high)];
+        let (interval, effect_interval_method) = interval(judged, policy.design, rng);
+        Self {
+            verdict: judged.verdict,
+            pairs: judged.differences.len(),
+            smallest_effect: share(judged.smallest),
+            base_median: judged.base,
+            candidate_median: judged.candidate,
+            effect: judged.metric.share_of(judged.summary.mean),
+            effect_interval: both(interval),
+            effect_interval_method,
+            robust_effect: hodges_lehmann(&judged.differences).and_then(share),
+            bounds: both(judged.bounds),
+            bounds_method: match judged.method {
+                Method::SignedRank => "signed-rank",
+                Method::Student => "student",
+            },
+            deviation: finite(judged.summary.deviation),
+            p: judged.p,
+        }
+    }
+}
+
+/// The interval that is shown: by bootstrap where there are pairs enough for one.
+fn interval(judged: &Judged, design: Design, rng: &mut impl Rng) -> (Bounds, &'static str) {
+    let rates = Rates::two_sided(CONFIDENCE);
+    let many = design == Design::Pairs && judged.differences.len() >= bootstrap::PAIRS_MIN;
+    let resampled = many.then(|| bootstrap::bca(&judged.differences, rates, rng)).flatten();
+    match resampled {
+        Some(bounds) => (bounds, "bca"),
+        None => (judged.summary.bounds(rates), "student"),
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+impl PairJson {
+    fn new(pair: &Pair) -> Self {
+        Self {
+            seed: pair.seed,
+            order: match pair.first {
+                Side::Base => "AB",
+                Side::Candidate => "BA",
+            },
+            base: LegJson::new(&pair.base),
+            candidate: LegJson::new(&pair.candidate),
+        }
+    }
+}
+
+impl LegJson {
+    fn new(leg: &Leg) -> Self {
+        Self {
+            values: leg.values.clone(),
+            kept_rate: leg.kept_rate,
+            valid: leg.reasons.is_empty(),
+            reasons: leg.reasons.clone(),
+            failures: leg.failures.clone(),
+            steal_share: leg.steal_share,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One short run of one build, as far as the gate looks at it.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use super::metric::{Demand, Metric, Percentile};
+use crate::load::class::Class;
+use crate::load::metrics::Counters;
+use crate::load::recorder;
+use crate::load::session::Outcome;
+use crate::load::validity::Reason;
+
+/// What one run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Leg {
+    /// What was measured; what has too few samples is missing.
+    pub values: BTreeMap<Metric, f64>,
+    /// The response times by class, in nanoseconds; none of a stored run.
+    pub responses: BTreeMap<Class, Histogram<u64>>,
+    /// Whether the requests were sent at their rate.
+    pub kept_rate: bool,
+    /// Why the run is invalid, if it is.
+    pub reasons: Vec<String>,
+    /// Checks that failed.
+    pub failures: Vec<String>,
+    /// The share of the machine's time that the hypervisor took.
+    pub steal_share: f64,
+}
+
+/// Which build a leg is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What is compared with.
+    Base,
+    /// What is judged.
+    Candidate,
+}
+
+impl Side {
+    /// The name in reports and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// Two legs side by side, under the same seed.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Of schedule, workload and world.
+    pub seed: u64,
+    /// Which of the two came first.
+    pub first: Side,
+    /// The leg of the base.
+    pub base: Leg,
+    /// The leg of the candidate.
+    pub candidate: Leg,
+}
+
+impl Pair {
+    /// The leg of one side.
+    pub const fn leg(&self, side: Side) -> &Leg {
+        match side {
+            Side::Base => &self.base,
+            Side::Candidate => &self.candidate,
+        }
+    }
+}
+
+/// The response times of all legs of one side, by class, in nanoseconds.
+pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
+    let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
+    for (class, histogram) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
+        let sum = all.entry(*class).or_insert_with(recorder::histogram);
+        // Equal bounds everywhere: adding cannot fail.
+        let _ = sum.add(histogram);
+    }
+    all
+}
+
+/// Why a leg says nothing about a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Useless {
+    /// The run was not what the metric needs.
+    Invalid,
+    /// There were too few samples.
+    Missing,
+}
+
+impl Leg {
+    /// Of a run.
+    pub fn of(outcome: &Outcome) -> Self {
+        let values = Metric::ALL.into_iter();
+        Self {
+            values: values.filter_map(|metric| Some((metric, value(metric, outcome)?))).collect(),
+            responses: responses(outcome),
+            kept_rate: !outcome.reasons.iter().any(spoils_rate),
+            reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
+            failures: outcome.failures.iter().map(ToString::to_string).collect(),
+            steal_share: outcome.steal_share,
+        }
+    }
+
+    /// The value of a metric.
+    ///
+    /// # Errors
+    /// When this leg has none that counts.
+    pub fn value(&self, metric: Metric) -> Result<f64, Useless> {
+        let value = self.values.get(&metric).copied().ok_or(Useless::Missing)?;
+        let fit = match metric.demand() {
+            Demand::Rate => self.kept_rate,
+            Demand::Valid => self.reasons.is_empty(),
+        };
+        if fit { Ok(value) } else { Err(Useless::Invalid) }
+    }
+}
+
+fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
+    let seen = outcome.measured.totals.whole.seen();
+    seen.map(|(class, latencies)| (class, latencies.response.clone())).collect()
+}
+
+/// Whether a run was so far from its rate that it is another load.
+///
+/// A run itself is stricter, since its latencies depend on the rate: the cost of a request hardly does.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn spoils_rate(reason: &Reason) -> bool {
+    match reason {
+        Reason::NoRequests | Reason::Unsent { .. } => true,
+        Reason::Rate { scheduled, acted } => !keeps_rate(*acted as f64, *scheduled as f64),
+        _ => false,
+    }
+}
+
+/// Whether so many requests acted on in time are the load that was meant.
+pub(super) fn keeps_rate(acted: f64, scheduled: f64) -> bool {
+    const TOLERANCE: f64 = 0.1;
+    (acted - scheduled).abs() <= (TOLERANCE * scheduled).max(1.0)
+}
+
+fn value(metric: Metric, outcome: &Outcome) -> Option<f64> {
+    let counters = outcome.broker.as_ref().map(|counted| counted.measured);
+    match metric {
+        Metric::Cpu => counters.as_ref().and_then(Counters::cpu_us_per_request),
+        Metric::HitRatio => counters.as_ref().and_then(Counters::hit_ratio),
+        Metric::Memory => counters.map(|counters| counters.rss_bytes).filter(|rss| *rss > 0.0),
+        Metric::Response(class, percentile) => percentile_us(outcome, class, percentile),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+fn percentile_us(outcome: &Outcome, class: Class, percentile: Percentile) -> Option<f64> {
+    let mut seen = outcome.measured.totals.whole.seen();
+    let (_, latencies) = seen.find(|(other, _)| *other == class)?;
+    let response = &latencies.response;
+    (response.len() >= percentile.samples_min())
+        .then(|| response.value_at_quantile(percentile.share()) as f64 / 1000.0)
+}

@@ -1,0 +1,59 @@
+//! A gate as a comment on a pull request.
+
+use std::fmt::Write;
+
+use comfy_table::presets;
+
+use super::document::{Document, percent};
+use super::text::{made, table};
+
+/// A heading, the sentence, the table, what was measured and where.
+pub fn render(document: &Document) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, document);
+    text
+}
+
+fn write(text: &mut String, document: &Document) -> std::fmt::Result {
+    let verdict = document.verdict.as_str();
+    writeln!(text, "### mintbench gate: {verdict}\n")?;
+    writeln!(text, "{}.\n", escaped(&document.sentence))?;
+    writeln!(text, "{}\n", table(document, presets::ASCII_MARKDOWN))?;
+    let policy = &document.policy;
+    writeln!(
+        text,
+        "*effect*: above zero is worse. *smallest*: a slow-down of this size or more does not pass, with {} confidence; \
+a candidate that is at most {} slower fails by chance in at most {} of gates.\n",
+        percent(policy.power),
+        percent(policy.tolerance),
+        percent(policy.alpha)
+    )?;
+    for metric in &document.metrics {
+        if let Some(why) = &metric.not_judged {
+            writeln!(text, "- {} is not judged: {}", metric.metric, escaped(why))?;
+        }
+    }
+    for note in &document.notes {
+        writeln!(text, "- note: {}", escaped(note))?;
+    }
+    writeln!(text, "- base: {}", escaped(&document.base.to_string()))?;
+    writeln!(text, "- candidate: {}", escaped(&document.candidate.to_string()))?;
+    writeln!(text, "- {}", made(document))?;
+    writeln!(text, "- host: {}; {}", escaped(&document.host.to_string()), document.started_at)
+}
+
+/// Names come from outside: nothing in them may start a tag or a mention.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_start_no_tag_and_mention_nobody() {
+        assert_eq!(escaped("a<b>&@c\nd"), "a&lt;b>&amp;&#64;c d");
+    }
+}

@@ -1,0 +1,139 @@
+//! A token service in a process of its own, which is killed under load and started again.
+//!
+//! A killed process is the plainest of outages: its connections break and nobody listens at its
+//! address. It keeps its world in a folder, so that it signs with the same keys when it is back.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::writes::Writes;
+use crate::clock::Monotonic;
+use crate::load::serve_process::{ServeError, ServeProcess, this_program};
+use crate::load::stop::Stop;
+use crate::load::target::HttpUrl;
+use crate::world::synthetic::Synthetic;
+
+/// The token service that our broker gets its tokens from.
+#[derive(Debug)]
+pub struct Source {
+    /// None while it is away.
+    process: Option<ServeProcess>,
+    world: Synthetic,
+    core: Option<usize>,
+    args: Vec<String>,
+    stop: Arc<Stop>,
+    /// Where it keeps its world.
+    #[expect(dead_code, reason = "owned so that the folder stays for as long as the process")]
+    folder: TempDir,
+}
+
+/// Why there is no token service.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Its files cannot be written.
+    #[error("cannot write `{path}` for the token service; TMPDIR names another place", path = path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It does not start.
+    #[error("cannot start the token service that the broker asks")]
+    Serve(#[from] ServeError),
+}
+
+impl Source {
+    /// Starts a token service at `address` that trusts the broker whose authority is `ca_pem`.
+    ///
+    /// # Errors
+    /// [`SourceError`] when it does not become ready.
+    pub(in crate::load) fn start(
+        address: SocketAddr,
+        ca_pem: &str,
+        folder: TempDir,
+        (world, core, extra): (&Synthetic, Option<usize>, &[String]),
+        stop: &Arc<Stop>,
+    ) -> Result<Self, SourceError> {
+        let trusted = folder.path().join("broker-ca.pem");
+        std::fs::write(&trusted, ca_pem)
+            .map_err(|source| SourceError::Write { path: trusted.clone(), source })?;
+        let text = |path: &Path| path.display().to_string();
+        let data = text(&folder.path().join("data"));
+        let own = ["--sts", &address.to_string(), "--data", &data].map(str::to_owned);
+        let trust = ["--trust-credential-issuer".to_owned(), text(&trusted)];
+        let args = [&own[..], &trust, extra].concat();
+        let stop = Arc::clone(stop);
+        let mut source = Self { process: None, world: *world, core, args, stop, folder };
+        source.restore()?;
+        Ok(source)
+    }
+
+    /// Where its token service listens.
+    ///
+    /// # Errors
+    /// When it did not say.
+    pub(in crate::load) fn sts(&self) -> Result<HttpUrl, SourceError> {
+        let process = self.process.as_ref().ok_or(ServeError::NoEndpoint("sts"))?;
+        Ok(process.endpoint("sts")?)
+    }
+
+    fn restore(&mut self) -> Result<(), ServeError> {
+        let started =
+            ServeProcess::start(&this_program(), &self.world, self.core, &self.args, &self.stop)?;
+        self.process = Some(started);
+        Ok(())
+    }
+}
+
+/// Takes the token service away and brings it back.
+#[derive(Debug)]
+pub(super) struct Outage {
+    source: Source,
+    clock: Monotonic,
+    down_at_ns: Option<u64>,
+    /// How long it was away, in nanoseconds.
+    pub(super) down_ns: u64,
+    pub(super) writes: Writes,
+}
+
+impl Outage {
+    pub(super) fn new(source: Source, clock: Monotonic) -> Self {
+        Self { source, clock, down_at_ns: None, down_ns: 0, writes: Writes::default() }
+    }
+
+    /// The first time it goes, the second time it comes.
+    pub(super) fn act(&mut self) -> ControlFlow<()> {
+        let begin_ns = self.clock.now_ns();
+        if let Some(process) = self.source.process.take() {
+            process.kill();
+            self.down_at_ns = Some(begin_ns);
+            self.writes.succeeded(self.clock.now_ns().saturating_sub(begin_ns));
+            return ControlFlow::Continue(());
+        }
+        self.come_back();
+        ControlFlow::Break(())
+    }
+
+    /// Brings it back if it is away.
+    pub(super) fn come_back(&mut self) {
+        let Some(down_at_ns) = self.down_at_ns.take() else { return };
+        let begin_ns = self.clock.now_ns();
+        let restored = self.source.restore();
+        let end_ns = self.clock.now_ns();
+        self.down_ns = end_ns.saturating_sub(down_at_ns);
+        match restored {
+            Ok(()) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
+            Err(error) => self.writes.failed(error.to_string()),
+        }
+    }
+
+    /// The token service, which ends with this value.
+    pub(super) fn into_source(self) -> Source {
+        self.source
+    }
+}

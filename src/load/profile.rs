@@ -1,0 +1,252 @@
+//! Rates over time: straight pieces, one after the other, and where their integral reaches a number.
+//!
+//! The integral of a rate is a number of requests. A schedule asks where it reaches 1, 2, 3 ... (equal
+//! spacing) or the sums of exponential gaps (a Poisson process of that rate: D. R. Cox and V. Isham,
+//! Point Processes, 1980, section 4.2). Each piece is inverted in closed form, so that nothing drifts.
+
+/// Requests per second over a length of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    pieces: Vec<Piece>,
+    length_ns: u64,
+    /// Requests of the whole.
+    total: f64,
+}
+
+/// A stretch of time on which the rate is a straight line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Piece {
+    start_ns: u64,
+    length_ns: u64,
+    /// Requests per second at its start and at its end.
+    from: f64,
+    to: f64,
+    /// Requests before it.
+    before: f64,
+    /// Requests of its own.
+    own: f64,
+}
+
+/// Times of on and of off, over and over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bursts {
+    /// Requests per second while on.
+    pub rate: f64,
+    /// Requests per second while off.
+    pub base: f64,
+    /// Length of a burst in nanoseconds.
+    pub on_ns: u64,
+    /// From the end of a burst to the next, in nanoseconds.
+    pub off_ns: u64,
+}
+
+impl Profile {
+    /// One rate throughout.
+    pub fn constant(rate: f64, length_ns: u64) -> Self {
+        Self::ramp(rate, rate, length_ns)
+    }
+
+    /// From one rate to another in a straight line.
+    pub fn ramp(from: f64, to: f64, length_ns: u64) -> Self {
+        let mut profile = Self::default();
+        profile.push(from, to, length_ns);
+        profile
+    }
+
+    /// These rates one after the other, each for an equal part of the length.
+    pub fn steps(rates: &[f64], length_ns: u64) -> Self {
+        let mut profile = Self::default();
+        let count = rates.len() as u64;
+        for (index, rate) in (1_u64..).zip(rates) {
+            // Each ends where it should; what does not divide evenly does not add up.
+            let end_ns = u128::from(length_ns) * u128::from(index) / u128::from(count);
+            let end_ns = u64::try_from(end_ns).unwrap_or(length_ns);
+            profile.push(*rate, *rate, end_ns - profile.length_ns);
+        }
+        profile
+    }
+
+    /// Bursts from the start on; the last may be cut short.
+    pub fn bursts(bursts: Bursts, length_ns: u64) -> Self {
+        let Bursts { rate, base, on_ns, off_ns } = bursts;
+        let mut profile = Self::default();
+        for (rate, span_ns) in [(rate, on_ns.max(1)), (base, off_ns)].into_iter().cycle() {
+            let left_ns = length_ns - profile.length_ns;
+            if left_ns == 0 {
+                return profile;
+            }
+            profile.push(rate, rate, span_ns.min(left_ns));
+        }
+        profile
+    }
+
+    /// This one, then another.
+    #[must_use]
+    pub fn then(mut self, next: &Self) -> Self {
+        next.pieces.iter().for_each(|piece| self.push(piece.from, piece.to, piece.length_ns));
+        self
+    }
+
+    fn push(&mut self, from: f64, to: f64, length_ns: u64) {
+        // Multiplied before it is divided: a whole number of requests stays one.
+        let own = f64::midpoint(from, to) * float(length_ns) / 1e9;
+        let (start_ns, before) = (self.length_ns, self.total);
+        self.pieces.push(Piece { start_ns, length_ns, from, to, before, own });
+        self.length_ns += length_ns;
+        self.total += own;
+    }
+
+    /// Its length in nanoseconds.
+    pub const fn length_ns(&self) -> u64 {
+        self.length_ns
+    }
+
+    /// How many requests it comes to.
+    pub const fn total(&self) -> f64 {
+        self.total
+    }
+
+    /// The rate at its start, in requests per second.
+    pub fn first_rate(&self) -> f64 {
+        self.pieces.first().map_or(0.0, |piece| piece.from)
+    }
+
+    /// The highest rate, in requests per second.
+    pub fn peak(&self) -> f64 {
+        self.pieces.iter().fold(0.0, |peak, piece| piece.from.max(piece.to).max(peak))
+    }
+
+    /// The rate, in requests per second, where it is the same throughout.
+    pub fn level(&self) -> Option<f64> {
+        let rate = self.first_rate();
+        let is_other = |other: f64| other.total_cmp(&rate).is_ne();
+        let bends = |piece: &Piece| is_other(piece.from) || is_other(piece.to);
+        (!self.pieces.iter().any(bends)).then_some(rate)
+    }
+
+    /// The mean rate, in requests per second.
+    pub fn mean(&self) -> f64 {
+        self.total * 1e9 / float(self.length_ns.max(1))
+    }
+
+    /// Requests until `at_ns`.
+    pub fn integral(&self, at_ns: u64) -> f64 {
+        let after = self.pieces.partition_point(|piece| piece.start_ns <= at_ns);
+        let piece = after.checked_sub(1).and_then(|index| self.pieces.get(index));
+        piece.map_or(0.0, |piece| piece.before + piece.until(at_ns - piece.start_ns))
+    }
+
+    /// Where the integral reaches ever larger numbers.
+    pub const fn inverse(self) -> Inverse {
+        Inverse { profile: self, piece: 0 }
+    }
+}
+
+impl Piece {
+    fn until(&self, span_ns: u64) -> f64 {
+        let seconds = float(span_ns.min(self.length_ns)) / 1e9;
+        self.from * seconds + self.slope() * seconds * seconds / 2.0
+    }
+
+    /// Change of the rate per second.
+    fn slope(&self) -> f64 {
+        (self.to - self.from) * 1e9 / float(self.length_ns.max(1))
+    }
+
+    /// Nanoseconds from its start to where it has had so many requests: the root of
+    /// `from x + slope x^2 / 2 = requests`, in the form that does not cancel.
+    fn span_ns(&self, requests: f64) -> f64 {
+        let slope = self.slope();
+        // Exact for a level piece.
+        let root = if slope == 0.0 {
+            self.from
+        } else {
+            let square = self.from * self.from + 2.0 * slope * requests;
+            f64::midpoint(self.from, square.max(0.0).sqrt())
+        };
+        requests * 1e9 / root
+    }
+}
+
+/// The inverse of an integral, for arguments that do not fall.
+#[derive(Clone, Debug)]
+pub struct Inverse {
+    profile: Profile,
+    piece: usize,
+}
+
+impl Inverse {
+    /// The time in nanoseconds after which there are more than `requests`; none where that is never.
+    ///
+    /// At a number that is reached just before a silence that is the end of the silence: a request
+    /// that is due between two bursts is the first of the next.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "times are positive and far below 2^53 ns"
+    )]
+    pub fn at(&mut self, requests: f64) -> Option<u64> {
+        loop {
+            let piece = self.profile.pieces.get(self.piece)?;
+            let into = (requests - piece.before).max(0.0);
+            if into < piece.own {
+                let span_ns = piece.span_ns(into);
+                // Rounding may put it behind the end of its piece.
+                if span_ns < float(piece.length_ns) {
+                    return Some(piece.start_ns + span_ns as u64);
+                }
+            }
+            self.piece += 1;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+const fn float(ns: u64) -> f64 {
+    ns as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn the_integral_is_the_area_under_the_rate() {
+        let profile = Profile::constant(100.0, SECOND).then(&Profile::ramp(100.0, 300.0, SECOND));
+        assert!((profile.total() - 300.0).abs() < 1e-9);
+        assert!((profile.integral(SECOND / 2) - 50.0).abs() < 1e-9);
+        assert!((profile.integral(3 * SECOND / 2) - (100.0 + 50.0 + 25.0)).abs() < 1e-9);
+        assert!((profile.integral(9 * SECOND) - 300.0).abs() < 1e-9);
+        assert!((profile.mean() - 150.0).abs() < 1e-9 && (profile.peak() - 300.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn bursts_alternate_and_the_last_is_cut() {
+        let (on_ns, off_ns) = (SECOND / 4, SECOND / 2);
+        let bursts = Bursts { rate: 400.0, base: 0.0, on_ns, off_ns };
+        let profile = Profile::bursts(bursts, SECOND);
+        assert_eq!(profile.length_ns(), SECOND);
+        assert!((profile.total() - 200.0).abs() < 1e-9);
+        assert!((profile.integral(SECOND / 2) - 100.0).abs() < 1e-9);
+        let mut inverse = profile.inverse();
+        // Number 100 is due when the second burst begins, not when the first ends.
+        assert_eq!(inverse.at(100.0), Some(3 * SECOND / 4));
+        assert_eq!(inverse.at(200.0), None);
+    }
+
+    #[test]
+    fn a_silence_has_no_requests_and_is_passed_over() {
+        let profile = Profile::constant(0.0, SECOND).then(&Profile::constant(10.0, SECOND));
+        assert_eq!(profile.clone().inverse().at(0.0), Some(SECOND));
+        assert_eq!(Profile::constant(0.0, SECOND).inverse().at(0.0), None);
+    }
+
+    #[test]
+    fn steps_share_the_length_to_the_nanosecond() {
+        let profile = Profile::steps(&[1.0, 2.0, 3.0], 1_000_000_001);
+        assert_eq!(profile.length_ns(), 1_000_000_001);
+        assert_eq!(profile.pieces.len(), 3);
+    }
+}
