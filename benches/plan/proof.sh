@@ -4,7 +4,7 @@
 #
 #   benches/plan/proof.sh [seeds] > results/reference/plan.md
 #
-# Takes some ten minutes for each seed and algorithm, on a machine where nothing else runs. ALGS names
+# Takes a quarter of an hour for each seed and algorithm, on a machine where nothing else runs. ALGS names
 # the algorithms, SLO the objective. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -71,6 +71,8 @@ pub enum FitError {
 
 /// A core is saturated from here on; the rest is interrupts that no process is charged for.
 const SATURATED: f64 = 0.85;
+/// Levels without fault of the generator are preferred down to this part of the busiest rate.
+const CLEAN_MIN: f64 = 0.5;
 /// Levels whose processor time is averaged: the busiest, where waking is rare.
 const BUSIEST: usize = 3;
 
@@ -142,12 +144,16 @@ fn cost(probes: &[Probe]) -> Option<Cost> {
         return Some(cost);
     }
     let with_cpu = |probe: &Probe| Some((probe.level.answered, probe.level.cpu_us?));
-    let mut levels: Vec<(f64, f64)> = usable(probes).filter_map(with_cpu).collect();
-    if levels.is_empty() {
-        // The processor time of a broker is what it is, also where its percentiles are not known.
-        levels = probes.iter().filter_map(with_cpu).collect();
-    }
-    levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let sorted = |mut levels: Vec<(f64, f64)>| {
+        levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+        levels
+    };
+    let all = sorted(probes.iter().filter_map(with_cpu).collect());
+    let clean = sorted(usable(probes).filter_map(with_cpu).collect());
+    let top = |levels: &[(f64, f64)]| levels.first().map_or(0.0, |level| level.0);
+    // Behind a late generator requests come in bunches, which are cheaper; far below saturation they
+    // come one by one, which is dearer by far. Percentiles play no part in either.
+    let levels = if top(&clean) >= CLEAN_MIN * top(&all) { clean } else { all };
     let busiest = levels.into_iter().take(BUSIEST).map(|(_, cpu_us)| cpu_us);
     middle(busiest.collect(), Basis::Processor)
 }
@@ -203,6 +209,7 @@ pub struct Quiet {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact by construction")]
 mod tests {
     use super::super::level::Memory;
     use super::super::level::tests::level;
@@ -217,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_is_taken_near_saturation_and_never_from_the_generators_limit() {
+    fn the_cost_is_taken_near_saturation_and_from_a_late_generator_only_far_from_it() {
         let mut probes: Vec<Probe> =
             [(1000.0, 40.0), (2000.0, 30.0), (4000.0, 20.0), (8000.0, 12.0), (9000.0, 11.0)]
                 .map(|(rate, cpu)| with_cpu(rate, cpu))
@@ -227,8 +234,13 @@ mod tests {
         assert_eq!(cost.basis, Basis::Processor);
 
         let limited = Some("busy".to_owned());
-        probes.push(probe(Level { generator: limited, cpu_us: Some(5.0), ..level(2e4, 1e5) }));
+        let late = Level { generator: limited, cpu_us: Some(5.0), ..level(1.7e4, 1e5) };
+        probes.push(probe(late.clone()));
         assert_eq!(super::cost(&probes).unwrap(), cost);
+        // Where all else is far from saturation, it is still the better guide.
+        probes.push(probe(Level { answered: 1e5, ..late }));
+        assert_eq!(super::cost(&probes).unwrap().core_us, 5.0);
+        probes.pop();
 
         let overrun = Level { growing: true, answered: 80_000.0, ..level(1e5, 1e8) };
         probes.push(probe(Level { cpu_us: Some(12.0), ..overrun.clone() }));

@@ -166,14 +166,19 @@ impl<E> Search<'_, E> {
     fn overrun(&mut self) -> Result<(), E> {
         let rates = self.probes.iter().map(|probe| probe.rate);
         let mut rate = rates.fold(self.terms.start, f64::max);
-        while !self.probes.iter().any(|probe| probe.level.is_overrun())
-            && rate < self.terms.rate_max
-            && self.probes.len() < PROBES_MAX
-        {
+        while !self.is_overrun() && rate < self.terms.rate_max && self.probes.len() < PROBES_MAX {
             rate = (rate * 2.0).min(self.terms.rate_max);
             self.probe(rate)?;
         }
         Ok(())
+    }
+
+    /// Whether a level was too much for the broker, or two were for the generator: one alone may be a
+    /// stall of the machine.
+    fn is_overrun(&self) -> bool {
+        let mut overrun = self.probes.iter().filter(|probe| probe.level.is_overrun());
+        overrun.clone().count() > 1
+            || overrun.next_back().is_some_and(|p| p.level.generator.is_none())
     }
 
     fn repeat(&mut self, low: Option<f64>, high: Option<f64>) -> Result<(), E> {
