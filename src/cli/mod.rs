@@ -8,6 +8,7 @@ mod config;
 pub mod control;
 pub mod doctor;
 pub mod gate;
+pub mod plan;
 pub mod run;
 pub mod serve;
 mod signals;
@@ -53,6 +54,7 @@ enum Command {
     Control(Box<control::Control>),
     Doctor(doctor::DoctorArgs),
     Gate(Box<gate::GateArgs>),
+    Plan(Box<plan::PlanArgs>),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
 }
@@ -105,6 +107,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Doctor(args)) => doctor::main(&args),
         Ok(Command::Gate(args)) => gate::main(&args),
+        Ok(Command::Plan(args)) => plan::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
         {

@@ -3,7 +3,9 @@
 use std::fmt;
 
 /// The class of an answer: latencies of different work are never mixed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Served from the cache.
@@ -45,6 +47,11 @@ impl Class {
             Self::Error => "error",
             Self::All => "all",
         }
+    }
+
+    /// The class of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 
     /// The position in [`Class::ALL`].

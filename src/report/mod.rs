@@ -9,4 +9,5 @@ pub mod notes;
 pub(crate) mod phases;
 pub mod run_json;
 pub mod slo;
+pub mod stored;
 pub mod table;

@@ -85,9 +85,26 @@ impl Objective {
         }
     }
 
+    /// Whose response time it bounds; none is of all classes together.
+    pub const fn class(&self) -> Option<Class> {
+        self.class
+    }
+
+    /// Which quantile, from 0 to 1.
+    pub const fn quantile(&self) -> f64 {
+        self.quantile
+    }
+
+    /// The bound in nanoseconds.
+    pub const fn limit_ns(&self) -> f64 {
+        self.limit.as_secs_f64() * 1e9
+    }
+
+    /// The percentile of these latencies in nanoseconds; see [`Objective::measured_ns`].
+    ///
     /// An error is no fast answer: it counts as one that takes for ever.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn of(&self, latencies: &Latencies) -> Option<u64> {
+    pub fn of(&self, latencies: &Latencies) -> Option<u64> {
         let (all, mut tokens) = (latencies.response.len(), latencies.response.clone());
         // Every error was recorded as a response too: subtracting cannot fail.
         let _ = tokens.subtract(&latencies.errors);

@@ -40,13 +40,27 @@ const CONFIDENCE_UPPER: f64 = 0.975;
 /// # Errors
 /// [`TooShort`] when the run cannot support an interval.
 pub fn quantile_interval(intervals: &[Counts], p: f64) -> Result<(u64, u64), TooShort> {
+    interval_of_blocks(intervals, p, BLOCKS_MIN)
+}
+
+/// As [`quantile_interval`], for the short levels of a search: from `blocks_min` blocks on, 2 or more.
+///
+/// With few blocks Student's t makes the interval wide, and the check for correlation is weak.
+///
+/// # Errors
+/// [`TooShort`] when the run cannot support an interval.
+pub fn interval_of_blocks(
+    intervals: &[Counts],
+    p: f64,
+    blocks_min: usize,
+) -> Result<(u64, u64), TooShort> {
     let merged = Merged::of(intervals);
     let quantile = merged.quantile(p);
     let mut group = intervals.len().div_ceil(BLOCKS_MAX).max(1);
     let mut correlation = None;
     loop {
         let blocks = block_shares(intervals, group, quantile);
-        if blocks.len() < BLOCKS_MIN {
+        if blocks.len() < blocks_min.max(2) {
             return Err(correlation.map_or(TooShort::Blocks(blocks.len()), TooShort::Correlated));
         }
         let now = lag_one_correlation(&blocks);

@@ -1,0 +1,239 @@
+//! Reads an interval log: `HdrHistogram` log format 1.3, one line per second and class.
+//!
+//! Line by line, so that a run of a day needs no more memory than one of a minute; what a line
+//! claims of sizes is checked before anything is allocated for it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{
+    IntervalLogHistogram, IntervalLogIterator, LogEntry,
+};
+
+use super::{StoredError, malformed};
+use crate::clock::UnixSeconds;
+use crate::load::class::Class;
+use crate::stats::intervals::Counts;
+
+/// The samples of one class in one stretch of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// From the beginning of the log.
+    pub start: Duration,
+    /// How long it is.
+    pub length: Duration,
+    /// What the samples are of.
+    pub class: Class,
+    /// In nanoseconds, values ascending: each the highest that its bucket stands for.
+    pub counts: Counts,
+}
+
+/// What the histograms of a log can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The least value that is told from zero.
+    pub low: u64,
+    /// The greatest value.
+    pub high: u64,
+    /// Significant decimal digits.
+    pub digits: u8,
+}
+
+/// What is known of a log besides its intervals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// When its first interval began, if it says.
+    pub start: Option<UnixSeconds>,
+    /// Of every histogram in it; none of an empty log.
+    pub bounds: Option<Bounds>,
+    /// Whether its last line broke off: the run that wrote it was killed.
+    pub cut: bool,
+}
+
+/// A whole log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// What it says of itself.
+    pub head: Head,
+    /// In the order of the file.
+    pub intervals: Vec<Interval>,
+}
+
+impl Log {
+    /// Reads a log into memory.
+    ///
+    /// # Errors
+    /// [`StoredError`] when the file cannot be read or is malformed.
+    pub fn read(path: &Path) -> Result<Self, StoredError> {
+        let mut intervals = Vec::new();
+        let head = each(path, &mut |interval| intervals.push(interval))?;
+        Ok(Self { head, intervals })
+    }
+
+    /// The samples of `class`, second by second from the first; empty where it was not seen.
+    ///
+    /// What began between two seconds belongs to the earlier one.
+    pub fn seconds(&self, class: Class) -> Vec<Counts> {
+        let mut seconds = Vec::new();
+        for interval in self.intervals.iter().filter(|interval| interval.class == class) {
+            // Bounded by `START_MAX_S`.
+            let index = usize::try_from(interval.start.as_secs()).unwrap_or(usize::MAX);
+            if seconds.len() <= index {
+                seconds.resize(index + 1, Counts::new());
+            }
+            if let Some(second) = seconds.get_mut(index) {
+                add(second, &interval.counts);
+            }
+        }
+        seconds
+    }
+
+    /// All samples of `class`.
+    pub fn whole(&self, class: Class) -> Counts {
+        let of_class = self.intervals.iter().filter(|interval| interval.class == class);
+        let all: Counts = of_class.flat_map(|interval| interval.counts.iter().copied()).collect();
+        let mut whole = Counts::new();
+        add(&mut whole, &all);
+        whole
+    }
+
+    /// The classes that it has samples of, in the order of [`Class::ALL`].
+    pub fn classes(&self) -> Vec<Class> {
+        let seen = |class: &Class| self.intervals.iter().any(|interval| interval.class == *class);
+        Class::ALL.into_iter().filter(seen).collect()
+    }
+}
+
+/// Adds counts to counts: values ascending, each once.
+pub fn add(into: &mut Counts, from: &[(u64, u64)]) {
+    into.extend_from_slice(from);
+    into.sort_unstable_by_key(|(value, _)| *value);
+    into.dedup_by(|(value, times), (kept, kept_times)| {
+        let equal = value == kept;
+        if equal {
+            *kept_times = kept_times.saturating_add(*times);
+        }
+        equal
+    });
+}
+
+/// Passes every interval of a log to `visit`, in the order of the file.
+///
+/// # Errors
+/// [`StoredError`] when the file cannot be read or is malformed.
+pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, StoredError> {
+    let read = |source| StoredError::Read { path: path.to_owned(), source };
+    let mut file = BufReader::new(File::open(path).map_err(read)?);
+    let (mut head, mut line, mut number) = (Head::default(), Vec::new(), 0_u64);
+    loop {
+        line.clear();
+        // A line is bounded, so that a file without line ends is not read into memory.
+        file.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut line).map_err(read)?;
+        number += 1;
+        if line.is_empty() {
+            return Ok(head);
+        }
+        if line.last() != Some(&b'\n') {
+            let ended = file.fill_buf().map_err(read)?.is_empty();
+            head.cut = ended;
+            let broke_off = (!ended).then(|| malformed(path, number, "it is too long"));
+            return broke_off.map_or(Ok(head), Err);
+        }
+        let entry = parse(&line, &mut head).map_err(|what| malformed(path, number, what))?;
+        entry.into_iter().for_each(&mut *visit);
+    }
+}
+
+/// A line as long as this holds no histogram that a run writes: they are some kilobytes.
+const LINE_MAX_BYTES: u64 = 4 << 20;
+/// Ten years: a later interval is a damaged number, for which no table is made.
+const START_MAX_S: u64 = 10 * 366 * 86_400;
+
+fn parse(line: &[u8], head: &mut Head) -> Result<Option<Interval>, &'static str> {
+    match IntervalLogIterator::new(line).next() {
+        None => Ok(None),
+        Some(Err(_)) => Err("it is no line of an interval log"),
+        Some(Ok(LogEntry::BaseTime(time) | LogEntry::StartTime(time))) => {
+            head.start = Some(UnixSeconds(time.as_secs()));
+            Ok(None)
+        }
+        Some(Ok(LogEntry::Interval(entry))) => interval(&entry, head).map(Some),
+    }
+}
+
+fn interval(entry: &IntervalLogHistogram<'_>, head: &mut Head) -> Result<Interval, &'static str> {
+    let class = entry.tag().map_or(Some(Class::All), |tag| Class::named(tag.as_str()));
+    let class = class.ok_or("its tag is no class of answers")?;
+    let start = entry.start_timestamp();
+    if start.as_secs() > START_MAX_S || entry.duration().as_secs() > START_MAX_S {
+        return Err("its time is years after the beginning of the log");
+    }
+    let histogram = histogram(entry.encoded_histogram())?;
+    let bounds =
+        Bounds { low: histogram.low(), high: histogram.high(), digits: histogram.sigfig() };
+    if *head.bounds.get_or_insert(bounds) != bounds {
+        return Err("its histogram has other bounds than those of the lines before it");
+    }
+    let recorded = histogram.iter_recorded();
+    let counts = recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+    Ok(Interval { start, length: entry.duration(), class, counts })
+}
+
+/// The first bytes of a deflated and of a plain histogram of version 2, as Java's writes them.
+const DEFLATED: u32 = 0x1c84_9314;
+const PLAIN: u32 = 0x1c84_9313;
+/// What stands before the counts: cookie, length, offset, digits, low, high, ratio.
+const HEADER_BYTES: usize = 40;
+/// Twice what the histograms of a run have, at one byte for an empty bucket.
+const INFLATED_MAX_BYTES: u64 = 1 << 20;
+/// More requests than any second can have; sums of them stay far below 2^64.
+const COUNT_MAX: u64 = 1 << 40;
+
+/// Decodes a histogram, after what it says of its own size has been checked.
+fn histogram(encoded: &str) -> Result<Histogram<u64>, &'static str> {
+    let bytes = STANDARD.decode(encoded).map_err(|_| "its histogram is not Base64")?;
+    let plain = inflate(&bytes).ok_or("its histogram is not deflated data of version 2")?;
+    let sound = is_sound(&plain).unwrap_or(false);
+    let read = sound.then(|| Deserializer::new().deserialize(&mut plain.as_slice()).ok());
+    let read: Option<Histogram<u64>> = read.flatten();
+    let read = read.ok_or("its histogram is damaged")?;
+    (read.len() <= COUNT_MAX).then_some(read).ok_or("its histogram counts more than is possible")
+}
+
+fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
+    if number(bytes, 0)? != DEFLATED {
+        return None;
+    }
+    let mut plain = Vec::new();
+    let decoder = ZlibDecoder::new(bytes.get(8..)?);
+    let length = decoder.take(INFLATED_MAX_BYTES).read_to_end(&mut plain).ok()?;
+    ((length as u64) < INFLATED_MAX_BYTES).then_some(plain)
+}
+
+/// Whether the decoder can be trusted with this: it allocates by what the header says.
+fn is_sound(plain: &[u8]) -> Option<bool> {
+    /// Digits beyond this make a histogram of tens of megabytes.
+    const DIGITS_MAX: u32 = 4;
+    /// A number of more than seven bytes is a count beyond 2^48; eight such bytes overflow.
+    const NUMBER_MAX_BYTES: usize = 7;
+    let counts = plain.get(HEADER_BYTES..)?;
+    let is_long = |bytes: &[u8]| bytes.iter().all(|byte| byte & 0x80 != 0);
+    Some(
+        number(plain, 0)? == PLAIN
+            && number(plain, 4)? as usize == counts.len()
+            && (1..=DIGITS_MAX).contains(&number(plain, 12)?)
+            && !counts.windows(NUMBER_MAX_BYTES).any(is_long),
+    )
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(four.try_into().ok()?))
+}
