@@ -23,6 +23,7 @@
 
 pub mod admin;
 pub mod arm;
+pub mod assertion;
 pub mod broker;
 pub mod cache;
 pub mod cli;

@@ -6,11 +6,13 @@
 
 mod config;
 pub mod control;
+pub mod doctor;
 pub mod gate;
 pub mod plan;
 pub mod run;
 pub mod serve;
 mod signals;
+pub mod versus;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -47,8 +49,10 @@ enum Command {
         /// Which shell
         shell: Shell,
     },
+    Compare(Box<versus::VersusArgs>),
     #[command(flatten)]
     Control(Box<control::Control>),
+    Doctor(doctor::DoctorArgs),
     Gate(Box<gate::GateArgs>),
     Plan(Box<plan::PlanArgs>),
     Run(Box<run::RunArgs>),
@@ -89,7 +93,7 @@ pub enum Exit {
 /// Diagnostics go to standard error, results to standard output.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
-    let command = match config::apply(Cli::command(), &args) {
+    let command = match config::apply(command(), &args) {
         Ok(command) => command,
         Err(error) => return refuse(&error),
     };
@@ -99,7 +103,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Completions { shell }) => completions(shell),
+        Ok(Command::Compare(args)) => versus::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
+        Ok(Command::Doctor(args)) => doctor::main(&args),
         Ok(Command::Gate(args)) => gate::main(&args),
         Ok(Command::Plan(args)) => plan::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
@@ -110,6 +116,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         },
         Err(error) => explain(&error),
     }
+}
+
+/// The definition of the command line.
+///
+/// Flags that several commands share are defined once; each command has variables of its own.
+fn command() -> clap::Command {
+    let own = |arg: clap::Arg| {
+        let shared = arg.get_env().and_then(|name| name.to_str()?.strip_prefix("MINTBENCH_RUN_"));
+        match shared.map(|name| format!("MINTBENCH_COMPARE_{name}")) {
+            Some(name) => arg.env(name),
+            None => arg,
+        }
+    };
+    Cli::command().mut_subcommand("compare", |compare| compare.mut_args(own))
 }
 
 /// Prints what the command-line parser has to say, which may be the help that was asked for.
@@ -126,7 +146,7 @@ fn completions(shell: Shell) -> Exit {
     };
     // Written to memory first: the library does not survive a reader that goes away.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "mintbench", &mut script);
+    clap_complete::generate(shell, &mut command(), "mintbench", &mut script);
     let _ = std::io::stdout().lock().write_all(&script);
     Exit::Pass
 }

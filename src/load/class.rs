@@ -79,13 +79,6 @@ pub enum Status {
     Timeout,
 }
 
-impl Status {
-    /// Whether a token came back.
-    pub const fn is_success(self) -> bool {
-        matches!(self, Self::Http(200))
-    }
-}
-
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,156 +1,58 @@
 //! One keep-alive connection, with at most one request on it.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use hdrhistogram::Histogram;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::changes::ledger::Slot;
-use super::changes::witness::{Seen, Witness};
-use super::class::{Class, Status};
-use super::dial::Dial;
-use super::recorder::{Ended, Recorder};
-use super::request::RequestWriter;
-use super::response::{self, Answer};
-use super::sample::{Offer, Sampler};
-use super::workload::Ask;
+use super::class::Status;
+use super::dial::{self, Dial};
+use super::fetch;
+use super::protocol::Lease;
+use super::request::{Moment, RequestWriter};
+use super::response::{self, Answer, Rest};
+use super::sample::Offer;
+use super::shared::{Current, Due, Shared};
+use super::transport::{Handshake, Transport};
 use crate::clock::Monotonic;
-
-/// Which classes a target's answers fall into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classes {
-    /// The broker says in a header what it did.
-    Broker,
-    /// The same, while identities are taken away: a refusal for want of one has its own class.
-    Churned,
-    /// Everything is in the class `all`.
-    Foreign,
-}
-
-impl Classes {
-    fn of(self, status: Status, cache: Option<Class>) -> Class {
-        match (self, status) {
-            (Self::Foreign, _) => Class::All,
-            (_, Status::Http(200)) => cache.unwrap_or(Class::Error),
-            (Self::Churned, Status::Http(400)) if cache == Some(Class::Refused) => Class::Refused,
-            (_, Status::Http(429)) => Class::Throttled,
-            (_, _) => Class::Error,
-        }
-    }
-
-    /// What a whole answer says of its class.
-    fn told(self, answer: &Answer, body: &[u8]) -> Option<Class> {
-        let refused = self == Self::Churned && answer.status == 400 && is_want_of_identity(body);
-        if refused { Some(Class::Refused) } else { answer.cache }
-    }
-
-    /// The classes that an answer with a token can fall into.
-    pub(super) const fn of_tokens(self) -> &'static [Class] {
-        match self {
-            Self::Broker | Self::Churned => {
-                &[Class::Hit, Class::Miss, Class::Coalesced, Class::Error]
-            }
-            Self::Foreign => &[Class::All],
-        }
-    }
-}
-
-/// What the connections of one generator thread share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) clock: Monotonic,
-    pub(super) dial: Dial,
-    pub(super) requests: Arc<RequestWriter>,
-    pub(super) classes: Classes,
-    pub(super) recorder: Recorder,
-    pub(super) sampler: Sampler,
-    /// Where answers are noted that changes are judged by.
-    pub(super) witness: Option<Witness>,
-    pub(super) epoll: OwnedFd,
-    /// Requests that are due and have not ended.
-    pub(super) outstanding: u64,
-    /// Connections made anew since the start.
-    pub(super) reconnects: u64,
-    pub(super) timeout_ns: u64,
-    pub(super) scratch: Vec<u8>,
-    /// No event that is handled now had happened at this time.
-    pub(super) unseen_since_ns: u64,
-    /// How late the answers of the measured part may have been noticed, at most.
-    pub(super) notice: Histogram<u64>,
-}
-
-/// What one read takes at most; a token answer is 2 KB.
-pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
-
-/// A request that is due.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
-    pub(super) ask: Ask,
-    pub(super) intended_ns: u64,
-    pub(super) acted_ns: u64,
-}
-
-impl Shared {
-    /// Ends a request that was never written.
-    pub(super) fn give_up(&mut self, due: Due, end_ns: u64) {
-        self.ended(
-            Current { due, begun_ns: end_ns, written_ns: None },
-            Status::Timeout,
-            None,
-            end_ns,
-        );
-    }
-
-    fn ended(&mut self, current: Current, status: Status, cache: Option<Class>, end_ns: u64) {
-        let Current { due, written_ns, .. } = current;
-        self.outstanding = self.outstanding.saturating_sub(1);
-        let class = self.classes.of(status, cache);
-        let token = status.is_success();
-        if let Some((witness, written_ns)) = self.witness.as_mut().zip(written_ns)
-            && (token || class == Class::Refused)
-        {
-            let Ask { vm, selector, .. } = due.ask;
-            witness.note(Seen { slot: Slot { vm, selector }, written_ns, end_ns, token });
-        }
-        self.recorder.record(&Ended {
-            class,
-            status,
-            intended_ns: due.intended_ns,
-            acted_ns: due.acted_ns,
-            written_ns,
-            end_ns,
-        });
-    }
-}
-
-/// The request on a connection.
-#[derive(Clone, Copy, Debug)]
-struct Current {
-    due: Due,
-    begun_ns: u64,
-    written_ns: Option<u64>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    Handshaking,
     Idle,
     Reading,
     Writing,
+}
+
+/// What the request under way is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// What was due.
+    Ask,
+    /// A session, without which what was due cannot be asked.
+    Open,
+}
+
+/// Whether an answer was found in what has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// Yes, or something that is none; the bytes are done with.
+    Ended,
+    Incomplete,
 }
 
 /// A place for one connection at a time.
 ///
 /// When a world has more VMs than there are places, a place serves several VMs and connects anew,
 /// from the other address, whenever the VM changes.
-#[derive(Debug)]
 pub(super) struct Place {
     token: u64,
     vm: u32,
-    stream: Option<TcpStream>,
+    stream: Option<Transport>,
+    /// The session, where the target has them; it outlives connections.
+    lease: Option<Lease>,
+    purpose: Purpose,
     phase: Phase,
     current: Option<Current>,
     output: Vec<u8>,
@@ -159,15 +61,33 @@ pub(super) struct Place {
     input: Vec<u8>,
 }
 
+impl std::fmt::Debug for Place {
+    /// Without what is sent and received.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut place = f.debug_struct("Place");
+        place.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
+        place.finish_non_exhaustive()
+    }
+}
+
 impl Place {
-    /// A connected place; `token` comes back with its events.
-    pub(super) fn connect(token: u64, vm: u32, dial: &Dial, epoll: &OwnedFd) -> io::Result<Self> {
-        let stream = dial.wait(vm)?;
-        epoll::add(epoll, &stream, EventData::new_u64(token), EventFlags::IN)?;
+    /// A connected place, with a session where there are sessions; `token` comes back with its
+    /// events. All of it is waited for: the clock has not started.
+    pub(super) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
+        let mut stream = ways.dial.wait(vm)?;
+        let lease = match ways.requests.opening() {
+            Some(opening) => Some(open(&mut stream, opening, ways.clock)?),
+            None => None,
+        };
+        dial::settle(&stream)?;
+        let data = EventData::new_u64(token);
+        epoll::add(ways.epoll, stream.socket(), data, EventFlags::IN)?;
         Ok(Self {
             token,
             vm,
             stream: Some(stream),
+            lease,
+            purpose: Purpose::Ask,
             phase: Phase::Idle,
             current: None,
             output: Vec::with_capacity(512),
@@ -184,8 +104,7 @@ impl Place {
     /// Puts a request on the connection, which the caller guarantees to be free.
     pub(super) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
         self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
-        shared.requests.write(&due.ask, &mut self.output);
-        self.output_done = 0;
+        self.prepare(due, now_ns, shared);
         let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
         if self.stream.is_some() && !wrong_vm {
             self.write(now_ns, shared);
@@ -197,10 +116,28 @@ impl Place {
         }
     }
 
+    /// Prepares what is to be sent first: the request, or the one that opens its session.
+    fn prepare(&mut self, due: Due, now_ns: u64, shared: &Shared) {
+        self.output_done = 0;
+        let session = self.lease.as_ref().and_then(|lease| lease.secret(now_ns));
+        match shared.requests.opening() {
+            Some(opening) if session.is_none() => {
+                self.purpose = Purpose::Open;
+                self.output.clear();
+                self.output.extend_from_slice(opening);
+            }
+            _ => {
+                self.purpose = Purpose::Ask;
+                shared.requests.write(&due.ask, Moment { now_ns, session }, &mut self.output);
+            }
+        }
+    }
+
     /// Handles an event of the connection.
     pub(super) fn ready(&mut self, shared: &mut Shared) {
         match self.phase {
             Phase::Connecting => self.connected(shared),
+            Phase::Handshaking => self.shake_hands(shared),
             Phase::Writing => self.write(shared.clock.now_ns(), shared),
             Phase::Idle | Phase::Reading => self.read(shared),
         }
@@ -227,26 +164,48 @@ impl Place {
         self.stream = None;
         let stream = shared.dial.begin(self.vm)?;
         let token = EventData::new_u64(self.token);
-        epoll::add(&shared.epoll, &stream, token, EventFlags::IN | EventFlags::OUT)?;
+        epoll::add(&shared.epoll, stream.socket(), token, EventFlags::IN | EventFlags::OUT)?;
         self.stream = Some(stream);
         self.phase = Phase::Connecting;
         Ok(())
     }
 
     fn connected(&mut self, shared: &mut Shared) {
-        let error = self.stream.as_ref().map(TcpStream::take_error);
+        let error = self.stream.as_ref().map(|stream| stream.socket().take_error());
         if !matches!(error, Some(Ok(None))) {
             return self.fail(Status::Connection, shared);
         }
         if self.watch(EventFlags::IN, shared).is_err() {
             return self.fail(Status::Connection, shared);
         }
-        self.write(shared.clock.now_ns(), shared);
+        self.shake_hands(shared);
+    }
+
+    /// Goes on with the handshake, where there is one; the request follows it.
+    fn shake_hands(&mut self, shared: &mut Shared) {
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_tls()) else {
+            return self.write(shared.clock.now_ns(), shared);
+        };
+        self.phase = Phase::Handshaking;
+        let Ok(state) = stream.handshake() else {
+            return self.fail(Status::Connection, shared);
+        };
+        let flags = match state {
+            Handshake::Done | Handshake::WantsRead => EventFlags::IN,
+            Handshake::WantsWrite => EventFlags::IN | EventFlags::OUT,
+        };
+        if self.watch(flags, shared).is_err() {
+            return self.fail(Status::Connection, shared);
+        }
+        if state == Handshake::Done {
+            self.write(shared.clock.now_ns(), shared);
+        }
     }
 
     fn watch(&self, flags: EventFlags, shared: &Shared) -> io::Result<()> {
         let Some(stream) = &self.stream else { return Ok(()) };
-        Ok(epoll::modify(&shared.epoll, stream, EventData::new_u64(self.token), flags)?)
+        let data = EventData::new_u64(self.token);
+        Ok(epoll::modify(&shared.epoll, stream.socket(), data, flags)?)
     }
 
     /// Writes what is left; `now_ns` was read before, not after, since on loopback the peer may
@@ -255,16 +214,16 @@ impl Place {
         loop {
             let rest = self.output.get(self.output_done..).unwrap_or_default();
             let Some(stream) = &mut self.stream else { return };
-            match stream.write(rest) {
+            let written =
+                if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.write(rest) };
+            match written {
+                Ok(0) if rest.is_empty() => return self.written(now_ns, shared),
                 Ok(count) => self.output_done += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return self.wait_to_write(shared);
                 }
                 Err(_) => return self.fail(Status::Connection, shared),
-            }
-            if self.output_done >= self.output.len() {
-                return self.written(now_ns, shared);
             }
         }
     }
@@ -277,7 +236,7 @@ impl Place {
     }
 
     fn written(&mut self, now_ns: u64, shared: &mut Shared) {
-        if let Some(current) = &mut self.current {
+        if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Ask) {
             current.written_ns = Some(now_ns);
         }
         let was_waiting = self.phase == Phase::Writing;
@@ -289,16 +248,34 @@ impl Place {
 
     fn read(&mut self, shared: &mut Shared) {
         let mut scratch = std::mem::take(&mut shared.scratch);
-        let count = self.stream.as_mut().map(|stream| stream.read(&mut scratch));
-        match count {
-            Some(Ok(count @ 1..)) => {
-                self.received(scratch.get(..count).unwrap_or_default(), shared);
-            }
-            Some(Err(error)) if is_transient(&error) => {}
-            Some(Ok(_) | Err(_)) => self.fail(Status::Connection, shared),
-            None => {}
-        }
+        while self.read_once(&mut scratch, shared) {}
         shared.scratch = scratch;
+    }
+
+    /// Takes what is there; says whether to look again before the next event.
+    fn read_once(&mut self, scratch: &mut [u8], shared: &mut Shared) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        match stream.read(scratch) {
+            Ok(0) => self.hung_up(shared),
+            Ok(count) => {
+                self.received(scratch.get(..count).unwrap_or_default(), shared);
+                let Some(stream) = &self.stream else { return false };
+                return stream.has_more() || stream.is_tls() && self.phase == Phase::Reading;
+            }
+            Err(error) if is_transient(&error) => {}
+            Err(_) => self.fail(Status::Connection, shared),
+        }
+        false
+    }
+
+    /// The server has ended the connection: that may be how it ends its answer.
+    fn hung_up(&mut self, shared: &mut Shared) {
+        let input = std::mem::take(&mut self.input);
+        let answered =
+            self.phase == Phase::Reading && self.parse(&input, Rest::Ended, shared) == Found::Ended;
+        if !answered {
+            self.fail(Status::Connection, shared);
+        }
     }
 
     fn received(&mut self, bytes: &[u8], shared: &mut Shared) {
@@ -307,44 +284,70 @@ impl Place {
             return self.fail(Status::Malformed, shared);
         }
         if self.input.is_empty() {
-            self.parse(bytes, shared);
-            if self.phase == Phase::Reading {
+            if self.parse(bytes, Rest::Open, shared) == Found::Incomplete {
                 self.input.extend_from_slice(bytes);
             }
             return;
         }
         let mut input = std::mem::take(&mut self.input);
         input.extend_from_slice(bytes);
-        self.parse(&input, shared);
-        if self.phase != Phase::Reading {
+        if self.parse(&input, Rest::Open, shared) == Found::Ended {
             input.clear();
         }
         // Uncopied, while it is incomplete; else for its memory.
         self.input = input;
     }
 
-    fn parse(&mut self, input: &[u8], shared: &mut Shared) {
-        match response::parse(input) {
+    fn parse(&mut self, input: &[u8], rest: Rest, shared: &mut Shared) -> Found {
+        match response::parse(input, rest) {
+            Ok(None) => return Found::Incomplete,
             Ok(Some(answer)) => self.answered(&answer, input, shared),
-            Ok(None) => {}
             Err(_) => self.fail(Status::Malformed, shared),
         }
+        Found::Ended
     }
 
     fn answered(&mut self, answer: &Answer, input: &[u8], shared: &mut Shared) {
         self.phase = Phase::Idle;
-        if !answer.keep_alive || answer.body.end < input.len() {
+        if !answer.keep_alive || answer.end < input.len() {
             self.stream = None;
         }
-        let status = Status::Http(answer.status);
         let end_ns = shared.clock.now_ns();
-        let body = input.get(answer.body.clone()).unwrap_or_default();
+        let body = &*answer.body(input);
+        if self.purpose == Purpose::Open {
+            return self.opened(answer.status, body, end_ns, shared);
+        }
+        if answer.status == 401 {
+            // The session, where there is one, does not count any more.
+            self.lease = None;
+        }
+        self.asked(answer, body, end_ns, shared);
+    }
+
+    /// Goes on with the request for whose sake a session was asked for.
+    fn opened(&mut self, status: u16, body: &[u8], now_ns: u64, shared: &mut Shared) {
+        self.lease = Lease::opened(status, body, now_ns);
+        let Some(Current { due, .. }) = self.current.filter(|_| self.lease.is_some()) else {
+            let status = if status == 200 { Status::Malformed } else { Status::Http(status) };
+            return self.fail(status, shared);
+        };
+        shared.sessions += 1;
+        self.prepare(due, now_ns, shared);
+        if self.stream.is_some() {
+            self.write(now_ns, shared);
+        } else if self.reconnect(shared).is_err() {
+            self.fail(Status::Connection, shared);
+        }
+    }
+
+    fn asked(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
+        let status = Status::Http(answer.status);
         let told = shared.classes.told(answer, body);
         let Some(current) = self.current.take() else { return };
         if shared.recorder.measures(current.due.intended_ns) {
             shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
         }
-        if status.is_success() {
+        if shared.is_success(status) {
             shared.sampler.offer(&Offer {
                 ask: current.due.ask,
                 class: shared.classes.of(status, told),
@@ -367,11 +370,20 @@ impl Place {
     }
 }
 
-/// What IMDS says to a VM that has not the identity, or has several where none was named.
-fn is_want_of_identity(body: &[u8]) -> bool {
-    [&b"Identity not found"[..], b"Multiple user assigned identities exist"]
-        .into_iter()
-        .any(|text| body.windows(text.len()).any(|part| part == text))
+/// What connections are made with before the clock starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ways<'a> {
+    pub(super) dial: &'a Dial,
+    pub(super) requests: &'a RequestWriter,
+    pub(super) epoll: &'a OwnedFd,
+    pub(super) clock: Monotonic,
+}
+
+fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
+    let (answer, input) = fetch::exchange(stream, opening)?;
+    let lease = Lease::opened(answer.status, &answer.body(&input), clock.now_ns());
+    let refused = || format!("it opens no session: status {}", answer.status);
+    lease.ok_or_else(|| io::Error::other(refused()))
 }
 
 fn is_transient(error: &io::Error) -> bool {

@@ -6,36 +6,62 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::target::Target;
+use super::transport::{Handshake, Tls, Transport};
+use super::trust::Greeting;
 use crate::world::synthetic::Synthetic;
 
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub(super) struct Dial {
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     /// The world whose VM addresses connections come from; without one, the system chooses.
     pub(super) per_vm: Option<Synthetic>,
+    /// How TLS is begun, where it is spoken.
+    greeting: Option<Greeting>,
 }
 
 /// Loopback answers at once; this bounds the start against a dead remote target.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Dial {
-    /// Connects, waiting for it: for the time before the clock starts.
-    pub(super) fn wait(&self, vm: u32) -> io::Result<TcpStream> {
-        let socket = self.socket(vm)?;
-        socket.connect_timeout(&self.address.into(), CONNECT_TIMEOUT)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
+    /// How to reach `target`.
+    ///
+    /// # Errors
+    /// When TLS cannot be begun with it.
+    pub(super) fn to(target: &Target, per_vm: Option<Synthetic>) -> io::Result<Self> {
+        let greeting = Greeting::of(&target.url, target.trusted.as_ref())?;
+        Ok(Self { address: target.url.address, per_vm, greeting })
     }
 
-    /// Begins to connect.
-    pub(super) fn begin(&self, vm: u32) -> io::Result<TcpStream> {
+    /// Connects, waiting for it and for the handshake: for the time before the clock starts. The
+    /// connection still waits, for 5 s at most; [`settle`] ends that.
+    pub(super) fn wait(&self, vm: u32) -> io::Result<Transport> {
+        let socket = self.socket(vm)?;
+        socket.connect_timeout(&self.address.into(), CONNECT_TIMEOUT)?;
+        let socket = TcpStream::from(socket);
+        socket.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+        socket.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+        let mut transport = self.transport(socket)?;
+        match transport.handshake()? {
+            Handshake::Done => Ok(transport),
+            Handshake::WantsRead | Handshake::WantsWrite => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Begins to connect; the handshake, if there is one, comes after that.
+    pub(super) fn begin(&self, vm: u32) -> io::Result<Transport> {
         let socket = self.socket(vm)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&self.address.into()) {
             Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => Err(error),
-            Ok(()) | Err(_) => Ok(socket.into()),
+            Ok(()) | Err(_) => self.transport(socket.into()),
         }
+    }
+
+    fn transport(&self, socket: TcpStream) -> io::Result<Transport> {
+        let Some(greeting) = &self.greeting else { return Ok(Transport::Plain(socket)) };
+        Ok(Transport::Tls(Box::new(Tls::new(socket, greeting.begin()?))))
     }
 
     fn socket(&self, vm: u32) -> io::Result<Socket> {
@@ -56,4 +82,9 @@ impl Dial {
         }
         Ok(socket)
     }
+}
+
+/// From now on no call on the connection waits.
+pub(super) fn settle(transport: &Transport) -> io::Result<()> {
+    transport.socket().set_nonblocking(true)
 }

@@ -1,11 +1,13 @@
 //! Blocking HTTP, for what is not load: counters, key sets, and changes.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::response::{self, Answer};
+use super::response::{self, Answer, Rest};
 use super::target::HttpUrl;
+use super::transport::{Handshake, Tls, Transport};
+use super::trust::{Greeting, Trusted};
 
 /// Why a document could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +29,7 @@ pub enum FetchError {
         status: u16,
     },
     /// The answer is not HTTP as read here, or not text.
-    #[error("{url} does not answer with text of a known length: {reason}")]
+    #[error("{url} does not answer with text: {reason}")]
     Malformed {
         /// What was read.
         url: String,
@@ -44,12 +46,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`FetchError`] when there is no such document.
 pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
-    let question = Question { method: "GET", path, headers: "", body: "" };
-    let reply = Conversation::with(base.clone()).ask(&question)?;
-    match reply.status {
-        200 => Ok(reply.body),
-        status => Err(FetchError::Status { url: format!("{base}{path}"), status }),
-    }
+    Conversation::with(base.clone()).document(path)
 }
 
 /// One request of a [`Conversation`].
@@ -75,18 +72,36 @@ pub(super) struct Reply {
 pub(super) struct Conversation {
     base: HttpUrl,
     timeout: Duration,
-    stream: Option<TcpStream>,
+    trusted: Option<Trusted>,
+    stream: Option<Transport>,
 }
 
 impl Conversation {
     /// A conversation with this server; it connects when it is asked something.
     pub(super) const fn with(base: HttpUrl) -> Self {
-        Self { base, timeout: TIMEOUT, stream: None }
+        Self { base, timeout: TIMEOUT, trusted: None, stream: None }
+    }
+
+    /// The same, with a server whose certificate counts by these authorities.
+    pub(super) fn trusting(self, trusted: Option<Trusted>) -> Self {
+        Self { trusted, ..self }
     }
 
     /// The same, for what takes its time.
     pub(super) fn patient(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// Reads the document at this path.
+    ///
+    /// # Errors
+    /// [`FetchError`] when there is no such document.
+    pub(super) fn document(&mut self, path: &str) -> Result<String, FetchError> {
+        let reply = self.ask(&Question { method: "GET", path, headers: "", body: "" })?;
+        match reply.status {
+            200 => Ok(reply.body),
+            status => Err(FetchError::Status { url: format!("{}{path}", self.base), status }),
+        }
     }
 
     /// Sends a request and reads its whole answer, of whatever status.
@@ -99,24 +114,31 @@ impl Conversation {
         let malformed = |reason: String| FetchError::Malformed { url: url.clone(), reason };
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => connect(&self.base, self.timeout).map_err(io)?,
+            None => self.connect().map_err(io)?,
         };
-        stream.write_all(self.head_and_body(question).as_bytes()).map_err(io)?;
-        let mut input = Vec::new();
-        loop {
-            let whole = response::parse(&input).map_err(|error| malformed(error.to_string()))?;
-            if let Some(Answer { status, body, keep_alive, .. }) = whole {
-                let text = input.get(body).unwrap_or_default().to_vec();
-                let body = String::from_utf8(text).map_err(|error| malformed(error.to_string()))?;
-                self.stream = keep_alive.then_some(stream);
-                return Ok(Reply { status, body });
-            }
-            let mut piece = [0; 8192];
-            let count = stream.read(&mut piece).map_err(io)?;
-            if count == 0 {
-                return Err(malformed("it ends early".to_owned()));
-            }
-            input.extend_from_slice(piece.get(..count).unwrap_or_default());
+        let (answer, input) = exchange(&mut stream, self.head_and_body(question).as_bytes())
+            .map_err(|failure| match failure {
+                Failure::Io(source) => io(source),
+                Failure::Malformed(reason) => malformed(reason),
+            })?;
+        let body = String::from_utf8(answer.body(&input).into_owned());
+        let body = body.map_err(|error| malformed(error.to_string()))?;
+        let kept = answer.keep_alive && answer.end == input.len();
+        self.stream = kept.then_some(stream);
+        Ok(Reply { status: answer.status, body })
+    }
+
+    fn connect(&self) -> io::Result<Transport> {
+        let greeting = Greeting::of(&self.base, self.trusted.as_ref())?;
+        let socket = TcpStream::connect_timeout(&self.base.address, TIMEOUT)?;
+        socket.set_read_timeout(Some(self.timeout))?;
+        socket.set_write_timeout(Some(self.timeout))?;
+        socket.set_nodelay(true)?;
+        let Some(greeting) = greeting else { return Ok(Transport::Plain(socket)) };
+        let mut stream = Transport::Tls(Box::new(Tls::new(socket, greeting.begin()?)));
+        match stream.handshake()? {
+            Handshake::Done => Ok(stream),
+            Handshake::WantsRead | Handshake::WantsWrite => Err(ErrorKind::TimedOut.into()),
         }
     }
 
@@ -124,6 +146,7 @@ impl Conversation {
         let Question { method, path, headers, body } = question;
         let HttpUrl { path: base, authority, .. } = &self.base;
         let length = body.len();
+        let base = if base.is_empty() && !path.starts_with('/') { "/" } else { base };
         // RFC 9110 section 8.6: a length goes with content, or with a method that means some.
         let length =
             if *method == "GET" { String::new() } else { format!("Content-Length: {length}\r\n") };
@@ -133,10 +156,46 @@ impl Conversation {
     }
 }
 
-fn connect(base: &HttpUrl, timeout: Duration) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&base.address, TIMEOUT)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The network failed.
+    Io(io::Error),
+    /// What came is not an answer; the text says why.
+    Malformed(String),
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Io(error) => error,
+            Failure::Malformed(reason) => Self::new(ErrorKind::InvalidData, reason),
+        }
+    }
+}
+
+/// Sends `request` and waits for its answer, which comes with the bytes that it was read from.
+pub(super) fn exchange(
+    stream: &mut Transport,
+    request: &[u8],
+) -> Result<(Answer, Vec<u8>), Failure> {
+    stream.write_all(request).and_then(|()| stream.flush()).map_err(Failure::Io)?;
+    let (mut input, mut rest) = (Vec::new(), Rest::Open);
+    loop {
+        let whole = response::parse(&input, rest);
+        match whole.map_err(|error| Failure::Malformed(error.to_string()))? {
+            Some(answer) => return Ok((answer, input)),
+            None if rest == Rest::Ended => {
+                return Err(Failure::Malformed("it ends early".to_owned()));
+            }
+            None => {}
+        }
+        let mut piece = [0; 8192];
+        match stream.read(&mut piece) {
+            Ok(0) => rest = Rest::Ended,
+            Ok(count) => input.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::Io(error)),
+        }
+    }
 }

@@ -6,11 +6,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 
-use super::connection::{Due, Place, Shared};
-use super::dial::Dial;
+use super::connection::{Place, Ways};
 use super::layout::SetShape;
+use super::shared::{Due, Shared};
 use super::stop::Stop;
 
 /// Equivalent connections.
@@ -44,8 +43,7 @@ impl Pool {
     /// When a connection cannot be made, or a stop was requested meanwhile.
     pub(super) fn connect(
         shapes: impl Iterator<Item = SetShape>,
-        dial: &Dial,
-        epoll: &OwnedFd,
+        ways: &Ways<'_>,
         stop: &Stop,
     ) -> io::Result<Self> {
         let mut pool =
@@ -57,7 +55,7 @@ impl Pool {
                     return Err(io::ErrorKind::Interrupted.into());
                 }
                 let token = pool.places.len() as u64;
-                pool.places.push(Place::connect(token, shape.vm, dial, epoll)?);
+                pool.places.push(Place::connect(token, shape.vm, ways)?);
                 pool.set_of.push(pool.sets.len());
             }
             let free = (first..pool.places.len()).collect();

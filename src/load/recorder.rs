@@ -82,13 +82,16 @@ impl Latencies {
 pub struct IntervalSet {
     /// Which second of the measured part, from 0.
     pub index: u64,
+    /// How the requests ended, all classes together.
+    pub statuses: BTreeMap<Status, u64>,
     classes: Vec<Latencies>,
 }
 
 impl IntervalSet {
     /// An empty set.
     pub fn new(index: u64) -> Self {
-        Self { index, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
+        let statuses = BTreeMap::new();
+        Self { index, statuses, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
     }
 
     /// The classes that were seen, in the order of [`Class::ALL`].
@@ -97,6 +100,9 @@ impl IntervalSet {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
         for (into, from) in self.classes.iter_mut().zip(&other.classes) {
             if !from.response.is_empty() {
                 into.add(from);
@@ -126,6 +132,7 @@ impl IntervalSet {
     }
 
     fn clear(&mut self) {
+        self.statuses.clear();
         // A clean histogram is not wiped again: a set is several megabytes.
         self.classes.iter_mut().filter(|set| !set.response.is_empty()).for_each(Latencies::clear);
     }
@@ -138,6 +145,8 @@ pub struct Ended {
     pub class: Class,
     /// How it ended.
     pub status: Status,
+    /// Whether what was asked for came back.
+    pub token: bool,
     /// When it was meant to start.
     pub intended_ns: u64,
     /// When the generator noticed that it was due.
@@ -151,7 +160,7 @@ pub struct Ended {
 impl Ended {
     /// Whether it ended without a token, and not for want of an identity.
     fn is_failure(&self) -> bool {
-        !self.status.is_success() && self.class != Class::Refused
+        !self.token && self.class != Class::Refused
     }
 }
 
@@ -237,7 +246,7 @@ impl Recorder {
 
     /// Records one request, if its intended start is in the measured part.
     pub fn record(&mut self, ended: &Ended) {
-        let token = ended.status.is_success();
+        let token = ended.token;
         let refused = ended.class == Class::Refused;
         let failed = ended.is_failure();
         self.tally.tokens += u64::from(token);
@@ -251,6 +260,7 @@ impl Recorder {
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         self.advance(ended.end_ns);
+        *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record(ended);
         // By when it was meant to start: what a phase leaves behind is not blamed on the next.
         let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);
@@ -400,6 +410,7 @@ mod tests {
         Ended {
             class: Class::Hit,
             status: Status::Http(200),
+            token: true,
             intended_ns,
             acted_ns: intended_ns,
             written_ns: Some(intended_ns),

@@ -28,6 +28,8 @@ pub struct Tally {
     pub unsent: u64,
     /// Connections made anew, warm-up included.
     pub reconnects: u64,
+    /// Sessions opened under load, warm-up included.
+    pub sessions: u64,
     /// The latencies of each phase, by intended start; empty where one phase is all of the run.
     pub phases: Vec<IntervalSet>,
 }
@@ -47,6 +49,7 @@ impl Tally {
         self.answered += other.answered;
         self.unsent += other.unsent;
         self.reconnects += other.reconnects;
+        self.sessions += other.sessions;
         let missing =
             other.phases.iter().skip(self.phases.len()).map(|set| IntervalSet::new(set.index));
         self.phases.extend(missing);

@@ -1,14 +1,45 @@
 //! Where requests go.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::sync::Arc;
 
-/// The token path of the Azure Instance Metadata Service.
-pub const TOKEN_PATH: &str = "/metadata/identity/oauth2/token";
+use super::protocol::{Dialect, Protocol};
+use super::trust::Trusted;
 
-/// An `http` URL, resolved to one address.
+/// How a URL's server is talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// In TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The name in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// RFC 9110 sections 4.2.1 and 4.2.2.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// An `http` or `https` URL, resolved to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl {
+    /// How to talk.
+    pub scheme: Scheme,
     /// Where to connect.
     pub address: SocketAddr,
     /// Host and port as written, for the `Host` header.
@@ -21,7 +52,7 @@ pub struct HttpUrl {
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
     /// Another scheme, or none.
-    #[error("`{0}` is not a plain http URL; write http://HOST[:PORT][/PATH]")]
+    #[error("`{0}` is not an http or https URL; write http[s]://HOST[:PORT][/PATH]")]
     Scheme(String),
     /// No address for the host.
     #[error("the host of `{url}` cannot be resolved")]
@@ -41,34 +72,83 @@ impl FromStr for HttpUrl {
 
     /// Resolves the host name, if it is one, at once.
     fn from_str(url: &str) -> Result<Self, UrlError> {
-        let rest = url.strip_prefix("http://").ok_or_else(|| UrlError::Scheme(url.to_owned()))?;
-        let (authority, path) = match rest.find('/') {
-            Some(slash) => rest.split_at(slash),
+        let wrong = || UrlError::Scheme(url.to_owned());
+        let (scheme, rest) = match url.split_once("://").ok_or_else(wrong)? {
+            ("http", rest) => (Scheme::Http, rest),
+            ("https", rest) => (Scheme::Https, rest),
+            _ => return Err(wrong()),
+        };
+        let (authority, path) = match rest.find(['/', '?']) {
+            Some(end) => rest.split_at(end),
             None => (rest, ""),
         };
-        let clean = |byte: u8| byte.is_ascii_graphic();
+        // A fragment is not sent (RFC 9110 section 7.1); whoever wrote one meant something else.
+        let clean = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
         if authority.is_empty() || authority.contains('@') || !rest.bytes().all(clean) {
-            return Err(UrlError::Scheme(url.to_owned()));
+            return Err(wrong());
         }
-        let path = if path == "/" { "" } else { path };
-        let address = resolve(authority, url)?;
-        Ok(Self { address, authority: authority.to_owned(), path: path.to_owned() })
+        let path = match path {
+            "/" => String::new(),
+            query if query.starts_with('?') => format!("/{query}"),
+            path => path.to_owned(),
+        };
+        let address = resolve(scheme, authority, url)?;
+        Ok(Self { scheme, address, authority: authority.to_owned(), path })
     }
 }
 
-fn resolve(authority: &str, url: &str) -> Result<SocketAddr, UrlError> {
+fn resolve(scheme: Scheme, authority: &str, url: &str) -> Result<SocketAddr, UrlError> {
     let after_host = authority.rsplit(']').next().unwrap_or(authority);
+    let port = scheme.port();
     let with_port =
-        if after_host.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+        if after_host.contains(':') { authority.to_owned() } else { format!("{authority}:{port}") };
     let mut addresses = with_port
         .to_socket_addrs()
         .map_err(|source| UrlError::Resolve { url: url.to_owned(), source })?;
     addresses.next().ok_or_else(|| UrlError::NoAddress(url.to_owned()))
 }
 
-impl std::fmt::Display for HttpUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+impl HttpUrl {
+    /// The host, without brackets and port: the name that a certificate has to be for.
+    pub(super) fn host(&self) -> &str {
+        match self.authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.authority.split(':').next().unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority, self.path)
+    }
+}
+
+/// A server, and all that is needed to get tokens from it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it is.
+    pub url: HttpUrl,
+    /// How it is asked.
+    pub dialect: Arc<Dialect>,
+    /// Whose certificates count; none where nothing is asked in TLS.
+    pub trusted: Option<Trusted>,
+}
+
+impl Target {
+    /// An IMDS without TLS.
+    pub fn imds(url: HttpUrl) -> Self {
+        Self { url, dialect: Arc::new(Dialect::Imds), trusted: None }
+    }
+}
+
+impl fmt::Display for Target {
+    /// As it is written on the command line, the usual protocol left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dialect.protocol() {
+            Protocol::Imds => self.url.fmt(f),
+            protocol => write!(f, "{protocol}+{}", self.url),
+        }
     }
 }
 
@@ -83,12 +163,16 @@ mod tests {
         assert_eq!((url.authority.as_str(), url.path.as_str()), ("127.0.0.1:8080", "/a/b"));
         let bare: HttpUrl = "http://[::1]/".parse().unwrap();
         assert_eq!((bare.address.port(), bare.path.as_str()), (80, ""));
-        assert_eq!(bare.to_string(), "http://[::1]");
+        assert_eq!((bare.to_string().as_str(), bare.host()), ("http://[::1]", "::1"));
+        let secure: HttpUrl = "https://127.0.0.1?a=b".parse().unwrap();
+        assert_eq!((secure.address.port(), secure.path.as_str()), (443, "/?a=b"));
+        assert_eq!((secure.scheme, secure.host()), (Scheme::Https, "127.0.0.1"));
     }
 
     #[test]
     fn other_schemes_and_nonsense_are_refused() {
-        for text in ["", "localhost", "https://localhost", "http://", "http:///x", "http://a b/"] {
+        let nonsense = ["", "localhost", "ftp://localhost", "http://", "http:///x", "http://a b/"];
+        for text in nonsense.iter().chain(&["https://", "http://a/#b", "HTTP//x", "http://u@h/"]) {
             assert!(text.parse::<HttpUrl>().is_err(), "{text}");
         }
     }

@@ -136,6 +136,7 @@ mod tests {
         recorder.record(&Ended {
             class: Class::Hit,
             status: Status::Http(200),
+            token: true,
             intended_ns: 0,
             acted_ns: 10,
             written_ns: Some(20),

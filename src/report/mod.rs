@@ -1,6 +1,7 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
 mod changes;
+mod conditions;
 pub mod folder;
 pub mod hgrm;
 mod hlog;

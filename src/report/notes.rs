@@ -1,12 +1,14 @@
 //! What a reader of the numbers should know although it makes nothing wrong.
 
+use super::conditions;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::load::generator::{Classes, Plan};
 use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    [queue(outcome), reconnects(outcome), fill(plan), changes(plan)].into_iter().flatten().collect()
+    let own = [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)];
+    own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
 }
 
 fn queue(outcome: &Outcome) -> Option<String> {
@@ -24,6 +26,13 @@ fn reconnects(outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.reconnects;
     (count > 0).then(|| {
         format!("{count} connections were made anew under load: their connect time is part of response but not of service")
+    })
+}
+
+fn sessions(outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.sessions;
+    (count > 0).then(|| {
+        format!("{count} sessions were opened anew under load: that is part of response but not of service, and none of the counted requests")
     })
 }
 

@@ -109,10 +109,10 @@ impl Remote {
         let url = format!("{}/{}/oauth2/token", self.base_url, subject.tenant_id);
         let key = self.directory.certificate_of(subject.principal_id, now);
         let key = key.map_err(|error| MintError::Unavailable(error.to_string()))?;
-        let assertion =
-            ClientAssertion { client_id: subject.client_id, audience: &url, issued_at: now, id };
-        let assertion = assertion.sign(&key, AssertionForm::Ps256WithCertificate)?;
         let client_id = subject.client_id.to_string();
+        let assertion =
+            ClientAssertion { client_id: &client_id, audience: &url, issued_at: now, id };
+        let assertion = assertion.sign(&key, AssertionForm::Ps256WithCertificate)?;
         let form = form(&[
             ("grant_type", "client_credentials"),
             ("client_id", &client_id),

@@ -72,6 +72,9 @@ pub enum TlsError {
     /// A certificate without names is accepted by nobody.
     #[error("a server's certificate needs a name; give a DNS name or an IP address")]
     NoNames,
+    /// The machine trusts nobody.
+    #[error("this machine has no certificate authorities: {0}")]
+    NoRoots(String),
     /// A certificate cannot be made out to such a name.
     #[error("`{0}` is not a DNS name or an IP address")]
     Name(String),
@@ -93,6 +96,28 @@ pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     if roots.is_empty() {
         return Err(TlsError::Pem(CERTIFICATE));
     }
+    trusting(roots)
+}
+
+/// What a client needs to trust the authorities that this machine trusts, and to speak HTTP/1.1.
+/// The files of authorities are read each time, which takes some milliseconds.
+///
+/// # Errors
+/// `NoRoots` when the machine has none; those that cannot be read are passed over, as they are by others.
+pub fn system_client_config() -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map(ToString::to_string);
+        return Err(TlsError::NoRoots(
+            why.unwrap_or_else(|| "no file of them was found".to_owned()),
+        ));
+    }
+    trusting(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

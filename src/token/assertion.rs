@@ -1,91 +1,11 @@
-//! Client assertions (RFC 7523 section 2.2) as Entra takes them: made by who holds the certificate of a
-//! service principal, checked by the token service.
+//! Client assertions (RFC 7523 section 2.2) as the token service checks them.
 
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaSignatureEncoding};
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::client_key::CertificateKey;
-use super::issuer::MintError;
 use crate::clock::{Seconds, UnixSeconds};
-use crate::ids::ClientId;
 use crate::x509::Certificate;
-
-/// How an assertion is signed, and how it names its certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum AssertionForm {
-    /// PS256 and `x5t#S256`: what Entra asks for.
-    #[default]
-    Ps256,
-    /// The same, and the certificate itself (`x5c`): for a service that trusts who signed it.
-    Ps256WithCertificate,
-    /// RS256 and `x5t`: what older servers know.
-    Rs256,
-}
-
-/// What an assertion says.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAssertion<'a> {
-    /// `iss` and `sub`.
-    pub client_id: ClientId,
-    /// `aud`: the URL of the token endpoint.
-    pub audience: &'a str,
-    /// `iat` and `nbf`.
-    pub issued_at: UnixSeconds,
-    /// `jti`: another one for every assertion.
-    pub id: [u8; 16],
-}
-
-impl ClientAssertion<'_> {
-    /// From `nbf` to `exp`: ten minutes, as Microsoft's libraries have it.
-    pub const LIFETIME: Seconds = Seconds(600);
-
-    /// The assertion, signed with `key`.
-    ///
-    /// # Errors
-    /// `Sign` when the library fails.
-    pub fn sign(&self, key: &CertificateKey, form: AssertionForm) -> Result<String, MintError> {
-        let client_id = self.client_id.to_string();
-        let claims = json!({
-            "aud": self.audience,
-            "iss": client_id,
-            "sub": client_id,
-            "jti": Uuid::from_bytes(self.id).hyphenated().to_string(),
-            "iat": self.issued_at.0,
-            "nbf": self.issued_at.0,
-            "exp": (self.issued_at + Self::LIFETIME).0,
-        });
-        let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", encode(&header(&key.certificate, form)), encode(&claims));
-        let padding: &'static RsaSignatureEncoding = match form {
-            AssertionForm::Ps256 | AssertionForm::Ps256WithCertificate => &RSA_PSS_SHA256,
-            AssertionForm::Rs256 => &RSA_PKCS1_SHA256,
-        };
-        let mut signature = vec![0; key.key.public_modulus_len()];
-        let rng = aws_lc_rs::rand::SystemRandom::new();
-        let signed = key.key.sign(padding, &rng, message.as_bytes(), &mut signature);
-        signed.map_err(|_| MintError::Sign)?;
-        Ok(format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
-    }
-}
-
-fn header(certificate: &Certificate, form: AssertionForm) -> Value {
-    let x5t_sha256 = certificate.thumbprint();
-    match form {
-        AssertionForm::Ps256 => json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": x5t_sha256 }),
-        AssertionForm::Ps256WithCertificate => {
-            let x5c = [BASE64_STANDARD.encode(certificate.der())];
-            json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": x5t_sha256, "x5c": x5c })
-        }
-        AssertionForm::Rs256 => {
-            let x5t = BASE64_URL_SAFE_NO_PAD.encode(certificate.sha1());
-            json!({ "alg": "RS256", "typ": "JWT", "x5t": x5t })
-        }
-    }
-}
 
 /// Why an assertion does not prove anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -263,8 +183,11 @@ pub(crate) mod tests {
     use std::sync::{Arc, LazyLock};
 
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::assertion::{AssertionForm, CertificateKey, ClientAssertion};
+    use crate::ids::ClientId;
     use crate::token::{SelfSigned, certify_client, generate_client_key};
 
     const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -286,8 +209,8 @@ pub(crate) mod tests {
     }
 
     fn signed(key: &CertificateKey, form: AssertionForm) -> String {
-        let assertion =
-            ClientAssertion { client_id: client(), audience: URL, issued_at: NOW, id: [1; 16] };
+        let client_id = &client().to_string();
+        let assertion = ClientAssertion { client_id, audience: URL, issued_at: NOW, id: [1; 16] };
         assertion.sign(key, form).unwrap()
     }
 

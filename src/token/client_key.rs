@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose,
 };
@@ -11,7 +10,6 @@ use super::keys::{Algorithm, KeyError, generate_pkcs8};
 use crate::clock::UnixSeconds;
 use crate::ids::ClientId;
 use crate::secret::Redacted;
-use crate::x509::{Certificate, CertificateError};
 
 /// A private RSA-2048 key (RFC 5958, DER): what Entra takes of a client. Making one takes about
 /// 100 ms.
@@ -83,53 +81,4 @@ pub fn certify_client(
     );
     let key = &key.map_err(|error| KeyError::Certificate(error.to_string()))?;
     issuer.certify(&CertificateRequest { client_id, key, not_before, not_after })
-}
-
-/// Why a certificate and a private key are of no use together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClientKeyError {
-    /// The certificate cannot be read.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The private key cannot be read.
-    #[error("the private key cannot be read; give an RSA key in PKCS #8")]
-    PrivateKey,
-    /// The two do not belong together.
-    #[error("the private key is not that of the certificate; give the two that belong together")]
-    Mismatch,
-}
-
-/// A certificate and its private key, ready to sign assertions. Safe to use from many threads.
-pub struct CertificateKey {
-    pub(super) certificate: Certificate,
-    pub(super) key: RsaKeyPair,
-}
-
-impl CertificateKey {
-    /// Reads a certificate (DER) and its private key (PKCS #8), which takes about as long as a
-    /// signature: keep what comes out.
-    ///
-    /// # Errors
-    /// See [`ClientKeyError`].
-    pub fn new(certificate: &[u8], pkcs8: &Redacted) -> Result<Self, ClientKeyError> {
-        let certificate = Certificate::from_der(certificate)?;
-        let key = RsaKeyPair::from_pkcs8(pkcs8.expose()).map_err(|_| ClientKeyError::PrivateKey)?;
-        if certificate.rsa_public_key() != Some(key.public_key().as_ref()) {
-            return Err(ClientKeyError::Mismatch);
-        }
-        Ok(Self { certificate, key })
-    }
-
-    /// The certificate.
-    pub const fn certificate(&self) -> &Certificate {
-        &self.certificate
-    }
-}
-
-impl fmt::Debug for CertificateKey {
-    /// Without the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let thumbprint = self.certificate.thumbprint();
-        f.debug_struct("CertificateKey").field("thumbprint", &thumbprint).finish_non_exhaustive()
-    }
 }

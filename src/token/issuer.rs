@@ -8,6 +8,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use super::body::{Token, TokenFields};
 use super::claims::{Claims, Subject, mirid};
 use super::ring::{KeyRing, Keys};
+use crate::assertion::SignError;
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::TenantId;
 
@@ -34,6 +35,12 @@ pub enum MintError {
     /// The signature library failed.
     #[error("cannot sign a token")]
     Sign,
+}
+
+impl From<SignError> for MintError {
+    fn from(_: SignError) -> Self {
+        Self::Sign
+    }
 }
 
 /// Where a broker's tokens come from.

@@ -15,15 +15,12 @@ mod ring;
 mod signer;
 mod verify;
 
-pub use assertion::{
-    AssertionClaims, AssertionError, AssertionForm, ClientAssertion, PresentedAssertion,
-    verify_assertion,
-};
+pub use crate::assertion::{AssertionForm, CertificateKey, ClientAssertion, ClientKeyError};
+pub use assertion::{AssertionClaims, AssertionError, PresentedAssertion, verify_assertion};
 pub use body::Token;
 pub use claims::{ClientProof, Subject};
 pub use client_key::{
-    CertificateIssuer, CertificateKey, CertificateRequest, ClientKeyError, SelfSigned,
-    certify_client, generate_client_key,
+    CertificateIssuer, CertificateRequest, SelfSigned, certify_client, generate_client_key,
 };
 pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};

@@ -10,11 +10,11 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("cli/serve", "cli server world machine ids clock secret class"),
     // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
     ("cli/control", "cli client tls token world x509 ids clock secret class"),
-    ("cli", "gate plan report load stats world machine ids clock secret class"),
+    ("cli", "gate plan report load stats tls assertion world machine ids clock secret class"),
     ("gate", "report load stats world ids clock class"),
     ("plan", "report load stats world ids clock class"),
     ("report", "load stats ids clock class"),
-    ("load", "stats world machine ids clock class"),
+    ("load", "stats assertion tls world machine ids clock secret class"),
     ("stats", ""),
     ("server", "imds sts arm vault admin source http tls broker directory token store world x509 machine ids clock secret class"),
     ("imds", "http broker cache directory token world ids clock class"),
@@ -26,11 +26,13 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("source", "client directory tls token world ids clock class"),
     ("cache", "clock sync class"),
     ("directory", "token store world x509 ids clock secret sync class"),
-    ("token", "x509 ids clock secret class"),
+    ("token", "assertion x509 ids clock secret class"),
     // Its tests talk to `http`, whose tests speak TLS: `clock` is the time of certificates.
     ("client", "http tls clock class"),
     ("http", "tls clock class"),
     ("tls", "clock secret"),
+    // What a client signs in with, whoever it is: below both the side that measures and the measured one.
+    ("assertion", "x509 clock secret"),
     ("store", "world ids clock secret class"),
     ("world", "x509 ids clock secret class"),
     ("x509", "clock"),

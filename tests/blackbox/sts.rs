@@ -90,7 +90,8 @@ fn an_application_of_the_world_file_gets_tokens_for_its_certificate() {
     let (broker, _folder) = serve("certificate = 'app.pem'", &certificate);
     let audience = &format!("http://{}/{TENANT}/oauth2/token", broker.address("sts"));
     for form in [AssertionForm::Ps256, AssertionForm::Rs256] {
-        let assertion = ClientAssertion { client_id, audience, issued_at: now, id: [1; 16] };
+        let assertion =
+            ClientAssertion { client_id: CLIENT_ID, audience, issued_at: now, id: [1; 16] };
         let assertion = assertion.sign(&key, form).unwrap();
         let answer = ask(
             &broker,

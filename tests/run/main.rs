@@ -7,8 +7,13 @@
 
 mod changes;
 mod lifecycle;
+mod oauth2;
 mod scenarios;
+mod scripted;
 mod server;
+mod targets;
+mod versus;
+mod watched;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -167,7 +172,7 @@ fn what_cannot_be_run_is_refused_before_it_starts() {
         (&["mint", "--vms=1", "--user-assigned=0"], "distinct keys"),
         (&["herd", "--user-assigned=2", "--herds=3"], "identity of its own"),
         (&["mint", "--target=http://127.0.0.1:1"], "leave out --target"),
-        (&["--target=https://127.0.0.1"], "plain http URL"),
+        (&["--target=ftp://127.0.0.1"], "http or https URL"),
         (&["--slo=fast"], "not an objective"),
         (&["herd", "--rate=5"], "does not use --rate"),
         (&["--callers=5"], "does not use --callers"),

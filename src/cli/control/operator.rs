@@ -31,12 +31,9 @@ impl Operator {
     /// A client assertion (RFC 7523 section 2.2) for the token endpoint at `url`; `None` when the
     /// library fails.
     pub(super) fn assertion(&self, url: &str, now: UnixSeconds, id: Uuid) -> Option<String> {
-        let assertion = ClientAssertion {
-            client_id: self.ids.client_id,
-            audience: url,
-            issued_at: now,
-            id: id.into_bytes(),
-        };
+        let client_id = &self.ids.client_id.to_string();
+        let assertion =
+            ClientAssertion { client_id, audience: url, issued_at: now, id: id.into_bytes() };
         assertion.sign(&self.key, AssertionForm::Ps256).ok()
     }
 }

@@ -1,25 +1,33 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
+mod live;
 mod refusal;
 pub(super) mod scenario;
+mod scrape;
 pub(super) mod settings;
+pub(super) mod target;
+mod view;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use self::live::{Live, Mode};
 pub(super) use self::scenario::Scenario;
 use self::scenario::file::ScenarioError;
+use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
+use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
+use self::view::Header;
 use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::load::fleet::Progress;
+use crate::load::board::Board;
 use crate::load::generator::Plan;
 use crate::load::host::is_in_memory;
 use crate::load::schedule::Arrivals;
@@ -48,12 +56,14 @@ pub struct RunArgs {
     /// Print the file of a scenario, to start one of your own from, and end
     #[arg(long, value_name = "SCENARIO", env = "MINTBENCH_RUN_PRINT_SCENARIO")]
     pub(super) print_scenario: Option<Scenario>,
-    /// Measure this endpoint instead of a broker of our own [default path: the IMDS token path]
-    #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_TARGET")]
-    pub(super) target: Option<HttpUrl>,
+    /// Measure this endpoint instead of a broker of our own [default path: that of the protocol]
+    #[arg(long, value_name = "[PROTOCOL+]URL", env = "MINTBENCH_RUN_TARGET")]
+    pub(super) target: Option<TargetUrl>,
     /// Where the keys of --target are published; answers are verified with them
     #[arg(long, value_name = "URL", requires = "target", env = "MINTBENCH_RUN_JWKS")]
     pub(super) jwks: Option<HttpUrl>,
+    #[command(flatten)]
+    pub(super) access: TargetArgs,
     /// Requests per second, for a scenario of one phase with one rate [default: the scenario's]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_RATE")]
     pub(super) rate: Option<f64>,
@@ -90,6 +100,9 @@ pub struct RunArgs {
     /// Give a request up after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
     pub(super) timeout: Duration,
+    /// How long the pacing is tested before the load, without requests; 0s leaves it out
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
+    pub(super) pacer_test: Duration,
     /// Answers to verify after the run
     #[arg(long, value_name = "N", default_value_t = 1000, env = "MINTBENCH_RUN_SAMPLES")]
     pub(super) samples: usize,
@@ -120,6 +133,12 @@ pub struct RunArgs {
     /// Print run.json instead of the table
     #[arg(long, env = "MINTBENCH_RUN_JSON")]
     pub(super) json: bool,
+    /// Show nothing while the run goes on
+    #[arg(long, short, env = "MINTBENCH_RUN_QUIET")]
+    pub(super) quiet: bool,
+    /// Serve the run in progress at `http://ADDR/metrics`, for Prometheus; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_RUN_METRICS")]
+    pub(super) metrics: Option<SocketAddr>,
 }
 
 impl RunArgs {
@@ -130,6 +149,7 @@ impl RunArgs {
             print_scenario: None,
             target: None,
             jwks: None,
+            access: TargetArgs::default(),
             rate: None,
             duration: None,
             warmup: None,
@@ -142,6 +162,7 @@ impl RunArgs {
             seed: 1,
             slo: Vec::new(),
             timeout: Duration::from_secs(10),
+            pacer_test: Duration::ZERO,
             samples: 1000,
             herds: None,
             callers: None,
@@ -152,6 +173,8 @@ impl RunArgs {
             alg: None,
             out: None,
             json: false,
+            quiet: true,
+            metrics: None,
         }
     }
 }
@@ -163,6 +186,8 @@ enum RunError {
     Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error("cannot serve metrics at {address}; choose another with --metrics")]
+    Metrics { address: SocketAddr, source: io::Error },
     #[error("cannot write the result to standard output")]
     Print(#[source] io::Error),
     #[error(transparent)]
@@ -171,6 +196,8 @@ enum RunError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 impl RunError {
@@ -220,7 +247,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
     let folder = Folder::create(path)?;
-    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder)?;
+    let shown = Shown::start(args, &plan, &subject)?;
+    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
+    drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     let table = table::render(&plan, &outcome, &slo, &notes);
     let identity = identity(args, &subject, started_at, notes);
@@ -236,14 +265,18 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     Ok(exit(&outcome, &slo))
 }
 
-fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, SessionError> {
+fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, RunError> {
     if let Some(target) = &args.target {
-        return Ok(Subject::Foreign { target: target.clone(), jwks: args.jwks.clone() });
+        let jwks = args.jwks.as_ref();
+        args.access.check(&[target], jwks)?;
+        let target = args.access.resolve(target, jwks, &RUN_VARIABLES)?;
+        target::check_selectors(target.dialect.protocol(), args.user_assigned)?;
+        return Ok(Subject::Foreign { target, jwks: args.jwks.clone() });
     }
     let flags = [("--alg", &args.alg), ("--propagation-delay", &args.propagation_delay)];
     let given = flags.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?]));
     let extra: Vec<String> = given.flatten().map(str::to_owned).collect();
-    Subject::start(plan, &extra, stop)
+    Ok(Subject::start(plan, &extra, stop)?)
 }
 
 fn measure(
@@ -252,16 +285,12 @@ fn measure(
     clock: &dyn Clock,
     stop: &Stop,
     folder: Folder,
+    board: &Board,
 ) -> Result<(Folder, Outcome), RunError> {
     let mut logs = folder.logs();
-    let bar = progress_bar(plan.warmup_ns + plan.duration_ns);
-    let mut observe = |progress| match progress {
-        Progress::Measuring => bar.set_message("measuring"),
-        Progress::Elapsed(ns) => bar.set_position(ns),
-    };
-    let watcher = Watcher { sink: &mut logs, observe: &mut observe };
+    let mut observe = |progress| board.observe(progress);
+    let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
     let outcome = session::measure(plan, subject, clock, stop, watcher);
-    bar.finish_and_clear();
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
         Err(source) if logs.is_empty() => {
@@ -273,14 +302,35 @@ fn measure(
     }
 }
 
-/// Drawn on a terminal only, and seldom: drawing takes time from a core that is measured on.
-fn progress_bar(length_ns: u64) -> ProgressBar {
-    const DRAWS_PER_SECOND: u8 = 2;
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-    let bar = ProgressBar::with_draw_target(Some(length_ns), target).with_message("warming up");
-    match ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+/// Whoever shows the run while it goes on; dropped, they end.
+struct Shown {
+    board: Arc<Board>,
+    _live: Live,
+    _scrape: Option<Scrape>,
+}
+
+impl Shown {
+    fn start(args: &RunArgs, plan: &Plan, subject: &Subject) -> Result<Self, RunError> {
+        let board = Arc::new(Board::default());
+        let header = Header {
+            scenario: args.scenario.as_str().to_owned(),
+            target: subject.target().to_string(),
+            rate: plan.workload.level(),
+            warmup_ns: plan.warmup_ns,
+            length_ns: plan.warmup_ns + plan.duration_ns,
+        };
+        let serve = |address| {
+            let (board, header) = (Arc::clone(&board), header.clone());
+            let scrape = Scrape::start(address, board, header, plan.cores.clone());
+            scrape.map_err(|source| RunError::Metrics { address, source })
+        };
+        let scrape = args.metrics.map(serve).transpose()?;
+        if let Some(scrape) = &scrape {
+            eprintln!("metrics   http://{}/metrics", scrape.address());
+        }
+        let mode = Mode::choose(args);
+        let live = Live::start(mode, Arc::clone(&board), header, plan.cores.clone());
+        Ok(Self { board, _live: live, _scrape: scrape })
     }
 }
 
@@ -323,7 +373,9 @@ mod tests {
     use super::*;
     use crate::load::checks::Failure;
     use crate::load::class::{Class, Status};
+    use crate::load::conditions::Conditions;
     use crate::load::fleet::Measured;
+    use crate::load::pacing::Pacing;
     use crate::load::recorder::{
         Ended, IntervalSet, IntervalSink, Latencies, Recorder, Tally, Totals, Window, collect,
         histogram,
@@ -350,6 +402,7 @@ mod tests {
         recorder.record(&Ended {
             class: Class::Hit,
             status: Status::Http(200),
+            token: true,
             intended_ns: 0,
             acted_ns: 0,
             written_ns: Some(0),
@@ -369,6 +422,7 @@ mod tests {
             busy_share: 0.0,
             hiccup: histogram(),
             notice: histogram(),
+            pacing: Pacing::default(),
             samples: Vec::new(),
         };
         Outcome {
@@ -377,7 +431,7 @@ mod tests {
             broker: None,
             verdict: None,
             changes: None,
-            steal_share: 0.0,
+            conditions: Conditions::default(),
             rate_achieved: None,
             rate_answered: 0.0,
             reasons,

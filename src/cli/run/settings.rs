@@ -32,6 +32,8 @@ const HERD_GAP: Duration = Duration::from_secs(2);
 const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
 /// Room for everything that is not a connection of the load.
 const OTHER_FILES: u64 = 64;
+/// A self-test tells no more after a minute.
+const PACER_TEST_MAX: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 /// More threads than any machine has cores for.
 const THREADS_MAX: usize = 1024;
@@ -84,6 +86,7 @@ impl Settings {
             threads,
             cores,
             waiting,
+            rehearsal_ns: nanos(args.pacer_test),
             warmup_ns: nanos(lengths.warmup),
             duration_ns: nanos(lengths.duration),
             timeout_ns: nanos(args.timeout),
@@ -182,6 +185,9 @@ impl Given<'_> {
             if !(1..=max).contains(&value) {
                 return Err(SettingsError::Count { flag, value, max });
             }
+        }
+        if args.pacer_test > PACER_TEST_MAX {
+            return Err(SettingsError::PacerTest(args.pacer_test));
         }
         let timeouts = Duration::from_millis(1)..=Duration::from_hours(1);
         if !timeouts.contains(&args.timeout) {
@@ -397,8 +403,10 @@ impl Given<'_> {
 fn origin(args: &RunArgs) -> Origin {
     match &args.target {
         // VM addresses reach loopback only, and mean something only to who asked for VMs.
-        Some(target) if !target.address.ip().is_loopback() || args.vms.is_none() => Origin::System,
-        Some(target) if target.address.is_ipv6() => Origin::System,
+        Some(target) if !target.url.address.ip().is_loopback() || args.vms.is_none() => {
+            Origin::System
+        }
+        Some(target) if target.url.address.is_ipv6() => Origin::System,
         Some(_) | None => Origin::PerVm,
     }
 }

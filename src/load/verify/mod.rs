@@ -13,10 +13,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use super::changes::ledger::{Ledger, Slot};
-use super::fetch::{self, FetchError};
+use super::fetch::{Conversation, FetchError};
 use super::fleet::Epoch;
 use super::sample::Sampled;
 use super::target::HttpUrl;
+use super::trust::Trusted;
 use super::workload::{Ask, Selector};
 use crate::world::synthetic::{IdentityIds, Synthetic};
 
@@ -52,8 +53,16 @@ impl Keys {
     /// # Errors
     /// [`KeysError`] when there is none.
     pub fn read(url: &HttpUrl) -> Result<Self, KeysError> {
-        Self::parse(&fetch::get(url, "")?)
-            .map_err(|source| KeysError::Syntax { url: url.to_string(), source })
+        Self::read_trusting(url, None)
+    }
+
+    /// The same, from a server whose certificate counts by these authorities.
+    ///
+    /// # Errors
+    /// [`KeysError`] when there is none.
+    pub fn read_trusting(url: &HttpUrl, trusted: Option<Trusted>) -> Result<Self, KeysError> {
+        let text = Conversation::with(url.clone()).trusting(trusted).document("")?;
+        Self::parse(&text).map_err(|source| KeysError::Syntax { url: url.to_string(), source })
     }
 
     /// Reads the key set of the world's tenant from a token service.
@@ -95,8 +104,8 @@ pub struct Verdict {
     /// A token of an identity that the VM did not ask for, or of which `sub` is not `oid`; unknown
     /// for a foreign target.
     pub wrong_identity: Option<u64>,
-    /// A token for another resource, or a body that names another.
-    pub wrong_audience: u64,
+    /// A token for another resource, or a body that names another; unknown where nobody said which.
+    pub wrong_audience: Option<u64>,
     /// A token of another tenant or issuer; unknown for a foreign target.
     pub wrong_issuer: Option<u64>,
     /// A body whose `expires_on` or `expires_in` is not the token's.
@@ -109,7 +118,8 @@ impl Verdict {
     /// How many faults were found.
     pub fn faults(&self) -> u64 {
         let known = self.wrong_identity.unwrap_or(0) + self.wrong_issuer.unwrap_or(0);
-        self.bad_signature + known + self.wrong_audience + self.wrong_expiry + self.expired
+        let known = known + self.wrong_audience.unwrap_or(0);
+        self.bad_signature + known + self.wrong_expiry + self.expired
     }
 }
 
@@ -121,7 +131,7 @@ impl fmt::Display for Verdict {
             self.sampled,
             self.bad_signature,
             self.wrong_identity.unwrap_or(0),
-            self.wrong_audience,
+            self.wrong_audience.unwrap_or(0),
             self.wrong_issuer.unwrap_or(0),
             self.wrong_expiry,
             self.expired
@@ -136,15 +146,43 @@ pub enum Identities<'a> {
     Of(&'a Synthetic),
     /// They follow from the world and from what was changed in it.
     Changing(&'a Synthetic, &'a Ledger),
-    /// The target is foreign.
+    /// The target is foreign; all that may be known is what its tokens are for.
+    Unknown(Audience<'a>),
+}
+
+/// What tokens are to be for.
+#[derive(Clone, Copy, Debug)]
+pub enum Audience<'a> {
+    /// What was asked for.
+    Asked,
+    /// Always this.
+    Is(&'a str),
+    /// That is not judged.
     Unknown,
+}
+
+impl<'a> Audience<'a> {
+    fn of(self, ask: &Ask) -> Option<&'a str> {
+        match self {
+            Self::Asked => Some(ask.resource()),
+            Self::Is(audience) => Some(audience),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl Identities<'_> {
     const fn world(&self) -> Option<&Synthetic> {
         match self {
             Self::Of(world) | Self::Changing(world, _) => Some(world),
-            Self::Unknown => None,
+            Self::Unknown(_) => None,
+        }
+    }
+
+    const fn audience(&self) -> Audience<'_> {
+        match self {
+            Self::Of(_) | Self::Changing(..) => Audience::Asked,
+            Self::Unknown(audience) => *audience,
         }
     }
 
@@ -182,17 +220,27 @@ pub fn verify(
     epoch: Epoch,
 ) -> Verdict {
     let unknown = identities.world().map(|_| 0);
-    let mut verdict =
-        Verdict { wrong_identity: unknown, wrong_issuer: unknown, ..Verdict::default() };
+    let wrong_audience = match identities.audience() {
+        Audience::Asked | Audience::Is(_) => Some(0),
+        Audience::Unknown => None,
+    };
+    let mut verdict = Verdict {
+        wrong_identity: unknown,
+        wrong_issuer: unknown,
+        wrong_audience,
+        ..Verdict::default()
+    };
     for sample in samples {
         verdict.sampled += 1;
         let Some((body, claims)) = signed_claims(&sample.body, keys) else {
             verdict.bad_signature += 1;
             continue;
         };
-        let resource = sample.ask.resource();
-        let echoed = body.resource.as_deref().is_none_or(|echo| echo == resource);
-        verdict.wrong_audience += u64::from(claims.aud != resource || !echoed);
+        if let Some(audience) = identities.audience().of(&sample.ask) {
+            let echoed = body.resource.as_deref().is_none_or(|echo| echo == audience);
+            let right = echoed && claims.aud.0.iter().any(|aud| aud == audience);
+            verdict.wrong_audience = verdict.wrong_audience.map(|n| n + u64::from(!right));
+        }
         verdict.wrong_expiry += u64::from(!expiry_agrees(sample, &body, &claims, epoch));
         verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end_ns).0);
         if let Some(world) = identities.world() {
@@ -251,13 +299,35 @@ struct Body {
 /// The claims that are judged.
 #[derive(Debug, Deserialize)]
 struct Claims {
-    aud: String,
+    #[serde(default)]
+    aud: Audiences,
     exp: u64,
     appid: Option<String>,
     iss: Option<String>,
     oid: Option<String>,
     sub: Option<String>,
     tid: Option<String>,
+}
+
+/// One or several (RFC 7519 section 4.1.3).
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "OneOrMany")]
+struct Audiences(Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Audiences {
+    fn from(audiences: OneOrMany) -> Self {
+        match audiences {
+            OneOrMany::One(audience) => Self(vec![audience]),
+            OneOrMany::Many(audiences) => Self(audiences),
+        }
+    }
 }
 
 fn signed_claims(body: &[u8], keys: &Keys) -> Option<(Body, Claims)> {

@@ -80,7 +80,7 @@ const GOOD: Verdict = Verdict {
     sampled: 1,
     bad_signature: 0,
     wrong_identity: Some(0),
-    wrong_audience: 0,
+    wrong_audience: Some(0),
     wrong_issuer: Some(0),
     wrong_expiry: 0,
     expired: 0,
@@ -103,7 +103,7 @@ fn each_fault_of_the_token_is_counted_as_itself() {
     let sub = check(|claims, _| claims["sub"] = other.principal_id.to_string().into());
     assert_eq!(sub, Verdict { wrong_identity: Some(1), ..GOOD });
     let aud = check(|claims, _| claims["aud"] = "https://graph.microsoft.com/".into());
-    assert_eq!(aud, Verdict { wrong_audience: 1, ..GOOD });
+    assert_eq!(aud, Verdict { wrong_audience: Some(1), ..GOOD });
     for claim in ["iss", "tid"] {
         let issuer = check(|claims, _| claims[claim] = "other".into());
         assert_eq!(issuer, Verdict { wrong_issuer: Some(1), ..GOOD });
@@ -131,7 +131,7 @@ fn the_body_must_agree_with_its_token() {
         assert_eq!(check(|_, body| body["expires_in"] = left.into()), verdict, "{left}");
     }
     let echo = check(|_, body| body["resource"] = "https://graph.microsoft.com/".into());
-    assert_eq!(echo, Verdict { wrong_audience: 1, ..GOOD });
+    assert_eq!(echo, Verdict { wrong_audience: Some(1), ..GOOD });
     assert_eq!(check(|_, body| body["client_id"] = "other".into()).wrong_identity, Some(1));
 }
 

@@ -56,6 +56,7 @@ fn ended(class: Class, intended_ns: u64, end_ns: u64) -> Ended {
     Ended {
         class,
         status,
+        token: true,
         intended_ns,
         acted_ns: intended_ns,
         written_ns: Some(intended_ns),

@@ -211,7 +211,8 @@ fn an_assertion_that_was_meant_for_another_service_is_refused_whatever_the_host_
     let (client_id, principal_id) = identity();
     let key = world.directory.certificate_of(principal_id, NOW).unwrap();
     let audience = &audience().replace("sts.localhost:8170", "evil.example");
-    let meant = ClientAssertion { client_id, audience, issued_at: NOW, id: [1; 16] };
+    let client = &client_id.to_string();
+    let meant = ClientAssertion { client_id: client, audience, issued_at: NOW, id: [1; 16] };
     let jwt = meant.sign(&key, AssertionForm::Ps256).unwrap();
     let path = format!("/{TENANT}/oauth2/v2.0/token");
     let mut request = request(&path, &with_assertion(client_id, &jwt));

@@ -194,7 +194,7 @@ fn audience() -> String {
 }
 
 fn signed(key: &CertificateKey, client_id: ClientId, form: AssertionForm) -> String {
-    let audience = &audience();
+    let (client_id, audience) = (&client_id.to_string(), &audience());
     ClientAssertion { client_id, audience, issued_at: NOW, id: [1; 16] }.sign(key, form).unwrap()
 }
 

@@ -1,0 +1,497 @@
+//! What is measured that is not a broker of our own: flags, variables and files to a target.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::Args;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use serde::Deserialize;
+
+use crate::assertion::{CertificateKey, ClientKeyError};
+use crate::load::protocol::{Dialect, Header, HeaderError, OAuth2, Proof, Protocol};
+use crate::load::target::{HttpUrl, Scheme, Target, UrlError};
+use crate::load::trust::Trusted;
+use crate::secret::Redacted;
+use crate::tls::TlsError;
+
+/// A URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
+///
+/// Or the name of a TOML file that says all of this, and the flags of the target besides.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct TargetUrl {
+    protocol: Option<Protocol>,
+    pub(in crate::cli) url: HttpUrl,
+    /// What its file says, instead of the flags.
+    own: Option<Box<TargetArgs>>,
+}
+
+/// Why a text names no target.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum TargetUrlError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error("`{0}` is not a protocol; use one of {all}", all = Protocol::ALL.map(Protocol::as_str).join(", "))]
+    Protocol(String),
+    #[error("cannot read the target file `{path}`", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the target file `{path}` is wrong: {message}", path = path.display())]
+    Syntax { path: PathBuf, message: String },
+}
+
+impl FromStr for TargetUrl {
+    type Err = TargetUrlError;
+
+    fn from_str(text: &str) -> Result<Self, TargetUrlError> {
+        let Some((scheme, _)) = text.split_once("://") else {
+            let path = Path::new(text);
+            let is_file = path.extension().is_some_and(|extension| extension == "toml");
+            return if is_file { file(path) } else { plain(text) };
+        };
+        let Some((name, _)) = scheme.split_once('+') else { return plain(text) };
+        let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == name);
+        let protocol = protocol.ok_or_else(|| TargetUrlError::Protocol(name.to_owned()))?;
+        let url = text.get(name.len() + 1..).unwrap_or_default().parse()?;
+        Ok(Self { protocol: Some(protocol), url, own: None })
+    }
+}
+
+fn plain(url: &str) -> Result<TargetUrl, TargetUrlError> {
+    Ok(TargetUrl { protocol: None, url: url.parse()?, own: None })
+}
+
+/// A target file: the key `target`, and keys named like the flags of the target.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct TargetFile {
+    target: String,
+    #[serde(flatten)]
+    own: toml::Table,
+}
+
+fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| TargetUrlError::File { path: path.to_owned(), source })?;
+    let syntax = |message| TargetUrlError::Syntax { path: path.to_owned(), message };
+    let whole: TargetFile = toml::from_str(&text).map_err(|error| syntax(error.to_string()))?;
+    let own = TargetArgs::deserialize(whole.own).map_err(|error| syntax(error.to_string()))?;
+    if !whole.target.contains("://") {
+        return Err(syntax("`target` is not a URL".to_owned()));
+    }
+    let beside = path.parent().unwrap_or(Path::new(""));
+    Ok(TargetUrl { own: Some(Box::new(own.beside(beside))), ..whole.target.parse()? })
+}
+
+/// How a target is asked, and whose certificates count.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[command(next_help_heading = "Target")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(in crate::cli) struct TargetArgs {
+    /// How --target is asked for a token; may also be written before its URL, as in `oauth2+https://HOST/PATH` [default: imds]
+    #[arg(long, value_enum, requires = "target", env = "MINTBENCH_RUN_PROTOCOL")]
+    pub(in crate::cli) protocol: Option<Protocol>,
+    /// Trust the certificate authorities in this PEM file instead of the machine's; may be repeated
+    #[arg(long, value_name = "FILE", requires = "target", env = "MINTBENCH_RUN_CA")]
+    pub(in crate::cli) ca: Vec<PathBuf>,
+    /// oauth2: who asks
+    #[arg(long, value_name = "ID", requires = "target", env = "MINTBENCH_RUN_CLIENT_ID")]
+    pub(in crate::cli) client_id: Option<String>,
+    /// oauth2: file with the secret of --client-id; the secret itself may be in the variable below without its _FILE
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "target",
+        conflicts_with = "client_certificate",
+        env = "MINTBENCH_RUN_CLIENT_SECRET_FILE"
+    )]
+    pub(in crate::cli) client_secret_file: Option<PathBuf>,
+    /// oauth2: PEM file with the certificate of --client-id; assertions are signed before the run
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "target",
+        env = "MINTBENCH_RUN_CLIENT_CERTIFICATE"
+    )]
+    pub(in crate::cli) client_certificate: Option<PathBuf>,
+    /// oauth2: PEM file with the private key (RSA, PKCS #8) [default: in --client-certificate]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_certificate",
+        env = "MINTBENCH_RUN_CLIENT_KEY"
+    )]
+    pub(in crate::cli) client_key: Option<PathBuf>,
+    /// oauth2: what the token is for, like `https://vault.azure.net/.default`
+    #[arg(long, value_name = "SCOPE", requires = "target", env = "MINTBENCH_RUN_SCOPE")]
+    pub(in crate::cli) scope: Option<String>,
+    /// oauth2: the audience that tokens must have; judged with --jwks
+    #[arg(long, value_name = "AUD", requires = "target", env = "MINTBENCH_RUN_AUDIENCE")]
+    pub(in crate::cli) audience: Option<String>,
+    /// aws: whose credentials are asked for; not needed if the URL has a path
+    #[arg(long, value_name = "NAME", requires = "target", env = "MINTBENCH_RUN_ROLE")]
+    pub(in crate::cli) role: Option<String>,
+    /// app-service: file with what `IDENTITY_HEADER` holds there; the value itself may be in the variable below without its _FILE
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "target",
+        env = "MINTBENCH_RUN_IDENTITY_HEADER_FILE"
+    )]
+    pub(in crate::cli) identity_header_file: Option<PathBuf>,
+    /// get: a header to send, or @FILE with one on each line; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", requires = "target", env = "MINTBENCH_RUN_HEADER")]
+    pub(in crate::cli) header: Vec<String>,
+}
+
+/// Why the flags make no target.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum TargetError {
+    #[error(
+        "--{flag} is of no use with the protocol `{protocols}`; leave it out, or choose another"
+    )]
+    Unused { flag: &'static str, protocols: String },
+    #[error("--{0} is of no use beside a target file; write it into the file")]
+    UnusedBesideFile(&'static str),
+    #[error("--audience is judged with the keys of --jwks; name them, or leave it out")]
+    Audience,
+    #[error("the protocol `{protocol}` needs {what}")]
+    Missing { protocol: Protocol, what: &'static str },
+    #[error("--protocol {given} and {written} before the URL are two; leave one out")]
+    Protocols { given: Protocol, written: Protocol },
+    #[error("cannot read `{path}`", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("no PEM block of `{path}` holds {what}", path = path.display())]
+    Pem { path: PathBuf, what: &'static str },
+    #[error("`{path}` holds no secret: it is empty, or has several lines", path = path.display())]
+    Secret { path: PathBuf },
+    #[error("a header of --header cannot be sent")]
+    Header(#[from] HeaderError),
+    #[error("--client-certificate and --client-key cannot be used")]
+    ClientKey(#[from] ClientKeyError),
+    #[error("cannot trust the authorities of `{path}`", path = path.display())]
+    Authorities { path: PathBuf, source: TlsError },
+    #[error(
+        "cannot check the certificate of an https URL; name its authority's certificate with --ca"
+    )]
+    System(#[source] TlsError),
+}
+
+/// The variables that hold a secret, which no command line should: others can read that.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct SecretVariables {
+    pub(in crate::cli) client_secret: &'static str,
+    pub(in crate::cli) identity_header: &'static str,
+}
+
+/// Those of `mintbench run`.
+pub(in crate::cli) const RUN_VARIABLES: SecretVariables = SecretVariables {
+    client_secret: "MINTBENCH_RUN_CLIENT_SECRET",
+    identity_header: "MINTBENCH_RUN_IDENTITY_HEADER",
+};
+
+impl TargetArgs {
+    /// Refuses flags that none of `targets` uses: they would be taken for flags that are used.
+    pub(in crate::cli) fn check(
+        &self,
+        targets: &[&TargetUrl],
+        jwks: Option<&HttpUrl>,
+    ) -> Result<(), TargetError> {
+        let mut protocols = Vec::new();
+        for target in targets {
+            match &target.own {
+                Some(own) => own.check_protocols(&[own.protocol_of(target)?], jwks)?,
+                None => protocols.push(self.protocol_of(target)?),
+            }
+        }
+        if !protocols.is_empty() {
+            return self.check_protocols(&protocols, jwks);
+        }
+        match self.given().into_iter().find(|(_, given, _)| *given) {
+            Some((flag, ..)) => Err(TargetError::UnusedBesideFile(flag)),
+            None => Ok(()),
+        }
+    }
+
+    /// The target at `target`; `jwks` is where the keys are that its answers are verified with.
+    pub(in crate::cli) fn resolve(
+        &self,
+        target: &TargetUrl,
+        jwks: Option<&HttpUrl>,
+        variables: &SecretVariables,
+    ) -> Result<Target, TargetError> {
+        match &target.own {
+            Some(own) if own.ca.is_empty() => {
+                let own = Self { ca: self.ca.clone(), ..(**own).clone() };
+                own.aimed(target, jwks, variables)
+            }
+            Some(own) => own.aimed(target, jwks, variables),
+            None => self.aimed(target, jwks, variables),
+        }
+    }
+
+    fn aimed(
+        &self,
+        target: &TargetUrl,
+        jwks: Option<&HttpUrl>,
+        variables: &SecretVariables,
+    ) -> Result<Target, TargetError> {
+        let protocol = self.protocol_of(target)?;
+        let url = target.url.clone();
+        let https = |url: &HttpUrl| url.scheme == Scheme::Https;
+        let trusted = if https(&url) || jwks.is_some_and(https) || !self.ca.is_empty() {
+            Some(self.trusted()?)
+        } else {
+            None
+        };
+        let dialect = Arc::new(self.dialect(protocol, &url, variables)?);
+        Ok(Target { url, dialect, trusted })
+    }
+
+    fn protocol_of(&self, target: &TargetUrl) -> Result<Protocol, TargetError> {
+        match (self.protocol, target.protocol) {
+            (Some(given), Some(written)) if given != written => {
+                Err(TargetError::Protocols { given, written })
+            }
+            (given, written) => Ok(written.or(given).unwrap_or(Protocol::Imds)),
+        }
+    }
+
+    fn check_protocols(
+        &self,
+        protocols: &[Protocol],
+        jwks: Option<&HttpUrl>,
+    ) -> Result<(), TargetError> {
+        let unused = |(flag, given, used_by): (&'static str, bool, Protocol)| {
+            (given && !protocols.contains(&used_by)).then_some(flag)
+        };
+        let verified = jwks.is_none() || protocols.iter().any(|protocol| protocol.has_jwt());
+        let unused = self.given().into_iter().find_map(unused);
+        if let Some(flag) = unused.or((!verified).then_some("jwks")) {
+            let names: Vec<&str> = protocols.iter().map(|protocol| protocol.as_str()).collect();
+            return Err(TargetError::Unused { flag, protocols: names.join(" and ") });
+        }
+        if self.audience.is_some() && jwks.is_none() {
+            return Err(TargetError::Audience);
+        }
+        Ok(())
+    }
+
+    /// The flags that only one protocol uses, and whether they are given.
+    fn given(&self) -> [(&'static str, bool, Protocol); 8] {
+        [
+            ("client-id", self.client_id.is_some(), Protocol::OAuth2),
+            ("client-secret-file", self.client_secret_file.is_some(), Protocol::OAuth2),
+            ("client-certificate", self.client_certificate.is_some(), Protocol::OAuth2),
+            ("scope", self.scope.is_some(), Protocol::OAuth2),
+            ("audience", self.audience.is_some(), Protocol::OAuth2),
+            ("role", self.role.is_some(), Protocol::Aws),
+            ("identity-header-file", self.identity_header_file.is_some(), Protocol::AppService),
+            ("header", !self.header.is_empty(), Protocol::Get),
+        ]
+    }
+
+    /// The same, of a file in `folder`: it names files beside it.
+    fn beside(mut self, folder: &Path) -> Self {
+        let files = [
+            &mut self.client_secret_file,
+            &mut self.client_certificate,
+            &mut self.client_key,
+            &mut self.identity_header_file,
+        ];
+        for path in files.into_iter().flatten().chain(&mut self.ca) {
+            *path = folder.join(&*path);
+        }
+        self
+    }
+
+    fn trusted(&self) -> Result<Trusted, TargetError> {
+        let Some(first) = self.ca.first() else {
+            return Trusted::system().map_err(TargetError::System);
+        };
+        let mut pem = Vec::new();
+        for path in &self.ca {
+            pem.extend(read(path)?);
+            pem.push(b'\n');
+        }
+        let path = first.clone();
+        Trusted::authorities(&pem).map_err(|source| TargetError::Authorities { path, source })
+    }
+
+    fn dialect(
+        &self,
+        protocol: Protocol,
+        url: &HttpUrl,
+        variables: &SecretVariables,
+    ) -> Result<Dialect, TargetError> {
+        let missing = |what| TargetError::Missing { protocol, what };
+        Ok(match protocol {
+            Protocol::Imds => Dialect::Imds,
+            Protocol::Gce => Dialect::Gce,
+            Protocol::Get => Dialect::Get { headers: self.headers()? },
+            Protocol::Aws if self.role.is_none() && url.path.is_empty() => {
+                return Err(missing("--role NAME, or the whole path in the URL"));
+            }
+            Protocol::Aws => Dialect::Aws { role: self.role.clone() },
+            Protocol::AppService => {
+                let file = self.identity_header_file.as_deref();
+                let secret = secret(file, variables.identity_header)?;
+                let secret = secret.ok_or_else(|| {
+                    missing("--identity-header-file FILE, or MINTBENCH_<COMMAND>_IDENTITY_HEADER")
+                })?;
+                Dialect::AppService { secret }
+            }
+            Protocol::OAuth2 => Dialect::OAuth2(self.client(url, variables)?),
+        })
+    }
+
+    fn client(&self, url: &HttpUrl, variables: &SecretVariables) -> Result<OAuth2, TargetError> {
+        let missing = |what| TargetError::Missing { protocol: Protocol::OAuth2, what };
+        if url.path.is_empty() {
+            return Err(missing("the path of the token endpoint in the URL"));
+        }
+        let client_id = self.client_id.clone().ok_or_else(|| missing("--client-id ID"))?;
+        let proof = match &self.client_certificate {
+            Some(certificate) => {
+                let key = self.client_key.as_ref().unwrap_or(certificate);
+                Proof::Certificate(Arc::new(certificate_key(certificate, key)?))
+            }
+            None => secret(self.client_secret_file.as_deref(), variables.client_secret)?
+                .map(Proof::Secret)
+                .ok_or_else(|| missing(
+                    "--client-secret-file FILE, MINTBENCH_<COMMAND>_CLIENT_SECRET, or --client-certificate FILE",
+                ))?,
+        };
+        let (scope, audience) = (self.scope.clone(), self.audience.clone());
+        Ok(OAuth2 { client_id, proof, scope, audience })
+    }
+
+    fn headers(&self) -> Result<Vec<Header>, TargetError> {
+        let mut headers = Vec::new();
+        for text in &self.header {
+            match text.strip_prefix('@') {
+                None => headers.push(text.parse()?),
+                Some(path) => {
+                    let text = Redacted::new(read(Path::new(path))?);
+                    let text = String::from_utf8_lossy(text.expose());
+                    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                        headers.push(line.parse()?);
+                    }
+                }
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Identities are named to protocols that can be told of them.
+pub(super) fn check_selectors(
+    protocol: Protocol,
+    user_assigned: Option<u32>,
+) -> Result<(), TargetError> {
+    match user_assigned {
+        Some(_) if !protocol.selects() => {
+            Err(TargetError::Unused { flag: "user-assigned", protocols: protocol.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The secret in the file, or else in the variable.
+fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Redacted>, TargetError> {
+    let Some(path) = file else {
+        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+        return Ok(value.map(|value| Redacted::new(value.into_encoded_bytes())));
+    };
+    let text = Redacted::new(read(path)?);
+    let secret = text.expose().trim_ascii();
+    if secret.is_empty() || secret.contains(&b'\n') {
+        return Err(TargetError::Secret { path: path.to_owned() });
+    }
+    Ok(Some(Redacted::new(secret.to_vec())))
+}
+
+fn certificate_key(certificate: &Path, key: &Path) -> Result<CertificateKey, TargetError> {
+    let pem = Redacted::new(read(key)?);
+    let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(pem.expose()).map_err(|_| TargetError::Pem {
+        path: key.to_owned(),
+        what: "a private key in PKCS #8 (BEGIN PRIVATE KEY)",
+    })?;
+    let pkcs8 = Redacted::new(pkcs8.secret_pkcs8_der().to_vec());
+    let der = CertificateDer::from_pem_slice(&read(certificate)?)
+        .map_err(|_| TargetError::Pem { path: certificate.to_owned(), what: "a certificate" })?;
+    Ok(CertificateKey::new(&der, &pkcs8)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
+    std::fs::read(path).map_err(|source| TargetError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_may_be_written_before_the_url() {
+        let target: TargetUrl = "oauth2+https://127.0.0.1/t".parse().unwrap();
+        assert_eq!(
+            (target.protocol, target.url.to_string().as_str()),
+            (Some(Protocol::OAuth2), "https://127.0.0.1/t")
+        );
+        let plain: TargetUrl = "http://127.0.0.1/a+b".parse().unwrap();
+        assert_eq!(plain.protocol, None);
+        let wrong = "ldap+http://127.0.0.1".parse::<TargetUrl>().unwrap_err().to_string();
+        assert!(wrong.contains("app-service, aws, gce"), "{wrong}");
+    }
+
+    #[test]
+    fn a_flag_that_no_target_uses_is_refused() {
+        let args = TargetArgs { role: Some("r".to_owned()), ..TargetArgs::default() };
+        let [gce, aws] =
+            ["gce+http://127.0.0.1", "aws+http://127.0.0.1"].map(|t| t.parse().unwrap());
+        let error = args.check(&[&gce], None).unwrap_err().to_string();
+        assert!(error.contains("--role is of no use with the protocol `gce`"), "{error}");
+        args.check(&[&gce, &aws], None).unwrap();
+        let keys = "http://127.0.0.1/keys".parse().unwrap();
+        assert!(matches!(
+            args.check(&[&aws], Some(&keys)),
+            Err(TargetError::Unused { flag: "jwks", .. })
+        ));
+        let both = TargetArgs { protocol: Some(Protocol::Aws), ..args };
+        assert!(matches!(
+            both.check(&[&gce], None),
+            Err(TargetError::Protocols { given: Protocol::Aws, written: Protocol::Gce })
+        ));
+    }
+
+    #[test]
+    fn a_target_file_says_all_of_its_target_and_names_files_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.toml");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write(
+            "target = \"oauth2+http://127.0.0.1/t\"\nclient-id = \"b\"\nclient-secret-file = \"b.secret\"",
+        );
+        std::fs::write(folder.path().join("b.secret"), "hush\n").unwrap();
+        let target: TargetUrl = path.to_str().unwrap().parse().unwrap();
+        let flags = TargetArgs { client_id: Some("a".to_owned()), ..TargetArgs::default() };
+        let resolved = flags.resolve(&target, None, &RUN_VARIABLES).unwrap();
+        let Dialect::OAuth2(OAuth2 { client_id, proof: Proof::Secret(secret), .. }) =
+            &*resolved.dialect
+        else {
+            panic!("{resolved:?}");
+        };
+        assert_eq!((client_id.as_str(), secret.expose()), ("b", &b"hush"[..]));
+        assert!(!format!("{resolved:?}").contains("hush"));
+        for (text, message) in [
+            ("target = \"http://127.0.0.1\"\nclient = \"b\"", "unknown field `client`"),
+            ("protocol = \"gce\"", "missing field `target`"),
+            ("target = \"http://127.0.0.1\"\nprotocol = \"ldap\"", "unknown variant `ldap`"),
+            ("target = \"c.toml\"", "not a URL"),
+        ] {
+            write(text);
+            let error = path.to_str().unwrap().parse::<TargetUrl>().unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! What blocks of two endpoints say of their ratio: pure arithmetic.
+
+use std::fmt::{self, Write as _};
+use std::mem::discriminant;
+use std::time::Duration;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use crate::load::checks::Failure;
+use crate::load::recorder::Latencies;
+use crate::load::schedule::Arrivals;
+use crate::load::session::Outcome;
+use crate::load::validity::Reason;
+use crate::stats::paired::{Method, Rates, Summary, signed_rank};
+
+/// What was asked of both.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    /// A and B, as they are written.
+    pub(super) targets: [String; 2],
+    pub(super) pairs: u32,
+    pub(super) block: Duration,
+    /// Requests per second.
+    pub(super) rate: f64,
+    pub(super) arrivals: Arrivals,
+    pub(super) seed: u64,
+}
+
+/// One endpoint for a short time.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    latencies: Latencies,
+    /// Why it is no evidence, if it is none.
+    spoiled: Vec<Spoiled>,
+}
+
+/// What makes a block no evidence.
+#[derive(Clone, Debug, PartialEq)]
+enum Spoiled {
+    /// The generator or the host.
+    Generator(Reason),
+    /// The endpoint.
+    Requests(Failure),
+}
+
+impl Spoiled {
+    /// The same, if it bears on what is compared: nothing beyond the p99 is, and the p99.9 of a short
+    /// block is its slowest request.
+    fn of(reason: &Reason) -> Option<Self> {
+        let tail = matches!(
+            reason,
+            Reason::Hiccup { .. } | Reason::LagTail { .. } | Reason::NoticeTail { .. }
+        );
+        (!tail).then(|| Self::Generator(reason.clone()))
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Generator(one), Self::Generator(other)) => {
+                discriminant(one) == discriminant(other)
+            }
+            (Self::Requests(one), Self::Requests(other)) => {
+                discriminant(one) == discriminant(other)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Spoiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generator(reason) => reason.fmt(f),
+            Self::Requests(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// Blocks of one side that were spoiled alike: the first, and how many.
+#[derive(Clone, Debug)]
+struct Complaint {
+    side: &'static str,
+    first: Spoiled,
+    blocks: u32,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { side, first, blocks } = self;
+        write!(f, "{blocks} of {side}, as in: {first}")
+    }
+}
+
+impl Block {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let invalid = outcome.reasons.iter().filter_map(Spoiled::of);
+        let failed = outcome.failures.iter().cloned().map(Spoiled::Requests);
+        Self { latencies: outcome.all.clone(), spoiled: invalid.chain(failed).collect() }
+    }
+}
+
+/// The percentiles that are compared.
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
+const CONFIDENCE: f64 = 0.95;
+/// The share of pairs that must be evidence: more noise than that is a noisy machine, and leaving it
+/// out would be choosing.
+const VALID_SHARE_MIN: f64 = 0.8;
+
+/// Which times of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Response,
+    Service,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Response, Self::Service];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Service => "service",
+        }
+    }
+
+    const fn of(self, latencies: &Latencies) -> &Histogram<u64> {
+        match self {
+            Self::Response => &latencies.response,
+            Self::Service => &latencies.service,
+        }
+    }
+}
+
+/// B over A, and between which values it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ratio {
+    middle: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Ratio {
+    /// No number of JSON is infinite: a bound that is becomes null.
+    fn document(self) -> Value {
+        let Self { middle, low, high } = self;
+        json!({ "ratio": middle, "low": low, "high": high })
+    }
+}
+
+/// What has been measured so far.
+#[derive(Debug)]
+pub(super) struct Finding {
+    question: Question,
+    /// All valid blocks together, A and B.
+    sides: [Latencies; 2],
+    /// The logarithms of B over A of each pair, by kind and quantile.
+    differences: [[Vec<f64>; QUANTILES.len()]; 2],
+    used: u32,
+    complaints: Vec<Complaint>,
+}
+
+impl Finding {
+    pub(super) fn new(question: Question) -> Self {
+        Self {
+            question,
+            sides: [Latencies::default(), Latencies::default()],
+            differences: Default::default(),
+            used: 0,
+            complaints: Vec::new(),
+        }
+    }
+
+    /// Adds a pair; one of which a block is no evidence is none.
+    pub(super) fn add(&mut self, a: Block, b: Block) {
+        if !(a.spoiled.is_empty() && b.spoiled.is_empty()) {
+            a.spoiled.into_iter().for_each(|spoiled| self.complain("A", spoiled));
+            b.spoiled.into_iter().for_each(|spoiled| self.complain("B", spoiled));
+            return;
+        }
+        self.used += 1;
+        for (kind, rows) in Kind::ALL.into_iter().zip(&mut self.differences) {
+            for ((_, quantile), row) in QUANTILES.into_iter().zip(rows) {
+                row.extend(difference(kind.of(&a.latencies), kind.of(&b.latencies), quantile));
+            }
+        }
+        for (side, block) in self.sides.iter_mut().zip([a, b]) {
+            side.add(&block.latencies);
+        }
+    }
+
+    fn complain(&mut self, side: &'static str, spoiled: Spoiled) {
+        let known = self.complaints.iter_mut();
+        match known.into_iter().find(|known| known.side == side && known.first.is_like(&spoiled)) {
+            Some(known) => known.blocks += 1,
+            None => self.complaints.push(Complaint { side, first: spoiled, blocks: 1 }),
+        }
+    }
+
+    /// Whether enough of what was measured is evidence.
+    pub(super) fn is_valid(&self) -> bool {
+        self.used >= 2 && f64::from(self.used) >= VALID_SHARE_MIN * f64::from(self.question.pairs)
+    }
+
+    fn ratios(&self) -> impl Iterator<Item = (Kind, &'static str, f64, Option<Ratio>)> {
+        Kind::ALL.into_iter().zip(&self.differences).flat_map(|(kind, rows)| {
+            QUANTILES.into_iter().zip(rows).map(move |((name, quantile), differences)| {
+                (kind, name, quantile, ratio(differences))
+            })
+        })
+    }
+
+    /// As a table and sentences.
+    pub(super) fn text(&self) -> String {
+        let [a, b] = &self.sides;
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["us", "", "A", "B", "B / A", "within"]);
+        for (kind, name, quantile, ratio) in self.ratios() {
+            let us = |side| right(format!("{:.1}", us_at(kind.of(side), quantile)));
+            let (middle, within) = ratio.map_or(("-".to_owned(), "-".to_owned()), |ratio| {
+                let Ratio { middle, low, high } = ratio;
+                (format!("{middle:.3}"), format!("{low:.3} - {high:.3}"))
+            });
+            let kind = if name == "p50" { kind.as_str() } else { "" };
+            table.add_row([
+                Cell::new(kind),
+                Cell::new(name),
+                us(a),
+                us(b),
+                right(middle),
+                right(within),
+            ]);
+        }
+        let mut text = format!("{table}\n\n");
+        // Writing to a string cannot fail.
+        let _ = self.sentences(&mut text);
+        text
+    }
+
+    fn sentences(&self, text: &mut String) -> std::fmt::Result {
+        let Question { targets: [a, b], pairs, block, rate, .. } = &self.question;
+        let [of_a, of_b] = &self.sides;
+        writeln!(text, "A         {a}: {}", counts(of_a))?;
+        writeln!(text, "B         {b}: {}", counts(of_b))?;
+        let block = humantime::format_duration(*block);
+        writeln!(
+            text,
+            "pairs     {} of {pairs} used, each {block} of both at {rate}/s, A B B A; the ratio lies within the bounds with 95 % confidence",
+            self.used
+        )?;
+        for complaint in &self.complaints {
+            writeln!(text, "unused    {complaint}")?;
+        }
+        if self.is_valid() {
+            return Ok(());
+        }
+        writeln!(text, "INVALID   too few pairs are evidence: do not use these numbers")
+    }
+
+    /// As a document of its own schema.
+    pub(super) fn document(&self) -> Value {
+        let Question { targets, pairs, block, rate, arrivals, seed } = &self.question;
+        let side = |index: usize| {
+            let latencies = self.sides.get(index)?;
+            let us =
+                |kind: Kind| quantiles(|_, quantile| us_at(kind.of(latencies), quantile).into());
+            Some(json!({
+                "target": targets.get(index)?,
+                "count": latencies.response.len(),
+                "errors": latencies.errors.len(),
+                "response_us": us(Kind::Response),
+                "service_us": us(Kind::Service),
+            }))
+        };
+        let ratios = |kind: Kind| {
+            let of_kind = self.ratios().filter(|(other, ..)| *other == kind);
+            let named = of_kind.map(|(_, name, _, ratio)| {
+                (name.to_owned(), ratio.map_or(Value::Null, Ratio::document))
+            });
+            Value::Object(named.collect())
+        };
+        json!({
+            "schema": "mintbench/versus/1",
+            "a": side(0),
+            "b": side(1),
+            "b_over_a": {
+                "response": ratios(Kind::Response), "service": ratios(Kind::Service),
+            },
+            "confidence": CONFIDENCE,
+            "load": {
+                "arrivals": arrivals.as_str(), "block_s": block.as_secs_f64(), "pairs": pairs,
+                "rate": rate, "seed": seed,
+            },
+            "pairs_used": self.used,
+            "valid": self.is_valid(),
+            "reasons": self.complaints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn counts(side: &Latencies) -> String {
+    format!("{} requests, {} failed", side.response.len(), side.errors.len())
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn quantiles(value: impl Fn(&str, f64) -> Value) -> Value {
+    let pairs = QUANTILES.map(|(name, quantile)| (name.to_owned(), value(name, quantile)));
+    Value::Object(pairs.into_iter().collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+fn us_at(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1000.0
+}
+
+/// The logarithm of B over A; none where one of them has no such time.
+fn difference(a: &Histogram<u64>, b: &Histogram<u64>, quantile: f64) -> Option<f64> {
+    let [a, b] = [a, b].map(|histogram| us_at(histogram, quantile));
+    (a > 0.0 && b > 0.0).then(|| (b / a).ln())
+}
+
+/// The middle of the ratios and its bounds; none of fewer than two pairs.
+fn ratio(differences: &[f64]) -> Option<Ratio> {
+    if differences.len() < 2 {
+        return None;
+    }
+    let rates = Rates::two_sided(CONFIDENCE);
+    let method = Method::for_pairs(differences.len(), rates);
+    let bounds = method.bounds(differences, rates);
+    let middle = match method {
+        Method::SignedRank => signed_rank::hodges_lehmann(differences)?,
+        Method::Student => Summary::of(differences).mean,
+    };
+    Some(Ratio { middle: middle.exp(), low: bounds.low.exp(), high: bounds.high.exp() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn question(pairs: u32) -> Question {
+        Question {
+            targets: ["a".to_owned(), "b".to_owned()],
+            pairs,
+            block: Duration::from_secs(1),
+            rate: 100.0,
+            arrivals: Arrivals::Poisson,
+            seed: 1,
+        }
+    }
+
+    /// A block whose every answer took so many microseconds.
+    fn block(us: u64) -> Block {
+        let mut latencies = Latencies::default();
+        for histogram in [&mut latencies.response, &mut latencies.service] {
+            histogram.record_n(us * 1000, 100).unwrap();
+        }
+        Block { latencies, spoiled: Vec::new() }
+    }
+
+    fn noisy(share: f64) -> Block {
+        let steal = Reason::Steal { share };
+        Block { spoiled: vec![Spoiled::Generator(steal)], ..block(1_000_000) }
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_pairs_and_not_of_the_drift() {
+        let mut finding = Finding::new(question(12));
+        // The machine becomes ten times slower meanwhile; B takes a fifth longer throughout.
+        for step in 0..12 {
+            finding.add(block(500 + 400 * step), block(600 + 480 * step));
+        }
+        assert!(finding.is_valid());
+        for (_, _, _, ratio) in finding.ratios() {
+            let Ratio { middle, low, high } = ratio.unwrap();
+            // A histogram is exact to 0.1 %.
+            assert!((middle - 1.2).abs() < 0.005, "{middle}");
+            assert!(low <= middle && middle <= high && high - low < 0.01, "{low} {high}");
+        }
+        let document = finding.document();
+        assert_eq!((&document["pairs_used"], &document["a"]["count"]), (&12.into(), &1200.into()));
+        assert!(finding.text().contains("12 of 12 used"), "{}", finding.text());
+    }
+
+    #[test]
+    fn pairs_without_evidence_are_left_out_and_too_many_make_it_invalid() {
+        let mut finding = Finding::new(question(10));
+        for _ in 0..8 {
+            finding.add(block(500), block(500));
+        }
+        finding.add(noisy(0.5), block(500));
+        finding.add(noisy(0.25), block(500));
+        assert!(finding.is_valid());
+        let document = finding.document();
+        let reasons = document["reasons"].as_array().unwrap();
+        assert!(reasons[0].as_str().unwrap().starts_with("2 of A, as in: "), "{document}");
+        assert_eq!((reasons.len(), &document["b"]["count"]), (1, &800.into()));
+        let mut noise = Finding::new(question(10));
+        (0..7).for_each(|_| noise.add(block(500), block(500)));
+        (0..3).for_each(|_| noise.add(block(500), noisy(0.5)));
+        assert!(!noise.is_valid());
+        assert!(noise.text().contains("INVALID") && noise.text().contains("3 of B"));
+        assert!(!Finding::new(question(2)).is_valid());
+    }
+
+    proptest! {
+        #[test]
+        fn changing_the_sides_turns_the_ratio_over(
+            logs in prop::collection::vec(-2.0..2.0, 2..30),
+        ) {
+            let turned: Vec<f64> = logs.iter().map(|log| -log).collect();
+            let [one, other] = [&logs, &turned].map(|logs| ratio(logs).unwrap());
+            let near = |x: f64, y: f64| (x * y - 1.0).abs() < 1e-9;
+            prop_assert!(near(one.middle, other.middle));
+            prop_assert!(near(one.low, other.high) && near(one.high, other.low));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `mintbench compare --target A --target B`: two endpoints under the same load, in turns.
+//!
+//! Short blocks alternate, A B B A, so that whatever drifts on the machine meets both alike, and each
+//! pair of blocks has the same schedule. What is reported is the ratio over the pairs; nothing is judged.
+
+mod finding;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use self::finding::{Block, Finding, Question};
+use super::run::settings::{Settings, SettingsError};
+use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl};
+use super::run::{RunArgs, Scenario};
+use super::{Exit, refuse, signals};
+use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::load::recorder::{IntervalSet, IntervalSink, Window};
+use crate::load::schedule::Arrivals;
+use crate::load::session::{self, SessionError, Subject, Watcher};
+use crate::load::stop::Stop;
+use crate::load::target::Target;
+
+/// Measure two token endpoints under the same load, in turns, and report the ratio.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 measured, whatever the ratio; 2 usage; 4 invalid (the generator or the host \
+was the bottleneck, or too many requests failed); 130 interrupted."
+)]
+pub struct VersusArgs {
+    /// An endpoint, or a TOML file that describes one (docs/targets.md): twice, A and then B
+    #[arg(long, value_name = "[PROTOCOL+]URL", required = true, env = "MINTBENCH_COMPARE_TARGET")]
+    target: Vec<TargetUrl>,
+    #[command(flatten)]
+    access: TargetArgs,
+    /// Pairs of blocks
+    #[arg(long, value_name = "N", default_value_t = 20, env = "MINTBENCH_COMPARE_PAIRS")]
+    pairs: u32,
+    /// Length of the measured part of each block
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration, env = "MINTBENCH_COMPARE_BLOCK")]
+    block: Duration,
+    /// Load before the measured part of each block
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration, env = "MINTBENCH_COMPARE_WARMUP")]
+    warmup: Duration,
+    /// Requests per second
+    #[arg(long, value_name = "N", default_value_t = 1000.0, env = "MINTBENCH_COMPARE_RATE")]
+    rate: f64,
+    /// How requests are spaced [default: poisson]
+    #[arg(long, value_enum, env = "MINTBENCH_COMPARE_ARRIVALS")]
+    arrivals: Option<Arrivals>,
+    /// Connections to each endpoint, made anew for each block [default: 64]
+    #[arg(long, value_name = "N", env = "MINTBENCH_COMPARE_CONNECTIONS")]
+    connections: Option<u32>,
+    /// Generator threads [default: one per core but one]
+    #[arg(long, value_name = "N", env = "MINTBENCH_COMPARE_THREADS")]
+    threads: Option<usize>,
+    /// Everything random is derived from this
+    #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_COMPARE_SEED")]
+    seed: u64,
+    /// Give a request up after this time
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_COMPARE_TIMEOUT")]
+    timeout: Duration,
+    /// Share of the requests of a block that may fail [default: 0.01]
+    #[arg(long, value_name = "SHARE", env = "MINTBENCH_COMPARE_MAX_ERRORS")]
+    max_errors: Option<f64>,
+    /// Print JSON instead of the table
+    #[arg(long, env = "MINTBENCH_COMPARE_JSON")]
+    json: bool,
+}
+
+/// Why there is no comparison.
+#[derive(Debug, thiserror::Error)]
+enum VersusError {
+    #[error("a comparison takes two endpoints, not {0}; give --target twice")]
+    Targets(usize),
+    #[error("--pairs {0} is out of range; use 2 to {PAIRS_MAX}: an interval needs two")]
+    Pairs(u32),
+    #[error("cannot write the result to standard output")]
+    Print(#[source] io::Error),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+const PAIRS_MAX: u32 = 10_000;
+
+const VARIABLES: SecretVariables = SecretVariables {
+    client_secret: "MINTBENCH_COMPARE_CLIENT_SECRET",
+    identity_header: "MINTBENCH_COMPARE_IDENTITY_HEADER",
+};
+
+/// Runs the command.
+pub fn main(args: &VersusArgs) -> Exit {
+    let stop = Arc::new(Stop::default());
+    signals::listen(Arc::clone(&stop));
+    let result = run(args, &SystemClock, &stop);
+    if stop.is_requested() {
+        return Exit::Interrupted;
+    }
+    match result {
+        Ok(exit) => exit,
+        Err(error) => refuse(&error),
+    }
+}
+
+fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, VersusError> {
+    let [a, b] = args.target.as_slice() else {
+        return Err(VersusError::Targets(args.target.len()));
+    };
+    if !(2..=PAIRS_MAX).contains(&args.pairs) {
+        return Err(VersusError::Pairs(args.pairs));
+    }
+    args.access.check(&[a, b], None)?;
+    let resolve = |target| args.access.resolve(target, None, &VARIABLES);
+    let [a, b] =
+        [Side { written: a, target: resolve(a)? }, Side { written: b, target: resolve(b)? }];
+    let mut finding = Finding::new(args.question([&a, &b]));
+    let bar = ProgressBar::with_draw_target(
+        Some(u64::from(args.pairs)),
+        ProgressDrawTarget::stderr_with_hz(2),
+    );
+    for pair in 0..args.pairs {
+        let [of_a, of_b] = args.pair(pair, [&a, &b], clock, stop)?;
+        finding.add(of_a, of_b);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let text = if args.json {
+        let text = serde_json::to_string_pretty(&finding.document());
+        format!("{}\n", text.map_err(|error| VersusError::Print(error.into()))?)
+    } else {
+        finding.text()
+    };
+    io::stdout().lock().write_all(text.as_bytes()).map_err(VersusError::Print)?;
+    Ok(if finding.is_valid() { Exit::Pass } else { Exit::Invalid })
+}
+
+struct Side<'a> {
+    written: &'a TargetUrl,
+    target: Target,
+}
+
+impl VersusArgs {
+    fn question(&self, sides: [&Side<'_>; 2]) -> Question {
+        Question {
+            targets: sides.map(|side| side.target.to_string()),
+            pairs: self.pairs,
+            block: self.block,
+            rate: self.rate,
+            arrivals: self.arrivals.unwrap_or(Arrivals::Poisson),
+            seed: self.seed,
+        }
+    }
+
+    /// One block of each; which goes first alternates.
+    fn pair(
+        &self,
+        number: u32,
+        [a, b]: [&Side<'_>; 2],
+        clock: &dyn Clock,
+        stop: &Stop,
+    ) -> Result<[Block; 2], VersusError> {
+        let seed = self.seed.wrapping_add(number.into());
+        let measure = |side| self.block(side, seed, clock, stop);
+        if number.is_multiple_of(2) {
+            let first = measure(a)?;
+            return Ok([first, measure(b)?]);
+        }
+        let first = measure(b)?;
+        Ok([measure(a)?, first])
+    }
+
+    fn block(
+        &self,
+        side: &Side<'_>,
+        seed: u64,
+        clock: &dyn Clock,
+        stop: &Stop,
+    ) -> Result<Block, VersusError> {
+        let args = RunArgs {
+            target: Some(side.written.clone()),
+            rate: Some(self.rate),
+            duration: Some(self.block),
+            warmup: Some(self.warmup),
+            arrivals: self.arrivals,
+            connections: self.connections,
+            threads: self.threads,
+            timeout: self.timeout,
+            max_errors: self.max_errors,
+            // Nothing is verified.
+            samples: 1,
+            seed,
+            ..RunArgs::of(Scenario::Steady)
+        };
+        let Settings { plan, .. } = Settings::resolve(&args)?;
+        let mut subject = Subject::Foreign { target: side.target.clone(), jwks: None };
+        let watcher = Watcher { sink: &mut Nowhere, observe: &mut |_| {} };
+        let outcome = session::measure(&plan, &mut subject, clock, stop, watcher)?;
+        Ok(Block::of(&outcome))
+    }
+}
+
+/// The histograms of a whole block are enough.
+#[derive(Debug)]
+struct Nowhere;
+
+impl IntervalSink for Nowhere {
+    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! OAuth 2.0 client credentials: the body of a request.
+
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+use super::recipe::Span;
+use crate::assertion::{AssertionForm, CertificateKey, ClientAssertion, SignError};
+use crate::clock::{Seconds, UnixSeconds};
+use crate::secret::Redacted;
+
+/// Who asks, by what right, and for what.
+#[derive(Debug)]
+pub struct OAuth2 {
+    /// `client_id`.
+    pub client_id: String,
+    /// How the client proves who it is.
+    pub proof: Proof,
+    /// `scope`; a server may have a default.
+    pub scope: Option<String>,
+    /// The audience that tokens are to have; none where that is not judged.
+    pub audience: Option<String>,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// By an assertion signed with the key of its certificate (RFC 7523 section 2.2), PS256 with
+    /// `x5t#S256`, as Entra expects it.
+    Certificate(Arc<CertificateKey>),
+    /// By a secret in the body (RFC 6749 section 2.3.1).
+    Secret(Redacted),
+}
+
+/// How long each assertion is used, in seconds. Signing one takes a third of a millisecond, a thousand
+/// times what it takes to send a request, so they are made before the load: one for each of these
+/// spans.
+pub(super) const ASSERTION_SPAN: u64 = 300;
+/// Servers' clocks may be behind by so much. What is left of the ten minutes of an assertion after its
+/// span is for those that are ahead.
+const CLOCK_SKEW: Seconds = Seconds(60);
+
+/// What `application/x-www-form-urlencoded` leaves as it is
+/// (<https://url.spec.whatwg.org/#urlencoded-serializing>).
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
+
+impl OAuth2 {
+    /// The bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
+    pub(super) fn bodies(&self, url: &str, span: Span) -> Result<Vec<Redacted>, SignError> {
+        match &self.proof {
+            Proof::Secret(secret) => Ok(vec![self.body(&[("client_secret", secret.expose())])]),
+            Proof::Certificate(key) => (0..=span.length.as_secs() / ASSERTION_SPAN)
+                .map(|index| {
+                    let issued_at = span.begins + Seconds(index * ASSERTION_SPAN);
+                    self.asserted(key, url, issued_at)
+                })
+                .collect(),
+        }
+    }
+
+    fn asserted(
+        &self,
+        key: &CertificateKey,
+        url: &str,
+        from: UnixSeconds,
+    ) -> Result<Redacted, SignError> {
+        let mut id = [0; 16];
+        SysRng.try_fill_bytes(&mut id).map_err(|_| SignError)?;
+        let issued_at = from - CLOCK_SKEW;
+        let assertion =
+            ClientAssertion { client_id: &self.client_id, audience: url, issued_at, id };
+        let assertion = assertion.sign(key, AssertionForm::Ps256)?;
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        Ok(self.body(&[
+            ("client_assertion_type", kind.as_bytes()),
+            ("client_assertion", assertion.as_bytes()),
+        ]))
+    }
+
+    fn body(&self, proof: &[(&str, &[u8])]) -> Redacted {
+        let mut body = b"grant_type=client_credentials".to_vec();
+        let mut add = |name: &str, value: &[u8]| {
+            body.extend_from_slice(format!("&{name}=").as_bytes());
+            body.extend(percent_encode(value, PLAIN).flat_map(str::bytes));
+        };
+        add("client_id", self.client_id.as_bytes());
+        if let Some(scope) = &self.scope {
+            add("scope", scope.as_bytes());
+        }
+        for (name, value) in proof {
+            add(name, value);
+        }
+        Redacted::new(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn client(proof: Proof) -> OAuth2 {
+        OAuth2 {
+            client_id: "a b".to_owned(),
+            proof,
+            scope: Some("https://vault.azure.net/.default".to_owned()),
+            audience: None,
+        }
+    }
+
+    const SPAN: Span = Span { begins: UnixSeconds(1_800_000_000), length: Duration::from_mins(15) };
+
+    #[test]
+    fn a_secret_goes_into_the_body_encoded_as_a_form() {
+        let secret = Redacted::new(b"p&=+% \xff".to_vec());
+        let bodies = client(Proof::Secret(secret)).bodies("http://x/token", SPAN).unwrap();
+        let [body] = &bodies[..] else { panic!("{}", bodies.len()) };
+        assert_eq!(
+            std::str::from_utf8(body.expose()).unwrap(),
+            "grant_type=client_credentials&client_id=a%20b&scope=https%3A%2F%2Fvault.azure.net%2F.default&client_secret=p%26%3D%2B%25%20%FF"
+        );
+    }
+}

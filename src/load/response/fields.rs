@@ -1,0 +1,82 @@
+//! The header fields that matter.
+
+use super::Class;
+
+/// How long the content is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Length {
+    /// In chunks, the last of which is empty.
+    Chunked,
+    /// So many bytes.
+    Known(u64),
+    /// Up to the end of the connection.
+    #[default]
+    UntilEnd,
+    /// It says two things, or none that can be read.
+    Wrong,
+}
+
+/// What the header fields of an answer say.
+#[derive(Default)]
+pub(super) struct Fields {
+    pub(super) length: Length,
+    pub(super) cache: Option<Class>,
+    pub(super) keep_alive: Option<bool>,
+}
+
+impl Fields {
+    pub(super) fn of(headers: &[httparse::Header<'_>]) -> Self {
+        let mut fields = Self::default();
+        // RFC 9112 section 6.3: a coding outranks a length, wherever they stand.
+        let mut coding = None;
+        for header in headers {
+            let value = header.value.trim_ascii();
+            if header.name.eq_ignore_ascii_case("content-length") {
+                fields.length = fields.length.and(value);
+            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+                coding = Some(coded(value));
+            } else if header.name.eq_ignore_ascii_case("x-mintbench-cache") {
+                fields.cache = cache_class(value);
+            } else if header.name.eq_ignore_ascii_case("connection") {
+                fields.keep_alive = kept(value).or(fields.keep_alive);
+            }
+        }
+        fields.length = coding.unwrap_or(fields.length);
+        fields
+    }
+}
+
+impl Length {
+    /// With one more field of this value.
+    fn and(self, value: &[u8]) -> Self {
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let text = std::str::from_utf8(value).ok().filter(|_| digits);
+        match (self, text.and_then(|text| text.parse().ok())) {
+            (Self::UntilEnd, Some(length)) => Self::Known(length),
+            (Self::Known(before), Some(length)) if before == length => self,
+            _ => Self::Wrong,
+        }
+    }
+}
+
+/// The codings of one field, of which the last decides; what is coded otherwise ends with the
+/// connection.
+fn coded(value: &[u8]) -> Length {
+    let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+    if last.eq_ignore_ascii_case(b"chunked") { Length::Chunked } else { Length::UntilEnd }
+}
+
+/// What a `connection` field says of the connection's life, if anything.
+fn kept(value: &[u8]) -> Option<bool> {
+    let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    options.find_map(|option| {
+        let is = |word: &[u8]| option.eq_ignore_ascii_case(word);
+        if is(b"close") { Some(false) } else { is(b"keep-alive").then_some(true) }
+    })
+}
+
+fn cache_class(value: &[u8]) -> Option<Class> {
+    [Class::Hit, Class::Miss, Class::Coalesced]
+        .into_iter()
+        .find(|class| class.as_str().as_bytes() == value)
+}

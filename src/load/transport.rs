@@ -1,0 +1,184 @@
+//! A connection, plain or in TLS.
+//!
+//! Both ways are used: blocking before the clock starts, and not blocking under load, where every
+//! call says `WouldBlock` instead of waiting.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use rustls::ClientConnection;
+
+/// A connection, plain or in TLS.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Plain(TcpStream),
+    Tls(Box<Tls>),
+}
+
+/// How far a handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handshake {
+    Done,
+    WantsRead,
+    WantsWrite,
+}
+
+impl Transport {
+    /// What the system knows of the connection.
+    pub(super) const fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => &tls.socket,
+        }
+    }
+
+    /// Goes on with the handshake until it is done or has to wait.
+    ///
+    /// # Errors
+    /// When it fails, for example because the certificate does not count.
+    pub(super) fn handshake(&mut self) -> io::Result<Handshake> {
+        match self {
+            Self::Plain(_) => Ok(Handshake::Done),
+            Self::Tls(tls) => tls.handshake(),
+        }
+    }
+
+    /// Whether something was received that no event of the socket will tell of.
+    pub(super) const fn has_more(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.unread > 0 || tls.closed,
+        }
+    }
+
+    /// Whether there is a handshake, and whether one read may leave something of what has arrived.
+    pub(super) const fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(out),
+            Self::Tls(tls) => tls.read(out),
+        }
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    /// What was taken over may not have been sent before this succeeds.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(tls) => tls.send(),
+        }
+    }
+}
+
+/// A socket and what is spoken over it.
+#[derive(Debug)]
+pub(super) struct Tls {
+    socket: TcpStream,
+    session: ClientConnection,
+    /// Bytes that are decrypted and not yet read.
+    unread: usize,
+    /// The server has said that nothing follows.
+    closed: bool,
+}
+
+impl Tls {
+    pub(super) const fn new(socket: TcpStream, session: ClientConnection) -> Self {
+        Self { socket, session, unread: 0, closed: false }
+    }
+
+    fn handshake(&mut self) -> io::Result<Handshake> {
+        loop {
+            match self.send() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Handshake::WantsWrite);
+                }
+                sent => sent?,
+            }
+            if !self.session.is_handshaking() {
+                return Ok(Handshake::Done);
+            }
+            match self.receive() {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Handshake::WantsRead);
+                }
+                received => received?,
+            };
+        }
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.reader().read(out) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => {
+                    // An end without a word (RFC 8446 section 6.1) is an error: something may be cut off.
+                    let count = read?;
+                    self.unread = self.unread.saturating_sub(count);
+                    return Ok(count);
+                }
+            }
+            self.receive()?;
+            // An answer to what was not data, if there is one; what cannot be sent now goes with the
+            // next request.
+            match self.send() {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.session.writer().write(bytes)?;
+        match self.send() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && count > 0 => Ok(count),
+            sent => sent.map(|()| count),
+        }
+    }
+
+    /// Takes what the socket has; says how many bytes.
+    fn receive(&mut self) -> io::Result<usize> {
+        let count = loop {
+            match self.session.read_tls(&mut self.socket) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        match self.session.process_new_packets() {
+            Ok(state) => {
+                self.unread = state.plaintext_bytes_to_read();
+                self.closed = state.peer_has_closed();
+                Ok(count)
+            }
+            Err(error) => {
+                // The server is told why, if it can be.
+                let _ = self.send();
+                Err(io::Error::new(ErrorKind::InvalidData, error))
+            }
+        }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.socket) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                sent => drop(sent?),
+            }
+        }
+        Ok(())
+    }
+}

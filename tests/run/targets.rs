@@ -1,0 +1,232 @@
+//! Targets of other kinds than IMDS: what they are sent, byte by byte, and what of them is counted.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::scripted::{Pieces, Request, Scripted, whole};
+use crate::{Run, mintbench, run};
+
+/// A short run with these flags against `target`.
+fn short(target: &str, args: &[&str]) -> Run {
+    let fixed = ["--warmup=0s", "--rate=100", "--duration=1s", "--arrivals=constant"];
+    run(&[&["--target", target], &fixed[..], args].concat())
+}
+
+fn refused(args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = command(args).envs(variables.iter().copied()).output().unwrap();
+    let stderr = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    stderr
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
+    command.arg("run").args(args).args(["--out", "target/never"]);
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A server that answers only this request, and whatever else with status 400.
+fn strict(line: &'static str, headers: &'static [&'static str], answer: Pieces) -> Scripted {
+    Scripted::serve(move |request| {
+        // The first is `Host`, whose port is another each time.
+        if request.line == line && request.headers[1..] == *headers {
+            answer.clone()
+        } else {
+            whole("400 Bad Request", "")
+        }
+    })
+}
+
+#[test]
+fn the_metadata_server_of_gce_is_asked_as_it_wants_to_be() {
+    let server = strict(
+        "GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1",
+        &["Metadata-Flavor: Google"],
+        whole(
+            "200 OK",
+            r#"{"access_token":"ya29.opaque","expires_in":3599,"token_type":"Bearer"}"#,
+        ),
+    );
+    let run = short(&format!("http://{}", server.authority), &["--protocol=gce"]);
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 100, "{}", run.json["statuses"]);
+    assert_eq!((run.count("all"), server.count("GET")), (100, 100));
+    assert_eq!(run.json["target"], format!("gce+http://{}", server.authority));
+    // The token is opaque.
+    assert_eq!(run.json["verified"]["bad_signature"], Value::Null);
+    assert_eq!(server.asked()[0].headers[0], format!("Host: {}", server.authority));
+}
+
+#[test]
+fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
+    let server = strict(
+        "GET /MSI/token/?api-version=2019-08-01&resource=https%3A%2F%2Fmanagement%2Eazure%2Ecom%2F HTTP/1.1",
+        &["X-IDENTITY-HEADER: 853b9a84"],
+        whole("200 OK", r#"{"access_token":"x","expires_on":"1"}"#),
+    );
+    let target = format!("app-service+http://{}/MSI/token/", server.authority);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("header");
+    std::fs::write(&file, "853b9a84\n").unwrap();
+    let run = short(&target, &["--identity-header-file", file.to_str().unwrap()]);
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 100, "{:?}", server.asked().first());
+
+    let out = folder.path().join("out");
+    let args = ["--warmup=0s", "--duration=500ms", "--rate=50", "--arrivals=constant", "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_mintbench"))
+        .args(["run", "--target", &target, "--out", out.to_str().unwrap()])
+        .args(args)
+        .env("MINTBENCH_RUN_IDENTITY_HEADER", "853b9a84")
+        .output()
+        .unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["statuses"]["200"], 25, "{json}");
+}
+
+/// The metadata service of EC2, of which each session answers so many requests.
+fn aws(gets_per_session: u64) -> Scripted {
+    let (sessions, gets) = (AtomicU64::new(0), AtomicU64::new(0));
+    Scripted::serve(move |Request { line, headers, .. }| {
+        let other: Vec<&str> = headers[1..].iter().map(String::as_str).collect();
+        let session = sessions.load(Ordering::SeqCst);
+        match line.as_str() {
+            "PUT /latest/api/token HTTP/1.1" => {
+                let wanted = ["X-aws-ec2-metadata-token-ttl-seconds: 21600", "Content-Length: 0"];
+                assert_eq!(other, wanted);
+                let session = sessions.fetch_add(1, Ordering::SeqCst) + 1;
+                gets.store(0, Ordering::SeqCst);
+                whole("200 OK", &format!("AQAEA{session}=="))
+            }
+            "GET /latest/meta-data/iam/security-credentials/web HTTP/1.1" => {
+                let right = other == [format!("X-aws-ec2-metadata-token: AQAEA{session}==")];
+                if right && gets.fetch_add(1, Ordering::SeqCst) < gets_per_session {
+                    whole("200 OK", r#"{"Code":"Success","AccessKeyId":"ASIA"}"#)
+                } else {
+                    whole("401 Unauthorized", "")
+                }
+            }
+            line => panic!("{line}"),
+        }
+    })
+}
+
+#[test]
+fn a_session_is_opened_before_the_run_and_is_none_of_its_requests() {
+    let server = aws(u64::MAX);
+    let target = format!("aws+http://{}", server.authority);
+    let run = short(&target, &["--role=web", "--connections=1"]);
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 100, "{}", run.json["statuses"]);
+    assert_eq!((run.count("all"), server.count("GET"), server.count("PUT")), (100, 100, 1));
+    assert!(!run.json["notes"].to_string().contains("sessions"), "{}", run.json["notes"]);
+}
+
+#[test]
+fn a_session_that_has_ended_is_opened_anew_before_the_next_request() {
+    let server = aws(9);
+    let target = format!("aws+http://{}", server.authority);
+    let run = short(&target, &["--role=web", "--connections=1", "--max-errors=0.2"]);
+    run.has_result();
+    // Of ten requests, nine are answered and the tenth finds the session ended.
+    let statuses = &run.json["statuses"];
+    assert_eq!((&statuses["200"], &statuses["401"]), (&90.into(), &10.into()), "{statuses}");
+    assert_eq!((server.count("GET"), server.count("PUT")), (100, 10));
+    assert!(run.json["notes"].to_string().contains("9 sessions were opened anew"), "{}", run.json);
+}
+
+#[test]
+fn a_server_that_opens_no_session_is_refused_before_the_run() {
+    let server = Scripted::serve(|_| whole("403 Forbidden", ""));
+    let error = refused(&["--target", &format!("aws+http://{}/path", server.authority)], &[]);
+    assert!(error.contains("opens no session: status 403"), "{error}");
+}
+
+/// An answer in chunks, with an interim answer before it, in pieces of three bytes.
+fn dribbled() -> Pieces {
+    let answer = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: y\r\n\r\n";
+    answer.as_bytes().chunks(3).map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn answers_in_chunks_are_read_to_their_end_and_the_connection_goes_on() {
+    let server = strict("GET /a?b=c HTTP/1.1", &["Accept: text/plain", "X-Key: k"], dribbled());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headers");
+    std::fs::write(&file, "X-Key: k\n\n").unwrap();
+    let from_file = format!("--header=@{}", file.display());
+    let target = format!("get+http://{}/a?b=c", server.authority);
+    let run = short(&target, &["--header=Accept: text/plain", &from_file, "--connections=2"]);
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 100, "{}", run.json["statuses"]);
+    assert_eq!(run.json["load"]["reconnects"], 0);
+}
+
+#[test]
+fn answers_that_end_with_their_connection_are_whole() {
+    let answer = vec![b"HTTP/1.0 200 OK\r\n\r\nso".to_vec(), b"me text".to_vec()];
+    let server = strict("GET / HTTP/1.1", &[], answer);
+    let run = short(&format!("get+http://{}", server.authority), &["--connections=4"]);
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 100, "{}", run.json["statuses"]);
+    // The first on each connection found it made.
+    assert_eq!(run.json["load"]["reconnects"], 96);
+}
+
+#[test]
+fn any_success_counts_for_a_plain_get_and_only_a_token_for_the_others() {
+    let server = Scripted::serve(|_| whole("204 No Content", ""));
+    let plain = short(&format!("get+http://{}", server.authority), &[]);
+    plain.has_result();
+    assert_eq!(
+        (&plain.json["statuses"]["204"], &plain.json["classes"]["all"]["errors"]),
+        (&100.into(), &0.into())
+    );
+    let token = short(&format!("gce+http://{}", server.authority), &[]);
+    assert_eq!(token.json["classes"]["all"]["errors"], 100);
+    assert_eq!(token.output.status.code(), Some(1), "{}", token.json["checks"]);
+}
+
+#[test]
+fn a_target_that_is_not_wholly_described_is_refused_and_says_what_is_missing() {
+    let to = |target: &'static str| ["--target", target];
+    for (target, args, message) in [
+        ("aws+http://127.0.0.1:1", &[][..], "--role NAME"),
+        ("app-service+http://127.0.0.1:1", &[], "--identity-header-file FILE"),
+        ("oauth2+http://127.0.0.1:1", &[], "path of the token endpoint"),
+        ("oauth2+http://127.0.0.1:1/t", &[], "--client-id ID"),
+        ("oauth2+http://127.0.0.1:1/t", &["--client-id=a"], "--client-secret-file FILE"),
+        (
+            "oauth2+http://127.0.0.1:1/t",
+            &["--client-id=a", "--client-certificate=/no"],
+            "cannot read `/no`",
+        ),
+        ("oauth2+http://127.0.0.1:1/t", &["--protocol=gce"], "are two"),
+        ("gce+http://127.0.0.1:1", &["--client-id=a"], "--client-id is of no use"),
+        ("gce+http://127.0.0.1:1", &["--jwks=http://127.0.0.1:1"], "--jwks is of no use"),
+        ("gce+http://127.0.0.1:1", &["--user-assigned=1"], "--user-assigned is of no use"),
+        ("get+http://127.0.0.1:1", &["--header=nonsense"], "Name: value"),
+        ("get+http://127.0.0.1:1", &["--header=Content-Length: 1"], "generator's to set"),
+        ("ldap+http://127.0.0.1:1", &[], "is not a protocol; use one of"),
+        ("/no.toml", &[], "cannot read the target file"),
+        (
+            "http://127.0.0.1:1",
+            &["--ca=Cargo.toml"],
+            "cannot trust the authorities of `Cargo.toml`",
+        ),
+    ] {
+        let error = refused(&[&to(target)[..], args].concat(), &[]);
+        assert!(error.contains(message), "{target} {args:?}: {error}");
+    }
+    let without = mintbench(&["--protocol=gce"]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(stderr(&without).contains("--target"), "{}", stderr(&without));
+    assert!(!Path::new("target/never").exists());
+}
