@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::{Law, Options, Record, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -50,6 +51,9 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", truth.addr))?;
     let (record, stop) = (Record::new(), Stop::new()?);
     stop_on_signals(stop.clone());
+    // A connection for each request of a stall is more than what is usually allowed at first.
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     let mut out = std::io::stdout().lock();
     // The socket already queues connections, so a client may come before the first accept.
     writeln!(out, "truth http://{}\nready", listener.local_addr()?)?;

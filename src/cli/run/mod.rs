@@ -91,6 +91,15 @@ pub struct RunArgs {
     /// Generator threads [default: one per core that the broker does not use]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_THREADS")]
     pub(super) threads: Option<usize>,
+    /// Processors that the generator's threads have to themselves, like 1 or 1,3: the target runs elsewhere
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        requires = "target",
+        env = "MINTBENCH_RUN_CORES"
+    )]
+    pub(super) cores: Vec<usize>,
     /// Everything random is derived from this
     #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_RUN_SEED")]
     pub(super) seed: u64,
@@ -159,6 +168,7 @@ impl RunArgs {
             user_assigned: None,
             connections: None,
             threads: None,
+            cores: Vec::new(),
             seed: 1,
             slo: Vec::new(),
             timeout: Duration::from_secs(10),
