@@ -38,7 +38,7 @@ def at_rate(tool):
     settle()
     figures = {name: report.us[name] for name in ("p50", "p99")}
     figures |= {f"server {name}": taken[name] for name in ("p50", "p99")}
-    return figures | {"sent": report.rate, "valid": float(report.valid)}
+    return figures | {"sent": report.rate, "valid": report.valid}
 
 
 def rounds_of(number, tools, measure):
@@ -61,6 +61,11 @@ def spread(rows, name, form="{:,.1f}"):
         return "-"
     low, middle, high = (form.format(value) for value in (min(values), statistics.median(values), max(values)))
     return f"{middle} ({low} to {high})"
+
+
+def valid(rows):
+    said = [row["valid"] for row in rows if row["valid"] is not None]
+    return f"{sum(said)} of {len(said)}" if said else "it does not say"
 
 
 def table(title, columns, figures, failures):
@@ -97,13 +102,13 @@ def main():
         "p99, us": lambda rows: spread(rows, "p99"),
         "server's p99, us": lambda rows: spread(rows, "server p99"),
         "requests/s": lambda rows: spread(rows, "sent", "{:,.0f}"),
-        "valid rounds": lambda rows: f"{sum(row['valid'] for row in rows):.0f} of {len(rows)}",
+        "valid rounds": valid,
     }
     paced = [tool for tool in tools if tool.name != "wrk"]
     table(f"What is reported at {RATE:,} requests/s", columns, *rounds_of(rounds, paced, at_rate))
     print("\nThe server's record is from when it notices a request to when its answer is handed over: what a")
     print("generator reports beyond it is the kernel's way there and back, and its own lateness. `wrk` takes no")
-    print("rate. Only mintbench says whether a round was valid.")
+    print("rate.")
 
 
 if __name__ == "__main__":

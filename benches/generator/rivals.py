@@ -96,7 +96,8 @@ class Result:
     seconds: float
     us: dict
     cpu_s: float = 0.0
-    valid: bool = True
+    # None where it does not say.
+    valid: bool | None = None
     notes: list = field(default_factory=list)
 
     @property
@@ -129,8 +130,6 @@ def last_json(text):
 
 class Tool:
     name = variable = program = how = ""
-    # Whether it can send at a rate that does not depend on answers.
-    open_loop = True
 
     def path(self):
         named = os.environ.get(self.variable)
@@ -163,7 +162,7 @@ class Mintbench(Tool):
     def run(self, job):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
-            most = ["--rate", "1000000", "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
+            most = ["--rate", "400000", "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
             command = [self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
             command += ["--warmup", "1s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
@@ -187,7 +186,6 @@ class Mintbench(Tool):
 class Wrk(Tool):
     name, variable, program = "wrk", "WRK", "wrk"
     how = "Debian's package, `apt-get install wrk`"
-    open_loop = False
 
     def version(self):
         ended, _ = run([self.path(), "-v"])
@@ -206,7 +204,6 @@ class Wrk(Tool):
 class Wrk2(Wrk):
     name, variable, program = "wrk2", "WRK2", "wrk2"
     how = "its sources, github.com/giltene/wrk2 at 44a94c1, `make`"
-    open_loop = True
     # It forgets what it has measured until then.
     CALIBRATION_S = 10
 
@@ -281,10 +278,6 @@ class Vegeta(Tool):
 class Goose(Tool):
     name, variable, program = "goose", "GOOSE", str(ROOT / "target/release/goose_get")
     how = "`loadtests/src/bin/goose_get.rs`, `cargo build --release -p loadtests`"
-    # It sends the next request of a user after the answer to the last one.
-    open_loop = False
-    key = None
-    mitigation = []
 
     def version(self):
         lock = (ROOT / "Cargo.lock").read_text()
@@ -296,7 +289,7 @@ class Goose(Tool):
         # All users begin within a second.
         return [
             "--host", job.url + "/", "--users", users, "--increase-rate", users,
-            "--run-time", f"{job.seconds}s", *rate, *self.mitigation,
+            "--run-time", f"{job.seconds}s", *rate,
         ]  # fmt: skip
 
     def read(self, text, job):
@@ -316,10 +309,6 @@ def chosen(names):
     if unknown:
         sys.exit(f"error: there is no generator {unknown[0]}; there are {', '.join(ALL)}")
     return [ALL[name] for name in names]
-
-
-def whole_result(report, name="p50"):
-    return report.us.get(name) is not None
 
 
 def settle():

@@ -73,7 +73,7 @@ def measured(tool, law, job_of):
             report = tool.run(job_of(server))
             record = server.record()
         settle()
-        if report.valid:
+        if report.valid is not False:
             break
         log(f"  attempt {attempt} is invalid: {'; '.join(report.notes)}")
     return report, record, attempt
