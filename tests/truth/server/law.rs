@@ -148,6 +148,7 @@ fn nanos(text: &str) -> anyhow::Result<u64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
 mod tests {
     use super::*;
     use rand::SeedableRng as _;
