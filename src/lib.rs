@@ -36,6 +36,7 @@ pub mod ids;
 pub mod imds;
 pub mod load;
 pub mod machine;
+pub mod plan;
 pub mod report;
 pub mod secret;
 pub mod server;

@@ -4,11 +4,12 @@ use std::fmt::Error;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::hiccups::{Counted, Hiccups};
 use crate::broker::Broker;
 use crate::clock::process_cpu_ns;
 use crate::http::Responses;
@@ -17,6 +18,7 @@ use crate::http::Responses;
 pub(super) struct Metrics {
     pub(super) broker: Arc<Broker>,
     pub(super) workers: Vec<Arc<Responses>>,
+    pub(super) hiccups: Option<Arc<Hiccups>>,
 }
 
 impl Collector for Metrics {
@@ -68,6 +70,16 @@ impl Collector for Metrics {
             "Processor time of the process",
             process_cpu_ns(),
         )?;
+        counter(
+            &mut encoder,
+            "process_major_faults",
+            "Page faults that waited for a disk",
+            major_faults().unwrap_or(0),
+        )?;
+        build(&mut encoder)?;
+        if let Some(hiccups) = &self.hiccups {
+            lateness(&mut encoder, &hiccups.counted())?;
+        }
         self.responses(&mut encoder)
     }
 }
@@ -116,6 +128,34 @@ fn seconds(
 ) -> Result<(), Error> {
     let metric = ConstCounter::new(ns as f64 / 1e9);
     metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// Which build this is, as labels of a constant: what is compared may be two builds.
+fn build(encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    let help = "The build of this server";
+    let mut family =
+        encoder.encode_descriptor("mintbench_build_info", help, None, MetricType::Gauge)?;
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("commit", env!("MINTBENCH_BUILD_COMMIT")),
+        ("dirty", env!("MINTBENCH_BUILD_DIRTY")),
+        ("profile", env!("MINTBENCH_BUILD_PROFILE")),
+    ];
+    ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)
+}
+
+fn lateness(encoder: &mut DescriptorEncoder<'_>, counted: &Counted) -> Result<(), Error> {
+    let help = "How late a thread that only sleeps was woken";
+    let mut metric =
+        encoder.encode_descriptor("mintbench_hiccup_seconds", help, None, MetricType::Histogram)?;
+    let Counted { buckets, count, sum_seconds } = counted;
+    metric.encode_histogram::<NoLabelSet>(*sum_seconds, *count, buckets, None)
+}
+
+/// Field 12 of `/proc/self/stat` (proc(5)); the second, the program's name, may hold blanks.
+fn major_faults() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(9)?.parse().ok()
 }
 
 /// The second field of `/proc/self/statm`, in pages (proc(5)); `None` where there is no such file.

@@ -1,5 +1,6 @@
 //! For operators: liveness, readiness, metrics, the certificate authority, and keys rolled on demand.
 
+pub mod hiccups;
 mod metrics;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
+use self::hiccups::Hiccups;
 use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::Directory;
@@ -28,16 +30,17 @@ pub struct Admin {
 const INTENT: HeaderName = HeaderName::from_static("x-mintbench-admin");
 
 impl Admin {
-    /// Shows the counters of `broker` and of the workers that answer for it, and the certificate of the
-    /// authority that TLS clients are to trust.
+    /// Shows the counters of `broker` and of the workers that answer for it, those of a probe if there
+    /// is one, and the certificate of the authority that TLS clients are to trust.
     pub fn new(
         broker: Arc<Broker>,
         workers: Vec<Arc<Responses>>,
+        hiccups: Option<Arc<Hiccups>>,
         clock: Arc<dyn Clock>,
         ca_pem: String,
     ) -> Self {
         let mut registry = Registry::default();
-        let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers };
+        let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers, hiccups };
         registry.register_collector(Box::new(metrics));
         Self { registry, broker, clock, ca_pem }
     }

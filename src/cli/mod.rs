@@ -7,8 +7,10 @@
 mod compare;
 mod config;
 pub mod control;
+pub mod doctor;
 pub mod gate;
 pub mod merge;
+pub mod plan;
 pub mod report;
 pub mod run;
 pub mod serve;
@@ -53,8 +55,10 @@ enum Command {
     Compare(Box<versus::VersusArgs>),
     #[command(flatten)]
     Control(Box<control::Control>),
+    Doctor(doctor::DoctorArgs),
     Gate(Box<gate::GateArgs>),
     Merge(merge::MergeArgs),
+    Plan(Box<plan::PlanArgs>),
     Report(report::ReportArgs),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
@@ -106,8 +110,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Completions { shell }) => completions(shell),
         Ok(Command::Compare(args)) => versus::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
+        Ok(Command::Doctor(args)) => doctor::main(&args),
         Ok(Command::Gate(args)) => gate::main(&args),
         Ok(Command::Merge(args)) => merge::main(&args),
+        Ok(Command::Plan(args)) => plan::main(&args),
         Ok(Command::Report(args)) => report::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))

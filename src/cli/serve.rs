@@ -79,6 +79,9 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_ADMIN"
     )]
     admin: SocketAddr,
+    /// Measure how late this host wakes a thread that only sleeps; /metrics shows it
+    #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
+    hiccups: bool,
     /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     data: Option<PathBuf>,
@@ -373,6 +376,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
         admin: args.admin,
+        hiccups: args.hiccups,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
         data: args.data.clone(),

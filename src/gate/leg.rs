@@ -100,7 +100,7 @@ impl Leg {
             kept_rate: !outcome.reasons.iter().any(spoils_rate),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
-            steal_share: outcome.steal_share,
+            steal_share: outcome.conditions.strain.steal_share,
         }
     }
 

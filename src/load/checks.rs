@@ -190,6 +190,7 @@ mod tests {
     use crate::load::cores::Cores;
     use crate::load::generator::{Origin, Waiting};
     use crate::load::mix::Kind;
+    use crate::load::pacing::Pacing;
     use crate::load::recorder::{Ended, Totals, histogram};
     use crate::load::verify::moment::Moments;
     use crate::load::workload::Herds;
@@ -212,6 +213,7 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
+            rehearsal_ns: 0,
             warmup_ns: 0,
             duration_ns: 1_000_000_000,
             timeout_ns: 1,
@@ -234,6 +236,7 @@ mod tests {
             busy_share: 0.0,
             hiccup: histogram(),
             notice: histogram(),
+            pacing: Pacing::default(),
             samples: Vec::new(),
         };
         let counted = counters.map(|whole| Counted { measured: whole, whole });

@@ -50,6 +50,19 @@ pub(super) fn settle_thread(core: Option<usize>) {
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
+/// Keeps the calling thread off the cores that the generator spins on, where there are others, and
+/// behind everything else: for what shows a run while it goes on.
+pub fn keep_off(cores: &Cores) {
+    let others = allowed().into_iter().filter(|core| !cores.generator.contains(core));
+    let mut set = CpuSet::new();
+    others.for_each(|core| set.set(core));
+    if !cores.generator.is_empty() && set.count() > 0 {
+        // Failure is not an error: it then runs where the system puts it.
+        let _ = sched_setaffinity(None, &set);
+    }
+    yield_to_all();
+}
+
 /// Lets the calling thread run only where nothing else wants to.
 pub(super) fn yield_to_all() {
     /// The most that an unprivileged process may give up.

@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 use super::changes::witness::Witness;
 use super::cores;
 use super::generator::{Common, Generator, Plan, Prepared, Start, ThreadReport};
+use super::pacing::Pacing;
 use super::recorder::{
     IntervalSet, IntervalSink, Recorder, Tally, Totals, Window, collect, histogram,
 };
@@ -78,6 +79,8 @@ pub struct Measured {
     pub hiccup: Histogram<u64>,
     /// How late answers may have been noticed, at most, in nanoseconds.
     pub notice: Histogram<u64>,
+    /// Whether the generator kept to its schedule.
+    pub pacing: Pacing,
     /// A uniform sample of the answers of each class.
     pub samples: Vec<Sampled>,
 }
@@ -148,7 +151,7 @@ pub(super) fn run(
         if watched.is_break() {
             return Err(LoadError::TargetEnded);
         }
-        Ok(merge(plan, reports, totals))
+        Ok(merge(common, reports, totals))
     })
 }
 
@@ -219,7 +222,7 @@ impl<'scope> Fleet<'scope> {
 
     /// Sets the start and lets the threads go.
     fn go(&self, common: &Common<'_>) -> Started {
-        let start_ns = common.clock.now_ns() + HEAD_START_NS;
+        let start_ns = common.clock.now_ns() + HEAD_START_NS + common.plan.rehearsal_ns;
         let measured_ns = start_ns + common.plan.warmup_ns;
         let end_ns = measured_ns + common.plan.duration_ns;
         let window = Window { start_ns: measured_ns, end_ns };
@@ -250,8 +253,9 @@ impl<'scope> Fleet<'scope> {
         loop {
             let now_ns = common.clock.now_ns();
             // Without a warm-up a little before: what is counted from here on is to miss nothing.
-            let begins = now_ns >= window.start_ns || common.plan.warmup_ns == 0;
-            if goes_on.is_continue() && warm && begins {
+            let early_ns = if common.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
+            let begins_ns = window.start_ns.saturating_sub(early_ns);
+            if goes_on.is_continue() && warm && now_ns >= begins_ns {
                 warm = false;
                 goes_on = observe(Progress::Measuring);
             }
@@ -261,7 +265,7 @@ impl<'scope> Fleet<'scope> {
             if goes_on.is_break() {
                 common.abort.store(true, Ordering::Relaxed);
             }
-            let until_warm = Duration::from_nanos(window.start_ns.saturating_sub(now_ns));
+            let until_warm = Duration::from_nanos(begins_ns.saturating_sub(now_ns));
             let wait = if warm { until_warm.min(OBSERVE_EVERY) } else { OBSERVE_EVERY };
             if self.done.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
                 return goes_on;
@@ -322,8 +326,10 @@ fn spawn<'scope, T: Send + 'scope>(
         .map_err(LoadError::Spawn)
 }
 
-fn merge(plan: &Plan, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+    let plan = common.plan;
     let mut tally = Tally::default();
+    let mut pacing = Pacing { sampling: common.gaps.clone(), ..Pacing::default() };
     let mut sampler = Sampler::new(plan.samples, &[], plan.seed);
     let (mut busy_share, mut hiccup, mut notice) = (0.0_f64, histogram(), histogram());
     for report in reports {
@@ -332,7 +338,9 @@ fn merge(plan: &Plan, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
         // Equal bounds: adding cannot fail.
         let _ = hiccup.add(&report.hiccup);
         let _ = notice.add(&report.notice);
+        let _ = pacing.rehearsal.add(&report.rehearsal);
+        pacing.sampled.extend(report.acted);
         sampler.merge(report.sampler);
     }
-    Measured { totals, tally, busy_share, hiccup, notice, samples: sampler.into_samples() }
+    Measured { totals, tally, busy_share, hiccup, notice, pacing, samples: sampler.into_samples() }
 }

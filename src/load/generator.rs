@@ -18,6 +18,7 @@ use super::cores::{self, Cores};
 use super::dial::Dial;
 use super::fleet::Epoch;
 use super::layout::Layout;
+use super::pacing::{Acted, GapSampling, RehearsalTimes};
 use super::pool::Pool;
 use super::protocol::Span;
 use super::recorder::{Recorder, Tally, Window, histogram};
@@ -27,7 +28,7 @@ pub use super::shared::Classes;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::stop::Stop;
 use super::target::Target;
-use super::workload::{Arrival, Workload};
+use super::workload::{Arrival, Ask, Selector, Workload};
 use crate::clock::Monotonic;
 use crate::world::synthetic::Synthetic;
 
@@ -70,6 +71,8 @@ pub struct Plan {
     pub cores: Cores,
     /// How they wait for answers.
     pub waiting: Waiting,
+    /// How long the pacing is rehearsed without requests before the load, in nanoseconds.
+    pub rehearsal_ns: u64,
     /// From the start of the load to the measured part, in nanoseconds.
     pub warmup_ns: u64,
     /// The measured part, in nanoseconds.
@@ -92,6 +95,10 @@ pub(super) struct ThreadReport {
     pub(super) hiccup: Histogram<u64>,
     pub(super) notice: Histogram<u64>,
     pub(super) sampler: Sampler,
+    /// Lag of the rehearsal.
+    pub(super) rehearsal: Histogram<u64>,
+    /// Requests whose gaps are looked at.
+    pub(super) acted: Vec<Acted>,
 }
 
 /// What all threads of a run have in common before it starts.
@@ -104,6 +111,7 @@ pub(super) struct Common<'a> {
     pub(super) requests: Arc<RequestWriter>,
     pub(super) clock: Monotonic,
     pub(super) witness: Option<Witness>,
+    pub(super) gaps: Option<GapSampling>,
     /// The user's wish to stop.
     pub(super) stop: &'a Stop,
     /// Set when the run cannot succeed any more.
@@ -121,7 +129,7 @@ impl<'a> Common<'a> {
         stop: &'a Stop,
     ) -> io::Result<Self> {
         let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let length_ns = plan.warmup_ns + plan.duration_ns + plan.timeout_ns;
+        let length_ns = plan.rehearsal_ns + plan.warmup_ns + plan.duration_ns + plan.timeout_ns;
         let length = Duration::from_nanos(length_ns) + CONNECTING;
         let requests = RequestWriter::new(target, &plan.world, Span { begins: epoch.wall, length });
         Ok(Self {
@@ -132,6 +140,7 @@ impl<'a> Common<'a> {
             requests: Arc::new(requests.map_err(io::Error::other)?),
             clock: epoch.clock,
             witness,
+            gaps: GapSampling::of(&plan.workload, plan.seed),
             stop,
             abort: AtomicBool::new(false),
         })
@@ -187,6 +196,8 @@ pub(super) struct Start {
 const SPIN_NS: u64 = 80_000;
 /// The virtual probe of the hiccup histogram ticks at 1 kHz.
 const TICK_NS: u64 = 1_000_000;
+/// From the end of the rehearsal to the load: time to make the first arrivals.
+const SETTLE_NS: u64 = 25_000_000;
 /// Due requests written before answers are looked at again: a write to loopback takes some 10 us,
 /// and an answer that comes meanwhile is noticed late by that.
 const BATCH: usize = 4;
@@ -213,6 +224,9 @@ pub(super) struct Generator<'a> {
     next_tick_ns: u64,
     hiccup: Histogram<u64>,
     busy_ns: u64,
+    rehearsal: Histogram<u64>,
+    rehearsing: bool,
+    acted: Vec<Acted>,
 }
 
 impl<'a> Generator<'a> {
@@ -257,6 +271,9 @@ impl<'a> Generator<'a> {
             next_tick_ns: start_ns,
             hiccup: histogram(),
             busy_ns: 0,
+            rehearsal: histogram(),
+            rehearsing: false,
+            acted: Vec::with_capacity(GapSampling::capacity()),
         }
     }
 
@@ -266,10 +283,33 @@ impl<'a> Generator<'a> {
     /// When the kernel refuses to wait for events.
     pub(super) fn run(mut self) -> io::Result<ThreadReport> {
         cores::settle_thread(self.common.plan.cores.of_thread(self.thread));
+        self.rehearse()?;
         while !self.is_finished() && !self.common.is_over() {
             self.turn()?;
         }
         Ok(self.report())
+    }
+
+    /// Paces for a while as it will pace the load, but sends nothing: how late it is then is how
+    /// late this machine makes it, whatever the target does.
+    fn rehearse(&mut self) -> io::Result<()> {
+        let start_ns = self.start_ns;
+        let end_ns = start_ns.saturating_sub(SETTLE_NS);
+        let nothing = Ask { vm: 0, selector: Selector::Default, resource: 0 };
+        let plan = self.common.plan;
+        let times = RehearsalTimes::of(&plan.workload, self.common.layout.threads(), self.thread);
+        let due = times.map(move |intended_ns| Arrival { index: 0, intended_ns, ask: nothing });
+        let load = std::mem::replace(&mut self.arrivals, boxed(due));
+        self.now_ns = self.shared.clock.now_ns();
+        (self.start_ns, self.next_tick_ns) = (self.now_ns, self.now_ns);
+        self.rehearsing = true;
+        while self.now_ns < end_ns && !self.common.is_over() {
+            self.turn()?;
+        }
+        self.rehearsing = false;
+        (self.arrivals, self.start_ns, self.next_tick_ns) = (load, start_ns, start_ns);
+        self.busy_ns = 0;
+        Ok(())
     }
 
     fn is_finished(&mut self) -> bool {
@@ -316,6 +356,14 @@ impl<'a> Generator<'a> {
                 return sent > 0;
             };
             let intended_ns = start_ns + arrival.intended_ns;
+            if self.rehearsing {
+                self.rehearsal.saturating_record(now_ns - intended_ns);
+                self.now_ns = self.shared.clock.now_ns();
+                continue;
+            }
+            if self.common.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
+                self.note_gap(intended_ns);
+            }
             self.tally.scheduled += u64::from(self.window.contains(intended_ns));
             self.tally.acted += u64::from(self.window.contains(now_ns));
             let due = Due { ask: arrival.ask, intended_ns, acted_ns: now_ns };
@@ -324,6 +372,15 @@ impl<'a> Generator<'a> {
             self.now_ns = self.shared.clock.now_ns();
         }
         true
+    }
+
+    /// Keeps a request whose gap to the next is looked at, while there is room.
+    fn note_gap(&mut self, intended_ns: u64) {
+        let Window { start_ns, .. } = self.window;
+        if self.window.contains(intended_ns) && self.acted.len() < self.acted.capacity() {
+            let (intended_ns, acted_ns) = (intended_ns - start_ns, self.now_ns - start_ns);
+            self.acted.push(Acted { intended_ns, acted_ns });
+        }
     }
 
     /// Takes what has arrived; sleeps if there is nothing and nothing is due for a while.
@@ -399,6 +456,8 @@ impl<'a> Generator<'a> {
             hiccup: self.hiccup,
             notice: self.shared.notice,
             sampler: self.shared.sampler,
+            rehearsal: self.rehearsal,
+            acted: self.acted,
         }
     }
 }
@@ -407,7 +466,10 @@ type Arrivals<'a> = Peekable<Box<dyn Iterator<Item = Arrival> + 'a>>;
 
 fn arrivals<'a>(common: &'a Common<'a>, thread: usize) -> Arrivals<'a> {
     let mine = move |arrival: &Arrival| common.layout.thread(arrival) == thread;
-    let traffic: Box<dyn Iterator<Item = Arrival>> =
-        Box::new(common.plan.workload.traffic(&common.plan.world).filter(mine));
+    boxed(common.plan.workload.traffic(&common.plan.world).filter(mine))
+}
+
+fn boxed<'a>(traffic: impl Iterator<Item = Arrival> + 'a) -> Arrivals<'a> {
+    let traffic: Box<dyn Iterator<Item = Arrival>> = Box::new(traffic);
     traffic.peekable()
 }

@@ -9,12 +9,16 @@
 //! Knows token endpoints over the network only, and the synthetic world as a pure rule.
 
 pub mod blocks;
+pub mod board;
 pub mod changes;
 pub mod checks;
 pub mod class;
+pub mod conditions;
 mod connection;
 pub mod cores;
+pub mod course;
 mod dial;
+pub mod doctor;
 mod failure;
 mod fetch;
 pub mod fleet;
@@ -23,6 +27,7 @@ pub mod host;
 pub mod layout;
 pub mod metrics;
 pub mod mix;
+pub mod pacing;
 pub mod phases;
 mod pool;
 pub mod profile;
@@ -33,6 +38,7 @@ mod request;
 mod response;
 pub mod sample;
 pub mod schedule;
+pub mod self_report;
 pub mod serve_process;
 pub mod session;
 mod shared;

@@ -82,13 +82,16 @@ impl Latencies {
 pub struct IntervalSet {
     /// Which second of the measured part, from 0.
     pub index: u64,
+    /// How the requests ended, all classes together.
+    pub statuses: BTreeMap<Status, u64>,
     classes: Vec<Latencies>,
 }
 
 impl IntervalSet {
     /// An empty set.
     pub fn new(index: u64) -> Self {
-        Self { index, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
+        let statuses = BTreeMap::new();
+        Self { index, statuses, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
     }
 
     /// The classes that were seen, in the order of [`Class::ALL`].
@@ -97,6 +100,9 @@ impl IntervalSet {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
         for (into, from) in self.classes.iter_mut().zip(&other.classes) {
             if !from.response.is_empty() {
                 into.add(from);
@@ -126,6 +132,7 @@ impl IntervalSet {
     }
 
     fn clear(&mut self) {
+        self.statuses.clear();
         // A clean histogram is not wiped again: a set is several megabytes.
         self.classes.iter_mut().filter(|set| !set.response.is_empty()).for_each(Latencies::clear);
     }
@@ -253,6 +260,7 @@ impl Recorder {
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         self.advance(ended.end_ns);
+        *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record(ended);
         // By when it was meant to start: what a phase leaves behind is not blamed on the next.
         let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);

@@ -105,6 +105,8 @@ impl ServeProcess {
                 command.env_remove(name);
             }
         }
+        // Not a flag: a broker of another build may not know it.
+        command.env("MINTBENCH_SERVE_HICCUPS", "true");
         command.process_group(0);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {

@@ -9,13 +9,16 @@ use tempfile::TempDir;
 use super::changes::outage::{Source, SourceError};
 use super::changes::{Changed, Changes, ChangesError, Needs, Places, Report, Underway};
 use super::checks::{self, Failure};
+use super::conditions::Conditions;
+use super::course::{Course, Seconds};
 use super::fetch::{self, FetchError};
 use super::fleet::{self, Epoch, LoadError, Measured, Progress};
 use super::generator::Plan;
-use super::host::CpuTicks;
+use super::host::strain::{Strain, StrainCounters};
 use super::metrics::Counters;
 use super::protocol::{Dialect, OAuth2};
 use super::recorder::{IntervalSink, Latencies, Tally};
+use super::self_report::{self, SelfReport};
 use super::serve_process::{ServeError, ServeProcess, this_program};
 use super::stop::Stop;
 use super::target::{HttpUrl, Target};
@@ -158,10 +161,10 @@ impl Subject {
         }
     }
 
-    fn counters(&self) -> Result<Option<Counters>, SessionError> {
+    fn counters(&self) -> Result<Option<(Counters, SelfReport)>, SessionError> {
         match self {
             Self::Broker { admin, .. } => {
-                Counters::read(admin).map(Some).map_err(SessionError::Counters)
+                self_report::read(admin).map(Some).map_err(SessionError::Counters)
             }
             Self::Foreign { .. } => Ok(None),
         }
@@ -208,8 +211,8 @@ pub struct Outcome {
     pub verdict: Option<Verdict>,
     /// What was changed meanwhile; none where nothing was meant to be.
     pub changes: Option<Report>,
-    /// The share of the machine's time that the hypervisor took.
-    pub steal_share: f64,
+    /// What the run was made under.
+    pub conditions: Conditions,
     /// Requests acted on per second of the measured part; none for bursts.
     pub rate_achieved: Option<f64>,
     /// Answers per second of the measured part.
@@ -250,20 +253,24 @@ pub fn measure(
     let before = subject.counters()?;
     let source = subject.take_source();
     let underway = Underway::start(plan, subject.places(), source, epoch.clock)?;
-    let (mut warm, mut ticks) = (before, CpuTicks::read());
+    let (mut warm, mut strain) = (before.clone(), StrainCounters::read());
+    let mut measuring_ns = epoch.clock.now_ns();
     let Watcher { sink, observe } = watcher;
+    let mut course = Course::passing_to(sink);
     let witness = underway.witness();
-    let measured = fleet::run(plan, &target, epoch, sink, stop, witness, &mut |progress| {
+    let mut observe = |progress| {
         if matches!(progress, Progress::Measuring) {
-            ticks = CpuTicks::read();
+            (strain, measuring_ns) = (StrainCounters::read(), epoch.clock.now_ns());
             // A failure here shows again, and is reported, after the run.
-            warm = subject.counters().ok().flatten().or(before);
+            warm = subject.counters().ok().flatten().or_else(|| before.clone());
             underway.begin();
         }
         observe(progress);
         if subject.ended().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    let steal_share = CpuTicks::read().steal_share_since(&ticks);
+    };
+    let measured = fleet::run(plan, &target, epoch, &mut course, stop, witness, &mut observe);
+    let elapsed_ns = epoch.clock.now_ns().saturating_sub(measuring_ns);
+    let strain = StrainCounters::read().since(&strain, elapsed_ns);
     // Whatever came of the load: what was changed for it is ended in order.
     let made = underway.finish();
     if let Some(status) = subject.ended() {
@@ -271,13 +278,16 @@ pub fn measure(
     }
     let (measured, made) = (measured?, made?);
     let after = subject.counters()?;
-    let broker = after.zip(before.zip(warm)).map(|(after, (before, warm))| Counted {
-        measured: after.since(&warm),
-        whole: after.since(&before),
+    let counters = after.zip(before.zip(warm));
+    let broker = counters.as_ref().map(|((after, _), ((before, _), (warm, _)))| Counted {
+        measured: after.since(warm),
+        whole: after.since(before),
     });
+    let said = counters.map(|((_, after), (_, (_, warm)))| after.since(&warm));
     let verdict = verdict(plan, subject, &made, &measured, epoch)?;
     let changes = made.report(&measured.samples, epoch);
-    Ok(judged(plan, measured, Evidenced { broker, verdict, changes, steal_share }))
+    let course = course.into_seconds();
+    Ok(judged(plan, measured, Evidenced { broker, said, verdict, changes, strain, course }))
 }
 
 fn verdict(
@@ -310,15 +320,24 @@ fn audience(target: &Target) -> Audience<'_> {
 /// What else than the measurement a run is judged by.
 struct Evidenced {
     broker: Option<Counted>,
+    said: Option<SelfReport>,
     verdict: Option<Verdict>,
     changes: Option<Report>,
-    steal_share: f64,
+    strain: Strain,
+    course: Seconds,
 }
 
 fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
-    let Evidenced { broker, verdict, changes, steal_share } = evidenced;
+    let Evidenced { broker, said, verdict, changes, strain, course } = evidenced;
     let all = measured.totals.whole.all();
     let shape = shape(&plan.workload, &measured.tally);
+    let conditions = Conditions {
+        strain,
+        gap_fit: measured.pacing.gap_fit(validity::lag_limit_ns(&all.service)),
+        steady: course.steady_state(plan, &measured.totals),
+        hit_ratios: course.hit_ratios(plan),
+        broker: said,
+    };
     let reasons = validity::judge(&Evidence {
         shape,
         unsent: measured.tally.unsent,
@@ -328,7 +347,8 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         response: &all.response,
         hiccup: &measured.hiccup,
         busy_share: measured.busy_share,
-        steal_share,
+        duration_ns: plan.duration_ns,
+        conditions: &conditions,
     });
     let failures = checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
     let rate_achieved = match shape {
@@ -342,7 +362,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         broker,
         verdict,
         changes,
-        steal_share,
+        conditions,
         rate_achieved,
         rate_answered,
         reasons,

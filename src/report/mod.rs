@@ -3,6 +3,7 @@
 mod changes;
 pub mod chart;
 pub mod compare;
+mod conditions;
 pub mod folder;
 pub mod hgrm;
 mod hlog;

@@ -1,15 +1,14 @@
 //! What a reader of the numbers should know although it makes nothing wrong.
 
+use super::conditions;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::load::generator::{Classes, Plan};
 use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let own = [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)];
+    own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
 }
 
 fn queue(outcome: &Outcome) -> Option<String> {

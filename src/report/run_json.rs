@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::changes::{ChangesJson, ChurnJson, OutageJson, RotationJson};
+use super::conditions::{ConditionsJson, SelfReportJson, SettingsJson};
 use super::phases::{self, PhaseJson};
 use super::slo::Objective;
 use crate::clock::UnixSeconds;
@@ -87,6 +88,8 @@ pub(crate) struct HostJson {
     fingerprint: String,
     steal_share: f64,
     load_average: Option<f64>,
+    #[serde(flatten)]
+    settings: SettingsJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +119,8 @@ struct Validity {
     unsent: u64,
     generator_cpu_share: f64,
     hiccup_us: Hiccup,
+    #[serde(flatten)]
+    conditions: ConditionsJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -161,6 +166,8 @@ struct Broker {
     refreshes: u64,
     cpu_us_per_request: Option<f64>,
     rss_bytes: u64,
+    #[serde(flatten)]
+    said: SelfReportJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -199,7 +206,7 @@ impl RunJson {
             seed: identity.seed,
             target: identity.target,
             build: Build::this(),
-            host: HostJson::new(Host::read(), outcome.steal_share),
+            host: HostJson::new(Host::read(), outcome.conditions.strain.steal_share),
             load: Load::new(plan, outcome),
             validity: Validity::new(outcome),
             classes: classes(outcome),
@@ -211,7 +218,7 @@ impl RunJson {
                 .iter()
                 .map(|(status, count)| (status.to_string(), *count))
                 .collect(),
-            broker: outcome.broker.as_ref().map(Broker::new),
+            broker: outcome.broker.as_ref().map(|counted| Broker::new(counted, outcome)),
             verified: Verified::new(outcome),
             changes: outcome.changes.as_ref().map(ChangesJson::new),
             churn: outcome.changes.as_ref().and_then(ChurnJson::of),
@@ -259,6 +266,7 @@ impl HostJson {
             fingerprint,
             steal_share,
             load_average: load_average(),
+            settings: SettingsJson::read(),
         }
     }
 }
@@ -305,6 +313,7 @@ impl Validity {
             unsent: outcome.measured.tally.unsent,
             generator_cpu_share: outcome.measured.busy_share,
             hiccup_us: Hiccup { p99: at(hiccup, 0.99), p999: at(hiccup, 0.999) },
+            conditions: ConditionsJson::new(outcome),
         }
     }
 }
@@ -359,7 +368,7 @@ impl Percentiles {
 }
 
 impl Broker {
-    fn new(counted: &Counted) -> Self {
+    fn new(counted: &Counted, outcome: &Outcome) -> Self {
         let Counted { measured, .. } = counted;
         Self {
             mints: whole_number(measured.mints),
@@ -369,6 +378,7 @@ impl Broker {
             refreshes: whole_number(measured.refreshes),
             cpu_us_per_request: measured.cpu_us_per_request(),
             rss_bytes: whole_number(measured.rss_bytes),
+            said: SelfReportJson::new(outcome.conditions.broker.as_ref()),
         }
     }
 }

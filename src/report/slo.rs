@@ -90,19 +90,31 @@ impl Objective {
         self.class.is_none_or(|own| own == class)
     }
 
-    /// The percentile of these latencies, in nanoseconds; none as of [`Objective::measured_ns`].
-    pub(super) fn percentile_ns(&self, latencies: &Latencies) -> Option<u64> {
-        self.of(latencies)
-    }
-
     /// Whether a measured percentile is within the limit; what was not measured is not.
     pub(super) fn allows(&self, measured_ns: Option<u64>) -> bool {
         measured_ns.is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
     }
 
+    /// Whose response time it bounds; none is of all classes together.
+    pub const fn class(&self) -> Option<Class> {
+        self.class
+    }
+
+    /// Which quantile, from 0 to 1.
+    pub const fn quantile(&self) -> f64 {
+        self.quantile
+    }
+
+    /// The bound in nanoseconds.
+    pub const fn limit_ns(&self) -> f64 {
+        self.limit.as_secs_f64() * 1e9
+    }
+
+    /// The percentile of these latencies in nanoseconds; see [`Objective::measured_ns`].
+    ///
     /// An error is no fast answer: it counts as one that takes for ever.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn of(&self, latencies: &Latencies) -> Option<u64> {
+    pub fn of(&self, latencies: &Latencies) -> Option<u64> {
         let (all, mut tokens) = (latencies.response.len(), latencies.response.clone());
         // Every error was recorded as a response too: subtracting cannot fail.
         let _ = tokens.subtract(&latencies.errors);

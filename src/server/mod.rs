@@ -14,12 +14,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::admin::hiccups::Probe;
 use crate::arm::{Arm, ArmOptions};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
-use crate::machine::give_way;
+use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
 use crate::tls::{TlsError, client_config};
@@ -62,6 +63,8 @@ pub struct ServerOptions {
     pub authority_url: Option<String>,
     /// Where operators look.
     pub admin: SocketAddr,
+    /// Whether a thread measures how late the host wakes it.
+    pub hiccups: bool,
     /// Whether the token service and the control plane refuse plain HTTP.
     pub tls_only: bool,
     /// Names, beside this machine's own, that the server certificate is for.
@@ -143,6 +146,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     caretaker: Option<Caretaker>,
+    probe: Option<Probe>,
 }
 
 /// Items of one page of a list, as in Azure.
@@ -232,6 +236,7 @@ impl Server {
             stop: watch::channel(false).0,
             threads: Vec::new(),
             caretaker: None,
+            probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
         server.serve_all(sockets, issuer, authority.certificate_pem(), &surfaces)?;
@@ -281,7 +286,8 @@ impl Server {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
-        let admin = Admin::new(Arc::clone(broker), responses, Arc::clone(clock), ca_pem);
+        let hiccups = self.probe.as_ref().map(Probe::hiccups);
+        let admin = Admin::new(Arc::clone(broker), responses, hiccups, Arc::clone(clock), ca_pem);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
 

@@ -2,5 +2,13 @@
 
 pub mod holm;
 pub mod intervals;
+pub mod isotonic;
+pub mod knee;
+pub mod kolmogorov;
+pub mod mser;
 pub mod paired;
 pub mod ratio;
+pub mod scalability;
+pub mod smallest_effect;
+pub mod stationarity;
+pub mod trend;

@@ -13,6 +13,7 @@ mod scripted;
 mod server;
 mod targets;
 mod versus;
+mod watched;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -173,6 +174,7 @@ fn what_cannot_be_run_is_refused_before_it_starts() {
         (&["mint", "--target=http://127.0.0.1:1"], "leave out --target"),
         (&["--target=ftp://127.0.0.1"], "http or https URL"),
         (&["--slo=fast"], "not an objective"),
+        (&["--target=http://127.0.0.1:1", "--cores=9999"], "no processor"),
         (&["herd", "--rate=5"], "does not use --rate"),
         (&["--callers=5"], "does not use --callers"),
         (&["--changes=5"], "does not use --changes"),

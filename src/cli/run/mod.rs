@@ -1,28 +1,34 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
+mod live;
 mod refusal;
 pub(super) mod scenario;
+mod scrape;
 pub(super) mod settings;
 pub(super) mod target;
+mod view;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use self::live::{Live, Mode};
 pub(super) use self::scenario::Scenario;
 use self::scenario::file::ScenarioError;
+use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
 use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
+use self::view::Header;
 use super::report::{self, HandOn, WriteError};
 use super::{Exit, complain, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::load::fleet::Progress;
+use crate::load::board::Board;
 use crate::load::generator::Plan;
 use crate::load::host::is_in_memory;
 use crate::load::schedule::Arrivals;
@@ -87,6 +93,15 @@ pub struct RunArgs {
     /// Generator threads [default: one per core that the broker does not use]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_THREADS")]
     pub(super) threads: Option<usize>,
+    /// Processors that the generator's threads have to themselves, like 1 or 1,3: the target runs elsewhere
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        requires = "target",
+        env = "MINTBENCH_RUN_CORES"
+    )]
+    pub(super) cores: Vec<usize>,
     /// Everything random is derived from this
     #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_RUN_SEED")]
     pub(super) seed: u64,
@@ -96,6 +111,9 @@ pub struct RunArgs {
     /// Give a request up after this time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
     pub(super) timeout: Duration,
+    /// How long the pacing is tested before the load, without requests; 0s leaves it out
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
+    pub(super) pacer_test: Duration,
     /// Answers to verify after the run
     #[arg(long, value_name = "N", default_value_t = 1000, env = "MINTBENCH_RUN_SAMPLES")]
     pub(super) samples: usize,
@@ -138,6 +156,12 @@ pub struct RunArgs {
     /// Print run.json instead of the table
     #[arg(long, env = "MINTBENCH_RUN_JSON")]
     pub(super) json: bool,
+    /// Show nothing while the run goes on
+    #[arg(long, short, env = "MINTBENCH_RUN_QUIET")]
+    pub(super) quiet: bool,
+    /// Serve the run in progress at `http://ADDR/metrics`, for Prometheus; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_RUN_METRICS")]
+    pub(super) metrics: Option<SocketAddr>,
 }
 
 impl RunArgs {
@@ -158,9 +182,11 @@ impl RunArgs {
             user_assigned: None,
             connections: None,
             threads: None,
+            cores: Vec::new(),
             seed: 1,
             slo: Vec::new(),
             timeout: Duration::from_secs(10),
+            pacer_test: Duration::ZERO,
             samples: 1000,
             herds: None,
             callers: None,
@@ -175,6 +201,8 @@ impl RunArgs {
             out_commit: None,
             out_branch: None,
             json: false,
+            quiet: true,
+            metrics: None,
         }
     }
 }
@@ -186,6 +214,8 @@ enum RunError {
     Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error("cannot serve metrics at {address}; choose another with --metrics")]
+    Metrics { address: SocketAddr, source: io::Error },
     #[error("cannot write the result to standard output")]
     Print(#[source] io::Error),
     #[error(transparent)]
@@ -247,7 +277,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
     let folder = Folder::create(path)?;
-    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder)?;
+    let shown = Shown::start(args, &plan, &subject)?;
+    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
+    drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     let table = table::render(&plan, &outcome, &slo, &notes);
     let identity = identity(args, &subject, started_at, notes);
@@ -298,16 +330,12 @@ fn measure(
     clock: &dyn Clock,
     stop: &Stop,
     folder: Folder,
+    board: &Board,
 ) -> Result<(Folder, Outcome), RunError> {
     let mut logs = folder.logs();
-    let bar = progress_bar(plan.warmup_ns + plan.duration_ns);
-    let mut observe = |progress| match progress {
-        Progress::Measuring => bar.set_message("measuring"),
-        Progress::Elapsed(ns) => bar.set_position(ns),
-    };
-    let watcher = Watcher { sink: &mut logs, observe: &mut observe };
+    let mut observe = |progress| board.observe(progress);
+    let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
     let outcome = session::measure(plan, subject, clock, stop, watcher);
-    bar.finish_and_clear();
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
         Err(source) if logs.is_empty() => {
@@ -319,14 +347,35 @@ fn measure(
     }
 }
 
-/// Drawn on a terminal only, and seldom: drawing takes time from a core that is measured on.
-fn progress_bar(length_ns: u64) -> ProgressBar {
-    const DRAWS_PER_SECOND: u8 = 2;
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-    let bar = ProgressBar::with_draw_target(Some(length_ns), target).with_message("warming up");
-    match ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+/// Whoever shows the run while it goes on; dropped, they end.
+struct Shown {
+    board: Arc<Board>,
+    _live: Live,
+    _scrape: Option<Scrape>,
+}
+
+impl Shown {
+    fn start(args: &RunArgs, plan: &Plan, subject: &Subject) -> Result<Self, RunError> {
+        let board = Arc::new(Board::default());
+        let header = Header {
+            scenario: args.scenario.as_str().to_owned(),
+            target: subject.target().to_string(),
+            rate: plan.workload.level(),
+            warmup_ns: plan.warmup_ns,
+            length_ns: plan.warmup_ns + plan.duration_ns,
+        };
+        let serve = |address| {
+            let (board, header) = (Arc::clone(&board), header.clone());
+            let scrape = Scrape::start(address, board, header, plan.cores.clone());
+            scrape.map_err(|source| RunError::Metrics { address, source })
+        };
+        let scrape = args.metrics.map(serve).transpose()?;
+        if let Some(scrape) = &scrape {
+            eprintln!("metrics   http://{}/metrics", scrape.address());
+        }
+        let mode = Mode::choose(args);
+        let live = Live::start(mode, Arc::clone(&board), header, plan.cores.clone());
+        Ok(Self { board, _live: live, _scrape: scrape })
     }
 }
 
@@ -369,7 +418,9 @@ mod tests {
     use super::*;
     use crate::load::checks::Failure;
     use crate::load::class::{Class, Status};
+    use crate::load::conditions::Conditions;
     use crate::load::fleet::Measured;
+    use crate::load::pacing::Pacing;
     use crate::load::recorder::{
         Ended, IntervalSet, IntervalSink, Latencies, Recorder, Tally, Totals, Window, collect,
         histogram,
@@ -416,6 +467,7 @@ mod tests {
             busy_share: 0.0,
             hiccup: histogram(),
             notice: histogram(),
+            pacing: Pacing::default(),
             samples: Vec::new(),
         };
         Outcome {
@@ -424,7 +476,7 @@ mod tests {
             broker: None,
             verdict: None,
             changes: None,
-            steal_share: 0.0,
+            conditions: Conditions::default(),
             rate_achieved: None,
             rate_answered: 0.0,
             reasons,

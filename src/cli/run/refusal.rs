@@ -19,6 +19,10 @@ pub(in crate::cli) enum SettingsError {
     Warmup(Duration),
     #[error("--timeout {} is out of range; use 1ms to 1h", humantime::format_duration(*.0))]
     Timeout(Duration),
+    #[error("--pacer-test {} is out of range; use 0s to 1m", humantime::format_duration(*.0))]
+    PacerTest(Duration),
+    #[error("--cores {core} is no processor that this process may use; it may use {allowed:?}")]
+    Core { core: usize, allowed: Vec<usize> },
     #[error("--{flag} {value} is out of range; use 1 to {max}")]
     Count { flag: &'static str, value: u64, max: u64 },
     #[error("--max-errors {0} is out of range; use a share of 0 to 1")]

@@ -32,6 +32,8 @@ const HERD_GAP: Duration = Duration::from_secs(2);
 const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
 /// Room for everything that is not a connection of the load.
 const OTHER_FILES: u64 = 64;
+/// A self-test tells no more after a minute.
+const PACER_TEST_MAX: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 /// More threads than any machine has cores for.
 const THREADS_MAX: usize = 1024;
@@ -84,6 +86,7 @@ impl Settings {
             threads,
             cores,
             waiting,
+            rehearsal_ns: nanos(args.pacer_test),
             warmup_ns: nanos(lengths.warmup),
             duration_ns: nanos(lengths.duration),
             timeout_ns: nanos(args.timeout),
@@ -168,6 +171,7 @@ impl Given<'_> {
 
     fn check_ranges(&self) -> Result<(), SettingsError> {
         let Self { args, .. } = self;
+        check_cores(args)?;
         let Herd { herds, callers } = self.herd().unwrap_or(Herd { herds: 1, callers: 1 });
         let counts = [
             ("herds", u64::from(herds), u64::from(Synthetic::USER_ASSIGNED_MAX)),
@@ -182,6 +186,9 @@ impl Given<'_> {
             if !(1..=max).contains(&value) {
                 return Err(SettingsError::Count { flag, value, max });
             }
+        }
+        if args.pacer_test > PACER_TEST_MAX {
+            return Err(SettingsError::PacerTest(args.pacer_test));
         }
         let timeouts = Duration::from_millis(1)..=Duration::from_hours(1);
         if !timeouts.contains(&args.timeout) {
@@ -405,29 +412,37 @@ fn origin(args: &RunArgs) -> Origin {
     }
 }
 
+fn check_cores(args: &RunArgs) -> Result<(), SettingsError> {
+    let allowed = allowed();
+    match args.cores.iter().find(|core| !allowed.contains(core)) {
+        Some(&core) => Err(SettingsError::Core { core, allowed }),
+        None => Ok(()),
+    }
+}
+
 fn cores(args: &RunArgs) -> Cores {
     if args.target.is_some() {
-        // Where a foreign target runs is unknown: let the scheduler keep out of its way.
-        return Cores { broker: None, generator: Vec::new() };
+        // Where a foreign target runs is unknown: let the scheduler keep out of its way, unless the
+        // user knows.
+        return Cores { broker: None, generator: args.cores.clone() };
     }
     Cores::split(&allowed())
 }
 
 fn default_threads(args: &RunArgs, cores: &Cores) -> usize {
-    let foreign = || allowed().len().saturating_sub(1);
-    let cores = if args.target.is_some() { foreign() } else { cores.generator.len() };
-    cores.clamp(1, THREADS_MAX)
+    own_cores(args, cores).clamp(1, THREADS_MAX)
 }
 
 /// A thread may spin where that takes no time from the target: on a core of the generator, or,
 /// beside a target that may be on this machine, where a core is left.
 fn waiting(args: &RunArgs, cores: &Cores, threads: usize) -> Waiting {
-    let own = if args.target.is_some() {
-        allowed().len().saturating_sub(1)
-    } else {
-        cores.generator.len()
-    };
-    if threads <= own { Waiting::Spin } else { Waiting::Sleep }
+    if threads <= own_cores(args, cores) { Waiting::Spin } else { Waiting::Sleep }
+}
+
+/// How many cores the generator has, or leaves to nobody but itself.
+fn own_cores(args: &RunArgs, cores: &Cores) -> usize {
+    let unpinned = args.target.is_some() && cores.generator.is_empty();
+    if unpinned { allowed().len().saturating_sub(1) } else { cores.generator.len() }
 }
 
 fn notes(args: &RunArgs, cores: &Cores, waiting: Waiting) -> Vec<String> {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::phases::{Phases, Staged};
+use super::phases::{Phase, Phases, Staged, Timing};
 use crate::world::synthetic::{Synthetic, WELL_KNOWN_RESOURCES};
 
 /// Which identity of a VM is asked for.
@@ -99,6 +99,14 @@ impl Workload {
         match self {
             Self::Herd(_) => 1,
             Self::Phases(_) => world.vms,
+        }
+    }
+
+    /// The rate in requests per second, where it is the same throughout the measured part.
+    pub fn level(&self) -> Option<f64> {
+        match self.phases()?.phases.as_slice() {
+            [Phase { timing: Timing::Rate(profile), .. }] => profile.level(),
+            _ => None,
         }
     }
 

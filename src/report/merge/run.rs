@@ -332,7 +332,7 @@ fn judge(
         let errors = classes.get(class).map_or(0, |result| result.errors);
         let _ = latencies.errors.add(fastest(of, errors));
     }
-    let measured_ns = objective.percentile_ns(&latencies);
+    let measured_ns = objective.of(&latencies);
     Slo {
         measured_us: measured_ns.map(crate::report::html::digest::us),
         met: objective.allows(measured_ns),

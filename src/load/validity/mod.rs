@@ -3,9 +3,15 @@
 //! The rules are relative to what was measured: 50 us of lag ruin a run against a 100 us endpoint
 //! and do not matter against one of 20 ms.
 
-use std::fmt;
+mod reason;
 
 use hdrhistogram::Histogram;
+
+use super::conditions::Conditions;
+use super::course::{HitRatios, SteadyState};
+use super::host::strain::{Paging, Strain};
+use super::pacing::GapFit;
+pub use reason::Reason;
 
 /// What the rules look at; times in nanoseconds.
 #[derive(Debug)]
@@ -26,8 +32,10 @@ pub struct Evidence<'a> {
     pub hiccup: &'a Histogram<u64>,
     /// Share of the busiest generator thread that was not idle.
     pub busy_share: f64,
-    /// Share of the machine's time that the hypervisor took away.
-    pub steal_share: f64,
+    /// The length of the measured part.
+    pub duration_ns: u64,
+    /// What the machine did meanwhile, and how the run went over time.
+    pub conditions: &'a Conditions,
 }
 
 /// How the requests were spaced, since a burst cannot be on time one by one.
@@ -47,77 +55,6 @@ pub enum Shape {
     },
 }
 
-/// Why a run is invalid.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reason {
-    /// A burst was still being written when it should have been over.
-    Burst {
-        /// The latest write, in nanoseconds after the instant.
-        max_ns: u64,
-        /// What is allowed.
-        limit_ns: u64,
-    },
-    /// The generator had no time to spare.
-    Busy {
-        /// Its share.
-        share: f64,
-    },
-    /// The host stopped the generator's loop.
-    Hiccup {
-        /// The 99.9th percentile of the probe's lateness in nanoseconds.
-        p999_ns: u64,
-        /// What is allowed.
-        limit_ns: u64,
-    },
-    /// The generator was late as a rule.
-    Lag {
-        /// The 99th percentile in nanoseconds.
-        p99_ns: u64,
-        /// What is allowed.
-        limit_ns: u64,
-    },
-    /// The generator was late where it shows in the tail.
-    LagTail {
-        /// The 99.9th percentile in nanoseconds.
-        p999_ns: u64,
-        /// What is allowed.
-        limit_ns: u64,
-    },
-    /// Nothing came back to judge by.
-    NoRequests,
-    /// The generator looked for answers too seldom.
-    Notice {
-        /// The 99th percentile in nanoseconds.
-        p99_ns: u64,
-        /// What is allowed.
-        limit_ns: u64,
-    },
-    /// The generator looked for answers too seldom for the tail.
-    NoticeTail {
-        /// The 99.9th percentile in nanoseconds.
-        p999_ns: u64,
-        /// What is allowed.
-        limit_ns: u64,
-    },
-    /// The rate was missed.
-    Rate {
-        /// Requests that were meant.
-        scheduled: u64,
-        /// Requests that were acted on in time.
-        acted: u64,
-    },
-    /// The hypervisor gave the time to others.
-    Steal {
-        /// The share it took.
-        share: f64,
-    },
-    /// Requests were left over.
-    Unsent {
-        /// How many.
-        count: u64,
-    },
-}
-
 /// Lag below this is as good as the clock and the loop get.
 const LAG_FLOOR_NS: u64 = 20_000;
 /// The generator's own errors may be a tenth of what it measures.
@@ -126,8 +63,14 @@ const TENTH: u64 = 10;
 const BUSY_MAX: f64 = 0.8;
 /// One per cent of the machine's time already is seconds of stall in a minute.
 const STEAL_MAX: f64 = 0.01;
+/// A quota that is used up stops everything for tens of milliseconds at once: what it hits is the
+/// p99.9.
+const THROTTLED_MAX: f64 = 0.001;
+/// A page from disk stops a thread for milliseconds; a few are pages of code that is used first.
+const FAULT_EVERY_NS: u64 = 10_000_000_000;
 /// A rate within this is the rate.
 const RATE_TOLERANCE: f64 = 0.01;
+
 /// Every reason why the run is invalid; none for a valid run.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     let p = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
@@ -145,14 +88,47 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     if evidence.busy_share > BUSY_MAX {
         reasons.push(Reason::Busy { share: evidence.busy_share });
     }
-    if evidence.steal_share > STEAL_MAX {
-        reasons.push(Reason::Steal { share: evidence.steal_share });
-    }
+    reasons.extend(strained(&evidence.conditions.strain, evidence.duration_ns));
+    reasons.extend(unsteady(evidence.conditions));
     let (p999_ns, limit_ns) = (p(evidence.hiccup, 0.999), p(evidence.response, 0.99) / TENTH);
     if p999_ns > limit_ns {
         reasons.push(Reason::Hiccup { p999_ns, limit_ns });
     }
     reasons
+}
+
+/// What the machine did to the generator.
+fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let Strain { steal_share, throttled_share, paging } = *strain;
+    if steal_share > STEAL_MAX {
+        reasons.push(Reason::Steal { share: steal_share });
+    }
+    if throttled_share > THROTTLED_MAX {
+        reasons.push(Reason::Throttled { share: throttled_share });
+    }
+    let limit = (duration_ns / FAULT_EVERY_NS).max(1);
+    let Paging { major_faults, swapped_kib } = paging;
+    if major_faults > limit || swapped_kib > 0 {
+        reasons.push(Reason::Paging { paging, limit });
+    }
+    reasons
+}
+
+/// What did not stay as it was, or came otherwise than it was meant.
+fn unsteady(conditions: &Conditions) -> Vec<Reason> {
+    let gaps = conditions.gap_fit.filter(GapFit::is_off).map(Reason::Gaps);
+    let ratios = conditions.hit_ratios.filter(HitRatios::is_unstable);
+    let drift = match conditions.steady {
+        SteadyState::Drifting { drift, decided: true } => Some(Reason::Unsteady(drift)),
+        _ => None,
+    };
+    [gaps, ratios.map(Reason::HitRatio), drift].into_iter().flatten().collect()
+}
+
+/// How late the generator may be at its p99: a tenth of the median service time.
+pub fn lag_limit_ns(service: &Histogram<u64>) -> u64 {
+    LAG_FLOOR_NS.max(service.value_at_quantile(0.5) / TENTH)
 }
 
 fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
@@ -161,7 +137,7 @@ fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
     if is_off(scheduled, acted) {
         reasons.push(Reason::Rate { scheduled, acted });
     }
-    let limit_ns = LAG_FLOOR_NS.max(p(evidence.service, 0.5) / TENTH);
+    let limit_ns = lag_limit_ns(evidence.service);
     let tail_limit_ns = p(evidence.response, 0.99) / TENTH;
     let (p99_ns, tail_ns) = (p(evidence.lag, 0.99), p(evidence.lag, 0.999));
     if p99_ns > limit_ns {
@@ -195,82 +171,11 @@ fn burst(lag: &Histogram<u64>, gap_ns: u64) -> Option<Reason> {
     (max_ns > limit_ns).then_some(Reason::Burst { max_ns, limit_ns })
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Burst { max_ns, limit_ns } => write!(
-                f,
-                "a burst took {} us to write, more than {} us (a quarter of the time between bursts); lower --callers",
-                us(*max_ns),
-                us(*limit_ns)
-            ),
-            Self::Busy { share } => write!(
-                f,
-                "the busiest generator thread worked {:.0} % of the time, more than {:.0} %; lower --rate or give it more --threads on more cores",
-                share * 100.0,
-                BUSY_MAX * 100.0
-            ),
-            Self::Hiccup { p999_ns, limit_ns } => write!(
-                f,
-                "the host stopped the generator: the p99.9 of its 1 kHz probe is {} us, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
-                us(*p999_ns),
-                us(*limit_ns)
-            ),
-            Self::Lag { p99_ns, limit_ns } => write!(
-                f,
-                "the generator was late: the p99 of its lag is {} us, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",
-                us(*p99_ns),
-                us(*limit_ns)
-            ),
-            Self::LagTail { p999_ns, limit_ns } => write!(
-                f,
-                "the generator was late in the tail: the p99.9 of its lag is {} us, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
-                us(*p999_ns),
-                us(*limit_ns)
-            ),
-            Self::NoRequests => {
-                f.write_str("no request of the measured part has ended; raise --rate or --duration")
-            }
-            Self::Notice { p99_ns, limit_ns } => write!(
-                f,
-                "the generator may have noticed answers late: by up to {} us at the p99, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or give it more --threads on more cores",
-                us(*p99_ns),
-                us(*limit_ns)
-            ),
-            Self::NoticeTail { p999_ns, limit_ns } => write!(
-                f,
-                "the generator may have noticed answers late in the tail: by up to {} us at the p99.9, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
-                us(*p999_ns),
-                us(*limit_ns)
-            ),
-            Self::Rate { scheduled, acted } => write!(
-                f,
-                "the generator acted on {acted} requests in time where {scheduled} were meant, more than {:.0} % off; lower --rate or give it more --threads on more cores",
-                RATE_TOLERANCE * 100.0
-            ),
-            Self::Steal { share } => write!(
-                f,
-                "the hypervisor took {:.1} % of the machine's time, more than {:.0} %; measure on another machine or at another time",
-                share * 100.0,
-                STEAL_MAX * 100.0
-            ),
-            Self::Unsent { count } => write!(
-                f,
-                "the generator did not get to {count} requests before the run ended, more than 0; lower --rate"
-            ),
-        }
-    }
-}
-
-/// Nanoseconds as microseconds with one decimal.
-fn us(ns: u64) -> String {
-    format!("{}.{}", ns / 1000, ns % 1000 / 100)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::load::recorder::histogram;
+    use crate::stats::stationarity::Drift;
 
     fn filled(value_ns: u64) -> Histogram<u64> {
         let mut histogram = histogram();
@@ -290,7 +195,8 @@ mod tests {
             response: &response,
             hiccup: &hiccup,
             busy_share: 0.1,
-            steal_share: 0.0,
+            duration_ns: 30_000_000_000,
+            conditions: &Conditions::default(),
         };
         change(&mut evidence);
         let reasons: Vec<String> = judge(&evidence).iter().map(Reason::to_string).collect();
@@ -307,7 +213,42 @@ mod tests {
         check(50_000, |_| {}, &["p99 of its lag", "p99.9 of its lag"]);
         check(500, |e| e.unsent = 3, &["3 requests"]);
         check(500, |e| e.busy_share = 0.9, &["90 %"]);
-        check(500, |e| e.steal_share = 0.02, &["2.0 %"]);
+    }
+
+    #[test]
+    fn what_the_machine_did_is_held_against_the_run() {
+        let strain = |strain| move |conditions: &mut Conditions| conditions.strain = strain;
+        let paging = |major_faults, swapped_kib| Strain {
+            paging: Paging { major_faults, swapped_kib },
+            ..Strain::default()
+        };
+        check_conditions(strain(Strain { steal_share: 0.02, ..Strain::default() }), &["2.0 %"]);
+        let throttled = Strain { throttled_share: 0.004, ..Strain::default() };
+        check_conditions(strain(throttled), &["for 0.40 % of the time, more than 0.1 %"]);
+        check_conditions(strain(paging(3, 0)), &[]);
+        check_conditions(strain(paging(4, 0)), &["4 page faults from disk, more than 3"]);
+        check_conditions(strain(paging(0, 8)), &["8 KiB more in swap"]);
+    }
+
+    #[test]
+    fn what_did_not_stay_as_it_was_is_held_against_the_run() {
+        let drift = Drift { first: 100_000.0, second: 150_000.0 };
+        let drifting =
+            |decided| move |c: &mut Conditions| c.steady = SteadyState::Drifting { drift, decided };
+        check_conditions(drifting(true), &["100 us in the first half and 150 us"]);
+        check_conditions(drifting(false), &[]);
+        let ratios = HitRatios { first: 0.9, second: 0.95, apart: 9.0 };
+        check_conditions(|c| c.hit_ratios = Some(ratios), &["90.00 % hits in the first half"]);
+        let fit = GapFit { gaps: 999, acted: 0.5, intended: 0.02, limit: 0.043 };
+        check_conditions(|c| c.gap_fit = Some(fit), &["999 gaps are 0.500"]);
+        check_conditions(|c| c.gap_fit = Some(GapFit { acted: 0.04, ..fit }), &[]);
+    }
+
+    fn check_conditions(change: impl FnOnce(&mut Conditions), expected: &[&str]) {
+        let mut conditions = Conditions::default();
+        change(&mut conditions);
+        let conditions: &'static Conditions = Box::leak(Box::new(conditions));
+        check(500, |evidence| evidence.conditions = conditions, expected);
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The machine that a run was made on, as far as it bears on the numbers.
 
+pub mod cgroup;
+pub mod settings;
+pub mod strain;
+
 use std::fs::read_to_string;
 
 use aws_lc_rs::digest;
@@ -26,8 +30,7 @@ impl Host {
         let [name, release, machine] = [uname.sysname(), uname.release(), uname.machine()]
             .map(|text| text.to_string_lossy().into_owned());
         let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
-        let memory = field("/proc/meminfo", "MemTotal");
-        let kib = memory.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+        let kib = kib("/proc/meminfo", "MemTotal");
         Self {
             cpu_model: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cores: super::cores::allowed().len(),
@@ -39,6 +42,9 @@ impl Host {
     }
 
     /// A short hash of all of it: results compare only where it is equal.
+    ///
+    /// Its parts are those of this struct and no others, so that stored baselines stay of use: the
+    /// same machine after an upgrade of the kernel is another one, in another container it is not.
     pub fn fingerprint(&self) -> String {
         let all = format!(
             "{}\n{}\n{}\n{}\n{}",
@@ -59,6 +65,21 @@ fn field(path: &str, name: &str) -> Option<String> {
     let text = read_to_string(path).ok()?;
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+}
+
+/// The value of a line `name: value kB`.
+fn kib(path: &str, name: &str) -> Option<u64> {
+    field(path, name)?.split(' ').next()?.parse().ok()
+}
+
+/// Memory that this process uses, in bytes, if the system tells.
+pub fn resident_bytes() -> Option<u64> {
+    kib("/proc/self/status", "VmRSS").map(|kib| kib * 1024)
+}
+
+/// Memory that can be used without swapping, in bytes, if the system tells.
+pub fn available_bytes() -> Option<u64> {
+    kib("/proc/meminfo", "MemAvailable").map(|kib| kib * 1024)
 }
 
 /// CPU time of the whole machine so far, in clock ticks.

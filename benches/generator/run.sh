@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Load generators on one core beside each other: the highest rate, processor time per request, and what
+# each reports at 20,000 requests/s beside the server's own record. Prints Markdown:
+#
+#   benches/generator/run.sh [rounds] > results/reference/generator.md
+#
+# Rounds are interleaved, forth and back in turn, and figures are medians of them.
+#
+#   SECONDS_EACH=5    of load for each run
+#   RATE=20000        requests per second of the second table
+#   TOOLS, WRK, WRK2, OHA, VEGETA, GOOSE, MINTBENCH, TRUTH   as for benches/truth/run.sh
+#
+# Needs python3, taskset and two processors.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
+[[ -n ${TRUTH:-} ]] || cargo build --release --quiet --example truth
+[[ -n ${GOOSE:-} ]] || cargo build --release --quiet -p loadtests --bin goose_get
+exec python3 -B benches/generator/generator.py "${1:-5}"

@@ -1,0 +1,101 @@
+//! How many instructions the steps of a token request take, with limits: a gate that needs no quiet
+//! machine.
+//!
+//!     cargo bench --bench instructions
+//!
+//! fails where a step takes more than its limit, which is what it took when the limit was set and some
+//! 5 % more; who makes a step dearer on purpose raises the limit in the same commit. Valgrind counts,
+//! which `gungraun-runner` of the version in `Cargo.lock` starts: `.ci/run instructions` installs both.
+//! Counts depend on the compiler and on the build profile, not on the processor.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report")]
+#![expect(missing_docs, unused_qualifications, reason = "the macros write items without them")]
+
+#[expect(dead_code, reason = "the other benches use more of it")]
+mod support;
+
+use std::hint::black_box;
+
+use gungraun::{
+    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use mintbench::broker::TokenError;
+use mintbench::cache::{Cache, Fresh};
+use mintbench::clock::Seconds;
+use mintbench::imds::Query;
+use mintbench::load::schedule::{Arrivals, Schedule};
+use mintbench::token::Token;
+
+use support::NOW;
+use support::keys::Keys;
+use support::tokens::rs256_token;
+
+/// Many where one is short: what surrounds them is then of no weight.
+const TIMES: u64 = 1000;
+
+fn limit(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
+    config
+}
+
+/// As the Azure SDK for Python sends it.
+const QUERY: &str = "api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
+
+#[library_benchmark(config = limit(u64::MAX))]
+fn request_parse() -> usize {
+    let query = Query::parse(black_box(QUERY)).unwrap();
+    query.refuse_repeats().unwrap();
+    let value = |name| query.get(name).unwrap().unwrap().len();
+    value("api-version") + value("resource")
+}
+
+type Held = (Keys, Cache<u64, TokenError>);
+
+/// A thousand keys, all held, none due for renewal.
+fn held() -> Held {
+    let keys = Keys::hot();
+    // Shards fill unevenly: twice the room, and nothing is evicted.
+    let cache = Cache::new(keys.entries as usize * 2);
+    for (key, value) in keys.all().zip(0..) {
+        let (refresh_at, expires_at) = (NOW + Seconds(43_200), NOW + Seconds(86_400));
+        cache.insert(key, Fresh { value, refresh_at, expires_at }, NOW);
+    }
+    (keys, cache)
+}
+
+#[library_benchmark(config = limit(u64::MAX))]
+#[bench::thousand(args = (), setup = held)]
+fn cache_hit((keys, cache): Held) -> Held {
+    keys.ask(0, TIMES, |key, _| *cache.get(key, NOW).unwrap().entry.value());
+    (keys, cache)
+}
+
+#[library_benchmark(config = limit(u64::MAX))]
+#[bench::one(args = (), setup = rs256_token)]
+fn body_render(token: Token) -> (Vec<u8>, Token) {
+    (black_box(&token).body(black_box(NOW)), token)
+}
+
+fn schedule(arrivals: Arrivals) -> Schedule {
+    Schedule::new(arrivals, 1e6, u64::MAX, 1)
+}
+
+#[library_benchmark(config = limit(u64::MAX))]
+#[bench::thousand(args = (Arrivals::Constant), setup = schedule)]
+fn schedule_constant(mut schedule: Schedule) -> Option<u64> {
+    (0..black_box(TIMES)).map_while(|_| schedule.next()).last()
+}
+
+#[library_benchmark(config = limit(u64::MAX))]
+#[bench::thousand(args = (Arrivals::Poisson), setup = schedule)]
+fn schedule_poisson(mut schedule: Schedule) -> Option<u64> {
+    (0..black_box(TIMES)).map_while(|_| schedule.next()).last()
+}
+
+library_benchmark_group!(
+    name = steps,
+    benchmarks = [request_parse, cache_hit, body_render, schedule_constant, schedule_poisson]
+);
+
+main!(library_benchmark_groups = steps);

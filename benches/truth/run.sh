@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# What mintbench and other load generators report of servers whose delays follow a known law, beside
+# that law and the server's own record. Prints Markdown:
+#
+#   benches/truth/run.sh > results/reference/truth.md
+#
+#   SECONDS_EACH=20   of load for each run
+#   RATES="1000 ..."  requests per second [1000, 10000 and half of the highest that the generator sends]
+#   LAWS="..."        laws, as `examples/truth` takes them
+#   ATTEMPTS=5        how often a run that the harness calls invalid is made anew
+#   TOOLS=a,b         which generators; see benches/generator/rivals.py
+#   WRK2=FILE OHA=FILE VEGETA=FILE    where they are, if not on the PATH; what is not found is left out
+#   MINTBENCH=FILE TRUTH=FILE GOOSE=FILE   binaries instead of those that cargo builds
+#
+# Needs python3, taskset and two processors.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
+[[ -n ${TRUTH:-} ]] || cargo build --release --quiet --example truth
+[[ -n ${GOOSE:-} ]] || cargo build --release --quiet -p loadtests --bin goose_get
+PYTHONPATH=benches/generator exec python3 -B benches/truth/truth.py

@@ -1,0 +1,415 @@
+//! Measures the levels of a search with a broker of our own.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use super::super::run::settings::{Settings, SettingsError};
+use super::super::run::{RunArgs, Scenario};
+use super::{PlanArgs, quiet, terms};
+use crate::clock::{Clock, UnixSeconds};
+use crate::load::checks::Failure;
+use crate::load::cores::raise_file_limit;
+use crate::load::recorder::{IntervalSet, IntervalSink, Window, histogram};
+use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
+use crate::load::stop::Stop;
+use crate::plan::fit::{self, Side, costs};
+use crate::plan::held_out;
+use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing, too_late};
+use crate::plan::plan_json::HeldOut;
+use crate::plan::search::{Found, search};
+use crate::report::slo::Objective;
+use crate::stats::intervals::Counts;
+use crate::world::synthetic::WELL_KNOWN_RESOURCES;
+
+/// Why a level was not measured.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MeasureError {
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("the broker gives wrong answers: {0}")]
+    Wrong(Failure),
+}
+
+impl MeasureError {
+    /// Whether it is the broker that failed, and not the attempt to measure it.
+    pub(super) const fn blames_broker(&self) -> bool {
+        matches!(
+            self,
+            Self::Wrong(_) | Self::Session(SessionError::Counters(_) | SessionError::Died(_))
+        )
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    duration: Duration,
+    warmup: Duration,
+    vms: u32,
+    /// First and largest rate, for hits and for mints.
+    hits: (f64, f64),
+    mints: (f64, f64),
+    storm: Duration,
+    storm_max: f64,
+}
+
+impl Scale {
+    fn of(args: &PlanArgs) -> Self {
+        let scale = if args.quick { Self::QUICK } else { Self::WHOLE };
+        Self { duration: args.levels_duration.unwrap_or(scale.duration), ..scale }
+    }
+
+    const WHOLE: Self = Self {
+        duration: Duration::from_secs(10),
+        warmup: Duration::from_secs(1),
+        vms: 1000,
+        hits: (1000.0, 1e6),
+        mints: (50.0, 1e5),
+        storm: Duration::from_secs(2),
+        // Twice what the lanes do in that time; the rest must fit in the broker's mint queue.
+        storm_max: 8000.0,
+    };
+
+    const QUICK: Self = Self {
+        duration: Duration::from_secs(1),
+        warmup: Duration::from_millis(200),
+        vms: 50,
+        hits: (400.0, 3200.0),
+        mints: (50.0, 400.0),
+        storm: Duration::from_millis(300),
+        storm_max: 500.0,
+    };
+}
+
+/// User-assigned identities of each VM: three keys with the VM's own, as in `run steady`.
+const HIT_IDENTITIES: u32 = 2;
+/// As in `run mint`; more where a level needs more keys.
+const MINT_IDENTITIES: u32 = 20;
+/// What is left of the keys in a cache that is too small: a few per cent of the requests miss.
+const CACHE_SHARE: f64 = 0.8;
+/// Overload has no end of its own: what waits longer is given up.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The storm is measured to its last token.
+const STORM_TIMEOUT: Duration = Duration::from_mins(1);
+/// Between levels: queues drain, connections close.
+const COOL_DOWN: Duration = Duration::from_millis(300);
+/// Answers that are verified after each level.
+const SAMPLES: usize = 100;
+/// Room for what is no connection of the load.
+const OTHER_FILES: f64 = 200.0;
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Where levels are measured.
+pub(super) struct Bench<'a> {
+    args: &'a PlanArgs,
+    clock: &'a dyn Clock,
+    stop: &'a Arc<Stop>,
+    scale: Scale,
+    bar: ProgressBar,
+    levels: u64,
+    notes: Vec<String>,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(args: &'a PlanArgs, clock: &'a dyn Clock, stop: &'a Arc<Stop>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
+        Self { args, clock, stop, scale: Scale::of(args), bar, levels: 0, notes: Vec::new() }
+    }
+
+    /// What the settings of the levels had to say, once.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    /// The highest rate of hits.
+    pub(super) fn hits(&mut self) -> Result<Found, MeasureError> {
+        let (start, rate_max) = self.scale.hits;
+        self.steady("hits", start, rate_max, &[])
+    }
+
+    /// Searches with `steady` on one broker, whose cache is filled first.
+    fn steady(
+        &mut self,
+        name: &str,
+        start: f64,
+        rate_max: f64,
+        extra: &[String],
+    ) -> Result<Found, MeasureError> {
+        let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
+        // Every key once within the first half of the warm-up, at a rate that lanes can follow.
+        let fill = RunArgs {
+            rate: Some((keys / 2.0).min(1000.0)),
+            warmup: Some(Duration::from_secs_f64(keys * 2.0 / (keys / 2.0).min(1000.0))),
+            duration: Some(Duration::from_millis(200)),
+            ..self.run_args(Scenario::Steady)
+        };
+        let Settings { plan, notes } = self.settings(&fill)?;
+        if self.notes.is_empty() {
+            self.notes = notes;
+        }
+        let mut subject = Subject::start(&plan, &[self.alg(), extra.to_vec()].concat(), self.stop)?;
+        self.level(&fill, &mut subject, name)?;
+        let terms = terms(self.args, start, rate_max);
+        search(terms, &mut |rate| {
+            let args = RunArgs { rate: Some(rate), ..self.run_args(Scenario::Steady) };
+            self.level(&args, &mut subject, name)
+        })
+    }
+
+    /// The highest rate of mints: a broker for each level, since a key is cold only once.
+    pub(super) fn mints(&mut self) -> Result<Found, MeasureError> {
+        let (start, rate_max) = self.scale.mints;
+        let terms = terms(self.args, start, rate_max);
+        search(terms, &mut |rate| {
+            let args = RunArgs { rate: Some(rate), ..self.run_args(Scenario::Mint) };
+            let args = RunArgs { user_assigned: Some(identities(&args)), ..args };
+            let plan = self.settings(&args)?.plan;
+            let mut subject = Subject::start(&plan, &self.alg(), self.stop)?;
+            self.level(&args, &mut subject, "mints")
+        })
+    }
+
+    fn run_args(&self, scenario: Scenario) -> RunArgs {
+        RunArgs {
+            warmup: Some(self.scale.warmup),
+            duration: Some(self.scale.duration),
+            vms: Some(self.scale.vms),
+            user_assigned: Some(HIT_IDENTITIES),
+            timeout: TIMEOUT,
+            samples: SAMPLES,
+            // Levels are independent: none repeats the arrivals of another.
+            seed: self.args.seed.wrapping_add(self.levels),
+            ..RunArgs::of(scenario)
+        }
+    }
+
+    /// Levels differ in the seed of their arrivals, but not of the world that the broker has.
+    fn settings(&self, args: &RunArgs) -> Result<Settings, SettingsError> {
+        let mut settings = Settings::resolve(args)?;
+        settings.plan.world.seed = self.args.seed;
+        Ok(settings)
+    }
+
+    fn alg(&self) -> Vec<String> {
+        self.args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect()
+    }
+
+    fn level(
+        &mut self,
+        args: &RunArgs,
+        subject: &mut Subject,
+        name: &str,
+    ) -> Result<Level, MeasureError> {
+        let offered = args.rate.unwrap_or_default();
+        let mut watch = Watch::new(Some(&self.args.slo));
+        match self.measured(args, subject, name, &mut watch) {
+            Ok(outcome) => Ok(Level::of(&outcome, offered, &self.args.slo)),
+            Err(_) if watch.hopeless => Ok(watch.level(offered)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn measured(
+        &mut self,
+        args: &RunArgs,
+        subject: &mut Subject,
+        name: &str,
+        watch: &mut Watch,
+    ) -> Result<Outcome, MeasureError> {
+        let plan = self.settings(args)?.plan;
+        self.levels += 1;
+        self.bar.set_message(format!("{name} at {:.0}/s", args.rate.unwrap_or_default()));
+        self.bar.tick();
+        std::thread::sleep(COOL_DOWN);
+        let watcher = Watcher { sink: watch, observe: &mut |_| self.bar.tick() };
+        let outcome = measure(&plan, subject, self.clock, self.stop, watcher)?;
+        // Errors are what a level beyond the capacity has; wrong answers are not.
+        let wrong = |failure: &&Failure| matches!(failure, Failure::Answers(_));
+        match outcome.failures.iter().find(wrong) {
+            Some(failure) => Err(MeasureError::Wrong(failure.clone())),
+            None => Ok(outcome),
+        }
+    }
+
+    /// Measures what the model has not seen, and compares.
+    pub(super) fn held_out(&mut self, hit: &Side, mint: &Side) -> Result<HeldOut, MeasureError> {
+        let mut held_out = HeldOut::default();
+        self.mix(hit, mint, &mut held_out)?;
+        self.storm(hit, mint, &mut held_out)?;
+        Ok(held_out)
+    }
+
+    /// A cache that is too small for its keys: hits and mints on one core.
+    fn mix(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
+        let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
+        let entries = format!("{:.0}", keys * CACHE_SHARE);
+        let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
+        let extra = ["--cache-entries".to_owned(), entries];
+        let found = self.steady("a mix", start, rate_max, &extra)?;
+        let mut shares: Vec<f64> =
+            found.probes.iter().filter_map(|probe| probe.level.misses).collect();
+        shares.sort_by(f64::total_cmp);
+        let Some(misses) = shares.get(shares.len() / 2).copied() else {
+            into.notes.push("no level of the mix was measured to its end".to_owned());
+            return Ok(());
+        };
+        into.misses = Some(misses);
+        let costs = costs(&hit.cost, &mint.cost, &quiet(hit, mint), 1.0);
+        let terms = terms(self.args, start, rate_max);
+        let predicted = held_out::mixed_rate(&costs, misses, terms, self.args.slo.quantile());
+        match (predicted.met, &found.met) {
+            (Some(predicted), Some(measured)) => into.compared.extend(held_out::Compared::of(
+                "highest rate of a mix within the objective",
+                "requests/s",
+                predicted.rate,
+                measured.rate,
+            )),
+            (predicted, _) => into.notes.push(format!(
+                "{} rate of the mix meets the objective by the model, and {} by the measurement",
+                if predicted.is_some() { "a" } else { "no" },
+                if found.met.is_some() { "one does" } else { "none does" },
+            )),
+        }
+        match fit::pace(&found.probes) {
+            Some(pace) => into.compared.extend(held_out::Compared::of(
+                "highest rate of a mix at all",
+                "requests/s",
+                held_out::mixed_pace(hit.cost.core_us, mint.cost.core_us, misses),
+                pace,
+            )),
+            None => {
+                into.notes.push("the mix was at no level more than the broker could do".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// As many VMs boot as the lanes can serve in twice the time.
+    fn storm(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
+        let within = self.scale.storm;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let files = raise_file_limit() as f64 - OTHER_FILES;
+        let most = (2.0 * within.as_secs_f64() * 1e6 / mint.cost.core_us)
+            .min(self.scale.storm_max)
+            .min(files)
+            .max(50.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "50 to 8000")]
+        let vms = most as u32;
+        let args = RunArgs {
+            rate: Some(f64::from(vms) / within.as_secs_f64()),
+            warmup: Some(Duration::ZERO),
+            duration: Some(within),
+            vms: Some(vms),
+            user_assigned: Some(1),
+            connections: Some(vms),
+            timeout: STORM_TIMEOUT,
+            ..self.run_args(Scenario::Mint)
+        };
+        let plan = self.settings(&args)?.plan;
+        let mut subject = Subject::start(&plan, &self.alg(), self.stop)?;
+        let mut watch = Watch::new(None);
+        let outcome = self.measured(&args, &mut subject, "a boot storm", &mut watch)?;
+        let tokens = u32::try_from(outcome.measured.tally.scheduled).unwrap_or(vms);
+        let costs = costs(&hit.cost, &mint.cost, &quiet(hit, mint), 1.0);
+        let predicted = held_out::storm_p99_ns(&costs, tokens, within, self.args.seed);
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]
+        let measured = outcome.all.response.value_at_quantile(0.99) as f64;
+        into.compared.extend(held_out::Compared::of(
+            "p99 of a boot storm",
+            "ms",
+            predicted / 1e6,
+            measured / 1e6,
+        ));
+        Ok(())
+    }
+}
+
+/// Identities of each VM that a level of mints needs: six standard deviations above its mean.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a few hundred thousand keys"
+)]
+fn identities(args: &RunArgs) -> u32 {
+    let seconds = args.warmup.unwrap_or_default() + args.duration.unwrap_or_default();
+    let mean = args.rate.unwrap_or_default() * seconds.as_secs_f64();
+    let keys = mean + 6.0 * mean.sqrt() + 1.0;
+    let of_one = f64::from(args.vms.unwrap_or(1)) * WELL_KNOWN_RESOURCES.len() as f64;
+    ((keys / of_one).ceil() as u32).max(MINT_IDENTITIES)
+}
+
+/// Watches a level second by second and ends it when its queue has no end.
+struct Watch {
+    slo: Option<Objective>,
+    seconds: Vec<Counts>,
+    lag: Histogram<u64>,
+    hopeless: bool,
+}
+
+impl Watch {
+    /// Without an objective it watches nothing.
+    fn new(slo: Option<&Objective>) -> Self {
+        Self { slo: slo.cloned(), seconds: Vec::new(), lag: histogram(), hopeless: false }
+    }
+
+    /// What is known of a level that was given up.
+    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+    fn level(&self, offered: f64) -> Level {
+        let all = filled(self.seconds.iter().flatten());
+        // What was asked for in the warm-up is answered first, and is not counted.
+        let settled = filled(self.seconds.iter().rev().take(GROWING_SECONDS - 1).flatten());
+        let at = |quantile| all.value_at_quantile(quantile) as f64;
+        Level {
+            offered,
+            answered: settled.len() as f64 / (GROWING_SECONDS - 1) as f64,
+            quantile_ns: None,
+            upper_ns: None,
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
+            mean_ns: all.mean(),
+            errors: 0.0,
+            growing: true,
+            generator: self.slo.as_ref().and_then(|slo| too_late(&self.lag, slo)),
+            noise: Vec::new(),
+            cpu_us: None,
+            misses: None,
+            memory: None,
+            service: histogram(),
+        }
+    }
+}
+
+impl IntervalSink for Watch {
+    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+        let mut second = Counts::new();
+        for (_, latencies) in set.seen() {
+            let steps = latencies.response.iter_recorded();
+            // Equal bounds: adding cannot fail.
+            let _ = self.lag.add(&latencies.lag);
+            second.extend(steps.map(|step| (step.value_iterated_to(), step.count_at_value())));
+        }
+        self.seconds.push(second);
+        let growing = |slo: &Objective| is_growing(&self.seconds, slo.limit_ns());
+        if self.slo.as_ref().is_some_and(growing) {
+            self.hopeless = true;
+            return Err(io::Error::other("the queue grows without end"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! `mintbench plan`: how many cores a fleet needs, from what was measured.
+
+mod execute;
+mod stored;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use self::execute::{Bench, MeasureError};
+use super::{Exit, complain, refuse, signals};
+use crate::clock::{Clock, SystemClock};
+use crate::load::stop::Stop;
+use crate::plan::fit::{self, FitError, Quiet, Side};
+use crate::plan::fleet_file::{Fleet, FleetError};
+use crate::plan::forecast::{Question, forecast};
+use crate::plan::plan_json::{HeldOut, PlanJson, SCHEMA, SideJson};
+use crate::plan::search::{Found, Terms};
+use crate::plan::sentences;
+use crate::report::run_json::rfc3339;
+use crate::report::slo::Objective;
+use crate::report::stored::StoredError;
+
+/// Say how many cores a fleet needs, and what a boot storm does to it
+///
+/// Measures a broker of its own, first hits, then mints, each up to the highest rate within the
+/// objective; simulates the fleet with the costs found; then measures a mix and a storm, which the
+/// model has not seen, and says how far off it was. Takes about a quarter of an hour. See docs/planning.md.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 a plan; 2 usage; 4 the calibration allows no plan (the generator was the \
+limit throughout); 5 no measured rate meets the objective; 130 interrupted."
+)]
+pub struct PlanArgs {
+    /// The fleet (TOML): who asks, how often, on how many nodes
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_PLAN_FLEET")]
+    fleet: PathBuf,
+    /// Bound of the response time of hits and of mints
+    #[arg(long, value_name = "BOUND", default_value = "p99<2ms", env = "MINTBENCH_PLAN_SLO")]
+    slo: Objective,
+    /// Share of the cores' time that may be used, also with nodes lost
+    #[arg(long, value_name = "SHARE", default_value = "0.6", value_parser = target, env = "MINTBENCH_PLAN_TARGET")]
+    target: f64,
+    /// Result folders of `run steady` and `run mint` to take the calibration from, instead of measuring
+    #[arg(long, value_name = "DIR", num_args = 1.., env = "MINTBENCH_PLAN_FROM", value_delimiter = ',')]
+    from: Vec<PathBuf>,
+    /// Length of each level [default: 10s; with --quick: 1s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_PLAN_LEVELS_DURATION")]
+    levels_duration: Option<Duration>,
+    /// Few, short and coarse levels up to low rates: to try a fleet file, not to plan by
+    #[arg(long, env = "MINTBENCH_PLAN_QUICK")]
+    quick: bool,
+    /// Do not measure what the model is checked by
+    #[arg(long, env = "MINTBENCH_PLAN_NO_HELD_OUT")]
+    no_held_out: bool,
+    /// How often each situation of the fleet is simulated
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000), env = "MINTBENCH_PLAN_REPLICATIONS")]
+    replications: u32,
+    /// Signature algorithm: RS256, ES256 or `EdDSA` [default: the broker's, RS256]
+    #[arg(long, value_name = "ALG", env = "MINTBENCH_PLAN_ALG")]
+    alg: Option<String>,
+    /// Everything random is derived from this
+    #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_PLAN_SEED")]
+    seed: u64,
+    /// Folder for plan.json and plan.txt [default: none]
+    #[arg(long, value_name = "DIR", env = "MINTBENCH_PLAN_OUT")]
+    out: Option<PathBuf>,
+    /// Print plan.json instead of sentences
+    #[arg(long, env = "MINTBENCH_PLAN_JSON")]
+    json: bool,
+}
+
+fn target(text: &str) -> Result<f64, String> {
+    let share = text.parse().map_err(|_| "not a number; use 0.05 to 0.95".to_owned())?;
+    let allowed = (0.05..=0.95).contains(&share);
+    allowed.then_some(share).ok_or_else(|| "use 0.05 to 0.95".to_owned())
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+enum PlanError {
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error("cannot write the plan to standard output")]
+    Print(#[source] io::Error),
+    #[error("cannot write `{path}`; choose another folder with --out", path = path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    #[error("`{path}` is a result of `{scenario}`; name folders of `run steady` and `run mint`", path = path.display())]
+    Scenario { path: PathBuf, scenario: String },
+    #[error("`{path}` is of a run that did not end; measure again", path = path.display())]
+    Unfinished { path: PathBuf },
+    #[error("--levels-duration is {}; use 100ms to 1h", humantime::format_duration(*.0))]
+    LevelsDuration(Duration),
+}
+
+/// Runs the command.
+pub fn main(args: &PlanArgs) -> Exit {
+    let stop = Arc::new(Stop::default());
+    signals::listen(Arc::clone(&stop));
+    let result = plan(args, &SystemClock, &stop);
+    if stop.is_requested() {
+        return Exit::Interrupted;
+    }
+    match result {
+        Ok(exit) => exit,
+        Err(PlanError::Measure(error)) if error.blames_broker() => {
+            complain(&error);
+            Exit::Failed
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// What was measured, or read.
+#[derive(Debug)]
+struct Calibration {
+    hit: Result<Side, FitError>,
+    mint: Result<Side, FitError>,
+    notes: Vec<String>,
+}
+
+impl Calibration {
+    fn new(hit: Found, mint: Found, seed: u64, mut notes: Vec<String>) -> Self {
+        for (name, found) in [("hits", &hit), ("mints", &mint)] {
+            notes.extend(disturbed(name, found));
+        }
+        Self { hit: Side::fit(hit, seed), mint: Side::fit(mint, seed), notes }
+    }
+
+    fn sides(&self) -> Option<(&Side, &Side)> {
+        self.hit.as_ref().ok().zip(self.mint.as_ref().ok())
+    }
+}
+
+/// A shared machine disturbs nearly every tail. The levels are kept, their bounds are wider and the
+/// answer lower than on a quiet one: that is said, aloud, instead of saying nothing at all.
+fn disturbed(name: &str, found: &Found) -> Option<String> {
+    let mut noisy = found.probes.iter().filter(|probe| !probe.level.noise.is_empty());
+    let count = noisy.clone().count();
+    let example = noisy.next_back()?.level.noise.first()?;
+    Some(format!(
+        "{count} of {} levels of {name} were disturbed by the host, so that their percentiles are too high and the rates found too low, if anything; for instance: {example}",
+        found.probes.len()
+    ))
+}
+
+fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, PlanError> {
+    let fleet = Fleet::read(&args.fleet)?;
+    let started_at = rfc3339(clock.now());
+    let lengths = Duration::from_millis(100)..=Duration::from_hours(1);
+    if let Some(length) = args.levels_duration.filter(|length| !lengths.contains(length)) {
+        return Err(PlanError::LevelsDuration(length));
+    }
+    if let Some(out) = &args.out {
+        fs::create_dir_all(out).map_err(|source| PlanError::Write { path: out.clone(), source })?;
+    }
+    let mut bench = Bench::new(args, clock, stop);
+    let calibration = calibrate(args, &mut bench)?;
+    let held_out = match calibration.sides() {
+        Some((hit, mint)) if args.from.is_empty() && !args.no_held_out => {
+            bench.held_out(hit, mint)?
+        }
+        _ => HeldOut {
+            notes: vec![
+                "nothing was measured, so that nobody knows how far the model is off".to_owned(),
+            ],
+            ..HeldOut::default()
+        },
+    };
+    drop(bench);
+    let plan = assemble(args, &fleet, started_at, &calibration, held_out);
+    write(args, &plan)?;
+    Ok(exit(&calibration))
+}
+
+fn calibrate(args: &PlanArgs, bench: &mut Bench<'_>) -> Result<Calibration, PlanError> {
+    if !args.from.is_empty() {
+        return stored::calibration(args);
+    }
+    let hit = bench.hits()?;
+    let mint = bench.mints()?;
+    Ok(Calibration::new(hit, mint, args.seed, bench.notes()))
+}
+
+/// How far and how finely rates are searched.
+fn terms(args: &PlanArgs, start: f64, rate_max: f64) -> Terms {
+    let (resolution, repeats) = if args.quick { (1.5, 1) } else { (1.03, 3) };
+    let (limit_ns, seed) = (args.slo.limit_ns(), args.seed);
+    Terms { limit_ns, start, rate_max, resolution, repeats, seed }
+}
+
+/// Service times of the lowest rate that tells of the broker.
+fn quiet(hit: &Side, mint: &Side) -> Quiet {
+    let lowest = |side: &Side| {
+        let usable = side.found.probes.iter().filter(|probe| probe.level.generator.is_none());
+        let lowest = usable.min_by(|a, b| a.rate.total_cmp(&b.rate));
+        lowest.map_or_else(crate::load::recorder::histogram, |probe| probe.level.service.clone())
+    };
+    Quiet { hit: lowest(hit), mint: lowest(mint) }
+}
+
+fn assemble(
+    args: &PlanArgs,
+    fleet: &Fleet,
+    started_at: String,
+    calibration: &Calibration,
+    held_out: HeldOut,
+) -> PlanJson {
+    let (alg, slo) = (args.alg.clone().unwrap_or_else(|| "RS256".to_owned()), args.slo.to_string());
+    let memory = calibration.mint.as_ref().ok().and_then(|side| fit::memory(&side.found.probes));
+    let forecast = calibration.sides().map(|(hit, mint)| {
+        let quiet = quiet(hit, mint);
+        let costs = fit::costs(&hit.cost, &mint.cost, &quiet, fleet.nodes.efficiency);
+        forecast(&Question {
+            fleet,
+            costs: &costs,
+            hit: hit.cost,
+            mint: mint.cost,
+            memory,
+            limit_ns: args.slo.limit_ns(),
+            quantile: args.slo.quantile(),
+            target: args.target,
+            replications: args.replications,
+            seed: args.seed,
+        })
+    });
+    let mut sentences = Vec::new();
+    for (name, side) in [("hit", &calibration.hit), ("mint", &calibration.mint)] {
+        match side {
+            Ok(side) => sentences.extend(sentences::of_side(name, &alg, &slo, side)),
+            Err(error) => sentences.push(format!("{name}: nothing can be said: {error}.")),
+        }
+    }
+    if let Some(forecast) = &forecast {
+        sentences.extend(sentences::of_forecast(forecast, args.target, &slo));
+    }
+    sentences.extend(sentences::of_held_out(&held_out));
+    PlanJson {
+        schema: SCHEMA,
+        started_at,
+        seed: args.seed,
+        alg,
+        slo,
+        target: args.target,
+        measured_cores: 1,
+        hit: calibration.hit.as_ref().ok().map(SideJson::of),
+        mint: calibration.mint.as_ref().ok().map(SideJson::of),
+        memory,
+        forecast,
+        held_out,
+        notes: notes(args, fleet, calibration),
+        sentences,
+    }
+}
+
+fn notes(args: &PlanArgs, fleet: &Fleet, calibration: &Calibration) -> Vec<String> {
+    let mut notes = calibration.notes.clone();
+    if args.quick {
+        notes.push("--quick measures too little and too coarsely to plan by".to_owned());
+    }
+    let cores = fleet.nodes.cores;
+    if cores.get() > 1 {
+        notes.push(format!(
+            "measured is a broker on one core; that {cores} cores do {cores} times as much (times nodes.efficiency = {}) is an assumption: nothing that they share was measured",
+            fleet.nodes.efficiency
+        ));
+    }
+    notes
+}
+
+fn write(args: &PlanArgs, plan: &PlanJson) -> Result<(), PlanError> {
+    let json =
+        serde_json::to_string_pretty(plan).map_err(|error| PlanError::Print(error.into()))?;
+    let (json, text) = (format!("{json}\n"), sentences::render(plan));
+    if let Some(out) = &args.out {
+        store(&out.join("plan.json"), &json)?;
+        store(&out.join("plan.txt"), &text)?;
+    }
+    let shown = if args.json { &json } else { &text };
+    io::stdout().lock().write_all(shown.as_bytes()).map_err(PlanError::Print)
+}
+
+fn store(path: &Path, text: &str) -> Result<(), PlanError> {
+    fs::write(path, text).map_err(|source| PlanError::Write { path: path.to_owned(), source })
+}
+
+/// No plan at all is worse than one that says that the objective is out of reach.
+fn exit(calibration: &Calibration) -> Exit {
+    let Some((hit, mint)) = calibration.sides() else { return Exit::Invalid };
+    let without = |side: &&Side| side.rate().is_none();
+    match [hit, mint].into_iter().find(without) {
+        None => Exit::Pass,
+        Some(side) if side.is_generator_limited() => Exit::Invalid,
+        Some(_) => Exit::SloBreached,
+    }
+}

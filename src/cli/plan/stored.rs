@@ -1,0 +1,29 @@
+//! A calibration from result folders: no load is run.
+
+use super::{Calibration, PlanArgs, PlanError, terms};
+use crate::plan::level::Level;
+use crate::plan::search::judge;
+use crate::report::stored::Stored;
+
+/// Reads the folders of `--from`: `steady` is of hits, `mint` of mints.
+pub(super) fn calibration(args: &PlanArgs) -> Result<Calibration, PlanError> {
+    let (mut hits, mut mints) = (Vec::new(), Vec::new());
+    for path in &args.from {
+        let stored = Stored::read(path)?;
+        let Some(run) = &stored.run else {
+            return Err(PlanError::Unfinished { path: path.clone() });
+        };
+        let level = Level::of_stored(&stored, run, &args.slo);
+        match run.scenario.as_str() {
+            "mint" => mints.push(level),
+            "steady" => hits.push(level),
+            _ => {
+                let (path, scenario) = (path.clone(), run.scenario.clone());
+                return Err(PlanError::Scenario { path, scenario });
+            }
+        }
+    }
+    let terms = terms(args, 1.0, f64::MAX);
+    let notes = vec!["the calibration is of result folders: rates between theirs were not tried, and their costs hold for the machine and the algorithm of those runs".to_owned()];
+    Ok(Calibration::new(judge(terms, hits), judge(terms, mints), args.seed, notes))
+}

@@ -1,0 +1,315 @@
+//! How a run stands, for whoever wants to show it while it goes on.
+//!
+//! Sits between the collector and whoever takes the intervals. The timed threads know nothing of it:
+//! it changes once a second, on the collector's thread, and is read under a lock that is held for the
+//! time of a copy.
+
+use std::io;
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+
+use super::class::Class;
+use super::fleet::Progress;
+use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Window, histogram};
+use super::validity::lag_limit_ns;
+use crate::clock::UnixSeconds;
+
+/// How a run stands.
+#[derive(Debug)]
+pub struct Board {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    elapsed_ns: u64,
+    window: Option<Window>,
+    so_far: IntervalSet,
+    last: Option<Figures>,
+    seconds: u64,
+    p99_us: Vec<u64>,
+}
+
+/// What a run is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Connections are made and the pacing is rehearsed.
+    Preparing,
+    /// There is load, and it does not count.
+    WarmingUp,
+    /// It counts.
+    Measuring,
+}
+
+/// The figures of one stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// Requests that were meant to start in it and have ended, per second.
+    pub rate: f64,
+    /// The median response in nanoseconds.
+    pub p50_ns: u64,
+    /// The 99th percentile of the response in nanoseconds.
+    pub p99_ns: u64,
+    /// The 99th percentile of the lag in nanoseconds.
+    pub lag_p99_ns: u64,
+    /// Requests without a token.
+    pub errors: u64,
+    /// Answers from held tokens; none where nobody says.
+    pub hits: Option<u64>,
+    /// Answers that took a mint of their own; none where nobody says.
+    pub mints: Option<u64>,
+}
+
+/// A copy of what a view shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// What the run is at.
+    pub phase: Phase,
+    /// Nanoseconds of the load that are past.
+    pub elapsed_ns: u64,
+    /// Seconds of the measured part that are in the figures.
+    pub seconds: u64,
+    /// The last of them.
+    pub last: Option<Figures>,
+    /// All of them.
+    pub so_far: Option<Figures>,
+    /// The p99 response of the latest seconds, in microseconds.
+    pub p99_us: Vec<u64>,
+    /// Whether the lag so far is within what the rules allow.
+    pub on_time: bool,
+}
+
+/// So many seconds fit on a wide terminal.
+const KEPT_SECONDS: usize = 300;
+
+impl Default for Board {
+    fn default() -> Self {
+        let state = State {
+            phase: Phase::Preparing,
+            elapsed_ns: 0,
+            window: None,
+            so_far: IntervalSet::new(0),
+            last: None,
+            seconds: 0,
+            p99_us: Vec::new(),
+        };
+        Self { state: Mutex::new(state) }
+    }
+}
+
+impl Board {
+    /// Learns how far the run is.
+    pub fn observe(&self, progress: Progress) {
+        let mut state = self.state.lock();
+        match progress {
+            Progress::Measuring => state.phase = Phase::Measuring,
+            Progress::Elapsed(ns) => {
+                // Zero until the rehearsal is over.
+                if ns > 0 && state.phase == Phase::Preparing {
+                    state.phase = Phase::WarmingUp;
+                }
+                state.elapsed_ns = ns;
+            }
+        }
+    }
+
+    /// Passes intervals on to `sink`, and learns from them.
+    pub fn watching<'a>(&'a self, sink: &'a mut dyn IntervalSink) -> Watching<'a> {
+        Watching { board: self, sink }
+    }
+
+    /// How the run stands.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.state.lock();
+        let all = merged(&state.so_far);
+        let span_ns = state.seconds * INTERVAL_NS;
+        Snapshot {
+            phase: state.phase,
+            elapsed_ns: state.elapsed_ns,
+            seconds: state.seconds,
+            last: state.last,
+            so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span_ns)),
+            p99_us: state.p99_us.clone(),
+            on_time: is_on_time(&all),
+        }
+    }
+
+    /// The merged intervals so far.
+    pub fn so_far(&self) -> IntervalSet {
+        self.state.lock().so_far.clone()
+    }
+}
+
+/// A sink that tells a board what it takes.
+pub struct Watching<'a> {
+    board: &'a Board,
+    sink: &'a mut dyn IntervalSink,
+}
+
+impl std::fmt::Debug for Watching<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watching").finish_non_exhaustive()
+    }
+}
+
+impl IntervalSink for Watching<'_> {
+    fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
+        self.board.state.lock().window = Some(window);
+        self.sink.begin(window, start)
+    }
+
+    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+        self.board.state.lock().take(set);
+        self.sink.interval(set)
+    }
+}
+
+impl State {
+    fn take(&mut self, set: &IntervalSet) {
+        let span_ns = self.window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
+        let figures = Figures::of(set, &merged(set), span_ns);
+        self.so_far.add(set);
+        self.seconds += 1;
+        if self.p99_us.len() == KEPT_SECONDS {
+            self.p99_us.remove(0);
+        }
+        self.p99_us.push(figures.p99_ns / 1000);
+        self.last = Some(figures);
+    }
+}
+
+/// The response, service and lag of all classes together.
+struct Merged {
+    response: Histogram<u64>,
+    service: Histogram<u64>,
+    lag: Histogram<u64>,
+    errors: u64,
+}
+
+fn merged(set: &IntervalSet) -> Merged {
+    let mut all =
+        Merged { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
+    for (_, Latencies { response, service, lag, errors, .. }) in set.seen() {
+        // Equal bounds everywhere: adding cannot fail.
+        let _ = all.response.add(response);
+        let _ = all.service.add(service);
+        let _ = all.lag.add(lag);
+        all.errors += errors.len();
+    }
+    all
+}
+
+/// The rules of a run's end for the lag, on what there is; a run without a request is on time.
+fn is_on_time(all: &Merged) -> bool {
+    let tail_limit_ns = all.response.value_at_quantile(0.99) / 10;
+    all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
+        && all.lag.value_at_quantile(0.999) <= tail_limit_ns
+        || all.lag.is_empty()
+}
+
+impl Figures {
+    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+    fn of(set: &IntervalSet, all: &Merged, span_ns: u64) -> Self {
+        let count = |wanted| {
+            let seen = set.seen().find(|(class, _)| *class == wanted);
+            seen.map_or(0, |(_, latencies)| latencies.response.len())
+        };
+        let classed = set.seen().all(|(class, _)| class != Class::All);
+        Self {
+            rate: all.response.len() as f64 * 1e9 / span_ns.max(1) as f64,
+            p50_ns: all.response.value_at_quantile(0.5),
+            p99_ns: all.response.value_at_quantile(0.99),
+            lag_p99_ns: all.lag.value_at_quantile(0.99),
+            errors: all.errors,
+            hits: classed.then(|| count(Class::Hit)),
+            mints: classed.then(|| count(Class::Miss)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::class::Status;
+    use crate::load::recorder::{Ended, Recorder, collect};
+    use std::sync::mpsc::channel;
+
+    struct Nowhere;
+
+    impl IntervalSink for Nowhere {
+        fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Two seconds: ten hits of 1 ms, then one miss of 9 ms that failed.
+    fn watched() -> Board {
+        let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
+        let ((full, sets), (spare, empty)) = (channel(), channel());
+        let mut recorder = Recorder::new(window, full, empty);
+        let mut record = |class, status, intended_ns: u64, response_ns: u64| {
+            recorder.record(&Ended {
+                class,
+                status: Status::Http(status),
+                token: status == 200,
+                intended_ns,
+                acted_ns: intended_ns + 5,
+                written_ns: Some(intended_ns + 10),
+                end_ns: intended_ns + response_ns,
+            });
+        };
+        for at in 0..10 {
+            record(Class::Hit, 200, at, 1_000_000);
+        }
+        record(Class::Miss, 503, INTERVAL_NS, 9_000_000);
+        let _ = recorder.finish();
+        let board = Board::default();
+        let mut sink = Nowhere;
+        let mut watching = board.watching(&mut sink);
+        watching.begin(window, UnixSeconds(0)).unwrap();
+        collect(&sets, &[spare], &mut watching).unwrap();
+        board
+    }
+
+    #[test]
+    fn a_board_tells_the_last_second_from_all_of_them() {
+        let board = watched();
+        board.observe(Progress::Measuring);
+        board.observe(Progress::Elapsed(7));
+        let Snapshot { phase, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
+            board.snapshot();
+        let (last, so_far) = (last.unwrap(), so_far.unwrap());
+        assert_eq!((phase, elapsed_ns, seconds), (Phase::Measuring, 7, 2));
+        assert_eq!((last.errors, last.hits, last.mints), (1, Some(0), Some(1)));
+        assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(1)));
+        assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);
+        assert!((8_990_000..9_010_000).contains(&last.p99_ns), "{}", last.p99_ns);
+        assert!((999_000..1_001_000).contains(&so_far.p50_ns), "{}", so_far.p50_ns);
+        assert_eq!(p99_us.len(), 2);
+        assert!(on_time);
+    }
+
+    #[test]
+    fn a_board_counts_by_status() {
+        let set = watched().so_far();
+        let counts: Vec<(String, u64)> =
+            set.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect();
+        assert_eq!(counts, [("200".to_owned(), 10), ("503".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_board_knows_what_a_run_is_at() {
+        let board = Board::default();
+        assert_eq!(board.snapshot().phase, Phase::Preparing);
+        board.observe(Progress::Elapsed(0));
+        assert_eq!(board.snapshot().phase, Phase::Preparing);
+        board.observe(Progress::Elapsed(1));
+        assert_eq!((board.snapshot().phase, board.snapshot().so_far), (Phase::WarmingUp, None));
+    }
+}

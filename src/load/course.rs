@@ -1,0 +1,223 @@
+//! How a run went over time: whether it had a steady state, and whether the cache did.
+//!
+//! Sits between the collector and whoever takes the intervals, and keeps two numbers of each second.
+
+use std::io;
+
+use super::changes::Changes;
+use super::class::Class;
+use super::generator::Plan;
+use super::mix::Kind;
+use super::phases::{Expectation, Phases};
+use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Totals, Window};
+use crate::clock::UnixSeconds;
+use crate::stats::intervals::{Counts, quantile_interval};
+use crate::stats::stationarity::{self, Drift, Steadiness};
+
+/// Passes intervals on and keeps what the judgement of the whole needs.
+pub(super) struct Course<'a> {
+    sink: &'a mut dyn IntervalSink,
+    window: Option<Window>,
+    seconds: Seconds,
+}
+
+/// What was kept of each whole second, in order.
+#[derive(Debug, Default)]
+pub(super) struct Seconds {
+    /// The p95 response of the class with the most answers, in nanoseconds.
+    p95_ns: Vec<f64>,
+    /// Answers from held tokens, and all answers of which the broker says where they came from.
+    lookups: Vec<[u64; 2]>,
+}
+
+/// Whether a run had a steady state.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum SteadyState {
+    /// It was not meant to: what is sent or served changes by design.
+    #[default]
+    NotMeant,
+    /// It was too short to say.
+    TooShort {
+        /// Whole seconds that it had.
+        seconds: usize,
+    },
+    /// It had.
+    Steady {
+        /// Seconds of the measured part that look like warm-up.
+        warm_up_s: usize,
+    },
+    /// The latency rose or fell throughout.
+    Drifting {
+        /// The median p95 of a second in the first half, and in the second.
+        drift: Drift,
+        /// Whether the run was long enough, and the intervals of the halves far enough apart, to
+        /// call it invalid for that.
+        decided: bool,
+    },
+}
+
+/// The share of answers from held tokens in the two halves of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HitRatios {
+    /// Of the first half.
+    pub first: f64,
+    /// Of the second half.
+    pub second: f64,
+    /// How many standard errors they lie apart, if answers were independent.
+    pub apart: f64,
+}
+
+/// A drift on a shorter run may be the host's, and is a note: on shared machines latency wanders
+/// within a minute.
+const DECIDED_SECONDS: usize = 60;
+/// What counts as the same hit ratio: one answer in a hundred.
+const HIT_RATIO_TOLERANCE: f64 = 0.01;
+/// Popularity makes answers less than independent: twice the usual two standard errors.
+const APART_MIN: f64 = 4.0;
+
+impl<'a> Course<'a> {
+    pub(super) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
+        Self { sink, window: None, seconds: Seconds::default() }
+    }
+
+    pub(super) fn into_seconds(self) -> Seconds {
+        self.seconds
+    }
+}
+
+impl IntervalSink for Course<'_> {
+    fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
+        self.window = Some(window);
+        self.sink.begin(window, start)
+    }
+
+    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+        // A part of a second has a quantile, but not one that compares.
+        if self.window.is_some_and(|window| window.interval_ns(set.index) == INTERVAL_NS) {
+            self.seconds.take(set);
+        }
+        self.sink.interval(set)
+    }
+}
+
+impl Seconds {
+    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+    fn take(&mut self, set: &IntervalSet) {
+        let most = set.seen().max_by_key(|(_, latencies)| latencies.response.len());
+        let Some((_, Latencies { response, .. })) = most else { return };
+        self.p95_ns.push(response.value_at_quantile(0.95) as f64);
+        let count = |wanted: &[Class]| {
+            let seen = set.seen().filter(|(class, _)| wanted.contains(class));
+            seen.map(|(_, latencies)| latencies.response.len()).sum::<u64>()
+        };
+        let all = count(&[Class::Hit, Class::Miss, Class::Coalesced]);
+        self.lookups.push([count(&[Class::Hit]), all]);
+    }
+
+    /// Judges the whole; `totals` are those of the same run.
+    pub(super) fn steady_state(&self, plan: &Plan, totals: &Totals) -> SteadyState {
+        if !is_meant_to_be_steady(plan) {
+            return SteadyState::NotMeant;
+        }
+        match stationarity::judge(&self.p95_ns) {
+            Steadiness::TooShort => SteadyState::TooShort { seconds: self.p95_ns.len() },
+            Steadiness::Steady { warm_up } => SteadyState::Steady { warm_up_s: warm_up },
+            Steadiness::Drifting(drift) => {
+                let long = self.p95_ns.len() >= DECIDED_SECONDS;
+                SteadyState::Drifting { drift, decided: long && halves_differ(totals) }
+            }
+        }
+    }
+
+    /// Compares the hit ratios of the halves; none where no answers say, or nothing was asked twice.
+    pub(super) fn hit_ratios(&self, plan: &Plan) -> Option<HitRatios> {
+        if !is_meant_to_be_steady(plan) {
+            return None;
+        }
+        let (first, second) = self.lookups.split_at(self.lookups.len() / 2);
+        HitRatios::of(total(first), total(second))
+    }
+}
+
+impl HitRatios {
+    /// From hits and lookups of each half.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn of([hits, all]: [u64; 2], [later_hits, later_all]: [u64; 2]) -> Option<Self> {
+        if all == 0 || later_all == 0 {
+            return None;
+        }
+        let share = |part: u64, whole: u64| part as f64 / whole as f64;
+        let (first, second) = (share(hits, all), share(later_hits, later_all));
+        // The test of two proportions, with a pooled one.
+        let pooled = share(hits + later_hits, all + later_all);
+        let error = (pooled * (1.0 - pooled) * (1.0 / all as f64 + 1.0 / later_all as f64)).sqrt();
+        let apart = if error > 0.0 { (first - second).abs() / error } else { 0.0 };
+        Some(Self { first, second, apart })
+    }
+
+    /// Whether the cache was still filling, or emptying.
+    pub fn is_unstable(&self) -> bool {
+        (self.first - self.second).abs() > HIT_RATIO_TOLERANCE && self.apart > APART_MIN
+    }
+}
+
+fn total(seconds: &[[u64; 2]]) -> [u64; 2] {
+    seconds.iter().fold([0, 0], |[hits, all], [more_hits, more]| [hits + more_hits, all + more])
+}
+
+/// Bursts, several phases, rates that change and changes under load have no steady state, and are not wrong for it.
+fn is_meant_to_be_steady(plan: &Plan) -> bool {
+    let Some(Phases { phases, expect, .. }) = plan.workload.phases() else { return false };
+    // Keys that are cold on purpose, and tokens that are renewed together, come in waves.
+    let mut shares = phases.iter().flat_map(|phase| &phase.mix);
+    let cold = shares.any(|share| matches!(share.kind, Kind::Turn { .. }));
+    let waves = cold || expect.contains(&Expectation::Refreshes);
+    matches!(plan.changes, Changes::None) && plan.workload.level().is_some() && !waves
+}
+
+/// Whether the 95 % intervals of the p99 of both halves have nothing in common; not if there are
+/// none.
+fn halves_differ(totals: &Totals) -> bool {
+    let most = totals.whole.seen().max_by_key(|(_, latencies)| latencies.response.len());
+    let blocks = most.map_or(&[][..], |(class, _)| totals.responses.of(class));
+    differ(blocks)
+}
+
+fn differ(blocks: &[Counts]) -> bool {
+    let (first, second) = blocks.split_at(blocks.len() / 2);
+    match (quantile_interval(first, 0.99), quantile_interval(second, 0.99)) {
+        (Ok((low, high)), Ok((later_low, later_high))) => high < later_low || later_high < low,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_ratio_that_moves_by_more_than_chance_and_one_in_a_hundred_is_unstable() {
+        let unstable = |first, second| HitRatios::of(first, second).unwrap().is_unstable();
+        assert!(!unstable([990, 1000], [985, 1000]));
+        assert!(unstable([9000, 10_000], [9900, 10_000]));
+        // Far apart, but of a few answers only.
+        assert!(!unstable([9, 10], [10, 10]));
+        // Surely different, and it matters to nobody.
+        assert!(!unstable([990_000, 1_000_000], [995_000, 1_000_000]));
+        assert!(!unstable([0, 1000], [0, 1000]));
+        assert_eq!(HitRatios::of([0, 0], [1, 1]), None);
+    }
+
+    #[test]
+    fn halves_differ_when_their_intervals_have_nothing_in_common() {
+        let blocks = |second: u64| -> Vec<Counts> {
+            let value = |index: u64| if index < 30 { 100 + index % 3 } else { second + index % 3 };
+            let tail = |index: u64| 5 + index * 7 % 11;
+            let block = |index| vec![(value(index), 990), (value(index) * 2, tail(index))];
+            (0..60).map(block).collect()
+        };
+        assert!(differ(&blocks(300)));
+        assert!(!differ(&blocks(100)));
+        assert!(!differ(&blocks(300)[20..40]));
+    }
+}

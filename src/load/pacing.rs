@@ -1,0 +1,335 @@
+//! Whether the generator kept to its schedule, beyond what single latenesses say.
+//!
+//! Two things: a rehearsal of the pacing loop without requests, and a random sample of the requests
+//! whose gaps are compared with those that the schedule drew.
+//!
+//! The lag rules look at quantiles, relative to what was measured: against a slow target they allow
+//! milliseconds. The gaps say whether what arrived was still a Poisson stream: a coarse clock, or a
+//! stall that ends in a burst, leaves gaps that no independent callers make.
+
+use hdrhistogram::Histogram;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand_distr::{Distribution, Exp1};
+
+use super::phases::{Phase, Timing};
+use super::profile::Profile;
+use super::recorder::histogram;
+use super::schedule::Arrivals;
+use super::workload::Workload;
+use crate::stats::kolmogorov::{LIMIT_95, distance_from_exponential};
+
+/// What the pacing of a run was like.
+#[derive(Debug)]
+pub struct Pacing {
+    /// Lag of the rehearsal, in nanoseconds; empty where there was none.
+    pub rehearsal: Histogram<u64>,
+    /// The sampled requests of all threads.
+    pub sampled: Vec<Acted>,
+    /// How they were sampled; none where the spacing is not random.
+    pub sampling: Option<GapSampling>,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self { rehearsal: histogram(), sampled: Vec::new(), sampling: None }
+    }
+}
+
+/// When a sampled request was meant to start, and when it was acted on, in nanoseconds from the start
+/// of the measured part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// The intended start.
+    pub intended_ns: u64,
+    /// When the generator acted on it.
+    pub acted_ns: u64,
+}
+
+/// Which requests are sampled: each by a coin of its own, since only then the sample of a Poisson
+/// stream is one again.
+#[derive(Clone, Debug)]
+pub struct GapSampling {
+    /// The rate over the measured part, by which gaps are measured.
+    profile: Profile,
+    share: f64,
+    seed: u64,
+}
+
+/// More gaps than this find differences that matter to nobody.
+const SAMPLE: f64 = 2000.0;
+/// Fewer gaps than this find nothing.
+const SAMPLE_MIN: usize = 100;
+/// The mean gap of the sample is so many times what the lag rules allow: lateness within those
+/// rules moves the distance by a hundredth at most, and lateness that varies by far less.
+const GAP_PER_LAG: u64 = 100;
+/// What lateness may add to the distance that the schedule's own draw has, in units of the limit's
+/// numerator.
+const ADDED_MAX: f64 = 0.34;
+
+impl GapSampling {
+    /// A sample of some 2000 requests of a Poisson stream; none of any other.
+    pub fn of(workload: &Workload, seed: u64) -> Option<Self> {
+        let mut whole = Profile::default();
+        for Phase { arrivals, timing, .. } in &workload.phases()?.phases {
+            match timing {
+                Timing::Rate(profile) if *arrivals == Arrivals::Poisson => {
+                    whole = whole.then(profile);
+                }
+                _ => return None,
+            }
+        }
+        let share = (SAMPLE / whole.total().max(1.0)).min(1.0);
+        Some(Self { profile: whole, share, seed })
+    }
+
+    /// How many are sampled at the most, but for a chance of one in a billion.
+    pub const fn capacity() -> usize {
+        2300
+    }
+
+    /// Whether request number `index` is one of them.
+    pub fn takes(&self, index: u64) -> bool {
+        unit(index ^ self.seed.rotate_left(32)) < self.share
+    }
+}
+
+/// A number of 0 to 1 that looks like chance: the finaliser of `SplitMix64` (Steele, Lea and Flood,
+/// OOPSLA 2014).
+fn unit(index: u64) -> f64 {
+    let mut z = index.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    float((z ^ (z >> 31)) >> 11) / float(1 << 53)
+}
+
+/// How the gaps between sampled requests compare with an exponential distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GapFit {
+    /// Gaps that were compared.
+    pub gaps: usize,
+    /// The Kolmogorov-Smirnov distance of what was acted on.
+    pub acted: f64,
+    /// That of the schedule's own draw, of the same requests.
+    pub intended: f64,
+    /// What is allowed for the former.
+    pub limit: f64,
+}
+
+impl GapFit {
+    /// Whether what arrived was not what the schedule drew.
+    pub fn is_off(&self) -> bool {
+        self.acted > self.limit
+    }
+}
+
+impl Pacing {
+    /// Compares the gaps, on a scale at which `lag_limit_ns` of lateness do not show; none where
+    /// the spacing is not random or the sample is too small.
+    ///
+    /// The limit is 1.36/sqrt(n), which one in twenty schedules exceeds by chance. Those are
+    /// known, since the schedule is, so they are judged by what lateness added instead: a generator
+    /// that is on time never fails this test.
+    pub fn gap_fit(&self, lag_limit_ns: u64) -> Option<GapFit> {
+        let sampling = self.sampling.as_ref()?;
+        let GapSampling { profile, mut share, .. } = sampling.clone();
+        let mean_ns = 1e9 / (profile.peak() * share);
+        let wanted_ns = float(lag_limit_ns.saturating_mul(GAP_PER_LAG));
+        let kept = (mean_ns / wanted_ns.max(1.0)).min(1.0);
+        share *= kept;
+        // Coins of their own again, and not those that chose the sample.
+        let keep = |acted: &&Acted| unit(!acted.intended_ns) < kept;
+        let sample: Vec<Acted> = self.sampled.iter().filter(keep).copied().collect();
+        if sample.len() <= SAMPLE_MIN {
+            return None;
+        }
+        let distance = |time: fn(&Acted) -> u64| {
+            let expected = |acted: &Acted| profile.integral(time(acted)) * share;
+            let mut times: Vec<f64> = sample.iter().map(expected).collect();
+            times.sort_by(f64::total_cmp);
+            let gaps = times.iter().zip(times.iter().skip(1));
+            distance_from_exponential(&gaps.map(|(a, b)| b - a).collect::<Vec<f64>>())
+        };
+        let (acted, intended) = (distance(|a| a.acted_ns), distance(|a| a.intended_ns));
+        let gaps = sample.len() - 1;
+        let root = float(gaps as u64).sqrt();
+        let limit = LIMIT_95.max(intended * root + ADDED_MAX) / root;
+        Some(GapFit { gaps, acted, intended, limit })
+    }
+}
+
+/// When the loop of a rehearsal has something due: a Poisson stream, in nanoseconds from its start.
+#[derive(Debug)]
+pub(super) struct RehearsalTimes {
+    rng: Xoshiro256PlusPlus,
+    mean_ns: f64,
+    at_ns: f64,
+}
+
+/// Enough for a p99.9 within a second.
+const REHEARSED_MIN: f64 = 1000.0;
+/// More would rehearse the reading of the clock, since nothing is sent.
+const REHEARSED_MAX: f64 = 20_000.0;
+
+impl RehearsalTimes {
+    /// As often as one of `threads` threads of this workload has something due.
+    pub(super) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
+        let phases = workload.phases().map_or(&[][..], |phases| &phases.phases);
+        let rate = phases.iter().map(Phase::mean_rate).fold(REHEARSED_MIN, f64::max);
+        let rate = (rate / float(threads.max(1) as u64)).clamp(REHEARSED_MIN, REHEARSED_MAX);
+        let rng = Xoshiro256PlusPlus::seed_from_u64(thread as u64);
+        Self { rng, mean_ns: 1e9 / rate, at_ns: 0.0 }
+    }
+}
+
+impl Iterator for RehearsalTimes {
+    type Item = u64;
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and a rehearsal lasts for seconds"
+    )]
+    fn next(&mut self) -> Option<u64> {
+        let gap: f64 = Exp1.sample(&mut self.rng);
+        self.at_ns += gap * self.mean_ns;
+        Some(self.at_ns as u64)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares and spans need no 53 bits")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::mix::{Identities, Kind, Share};
+    use crate::load::phases::Phases;
+    use crate::load::schedule::Schedule;
+    use std::sync::Arc;
+
+    const RATE: f64 = 20_000.0;
+    const DURATION_NS: u64 = 10_000_000_000;
+    /// Ten per cent of a service time of 2 ms.
+    const LAG_LIMIT_NS: u64 = 200_000;
+
+    fn workload(arrivals: Arrivals, rate: f64) -> Workload {
+        shaped(arrivals, Profile::constant(rate, DURATION_NS))
+    }
+
+    fn shaped(arrivals: Arrivals, profile: Profile) -> Workload {
+        let kind = Kind::Popular { exponent: 1.0 };
+        let share = Share { weight: 1.0, kind, identities: Identities::All, resource: 0 };
+        let phase = Phase {
+            name: "one".to_owned(),
+            arrivals,
+            timing: Timing::Rate(profile),
+            length_ns: DURATION_NS,
+            mix: vec![share],
+        };
+        Workload::Phases(Arc::new(Phases {
+            warmup: None,
+            phases: vec![phase],
+            expect: Vec::new(),
+            serve_args: Vec::new(),
+            tokens_outlive_run: true,
+            seed: 1,
+        }))
+    }
+
+    /// What a generator that is late in this way leaves behind; `late` may depend on the request.
+    fn pacing(seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
+        pacing_of(&Profile::constant(RATE, DURATION_NS), seed, late)
+    }
+
+    fn pacing_of(profile: &Profile, seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
+        let workload = shaped(Arrivals::Poisson, profile.clone());
+        let sampling = GapSampling::of(&workload, seed).unwrap();
+        let schedule = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
+        let taken = (0..).zip(schedule).filter(|(index, _)| sampling.takes(*index));
+        let acted = taken.map(|(index, intended_ns)| Acted {
+            intended_ns,
+            acted_ns: intended_ns + late(index, intended_ns),
+        });
+        let sampled = acted.collect();
+        Pacing { sampled, sampling: Some(sampling), ..Pacing::default() }
+    }
+
+    fn alarms(late: impl Fn(u64, u64) -> u64) -> usize {
+        let is_off = |seed: &u64| pacing(*seed, &late).gap_fit(LAG_LIMIT_NS).unwrap().is_off();
+        (0..100).filter(is_off).count()
+    }
+
+    #[test]
+    fn a_generator_that_is_on_time_never_fails() {
+        assert_eq!(alarms(|_, _| 0), 0);
+    }
+
+    #[test]
+    fn gaps_are_measured_by_the_rate_of_their_moment() {
+        // By its mean rate, the draw of a ramp would be far from exponential.
+        let ramp = Profile::ramp(1000.0, 20_000.0, DURATION_NS);
+        for seed in 0..20 {
+            let fit = pacing_of(&ramp, seed, |_, _| 0).gap_fit(20_000).unwrap();
+            assert!(!fit.is_off() && fit.intended < 0.06, "{fit:?}");
+        }
+    }
+
+    #[test]
+    fn lateness_that_the_lag_rules_allow_does_not_fail() {
+        // Any lateness up to the limit, differing from request to request.
+        assert_eq!(alarms(|index, _| index.wrapping_mul(7919) % LAG_LIMIT_NS), 0);
+        // As a loop that acts on all that is due each 80 us.
+        assert_eq!(alarms(|_, at| at.next_multiple_of(80_000) - at), 0);
+    }
+
+    #[test]
+    fn a_stall_of_every_second_that_ends_in_a_burst_fails() {
+        // 15 % of each second: requests due then are all acted on at its end.
+        let late = |_, at: u64| 150_000_000_u64.saturating_sub(at % 1_000_000_000);
+        assert_eq!(alarms(late), 100);
+    }
+
+    #[test]
+    fn a_schedule_of_another_rate_fails() {
+        // Time runs a fifth faster for the generator: gaps are shorter throughout.
+        let mut pacing = pacing(3, |_, _| 0);
+        for acted in &mut pacing.sampled {
+            acted.acted_ns = acted.intended_ns / 5 * 4;
+        }
+        assert!(pacing.gap_fit(20_000).unwrap().is_off());
+    }
+
+    #[test]
+    fn what_is_not_random_or_too_little_is_not_judged() {
+        let constant = workload(Arrivals::Constant, RATE);
+        assert!(GapSampling::of(&constant, 1).is_none());
+        let mut pacing = pacing(1, |_, _| 0);
+        assert!(pacing.gap_fit(20_000_000).is_none());
+        pacing.sampled.truncate(SAMPLE_MIN);
+        assert!(pacing.gap_fit(20_000).is_none());
+    }
+
+    #[test]
+    fn the_sample_is_as_large_as_meant_and_takes_everything_of_a_small_run() {
+        let count = pacing(5, |_, _| 0).sampled.len();
+        // 2000 expected, standard deviation 45.
+        assert!((1_750..GapSampling::capacity()).contains(&count), "{count}");
+        let few = GapSampling::of(&workload(Arrivals::Poisson, 10.0), 1).unwrap();
+        assert!((0..100).all(|index| few.takes(index)));
+    }
+
+    #[test]
+    fn a_rehearsal_has_as_much_to_do_as_a_thread_within_bounds() {
+        let count = |rate, threads| {
+            let workload = workload(Arrivals::Poisson, rate);
+            let times = RehearsalTimes::of(&workload, threads, 0);
+            times.take_while(|at| *at < 1_000_000_000).count()
+        };
+        assert!((850..1_150).contains(&count(10.0, 1)));
+        assert!((4_700..5_300).contains(&count(10_000.0, 2)));
+        assert!((19_000..21_000).contains(&count(1e7, 1)));
+    }
+}

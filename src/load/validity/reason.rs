@@ -1,0 +1,218 @@
+//! Why a run is invalid, in sentences: each with the figure, the limit and what to do.
+
+use std::fmt;
+
+use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX};
+use crate::load::course::HitRatios;
+use crate::load::host::strain::Paging;
+use crate::load::pacing::GapFit;
+use crate::stats::stationarity::Drift;
+
+/// Why a run is invalid.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// A burst was still being written when it should have been over.
+    Burst {
+        /// The latest write, in nanoseconds after the instant.
+        max_ns: u64,
+        /// What is allowed.
+        limit_ns: u64,
+    },
+    /// What arrived was not the random stream that was drawn.
+    Gaps(GapFit),
+    /// The generator had no time to spare.
+    Busy {
+        /// Its share.
+        share: f64,
+    },
+    /// The cache was still filling, or emptying.
+    HitRatio(HitRatios),
+    /// The host stopped the generator's loop.
+    Hiccup {
+        /// The 99.9th percentile of the probe's lateness in nanoseconds.
+        p999_ns: u64,
+        /// What is allowed.
+        limit_ns: u64,
+    },
+    /// The generator was late as a rule.
+    Lag {
+        /// The 99th percentile in nanoseconds.
+        p99_ns: u64,
+        /// What is allowed.
+        limit_ns: u64,
+    },
+    /// The generator was late where it shows in the tail.
+    LagTail {
+        /// The 99.9th percentile in nanoseconds.
+        p999_ns: u64,
+        /// What is allowed.
+        limit_ns: u64,
+    },
+    /// Nothing came back to judge by.
+    NoRequests,
+    /// The generator looked for answers too seldom.
+    Notice {
+        /// The 99th percentile in nanoseconds.
+        p99_ns: u64,
+        /// What is allowed.
+        limit_ns: u64,
+    },
+    /// The generator looked for answers too seldom for the tail.
+    NoticeTail {
+        /// The 99.9th percentile in nanoseconds.
+        p999_ns: u64,
+        /// What is allowed.
+        limit_ns: u64,
+    },
+    /// The generator waited for its own memory.
+    Paging {
+        /// What happened.
+        paging: Paging,
+        /// Page faults that are allowed.
+        limit: u64,
+    },
+    /// The rate was missed.
+    Rate {
+        /// Requests that were meant.
+        scheduled: u64,
+        /// Requests that were acted on in time.
+        acted: u64,
+    },
+    /// The hypervisor gave the time to others.
+    Steal {
+        /// The share it took.
+        share: f64,
+    },
+    /// The control group's quota was used up.
+    Throttled {
+        /// The share of the time that it was stopped.
+        share: f64,
+    },
+    /// There was no steady state.
+    Unsteady(Drift),
+    /// Requests were left over.
+    Unsent {
+        /// How many.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Burst { max_ns, limit_ns } => write!(
+                f,
+                "a burst took {} us to write, more than {} us (a quarter of the time between bursts); lower --callers",
+                us(*max_ns),
+                us(*limit_ns)
+            ),
+            Self::Busy { share } => write!(
+                f,
+                "the busiest generator thread worked {:.0} % of the time, more than {:.0} %; lower --rate or give it more --threads on more cores",
+                share * 100.0,
+                BUSY_MAX * 100.0
+            ),
+            Self::Gaps(fit) => gaps(fit, f),
+            Self::HitRatio(ratios) => hit_ratios(ratios, f),
+            Self::Hiccup { p999_ns, limit_ns } => write!(
+                f,
+                "the host stopped the generator: the p99.9 of its 1 kHz probe is {} us, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
+                us(*p999_ns),
+                us(*limit_ns)
+            ),
+            Self::Lag { p99_ns, limit_ns } => write!(
+                f,
+                "the generator was late: the p99 of its lag is {} us, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",
+                us(*p99_ns),
+                us(*limit_ns)
+            ),
+            Self::LagTail { p999_ns, limit_ns } => write!(
+                f,
+                "the generator was late in the tail: the p99.9 of its lag is {} us, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
+                us(*p999_ns),
+                us(*limit_ns)
+            ),
+            Self::NoRequests => {
+                f.write_str("no request of the measured part has ended; raise --rate or --duration")
+            }
+            Self::Notice { p99_ns, limit_ns } => write!(
+                f,
+                "the generator may have noticed answers late: by up to {} us at the p99, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or give it more --threads on more cores",
+                us(*p99_ns),
+                us(*limit_ns)
+            ),
+            Self::NoticeTail { p999_ns, limit_ns } => write!(
+                f,
+                "the generator may have noticed answers late in the tail: by up to {} us at the p99.9, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
+                us(*p999_ns),
+                us(*limit_ns)
+            ),
+            Self::Paging { paging, limit } => memory(*paging, *limit, f),
+            Self::Rate { scheduled, acted } => write!(
+                f,
+                "the generator acted on {acted} requests in time where {scheduled} were meant, more than {:.0} % off; lower --rate or give it more --threads on more cores",
+                RATE_TOLERANCE * 100.0
+            ),
+            Self::Steal { share } => write!(
+                f,
+                "the hypervisor took {:.1} % of the machine's time, more than {:.0} %; measure on another machine or at another time",
+                share * 100.0,
+                STEAL_MAX * 100.0
+            ),
+            Self::Throttled { share } => throttled(*share, f),
+            Self::Unsteady(drift) => unsteady(drift, f),
+            Self::Unsent { count } => write!(
+                f,
+                "the generator did not get to {count} requests before the run ended, more than 0; lower --rate"
+            ),
+        }
+    }
+}
+
+fn gaps(fit: &GapFit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "what arrived was not the random stream that was meant: {} gaps are {:.3} from an exponential distribution (Kolmogorov-Smirnov), more than {:.3}, and those of the schedule {:.3}; lower --rate or stop what else runs here",
+        fit.gaps, fit.acted, fit.limit, fit.intended
+    )
+}
+
+fn hit_ratios(ratios: &HitRatios, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the cache was not steady: {:.2} % hits in the first half and {:.2} % in the second, more than 1 % apart; raise --warmup, or lower --vms",
+        ratios.first * 100.0,
+        ratios.second * 100.0
+    )
+}
+
+fn memory(paging: Paging, limit: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the generator waited for its own memory: {} page faults from disk, more than {limit} (one in ten seconds), and {} KiB more in swap, more than 0; free memory on this machine",
+        paging.major_faults, paging.swapped_kib
+    )
+}
+
+fn throttled(share: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the CPU quota of the control group stopped the generator for {:.2} % of the time, more than {:.1} %; raise the quota (cpu.max) or measure outside of it",
+        share * 100.0,
+        THROTTLED_MAX * 100.0
+    )
+}
+
+fn unsteady(Drift { first, second }: &Drift, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "there was no steady state: the p95 of a second was {first:.0} us in the first half and {second:.0} us in the second, more than a tenth apart, and their p99 intervals do not overlap; raise --warmup, lower --rate, or find out what grows",
+        first = first / 1000.0,
+        second = second / 1000.0
+    )
+}
+
+/// Nanoseconds as microseconds with one decimal.
+fn us(ns: u64) -> String {
+    format!("{}.{}", ns / 1000, ns % 1000 / 100)
+}

@@ -1,0 +1,267 @@
+//! From levels to costs: what a hit and a mint take of a core, and what a token takes of memory.
+//!
+//! The time of a core is taken at high load. At low load the broker wakes for each request and the
+//! time from the write to the answer is mostly waking; near saturation one wake-up serves many. Where
+//! a level was measured at which the broker itself was the limit, its pace is the cost, to the last
+//! interrupt; else the processor time of the busiest levels, those that are not the generator's first.
+
+use hdrhistogram::Histogram;
+
+use super::level::{Cause, Level, Verdict};
+use super::search::{Found, Probe};
+use super::simulate::node::Costs;
+use super::simulate::service::Service;
+use crate::stats::knee;
+use crate::stats::scalability::{self, Fitted, ScalabilityError};
+
+/// Where a cost comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Processor time of the broker.
+    Processor,
+    /// The pace of a broker that could do no more.
+    Saturation,
+}
+
+/// Time of one core.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Cost {
+    /// Microseconds.
+    pub core_us: f64,
+    /// The least of the levels that it comes from.
+    pub low_us: f64,
+    /// The most of them.
+    pub high_us: f64,
+    /// What it was taken from.
+    pub basis: Basis,
+}
+
+/// Memory of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct MemoryModel {
+    /// Without tokens, in bytes; it holds the identities of the measured world.
+    pub base_bytes: f64,
+    /// For each token, in bytes.
+    pub token_bytes: f64,
+}
+
+/// One side of the calibration: hits, or mints.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// What the search found.
+    pub found: Found,
+    /// What each request takes.
+    pub cost: Cost,
+    /// The scalability law of the levels, if they determine one.
+    pub law: Result<Fitted, ScalabilityError>,
+    /// Where d ln p99 / d ln rate exceeds 1, in requests per second.
+    pub knee_elastic: Option<f64>,
+    /// Where Kneedle puts it.
+    pub knee_kneedle: Option<f64>,
+}
+
+/// Why a side has no cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// No level had a broker that counts.
+    #[error("at no level did the broker count its processor time")]
+    NoLevel,
+}
+
+/// A core is saturated from here on; the rest is interrupts that no process is charged for.
+const SATURATED: f64 = 0.85;
+/// Levels without fault of the generator are preferred down to this part of the busiest rate.
+const CLEAN_MIN: f64 = 0.5;
+/// Levels whose processor time is averaged: the busiest, where waking is rare.
+const BUSIEST: usize = 3;
+
+impl Side {
+    /// Fits everything to what a search measured; `seed` is of the resampling.
+    ///
+    /// # Errors
+    /// [`FitError`] when no level is of use.
+    pub fn fit(found: Found, seed: u64) -> Result<Self, FitError> {
+        let cost = cost(&found.probes).ok_or(FitError::NoLevel)?;
+        let points: Vec<scalability::Level> = usable(&found.probes)
+            .map(|probe| scalability::Level {
+                concurrency: probe.level.concurrency(),
+                throughput: probe.level.answered,
+            })
+            .collect();
+        let law = scalability::fit(&points, seed);
+        let curve: Vec<knee::Point> = found
+            .curve
+            .iter()
+            .filter(|step| matches!(step.missed, None | Some(Cause::Slo)))
+            .map(|step| knee::Point { rate: step.rate, latency: step.upper_ns })
+            .collect();
+        let (knee_elastic, knee_kneedle) = (knee::elastic(&curve), knee::kneedle(&curve));
+        Ok(Self { found, cost, law, knee_elastic, knee_kneedle })
+    }
+
+    /// The highest rate that met the objective, if any did.
+    pub fn rate(&self) -> Option<f64> {
+        self.found.met.as_ref().map(|step| step.rate)
+    }
+
+    /// Whether it is the generator that the search ended at.
+    pub fn is_generator_limited(&self) -> bool {
+        let missed = self.found.missed.as_ref().and_then(|step| step.missed.as_ref());
+        matches!(missed, Some(Cause::Generator(_)))
+    }
+
+    /// The most answers per second of a level at which the broker was the limit.
+    pub fn pace(&self) -> Option<f64> {
+        pace(&self.found.probes)
+    }
+}
+
+/// Levels that tell of the broker and not of the generator.
+fn usable(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
+    probes.iter().filter(|probe| probe.level.generator.is_none())
+}
+
+/// The most answers per second of a level that the broker could not keep up with.
+pub fn pace(probes: &[Probe]) -> Option<f64> {
+    let paces = saturated(probes).map(|level| level.answered);
+    paces.max_by(f64::total_cmp)
+}
+
+fn saturated(probes: &[Probe]) -> impl Iterator<Item = &Level> {
+    let overrun = |probe: &&Probe| {
+        let errors = matches!(probe.verdict, Verdict::Missed(Cause::Errors(_)));
+        let busy = |cpu_us: f64| cpu_us * probe.level.answered / 1e6 > SATURATED;
+        // A level that was given up has no processor time; its queue says enough.
+        (errors || probe.level.is_overrun()) && probe.level.cpu_us.is_none_or(busy)
+    };
+    usable(probes).filter(overrun).map(|probe| &probe.level)
+}
+
+fn cost(probes: &[Probe]) -> Option<Cost> {
+    let paces: Vec<f64> = saturated(probes).map(|level| 1e6 / level.answered).collect();
+    if let Some(cost) = middle(paces, Basis::Saturation) {
+        return Some(cost);
+    }
+    let with_cpu = |probe: &Probe| Some((probe.level.answered, probe.level.cpu_us?));
+    let sorted = |mut levels: Vec<(f64, f64)>| {
+        levels.sort_by(|a, b| b.0.total_cmp(&a.0));
+        levels
+    };
+    let all = sorted(probes.iter().filter_map(with_cpu).collect());
+    let clean = sorted(usable(probes).filter_map(with_cpu).collect());
+    let top = |levels: &[(f64, f64)]| levels.first().map_or(0.0, |level| level.0);
+    // Behind a late generator requests come in bunches, which are cheaper; far below saturation they
+    // come one by one, which is dearer by far. Percentiles play no part in either.
+    let levels = if top(&clean) >= CLEAN_MIN * top(&all) { clean } else { all };
+    let busiest = levels.into_iter().take(BUSIEST).map(|(_, cpu_us)| cpu_us);
+    middle(busiest.collect(), Basis::Processor)
+}
+
+fn middle(mut values: Vec<f64>, basis: Basis) -> Option<Cost> {
+    values.retain(|value| value.is_finite() && *value > 0.0);
+    values.sort_by(f64::total_cmp);
+    let core_us = *values.get(values.len() / 2)?;
+    Some(Cost { core_us, low_us: *values.first()?, high_us: *values.last()?, basis })
+}
+
+/// A line through memory against tokens; none where the levels hold alike many.
+pub fn memory(probes: &[Probe]) -> Option<MemoryModel> {
+    let points: Vec<(f64, f64)> = probes
+        .iter()
+        .filter_map(|probe| probe.level.memory)
+        .map(|memory| (memory.tokens, memory.bytes))
+        .collect();
+    #[expect(clippy::cast_precision_loss, reason = "dozens")]
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (tokens, bytes) = (mean(|point| point.0), mean(|point| point.1));
+    let spread: f64 = points.iter().map(|point| (point.0 - tokens).powi(2)).sum();
+    if spread.is_nan() || spread <= 0.0 {
+        return None;
+    }
+    let together: f64 = points.iter().map(|point| (point.0 - tokens) * (point.1 - bytes)).sum();
+    let token_bytes = (together / spread).max(0.0);
+    Some(MemoryModel { base_bytes: (bytes - token_bytes * tokens).max(0.0), token_bytes })
+}
+
+/// The costs of a node: measured shapes at low load, measured costs at high load.
+///
+/// A mint's own part is what a request that is minted takes beyond one that is not.
+pub fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
+    let hit_ns = hit.core_us * 1e3;
+    let mint_ns = ((mint.core_us - hit.core_us) * 1e3).max(0.0);
+    Costs {
+        // Handling a request is short and even; its spread at low load is that of waking.
+        hit: Service::Constant(hit_ns / efficiency),
+        mint: Service::shaped(&quiet.mint, mint_ns / efficiency),
+        way: Service::beyond(&quiet.hit, hit_ns),
+    }
+}
+
+/// Service times at low load.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    /// Of hits, in nanoseconds.
+    pub hit: Histogram<u64>,
+    /// Of mints, in nanoseconds.
+    pub mint: Histogram<u64>,
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact by construction")]
+mod tests {
+    use super::super::level::Memory;
+    use super::super::level::tests::level;
+    use super::*;
+
+    fn probe(level: Level) -> Probe {
+        Probe { rate: level.offered, verdict: level.verdict(2e6), level }
+    }
+
+    fn with_cpu(rate: f64, cpu_us: f64) -> Probe {
+        probe(Level { cpu_us: Some(cpu_us), ..level(rate, 1e5) })
+    }
+
+    #[test]
+    fn the_cost_is_taken_near_saturation_and_from_a_late_generator_only_far_from_it() {
+        let mut probes: Vec<Probe> =
+            [(1000.0, 40.0), (2000.0, 30.0), (4000.0, 20.0), (8000.0, 12.0), (9000.0, 11.0)]
+                .map(|(rate, cpu)| with_cpu(rate, cpu))
+                .into();
+        let cost = super::cost(&probes).unwrap();
+        assert_eq!((cost.core_us, cost.low_us, cost.high_us), (12.0, 11.0, 20.0));
+        assert_eq!(cost.basis, Basis::Processor);
+
+        let limited = Some("busy".to_owned());
+        let late = Level { generator: limited, cpu_us: Some(5.0), ..level(1.7e4, 1e5) };
+        probes.push(probe(late.clone()));
+        assert_eq!(super::cost(&probes).unwrap(), cost);
+        // Where all else is far from saturation, it is still the better guide.
+        probes.push(probe(Level { answered: 1e5, ..late }));
+        assert_eq!(super::cost(&probes).unwrap().core_us, 5.0);
+        probes.pop();
+
+        let overrun = Level { growing: true, answered: 80_000.0, ..level(1e5, 1e8) };
+        probes.push(probe(Level { cpu_us: Some(12.0), ..overrun.clone() }));
+        let cost = super::cost(&probes).unwrap();
+        assert_eq!((cost.core_us, cost.basis), (12.5, Basis::Saturation));
+
+        // A broker that was idle half of the time was not the limit.
+        probes.pop();
+        probes.push(probe(Level { cpu_us: Some(6.0), ..overrun }));
+        assert_eq!(super::cost(&probes).unwrap().basis, Basis::Processor);
+    }
+
+    #[test]
+    fn memory_is_a_base_and_a_part_for_each_token() {
+        let at = |tokens: f64| {
+            let memory = Some(Memory { bytes: 1e7 + 2000.0 * tokens, tokens });
+            probe(Level { memory, ..level(100.0, 1e5) })
+        };
+        let model = memory(&[at(100.0), at(5000.0), at(20_000.0)]).unwrap();
+        assert!((model.token_bytes - 2000.0).abs() < 1e-6 && (model.base_bytes - 1e7).abs() < 1.0);
+        assert_eq!(memory(&[at(5.0), at(5.0)]), None);
+        assert_eq!(memory(&[]), None);
+    }
+}

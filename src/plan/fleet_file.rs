@@ -1,0 +1,317 @@
+//! The fleet file (TOML): who asks, how often, and on what it is to be served.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::simulate::client::Kit;
+
+/// Why a fleet file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// It cannot be read.
+    #[error("cannot read the fleet file `{path}`", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or has a key that is unknown, missing or of another kind.
+    #[error("the fleet file `{path}` is refused: {message}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A value is out of range.
+    #[error("the fleet file `{path}` is refused: `{key}` is {value}; use {allowed}", path = path.display())]
+    Range {
+        /// The file.
+        path: PathBuf,
+        /// Section and name.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What may stand there.
+        allowed: &'static str,
+    },
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Fleet {
+    /// Who asks.
+    pub fleet: Callers,
+    /// With which kits, by share.
+    #[serde(default)]
+    pub kits: BTreeMap<Kit, f64>,
+    /// How many boot at once.
+    pub storm: Option<Boot>,
+    /// Whether tokens age together.
+    pub wave: Option<Wave>,
+    /// What serves them.
+    pub nodes: Nodes,
+}
+
+/// `[fleet]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Callers {
+    /// Virtual machines.
+    pub vms: u32,
+    /// Identities that each asks for.
+    #[serde(default = "one")]
+    pub identities: u32,
+    /// Resources that each asks for with each identity.
+    #[serde(default = "one")]
+    pub resources: u32,
+    /// How long a token lives.
+    #[serde(default = "day", deserialize_with = "duration")]
+    pub token_lifetime: Duration,
+    /// Requests per second of each VM by callers that cache nothing.
+    #[serde(default)]
+    pub uncached_per_second: f64,
+}
+
+/// `[storm]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Boot {
+    /// Virtual machines that boot.
+    pub vms: u32,
+    /// Within this time.
+    #[serde(deserialize_with = "duration")]
+    pub within: Duration,
+    /// What the 99th percentile of the time to a token may be.
+    #[serde(default = "second", deserialize_with = "duration")]
+    pub p99: Duration,
+}
+
+/// `[wave]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Wave {
+    /// The whole fleet was deployed within this time.
+    #[serde(deserialize_with = "duration")]
+    pub deployed_within: Duration,
+}
+
+/// `[nodes]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Nodes {
+    /// Cores of each.
+    pub cores: NonZeroUsize,
+    /// How many there are; what is needed, if not given.
+    pub count: Option<NonZeroUsize>,
+    /// How many may be lost at a time.
+    #[serde(default = "lost")]
+    pub lost: usize,
+    /// Mint lanes of each; one for each core, if not given.
+    pub lanes: Option<NonZeroUsize>,
+    /// `serve --mint-queue`.
+    #[serde(default = "mint_queue")]
+    pub mint_queue: NonZeroUsize,
+    /// `serve --refresh-at`.
+    #[serde(default = "refresh_at")]
+    pub refresh_at: f64,
+    /// What a core is worth beside the others, 0 to 1: measured is one alone.
+    #[serde(default = "whole")]
+    pub efficiency: f64,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn lost() -> usize {
+    1
+}
+
+const fn day() -> Duration {
+    Duration::from_hours(24)
+}
+
+const fn second() -> Duration {
+    Duration::from_secs(1)
+}
+
+/// As `serve` has it.
+const fn mint_queue() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(8191)
+}
+
+/// As `serve` has it.
+const fn refresh_at() -> f64 {
+    0.5
+}
+
+const fn whole() -> f64 {
+    1.0
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("`{text}` is not a time like 30s: {error}"))
+    })
+}
+
+impl Fleet {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// [`FleetError`], naming the key.
+    pub fn read(path: &Path) -> Result<Self, FleetError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| FleetError::Read { path: path.to_owned(), source })?;
+        let fleet: Self = toml::from_str(&text).map_err(|error| FleetError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        fleet.checked(path)
+    }
+
+    fn checked(self, path: &Path) -> Result<Self, FleetError> {
+        let counts = "1 to 16000000 in all";
+        let shares: f64 = self.kits.values().sum();
+        let kits_sound = self.kits.values().all(|share| *share >= 0.0)
+            && (self.kits.is_empty() || (shares - 1.0).abs() < 1e-6);
+        let keys = self.keys();
+        let storm_vms = self.storm.as_ref().map_or(0, |storm| storm.vms);
+        let rules = [
+            ("fleet.vms", f64::from(self.fleet.vms), (1..=16_000_000).contains(&keys), counts),
+            (
+                "fleet.uncached-per-second",
+                self.fleet.uncached_per_second,
+                (0.0..=1e6).contains(&self.fleet.uncached_per_second),
+                "0 to 1000000",
+            ),
+            (
+                "fleet.token-lifetime",
+                self.fleet.token_lifetime.as_secs_f64(),
+                (1.0..=366.0 * 86_400.0).contains(&self.fleet.token_lifetime.as_secs_f64()),
+                "1s to 366days",
+            ),
+            ("kits", shares, kits_sound, "shares that add up to 1"),
+            ("storm.vms", f64::from(storm_vms), storm_vms <= self.fleet.vms, "at most fleet.vms"),
+            (
+                "nodes.refresh-at",
+                self.nodes.refresh_at,
+                (0.0..=1.0).contains(&self.nodes.refresh_at),
+                "0 to 1",
+            ),
+            (
+                "nodes.efficiency",
+                self.nodes.efficiency,
+                self.nodes.efficiency > 0.0 && self.nodes.efficiency <= 1.0,
+                "above 0, to 1",
+            ),
+            (
+                "nodes.cores",
+                float(self.nodes.cores.get()),
+                self.nodes.cores.get() <= CORES_MAX,
+                "1 to 256",
+            ),
+            (
+                "nodes.count",
+                float(self.nodes.count.map_or(1, NonZeroUsize::get)),
+                self.nodes.count.is_none_or(|count| count.get() > self.nodes.lost),
+                "more than nodes.lost",
+            ),
+        ];
+        match rules.iter().find(|(_, _, sound, _)| !sound) {
+            None => Ok(self),
+            Some((key, value, _, allowed)) => Err(FleetError::Range {
+                path: path.to_owned(),
+                key,
+                value: value.to_string(),
+                allowed,
+            }),
+        }
+    }
+
+    /// Tokens that the fleet holds.
+    pub const fn keys(&self) -> u64 {
+        self.fleet.vms as u64 * self.tokens_each()
+    }
+
+    /// Tokens that each VM holds.
+    pub const fn tokens_each(&self) -> u64 {
+        self.fleet.identities as u64 * self.fleet.resources as u64
+    }
+
+    /// The kits and their shares; azure-identity for Python where none are named.
+    pub fn kits(&self) -> Vec<(Kit, f64)> {
+        if self.kits.is_empty() {
+            return vec![(Kit::Python, 1.0)];
+        }
+        self.kits.iter().map(|(kit, share)| (*kit, *share)).collect()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of cores and nodes")]
+const fn float(count: usize) -> f64 {
+    count as f64
+}
+
+/// More than any broker has.
+const CORES_MAX: usize = 256;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::plan) fn parse(text: &str) -> Result<Fleet, FleetError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Fleet::read(file.path())
+    }
+
+    fn refused(text: &str, part: &str) {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn a_small_file_is_completed_by_what_serve_would_do() {
+        let fleet = parse("[fleet]\nvms = 10\n[nodes]\ncores = 4\n").unwrap();
+        assert_eq!((fleet.keys(), fleet.nodes.mint_queue.get(), fleet.nodes.lost), (10, 8192, 1));
+        assert_eq!(fleet.kits(), [(Kit::Python, 1.0)]);
+        assert_eq!(fleet.fleet.token_lifetime, Duration::from_hours(24));
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let fleet = parse(
+            "[fleet]\nvms = 40000\nidentities = 2\nresources = 3\ntoken-lifetime = \"24h\"\n\
+             uncached-per-second = 0.1\n[kits]\ngo = 0.25\nmsal-python = 0.75\n[storm]\nvms = 4000\n\
+             within = \"30s\"\np99 = \"2s\"\n[wave]\ndeployed-within = \"10m\"\n[nodes]\ncores = 8\n\
+             count = 3\nlost = 1\nlanes = 4\nmint-queue = 100\nrefresh-at = 0.8\nefficiency = 0.9\n",
+        );
+        let fleet = fleet.unwrap();
+        assert_eq!(fleet.keys(), 240_000);
+        assert_eq!(fleet.kits(), [(Kit::Go, 0.25), (Kit::MsalPython, 0.75)]);
+        assert_eq!(fleet.storm.unwrap().p99, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        refused("[fleet]\nvms = 10\n", "nodes");
+        refused("[fleet]\nvms = 0\n[nodes]\ncores = 1\n", "fleet.vms");
+        refused("[fleet]\nvms = 1\nvm = 2\n[nodes]\ncores = 1\n", "`vm`");
+        refused("[fleet]\nvms = 1\n[nodes]\ncores = 0\n", "cores");
+        refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\nrefresh-at = 2\n", "nodes.refresh-at");
+        refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\ncount = 1\n", "nodes.count");
+        refused("[fleet]\nvms = 1\n[kits]\ngo = 0.5\n[nodes]\ncores = 1\n", "`kits`");
+        refused("[fleet]\nvms = 1\n[kits]\nperl = 1\n[nodes]\ncores = 1\n", "perl");
+        let storm = "[storm]\nvms = 2\nwithin = \"soon\"\n";
+        refused(&format!("[fleet]\nvms = 1\n{storm}[nodes]\ncores = 1\n"), "within");
+    }
+}

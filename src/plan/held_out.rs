@@ -1,0 +1,185 @@
+//! How far the model is from runs that it was not fitted to.
+//!
+//! The model knows hits alone and mints alone. It is asked what a mix of both does, and a storm; then
+//! both are measured. The share of misses is given to it, as it is to a planner: what is checked is
+//! what becomes of it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::forecast::{all, measured_shape};
+use super::level::Level;
+use super::search::{Found, Terms, search};
+use super::simulate::client::Kit;
+use super::simulate::node::{Costs, Shape};
+use super::simulate::window::{Played, Storm, Window, play};
+
+/// A prediction beside what was measured.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Compared {
+    /// What it is.
+    pub what: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// By the model.
+    pub predicted: f64,
+    /// By the run.
+    pub measured: f64,
+    /// How far the prediction is above the measurement, in per cent; negative below.
+    pub error_percent: f64,
+}
+
+impl Compared {
+    /// Compares; none where there is nothing to compare with.
+    pub fn of(
+        what: &'static str,
+        unit: &'static str,
+        predicted: f64,
+        measured: f64,
+    ) -> Option<Self> {
+        let error_percent = (predicted / measured - 1.0) * 100.0;
+        error_percent.is_finite().then_some(Self { what, unit, predicted, measured, error_percent })
+    }
+}
+
+/// `serve --mint-queue` unless told otherwise.
+const MINT_QUEUE: usize = 8192;
+/// Requests of a simulated level: its p99 is then known to a few per cent.
+const REQUESTS: f64 = 60_000.0;
+/// A level at this rate has a median far beyond its limit after the first requests.
+const SECONDS_MAX: f64 = 20.0;
+
+/// The highest rate of a mix by the model, found by the same search as the measured one.
+pub fn mixed_rate(costs: &Costs, misses: f64, terms: Terms, quantile: f64) -> Found {
+    let shape = measured_shape(MINT_QUEUE);
+    let mut seed = terms.seed;
+    let mut run = |rate: f64| {
+        seed = seed.wrapping_add(1);
+        Ok::<_, Infallible>(simulated(rate, misses, quantile, &shape, costs, seed))
+    };
+    let Ok(found) = search(terms, &mut run);
+    found
+}
+
+fn simulated(
+    rate: f64,
+    misses: f64,
+    quantile: f64,
+    shape: &Shape,
+    costs: &Costs,
+    seed: u64,
+) -> Level {
+    let length = Duration::from_secs_f64((REQUESTS / rate.max(1.0)).clamp(0.5, SECONDS_MAX));
+    let window = Window {
+        hits_per_second: rate * (1.0 - misses),
+        misses_per_second: rate * misses,
+        renewals_per_second: 0.0,
+        storm: None,
+        adopted: None,
+        length,
+    };
+    let played = play(&window, shape, costs, seed);
+    let seconds = length.max(played.lasted).as_secs_f64();
+    level(rate, misses, quantile, &played, seconds)
+}
+
+/// The level that a window is which took so many seconds.
+fn level(rate: f64, misses: f64, quantile: f64, played: &Played, seconds: f64) -> Level {
+    let all = all(played);
+    let at = |quantile| float(all.value_at_quantile(quantile));
+    let gave_up = float(played.gave_up);
+    Level {
+        offered: rate,
+        answered: float(all.len()) / seconds,
+        quantile_ns: Some(at(quantile)),
+        upper_ns: Some(at(quantile)),
+        p50_ns: at(0.5),
+        p99_ns: at(0.99),
+        mean_ns: all.mean(),
+        errors: gave_up / (gave_up + float(all.len())).max(1.0),
+        growing: false,
+        generator: None,
+        noise: Vec::new(),
+        cpu_us: None,
+        misses: Some(misses),
+        memory: None,
+        service: all,
+    }
+}
+
+/// The 99th percentile of the time to a token, in nanoseconds, of a storm on one core by the model.
+pub fn storm_p99_ns(costs: &Costs, tokens: u32, within: Duration, seed: u64) -> f64 {
+    // Nobody is refused in the measured storm, so that it does not matter which kit it is.
+    let kits = vec![(Kit::Go, 1.0)];
+    let storm = Storm { vms: tokens, tokens_each: 1, within, kits };
+    let window = Window {
+        hits_per_second: 0.0,
+        misses_per_second: 0.0,
+        renewals_per_second: 0.0,
+        storm: Some(storm),
+        adopted: None,
+        length: within,
+    };
+    let shape = measured_shape(usize::MAX);
+    float(play(&window, &shape, costs, seed).minted.value_at_quantile(0.99))
+}
+
+/// Answers per second of a broker that is asked for more than it can, by the model.
+pub fn mixed_pace(hit_us: f64, mint_us: f64, misses: f64) -> f64 {
+    1e6 / ((1.0 - misses) * hit_us + misses * mint_us)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulate::service::Service;
+    use super::*;
+
+    fn costs(hit_ns: f64, mint_ns: f64) -> Costs {
+        Costs {
+            hit: Service::Constant(hit_ns),
+            mint: Service::Constant(mint_ns),
+            way: Service::Constant(0.0),
+        }
+    }
+
+    fn terms(limit_ns: f64) -> Terms {
+        Terms { limit_ns, start: 500.0, rate_max: 1e6, resolution: 1.03, repeats: 3, seed: 1 }
+    }
+
+    #[test]
+    fn a_simulated_memoryless_server_has_its_rate() {
+        let costs = Costs { hit: Service::Exponential(100_000.0), ..costs(0.0, 0.0) };
+        let found = mixed_rate(&costs, 0.0, terms(2e6), 0.99);
+        let truth = 10_000.0 - 100_f64.ln() / 2e6 * 1e9;
+        let rate = found.met.unwrap().rate;
+        assert!((rate / truth - 1.0).abs() < 0.06, "{rate} {truth}");
+    }
+
+    #[test]
+    fn a_mix_lies_between_its_parts() {
+        let costs = costs(10_000.0, 300_000.0);
+        let rate = |misses| mixed_rate(&costs, misses, terms(5e6), 0.99).met.unwrap().rate;
+        let (few, some, many) = (rate(0.01), rate(0.1), rate(0.5));
+        assert!(few > some && some > many, "{few} {some} {many}");
+        assert!(some < mixed_pace(10.0, 310.0, 0.1) * 1.02, "{some}");
+    }
+
+    #[test]
+    fn a_storm_waits_for_what_it_brings() {
+        // 2000 mints of 0.5 ms within 0.2 s: the last is served after a second.
+        let p99_ns = storm_p99_ns(&costs(0.0, 500_000.0), 2000, Duration::from_millis(200), 1);
+        assert!((p99_ns / 0.795e9 - 1.0).abs() < 0.03, "{p99_ns}");
+    }
+
+    #[test]
+    fn errors_are_signed_and_need_a_measurement() {
+        let compared = Compared::of("rate", "/s", 110.0, 100.0).unwrap();
+        assert!((compared.error_percent - 10.0).abs() < 1e-9);
+        assert_eq!(Compared::of("rate", "/s", 110.0, 0.0), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! What real clients do: when they ask, and what they do when they are refused.
+//!
+//! Each row is what the client's source says; see `docs/planning.md` for where. Retries are of status
+//! 503. A delay of the client and a `Retry-After` of the broker are not added: the longer one counts,
+//! for the clients that look at it.
+
+use std::time::Duration;
+
+/// A software development kit.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kit {
+    /// `az login --identity` and what follows: MSAL Python without retries.
+    AzureCli,
+    /// `Azure.Identity` and MSAL.NET.
+    Dotnet,
+    /// `azidentity`.
+    Go,
+    /// `@azure/identity`.
+    Javascript,
+    /// MSAL Go.
+    MsalGo,
+    /// msal-node alone.
+    MsalNode,
+    /// MSAL Python alone.
+    MsalPython,
+    /// azure-identity for Python.
+    Python,
+    /// `azure_identity` for Rust.
+    Rust,
+}
+
+/// When a cached token is asked for anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresh {
+    /// At half of what was left when it came, if that was two hours or more; else before expiry.
+    HalfLife,
+    /// Five minutes before it expires.
+    BeforeExpiry,
+}
+
+impl Kit {
+    /// Every kit, in the order of their names.
+    pub const ALL: [Self; 9] = [
+        Self::AzureCli,
+        Self::Dotnet,
+        Self::Go,
+        Self::Javascript,
+        Self::MsalGo,
+        Self::MsalNode,
+        Self::MsalPython,
+        Self::Python,
+        Self::Rust,
+    ];
+
+    /// The delay before attempt number `attempt` (from 1) after one that was refused; none when the
+    /// client gives up.
+    pub fn retry(self, attempt: u32, retry_after: Duration) -> Option<Duration> {
+        let delays: &[u64] = match self {
+            // They remember the refusal and answer from memory: the application must ask again.
+            Self::AzureCli | Self::MsalPython => &[],
+            Self::Dotnet | Self::MsalNode => &[1000, 2000, 4000],
+            Self::Go => &[2000, 4000, 8000, 16_000, 32_000],
+            // The pipeline retries three times and takes the broker's Retry-After for the delay.
+            Self::Javascript => &[0, 0, 0],
+            // Three tries, a second apart.
+            Self::MsalGo => &[1000, 1000],
+            Self::Python => &[0, 1600, 3200, 6400, 12_800],
+            // Six from 1.34 s, doubling, none beyond 72 s in all.
+            Self::Rust => &[1340, 2680, 5360, 10_720, 21_440, 30_460],
+        };
+        let index = usize::try_from(attempt.checked_sub(1)?).ok()?;
+        let own = Duration::from_millis(*delays.get(index)?);
+        Some(if self == Self::Javascript { own.max(retry_after) } else { own })
+    }
+
+    /// When it asks anew.
+    pub const fn refresh(self) -> Refresh {
+        match self {
+            Self::AzureCli | Self::MsalPython | Self::Rust => Refresh::BeforeExpiry,
+            Self::Dotnet
+            | Self::Go
+            | Self::Javascript
+            | Self::MsalGo
+            | Self::MsalNode
+            | Self::Python => Refresh::HalfLife,
+        }
+    }
+}
+
+impl Refresh {
+    /// Seconds until the client asks anew for a token that has `left` seconds.
+    pub fn after(self, left: f64) -> f64 {
+        const HALF_FROM: f64 = 7200.0;
+        const MARGIN: f64 = 300.0;
+        match self {
+            Self::HalfLife if left >= HALF_FROM => left / 2.0,
+            // A token that is shorter than the margin is used up before the next is asked for.
+            Self::HalfLife | Self::BeforeExpiry if left > MARGIN => left - MARGIN,
+            Self::HalfLife | Self::BeforeExpiry => left.max(1.0),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact by construction")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kit_gives_up_and_none_waits_longer_than_its_source_says() {
+        for kit in Kit::ALL {
+            let delays = (1..).map_while(|attempt| kit.retry(attempt, Duration::from_secs(1)));
+            let total: Duration = delays.take(100).sum();
+            assert!(total <= Duration::from_secs(72), "{kit:?}: {total:?}");
+        }
+        assert_eq!(Kit::MsalPython.retry(1, Duration::from_secs(1)), None);
+        assert_eq!(Kit::Python.retry(1, Duration::from_secs(1)), Some(Duration::ZERO));
+        assert_eq!(Kit::Javascript.retry(3, Duration::from_secs(1)), Some(Duration::from_secs(1)));
+        assert_eq!(Kit::Javascript.retry(4, Duration::from_secs(1)), None);
+        assert_eq!(Kit::Go.retry(0, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn half_life_begins_at_two_hours() {
+        assert_eq!(Refresh::HalfLife.after(86_400.0), 43_200.0);
+        assert_eq!(Refresh::HalfLife.after(7199.0), 6899.0);
+        assert_eq!(Refresh::BeforeExpiry.after(86_400.0), 86_100.0);
+        assert_eq!(Refresh::BeforeExpiry.after(60.0), 60.0);
+    }
+}

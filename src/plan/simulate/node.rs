@@ -1,0 +1,314 @@
+//! One broker process: cores that worker threads and mint lanes share.
+//!
+//! Each core has a worker with a queue of its own, as connections belong to one worker, and runs at
+//! most one lane; lanes share one bounded queue, callers' mints before renewals. A core runs one of
+//! its two threads at a time. The other gets in when the first has nothing to do or has run for a
+//! time slice, as under Linux's scheduler, which protects a running thread until then; a lane is
+//! interrupted in the middle of a signature, a worker between requests.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::num::NonZeroUsize;
+
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::service::Service;
+
+/// What a broker process is made of.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Cores, each with a worker.
+    pub cores: NonZeroUsize,
+    /// Mints at the same time, at most.
+    pub lanes: NonZeroUsize,
+    /// Mints that may wait, and as many renewals.
+    pub mint_queue: usize,
+    /// How long a thread runs before the other of its core gets in, in nanoseconds.
+    pub slice_ns: u64,
+}
+
+/// What its work costs.
+#[derive(Clone, Debug)]
+pub struct Costs {
+    /// Time of a core for each request, hit or not.
+    pub hit: Service,
+    /// Time of a core for each mint, beside that.
+    pub mint: Service,
+    /// Time that a caller waits beside all this, for the way there and back.
+    pub way: Service,
+}
+
+/// A number that tells requests and mints apart; what it means is the owner's affair.
+pub type Ticket = u64;
+
+/// What a core has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// A worker has handled this request.
+    Handled(Ticket),
+    /// A lane has minted for this ticket.
+    Minted(Ticket),
+    /// Nothing that anybody waits for.
+    Renewed,
+}
+
+/// A step of the node's own clockwork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick {
+    at_ns: u64,
+    order: u64,
+    core: usize,
+    epoch: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Done,
+    Slice,
+}
+
+/// A mint, or a renewal.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    ticket: Option<Ticket>,
+    left_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Idle,
+    Lane { job: Job, ends_ns: u64 },
+    Worker(Ticket),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Lane,
+    Worker,
+}
+
+#[derive(Debug)]
+struct Core {
+    requests: VecDeque<Ticket>,
+    state: State,
+    suspended: Option<Job>,
+    side: Side,
+    /// Since when that side has had the core.
+    since_ns: u64,
+    /// Tells ticks of what is over from ticks of what runs.
+    epoch: u64,
+}
+
+/// The process.
+#[derive(Debug)]
+pub struct Node {
+    shape: Shape,
+    costs: Costs,
+    cores: Vec<Core>,
+    mints: VecDeque<Ticket>,
+    renewals: usize,
+    lanes_busy: usize,
+    ticks: BinaryHeap<Reverse<Tick>>,
+    order: u64,
+    rng: Xoshiro256PlusPlus,
+    /// The most mints that waited at one time.
+    pub queue_peak: usize,
+    /// Time that cores were busy, in nanoseconds.
+    pub busy_ns: u64,
+}
+
+/// The mint queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Node {
+    /// An idle process.
+    pub fn new(shape: Shape, costs: Costs, rng: Xoshiro256PlusPlus) -> Self {
+        let core = || Core {
+            requests: VecDeque::new(),
+            state: State::Idle,
+            suspended: None,
+            side: Side::Worker,
+            since_ns: 0,
+            epoch: 0,
+        };
+        let cores = (0..shape.cores.get()).map(|_| core()).collect();
+        Self {
+            shape,
+            costs,
+            cores,
+            mints: VecDeque::new(),
+            renewals: 0,
+            lanes_busy: 0,
+            ticks: BinaryHeap::new(),
+            order: 0,
+            rng,
+            queue_peak: 0,
+            busy_ns: 0,
+        }
+    }
+
+    /// The time that a caller waits beside the node's own work.
+    pub fn way_ns(&mut self) -> u64 {
+        self.costs.way.draw(&mut self.rng)
+    }
+
+    /// Mints that wait for a lane.
+    pub fn queued(&self) -> usize {
+        self.mints.len()
+    }
+
+    /// A request comes in on a connection of this worker.
+    pub fn request(&mut self, now_ns: u64, ticket: Ticket, worker: usize) {
+        let index = worker % self.cores.len().max(1);
+        let Some(core) = self.cores.get_mut(index) else { return };
+        core.requests.push_back(ticket);
+        let first = core.requests.len() == 1;
+        match core.state {
+            State::Idle => self.dispatch(now_ns, index),
+            State::Lane { ends_ns, .. } if first => self.limit(now_ns, index, ends_ns),
+            State::Lane { .. } | State::Worker(_) => {}
+        }
+    }
+
+    /// A mint that a caller waits for.
+    ///
+    /// # Errors
+    /// When the queue is full.
+    pub fn mint(&mut self, now_ns: u64, ticket: Ticket) -> Result<(), Full> {
+        if self.mints.len() >= self.shape.mint_queue {
+            return Err(Full);
+        }
+        self.mints.push_back(ticket);
+        self.wake(now_ns);
+        self.queue_peak = self.queue_peak.max(self.mints.len());
+        Ok(())
+    }
+
+    /// A mint that nobody waits for; with a full queue it is put off.
+    pub fn renew(&mut self, now_ns: u64) {
+        if self.renewals < self.shape.mint_queue {
+            self.renewals += 1;
+            self.wake(now_ns);
+        }
+    }
+
+    fn wake(&mut self, now_ns: u64) {
+        let idle = |core: &Core| matches!(core.state, State::Idle);
+        if let Some(index) = self.cores.iter().position(idle) {
+            self.dispatch(now_ns, index);
+        }
+    }
+
+    /// When the node next does something.
+    pub fn next_ns(&self) -> Option<u64> {
+        self.ticks.peek().map(|Reverse(tick)| tick.at_ns)
+    }
+
+    /// Does the next thing; what came of it, if that concerns anybody.
+    pub fn step(&mut self) -> Option<Done> {
+        let Reverse(tick) = self.ticks.pop()?;
+        let core = self.cores.get_mut(tick.core)?;
+        if core.epoch != tick.epoch {
+            return None;
+        }
+        match (tick.kind, core.state) {
+            (Kind::Done, State::Worker(ticket)) => {
+                core.state = State::Idle;
+                self.dispatch(tick.at_ns, tick.core);
+                Some(Done::Handled(ticket))
+            }
+            (Kind::Done, State::Lane { job, .. }) => {
+                core.state = State::Idle;
+                self.lanes_busy -= 1;
+                self.dispatch(tick.at_ns, tick.core);
+                Some(job.ticket.map_or(Done::Renewed, Done::Minted))
+            }
+            (Kind::Slice, State::Lane { job, ends_ns }) => {
+                let left_ns = ends_ns.saturating_sub(tick.at_ns);
+                self.busy_ns -= left_ns;
+                core.suspended = Some(Job { left_ns, ..job });
+                core.state = State::Idle;
+                self.dispatch(tick.at_ns, tick.core);
+                None
+            }
+            (_, State::Idle) | (Kind::Slice, State::Worker(_)) => None,
+        }
+    }
+
+    fn lane_ready(&self, core: &Core) -> bool {
+        core.suspended.is_some()
+            || (self.lanes_busy < self.shape.lanes.get()
+                && (!self.mints.is_empty() || self.renewals > 0))
+    }
+
+    /// Gives an idle core to one of its threads.
+    fn dispatch(&mut self, now_ns: u64, index: usize) {
+        let Some(core) = self.cores.get(index) else { return };
+        let (worker, lane) = (!core.requests.is_empty(), self.lane_ready(core));
+        let used_up = now_ns.saturating_sub(core.since_ns) >= self.shape.slice_ns;
+        let side = match (worker, lane) {
+            (false, false) => return,
+            (true, false) => Side::Worker,
+            (false, true) => Side::Lane,
+            (true, true) => match (core.side, used_up) {
+                (Side::Lane, false) | (Side::Worker, true) => Side::Lane,
+                (Side::Worker, false) | (Side::Lane, true) => Side::Worker,
+            },
+        };
+        let Some(core) = self.cores.get_mut(index) else { return };
+        if core.side != side {
+            core.side = side;
+            core.since_ns = now_ns;
+        }
+        core.epoch += 1;
+        match side {
+            Side::Lane => self.start_lane(now_ns, index),
+            Side::Worker => self.start_worker(now_ns, index),
+        }
+    }
+
+    fn start_worker(&mut self, now_ns: u64, index: usize) {
+        let took_ns = self.costs.hit.draw(&mut self.rng);
+        let Some(core) = self.cores.get_mut(index) else { return };
+        let Some(ticket) = core.requests.pop_front() else { return };
+        core.state = State::Worker(ticket);
+        self.busy_ns += took_ns;
+        self.tick(now_ns + took_ns, index, Kind::Done);
+    }
+
+    fn start_lane(&mut self, now_ns: u64, index: usize) {
+        let suspended = self.cores.get_mut(index).and_then(|core| core.suspended.take());
+        let job = suspended.unwrap_or_else(|| {
+            self.lanes_busy += 1;
+            let ticket = self.mints.pop_front();
+            self.renewals -= usize::from(ticket.is_none());
+            Job { ticket, left_ns: self.costs.mint.draw(&mut self.rng) }
+        });
+        let ends_ns = now_ns + job.left_ns;
+        let Some(core) = self.cores.get_mut(index) else { return };
+        core.state = State::Lane { job, ends_ns };
+        let contended = !core.requests.is_empty();
+        self.busy_ns += job.left_ns;
+        self.tick(ends_ns, index, Kind::Done);
+        if contended {
+            self.limit(now_ns, index, ends_ns);
+        }
+    }
+
+    /// Ends a lane's turn when its slice is used up, if it would not end before.
+    fn limit(&mut self, now_ns: u64, index: usize, ends_ns: u64) {
+        let Some(core) = self.cores.get(index) else { return };
+        let at_ns = now_ns.max(core.since_ns + self.shape.slice_ns);
+        if at_ns < ends_ns {
+            self.tick(at_ns, index, Kind::Slice);
+        }
+    }
+
+    fn tick(&mut self, at_ns: u64, core: usize, kind: Kind) {
+        self.order += 1;
+        let epoch = self.cores.get(core).map_or(0, |core| core.epoch);
+        self.ticks.push(Reverse(Tick { at_ns, order: self.order, core, epoch, kind }));
+    }
+}

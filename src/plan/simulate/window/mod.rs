@@ -1,0 +1,382 @@
+//! Some seconds of one node at full detail: callers, a storm, a lost neighbour.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, Exp1};
+
+use super::client::Kit;
+use super::node::{Costs, Done, Node, Shape, Ticket};
+use super::service::{float, nanos};
+use crate::load::recorder::histogram;
+
+/// What comes to a node.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// Requests per second for tokens that are held.
+    pub hits_per_second: f64,
+    /// Requests per second for tokens that are not held, each for another.
+    pub misses_per_second: f64,
+    /// Renewals per second in the background.
+    pub renewals_per_second: f64,
+    /// Machines that boot.
+    pub storm: Option<Storm>,
+    /// Callers of a node that is lost, whose tokens are not held here.
+    pub adopted: Option<Adopted>,
+    /// How long load goes on; a storm is always played to its end.
+    pub length: Duration,
+}
+
+/// Machines that boot within a time, each at a moment of its own.
+#[derive(Clone, Debug)]
+pub struct Storm {
+    /// How many.
+    pub vms: u32,
+    /// Tokens that each asks for at once.
+    pub tokens_each: u32,
+    /// Within this time.
+    pub within: Duration,
+    /// What they run, by share; shares add up to 1.
+    pub kits: Vec<(Kit, f64)>,
+}
+
+/// Callers that come over.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted {
+    /// Tokens that they ask for.
+    pub keys: u32,
+    /// Requests per second of all of them.
+    pub per_second: f64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// Time to an answer from the cache, in nanoseconds.
+    pub hits: Histogram<u64>,
+    /// Time to a token that had to be minted, from the first attempt on, in nanoseconds.
+    pub minted: Histogram<u64>,
+    /// Requests, repeated ones counted again.
+    pub requests: u64,
+    /// Of them, those answered 503.
+    pub refused: u64,
+    /// Callers that ended without a token.
+    pub gave_up: u64,
+    /// The most mints that waited.
+    pub queue_peak: usize,
+    /// From the end of the storm to its last token; zero without one.
+    pub recovery: Duration,
+    /// From the start to the last answer.
+    pub lasted: Duration,
+    /// The share of the cores' time that was used, over the whole.
+    pub utilisation: f64,
+}
+
+/// `Retry-After` of the broker's 503.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Whatever is still going on by then has no end.
+const TOO_LONG_NS: u64 = 3_600_000_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Adopted,
+    Ask(Ticket),
+    Hit,
+    Miss,
+    Renewal,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    key: Option<u32>,
+    first_ns: u64,
+    worker: usize,
+    kit: Option<Kit>,
+    attempt: u32,
+    of_storm: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Key {
+    Cold,
+    Flight(Vec<Ticket>),
+    Held,
+}
+
+struct Play<'a> {
+    window: &'a Window,
+    node: Node,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    order: u64,
+    requests: Vec<Request>,
+    free: Vec<Ticket>,
+    keys: Vec<Key>,
+    adopted_from: u32,
+    storm_left: u64,
+    storm_last_ns: u64,
+    rng: Xoshiro256PlusPlus,
+    played: Played,
+}
+
+/// Plays `window` on a node.
+pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let node = Node::new(shape.clone(), costs.clone(), Xoshiro256PlusPlus::from_rng(&mut rng));
+    let played = Played {
+        hits: histogram(),
+        minted: histogram(),
+        requests: 0,
+        refused: 0,
+        gave_up: 0,
+        queue_peak: 0,
+        recovery: Duration::ZERO,
+        lasted: Duration::ZERO,
+        utilisation: 0.0,
+    };
+    let mut play = Play {
+        window,
+        node,
+        events: BinaryHeap::new(),
+        order: 0,
+        requests: Vec::new(),
+        free: Vec::new(),
+        keys: Vec::new(),
+        adopted_from: 0,
+        storm_left: 0,
+        storm_last_ns: 0,
+        rng,
+        played,
+    };
+    play.begin();
+    let end_ns = play.run();
+    play.finish(end_ns, shape)
+}
+
+impl Play<'_> {
+    fn begin(&mut self) {
+        for event in [Event::Hit, Event::Miss, Event::Renewal] {
+            self.again(0, event);
+        }
+        if let Some(storm) = self.window.storm.clone() {
+            self.boot(&storm);
+        }
+        if let Some(adopted) = self.window.adopted {
+            self.adopted_from = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+            self.keys.extend(std::iter::repeat_n(Key::Cold, adopted.keys as usize));
+            self.again(0, Event::Adopted);
+        }
+    }
+
+    fn boot(&mut self, storm: &Storm) {
+        let within = storm.within.as_secs_f64() * 1e9;
+        for vm in 0..storm.vms {
+            let at_ns = nanos(self.rng.random::<f64>() * within);
+            let kit = self.kit(&storm.kits);
+            for _ in 0..storm.tokens_each {
+                let key = Some(self.new_key());
+                let worker = vm as usize;
+                let request =
+                    Request { key, first_ns: at_ns, worker, kit, attempt: 0, of_storm: true };
+                let ticket = self.admit(request);
+                self.at(at_ns, Event::Ask(ticket));
+                self.storm_left += 1;
+            }
+        }
+    }
+
+    fn kit(&mut self, kits: &[(Kit, f64)]) -> Option<Kit> {
+        let mut draw: f64 = self.rng.random();
+        let found = kits.iter().find(|(_, share)| {
+            draw -= share;
+            draw < 0.0
+        });
+        found.or(kits.last()).map(|(kit, _)| *kit)
+    }
+
+    fn new_key(&mut self) -> u32 {
+        self.keys.push(Key::Cold);
+        u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn admit(&mut self, request: Request) -> Ticket {
+        if let Some(ticket) = self.free.pop() {
+            if let Some(slot) = index(&mut self.requests, ticket) {
+                *slot = request;
+            }
+            return ticket;
+        }
+        self.requests.push(request);
+        self.requests.len() as u64 - 1
+    }
+
+    fn at(&mut self, at_ns: u64, event: Event) {
+        self.order += 1;
+        self.events.push(Reverse((at_ns, self.order, event)));
+    }
+
+    /// Schedules the next event of a stream that goes on as long as the window.
+    fn again(&mut self, now_ns: u64, event: Event) {
+        let per_second = match event {
+            Event::Adopted => self.window.adopted.map_or(0.0, |adopted| adopted.per_second),
+            Event::Ask(_) => 0.0,
+            Event::Hit => self.window.hits_per_second,
+            Event::Miss => self.window.misses_per_second,
+            Event::Renewal => self.window.renewals_per_second,
+        };
+        if per_second > 0.0 {
+            let gap: f64 = Exp1.sample(&mut self.rng);
+            self.at(now_ns + nanos(gap * 1e9 / per_second), event);
+        }
+    }
+
+    /// Whether streams have come to their end: with the window, but not before a storm has.
+    fn is_over(&self, at_ns: u64) -> bool {
+        let past = float(at_ns) > self.window.length.as_secs_f64() * 1e9;
+        (past && self.storm_left == 0) || at_ns > TOO_LONG_NS
+    }
+
+    fn run(&mut self) -> u64 {
+        let mut now_ns = 0;
+        loop {
+            let event = self.events.peek().map(|Reverse((at_ns, ..))| *at_ns);
+            let step = self.node.next_ns();
+            match (event, step) {
+                (None, None) => return now_ns,
+                (Some(at_ns), step) if step.is_none_or(|step| at_ns <= step) => {
+                    let Some(Reverse((.., event))) = self.events.pop() else { continue };
+                    // The next of a slow stream may be long after all else.
+                    if matches!(event, Event::Ask(_)) || !self.is_over(at_ns) {
+                        now_ns = at_ns;
+                        self.happen(now_ns, event);
+                    }
+                }
+                (_, step) => {
+                    now_ns = step.unwrap_or(now_ns);
+                    match self.node.step() {
+                        Some(Done::Handled(ticket)) => self.handled(now_ns, ticket),
+                        Some(Done::Minted(key)) => self.minted(now_ns, key),
+                        Some(Done::Renewed) | None => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn happen(&mut self, now_ns: u64, event: Event) {
+        let key = match event {
+            Event::Ask(ticket) => return self.ask(now_ns, ticket),
+            Event::Renewal => {
+                self.again(now_ns, event);
+                return self.node.renew(now_ns);
+            }
+            Event::Hit => None,
+            Event::Miss => Some(self.new_key()),
+            Event::Adopted => {
+                let keys = self.window.adopted.map_or(1, |adopted| adopted.keys.max(1));
+                Some(self.adopted_from + self.rng.random_range(0..keys))
+            }
+        };
+        self.again(now_ns, event);
+        let worker = self.rng.random_range(0..64);
+        let request =
+            Request { key, first_ns: now_ns, worker, kit: None, attempt: 0, of_storm: false };
+        let ticket = self.admit(request);
+        self.ask(now_ns, ticket);
+    }
+
+    fn ask(&mut self, now_ns: u64, ticket: Ticket) {
+        self.played.requests += 1;
+        let worker = index(&mut self.requests, ticket).map_or(0, |request| request.worker);
+        self.node.request(now_ns, ticket, worker);
+    }
+
+    /// A worker has read the request: a held token goes out, a missing one is minted once.
+    fn handled(&mut self, now_ns: u64, ticket: Ticket) {
+        let key = index(&mut self.requests, ticket).and_then(|request| request.key);
+        let Some(key) = key else { return self.answer(now_ns, ticket, Answer::Held) };
+        match index(&mut self.keys, u64::from(key)) {
+            None | Some(Key::Held) => self.answer(now_ns, ticket, Answer::Held),
+            Some(Key::Flight(waiters)) => waiters.push(ticket),
+            Some(slot @ Key::Cold) => {
+                *slot = Key::Flight(vec![ticket]);
+                if self.node.mint(now_ns, u64::from(key)).is_err() {
+                    if let Some(slot) = index(&mut self.keys, u64::from(key)) {
+                        *slot = Key::Cold;
+                    }
+                    self.refuse(now_ns, ticket);
+                }
+            }
+        }
+    }
+
+    fn minted(&mut self, now_ns: u64, key: Ticket) {
+        let Some(slot) = index(&mut self.keys, key) else { return };
+        if let Key::Flight(waiters) = std::mem::replace(slot, Key::Held) {
+            for ticket in waiters {
+                self.answer(now_ns, ticket, Answer::Minted);
+            }
+        }
+    }
+
+    fn answer(&mut self, now_ns: u64, ticket: Ticket, answer: Answer) {
+        let at_ns = now_ns + self.node.way_ns();
+        let Some(request) = index(&mut self.requests, ticket).copied() else { return };
+        let took_ns = at_ns.saturating_sub(request.first_ns);
+        match answer {
+            Answer::Held => self.played.hits.saturating_record(took_ns),
+            Answer::Minted => self.played.minted.saturating_record(took_ns),
+        }
+        self.over(at_ns, ticket, request);
+    }
+
+    /// A caller is told to come back: it does as its kit does, or ends without a token.
+    fn refuse(&mut self, now_ns: u64, ticket: Ticket) {
+        self.played.refused += 1;
+        let at_ns = now_ns + self.node.way_ns();
+        let Some(request) = index(&mut self.requests, ticket) else { return };
+        request.attempt += 1;
+        let again = *request;
+        if let Some(delay) = again.kit.and_then(|kit| kit.retry(again.attempt, RETRY_AFTER)) {
+            self.at(at_ns + nanos(delay.as_secs_f64() * 1e9), Event::Ask(ticket));
+        } else {
+            self.played.gave_up += 1;
+            self.over(at_ns, ticket, again);
+        }
+    }
+
+    fn over(&mut self, at_ns: u64, ticket: Ticket, request: Request) {
+        self.free.push(ticket);
+        if request.of_storm {
+            self.storm_left -= 1;
+            self.storm_last_ns = self.storm_last_ns.max(at_ns);
+        }
+    }
+
+    fn finish(mut self, end_ns: u64, shape: &Shape) -> Played {
+        let within_ns =
+            self.window.storm.as_ref().map_or(0, |storm| nanos(storm.within.as_secs_f64() * 1e9));
+        self.played.recovery = Duration::from_nanos(self.storm_last_ns.saturating_sub(within_ns));
+        self.played.lasted = Duration::from_nanos(end_ns);
+        self.played.queue_peak = self.node.queue_peak;
+        let cores = float(shape.cores.get() as u64);
+        self.played.utilisation = float(self.node.busy_ns) / (float(end_ns.max(1)) * cores);
+        self.played
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    Held,
+    Minted,
+}
+
+fn index<T>(slots: &mut [T], ticket: Ticket) -> Option<&mut T> {
+    slots.get_mut(usize::try_from(ticket).ok()?)
+}
+
+#[cfg(test)]
+mod tests;

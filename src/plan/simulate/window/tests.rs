@@ -1,0 +1,136 @@
+//! The simulator against queueing theory. Seeds are fixed: a tolerance that holds, holds always.
+
+use super::super::service::Service;
+use super::*;
+use std::num::NonZeroUsize;
+
+const SERVICE_NS: f64 = 100_000.0;
+
+fn shape(cores: usize, mint_queue: usize) -> Shape {
+    let cores = NonZeroUsize::new(cores).unwrap();
+    Shape { cores, lanes: cores, mint_queue, slice_ns: 3_000_000 }
+}
+
+fn costs(hit: Service, mint: Service) -> Costs {
+    Costs { hit, mint, way: Service::Constant(0.0) }
+}
+
+fn hits(per_second: f64, seconds: u64) -> Window {
+    Window {
+        hits_per_second: per_second,
+        misses_per_second: 0.0,
+        renewals_per_second: 0.0,
+        storm: None,
+        adopted: None,
+        length: Duration::from_secs(seconds),
+    }
+}
+
+fn storm(vms: u32, within: Duration, kit: Kit) -> Window {
+    let storm = Storm { vms, tokens_each: 1, within, kits: vec![(kit, 1.0)] };
+    Window { storm: Some(storm), ..hits(0.0, 0) }
+}
+
+fn near(measured: f64, theory: f64, tolerance: f64) {
+    assert!((measured / theory - 1.0).abs() < tolerance, "measured {measured}, theory {theory}");
+}
+
+#[test]
+fn a_memoryless_server_waits_as_theory_says() {
+    for load in [0.3, 0.5, 0.8] {
+        let costs = costs(Service::Exponential(SERVICE_NS), Service::Constant(0.0));
+        let played = play(&hits(load * 1e9 / SERVICE_NS, 60), &shape(1, 10), &costs, 1);
+        let mean = SERVICE_NS / (1.0 - load);
+        near(played.hits.mean(), mean, 0.03);
+        near(float(played.hits.value_at_quantile(0.99)), mean * 100_f64.ln(), 0.05);
+        near(played.utilisation, load, 0.02);
+    }
+}
+
+#[test]
+fn a_constant_server_waits_half_of_that() {
+    for load in [0.3, 0.5, 0.8] {
+        let costs = costs(Service::Constant(SERVICE_NS), Service::Constant(0.0));
+        let played = play(&hits(load * 1e9 / SERVICE_NS, 60), &shape(1, 10), &costs, 2);
+        // Pollaczek and Khinchine.
+        near(played.hits.mean(), SERVICE_NS * (1.0 + load / (2.0 * (1.0 - load))), 0.02);
+    }
+}
+
+#[test]
+fn lanes_share_one_queue_as_erlang_says() {
+    const CORES: i32 = 4;
+    let load = 0.7;
+    let offered = f64::from(CORES) * load;
+    let misses_per_second = offered * 1e9 / SERVICE_NS;
+    let window = Window { misses_per_second, ..hits(0.0, 20) };
+    let costs = costs(Service::Constant(0.0), Service::Exponential(SERVICE_NS));
+    // Requests take no time, and get in at once.
+    let shape = Shape { slice_ns: 0, ..shape(4, 100_000) };
+    let played = play(&window, &shape, &costs, 3);
+    let term = |n: i32| offered.powi(n) / (1..=n).map(f64::from).product::<f64>();
+    let last = term(CORES) / (1.0 - load);
+    let waits = last / ((0..CORES).map(term).sum::<f64>() + last);
+    let mean = SERVICE_NS * (1.0 + waits / (f64::from(CORES) * (1.0 - load)));
+    near(played.minted.mean(), mean, 0.02);
+}
+
+#[test]
+fn a_storm_beyond_the_pace_of_the_lanes_waits_as_a_fluid_would() {
+    // 4000 mints at 1 ms within 2 s on one core: the last token comes after 4 s.
+    let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
+    let storm = storm(4000, Duration::from_secs(2), Kit::Go);
+    let played = play(&storm, &shape(1, 100_000), &costs, 4);
+    near(played.recovery.as_secs_f64(), 2.0, 0.02);
+    near(float(played.minted.value_at_quantile(0.99)), 1.98e9, 0.03);
+    assert_eq!((played.refused, played.gave_up, played.requests), (0, 0, 4000));
+    assert!((1900..2100).contains(&played.queue_peak), "{}", played.queue_peak);
+}
+
+#[test]
+fn a_full_queue_refuses_and_kits_come_back_or_give_up() {
+    let costs = costs(Service::Constant(10_000.0), Service::Constant(1e6));
+    let mut plan = storm(4000, Duration::from_millis(500), Kit::MsalPython);
+    let stubborn = play(&plan, &shape(1, 500), &costs, 5);
+    assert_eq!(stubborn.gave_up, stubborn.refused);
+    assert_eq!(stubborn.gave_up + stubborn.minted.len(), 4000);
+    assert!(stubborn.gave_up > 2500, "{}", stubborn.gave_up);
+    plan.storm = plan.storm.map(|storm| Storm { kits: vec![(Kit::Go, 1.0)], ..storm });
+    let patient = play(&plan, &shape(1, 500), &costs, 5);
+    assert!(patient.gave_up < stubborn.gave_up / 2, "{}", patient.gave_up);
+    assert!(patient.requests > 4000);
+}
+
+#[test]
+fn renewals_never_delay_a_storm_by_more_than_one_signature() {
+    let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
+    let alone = storm(500, Duration::from_secs(1), Kit::Go);
+    let beside = Window { renewals_per_second: 2000.0, ..alone.clone() };
+    // Requests get in at once, so that it is the queues alone that are looked at.
+    let shape = Shape { slice_ns: 0, ..shape(1, 8192) };
+    let p50 = |window: &Window| play(window, &shape, &costs, 6).minted.value_at_quantile(0.5);
+    assert!(p50(&beside) < p50(&alone) + 2_000_000, "{} {}", p50(&beside), p50(&alone));
+}
+
+#[test]
+fn each_adopted_key_is_minted_once() {
+    let costs = costs(Service::Constant(10_000.0), Service::Constant(300_000.0));
+    let adopted = Some(Adopted { keys: 200, per_second: 2000.0 });
+    let window = Window { adopted, ..hits(1000.0, 5) };
+    let played = play(&window, &shape(2, 8192), &costs, 7);
+    assert!((200..400).contains(&played.minted.len()), "{}", played.minted.len());
+    assert!(played.hits.len() > 12_000);
+}
+
+#[test]
+fn the_same_seed_plays_the_same_window() {
+    let costs = costs(Service::Exponential(20_000.0), Service::Exponential(300_000.0));
+    let window =
+        Window { hits_per_second: 5000.0, ..storm(300, Duration::from_secs(1), Kit::Rust) };
+    let outcome = |seed| {
+        let played = play(&window, &shape(2, 50), &costs, seed);
+        (played.requests, played.refused, played.recovery, played.hits.mean().to_bits())
+    };
+    assert_eq!(outcome(8), outcome(8));
+    assert_ne!(outcome(8), outcome(9));
+}

@@ -1,0 +1,106 @@
+//! Where a latency curve turns up: two definitions, since neither is the truth.
+
+/// One point of the curve: both above 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Requests per second.
+    pub rate: f64,
+    /// The percentile of the response time, in any unit.
+    pub latency: f64,
+}
+
+/// The rate from which a per cent more load costs more than a per cent more latency, for good:
+/// d ln latency / d ln rate > 1 there and at every later step. None if the curve never gets there.
+///
+/// `points` ascend by rate; a step to the same rate is skipped.
+pub fn elastic(points: &[Point]) -> Option<f64> {
+    let steps = points.windows(2).filter_map(|pair| match pair {
+        [from, to] if to.rate > from.rate => {
+            let slope = (to.latency / from.latency).ln() / (to.rate / from.rate).ln();
+            Some((from.rate, slope))
+        }
+        _ => None,
+    });
+    let steep = steps.map(|(rate, slope)| (slope > 1.0).then_some(rate));
+    let steps: Vec<Option<f64>> = steep.collect();
+    steps.iter().rev().map_while(|rate| *rate).last()
+}
+
+/// The rate that lies furthest below the chord from the first point to the last, both axes scaled to
+/// 0..1: Kneedle (Satopää, Albrecht, Irwin and Raghavan, 2011) for a convex curve that rises.
+///
+/// None for fewer than three points, or a curve that does not rise or nowhere lies below its chord.
+pub fn kneedle(points: &[Point]) -> Option<f64> {
+    let (first, last) = (points.first()?, points.last()?);
+    let (width, height) = (last.rate - first.rate, last.latency - first.latency);
+    if points.len() < 3 || width <= 0.0 || height <= 0.0 {
+        return None;
+    }
+    let below = |point: &Point| {
+        (point.rate - first.rate) / width - (point.latency - first.latency) / height
+    };
+    let knee = points.iter().max_by(|a, b| below(a).total_cmp(&below(b)))?;
+    (below(knee) > 0.0).then_some(knee.rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Mean response of M/M/1 with a service time of 1.
+    fn queue(count: u32) -> Vec<Point> {
+        let rates = (1..count).map(|step| f64::from(step) / f64::from(count));
+        rates.map(|rate| Point { rate, latency: 1.0 / (1.0 - rate) }).collect()
+    }
+
+    #[test]
+    fn the_elastic_knee_of_a_queue_is_at_half_its_capacity() {
+        // ln R = -ln(1 - x), so d ln R / d ln x = x / (1 - x), which is 1 at x = 1/2.
+        let knee = elastic(&queue(200)).unwrap();
+        assert!((knee - 0.5).abs() <= 0.01, "{knee}");
+    }
+
+    #[test]
+    fn kneedle_finds_the_corner_of_a_hockey_stick() {
+        let points: Vec<Point> = (0..=10)
+            .map(|step| Point {
+                rate: f64::from(step),
+                latency: if step <= 7 { 1.0 } else { 1.0 + 5.0 * f64::from(step - 7) },
+            })
+            .collect();
+        assert_eq!(kneedle(&points), Some(7.0));
+    }
+
+    #[test]
+    fn a_flat_curve_has_no_knee() {
+        let flat: Vec<Point> =
+            (1..10).map(|step| Point { rate: f64::from(step), latency: 1.0 }).collect();
+        assert_eq!((elastic(&flat), kneedle(&flat)), (None, None));
+        assert_eq!((elastic(&[]), kneedle(&[])), (None, None));
+    }
+
+    #[test]
+    fn a_bump_on_the_way_is_no_knee() {
+        let curve = [(1.0, 1.0), (1.1, 2.0), (2.0, 1.5), (4.0, 1.6), (5.0, 9.0)];
+        let curve = curve.map(|(rate, latency)| Point { rate, latency });
+        assert_eq!(elastic(&curve), Some(4.0));
+    }
+
+    proptest! {
+        #[test]
+        fn neither_knee_depends_on_the_units(scale in 0.001..1000.0, count in 10_u32..60) {
+            let plain = queue(count);
+            let scaled: Vec<Point> = plain.iter()
+                .map(|p| Point { rate: p.rate * scale, latency: p.latency / scale }).collect();
+            for (knee, other) in [
+                (elastic(&plain), elastic(&scaled)), (kneedle(&plain), kneedle(&scaled)),
+            ] {
+                let (knee, other): (f64, f64) = (knee.unwrap() * scale, other.unwrap());
+                // Rounding may decide between two neighbours that are equal.
+                let step = scale / f64::from(count);
+                prop_assert!((knee - other).abs() <= 1.001 * step);
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! How far a sample is from an exponential distribution: the Kolmogorov-Smirnov distance.
+//!
+//! The gaps of a Poisson process, measured in expected arrivals, are exponential with mean 1. The
+//! mean is known, not estimated, so the classical limit holds (with an estimated one it would be
+//! far too wide: Lilliefors 1969).
+//!
+//! The idea to test a load generator this way is Lancet's (Kogias, Mallon, Bugnion, USENIX ATC 2019,
+//! section 3.2).
+
+/// 95 % of samples of the stated distribution stay below this, divided by the square root of their
+/// size (Kolmogorov 1933; Smirnov 1948, table of the limiting distribution: K(1.36) = 0.95).
+pub const LIMIT_95: f64 = 1.36;
+
+/// The greatest difference between the sample's distribution function and `1 - exp(-x)`.
+///
+/// Zero for an empty sample.
+pub fn distance_from_exponential(sample: &[f64]) -> f64 {
+    let mut sorted = sample.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let size = float(sorted.len());
+    let steps = sorted.iter().enumerate().map(|(rank, value)| {
+        let expected = 1.0 - (-value.max(0.0)).exp();
+        // The sample's function jumps here: both of its ends count.
+        let (below, above) = (float(rank) / size, float(rank + 1) / size);
+        (expected - below).abs().max((above - expected).abs())
+    });
+    steps.fold(0.0, f64::max)
+}
+
+/// The distance that 95 % of samples of this size stay below.
+pub fn limit_95(size: usize) -> f64 {
+    LIMIT_95 / float(size.max(1)).sqrt()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+fn float(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand_distr::{Distribution, Exp1};
+
+    fn exponential(size: usize, seed: u64) -> Vec<f64> {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
+        (0..size).map(|_| Exp1.sample(rng)).collect()
+    }
+
+    fn alarms(runs: u64, sample: impl Fn(u64) -> Vec<f64>) -> usize {
+        let alarm = |seed: &u64| {
+            let sample = sample(*seed);
+            distance_from_exponential(&sample) > limit_95(sample.len())
+        };
+        (0..runs).filter(alarm).count()
+    }
+
+    #[test]
+    fn one_in_twenty_exponential_samples_is_beyond_the_limit() {
+        // 1000 trials at 5 %: standard deviation 6.9, and the limit is slightly wide for finite n.
+        let alarms = alarms(1000, |seed| exponential(500, seed));
+        assert!((25..=75).contains(&alarms), "{alarms} of 1000");
+    }
+
+    #[test]
+    fn gaps_of_a_clock_with_coarse_ticks_are_found() {
+        // Ten arrivals for each tick are acted on at the tick.
+        let ticked = |seed| {
+            let mut at = 0.0;
+            let times: Vec<f64> = exponential(500, seed)
+                .iter()
+                .map(|gap| {
+                    at += gap;
+                    f64::ceil(at / 10.0) * 10.0
+                })
+                .collect();
+            times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+        };
+        assert_eq!(alarms(100, ticked), 100);
+    }
+
+    #[test]
+    fn constant_gaps_are_found() {
+        // All mass at the mean: the distance is the larger part, 1 - 1/e.
+        let distance = distance_from_exponential(&[1.0; 100]);
+        assert!((distance - (1.0 - (-1.0_f64).exp())).abs() < 1e-9, "{distance}");
+    }
+
+    #[test]
+    fn the_distance_of_one_known_sample_is_what_the_definition_says() {
+        // ln 2 is the median: the function jumps from 0 to 1 there.
+        assert!((distance_from_exponential(&[std::f64::consts::LN_2]) - 0.5).abs() < 1e-12);
+        assert!(distance_from_exponential(&[]).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn the_distance_is_a_share_and_does_not_depend_on_the_order(
+            mut sample in prop::collection::vec(0.0_f64..20.0, 1..50)
+        ) {
+            let distance = distance_from_exponential(&sample);
+            prop_assert!((0.0..=1.0).contains(&distance));
+            prop_assert!(distance >= 0.5 / float(sample.len()) - 1e-12);
+            sample.reverse();
+            prop_assert_eq!(distance.to_bits(), distance_from_exponential(&sample).to_bits());
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Whether a run had a steady state: one number for each stretch of time, and three witnesses.
+//!
+//! The cut of [`mser`], the trend test of [`trend`], and the two halves of what is left. Each of
+//! them alone is wrong too often on a series of some dozens of values: the cut ends up at its limit
+//! by chance, the trend test assumes independence, and halves always differ a little. A drift is
+//! what the cut or the trend sees *and* what makes the halves differ by more than a tenth.
+
+use super::{mser, trend};
+
+/// What can be said of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Steadiness {
+    /// It is too short to say anything.
+    TooShort,
+    /// It stays where it is, from here on.
+    Steady {
+        /// Values at the start that lie more than a tenth off the rest; zero where none do.
+        warm_up: usize,
+    },
+    /// It rises or falls.
+    Drifting(Drift),
+}
+
+/// How far a series went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drift {
+    /// The median of the first half of what is left after the cut.
+    pub first: f64,
+    /// The median of the second half.
+    pub second: f64,
+}
+
+/// A trend that chance makes in one of a hundred series.
+const TREND_P: f64 = 0.01;
+/// Less than a tenth is within what the harness tolerates of its own errors, too.
+const TENTH: f64 = 1.1;
+
+/// Judges a series of positive numbers: one quantile for each equal stretch of time.
+pub fn judge(series: &[f64]) -> Steadiness {
+    let Some(cut) = mser::cut(series) else { return Steadiness::TooShort };
+    let (head, rest) = series.split_at(cut.values.min(series.len()));
+    let (first, second) = rest.split_at(rest.len() / 2);
+    let drift = Drift { first: median(first), second: median(second) };
+    let whole = series.split_at(series.len() / 2);
+    let over_all = Drift { first: median(whole.0), second: median(whole.1) };
+    let trend = trend::mann_kendall_p(rest) < TREND_P;
+    if trend && differ(drift.first, drift.second) {
+        return Steadiness::Drifting(drift);
+    }
+    // Where the cut found no rest, the halves of the whole are what it saw differ.
+    let rising = trend::mann_kendall_p(series) < TREND_P;
+    if cut.at_limit && rising && differ(over_all.first, over_all.second) {
+        return Steadiness::Drifting(over_all);
+    }
+    let warm_up = if differ(median(head), median(rest)) { head.len() } else { 0 };
+    Steadiness::Steady { warm_up }
+}
+
+fn differ(one: f64, other: f64) -> bool {
+    let (low, high) = (one.min(other), one.max(other));
+    low > 0.0 && high / low > TENTH
+}
+
+/// The value in the middle; zero of nothing.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        at(half)
+    } else {
+        f64::midpoint(at(half.saturating_sub(1)), at(half))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand_distr::{Distribution, StandardNormal};
+
+    /// A series about 100 whose neighbours are alike by `correlation`, with this spread.
+    fn noisy(seed: u64, length: usize, correlation: f64, spread: f64) -> Vec<f64> {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut state = 0.0_f64;
+        let scale = (1.0 - correlation * correlation).sqrt();
+        (0..length)
+            .map(|_| {
+                let fresh: f64 = StandardNormal.sample(rng);
+                state = correlation * state + scale * fresh;
+                100.0 * (spread * state).exp()
+            })
+            .collect()
+    }
+
+    fn drifting(series: impl Fn(u64) -> Vec<f64>) -> usize {
+        (0..1000).filter(|seed| matches!(judge(&series(*seed)), Steadiness::Drifting(_))).count()
+    }
+
+    #[test]
+    fn noise_is_not_taken_for_drift() {
+        for length in [20, 30, 60, 300] {
+            let alarms = drifting(|seed| noisy(seed, length, 0.0, 0.1));
+            assert!(alarms <= 10, "{alarms} of 1000 at {length} values");
+        }
+    }
+
+    #[test]
+    fn noise_whose_neighbours_are_alike_is_seldom_taken_for_drift() {
+        // The trend test alone would err far more often here.
+        for length in [60, 300] {
+            let alarms = drifting(|seed| noisy(seed, length, 0.5, 0.1));
+            assert!(alarms <= 30, "{alarms} of 1000 at {length} values");
+        }
+    }
+
+    #[test]
+    fn a_series_that_doubles_is_found_in_noise() {
+        let doubling = |seed| {
+            let noise = noisy(seed, 60, 0.0, 0.1);
+            noise.iter().zip(0_u32..).map(|(y, at)| y * (1.0 + f64::from(at) / 60.0)).collect()
+        };
+        assert!(drifting(doubling) >= 990, "{}", drifting(doubling));
+    }
+
+    #[test]
+    fn a_small_drift_is_no_drift() {
+        let drifting: Vec<f64> = (0_u32..100).map(|at| 100.0 + f64::from(at) * 0.05).collect();
+        assert_eq!(judge(&drifting), Steadiness::Steady { warm_up: 0 });
+    }
+
+    #[test]
+    fn a_warm_up_is_told_from_drift() {
+        let series: Vec<f64> = (0..60).map(|at| if at < 10 { 300.0 } else { 100.0 }).collect();
+        assert_eq!(judge(&series), Steadiness::Steady { warm_up: 10 });
+    }
+
+    #[test]
+    fn short_series_say_nothing() {
+        assert_eq!(judge(&[1.0; 19]), Steadiness::TooShort);
+    }
+
+    proptest! {
+        #[test]
+        fn the_unit_does_not_matter(series in prop::collection::vec(1.0_f64..100.0, 20..100)) {
+            let scaled: Vec<f64> = series.iter().map(|value| value * 1024.0).collect();
+            let same = match (judge(&series), judge(&scaled)) {
+                (Steadiness::Drifting(_), Steadiness::Drifting(_)) => true,
+                (one, other) => one == other,
+            };
+            prop_assert!(same);
+        }
+
+        #[test]
+        fn the_median_lies_in_the_middle(values in prop::collection::vec(-9.0_f64..9.0, 1..40)) {
+            let middle = median(&values);
+            let below = values.iter().filter(|value| **value < middle).count();
+            let above = values.iter().filter(|value| **value > middle).count();
+            prop_assert!(below <= values.len() / 2 && above <= values.len() / 2);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `mintbench doctor`, black box. What it finds depends on the machine; that it finds something about
+//! everything does not.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn doctor(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mintbench")).arg("doctor").args(args).output().unwrap()
+}
+
+const SUBJECTS: [&str; 18] = [
+    "cores",
+    "quota",
+    "pacer",
+    "sleep",
+    "interruptions",
+    "steal",
+    "load",
+    "governor",
+    "turbo",
+    "idle states",
+    "smt",
+    "clock",
+    "loopback",
+    "gate",
+    "files",
+    "ports",
+    "backlog",
+    "memory",
+];
+
+#[test]
+fn everything_is_examined_and_the_exit_code_says_whether_there_is_hope() {
+    let output = doctor(&["--duration=1s", "--json"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    assert_eq!(json["schema"], "mintbench/doctor/1");
+    let findings = json["findings"].as_array().unwrap();
+    let names: Vec<&str> = findings.iter().map(|found| found["name"].as_str().unwrap()).collect();
+    assert_eq!(names, SUBJECTS);
+    let hopeless = findings.iter().any(|found| found["level"] == "hopeless");
+    assert_eq!(json["can_measure"], !hopeless);
+    assert_eq!(output.status.code(), Some(if hopeless { 4 } else { 0 }));
+    for found in findings {
+        let is_fine = found["level"] == "ok";
+        assert_eq!(found["advice"].is_null(), is_fine, "{found}");
+    }
+}
+
+#[test]
+fn sentences_are_one_to_a_line_and_end_in_a_verdict() {
+    let output = doctor(&["--duration=1s"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), SUBJECTS.len() + 2, "{text}");
+    for (line, subject) in lines.iter().zip(SUBJECTS) {
+        assert!(line.split_at(10).1.starts_with(subject), "{line}");
+    }
+    assert!(lines.last().unwrap().contains("machine"), "{text}");
+}

@@ -1,0 +1,174 @@
+//! Every exit code of the interface, provoked through the real binary.
+//!
+//! | code | here |
+//! |---|---|
+//! | 0 | a run that is valid and meets its objective |
+//! | 1 | a target that answers with errors |
+//! | 2 | flags that cannot be run |
+//! | 3 | a gate of two pairs that may never be wrong |
+//! | 4 | a rate that no generator makes |
+//! | 5 | an objective below what the target takes |
+//! | 6 | a baseline that is not there |
+//! | 130 | Ctrl-C |
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use mintbench::clock::Monotonic;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A keep-alive server on loopback that answers with this status after this time; its URL.
+fn serve(status: &'static str, delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || converse(stream, status, delay));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn converse(mut stream: TcpStream, status: &str, delay: Duration) {
+    let (mut input, mut piece) = (Vec::new(), [0; 4096]);
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        input.extend_from_slice(piece.get(..count).unwrap());
+        if input.ends_with(b"\r\n\r\n") {
+            input.clear();
+            std::thread::sleep(delay);
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// So slow that a tenth of it, which the rules of validity allow, is more than a scheduler takes.
+const SLOW: Duration = Duration::from_millis(500);
+
+fn mintbench(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mintbench")).args(args).output().unwrap()
+}
+
+fn run(args: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let common = ["run", "--warmup=0s", "--pacer-test=0s", "--out", out.to_str().unwrap()];
+    mintbench(&[&common, args].concat())
+}
+
+fn says(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+/// Runs until the machine lets the run be valid: a hypervisor may take more than the rules allow, and
+/// the run then rightly says so. What else it ends with must be `code` at once.
+fn ends_with(code: i32, args: &[&str]) {
+    const TRIES: usize = 20;
+    for _ in 0..TRIES {
+        let output = run(args);
+        let text = says(&output);
+        if output.status.code() != Some(4) {
+            assert_eq!(output.status.code(), Some(code), "{text}");
+            return;
+        }
+        assert!(text.contains("INVALID"), "{text}");
+    }
+    panic!("no valid run in {TRIES}");
+}
+
+#[test]
+fn exit_0_is_a_valid_run_that_meets_its_objective() {
+    let target = serve("200 OK", SLOW);
+    ends_with(0, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p99<1m"]);
+}
+
+#[test]
+fn exit_1_is_a_failed_check() {
+    let target = serve("500 Internal Server Error", Duration::ZERO);
+    let output = run(&["--target", &target, "--rate=50", "--duration=500ms"]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert!(says(&output).contains("FAILED"), "{}", says(&output));
+}
+
+#[test]
+fn exit_2_is_a_wrong_command_line_or_configuration() {
+    for args in [
+        &["run", "--rate=0"][..],
+        &["run", "--no-such-flag"],
+        &["doctor", "--duration=1ms"],
+        &["no-such-command"],
+        &["--config=/nowhere.toml", "run"],
+    ] {
+        let output = mintbench(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", says(&output));
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn exit_3_is_evidence_that_does_not_suffice() {
+    const TRIES: usize = 20;
+    let pairs = ["--pairs=2", "--pairs-max=2", "--alpha=0.0001", "--metrics=cpu"];
+    let load = ["--rate=50", "--vms=5", "--duration=500ms", "--warmup=100ms"];
+    let base = ["gate", "--base", env!("CARGO_BIN_EXE_mintbench")];
+    for _ in 0..TRIES {
+        let output = mintbench(&[&base[..], &pairs, &load].concat());
+        // As for a run: a machine that others use may not let any leg be valid.
+        if output.status.code() != Some(4) {
+            assert_eq!(output.status.code(), Some(3), "{}", says(&output));
+            return;
+        }
+    }
+    panic!("no valid gate in {TRIES}");
+}
+
+#[test]
+fn exit_6_is_a_baseline_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let output = mintbench(&["gate", "--baseline", missing.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(6), "{}", says(&output));
+}
+
+#[test]
+fn exit_4_is_a_run_that_the_generator_could_not_make() {
+    let target = serve("200 OK", Duration::ZERO);
+    let args = ["--rate=5000000", "--duration=200ms", "--timeout=100ms", "--threads=1"];
+    let output = run(&[&args[..], &["--target", &target, "--max-errors=1"]].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", says(&output));
+    assert!(says(&output).contains("INVALID"), "{}", says(&output));
+}
+
+#[test]
+fn exit_5_is_a_missed_objective_of_a_valid_run() {
+    let target = serve("200 OK", SLOW);
+    ends_with(5, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p99<1ms"]);
+}
+
+#[test]
+fn exit_130_is_an_interrupt() {
+    let (target, folder) = (serve("200 OK", Duration::ZERO), tempfile::tempdir().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
+    command.args(["run", "--target", &target, "--rate=50", "--duration=1h", "--out"]);
+    command.arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    await_file(&folder.path().join("response.hlog"));
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+fn await_file(path: &Path) {
+    let clock = Monotonic::start();
+    while !path.exists() {
+        assert!(clock.now_ns() < 60_000_000_000, "no {} within a minute", path.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,200 @@
+//! Laws of delay: how long an answer takes, and what percentiles follow from that on paper.
+
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail, ensure};
+use rand::rngs::StdRng;
+use rand_distr::{Bernoulli, Distribution as _, Exp1};
+
+/// How long each answer takes; times in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Law {
+    /// Each takes the same time.
+    Constant {
+        /// That time.
+        delay_ns: u64,
+    },
+    /// Exponential, cut off.
+    Exponential {
+        /// The mean before the cut.
+        mean_ns: u64,
+        /// No answer takes longer.
+        cap_ns: u64,
+    },
+    /// Each at once: the least that the server can do.
+    Floor,
+    /// Each takes the same time, but none leaves in the first part of every period.
+    Stall {
+        /// That time.
+        delay_ns: u64,
+        /// How long nothing leaves.
+        stall_ns: u64,
+        /// From one stall to the next.
+        period_ns: u64,
+    },
+    /// One of two times.
+    TwoModes {
+        /// The share of the short one, 0 to 1.
+        share: f64,
+        /// The one.
+        short_ns: u64,
+        /// The other.
+        long_ns: u64,
+    },
+}
+
+impl Law {
+    /// When a request that came at `now_ns` (since the server's start) is to be answered.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "positive, and far below 2^53 ns"
+    )]
+    pub(crate) fn due_ns(&self, now_ns: u64, rng: &mut StdRng) -> u64 {
+        let delay_ns = match *self {
+            Self::Constant { delay_ns } | Self::Stall { delay_ns, .. } => delay_ns,
+            Self::Exponential { mean_ns, cap_ns } => {
+                let unit: f64 = Exp1.sample(rng);
+                ((unit * mean_ns as f64) as u64).min(cap_ns)
+            }
+            Self::Floor => 0,
+            Self::TwoModes { share, short_ns, long_ns } => {
+                let short = Bernoulli::new(share).is_ok_and(|coin| coin.sample(rng));
+                if short { short_ns } else { long_ns }
+            }
+        };
+        let due_ns = now_ns + delay_ns;
+        let Self::Stall { stall_ns, period_ns, .. } = *self else { return due_ns };
+        due_ns + stall_ns.saturating_sub(due_ns % period_ns)
+    }
+
+    /// The response time that a share `p` of requests does not exceed, where they come at random.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "positive, and far below 2^53 ns"
+    )]
+    pub(crate) fn quantile_ns(&self, p: f64) -> u64 {
+        match *self {
+            Self::Constant { delay_ns } => delay_ns,
+            Self::Exponential { mean_ns, cap_ns } => {
+                ((-(1.0 - p).ln() * mean_ns as f64) as u64).min(cap_ns)
+            }
+            Self::Floor => 0,
+            // Who is due at a moment of the stall waits for what is left of it: uniform.
+            Self::Stall { delay_ns, stall_ns, period_ns } => {
+                let beyond_ns = ((1.0 - p) * period_ns as f64) as u64;
+                delay_ns + stall_ns.saturating_sub(beyond_ns)
+            }
+            Self::TwoModes { share, short_ns, long_ns } => {
+                if p <= share {
+                    short_ns
+                } else {
+                    long_ns
+                }
+            }
+        }
+    }
+
+    fn check(self) -> anyhow::Result<Self> {
+        match self {
+            Self::Stall { stall_ns, period_ns, .. } => {
+                ensure!(stall_ns < period_ns, "a stall must be shorter than its period");
+            }
+            Self::TwoModes { share, short_ns, long_ns } => {
+                ensure!((0.0..=1.0).contains(&share), "a share is 0 to 1");
+                ensure!(short_ns <= long_ns, "the short mode comes first");
+            }
+            Self::Constant { .. } | Self::Exponential { .. } | Self::Floor => {}
+        }
+        Ok(self)
+    }
+}
+
+impl FromStr for Law {
+    type Err = anyhow::Error;
+
+    /// `floor`, `constant:TIME`, `exponential:MEAN:CAP`, `two-modes:SHARE:TIME:TIME` or
+    /// `stall:TIME:STALL:PERIOD`, times as in `250us`.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let law = match parts.as_slice() {
+            ["constant", delay] => Self::Constant { delay_ns: nanos(delay)? },
+            ["exponential", mean, cap] => {
+                Self::Exponential { mean_ns: nanos(mean)?, cap_ns: nanos(cap)? }
+            }
+            ["floor"] => Self::Floor,
+            ["stall", delay, stall, period] => Self::Stall {
+                delay_ns: nanos(delay)?,
+                stall_ns: nanos(stall)?,
+                period_ns: nanos(period)?,
+            },
+            ["two-modes", share, short, long] => Self::TwoModes {
+                share: share.parse()?,
+                short_ns: nanos(short)?,
+                long_ns: nanos(long)?,
+            },
+            _ => bail!("`{text}` is no law; see --help"),
+        };
+        law.check()
+    }
+}
+
+fn nanos(text: &str) -> anyhow::Result<u64> {
+    let span = humantime::parse_duration(text).with_context(|| format!("`{text}` is no time"))?;
+    Ok(u64::try_from(span.as_nanos())?)
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+mod tests {
+    use super::*;
+    use rand::SeedableRng as _;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    /// Draws follow the law that is on paper: the share of them at or below each percentile is that
+    /// percentile, or, where many draws are equal, more.
+    fn check(text: &str) {
+        const DRAWS: u32 = 40_000;
+        let law: Law = text.parse().unwrap();
+        let mut rng = StdRng::seed_from_u64(1);
+        // One request every 1.000001 periods / 4: all phases of a stall come equally often.
+        let taken: Vec<u64> = (0..u64::from(DRAWS))
+            .map(|i| i * SECOND_NS / 4 + i * 25_000)
+            .map(|now_ns| law.due_ns(now_ns, &mut rng) - now_ns)
+            .collect();
+        for p in [0.5, 0.9, 0.99, 0.999] {
+            let limit_ns = law.quantile_ns(p);
+            let below = taken.iter().filter(|taken| **taken <= limit_ns).count();
+            let share = below as f64 / f64::from(DRAWS);
+            let deviation = 5.0 * (p * (1.0 - p) / f64::from(DRAWS)).sqrt();
+            assert!(share >= p - deviation, "{text}: {share} for {p}");
+            let less = taken.iter().filter(|taken| **taken + 50_000 < limit_ns).count();
+            let share = less as f64 / f64::from(DRAWS);
+            assert!(share <= p + deviation, "{text}: {share} for {p}");
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_has_the_percentiles_that_are_on_paper() {
+        for law in [
+            "floor",
+            "constant:2ms",
+            "exponential:1ms:20ms",
+            "two-modes:0.95:500us:10ms",
+            "stall:500us:100ms:1s",
+        ] {
+            check(law);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_law() {
+        for text in ["", "constant", "stall:1ms:2s:1s", "two-modes:2:1ms:2ms", "constant:soon"] {
+            assert!(text.parse::<Law>().is_err(), "{text}");
+        }
+    }
+}

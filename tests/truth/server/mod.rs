@@ -1,0 +1,264 @@
+//! A server whose delays follow a known law, and that keeps its own record of them.
+//!
+//! One thread: an epoll loop with a heap of timers, one for each request, so that no request delays
+//! another. `GET /stats` answers with the record, `GET /forget` clears it; every other request is
+//! answered by the law. Requests have no bodies and are not pipelined.
+
+mod law;
+mod record;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foldhash::fast::FixedState;
+use mintbench::clock::Monotonic;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+
+pub(crate) use law::Law;
+pub(crate) use record::Record;
+
+/// How the server behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// How long answers take.
+    pub(crate) law: Law,
+    /// Of what is random.
+    pub(crate) seed: u64,
+    /// Bytes of the body of each answer.
+    pub(crate) body_bytes: usize,
+    /// Whether it asks for requests again and again, instead of being woken tens of microseconds
+    /// after one has come: its processor is its own.
+    pub(crate) spin: bool,
+}
+
+/// Ends a server from another thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(Arc<(AtomicBool, OwnedFd)>);
+
+impl Stop {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self(Arc::new((AtomicBool::new(false), wake))))
+    }
+
+    /// The server ends soon.
+    pub(crate) fn request(&self) {
+        // Partner of the load in `is_requested`; the write below wakes the loop to it.
+        self.0.0.store(true, Ordering::Release);
+        // It fails only where the counter is full, and then the loop is awake.
+        let _ = rustix::io::write(&self.0.1, &1_u64.to_ne_bytes());
+    }
+
+    fn is_requested(&self) -> bool {
+        self.0.0.load(Ordering::Acquire)
+    }
+}
+
+/// The key of the listener and of the wake-up; connections count up from the next one.
+const LISTENER: u64 = 0;
+const WAKE: u64 = 1;
+/// Events of one wait.
+const EVENTS: usize = 256;
+/// A request of a load generator is below 1 kB; a longer one arrives in several reads.
+const READ_BYTES: usize = 4096;
+/// Answers given before requests are looked for again: thousands are due when a stall ends, and a
+/// request that is noticed late is missing from the record by as much.
+const BATCH: usize = 16;
+/// A sleeper is woken this long before its deadline and spins the rest.
+const SPIN_NS: u64 = 80_000;
+
+/// A request that is to be answered: when, in what order, on which connection, noticed when.
+type Timer = Reverse<(u64, u64, u64, u64)>;
+
+/// A server at work.
+struct Server {
+    options: Options,
+    listener: TcpListener,
+    record: Record,
+    stop: Stop,
+    clock: Monotonic,
+    rng: StdRng,
+    poll: OwnedFd,
+    connections: HashMap<u64, TcpStream, FixedState>,
+    next_key: u64,
+    timers: BinaryHeap<Timer>,
+    requests: u64,
+    answer: Vec<u8>,
+}
+
+/// Serves until `stop` is requested.
+///
+/// # Errors
+/// When the kernel refuses what a server needs.
+pub(crate) fn serve(
+    listener: TcpListener,
+    options: Options,
+    record: Record,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    listener.set_nonblocking(true)?;
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    watch(&poll, &listener, LISTENER)?;
+    watch(&poll, &stop.0.1, WAKE)?;
+    let body = "x".repeat(options.body_bytes);
+    let server = Server {
+        clock: Monotonic::start(),
+        rng: StdRng::seed_from_u64(options.seed),
+        connections: HashMap::default(),
+        next_key: WAKE + 1,
+        timers: BinaryHeap::new(),
+        requests: 0,
+        answer: answer("text/plain", &body),
+        options,
+        listener,
+        record,
+        stop,
+        poll,
+    };
+    server.run()
+}
+
+fn answer(media_type: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn watch(poll: &impl AsFd, source: &impl AsFd, key: u64) -> std::io::Result<()> {
+    epoll::add(poll, source, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
+    Ok(())
+}
+
+impl Server {
+    fn run(mut self) -> anyhow::Result<()> {
+        // The default lets the kernel delay a sleeper by 50 us.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        let mut events = Vec::with_capacity(EVENTS);
+        while !self.stop.is_requested() {
+            events.clear();
+            let span = self.span();
+            match epoll::wait(&self.poll, spare_capacity(&mut events), span.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let now_ns = self.clock.now_ns();
+            for event in &events {
+                self.handle(event.data.u64(), now_ns)?;
+            }
+            self.answer_due();
+        }
+        Ok(())
+    }
+
+    /// How long the loop may sleep; none for ever.
+    fn span(&self) -> Option<Timespec> {
+        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if self.options.spin {
+            return Some(AT_ONCE);
+        }
+        let Reverse((due_ns, ..)) = self.timers.peek()?;
+        let nanos = due_ns.saturating_sub(SPIN_NS).saturating_sub(self.clock.now_ns());
+        let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
+        Some(Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 })
+    }
+
+    fn handle(&mut self, key: u64, now_ns: u64) -> anyhow::Result<()> {
+        match key {
+            LISTENER => self.accept()?,
+            // Whoever woke the loop has requested the stop.
+            WAKE => {}
+            _ => self.read(key, now_ns),
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> std::io::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            watch(&self.poll, &stream, self.next_key)?;
+            self.connections.insert(self.next_key, stream);
+            self.next_key += 1;
+        }
+    }
+
+    fn read(&mut self, key: u64, now_ns: u64) {
+        let mut buffer = [0; READ_BYTES];
+        let Some(stream) = self.connections.get_mut(&key) else { return };
+        match stream.read(&mut buffer) {
+            Ok(length @ 1..) => {
+                let request = buffer.get(..length).unwrap_or_default();
+                // A request is taken to end where a read ends in an empty line.
+                if request.ends_with(b"\r\n\r\n") {
+                    self.requested(key, request, now_ns);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            // Closing the socket takes it out of the poll as well.
+            Ok(_) | Err(_) => drop(self.connections.remove(&key)),
+        }
+    }
+
+    fn requested(&mut self, key: u64, request: &[u8], now_ns: u64) {
+        if request.starts_with(b"GET /stats ") {
+            let text = self.record.to_json().to_string();
+            return self.write(key, &answer("application/json", &text));
+        }
+        if request.starts_with(b"GET /forget ") {
+            self.record.forget();
+            return self.write(key, &answer("text/plain", ""));
+        }
+        if self.options.law == Law::Floor {
+            return self.answer(key, now_ns, now_ns);
+        }
+        self.requests += 1;
+        let due_ns = self.options.law.due_ns(now_ns, &mut self.rng);
+        self.timers.push(Reverse((due_ns, self.requests, key, now_ns)));
+    }
+
+    /// Answers what is due by now, in the order in which it became due; not all of it, if it is much.
+    fn answer_due(&mut self) {
+        let now_ns = self.clock.now_ns();
+        for _ in 0..BATCH {
+            let Some(Reverse((due_ns, _, key, noticed_ns))) = self.timers.peek().copied() else {
+                return;
+            };
+            if due_ns > now_ns {
+                return;
+            }
+            self.timers.pop();
+            self.answer(key, noticed_ns, due_ns);
+        }
+    }
+
+    fn answer(&mut self, key: u64, noticed_ns: u64, due_ns: u64) {
+        let answer = std::mem::take(&mut self.answer);
+        self.write(key, &answer);
+        self.answer = answer;
+        // Afterwards: on loopback the write itself carries the bytes to their reader.
+        self.record.answered(noticed_ns, due_ns, self.clock.now_ns());
+    }
+
+    /// A connection that cannot take the whole answer at once is closed.
+    fn write(&mut self, key: u64, answer: &[u8]) {
+        let Some(stream) = self.connections.get_mut(&key) else { return };
+        if !stream.write(answer).is_ok_and(|written| written == answer.len()) {
+            self.connections.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the server itself says of its answers.
+
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+/// The histograms of the answers since the start, or since they were last forgotten.
+#[derive(Clone, Debug)]
+pub(crate) struct Record(Arc<Mutex<Histograms>>);
+
+/// In nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Histograms {
+    /// From when a request was noticed to when its answer was handed over.
+    pub(crate) taken: Histogram<u64>,
+    /// From when an answer was due to when it was handed over: the server's own error.
+    pub(crate) late: Histogram<u64>,
+}
+
+impl Record {
+    pub(crate) fn new() -> Self {
+        let histogram = || {
+            #[expect(clippy::expect_used, reason = "the bounds are constants: 1 < highest")]
+            Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds")
+        };
+        Self(Arc::new(Mutex::new(Histograms { taken: histogram(), late: histogram() })))
+    }
+
+    /// Notes an answer.
+    pub(crate) fn answered(&self, noticed_ns: u64, due_ns: u64, written_ns: u64) {
+        // Nobody else takes the lock while load goes on: it costs two uncontended instructions.
+        let mut histograms = self.0.lock();
+        histograms.taken.saturating_record(written_ns.saturating_sub(noticed_ns));
+        histograms.late.saturating_record(written_ns.saturating_sub(due_ns));
+    }
+
+    /// Forgets what was noted, so that the next load has a record of its own.
+    pub(crate) fn forget(&self) {
+        let mut histograms = self.0.lock();
+        histograms.taken.reset();
+        histograms.late.reset();
+    }
+
+    /// How many answers were given.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lock().taken.len()
+    }
+
+    /// The share of answers that took longer than this.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
+    pub(crate) fn share_above(&self, limit_ns: u64) -> f64 {
+        1.0 - self.0.lock().taken.quantile_below(limit_ns)
+    }
+
+    /// The time that a share `p` of answers did not exceed, in nanoseconds.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
+    pub(crate) fn quantile_ns(&self, p: f64) -> u64 {
+        self.0.lock().taken.value_at_quantile(p)
+    }
+
+    /// All of it, in microseconds.
+    pub(crate) fn to_json(&self) -> Value {
+        let histograms = self.0.lock();
+        json!({
+            "count": histograms.taken.len(),
+            "taken_us": percentiles(&histograms.taken),
+            "late_us": percentiles(&histograms.late),
+        })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]
+fn percentiles(histogram: &Histogram<u64>) -> Value {
+    let at = |p| histogram.value_at_quantile(p) as f64 / 1e3;
+    json!({
+        "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p999": at(0.999),
+        "max": histogram.max() as f64 / 1e3,
+    })
+}
