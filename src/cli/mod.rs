@@ -4,11 +4,14 @@
 //! name in the command's section of the `--config` file; the nearer one wins, in that order. All
 //! three come from the one clap definition of the flag, so `--help` cannot disagree with the rest.
 
+mod compare;
 mod config;
 pub mod control;
 pub mod doctor;
 pub mod gate;
+pub mod merge;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod serve;
 mod signals;
@@ -55,6 +58,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Gate(Box<gate::GateArgs>),
     Plan(Box<plan::PlanArgs>),
+    Merge(merge::MergeArgs),
+    Report(report::ReportArgs),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
 }
@@ -108,6 +113,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Doctor(args)) => doctor::main(&args),
         Ok(Command::Gate(args)) => gate::main(&args),
         Ok(Command::Plan(args)) => plan::main(&args),
+        Ok(Command::Merge(args)) => merge::main(&args),
+        Ok(Command::Report(args)) => report::main(&args),
         Ok(Command::Run(args)) => run::main(&args),
         Ok(Command::Serve(mut args)) => match matches.subcommand().map(|(_, own)| args.settle(own))
         {

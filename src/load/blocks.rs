@@ -15,6 +15,8 @@ pub struct Blocks {
     classes: BTreeMap<Class, Vec<Counts>>,
     /// Seconds of one stretch.
     length: u64,
+    /// More stretches than this are never kept.
+    kept_max: usize,
 }
 
 /// Halving leaves [`BLOCKS_MAX`], so that there are always enough.
@@ -22,19 +24,29 @@ const KEPT_MAX: usize = 2 * BLOCKS_MAX;
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self { classes: BTreeMap::new(), length: 1 }
+        Self::keeping(KEPT_MAX)
     }
 }
 
 impl Blocks {
+    /// Keeps at most `kept_max` stretches, and at least half of that of a run with so many seconds.
+    pub const fn keeping(kept_max: usize) -> Self {
+        Self { classes: BTreeMap::new(), length: 1, kept_max }
+    }
+
+    /// Seconds of one stretch.
+    pub const fn seconds(&self) -> u64 {
+        self.length
+    }
+
     /// The stretches of a class, in order; one in which it was not seen is empty.
     pub fn of(&self, class: Class) -> &[Counts] {
         self.classes.get(&class).map_or(&[], Vec::as_slice)
     }
 
     /// Adds what was counted of a class in second number `index`.
-    pub(super) fn add(&mut self, class: Class, index: u64, counts: Counts) {
-        while self.position(index) >= KEPT_MAX {
+    pub fn add(&mut self, class: Class, index: u64, counts: Counts) {
+        while self.position(index) >= self.kept_max {
             self.halve();
         }
         let position = self.position(index);
@@ -54,7 +66,7 @@ impl Blocks {
     fn halve(&mut self) {
         self.length = self.length.saturating_mul(2);
         for blocks in self.classes.values_mut() {
-            let mut halved: Vec<Counts> = Vec::with_capacity(KEPT_MAX);
+            let mut halved: Vec<Counts> = Vec::with_capacity(self.kept_max);
             for (position, block) in std::mem::take(blocks).into_iter().enumerate() {
                 match halved.last_mut() {
                     Some(last) if position % 2 == 1 => merge(last, block),

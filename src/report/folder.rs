@@ -4,10 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use hdrhistogram::Histogram;
+
 use super::hgrm;
 pub use super::hlog::Logs;
 use super::run_json::{RunJson, rfc3339};
 use crate::clock::UnixSeconds;
+use crate::load::class::Class;
 use crate::load::session::Outcome;
 
 /// Why results cannot be stored.
@@ -77,10 +80,22 @@ impl Folder {
     /// # Errors
     /// When a file cannot be written.
     pub fn complete(&self, outcome: &Outcome, json: &RunJson) -> Result<(), FolderError> {
-        for (class, latencies) in outcome.measured.totals.whole.seen() {
-            self.write(&format!("response.{class}.hgrm"), |out| {
-                hgrm::write(&latencies.response, out)
-            })?;
+        let seen = outcome.measured.totals.whole.seen();
+        let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
+        self.finish(responses.iter().map(|(class, of)| (class, *of)), json)
+    }
+
+    /// The same, of histograms and a `run.json` that come from elsewhere.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn finish<'a>(
+        &self,
+        responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
+        json: &impl serde::Serialize,
+    ) -> Result<(), FolderError> {
+        for (class, response) in responses {
+            self.write(&format!("response.{class}.hgrm"), |out| hgrm::write(response, out))?;
         }
         self.write("run.json", |out| {
             serde_json::to_writer_pretty(&mut *out, json)?;

@@ -71,12 +71,31 @@ impl IntervalSink for Logs {
     }
 }
 
+/// Writes a whole log.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub(super) fn write(
+    path: &Path,
+    start: UnixSeconds,
+    spans: &mut dyn Iterator<Item = (Span, Histogram<u64>)>,
+) -> io::Result<()> {
+    let mut log = Log::create(path, start)?;
+    for (span, histogram) in spans {
+        log.append(span, &histogram)?;
+    }
+    log.file.flush()
+}
+
 /// What a line is about.
-#[derive(Clone, Copy)]
-struct Span {
-    index: u64,
-    length: Duration,
-    class: Class,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// Which second, from 0.
+    pub(super) index: u64,
+    /// How long it is: the last may be shorter.
+    pub(super) length: Duration,
+    /// What its samples are of.
+    pub(super) class: Class,
 }
 
 /// Written by hand: the crate's writer borrows its file for life, and a run outlives one call.

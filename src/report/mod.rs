@@ -1,10 +1,15 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
 mod changes;
+pub mod chart;
+pub mod compare;
 mod conditions;
 pub mod folder;
 pub mod hgrm;
 mod hlog;
+pub mod html;
+pub mod merge;
+pub mod metrics;
 pub mod notes;
 pub(crate) mod phases;
 pub mod run_json;

@@ -100,6 +100,16 @@ impl Objective {
         self.limit.as_secs_f64() * 1e9
     }
 
+    /// Whether answers of `class` are among those that it is about.
+    pub(super) fn is_about(&self, class: Class) -> bool {
+        self.class.is_none_or(|own| own == class)
+    }
+
+    /// Whether a measured percentile is within the limit; what was not measured is not.
+    pub(super) fn allows(&self, measured_ns: Option<u64>) -> bool {
+        measured_ns.is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+    }
+
     /// The percentile of these latencies in nanoseconds; see [`Objective::measured_ns`].
     ///
     /// An error is no fast answer: it counts as one that takes for ever.
@@ -115,7 +125,7 @@ impl Objective {
 
     /// Whether it was met; an objective that nothing was measured for is not.
     pub fn is_met(&self, outcome: &Outcome) -> bool {
-        self.measured_ns(outcome).is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+        self.allows(self.measured_ns(outcome))
     }
 }
 

@@ -59,27 +59,62 @@ pub fn interval_of_blocks(
     p: f64,
     blocks_min: usize,
 ) -> Result<(u64, u64), TooShort> {
-    let merged = Merged::of(intervals);
-    let quantile = merged.quantile(p);
-    let mut group = intervals.len().div_ceil(BLOCKS_MAX).max(1);
-    let mut correlation = None;
-    loop {
-        let blocks = block_shares(intervals, group, quantile);
-        if blocks.len() < blocks_min.max(2) {
-            return Err(correlation.map_or(TooShort::Blocks(blocks.len()), TooShort::Correlated));
+    Stretches::new(intervals).interval_of_blocks(p, blocks_min)
+}
+
+/// Stretches of time that are asked for many quantiles: they are put together once.
+pub struct Stretches<'a> {
+    intervals: &'a [Counts],
+    merged: Merged,
+}
+
+impl std::fmt::Debug for Stretches<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stretches")
+            .field("intervals", &self.intervals.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Stretches<'a> {
+    /// Of equal stretches of time, in order.
+    pub fn new(intervals: &'a [Counts]) -> Self {
+        Self { intervals, merged: Merged::of(intervals) }
+    }
+
+    /// As [`quantile_interval`].
+    ///
+    /// # Errors
+    /// [`TooShort`] when the run cannot support an interval.
+    pub fn quantile_interval(&self, p: f64) -> Result<(u64, u64), TooShort> {
+        self.interval_of_blocks(p, BLOCKS_MIN)
+    }
+
+    fn interval_of_blocks(&self, p: f64, blocks_min: usize) -> Result<(u64, u64), TooShort> {
+        let Self { intervals, merged } = self;
+        let quantile = merged.quantile(p);
+        let mut group = intervals.len().div_ceil(BLOCKS_MAX).max(1);
+        let mut correlation = None;
+        loop {
+            let blocks = block_shares(intervals, group, quantile);
+            if blocks.len() < blocks_min.max(2) {
+                return Err(
+                    correlation.map_or(TooShort::Blocks(blocks.len()), TooShort::Correlated)
+                );
+            }
+            let now = lag_one_correlation(&blocks);
+            if now <= CORRELATION_MAX {
+                let own = inflation(&blocks, p, merged.total);
+                let inflation = nearer(p).fold(own, |inflation, nearer| {
+                    let blocks = block_shares(intervals, group, merged.quantile(nearer));
+                    inflation.max(self::inflation(&blocks, nearer, merged.total))
+                });
+                let error = inflation * binomial_error(p, merged.total);
+                return merged.interval(p, student_t(float(blocks.len() as u64) - 1.0) * error);
+            }
+            correlation = Some(now);
+            group *= 2;
         }
-        let now = lag_one_correlation(&blocks);
-        if now <= CORRELATION_MAX {
-            let own = inflation(&blocks, p, merged.total);
-            let inflation = nearer(p).fold(own, |inflation, nearer| {
-                let blocks = block_shares(intervals, group, merged.quantile(nearer));
-                inflation.max(self::inflation(&blocks, nearer, merged.total))
-            });
-            let error = inflation * binomial_error(p, merged.total);
-            return merged.interval(p, student_t(float(blocks.len() as u64) - 1.0) * error);
-        }
-        correlation = Some(now);
-        group *= 2;
     }
 }
 

@@ -7,6 +7,7 @@ pub mod knee;
 pub mod kolmogorov;
 pub mod mser;
 pub mod paired;
+pub mod ratio;
 pub mod scalability;
 pub mod smallest_effect;
 pub mod stationarity;

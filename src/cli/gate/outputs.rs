@@ -8,7 +8,7 @@ use super::GateArgs;
 use crate::gate::document::Document;
 use crate::gate::leg::{Pair, Side, merged};
 use crate::gate::{junit, markdown, text};
-use crate::report::hgrm;
+use crate::report::{hgrm, html};
 
 /// Why a verdict cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,8 @@ pub(super) enum OutputError {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot make the JUnit file")]
     Junit(#[from] quick_junit::SerializeError),
+    #[error(transparent)]
+    Report(#[from] html::ReportError),
     #[error("cannot make gate.json")]
     Json(#[from] serde_json::Error),
 }
@@ -57,8 +59,9 @@ pub(super) fn write(
         for side in [Side::Base, Side::Candidate] {
             curves(folder, pairs, side)?;
         }
-        // Last: a folder that has it is complete.
+        // Last but for the page that is made of it: a folder that has it is complete.
         store(&folder.join(FILE), &json(document)?)?;
+        html::write(folder)?;
     }
     if let Some(path) = &args.junit {
         store(path, &junit::render(document)?)?;

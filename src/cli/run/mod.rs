@@ -10,7 +10,7 @@ mod view;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
 use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
 use self::view::Header;
-use super::{Exit, refuse, signals};
+use super::report::{self, HandOn, WriteError};
+use super::{Exit, complain, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::board::Board;
 use crate::load::generator::Plan;
@@ -35,6 +36,7 @@ use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
 use crate::report::folder::{Folder, FolderError};
+use crate::report::metrics::{Label, MetricsError};
 use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
 use crate::report::slo::Objective;
@@ -139,6 +141,18 @@ pub struct RunArgs {
     /// Folder of the results [default: results/TIME-SCENARIO, in UTC]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_RUN_OUT")]
     pub(super) out: Option<PathBuf>,
+    /// Also write the numbers of the run to this file, as a JSON list
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_OUT_JSON")]
+    pub(super) out_json: Option<PathBuf>,
+    /// Also add the run, if it is valid, as a row to this CSV file, as Apache Otava reads it
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_OUT_CSV")]
+    pub(super) out_csv: Option<PathBuf>,
+    /// What was measured, in these files [default: the commit of this program]
+    #[arg(long, value_name = "TEXT", env = "MINTBENCH_RUN_OUT_COMMIT")]
+    pub(super) out_commit: Option<String>,
+    /// Of which branch, in these files
+    #[arg(long, value_name = "TEXT", env = "MINTBENCH_RUN_OUT_BRANCH")]
+    pub(super) out_branch: Option<String>,
     /// Print run.json instead of the table
     #[arg(long, env = "MINTBENCH_RUN_JSON")]
     pub(super) json: bool,
@@ -182,6 +196,10 @@ impl RunArgs {
             max_errors: None,
             alg: None,
             out: None,
+            out_json: None,
+            out_csv: None,
+            out_commit: None,
+            out_branch: None,
             json: false,
             quiet: true,
             metrics: None,
@@ -204,6 +222,8 @@ enum RunError {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("the result is stored, but not all that was asked for beside it")]
+    Written(#[source] WriteError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]
@@ -272,7 +292,22 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         format!("{table}results   {}\n", folder.path().display())
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
+    hand_on(args, folder.path())?;
     Ok(exit(&outcome, &slo))
+}
+
+/// Writes the report, and the files for other tools; the result is complete without them.
+fn hand_on(args: &RunArgs, folder: &Path) -> Result<(), RunError> {
+    let label = Label { commit: args.out_commit.clone(), branch: args.out_branch.clone() };
+    let to = HandOn { json: args.out_json.as_deref(), csv: args.out_csv.as_deref(), label };
+    match report::write(folder, &to) {
+        // The exit code says what is wrong with the run; this says what follows from it.
+        Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
+            complain(&error);
+            Ok(())
+        }
+        written => written.map(|_| ()).map_err(RunError::Written),
+    }
 }
 
 fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, RunError> {

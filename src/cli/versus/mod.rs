@@ -13,6 +13,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use self::finding::{Block, Finding, Question};
+use super::compare::{self, FolderArgs, Form};
 use super::run::settings::{Settings, SettingsError};
 use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl};
 use super::run::{RunArgs, Scenario};
@@ -24,15 +25,26 @@ use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::target::Target;
 
-/// Measure two token endpoints under the same load, in turns, and report the ratio.
+/// Compare two token endpoints, measured in turns, or two stored results: the ratio with its interval.
+///
+/// Two endpoints (--target A --target B) get the same load in short blocks that alternate, so that drift of the
+/// machine meets both. Two result folders (compare A B) were measured apart, and drift is part of their ratios.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 measured, whatever the ratio; 2 usage; 4 invalid (the generator or the host \
-was the bottleneck, or too many requests failed); 130 interrupted."
+    after_help = "Exit codes: 0 compared, whatever the ratio; 2 usage; 4 invalid (the generator or the host \
+was the bottleneck, or too many requests failed), or with --strict an invalid result; 6 with --strict, results of \
+unlike machines; 130 interrupted."
 )]
 pub struct VersusArgs {
+    #[command(flatten)]
+    folders: FolderArgs,
     /// An endpoint, or a TOML file that describes one (docs/targets.md): twice, A and then B
-    #[arg(long, value_name = "[PROTOCOL+]URL", required = true, env = "MINTBENCH_COMPARE_TARGET")]
+    #[arg(
+        long,
+        value_name = "[PROTOCOL+]URL",
+        required_unless_present = "dirs",
+        env = "MINTBENCH_COMPARE_TARGET"
+    )]
     target: Vec<TargetUrl>,
     #[command(flatten)]
     access: TargetArgs,
@@ -97,6 +109,10 @@ const VARIABLES: SecretVariables = SecretVariables {
 
 /// Runs the command.
 pub fn main(args: &VersusArgs) -> Exit {
+    if !args.folders.dirs.is_empty() {
+        let form = if args.json { Form::Json } else { Form::Text };
+        return compare::main(&args.folders, form);
+    }
     let stop = Arc::new(Stop::default());
     signals::listen(Arc::clone(&stop));
     let result = run(args, &SystemClock, &stop);

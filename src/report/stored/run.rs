@@ -36,6 +36,12 @@ pub struct Run {
     pub checks: Checks,
     pub slo: Vec<Slo>,
     pub notes: Vec<String>,
+    /// The parts of the run by time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Vec<Phase>>,
+    /// Of a merged result: how it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
     /// Of a merged result: the results that it was made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<Part>>,
@@ -216,6 +222,42 @@ pub struct Slo {
     pub extra: Extra,
 }
 
+/// A part of a run by time.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]
+pub struct Phase {
+    pub name: String,
+    pub start_s: f64,
+    pub duration_s: f64,
+    pub rate_target: Option<f64>,
+    pub classes: BTreeMap<Class, PhaseClass>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What was measured of one class in a phase.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]
+pub struct PhaseClass {
+    pub count: u64,
+    pub errors: u64,
+    pub response_us: Percentiles,
+    pub service_us: Percentiles,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// How a merged result was made.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Merged {
+    /// What stood beside what: seconds of the same `time`, or of the same `index`.
+    pub align: String,
+    /// Whether some of it is missing.
+    pub partial: bool,
+    /// What is missing, and what else is odd about the parts.
+    pub remarks: Vec<String>,
+}
+
 /// One of the results that a merged one was made of.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]
@@ -223,9 +265,22 @@ pub struct Part {
     pub run_id: String,
     pub folder: String,
     pub started_at: String,
-    pub fingerprint: String,
+    /// When its first interval began, in seconds since 1970; none where only the order is known.
+    pub measured_from: Option<u64>,
+    pub duration_s: f64,
+    pub seed: u64,
+    pub target: String,
+    pub rate_target: Option<f64>,
+    pub rate_achieved: Option<f64>,
+    pub rate_answered: f64,
     pub valid: bool,
+    pub reasons: Vec<String>,
+    pub failures: Vec<String>,
+    /// Requests that `run.json` counts and the logs do not hold.
+    pub missing: u64,
     pub classes: BTreeMap<Class, PartClass>,
+    pub build: Build,
+    pub host: Host,
 }
 
 /// What a part measured of one class.
@@ -233,5 +288,6 @@ pub struct Part {
 #[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]
 pub struct PartClass {
     pub count: u64,
+    pub p50_us: Option<f64>,
     pub p99_us: Option<f64>,
 }

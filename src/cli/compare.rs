@@ -1,0 +1,76 @@
+//! `mintbench compare A B`: two result folders side by side.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, refuse};
+use crate::report::compare::{Comparison, Side};
+use crate::report::html::{self, ReportError, versus};
+
+/// The form that reads results, and what belongs to it alone.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Two stored results")]
+pub(super) struct FolderArgs {
+    /// Two result folders, A and B, instead of endpoints: nothing is measured
+    #[arg(
+        value_name = "DIR",
+        num_args = 2,
+        value_delimiter = ',',
+        env = "MINTBENCH_COMPARE_DIRS",
+        conflicts_with_all = ["target", "pairs", "block", "warmup", "rate", "arrivals", "connections", "threads", "seed", "timeout", "max_errors"]
+    )]
+    pub(super) dirs: Vec<PathBuf>,
+    /// Also write the comparison of the folders as one HTML file
+    #[arg(long, value_name = "FILE", requires = "dirs", env = "MINTBENCH_COMPARE_HTML")]
+    html: Option<PathBuf>,
+    /// Fail when one of the folders is of an invalid run or the machines differ, and do not only warn
+    #[arg(long, requires = "dirs", env = "MINTBENCH_COMPARE_STRICT")]
+    strict: bool,
+}
+
+/// How the comparison is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For a script.
+    Json,
+    /// For a person.
+    Text,
+}
+
+/// Compares the folders.
+pub(super) fn main(args: &FolderArgs, form: Form) -> Exit {
+    match compare(args, form) {
+        Ok(exit) => exit,
+        Err(error) => refuse(&error),
+    }
+}
+
+fn compare(args: &FolderArgs, form: Form) -> Result<Exit, ReportError> {
+    let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>()?;
+    // The parser takes two folders and no other number of them.
+    let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
+    let comparison = Comparison::new(a, b);
+    if let Some(path) = &args.html {
+        html::save(&versus::page(a, b, &comparison), path)?;
+    }
+    let text = match form {
+        Form::Text => comparison.text(),
+        // Text, numbers and lists of them: this cannot fail.
+        Form::Json => serde_json::to_string_pretty(&comparison).unwrap_or_default() + "\n",
+    };
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(if args.strict { strict(&comparison) } else { Exit::Pass })
+}
+
+/// What may not be compared for a claim.
+fn strict(comparison: &Comparison) -> Exit {
+    if !comparison.is_sound() {
+        Exit::Invalid
+    } else if comparison.same_machine {
+        Exit::Pass
+    } else {
+        Exit::NoBaseline
+    }
+}

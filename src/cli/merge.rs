@@ -1,0 +1,68 @@
+//! `mintbench merge`: adds result folders exactly.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, refuse};
+use crate::report::merge::{Align, MergeError, merge, text};
+use crate::report::stored::Run;
+
+/// Add result folders exactly, by their histograms
+///
+/// For a run whose load came from several machines, or from one after the other. What was merged
+/// can be merged again: the order and the steps make no difference.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes, in this order: 2 the folders cannot be read or added; 1 a part \
+failed a check; 4 a part is invalid; 5 an SLO was breached; 0 merged."
+)]
+pub struct MergeArgs {
+    /// The result folders
+    #[arg(value_name = "DIR", required = true, num_args = 1.., value_delimiter = ',', env = "MINTBENCH_MERGE_DIRS")]
+    dirs: Vec<PathBuf>,
+    /// Folder of the merged result
+    #[arg(long, value_name = "DIR", env = "MINTBENCH_MERGE_OUT")]
+    out: PathBuf,
+    /// Which seconds are added: of the same time, or of the same number from the beginning
+    #[arg(long, value_enum, default_value_t = Align::Time, env = "MINTBENCH_MERGE_ALIGN")]
+    align: Align,
+    /// Print run.json instead of the tables
+    #[arg(long, env = "MINTBENCH_MERGE_JSON")]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn main(args: &MergeArgs) -> Exit {
+    match run(args) {
+        Ok(exit) => exit,
+        Err(error) => refuse(&error),
+    }
+}
+
+fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
+    let whole = merge(&args.dirs, args.align)?;
+    let folder = whole.write(args.out.clone())?;
+    let text = if args.json {
+        // What was read from JSON can be written as such.
+        serde_json::to_string_pretty(&whole.run).map(|text| text + "\n").unwrap_or_default()
+    } else {
+        format!("{}results   {}\n", text::render(&whole.run), folder.path().display())
+    };
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(exit(&whole.run))
+}
+
+/// As of a run: a failed check wins over an invalid part, and that over a missed objective.
+fn exit(run: &Run) -> Exit {
+    if !run.checks.passed {
+        Exit::Failed
+    } else if !run.validity.valid {
+        Exit::Invalid
+    } else if run.slo.iter().all(|slo| slo.met) {
+        Exit::Pass
+    } else {
+        Exit::SloBreached
+    }
+}

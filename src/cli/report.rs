@@ -1,0 +1,93 @@
+//! `mintbench report`: (re)writes the HTML report of a result folder.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Exit, complain, refuse};
+use crate::report::html::{self, ReportError};
+use crate::report::metrics::{Label, MetricsError, append_csv, write_json};
+use crate::report::stored::read_run;
+
+/// Write the HTML report of a result folder again
+///
+/// A run writes it itself; this is for folders of an older version, of a run that was killed, and
+/// for folders that were edited.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 written; 2 the folder cannot be read or written; 4 the run is \
+invalid or failed a check, and was not added to the CSV file."
+)]
+pub struct ReportArgs {
+    /// The result folder
+    #[arg(value_name = "DIR", env = "MINTBENCH_REPORT_DIR")]
+    dir: PathBuf,
+    /// Also write the numbers of the run as a JSON list
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_REPORT_OUT_JSON")]
+    out_json: Option<PathBuf>,
+    /// Also add the run as a row to a CSV file, as Apache Otava reads it
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_REPORT_OUT_CSV")]
+    out_csv: Option<PathBuf>,
+    /// What was measured, in these files [default: the commit of this program]
+    #[arg(long, value_name = "TEXT", env = "MINTBENCH_REPORT_OUT_COMMIT")]
+    out_commit: Option<String>,
+    /// Of which branch, in these files
+    #[arg(long, value_name = "TEXT", env = "MINTBENCH_REPORT_OUT_BRANCH")]
+    out_branch: Option<String>,
+}
+
+/// Where the numbers of a run go besides its folder.
+#[derive(Debug)]
+pub(super) struct HandOn<'a> {
+    /// A file for a JSON list.
+    pub(super) json: Option<&'a Path>,
+    /// A file for a row.
+    pub(super) csv: Option<&'a Path>,
+    /// What was measured.
+    pub(super) label: Label,
+}
+
+/// Why a report or a file beside it was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("`{folder}` has no run.json, so there are no numbers to hand on: the run did not end", folder = .0.display())]
+    Unfinished(PathBuf),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// Writes the report of a folder, and hands the numbers of its run on.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub(super) fn write(folder: &Path, to: &HandOn<'_>) -> Result<PathBuf, WriteError> {
+    let path = html::write(folder)?;
+    if to.json.is_none() && to.csv.is_none() {
+        return Ok(path);
+    }
+    let run = read_run(folder).map_err(ReportError::from)?;
+    let run = run.ok_or_else(|| WriteError::Unfinished(folder.to_owned()))?;
+    to.json.map_or(Ok(()), |path| write_json(&run, &to.label, path))?;
+    to.csv.map_or(Ok(()), |path| append_csv(&run, &to.label, path))?;
+    Ok(path)
+}
+
+/// Runs the command.
+pub fn main(args: &ReportArgs) -> Exit {
+    let label = Label { commit: args.out_commit.clone(), branch: args.out_branch.clone() };
+    let (json, csv) = (args.out_json.as_deref(), args.out_csv.as_deref());
+    match write(&args.dir, &HandOn { json, csv, label }) {
+        Ok(path) => {
+            let _ = writeln!(std::io::stdout().lock(), "report    {}", path.display());
+            Exit::Pass
+        }
+        Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
+            complain(&error);
+            Exit::Invalid
+        }
+        Err(error) => refuse(&error),
+    }
+}

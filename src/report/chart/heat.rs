@@ -1,0 +1,71 @@
+//! A heat map: how many samples fell into each cell of time and latency.
+
+use std::fmt::Write;
+
+use super::scale::float;
+use super::{Axis, across, frame, open, up};
+
+/// A heat map; a cell's darkness is the logarithm of its count.
+#[derive(Clone, Debug)]
+pub struct Heat {
+    /// Unique in its page.
+    pub id: String,
+    /// What it shows, for who cannot see it.
+    pub title: String,
+    /// What there is to see in it.
+    pub description: String,
+    /// Time.
+    pub x: Axis,
+    /// Latency.
+    pub y: Axis,
+    /// The edges of the columns, in values of `x`; one more than columns.
+    pub columns: Vec<f64>,
+    /// The edges of the rows, in values of `y`, ascending; one more than rows.
+    pub rows: Vec<f64>,
+    /// How many, column by column.
+    pub counts: Vec<Vec<u64>>,
+}
+
+/// The faintest that can still be told from nothing, of 1.
+const FAINTEST: f64 = 0.15;
+
+impl Heat {
+    /// The drawing.
+    pub fn svg(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    /// The greatest count of a cell.
+    pub fn most(&self) -> u64 {
+        self.counts.iter().flatten().copied().max().unwrap_or(0)
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        open(out, &self.id, [&self.title, &self.description], [&self.x, &self.y])?;
+        let edges = self.columns.iter().zip(self.columns.iter().skip(1));
+        for ((left, right), counts) in edges.zip(&self.counts) {
+            let (left, right) = (across(&self.x, *left), across(&self.x, *right));
+            self.column(out, left, right - left, counts)?;
+        }
+        frame(out, [&self.x, &self.y], ["time since the beginning", "response time"])?;
+        out.write_str("</svg>")
+    }
+
+    fn column(&self, out: &mut String, left: f64, width: f64, counts: &[u64]) -> std::fmt::Result {
+        let most = float(self.most()).ln_1p();
+        let edges = self.rows.iter().zip(self.rows.iter().skip(1));
+        for ((low, high), count) in edges.zip(counts).filter(|(_, count)| **count > 0) {
+            let (top, bottom) = (up(&self.y, *high), up(&self.y, *low));
+            let height = bottom - top;
+            let dark = FAINTEST + (1.0 - FAINTEST) * float(*count).ln_1p() / most;
+            write!(
+                out,
+                "<rect class=\"cell\" x=\"{left:.2}\" y=\"{top:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill-opacity=\"{dark:.2}\" data-count=\"{count}\"/>"
+            )?;
+        }
+        Ok(())
+    }
+}

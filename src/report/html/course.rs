@@ -1,0 +1,274 @@
+//! What happened over time: latencies, throughput, and the heat map of both.
+
+use super::digest::{Course, Digest, quantile, total, us};
+use super::page::{Figure, Key, Table};
+use crate::load::class::Class;
+use crate::report::chart::heat::Heat;
+use crate::report::chart::scale::{Axis, plain};
+use crate::report::chart::{Chart, Dash, Line, Look};
+use crate::report::stored::Run;
+use crate::report::stored::log::add;
+use crate::stats::intervals::Counts;
+
+/// Marks of a line over time; more would hide it.
+const MARKS: usize = 8;
+
+/// A line over time that is also a column.
+struct Trace {
+    name: String,
+    look: Look,
+    values: Vec<Option<f64>>,
+}
+
+/// The middles of the stretches of `course`, in seconds.
+fn middles(course: &Course, count: usize) -> Vec<f64> {
+    let spans = (0..count).map(|index| course.span(index));
+    spans.map(|(start, length)| start + length / 2.0).collect()
+}
+
+/// The p50 and p99 of the three latencies of a class over time.
+pub fn latencies(digest: &Digest, class: Class) -> Figure {
+    let of = |course: &Course, name: &str, colour| {
+        let stretches = course.stretches.of(class);
+        [(0.99, "p99", Dash::Solid), (0.5, "p50", Dash::Strokes)].map(|(at, percentile, dash)| {
+            Trace {
+                name: format!("{name} {percentile}"),
+                look: Look { colour, dash },
+                values: stretches.iter().map(|counts| quantile(counts, at).map(us)).collect(),
+            }
+        })
+    };
+    let traces: Vec<Trace> = [
+        of(&digest.response, "response", 0),
+        of(&digest.service, "service", 1),
+        of(&digest.lag, "lag", 2),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let title = format!("Latency of {class} over time");
+    let text = "Response runs from the intended start, service from the write; lag is how late the generator was. What is below 1 us is drawn at the foot.";
+    let values = traces.iter().flat_map(|trace| trace.values.iter().flatten().copied());
+    let y = Axis::latencies(values);
+    timeline(&digest.response, &format!("course-{class}"), [&title, text], y, "latency", &traces)
+}
+
+/// What was asked and what was answered over time.
+pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
+    let course = &digest.response;
+    let together = course.together();
+    let per_second = |counts: &[Counts]| -> Vec<Option<f64>> {
+        let rate = |(index, counts): (usize, &Counts)| float(total(counts)) / course.span(index).1;
+        counts.iter().enumerate().map(rate).map(Some).collect()
+    };
+    let mut failed = vec![Counts::new(); together.len()];
+    for class in [Class::Error, Class::Throttled] {
+        for (into, from) in failed.iter_mut().zip(course.stretches.of(class)) {
+            add(into, from);
+        }
+    }
+    let trace = |name: &str, colour, dash, values| Trace {
+        name: name.to_owned(),
+        look: Look { colour, dash },
+        values,
+    };
+    let mut traces = vec![
+        trace("ended per second", 0, Dash::Solid, per_second(&together)),
+        trace("errors and throttled per second", 5, Dash::Strokes, per_second(&failed)),
+    ];
+    let middles = middles(course, together.len());
+    let intended: Vec<Option<f64>> = middles.into_iter().map(|at| intended(run?, at)).collect();
+    if intended.iter().any(Option::is_some) {
+        traces.insert(0, trace("intended per second", 6, Dash::Dots, intended));
+    }
+    let y = Axis::counts(traces.iter().flat_map(|trace| trace.values.iter().flatten().copied()));
+    let text = "Requests by the second in which they ended; the last second also holds what ended after it.";
+    timeline(course, "throughput", ["Throughput over time", text], y, "requests/s", &traces)
+}
+
+/// What was meant to be sent each second at a time: by phase, where there are any.
+fn intended(run: &Run, at_s: f64) -> Option<f64> {
+    let mut phases = run.phases.iter().flatten();
+    let phase =
+        phases.find(|phase| (phase.start_s..phase.start_s + phase.duration_s).contains(&at_s));
+    phase.map_or(run.load.rate_target, |phase| phase.rate_target)
+}
+
+fn timeline(
+    course: &Course,
+    id: &str,
+    [title, text]: [&str; 2],
+    y: Axis,
+    y_label: &'static str,
+    traces: &[Trace],
+) -> Figure {
+    let count = traces.iter().map(|trace| trace.values.len()).max().unwrap_or(0);
+    let middles = middles(course, count);
+    let every = count.div_ceil(MARKS).max(1);
+    let marked: Vec<f64> = middles.iter().copied().step_by(every).collect();
+    let line = |trace: &Trace| Line {
+        name: trace.name.clone(),
+        look: trace.look,
+        points: middles
+            .iter()
+            .zip(&trace.values)
+            .map(|(middle, value)| value.map(|value| (*middle, value)))
+            .collect(),
+        marked: marked.clone(),
+    };
+    let chart = Chart {
+        id: format!("{id}-chart"),
+        title: title.to_owned(),
+        description: describe(traces),
+        x: Axis::seconds(course.end_s),
+        y,
+        x_label: "time since the beginning",
+        y_label,
+        bands: Vec::new(),
+        lines: traces.iter().map(line).collect(),
+    };
+    Figure {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        text: text.to_owned(),
+        svg: chart.svg(),
+        legend: traces.iter().map(|trace| Key::new(&trace.name, trace.look)).collect(),
+        table: table(title, course, traces, y_label),
+    }
+}
+
+fn describe(traces: &[Trace]) -> String {
+    let sentence = |trace: &Trace| {
+        let values = || trace.values.iter().flatten().copied();
+        let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+        (low <= high).then(|| format!("{}: from {} to {}.", trace.name, plain(low), plain(high)))
+    };
+    traces.iter().filter_map(sentence).collect::<Vec<_>>().join(" ")
+}
+
+fn table(title: &str, course: &Course, traces: &[Trace], unit: &str) -> Table {
+    let unit = if unit == "latency" { "microseconds" } else { unit };
+    let mut head = vec!["from (s)".to_owned()];
+    head.extend(traces.iter().map(|trace| trace.name.clone()));
+    let count = traces.iter().map(|trace| trace.values.len()).max().unwrap_or(0);
+    let row = |index| {
+        let value = |trace: &Trace| trace.values.get(index).copied().flatten();
+        let cells = traces.iter().map(|trace| value(trace).map_or(String::new(), rounded));
+        std::iter::once(course.span(index).0.to_string()).chain(cells).collect()
+    };
+    let stretch = course.stretches.seconds();
+    let caption = format!("{title}: {unit}, in stretches of {stretch} s");
+    Table { caption, head, rows: (0..count).map(row).collect() }
+}
+
+/// To the nanosecond of microseconds, or the thousandth of a request.
+fn rounded(value: f64) -> String {
+    ((value * 1000.0).round() / 1000.0).to_string()
+}
+
+/// Columns and rows of the heat map: more would be finer than a phone shows.
+const COLUMNS_MAX: usize = 60;
+const ROWS_PER_DECADE: i32 = 6;
+
+/// How many requests of each response time there were over time.
+pub fn heat(digest: &Digest) -> Figure {
+    let course = &digest.response;
+    let together = course.together();
+    let grouped = together.len().div_ceil(COLUMNS_MAX).max(1);
+    let (columns, stretches) = columns(course, &together, grouped);
+    let values = together.iter().flatten().map(|(ns, _)| us(*ns));
+    let y = Axis::latencies(values);
+    let rows = rows(&y);
+    let count = |stretch: &Counts| -> Vec<u64> { by_row(stretch, &rows) };
+    let counts: Vec<Vec<u64>> = stretches.iter().map(count).collect();
+    let mut heat = Heat {
+        id: "heat-chart".to_owned(),
+        title: "Response times over time".to_owned(),
+        description: String::new(),
+        x: Axis::seconds(course.end_s),
+        y,
+        columns,
+        rows,
+        counts,
+    };
+    heat.description = format!("The fullest cell holds {} requests.", heat.most());
+    let text = format!(
+        "Each cell counts the requests that ended in that time with that response time; the strongest colour stands for {}, and others for less by the logarithm.",
+        heat.most()
+    );
+    Figure {
+        id: "heat".to_owned(),
+        title: heat.title.clone(),
+        text,
+        svg: heat.svg(),
+        legend: Vec::new(),
+        table: cells(&heat),
+    }
+}
+
+fn columns(course: &Course, together: &[Counts], grouped: usize) -> (Vec<f64>, Vec<Counts>) {
+    let (mut edges, mut stretches) = (vec![0.0], Vec::new());
+    for (index, group) in together.chunks(grouped).enumerate() {
+        let mut merged = Counts::new();
+        for counts in group {
+            add(&mut merged, counts);
+        }
+        stretches.push(merged);
+        let (start, length) = course.span(index * grouped + group.len() - 1);
+        edges.push(start + length);
+    }
+    (edges, stretches)
+}
+
+/// The edges of the rows: equal steps from one end of the axis to the other.
+fn rows(y: &Axis) -> Vec<f64> {
+    let decades = (y.to / y.from).log10();
+    #[expect(clippy::cast_possible_truncation, reason = "an axis has a dozen decades")]
+    let count = ((decades * f64::from(ROWS_PER_DECADE)).round() as i32).max(1);
+    let edge = |index: i32| y.from * 10_f64.powf(decades * f64::from(index) / f64::from(count));
+    (0..=count).map(edge).collect()
+}
+
+/// The counts between the edges; what is on one belongs above it, except the last.
+fn by_row(counts: &[(u64, u64)], edges: &[f64]) -> Vec<u64> {
+    let last = edges.len().saturating_sub(2);
+    let mut rows = vec![0; last + 1];
+    for (ns, times) in counts {
+        let above = edges.iter().filter(|edge| **edge <= us(*ns)).count();
+        let row = above.saturating_sub(1).min(last);
+        if let Some(row) = rows.get_mut(row) {
+            *row += times;
+        }
+    }
+    rows
+}
+
+fn cells(heat: &Heat) -> Table {
+    let mut names = vec!["from (s)".to_owned()];
+    names.extend(
+        heat.rows
+            .iter()
+            .zip(heat.rows.iter().skip(1))
+            .map(|(low, _)| format!("{} us", plain(*low))),
+    );
+    let row = |(start, counts): (&f64, &Vec<u64>)| {
+        let cells =
+            counts.iter().map(|count| if *count == 0 { String::new() } else { count.to_string() });
+        std::iter::once(plain_seconds(*start)).chain(cells).collect()
+    };
+    let rows = heat.columns.iter().zip(&heat.counts).map(row).collect();
+    Table {
+        caption: "Requests by time and by response time, from this many microseconds".to_owned(),
+        head: names,
+        rows,
+    }
+}
+
+fn plain_seconds(seconds: f64) -> String {
+    rounded(seconds)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

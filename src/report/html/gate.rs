@@ -1,0 +1,369 @@
+//! The page of a gate: the change of each metric with its interval, and both builds' curves.
+//!
+//! Reads the folder that `mintbench gate --out` writes: `gate.json` (schema `mintbench/gate/1`) and
+//! the distributions of both sides.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::curve::{Curve, Point, figure};
+use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
+use super::panels;
+use crate::load::class::Class;
+use crate::report::chart::forest::{Estimate, Forest};
+use crate::report::chart::scale::{Axis, plain};
+use crate::report::chart::{Dash, Look};
+
+/// What a gate writes.
+const SCHEMA: &str = "mintbench/gate/1";
+
+/// Why the result of a gate cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// `gate.json` is not what its schema says.
+    #[error("`{path}` is damaged", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where and how.
+        source: serde_json::Error,
+    },
+    /// A distribution is not as a gate writes it.
+    #[error("`{path}` is damaged in line {line}: it is no line of a percentile distribution", path = path.display())]
+    Curve {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+    /// A file cannot be read.
+    #[error("cannot read `{path}`", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file says that it is something else.
+    #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+}
+
+/// What is shown of `gate.json`; changes are shares that the candidate is worse by.
+#[derive(Debug, Deserialize)]
+pub(super) struct Gate {
+    started_at: String,
+    scenario: String,
+    seed: u64,
+    verdict: String,
+    sentence: String,
+    base: Build,
+    candidate: Build,
+    metrics: Vec<Metric>,
+    failures: Vec<String>,
+    notes: Vec<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Build {
+    name: String,
+    commit: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metric {
+    #[serde(rename = "metric")]
+    name: String,
+    unit: String,
+    limit: f64,
+    judged: Option<Judged>,
+    not_judged: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Judged {
+    verdict: String,
+    pairs: u64,
+    smallest_effect: Option<f64>,
+    base_median: f64,
+    candidate_median: f64,
+    effect: f64,
+    effect_interval: [Option<f64>; 2],
+}
+
+/// Reads the `gate.json` of a folder, if it is that of a gate.
+pub(super) fn read(folder: &Path) -> Result<Option<Gate>, GateError> {
+    let path = folder.join("gate.json");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(GateError::Read { path, source }),
+    };
+    let damaged = |source| GateError::Damaged { path: path.clone(), source };
+    let value: Value = serde_json::from_slice(&text).map_err(damaged)?;
+    let found = value.get("schema").and_then(Value::as_str).unwrap_or("none");
+    if found != SCHEMA {
+        return Err(GateError::Schema { found: found.to_owned(), path });
+    }
+    serde_json::from_value(value).map(Some).map_err(damaged)
+}
+
+/// The page of a gate.
+pub(super) fn page(gate: &Gate, folder: &Path) -> Result<Page, GateError> {
+    let mut figures: Vec<Figure> = changes(gate).into_iter().collect();
+    for class in Class::ALL {
+        figures.extend(curves(folder, class)?);
+    }
+    let name = |build: &Build| {
+        let commit = build.commit.as_ref().map(|commit| format!(", commit {commit}"));
+        format!("{}{}", build.name, commit.unwrap_or_default())
+    };
+    let (base, candidate) = (name(&gate.base), name(&gate.candidate));
+    let alert = |title: &str, reasons: Vec<String>| Alert { title: title.to_owned(), reasons };
+    let mut alerts = vec![alert("Checks failed", gate.failures.clone())];
+    if gate.verdict != "pass" {
+        alerts.push(alert(&words(&gate.verdict), vec![gate.sentence.clone()]));
+    }
+    alerts.retain(|alert| !alert.reasons.is_empty());
+    Ok(Page {
+        title: format!("Gate: {}", words(&gate.verdict)),
+        lead: vec![
+            gate.sentence.clone(),
+            format!("base: {base}"),
+            format!("candidate: {candidate}"),
+            format!("scenario {}, started {}, seed {}", gate.scenario, gate.started_at, gate.seed),
+        ],
+        badges: vec![Badge { good: gate.verdict == "pass", text: words(&gate.verdict) }],
+        alerts,
+        summary: vec![summary(gate)],
+        figures,
+        panels: about(gate),
+    })
+}
+
+fn words(verdict: &str) -> String {
+    verdict.replace('-', " ")
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("-".to_owned(), |share| plain(share * 100.0))
+}
+
+/// To the nanosecond: medians of ratios have more digits than they are worth.
+fn rounded(value: f64) -> String {
+    ((value * 1e3).round() / 1e3).to_string()
+}
+
+fn summary(gate: &Gate) -> Table {
+    let head = [
+        "metric",
+        "unit",
+        "base",
+        "candidate",
+        "worse by (%)",
+        "95 % from",
+        "to",
+        "limit (%)",
+        "smallest effect (%)",
+        "pairs",
+        "verdict",
+    ];
+    let row = |metric: &Metric| {
+        let mut cells = vec![metric.name.clone(), metric.unit.clone()];
+        let limit = percent(Some(metric.limit));
+        match &metric.judged {
+            None => {
+                let why = metric.not_judged.clone().unwrap_or_default();
+                cells.extend(["-"; 5].map(str::to_owned));
+                cells.extend([limit, "-".to_owned(), "-".to_owned(), why]);
+            }
+            Some(judged) => {
+                let [low, high] = judged.effect_interval;
+                cells.extend([judged.base_median, judged.candidate_median].map(rounded));
+                cells.extend([Some(judged.effect), low, high].map(percent));
+                cells.extend([limit, percent(judged.smallest_effect)]);
+                cells.extend([judged.pairs.to_string(), words(&judged.verdict)]);
+            }
+        }
+        cells
+    };
+    Table {
+        caption: "Medians of both builds, and by how much the candidate is worse".to_owned(),
+        head: head.map(str::to_owned).to_vec(),
+        rows: gate.metrics.iter().map(row).collect(),
+    }
+}
+
+fn changes(gate: &Gate) -> Option<Figure> {
+    let judged = gate.metrics.iter().filter_map(|metric| Some((metric, metric.judged.as_ref()?)));
+    let estimates: Vec<Estimate> = judged
+        .map(|(metric, judged)| Estimate {
+            name: format!("{}: {}", metric.name, words(&judged.verdict)),
+            value: judged.effect * 100.0,
+            interval: judged.effect_interval.map(|end| end.map(|end| end * 100.0)),
+            limit: metric.limit * 100.0,
+            colour: match judged.verdict.as_str() {
+                "pass" => 2,
+                "fail" => 5,
+                _ => 0,
+            },
+        })
+        .collect();
+    if estimates.is_empty() {
+        return None;
+    }
+    let ends =
+        estimates.iter().flat_map(|e| [Some(e.value), e.interval[0], e.interval[1], Some(e.limit)]);
+    let x = Axis::changes(ends.flatten());
+    let sentence = |e: &Estimate| format!("{}, worse by {} %.", e.name, plain(e.value));
+    let title = "Candidate against base".to_owned();
+    let rows = estimates.iter().map(|e| {
+        let text = |value: Option<f64>| value.map_or(String::new(), plain);
+        vec![
+            e.name.clone(),
+            text(Some(e.value)),
+            text(e.interval[0]),
+            text(e.interval[1]),
+            text(Some(e.limit)),
+        ]
+    });
+    let table = Table {
+        caption: "By how many per cent the candidate is worse".to_owned(),
+        head: ["metric", "worse by (%)", "95 % from", "to", "limit"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    };
+    let limit = Look { colour: 6, dash: Dash::Dots };
+    let forest = Forest {
+        id: "changes-chart".to_owned(),
+        title: title.clone(),
+        description: estimates.iter().map(sentence).collect::<Vec<_>>().join(" "),
+        x,
+        x_label: "candidate is worse by, %".to_owned(),
+        estimates,
+    };
+    Some(Figure {
+        id: "changes".to_owned(),
+        title,
+        text: "Each line is the 95 % interval of a metric's change; left of 0 the candidate is better.".to_owned(),
+        svg: forest.svg(),
+        legend: vec![Key::new("limit", limit)],
+        table,
+    })
+}
+
+fn about(gate: &Gate) -> Vec<Panel> {
+    let named = ["policy", "load", "host", "build"];
+    let panel = |name: &str| Some(panels::panel(name, gate.rest.get(name)?));
+    let mut panels: Vec<Panel> = named.into_iter().filter_map(panel).collect();
+    if !gate.notes.is_empty() {
+        panels.push(Panel {
+            title: "notes".to_owned(),
+            sentences: gate.notes.clone(),
+            ..Panel::default()
+        });
+    }
+    panels
+}
+
+/// Both builds' curves of a class, of all legs together.
+fn curves(folder: &Path, class: Class) -> Result<Option<Figure>, GateError> {
+    let mut curves = Vec::new();
+    for (name, colour, dash) in [("base", 0, Dash::Solid), ("candidate", 1, Dash::Strokes)] {
+        let path = folder.join(format!("{name}.response.{class}.hgrm"));
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(GateError::Read { path, source }),
+        };
+        let (samples, points) =
+            distribution(&text).map_err(|line| GateError::Curve { path: path.clone(), line })?;
+        let name = format!("{name} {class}");
+        let look = Look { colour, dash };
+        curves.push(Curve { name, look, samples, intervals: false, points });
+    }
+    let title = format!("Response of {class} by percentile");
+    let text = "All legs of each build together.";
+    let drawn = !curves.is_empty();
+    Ok(drawn.then(|| figure(&format!("curves-{class}"), &title, text, &curves)))
+}
+
+/// The points of a percentile distribution; the number of the line that is none.
+fn distribution(text: &str) -> Result<(u64, Vec<(f64, Point)>), usize> {
+    let (mut samples, mut points) = (0, Vec::new());
+    for (index, line) in text.lines().enumerate().skip(1) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [us, _, count, nines] = fields.as_slice() else {
+            let is_footer = line.starts_with('#') || fields.is_empty();
+            is_footer.then_some(()).ok_or(index + 1)?;
+            continue;
+        };
+        if line.starts_with('#') {
+            continue;
+        }
+        let parsed = us.parse::<f64>().ok().zip(count.parse::<u64>().ok());
+        let (us, count) = parsed.filter(|(us, _)| us.is_finite()).ok_or(index + 1)?;
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        let last = count as f64;
+        let nines = if *nines == "Infinity" { Some(last) } else { nines.parse().ok() };
+        let nines = nines.filter(|nines: &f64| *nines >= 1.0).ok_or(index + 1)?;
+        samples = samples.max(count);
+        points.push((nines, Point { us, interval_us: None }));
+    }
+    // The last steps may name percentiles beyond the last sample: they are all its value.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    let all = samples as f64;
+    points.retain(|(nines, _)| *nines <= all);
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    points.dedup_by(|a, b| a.0.to_bits() == b.0.to_bits());
+    Ok((samples, points))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_distribution_is_read_as_it_was_written() {
+        let text = fs::read_to_string("results/reference/steady/response.hit.hgrm").unwrap();
+        let (samples, points) = distribution(&text).unwrap();
+        let run = crate::report::stored::read_run(Path::new("results/reference/steady"));
+        let hit = run.unwrap().unwrap().classes.remove(&Class::Hit).unwrap();
+        assert_eq!(samples, hit.count);
+        assert_eq!(points.last().map(|(_, point)| point.us), hit.response_us.max);
+        let median = points.iter().find(|(nines, _)| (*nines - 2.0).abs() < 1e-9).unwrap();
+        assert_eq!(Some(median.1.us), hit.response_us.p50);
+        assert_eq!(distribution("Value\n1 2 x 4\n").unwrap_err(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_makes_the_reader_panic(at in 0_usize..5000, byte: u8) {
+            let mut text = fs::read("results/reference/mint/response.miss.hgrm").unwrap();
+            if let Some(hit) = text.get_mut(at) {
+                *hit = byte;
+            }
+            if let Ok((samples, points)) = distribution(&String::from_utf8_lossy(&text)) {
+                let curve = Curve {
+                    name: "x".to_owned(),
+                    look: Look { colour: 0, dash: Dash::Solid },
+                    samples,
+                    intervals: false,
+                    points,
+                };
+                let _ = figure("x", "x", "x", &[curve]);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The HTML report of a result: one file that needs no network and no script.
+
+pub mod course;
+pub mod curve;
+pub mod digest;
+mod gate;
+pub mod page;
+pub mod panels;
+pub mod versus;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use askama::Template;
+
+use self::curve::{Curve, Source, look};
+use self::digest::Digest;
+pub use self::gate::GateError;
+use self::page::{Alert, Figure, Page};
+use super::chart::Dash;
+use super::stored::{Run, StoredError, read_run};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The result cannot be read.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// The gate's result cannot be read.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The page cannot be put together.
+    #[error("cannot put the report together")]
+    Template(#[from] askama::Error),
+    /// The page cannot be written.
+    #[error("cannot write `{path}`", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Writes `report.html` into the folder of a run or of a gate and says where it is.
+///
+/// # Errors
+/// When the result cannot be read, or the page not be written.
+pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
+    let gate = gate::read(folder)?;
+    let page = match gate {
+        Some(gate) => gate::page(&gate, folder)?,
+        None => of_folder(folder)?,
+    };
+    let path = folder.join("report.html");
+    save(&page, &path)?;
+    Ok(path)
+}
+
+/// Writes a page to a file.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save(page: &Page, path: &Path) -> Result<(), ReportError> {
+    let html = page.render()?;
+    fs::write(path, html).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+}
+
+/// The page of a result folder.
+///
+/// # Errors
+/// When the result cannot be read.
+pub fn of_folder(folder: &Path) -> Result<Page, ReportError> {
+    let run = read_run(folder)?;
+    let mut digest = Digest::read(folder)?;
+    if let Some(run) = &run {
+        digest.reach(run.load.duration_s);
+    }
+    Ok(page(folder, run.as_ref(), &digest))
+}
+
+fn page(folder: &Path, run: Option<&Run>, digest: &Digest) -> Page {
+    let mut page = run.map_or_else(|| unfinished(folder), finished);
+    if digest.is_cut() {
+        page.alerts.push(Alert {
+            title: "A log broke off".to_owned(),
+            reasons: vec![
+                "The run was killed while it wrote; what is shown ends before that.".to_owned(),
+            ],
+        });
+    }
+    page.figures = figures(digest, run);
+    page
+}
+
+fn finished(run: &Run) -> Page {
+    let commit = run.build.git_commit.get(..12).unwrap_or(&run.build.git_commit);
+    Page {
+        title: format!("{}: {}", run.scenario, run.target),
+        lead: vec![
+            format!("started {}, seed {}, run {}", run.started_at, run.seed, run.run_id),
+            format!(
+                "mintbench {} ({commit}) on {}, {} cores",
+                run.build.version, run.host.cpu_model, run.host.cores
+            ),
+        ],
+        badges: panels::badges(run),
+        alerts: panels::alerts(run),
+        summary: vec![panels::summary(run)],
+        figures: Vec::new(),
+        panels: panels::panels(run),
+    }
+}
+
+fn unfinished(folder: &Path) -> Page {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    Page {
+        title: format!("Unfinished run {}", name.unwrap_or_default()),
+        alerts: vec![Alert {
+            title: "This run did not end".to_owned(),
+            reasons: vec![
+                "There is no run.json: nothing was verified or judged, and nobody knows whether the generator kept up. What its logs hold is shown.".to_owned(),
+            ],
+        }],
+        ..Page::default()
+    }
+}
+
+fn figures(digest: &Digest, run: Option<&Run>) -> Vec<Figure> {
+    let classes = digest.classes();
+    if classes.is_empty() {
+        return Vec::new();
+    }
+    let mut curves = Vec::new();
+    for class in &classes {
+        if let Some(histogram) = digest.response.whole.get(class) {
+            let blocks = digest.response.blocks.of(*class);
+            curves.push(Curve::of(&Source {
+                name: format!("{class} response"),
+                look: look(*class, Dash::Solid),
+                histogram,
+                blocks,
+            }));
+        }
+        if let Some(histogram) = digest.service.whole.get(class) {
+            curves.push(Curve::of(&Source {
+                name: format!("{class} service"),
+                look: look(*class, Dash::Strokes),
+                histogram,
+                blocks: &[],
+            }));
+        }
+    }
+    let text = "The share of requests that were at least this fast. The shaded band is the 95 % interval of the response; where it is missing the run is too short for one.";
+    let mut figures = vec![curve::figure("percentiles", "Latency by percentile", text, &curves)];
+    figures.extend(classes.iter().map(|class| course::latencies(digest, *class)));
+    figures.push(course::throughput(digest, run));
+    figures.push(course::heat(digest));
+    figures
+}

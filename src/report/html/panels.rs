@@ -1,0 +1,307 @@
+//! What a run says of itself, as panels: every field of `run.json`, also those of later versions.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::page::{Alert, Badge, Panel, Table};
+use crate::report::chart::scale::plain;
+use crate::report::stored::Run;
+use crate::report::stored::run::{Merged, Part, Phase};
+
+/// The verdicts of a run.
+pub fn badges(run: &Run) -> Vec<Badge> {
+    let badge = |good: bool, yes: &str, no: &str| Badge {
+        good,
+        text: if good { yes } else { no }.to_owned(),
+    };
+    let mut badges = vec![
+        badge(run.validity.valid, "valid", "INVALID"),
+        badge(run.checks.passed, "checks passed", "checks FAILED"),
+    ];
+    if !run.slo.is_empty() {
+        let met = run.slo.iter().all(|slo| slo.met);
+        badges.push(badge(met, "objectives met", "objectives BREACHED"));
+    }
+    badges
+}
+
+/// What must be read before the figures.
+pub fn alerts(run: &Run) -> Vec<Alert> {
+    let alert = |title: &str, reasons: &[String]| {
+        (!reasons.is_empty()).then(|| Alert { title: title.to_owned(), reasons: reasons.to_vec() })
+    };
+    let failed = alert("Checks failed", &run.checks.failures);
+    let invalid = alert(
+        "Invalid: the generator or the host was the bottleneck, so these figures say nothing about the target",
+        &run.validity.reasons,
+    );
+    failed.into_iter().chain(invalid).collect()
+}
+
+/// The percentiles of each class, in the microseconds of `run.json`.
+pub fn summary(run: &Run) -> Table {
+    let head = [
+        "class", "latency", "count", "errors", "p50", "p90", "p99", "p99.9", "max", "p99 from",
+        "p99 to",
+    ];
+    let mut rows = Vec::new();
+    for (class, result) in &run.classes {
+        let [low, high] = result.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
+        let mut row =
+            |latency: &str, p: crate::report::stored::run::Percentiles, tail: [String; 2]| {
+                let mut cells = vec![class.to_string(), latency.to_owned()];
+                cells.extend([result.count.to_string(), result.errors.to_string()]);
+                cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
+                cells.extend(tail);
+                rows.push(cells);
+            };
+        row("response", result.response_us, [known(low), known(high)]);
+        row("service", result.service_us, [String::new(), String::new()]);
+    }
+    let caption = "Microseconds by class; the last two columns are the 95 % interval of the p99";
+    Table { caption: caption.to_owned(), head: head.map(str::to_owned).to_vec(), rows }
+}
+
+/// Everything else, one panel for each part of `run.json`.
+pub fn panels(run: &Run) -> Vec<Panel> {
+    let mut panels = vec![validity(run), panel("Load", &run.load), panel("Host", &run.host)];
+    panels.extend([panel("Build", &run.build), panel("Verification", &run.verified)]);
+    panels.push(panel("Answers by status", &run.statuses));
+    let optional = [
+        run.broker.as_ref().map(|broker| panel("Broker", broker)),
+        run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
+        run.churn.as_ref().map(|churn| panel("Churn", churn)),
+        run.rotation.as_ref().map(|rotation| panel("Rotation", rotation)),
+        (!run.slo.is_empty()).then(|| panel("Objectives", &run.slo)),
+        run.phases.as_ref().filter(|phases| !phases.is_empty()).map(|found| phases(found)),
+        run.merged.as_ref().map(|merged| parts(merged, run.parts.as_deref().unwrap_or_default())),
+    ];
+    panels.extend(optional.into_iter().flatten());
+    panels.extend(
+        run.extra
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| panel(&heading(name), value)),
+    );
+    panels.extend(notes(run));
+    panels
+}
+
+fn validity(run: &Run) -> Panel {
+    let mut panel = panel("Validity", &run.validity);
+    let verdict = if run.validity.valid {
+        "The generator and the host kept up."
+    } else {
+        "The reasons why this run is invalid stand at the top of the page."
+    };
+    panel.sentences = vec![verdict.to_owned()];
+    // How the classes' requests waited for a connection stands beside the generator's lateness.
+    let waits: Map<String, Value> = run
+        .classes
+        .iter()
+        .filter_map(|(class, result)| {
+            Some((class.to_string(), serde_json::to_value(result.queue_us).ok()?))
+        })
+        .collect();
+    panel.tables.extend(columns("wait for a connection, us", &waits));
+    let intervals = run.classes.iter().filter_map(|(class, result)| {
+        Some(format!("No interval of the p99 of {class}: {}.", result.p99_interval_note.as_ref()?))
+    });
+    panel.sentences.extend(intervals);
+    panel
+}
+
+/// The parts of the run by time, class by class.
+fn phases(phases: &[Phase]) -> Panel {
+    let head = [
+        "phase",
+        "from (s)",
+        "for (s)",
+        "rate",
+        "class",
+        "count",
+        "errors",
+        "p50 (us)",
+        "p90 (us)",
+        "p99 (us)",
+        "p99.9 (us)",
+        "max (us)",
+    ];
+    let mut rows = Vec::new();
+    for phase in phases {
+        for (class, of) in &phase.classes {
+            let p = of.response_us;
+            let mut cells = vec![phase.name.clone(), phase.start_s.to_string()];
+            cells.extend([
+                phase.duration_s.to_string(),
+                known(phase.rate_target),
+                class.to_string(),
+            ]);
+            cells.extend([of.count.to_string(), of.errors.to_string()]);
+            cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
+            rows.push(cells);
+        }
+    }
+    let caption = "Response times by phase".to_owned();
+    let table = Table { caption, head: head.map(str::to_owned).to_vec(), rows };
+    Panel { title: "Phases".to_owned(), tables: vec![table], ..Panel::default() }
+}
+
+/// What a merged result was made of.
+fn parts(merged: &Merged, parts: &[Part]) -> Panel {
+    let head = ["part", "from", "class", "count", "p50 (us)", "p99 (us)", "valid", "host"];
+    let mut rows = Vec::new();
+    for part in parts {
+        for (class, of) in &part.classes {
+            let valid = if part.valid { "yes" } else { "NO" };
+            let mut cells = vec![part.folder.clone(), part.started_at.clone(), class.to_string()];
+            cells.extend([of.count.to_string(), known(of.p50_us), known(of.p99_us)]);
+            cells.extend([valid.to_owned(), part.host.fingerprint.clone()]);
+            rows.push(cells);
+        }
+    }
+    let caption = format!("Response times by part, aligned by {}", merged.align);
+    let table = Table { caption, head: head.map(str::to_owned).to_vec(), rows };
+    let whole = if merged.partial { "Some of it is MISSING." } else { "Nothing is missing." };
+    let mut sentences = vec![whole.to_owned()];
+    sentences.extend(merged.remarks.iter().cloned());
+    Panel { title: "Parts".to_owned(), sentences, tables: vec![table], ..Panel::default() }
+}
+
+fn known(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| value.to_string())
+}
+
+fn notes(run: &Run) -> Option<Panel> {
+    (!run.notes.is_empty()).then(|| Panel {
+        title: "Notes".to_owned(),
+        sentences: run.notes.clone(),
+        ..Panel::default()
+    })
+}
+
+/// A panel of whatever fields a value has.
+pub fn panel(title: &str, value: &impl Serialize) -> Panel {
+    let mut panel = Panel { title: title.to_owned(), ..Panel::default() };
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => object(&mut panel, &fields),
+        Ok(Value::Array(items)) => array(&mut panel, title, &items),
+        Ok(other) => panel.sentences.push(text("", &other)),
+        // Everything that comes here was read from JSON.
+        Err(_) => {}
+    }
+    panel
+}
+
+fn object(panel: &mut Panel, fields: &Map<String, Value>) {
+    let (mut nested, mut deeper) = (Map::new(), Vec::new());
+    for (name, value) in fields {
+        match value {
+            Value::Object(inner) if inner.values().all(is_plain) => {
+                nested.insert(name.clone(), value.clone());
+            }
+            Value::Object(_) => deeper.push((name, value)),
+            Value::Array(items) => array(panel, &heading(name), items),
+            value => panel.pairs.push((heading(name), text(name, value))),
+        }
+    }
+    panel.tables.extend(columns(&panel.title, &nested));
+    for (name, value) in deeper {
+        let Value::Object(inner) = value else { continue };
+        let objects: Map<String, Value> = inner
+            .iter()
+            .filter(|(_, value)| value.is_object())
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        panel.tables.extend(columns(&heading(name), &objects));
+        let others = inner.iter().filter(|(_, value)| !value.is_object());
+        panel.pairs.extend(others.map(|(key, value)| {
+            (format!("{}: {}", heading(name), heading(key)), text(key, value))
+        }));
+    }
+}
+
+fn array(panel: &mut Panel, name: &str, items: &[Value]) {
+    if items.iter().all(Value::is_object) {
+        let rows = items.iter().enumerate();
+        let rows: Map<String, Value> =
+            rows.map(|(index, item)| (format!("{:>6}", index + 1), item.clone())).collect();
+        panel.tables.extend(columns(name, &rows));
+    } else if items.iter().any(Value::is_string) {
+        panel.sentences.extend(items.iter().map(|item| text("", item)));
+    } else {
+        let values: Vec<String> = items.iter().map(|item| text("", item)).collect();
+        panel.pairs.push((name.to_owned(), values.join(", ")));
+    }
+}
+
+/// Objects as rows; their fields are the columns.
+fn columns(caption: &str, rows: &Map<String, Value>) -> Option<Table> {
+    let mut names: Vec<&String> = Vec::new();
+    for fields in rows.values().filter_map(Value::as_object) {
+        for name in fields.keys().filter(|name| !names.contains(name)).collect::<Vec<_>>() {
+            names.push(name);
+        }
+    }
+    names.sort_by_key(|name| {
+        ["p50", "p90", "p99", "p999", "max"].iter().position(|percentile| percentile == name)
+    });
+    let cell = |fields: &Map<String, Value>, name: &String| {
+        fields.get(name).map_or(String::new(), |value| text(name, value))
+    };
+    let row = |(key, value): (&String, &Value)| {
+        let cells = value
+            .as_object()
+            .map(|fields| names.iter().map(|name| cell(fields, name)).collect::<Vec<_>>());
+        std::iter::once(heading(key.trim())).chain(cells.unwrap_or_default()).collect()
+    };
+    let head =
+        std::iter::once(String::new()).chain(names.iter().map(|name| heading(name))).collect();
+    let table = Table { caption: caption.to_owned(), head, rows: rows.iter().map(row).collect() };
+    (!table.rows.is_empty()).then_some(table)
+}
+
+fn is_plain(value: &Value) -> bool {
+    !value.is_object() && !value.is_array()
+}
+
+/// A field's name as words, and its unit.
+fn heading(name: &str) -> String {
+    let units = ["us", "s", "bytes"];
+    let unit = units.into_iter().find_map(|unit| {
+        Some((name.strip_suffix(unit)?.strip_suffix('_')?.replace('_', " "), unit))
+    });
+    match (name, unit) {
+        ("p999", _) => "p99.9".to_owned(),
+        (_, Some((name, unit))) => format!("{name} ({unit})"),
+        (name, None) => name.replace('_', " "),
+    }
+}
+
+/// A value as it is read: exact, and its size in words where that helps.
+fn text(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number_text(name, number.as_f64(), &number.to_string()),
+        Value::Array(items) => {
+            items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join(", ")
+        }
+        Value::Object(fields) => {
+            let fields =
+                fields.iter().map(|(key, value)| format!("{} {}", heading(key), text(key, value)));
+            fields.collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+fn number_text(name: &str, value: Option<f64>, exact: &str) -> String {
+    match value {
+        Some(share) if name.ends_with("_share") => format!("{} %", plain(share * 100.0)),
+        Some(bytes) if name.ends_with("_bytes") => {
+            format!("{exact} ({} MiB)", plain(bytes / f64::from(1 << 20)))
+        }
+        _ => exact.trim_end_matches(".0").to_owned(),
+    }
+}

@@ -1,0 +1,353 @@
+//! The `run.json` of a merged result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_lc_rs::digest;
+use hdrhistogram::Histogram;
+
+use super::parts::{covered, missing, oddities, windows};
+use super::seconds::Seconds;
+use super::{Align, Piece};
+use crate::load::class::Class;
+use crate::load::recorder::{Latencies, histogram};
+use crate::report::run_json::{SCHEMA, at};
+use crate::report::slo::Objective;
+use crate::report::stored::Run;
+use crate::report::stored::run::{
+    Broker, Build, Changes, Checks, ClassResult, Extra, Hiccup, Host, Load, Merged, Part,
+    Percentiles, Slo, Tail, Validity, Verified,
+};
+use crate::stats::intervals::quantile_interval;
+
+/// The merged logs.
+pub(super) struct Logs<'a> {
+    pub(super) response: &'a Seconds,
+    pub(super) service: &'a Seconds,
+    pub(super) lag: &'a Seconds,
+}
+
+/// Puts together what the whole says of itself. There is at least one piece.
+pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Logs<'_>) -> Run {
+    let runs: Vec<&Run> = pieces.iter().map(|piece| &piece.run).collect();
+    let spans = windows(&parts, align);
+    let missing = missing(&parts, &spans);
+    let partial = !missing.is_empty();
+    let remarks = missing.into_iter().chain(oddities(&parts)).collect();
+    let text = |field: &dyn Fn(&Part) -> String| first(&parts, field);
+    let classes = classes(&runs, logs);
+    Run {
+        schema: SCHEMA.to_owned(),
+        run_id: id(&parts),
+        started_at: text(&|part| part.started_at.clone()),
+        scenario: runs.first().map(|run| run.scenario.clone()).unwrap_or_default(),
+        seed: parts.first().map_or(0, |part| part.seed),
+        target: text(&|part| part.target.clone()),
+        build: build(&parts),
+        host: host(&parts),
+        load: load(&runs, &parts, covered(&spans).0),
+        validity: validity(&runs, &parts, logs.lag),
+        statuses: sums(runs.iter().map(|run| &run.statuses)),
+        broker: together(&runs, |run| run.broker.as_ref()).map(|all| broker(&all)),
+        verified: verified(&runs),
+        changes: together(&runs, |run| run.changes.as_ref()).map(|all| changes(&all)),
+        churn: together(&runs, |run| run.churn.as_ref()).map(|all| sums(all.into_iter())),
+        rotation: together(&runs, |run| run.rotation.as_ref()).map(|all| sums(all.into_iter())),
+        checks: checks(&parts),
+        slo: objectives(&runs, logs.response, &classes),
+        classes,
+        notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
+        // Phases have no logs of their own to add.
+        phases: Some(Vec::new()),
+        merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
+        extra: agreed(runs.iter().map(|run| &run.extra)),
+        parts: Some(parts),
+    }
+}
+
+fn first(parts: &[Part], field: &dyn Fn(&Part) -> String) -> String {
+    parts.first().map(field).unwrap_or_default()
+}
+
+/// The values in order, each once.
+fn distinct(values: impl Iterator<Item = String>) -> Vec<String> {
+    values.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The value that all have, or all values.
+fn joined(values: impl Iterator<Item = String>) -> String {
+    distinct(values).join("; ")
+}
+
+/// Fields of later versions: what all have alike, and nothing known of what they do not.
+fn agreed<'a>(all: impl Iterator<Item = &'a Extra>) -> Extra {
+    let all: Vec<&Extra> = all.collect();
+    let names: BTreeSet<&String> = all.iter().flat_map(|extra| extra.keys()).collect();
+    let value = |name: &String| {
+        let first = all.first().and_then(|extra| extra.get(name));
+        let alike = all.iter().all(|extra| extra.get(name) == first);
+        first.filter(|_| alike).cloned().unwrap_or_default()
+    };
+    names.into_iter().map(|name| (name.clone(), value(name))).collect()
+}
+
+/// What all runs have, or nothing: a sum without some of them would be too small.
+fn together<'a, T>(runs: &[&'a Run], of: impl Fn(&'a Run) -> Option<&'a T>) -> Option<Vec<&'a T>> {
+    runs.iter().map(|run| of(run)).collect()
+}
+
+fn sums<'a>(all: impl Iterator<Item = &'a BTreeMap<String, u64>>) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (name, count) in all.flatten() {
+        let sum: &mut u64 = sums.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+    sums
+}
+
+/// A GUID that follows from those of the parts (RFC 9562 section 5.8).
+fn id(parts: &[Part]) -> String {
+    let ids: BTreeSet<&str> = parts.iter().map(|part| part.run_id.as_str()).collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let hash = digest::digest(&digest::SHA256, ids.join("\n").as_bytes());
+    let bytes = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+fn build(parts: &[Part]) -> Build {
+    let of =
+        |field: fn(&Build) -> &String| joined(parts.iter().map(|part| field(&part.build).clone()));
+    let commits = of(|build| &build.git_commit);
+    let dirty: BTreeSet<Option<bool>> = parts.iter().map(|part| part.build.git_dirty).collect();
+    Build {
+        version: of(|build| &build.version),
+        git_commit: if commits.contains(';') { "unknown".to_owned() } else { commits },
+        git_dirty: if dirty.len() == 1 { dirty.first().copied().flatten() } else { None },
+        profile: of(|build| &build.profile),
+        rustc: of(|build| &build.rustc),
+        extra: agreed(parts.iter().map(|part| &part.build.extra)),
+    }
+}
+
+/// One host, if they are alike; else what can be said of several.
+fn host(parts: &[Part]) -> Host {
+    let of =
+        |field: fn(&Host) -> &String| joined(parts.iter().map(|part| field(&part.host).clone()));
+    let hosts = || parts.iter().map(|part| &part.host);
+    let prints = distinct(hosts().map(|host| host.fingerprint.clone()));
+    let fingerprint = match prints.as_slice() {
+        [only] => only.clone(),
+        several => hex(digest::digest(&digest::SHA256, several.join("\n").as_bytes()).as_ref()),
+    };
+    Host {
+        cpu_model: of(|host| &host.cpu_model),
+        cores: hosts().map(|host| host.cores).max().unwrap_or(1),
+        kernel: of(|host| &host.kernel),
+        governor: of(|host| &host.governor),
+        memory_bytes: hosts().map(|host| host.memory_bytes).max().unwrap_or(0),
+        fingerprint,
+        steal_share: hosts().map(|host| host.steal_share).fold(0.0, f64::max),
+        load_average: greatest(hosts().map(|host| host.load_average)),
+        extra: agreed(hosts().map(|host| &host.extra)),
+    }
+}
+
+/// As many digits as a fingerprint has.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+fn greatest(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    values.flatten().reduce(f64::max)
+}
+
+/// Rates are of the seconds that any part covers: those of parts that ran together add up.
+fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
+    let rate = |of: &dyn Fn(&Part) -> Option<f64>| -> Option<f64> {
+        let requests: Option<f64> =
+            parts.iter().map(|part| Some(of(part)? * part.duration_s)).sum();
+        requests.filter(|_| seconds > 0.0).map(|requests| requests / seconds)
+    };
+    let sum = |of: fn(&Load) -> u64| runs.iter().map(|run| of(&run.load)).sum();
+    let max = |of: fn(&Load) -> u64| runs.iter().map(|run| of(&run.load)).max().unwrap_or(0);
+    let total = |of: fn(&Load) -> Option<u64>| runs.iter().map(|run| of(&run.load)).sum();
+    Load {
+        arrivals: runs.first().map(|run| run.load.arrivals.clone()).unwrap_or_default(),
+        rate_target: rate(&|part| part.rate_target),
+        rate_achieved: rate(&|part| part.rate_achieved),
+        rate_answered: rate(&|part| Some(part.rate_answered)).unwrap_or(0.0),
+        scheduled: sum(|load| load.scheduled),
+        duration_s: seconds,
+        warmup_s: runs.iter().map(|run| run.load.warmup_s).fold(0.0, f64::max),
+        connections: sum(|load| load.connections),
+        vms: max(|load| load.vms),
+        user_assigned: max(|load| load.user_assigned),
+        threads: sum(|load| load.threads),
+        reconnects: sum(|load| load.reconnects),
+        keys: total(|load| load.keys),
+        keys_filled: total(|load| load.keys_filled),
+        extra: agreed(runs.iter().map(|run| &run.load.extra)),
+    }
+}
+
+/// The worst of all: an invalid part spoils every percentile of the whole.
+fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
+    let reasons = |part: &Part| -> Vec<String> {
+        let named = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
+        named.collect()
+    };
+    let mut all = histogram();
+    for of_class in lag.whole().values() {
+        // Equal bounds everywhere: adding cannot fail.
+        let _ = all.add(of_class);
+    }
+    let busy = runs.iter().map(|run| run.validity.generator_cpu_share);
+    Validity {
+        valid: parts.iter().all(|part| part.valid),
+        reasons: parts.iter().flat_map(reasons).collect(),
+        lag_us: Tail {
+            p50: at(&all, 0.5),
+            p99: at(&all, 0.99),
+            p999: at(&all, 0.999),
+            max: at(&all, 1.0),
+        },
+        // There are no logs of these to add: only their greatest value is known.
+        notice_us: max_only(runs.iter().map(|run| run.validity.notice_us.max)),
+        unsent: runs.iter().map(|run| run.validity.unsent).sum(),
+        generator_cpu_share: busy.fold(0.0, f64::max),
+        hiccup_us: Hiccup::default(),
+        extra: agreed(runs.iter().map(|run| &run.validity.extra)),
+    }
+}
+
+fn max_only(values: impl Iterator<Item = Option<f64>>) -> Tail {
+    Tail { max: greatest(values), ..Tail::default() }
+}
+
+fn percentiles(of: Option<&Histogram<u64>>) -> Percentiles {
+    let p = |quantile| of.and_then(|histogram| at(histogram, quantile));
+    Percentiles { p50: p(0.5), p90: p(0.9), p99: p(0.99), p999: p(0.999), max: p(1.0) }
+}
+
+fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
+    let (response, service) = (logs.response.whole(), logs.service.whole());
+    let blocks = logs.response.blocks();
+    let result = |class: &Class, of: &Histogram<u64>| {
+        let own = || runs.iter().filter_map(|run| run.classes.get(class));
+        let interval = quantile_interval(blocks.of(*class), 0.99);
+        ClassResult {
+            count: of.len(),
+            errors: own().map(|result| result.errors).sum(),
+            response_us: percentiles(Some(of)),
+            service_us: percentiles(service.get(class)),
+            queue_us: max_only(own().map(|result| result.queue_us.max)),
+            p99_interval_note: interval.err().map(|error| error.to_string()),
+            p99_interval_us: interval
+                .ok()
+                .map(|(low, high)| [low, high].map(crate::report::html::digest::us)),
+            extra: agreed(own().map(|result| &result.extra)),
+        }
+    };
+    response.iter().map(|(class, of)| (*class, result(class, of))).collect()
+}
+
+/// CPU time and memory of several brokers are no one number.
+fn broker(all: &[&Broker]) -> Broker {
+    let sum = |of: fn(&Broker) -> u64| all.iter().map(|broker| of(broker)).sum();
+    Broker {
+        mints: sum(|broker| broker.mints),
+        hits: sum(|broker| broker.hits),
+        misses: sum(|broker| broker.misses),
+        coalesced: sum(|broker| broker.coalesced),
+        refreshes: sum(|broker| broker.refreshes),
+        cpu_us_per_request: None,
+        rss_bytes: None,
+        extra: agreed(all.iter().map(|broker| &broker.extra)),
+    }
+}
+
+fn verified(runs: &[&Run]) -> Verified {
+    let sum = |of: fn(&Verified) -> Option<u64>| runs.iter().map(|run| of(&run.verified)).sum();
+    Verified {
+        sampled: runs.iter().map(|run| run.verified.sampled).sum(),
+        bad_signature: sum(|verified| verified.bad_signature),
+        wrong_identity: sum(|verified| verified.wrong_identity),
+        wrong_audience: sum(|verified| verified.wrong_audience),
+        wrong_issuer: sum(|verified| verified.wrong_issuer),
+        wrong_expiry: sum(|verified| verified.wrong_expiry),
+        expired: sum(|verified| verified.expired),
+        extra: agreed(runs.iter().map(|run| &run.verified.extra)),
+    }
+}
+
+fn changes(all: &[&Changes]) -> Changes {
+    let max = greatest(all.iter().map(|changes| changes.ack_us.max));
+    Changes {
+        count: all.iter().map(|changes| changes.count).sum(),
+        failed: all.iter().map(|changes| changes.failed).sum(),
+        ack_us: Percentiles { max, ..Percentiles::default() },
+        extra: agreed(all.iter().map(|changes| &changes.extra)),
+    }
+}
+
+fn checks(parts: &[Part]) -> Checks {
+    let failures = parts.iter().flat_map(|part| {
+        part.failures.iter().map(move |failure| format!("part {}: {failure}", part.folder))
+    });
+    let failures: Vec<String> = failures.collect();
+    Checks { passed: failures.is_empty(), failures, extra: Extra::default() }
+}
+
+/// The objectives of all, judged by the whole; of what it cannot judge, whether every part met it.
+fn objectives(
+    runs: &[&Run],
+    response: &Seconds,
+    classes: &BTreeMap<Class, ClassResult>,
+) -> Vec<Slo> {
+    let mut all: BTreeMap<String, Slo> = BTreeMap::new();
+    for slo in runs.iter().flat_map(|run| &run.slo) {
+        let phase = slo.extra.get("phase").map(ToString::to_string).unwrap_or_default();
+        let kept = all.entry(format!("{} {phase}", slo.objective)).or_insert_with(|| slo.clone());
+        kept.met &= slo.met;
+    }
+    let histograms = response.whole();
+    let judged = all.into_values().map(|slo| {
+        let of_phase = slo.extra.get("phase").is_some_and(|phase| !phase.is_null());
+        match slo.objective.parse::<Objective>() {
+            Ok(objective) if !of_phase => judge(&objective, slo, &histograms, classes),
+            _ => Slo { measured_us: None, ..slo },
+        }
+    });
+    judged.collect()
+}
+
+fn judge(
+    objective: &Objective,
+    slo: Slo,
+    response: &BTreeMap<Class, Histogram<u64>>,
+    classes: &BTreeMap<Class, ClassResult>,
+) -> Slo {
+    let mut latencies = Latencies::default();
+    for (class, of) in response.iter().filter(|(class, _)| objective.is_about(**class)) {
+        let _ = latencies.response.add(of);
+        let errors = classes.get(class).map_or(0, |result| result.errors);
+        let _ = latencies.errors.add(fastest(of, errors));
+    }
+    let measured_ns = objective.of(&latencies);
+    Slo {
+        measured_us: measured_ns.map(crate::report::html::digest::us),
+        met: objective.allows(measured_ns),
+        ..slo
+    }
+}
+
+/// The logs do not tell errors from tokens within a class: taking the fastest answers for the
+/// errors makes the tokens as slow as they can have been.
+fn fastest(of: &Histogram<u64>, errors: u64) -> Histogram<u64> {
+    let (mut fastest, mut left) = (histogram(), errors);
+    for step in of.iter_recorded() {
+        let times = step.count_at_value().min(left);
+        fastest.saturating_record_n(step.value_iterated_to(), times);
+        left -= times;
+    }
+    fastest
+}

@@ -1,0 +1,75 @@
+//! The sums of interval logs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::load::blocks::Blocks;
+use crate::load::class::Class;
+use crate::load::recorder::histogram;
+use crate::report::hlog::Span;
+use crate::report::stored::Log;
+use crate::report::stored::log::{Bounds, add};
+use crate::stats::intervals::Counts;
+
+/// What was counted in each second, by class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seconds(BTreeMap<(u64, Class), (Duration, Counts)>);
+
+impl Seconds {
+    /// Adds a log whose first second is number `offset` of the sum.
+    pub(super) fn add(&mut self, log: &Log, offset: u64) {
+        for interval in &log.intervals {
+            let key = (interval.start.as_secs().saturating_add(offset), interval.class);
+            let (length, counts) = self.0.entry(key).or_default();
+            // The last interval of a part may be shorter than that of another.
+            *length = interval.length.max(*length);
+            add(counts, &interval.counts);
+        }
+    }
+
+    /// Every second as it is written, in order.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (Span, Histogram<u64>)> {
+        self.0.iter().map(|((index, class), (length, counts))| {
+            (Span { index: *index, length: *length, class: *class }, filled(counts))
+        })
+    }
+
+    /// All seconds together.
+    pub(super) fn whole(&self) -> BTreeMap<Class, Histogram<u64>> {
+        let mut whole = BTreeMap::new();
+        for ((_, class), (_, counts)) in &self.0 {
+            fill(whole.entry(*class).or_insert_with(histogram), counts);
+        }
+        whole
+    }
+
+    /// The stretches that confidence intervals are made from.
+    pub(super) fn blocks(&self) -> Blocks {
+        let mut blocks = Blocks::default();
+        for ((index, class), (_, counts)) in &self.0 {
+            blocks.add(*class, *index, counts.clone());
+        }
+        blocks
+    }
+}
+
+/// A histogram of counts: what is read from a bucket goes into the same bucket.
+pub(super) fn filled(counts: &Counts) -> Histogram<u64> {
+    let mut filled = histogram();
+    fill(&mut filled, counts);
+    filled
+}
+
+fn fill(histogram: &mut Histogram<u64>, counts: &Counts) {
+    for (value, times) in counts {
+        histogram.saturating_record_n(*value, *times);
+    }
+}
+
+/// Those of every histogram that is written.
+pub(super) fn bounds() -> Bounds {
+    let histogram = histogram();
+    Bounds { low: histogram.low(), high: histogram.high(), digits: histogram.sigfig() }
+}

@@ -1,0 +1,99 @@
+//! Reports, comparisons and merged results, black box: the real binary on the reference results.
+//!
+//! What a page says is read from the page: tables are compared with `run.json`, and the places of
+//! lines are turned back into values through the axes that the drawing declares.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod compare;
+mod gate;
+mod merge;
+mod page;
+mod trend;
+mod xml;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub(crate) const REFERENCES: [&str; 6] =
+    ["churn", "herd", "mint", "rotate", "steady", "steady-100k"];
+
+pub(crate) fn mintbench(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mintbench")).args(args).output().unwrap()
+}
+
+pub(crate) fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub(crate) fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A copy of a reference result, to be written into.
+pub(crate) struct Copy {
+    root: tempfile::TempDir,
+}
+
+impl Copy {
+    pub(crate) fn of(name: &str) -> Self {
+        let copy = Self { root: tempfile::tempdir().unwrap() };
+        copy.add(name, "run");
+        copy
+    }
+
+    /// Copies another reference beside it.
+    pub(crate) fn add(&self, name: &str, to: &str) {
+        let to = self.root.path().join(to);
+        fs::create_dir(&to).unwrap();
+        for entry in fs::read_dir(Path::new("results/reference").join(name)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Changes the `run.json` of one of the folders.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.path(name).join("run.json");
+        let mut run = json(&path);
+        change(&mut run);
+        fs::write(path, serde_json::to_vec(&run).unwrap()).unwrap();
+    }
+
+    /// Writes and reads the report of one of the folders.
+    pub(crate) fn report(&self, name: &str) -> String {
+        let output = mintbench(&["report", &self.text(name)]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        fs::read_to_string(self.path(name).join("report.html")).unwrap()
+    }
+}
+
+pub(crate) fn against_schema(name: &str, value: &Value) {
+    let schema = json(&Path::new("docs/schema").join(format!("{name}.json")));
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
