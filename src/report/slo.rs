@@ -85,6 +85,16 @@ impl Objective {
         }
     }
 
+    /// Whether answers of `class` are among those that it is about.
+    pub(super) fn is_about(&self, class: Class) -> bool {
+        self.class.is_none_or(|own| own == class)
+    }
+
+    /// Whether a measured percentile is within the limit; what was not measured is not.
+    pub(super) fn allows(&self, measured_ns: Option<u64>) -> bool {
+        measured_ns.is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+    }
+
     /// Whose response time it bounds; none is of all classes together.
     pub const fn class(&self) -> Option<Class> {
         self.class
@@ -98,16 +108,6 @@ impl Objective {
     /// The bound in nanoseconds.
     pub const fn limit_ns(&self) -> f64 {
         self.limit.as_secs_f64() * 1e9
-    }
-
-    /// Whether answers of `class` are among those that it is about.
-    pub(super) fn is_about(&self, class: Class) -> bool {
-        self.class.is_none_or(|own| own == class)
-    }
-
-    /// Whether a measured percentile is within the limit; what was not measured is not.
-    pub(super) fn allows(&self, measured_ns: Option<u64>) -> bool {
-        measured_ns.is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
     }
 
     /// The percentile of these latencies in nanoseconds; see [`Objective::measured_ns`].

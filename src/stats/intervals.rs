@@ -45,7 +45,7 @@ const CONFIDENCE_UPPER: f64 = 0.975;
 /// # Errors
 /// [`TooShort`] when the run cannot support an interval.
 pub fn quantile_interval(intervals: &[Counts], p: f64) -> Result<(u64, u64), TooShort> {
-    interval_of_blocks(intervals, p, BLOCKS_MIN)
+    Stretches::new(intervals).quantile_interval(p)
 }
 
 /// As [`quantile_interval`], for the short levels of a search: from `blocks_min` blocks on, 2 or more.
@@ -70,9 +70,8 @@ pub struct Stretches<'a> {
 
 impl std::fmt::Debug for Stretches<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stretches")
-            .field("intervals", &self.intervals.len())
-            .finish_non_exhaustive()
+        let intervals = self.intervals.len();
+        f.debug_struct("Stretches").field("intervals", &intervals).finish_non_exhaustive()
     }
 }
 
@@ -90,6 +89,7 @@ impl<'a> Stretches<'a> {
         self.interval_of_blocks(p, BLOCKS_MIN)
     }
 
+    /// As [`interval_of_blocks`].
     fn interval_of_blocks(&self, p: f64, blocks_min: usize) -> Result<(u64, u64), TooShort> {
         let Self { intervals, merged } = self;
         let quantile = merged.quantile(p);
@@ -98,9 +98,8 @@ impl<'a> Stretches<'a> {
         loop {
             let blocks = block_shares(intervals, group, quantile);
             if blocks.len() < blocks_min.max(2) {
-                return Err(
-                    correlation.map_or(TooShort::Blocks(blocks.len()), TooShort::Correlated)
-                );
+                let few = TooShort::Blocks(blocks.len());
+                return Err(correlation.map_or(few, TooShort::Correlated));
             }
             let now = lag_one_correlation(&blocks);
             if now <= CORRELATION_MAX {

@@ -113,7 +113,7 @@ fn another_schema_and_damage_are_refused() {
     };
     assert!(refused("{\"schema\":\"mintbench/gate/2\"}").contains("schema `mintbench/gate/2`"));
     assert!(refused("{").contains("gate.json` is damaged"));
-    fs::write(copy.path("gate").join("base.response.hit.hgrm"), "Value\n1 2 3\n").unwrap();
+    fs::write(copy.path("gate").join("base.response.hit.hgrm"), "Value\n1 2 three\n").unwrap();
     assert!(
         refused(&document().to_string()).contains("base.response.hit.hgrm` is damaged in line 2")
     );

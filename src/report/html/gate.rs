@@ -302,21 +302,24 @@ fn curves(folder: &Path, class: Class) -> Result<Option<Figure>, GateError> {
 fn distribution(text: &str) -> Result<(u64, Vec<(f64, Point)>), usize> {
     let (mut samples, mut points) = (0, Vec::new());
     for (index, line) in text.lines().enumerate().skip(1) {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [us, _, count, nines] = fields.as_slice() else {
-            let is_footer = line.starts_with('#') || fields.is_empty();
-            is_footer.then_some(()).ok_or(index + 1)?;
-            continue;
-        };
-        if line.starts_with('#') {
+        let wrong = index + 1;
+        if line.starts_with('#') || line.trim().is_empty() {
             continue;
         }
-        let parsed = us.parse::<f64>().ok().zip(count.parse::<u64>().ok());
-        let (us, count) = parsed.filter(|(us, _)| us.is_finite()).ok_or(index + 1)?;
+        // The last line, of all samples, has no number there, or `Infinity`.
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (us, count, nines) = match fields.as_slice() {
+            [us, _, count] | [us, _, count, "Infinity"] => (us, count, None),
+            [us, _, count, nines] => (us, count, Some(nines.parse::<f64>().map_err(|_| wrong)?)),
+            _ => return Err(wrong),
+        };
+        let us = us.parse::<f64>().ok().filter(|us| us.is_finite() && *us >= 0.0).ok_or(wrong)?;
+        let count = count.parse::<u64>().map_err(|_| wrong)?;
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-        let last = count as f64;
-        let nines = if *nines == "Infinity" { Some(last) } else { nines.parse().ok() };
-        let nines = nines.filter(|nines: &f64| *nines >= 1.0).ok_or(index + 1)?;
+        let nines = nines.unwrap_or(count as f64);
+        if !nines.is_finite() || nines < 1.0 {
+            return Err(wrong);
+        }
         samples = samples.max(count);
         points.push((nines, Point { us, interval_us: None }));
     }
