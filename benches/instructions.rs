@@ -78,7 +78,7 @@ fn body_render(token: Token) -> (Vec<u8>, Token) {
 }
 
 fn schedule(arrivals: Arrivals) -> Schedule {
-    Schedule::new(arrivals, 1e6, u64::MAX, 1)
+    Schedule::new(arrivals, 1e6, 3_600_000_000_000, 1)
 }
 
 #[library_benchmark(config = limit(u64::MAX))]

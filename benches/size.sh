@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as parent, Server("exponential:1ms:50ms") as 
     folder = pathlib.Path(parent) / "run"
     process = subprocess.Popen(
         [Mintbench().path(), "run", "--target", server.url, "--rate", str(rate), "--arrivals", "constant",
-         "--warmup", "0s", "--duration", f"{requests / rate:.3f}s", "--connections", "1000", "--threads", "1",
+         "--pacer-test", "0s", "--warmup", "0s", "--duration", f"{requests / rate:.3f}s", "--connections", "1000", "--threads", "1",
          "--cores", str(processors()[1]), "--json", "--out", str(folder)],
         stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

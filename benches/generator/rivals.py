@@ -164,7 +164,7 @@ class Mintbench(Tool):
             # More is asked of it than it can send, and what it did send is counted.
             most = ["--rate", "400000", "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
             command = [self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
-            command += ["--warmup", "1s", "--duration", f"{job.seconds}s", "--threads", "1"]
+            command += ["--pacer-test", "0s", "--warmup", "1s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
             command += ["--max-errors", "1", "--json", "--out", f"{folder}/run"]
             ended, cpu_s = run(command, timeout=job.seconds * 3 + 60)
