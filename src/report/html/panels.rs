@@ -1,5 +1,7 @@
 //! What a run says of itself, as panels: every field of `run.json`, also those of later versions.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -205,7 +207,7 @@ fn object(panel: &mut Panel, fields: &Map<String, Value>) {
             value => panel.pairs.push((heading(name), text(name, value))),
         }
     }
-    panel.tables.extend(columns(&panel.title, &nested));
+    panel.tables.extend(alike(&panel.title, nested));
     for (name, value) in deeper {
         let Value::Object(inner) = value else { continue };
         let objects: Map<String, Value> = inner
@@ -221,18 +223,31 @@ fn object(panel: &mut Panel, fields: &Map<String, Value>) {
     }
 }
 
+/// Longer texts are sentences; shorter ones are names, which fit beside their heading.
+const NAME_MAX: usize = 40;
+
 fn array(panel: &mut Panel, name: &str, items: &[Value]) {
     if items.iter().all(Value::is_object) {
         let rows = items.iter().enumerate();
         let rows: Map<String, Value> =
             rows.map(|(index, item)| (format!("{:>6}", index + 1), item.clone())).collect();
         panel.tables.extend(columns(name, &rows));
-    } else if items.iter().any(Value::is_string) {
+    } else if items.iter().any(|item| item.as_str().is_some_and(|text| text.len() > NAME_MAX)) {
         panel.sentences.extend(items.iter().map(|item| text("", item)));
     } else {
         let values: Vec<String> = items.iter().map(|item| text("", item)).collect();
         panel.pairs.push((name.to_owned(), values.join(", ")));
     }
+}
+
+/// One table for all objects that have the same fields.
+fn alike(caption: &str, objects: Map<String, Value>) -> Vec<Table> {
+    let mut groups: BTreeMap<Vec<String>, Map<String, Value>> = BTreeMap::new();
+    for (name, value) in objects {
+        let fields = value.as_object().map(|fields| fields.keys().cloned().collect());
+        groups.entry(fields.unwrap_or_default()).or_default().insert(name, value);
+    }
+    groups.into_values().filter_map(|rows| columns(caption, &rows)).collect()
 }
 
 /// Objects as rows; their fields are the columns.
@@ -244,7 +259,8 @@ fn columns(caption: &str, rows: &Map<String, Value>) -> Option<Table> {
         }
     }
     names.sort_by_key(|name| {
-        ["p50", "p90", "p99", "p999", "max"].iter().position(|percentile| percentile == name)
+        let known = ["p50", "p90", "p99", "p999", "max"];
+        known.iter().position(|percentile| percentile == name).unwrap_or(usize::MAX)
     });
     let cell = |fields: &Map<String, Value>, name: &String| {
         fields.get(name).map_or(String::new(), |value| text(name, value))
