@@ -20,6 +20,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use mintbench::load::class::Class;
+use mintbench::report::stored::Log;
+use mintbench::stats::intervals::quantile_interval;
 use serde_json::Value;
 
 pub(crate) const REFERENCES: [&str; 6] =
@@ -89,6 +92,17 @@ impl Copy {
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         fs::read_to_string(self.path(name).join("report.html")).unwrap()
     }
+}
+
+/// The 95 % interval of the p99 response, from the seconds of the log: by another way than a page's,
+/// since the `run.json` of a reference may be older than the method.
+pub(crate) fn p99_interval_us(folder: &Path, class: &str) -> Option<[f64; 2]> {
+    let log = Log::read(&folder.join("response.hlog")).unwrap();
+    let seconds = log.seconds(Class::named(class).unwrap());
+    let (low, high) = quantile_interval(&seconds, 0.99).ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 ns")]
+    let us = [low, high].map(|ns| ns as f64 / 1000.0);
+    Some(us)
 }
 
 pub(crate) fn against_schema(name: &str, value: &Value) {

@@ -1,5 +1,6 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
+mod beside;
 mod live;
 mod refusal;
 pub(super) mod scenario;
@@ -10,7 +11,7 @@ mod view;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use clap::Args;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use self::beside::BesideArgs;
 use self::live::{Live, Mode};
 pub(super) use self::scenario::Scenario;
 use self::scenario::file::ScenarioError;
@@ -25,8 +27,8 @@ use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
 use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
 use self::view::Header;
-use super::report::{self, HandOn, WriteError};
-use super::{Exit, complain, refuse, signals};
+use super::report::WriteError;
+use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::board::Board;
 use crate::load::generator::Plan;
@@ -36,7 +38,6 @@ use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
 use crate::report::folder::{Folder, FolderError};
-use crate::report::metrics::{Label, MetricsError};
 use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
 use crate::report::slo::Objective;
@@ -141,18 +142,8 @@ pub struct RunArgs {
     /// Folder of the results [default: results/TIME-SCENARIO, in UTC]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_RUN_OUT")]
     pub(super) out: Option<PathBuf>,
-    /// Also write the numbers of the run to this file, as a JSON list
-    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_OUT_JSON")]
-    pub(super) out_json: Option<PathBuf>,
-    /// Also add the run, if it is valid, as a row to this CSV file, as Apache Otava reads it
-    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_OUT_CSV")]
-    pub(super) out_csv: Option<PathBuf>,
-    /// What was measured, in these files [default: the commit of this program]
-    #[arg(long, value_name = "TEXT", env = "MINTBENCH_RUN_OUT_COMMIT")]
-    pub(super) out_commit: Option<String>,
-    /// Of which branch, in these files
-    #[arg(long, value_name = "TEXT", env = "MINTBENCH_RUN_OUT_BRANCH")]
-    pub(super) out_branch: Option<String>,
+    #[command(flatten)]
+    pub(super) beside: BesideArgs,
     /// Print run.json instead of the table
     #[arg(long, env = "MINTBENCH_RUN_JSON")]
     pub(super) json: bool,
@@ -196,10 +187,7 @@ impl RunArgs {
             max_errors: None,
             alg: None,
             out: None,
-            out_json: None,
-            out_csv: None,
-            out_commit: None,
-            out_branch: None,
+            beside: BesideArgs::default(),
             json: false,
             quiet: true,
             metrics: None,
@@ -292,22 +280,8 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         format!("{table}results   {}\n", folder.path().display())
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
-    hand_on(args, folder.path())?;
+    args.beside.write(folder.path()).map_err(RunError::Written)?;
     Ok(exit(&outcome, &slo))
-}
-
-/// Writes the report, and the files for other tools; the result is complete without them.
-fn hand_on(args: &RunArgs, folder: &Path) -> Result<(), RunError> {
-    let label = Label { commit: args.out_commit.clone(), branch: args.out_branch.clone() };
-    let to = HandOn { json: args.out_json.as_deref(), csv: args.out_csv.as_deref(), label };
-    match report::write(folder, &to) {
-        // The exit code says what is wrong with the run; this says what follows from it.
-        Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
-            complain(&error);
-            Ok(())
-        }
-        written => written.map(|_| ()).map_err(RunError::Written),
-    }
 }
 
 fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, RunError> {
