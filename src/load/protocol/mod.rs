@@ -1,6 +1,6 @@
 //! The ways in which tokens are asked for.
 //!
-//! A [`Dialect`] is a protocol with all that it needs; a [`Recipe`] is what follows from it once the
+//! A [`Dialect`] is a protocol with all that it needs; a `Recipe` is what follows from it once the
 //! target and the length of the run are known: every part of a request that does not change, encoded
 //! once. Nothing here signs, or asks anything, while the load runs.
 
