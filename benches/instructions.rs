@@ -42,7 +42,7 @@ fn limit(instructions: u64) -> LibraryBenchmarkConfig {
 /// As the Azure SDK for Python sends it.
 const QUERY: &str = "api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
 
-#[library_benchmark(config = limit(u64::MAX))]
+#[library_benchmark(config = limit(3_320))]
 fn request_parse() -> usize {
     let query = Query::parse(black_box(QUERY)).unwrap();
     query.refuse_repeats().unwrap();
@@ -64,14 +64,14 @@ fn held() -> Held {
     (keys, cache)
 }
 
-#[library_benchmark(config = limit(u64::MAX))]
+#[library_benchmark(config = limit(110_250))]
 #[bench::thousand(args = (), setup = held)]
 fn cache_hit((keys, cache): Held) -> Held {
     keys.ask(0, TIMES, |key, _| *cache.get(key, NOW).unwrap().entry.value());
     (keys, cache)
 }
 
-#[library_benchmark(config = limit(u64::MAX))]
+#[library_benchmark(config = limit(3_060))]
 #[bench::one(args = (), setup = rs256_token)]
 fn body_render(token: Token) -> (Vec<u8>, Token) {
     (black_box(&token).body(black_box(NOW)), token)
@@ -81,13 +81,13 @@ fn schedule(arrivals: Arrivals) -> Schedule {
     Schedule::new(arrivals, 1e6, 3_600_000_000_000, 1)
 }
 
-#[library_benchmark(config = limit(u64::MAX))]
+#[library_benchmark(config = limit(111_400))]
 #[bench::thousand(args = (Arrivals::Constant), setup = schedule)]
 fn schedule_constant(mut schedule: Schedule) -> Option<u64> {
     (0..black_box(TIMES)).map_while(|_| schedule.next()).last()
 }
 
-#[library_benchmark(config = limit(u64::MAX))]
+#[library_benchmark(config = limit(143_900))]
 #[bench::thousand(args = (Arrivals::Poisson), setup = schedule)]
 fn schedule_poisson(mut schedule: Schedule) -> Option<u64> {
     (0..black_box(TIMES)).map_while(|_| schedule.next()).last()
