@@ -141,6 +141,7 @@ pub(in crate::cli) struct TargetArgs {
     pub(in crate::cli) identity_header_file: Option<PathBuf>,
     /// get: a header to send, or @FILE with one on each line; may be repeated
     #[arg(long, value_name = "NAME: VALUE", requires = "target", env = "MINTBENCH_RUN_HEADER")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
     pub(in crate::cli) header: Vec<String>,
 }
 
