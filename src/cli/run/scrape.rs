@@ -34,8 +34,8 @@ pub(super) struct Scrape {
 
 /// How often a new connection, or the end, is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A scraper that is slower than this is not one.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// A scraper whose head takes more looks than this, some five seconds, is not one.
+const LOOKS_MAX: usize = 100;
 /// More than any scraper's request head.
 const HEAD_MAX: usize = 16_384;
 
@@ -59,7 +59,7 @@ impl Scrape {
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     // Whatever a scraper does wrong is between it and its connection.
-                    Ok((stream, _)) => drop(answer(stream, &registry)),
+                    Ok((stream, _)) => drop(answer(stream, &registry, &stopped)),
                     Err(_) => std::thread::sleep(LOOK_EVERY),
                 }
             }
@@ -82,16 +82,24 @@ impl Drop for Scrape {
     }
 }
 
-fn answer(mut stream: TcpStream, registry: &Registry) -> io::Result<()> {
+/// Answers one request; a client that is slow does not hold up the end of the run.
+fn answer(mut stream: TcpStream, registry: &Registry, stopped: &AtomicBool) -> io::Result<()> {
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(LOOK_EVERY))?;
+    stream.set_write_timeout(Some(LOOK_EVERY))?;
     let mut head = Vec::new();
+    let mut looks = 0;
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         let mut piece = [0; 2048];
-        let count = stream.read(&mut piece)?;
+        let count = match stream.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
         head.extend_from_slice(piece.get(..count).unwrap_or_default());
-        if count == 0 || head.len() > HEAD_MAX {
+        looks += 1;
+        if head.len() > HEAD_MAX || looks > LOOKS_MAX || stopped.load(Ordering::Relaxed) {
             return Ok(());
         }
     }
