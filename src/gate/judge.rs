@@ -150,10 +150,8 @@ fn usable(pairs: &[Pair], metric: Metric) -> Result<Usable, NotJudged> {
     for pair in pairs {
         let values =
             pair.base.value(metric).and_then(|base| Ok((base, pair.candidate.value(metric)?)));
-        let differing = values.and_then(|(base, candidate)| {
-            let difference = metric.difference(base, candidate).ok_or(Useless::Missing)?;
-            Ok((base, candidate, difference))
-        });
+        let differing =
+            values.and_then(|(base, candidate)| Ok((base, candidate, pair.difference(metric)?)));
         match differing {
             Ok((base, candidate, difference)) => {
                 usable.base.push(base);

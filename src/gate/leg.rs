@@ -10,6 +10,7 @@ use crate::load::metrics::Counters;
 use crate::load::recorder;
 use crate::load::session::Outcome;
 use crate::load::validity::Reason;
+use crate::stats::paired::signed_rank::hodges_lehmann;
 
 /// What one run came to.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,7 @@ impl Side {
     }
 }
 
-/// Two legs side by side, under the same seed.
+/// Two legs in turns, under the same seed.
 #[derive(Clone, Debug)]
 pub struct Pair {
     /// Of schedule, workload and world.
@@ -58,9 +59,31 @@ pub struct Pair {
     pub base: Leg,
     /// The leg of the candidate.
     pub candidate: Leg,
+    /// By which factor a turn of the candidate took more processor time than that of the base beside
+    /// it, as logarithms; none where the two did not take turns.
+    pub cpu_by_turn: Vec<f64>,
 }
 
+/// Fewer turns than this say less than the whole legs.
+const TURNS_MIN: usize = 8;
+
 impl Pair {
+    /// The difference of a metric; above zero is worse for the candidate.
+    ///
+    /// That of the processor time is the robust middle of the turns, where there are some: whatever
+    /// disturbs the machine for a moment hits a turn of one side, and moves the middle of all little.
+    ///
+    /// # Errors
+    /// When one of the legs has no value that counts.
+    pub fn difference(&self, metric: Metric) -> Result<f64, Useless> {
+        let (base, candidate) = (self.base.value(metric)?, self.candidate.value(metric)?);
+        let whole = || metric.difference(base, candidate).ok_or(Useless::Missing);
+        if metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN {
+            return hodges_lehmann(&self.cpu_by_turn).map_or_else(whole, Ok);
+        }
+        whole()
+    }
+
     /// The leg of one side.
     pub const fn leg(&self, side: Side) -> &Leg {
         match side {

@@ -96,7 +96,7 @@ impl Simulated {
             (base, self.leg(policy, of_candidate))
         };
         let first = if mirrored { Side::Candidate } else { Side::Base };
-        Pair { seed: number as u64, first, base, candidate }
+        Pair { seed: number as u64, first, base, candidate, cpu_by_turn: Vec::new() }
     }
 }
 

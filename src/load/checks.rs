@@ -213,6 +213,7 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
+            turns: None,
             rehearsal_ns: 0,
             warmup_ns: 0,
             duration_ns: 1_000_000_000,

@@ -23,6 +23,7 @@ use super::sample::{Sampled, Sampler};
 use super::stop::Stop;
 use super::target::Target;
 use super::trust::{self, Refusal};
+use super::turns::Turns;
 use crate::clock::{Monotonic, Seconds, UnixSeconds};
 
 /// Why no measurement came about.
@@ -222,9 +223,11 @@ impl<'scope> Fleet<'scope> {
 
     /// Sets the start and lets the threads go.
     fn go(&self, common: &Common<'_>) -> Started {
-        let start_ns = common.clock.now_ns() + HEAD_START_NS + common.plan.rehearsal_ns;
-        let measured_ns = start_ns + common.plan.warmup_ns;
-        let end_ns = measured_ns + common.plan.duration_ns;
+        let plan = common.plan;
+        let soon_ns = common.clock.now_ns() + HEAD_START_NS + plan.rehearsal_ns;
+        let start_ns = plan.turns.map_or(soon_ns, |_| Turns::aligned(soon_ns));
+        let measured_ns = start_ns + plan.span_ns(plan.warmup_ns);
+        let end_ns = measured_ns + plan.span_ns(plan.duration_ns);
         let window = Window { start_ns: measured_ns, end_ns };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
@@ -247,7 +250,8 @@ impl<'scope> Fleet<'scope> {
         window: Window,
         observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let load_start_ns = window.start_ns.saturating_sub(common.plan.warmup_ns);
+        let load_start_ns =
+            window.start_ns.saturating_sub(common.plan.span_ns(common.plan.warmup_ns));
         let mut warm = true;
         let mut goes_on = ControlFlow::Continue(());
         loop {

@@ -28,6 +28,7 @@ pub use super::shared::Classes;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::stop::Stop;
 use super::target::Target;
+use super::turns::Turns;
 use super::workload::{Arrival, Ask, Selector, Workload};
 use crate::clock::Monotonic;
 use crate::world::synthetic::Synthetic;
@@ -71,6 +72,8 @@ pub struct Plan {
     pub cores: Cores,
     /// How they wait for answers.
     pub waiting: Waiting,
+    /// When it may send, if it is woven with another run.
+    pub turns: Option<Turns>,
     /// How long the pacing is rehearsed without requests before the load, in nanoseconds.
     pub rehearsal_ns: u64,
     /// From the start of the load to the measured part, in nanoseconds.
@@ -85,6 +88,18 @@ pub struct Plan {
     pub errors_max: f64,
     /// Of the sample.
     pub seed: u64,
+}
+
+impl Plan {
+    /// How long a part of the load takes, in nanoseconds: longer where turns are waited for.
+    pub(super) fn span_ns(&self, own_ns: u64) -> u64 {
+        self.turns.map_or(own_ns, |_| Turns::span_ns(own_ns))
+    }
+
+    /// When something that the schedule has at `own_ns` is due, from the start of the load.
+    fn due_ns(&self, own_ns: u64) -> u64 {
+        self.turns.map_or(own_ns, |turns| turns.wall_ns(own_ns))
+    }
 }
 
 /// What one thread measured beside the histograms.
@@ -129,7 +144,8 @@ impl<'a> Common<'a> {
         stop: &'a Stop,
     ) -> io::Result<Self> {
         let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let length_ns = plan.rehearsal_ns + plan.warmup_ns + plan.duration_ns + plan.timeout_ns;
+        let load_ns = plan.span_ns(plan.warmup_ns) + plan.span_ns(plan.duration_ns);
+        let length_ns = plan.rehearsal_ns + load_ns + plan.timeout_ns;
         let length = Duration::from_nanos(length_ns) + CONNECTING;
         let requests = RequestWriter::new(target, &plan.world, Span { begins: epoch.wall, length });
         Ok(Self {
@@ -342,9 +358,19 @@ impl<'a> Generator<'a> {
             }
             self.next_tick_ns += TICK_NS;
         }
+        self.skip_to_turn();
         self.shared.recorder.advance(now_ns);
         self.pool.expire(now_ns, &mut self.shared);
         true
+    }
+
+    /// In the turns of another run this thread is to sleep, once it has all its answers.
+    fn skip_to_turn(&mut self) {
+        let idle = self.shared.outstanding == 0 && !self.rehearsing;
+        if let Some(turns) = self.common.plan.turns.filter(|_| idle) {
+            let wall_ns = self.next_tick_ns.saturating_sub(self.start_ns);
+            self.next_tick_ns = self.start_ns + turns.next_ns(wall_ns);
+        }
     }
 
     /// Hands a batch of due requests to their connections; says whether there were any.
@@ -378,7 +404,9 @@ impl<'a> Generator<'a> {
     fn note_gap(&mut self, intended_ns: u64) {
         let Window { start_ns, .. } = self.window;
         if self.window.contains(intended_ns) && self.acted.len() < self.acted.capacity() {
-            let (intended_ns, acted_ns) = (intended_ns - start_ns, self.now_ns - start_ns);
+            let own = |at_ns| self.common.plan.turns.map_or(at_ns, |turns| turns.own_ns(at_ns));
+            let (intended_ns, acted_ns) =
+                (own(intended_ns - start_ns), own(self.now_ns - start_ns));
             self.acted.push(Acted { intended_ns, acted_ns });
         }
     }
@@ -466,7 +494,12 @@ type Arrivals<'a> = Peekable<Box<dyn Iterator<Item = Arrival> + 'a>>;
 
 fn arrivals<'a>(common: &'a Common<'a>, thread: usize) -> Arrivals<'a> {
     let mine = move |arrival: &Arrival| common.layout.thread(arrival) == thread;
-    boxed(common.plan.workload.traffic(&common.plan.world).filter(mine))
+    let traffic = common.plan.workload.traffic(&common.plan.world).filter(mine);
+    let due = |arrival: Arrival| Arrival {
+        intended_ns: common.plan.due_ns(arrival.intended_ns),
+        ..arrival
+    };
+    boxed(traffic.map(due))
 }
 
 fn boxed<'a>(traffic: impl Iterator<Item = Arrival> + 'a) -> Arrivals<'a> {

@@ -47,6 +47,8 @@ mod tally;
 pub mod target;
 mod transport;
 pub mod trust;
+pub mod turns;
 pub mod validity;
 pub mod verify;
 pub mod workload;
+pub mod woven;

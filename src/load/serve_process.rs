@@ -169,6 +169,11 @@ impl ServeProcess {
         url.parse().map_err(ServeError::Url)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the process, without asking it to end in order: what it has not stored is lost.
     pub fn kill(mut self) {
         // The drop waits for its end.

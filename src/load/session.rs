@@ -146,6 +146,14 @@ impl Subject {
         }
     }
 
+    /// The process of our broker.
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Broker { process, .. } => Some(process.pid()),
+            Self::Foreign { .. } => None,
+        }
+    }
+
     const fn places(&self) -> Option<Places<'_>> {
         match self {
             Self::Broker { arm, sts, admin, .. } => Some(Places { arm: arm.as_ref(), sts, admin }),
@@ -248,7 +256,8 @@ pub fn measure(
     stop: &Stop,
     watcher: Watcher<'_>,
 ) -> Result<Outcome, SessionError> {
-    let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
+    let own = || Epoch { clock: Monotonic::start(), wall: clock.now() };
+    let epoch = plan.turns.map_or_else(own, |turns| turns.epoch);
     let target = subject.target();
     let before = subject.counters()?;
     let source = subject.take_source();

@@ -1,9 +1,10 @@
-//! The legs, in turns: A B, B A, A B and so on.
+//! The pairs of legs: both builds alive at once and loaded in turns; which is first alternates.
 //!
 //! What drifts (temperature, neighbours) hits both builds alike, and being first or second hits each
 //! as often.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,6 +20,7 @@ use crate::load::generator::Plan;
 use crate::load::recorder::{IntervalSet, IntervalSink, Window};
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
+use crate::load::woven::{self, Woven};
 
 /// Why a leg came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -103,32 +105,70 @@ impl Legs<'_> {
         let seeds = if design == Design::Pairs { number } else { 0 };
         let Settings { plan, .. } = settings(self.run, seeds)?;
         let first = if number.is_multiple_of(2) { Side::Base } else { Side::Candidate };
-        let leg = |side| self.leg(side, &plan, number);
-        let (base, candidate) = match first {
-            Side::Base => {
-                let base = leg(Side::Base)?;
-                (base, leg(Side::Candidate)?)
+        match &self.base.source {
+            Source::Program(base) => self.woven(base, &plan, number, first),
+            Source::Stored(base) => {
+                let candidate = self.alone(&plan, number)?;
+                let base = Leg::clone(base);
+                Ok(Pair { seed: plan.seed, first, base, candidate, cpu_by_turn: Vec::new() })
             }
-            Side::Candidate => {
-                let candidate = leg(Side::Candidate)?;
-                (leg(Side::Base)?, candidate)
-            }
-        };
-        Ok(Pair { seed: plan.seed, first, base, candidate })
+        }
     }
 
-    fn leg(&self, side: Side, plan: &Plan, pair: usize) -> Result<Leg, LegError> {
-        let program = match (side, &self.base.source) {
-            (Side::Candidate, _) => &self.candidate.program,
-            (Side::Base, Source::Program(program)) => program,
-            (Side::Base, Source::Stored(leg)) => return Ok(Leg::clone(leg)),
+    /// Both builds at once, each with fresh processes, in turns.
+    fn woven(
+        &self,
+        base: &Path,
+        plan: &Plan,
+        number: usize,
+        first: Side,
+    ) -> Result<Pair, LegError> {
+        let failed = |side| move |source| LegError::Session { side, pair: number + 1, source };
+        let start = |side, program| {
+            Subject::start_program(program, plan, &[], self.stop).map_err(failed(side))
         };
-        let failed = |source| LegError::Session { side, pair: pair + 1, source };
+        let mut base = start(Side::Base, base)?;
+        let mut candidate = start(Side::Candidate, &self.candidate.program)?;
+        let in_turn = in_order(first, &mut base, &mut candidate);
+        let Woven { outcomes, costs } = woven::measure(plan, in_turn, self.clock, self.stop);
+        let [one, other] = outcomes;
+        let [base, candidate] = in_order(first, one, other);
+        let base = base.map_err(failed(Side::Base));
+        let candidate = candidate.map_err(failed(Side::Candidate))?;
+        let by_turn = costs.into_iter().map(|[one, other]| in_order(first, one, other));
+        Ok(Pair {
+            seed: plan.seed,
+            first,
+            base: Leg::of(&base?),
+            candidate: Leg::of(&candidate),
+            cpu_by_turn: by_turn.filter_map(cost_ratio).collect(),
+        })
+    }
+
+    /// A leg of the candidate, to be compared with a stored run.
+    fn alone(&self, plan: &Plan, number: usize) -> Result<Leg, LegError> {
+        let failed = |source| LegError::Session { side: Side::Candidate, pair: number + 1, source };
+        let program = &self.candidate.program;
         let mut subject = Subject::start_program(program, plan, &[], self.stop).map_err(failed)?;
         let watcher = Watcher { sink: &mut Unlogged, observe: &mut |_| {} };
         let outcome = session::measure(plan, &mut subject, self.clock, self.stop, watcher);
         outcome.map(|outcome| Leg::of(&outcome)).map_err(failed)
     }
+}
+
+/// Base and candidate as they take turns, and back.
+const fn in_order<T>(first: Side, one: T, other: T) -> [T; 2] {
+    match first {
+        Side::Base => [one, other],
+        Side::Candidate => [other, one],
+    }
+}
+
+/// By which factor the candidate's turn took more than the base's, as a logarithm.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a turn are far below 2^53")]
+fn cost_ratio([base, candidate]: [u64; 2]) -> Option<f64> {
+    let ratio = (candidate as f64).ln() - (base as f64).ln();
+    ratio.is_finite().then_some(ratio)
 }
 
 /// The runs of pair number `pair`: each pair has a seed of its own.

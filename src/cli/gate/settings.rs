@@ -11,6 +11,7 @@ use crate::gate::metric::Metric;
 use crate::gate::policy::{Design, Policy, Wanted};
 use crate::load::host::Host;
 use crate::load::schedule::Arrivals;
+use crate::load::turns::TURN_NS;
 
 /// Why the flags do not make a gate.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +96,8 @@ fn own_run(args: &GateArgs) -> Result<RunArgs, GateSettingsError> {
     }
     Ok(RunArgs {
         rate: args.rate,
-        duration: Some(args.duration.unwrap_or(DURATION)),
-        warmup: Some(args.warmup.unwrap_or(WARMUP)),
+        duration: Some(whole_turns(args.duration.unwrap_or(DURATION))),
+        warmup: Some(whole_turns(args.warmup.unwrap_or(WARMUP))),
         vms: Some(args.vms.unwrap_or(VMS)),
         user_assigned: args.user_assigned,
         connections: args.connections,
@@ -104,6 +105,13 @@ fn own_run(args: &GateArgs) -> Result<RunArgs, GateSettingsError> {
         samples: SAMPLES,
         ..RunArgs::of(scenario)
     })
+}
+
+/// The next whole number of turns.
+fn whole_turns(span: Duration) -> Duration {
+    let turn = Duration::from_nanos(TURN_NS);
+    let turns = span.as_nanos().div_ceil(turn.as_nanos());
+    turn.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
 }
 
 fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunArgs, GateSettingsError> {

@@ -86,6 +86,7 @@ impl Settings {
             threads,
             cores,
             waiting,
+            turns: None,
             rehearsal_ns: nanos(args.pacer_test),
             warmup_ns: nanos(lengths.warmup),
             duration_ns: nanos(lengths.duration),

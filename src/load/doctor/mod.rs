@@ -188,6 +188,7 @@ fn plan(cores: &Cores, span: Duration) -> Plan {
         threads: 1,
         cores: cores.clone(),
         waiting: Waiting::Spin,
+        turns: None,
         rehearsal_ns: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
         warmup_ns: 0,
         duration_ns: LENGTH_NS,
