@@ -20,7 +20,7 @@ cd "$(dirname "$0")/../.."
 gates=${1:-100}
 slower=${SLOWER:-0.05}
 profile=${PROFILE:-release}
-read -ra flags <<<"${GATE_FLAGS:---metrics cpu --rate 10000 --duration 400ms --warmup 150ms --vms 20 --user-assigned 1 --pairs 8 --pairs-max 8}"
+read -ra flags <<<"${GATE_FLAGS:---metrics cpu --rate 10000 --duration 300ms --warmup 50ms --vms 20 --user-assigned 1 --pairs 8 --pairs-max 8}"
 
 die() {
     echo "error: $*" >&2

@@ -149,6 +149,9 @@ pub(super) struct JudgedJson {
 struct PairJson {
     seed: u64,
     order: &'static str,
+    /// By which factor each turn of the candidate took more processor time than that of the base
+    /// beside it, as logarithms; empty where the two did not take turns.
+    cpu_by_turn: Vec<f64>,
     base: LegJson,
     candidate: LegJson,
 }
@@ -372,6 +375,7 @@ impl PairJson {
                 Side::Base => "AB",
                 Side::Candidate => "BA",
             },
+            cpu_by_turn: pair.cpu_by_turn.clone(),
             base: LegJson::new(&pair.base),
             candidate: LegJson::new(&pair.candidate),
         }
