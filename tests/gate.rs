@@ -84,6 +84,11 @@ fn equal_builds_do_not_fail_and_every_form_says_the_same() {
     let orders: Vec<&Value> =
         json["pairs"].as_array().unwrap().iter().map(|pair| &pair["order"]).collect();
     assert_eq!(orders, ["AB", "BA"]);
+    let turns = json["pairs"].as_array().unwrap().iter().map(|pair| &pair["cpu_by_turn"]);
+    let turns: Vec<usize> = turns.map(|turns| turns.as_array().unwrap().len()).collect();
+    // Twelve of 25 ms in each pair; those that were not observed in time are left out.
+    assert!(turns.iter().all(|turns| *turns <= 12), "{turns:?}");
+    assert!(turns.iter().sum::<usize>() > 0, "{turns:?}");
     let seeds: Vec<&Value> =
         json["pairs"].as_array().unwrap().iter().map(|pair| &pair["seed"]).collect();
     assert_eq!(seeds, [1, 2]);

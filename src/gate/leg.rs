@@ -182,3 +182,34 @@ fn percentile_us(outcome: &Outcome, class: Class, percentile: Percentile) -> Opt
     (response.len() >= percentile.samples_min())
         .then(|| response.value_at_quantile(percentile.share()) as f64 / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(cpu: [f64; 2], cpu_by_turn: Vec<f64>) -> Pair {
+        let [base, candidate] = cpu.map(|cpu| Leg {
+            values: BTreeMap::from([(Metric::Cpu, cpu), (Metric::Memory, cpu)]),
+            kept_rate: true,
+            ..Leg::default()
+        });
+        Pair { seed: 1, first: Side::Base, base, candidate, cpu_by_turn }
+    }
+
+    #[test]
+    fn a_disturbed_turn_moves_the_processor_time_little_and_other_metrics_have_no_turns() {
+        // One turn of nine took ten times as long, which makes the whole leg twice as dear.
+        let mut turns = vec![0.02; 8];
+        turns.push(10.0_f64.ln());
+        let pair = pair([10.0, 20.0], turns);
+        assert!((pair.difference(Metric::Cpu).unwrap() - 0.02).abs() < 1e-9);
+        assert!((pair.difference(Metric::Memory).unwrap() - 2.0_f64.ln()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn too_few_turns_leave_the_word_to_the_whole_legs() {
+        let pair = pair([10.0, 20.0], vec![0.0; TURNS_MIN - 1]);
+        assert!((pair.difference(Metric::Cpu).unwrap() - 2.0_f64.ln()).abs() < 1e-9);
+        assert_eq!(pair.difference(Metric::HitRatio), Err(Useless::Missing));
+    }
+}
