@@ -20,6 +20,7 @@ pub mod versus;
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A managed-identity token broker, and the harness that measures it.
@@ -104,7 +105,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) => return explain(&error),
+        Err(error) => return explain(error),
     };
     match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
         Ok(Command::Completions { shell }) => completions(shell),
@@ -121,7 +122,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             Some(Err(error)) => refuse(&error),
             _ => serve::main(&args),
         },
-        Err(error) => explain(&error),
+        Err(error) => explain(error),
     }
 }
 
@@ -140,7 +141,15 @@ fn command() -> clap::Command {
 }
 
 /// Prints what the command-line parser has to say, which may be the help that was asked for.
-fn explain(error: &clap::Error) -> Exit {
+///
+/// It repeats what was given, and a URL may hold a password.
+fn explain(mut error: clap::Error) -> Exit {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
+        let Some(ContextValue::String(given)) = error.get(kind) else { continue };
+        if given.contains("://") {
+            error.insert(kind, ContextValue::String(crate::secret::shown_url(given)));
+        }
+    }
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Pass }
 }

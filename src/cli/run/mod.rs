@@ -61,9 +61,11 @@ pub struct RunArgs {
     pub(super) print_scenario: Option<Scenario>,
     /// Measure this endpoint instead of a broker of our own [default path: that of the protocol]
     #[arg(long, value_name = "[PROTOCOL+]URL", env = "MINTBENCH_RUN_TARGET")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
     pub(super) target: Option<TargetUrl>,
     /// Where the keys of --target are published; answers are verified with them
     #[arg(long, value_name = "URL", requires = "target", env = "MINTBENCH_RUN_JWKS")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
     pub(super) jwks: Option<HttpUrl>,
     #[command(flatten)]
     pub(super) access: TargetArgs,

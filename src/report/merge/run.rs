@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::digest;
 use hdrhistogram::Histogram;
 
-use super::parts::{covered, missing, oddities, windows};
+use super::parts::{covered, lost, missing, oddities, windows};
 use super::seconds::Seconds;
 use super::{Align, Piece};
 use crate::load::class::Class;
@@ -191,10 +191,13 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
 
 /// The worst of all: an invalid part spoils every percentile of the whole.
 fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
-    let reasons = |part: &Part| -> Vec<String> {
-        let named = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
-        named.collect()
+    let named = |part: &Part| -> Vec<String> {
+        let reasons = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
+        reasons.collect()
     };
+    let mut reasons: Vec<String> = parts.iter().flat_map(named).collect();
+    // Percentiles of what is left say nothing of the whole.
+    reasons.extend(lost(parts));
     let mut all = histogram();
     for of_class in lag.whole().values() {
         // Equal bounds everywhere: adding cannot fail.
@@ -202,8 +205,8 @@ fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
     }
     let busy = runs.iter().map(|run| run.validity.generator_cpu_share);
     Validity {
-        valid: parts.iter().all(|part| part.valid),
-        reasons: parts.iter().flat_map(reasons).collect(),
+        valid: parts.iter().all(|part| part.valid && part.missing == 0),
+        reasons,
         lag_us: Tail {
             p50: at(&all, 0.5),
             p99: at(&all, 0.99),
