@@ -19,8 +19,8 @@ use super::run::settings::{Settings, SettingsError};
 use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
-use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::load::recorder::{IntervalSet, IntervalSink, Window};
+use crate::clock::{Clock, SystemClock};
+use crate::load::recorder::Discard;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
@@ -43,7 +43,6 @@ pub struct VersusArgs {
     #[arg(
         long,
         value_name = "[PROTOCOL+]URL",
-        required_unless_present = "dirs",
         env = "MINTBENCH_COMPARE_TARGET",
         hide_env_values = true,
         hide_default_value = true
@@ -89,7 +88,9 @@ pub struct VersusArgs {
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 enum VersusError {
-    #[error("a comparison takes two endpoints, not {0}; give --target twice")]
+    #[error(
+        "a comparison takes two endpoints, not {0}; give --target twice, or name two result folders"
+    )]
     Targets(usize),
     #[error("a comparison takes two result folders, not {0}; name A and B")]
     Folders(usize),
@@ -232,22 +233,8 @@ impl VersusArgs {
         };
         let Settings { plan, .. } = Settings::resolve(&args)?;
         let mut subject = Subject::Foreign { target: side.target.clone(), jwks: None };
-        let watcher = Watcher { sink: &mut Nowhere, observe: &mut |_| {} };
+        let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
         let outcome = session::measure(&plan, &mut subject, clock, stop, watcher)?;
         Ok(Block::of(&outcome))
-    }
-}
-
-/// The histograms of a whole block are enough.
-#[derive(Debug)]
-struct Nowhere;
-
-impl IntervalSink for Nowhere {
-    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
-        Ok(())
     }
 }

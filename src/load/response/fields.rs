@@ -22,6 +22,8 @@ pub(super) struct Fields {
     pub(super) length: Length,
     pub(super) cache: Option<Class>,
     pub(super) keep_alive: Option<bool>,
+    /// For how long a session counts that this answer opens.
+    pub(super) session_seconds: Option<u64>,
 }
 
 impl Fields {
@@ -39,6 +41,9 @@ impl Fields {
                 fields.cache = cache_class(value);
             } else if header.name.eq_ignore_ascii_case("connection") {
                 fields.keep_alive = lives(fields.keep_alive, kept(value));
+            } else if header.name.eq_ignore_ascii_case("x-aws-ec2-metadata-token-ttl-seconds") {
+                fields.session_seconds =
+                    std::str::from_utf8(value).ok().and_then(|s| s.parse().ok());
             }
         }
         fields.length = coding.unwrap_or(fields.length);

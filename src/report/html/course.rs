@@ -1,7 +1,8 @@
 //! What happened over time: latencies, throughput, and the heat map of both.
 
-use super::digest::{Course, Digest, quantile, total, us};
+use super::digest::{Course, Digest, quantile, total};
 use super::page::{Figure, Key, Table};
+use crate::clock::us;
 use crate::load::class::Class;
 use crate::report::chart::heat::Heat;
 use crate::report::chart::scale::{Axis, plain};

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use super::parts::{covered, lost, missing, oddities, windows};
 use super::seconds::Seconds;
 use super::{Align, Piece};
+use crate::clock::us;
 use crate::load::class::Class;
 use crate::load::recorder::{Latencies, histogram};
 use crate::report::run_json::{SCHEMA, at};
@@ -244,9 +245,7 @@ fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
             service_us: percentiles(service.get(class)),
             queue_us: max_only(own().map(|result| result.queue_us.max)),
             p99_interval_note: interval.err().map(|error| error.to_string()),
-            p99_interval_us: interval
-                .ok()
-                .map(|(low, high)| [low, high].map(crate::report::html::digest::us)),
+            p99_interval_us: interval.ok().map(|(low, high)| [low, high].map(us)),
             extra: agreed(own().map(|result| &result.extra)),
         }
     };
@@ -336,11 +335,7 @@ fn judge(
         let _ = latencies.errors.add(fastest(of, errors));
     }
     let measured_ns = objective.of(&latencies);
-    Slo {
-        measured_us: measured_ns.map(crate::report::html::digest::us),
-        met: objective.allows(measured_ns),
-        ..slo
-    }
+    Slo { measured_us: measured_ns.map(us), met: objective.allows(measured_ns), ..slo }
 }
 
 /// The logs do not tell errors from tokens within a class: taking the fastest answers for the

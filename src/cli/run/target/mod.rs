@@ -83,36 +83,33 @@ fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
     Ok(TargetUrl { own: Some(Box::new(own.beside(beside))), ..whole.target.parse()? })
 }
 
+/// What the flags of a target stand under in `--help`.
+pub(in crate::cli) const HEADING: &str = "Target";
+
 /// How a target is asked, and whose certificates count.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
-#[command(next_help_heading = "Target")]
+#[command(next_help_heading = HEADING)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::cli) struct TargetArgs {
     /// How --target is asked for a token; may also be written before its URL, as in `oauth2+https://HOST/PATH` [default: imds]
-    #[arg(long, value_enum, requires = "target", env = "MINTBENCH_RUN_PROTOCOL")]
+    #[arg(long, value_enum, env = "MINTBENCH_RUN_PROTOCOL")]
     pub(in crate::cli) protocol: Option<Protocol>,
     /// Trust the certificate authorities in this PEM file instead of the machine's; may be repeated
-    #[arg(long, value_name = "FILE", requires = "target", env = "MINTBENCH_RUN_CA")]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_CA")]
     pub(in crate::cli) ca: Vec<PathBuf>,
     /// oauth2: who asks
-    #[arg(long, value_name = "ID", requires = "target", env = "MINTBENCH_RUN_CLIENT_ID")]
+    #[arg(long, value_name = "ID", env = "MINTBENCH_RUN_CLIENT_ID")]
     pub(in crate::cli) client_id: Option<String>,
     /// oauth2: file with the secret of --client-id; the secret itself may be in the variable below without its _FILE
     #[arg(
         long,
         value_name = "FILE",
-        requires = "target",
         conflicts_with = "client_certificate",
         env = "MINTBENCH_RUN_CLIENT_SECRET_FILE"
     )]
     pub(in crate::cli) client_secret_file: Option<PathBuf>,
     /// oauth2: PEM file with the certificate of --client-id; assertions are signed before the run
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "target",
-        env = "MINTBENCH_RUN_CLIENT_CERTIFICATE"
-    )]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_CLIENT_CERTIFICATE")]
     pub(in crate::cli) client_certificate: Option<PathBuf>,
     /// oauth2: PEM file with the private key (RSA, PKCS #8) [default: in --client-certificate]
     #[arg(
@@ -123,24 +120,19 @@ pub(in crate::cli) struct TargetArgs {
     )]
     pub(in crate::cli) client_key: Option<PathBuf>,
     /// oauth2: what the token is for, like `https://vault.azure.net/.default`
-    #[arg(long, value_name = "SCOPE", requires = "target", env = "MINTBENCH_RUN_SCOPE")]
+    #[arg(long, value_name = "SCOPE", env = "MINTBENCH_RUN_SCOPE")]
     pub(in crate::cli) scope: Option<String>,
     /// oauth2: the audience that tokens must have; judged with --jwks
-    #[arg(long, value_name = "AUD", requires = "target", env = "MINTBENCH_RUN_AUDIENCE")]
+    #[arg(long, value_name = "AUD", env = "MINTBENCH_RUN_AUDIENCE")]
     pub(in crate::cli) audience: Option<String>,
     /// aws: whose credentials are asked for; not needed if the URL has a path
-    #[arg(long, value_name = "NAME", requires = "target", env = "MINTBENCH_RUN_ROLE")]
+    #[arg(long, value_name = "NAME", env = "MINTBENCH_RUN_ROLE")]
     pub(in crate::cli) role: Option<String>,
     /// app-service: file with what `IDENTITY_HEADER` holds there; the value itself may be in the variable below without its _FILE
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "target",
-        env = "MINTBENCH_RUN_IDENTITY_HEADER_FILE"
-    )]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_IDENTITY_HEADER_FILE")]
     pub(in crate::cli) identity_header_file: Option<PathBuf>,
     /// get: a header to send, or @FILE with one on each line; may be repeated
-    #[arg(long, value_name = "NAME: VALUE", requires = "target", env = "MINTBENCH_RUN_HEADER")]
+    #[arg(long, value_name = "NAME: VALUE", env = "MINTBENCH_RUN_HEADER")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(in crate::cli) header: Vec<String>,
 }
