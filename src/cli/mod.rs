@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -143,19 +143,17 @@ fn command() -> clap::Command {
 /// Flags about a target need one, also where it is the file of --config that names it: the parser
 /// takes no default for given.
 fn needing_targets(command: clap::Command) -> clap::Command {
+    let own = run::target::TargetArgs::augment_args(clap::Command::default());
+    let is_own = |arg: &clap::Arg| {
+        let id = arg.get_id();
+        run::OF_TARGETS.contains(&id.as_str()) || own.get_arguments().any(|own| own.get_id() == id)
+    };
     let is_target = |arg: &clap::Arg| arg.get_id() == "target";
     let needing = |sub: clap::Command| {
         if sub.get_arguments().any(|arg| is_target(arg) && !arg.get_default_values().is_empty()) {
             return sub;
         }
-        sub.mut_args(|arg| {
-            let own = arg.get_help_heading() == Some(run::target::HEADING);
-            if own || run::OF_TARGETS.contains(&arg.get_id().as_str()) {
-                arg.requires("target")
-            } else {
-                arg
-            }
-        })
+        sub.mut_args(|arg| if is_own(&arg) { arg.requires("target") } else { arg })
     };
     command.mut_subcommand("run", needing).mut_subcommand("compare", needing)
 }

@@ -88,6 +88,8 @@ fn a_target_in_the_file_is_a_target() {
         let error = refused_run(&[flag]);
         assert!(error.contains("required arguments were not provided"), "{flag}: {error}");
     }
+    let error = refused_run(&["--warmup=0s", "--out-csv=x"]);
+    assert!(error.contains("--rate 0 is out of range"), "no other flag needs one: {error}");
 }
 
 #[test]

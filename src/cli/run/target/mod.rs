@@ -83,12 +83,9 @@ fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
     Ok(TargetUrl { own: Some(Box::new(own.beside(beside))), ..whole.target.parse()? })
 }
 
-/// What the flags of a target stand under in `--help`.
-pub(in crate::cli) const HEADING: &str = "Target";
-
 /// How a target is asked, and whose certificates count.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
-#[command(next_help_heading = HEADING)]
+#[command(next_help_heading = "Target")]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::cli) struct TargetArgs {
     /// How --target is asked for a token; may also be written before its URL, as in `oauth2+https://HOST/PATH` [default: imds]
