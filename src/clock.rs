@@ -44,6 +44,12 @@ impl fmt::Display for UnixSeconds {
     }
 }
 
+/// Nanoseconds as microseconds.
+#[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 ns")]
+pub fn us(ns: u64) -> f64 {
+    ns as f64 / 1000.0
+}
+
 /// A span in whole seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Seconds(pub u64);

@@ -37,6 +37,17 @@ impl Redacted {
     }
 }
 
+/// A URL as it may be shown, whether or not it is one: its user name and password are left out, and
+/// so is what follows the path.
+pub fn shown_url(url: &str) -> String {
+    let host = url.find("://").map_or(0, |scheme| scheme + 3);
+    let (scheme, rest) = url.split_at(host);
+    // A password may hold anything, also what ends the host.
+    let (hidden, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("...@", rest));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    format!("{scheme}{hidden}{}", rest.get(..end).unwrap_or_default())
+}
+
 /// A secret that stands in a text as a plain string: a request, a world file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretText(pub Redacted);
@@ -119,6 +130,19 @@ impl fmt::Debug for Redacted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        for (url, shown) in [
+            ("http://h/path", "http://h/path"),
+            ("https://h/path?code=x", "https://h/path"),
+            ("get+http://u:p/?#@h:1/a#x", "get+http://...@h:1/a"),
+            ("u:p@h?x", "...@h"),
+            ("", ""),
+        ] {
+            assert_eq!(shown_url(url), shown);
+        }
+    }
 
     #[test]
     fn debug_output_holds_no_secret() {

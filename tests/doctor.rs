@@ -2,8 +2,11 @@
 //! everything does not.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use mintbench::clock::Monotonic;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 fn doctor(args: &[&str]) -> Output {
@@ -59,4 +62,35 @@ fn sentences_are_one_to_a_line_and_end_in_a_verdict() {
         assert!(line.split_at(10).1.starts_with(subject), "{line}");
     }
     assert!(lines.last().unwrap().contains("machine"), "{text}");
+}
+
+/// Whether a process has asked to be told of Ctrl-C (proc(5): a bit for each signal, from 1).
+fn listens(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
+}
+
+#[test]
+fn an_interrupt_ends_it_in_the_middle_of_an_examination() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
+    command.args(["doctor", "--duration=10m"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let clock = Monotonic::start();
+    let patient = || {
+        assert!(clock.now_ns() < 60_000_000_000, "not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    while !listens(child.id()) {
+        patient();
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = loop {
+        match child.try_wait().unwrap() {
+            Some(ended) => break ended,
+            None => patient(),
+        }
+    };
+    assert_eq!(ended.code(), Some(130));
 }

@@ -156,7 +156,7 @@ fn exit_5_is_a_missed_objective_of_a_valid_run() {
 fn exit_130_is_an_interrupt() {
     let (target, folder) = (serve("200 OK", Duration::ZERO), tempfile::tempdir().unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
-    command.args(["run", "--target", &target, "--rate=50", "--duration=1h", "--out"]);
+    command.args(["run", "--target", &target, "--rate=50", "--duration=3m", "--out"]);
     command.arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     await_file(&folder.path().join("response.hlog"));

@@ -49,7 +49,7 @@ pub(super) fn main(args: &FolderArgs, form: Form) -> Exit {
 
 fn compare(args: &FolderArgs, form: Form) -> Result<Exit, ReportError> {
     let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>()?;
-    // The parser takes two folders and no other number of them.
+    // The caller has counted them.
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
     let comparison = Comparison::new(a, b);
     if let Some(path) = &args.html {

@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::run::settings::{Settings, SettingsError};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
-use crate::clock::{SystemClock, UnixSeconds};
+use crate::clock::SystemClock;
 use crate::load::class::Class;
 use crate::load::doctor::{self, DoctorError, Examined, Finding, Level, Pair};
-use crate::load::recorder::{IntervalSet, IntervalSink, Window};
+use crate::load::recorder::Discard;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 
@@ -61,7 +61,7 @@ struct DoctorJson<'a> {
 /// Runs the command.
 pub fn main(args: &DoctorArgs) -> Exit {
     let stop = Arc::new(Stop::default());
-    signals::listen(Arc::clone(&stop));
+    signals::end_at_once(Arc::clone(&stop));
     match run(args, &stop) {
         // Whatever failed then failed because of it.
         _ if stop.is_requested() => Exit::Interrupted,
@@ -108,18 +108,6 @@ fn json(examined: &Examined, findings: &[Finding], exit: Exit) -> Result<String,
     Ok(format!("{text}\n"))
 }
 
-struct Nowhere;
-
-impl IntervalSink for Nowhere {
-    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What one short run of our broker comes to.
 #[derive(Clone, Copy)]
 struct Leg {
@@ -161,7 +149,7 @@ fn leg(stop: &Arc<Stop>) -> Result<Leg, CliError> {
     };
     let Settings { plan, .. } = Settings::resolve(&args)?;
     let mut subject = Subject::start(&plan, &[], stop)?;
-    let watcher = Watcher { sink: &mut Nowhere, observe: &mut |_| {} };
+    let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
     let Outcome { measured, broker, .. } =
         session::measure(&plan, &mut subject, &SystemClock, stop, watcher)?;
     let hits = measured.totals.whole.seen().find(|(class, _)| *class == Class::Hit);

@@ -26,6 +26,19 @@ pub(super) fn listen(stop: Arc<Stop>) {
     });
 }
 
+/// The first Ctrl-C (or SIGTERM) ends the process at once, and its children: for what leaves nothing
+/// half done.
+pub(super) fn end_at_once(stop: Arc<Stop>) {
+    let Ok(mut signals) = Signals::listen() else { return };
+    std::thread::spawn(move || {
+        signals.wait();
+        // No child is begun from here on.
+        let _ = stop.request();
+        stop.kill_children();
+        std::process::exit(Exit::Interrupted as i32);
+    });
+}
+
 struct Signals {
     runtime: Runtime,
     interrupt: Signal,

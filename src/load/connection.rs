@@ -315,7 +315,7 @@ impl Place {
         let end_ns = shared.clock.now_ns();
         let body = &*answer.body(input);
         if self.purpose == Purpose::Open {
-            return self.opened(answer.status, body, end_ns, shared);
+            return self.opened(answer, body, end_ns, shared);
         }
         if answer.status == 401 {
             // The session, where there is one, does not count any more.
@@ -325,8 +325,9 @@ impl Place {
     }
 
     /// Goes on with the request for whose sake a session was asked for.
-    fn opened(&mut self, status: u16, body: &[u8], now_ns: u64, shared: &mut Shared) {
-        self.lease = Lease::opened(status, body, now_ns);
+    fn opened(&mut self, answer: &Answer, body: &[u8], now_ns: u64, shared: &mut Shared) {
+        let status = answer.status;
+        self.lease = Lease::opened(status, body, answer.session_seconds, now_ns);
         let Some(Current { due, .. }) = self.current.filter(|_| self.lease.is_some()) else {
             let status = if status == 200 { Status::Malformed } else { Status::Http(status) };
             return self.fail(status, shared);
@@ -381,7 +382,8 @@ pub(super) struct Ways<'a> {
 
 fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
     let (answer, input) = fetch::exchange(stream, opening)?;
-    let lease = Lease::opened(answer.status, &answer.body(&input), clock.now_ns());
+    let lease =
+        Lease::opened(answer.status, &answer.body(&input), answer.session_seconds, clock.now_ns());
     let refused = || format!("it opens no session: status {}", answer.status);
     lease.ok_or_else(|| io::Error::other(refused()))
 }

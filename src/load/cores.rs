@@ -1,9 +1,8 @@
 //! Which cores the broker and the generator run on, and what else makes a thread punctual.
 
-use std::num::NonZeroU64;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use crate::machine::{allowed_cpus, exact_timers};
 
 /// How the allowed cores are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +32,9 @@ impl Cores {
 
 /// The cores that this process may use.
 pub fn allowed() -> Vec<usize> {
-    let Ok(set) = sched_getaffinity(None) else { return vec![0] };
-    (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+    let allowed = allowed_cpus();
+    // Where the system does not say, there is one at least.
+    if allowed.is_empty() { vec![0] } else { allowed }
 }
 
 /// Pins the calling thread, if a core is given, and asks for exact timers.
@@ -46,8 +46,7 @@ pub(super) fn settle_thread(core: Option<usize>) {
         set.set(core);
         let _ = sched_setaffinity(None, &set);
     }
-    // The default lets the kernel delay a sleeper by 50 us.
-    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    exact_timers();
 }
 
 /// Keeps the calling thread off the cores that the generator spins on, where there are others, and
@@ -68,14 +67,6 @@ pub(super) fn yield_to_all() {
     /// The most that an unprivileged process may give up.
     const NICE_MAX: i32 = 19;
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX);
-}
-
-/// Raises the limit of open files as far as allowed, and says how many that is.
-pub fn raise_file_limit() -> u64 {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let limit = if raised.is_ok() { maximum } else { current };
-    limit.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

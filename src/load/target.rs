@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::protocol::{Dialect, Protocol};
 use super::trust::Trusted;
+use crate::secret::shown_url;
 
 /// How a URL's server is talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,9 @@ pub struct HttpUrl {
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
     /// Another scheme, or none.
-    #[error("`{0}` is not an http or https URL; write http[s]://HOST[:PORT][/PATH]")]
+    #[error(
+        "`{0}` is not an http or https URL that can be used; write http[s]://HOST[:PORT][/PATH]"
+    )]
     Scheme(String),
     /// No address for the host.
     #[error("the host of `{url}` cannot be resolved")]
@@ -72,7 +75,7 @@ impl FromStr for HttpUrl {
 
     /// Resolves the host name, if it is one, at once.
     fn from_str(url: &str) -> Result<Self, UrlError> {
-        let wrong = || UrlError::Scheme(url.to_owned());
+        let wrong = || UrlError::Scheme(shown_url(url));
         let (scheme, rest) = match url.split_once("://").ok_or_else(wrong)? {
             ("http", rest) => (Scheme::Http, rest),
             ("https", rest) => (Scheme::Https, rest),
@@ -104,8 +107,8 @@ fn resolve(scheme: Scheme, authority: &str, url: &str) -> Result<SocketAddr, Url
         if after_host.contains(':') { authority.to_owned() } else { format!("{authority}:{port}") };
     let mut addresses = with_port
         .to_socket_addrs()
-        .map_err(|source| UrlError::Resolve { url: url.to_owned(), source })?;
-    addresses.next().ok_or_else(|| UrlError::NoAddress(url.to_owned()))
+        .map_err(|source| UrlError::Resolve { url: shown_url(url), source })?;
+    addresses.next().ok_or_else(|| UrlError::NoAddress(shown_url(url)))
 }
 
 impl HttpUrl {
@@ -116,11 +119,17 @@ impl HttpUrl {
             None => self.authority.split(':').next().unwrap_or_default(),
         }
     }
+
+    /// The whole of it, its query too: for who has to be told exactly, never to be shown.
+    pub(super) fn whole(&self) -> String {
+        format!("{}://{}{}", self.scheme.as_str(), self.authority, self.path)
+    }
 }
 
 impl fmt::Display for HttpUrl {
+    /// Without the query: there are servers that take a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority, self.path)
+        f.write_str(&shown_url(&self.whole()))
     }
 }
 
@@ -167,6 +176,21 @@ mod tests {
         let secure: HttpUrl = "https://127.0.0.1?a=b".parse().unwrap();
         assert_eq!((secure.address.port(), secure.path.as_str()), (443, "/?a=b"));
         assert_eq!((secure.scheme, secure.host()), (Scheme::Https, "127.0.0.1"));
+    }
+
+    #[test]
+    fn neither_a_query_nor_a_password_is_shown() {
+        let url: HttpUrl = "http://127.0.0.1/p?code=hush".parse().unwrap();
+        assert_eq!(
+            (url.to_string().as_str(), url.path.as_str()),
+            ("http://127.0.0.1/p", "/p?code=hush")
+        );
+        assert_eq!(url.whole(), "http://127.0.0.1/p?code=hush");
+        for text in ["http://u:hush@h/", "http://u:hush@[::1", "http://[::1/?hush", "ftp://h?hush"]
+        {
+            let error = text.parse::<HttpUrl>().unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
     }
 
     #[test]

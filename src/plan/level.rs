@@ -2,6 +2,8 @@
 
 use hdrhistogram::Histogram;
 
+use std::collections::BTreeMap;
+
 use crate::load::recorder::histogram;
 use crate::load::session::Outcome;
 use crate::load::validity::Reason;
@@ -130,10 +132,13 @@ impl Level {
 
     /// The level of a result folder.
     pub fn of_stored(stored: &Stored, run: &Run, slo: &Objective) -> Self {
-        let mut seconds: Vec<Counts> = Vec::new();
+        let mut seconds: BTreeMap<u64, Counts> = BTreeMap::new();
         for class in stored.response.classes() {
-            merge(&mut seconds, &stored.response.seconds(class));
+            for (second, counts) in stored.response.seconds(class) {
+                seconds.entry(second).or_default().extend(counts);
+            }
         }
+        let seconds: Vec<Counts> = seconds.into_values().collect();
         let response = filled(seconds.iter().flatten());
         let service = filled(stored.service.intervals.iter().flat_map(|i| &i.counts));
         let lag = filled(stored.lag.intervals.iter().flat_map(|i| &i.counts));

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::run_json::{Percentiles, us, whole_number};
+use super::run_json::{Percentiles, whole_number};
+use crate::clock::us;
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::session::Outcome;
 

@@ -7,8 +7,9 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::html::digest::{Digest, Latency, us};
+use super::html::digest::{Digest, Latency};
 use super::stored::{Run, StoredError, read_run};
+use crate::clock::us;
 use crate::load::class::Class;
 use crate::stats::intervals::quantile_interval;
 use crate::stats::ratio::{Estimate, ratio_interval};

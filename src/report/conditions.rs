@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::run_json::{at, us};
+use super::run_json::at;
+use crate::clock::us;
 use crate::load::class::Status;
 use crate::load::conditions::Conditions;
 use crate::load::course::{HitRatios, SteadyState};

@@ -95,7 +95,7 @@ impl Folder {
         json: &impl serde::Serialize,
     ) -> Result<(), FolderError> {
         for (class, response) in responses {
-            self.write(&format!("response.{class}.hgrm"), |out| hgrm::write(response, out))?;
+            self.write(&distribution(*class), |out| hgrm::write(response, out))?;
         }
         self.write("run.json", |out| {
             serde_json::to_writer_pretty(&mut *out, json)?;
@@ -120,11 +120,18 @@ impl Folder {
     /// Removes what was begun; for a run that came to nothing.
     pub fn discard(self) {
         // Only what this run wrote; the folder itself stays if it holds anything else.
-        for name in ["response.hlog", "service.hlog", "lag.hlog"] {
+        let logs = ["response.hlog", "service.hlog", "lag.hlog", "run.json"].map(str::to_owned);
+        let distributions = Class::ALL.into_iter().map(distribution);
+        for name in logs.into_iter().chain(distributions) {
             let _ = fs::remove_file(self.path.join(name));
         }
         let _ = fs::remove_dir(&self.path);
     }
+}
+
+/// The name of a file.
+fn distribution(class: Class) -> String {
+    format!("response.{class}.hgrm")
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use hdrhistogram::Histogram;
 
+use crate::clock::us;
+
 /// Lines per halving of the distance to 100 %; what `HdrHistogram` prints by default.
 const TICKS_PER_HALF: f64 = 5.0;
 /// The file is in microseconds, the histogram in nanoseconds.
@@ -79,11 +81,6 @@ fn ticks(percent: f64) -> f64 {
 
 /// With three significant digits `HdrHistogram` needs 2 x 10^3 values in a bucket: 2^11.
 const SUB_BUCKETS: u32 = 2048;
-
-#[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 ns")]
-fn us(ns: u64) -> f64 {
-    ns as f64 / NS_PER_US
-}
 
 #[cfg(test)]
 mod tests {

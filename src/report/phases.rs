@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::run_json::{Percentiles, us};
+use super::run_json::Percentiles;
+use crate::clock::us;
 use crate::load::class::Class;
 use crate::load::fleet::Measured;
 use crate::load::generator::Plan;

@@ -12,7 +12,7 @@ use super::changes::{ChangesJson, ChurnJson, OutageJson, RotationJson};
 use super::conditions::{ConditionsJson, SelfReportJson, SettingsJson};
 use super::phases::{self, PhaseJson};
 use super::slo::Objective;
-use crate::clock::UnixSeconds;
+use crate::clock::{UnixSeconds, us};
 use crate::load::class::Class;
 use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
@@ -418,9 +418,4 @@ pub(super) fn whole_number(counter: f64) -> u64 {
 /// A quantile in microseconds; none of an empty histogram.
 pub(super) fn at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
     (!histogram.is_empty()).then(|| us(histogram.value_at_quantile(quantile)))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-pub(super) fn us(ns: u64) -> f64 {
-    ns as f64 / 1000.0
 }

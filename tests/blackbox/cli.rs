@@ -60,6 +60,52 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
 }
 
 #[test]
+fn no_refusal_and_no_help_shows_what_a_url_may_hide() {
+    for args in [
+        &["run", "--target", "http://u:hush@127.0.0.1/"][..],
+        &["run", "--target", "ftp://127.0.0.1/?code=hush"],
+        &["run", "http://u:hush@127.0.0.1/"],
+        &["compare", "--target", "http://u:hush@127.0.0.1/", "--target", "http://127.0.0.1"],
+        &["merge", "--no-such-flag=http://u:hush@127.0.0.1/"],
+    ] {
+        let error = refused(args);
+        assert!(!error.contains("hush"), "{args:?}: {error}");
+    }
+    let target = ("MINTBENCH_RUN_TARGET", "http://127.0.0.1/?code=hush");
+    let help = mintbench().args(["run", "--help"]).envs([target]).output().unwrap();
+    assert!(!String::from_utf8(help.stdout).unwrap().contains("hush"));
+}
+
+#[test]
+fn a_target_in_the_file_is_a_target() {
+    let config = file("[run]\ntarget = \"http://127.0.0.1:1\"\n");
+    let path = config.path().to_str().unwrap();
+    let refused_run = |args: &[&str]| refused(&[&["run", "--rate=0"], args].concat());
+    let flags = ["--max-errors=0.5", "--ca=/nowhere.pem"];
+    for flag in flags {
+        let error = refused_run(&["--config", path, flag]);
+        assert!(error.contains("--rate 0 is out of range"), "{flag}: {error}");
+        let error = refused_run(&[flag]);
+        assert!(error.contains("required arguments were not provided"), "{flag}: {error}");
+    }
+    let error = refused_run(&["--warmup=0s", "--out-csv=x"]);
+    assert!(error.contains("--rate 0 is out of range"), "no other flag needs one: {error}");
+}
+
+#[test]
+fn a_comparison_says_what_it_lacks() {
+    let targets = ["compare", "--target", "http://127.0.0.1:1", "--target", "http://127.0.0.1:1"];
+    for (args, expected) in [
+        (&["compare", "a,b", "c,d"][..], "takes two result folders, not 4"),
+        (&["compare"], "give --target twice, or name two result folders"),
+        (&[&targets[..], &["--block=0s"]].concat(), "--block 0s is out of range; use 100ms to"),
+    ] {
+        let error = refused(args);
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+}
+
+#[test]
 fn a_flag_wins_over_the_variable_and_the_variable_over_the_file() {
     let config = file("[serve]\nalg = \"ES256\"\nmint-queue = 0\n");
     let path = config.path().to_str().unwrap();

@@ -98,7 +98,7 @@ impl Copy {
 /// since the `run.json` of a reference may be older than the method.
 pub(crate) fn p99_interval_us(folder: &Path, class: &str) -> Option<[f64; 2]> {
     let log = Log::read(&folder.join("response.hlog")).unwrap();
-    let seconds = log.seconds(Class::named(class).unwrap());
+    let seconds: Vec<_> = log.seconds(Class::named(class).unwrap()).into_values().collect();
     let (low, high) = quantile_interval(&seconds, 0.99).ok()?;
     #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 ns")]
     let us = [low, high].map(|ns| ns as f64 / 1000.0);

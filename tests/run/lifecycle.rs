@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 fn begin(folder: &Path, args: &[&str]) -> Child {
     let out = folder.to_str().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
-    command.args(["run", "--rate=100", "--duration=1h", "--warmup=0s", "--out", out]).args(args);
+    command.args(["run", "--rate=100", "--duration=3m", "--warmup=0s", "--out", out]).args(args);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = folder.join("response.hlog");
     let clock = Monotonic::start();

@@ -197,6 +197,39 @@ fn what_cannot_be_run_is_refused_before_it_starts() {
 }
 
 #[test]
+fn an_address_that_is_taken_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let taken = format!("{}", serve(Manner::Delay(Duration::ZERO)).0);
+    let (target, metrics) = (format!("--target=http://{taken}"), format!("--metrics={taken}"));
+    let output = mintbench(&[&target, &metrics, "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_hides_no_verdict() {
+    let run =
+        against(Manner::HangUp, &["--rate=50", "--duration=500ms", "--out-json=/nowhere/run.json"]);
+    assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
+    assert!(String::from_utf8_lossy(&run.output.stdout).contains("FAILED"));
+    assert!(run.stderr().contains("/nowhere/run.json"), "{}", run.stderr());
+}
+
+#[test]
+fn no_result_shows_the_query_of_its_target() {
+    let target = format!("get+http://{}/a?code=hush", serve(Manner::Delay(Duration::ZERO)).0);
+    let run = run(&["--target", &target, "--rate=50", "--duration=500ms", "--warmup=0s"]);
+    let report = std::fs::read_to_string(run.folder.path().join("report.html")).unwrap();
+    let table = String::from_utf8_lossy(&run.output.stdout);
+    let hlog = std::fs::read_to_string(run.folder.path().join("response.hlog")).unwrap();
+    for text in [&hlog, &run.json.to_string(), &report, &*table, &run.stderr()] {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    assert!(run.json["target"].as_str().unwrap().ends_with("/a"), "{}", run.json["target"]);
+}
+
+#[test]
 fn a_steady_run_of_our_own_broker_hits_and_verifies() {
     let run = run(&[
         "--vms=20",

@@ -87,7 +87,7 @@ fn what_cannot_be_compared_is_refused() {
         (&[target][..], "give --target twice"),
         (&[target, target, target], "give --target twice"),
         (&[target, target, "--pairs=1"], "--pairs 1"),
-        (&[target, target, "--block=1ms"], "--duration 1ms"),
+        (&[target, target, "--block=1ms"], "--block 1ms is out of range"),
         (&[target, target, "--client-id=x"], "--client-id is of no use"),
         (&[target, target], "cannot connect"),
     ] {

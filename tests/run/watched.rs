@@ -31,7 +31,7 @@ fn scrape(address: &str) -> Samples {
 
 fn begin(args: &[&str], folder: &tempfile::TempDir) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
-    command.args(["run", "--rate=100", "--duration=1h", "--warmup=0s", "--pacer-test=0s"]);
+    command.args(["run", "--rate=100", "--duration=3m", "--warmup=0s", "--pacer-test=0s"]);
     command.args(args).arg("--out").arg(folder.path().join("run"));
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -137,7 +137,7 @@ fn on_a_terminal_a_view_is_drawn_in_place_and_erased_by_an_interrupt() {
     let out = folder.path().join("run");
     let output = Command::new("python3")
         .args(["-c", ON_A_TERMINAL, env!("CARGO_BIN_EXE_mintbench"), "run", "--target", &target])
-        .args(["--rate=100", "--duration=1h", "--warmup=0s", "--pacer-test=0s", "--out"])
+        .args(["--rate=100", "--duration=3m", "--warmup=0s", "--pacer-test=0s", "--out"])
         .arg(&out)
         .output()
         .unwrap();

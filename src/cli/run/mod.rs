@@ -28,7 +28,7 @@ use self::settings::{Settings, SettingsError};
 use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
 use self::view::Header;
 use super::report::WriteError;
-use super::{Exit, refuse, signals};
+use super::{Exit, complain, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::board::Board;
 use crate::load::generator::Plan;
@@ -61,9 +61,11 @@ pub struct RunArgs {
     pub(super) print_scenario: Option<Scenario>,
     /// Measure this endpoint instead of a broker of our own [default path: that of the protocol]
     #[arg(long, value_name = "[PROTOCOL+]URL", env = "MINTBENCH_RUN_TARGET")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
     pub(super) target: Option<TargetUrl>,
     /// Where the keys of --target are published; answers are verified with them
-    #[arg(long, value_name = "URL", requires = "target", env = "MINTBENCH_RUN_JWKS")]
+    #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_JWKS")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
     pub(super) jwks: Option<HttpUrl>,
     #[command(flatten)]
     pub(super) access: TargetArgs,
@@ -95,13 +97,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_THREADS")]
     pub(super) threads: Option<usize>,
     /// Processors that the generator's threads have to themselves, like 1 or 1,3: the target runs elsewhere
-    #[arg(
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        requires = "target",
-        env = "MINTBENCH_RUN_CORES"
-    )]
+    #[arg(long, value_name = "N", value_delimiter = ',', env = "MINTBENCH_RUN_CORES")]
     pub(super) cores: Vec<usize>,
     /// Everything random is derived from this
     #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_RUN_SEED")]
@@ -134,7 +130,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_ROTATIONS")]
     pub(super) rotations: Option<u32>,
     /// Share of the requests to --target that may fail; our own broker may fail none [default: 0.01]
-    #[arg(long, value_name = "SHARE", requires = "target", env = "MINTBENCH_RUN_MAX_ERRORS")]
+    #[arg(long, value_name = "SHARE", env = "MINTBENCH_RUN_MAX_ERRORS")]
     pub(super) max_errors: Option<f64>,
     /// Signature algorithm of our broker: RS256, ES256 or `EdDSA` [default: the broker's]
     #[arg(long, value_name = "ALG", conflicts_with = "target", env = "MINTBENCH_RUN_ALG")]
@@ -194,6 +190,9 @@ impl RunArgs {
         }
     }
 }
+
+/// Flags that say nothing without a target, besides those of [`TargetArgs`].
+pub(super) const OF_TARGETS: [&str; 3] = ["cores", "jwks", "max_errors"];
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
@@ -264,8 +263,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
-    let folder = Folder::create(path)?;
+    // First what may be refused: it would leave an empty folder.
     let shown = Shown::start(args, &plan, &subject)?;
+    let folder = Folder::create(path)?;
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));
@@ -280,8 +280,15 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         format!("{table}results   {}\n", folder.path().display())
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
-    args.beside.write(folder.path()).map_err(RunError::Written)?;
-    Ok(exit(&outcome, &slo))
+    let verdict = exit(&outcome, &slo);
+    match args.beside.write(folder.path()).map_err(RunError::Written) {
+        // What is wrong with the run outranks what is wrong with a file beside it.
+        Err(error) if verdict != Exit::Pass => {
+            complain(&error);
+            Ok(verdict)
+        }
+        written => written.map(|()| verdict),
+    }
 }
 
 fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, RunError> {
@@ -330,7 +337,7 @@ struct Shown {
 
 impl Shown {
     fn start(args: &RunArgs, plan: &Plan, subject: &Subject) -> Result<Self, RunError> {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::of(&plan.workload));
         let header = Header {
             scenario: args.scenario.as_str().to_owned(),
             target: subject.target().to_string(),

@@ -8,11 +8,12 @@ pub(in crate::cli) use super::refusal::SettingsError;
 use super::scenario::file::{Change, Definition, Herd, PhaseDefinition, Rate, World};
 use super::scenario::{RATE_MAX, speed_is_fine};
 use crate::load::changes::Changes;
-use crate::load::cores::{Cores, allowed, raise_file_limit};
+use crate::load::cores::{Cores, allowed};
 use crate::load::generator::{Classes, Origin, Plan, Waiting};
 use crate::load::phases::{Phase, Phases, Timing};
 use crate::load::profile::Profile;
 use crate::load::workload::{Herds, Workload};
+use crate::machine::raise_file_limit;
 use crate::world::synthetic::Synthetic;
 
 /// What all flags, defaults and the machine come to.

@@ -5,23 +5,10 @@ use crate::load::conditions::Conditions;
 use crate::load::fleet::Measured;
 use crate::load::pacing::Pacing;
 use crate::load::recorder::{
-    Ended, IntervalSet, IntervalSink, Latencies, Recorder, Tally, Totals, Window, collect,
-    histogram,
+    Discard, Ended, Latencies, Recorder, Tally, Totals, Window, collect, histogram,
 };
 use crate::load::validity::Reason;
 use std::sync::mpsc::channel;
-
-struct Nowhere;
-
-impl IntervalSink for Nowhere {
-    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// One answer of class `hit` after this many nanoseconds.
 fn totals(response_ns: u64) -> Totals {
@@ -37,7 +24,7 @@ fn totals(response_ns: u64) -> Totals {
         end_ns: response_ns,
     });
     let _ = recorder.finish();
-    collect(&sets, &[spare], &mut Nowhere).unwrap()
+    collect(&sets, &[spare], &mut Discard).unwrap()
 }
 
 fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {

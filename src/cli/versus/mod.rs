@@ -6,6 +6,7 @@
 mod finding;
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use super::run::settings::{Settings, SettingsError};
 use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
-use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::load::recorder::{IntervalSet, IntervalSink, Window};
+use crate::clock::{Clock, SystemClock};
+use crate::load::recorder::Discard;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
@@ -42,8 +43,9 @@ pub struct VersusArgs {
     #[arg(
         long,
         value_name = "[PROTOCOL+]URL",
-        required_unless_present = "dirs",
-        env = "MINTBENCH_COMPARE_TARGET"
+        env = "MINTBENCH_COMPARE_TARGET",
+        hide_env_values = true,
+        hide_default_value = true
     )]
     target: Vec<TargetUrl>,
     #[command(flatten)]
@@ -86,8 +88,14 @@ pub struct VersusArgs {
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 enum VersusError {
-    #[error("a comparison takes two endpoints, not {0}; give --target twice")]
+    #[error(
+        "a comparison takes two endpoints, not {0}; give --target twice, or name two result folders"
+    )]
     Targets(usize),
+    #[error("a comparison takes two result folders, not {0}; name A and B")]
+    Folders(usize),
+    #[error("--block {} is out of range; use 100ms to 24h", humantime::format_duration(*.0))]
+    Block(Duration),
     #[error("--pairs {0} is out of range; use 2 to {PAIRS_MAX}: an interval needs two")]
     Pairs(u32),
     #[error("cannot write the result to standard output")]
@@ -101,6 +109,8 @@ enum VersusError {
 }
 
 const PAIRS_MAX: u32 = 10_000;
+/// As long as a run may be.
+const BLOCKS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
 
 const VARIABLES: SecretVariables = SecretVariables {
     client_secret: "MINTBENCH_COMPARE_CLIENT_SECRET",
@@ -109,7 +119,11 @@ const VARIABLES: SecretVariables = SecretVariables {
 
 /// Runs the command.
 pub fn main(args: &VersusArgs) -> Exit {
-    if !args.folders.dirs.is_empty() {
+    let folders = args.folders.dirs.len();
+    if ![0, 2].contains(&folders) {
+        return refuse(&VersusError::Folders(folders));
+    }
+    if folders > 0 {
         let form = if args.json { Form::Json } else { Form::Text };
         return compare::main(&args.folders, form);
     }
@@ -131,6 +145,9 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
     };
     if !(2..=PAIRS_MAX).contains(&args.pairs) {
         return Err(VersusError::Pairs(args.pairs));
+    }
+    if !BLOCKS.contains(&args.block) {
+        return Err(VersusError::Block(args.block));
     }
     args.access.check(&[a, b], None)?;
     let resolve = |target| args.access.resolve(target, None, &VARIABLES);
@@ -216,22 +233,8 @@ impl VersusArgs {
         };
         let Settings { plan, .. } = Settings::resolve(&args)?;
         let mut subject = Subject::Foreign { target: side.target.clone(), jwks: None };
-        let watcher = Watcher { sink: &mut Nowhere, observe: &mut |_| {} };
+        let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
         let outcome = session::measure(&plan, &mut subject, clock, stop, watcher)?;
         Ok(Block::of(&outcome))
-    }
-}
-
-/// The histograms of a whole block are enough.
-#[derive(Debug)]
-struct Nowhere;
-
-impl IntervalSink for Nowhere {
-    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
-        Ok(())
     }
 }

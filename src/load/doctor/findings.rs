@@ -5,6 +5,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 
 use super::{Examined, Pair};
+use crate::clock::us;
 use crate::stats::smallest_effect::smallest_effect;
 
 /// How much a finding matters.
@@ -426,9 +427,4 @@ pub fn effect(name: &'static str, pairs: &[Pair], of: &str) -> Finding {
 fn quantiles(histogram: &Histogram<u64>) -> String {
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| us(histogram.value_at_quantile(q)));
     format!("{p50:.1} us at the p50, {p99:.1} us at the p99, {p999:.1} us at the p99.9")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-fn us(ns: u64) -> f64 {
-    ns as f64 / 1000.0
 }

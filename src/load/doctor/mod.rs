@@ -19,7 +19,7 @@ use hdrhistogram::Histogram;
 
 pub use self::findings::{Finding, Level, effect};
 use super::changes::Changes;
-use super::cores::{Cores, allowed, raise_file_limit};
+use super::cores::{Cores, allowed};
 use super::fleet::{self, Epoch, LoadError};
 use super::generator::{Classes, Origin, Plan, Waiting};
 use super::host::settings::HostSettings;
@@ -28,12 +28,13 @@ use super::host::{Host, available_bytes, load_average};
 use super::mix::{Identities, Kind, Share};
 use super::phases::{Phase, Phases, Timing};
 use super::profile::Profile;
-use super::recorder::{IntervalSet, IntervalSink, Window};
+use super::recorder::Discard;
 use super::schedule::Arrivals;
 use super::stop::Stop;
 use super::target::{HttpUrl, Target, UrlError};
 use super::workload::Workload;
 use crate::clock::{Monotonic, UnixSeconds};
+use crate::machine::raise_file_limit;
 use crate::world::synthetic::Synthetic;
 
 /// Why a machine cannot be examined.
@@ -131,18 +132,6 @@ pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     })
 }
 
-struct Nowhere;
-
-impl IntervalSink for Nowhere {
-    fn begin(&mut self, _: Window, _: UnixSeconds) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The self-test of a run, by the loop of a run: the connections that it wants are made to a socket
 /// that nobody reads, and are closed when the self-test is over.
 fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>, DoctorError> {
@@ -152,7 +141,7 @@ fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>
     let target = Target::imds(url);
     let plan = plan(cores, span);
     let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
-    let measured = fleet::run(&plan, &target, epoch, &mut Nowhere, stop, None, &mut |_| {
+    let measured = fleet::run(&plan, &target, epoch, &mut Discard, stop, None, &mut |_| {
         ControlFlow::Continue(())
     })?;
     Ok(measured.pacing.rehearsal)

@@ -10,19 +10,29 @@ pub(in crate::load) struct Lease {
     until_ns: u64,
 }
 
-/// A session is not used in its last minute: a request may be under way for long.
+/// A session is not used in its last minute, or in the second half of a short one: a request may be
+/// under way for long.
 const MARGIN_SECONDS: u64 = 60;
 
 impl Lease {
     /// The session that an answer of this status and content, to the request that opens one, has
-    /// opened at `now_ns`; `None` when it has not.
-    pub(in crate::load) fn opened(status: u16, body: &[u8], now_ns: u64) -> Option<Self> {
+    /// opened at `now_ns`; `None` when it has not. A server may grant less time than was asked for.
+    pub(in crate::load) fn opened(
+        status: u16,
+        body: &[u8],
+        granted_seconds: Option<u64>,
+        now_ns: u64,
+    ) -> Option<Self> {
         let secret = body.trim_ascii();
         // It goes into a header field.
         let fits = !secret.is_empty() && secret.iter().all(u8::is_ascii_graphic);
         let secret = Redacted::new(secret.to_vec());
-        let until_ns = now_ns + (SESSION_SECONDS - MARGIN_SECONDS) * 1_000_000_000;
-        (status == 200 && fits).then_some(Self { secret, until_ns })
+        let length_ns = granted_seconds
+            .map_or(SESSION_SECONDS, |granted| granted.min(SESSION_SECONDS))
+            * 1_000_000_000;
+        let margin_ns = (MARGIN_SECONDS * 1_000_000_000).min(length_ns / 2);
+        let until_ns = now_ns + length_ns - margin_ns;
+        (status == 200 && fits && length_ns > 0).then_some(Self { secret, until_ns })
     }
 
     /// The secret, while it counts.
@@ -37,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_a_minute_before_the_server_ends_it() {
-        let lease = Lease::opened(200, b"AQAE==\n", 5).unwrap();
+        let lease = Lease::opened(200, b"AQAE==\n", None, 5).unwrap();
         let minute_before = 5 + 21_540 * 1_000_000_000;
         assert_eq!(lease.secret(minute_before - 1).map(Redacted::expose), Some(&b"AQAE=="[..]));
         assert!(lease.secret(minute_before).is_none());
@@ -46,7 +56,17 @@ mod tests {
     #[test]
     fn what_is_no_secret_opens_nothing() {
         for (status, body) in [(403, "x"), (200, ""), (200, "a b"), (200, "a\r\nb: c")] {
-            assert!(Lease::opened(status, body.as_bytes(), 0).is_none(), "{status} {body}");
+            assert!(Lease::opened(status, body.as_bytes(), None, 0).is_none(), "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_server_may_grant_less_than_it_is_asked_for() {
+        for (granted, until_ms) in [(1, 500), (30, 15_000), (300, 240_000), (u64::MAX, 21_540_000)]
+        {
+            let lease = Lease::opened(200, b"x", Some(granted), 0).unwrap();
+            assert_eq!(lease.until_ns, until_ms * 1_000_000, "{granted}");
+        }
+        assert!(Lease::opened(200, b"x", Some(0), 0).is_none());
     }
 }

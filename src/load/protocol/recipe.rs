@@ -144,7 +144,7 @@ fn posts(url: &HttpUrl, client: &OAuth2, host: &str, span: Span) -> Result<Recip
         );
         Redacted::new([head.as_bytes(), body.expose()].concat())
     };
-    let bodies = client.bodies(&url.to_string(), span)?;
+    let bodies = client.bodies(&url.whole(), span)?;
     let mut requests: Vec<Redacted> = bodies.into_iter().map(request).collect();
     Ok(match requests.pop() {
         Some(only) if requests.is_empty() => Recipe::Fixed(only),

@@ -22,6 +22,8 @@ pub(super) struct Fields {
     pub(super) length: Length,
     pub(super) cache: Option<Class>,
     pub(super) keep_alive: Option<bool>,
+    /// For how long a session counts that this answer opens.
+    pub(super) session_seconds: Option<u64>,
 }
 
 impl Fields {
@@ -38,7 +40,10 @@ impl Fields {
             } else if header.name.eq_ignore_ascii_case("x-mintbench-cache") {
                 fields.cache = cache_class(value);
             } else if header.name.eq_ignore_ascii_case("connection") {
-                fields.keep_alive = kept(value).or(fields.keep_alive);
+                fields.keep_alive = lives(fields.keep_alive, kept(value));
+            } else if header.name.eq_ignore_ascii_case("x-aws-ec2-metadata-token-ttl-seconds") {
+                fields.session_seconds =
+                    std::str::from_utf8(value).ok().and_then(|s| s.parse().ok());
             }
         }
         fields.length = coding.unwrap_or(fields.length);
@@ -68,11 +73,20 @@ fn coded(value: &[u8]) -> Length {
 
 /// What a `connection` field says of the connection's life, if anything.
 fn kept(value: &[u8]) -> Option<bool> {
-    let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    options.find_map(|option| {
+    let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let said = options.map(|option| {
         let is = |word: &[u8]| option.eq_ignore_ascii_case(word);
         if is(b"close") { Some(false) } else { is(b"keep-alive").then_some(true) }
-    })
+    });
+    said.fold(None, lives)
+}
+
+/// Of two options, `close` counts, wherever it stands (RFC 9112 section 9.3).
+fn lives(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one && other),
+        (one, other) => one.or(other),
+    }
 }
 
 fn cache_class(value: &[u8]) -> Option<Class> {

@@ -31,6 +31,8 @@ pub(super) struct Answer {
     pub(super) cache: Option<Class>,
     /// Whether the connection can take another request.
     pub(super) keep_alive: bool,
+    /// For how many seconds the session counts that it opens, if it says.
+    pub(super) session_seconds: Option<u64>,
     /// How many of the bytes belong to it.
     pub(super) end: usize,
     content: Content,
@@ -167,8 +169,8 @@ impl Head {
     }
 
     fn with(self, content: Content, end: usize) -> Answer {
-        let Self { status, fields: Fields { cache, .. }, keep_alive, .. } = self;
-        Answer { status, cache, keep_alive, end, content }
+        let Self { status, fields: Fields { cache, session_seconds, .. }, keep_alive, .. } = self;
+        Answer { status, cache, keep_alive, session_seconds, end, content }
     }
 }
 

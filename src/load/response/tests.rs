@@ -85,6 +85,20 @@ fn answers_that_have_no_content_end_with_their_head() {
 }
 
 #[test]
+fn a_connection_that_is_to_be_closed_is_not_kept_whatever_else_it_says() {
+    for (fields, kept) in [
+        ("Connection: keep-alive, close", false),
+        ("Connection: close\r\nConnection: keep-alive", false),
+        ("Connection: keep-alive\r\nConnection: Close", false),
+        ("Connection: keep-alive, x", true),
+        ("Connection: x", true),
+    ] {
+        let input = format!("HTTP/1.1 204 Nothing\r\n{fields}\r\n\r\n");
+        assert_eq!(open(input.as_bytes()).unwrap().unwrap().keep_alive, kept, "{fields}");
+    }
+}
+
+#[test]
 fn a_coding_outranks_a_length_and_its_last_name_decides() {
     let both = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\nContent-Length: 9\r\n\r\n1\r\nx\r\n0\r\n\r\n";
     assert_eq!(body_of(both), b"x");

@@ -167,8 +167,13 @@ fn is_off(scheduled: u64, acted: u64) -> bool {
 /// their lag is the time the burst takes to write. That is no fault unless the burst smears into
 /// the time of the next one: a quarter of the gap is taken as the limit.
 fn burst(lag: &Histogram<u64>, gap_ns: u64) -> Option<Reason> {
-    let (max_ns, limit_ns) = (lag.max(), gap_ns / 4);
+    let (max_ns, limit_ns) = (lag.max(), burst_limit_ns(gap_ns));
     (max_ns > limit_ns).then_some(Reason::Burst { max_ns, limit_ns })
+}
+
+/// How late a request of a burst may be, where bursts are this far apart.
+pub const fn burst_limit_ns(gap_ns: u64) -> u64 {
+    gap_ns / 4
 }
 
 #[cfg(test)]

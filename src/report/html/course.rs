@@ -1,7 +1,8 @@
 //! What happened over time: latencies, throughput, and the heat map of both.
 
-use super::digest::{Course, Digest, quantile, total, us};
+use super::digest::{Course, Digest, quantile, total};
 use super::page::{Figure, Key, Table};
+use crate::clock::us;
 use crate::load::class::Class;
 use crate::report::chart::heat::Heat;
 use crate::report::chart::scale::{Axis, plain};
@@ -61,21 +62,17 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
         let rate = |(index, counts): (usize, &Counts)| float(total(counts)) / course.span(index).1;
         counts.iter().enumerate().map(rate).map(Some).collect()
     };
-    let mut failed = vec![Counts::new(); together.len()];
-    for class in [Class::Error, Class::Throttled] {
-        for (into, from) in failed.iter_mut().zip(course.stretches.of(class)) {
-            add(into, from);
-        }
-    }
     let trace = |name: &str, colour, dash, values| Trace {
         name: name.to_owned(),
         look: Look { colour, dash },
         values,
     };
-    let mut traces = vec![
-        trace("ended per second", 0, Dash::Solid, per_second(&together)),
-        trace("errors and throttled per second", 5, Dash::Strokes, per_second(&failed)),
-    ];
+    let mut traces = vec![trace("ended per second", 0, Dash::Solid, per_second(&together))];
+    // Where nothing tells the answers apart, there would be a line at zero whatever failed.
+    if !course.whole.contains_key(&Class::All) {
+        let failed = per_second(&failed(course, together.len()));
+        traces.push(trace("errors and throttled per second", 5, Dash::Strokes, failed));
+    }
     let middles = middles(course, together.len());
     let intended: Vec<Option<f64>> = middles.into_iter().map(|at| intended(run?, at)).collect();
     if intended.iter().any(Option::is_some) {
@@ -84,6 +81,17 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
     let y = Axis::counts(traces.iter().flat_map(|trace| trace.values.iter().flatten().copied()));
     let text = "Requests by the second in which they ended; the last second also holds what ended after it.";
     timeline(course, "throughput", ["Throughput over time", text], y, "requests/s", &traces)
+}
+
+/// The answers without a token over time.
+fn failed(course: &Course, count: usize) -> Vec<Counts> {
+    let mut failed = vec![Counts::new(); count];
+    for class in [Class::Error, Class::Throttled] {
+        for (into, from) in failed.iter_mut().zip(course.stretches.of(class)) {
+            add(into, from);
+        }
+    }
+    failed
 }
 
 /// What was meant to be sent each second at a time: by phase, where there are any.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::digest::us;
 use super::page::{Figure, Key, Table};
+use crate::clock::us;
 use crate::report::chart::scale::{Axis, latency, percentile};
 use crate::report::chart::{Band, Chart, Dash, Line, Look};
 use crate::stats::intervals::{Counts, Stretches};

@@ -163,9 +163,3 @@ pub fn quantile(counts: &[(u64, u64)], quantile: f64) -> Option<u64> {
     });
     reached.map(|(value, _)| *value)
 }
-
-/// Nanoseconds as microseconds.
-#[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 ns")]
-pub fn us(ns: u64) -> f64 {
-    ns as f64 / 1000.0
-}

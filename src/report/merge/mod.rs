@@ -205,6 +205,15 @@ impl Whole {
     /// When the folder is in use or cannot be written.
     pub fn write(&self, path: PathBuf) -> Result<Folder, MergeError> {
         let folder = Folder::create(path)?;
+        if let Err(error) = self.fill(&folder) {
+            folder.discard();
+            return Err(error);
+        }
+        html::write(folder.path())?;
+        Ok(folder)
+    }
+
+    fn fill(&self, folder: &Folder) -> Result<(), MergeError> {
         for (name, seconds) in
             [("response", &self.response), ("service", &self.service), ("lag", &self.lag)]
         {
@@ -212,8 +221,6 @@ impl Whole {
             hlog::write(&path, self.start, &mut seconds.spans())
                 .map_err(|source| MergeError::Log { path: folder.path().to_owned(), source })?;
         }
-        folder.finish(self.response.whole().iter(), &self.run)?;
-        html::write(folder.path())?;
-        Ok(folder)
+        Ok(folder.finish(self.response.whole().iter(), &self.run)?)
     }
 }

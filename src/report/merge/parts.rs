@@ -92,15 +92,19 @@ pub(super) fn covered(windows: &[(f64, f64)]) -> (f64, f64) {
     (some, all)
 }
 
-/// What is missing; nothing of a whole result.
-pub(super) fn missing(parts: &[Part], windows: &[(f64, f64)]) -> Vec<String> {
-    let lost = parts.iter().filter(|part| part.missing > 0).map(|part| {
+/// The parts whose logs are not whole.
+pub(super) fn lost(parts: &[Part]) -> impl Iterator<Item = String> {
+    parts.iter().filter(|part| part.missing > 0).map(|part| {
         format!(
             "part {} counted {} requests that its logs do not hold: intervals of it are missing",
             part.folder, part.missing
         )
-    });
-    let mut missing: Vec<String> = lost.collect();
+    })
+}
+
+/// What is missing; nothing of a whole result.
+pub(super) fn missing(parts: &[Part], windows: &[(f64, f64)]) -> Vec<String> {
+    let mut missing: Vec<String> = lost(parts).collect();
     let (some, all) = covered(windows);
     let alone = some - all;
     // Less than an interval is how far starts lie apart that were meant to be one.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::digest;
 use hdrhistogram::Histogram;
 
-use super::parts::{covered, missing, oddities, windows};
+use super::parts::{covered, lost, missing, oddities, windows};
 use super::seconds::Seconds;
 use super::{Align, Piece};
+use crate::clock::us;
 use crate::load::class::Class;
 use crate::load::recorder::{Latencies, histogram};
 use crate::report::run_json::{SCHEMA, at};
@@ -191,10 +192,13 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
 
 /// The worst of all: an invalid part spoils every percentile of the whole.
 fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
-    let reasons = |part: &Part| -> Vec<String> {
-        let named = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
-        named.collect()
+    let named = |part: &Part| -> Vec<String> {
+        let reasons = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
+        reasons.collect()
     };
+    let mut reasons: Vec<String> = parts.iter().flat_map(named).collect();
+    // Percentiles of what is left say nothing of the whole.
+    reasons.extend(lost(parts));
     let mut all = histogram();
     for of_class in lag.whole().values() {
         // Equal bounds everywhere: adding cannot fail.
@@ -202,8 +206,8 @@ fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
     }
     let busy = runs.iter().map(|run| run.validity.generator_cpu_share);
     Validity {
-        valid: parts.iter().all(|part| part.valid),
-        reasons: parts.iter().flat_map(reasons).collect(),
+        valid: parts.iter().all(|part| part.valid && part.missing == 0),
+        reasons,
         lag_us: Tail {
             p50: at(&all, 0.5),
             p99: at(&all, 0.99),
@@ -241,9 +245,7 @@ fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
             service_us: percentiles(service.get(class)),
             queue_us: max_only(own().map(|result| result.queue_us.max)),
             p99_interval_note: interval.err().map(|error| error.to_string()),
-            p99_interval_us: interval
-                .ok()
-                .map(|(low, high)| [low, high].map(crate::report::html::digest::us)),
+            p99_interval_us: interval.ok().map(|(low, high)| [low, high].map(us)),
             extra: agreed(own().map(|result| &result.extra)),
         }
     };
@@ -333,11 +335,7 @@ fn judge(
         let _ = latencies.errors.add(fastest(of, errors));
     }
     let measured_ns = objective.of(&latencies);
-    Slo {
-        measured_us: measured_ns.map(crate::report::html::digest::us),
-        met: objective.allows(measured_ns),
-        ..slo
-    }
+    Slo { measured_us: measured_ns.map(us), met: objective.allows(measured_ns), ..slo }
 }
 
 /// The logs do not tell errors from tokens within a class: taking the fastest answers for the

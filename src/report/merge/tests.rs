@@ -180,7 +180,7 @@ fn a_slow_part_is_pointed_out() {
 }
 
 #[test]
-fn a_lost_interval_makes_the_whole_partial() {
+fn a_lost_interval_makes_the_whole_partial_and_invalid() {
     let three = Three::new(&[calm(0), calm(0), calm(0)]);
     let path = three.path("a").join("response.hlog");
     let log = fs::read_to_string(&path).unwrap();
@@ -190,7 +190,9 @@ fn a_lost_interval_makes_the_whole_partial() {
     let merged = whole.merged.clone().unwrap();
     assert!(merged.partial && merged.remarks[0].contains("counted 1 requests"), "{merged:?}");
     assert!(text::render(&whole).contains("PARTIAL"));
+    assert!(!whole.validity.valid && whole.validity.reasons[0].contains("do not hold"));
     let again = three.merge(&["ab", "c"], "abc", Align::Time);
+    assert!(!again.validity.valid && again.validity.reasons.len() == 1);
     assert!(again.merged.unwrap().partial, "what is missing stays missing");
 }
 

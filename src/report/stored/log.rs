@@ -3,6 +3,7 @@
 //! Line by line, so that a run of a day needs no more memory than one of a minute; what a line
 //! claims of sizes is checked before anything is allocated for it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -77,20 +78,13 @@ impl Log {
         Ok(Self { head, intervals })
     }
 
-    /// The samples of `class`, second by second from the first; empty where it was not seen.
+    /// The samples of `class` by the second, from the first; seconds without any take no memory.
     ///
     /// What began between two seconds belongs to the earlier one.
-    pub fn seconds(&self, class: Class) -> Vec<Counts> {
-        let mut seconds = Vec::new();
+    pub fn seconds(&self, class: Class) -> BTreeMap<u64, Counts> {
+        let mut seconds = BTreeMap::new();
         for interval in self.intervals.iter().filter(|interval| interval.class == class) {
-            // Bounded by `START_MAX_S`.
-            let index = usize::try_from(interval.start.as_secs()).unwrap_or(usize::MAX);
-            if seconds.len() <= index {
-                seconds.resize(index + 1, Counts::new());
-            }
-            if let Some(second) = seconds.get_mut(index) {
-                add(second, &interval.counts);
-            }
+            add(seconds.entry(interval.start.as_secs()).or_default(), &interval.counts);
         }
         seconds
     }
@@ -153,7 +147,7 @@ pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, Stored
 
 /// A line as long as this holds no histogram that a run writes: they are some kilobytes.
 const LINE_MAX_BYTES: u64 = 4 << 20;
-/// Ten years: a later interval is a damaged number, for which no table is made.
+/// Ten years: a later interval is a damaged number.
 const START_MAX_S: u64 = 10 * 366 * 86_400;
 
 fn parse(line: &[u8], head: &mut Head) -> Result<Option<Interval>, &'static str> {

@@ -96,7 +96,10 @@ fn a_run_that_did_not_end_is_read_up_to_there() {
     assert!(stored.run.is_none() && !stored.is_complete());
     assert_eq!(stored.response.head.start, Some(UnixSeconds(1_700_000_000)));
     assert_eq!(stored.response.classes(), [Class::Hit, Class::Miss]);
-    assert_eq!(stored.response.seconds(Class::Hit), [vec![(1000, 1)], vec![(3, 1)]]);
+    assert_eq!(
+        stored.response.seconds(Class::Hit),
+        [(0, vec![(1000, 1)]), (1, vec![(3, 1)])].into()
+    );
     assert_eq!(stored.response.intervals[0].length, Duration::from_secs(1));
 
     let path = folder.path().join("response.hlog");

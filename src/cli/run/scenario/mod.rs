@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use self::file::{Definition, ScenarioError};
 pub(super) use self::read::{RATE_MAX, speed_is_fine};
+use crate::secret::shown_url;
 
 /// What is sent, and what happens meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +120,9 @@ impl FromStr for Scenario {
         }
         let path = Path::new(text);
         let is_file = path.extension().is_some_and(|extension| extension == "toml");
-        is_file.then(|| Self::File(path.to_owned())).ok_or_else(|| UnknownScenario(text.to_owned()))
+        // A URL in the place of a scenario may hold a password.
+        let shown = if text.contains("://") { shown_url(text) } else { text.to_owned() };
+        is_file.then(|| Self::File(path.to_owned())).ok_or(UnknownScenario(shown))
     }
 }
 

@@ -89,30 +89,24 @@ fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::cli) struct TargetArgs {
     /// How --target is asked for a token; may also be written before its URL, as in `oauth2+https://HOST/PATH` [default: imds]
-    #[arg(long, value_enum, requires = "target", env = "MINTBENCH_RUN_PROTOCOL")]
+    #[arg(long, value_enum, env = "MINTBENCH_RUN_PROTOCOL")]
     pub(in crate::cli) protocol: Option<Protocol>,
     /// Trust the certificate authorities in this PEM file instead of the machine's; may be repeated
-    #[arg(long, value_name = "FILE", requires = "target", env = "MINTBENCH_RUN_CA")]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_CA")]
     pub(in crate::cli) ca: Vec<PathBuf>,
     /// oauth2: who asks
-    #[arg(long, value_name = "ID", requires = "target", env = "MINTBENCH_RUN_CLIENT_ID")]
+    #[arg(long, value_name = "ID", env = "MINTBENCH_RUN_CLIENT_ID")]
     pub(in crate::cli) client_id: Option<String>,
     /// oauth2: file with the secret of --client-id; the secret itself may be in the variable below without its _FILE
     #[arg(
         long,
         value_name = "FILE",
-        requires = "target",
         conflicts_with = "client_certificate",
         env = "MINTBENCH_RUN_CLIENT_SECRET_FILE"
     )]
     pub(in crate::cli) client_secret_file: Option<PathBuf>,
     /// oauth2: PEM file with the certificate of --client-id; assertions are signed before the run
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "target",
-        env = "MINTBENCH_RUN_CLIENT_CERTIFICATE"
-    )]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_CLIENT_CERTIFICATE")]
     pub(in crate::cli) client_certificate: Option<PathBuf>,
     /// oauth2: PEM file with the private key (RSA, PKCS #8) [default: in --client-certificate]
     #[arg(
@@ -123,24 +117,19 @@ pub(in crate::cli) struct TargetArgs {
     )]
     pub(in crate::cli) client_key: Option<PathBuf>,
     /// oauth2: what the token is for, like `https://vault.azure.net/.default`
-    #[arg(long, value_name = "SCOPE", requires = "target", env = "MINTBENCH_RUN_SCOPE")]
+    #[arg(long, value_name = "SCOPE", env = "MINTBENCH_RUN_SCOPE")]
     pub(in crate::cli) scope: Option<String>,
     /// oauth2: the audience that tokens must have; judged with --jwks
-    #[arg(long, value_name = "AUD", requires = "target", env = "MINTBENCH_RUN_AUDIENCE")]
+    #[arg(long, value_name = "AUD", env = "MINTBENCH_RUN_AUDIENCE")]
     pub(in crate::cli) audience: Option<String>,
     /// aws: whose credentials are asked for; not needed if the URL has a path
-    #[arg(long, value_name = "NAME", requires = "target", env = "MINTBENCH_RUN_ROLE")]
+    #[arg(long, value_name = "NAME", env = "MINTBENCH_RUN_ROLE")]
     pub(in crate::cli) role: Option<String>,
     /// app-service: file with what `IDENTITY_HEADER` holds there; the value itself may be in the variable below without its _FILE
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "target",
-        env = "MINTBENCH_RUN_IDENTITY_HEADER_FILE"
-    )]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_IDENTITY_HEADER_FILE")]
     pub(in crate::cli) identity_header_file: Option<PathBuf>,
     /// get: a header to send, or @FILE with one on each line; may be repeated
-    #[arg(long, value_name = "NAME: VALUE", requires = "target", env = "MINTBENCH_RUN_HEADER")]
+    #[arg(long, value_name = "NAME: VALUE", env = "MINTBENCH_RUN_HEADER")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(in crate::cli) header: Vec<String>,
 }
@@ -164,8 +153,10 @@ pub(in crate::cli) enum TargetError {
     File { path: PathBuf, source: std::io::Error },
     #[error("no PEM block of `{path}` holds {what}", path = path.display())]
     Pem { path: PathBuf, what: &'static str },
-    #[error("`{path}` holds no secret: it is empty, or has several lines", path = path.display())]
-    Secret { path: PathBuf },
+    #[error("--role `{0}` cannot stand in a path; write its letters, digits and +=,.@_- only")]
+    Role(String),
+    #[error("{0} holds no secret that can be sent: it is empty, or not one line of text")]
+    Secret(String),
     #[error("a header of --header cannot be sent")]
     Header(#[from] HeaderError),
     #[error("--client-certificate and --client-key cannot be used")]
@@ -333,7 +324,7 @@ impl TargetArgs {
             Protocol::Aws if self.role.is_none() && url.path.is_empty() => {
                 return Err(missing("--role NAME, or the whole path in the URL"));
             }
-            Protocol::Aws => Dialect::Aws { role: self.role.clone() },
+            Protocol::Aws => Dialect::Aws { role: self.role()? },
             Protocol::AppService => {
                 let file = self.identity_header_file.as_deref();
                 let secret = secret(file, variables.identity_header)?;
@@ -365,6 +356,18 @@ impl TargetArgs {
         };
         let (scope, audience) = (self.scope.clone(), self.audience.clone());
         Ok(OAuth2 { client_id, proof, scope, audience })
+    }
+
+    /// The names that IAM allows: each is sent as it stands, and none leaves its segment of the path.
+    fn role(&self) -> Result<Option<String>, TargetError> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+        let dots = |role: &str| matches!(role, "." | "..");
+        match &self.role {
+            Some(role) if role.is_empty() || !role.bytes().all(fits) || dots(role) => {
+                Err(TargetError::Role(role.clone()))
+            }
+            role => Ok(role.clone()),
+        }
     }
 
     fn headers(&self) -> Result<Vec<Header>, TargetError> {
@@ -402,14 +405,19 @@ pub(super) fn check_selectors(
 fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Redacted>, TargetError> {
     let Some(path) = file else {
         let value = std::env::var_os(variable).filter(|value| !value.is_empty());
-        return Ok(value.map(|value| Redacted::new(value.into_encoded_bytes())));
+        let value = value.map(|value| Redacted::new(value.into_encoded_bytes()));
+        return value.map(|value| one_line(&value, variable)).transpose();
     };
-    let text = Redacted::new(read(path)?);
+    one_line(&Redacted::new(read(path)?), &path.display().to_string()).map(Some)
+}
+
+/// The text without the blanks around it. It may go into a header field: a line end would begin another.
+fn one_line(text: &Redacted, from: &str) -> Result<Redacted, TargetError> {
     let secret = text.expose().trim_ascii();
-    if secret.is_empty() || secret.contains(&b'\n') {
-        return Err(TargetError::Secret { path: path.to_owned() });
+    if secret.is_empty() || secret.iter().any(u8::is_ascii_control) {
+        return Err(TargetError::Secret(format!("`{from}`")));
     }
-    Ok(Some(Redacted::new(secret.to_vec())))
+    Ok(Redacted::new(secret.to_vec()))
 }
 
 fn certificate_key(certificate: &Path, key: &Path) -> Result<CertificateKey, TargetError> {
@@ -429,70 +437,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_protocol_may_be_written_before_the_url() {
-        let target: TargetUrl = "oauth2+https://127.0.0.1/t".parse().unwrap();
-        assert_eq!(
-            (target.protocol, target.url.to_string().as_str()),
-            (Some(Protocol::OAuth2), "https://127.0.0.1/t")
-        );
-        let plain: TargetUrl = "http://127.0.0.1/a+b".parse().unwrap();
-        assert_eq!(plain.protocol, None);
-        let wrong = "ldap+http://127.0.0.1".parse::<TargetUrl>().unwrap_err().to_string();
-        assert!(wrong.contains("app-service, aws, gce"), "{wrong}");
-    }
-
-    #[test]
-    fn a_flag_that_no_target_uses_is_refused() {
-        let args = TargetArgs { role: Some("r".to_owned()), ..TargetArgs::default() };
-        let [gce, aws] =
-            ["gce+http://127.0.0.1", "aws+http://127.0.0.1"].map(|t| t.parse().unwrap());
-        let error = args.check(&[&gce], None).unwrap_err().to_string();
-        assert!(error.contains("--role is of no use with the protocol `gce`"), "{error}");
-        args.check(&[&gce, &aws], None).unwrap();
-        let keys = "http://127.0.0.1/keys".parse().unwrap();
-        assert!(matches!(
-            args.check(&[&aws], Some(&keys)),
-            Err(TargetError::Unused { flag: "jwks", .. })
-        ));
-        let both = TargetArgs { protocol: Some(Protocol::Aws), ..args };
-        assert!(matches!(
-            both.check(&[&gce], None),
-            Err(TargetError::Protocols { given: Protocol::Aws, written: Protocol::Gce })
-        ));
-    }
-
-    #[test]
-    fn a_target_file_says_all_of_its_target_and_names_files_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("b.toml");
-        let write = |text: &str| std::fs::write(&path, text).unwrap();
-        write(
-            "target = \"oauth2+http://127.0.0.1/t\"\nclient-id = \"b\"\nclient-secret-file = \"b.secret\"",
-        );
-        std::fs::write(folder.path().join("b.secret"), "hush\n").unwrap();
-        let target: TargetUrl = path.to_str().unwrap().parse().unwrap();
-        let flags = TargetArgs { client_id: Some("a".to_owned()), ..TargetArgs::default() };
-        let resolved = flags.resolve(&target, None, &RUN_VARIABLES).unwrap();
-        let Dialect::OAuth2(OAuth2 { client_id, proof: Proof::Secret(secret), .. }) =
-            &*resolved.dialect
-        else {
-            panic!("{resolved:?}");
-        };
-        assert_eq!((client_id.as_str(), secret.expose()), ("b", &b"hush"[..]));
-        assert!(!format!("{resolved:?}").contains("hush"));
-        for (text, message) in [
-            ("target = \"http://127.0.0.1\"\nclient = \"b\"", "unknown field `client`"),
-            ("protocol = \"gce\"", "missing field `target`"),
-            ("target = \"http://127.0.0.1\"\nprotocol = \"ldap\"", "unknown variant `ldap`"),
-            ("target = \"c.toml\"", "not a URL"),
-        ] {
-            write(text);
-            let error = path.to_str().unwrap().parse::<TargetUrl>().unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
-        }
-    }
-}
+mod tests;
