@@ -131,8 +131,16 @@ fn folders_are_planned_by_without_running_load() {
     assert!(matches!(output.status.code(), Some(4 | 5)), "{}", stderr(&output));
 
     let half = fixture.plan(&["--json", "--from", &folders[0]]);
-    assert_eq!(half.status.code(), Some(4), "{}", stderr(&half));
-    assert_eq!(validated(&half.stdout)["forecast"], Value::Null);
+    assert_eq!(half.status.code(), Some(2), "{}", stderr(&half));
+    assert!(stderr(&half).contains("`run mint`"), "{}", stderr(&half));
+
+    let path = Path::new(&folders[2]).join("run.json");
+    let mut run: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    run["host"]["fingerprint"] = "another".into();
+    std::fs::write(&path, run.to_string()).unwrap();
+    let unlike = fixture.plan(&["--from", &folders[0], &folders[2]]);
+    assert_eq!(unlike.status.code(), Some(2), "{}", stderr(&unlike));
+    assert!(stderr(&unlike).contains("unlike machines"), "{}", stderr(&unlike));
 }
 
 #[test]

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -121,6 +122,23 @@ def run(command, stdin=None, timeout=None):
     return ended, cpu_s
 
 
+def pinned():
+    """Confines a generator, all of its threads, to the generator's processor."""
+    return ["taskset", "-c", str(processors()[1])]
+
+
+def recorded(tool, server, job):
+    """What a generator reports, and the server's record of the same part of its load."""
+    if not tool.WARMUP_S:
+        return tool.run(job), server.record()
+    timer = threading.Timer(tool.WARMUP_S, server.forget)
+    timer.start()
+    try:
+        return tool.run(job), server.record()
+    finally:
+        timer.cancel()
+
+
 def last_json(text):
     lines = [line for line in text.splitlines() if line.startswith("{")]
     if not lines:
@@ -130,6 +148,8 @@ def last_json(text):
 
 class Tool:
     name = variable = program = how = ""
+    # What it leaves out of its own report, from the start on.
+    WARMUP_S = 0
 
     def path(self):
         named = os.environ.get(self.variable)
@@ -142,7 +162,7 @@ class Tool:
 
     def run(self, job):
         """Confined to the generator's processor."""
-        command = ["taskset", "-c", str(processors()[1]), self.path(), *self.args(job)]
+        command = [*pinned(), self.path(), *self.args(job)]
         ended, cpu_s = run(command, self.stdin(job), job.seconds * 3 + 60)
         if ended.returncode != 0:
             lines = (ended.stderr or ended.stdout).strip().splitlines() or ["no message"]
@@ -158,13 +178,14 @@ class Tool:
 class Mintbench(Tool):
     name, variable, program = "mintbench", "MINTBENCH", str(ROOT / "target/release/mintbench")
     how = "this project, `cargo build --release`"
+    WARMUP_S = 1
 
     def run(self, job):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
             most = ["--rate", "400000", "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
-            command = [self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
-            command += ["--pacer-test", "0s", "--warmup", "1s", "--duration", f"{job.seconds}s", "--threads", "1"]
+            command = [*pinned(), self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
+            command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
             command += ["--max-errors", "1", "--json", "--out", f"{folder}/run"]
             ended, cpu_s = run(command, timeout=job.seconds * 3 + 60)
@@ -177,7 +198,7 @@ class Mintbench(Tool):
         of_all = report["classes"]["all"]
         answered = report["load"]["rate_answered"] * report["load"]["duration_s"]
         # The processor time is of the warm-up, too.
-        cpu_s *= job.seconds / (job.seconds + 1)
+        cpu_s *= job.seconds / (job.seconds + self.WARMUP_S)
         validity = report["validity"]
         us = {name: of_all["response_us"][name] for name in NAMES}
         return Result(answered, job.seconds, us, cpu_s, validity["valid"], validity["reasons"])
@@ -205,11 +226,11 @@ class Wrk2(Wrk):
     name, variable, program = "wrk2", "WRK2", "wrk2"
     how = "its sources, github.com/giltene/wrk2 at 44a94c1, `make`"
     # It forgets what it has measured until then.
-    CALIBRATION_S = 10
+    WARMUP_S = 10
 
     def args(self, job):
         rate = job.rate or 1_000_000
-        seconds = job.seconds + self.CALIBRATION_S
+        seconds = job.seconds + self.WARMUP_S
         return ["-t1", f"-c{job.connections}", f"-d{seconds}s", f"-R{rate}", "-s", str(LUA), job.url]
 
 

@@ -4,6 +4,8 @@
 #
 #   benches/generator/run.sh [rounds] > results/reference/generator.md
 #
+# Exits 1 when mintbench fails, or calls none of its rounds valid.
+#
 # Rounds are interleaved, forth and back in turn, and figures are medians of them.
 #
 #   SECONDS_EACH=5    of load for each run

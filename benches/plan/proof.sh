@@ -4,6 +4,8 @@
 #
 #   benches/plan/proof.sh [seeds] > results/reference/plan.md
 #
+# Exits 1 when any of it is off by 15 % or more, or was not compared.
+#
 # Takes a quarter of an hour for each seed and algorithm, on a machine where nothing else runs. ALGS names
 # the algorithms, SLO the objective. Needs python3.
 set -euo pipefail

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 slo, load_before, folder = sys.argv[1:4]
+# As `mintbench plan` itself judges.
+GOOD_PERCENT = 15
 plans = [(path.parent.name, json.loads(path.read_text()))
          for path in sorted(pathlib.Path(folder).glob("*/plan.json"))]
 
@@ -25,7 +27,7 @@ for name, plan in plans:
         error = row["error_percent"]
         errors.setdefault(row["what"], []).append(abs(error))
         print(f"| `{name}` | {row['what']} | {row['predicted']:,.1f} {row['unit']} | {row['measured']:,.1f}"
-              f" | {error:+.1f} % | {'yes' if abs(error) < 15 else '**no**'} |")
+              f" | {error:+.1f} % | {'yes' if abs(error) < GOOD_PERCENT else '**no**'} |")
 for name, plan in plans:
     for note in plan["held_out"]["notes"]:
         print(f"| `{name}` | {note} | | | | **no** |")
@@ -48,7 +50,10 @@ for name, plan in plans:
         cost = of["cost"]
         print(f"| `{name}` | {side} | {rate} | {bracket} | {cost['core_us']:.1f} ({cost['low_us']:.1f} to {cost['high_us']:.1f}) | {cost['basis']} |")
 
+holds = bool(errors) and all(abs(error) < GOOD_PERCENT for values in errors.values() for error in values)
+holds = holds and not any(plan["held_out"]["notes"] for _, plan in plans)
 notes = sorted({note for _, plan in plans for note in plan["notes"]})
 print("\nNotes:\n")
 for note in notes:
     print(f"- {note}")
+sys.exit(0 if holds else 1)

@@ -4,6 +4,8 @@
 #
 #   benches/truth/run.sh > results/reference/truth.md
 #
+# Exits 1 when a run of mintbench was not valid, or not within what the harness promises.
+#
 #   SECONDS_EACH=20   of load for each run
 #   RATES="1000 ..."  requests per second [1000, 10000 and half of the highest that the generator sends]
 #   LAWS="..."        laws, as `examples/truth` takes them

@@ -86,6 +86,11 @@ impl Counters {
         (self.lookups() > 0.0).then(|| self.cpu_seconds * 1e6 / self.lookups())
     }
 
+    /// The share of lookups that a token was minted for: one for all who wait for the same.
+    pub fn mint_ratio(&self) -> Option<f64> {
+        (self.lookups() > 0.0).then(|| self.misses / self.lookups())
+    }
+
     /// The share of lookups that were hits, if there were any.
     pub fn hit_ratio(&self) -> Option<f64> {
         (self.lookups() > 0.0).then(|| self.hits / self.lookups())
@@ -105,6 +110,8 @@ mod tests {
         assert_eq!((counters.hits, counters.mints, counters.misses), (5.0, 3.0, 5.0));
         assert_eq!(counters.cpu_us_per_request(), Some(25_000.0));
         assert_eq!(counters.hit_ratio(), Some(0.5));
+        let waited = Counters { coalesced: 10.0, ..counters };
+        assert_eq!(waited.mint_ratio(), Some(0.25));
         assert_eq!(counters.since(&counters).cpu_us_per_request(), None);
     }
 }

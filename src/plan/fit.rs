@@ -7,11 +7,12 @@
 
 use hdrhistogram::Histogram;
 
-use super::level::{Cause, Level, Verdict};
+use super::level::Cause;
 use super::search::{Found, Probe};
 use super::simulate::node::Costs;
 use super::simulate::service::Service;
 use crate::stats::knee;
+use crate::stats::median::median;
 use crate::stats::scalability::{self, Fitted, ScalabilityError};
 
 /// Where a cost comes from.
@@ -69,8 +70,6 @@ pub enum FitError {
     NoLevel,
 }
 
-/// A core is saturated from here on; the rest is interrupts that no process is charged for.
-const SATURATED: f64 = 0.85;
 /// Levels without fault of the generator are preferred down to this part of the busiest rate.
 const CLEAN_MIN: f64 = 0.5;
 /// Levels whose processor time is averaged: the busiest, where waking is rare.
@@ -111,7 +110,7 @@ impl Side {
         matches!(missed, Some(Cause::Generator(_)))
     }
 
-    /// The most answers per second of a level at which the broker was the limit.
+    /// Answers per second of a broker that could do no more.
     pub fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
     }
@@ -122,25 +121,19 @@ fn usable(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     probes.iter().filter(|probe| probe.level.generator.is_none())
 }
 
-/// The most answers per second of a level that the broker could not keep up with.
+/// Answers per second of a broker that was asked for more, the middle of such levels: the measure of a
+/// cost, so that a pace and what costs predict of it are the same thing.
 pub fn pace(probes: &[Probe]) -> Option<f64> {
-    let paces = saturated(probes).map(|level| level.answered);
-    paces.max_by(f64::total_cmp)
+    saturated(probes).map(|cost| 1e6 / cost.core_us)
 }
 
-fn saturated(probes: &[Probe]) -> impl Iterator<Item = &Level> {
-    let overrun = |probe: &&Probe| {
-        let errors = matches!(probe.verdict, Verdict::Missed(Cause::Errors(_)));
-        let busy = |cpu_us: f64| cpu_us * probe.level.answered / 1e6 > SATURATED;
-        // A level that was given up has no processor time; its queue says enough.
-        (errors || probe.level.is_overrun()) && probe.level.cpu_us.is_none_or(busy)
-    };
-    usable(probes).filter(overrun).map(|probe| &probe.level)
+fn saturated(probes: &[Probe]) -> Option<Cost> {
+    let overrun = probes.iter().filter(|probe| probe.level.is_overrun());
+    middle(overrun.map(|probe| 1e6 / probe.level.answered).collect(), Basis::Saturation)
 }
 
 fn cost(probes: &[Probe]) -> Option<Cost> {
-    let paces: Vec<f64> = saturated(probes).map(|level| 1e6 / level.answered).collect();
-    if let Some(cost) = middle(paces, Basis::Saturation) {
+    if let Some(cost) = saturated(probes) {
         return Some(cost);
     }
     let with_cpu = |probe: &Probe| Some((probe.level.answered, probe.level.cpu_us?));
@@ -161,8 +154,8 @@ fn cost(probes: &[Probe]) -> Option<Cost> {
 fn middle(mut values: Vec<f64>, basis: Basis) -> Option<Cost> {
     values.retain(|value| value.is_finite() && *value > 0.0);
     values.sort_by(f64::total_cmp);
-    let core_us = *values.get(values.len() / 2)?;
-    Some(Cost { core_us, low_us: *values.first()?, high_us: *values.last()?, basis })
+    let (low_us, high_us) = (*values.first()?, *values.last()?);
+    Some(Cost { core_us: median(&values), low_us, high_us, basis })
 }
 
 /// A line through memory against tokens; none where the levels hold alike many.
@@ -211,8 +204,8 @@ pub struct Quiet {
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "exact by construction")]
 mod tests {
-    use super::super::level::Memory;
     use super::super::level::tests::level;
+    use super::super::level::{Level, Memory};
     use super::*;
 
     fn probe(level: Level) -> Probe {
@@ -240,6 +233,14 @@ mod tests {
         // Where all else is far from saturation, it is still the better guide.
         probes.push(probe(Level { answered: 1e5, ..late }));
         assert_eq!(super::cost(&probes).unwrap().core_us, 5.0);
+        probes.pop();
+
+        // A broker whose core was full was the limit, however late the generator.
+        let late = Some("late".to_owned());
+        let full =
+            Level { generator: late, cpu_us: Some(12.0), answered: 75_000.0, ..level(1e5, 1e8) };
+        probes.push(probe(full));
+        assert_eq!(super::cost(&probes).unwrap().basis, Basis::Saturation);
         probes.pop();
 
         let overrun = Level { growing: true, answered: 80_000.0, ..level(1e5, 1e8) };

@@ -185,6 +185,9 @@ impl Fleet {
             && (self.kits.is_empty() || (shares - 1.0).abs() < 1e-6);
         let keys = self.keys();
         let storm_vms = self.storm.as_ref().map_or(0, |storm| storm.vms);
+        let within_s = self.storm.as_ref().map_or(0.0, |storm| storm.within.as_secs_f64());
+        let wave_s = self.wave.as_ref().map_or(0.0, |wave| wave.deployed_within.as_secs_f64());
+        let lanes = self.nodes.lanes.map_or(1, NonZeroUsize::get);
         let rules = [
             ("fleet.vms", f64::from(self.fleet.vms), (1..=16_000_000).contains(&keys), counts),
             (
@@ -199,6 +202,8 @@ impl Fleet {
                 (1.0..=366.0 * 86_400.0).contains(&self.fleet.token_lifetime.as_secs_f64()),
                 "1s to 366days",
             ),
+            ("storm.within", within_s, within_s <= 3600.0, "at most 1h"),
+            ("wave.deployed-within", wave_s, wave_s <= 366.0 * 86_400.0, "at most 366days"),
             ("kits", shares, kits_sound, "shares that add up to 1"),
             ("storm.vms", f64::from(storm_vms), storm_vms <= self.fleet.vms, "at most fleet.vms"),
             (
@@ -219,12 +224,16 @@ impl Fleet {
                 self.nodes.cores.get() <= CORES_MAX,
                 "1 to 256",
             ),
+            ("nodes.lost", float(self.nodes.lost), self.nodes.lost < NODES_MAX, "0 to 4095"),
             (
                 "nodes.count",
                 float(self.nodes.count.map_or(1, NonZeroUsize::get)),
-                self.nodes.count.is_none_or(|count| count.get() > self.nodes.lost),
-                "more than nodes.lost",
+                self.nodes
+                    .count
+                    .is_none_or(|count| (self.nodes.lost + 1..=NODES_MAX).contains(&count.get())),
+                "more than nodes.lost, to 4096",
             ),
+            ("nodes.lanes", float(lanes), lanes <= CORES_MAX, "1 to 256"),
         ];
         match rules.iter().find(|(_, _, sound, _)| !sound) {
             None => Ok(self),
@@ -239,7 +248,7 @@ impl Fleet {
 
     /// Tokens that the fleet holds.
     pub const fn keys(&self) -> u64 {
-        self.fleet.vms as u64 * self.tokens_each()
+        (self.fleet.vms as u64).saturating_mul(self.tokens_each())
     }
 
     /// Tokens that each VM holds.
@@ -263,6 +272,8 @@ const fn float(count: usize) -> f64 {
 
 /// More than any broker has.
 const CORES_MAX: usize = 256;
+/// No fleet has more brokers.
+pub(super) const NODES_MAX: usize = 4096;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -309,6 +320,13 @@ pub(super) mod tests {
         refused("[fleet]\nvms = 1\n[nodes]\ncores = 0\n", "cores");
         refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\nrefresh-at = 2\n", "nodes.refresh-at");
         refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\ncount = 1\n", "nodes.count");
+        refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\nlost = 5000\n", "nodes.lost");
+        refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\ncount = 5000\n", "nodes.count");
+        refused("[fleet]\nvms = 1\n[nodes]\ncores = 1\nlanes = 5000\n", "nodes.lanes");
+        let many = "[fleet]\nvms = 4000000000\nidentities = 4000000000\nresources = 4000000000\n";
+        refused(&format!("{many}[nodes]\ncores = 1\n"), "fleet.vms");
+        let long = "[storm]\nvms = 1\nwithin = \"2days\"\n";
+        refused(&format!("[fleet]\nvms = 1\n{long}[nodes]\ncores = 1\n"), "storm.within");
         refused("[fleet]\nvms = 1\n[kits]\ngo = 0.5\n[nodes]\ncores = 1\n", "`kits`");
         refused("[fleet]\nvms = 1\n[kits]\nperl = 1\n[nodes]\ncores = 1\n", "perl");
         let storm = "[storm]\nvms = 2\nwithin = \"soon\"\n";

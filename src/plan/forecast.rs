@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::fit::{Cost, MemoryModel};
-use super::fleet_file::Fleet;
+use super::fleet_file::{Fleet, NODES_MAX};
 use super::simulate::day::{self, Day, Rhythm};
 use super::simulate::estimate::Estimate;
 use super::simulate::node::{Costs, Shape};
@@ -41,8 +41,10 @@ pub struct Question<'a> {
 /// What the fleet asks for, all of it together.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Demand {
-    /// Requests per second.
+    /// Requests per second, over the day.
     pub requests_per_s: f64,
+    /// Requests per second in the minute of the day with the most mints.
+    pub requests_per_s_busiest: f64,
     /// Mints per second, over the day.
     pub mints_per_s: f64,
     /// Mints per second in the busiest minute of the day.
@@ -64,7 +66,7 @@ pub struct Situation {
     pub token_p99_ms: Option<Estimate>,
     /// The share of requests that were answered 503.
     pub refused_share: Estimate,
-    /// The share of callers that ended without a token, of those that asked.
+    /// The share of callers that ended without a token, of those whose token was not held.
     pub gave_up_share: Estimate,
     /// The most mints that waited at a node.
     pub queue_peak: Estimate,
@@ -101,8 +103,6 @@ pub struct Forecast {
     pub storm_lost: Option<Situation>,
 }
 
-/// No fleet has more brokers.
-const NODES_MAX: usize = 4096;
 /// While the number of nodes is searched, each window is played so often.
 const SEARCH_REPLICATIONS: u32 = 3;
 /// Requests of a steady window: enough for its p99.
@@ -191,11 +191,13 @@ impl<'a> Forecaster<'a> {
         self.demand.cores_busy / float((nodes * self.shape.cores.get()) as u64)
     }
 
-    /// Doubles the nodes until they do, then halves the gap: more nodes never do worse.
+    /// Doubles the nodes until they do, then halves the gap: more nodes never do worse. A few replications
+    /// find the number; it counts when the upper ends of the intervals over all of them do, too.
     fn nodes_needed(&self) -> Option<usize> {
         let spare = self.question.fleet.nodes.lost;
         let mut high = 1;
-        while !self.do_they(high) {
+        let may = |nodes| self.do_they(nodes, SEARCH_REPLICATIONS, |estimate| estimate.mean);
+        while !may(high) {
             high *= 2;
             if high > NODES_MAX {
                 return None;
@@ -204,35 +206,44 @@ impl<'a> Forecaster<'a> {
         let mut low = high / 2;
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
-            if self.do_they(middle) { high = middle } else { low = middle }
+            if may(middle) { high = middle } else { low = middle }
+        }
+        while !self.do_they(high, self.question.replications, |estimate| estimate.high) {
+            high += 1;
+            if high > NODES_MAX {
+                return None;
+            }
         }
         Some(high + spare)
     }
 
-    /// Whether so many nodes, all that are left, meet everything.
-    fn do_they(&self, left: usize) -> bool {
+    /// Whether so many nodes, all that are left, meet everything, by this value of each estimate.
+    fn do_they(&self, left: usize, replications: u32, by: fn(&Estimate) -> f64) -> bool {
         if self.utilisation(left) > self.question.target {
             return false;
         }
         let limit_ms = self.question.limit_ns / 1e6;
-        let steady = self.played(&self.steady(left), SEARCH_REPLICATIONS);
-        if steady.quantile_ms.mean > limit_ms {
+        let steady = self.played(&self.steady(left), replications);
+        if by(&steady.quantile_ms) > limit_ms {
             return false;
         }
         let Some((window, boot)) = self.storm(left).zip(self.question.fleet.storm.as_ref()) else {
             return true;
         };
-        let storm = self.played(&window, SEARCH_REPLICATIONS);
-        let p99_ms = storm.token_p99_ms.map_or(0.0, |p99| p99.mean);
+        let storm = self.played(&window, replications);
+        let p99_ms = storm.token_p99_ms.as_ref().map_or(0.0, by);
         p99_ms <= boot.p99.as_secs_f64() * 1e3 && storm.gave_up_share.mean <= 0.0
     }
 
     /// A node's share of the busiest minute.
     fn steady(&self, nodes: usize) -> Window {
         let share = 1.0 / float(nodes.max(1) as u64);
-        let Demand { requests_per_s, misses_per_s_busiest, mints_per_s_busiest, .. } = self.demand;
-        let hits_per_second = (requests_per_s - misses_per_s_busiest).max(0.0) * share;
-        let seconds = (STEADY_REQUESTS / hits_per_second.max(1.0)).clamp(1.0, 60.0);
+        let Demand { requests_per_s_busiest, misses_per_s_busiest, mints_per_s_busiest, .. } =
+            self.demand;
+        let hits_per_second = (requests_per_s_busiest - misses_per_s_busiest).max(0.0) * share;
+        let per_second = (requests_per_s_busiest + mints_per_s_busiest) * share;
+        // No least length: a node that is asked for far too much would be played without an end.
+        let seconds = (STEADY_REQUESTS / per_second.max(1.0)).min(60.0);
         Window {
             hits_per_second,
             misses_per_second: misses_per_s_busiest * share,
@@ -294,8 +305,7 @@ impl Situation {
             token_p99_ms: minted(0.99),
             refused_share: of(&|played| share(played.refused, played.requests)),
             gave_up_share: of(&|played| {
-                let answered = played.hits.len() + played.minted.len();
-                share(played.gave_up, answered + played.gave_up)
+                share(played.gave_up, played.minted.len() + played.gave_up)
             }),
             queue_peak: of(&|played| float(played.queue_peak as u64)),
             recovery_s: of(&|played| played.recovery.as_secs_f64()),
@@ -312,11 +322,13 @@ fn demand(day: &Day, uncached_per_s: f64, question: &Question<'_>) -> Demand {
     let requests_per_s = uncached_per_s + float(day.asks()) / DAY_S;
     // Nobody asks for a renewal: it has no request of its own.
     let renewal_us = (question.mint.core_us - question.hit.core_us).max(0.0);
-    let busy_us = (requests_per_s - misses).max(0.0) * question.hit.core_us
+    let requests_per_s_busiest = uncached_per_s + float(busiest.asks) / 60.0;
+    let busy_us = (requests_per_s_busiest - misses).max(0.0) * question.hit.core_us
         + misses * question.mint.core_us
         + renewals * renewal_us;
     Demand {
         requests_per_s,
+        requests_per_s_busiest,
         mints_per_s: float(day.mints()) / DAY_S,
         mints_per_s_busiest: misses + renewals,
         misses_per_s_busiest: misses,
@@ -432,6 +444,30 @@ mod tests {
         let text = "[fleet]\nvms = 100\n[storm]\nvms = 100\nwithin = \"1s\"\np99 = \"100us\"\n\
                     [nodes]\ncores = 1\n";
         assert_eq!(ask(text).nodes_needed, None);
+    }
+
+    #[test]
+    fn a_node_that_is_asked_for_far_too_much_is_played_to_an_end() {
+        let text = "[fleet]\nvms = 1000000\nuncached-per-second = 1000.0\n\
+                    [nodes]\ncores = 1\ncount = 1\nlost = 0\n";
+        let forecast = ask(text);
+        assert_eq!(forecast.nodes_needed, None);
+        assert!(forecast.steady.utilisation.mean > 0.9, "{forecast:?}");
+    }
+
+    #[test]
+    fn callers_that_find_their_token_do_not_hide_those_that_end_without_one() {
+        let storm =
+            "[storm]\nvms = 200\nwithin = \"20ms\"\np99 = \"1s\"\n[kits]\nmsal-python = 1.0\n";
+        let share = |uncached: u32| {
+            let text = format!(
+                "[fleet]\nvms = 200\nuncached-per-second = {uncached}.0\n{storm}\
+                 [nodes]\ncores = 1\ncount = 1\nlost = 0\nmint-queue = 1\n"
+            );
+            ask(&text).storm.unwrap().gave_up_share.mean
+        };
+        let (alone, beside) = (share(0), share(200));
+        assert!(alone > 0.5 && beside > alone * 0.8, "{alone} {beside}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Level {
     pub noise: Vec<String>,
     /// Processor time of the broker for each request, in microseconds.
     pub cpu_us: Option<f64>,
-    /// The share of requests that waited for a mint.
+    /// The share of requests that were minted for.
     pub misses: Option<f64>,
     /// Memory of the broker at the end, in bytes, and the tokens minted until then.
     pub memory: Option<Memory>,
@@ -96,6 +96,10 @@ const ERRORS_MAX: f64 = 0.001;
 /// A Poisson stream of a second at 50 per second varies by more than a tenth in one level of six, and
 /// such a level is idle, which is seen by its processor time.
 const ANSWERED_MIN: f64 = 0.9;
+/// A late generator misses more of a low rate by chance; one at its end misses half of the doubled rate.
+const GENERATOR_MIN: f64 = 0.7;
+/// A core is full from here on; the rest is interrupts that no process is charged for.
+const BUSY_MIN: f64 = 0.85;
 /// Blocks of a second: a level is short.
 const BLOCKS_MIN: usize = 5;
 
@@ -120,9 +124,22 @@ impl Level {
         }
     }
 
-    /// Whether more was asked for than was answered while it was.
+    /// Whether the broker was asked for more than it could do: the rest was left over, and its core
+    /// was full. How late the generator was is then no matter.
     pub fn is_overrun(&self) -> bool {
-        self.growing || self.answered < ANSWERED_MIN * self.offered
+        let left_over =
+            self.growing || self.errors > ERRORS_MAX || self.answered < ANSWERED_MIN * self.offered;
+        // A level that was given up has no processor time; its queue says enough.
+        let busy = match self.cpu_us {
+            Some(cpu_us) => cpu_us * self.answered / 1e6 > BUSY_MIN,
+            None => self.generator.is_none(),
+        };
+        left_over && busy
+    }
+
+    /// Whether it is the generator that was asked for more than it could do.
+    pub fn is_generator_overrun(&self) -> bool {
+        self.generator.is_some() && self.answered < GENERATOR_MIN * self.offered
     }
 
     /// The requests in the system, by Little's law.
@@ -188,7 +205,7 @@ impl Level {
             generator,
             noise,
             cpu_us: counted.and_then(|counted| counted.measured.cpu_us_per_request()),
-            misses: counted.and_then(|counted| counted.measured.hit_ratio()).map(|hits| 1.0 - hits),
+            misses: counted.and_then(|counted| counted.measured.mint_ratio()),
             memory: counted.map(|counted| Memory {
                 bytes: counted.whole.rss_bytes,
                 tokens: counted.whole.mints,
@@ -230,7 +247,7 @@ pub fn filled<'a>(counts: impl Iterator<Item = &'a (u64, u64)>) -> Histogram<u64
 }
 
 /// The upper end of the interval of a percentile; the worst second where there is no interval.
-fn upper(seconds: &[Counts], quantile: f64) -> f64 {
+pub(super) fn upper(seconds: &[Counts], quantile: f64) -> f64 {
     let interval = interval_of_blocks(seconds, quantile, BLOCKS_MIN);
     interval.map_or_else(
         |_| seconds.iter().map(|second| quantile_of(second, quantile)).fold(0.0, f64::max),
@@ -310,7 +327,7 @@ fn blame_stored(run: &Run, lag: &Histogram<u64>, slo: &Objective) -> (Option<Str
 }
 
 /// Whether lateness of the generator alone could make the objective fail.
-pub fn too_late(lag: &Histogram<u64>, slo: &Objective) -> Option<String> {
+fn too_late(lag: &Histogram<u64>, slo: &Objective) -> Option<String> {
     let late = float(lag.value_at_quantile(slo.quantile()));
     (late > slo.limit_ns() / 2.0).then(|| {
         format!(

@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::level::{Cause, Level, Verdict};
 use crate::stats::isotonic::{Point, non_decreasing};
+use crate::stats::median::median;
 
 /// What is searched for, and how far.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,11 @@ pub fn search<E>(terms: Terms, run: &mut dyn FnMut(f64) -> Result<Level, E>) -> 
     let (low, high) = search.double()?;
     let (low, high) = search.bisect(low, high)?;
     search.overrun()?;
+    // A rate beyond the bracket may do better than the machine did before: it needs a bracket as fine.
+    let (low, high) = match search.beyond(high) {
+        Some((better, failed)) => search.bisect(Some(better), failed)?,
+        None => (low, high),
+    };
     search.repeat(low, high)?;
     Ok(conclude(terms, search.probes))
 }
@@ -176,9 +182,18 @@ impl<E> Search<'_, E> {
     /// Whether a level was too much for the broker, or two were for the generator: one alone may be a
     /// stall of the machine.
     fn is_overrun(&self) -> bool {
-        let mut overrun = self.probes.iter().filter(|probe| probe.level.is_overrun());
-        overrun.clone().count() > 1
-            || overrun.next_back().is_some_and(|p| p.level.generator.is_none())
+        let levels = || self.probes.iter().map(|probe| &probe.level);
+        levels().any(Level::is_overrun)
+            || levels().filter(|level| level.is_generator_overrun()).count() > 1
+    }
+
+    /// The largest rate above `high` that met the objective, and the next that did not.
+    fn beyond(&self, high: Option<f64>) -> Option<(f64, Option<f64>)> {
+        let met =
+            |probe: &&Probe| probe.verdict == Verdict::Met && probe.rate > high.unwrap_or(f64::MAX);
+        let better = self.probes.iter().filter(met).map(|probe| probe.rate).reduce(f64::max)?;
+        let above = self.probes.iter().map(|probe| probe.rate).filter(|rate| *rate > better);
+        Some((better, above.reduce(f64::min)))
     }
 
     fn repeat(&mut self, low: Option<f64>, high: Option<f64>) -> Result<(), E> {
@@ -232,10 +247,10 @@ impl Rate<'_> {
         // A level without a percentile is beyond any limit, but a mean needs a number.
         let beyond = limit_ns * 1000.0;
         let bound = |probe: &&Probe| probe.level.upper_ns.unwrap_or(beyond).clamp(1.0, beyond);
-        let bounds = self.probes.iter().map(bound).map(f64::ln).collect();
+        let bounds: Vec<f64> = self.probes.iter().map(bound).map(f64::ln).collect();
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let weight = self.probes.len() as f64;
-        Point { value: median(bounds), weight }
+        Point { value: median(&bounds), weight }
     }
 
     /// What more than half of the probes suffered from, other than a slow percentile.
@@ -247,12 +262,6 @@ impl Rate<'_> {
         let faults: Vec<&Cause> = faults.collect();
         if 2 * faults.len() > self.probes.len() { faults.first().copied().cloned() } else { None }
     }
-}
-
-/// The lower middle of an even number: never between two values.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -341,6 +350,19 @@ mod tests {
         assert!(found.met.unwrap().rate <= 5000.0);
         let missed = found.missed.unwrap();
         assert_eq!(missed.missed, Some(Cause::Generator("busy".to_owned())));
+    }
+
+    #[test]
+    fn a_rate_that_is_met_beyond_the_bracket_gets_a_bracket_as_fine() {
+        // A stall of the generator at one rate, far below what the broker can do.
+        let mut stalls = 2;
+        let found = found(terms(), |rate| {
+            let stalled = rate > 300.0 && rate <= 400.0 && stalls > 0;
+            stalls -= u32::from(stalled);
+            let generator = stalled.then(|| "late".to_owned());
+            Level { generator, ..memoryless(rate, 100_000.0) }
+        });
+        check(&found, 10_000.0 - 2302.585);
     }
 
     #[test]

@@ -115,10 +115,10 @@ pub fn of_forecast(forecast: &Forecast, target: f64, slo: &str) -> Vec<String> {
 fn of_storm(name: &str, storm: &Situation) -> String {
     let p99 = storm.token_p99_ms.map_or("no token".to_owned(), |p99| estimate(&p99));
     format!(
-        "{name}: p99 of the time to a token {p99} ms, {:.2} % answered 503, {:.2} % of the callers without a token in the end, at most {:.0} mints in a queue, over {:.2} s after its end.",
+        "{name}: p99 of the time to a token {p99} ms, {:.2} % answered 503, {:.2} % of the callers without a token in the end, {:.0} mints in a node's queue at its peak, the last token {:.2} s after its end.",
         storm.refused_share.mean * 100.0,
         storm.gave_up_share.mean * 100.0,
-        storm.queue_peak.high,
+        storm.queue_peak.mean,
         storm.recovery_s.mean
     )
 }
@@ -169,7 +169,7 @@ fn table(forecast: &Forecast) -> Table {
     let header = [
         "",
         "used",
-        "pNN ms",
+        "objective's ms",
         "token p50 ms",
         "token p99 ms",
         "503",

@@ -5,6 +5,7 @@ pub mod intervals;
 pub mod isotonic;
 pub mod knee;
 pub mod kolmogorov;
+pub mod median;
 pub mod mser;
 pub mod paired;
 pub mod ratio;

@@ -69,6 +69,8 @@ pub struct Fitted {
 pub const LEVELS_MIN: usize = 6;
 /// Beyond this many times the largest measured concurrency the law is a guess.
 const EXTRAPOLATION_MAX: f64 = 2.0;
+/// Levels that span less than a doubling tell nothing of how throughput grows.
+const GROWTH_MIN: f64 = 2.0;
 /// Enough for the 2.5 % points of an interval.
 const RESAMPLES: usize = 1000;
 
@@ -79,10 +81,10 @@ impl Law {
         self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
     }
 
-    /// The concurrency of the highest throughput; none where more concurrency never harms.
+    /// The concurrency of the highest throughput, which by Little's law may lie below 1; none where more
+    /// concurrency never harms.
     pub fn peak(&self) -> Option<f64> {
-        (self.kappa > 0.0 && self.sigma < 1.0)
-            .then(|| ((1.0 - self.sigma) / self.kappa).sqrt().max(1.0))
+        (self.kappa > 0.0 && self.sigma < 1.0).then(|| ((1.0 - self.sigma) / self.kappa).sqrt())
     }
 
     /// The throughput that no concurrency exceeds; none for a law that never saturates.
@@ -117,6 +119,9 @@ pub fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
     if different < LEVELS_MIN {
         return Err(ScalabilityError::Levels(different));
     }
+    if !grows(levels) {
+        return Err(ScalabilityError::Degenerate);
+    }
     let law = law(levels).ok_or(ScalabilityError::Degenerate)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut drawn: Vec<Law> = Vec::with_capacity(RESAMPLES);
@@ -144,6 +149,13 @@ fn middle(values: impl Iterator<Item = f64>, law: &Law, of: fn(&Law) -> f64) -> 
     let low = values.get(cut).copied().unwrap_or(0.0);
     let high = values.get(values.len().saturating_sub(cut + 1)).copied().unwrap_or(f64::INFINITY);
     (low.min(of(law)), high.max(of(law)))
+}
+
+/// Whether the concurrency grows: levels of one load differ by chance alone.
+fn grows(levels: &[Level]) -> bool {
+    let places = levels.iter().map(|level| level.concurrency);
+    let (low, high) = (places.clone().fold(f64::INFINITY, f64::min), places.fold(0.0, f64::max));
+    high >= GROWTH_MIN * low
 }
 
 fn different(levels: &[Level]) -> usize {
@@ -307,6 +319,16 @@ mod tests {
         let zero =
             levels(&[(1.0, 0.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0), (5.0, 1.0), (6.0, 1.0)]);
         assert_eq!(fit(&zero, 1), Err(ScalabilityError::Degenerate));
+        let one_place = of_law(&law, &[5.0, 5.01, 5.02, 5.03, 5.04, 5.05]);
+        assert_eq!(fit(&one_place, 1), Err(ScalabilityError::Degenerate));
+    }
+
+    #[test]
+    fn a_peak_below_one_request_is_the_ceiling_all_the_same() {
+        let law = Law { lambda: 10.0, sigma: 0.5, kappa: 2.0 };
+        let peak = law.peak().unwrap();
+        assert!(near(peak, 0.5, 1e-9));
+        assert!(law.ceiling().unwrap() > law.throughput(1.0), "{law:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! by chance, the trend test assumes independence, and halves always differ a little. A drift is
 //! what the cut or the trend sees *and* what makes the halves differ by more than a tenth.
 
+use super::median::median;
 use super::{mser, trend};
 
 /// What can be said of a series.
@@ -59,19 +60,6 @@ pub fn judge(series: &[f64]) -> Steadiness {
 fn differ(one: f64, other: f64) -> bool {
     let (low, high) = (one.min(other), one.max(other));
     low > 0.0 && high / low > TENTH
-}
-
-/// The value in the middle; zero of nothing.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-    let half = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        at(half)
-    } else {
-        f64::midpoint(at(half.saturating_sub(1)), at(half))
-    }
 }
 
 #[cfg(test)]

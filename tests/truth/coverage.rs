@@ -20,6 +20,9 @@ const SERVICE_NS: f64 = 200_000.0;
 const RUNS: u32 = 60;
 /// What "95 %" must come to at least.
 const COVERAGE_MIN: f64 = 0.93;
+/// One miss of fewer intervals is more than 7 % of them.
+const GIVEN_MIN: u32 = 15;
+const COVERAGE_OF_FEW: f64 = 0.5;
 
 /// A queue under this load, from 0 to 1.
 struct Queue {
@@ -133,10 +136,13 @@ fn intervals_hold_the_truth_as_often_as_they_say_under_queueing() {
     for load in [0.5, 0.8] {
         for (p, tally) in PERCENTILES.into_iter().zip(simulated(load, 30, RUNS)) {
             let (coverage, too_short) = (tally.coverage(), tally.too_short());
-            // At 80 % load 30 s are too short for the p99.9, and it says so.
-            let given = load < 0.8 || p < 0.999;
-            assert!(!given || coverage >= COVERAGE_MIN, "p{} at {load}: {coverage}", p * 100.0);
-            assert!(!given || too_short < 0.2, "p{} at {load}: none of {too_short}", p * 100.0);
+            let given = tally.held + tally.missed;
+            // At 80 % load 30 s are too short for the p99.9, and it says so; the few that do not say so
+            // are held to the same, as far as so few can tell.
+            let rare = load > 0.7 && p > 0.99;
+            assert!(rare || too_short < 0.2, "p{} at {load}: none of {too_short}", p * 100.0);
+            let least = if given < GIVEN_MIN { COVERAGE_OF_FEW } else { COVERAGE_MIN };
+            assert!(given == 0 || coverage >= least, "p{} at {load}: {coverage}", p * 100.0);
         }
     }
 }

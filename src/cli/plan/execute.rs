@@ -17,12 +17,13 @@ use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
 use crate::load::stop::Stop;
 use crate::machine::raise_file_limit;
 use crate::plan::fit::{self, Side, costs};
-use crate::plan::held_out;
-use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing, too_late};
+use crate::plan::held_out::{self, Mix};
+use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::plan::plan_json::HeldOut;
 use crate::plan::search::{Found, search};
 use crate::report::slo::Objective;
 use crate::stats::intervals::Counts;
+use crate::stats::median::median;
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
 /// Why a level was not measured.
@@ -257,17 +258,17 @@ impl<'a> Bench<'a> {
         let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
         let extra = ["--cache-entries".to_owned(), entries];
         let found = self.steady("a mix", start, rate_max, &extra)?;
-        let mut shares: Vec<f64> =
-            found.probes.iter().filter_map(|probe| probe.level.misses).collect();
-        shares.sort_by(f64::total_cmp);
-        let Some(misses) = shares.get(shares.len() / 2).copied() else {
+        let shares: Vec<f64> = found.probes.iter().filter_map(|probe| probe.level.misses).collect();
+        if shares.is_empty() {
             into.notes.push("no level of the mix was measured to its end".to_owned());
             return Ok(());
-        };
+        }
+        let misses = median(&shares);
         into.misses = Some(misses);
         let costs = costs(&hit.cost, &mint.cost, &quiet(hit, mint), 1.0);
         let terms = terms(self.args, start, rate_max);
-        let predicted = held_out::mixed_rate(&costs, misses, terms, self.args.slo.quantile());
+        let mix = Mix { misses, quantile: self.args.slo.quantile(), length: self.scale.duration };
+        let predicted = held_out::mixed_rate(&costs, &mix, terms);
         match (predicted.met, &found.met) {
             (Some(predicted), Some(measured)) => into.compared.extend(held_out::Compared::of(
                 "highest rate of a mix within the objective",
@@ -354,6 +355,8 @@ fn identities(args: &RunArgs) -> u32 {
 struct Watch {
     slo: Option<Objective>,
     seconds: Vec<Counts>,
+    /// Answers with a token, by second: what was given up or refused is no pace.
+    tokens: Vec<u64>,
     lag: Histogram<u64>,
     hopeless: bool,
 }
@@ -361,7 +364,8 @@ struct Watch {
 impl Watch {
     /// Without an objective it watches nothing.
     fn new(slo: Option<&Objective>) -> Self {
-        Self { slo: slo.cloned(), seconds: Vec::new(), lag: histogram(), hopeless: false }
+        let (slo, lag) = (slo.cloned(), histogram());
+        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, hopeless: false }
     }
 
     /// What is known of a level that was given up.
@@ -369,11 +373,11 @@ impl Watch {
     fn level(&self, offered: f64) -> Level {
         let all = filled(self.seconds.iter().flatten());
         // What was asked for in the warm-up is answered first, and is not counted.
-        let settled = filled(self.seconds.iter().rev().take(GROWING_SECONDS - 1).flatten());
+        let settled: u64 = self.tokens.iter().rev().take(GROWING_SECONDS - 1).sum();
         let at = |quantile| all.value_at_quantile(quantile) as f64;
         Level {
             offered,
-            answered: settled.len() as f64 / (GROWING_SECONDS - 1) as f64,
+            answered: settled as f64 / (GROWING_SECONDS - 1) as f64,
             quantile_ns: None,
             upper_ns: None,
             p50_ns: at(0.5),
@@ -381,13 +385,26 @@ impl Watch {
             mean_ns: all.mean(),
             errors: 0.0,
             growing: true,
-            generator: self.slo.as_ref().and_then(|slo| too_late(&self.lag, slo)),
+            generator: self.late(at(0.5)),
             noise: Vec::new(),
             cpu_us: None,
             misses: None,
             memory: None,
             service: histogram(),
         }
+    }
+
+    /// Whether the queue is the generator's: half of the wait is its own lateness. What is late by far
+    /// less than a hopeless queue is long does not make it hopeless.
+    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+    fn late(&self, p50_ns: f64) -> Option<String> {
+        let late_ns = self.lag.value_at_quantile(0.5) as f64;
+        (late_ns > p50_ns / 2.0).then(|| {
+            format!(
+                "it was {:.1} us late at the p50 itself, more than half of the wait",
+                late_ns / 1e3
+            )
+        })
     }
 }
 
@@ -398,13 +415,16 @@ impl IntervalSink for Watch {
 
     fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
         let mut second = Counts::new();
+        let mut tokens = 0;
         for (_, latencies) in set.seen() {
+            tokens += latencies.response.len().saturating_sub(latencies.errors.len());
             let steps = latencies.response.iter_recorded();
             // Equal bounds: adding cannot fail.
             let _ = self.lag.add(&latencies.lag);
             second.extend(steps.map(|step| (step.value_iterated_to(), step.count_at_value())));
         }
         self.seconds.push(second);
+        self.tokens.push(tokens);
         let growing = |slo: &Objective| is_growing(&self.seconds, slo.limit_ns());
         if self.slo.as_ref().is_some_and(growing) {
             self.hopeless = true;

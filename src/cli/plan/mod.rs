@@ -32,7 +32,7 @@ use crate::report::stored::StoredError;
 /// model has not seen, and says how far off it was. Takes about a quarter of an hour. See docs/planning.md.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 a plan; 2 usage; 4 the calibration allows no plan (the generator was the \
+    after_help = "Exit codes: 0 a plan; 1 the broker gave wrong answers or ended; 2 usage; 4 the calibration allows no plan (the generator was the \
 limit throughout); 5 no measured rate meets the objective; 130 interrupted."
 )]
 pub struct PlanArgs {
@@ -97,6 +97,12 @@ enum PlanError {
     Scenario { path: PathBuf, scenario: String },
     #[error("`{path}` is of a run that did not end; measure again", path = path.display())]
     Unfinished { path: PathBuf },
+    #[error(
+        "no folder of --from is a result of `run {0}`; name one, or leave out --from to measure"
+    )]
+    Missing(&'static str),
+    #[error("`{}` and `{}` are of unlike machines; name folders of one", .0.display(), .1.display())]
+    Unlike(PathBuf, PathBuf),
     #[error("--levels-duration is {}; use 100ms to 1h", humantime::format_duration(*.0))]
     LevelsDuration(Duration),
 }
@@ -170,7 +176,8 @@ fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, Pl
         }
         _ => HeldOut {
             notes: vec![
-                "nothing was measured, so that nobody knows how far the model is off".to_owned(),
+                "no run was held out of the fit, so that nobody knows how far the model is off"
+                    .to_owned(),
             ],
             ..HeldOut::default()
         },

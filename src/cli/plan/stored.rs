@@ -8,11 +8,16 @@ use crate::report::stored::Stored;
 /// Reads the folders of `--from`: `steady` is of hits, `mint` of mints.
 pub(super) fn calibration(args: &PlanArgs) -> Result<Calibration, PlanError> {
     let (mut hits, mut mints) = (Vec::new(), Vec::new());
+    let mut first = None;
     for path in &args.from {
         let stored = Stored::read(path)?;
         let Some(run) = &stored.run else {
             return Err(PlanError::Unfinished { path: path.clone() });
         };
+        let (named, machine) = first.get_or_insert_with(|| (path, run.host.fingerprint.clone()));
+        if *machine != run.host.fingerprint {
+            return Err(PlanError::Unlike(named.clone(), path.clone()));
+        }
         let level = Level::of_stored(&stored, run, &args.slo);
         match run.scenario.as_str() {
             "mint" => mints.push(level),
@@ -21,6 +26,11 @@ pub(super) fn calibration(args: &PlanArgs) -> Result<Calibration, PlanError> {
                 let (path, scenario) = (path.clone(), run.scenario.clone());
                 return Err(PlanError::Scenario { path, scenario });
             }
+        }
+    }
+    for (scenario, levels) in [("steady", &hits), ("mint", &mints)] {
+        if levels.is_empty() {
+            return Err(PlanError::Missing(scenario));
         }
     }
     let terms = terms(args, 1.0, f64::MAX);

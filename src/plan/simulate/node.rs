@@ -154,6 +154,11 @@ impl Node {
         self.costs.way.draw(&mut self.rng)
     }
 
+    /// Cores, each with a worker.
+    pub const fn cores(&self) -> usize {
+        self.shape.cores.get()
+    }
+
     /// Mints that wait for a lane.
     pub fn queued(&self) -> usize {
         self.mints.len()

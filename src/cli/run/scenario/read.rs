@@ -169,7 +169,8 @@ impl Reader<'_> {
         self.demand(!(replays && new), || {
             "`replay` may ask for any key, so that \"mint\" and \"herd\" would not ask for new ones; leave one out".to_owned()
         });
-        let total: Duration = phases.iter().map(|phase| phase.duration).sum();
+        let total =
+            phases.iter().fold(Duration::ZERO, |sum, phase| sum.saturating_add(phase.duration));
         self.demand(total <= DAY, || "the phases are above 24h together".to_owned());
         let changed = matches!(file.changes, Some(Change::Churn { .. }));
         self.demand(!(changed && new), || {
@@ -187,7 +188,7 @@ impl Reader<'_> {
         let rate = self.profile(&at, &entry.profile)?;
         let duration = self.duration(&at, entry, &rate);
         if let Rate::Bursts(Bursts { on_ns, off_ns, .. }) = rate {
-            let count = nanos(duration) / (on_ns + off_ns).max(1);
+            let count = nanos(duration) / on_ns.saturating_add(off_ns).max(1);
             self.demand(count <= BURSTS_MAX, || {
                 format!("{at}: `profile.bursts` has {count} bursts; write {BURSTS_MAX} at most")
             });

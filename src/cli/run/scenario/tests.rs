@@ -125,6 +125,17 @@ fn check(text: &str, parts: &[&str]) {
 }
 
 #[test]
+fn times_beyond_what_can_be_added_are_refused_and_do_not_panic() {
+    let long = "18446744073709551615s";
+    let phase = |name: &str, profile: &str| {
+        format!("[[phase]]\nname = \"{name}\"\nduration = \"{long}\"\nprofile = {profile}\n{HIT}")
+    };
+    let bursts = format!("{{ bursts = {{ rate = 1, on = \"{long}\", off = \"{long}\" }} }}");
+    let text = [phase("a", "{ rate = 1 }"), phase("b", &bursts)].concat();
+    check(&text, &["write 100ms to 24h", "write 1ms to 24h", "above 24h together"]);
+}
+
+#[test]
 fn what_is_wrong_with_a_profile_is_named_with_its_key_and_what_to_write() {
     let at = "phase \"a\": `profile.rate` is";
     check(&with("{ rate = -1 }"), &[at, "-1; write requests per second, 0 to"]);

@@ -13,6 +13,7 @@ use super::client::Kit;
 use super::node::{Costs, Done, Node, Shape, Ticket};
 use super::service::{float, nanos};
 use crate::load::recorder::histogram;
+use crate::stats::intervals::Counts;
 
 /// What comes to a node.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Played {
     pub hits: Histogram<u64>,
     /// Time to a token that had to be minted, from the first attempt on, in nanoseconds.
     pub minted: Histogram<u64>,
+    /// The same times by the second of the answer, hits and mints together, of the first minute.
+    pub seconds: Vec<Counts>,
     /// Requests, repeated ones counted again.
     pub requests: u64,
     /// Of them, those answered 503.
@@ -80,6 +83,10 @@ pub struct Played {
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Whatever is still going on by then has no end.
 const TOO_LONG_NS: u64 = 3_600_000_000_000;
+/// Streams end after so many requests: a storm that lasts beside a great load says no more by then.
+const REQUESTS_MAX: u64 = 5_000_000;
+/// Seconds that are told apart.
+const SECONDS_MAX: usize = 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -129,6 +136,7 @@ pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played 
     let played = Played {
         hits: histogram(),
         minted: histogram(),
+        seconds: Vec::new(),
         requests: 0,
         refused: 0,
         gave_up: 0,
@@ -236,7 +244,7 @@ impl Play<'_> {
     /// Whether streams have come to their end: with the window, but not before a storm has.
     fn is_over(&self, at_ns: u64) -> bool {
         let past = float(at_ns) > self.window.length.as_secs_f64() * 1e9;
-        (past && self.storm_left == 0) || at_ns > TOO_LONG_NS
+        (past && self.storm_left == 0) || at_ns > TOO_LONG_NS || self.played.requests > REQUESTS_MAX
     }
 
     fn run(&mut self) -> u64 {
@@ -281,7 +289,7 @@ impl Play<'_> {
             }
         };
         self.again(now_ns, event);
-        let worker = self.rng.random_range(0..64);
+        let worker = self.rng.random_range(0..self.node.cores());
         let request =
             Request { key, first_ns: now_ns, worker, kit: None, attempt: 0, of_storm: false };
         let ticket = self.admit(request);
@@ -330,7 +338,20 @@ impl Play<'_> {
             Answer::Held => self.played.hits.saturating_record(took_ns),
             Answer::Minted => self.played.minted.saturating_record(took_ns),
         }
+        self.note(at_ns, took_ns);
         self.over(at_ns, ticket, request);
+    }
+
+    fn note(&mut self, at_ns: u64, took_ns: u64) {
+        let second = usize::try_from(at_ns / 1_000_000_000).unwrap_or(usize::MAX);
+        if second >= SECONDS_MAX {
+            return;
+        }
+        let seconds = &mut self.played.seconds;
+        seconds.resize(seconds.len().max(second + 1), Counts::new());
+        if let Some(counts) = seconds.get_mut(second) {
+            counts.push((took_ns, 1));
+        }
     }
 
     /// A caller is told to come back: it does as its kit does, or ends without a token.

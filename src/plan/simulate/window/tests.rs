@@ -2,6 +2,7 @@
 
 use super::super::service::Service;
 use super::*;
+use proptest::prelude::*;
 use std::num::NonZeroUsize;
 
 const SERVICE_NS: f64 = 100_000.0;
@@ -133,4 +134,42 @@ fn the_same_seed_plays_the_same_window() {
     };
     assert_eq!(outcome(8), outcome(8));
     assert_ne!(outcome(8), outcome(9));
+}
+
+#[test]
+fn every_core_has_callers_however_many_there_are() {
+    let costs = costs(Service::Constant(SERVICE_NS), Service::Constant(0.0));
+    // 60 % of 100 cores: were some without callers, the rest would be full.
+    let played = play(&hits(0.6 * 100.0 * 1e9 / SERVICE_NS, 1), &shape(100, 10), &costs, 10);
+    near(played.utilisation, 0.6, 0.03);
+    assert!(played.hits.value_at_quantile(0.99) < 1_500_000, "{:?}", played.utilisation);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn nothing_is_lost(
+        seed: u64, cores in 1_usize..5, queue in 1_usize..200, vms in 0_u32..400,
+        hits_per_second in 0.0..3000.0, misses_per_second in 0.0..500.0, kit in 0..Kit::ALL.len(),
+    ) {
+        let costs = costs(Service::Exponential(20_000.0), Service::Exponential(500_000.0));
+        let window = Window { hits_per_second, misses_per_second, ..storm(vms, Duration::from_millis(300), Kit::ALL[kit]) };
+        let played = play(&window, &shape(cores, queue), &costs, seed);
+        let ended = played.hits.len() + played.minted.len() + played.gave_up;
+        // A caller that is refused and comes back has asked once more for each time.
+        let came_back = played.refused - played.gave_up;
+        prop_assert_eq!(played.requests - came_back, ended);
+        let by_second: usize = played.seconds.iter().map(Vec::len).sum();
+        prop_assert!(by_second as u64 <= played.hits.len() + played.minted.len());
+        prop_assert!((0.0..=1.0).contains(&played.utilisation), "{}", played.utilisation);
+    }
+
+    #[test]
+    fn more_cores_never_slow_a_storm_down_beyond_noise(seed: u64, cores in 1_usize..6, vms in 200_u32..800) {
+        let costs = costs(Service::Constant(10_000.0), Service::Exponential(1e6));
+        let storm = storm(vms, Duration::from_millis(100), Kit::Go);
+        let p99 = |cores| float(play(&storm, &shape(cores, 8192), &costs, seed).minted.value_at_quantile(0.99));
+        prop_assert!(p99(cores + 1) <= 1.1 * p99(cores), "{} {}", p99(cores + 1), p99(cores));
+    }
 }
