@@ -166,13 +166,13 @@ fn a_candidate_that_fails_its_checks_fails_and_such_a_base_is_no_base() {
 fn a_candidate_that_dies_under_load_fails_and_leaves_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    // The kernel ends it after a second of processor time.
+    // The kernel ends it after a second of processor time: a third to start, the rest under load.
     let mortal = folder.path().join("mortal");
     script(&mortal, &format!("ulimit -c 0\nulimit -t 1\nexec '{MINTBENCH}' \"$@\""));
     let (out, junit, markdown) = (path("out"), path("junit.xml"), path("comment.md"));
     let files = ["--out", &out, "--junit", &junit, "--markdown", &markdown];
     let sides = ["--base", MINTBENCH, "--candidate", mortal.to_str().unwrap()];
-    let load = ["mint", "--rate=1000", "--duration=8s", "--warmup=100ms", "--pairs=2"];
+    let load = ["--vms=5", "--user-assigned=1", "--rate=10000", "--duration=8s", "--pairs=2"];
     let output = gate(&[&load[..], &sides, &files].concat());
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let json = document(Path::new(&out));
