@@ -168,6 +168,30 @@ fn a_candidate_that_fails_its_checks_fails_and_such_a_base_is_no_base() {
 }
 
 #[test]
+fn a_candidate_that_dies_under_load_fails_and_leaves_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // The kernel ends it after a second of processor time: a third to start, the rest under load.
+    let mortal = folder.path().join("mortal");
+    script(&mortal, &format!("ulimit -c 0\nulimit -t 1\nexec '{MINTBENCH}' \"$@\""));
+    let (out, junit, markdown) = (path("out"), path("junit.xml"), path("comment.md"));
+    let files = ["--out", &out, "--junit", &junit, "--markdown", &markdown];
+    let sides = ["--base", MINTBENCH, "--candidate", mortal.to_str().unwrap()];
+    let load = ["--vms=5", "--user-assigned=1", "--rate=10000", "--duration=8s", "--pairs=2"];
+    let output = gate(&[&load[..], &sides, &files].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let json = document(Path::new(&out));
+    assert_eq!(json["verdict"], "fail");
+    let failure = json["failures"][0].as_str().unwrap();
+    assert!(failure.starts_with("candidate in pair 1: "), "{failure}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains(failure), "{failure}");
+    let (junit, markdown) =
+        (std::fs::read_to_string(junit).unwrap(), std::fs::read_to_string(markdown).unwrap());
+    assert!(junit.contains("<failure message=\"checks failed\""), "{junit}");
+    assert!(markdown.starts_with("### mintbench gate: fail"), "{markdown}");
+}
+
+#[test]
 fn a_stored_run_is_a_base_on_its_own_machine_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -317,6 +341,19 @@ fn a_revision_is_built_once_in_a_work_tree_that_is_gone_afterwards() {
     let left = std::fs::read_dir(project.tree().join("target/gate")).unwrap();
     let names: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with("tree-")), "{names:?}");
+}
+
+#[test]
+fn two_gates_at_once_build_a_revision_once() {
+    let project = Project::new();
+    std::thread::scope(|scope| {
+        let gates = [(); 2].map(|()| scope.spawn(|| project.gate(&["--base-rev=HEAD"])));
+        for gate in gates {
+            let output = gate.join().unwrap();
+            assert!(matches!(output.status.code(), Some(0 | 3 | 4)), "{}", stderr(&output));
+        }
+    });
+    assert_eq!(project.builds(), 1);
 }
 
 #[test]

@@ -161,6 +161,14 @@ fn what_is_wrong_is_refused_and_named() {
     std::fs::write(Path::new(&herd).join("run.json"), text.replace("\"mint\"", "\"herd\""))
         .unwrap();
     refused(&["--from", &herd], "is a result of `herd`");
+    let args = text.replace("\"serve_args\": []", "\"serve_args\": [\"--alg\", \"ES256\"]");
+    assert_ne!(args, text);
+    std::fs::write(Path::new(&herd).join("run.json"), args).unwrap();
+    refused(&["--from", &herd], "started with `--alg ES256`");
+    let file = text.replace("\"scenario_file\": null", "\"scenario_file\": \"mint.toml\"");
+    assert_ne!(file, text);
+    std::fs::write(Path::new(&herd).join("run.json"), file).unwrap();
+    refused(&["--from", &herd], "of the scenario file `mint.toml`");
     for (fleet, part) in [
         ("[fleet]\nvms = 0\n[nodes]\ncores = 1\n", "`fleet.vms`"),
         ("[fleet]\nvms = 1\nvmz = 1\n[nodes]\ncores = 1\n", "`vmz`"),

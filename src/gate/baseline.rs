@@ -1,43 +1,23 @@
 //! A stored run as the base: read from its `run.json`, and used on the same machine only.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
 
 use super::leg::{Leg, keeps_rate};
 use super::metric::{Metric, Percentile};
 use crate::load::class::Class;
-use crate::report::run_json::SCHEMA;
+use crate::report::stored::run::{Broker, Load, Run};
+use crate::report::stored::{StoredError, read_run};
 
 /// Why a folder is no baseline.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
     /// There is no such file.
-    #[error("there is no baseline: cannot read `{path}`; make one with `mintbench run --out DIR`", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is not what a run writes.
-    #[error("`{path}` is not a result of `mintbench run`", path = path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// It is of another format.
-    #[error(
-        "the baseline has the format `{found}`, not `{SCHEMA}`; make it anew with this version"
-    )]
-    Schema {
-        /// The format.
-        found: String,
-    },
+    #[error("there is no baseline: `{path}` holds no run.json; make one with `mintbench run --out DIR`", path = .0.display())]
+    Absent(PathBuf),
+    /// It cannot be read, or is of another format.
+    #[error("there is no baseline that can be read; make one with `mintbench run --out DIR`")]
+    Stored(#[from] StoredError),
     /// It was measured on another machine.
     #[error(
         "the baseline is from an unlike machine ({theirs}, {their_cpu}), and this one is {ours} ({our_cpu}); numbers of two machines do not compare: make a baseline here, or name the other build with --base"
@@ -55,6 +35,16 @@ pub enum BaselineError {
     /// It is of something that a gate cannot repeat.
     #[error("the baseline cannot be compared with: {0}")]
     Unfit(&'static str),
+    /// Its broker was not one as the gate starts them.
+    #[error(
+        "the baseline cannot be compared with: its broker was started with `{0}`, and the gate starts one without; make a baseline without them, or use --base"
+    )]
+    Started(String),
+    /// Its scenario is not built in.
+    #[error(
+        "the baseline cannot be compared with: its scenario is the file `{0}`, and the gate knows those that are built in"
+    )]
+    Scenario(String),
 }
 
 /// A stored run.
@@ -65,98 +55,11 @@ pub struct Baseline {
     /// Of everything random.
     pub seed: u64,
     /// How.
-    pub load: BaselineLoad,
+    pub load: Load,
     /// The build that was measured.
     pub commit: String,
     /// What it came to.
     pub leg: Leg,
-}
-
-/// The load of a stored run, as its file holds it.
-#[derive(Clone, Debug, Deserialize)]
-pub struct BaselineLoad {
-    /// The spacing of requests.
-    pub arrivals: String,
-    /// Requests per second.
-    pub rate_target: Option<f64>,
-    /// Requests acted on per second.
-    pub rate_achieved: Option<f64>,
-    /// Requests that were meant.
-    pub scheduled: f64,
-    /// The measured part in seconds.
-    pub duration_s: f64,
-    /// The part before it in seconds.
-    pub warmup_s: f64,
-    /// Connections.
-    pub connections: u32,
-    /// VMs of the world.
-    pub vms: u32,
-    /// User-assigned identities of each.
-    pub user_assigned: u32,
-    /// Generator threads.
-    pub threads: usize,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    schema: String,
-}
-
-#[derive(Deserialize)]
-struct File {
-    scenario: String,
-    seed: u64,
-    build: Build,
-    host: Machine,
-    load: BaselineLoad,
-    validity: Validity,
-    classes: BTreeMap<String, ClassPart>,
-    broker: Option<Broker>,
-    checks: Checks,
-}
-
-#[derive(Deserialize)]
-struct Build {
-    git_commit: String,
-}
-
-#[derive(Deserialize)]
-struct Machine {
-    cpu_model: String,
-    fingerprint: String,
-    steal_share: f64,
-}
-
-#[derive(Deserialize)]
-struct Validity {
-    reasons: Vec<String>,
-    unsent: u64,
-}
-
-#[derive(Deserialize)]
-struct ClassPart {
-    count: u64,
-    response_us: Points,
-}
-
-#[derive(Deserialize)]
-struct Points {
-    p50: Option<f64>,
-    p99: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Broker {
-    hits: f64,
-    misses: f64,
-    coalesced: f64,
-    cpu_us_per_request: Option<f64>,
-    rss_bytes: f64,
-}
-
-#[derive(Deserialize)]
-struct Checks {
-    passed: bool,
 }
 
 impl Baseline {
@@ -165,80 +68,81 @@ impl Baseline {
     /// # Errors
     /// [`BaselineError`] when there is none, or none that this machine can be compared with.
     pub fn read(path: &Path, fingerprint: &str, cpu: &str) -> Result<Self, BaselineError> {
-        let path = path.join("run.json");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| BaselineError::Read { path: path.clone(), source })?;
-        let parse = |source| BaselineError::Parse { path: path.clone(), source };
-        let Head { schema } = serde_json::from_str(&text).map_err(parse)?;
-        if schema != SCHEMA {
-            return Err(BaselineError::Schema { found: schema });
-        }
-        let file: File = serde_json::from_str(&text).map_err(parse)?;
-        if file.host.fingerprint != fingerprint {
+        let run = read_run(path)?.ok_or_else(|| BaselineError::Absent(path.to_owned()))?;
+        if run.host.fingerprint != fingerprint {
             return Err(BaselineError::Unlike {
-                theirs: file.host.fingerprint,
-                their_cpu: file.host.cpu_model,
+                theirs: run.host.fingerprint,
+                their_cpu: run.host.cpu_model,
                 ours: fingerprint.to_owned(),
                 our_cpu: cpu.to_owned(),
             });
         }
-        file.into_baseline()
+        Self::of(run)
+    }
+
+    fn of(run: Run) -> Result<Self, BaselineError> {
+        let leg = leg(&run, repeatable(&run)?);
+        let Run { scenario, seed, load, build, .. } = run;
+        Ok(Self { scenario, seed, load, commit: build.git_commit, leg })
     }
 }
 
-impl File {
-    fn into_baseline(self) -> Result<Baseline, BaselineError> {
-        let Some(broker) = &self.broker else {
-            return Err(BaselineError::Unfit(
-                "it is a run against --target, and the gate starts a broker of its own",
-            ));
-        };
-        if !self.checks.passed {
-            return Err(BaselineError::Unfit("its checks failed"));
-        }
-        let leg = Leg {
-            values: Metric::ALL
-                .into_iter()
-                .filter_map(|m| Some((m, self.value(broker, m)?)))
-                .collect(),
-            responses: BTreeMap::new(),
-            kept_rate: self.kept_rate(),
-            reasons: self.validity.reasons,
-            failures: Vec::new(),
-            steal_share: self.host.steal_share,
-        };
-        Ok(Baseline {
-            scenario: self.scenario,
-            seed: self.seed,
-            load: self.load,
-            commit: self.build.git_commit,
-            leg,
-        })
+/// What the broker of a run counted, if a gate can do the same again.
+fn repeatable(run: &Run) -> Result<&Broker, BaselineError> {
+    if run.merged.is_some() {
+        return Err(BaselineError::Unfit("it is merged of several runs"));
     }
-
-    fn kept_rate(&self) -> bool {
-        let BaselineLoad { rate_achieved, scheduled, duration_s, .. } = &self.load;
-        let acted = rate_achieved.unwrap_or(0.0) * duration_s;
-        self.validity.unsent == 0 && !self.classes.is_empty() && keeps_rate(acted, *scheduled)
+    if let Some(file) = run.load.scenario_file() {
+        return Err(BaselineError::Scenario(file.to_owned()));
     }
-
-    fn value(&self, broker: &Broker, metric: Metric) -> Option<f64> {
-        let lookups = broker.hits + broker.misses + broker.coalesced;
-        match metric {
-            Metric::Cpu => broker.cpu_us_per_request,
-            Metric::HitRatio => (lookups > 0.0).then(|| broker.hits / lookups),
-            Metric::Memory => Some(broker.rss_bytes).filter(|rss| *rss > 0.0),
-            Metric::Response(class, percentile) => self.percentile(class, percentile),
-        }
+    let args = run.load.serve_args();
+    if !args.is_empty() {
+        return Err(BaselineError::Started(args.join(" ")));
     }
+    if !run.checks.passed {
+        return Err(BaselineError::Unfit("its checks failed"));
+    }
+    run.broker.as_ref().ok_or(BaselineError::Unfit(
+        "it is a run against --target, and the gate starts a broker of its own",
+    ))
+}
 
-    fn percentile(&self, class: Class, percentile: Percentile) -> Option<f64> {
-        let class = self.classes.get(class.as_str())?;
-        let points = (class.count >= percentile.samples_min()).then_some(&class.response_us)?;
-        match percentile {
-            Percentile::P50 => points.p50,
-            Percentile::P99 => points.p99,
-        }
+fn leg(run: &Run, broker: &Broker) -> Leg {
+    let values = Metric::ALL.into_iter();
+    Leg {
+        values: values.filter_map(|m| Some((m, value(run, broker, m)?))).collect(),
+        responses: BTreeMap::new(),
+        kept_rate: kept_rate(run),
+        reasons: run.validity.reasons.clone(),
+        failures: Vec::new(),
+        steal_share: run.host.steal_share,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn kept_rate(run: &Run) -> bool {
+    let Load { rate_achieved, scheduled, duration_s, .. } = &run.load;
+    let acted = rate_achieved.unwrap_or(0.0) * duration_s;
+    run.validity.unsent == 0 && !run.classes.is_empty() && keeps_rate(acted, *scheduled as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn value(run: &Run, broker: &Broker, metric: Metric) -> Option<f64> {
+    let lookups = broker.hits + broker.misses + broker.coalesced;
+    match metric {
+        Metric::Cpu => broker.cpu_us_per_request,
+        Metric::HitRatio => (lookups > 0).then(|| broker.hits as f64 / lookups as f64),
+        Metric::Memory => broker.rss_bytes.filter(|rss| *rss > 0).map(|rss| rss as f64),
+        Metric::Response(class, percentile) => at(run, class, percentile),
+    }
+}
+
+fn at(run: &Run, class: Class, percentile: Percentile) -> Option<f64> {
+    let class = run.classes.get(&class)?;
+    let points = (class.count >= percentile.samples_min()).then_some(&class.response_us)?;
+    match percentile {
+        Percentile::P50 => points.p50,
+        Percentile::P99 => points.p99,
     }
 }
 
@@ -271,13 +175,36 @@ mod tests {
         assert!(matches!(unlike, BaselineError::Unlike { .. }), "{unlike}");
         let folder = tempfile::tempdir().unwrap();
         let missing = Baseline::read(folder.path(), "", "").unwrap_err();
-        assert!(matches!(missing, BaselineError::Read { .. }), "{missing}");
+        assert!(matches!(missing, BaselineError::Absent(_)), "{missing}");
         for (text, expected) in
-            [("{", "not a result"), ("{\"schema\":\"mintbench/run/9\"}", "mintbench/run/9")]
+            [("{", "is damaged"), ("{\"schema\":\"mintbench/run/9\"}", "mintbench/run/9")]
         {
             std::fs::write(folder.path().join("run.json"), text).unwrap();
-            let error = Baseline::read(folder.path(), "", "").unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
+            let error = Baseline::read(folder.path(), "", "").unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains(expected), "{cause}");
         }
+    }
+
+    /// The refusal of the committed run, had it been another.
+    fn refusal(change: impl FnOnce(&mut Run)) -> String {
+        let mut run = read_run(Path::new(STEADY)).unwrap().unwrap();
+        change(&mut run);
+        Baseline::of(run).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_load_that_the_gate_cannot_repeat_is_refused_by_name() {
+        let args = refusal(|run| {
+            let args = serde_json::json!(["--alg", "EdDSA"]);
+            run.load.extra.insert("serve_args".to_owned(), args);
+        });
+        assert!(args.contains("`--alg EdDSA`"), "{args}");
+        let file = refusal(|run| {
+            run.load.extra.insert("scenario_file".to_owned(), "steady.toml".into());
+        });
+        assert!(file.contains("`steady.toml`"), "{file}");
+        assert!(refusal(|run| run.broker = None).contains("--target"));
+        assert!(refusal(|run| run.checks.passed = false).contains("checks failed"));
     }
 }

@@ -186,7 +186,7 @@ impl Document {
             scenario: identity.scenario,
             seed: identity.seed,
             verdict,
-            sentence: sentence(verdict, &metrics, &failures, policy),
+            sentence: sentence(verdict, &metrics, &lost(findings), &failures, policy),
             base: identity.base,
             candidate: identity.candidate,
             policy: PolicyJson::new(policy, pairs.len()),
@@ -218,9 +218,16 @@ fn failures(pairs: &[Pair]) -> Vec<String> {
     all
 }
 
+/// What the base has and the candidate has not.
+fn lost(findings: &[Finding]) -> Vec<String> {
+    let lost = findings.iter().filter(|(_, f)| f.as_ref().is_err_and(NotJudged::is_lost));
+    lost.map(|(metric, _)| metric.to_string()).collect()
+}
+
 fn sentence(
     verdict: Verdict,
     metrics: &[MetricJson],
+    lost: &[String],
     failures: &[String],
     policy: &Policy,
 ) -> String {
@@ -243,6 +250,9 @@ fn sentence(
         Verdict::Fail => format!("worse than tolerated, beyond doubt: {}", of(Verdict::Fail)),
         Verdict::Pass => {
             format!("a slow-down of {limit} would have shown in: {}", of(Verdict::Pass))
+        }
+        Verdict::CannotTell if of(Verdict::CannotTell).is_empty() => {
+            format!("the candidate no longer has what the base has: {}", lost.join(", "))
         }
         Verdict::CannotTell => format!(
             "a slow-down of {limit} can be neither shown nor excluded in: {}; make more pairs (--pairs-max), longer legs (--duration), or a calmer machine",
@@ -315,15 +325,16 @@ impl MetricJson {
     }
 }
 
-fn not_judged(NotJudged { invalid, missing, pairs }: NotJudged) -> String {
-    let mut parts = Vec::new();
-    if invalid > 0 {
-        parts.push(format!("{invalid} of {pairs} pairs have an invalid leg"));
-    }
-    if missing > 0 {
-        parts.push(format!("{missing} of {pairs} pairs have too few samples"));
-    }
-    parts.join(", ")
+fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) -> String {
+    let parts = [
+        (invalid, "an invalid leg"),
+        (missing, "too few samples"),
+        (lost, "enough samples of the base and too few of the candidate"),
+        (gained, "enough samples of the candidate and too few of the base"),
+    ];
+    let told = parts.into_iter().filter(|(count, _)| *count > 0);
+    let told = told.map(|(count, what)| format!("{count} of {pairs} pairs have {what}"));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 impl JudgedJson {

@@ -1,6 +1,6 @@
 //! From pairs to verdicts.
 
-use super::leg::{Leg, Pair, Useless};
+use super::leg::{Leg, Pair, Side, Useless};
 use super::metric::Metric;
 use super::policy::{Design, Policy, Wanted};
 use crate::stats::holm;
@@ -33,12 +33,16 @@ impl Verdict {
 }
 
 /// Why a metric is not judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotJudged {
     /// How many pairs had a leg that was not what the metric needs.
     pub invalid: usize,
-    /// How many others had a leg with too few samples.
+    /// How many others had too few samples on both sides.
     pub missing: usize,
+    /// How many had enough of the base, and too few of the candidate.
+    pub lost: usize,
+    /// How many had enough of the candidate, and too few of the base.
+    pub gained: usize,
     /// Of how many pairs.
     pub pairs: usize,
 }
@@ -46,6 +50,31 @@ pub struct NotJudged {
 impl NotJudged {
     const fn is_absent(&self) -> bool {
         self.missing == self.pairs && self.pairs > 0
+    }
+
+    /// Whether the candidate no longer has what the base has: no slow-down of it can be excluded.
+    ///
+    /// A count of samples near the least one falls on either side by chance: most pairs have to say so.
+    pub const fn is_lost(&self) -> bool {
+        self.lost > self.gained + self.pairs / 2
+    }
+
+    fn count(&mut self, useless: Useless, pair: &Pair, metric: Metric) {
+        let has = |side| pair.leg(side).values.contains_key(&metric);
+        let counter = match (has(Side::Base), has(Side::Candidate)) {
+            (false, false) => &mut self.missing,
+            (true, true) if useless == Useless::Missing => &mut self.missing,
+            (true, true) => &mut self.invalid,
+            // Away from its rate a leg has other counts for that reason alone.
+            _ if !(pair.base.kept_rate && pair.candidate.kept_rate) => &mut self.invalid,
+            (true, false) => &mut self.lost,
+            (false, true) => &mut self.gained,
+        };
+        *counter += 1;
+    }
+
+    const fn useless(&self) -> usize {
+        self.invalid + self.missing + self.lost + self.gained
     }
 }
 
@@ -121,6 +150,7 @@ pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict
     let any = |verdict| judged(findings).any(|judged| judged.verdict == verdict);
     let broken = |leg: fn(&Pair) -> &Leg| pairs.iter().any(|pair| !leg(pair).failures.is_empty());
     let unjudged = findings.iter().any(|(_, finding)| finding.is_err());
+    let lost = findings.iter().any(|(_, finding)| finding.as_ref().is_err_and(NotJudged::is_lost));
     if broken(|pair| &pair.candidate) {
         Verdict::Fail
     } else if broken(|pair| &pair.base) {
@@ -130,7 +160,7 @@ pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict
         Verdict::Fail
     } else if judged(findings).next().is_none() || (unjudged && policy.wanted == Wanted::Named) {
         Verdict::Invalid
-    } else if any(Verdict::CannotTell) {
+    } else if any(Verdict::CannotTell) || lost {
         Verdict::CannotTell
     } else {
         Verdict::Pass
@@ -146,7 +176,7 @@ struct Usable {
 
 fn usable(pairs: &[Pair], metric: Metric) -> Result<Usable, NotJudged> {
     let mut usable = Usable { base: Vec::new(), candidate: Vec::new(), differences: Vec::new() };
-    let mut not = NotJudged { invalid: 0, missing: 0, pairs: pairs.len() };
+    let mut not = NotJudged { pairs: pairs.len(), ..NotJudged::default() };
     for pair in pairs {
         let values =
             pair.base.value(metric).and_then(|base| Ok((base, pair.candidate.value(metric)?)));
@@ -158,12 +188,10 @@ fn usable(pairs: &[Pair], metric: Metric) -> Result<Usable, NotJudged> {
                 usable.candidate.push(candidate);
                 usable.differences.push(difference);
             }
-            Err(Useless::Invalid) => not.invalid += 1,
-            Err(Useless::Missing) => not.missing += 1,
+            Err(useless) => not.count(useless, pair, metric),
         }
     }
-    let useless = not.invalid + not.missing;
-    if usable.differences.is_empty() || share(useless, pairs.len()) > USELESS_MAX {
+    if usable.differences.is_empty() || share(not.useless(), pairs.len()) > USELESS_MAX {
         return Err(not);
     }
     Ok(usable)

@@ -232,6 +232,43 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
 }
 
 #[test]
+fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
+    let wanted = policy(&["cpu", "miss.p50", "coalesced.p50"]);
+    let mut simulated = Simulated::new(CALM, 1);
+    let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
+    for pair in &mut pairs {
+        pair.candidate.values.remove(&"miss.p50".parse().unwrap());
+        pair.base.values.remove(&"coalesced.p50".parse().unwrap());
+    }
+    let findings = judge(&pairs, &wanted);
+    let sides: Vec<_> =
+        findings.iter().map(|(_, f)| f.as_ref().err().map(|n| (n.lost, n.gained))).collect();
+    assert_eq!(sides, [None, Some((10, 0)), Some((0, 10))]);
+    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
+    let without = [findings[0].clone(), findings[2].clone()];
+    assert_eq!(overall(&pairs, &without, &wanted), Verdict::Pass);
+    // A leg that was not sent at its rate says nothing about what there is.
+    for pair in &mut pairs {
+        pair.base.kept_rate = false;
+    }
+    assert_eq!(unjudged(&judge(&pairs, &wanted)), [Some((10, 0)); 3]);
+}
+
+#[test]
+fn samples_that_are_lost_and_gained_by_chance_do_not_stop_a_pass() {
+    let wanted = policy(&["cpu", "miss.p50"]);
+    let mut simulated = Simulated::new(CALM, 1);
+    let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
+    for (number, pair) in pairs.iter_mut().enumerate() {
+        let leg = if number < 7 { &mut pair.candidate } else { &mut pair.base };
+        leg.values.remove(&"miss.p50".parse().unwrap());
+    }
+    let findings = judge(&pairs, &wanted);
+    assert!(findings[1].1.is_err());
+    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::Pass);
+}
+
+#[test]
 fn one_stored_run_never_shows_less_than_runs_differ_by() {
     let paired = policy(&["cpu"]);
     let stored = Policy { design: Design::Baseline, looks: vec![100], ..paired.clone() };

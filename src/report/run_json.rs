@@ -36,6 +36,10 @@ pub struct Identity {
     pub seed: u64,
     /// The URL that requests went to.
     pub target: String,
+    /// The name of the scenario's file, where it is not built in.
+    pub scenario_file: Option<String>,
+    /// Arguments of `serve`, beyond the world's, that our broker was started with.
+    pub serve_args: Vec<String>,
     /// Things that a reader of the numbers should know.
     pub notes: Vec<String>,
 }
@@ -108,6 +112,8 @@ struct Load {
     reconnects: u64,
     keys: Option<u64>,
     keys_filled: Option<u64>,
+    scenario_file: Option<String>,
+    serve_args: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -198,6 +204,7 @@ struct SloJson {
 impl RunJson {
     /// Puts together what a run says about itself.
     pub fn new(identity: Identity, plan: &Plan, outcome: &Outcome, slo: &[Objective]) -> Self {
+        let load = Load::new(plan, outcome, &identity);
         Self {
             schema: SCHEMA,
             run_id: identity.run_id,
@@ -207,7 +214,7 @@ impl RunJson {
             target: identity.target,
             build: Build::this(),
             host: HostJson::new(Host::read(), outcome.conditions.strain.steal_share),
-            load: Load::new(plan, outcome),
+            load,
             validity: Validity::new(outcome),
             classes: classes(outcome),
             phases: phases::of(plan, outcome),
@@ -279,7 +286,7 @@ impl std::fmt::Display for HostJson {
 }
 
 impl Load {
-    fn new(plan: &Plan, outcome: &Outcome) -> Self {
+    fn new(plan: &Plan, outcome: &Outcome, identity: &Identity) -> Self {
         let (arrivals, rate_target) = phases::arrivals(&plan.workload);
         let layout = Layout::of(plan);
         let filled = plan.workload.filled(&plan.world);
@@ -298,6 +305,8 @@ impl Load {
             reconnects: outcome.measured.tally.reconnects,
             keys: filled.map(|(_, keys)| keys),
             keys_filled: filled.map(|(filled, _)| filled),
+            scenario_file: identity.scenario_file.clone(),
+            serve_args: identity.serve_args.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The smallest effect that a number of pairs could show.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use super::paired::{Rates, Summary};
 
 /// One-sided false alarms.
 const ALPHA: f64 = 0.05;
@@ -15,16 +15,15 @@ const POWER: f64 = 0.8;
 /// approximation for a paired t-test (for instance Chow, Shao and Wang, "Sample Size Calculations in
 /// Clinical Research", section 3.1).
 pub fn smallest_effect(differences: &[f64], pairs: u32) -> Option<f64> {
-    let size = f64::from(u32::try_from(differences.len()).ok()?);
-    if size < 2.0 || pairs < 2 {
+    if differences.len() < 2 || pairs < 2 {
         return None;
     }
-    let mean = differences.iter().sum::<f64>() / size;
-    let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
-    let deviation = (squares / (size - 1.0)).sqrt();
-    let t = StudentsT::new(0.0, 1.0, f64::from(pairs - 1)).ok()?;
-    let quantiles = t.inverse_cdf(1.0 - ALPHA) + t.inverse_cdf(POWER);
-    Some((quantiles * deviation / f64::from(pairs).sqrt()).exp_m1())
+    let Summary { mean, deviation, .. } = Summary::of(differences);
+    let count = usize::try_from(pairs).ok()?;
+    // As if so many pairs had been made.
+    let meant = Summary { count, mean, deviation, error: deviation / f64::from(pairs).sqrt() };
+    let rates = Rates { low: ALPHA, high: 1.0 - POWER };
+    Some(meant.bounds(rates).width().exp_m1())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::builds::{Base, Candidate, Source};
+use super::died;
 use crate::cli::run::RunArgs;
 use crate::cli::run::settings::{Settings, SettingsError};
 use crate::clock::{Clock, UnixSeconds};
@@ -89,7 +90,9 @@ impl Legs<'_> {
         bar: &ProgressBar,
     ) -> Result<ControlFlow<()>, LegError> {
         while made.pairs.len() < look {
-            let pair = self.pair(made.pairs.len(), policy.design)?;
+            let number = made.pairs.len();
+            let pair = self.pair(number, policy.design);
+            let pair = pair.or_else(|error| died::pair(error, self, number))?;
             let broken = !(pair.base.failures.is_empty() && pair.candidate.failures.is_empty());
             made.pairs.push(pair);
             bar.inc(1);

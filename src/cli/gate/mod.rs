@@ -1,6 +1,7 @@
 //! `mintbench gate`: is the candidate slower than the base?
 
 mod builds;
+mod died;
 mod legs;
 mod outputs;
 mod revision;
@@ -133,7 +134,6 @@ impl GateError {
     fn exit(&self) -> Exit {
         match self {
             Self::Baseline(_) => Exit::NoBaseline,
-            Self::Leg(error) if error.blames_candidate() => Exit::Failed,
             _ => Exit::Usage,
         }
     }
@@ -188,4 +188,22 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
     outputs::write(args, &document, &made.pairs)?;
     outputs::print(args, &document).map_err(GateError::Print)?;
     Ok(document.verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_has_the_exit_code_that_the_help_states() {
+        let codes = [
+            (Verdict::Pass, 0),
+            (Verdict::Fail, 1),
+            (Verdict::CannotTell, 3),
+            (Verdict::Invalid, 4),
+        ];
+        for (verdict, code) in codes {
+            assert_eq!(exit(verdict) as i32, code, "{verdict:?}");
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! A build of a git revision, made in a work tree of its own and kept for the next gate.
 //!
 //! Under `target/gate/` (beside what cargo builds): `<commit>/mintbench` is a finished build,
-//! `build/` the objects of such builds, so that the next revision compiles only what differs, and
-//! `tree-*` a work tree while one is built.
+//! `build/` the objects of such builds, so that the next revision compiles only what differs,
+//! `tree-*` a work tree while one is built, and `lock` what only one gate at a time holds.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -69,12 +70,22 @@ fn make(
 ) -> Result<(), RevisionError> {
     let keep = |source| RevisionError::Keep { path: kept.to_owned(), source };
     std::fs::create_dir_all(store).map_err(keep)?;
+    let _alone = lock(store, stop).map_err(keep)?;
+    if stop.is_requested() {
+        return Err(RevisionError::Interrupted);
+    }
+    // Another gate may have built it meanwhile.
+    if kept.exists() {
+        return Ok(());
+    }
     let tree = Tree::check_out(revision, commit, store).map_err(keep)??;
     let objects = store.join("build");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command.args(["build", "--release", "--locked", "--bin", "mintbench"]);
     command.current_dir(tree.path()).env("CARGO_TARGET_DIR", &objects);
+    // It would put the executable elsewhere.
+    command.env_remove("CARGO_BUILD_TARGET");
     // What cargo says is for whoever waits, and no result.
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let program = cargo.to_string_lossy().into_owned();
@@ -87,6 +98,19 @@ fn make(
         return Err(RevisionError::Build { revision: revision.to_owned(), status });
     }
     settle(&objects.join("release/mintbench"), kept).map_err(keep)
+}
+
+/// Waits until no other gate builds: two would take each other's objects. Held as long as the file.
+fn lock(store: &Path, stop: &Stop) -> io::Result<File> {
+    let file = File::create(store.join("lock"))?;
+    while !stop.is_requested() {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(STOP_EVERY),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(file)
 }
 
 /// Puts the executable in its place whole or not at all.

@@ -134,15 +134,17 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunArgs, GateSetti
         scenario.ok_or_else(|| GateSettingsError::Scenario(baseline.scenario.clone()))?;
     let load = &baseline.load;
     let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(DURATION);
+    // What does not fit is out of the range of its flag, which says so.
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(RunArgs {
         rate: Some(load.rate_target.ok_or(GateSettingsError::NoRate)?),
         duration: Some(seconds(load.duration_s)),
         warmup: Some(seconds(load.warmup_s)),
         arrivals: Arrivals::from_str(&load.arrivals, false).ok(),
-        vms: Some(load.vms),
-        user_assigned: Some(load.user_assigned),
-        connections: Some(load.connections),
-        threads: Some(load.threads),
+        vms: Some(count(load.vms)),
+        user_assigned: Some(count(load.user_assigned)),
+        connections: Some(count(load.connections)),
+        threads: Some(usize::try_from(load.threads).unwrap_or(usize::MAX)),
         seed: baseline.seed,
         samples: SAMPLES,
         ..RunArgs::of(scenario)

@@ -95,6 +95,10 @@ enum PlanError {
     Stored(#[from] StoredError),
     #[error("`{path}` is a result of `{scenario}`; name folders of `run steady` and `run mint`", path = path.display())]
     Scenario { path: PathBuf, scenario: String },
+    #[error("`{path}` is of the scenario file `{file}`; name folders of `run steady` and `run mint`", path = path.display())]
+    ScenarioFile { path: PathBuf, file: String },
+    #[error("`{path}` is of a broker that was started with `{args}`; a plan is of a broker with no more than --alg: give the --alg of the runs, or measure again", path = path.display())]
+    Started { path: PathBuf, args: String },
     #[error("`{path}` is of a run that did not end; measure again", path = path.display())]
     Unfinished { path: PathBuf },
     #[error(
@@ -106,6 +110,9 @@ enum PlanError {
     #[error("--levels-duration is {}; use 100ms to 1h", humantime::format_duration(*.0))]
     LevelsDuration(Duration),
 }
+
+/// What a broker signs with that is told nothing else.
+const ALG: &str = "RS256";
 
 /// Runs the command.
 pub fn main(args: &PlanArgs) -> Exit {
@@ -221,7 +228,7 @@ fn assemble(
     calibration: &Calibration,
     held_out: HeldOut,
 ) -> PlanJson {
-    let (alg, slo) = (args.alg.clone().unwrap_or_else(|| "RS256".to_owned()), args.slo.to_string());
+    let (alg, slo) = (args.alg.clone().unwrap_or_else(|| ALG.to_owned()), args.slo.to_string());
     let memory = calibration.mint.as_ref().ok().and_then(|side| fit::memory(&side.found.probes));
     let forecast = calibration.sides().map(|(hit, mint)| {
         let quiet = quiet(hit, mint);

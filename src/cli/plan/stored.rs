@@ -1,9 +1,29 @@
 //! A calibration from result folders: no load is run.
 
-use super::{Calibration, PlanArgs, PlanError, terms};
+use std::path::Path;
+
+use super::{ALG, Calibration, PlanArgs, PlanError, terms};
 use crate::plan::level::Level;
 use crate::plan::search::judge;
 use crate::report::stored::Stored;
+use crate::report::stored::run::Load;
+
+/// Whether a run was of a broker that a plan of `alg` is about, as far as the run says so.
+fn repeatable(path: &Path, load: &Load, alg: Option<&str>) -> Result<(), PlanError> {
+    if let Some(file) = load.scenario_file() {
+        return Err(PlanError::ScenarioFile { path: path.to_owned(), file: file.to_owned() });
+    }
+    let args = load.serve_args();
+    let found = match args.as_slice() {
+        [] => return Ok(()),
+        [flag, found] if flag == "--alg" => Some(found.as_str()),
+        _ => None,
+    };
+    if found == Some(alg.unwrap_or(ALG)) {
+        return Ok(());
+    }
+    Err(PlanError::Started { path: path.to_owned(), args: args.join(" ") })
+}
 
 /// Reads the folders of `--from`: `steady` is of hits, `mint` of mints.
 pub(super) fn calibration(args: &PlanArgs) -> Result<Calibration, PlanError> {
@@ -19,6 +39,7 @@ pub(super) fn calibration(args: &PlanArgs) -> Result<Calibration, PlanError> {
             return Err(PlanError::Unlike(named.clone(), path.clone()));
         }
         let level = Level::of_stored(&stored, run, &args.slo);
+        repeatable(path, &run.load, args.alg.as_deref())?;
         match run.scenario.as_str() {
             "mint" => mints.push(level),
             "steady" => hits.push(level),

@@ -270,7 +270,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     let table = table::render(&plan, &outcome, &slo, &notes);
-    let identity = identity(args, &subject, started_at, notes);
+    let identity = identity(args, &plan, &subject, started_at, notes);
     let json = RunJson::new(identity, &plan, &outcome, &slo);
     folder.complete(&outcome, &json)?;
     let text = if args.json {
@@ -299,10 +299,14 @@ fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, Run
         target::check_selectors(target.dialect.protocol(), args.user_assigned)?;
         return Ok(Subject::Foreign { target, jwks: args.jwks.clone() });
     }
+    Ok(Subject::start(plan, &broker_flags(args), stop)?)
+}
+
+/// What the flags hand on to our broker.
+fn broker_flags(args: &RunArgs) -> Vec<String> {
     let flags = [("--alg", &args.alg), ("--propagation-delay", &args.propagation_delay)];
     let given = flags.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?]));
-    let extra: Vec<String> = given.flatten().map(str::to_owned).collect();
-    Ok(Subject::start(plan, &extra, stop)?)
+    given.flatten().map(str::to_owned).collect()
 }
 
 fn measure(
@@ -362,6 +366,7 @@ impl Shown {
 
 fn identity(
     args: &RunArgs,
+    plan: &Plan,
     subject: &Subject,
     started_at: UnixSeconds,
     notes: Vec<String>,
@@ -377,6 +382,8 @@ fn identity(
         scenario: args.scenario.as_str().to_owned(),
         seed: args.seed,
         target: subject.target().to_string(),
+        scenario_file: args.scenario.file_name(),
+        serve_args: [plan.workload.serve_args(), &broker_flags(args)].concat(),
         notes,
     }
 }

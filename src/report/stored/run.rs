@@ -100,6 +100,19 @@ pub struct Load {
     pub extra: Extra,
 }
 
+impl Load {
+    /// The name of the scenario's file, where the run says that it had one.
+    pub fn scenario_file(&self) -> Option<&str> {
+        self.extra.get("scenario_file")?.as_str()
+    }
+
+    /// What the run says that its broker was started with, beyond the world.
+    pub fn serve_args(&self) -> Vec<String> {
+        let given = self.extra.get("serve_args").and_then(Value::as_array);
+        given.into_iter().flatten().filter_map(|arg| Some(arg.as_str()?.to_owned())).collect()
+    }
+}
+
 /// Whether the generator and the host kept up.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]

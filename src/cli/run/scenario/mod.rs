@@ -62,6 +62,12 @@ impl Scenario {
         }
     }
 
+    /// The name of its file, of one that is not built in.
+    pub(in crate::cli) fn file_name(&self) -> Option<String> {
+        let Self::File(path) = self else { return None };
+        Some(path.file_name()?.to_string_lossy().into_owned())
+    }
+
     /// Name and text of one that is built in; of a file neither is known here.
     const fn text(&self) -> (&'static str, &'static str) {
         match self {

@@ -1,0 +1,32 @@
+//! A candidate that ended under load: a failed check of its pair, and no end of the gate.
+
+use std::error::Error;
+
+use super::builds::Source;
+use super::legs::{LegError, Legs, settings};
+use crate::gate::leg::{Leg, Pair, Side};
+
+/// The pair number `number` as evidence against the candidate.
+///
+/// # Errors
+/// `error` itself, where it is not the candidate's.
+pub(super) fn pair(error: LegError, legs: &Legs<'_>, number: usize) -> Result<Pair, LegError> {
+    // What fails once the gate is to end fails because of that.
+    if !error.blames_candidate() || legs.stop.is_requested() {
+        return Err(error);
+    }
+    let seeds = if matches!(legs.base.source, Source::Stored(_)) { 0 } else { number };
+    let unmeasured = || Leg { reasons: vec!["not measured".to_owned()], ..Leg::default() };
+    Ok(Pair {
+        seed: settings(legs.run, seeds)?.plan.seed,
+        first: if number.is_multiple_of(2) { Side::Base } else { Side::Candidate },
+        base: unmeasured(),
+        candidate: Leg { failures: vec![causes(&error)], ..unmeasured() },
+    })
+}
+
+/// What lies under `error`, which itself says only whose it is.
+fn causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
