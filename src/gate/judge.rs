@@ -4,6 +4,7 @@ use super::leg::{Leg, Pair, Side, Useless};
 use super::metric::Metric;
 use super::policy::{Design, Policy, Wanted};
 use crate::stats::holm;
+use crate::stats::median::median;
 use crate::stats::paired::{Bounds, Method, Rates, Summary};
 
 /// What is said of the candidate.
@@ -215,8 +216,8 @@ fn weigh(metric: Metric, usable: Usable, policy: &Policy, rates: Rates) -> Judge
     };
     Judged {
         metric,
-        base: median(base),
-        candidate: median(candidate),
+        base: median(&base),
+        candidate: median(&candidate),
         differences,
         summary,
         bounds,
@@ -225,13 +226,6 @@ fn weigh(metric: Metric, usable: Usable, policy: &Policy, rates: Rates) -> Judge
         p,
         verdict: Verdict::CannotTell,
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
-    f64::midpoint(at(last / 2), at(last.div_ceil(2)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pairs are few")]

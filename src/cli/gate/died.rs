@@ -22,6 +22,7 @@ pub(super) fn pair(error: LegError, legs: &Legs<'_>, number: usize) -> Result<Pa
         first: if number.is_multiple_of(2) { Side::Base } else { Side::Candidate },
         base: unmeasured(),
         candidate: Leg { failures: vec![causes(&error)], ..unmeasured() },
+        cpu_by_turn: Vec::new(),
     })
 }
 

@@ -13,12 +13,12 @@ use super::builds::{Base, Candidate, Source};
 use super::died;
 use crate::cli::run::RunArgs;
 use crate::cli::run::settings::{Settings, SettingsError};
-use crate::clock::{Clock, UnixSeconds};
+use crate::clock::Clock;
 use crate::gate::judge::{Finding, Verdict, judge, overall};
 use crate::gate::leg::{Leg, Pair, Side};
 use crate::gate::policy::{Design, Policy};
 use crate::load::generator::Plan;
-use crate::load::recorder::{IntervalSet, IntervalSink, Window};
+use crate::load::recorder::Discard;
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::woven::{self, Woven};
@@ -136,13 +136,14 @@ impl Legs<'_> {
         let Woven { outcomes, costs } = woven::measure(plan, in_turn, self.clock, self.stop);
         let [one, other] = outcomes;
         let [base, candidate] = in_order(first, one, other);
-        let base = base.map_err(failed(Side::Base));
+        // Where both came to nothing, it is the candidate that is judged.
         let candidate = candidate.map_err(failed(Side::Candidate))?;
+        let base = base.map_err(failed(Side::Base))?;
         let by_turn = costs.into_iter().map(|[one, other]| in_order(first, one, other));
         Ok(Pair {
             seed: plan.seed,
             first,
-            base: Leg::of(&base?),
+            base: Leg::of(&base),
             candidate: Leg::of(&candidate),
             cpu_by_turn: by_turn.filter_map(cost_ratio).collect(),
         })
@@ -153,7 +154,7 @@ impl Legs<'_> {
         let failed = |source| LegError::Session { side: Side::Candidate, pair: number + 1, source };
         let program = &self.candidate.program;
         let mut subject = Subject::start_program(program, plan, &[], self.stop).map_err(failed)?;
-        let watcher = Watcher { sink: &mut Unlogged, observe: &mut |_| {} };
+        let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
         let outcome = session::measure(plan, &mut subject, self.clock, self.stop, watcher);
         outcome.map(|outcome| Leg::of(&outcome)).map_err(failed)
     }
@@ -178,19 +179,6 @@ fn cost_ratio([base, candidate]: [u64; 2]) -> Option<f64> {
 pub(super) fn settings(run: &RunArgs, pair: usize) -> Result<Settings, LegError> {
     let seed = run.seed.wrapping_add(pair as u64);
     Ok(Settings::resolve(&RunArgs { seed, ..run.clone() })?)
-}
-
-/// Legs leave no logs.
-struct Unlogged;
-
-impl IntervalSink for Unlogged {
-    fn begin(&mut self, _: Window, _: UnixSeconds) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalSet) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Drawn on a terminal only, between legs.
