@@ -88,7 +88,7 @@ pub enum Exit {
     Invalid = 4,
     /// A service-level objective was missed.
     SloBreached = 5,
-    /// No baseline, or one from an unlike machine.
+    /// No baseline, or one that cannot be repeated here.
     NoBaseline = 6,
     /// Stopped by Ctrl-C.
     Interrupted = 130,

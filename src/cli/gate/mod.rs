@@ -38,7 +38,7 @@ use crate::load::stop::Stop;
 #[command(
     group = clap::ArgGroup::new("against").required(true).args(["base", "base_rev", "baseline"]),
     after_help = "Exit codes: 0 pass; 1 slower, or a failed check; 2 usage; 3 cannot tell; 4 invalid (the generator or \
-the host was the bottleneck); 6 no baseline, or one from an unlike machine; 130 interrupted."
+the host was the bottleneck); 6 no baseline, or one that cannot be repeated here; 130 interrupted."
 )]
 pub struct GateArgs {
     /// What is sent: steady or mint [default: steady]
