@@ -201,3 +201,21 @@ fn complain(error: &dyn std::error::Error) {
     }
     eprintln!();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heading_of_the_help_is_over_its_own_flags_only() {
+        let own = run::target::TargetArgs::augment_args(clap::Command::default());
+        let ids: Vec<&clap::Id> = own.get_arguments().map(clap::Arg::get_id).collect();
+        let command = command();
+        for name in ["run", "compare"] {
+            let sub = command.find_subcommand(name).unwrap();
+            let headed = sub.get_arguments().filter(|arg| arg.get_help_heading() == Some("Target"));
+            let headed: Vec<&clap::Id> = headed.map(clap::Arg::get_id).collect();
+            assert_eq!(headed, ids, "{name}");
+        }
+    }
+}

@@ -67,8 +67,6 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_JWKS")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(super) jwks: Option<HttpUrl>,
-    #[command(flatten)]
-    pub(super) access: TargetArgs,
     /// Requests per second, for a scenario of one phase with one rate [default: the scenario's]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_RATE")]
     pub(super) rate: Option<f64>,
@@ -149,6 +147,9 @@ pub struct RunArgs {
     /// Serve the run in progress at `http://ADDR/metrics`, for Prometheus; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_RUN_METRICS")]
     pub(super) metrics: Option<SocketAddr>,
+    // Last: its heading holds for all that follow.
+    #[command(flatten)]
+    pub(super) access: TargetArgs,
 }
 
 impl RunArgs {

@@ -37,8 +37,6 @@ was the bottleneck, or too many requests failed), or with --strict an invalid re
 unlike machines; 130 interrupted."
 )]
 pub struct VersusArgs {
-    #[command(flatten)]
-    folders: FolderArgs,
     /// An endpoint, or a TOML file that describes one (docs/targets.md): twice, A and then B
     #[arg(
         long,
@@ -48,8 +46,6 @@ pub struct VersusArgs {
         hide_default_value = true
     )]
     target: Vec<TargetUrl>,
-    #[command(flatten)]
-    access: TargetArgs,
     /// Pairs of blocks
     #[arg(long, value_name = "N", default_value_t = 20, env = "MINTBENCH_COMPARE_PAIRS")]
     pairs: u32,
@@ -83,6 +79,11 @@ pub struct VersusArgs {
     /// Print JSON instead of the table
     #[arg(long, env = "MINTBENCH_COMPARE_JSON")]
     json: bool,
+    // Last: a heading holds for all that follow.
+    #[command(flatten)]
+    folders: FolderArgs,
+    #[command(flatten)]
+    access: TargetArgs,
 }
 
 /// Why there is no comparison.
