@@ -12,12 +12,23 @@ def judged(gate):
     return metrics[0]["judged"] if metrics else None
 
 
-def spin(path, slower):
+def cpu(path):
     with open(path, encoding="utf-8") as file:
         found = judged(json.load(file))
     if found is None:
         sys.exit("the processor time was not judged")
-    print(round(found["base_median"] * 1000 * float(slower)))
+    return found
+
+
+def spin(slower, path):
+    print(round(cpu(path)["base_median"] * 1000 * float(slower)))
+
+
+def adjusted(slower, spin_ns, *paths):
+    """The spin less of what the slowed build was found to be too slow by."""
+    found = [cpu(path) for path in paths]
+    over = median((one["effect"] - float(slower)) * one["base_median"] * 1000 for one in found)
+    print(max(round(int(spin_ns) - over), 1))
 
 
 def line(path, kind, number, code, took_ms):
@@ -60,7 +71,7 @@ def table(path, asked, slower, spin_ns, profile, flags):
     detected = sum(gate["code"] == 1 and not broken(gate) for gate in sharp)
     silent = sum(gate["code"] == 0 for gate in slowed)
     host, first = gates[-1]["gate"]["host"], gates[0]["gate"]
-    cpu = median(judged(gate["gate"])["base_median"] for gate in gates if judged(gate["gate"]))
+    base_us = median(judged(gate["gate"])["base_median"] for gate in gates if judged(gate["gate"]))
     fine = false <= 0.05 * len(equal) and detected >= 0.9 * len(sharp) and silent == 0 and bool(sharp)
 
     print("# What the gate finds, and what it does not\n")
@@ -68,7 +79,7 @@ def table(path, asked, slower, spin_ns, profile, flags):
     print(f"Commit {first['build']['git_commit']}, profile {profile}. {host['cpu_model']}, {host['cores']} cores, {host['kernel']},")
     print(f"load average {host['load_average']} at the end.\n")
     print(f"Each gate: `mintbench gate {flags}`, {mean(gate['took_ms'] for gate in gates) / 1000:.1f} s on average.")
-    print(f"A request of the base takes {cpu:.2f} us of processor time (median); the slowed build spins {spin_ns} ns more on each hit ({float(slower):.0%}).\n")
+    print(f"A request of the base takes {base_us:.2f} us of processor time (median); the slowed build spins {spin_ns} ns more on each hit, which with asking for the time is to be {float(slower):.0%}.\n")
     print("| candidate | gates | pass | fail | cannot tell | invalid | effect found, min / median / max | smallest effect, min / median / max |")
     print("|---|---|---|---|---|---|---|---|")
     print(row("the same build", equal))
@@ -83,4 +94,4 @@ def table(path, asked, slower, spin_ns, profile, flags):
 
 
 if __name__ == "__main__":
-    {"spin": spin, "line": line, "table": table}[sys.argv[1]](*sys.argv[2:])
+    {"spin": spin, "adjusted": adjusted, "line": line, "table": table}[sys.argv[1]](*sys.argv[2:])

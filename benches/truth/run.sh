@@ -8,6 +8,7 @@
 #
 #   SECONDS_EACH=20   of load for each run
 #   RATES="1000 ..."  requests per second [1000, 10000 and half of the highest that the generator sends]
+#   RIVAL_RATES="..." those at which the other generators are asked, too [all]
 #   LAWS="..."        laws, as `examples/truth` takes them
 #   ATTEMPTS=5        how often a run that the harness calls invalid is made anew
 #   TOOLS=a,b         which generators; see benches/generator/rivals.py

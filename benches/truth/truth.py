@@ -15,6 +15,7 @@ LAWS = (
 )
 TOOLS = ("mintbench", "wrk2", "oha", "oha --latency-correction", "vegeta", "goose")
 SECONDS = int(os.environ.get("SECONDS_EACH", "20"))
+RIVAL_RATES = [int(rate) for rate in os.environ.get("RIVAL_RATES", "").split()]
 ATTEMPTS = int(os.environ.get("ATTEMPTS", "5"))
 # What the harness promises: the larger of the two.
 SHARE, ABSOLUTE_US = 0.02, 30.0
@@ -150,7 +151,8 @@ def main():
             except Failed as error:
                 row("**mintbench**", ["-"] * 4, f"failed: {error}")
                 holds = False
-            theirs([tool for tool in found if tool.name != "mintbench"], law, law_us, rate)
+            if not RIVAL_RATES or rate in RIVAL_RATES:
+                theirs([tool for tool in found if tool.name != "mintbench"], law, law_us, rate)
             sys.stdout.flush()
     return 0 if holds else 1
 
