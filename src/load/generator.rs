@@ -90,18 +90,6 @@ pub struct Plan {
     pub seed: u64,
 }
 
-impl Plan {
-    /// How long a part of the load takes, in nanoseconds: longer where turns are waited for.
-    pub(super) fn span_ns(&self, own_ns: u64) -> u64 {
-        self.turns.map_or(own_ns, |_| Turns::span_ns(own_ns))
-    }
-
-    /// When something that the schedule has at `own_ns` is due, from the start of the load.
-    fn due_ns(&self, own_ns: u64) -> u64 {
-        self.turns.map_or(own_ns, |turns| turns.wall_ns(own_ns))
-    }
-}
-
 /// What one thread measured beside the histograms.
 #[derive(Debug)]
 pub(super) struct ThreadReport {

@@ -10,6 +10,7 @@
 //! nanoseconds from the start of the load, which is the start of a period.
 
 use super::fleet::Epoch;
+use super::generator::Plan;
 
 /// Whose turn comes first in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,18 @@ impl Turns {
             Place::First => 0,
             Place::Second => HALF_NS,
         }
+    }
+}
+
+impl Plan {
+    /// How long a part of the load takes, in nanoseconds: longer where turns are waited for.
+    pub(super) fn span_ns(&self, own_ns: u64) -> u64 {
+        self.turns.map_or(own_ns, |_| Turns::span_ns(own_ns))
+    }
+
+    /// When something that the schedule has at `own_ns` is due, from the start of the load.
+    pub(super) fn due_ns(&self, own_ns: u64) -> u64 {
+        self.turns.map_or(own_ns, |turns| turns.wall_ns(own_ns))
     }
 }
 
