@@ -198,7 +198,7 @@ class Mintbench(Tool):
         of_all = report["classes"]["all"]
         answered = report["load"]["rate_answered"] * report["load"]["duration_s"]
         # The processor time is of the warm-up, too.
-        cpu_s *= job.seconds / (job.seconds + self.WARMUP_S)
+        cpu_s *= job.seconds / (job.seconds + Mintbench.WARMUP_S)
         validity = report["validity"]
         us = {name: of_all["response_us"][name] for name in NAMES}
         return Result(answered, job.seconds, us, cpu_s, validity["valid"], validity["reasons"])
