@@ -4,15 +4,15 @@
 #   benches/gate/proof.sh 100 > results/reference/gate.md      # 100 gates of each kind, about 40 minutes
 #
 # Builds two executables of the commit that is checked out, in a work tree under target/: one as it is,
-# and one with benches/gate/slow.patch, whose broker spins on every hit for GATE_PROOF_SPIN_NS
-# nanoseconds. The product has nothing of it. The spin is set so that a hit takes 5 % more of the processor time
-# that a request of the first build was measured to take, in trials before the gates that count. Then gates of both kinds take turns: base against
-# base, base against the slowed one.
+# and one with benches/gate/slow.patch, whose broker multiplies GATE_PROOF_ROUNDS numbers in vain on every
+# hit. The product has nothing of it. Work and no span of time, because the share of a span changes with the
+# speed of the machine. Trials before the gates that count say how many make a hit 5 % dearer. Then gates of
+# both kinds take turns: base against base, base against the slowed one.
 #
 # Each gate is one line of target/gate-proof/<commit>/gates.jsonl; an interrupted proof goes on there.
 # Exit code: 0 when the proof holds, 1 when not, 2 when it could not be made.
 #
-# SLOWER=0.05 is what the spin costs, as a share. GATE_FLAGS are the flags of each gate. PROFILE=dev takes
+# SLOWER=0.05 is what the work costs, as a share. GATE_FLAGS are the flags of each gate. PROFILE=dev takes
 # a debug build, to try the script. BUILD names another folder for the objects.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -74,25 +74,22 @@ run_gate() { # candidate, seed; the verdict's exit code goes to \$code
     [[ -s $store/gate.json ]] || die "a gate has no result"
 }
 
-# Asking for the time costs some, too: gates of the slowed build say how much, and none of them counts.
+# None of the trials counts. They slow by some tenth, which is seen more exactly than what is looked for.
 calibrate() {
-    run_gate "$base" 1
-    GATE_PROOF_SPIN_NS=$(python3 benches/gate/table.py spin "$slower" "$store/gate.json") || die "the base was not measured"
-    export GATE_PROOF_SPIN_NS
-    local trials=() trial
-    for trial in 2 3 4 5 6; do
-        run_gate "$slowed" "$trial"
-        cp "$store/gate.json" "$store/trial-$trial.json"
+    local tried=500 trials=() trial
+    for trial in 1 2 3 4 5; do
+        GATE_PROOF_ROUNDS=$tried run_gate "$slowed" "$trial"
+        mv "$store/gate.json" "$store/trial-$trial.json"
         trials+=("$store/trial-$trial.json")
     done
-    python3 benches/gate/table.py adjusted "$slower" "$GATE_PROOF_SPIN_NS" "${trials[@]}" >"$store/spin_ns.new" || die "the slowed build was not measured"
-    mv "$store/spin_ns.new" "$store/spin_ns"
+    python3 benches/gate/table.py rounds "$slower" "$tried" "${trials[@]}" >"$store/rounds.new" || die "the slowed build was not measured"
+    mv "$store/rounds.new" "$store/rounds"
 }
 
-[[ -e $store/spin_ns ]] || calibrate
-GATE_PROOF_SPIN_NS=$(<"$store/spin_ns")
-export GATE_PROOF_SPIN_NS
-echo "a hit of the slowed build takes $GATE_PROOF_SPIN_NS ns more" >&2
+[[ -e $store/rounds ]] || calibrate
+GATE_PROOF_ROUNDS=$(<"$store/rounds")
+export GATE_PROOF_ROUNDS
+echo "a hit of the slowed build takes $GATE_PROOF_ROUNDS multiplications more" >&2
 
 touch "$log"
 for ((number = 1; number <= gates; number++)); do
@@ -109,4 +106,4 @@ for ((number = 1; number <= gates; number++)); do
         echo "$kind $number of $gates: exit $code after $took ms" >&2
     done
 done
-python3 benches/gate/table.py table "$log" "$gates" "$slower" "$GATE_PROOF_SPIN_NS" "$profile" "${flags[*]}"
+python3 benches/gate/table.py table "$log" "$gates" "$slower" "$GATE_PROOF_ROUNDS" "$profile" "${flags[*]}"

@@ -1,4 +1,4 @@
-"""What benches/gate/proof.sh makes of the gates' JSON: the spin, one line for each gate, the table."""
+"""What benches/gate/proof.sh makes of the gates' JSON: how much to slow, one line for each gate, the table."""
 
 import json
 import sys
@@ -20,15 +20,12 @@ def cpu(path):
     return found
 
 
-def spin(slower, path):
-    print(round(cpu(path)["base_median"] * 1000 * float(slower)))
-
-
-def adjusted(slower, spin_ns, *paths):
-    """The spin less of what the slowed build was found to be too slow by."""
-    found = [cpu(path) for path in paths]
-    over = median((one["effect"] - float(slower)) * one["base_median"] * 1000 for one in found)
-    print(max(round(int(spin_ns) - over), 1))
+def rounds(slower, tried, *paths):
+    """How many rounds make a hit slower by the share, if so many did what the trials say."""
+    effect = median(cpu(path)["effect"] for path in paths)
+    if effect <= 0:
+        sys.exit("the trials found no slow-down to go by")
+    print(max(round(int(tried) * float(slower) / effect), 1))
 
 
 def line(path, kind, number, code, took_ms):
@@ -59,7 +56,7 @@ def broken(gate):
     return bool(gate["gate"]["failures"])
 
 
-def table(path, asked, slower, spin_ns, profile, flags):
+def table(path, asked, slower, extra_rounds, profile, flags):
     with open(path, encoding="utf-8") as file:
         gates = [json.loads(text) for text in file if text.strip()]
     gates = [gate for gate in gates if gate["number"] <= int(asked)]
@@ -79,7 +76,7 @@ def table(path, asked, slower, spin_ns, profile, flags):
     print(f"Commit {first['build']['git_commit']}, profile {profile}. {host['cpu_model']}, {host['cores']} cores, {host['kernel']},")
     print(f"load average {host['load_average']} at the end.\n")
     print(f"Each gate: `mintbench gate {flags}`, {mean(gate['took_ms'] for gate in gates) / 1000:.1f} s on average.")
-    print(f"A request of the base takes {base_us:.2f} us of processor time (median); the slowed build spins {spin_ns} ns more on each hit, which with asking for the time is to be {float(slower):.0%}.\n")
+    print(f"A request of the base takes {base_us:.2f} us of processor time (median); the slowed build multiplies {extra_rounds} times more on each hit, which in trials was {float(slower):.0%}.\n")
     print("| candidate | gates | pass | fail | cannot tell | invalid | effect found, min / median / max | smallest effect, min / median / max |")
     print("|---|---|---|---|---|---|---|---|")
     print(row("the same build", equal))
@@ -94,4 +91,4 @@ def table(path, asked, slower, spin_ns, profile, flags):
 
 
 if __name__ == "__main__":
-    {"spin": spin, "adjusted": adjusted, "line": line, "table": table}[sys.argv[1]](*sys.argv[2:])
+    {"rounds": rounds, "line": line, "table": table}[sys.argv[1]](*sys.argv[2:])
