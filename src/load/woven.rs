@@ -139,8 +139,8 @@ fn costs(readings: &Readings, windows: [Option<Window>; 2]) -> Vec<[u64; 2]> {
 mod tests {
     use super::*;
 
-    fn window(periods: std::ops::Range<u64>) -> Option<Window> {
-        Some(Window { start_ns: periods.start * PERIOD_NS, end_ns: periods.end * PERIOD_NS })
+    const fn window(periods: std::ops::Range<u64>) -> Window {
+        Window { start_ns: periods.start * PERIOD_NS, end_ns: periods.end * PERIOD_NS }
     }
 
     #[test]
@@ -148,11 +148,12 @@ mod tests {
         // The first run uses 10 in its halves, the other 30; what a pause takes counts to neither.
         let booked = |half: u64| [half.div_ceil(2) * 10, half / 2 * 30];
         let mut readings: Readings = (0..=20).map(|half| (half, booked(half))).collect();
-        let all = costs(&readings, [window(1..9), window(2..10)]);
+        let both = [Some(window(1..9)), Some(window(2..10))];
+        let all = costs(&readings, both);
         assert_eq!(all, vec![[10, 30]; 7]);
         readings.remove(&8);
-        assert_eq!(costs(&readings, [window(1..9), window(2..10)]).len(), 5);
-        assert_eq!(costs(&readings, [window(1..9), None]), Vec::<[u64; 2]>::new());
+        assert_eq!(costs(&readings, both).len(), 5);
+        assert_eq!(costs(&readings, [Some(window(1..9)), None]), Vec::<[u64; 2]>::new());
     }
 
     #[test]
