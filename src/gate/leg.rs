@@ -39,6 +39,11 @@ pub enum Side {
 }
 
 impl Side {
+    /// Which has the first turn in pair `number`: they alternate.
+    pub const fn first_of(number: usize) -> Self {
+        if number.is_multiple_of(2) { Self::Base } else { Self::Candidate }
+    }
+
     /// The name in reports and messages.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,8 +2,7 @@
 
 use std::error::Error;
 
-use super::builds::Source;
-use super::legs::{LegError, Legs, settings};
+use super::legs::{LegError, Legs};
 use crate::gate::leg::{Leg, Pair, Side};
 
 /// The pair number `number` as evidence against the candidate.
@@ -15,11 +14,10 @@ pub(super) fn pair(error: LegError, legs: &Legs<'_>, number: usize) -> Result<Pa
     if !error.blames_candidate() || legs.stop.is_requested() {
         return Err(error);
     }
-    let seeds = if matches!(legs.base.source, Source::Stored(_)) { 0 } else { number };
     let unmeasured = || Leg { reasons: vec!["not measured".to_owned()], ..Leg::default() };
     Ok(Pair {
-        seed: settings(legs.run, seeds)?.plan.seed,
-        first: if number.is_multiple_of(2) { Side::Base } else { Side::Candidate },
+        seed: legs.plan(number)?.seed,
+        first: Side::first_of(number),
         base: unmeasured(),
         candidate: Leg { failures: vec![causes(&error)], ..unmeasured() },
         cpu_by_turn: Vec::new(),

@@ -16,7 +16,8 @@ use crate::cli::run::settings::{Settings, SettingsError};
 use crate::clock::Clock;
 use crate::gate::judge::{Finding, Verdict, judge, overall};
 use crate::gate::leg::{Leg, Pair, Side};
-use crate::gate::policy::{Design, Policy};
+use crate::gate::metric::Metric;
+use crate::gate::policy::Policy;
 use crate::load::generator::Plan;
 use crate::load::recorder::Discard;
 use crate::load::session::{self, SessionError, Subject, Watcher};
@@ -68,7 +69,7 @@ impl Legs<'_> {
         let mut made = Made { pairs: Vec::new(), findings: judge(&[], policy) };
         let bar = progress_bar(policy);
         for look in &policy.looks {
-            let go_on = self.until(*look, policy, &mut made, &bar)?;
+            let go_on = self.until(*look, &mut made, &bar)?;
             made.findings = judge(&made.pairs, policy);
             let verdict = overall(&made.pairs, &made.findings, policy);
             bar.set_message(verdict.as_str());
@@ -85,13 +86,12 @@ impl Legs<'_> {
     fn until(
         &self,
         look: usize,
-        policy: &Policy,
         made: &mut Made,
         bar: &ProgressBar,
     ) -> Result<ControlFlow<()>, LegError> {
         while made.pairs.len() < look {
             let number = made.pairs.len();
-            let pair = self.pair(number, policy.design);
+            let pair = self.pair(number);
             let pair = pair.or_else(|error| died::pair(error, self, number))?;
             let broken = !(pair.base.failures.is_empty() && pair.candidate.failures.is_empty());
             made.pairs.push(pair);
@@ -103,11 +103,16 @@ impl Legs<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn pair(&self, number: usize, design: Design) -> Result<Pair, LegError> {
+    /// What both legs of pair `number` are to do.
+    pub(super) fn plan(&self, number: usize) -> Result<Plan, LegError> {
         // A stored run has one seed, and so have the runs that are compared with it.
-        let seeds = if design == Design::Pairs { number } else { 0 };
-        let Settings { plan, .. } = settings(self.run, seeds)?;
-        let first = if number.is_multiple_of(2) { Side::Base } else { Side::Candidate };
+        let seeds = if matches!(self.base.source, Source::Stored(_)) { 0 } else { number };
+        Ok(settings(self.run, seeds)?.plan)
+    }
+
+    fn pair(&self, number: usize) -> Result<Pair, LegError> {
+        let plan = self.plan(number)?;
+        let first = Side::first_of(number);
         match &self.base.source {
             Source::Program(base) => self.woven(base, &plan, number, first),
             Source::Stored(base) => {
@@ -171,8 +176,7 @@ const fn in_order<T>(first: Side, one: T, other: T) -> [T; 2] {
 /// By which factor the candidate's turn took more than the base's, as a logarithm.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a turn are far below 2^53")]
 fn cost_ratio([base, candidate]: [u64; 2]) -> Option<f64> {
-    let ratio = (candidate as f64).ln() - (base as f64).ln();
-    ratio.is_finite().then_some(ratio)
+    Metric::Cpu.difference(base as f64, candidate as f64)
 }
 
 /// The runs of pair number `pair`: each pair has a seed of its own.
