@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::class::Class;
 use super::fleet::Progress;
-use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Window, histogram};
+use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Rest, Window, histogram};
 use super::validity::{burst_limit_ns, lag_limit_ns};
 use super::workload::Workload;
 use crate::clock::UnixSeconds;
@@ -135,7 +135,7 @@ impl Board {
     /// How the run stands.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state.lock().clone();
-        let all = merged(&state.so_far);
+        let all = merged(&state.so_far, &|| ());
         let span_ns = state.seconds * INTERVAL_NS;
         Snapshot {
             phase: state.phase,
@@ -183,13 +183,14 @@ impl IntervalSink for Watching<'_> {
         self.sink.begin(window, start)
     }
 
-    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let window = self.board.state.lock().window;
         let span_ns = window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
         // Merged before the lock is taken again: who shows the run never waits for it.
-        let figures = Figures::of(set, &merged(set), span_ns);
+        let figures = Figures::of(set, &merged(set, rest), span_ns);
         self.board.state.lock().take(set, figures);
-        self.sink.interval(set)
+        rest();
+        self.sink.interval(set, rest)
     }
 }
 
@@ -213,7 +214,7 @@ struct Merged {
     errors: u64,
 }
 
-fn merged(set: &IntervalSet) -> Merged {
+fn merged(set: &IntervalSet, rest: Rest<'_>) -> Merged {
     let mut all =
         Merged { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
     for (_, Latencies { response, service, lag, errors, .. }) in set.seen() {
@@ -222,6 +223,7 @@ fn merged(set: &IntervalSet) -> Merged {
         let _ = all.service.add(service);
         let _ = all.lag.add(lag);
         all.errors += errors.len();
+        rest();
     }
     all
 }
@@ -283,7 +285,7 @@ mod tests {
         let mut sink = Discard;
         let mut watching = board.watching(&mut sink);
         watching.begin(window, UnixSeconds(0)).unwrap();
-        collect(&sets, &[spare], &mut watching).unwrap();
+        collect(&sets, &[spare], &mut watching, &|| ()).unwrap();
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::class::Class;
 use super::generator::Plan;
 use super::mix::Kind;
 use super::phases::{Expectation, Phases};
-use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Totals, Window};
+use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Rest, Totals, Window};
 use crate::clock::UnixSeconds;
 use crate::stats::intervals::{Counts, quantile_interval};
 use crate::stats::stationarity::{self, Drift, Steadiness};
@@ -91,12 +91,12 @@ impl IntervalSink for Course<'_> {
         self.sink.begin(window, start)
     }
 
-    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         // A part of a second has a quantile, but not one that compares.
         if self.window.is_some_and(|window| window.interval_ns(set.index) == INTERVAL_NS) {
             self.seconds.take(set);
         }
-        self.sink.interval(set)
+        self.sink.interval(set, rest)
     }
 }
 

@@ -56,14 +56,22 @@ impl Default for Latencies {
 impl Latencies {
     /// Adds the latencies of others.
     pub fn add(&mut self, other: &Self) {
+        self.add_resting(other, &|| ());
+    }
+
+    fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
         for (into, from) in self.histograms().into_iter().zip(other.each()) {
             // Equal bounds everywhere: adding cannot fail.
             let _ = into.add(from);
+            rest();
         }
     }
 
-    fn clear(&mut self) {
-        self.histograms().into_iter().for_each(Histogram::reset);
+    fn clear(&mut self, rest: Rest<'_>) {
+        for histogram in self.histograms() {
+            histogram.reset();
+            rest();
+        }
     }
 
     const fn histograms(&mut self) -> [&mut Histogram<u64>; 5] {
@@ -100,12 +108,16 @@ impl IntervalSet {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
+        self.add_resting(other, &|| ());
+    }
+
+    fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
         for (into, from) in self.classes.iter_mut().zip(&other.classes) {
             if !from.response.is_empty() {
-                into.add(from);
+                into.add_resting(from, rest);
             }
         }
     }
@@ -131,10 +143,11 @@ impl IntervalSet {
         }
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self, rest: Rest<'_>) {
         self.statuses.clear();
         // A clean histogram is not wiped again: a set is several megabytes.
-        self.classes.iter_mut().filter(|set| !set.response.is_empty()).for_each(Latencies::clear);
+        let seen = self.classes.iter_mut().filter(|set| !set.response.is_empty());
+        seen.for_each(|set| set.clear(rest));
     }
 }
 
@@ -286,6 +299,11 @@ impl Recorder {
     }
 }
 
+/// A short sleep. Whoever works on the collector's thread takes one after each histogram: that thread
+/// may share its processor with a timed one, from which a scheduler would otherwise take a whole slice,
+/// some milliseconds, however low the collector's priority.
+pub type Rest<'a> = &'a dyn Fn();
+
 /// Where merged intervals go as they complete.
 pub trait IntervalSink: Send {
     /// Learns what is measured, and when that begins, before the load does.
@@ -298,7 +316,7 @@ pub trait IntervalSink: Send {
     ///
     /// # Errors
     /// When it cannot be written.
-    fn interval(&mut self, set: &IntervalSet) -> std::io::Result<()>;
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> std::io::Result<()>;
 }
 
 /// A sink for whom the histograms of the whole are enough.
@@ -310,7 +328,7 @@ impl IntervalSink for Discard {
         Ok(())
     }
 
-    fn interval(&mut self, _: &IntervalSet) -> std::io::Result<()> {
+    fn interval(&mut self, _: &IntervalSet, _: Rest<'_>) -> std::io::Result<()> {
         Ok(())
     }
 }
@@ -326,7 +344,8 @@ pub struct Totals {
 
 /// Merges what `threads` recorders send until all have hung up.
 ///
-/// Each recycled set goes back to the thread it came from, through `recycle`.
+/// Each recycled set goes back to the thread it came from, through `recycle`. `rest` is called between
+/// pieces of the work.
 ///
 /// # Errors
 /// When the sink fails.
@@ -334,6 +353,7 @@ pub fn collect(
     full: &Receiver<IntervalSet>,
     recycle: &[Sender<IntervalSet>],
     sink: &mut dyn IntervalSink,
+    rest: Rest<'_>,
 ) -> std::io::Result<Totals> {
     let threads = recycle.len();
     let mut waiting: BTreeMap<u64, (usize, IntervalSet)> = BTreeMap::new();
@@ -347,17 +367,17 @@ pub fn collect(
                 waiting.insert(index, (1, set));
             }
             Some((count, mut merged)) => {
-                merged.add(&set);
+                merged.add_resting(&set, rest);
                 done = Some(set);
                 waiting.insert(index, (count + 1, merged));
             }
         }
         if let Some((_, merged)) = first_complete(&mut waiting, threads) {
-            totals.take(&merged, sink)?;
-            give_back(merged, &mut spare);
+            totals.take(&merged, sink, rest)?;
+            give_back(merged, &mut spare, rest);
         }
         if let Some(set) = done {
-            give_back(set, &mut spare);
+            give_back(set, &mut spare, rest);
         }
     }
     Ok(totals)
@@ -371,8 +391,12 @@ fn first_complete(
     Some(first.remove())
 }
 
-fn give_back<'a>(mut set: IntervalSet, spare: &mut impl Iterator<Item = &'a Sender<IntervalSet>>) {
-    set.clear();
+fn give_back<'a>(
+    mut set: IntervalSet,
+    spare: &mut impl Iterator<Item = &'a Sender<IntervalSet>>,
+    rest: Rest<'_>,
+) {
+    set.clear(rest);
     // A thread that has ended needs none.
     let _ = spare.next().map(|thread| thread.send(set));
 }
@@ -384,12 +408,18 @@ impl Default for Totals {
 }
 
 impl Totals {
-    fn take(&mut self, set: &IntervalSet, sink: &mut dyn IntervalSink) -> std::io::Result<()> {
+    fn take(
+        &mut self,
+        set: &IntervalSet,
+        sink: &mut dyn IntervalSink,
+        rest: Rest<'_>,
+    ) -> std::io::Result<()> {
         for (class, latencies) in set.seen() {
             self.responses.add(class, set.index, counts(&latencies.response));
+            rest();
         }
-        self.whole.add(set);
-        sink.interval(set)
+        self.whole.add_resting(set, rest);
+        sink.interval(set, rest)
     }
 }
 
@@ -413,7 +443,7 @@ mod tests {
             Ok(())
         }
 
-        fn interval(&mut self, set: &IntervalSet) -> std::io::Result<()> {
+        fn interval(&mut self, set: &IntervalSet, _: Rest<'_>) -> std::io::Result<()> {
             let count = set.seen().map(|(_, latencies)| latencies.response.len()).sum();
             self.0.push((set.index, count));
             Ok(())
@@ -472,7 +502,7 @@ mod tests {
             tally.add(&recorder.finish());
         }
         let mut seen = Seen::default();
-        let totals = collect(&sets, &recycle, &mut seen).unwrap();
+        let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
         assert_eq!(totals.responses.of(Class::Hit).len(), 3);

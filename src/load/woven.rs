@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::fleet::Epoch;
 use super::generator::Plan;
-use super::recorder::{IntervalSet, IntervalSink, Window};
+use super::recorder::{IntervalSet, IntervalSink, Rest, Window};
 use super::session::{self, Outcome, SessionError, Subject, Watcher};
 use super::stop::Stop;
 use super::turns::{PERIOD_NS, Place, Turns, half_begins_ns, half_of};
@@ -81,7 +81,7 @@ impl IntervalSink for Begun {
         Ok(())
     }
 
-    fn interval(&mut self, _: &IntervalSet) -> io::Result<()> {
+    fn interval(&mut self, _: &IntervalSet, _: Rest<'_>) -> io::Result<()> {
         Ok(())
     }
 }

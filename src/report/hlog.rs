@@ -12,7 +12,7 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::clock::UnixSeconds;
 use crate::load::class::Class;
-use crate::load::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Window};
+use crate::load::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Rest, Window};
 
 /// The three logs of a run, written as it goes on.
 pub struct Logs {
@@ -55,16 +55,21 @@ impl IntervalSink for Logs {
         Ok(())
     }
 
-    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let Some(begun) = &mut self.begun else { return Ok(()) };
         let Begun { window, response, service, lag } = begun;
         let length = Duration::from_nanos(window.interval_ns(set.index));
         self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
             let span = Span { index: set.index, length, class };
-            response.append(span, &latencies.response)?;
-            service.append(span, &latencies.service)?;
-            lag.append(span, &latencies.lag)?;
+            for (log, histogram) in [
+                (&mut *response, &latencies.response),
+                (&mut *service, &latencies.service),
+                (&mut *lag, &latencies.lag),
+            ] {
+                log.append(span, histogram)?;
+                rest();
+            }
         }
         // A run that is cut short leaves whole lines behind.
         [response, service, lag].into_iter().try_for_each(|log| log.file.flush())
@@ -162,7 +167,7 @@ mod tests {
             end_ns: 1020,
         });
         let _ = recorder.finish();
-        collect(&sets, &[spare], &mut logs).unwrap();
+        collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
         assert!(!logs.is_empty());
         let text = std::fs::read(folder.path().join("service.hlog")).unwrap();
         let entries: Vec<_> = IntervalLogIterator::new(&text).map(Result::unwrap).collect();

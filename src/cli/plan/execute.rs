@@ -12,7 +12,7 @@ use super::super::run::{RunArgs, Scenario};
 use super::{PlanArgs, quiet, terms};
 use crate::clock::{Clock, UnixSeconds};
 use crate::load::checks::Failure;
-use crate::load::recorder::{IntervalSet, IntervalSink, Window, histogram};
+use crate::load::recorder::{IntervalSet, IntervalSink, Rest, Window, histogram};
 use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
 use crate::load::stop::Stop;
 use crate::machine::raise_file_limit;
@@ -413,7 +413,7 @@ impl IntervalSink for Watch {
         Ok(())
     }
 
-    fn interval(&mut self, set: &IntervalSet) -> io::Result<()> {
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let mut second = Counts::new();
         let mut tokens = 0;
         for (_, latencies) in set.seen() {
@@ -422,6 +422,7 @@ impl IntervalSink for Watch {
             // Equal bounds: adding cannot fail.
             let _ = self.lag.add(&latencies.lag);
             second.extend(steps.map(|step| (step.value_iterated_to(), step.count_at_value())));
+            rest();
         }
         self.seconds.push(second);
         self.tokens.push(tokens);

@@ -24,7 +24,7 @@ fn totals(response_ns: u64) -> Totals {
         end_ns: response_ns,
     });
     let _ = recorder.finish();
-    collect(&sets, &[spare], &mut Discard).unwrap()
+    collect(&sets, &[spare], &mut Discard, &|| ()).unwrap()
 }
 
 fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {

@@ -51,7 +51,7 @@ fn record(folder: &Path, spec: &Spec) -> Totals {
         });
     }
     let _ = recorder.finish();
-    gather(&sets, &[spare], &mut logs).unwrap()
+    gather(&sets, &[spare], &mut logs, &|| ()).unwrap()
 }
 
 /// A folder as a run leaves it, but for what a merge does not look at.

@@ -77,7 +77,7 @@ fn written(window: Window, all: &[Ended]) -> tempfile::TempDir {
         recorder.record(ended);
     }
     let _ = recorder.finish();
-    collect(&sets, &[spare], &mut logs).unwrap();
+    collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
     folder
 }
 
