@@ -12,8 +12,8 @@ use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
 use crate::clock::SystemClock;
 use crate::load::class::Class;
+use crate::load::collector::Discard;
 use crate::load::doctor::{self, DoctorError, Examined, Finding, Level, Pair};
-use crate::load::recorder::Discard;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 

@@ -10,8 +10,9 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use super::class::Class;
+use super::collector::IntervalSink;
 use super::fleet::Progress;
-use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Rest, Window, histogram};
+use super::recorder::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram};
 use super::validity::{burst_limit_ns, lag_limit_ns};
 use super::workload::Workload;
 use crate::clock::UnixSeconds;
@@ -252,7 +253,8 @@ impl Figures {
 mod tests {
     use super::*;
     use crate::load::class::Status;
-    use crate::load::recorder::{Discard, Ended, Recorder, collect};
+    use crate::load::collector::{Discard, collect};
+    use crate::load::recorder::{Ended, Recorder};
     use std::sync::mpsc::channel;
 
     /// Two seconds: ten hits of 1 ms, then one miss of 9 ms that failed.

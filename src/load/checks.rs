@@ -187,11 +187,12 @@ mod tests {
     use super::*;
     use crate::load::changes::ledger::Judgement;
     use crate::load::class::Status;
+    use crate::load::collector::Totals;
     use crate::load::cores::Cores;
     use crate::load::generator::{Origin, Waiting};
     use crate::load::mix::Kind;
     use crate::load::pacing::Pacing;
-    use crate::load::recorder::{Ended, Totals, histogram};
+    use crate::load::recorder::{Ended, histogram};
     use crate::load::verify::moment::Moments;
     use crate::load::workload::Herds;
     use crate::load::workload::tests::{one, phase, phases};

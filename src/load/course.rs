@@ -6,10 +6,11 @@ use std::io;
 
 use super::changes::Changes;
 use super::class::Class;
+use super::collector::{IntervalSink, Totals};
 use super::generator::Plan;
 use super::mix::Kind;
 use super::phases::{Expectation, Phases};
-use super::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Latencies, Rest, Totals, Window};
+use super::recorder::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window};
 use crate::clock::UnixSeconds;
 use crate::stats::intervals::{Counts, quantile_interval};
 use crate::stats::stationarity::{self, Drift, Steadiness};

@@ -13,12 +13,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::changes::witness::Witness;
+use super::collector::{IntervalSink, Totals, collect};
 use super::cores;
 use super::generator::{Common, Generator, Plan, Prepared, Start, ThreadReport};
 use super::pacing::Pacing;
-use super::recorder::{
-    IntervalSet, IntervalSink, Recorder, Tally, Totals, Window, collect, histogram,
-};
+use super::recorder::{IntervalSet, Recorder, Tally, Window, histogram};
 use super::sample::{Sampled, Sampler};
 use super::stop::Stop;
 use super::target::Target;

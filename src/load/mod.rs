@@ -13,6 +13,7 @@ pub mod board;
 pub mod changes;
 pub mod checks;
 pub mod class;
+pub mod collector;
 pub mod conditions;
 mod connection;
 pub mod cores;

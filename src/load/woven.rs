@@ -12,9 +12,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{ScopedJoinHandle, scope};
 use std::time::Duration;
 
+use super::collector::IntervalSink;
 use super::fleet::Epoch;
 use super::generator::Plan;
-use super::recorder::{IntervalSet, IntervalSink, Rest, Window};
+use super::recorder::{IntervalSet, Rest, Window};
 use super::session::{self, Outcome, SessionError, Subject, Watcher};
 use super::stop::Stop;
 use super::turns::{PERIOD_NS, Place, Turns, half_begins_ns, half_of};

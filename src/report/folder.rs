@@ -137,7 +137,8 @@ fn distribution(class: Class) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::recorder::{IntervalSink, Window};
+    use crate::load::collector::IntervalSink;
+    use crate::load::recorder::Window;
 
     #[test]
     fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {

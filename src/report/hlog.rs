@@ -12,7 +12,8 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::clock::UnixSeconds;
 use crate::load::class::Class;
-use crate::load::recorder::{INTERVAL_NS, IntervalSet, IntervalSink, Rest, Window};
+use crate::load::collector::IntervalSink;
+use crate::load::recorder::{INTERVAL_NS, IntervalSet, Rest, Window};
 
 /// The three logs of a run, written as it goes on.
 pub struct Logs {
@@ -145,7 +146,8 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use crate::load::class::Status;
-    use crate::load::recorder::{Ended, Recorder, collect};
+    use crate::load::collector::collect;
+    use crate::load::recorder::{Ended, Recorder};
 
     #[test]
     fn what_is_logged_can_be_read_back() {

@@ -1,12 +1,11 @@
 use super::*;
 use crate::load::checks::Failure;
 use crate::load::class::{Class, Status};
+use crate::load::collector::{Discard, Totals, collect};
 use crate::load::conditions::Conditions;
 use crate::load::fleet::Measured;
 use crate::load::pacing::Pacing;
-use crate::load::recorder::{
-    Discard, Ended, Latencies, Recorder, Tally, Totals, Window, collect, histogram,
-};
+use crate::load::recorder::{Ended, Latencies, Recorder, Tally, Window, histogram};
 use crate::load::validity::Reason;
 use std::sync::mpsc::channel;
 

@@ -20,7 +20,7 @@ use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock};
-use crate::load::recorder::Discard;
+use crate::load::collector::Discard;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;

@@ -19,6 +19,7 @@ use hdrhistogram::Histogram;
 
 pub use self::findings::{Finding, Level, effect};
 use super::changes::Changes;
+use super::collector::Discard;
 use super::cores::{Cores, allowed};
 use super::fleet::{self, Epoch, LoadError};
 use super::generator::{Classes, Origin, Plan, Waiting};
@@ -28,7 +29,6 @@ use super::host::{Host, available_bytes, load_average};
 use super::mix::{Identities, Kind, Share};
 use super::phases::{Phase, Phases, Timing};
 use super::profile::Profile;
-use super::recorder::Discard;
 use super::schedule::Arrivals;
 use super::stop::Stop;
 use super::target::{HttpUrl, Target, UrlError};

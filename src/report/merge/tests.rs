@@ -7,9 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::load::class::{Class, Status};
-use crate::load::recorder::{
-    Ended, INTERVAL_NS, IntervalSink, Recorder, Totals, Window, collect as gather,
-};
+use crate::load::collector::{IntervalSink, Totals, collect as gather};
+use crate::load::recorder::{Ended, INTERVAL_NS, Recorder, Window};
 use crate::report::stored::read_run;
 use crate::report::stored::run::ClassResult;
 

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::UnixSeconds;
 use crate::load::class::{Class, Status};
-use crate::load::recorder::{Ended, INTERVAL_NS, Recorder, Window, collect};
+use crate::load::collector::collect;
+use crate::load::recorder::{Ended, INTERVAL_NS, Recorder, Window};
 use crate::report::folder::Folder;
 
 fn references() -> impl Iterator<Item = PathBuf> {
@@ -70,7 +71,7 @@ fn written(window: Window, all: &[Ended]) -> tempfile::TempDir {
     let mut logs = Folder::create(folder.path().to_owned()).unwrap().logs();
     let (full, sets) = std::sync::mpsc::channel();
     let (spare, empty) = std::sync::mpsc::channel();
-    crate::load::recorder::IntervalSink::begin(&mut logs, window, UnixSeconds(1_700_000_000))
+    crate::load::collector::IntervalSink::begin(&mut logs, window, UnixSeconds(1_700_000_000))
         .unwrap();
     let mut recorder = Recorder::new(window, full, empty);
     for ended in all {
