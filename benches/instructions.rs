@@ -55,7 +55,7 @@ fn parsed(query: &str) -> usize {
     value("api-version") + value("resource")
 }
 
-#[library_benchmark(config = limit(3_320_000))]
+#[library_benchmark(config = limit(3_532_000))]
 fn request_parse() -> usize {
     (0..TIMES).map(|_| parsed(black_box(QUERY))).sum()
 }
@@ -81,7 +81,7 @@ fn cache_hit((keys, cache): Held) -> Held {
     (keys, cache)
 }
 
-#[library_benchmark(config = limit(1_000_000))]
+#[library_benchmark(config = limit(832_000))]
 #[bench::thousand(args = (), setup = rs256_token)]
 fn body_render(token: Token) -> Token {
     for _ in 0..TIMES {

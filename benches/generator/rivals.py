@@ -4,6 +4,7 @@ Each generator is found by an environment variable or on the PATH, and says its 
 obtained. What it reports is taken from its own output, in microseconds.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -41,9 +42,13 @@ class Server:
 
     BIN = os.environ.get("TRUTH", str(ROOT / "target/release/examples/truth"))
 
-    def __init__(self, law, spin=True, body_bytes=2):
+    def __init__(self, law, spin=True, body_bytes=2, first=False):
+        """`first` of all that its processor has to do, where the system allows that."""
         command = [self.BIN, law, "--cpu", str(processors()[0]), "--body-bytes", str(body_bytes)]
         self.process = subprocess.Popen(command + ["--spin"] * spin, stdout=subprocess.PIPE, text=True)
+        if first:
+            with contextlib.suppress(PermissionError):
+                os.sched_setscheduler(self.process.pid, os.SCHED_FIFO, os.sched_param(1))
         self.url = ""
         for line in self.process.stdout:
             if line.startswith("truth "):
@@ -176,6 +181,8 @@ class Tool:
 
 
 class Mintbench(Tool):
+    # Or only its generator's thread, as its users have it.
+    confined = True
     name, variable, program = "mintbench", "MINTBENCH", str(ROOT / "target/release/mintbench")
     how = "this project, `cargo build --release`"
     WARMUP_S = 1
@@ -184,7 +191,7 @@ class Mintbench(Tool):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
             most = ["--rate", "400000", "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
-            command = [*pinned(), self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
+            command = [*(pinned() if self.confined else []), self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
             command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
             command += ["--max-errors", "1", "--json", "--out", f"{folder}/run"]

@@ -4,13 +4,14 @@
 #
 #   benches/truth/run.sh > results/reference/truth.md
 #
-# Exits 1 when a run of mintbench was not valid, or not within what the harness promises.
+# Exits 1 when no run of mintbench was undisturbed, or one was not within what the harness promises. On
+# two processors everything else that runs, this machine's own threads and an editor, too, disturbs.
 #
 #   SECONDS_EACH=20   of load for each run
 #   RATES="1000 ..."  requests per second [1000, 10000 and half of the highest that the generator sends]
 #   RIVAL_RATES="..." those at which the other generators are asked, too [all]
 #   LAWS="..."        laws, as `examples/truth` takes them
-#   ATTEMPTS=5        how often a run that the harness calls invalid is made anew
+#   ATTEMPTS=8        how often a run that was disturbed is made anew
 #   TOOLS=a,b         which generators; see benches/generator/rivals.py
 #   WRK2=FILE OHA=FILE VEGETA=FILE    where they are, if not on the PATH; what is not found is left out
 #   MINTBENCH=FILE TRUTH=FILE GOOSE=FILE   binaries instead of those that cargo builds
