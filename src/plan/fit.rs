@@ -11,6 +11,7 @@ use super::level::Cause;
 use super::search::{Found, Probe};
 use super::simulate::node::Costs;
 use super::simulate::service::Service;
+use crate::stats::isotonic;
 use crate::stats::knee;
 use crate::stats::median::median;
 use crate::stats::scalability::{self, Fitted, ScalabilityError};
@@ -114,6 +115,37 @@ impl Side {
     pub fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
     }
+
+    /// What a request takes of a core at this rate, in microseconds: the busier a broker, the more
+    /// requests one waking serves. Between levels by the logarithm of the rate, above them as at
+    /// saturation.
+    pub fn core_us_at(&self, rate: f64) -> f64 {
+        interpolated(&self.core_us_by_rate(), rate).unwrap_or(self.cost.core_us)
+    }
+
+    /// Rates and what a request takes at them, which never rises.
+    fn core_us_by_rate(&self) -> Vec<(f64, f64)> {
+        let probes = self.found.probes.iter().filter(|probe| !probe.level.is_overrun());
+        let mut levels: Vec<(f64, f64)> =
+            probes.filter_map(|probe| Some((probe.level.answered, probe.level.cpu_us?))).collect();
+        levels.sort_by(|a, b| a.0.total_cmp(&b.0));
+        levels.push((1e6 / self.cost.core_us, self.cost.core_us));
+        levels.dedup_by(|next, before| next.0 <= before.0);
+        let falling = |(_, core_us): &(f64, f64)| isotonic::Point { value: -core_us, weight: 1.0 };
+        let fitted = isotonic::non_decreasing(&levels.iter().map(falling).collect::<Vec<_>>());
+        levels.iter().zip(fitted).map(|((rate, _), core_us)| (*rate, -core_us)).collect()
+    }
+}
+
+/// On the line between the two points around `x`, on a logarithmic scale; beyond the ends as there.
+fn interpolated(points: &[(f64, f64)], x: f64) -> Option<f64> {
+    let above = points.partition_point(|(at, _)| *at <= x);
+    let Some((low, low_value)) = above.checked_sub(1).and_then(|index| points.get(index)) else {
+        return points.first().map(|(_, value)| *value);
+    };
+    let Some((high, high_value)) = points.get(above) else { return Some(*low_value) };
+    let share = (x / low).ln() / (high / low).ln();
+    Some(low_value + share * (high_value - low_value))
 }
 
 /// Levels that tell of the broker and not of the generator.
@@ -192,6 +224,17 @@ pub fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
     }
 }
 
+/// The costs of a node at so many requests per second, of which a share is minted.
+pub fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) -> Costs {
+    let mints = rate * misses;
+    // Both with the waking of their own rate, so that what is left is the mint.
+    let mint_us = (mint.core_us_at(mints) - hit.core_us_at(mints)).max(0.0);
+    let hit_us = hit.core_us_at(rate);
+    let of_hit = Cost { core_us: hit_us, ..hit.cost };
+    let of_mint = Cost { core_us: hit_us + mint_us, ..mint.cost };
+    costs(&of_hit, &of_mint, quiet, 1.0)
+}
+
 /// Service times at low load.
 #[derive(Clone, Debug)]
 pub struct Quiet {
@@ -252,6 +295,21 @@ mod tests {
         probes.pop();
         probes.push(probe(Level { cpu_us: Some(6.0), ..overrun }));
         assert_eq!(super::cost(&probes).unwrap().basis, Basis::Processor);
+    }
+
+    #[test]
+    fn a_request_costs_less_the_more_of_them_come_and_never_less_than_at_saturation() {
+        let found = |probes| Found { probes, curve: Vec::new(), met: None, missed: None };
+        let overrun = Level { growing: true, answered: 50_000.0, ..level(1e5, 1e8) };
+        // The third was disturbed: it is evened out with the second.
+        let levels = [(1000.0, 60.0), (8000.0, 30.0), (16_000.0, 34.0)];
+        let mut probes: Vec<Probe> = levels.map(|(rate, cpu)| with_cpu(rate, cpu)).into();
+        probes.push(probe(overrun));
+        let side = Side::fit(found(probes), 1).unwrap();
+        assert_eq!((side.core_us_at(10.0), side.core_us_at(1000.0)), (60.0, 60.0));
+        assert_eq!((side.core_us_at(8000.0), side.core_us_at(16_000.0)), (32.0, 32.0));
+        assert!((side.core_us_at(8e6_f64.sqrt()) - 46.0).abs() < 1e-9);
+        assert_eq!((side.core_us_at(50_000.0), side.core_us_at(1e6)), (20.0, 20.0));
     }
 
     #[test]

@@ -62,13 +62,14 @@ pub struct Mix {
 
 /// The highest rate of a mix by the model, found by the same search as the measured one and judged by
 /// the same bound: the end of an interval is above the percentile itself, most of all near saturation.
-pub fn mixed_rate(costs: &Costs, mix: &Mix, terms: Terms) -> Found {
+/// What work costs depends on the rate.
+pub fn mixed_rate(costs_at: &dyn Fn(f64) -> Costs, mix: &Mix, terms: Terms) -> Found {
     let shape = measured_shape(MINT_QUEUE);
     let mix = Mix { length: mix.length.min(LENGTH_MAX), ..*mix };
     let mut seed = terms.seed;
     let mut run = |rate: f64| {
         seed = seed.wrapping_add(1);
-        Ok::<_, Infallible>(simulated(rate, &mix, &shape, costs, seed))
+        Ok::<_, Infallible>(simulated(rate, &mix, &shape, &costs_at(rate), seed))
     };
     let Ok(found) = search(terms, &mut run);
     found
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn a_simulated_memoryless_server_has_its_rate() {
         let costs = Costs { hit: Service::Exponential(100_000.0), ..costs(0.0, 0.0) };
-        let found = mixed_rate(&costs, &mix(0.0), terms(2e6));
+        let found = mixed_rate(&|_| costs.clone(), &mix(0.0), terms(2e6));
         let truth = 10_000.0 - 100_f64.ln() / 2e6 * 1e9;
         let rate = found.met.unwrap().rate;
         // It is judged by the end of an interval, as a measured rate is: below the truth, if anything.
@@ -175,7 +176,8 @@ mod tests {
     #[test]
     fn a_mix_lies_between_its_parts() {
         let costs = costs(10_000.0, 300_000.0);
-        let rate = |misses| mixed_rate(&costs, &mix(misses), terms(5e6)).met.unwrap().rate;
+        let rate =
+            |misses| mixed_rate(&|_| costs.clone(), &mix(misses), terms(5e6)).met.unwrap().rate;
         let (few, some, many) = (rate(0.01), rate(0.1), rate(0.5));
         assert!(few > some && some > many, "{few} {some} {many}");
         assert!(some < mixed_pace(10.0, 310.0, 0.1) * 1.02, "{some}");

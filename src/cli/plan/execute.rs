@@ -12,12 +12,13 @@ use super::super::run::{RunArgs, Scenario};
 use super::{PlanArgs, quiet, terms};
 use crate::clock::{Clock, UnixSeconds};
 use crate::load::checks::Failure;
+use crate::load::class::Class;
 use crate::load::collector::IntervalSink;
 use crate::load::recorder::{IntervalSet, Rest, Window, histogram};
 use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
 use crate::load::stop::Stop;
 use crate::machine::raise_file_limit;
-use crate::plan::fit::{self, Side, costs};
+use crate::plan::fit::{self, Side, costs, costs_at};
 use crate::plan::held_out::{self, Mix};
 use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::plan::plan_json::HeldOut;
@@ -258,14 +259,15 @@ impl<'a> Bench<'a> {
         let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
         let extra = ["--cache-entries".to_owned(), entries];
         let found = self.steady("a mix", start, rate_max, &extra)?;
-        let shares: Vec<f64> = found.probes.iter().filter_map(|probe| probe.level.misses).collect();
-        if shares.is_empty() {
+        let (shares, overrun) = shares(&found);
+        into.misses_overrun = overrun;
+        let Some(misses) = shares else {
             into.notes.push("no level of the mix was measured to its end".to_owned());
             return Ok(());
-        }
-        let misses = median(&shares);
+        };
         into.misses = Some(misses);
-        let costs = costs(&hit.cost, &mint.cost, &quiet(hit, mint), 1.0);
+        let quiet = quiet(hit, mint);
+        let costs = |rate| costs_at(hit, mint, &quiet, rate, misses);
         let terms = terms(self.args, start, rate_max);
         let mix = Mix { misses, quantile: self.args.slo.quantile(), length: self.scale.duration };
         let predicted = held_out::mixed_rate(&costs, &mix, terms);
@@ -282,8 +284,8 @@ impl<'a> Bench<'a> {
                 if found.met.is_some() { "one does" } else { "none does" },
             )),
         }
-        match fit::pace(&found.probes) {
-            Some(pace) => into.compared.extend(held_out::Compared::of(
+        match fit::pace(&found.probes).zip(overrun) {
+            Some((pace, misses)) => into.compared.extend(held_out::Compared::of(
                 "highest rate of a mix at all",
                 "requests/s",
                 held_out::mixed_pace(hit.cost.core_us, mint.cost.core_us, misses),
@@ -335,6 +337,19 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// The share of misses, the middle of the levels: of those that the broker bore, and of the others.
+fn shares(found: &Found) -> (Option<f64>, Option<f64>) {
+    let middle = |overrun: bool| {
+        let levels = found.probes.iter().map(|probe| &probe.level);
+        let shares: Vec<f64> = levels
+            .filter(|level| level.is_overrun() == overrun)
+            .filter_map(|level| level.misses)
+            .collect();
+        (!shares.is_empty()).then(|| median(&shares))
+    };
+    (middle(false), middle(true))
+}
+
 /// Identities of each VM that a level of mints needs: six standard deviations above its mean.
 #[expect(
     clippy::cast_possible_truncation,
@@ -356,6 +371,8 @@ struct Watch {
     seconds: Vec<Counts>,
     /// Answers with a token, by second: what was given up or refused is no pace.
     tokens: Vec<u64>,
+    /// Those of them that were minted for.
+    minted: Vec<u64>,
     lag: Histogram<u64>,
     hopeless: bool,
 }
@@ -364,7 +381,14 @@ impl Watch {
     /// Without an objective it watches nothing.
     fn new(slo: Option<&Objective>) -> Self {
         let (slo, lag) = (slo.cloned(), histogram());
-        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, hopeless: false }
+        Self {
+            slo,
+            seconds: Vec::new(),
+            tokens: Vec::new(),
+            minted: Vec::new(),
+            lag,
+            hopeless: false,
+        }
     }
 
     /// What is known of a level that was given up.
@@ -372,11 +396,13 @@ impl Watch {
     fn level(&self, offered: f64) -> Level {
         let all = filled(self.seconds.iter().flatten());
         // What was asked for in the warm-up is answered first, and is not counted.
-        let settled: u64 = self.tokens.iter().rev().take(GROWING_SECONDS - 1).sum();
+        let settled =
+            |counts: &[u64]| counts.iter().rev().take(GROWING_SECONDS - 1).sum::<u64>() as f64;
+        let (tokens, minted) = (settled(&self.tokens), settled(&self.minted));
         let at = |quantile| all.value_at_quantile(quantile) as f64;
         Level {
             offered,
-            answered: settled as f64 / (GROWING_SECONDS - 1) as f64,
+            answered: tokens / (GROWING_SECONDS - 1) as f64,
             quantile_ns: None,
             upper_ns: None,
             p50_ns: at(0.5),
@@ -387,7 +413,7 @@ impl Watch {
             generator: self.late(at(0.5)),
             noise: Vec::new(),
             cpu_us: None,
-            misses: None,
+            misses: (tokens > 0.0).then_some(minted / tokens),
             memory: None,
             service: histogram(),
         }
@@ -414,9 +440,11 @@ impl IntervalSink for Watch {
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let mut second = Counts::new();
-        let mut tokens = 0;
-        for (_, latencies) in set.seen() {
-            tokens += latencies.response.len().saturating_sub(latencies.errors.len());
+        let (mut tokens, mut minted) = (0, 0);
+        for (class, latencies) in set.seen() {
+            let with_token = latencies.response.len().saturating_sub(latencies.errors.len());
+            tokens += with_token;
+            minted += if class == Class::Miss { with_token } else { 0 };
             let steps = latencies.response.iter_recorded();
             // Equal bounds: adding cannot fail.
             let _ = self.lag.add(&latencies.lag);
@@ -425,6 +453,7 @@ impl IntervalSink for Watch {
         }
         self.seconds.push(second);
         self.tokens.push(tokens);
+        self.minted.push(minted);
         let growing = |slo: &Objective| is_growing(&self.seconds, slo.limit_ns());
         if self.slo.as_ref().is_some_and(growing) {
             self.hopeless = true;
