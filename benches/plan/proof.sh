@@ -7,12 +7,13 @@
 # Exits 1 when any of it is off by 15 % or more, or was not compared.
 #
 # Takes a quarter of an hour for each seed and algorithm, on a machine where nothing else runs. ALGS names
-# the algorithms, SLO the objective, KEEP a folder for the plans themselves. Needs python3.
+# the algorithms, SLO the objective (one that the machine's own stalls do not miss), KEEP a folder for the
+# plans themselves. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${1:-3}
 algs=${ALGS:-RS256 ES256}
-slo=${SLO:-p99<10ms}
+slo=${SLO:-p99<50ms}
 work=${KEEP:-$(mktemp -d)}
 [[ -n ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
 
