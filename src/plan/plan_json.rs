@@ -127,8 +127,6 @@ pub struct HeldOut {
     pub compared: Vec<Compared>,
     /// The share of misses in the mix.
     pub misses: Option<f64>,
-    /// The same where more was asked for than could be answered: who asks often waits longest then.
-    pub misses_overrun: Option<f64>,
     /// Why something was not compared.
     pub notes: Vec<String>,
 }

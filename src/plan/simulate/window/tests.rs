@@ -166,8 +166,9 @@ proptest! {
     }
 
     #[test]
-    fn more_cores_never_slow_a_storm_down_beyond_noise(seed: u64, cores in 1_usize..6, vms in 200_u32..800) {
+    fn more_cores_never_slow_a_storm_down_beyond_noise(seed: u64, cores in 1_usize..6, vms in 1000_u32..2000) {
         let costs = costs(Service::Constant(10_000.0), Service::Exponential(1e6));
+        // More than all cores can do meanwhile: the last percentile of a short queue is mostly chance.
         let storm = storm(vms, Duration::from_millis(100), Kit::Go);
         let p99 = |cores| float(play(&storm, &shape(cores, 8192), &costs, seed).minted.value_at_quantile(0.99));
         prop_assert!(p99(cores + 1) <= 1.1 * p99(cores), "{} {}", p99(cores + 1), p99(cores));
