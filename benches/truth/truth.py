@@ -54,8 +54,8 @@ def connections(law, rate):
 
 
 def seconds(law, rate):
-    """Long enough that chance moves the p99.9 of a law without an upper end by 1 % only (one standard error)."""
-    answers = 210_000 if law.startswith("exponential") else 0
+    """Long enough that chance moves the p99.9 of a law without an upper end by 1.5 % only (one standard error)."""
+    answers = 100_000 if law.startswith("exponential") else 0
     return max(SECONDS, math.ceil(answers / rate))
 
 
