@@ -120,13 +120,15 @@ fn exit_3_is_evidence_that_does_not_suffice() {
     let base = ["gate", "--base", env!("CARGO_BIN_EXE_mintbench")];
     for _ in 0..TRIES {
         let output = mintbench(&[&base[..], &pairs, &load].concat());
-        // As for a run: a machine that others use may not let any leg be valid.
-        if output.status.code() != Some(4) {
-            assert_eq!(output.status.code(), Some(3), "{}", says(&output));
-            return;
+        match output.status.code() {
+            Some(3) => return,
+            // As for a run: a machine that others use may not let any leg be valid. Two pairs that are
+            // alike by chance are enough to pass.
+            Some(0 | 4) => {}
+            _ => panic!("{}", says(&output)),
         }
     }
-    panic!("no valid gate in {TRIES}");
+    panic!("no gate without evidence in {TRIES}");
 }
 
 #[test]
