@@ -76,7 +76,7 @@ run_gate() { # candidate, seed; the verdict's exit code goes to \$code
 
 # None of the trials counts. They slow by some tenth, which is seen more exactly than what is looked for.
 calibrate() {
-    local tried=500 trials=() trial
+    local tried=5000 trials=() trial
     for trial in 1 2 3 4 5; do
         GATE_PROOF_ROUNDS=$tried run_gate "$slowed" "$trial"
         mv "$store/gate.json" "$store/trial-$trial.json"
