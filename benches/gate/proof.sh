@@ -4,10 +4,11 @@
 #   benches/gate/proof.sh 100 > results/reference/gate.md      # 100 gates of each kind, about 40 minutes
 #
 # Builds two executables of the commit that is checked out, in a work tree under target/: one as it is,
-# and one with benches/gate/slow.patch, whose broker multiplies GATE_PROOF_ROUNDS numbers in vain on every
-# hit. The product has nothing of it. Work and no span of time, because the share of a span changes with the
-# speed of the machine. Trials before the gates that count say how many make a hit 5 % dearer. Then gates of
-# both kinds take turns: base against base, base against the slowed one.
+# and one with benches/gate/slow.patch, whose broker sends itself GATE_PROOF_ROUNDS thousandths of an answer
+# in vain on every hit. The product has nothing of it. It is work of the same kind as a hit, because the
+# share of a span of time, or of arithmetic, changes with the speed of the machine. Trials before the gates
+# that count say how much makes a hit 5 % dearer. Then gates of both kinds take turns: base against base,
+# base against the slowed one.
 #
 # Each gate is one line of target/gate-proof/<commit>/gates.jsonl; an interrupted proof goes on there.
 # Exit code: 0 when the proof holds, 1 when not, 2 when it could not be made.
@@ -76,7 +77,7 @@ run_gate() { # candidate, seed; the verdict's exit code goes to \$code
 
 # None of the trials counts. They slow by some tenth, which is seen more exactly than what is looked for.
 calibrate() {
-    local tried=5000 trials=() trial
+    local tried=500 trials=() trial
     for trial in 1 2 3 4 5; do
         GATE_PROOF_ROUNDS=$tried run_gate "$slowed" "$trial"
         mv "$store/gate.json" "$store/trial-$trial.json"
@@ -89,7 +90,7 @@ calibrate() {
 [[ -e $store/rounds ]] || calibrate
 GATE_PROOF_ROUNDS=$(<"$store/rounds")
 export GATE_PROOF_ROUNDS
-echo "a hit of the slowed build takes $GATE_PROOF_ROUNDS multiplications more" >&2
+echo "a hit of the slowed build sends $GATE_PROOF_ROUNDS thousandths of an answer more" >&2
 
 touch "$log"
 for ((number = 1; number <= gates; number++)); do

@@ -76,7 +76,7 @@ def table(path, asked, slower, extra_rounds, profile, flags):
     print(f"Commit {first['build']['git_commit']}, profile {profile}. {host['cpu_model']}, {host['cores']} cores, {host['kernel']},")
     print(f"load average {host['load_average']} at the end.\n")
     print(f"Each gate: `mintbench gate {flags}`, {mean(gate['took_ms'] for gate in gates) / 1000:.1f} s on average.")
-    print(f"A request of the base takes {base_us:.2f} us of processor time (median); the slowed build multiplies {extra_rounds} times more on each hit, which in trials was {float(slower):.0%}.\n")
+    print(f"A request of the base takes {base_us:.2f} us of processor time (median); the slowed build sends itself {extra_rounds} thousandths of an answer more on each hit, which in trials was {float(slower):.0%}.\n")
     print("| candidate | gates | pass | fail | cannot tell | invalid | effect found, min / median / max | smallest effect, min / median / max |")
     print("|---|---|---|---|---|---|---|---|")
     print(row("the same build", equal))
