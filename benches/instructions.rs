@@ -76,8 +76,8 @@ fn cache_hit((keys, cache): Held) -> Held {
     (keys, cache)
 }
 
-/// Half of it is the copy, which some processors do in half as many instructions as others. Copying it
-/// twice, or growing it, takes more than this.
+// Half of it is the copy, which some processors do in half as many instructions as others. Copying it
+// twice, or growing it, takes more than this.
 #[library_benchmark(config = limit(1_200_000))]
 #[bench::thousand(args = (), setup = rs256_token)]
 fn body_render(token: Token) -> Token {

@@ -8,7 +8,7 @@
 use hdrhistogram::Histogram;
 
 use super::level::Cause;
-use super::search::{Found, Probe};
+use super::search::{Found, Probe, overrun};
 use super::simulate::node::Costs;
 use super::simulate::service::Service;
 use crate::stats::isotonic;
@@ -160,8 +160,7 @@ pub fn pace(probes: &[Probe]) -> Option<f64> {
 }
 
 fn saturated(probes: &[Probe]) -> Option<Cost> {
-    let overrun = probes.iter().filter(|probe| probe.level.is_overrun());
-    middle(overrun.map(|probe| 1e6 / probe.level.answered).collect(), Basis::Saturation)
+    middle(overrun(probes).map(|probe| 1e6 / probe.level.answered).collect(), Basis::Saturation)
 }
 
 fn cost(probes: &[Probe]) -> Option<Cost> {

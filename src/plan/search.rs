@@ -77,6 +77,17 @@ const PACE_MARGIN: f64 = 1.05;
 /// Levels of more than can be answered: their middle is the pace.
 const OVERRUN_LEVELS: usize = 3;
 
+/// A level that asks for less than so many times what was answered at the most may be one that could have
+/// been borne, on a machine that stood still.
+const OVERRUN_MIN: f64 = 1.25;
+
+/// The levels that were more than the broker can do.
+pub fn overrun(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
+    let most = probes.iter().map(|probe| probe.level.answered).fold(0.0, f64::max);
+    let beyond = move |probe: &&Probe| probe.level.offered >= OVERRUN_MIN * most;
+    probes.iter().filter(|probe| probe.level.is_overrun()).filter(beyond)
+}
+
 struct Search<'a, E> {
     terms: Terms,
     run: &'a mut dyn FnMut(f64) -> Result<Level, E>,
@@ -180,11 +191,12 @@ impl<E> Search<'_, E> {
             rate = (rate * 2.0).min(self.terms.rate_max);
             self.probe(rate)?;
         }
-        let overrun = || self.probes.iter().filter(|probe| probe.level.is_overrun());
-        let (times, lowest) = (overrun().count(), overrun().map(|probe| probe.rate));
-        let Some(lowest) = lowest.reduce(f64::min) else { return Ok(()) };
-        for _ in times..OVERRUN_LEVELS {
-            self.probe(lowest)?;
+        let times = overrun(&self.probes).count();
+        // Without one it is the generator that can do no more.
+        if times > 0 {
+            for _ in times..OVERRUN_LEVELS {
+                self.probe(rate)?;
+            }
         }
         Ok(())
     }
@@ -193,7 +205,7 @@ impl<E> Search<'_, E> {
     /// stall of the machine.
     fn is_overrun(&self) -> bool {
         let levels = || self.probes.iter().map(|probe| &probe.level);
-        levels().any(Level::is_overrun)
+        overrun(&self.probes).next().is_some()
             || levels().filter(|level| level.is_generator_overrun()).count() > 1
     }
 
