@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::fit::{Cost, MemoryModel, Side};
 use super::forecast::Forecast;
 use super::held_out::Compared;
-use super::level::Verdict;
-use super::search::{Probe, Step};
+use super::level::{Level, Verdict};
+use super::search::{Found, Probe, Step};
 use crate::stats::scalability::Fitted;
 
 /// The name and version of the format.
@@ -127,6 +127,10 @@ pub struct HeldOut {
     pub compared: Vec<Compared>,
     /// The share of misses in the mix.
     pub misses: Option<f64>,
+    /// Every level of the mix, in the order of measurement.
+    pub mix: Vec<LevelJson>,
+    /// The storm.
+    pub storm: Option<LevelJson>,
     /// Why something was not compared.
     pub notes: Vec<String>,
 }
@@ -145,7 +149,7 @@ impl SideJson {
             law_note: side.law.as_ref().err().map(ToString::to_string),
             knee_elastic: side.knee_elastic,
             knee_kneedle: side.knee_kneedle,
-            levels: side.found.probes.iter().map(LevelJson::of).collect(),
+            levels: LevelJson::of_all(&side.found),
             curve: side
                 .found
                 .curve
@@ -180,13 +184,19 @@ impl LawJson {
 }
 
 impl LevelJson {
-    fn of(probe: &Probe) -> Self {
-        let level = &probe.level;
+    /// Every level of a search.
+    pub fn of_all(found: &Found) -> Vec<Self> {
+        let probe = |probe: &Probe| Self::of(&probe.level, &probe.verdict);
+        found.probes.iter().map(probe).collect()
+    }
+
+    /// A level and what it says.
+    pub fn of(level: &Level, verdict: &Verdict) -> Self {
         Self {
-            rate: probe.rate,
+            rate: level.offered,
             answered: level.answered,
-            met: probe.verdict == Verdict::Met,
-            cause: match &probe.verdict {
+            met: *verdict == Verdict::Met,
+            cause: match verdict {
                 Verdict::Met => None,
                 Verdict::Missed(cause) => Some(cause.to_string()),
             },

@@ -20,7 +20,7 @@ use crate::machine::raise_file_limit;
 use crate::plan::fit::{Side, costs, costs_at};
 use crate::plan::held_out::{self, Mix};
 use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
-use crate::plan::plan_json::HeldOut;
+use crate::plan::plan_json::{HeldOut, LevelJson};
 use crate::plan::search::{Found, search};
 use crate::report::slo::Objective;
 use crate::stats::intervals::Counts;
@@ -270,6 +270,7 @@ impl<'a> Bench<'a> {
         let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
         let extra = ["--cache-entries".to_owned(), entries];
         let found = self.steady("a mix", start, rate_max, &extra)?;
+        into.mix = LevelJson::of_all(&found);
         let Some(misses) = misses(&found) else {
             into.notes.push("no level of the mix was measured to its end".to_owned());
             return Ok(());
@@ -319,6 +320,8 @@ impl<'a> Bench<'a> {
         let mut watch = Watch::new(None);
         let outcome = self.measured(&args, &mut subject, "a boot storm", &mut watch)?;
         let tokens = u32::try_from(outcome.measured.tally.scheduled).unwrap_or(vms);
+        let level = Level::of(&outcome, args.rate.unwrap_or_default(), &self.args.slo);
+        into.storm = Some(LevelJson::of(&level, &level.verdict(self.args.slo.limit_ns())));
         let costs = costs(&hit.cost, &mint.cost, &quiet(hit, mint), 1.0);
         let predicted = held_out::storm_p99_ns(&costs, tokens, within, self.args.seed);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]
