@@ -44,7 +44,7 @@ impl Compared {
 
 /// `serve --mint-queue` unless told otherwise.
 const MINT_QUEUE: usize = 8192;
-/// As the measured levels have: the queue is no longer empty.
+/// A queue that began empty is then as long as it gets.
 const WARMUP: Duration = Duration::from_secs(1);
 /// The seconds that a window tells apart, but for its warm-up.
 const LENGTH_MAX: Duration = Duration::from_secs(59);

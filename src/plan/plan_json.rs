@@ -129,8 +129,8 @@ pub struct HeldOut {
     pub misses: Option<f64>,
     /// Every level of the mix, in the order of measurement.
     pub mix: Vec<LevelJson>,
-    /// The storm.
-    pub storm: Option<LevelJson>,
+    /// Every storm.
+    pub storms: Vec<LevelJson>,
     /// Why something was not compared.
     pub notes: Vec<String>,
 }
