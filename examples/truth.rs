@@ -31,6 +31,9 @@ struct Truth {
     /// Ask for requests again and again instead of sleeping: the processor is the server's own
     #[arg(long)]
     spin: bool,
+    /// Wake so many microseconds before an answer is due, and spin the rest
+    #[arg(long, default_value_t = 80, conflicts_with = "spin")]
+    early_us: u64,
     /// Bytes of the body of each answer
     #[arg(long, default_value_t = 2)]
     body_bytes: usize,
@@ -60,8 +63,9 @@ fn main() -> anyhow::Result<()> {
     out.flush()?;
     // After the thread of signals was started, which stays where it was.
     truth.cpu.map_or(Ok(()), pin)?;
-    let Truth { law, seed, body_bytes, spin, .. } = truth;
-    server::serve(listener, Options { law, seed, body_bytes, spin }, record.clone(), stop)?;
+    let Truth { law, seed, body_bytes, .. } = truth;
+    let early_ns = (!truth.spin).then_some(truth.early_us * 1000);
+    server::serve(listener, Options { law, seed, body_bytes, early_ns }, record.clone(), stop)?;
     writeln!(out, "{}", record.to_json())?;
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = format!("http://{}", listener.local_addr().unwrap());
         let (record, stop) = (Record::new(), Stop::new().unwrap());
-        let options = Options { law, seed: 1, body_bytes: 2, spin: false };
+        let options = Options { law, seed: 1, body_bytes: 2, early_ns: Some(80_000) };
         let (its_record, its_stop) = (record.clone(), stop.clone());
         let thread =
             std::thread::spawn(move || server::serve(listener, options, its_record, its_stop));

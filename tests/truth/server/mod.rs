@@ -34,9 +34,11 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     /// Bytes of the body of each answer.
     pub(crate) body_bytes: usize,
-    /// Whether it asks for requests again and again, instead of being woken tens of microseconds
-    /// after one has come: its processor is its own.
-    pub(crate) spin: bool,
+    /// It sleeps until so many nanoseconds before an answer is due, and spins the rest, which is as much
+    /// as a waking may be late; where answers follow each other more closely it never sleeps. Without, it
+    /// asks for requests again and again, instead of being woken tens of microseconds after one has
+    /// come: its processor is its own.
+    pub(crate) early_ns: Option<u64>,
 }
 
 /// Ends a server from another thread.
@@ -72,8 +74,6 @@ const READ_BYTES: usize = 4096;
 /// Answers given before requests are looked for again: thousands are due when a stall ends, and a
 /// request that is noticed late is missing from the record by as much.
 const BATCH: usize = 16;
-/// A sleeper is woken this long before its deadline and spins the rest.
-const SPIN_NS: u64 = 80_000;
 
 /// A request that is to be answered: when, in what order, on which connection, noticed when.
 type Timer = Reverse<(u64, u64, u64, u64)>;
@@ -163,11 +163,9 @@ impl Server {
     /// How long the loop may sleep; none for ever.
     fn span(&self) -> Option<Timespec> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if self.options.spin {
-            return Some(AT_ONCE);
-        }
+        let Some(early_ns) = self.options.early_ns else { return Some(AT_ONCE) };
         let Reverse((due_ns, ..)) = self.timers.peek()?;
-        let nanos = due_ns.saturating_sub(SPIN_NS).saturating_sub(self.clock.now_ns());
+        let nanos = due_ns.saturating_sub(early_ns).saturating_sub(self.clock.now_ns());
         let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
         Some(Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 })
     }
