@@ -16,9 +16,9 @@ LAWS = (
 )
 # Where a law jumps: the least lateness, or one answer more, puts the percentile anywhere in the jump.
 EDGES = {"stall": ("p90",)}
-# Up to here the server is the first of all that its processor has to do. One that is busy half of the time
-# would drive everything else to the generator's processor.
-FIRST_MAX = 10_000
+# Up to here the server is woken well before an answer is due. Above, answers follow each other so closely that
+# it would never sleep, and drive everything else that runs to the generator's processor.
+EARLY_US, EARLY_MAX, SHORT_EARLY_US = 80, 10_000, 10
 TOOLS = ("mintbench", "wrk2", "oha", "oha --latency-correction", "vegeta", "goose")
 SECONDS = int(os.environ.get("SECONDS_EACH", "20"))
 RIVAL_RATES = [int(rate) for rate in os.environ.get("RIVAL_RATES", "").split()]
@@ -71,9 +71,10 @@ def us(value):
 
 
 def server(law, rate):
-    # Asleep between requests, since a processor that is never idle leaves the system's own threads no
-    # place but the generator's.
-    return Server(law, spin=False, first=rate <= FIRST_MAX)
+    # The first of all that its processor has to do, but asleep between requests: a processor that is never
+    # idle leaves the system's own threads no place but the generator's.
+    early_us = EARLY_US if rate <= EARLY_MAX else SHORT_EARLY_US
+    return Server(law, spin=False, first=True, early_us=early_us)
 
 
 def near(value, reference):

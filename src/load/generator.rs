@@ -207,9 +207,11 @@ const SETTLE_NS: u64 = 25_000_000;
 const BATCH: usize = 4;
 /// More than all connections take; what is made for a span of time lasts beyond it.
 const CONNECTING: Duration = Duration::from_mins(10);
-/// Events taken by one call: when a server answers thousands at once, what is due meanwhile is not to wait
-/// for all of them.
-const EVENTS: usize = 16;
+/// Events taken by one call.
+const EVENTS: usize = 256;
+/// Answers taken before it is looked whether a request is due: when a server answers thousands at once,
+/// what is due meanwhile does not wait for all of them.
+const ANSWERS: usize = 4;
 
 /// One pacing thread at work.
 pub(super) struct Generator<'a> {
@@ -418,8 +420,8 @@ impl<'a> Generator<'a> {
             self.poll(wake_ns - self.now_ns)?;
         }
         if !self.events.is_empty() {
-            self.handle_events();
             let begin_ns = self.now_ns;
+            self.handle_events();
             self.now_ns = self.shared.clock.now_ns();
             self.busy_ns += self.now_ns - begin_ns;
         }
@@ -447,10 +449,18 @@ impl<'a> Generator<'a> {
     }
 
     fn handle_events(&mut self) {
-        for event in &self.events {
-            let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-            self.pool.ready(place, &mut self.shared);
+        let events = std::mem::take(&mut self.events);
+        for (index, answers) in events.chunks(ANSWERS).enumerate() {
+            if index > 0 {
+                self.now_ns = self.shared.clock.now_ns();
+                self.send_due();
+            }
+            for event in answers {
+                let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+                self.pool.ready(place, &mut self.shared);
+            }
         }
+        self.events = events;
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
