@@ -7,13 +7,14 @@
 # Exits 1 when any of it is off by 15 % or more, or was not compared.
 #
 # Takes a quarter of an hour for each seed and algorithm, on a machine where nothing else runs. ALGS names
-# the algorithms, SLO the objective (one that the machine's own stalls do not miss), KEEP a folder for the
+# the algorithms, SLO the objective (one that the machine itself does not miss: where its speed falls by a
+# fifth for a second, a broker at nine tenths of its pace has a queue of 100 ms), KEEP a folder for the
 # plans themselves. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${1:-3}
 algs=${ALGS:-RS256 ES256}
-slo=${SLO:-p99<50ms}
+slo=${SLO:-p99<200ms}
 work=${KEEP:-$(mktemp -d)}
 [[ -n ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
 
