@@ -11,84 +11,24 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::changes::Changes;
 use super::changes::witness::Witness;
 use super::connection::Ways;
-use super::cores::{self, Cores};
+use super::cores;
 use super::dial::Dial;
 use super::fleet::Epoch;
 use super::layout::Layout;
 use super::pacing::{Acted, GapSampling, RehearsalTimes};
+use super::plan::{Origin, Plan, Waiting};
 use super::pool::Pool;
 use super::protocol::Span;
 use super::recorder::{Recorder, Tally, Window, histogram};
 use super::request::RequestWriter;
 use super::sample::Sampler;
-pub use super::shared::Classes;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::stop::Stop;
 use super::target::Target;
-use super::turns::Turns;
-use super::workload::{Arrival, Ask, Selector, Workload};
+use super::workload::{Arrival, Ask, Selector};
 use crate::clock::Monotonic;
-use crate::world::synthetic::Synthetic;
-
-/// Where the connections come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Each from the address of its VM, within 127.0.0.0/8.
-    PerVm,
-    /// From wherever the system chooses.
-    System,
-}
-
-/// What a thread does while answers are outstanding and nothing is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    /// It sleeps until the kernel wakes it, which takes tens of microseconds: cores are shared.
-    Sleep,
-    /// It asks again and again: the core is its own, and an answer is noticed at once.
-    Spin,
-}
-
-/// Everything that a run of the generator is made of, but for where it goes.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The shape of the world that is asked about.
-    pub world: Synthetic,
-    /// What is sent.
-    pub workload: Workload,
-    /// Where connections come from.
-    pub origin: Origin,
-    /// How answers are classed.
-    pub classes: Classes,
-    /// What is changed at the target meanwhile.
-    pub changes: Changes,
-    /// Connections, held open throughout.
-    pub connections: u32,
-    /// Generator threads.
-    pub threads: usize,
-    /// Where they run.
-    pub cores: Cores,
-    /// How they wait for answers.
-    pub waiting: Waiting,
-    /// When it may send, if it is woven with another run.
-    pub turns: Option<Turns>,
-    /// How long the pacing is rehearsed without requests before the load, in nanoseconds.
-    pub rehearsal_ns: u64,
-    /// From the start of the load to the measured part, in nanoseconds.
-    pub warmup_ns: u64,
-    /// The measured part, in nanoseconds.
-    pub duration_ns: u64,
-    /// After this a request is given up; also the time allowed after the end for what is under way.
-    pub timeout_ns: u64,
-    /// Answers kept for verification.
-    pub samples: usize,
-    /// The share of requests that may end without a token.
-    pub errors_max: f64,
-    /// Of the sample.
-    pub seed: u64,
-}
 
 /// What one thread measured beside the histograms.
 #[derive(Debug)]
@@ -330,10 +270,16 @@ impl<'a> Generator<'a> {
         let ticked = self.tick();
         let sent = self.send_due();
         if ticked || sent {
-            self.now_ns = self.shared.clock.now_ns();
-            self.busy_ns += self.now_ns - begin_ns;
+            self.worked_since(begin_ns);
         }
         self.receive()
+    }
+
+    /// Counts the time since `begin_ns` as work. After the load, while the last answers come, there is
+    /// time to spare, and that says nothing of whether there was any before.
+    fn worked_since(&mut self, begin_ns: u64) {
+        self.now_ns = self.shared.clock.now_ns();
+        self.busy_ns += self.now_ns.min(self.window.end_ns).saturating_sub(begin_ns);
     }
 
     /// The work of each millisecond; says whether there was any.
@@ -422,8 +368,7 @@ impl<'a> Generator<'a> {
         if !self.events.is_empty() {
             let begin_ns = self.now_ns;
             self.handle_events();
-            self.now_ns = self.shared.clock.now_ns();
-            self.busy_ns += self.now_ns - begin_ns;
+            self.worked_since(begin_ns);
         }
         Ok(())
     }
@@ -466,7 +411,7 @@ impl<'a> Generator<'a> {
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     fn report(mut self) -> ThreadReport {
         let now_ns = self.shared.clock.now_ns();
-        let wall_ns = now_ns.saturating_sub(self.start_ns).max(1);
+        let wall_ns = now_ns.min(self.window.end_ns).saturating_sub(self.start_ns).max(1);
         let recorder_tally = if self.common.is_over() {
             self.shared.recorder.abandon()
         } else {

@@ -5,7 +5,7 @@
 //! idle. Sets never span threads; where there are fewer kinds of connections than threads, a kind
 //! is divided into several sets and its requests take turns among them.
 
-use super::generator::{Origin, Plan};
+use super::plan::{Origin, Plan};
 use super::workload::Arrival;
 
 /// How a plan's connections are grouped; pure arithmetic on its numbers.

@@ -10,7 +10,7 @@
 //! nanoseconds from the start of the load, which is the start of a period.
 
 use super::fleet::Epoch;
-use super::generator::Plan;
+use super::plan::Plan;
 
 /// Whose turn comes first in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::collector::IntervalSink;
 use super::fleet::Epoch;
-use super::generator::Plan;
+use super::plan::Plan;
 use super::recorder::{IntervalSet, Rest, Window};
 use super::session::{self, Outcome, SessionError, Subject, Watcher};
 use super::stop::Stop;

@@ -7,10 +7,10 @@ use crate::clock::us;
 use crate::load::class::Status;
 use crate::load::conditions::Conditions;
 use crate::load::course::{HitRatios, SteadyState};
-use crate::load::generator::Plan;
 use crate::load::host::settings::HostSettings;
 use crate::load::host::{available_bytes, resident_bytes};
 use crate::load::pacing::GapFit;
+use crate::load::plan::Plan;
 use crate::load::self_report::{BrokerBuild, SelfReport, WakeUps};
 use crate::load::session::Outcome;
 

@@ -2,7 +2,7 @@
 
 use super::conditions;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
-use crate::load::generator::{Classes, Plan};
+use crate::load::plan::{Classes, Plan};
 use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.

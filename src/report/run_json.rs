@@ -14,9 +14,9 @@ use super::phases::{self, PhaseJson};
 use super::slo::Objective;
 use crate::clock::{UnixSeconds, us};
 use crate::load::class::Class;
-use crate::load::generator::Plan;
 use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
+use crate::load::plan::Plan;
 use crate::load::session::{Counted, Outcome};
 use crate::stats::intervals::{TooShort, quantile_interval};
 

@@ -10,7 +10,7 @@ use super::slo::Objective;
 use crate::load::changes::writes::Writes;
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
-use crate::load::generator::Plan;
+use crate::load::plan::Plan;
 use crate::load::session::Outcome;
 
 /// Percentiles per class, then sentences.

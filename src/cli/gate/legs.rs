@@ -19,7 +19,7 @@ use crate::gate::leg::{Leg, Pair, Side};
 use crate::gate::metric::Metric;
 use crate::gate::policy::Policy;
 use crate::load::collector::Discard;
-use crate::load::generator::Plan;
+use crate::load::plan::Plan;
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::woven::{self, Woven};

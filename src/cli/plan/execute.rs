@@ -101,8 +101,8 @@ const CONNECTIONS_EACH: u32 = 4;
 /// A storm brings so many times what the lanes can do. Near one its length would say little of the model:
 /// a few per cent of a cost decide whether there is a queue at all.
 const STORM_OVERLOAD: f64 = 5.0;
-/// Storms are short, and one may meet a stall.
-const STORMS: usize = 3;
+/// Storms are short, and the speed of a shared machine changes by a third from one to the next.
+const STORMS: usize = 9;
 /// The shortest load that `run` takes.
 const STORM_MIN: Duration = Duration::from_millis(100);
 /// Longer than anything waits in a level whose rate is twice what the broker can do. What is given up is

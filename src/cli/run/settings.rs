@@ -9,8 +9,8 @@ use super::scenario::file::{Change, Definition, Herd, PhaseDefinition, Rate, Wor
 use super::scenario::{RATE_MAX, speed_is_fine};
 use crate::load::changes::Changes;
 use crate::load::cores::{Cores, allowed};
-use crate::load::generator::{Classes, Origin, Plan, Waiting};
 use crate::load::phases::{Phase, Phases, Timing};
+use crate::load::plan::{Classes, Origin, Plan, Waiting};
 use crate::load::profile::Profile;
 use crate::load::workload::{Herds, Workload};
 use crate::machine::raise_file_limit;

@@ -29,7 +29,7 @@ use self::witness::{Seen, Witness};
 use self::writes::Writes;
 use super::cores;
 use super::fleet::Epoch;
-use super::generator::Plan;
+use super::plan::Plan;
 use super::sample::Sampled;
 use super::target::HttpUrl;
 use super::verify::moment::{Moments, Published};
