@@ -1,29 +1,24 @@
 //! Measures the levels of a search with a broker of our own.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::super::run::settings::{Settings, SettingsError};
 use super::super::run::{RunArgs, Scenario};
+use super::watch::Watch;
 use super::{PlanArgs, quiet, terms};
-use crate::clock::{Clock, UnixSeconds};
+use crate::clock::Clock;
 use crate::load::checks::Failure;
-use crate::load::collector::IntervalSink;
-use crate::load::recorder::{IntervalSet, Rest, Window, histogram};
 use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
 use crate::load::stop::Stop;
 use crate::machine::raise_file_limit;
 use crate::plan::fit::{Side, costs, costs_at};
 use crate::plan::held_out::{self, Mix};
-use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
+use crate::plan::level::Level;
 use crate::plan::plan_json::{HeldOut, LevelJson};
 use crate::plan::search::{Found, search};
-use crate::report::slo::Objective;
-use crate::stats::intervals::Counts;
 use crate::stats::median::median;
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
@@ -386,93 +381,4 @@ fn identities(args: &RunArgs) -> u32 {
     let keys = mean + 6.0 * mean.sqrt() + 1.0;
     let of_one = f64::from(args.vms.unwrap_or(1)) * WELL_KNOWN_RESOURCES.len() as f64;
     ((keys / of_one).ceil() as u32).max(MINT_IDENTITIES)
-}
-
-/// Watches a level second by second and ends it when its queue has no end.
-struct Watch {
-    slo: Option<Objective>,
-    seconds: Vec<Counts>,
-    /// Answers with a token, by second: what was given up or refused is no pace.
-    tokens: Vec<u64>,
-    lag: Histogram<u64>,
-    /// Seconds that the level has.
-    length: u64,
-    hopeless: bool,
-}
-
-impl Watch {
-    /// Without an objective it watches nothing.
-    fn new(slo: Option<&Objective>) -> Self {
-        let (slo, lag) = (slo.cloned(), histogram());
-        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, length: 0, hopeless: false }
-    }
-
-    /// What is known of a level that was given up.
-    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-    fn level(&self, offered: f64) -> Level {
-        let all = filled(self.seconds.iter().flatten());
-        // What was asked for in the warm-up is answered first, and is not counted.
-        let settled: u64 = self.tokens.iter().rev().take(GROWING_SECONDS - 1).sum();
-        let at = |quantile| all.value_at_quantile(quantile) as f64;
-        Level {
-            offered,
-            answered: settled as f64 / (GROWING_SECONDS - 1) as f64,
-            quantile_ns: None,
-            upper_ns: None,
-            p50_ns: at(0.5),
-            p99_ns: at(0.99),
-            mean_ns: all.mean(),
-            errors: 0.0,
-            growing: true,
-            generator: self.late(at(0.5)),
-            noise: Vec::new(),
-            cpu_us: None,
-            misses: None,
-            memory: None,
-            service: histogram(),
-        }
-    }
-
-    /// Whether the queue is the generator's: half of the wait is its own lateness. What is late by far
-    /// less than a hopeless queue is long does not make it hopeless.
-    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-    fn late(&self, p50_ns: f64) -> Option<String> {
-        let late_ns = self.lag.value_at_quantile(0.5) as f64;
-        (late_ns > p50_ns / 2.0).then(|| {
-            format!(
-                "it was {:.1} us late at the p50 itself, more than half of the wait",
-                late_ns / 1e3
-            )
-        })
-    }
-}
-
-impl IntervalSink for Watch {
-    fn begin(&mut self, window: Window, _: UnixSeconds) -> io::Result<()> {
-        self.length = window.intervals();
-        Ok(())
-    }
-
-    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
-        let mut second = Counts::new();
-        let mut tokens = 0;
-        for (_, latencies) in set.seen() {
-            tokens += latencies.response.len().saturating_sub(latencies.errors.len());
-            let steps = latencies.response.iter_recorded();
-            // Equal bounds: adding cannot fail.
-            let _ = self.lag.add(&latencies.lag);
-            second.extend(steps.map(|step| (step.value_iterated_to(), step.count_at_value())));
-            rest();
-        }
-        self.seconds.push(second);
-        self.tokens.push(tokens);
-        let growing = |slo: &Objective| is_growing(&self.seconds, slo.limit_ns());
-        // The last second holds all that was answered afterwards, and there is nothing left to give up.
-        let goes_on = (self.seconds.len() as u64) < self.length;
-        if goes_on && self.slo.as_ref().is_some_and(growing) {
-            self.hopeless = true;
-            return Err(io::Error::other("the queue grows without end"));
-        }
-        Ok(())
-    }
 }

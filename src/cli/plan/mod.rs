@@ -2,6 +2,7 @@
 
 mod execute;
 mod stored;
+mod watch;
 
 use std::fs;
 use std::io::{self, Write};

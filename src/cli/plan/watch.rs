@@ -1,0 +1,148 @@
+//! Watches a level while it is measured, and ends it when its queue has no end.
+
+use std::io;
+
+use hdrhistogram::Histogram;
+
+use crate::clock::UnixSeconds;
+use crate::load::collector::IntervalSink;
+use crate::load::recorder::{IntervalSet, Rest, Window, histogram};
+use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
+use crate::report::slo::Objective;
+use crate::stats::intervals::Counts;
+
+/// Watches a level second by second and ends it when its queue has no end.
+pub(super) struct Watch {
+    slo: Option<Objective>,
+    seconds: Vec<Counts>,
+    /// Answers with a token, by second: what was given up or refused is no pace.
+    tokens: Vec<u64>,
+    lag: Histogram<u64>,
+    /// Seconds that the level has.
+    length: u64,
+    /// Whether it was ended.
+    pub(super) hopeless: bool,
+}
+
+impl Watch {
+    /// Without an objective it watches nothing.
+    pub(super) fn new(slo: Option<&Objective>) -> Self {
+        let (slo, lag) = (slo.cloned(), histogram());
+        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, length: 0, hopeless: false }
+    }
+
+    /// What is known of a level that was given up.
+    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+    pub(super) fn level(&self, offered: f64) -> Level {
+        let all = filled(self.seconds.iter().flatten());
+        // What was asked for in the warm-up is answered first, and is not counted.
+        let settled: u64 = self.tokens.iter().rev().take(GROWING_SECONDS - 1).sum();
+        let at = |quantile| all.value_at_quantile(quantile) as f64;
+        Level {
+            offered,
+            answered: settled as f64 / (GROWING_SECONDS - 1) as f64,
+            quantile_ns: None,
+            upper_ns: None,
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
+            mean_ns: all.mean(),
+            errors: 0.0,
+            growing: true,
+            generator: self.late(at(0.5)),
+            noise: Vec::new(),
+            cpu_us: None,
+            misses: None,
+            memory: None,
+            service: histogram(),
+        }
+    }
+
+    /// Whether the queue is the generator's: half of the wait is its own lateness. What is late by far
+    /// less than a hopeless queue is long does not make it hopeless.
+    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+    fn late(&self, p50_ns: f64) -> Option<String> {
+        let late_ns = self.lag.value_at_quantile(0.5) as f64;
+        (late_ns > p50_ns / 2.0).then(|| {
+            format!(
+                "it was {:.1} us late at the p50 itself, more than half of the wait",
+                late_ns / 1e3
+            )
+        })
+    }
+}
+
+impl IntervalSink for Watch {
+    fn begin(&mut self, window: Window, _: UnixSeconds) -> io::Result<()> {
+        self.length = window.intervals();
+        Ok(())
+    }
+
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
+        let mut second = Counts::new();
+        let mut tokens = 0;
+        for (_, latencies) in set.seen() {
+            tokens += latencies.response.len().saturating_sub(latencies.errors.len());
+            let steps = latencies.response.iter_recorded();
+            // Equal bounds: adding cannot fail.
+            let _ = self.lag.add(&latencies.lag);
+            second.extend(steps.map(|step| (step.value_iterated_to(), step.count_at_value())));
+            rest();
+        }
+        self.seconds.push(second);
+        self.tokens.push(tokens);
+        let growing = |slo: &Objective| is_growing(&self.seconds, slo.limit_ns());
+        // The last second holds all that was answered afterwards, and there is nothing left to give up.
+        let goes_on = (self.seconds.len() as u64) < self.length;
+        if goes_on && self.slo.as_ref().is_some_and(growing) {
+            self.hopeless = true;
+            return Err(io::Error::other("the queue grows without end"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::load::class::{Class, Status};
+    use crate::load::recorder::{Ended, Recorder};
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    /// Watches a level of so many seconds, in four of which answers took a second more than before.
+    fn watched(seconds: u64) -> Watch {
+        let window = Window { start_ns: 0, end_ns: seconds * SECOND_NS };
+        let (full, sets) = channel();
+        let mut recorder = Recorder::new(window, full, channel().1);
+        for second in 0..4 {
+            recorder.record(&Ended {
+                class: Class::Hit,
+                status: Status::Http(200),
+                token: true,
+                intended_ns: 0,
+                acted_ns: 0,
+                written_ns: Some(0),
+                end_ns: second * SECOND_NS + SECOND_NS / 2,
+            });
+        }
+        recorder.finish();
+        let slo = "p99<2ms".parse().unwrap();
+        let mut watch = Watch::new(Some(&slo));
+        watch.begin(window, UnixSeconds(0)).unwrap();
+        let _ = sets.iter().try_for_each(|set| watch.interval(&set, &|| ()));
+        watch
+    }
+
+    #[test]
+    fn a_level_whose_queue_grows_is_given_up() {
+        let watch = watched(8);
+        assert!(watch.hopeless && watch.level(100.0).growing);
+    }
+
+    #[test]
+    fn a_level_that_has_been_measured_to_its_end_is_not_given_up() {
+        assert!(!watched(4).hopeless);
+    }
+}
