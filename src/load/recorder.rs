@@ -302,11 +302,12 @@ impl Recorder {
 }
 
 #[cfg(test)]
-pub(in crate::load) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::mpsc::channel;
 
-    pub(in crate::load) fn ended(intended_ns: u64, end_ns: u64) -> Ended {
+    /// A hit with a token, acted on and written when it was meant to start.
+    pub(crate) fn ended(intended_ns: u64, end_ns: u64) -> Ended {
         Ended {
             class: Class::Hit,
             status: Status::Http(200),

@@ -106,8 +106,8 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::load::class::{Class, Status};
-    use crate::load::recorder::{Ended, Recorder};
+    use crate::load::recorder::Recorder;
+    use crate::load::recorder::tests::ended;
 
     const SECOND_NS: u64 = 1_000_000_000;
 
@@ -117,15 +117,7 @@ mod tests {
         let (full, sets) = channel();
         let mut recorder = Recorder::new(window, full, channel().1);
         for second in 0..4 {
-            recorder.record(&Ended {
-                class: Class::Hit,
-                status: Status::Http(200),
-                token: true,
-                intended_ns: 0,
-                acted_ns: 0,
-                written_ns: Some(0),
-                end_ns: second * SECOND_NS + SECOND_NS / 2,
-            });
+            recorder.record(&ended(0, second * SECOND_NS + SECOND_NS / 2));
         }
         recorder.finish();
         let slo = "p99<2ms".parse().unwrap();

@@ -1,11 +1,11 @@
 use super::*;
 use crate::load::checks::Failure;
-use crate::load::class::{Class, Status};
 use crate::load::collector::{Discard, Totals, collect};
 use crate::load::conditions::Conditions;
 use crate::load::fleet::Measured;
 use crate::load::pacing::Pacing;
-use crate::load::recorder::{Ended, Latencies, Recorder, Tally, Window, histogram};
+use crate::load::recorder::tests::ended;
+use crate::load::recorder::{Latencies, Recorder, Tally, Window, histogram};
 use crate::load::validity::Reason;
 use std::sync::mpsc::channel;
 
@@ -13,15 +13,7 @@ use std::sync::mpsc::channel;
 fn totals(response_ns: u64) -> Totals {
     let ((full, sets), (spare, empty)) = (channel(), channel());
     let mut recorder = Recorder::new(Window { start_ns: 0, end_ns: 1 }, full, empty);
-    recorder.record(&Ended {
-        class: Class::Hit,
-        status: Status::Http(200),
-        token: true,
-        intended_ns: 0,
-        acted_ns: 0,
-        written_ns: Some(0),
-        end_ns: response_ns,
-    });
+    recorder.record(&ended(0, response_ns));
     let _ = recorder.finish();
     collect(&sets, &[spare], &mut Discard, &|| ()).unwrap()
 }

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::UnixSeconds;
-use crate::load::class::{Class, Status};
+use crate::load::class::Class;
 use crate::load::collector::collect;
-use crate::load::recorder::{Ended, INTERVAL_NS, Recorder, Window};
+use crate::load::recorder::{self, Ended, INTERVAL_NS, Recorder, Window};
 use crate::report::folder::Folder;
 
 fn references() -> impl Iterator<Item = PathBuf> {
@@ -53,16 +53,7 @@ fn what_is_read_is_written_again_as_it_was() {
 }
 
 fn ended(class: Class, intended_ns: u64, end_ns: u64) -> Ended {
-    let status = Status::Http(200);
-    Ended {
-        class,
-        status,
-        token: true,
-        intended_ns,
-        acted_ns: intended_ns,
-        written_ns: Some(intended_ns),
-        end_ns,
-    }
+    Ended { class, ..recorder::tests::ended(intended_ns, end_ns) }
 }
 
 /// A folder whose logs were written as a run writes them.
