@@ -31,6 +31,8 @@ def log(text):
     print(text, file=sys.stderr, flush=True)
 
 
+# What the machine itself now and then holds everything up by.
+MACHINE_STALL_S = 0.005
 # As many as slow answers need: each wait of the generator is for all of them.
 CONNECTIONS_OF_HIGHEST = 1_000
 
@@ -42,20 +44,26 @@ def highest_rate():
 
 
 def connections(law, rate):
-    """As many as wait at the same time, and some: a request that finds none free would wait for ours."""
+    """As many as wait at the same time, those of a stall of the machine, and some: a request that finds none free
+    would wait for ours.
+    """
     parts = law.split(":")
-    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-    seconds = [
-        float(part.removesuffix(unit)) * factor
-        for part in parts
-        for unit, factor in units.items()
-        if part.endswith(unit) and part.removesuffix(unit).replace(".", "").isdigit()
-    ]
-    waiting = max(seconds[:2]) if law.startswith("stall") else seconds[0]
-    if law.startswith("two-modes"):
-        waiting = seconds[-1]
-    mean = rate * waiting
+    means_s = [duration_s(part) for part in parts[1:] if part[-1] == "s"]
+    if parts[0] == "two-modes":
+        share = float(parts[1])
+        waiting_s = share * means_s[0] + (1 - share) * means_s[1]
+    else:
+        waiting_s = sum(means_s[:2]) if parts[0] == "stall" else means_s[0]
+    mean = rate * (waiting_s + MACHINE_STALL_S)
     return math.ceil(mean + 6 * math.sqrt(mean)) + 64
+
+
+def duration_s(text):
+    """Seconds of `250us`, `5ms` or `1s`."""
+    for unit, factor in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    raise ValueError(f"{text} is no time")
 
 
 def seconds(law, rate):

@@ -156,6 +156,10 @@ impl Piece {
     /// Nanoseconds from its start to where it has had so many requests: the root of
     /// `from x + slope x^2 / 2 = requests`, in the form that does not cancel.
     fn span_ns(&self, requests: f64) -> f64 {
+        // Where the rate begins at nothing the form below is nothing by nothing.
+        if requests == 0.0 {
+            return 0.0;
+        }
         let slope = self.slope();
         // Exact for a level piece.
         let root = if slope == 0.0 {
@@ -241,6 +245,14 @@ mod tests {
         let profile = Profile::constant(0.0, SECOND).then(&Profile::constant(10.0, SECOND));
         assert_eq!(profile.clone().inverse().at(0.0), Some(SECOND));
         assert_eq!(Profile::constant(0.0, SECOND).inverse().at(0.0), None);
+    }
+
+    #[test]
+    fn a_rate_that_begins_at_nothing_has_its_first_request_at_once() {
+        let mut inverse = Profile::ramp(0.0, 1_000.0, SECOND).inverse();
+        assert_eq!(inverse.at(0.0), Some(0));
+        // A quarter of the requests comes in the first half.
+        assert_eq!(inverse.at(125.0), Some(SECOND / 2));
     }
 
     #[test]
