@@ -116,24 +116,27 @@ impl Side {
         pace(&self.found.probes)
     }
 
-    /// What a request takes of a core at this rate, in microseconds: the busier a broker, the more
-    /// requests one waking serves. Between levels by the logarithm of the rate, above them as at
-    /// saturation.
-    pub fn core_us_at(&self, rate: f64) -> f64 {
-        interpolated(&self.core_us_by_rate(), rate).unwrap_or(self.cost.core_us)
+    /// What a request takes of a core that is busy for this share of its time, in microseconds: the
+    /// less idle a broker, the more requests one waking serves. Between levels by the logarithm of
+    /// the share, above them as at saturation.
+    pub fn core_us_at(&self, busy: f64) -> f64 {
+        interpolated(&self.core_us_by_share(), busy).unwrap_or(self.cost.core_us)
     }
 
-    /// Rates and what a request takes at them, which never rises.
-    fn core_us_by_rate(&self) -> Vec<(f64, f64)> {
-        let probes = self.found.probes.iter().filter(|probe| !probe.level.is_overrun());
-        let mut levels: Vec<(f64, f64)> =
-            probes.filter_map(|probe| Some((probe.level.answered, probe.level.cpu_us?))).collect();
+    /// Shares of a core and what a request takes at them, which never rises.
+    fn core_us_by_share(&self) -> Vec<(f64, f64)> {
+        let probes = self.found.probes.iter().filter(|probe| !probe.level.is_left_over());
+        let busy = |probe: &Probe| {
+            let core_us = probe.level.cpu_us?;
+            Some((probe.level.answered * core_us / 1e6, core_us))
+        };
+        let mut levels: Vec<(f64, f64)> = probes.filter_map(busy).collect();
+        levels.retain(|(share, _)| *share < 1.0);
+        levels.push((1.0, self.cost.core_us));
         levels.sort_by(|a, b| a.0.total_cmp(&b.0));
-        levels.push((1e6 / self.cost.core_us, self.cost.core_us));
-        levels.dedup_by(|next, before| next.0 <= before.0);
         let falling = |(_, core_us): &(f64, f64)| isotonic::Point { value: -core_us, weight: 1.0 };
         let fitted = isotonic::non_decreasing(&levels.iter().map(falling).collect::<Vec<_>>());
-        levels.iter().zip(fitted).map(|((rate, _), core_us)| (*rate, -core_us)).collect()
+        levels.iter().zip(fitted).map(|((share, _), core_us)| (*share, -core_us)).collect()
     }
 }
 
@@ -225,13 +228,26 @@ pub fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
 
 /// The costs of a node at so many requests per second, of which a share is minted.
 pub fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) -> Costs {
-    let mints = rate * misses;
-    // Both with the waking of their own rate, so that what is left is the mint.
-    let mint_us = (mint.core_us_at(mints) - hit.core_us_at(mints)).max(0.0);
-    let hit_us = hit.core_us_at(rate);
-    let of_hit = Cost { core_us: hit_us, ..hit.cost };
-    let of_mint = Cost { core_us: hit_us + mint_us, ..mint.cost };
-    costs(&of_hit, &of_mint, quiet, 1.0)
+    let busy = busy(|busy| {
+        let mean_us = (1.0 - misses) * hit.core_us_at(busy) + misses * mint.core_us_at(busy);
+        rate * mean_us / 1e6
+    });
+    let of = |side: &Side| Cost { core_us: side.core_us_at(busy), ..side.cost };
+    costs(&of(hit), &of(mint), quiet, 1.0)
+}
+
+/// Halvings after which a share of a core is known to a millionth.
+const HALVINGS: u32 = 20;
+
+/// The share of its time that a core is busy, where `asked` is what its work takes at each share, which
+/// falls the busier it is; all of it where that is not enough.
+fn busy(asked: impl Fn(f64) -> f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(low, high);
+        if asked(middle) > middle { low = middle } else { high = middle }
+    }
+    high
 }
 
 /// Service times at low load.
@@ -296,19 +312,55 @@ mod tests {
         assert_eq!(super::cost(&probes).unwrap().basis, Basis::Processor);
     }
 
+    fn side(probes: Vec<Probe>) -> Side {
+        Side::fit(Found { probes, curve: Vec::new(), met: None, missed: None }, 1).unwrap()
+    }
+
     #[test]
-    fn a_request_costs_less_the_more_of_them_come_and_never_less_than_at_saturation() {
-        let found = |probes| Found { probes, curve: Vec::new(), met: None, missed: None };
+    fn a_request_costs_less_the_busier_the_core_and_never_less_than_at_saturation() {
         let overrun = Level { growing: true, answered: 50_000.0, ..level(1e5, 1e8) };
-        // The third was disturbed: it is evened out with the second.
+        // Busy for 0.06, 0.24 and 0.544. The third was disturbed: it is evened out with the second.
         let levels = [(1000.0, 60.0), (8000.0, 30.0), (16_000.0, 34.0)];
         let mut probes: Vec<Probe> = levels.map(|(rate, cpu)| with_cpu(rate, cpu)).into();
         probes.push(probe(overrun));
-        let side = Side::fit(found(probes), 1).unwrap();
-        assert_eq!((side.core_us_at(10.0), side.core_us_at(1000.0)), (60.0, 60.0));
-        assert_eq!((side.core_us_at(8000.0), side.core_us_at(16_000.0)), (32.0, 32.0));
-        assert!((side.core_us_at(8e6_f64.sqrt()) - 46.0).abs() < 1e-9);
-        assert_eq!((side.core_us_at(50_000.0), side.core_us_at(1e6)), (20.0, 20.0));
+        let side = side(probes);
+        assert_eq!((side.core_us_at(0.01), side.core_us_at(0.06)), (60.0, 60.0));
+        assert_eq!((side.core_us_at(0.24), side.core_us_at(0.544)), (32.0, 32.0));
+        assert!((side.core_us_at(0.12) - 46.0).abs() < 1e-9);
+        assert_eq!(side.core_us_at(1.0), 20.0);
+    }
+
+    #[test]
+    fn a_mix_that_fills_the_core_costs_what_both_cost_on_a_full_core() {
+        let full = |answered| Level { growing: true, answered, ..level(10.0 * answered, 1e8) };
+        let hit = side(vec![with_cpu(1000.0, 60.0), probe(full(50_000.0))]);
+        let mint = side(vec![with_cpu(100.0, 600.0), probe(full(2500.0))]);
+        let quiet = Quiet { hit: histogram_of(1000), mint: histogram_of(1000) };
+        let at = |rate| costs_at(&hit, &mint, &quiet, rate, 0.1);
+        let hit_ns = |costs: Costs| match costs.hit {
+            Service::Constant(ns) => ns,
+            other => panic!("{other:?}"),
+        };
+        // A tenth of 400 us and nine tenths of 20 us: a full core does 17,241 of them.
+        assert_eq!(hit_ns(at(17_300.0)), 20_000.0);
+        // 1,000 of 60 or 600 us keep it busy for a tenth of the time, where each is cheaper.
+        let few = hit_ns(at(1000.0));
+        assert!((50_000.0..60_000.0).contains(&few), "{few}");
+    }
+
+    fn histogram_of(value_ns: u64) -> Histogram<u64> {
+        let mut histogram = crate::load::recorder::histogram();
+        histogram.record(value_ns).unwrap();
+        histogram
+    }
+
+    #[test]
+    fn a_level_that_was_given_up_is_no_pace() {
+        let given_up =
+            Level { growing: true, quantile_ns: None, answered: 500.0, ..level(5e5, 1e8) };
+        let probes = vec![with_cpu(9000.0, 11.0), probe(given_up)];
+        let cost = super::cost(&probes).unwrap();
+        assert_eq!((cost.core_us, cost.basis), (11.0, Basis::Processor));
     }
 
     #[test]

@@ -96,8 +96,6 @@ const ERRORS_MAX: f64 = 0.001;
 /// A Poisson stream of a second at 50 per second varies by more than a tenth in one level of six, and
 /// such a level is idle, which is seen by its processor time.
 const ANSWERED_MIN: f64 = 0.9;
-/// A late generator misses more of a low rate by chance; one at its end misses half of the doubled rate.
-const GENERATOR_MIN: f64 = 0.7;
 /// A core is full from here on; the rest is interrupts that no process is charged for.
 const BUSY_MIN: f64 = 0.85;
 /// Blocks of a second: a level is short.
@@ -127,19 +125,17 @@ impl Level {
     /// Whether the broker was asked for more than it could do: the rest was left over, and its core
     /// was full. How late the generator was is then no matter.
     pub fn is_overrun(&self) -> bool {
-        let left_over =
-            self.growing || self.errors > ERRORS_MAX || self.answered < ANSWERED_MIN * self.offered;
-        // A level that was given up has no processor time; its queue says enough.
         let busy = match self.cpu_us {
             Some(cpu_us) => cpu_us * self.answered / 1e6 > BUSY_MIN,
-            None => self.generator.is_none(),
+            // Of a level that was given up only what was asked for in its last seconds is known.
+            None => self.generator.is_none() && self.quantile_ns.is_some(),
         };
-        left_over && busy
+        self.is_left_over() && busy
     }
 
-    /// Whether it is the generator that was asked for more than it could do.
-    pub fn is_generator_overrun(&self) -> bool {
-        self.generator.is_some() && self.answered < GENERATOR_MIN * self.offered
+    /// Whether more was asked for than was answered in time, whoever was at its limit.
+    pub fn is_left_over(&self) -> bool {
+        self.growing || self.errors > ERRORS_MAX || self.answered < ANSWERED_MIN * self.offered
     }
 
     /// The requests in the system, by Little's law.

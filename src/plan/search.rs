@@ -83,9 +83,14 @@ const OVERRUN_MIN: f64 = 1.25;
 
 /// The levels that were more than the broker can do.
 pub fn overrun(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
+    left_over(probes).filter(|probe| probe.level.is_overrun())
+}
+
+/// The levels that asked for far more than was ever answered, and had it left over.
+fn left_over(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     let most = probes.iter().map(|probe| probe.level.answered).fold(0.0, f64::max);
     let beyond = move |probe: &&Probe| probe.level.offered >= OVERRUN_MIN * most;
-    probes.iter().filter(|probe| probe.level.is_overrun()).filter(beyond)
+    probes.iter().filter(|probe| probe.level.is_left_over()).filter(beyond)
 }
 
 struct Search<'a, E> {
@@ -203,7 +208,7 @@ impl<E> Search<'_, E> {
             self.probe(rate)?;
         }
         let times = overrun(&self.probes).count();
-        // Without one it is the generator that can do no more.
+        // Without one the core was not full, and the pace is not the broker's.
         if times > 0 {
             for _ in times..OVERRUN_LEVELS {
                 self.probe(rate)?;
@@ -212,12 +217,10 @@ impl<E> Search<'_, E> {
         Ok(())
     }
 
-    /// Whether a level was too much for the broker, or two were for the generator: one alone may be a
-    /// stall of the machine.
+    /// Whether a level was too much for the broker, or two were for whatever is in its way, generator
+    /// or connections, which no higher rate will change: one alone may be a stall of the machine.
     fn is_overrun(&self) -> bool {
-        let levels = || self.probes.iter().map(|probe| &probe.level);
-        overrun(&self.probes).next().is_some()
-            || levels().filter(|level| level.is_generator_overrun()).count() > 1
+        overrun(&self.probes).next().is_some() || left_over(&self.probes).count() > 1
     }
 
     /// The largest rate above `high` that met the objective, and the next that did not.
