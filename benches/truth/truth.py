@@ -1,5 +1,6 @@
 """What load generators report of servers with a known law of delay, as Markdown; see `run.sh`."""
 
+import functools
 import math
 import os
 import sys
@@ -33,14 +34,26 @@ def log(text):
 
 # What the machine itself now and then holds everything up by.
 MACHINE_STALL_S = 0.005
-# As many as slow answers need: each wait of the generator is for all of them.
+# To begin with.
 CONNECTIONS_OF_HIGHEST = 1_000
 
 
-def highest_rate():
-    """What the generator gets answered by a server that answers at once."""
+@functools.cache
+def answered_at_once(connections):
+    """Requests per second that the generator gets answered by a server that answers at once."""
     with Server("floor") as at:
-        return Mintbench().run(Job(at.url, 5, CONNECTIONS_OF_HIGHEST)).rate
+        return Mintbench().run(Job(at.url, 5, connections)).rate
+
+
+def half_of_highest(law):
+    """Half of the generator's highest rate, over as many connections as the law then needs: most of them wait,
+    and each wait of the generator is for all of them.
+    """
+    first = answered_at_once(CONNECTIONS_OF_HIGHEST)
+    needed = connections(law, first / 2)
+    highest = answered_at_once(needed)
+    print(f"\nThe generator's highest rate over {needed:,} connections against a server that answers at once: {highest:,.0f}/s.")
+    return round(highest / 2, -3)
 
 
 def connections(law, rate):
@@ -184,15 +197,10 @@ def main():
     print("mintbench as many as an exponential law needs. Its requests come at random (Poisson), which the law assumes. Where a law jumps")
     print("(the stall's p90: it lasts for a tenth of each second) nothing is judged: what it weighs is seen by the p99, in the midst of it.\n")
     print("\n".join(head(tools)))
-    rates = os.environ.get("RATES", "").split()
-    if not rates:
-        highest = highest_rate()
-        print(f"\nThe generator's highest rate against a server that answers at once: {highest:,.0f}/s.")
-        rates = [1_000, 10_000, round(highest / 2, -3)]
     holds = True
     for law in os.environ.get("LAWS", " ".join(LAWS)).split():
         law_us = Server.law(law)
-        for rate in map(int, rates):
+        for rate in map(int, os.environ.get("RATES", "").split() or (1_000, 10_000, half_of_highest(law))):
             log(f"{law} at {rate}/s")
             print(f"\n## `{law}` at {rate:,}/s, {connections(law, rate)} connections\n")
             print("| | p50 | p90 | p99 | p99.9 | |")

@@ -63,6 +63,15 @@ pub struct Side {
     pub knee_kneedle: Option<f64>,
 }
 
+/// What the speed of a machine is told by, later.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reference {
+    /// Requests per second.
+    pub rate: f64,
+    /// What a request took of a core, in microseconds, the middle of all levels of that rate.
+    pub core_us: f64,
+}
+
 /// Why a side has no cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
@@ -114,6 +123,27 @@ impl Side {
     /// Answers per second of a broker that could do no more.
     pub fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
+    }
+
+    /// A rate that it met, and what a request took at it.
+    pub fn reference(&self) -> Option<Reference> {
+        let rate = self.rate()?;
+        let at = self.found.probes.iter().filter(|probe| probe.rate.to_bits() == rate.to_bits());
+        let taken: Vec<f64> = at.filter_map(|probe| probe.level.cpu_us).collect();
+        (!taken.is_empty()).then(|| Reference { rate, core_us: median(&taken) })
+    }
+
+    /// The side as it is when a request takes so many times what it took.
+    #[must_use]
+    pub fn drifted(&self, times: f64) -> Self {
+        let mut side = self.clone();
+        for us in [&mut side.cost.core_us, &mut side.cost.low_us, &mut side.cost.high_us] {
+            *us *= times;
+        }
+        for probe in &mut side.found.probes {
+            probe.level.cpu_us = probe.level.cpu_us.map(|us| us * times);
+        }
+        side
     }
 
     /// What a request takes of a core that is busy for this share of its time, in microseconds: the
@@ -264,6 +294,7 @@ pub struct Quiet {
 mod tests {
     use super::super::level::tests::level;
     use super::super::level::{Level, Memory};
+    use super::super::search::Step;
     use super::*;
 
     fn probe(level: Level) -> Probe {
@@ -346,6 +377,19 @@ mod tests {
         // 1,000 of 60 or 600 us keep it busy for a tenth of the time, where each is cheaper.
         let few = hit_ns(at(1000.0));
         assert!((50_000.0..60_000.0).contains(&few), "{few}");
+    }
+
+    #[test]
+    fn a_side_that_drifted_costs_as_many_times_more_at_every_rate() {
+        let levels = [(1000.0, 60.0), (2000.0, 40.0), (2000.0, 44.0), (2000.0, 42.0)];
+        let mut side = side(levels.map(|(rate, cpu)| with_cpu(rate, cpu)).into());
+        assert_eq!(side.reference(), None);
+        side.found.met = Some(Step { rate: 2000.0, upper_ns: 1e5, missed: None });
+        assert_eq!(side.reference(), Some(Reference { rate: 2000.0, core_us: 42.0 }));
+        let slower = side.drifted(1.5);
+        assert_eq!(slower.reference(), Some(Reference { rate: 2000.0, core_us: 63.0 }));
+        assert_eq!(slower.cost.core_us, 1.5 * side.cost.core_us);
+        assert_eq!(slower.core_us_at(0.01), 90.0);
     }
 
     fn histogram_of(value_ns: u64) -> Histogram<u64> {

@@ -120,6 +120,16 @@ pub struct Point {
     pub upper_us: f64,
 }
 
+/// How many times what it took in the calibration a request takes beside the held-out runs, by which
+/// costs are multiplied; none where that was not measured.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Drift {
+    /// A hit.
+    pub hit: Option<f64>,
+    /// A mint.
+    pub mint: Option<f64>,
+}
+
 /// The check of the model.
 #[derive(Debug, Default, Serialize)]
 pub struct HeldOut {
@@ -129,8 +139,12 @@ pub struct HeldOut {
     pub misses: Option<f64>,
     /// Every level of the mix, in the order of measurement.
     pub mix: Vec<LevelJson>,
+    /// How the machine had changed by then.
+    pub mix_drift: Drift,
     /// Every storm.
     pub storms: Vec<LevelJson>,
+    /// How the machine had changed by then.
+    pub storm_drift: Drift,
     /// Why something was not compared.
     pub notes: Vec<String>,
 }

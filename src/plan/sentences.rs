@@ -144,6 +144,18 @@ pub fn of_held_out(held_out: &HeldOut) -> Vec<String> {
             )
         })
         .collect();
+    for (what, drift) in [("storms", held_out.storm_drift), ("mix", held_out.mix_drift)] {
+        let of = [("hit", drift.hit), ("mint", drift.mint)];
+        let times = of.into_iter().filter_map(|(of, times)| Some((of, times?)));
+        let parts: Vec<String> = times.map(|(of, times)| format!("a {of} {times:.2}")).collect();
+        if !parts.is_empty() {
+            said.push(format!(
+                "held out, beside the {what}: of what it had taken of a core in the calibration took {}; \
+                 the prediction allows for that.",
+                parts.join(" and ")
+            ));
+        }
+    }
     said.extend(held_out.notes.iter().map(|note| format!("held out: {note}.")));
     said
 }

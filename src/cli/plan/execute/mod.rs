@@ -1,5 +1,7 @@
 //! Measures the levels of a search with a broker of our own.
 
+mod held_out;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +10,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use super::super::run::settings::{Settings, SettingsError};
 use super::super::run::{RunArgs, Scenario};
 use super::watch::Watch;
-use super::{PlanArgs, quiet, terms};
+use super::{PlanArgs, terms};
 use crate::clock::Clock;
 use crate::load::checks::Failure;
 use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
 use crate::load::stop::Stop;
-use crate::machine::raise_file_limit;
-use crate::plan::fit::{Side, costs, costs_at};
-use crate::plan::held_out::{self, Mix};
 use crate::plan::level::Level;
-use crate::plan::plan_json::{HeldOut, LevelJson};
 use crate::plan::search::{Found, search};
-use crate::stats::median::median;
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
 /// Why a level was not measured.
@@ -87,19 +84,9 @@ impl Scale {
 const HIT_IDENTITIES: u32 = 2;
 /// As in `run mint`; more where a level needs more keys.
 const MINT_IDENTITIES: u32 = 20;
-/// What is left of the keys in a cache that is too small: so many requests miss that hits and mints take
-/// about as much of the core.
-const CACHE_SHARE: f64 = 0.5;
 /// Connections of each VM. With one, a popular VM would wait for its own answers long before the broker
 /// is at its limit.
 const CONNECTIONS_EACH: u32 = 4;
-/// A storm brings so many times what the lanes can do. Near one its length would say little of the model:
-/// a few per cent of a cost decide whether there is a queue at all.
-const STORM_OVERLOAD: f64 = 5.0;
-/// Storms are short, and the speed of a shared machine changes by a third from one to the next.
-const STORMS: usize = 9;
-/// The shortest load that `run` takes.
-const STORM_MIN: Duration = Duration::from_millis(100);
 /// Longer than anything waits in a level whose rate is twice what the broker can do. What is given up is
 /// minted all the same: it would be missing from the pace, and the cost of a mint too high.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -107,8 +94,6 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const COOL_DOWN: Duration = Duration::from_millis(300);
 /// Answers that are verified after each level.
 const SAMPLES: usize = 100;
-/// Room for what is no connection of the load.
-const OTHER_FILES: f64 = 200.0;
 
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
@@ -140,23 +125,34 @@ impl<'a> Bench<'a> {
 
     /// The highest rate of hits.
     pub(super) fn hits(&mut self) -> Result<Found, MeasureError> {
-        let (start, rate_max) = self.scale.hits;
-        self.steady("hits", start, rate_max, &[])
+        self.steady("hits", self.scale.hits, &[], &mut |_| Ok(()))
     }
 
-    /// Searches with `steady` on one broker, whose cache is filled first.
+    /// Searches with `steady` on one broker, whose cache is filled first. `between` comes before each level.
     fn steady(
         &mut self,
         name: &str,
-        start: f64,
-        rate_max: f64,
+        (start, rate_max): (f64, f64),
         extra: &[String],
+        between: &mut dyn FnMut(&mut Self) -> Result<(), MeasureError>,
     ) -> Result<Found, MeasureError> {
+        let mut subject = self.filled(name, extra)?;
+        let terms = terms(self.args, start, rate_max);
+        search(terms, &mut |rate| {
+            between(self)?;
+            let args = RunArgs { rate: Some(rate), ..self.steady_args() };
+            self.level(&args, &mut subject, name)
+        })
+    }
+
+    /// A broker that has been asked for every key once, at a rate that lanes can follow.
+    fn filled(&mut self, name: &str, extra: &[String]) -> Result<Subject, MeasureError> {
         let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
-        // Every key once within the first half of the warm-up, at a rate that lanes can follow.
+        let rate = (keys / 2.0).min(1000.0);
         let fill = RunArgs {
-            rate: Some((keys / 2.0).min(1000.0)),
-            warmup: Some(Duration::from_secs_f64(keys * 2.0 / (keys / 2.0).min(1000.0))),
+            rate: Some(rate),
+            // Each within the first half of it.
+            warmup: Some(Duration::from_secs_f64(keys * 2.0 / rate)),
             duration: Some(Duration::from_millis(200)),
             ..self.steady_args()
         };
@@ -166,11 +162,7 @@ impl<'a> Bench<'a> {
         }
         let mut subject = Subject::start(&plan, &[self.alg(), extra.to_vec()].concat(), self.stop)?;
         self.level(&fill, &mut subject, name)?;
-        let terms = terms(self.args, start, rate_max);
-        search(terms, &mut |rate| {
-            let args = RunArgs { rate: Some(rate), ..self.steady_args() };
-            self.level(&args, &mut subject, name)
-        })
+        Ok(subject)
     }
 
     /// The highest rate of mints: a broker for each level, since a key is cold only once.
@@ -178,12 +170,17 @@ impl<'a> Bench<'a> {
         let (start, rate_max) = self.scale.mints;
         let terms = terms(self.args, start, rate_max);
         search(terms, &mut |rate| {
-            let args = RunArgs { rate: Some(rate), ..self.run_args(Scenario::Mint) };
-            let args = RunArgs { user_assigned: Some(identities(&args)), ..args };
-            let plan = self.settings(&args)?.plan;
-            let mut subject = Subject::start(&plan, &self.alg(), self.stop)?;
+            let (args, mut subject) = self.cold(rate)?;
             self.level(&args, &mut subject, "mints")
         })
+    }
+
+    /// A broker that has no tokens, and what asks it for new ones only.
+    fn cold(&self, rate: f64) -> Result<(RunArgs, Subject), MeasureError> {
+        let args = RunArgs { rate: Some(rate), ..self.run_args(Scenario::Mint) };
+        let args = RunArgs { user_assigned: Some(identities(&args)), ..args };
+        let subject = Subject::start(&self.settings(&args)?.plan, &self.alg(), self.stop)?;
+        Ok((args, subject))
     }
 
     fn steady_args(&self) -> RunArgs {
@@ -252,120 +249,6 @@ impl<'a> Bench<'a> {
             None => Ok(outcome),
         }
     }
-
-    /// Measures what the model has not seen, and compares.
-    pub(super) fn held_out(&mut self, hit: &Side, mint: &Side) -> Result<HeldOut, MeasureError> {
-        let mut held_out = HeldOut::default();
-        // Right after the mints, since the machine's speed drifts.
-        self.storms(hit, mint, &mut held_out)?;
-        self.mix(hit, mint, &mut held_out)?;
-        Ok(held_out)
-    }
-
-    /// A cache that is too small for its keys: hits and mints on one core.
-    fn mix(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
-        let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
-        let entries = format!("{:.0}", keys * CACHE_SHARE);
-        let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
-        let extra = ["--cache-entries".to_owned(), entries];
-        let found = self.steady("a mix", start, rate_max, &extra)?;
-        into.mix = LevelJson::of_all(&found);
-        let Some(misses) = misses(&found) else {
-            into.notes.push("no level of the mix was measured to its end".to_owned());
-            return Ok(());
-        };
-        into.misses = Some(misses);
-        let quiet = quiet(hit, mint);
-        let costs = |rate| costs_at(hit, mint, &quiet, rate, misses);
-        let terms = terms(self.args, start, rate_max);
-        let mix = Mix { misses, quantile: self.args.slo.quantile(), length: self.scale.duration };
-        let predicted = held_out::mixed_rate(&costs, &mix, terms);
-        match (predicted.met, &found.met) {
-            (Some(predicted), Some(measured)) => into.compared.extend(held_out::Compared::of(
-                "highest rate of a mix within the objective",
-                "requests/s",
-                predicted.rate,
-                measured.rate,
-            )),
-            (predicted, _) => into.notes.push(format!(
-                "{} rate of the mix meets the objective by the model, and {} by the measurement",
-                if predicted.is_some() { "a" } else { "no" },
-                if found.met.is_some() { "one does" } else { "none does" },
-            )),
-        }
-        Ok(())
-    }
-
-    /// All VMs boot in a fifth of the time that the lanes need for them; the middle of several storms.
-    fn storms(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
-        let within = self.storm_length(mint);
-        let storms: Vec<Storm> =
-            (0..STORMS).map(|_| self.storm(within)).collect::<Result<_, MeasureError>>()?;
-        let middle = |of: fn(&Storm) -> f64| median(&storms.iter().map(of).collect::<Vec<_>>());
-        let costs = costs(&hit.cost, &mint.cost, &quiet(hit, mint), 1.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
-        let tokens = middle(|storm| storm.tokens) as u32;
-        let predicted = held_out::storm_p99_ns(&costs, tokens, within, self.args.seed);
-        into.compared.extend(held_out::Compared::of(
-            "p99 of a boot storm",
-            "ms",
-            predicted / 1e6,
-            middle(|storm| storm.level.p99_ns) / 1e6,
-        ));
-        let limit_ns = self.args.slo.limit_ns();
-        let json = |storm: &Storm| LevelJson::of(&storm.level, &storm.level.verdict(limit_ns));
-        into.storms = storms.iter().map(json).collect();
-        Ok(())
-    }
-
-    /// As many VMs as there may be connections, within the limits of the scale.
-    fn storm_vms(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let files = raise_file_limit() as f64 - OTHER_FILES;
-        self.scale.storm.min(files).max(50.0)
-    }
-
-    fn storm_length(&self, mint: &Side) -> Duration {
-        let lanes_s = self.storm_vms() * mint.cost.core_us / 1e6;
-        Duration::from_secs_f64(lanes_s / STORM_OVERLOAD).max(STORM_MIN)
-    }
-
-    fn storm(&mut self, within: Duration) -> Result<Storm, MeasureError> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "50 to 8000")]
-        let vms = self.storm_vms() as u32;
-        let rate = f64::from(vms) / within.as_secs_f64();
-        let args = RunArgs {
-            rate: Some(rate),
-            warmup: Some(Duration::ZERO),
-            duration: Some(within),
-            vms: Some(vms),
-            user_assigned: Some(1),
-            connections: Some(vms),
-            ..self.run_args(Scenario::Mint)
-        };
-        let plan = self.settings(&args)?.plan;
-        let mut subject = Subject::start(&plan, &self.alg(), self.stop)?;
-        let mut watch = Watch::new(None);
-        let outcome = self.measured(&args, &mut subject, "a boot storm", &mut watch)?;
-        let level = Level::of(&outcome, rate, &self.args.slo);
-        #[expect(clippy::cast_precision_loss, reason = "thousands")]
-        let tokens = outcome.measured.tally.scheduled as f64;
-        Ok(Storm { level, tokens })
-    }
-}
-
-/// A storm that was measured.
-struct Storm {
-    level: Level,
-    tokens: f64,
-}
-
-/// The share of misses, the middle of the levels that the broker bore: beyond them who asks often waits
-/// longest, and what is answered is minted for more often.
-fn misses(found: &Found) -> Option<f64> {
-    let borne = found.probes.iter().filter(|probe| !probe.level.is_overrun());
-    let shares: Vec<f64> = borne.filter_map(|probe| probe.level.misses).collect();
-    (!shares.is_empty()).then(|| median(&shares))
 }
 
 /// Identities of each VM that a level of mints needs: six standard deviations above its mean.

@@ -1,0 +1,219 @@
+//! Measures what the model was not fitted to, and beside it again what it was fitted to.
+//!
+//! The speed of a shared machine drifts by a fifth and more within minutes. A model that knows what
+//! a mint took ten minutes ago would be judged by that drift, not by what it says of mixes and storms.
+
+use std::time::Duration;
+
+use super::super::watch::Watch;
+use super::super::{quiet, terms};
+use super::{Bench, HIT_IDENTITIES, MeasureError, Scenario};
+use crate::cli::run::RunArgs;
+use crate::load::session::Subject;
+use crate::machine::raise_file_limit;
+use crate::plan::fit::{Reference, Side, costs, costs_at};
+use crate::plan::held_out::{self, Mix};
+use crate::plan::level::Level;
+use crate::plan::plan_json::{Drift, HeldOut, LevelJson};
+use crate::plan::search::Found;
+use crate::stats::median::median;
+
+/// What is left of the keys in a cache that is too small: so many requests miss that hits and mints take
+/// about as much of the core.
+const CACHE_SHARE: f64 = 0.5;
+/// A storm brings so many times what the lanes can do. Near one its length would say little of the model:
+/// a few per cent of a cost decide whether there is a queue at all.
+const STORM_OVERLOAD: f64 = 5.0;
+/// Storms are short, and the speed of a shared machine changes by a third from one to the next.
+const STORMS: usize = 9;
+/// The shortest load that `run` takes.
+const STORM_MIN: Duration = Duration::from_millis(100);
+/// Room for what is no connection of the load.
+const OTHER_FILES: f64 = 200.0;
+/// Levels of the mix between one and the next in which a side is measured again.
+const AGAIN_EVERY: usize = 5;
+
+/// A side of the calibration, measured again at a rate that it has met.
+struct Again<'a> {
+    side: &'a Side,
+    reference: Option<Reference>,
+    taken_us: Vec<f64>,
+}
+
+impl<'a> Again<'a> {
+    fn of(side: &'a Side) -> Self {
+        Self { side, reference: side.reference(), taken_us: Vec::new() }
+    }
+
+    fn add(&mut self, level: &Level) {
+        self.taken_us.extend(level.cpu_us);
+    }
+
+    /// How many times what it took then a request takes now; none where it was not measured.
+    fn times(&self) -> Option<f64> {
+        let reference = self.reference.filter(|_| !self.taken_us.is_empty())?;
+        Some(median(&self.taken_us) / reference.core_us)
+    }
+
+    /// The side as it is now.
+    fn side(&self) -> Side {
+        self.side.drifted(self.times().unwrap_or(1.0))
+    }
+}
+
+impl Bench<'_> {
+    /// Measures what the model has not seen, and compares.
+    pub(in super::super) fn held_out(
+        &mut self,
+        hit: &Side,
+        mint: &Side,
+    ) -> Result<HeldOut, MeasureError> {
+        let mut held_out = HeldOut::default();
+        self.storms(hit, mint, &mut held_out)?;
+        self.mix(hit, mint, &mut held_out)?;
+        Ok(held_out)
+    }
+
+    /// A cache that is too small for its keys: hits and mints on one core.
+    fn mix(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
+        let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
+        let entries = format!("{:.0}", keys * CACHE_SHARE);
+        let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
+        let extra = ["--cache-entries".to_owned(), entries];
+        let (mut hit, mut mint) = (Again::of(hit), Again::of(mint));
+        let mut of_hits = self.filled("hits again", &[])?;
+        let mut levels = 0_usize;
+        let found = self.steady("a mix", (start, rate_max), &extra, &mut |bench| {
+            if levels.is_multiple_of(AGAIN_EVERY) {
+                bench.hits_again(&mut of_hits, &mut hit)?;
+                bench.mints_again(&mut mint)?;
+            }
+            levels += 1;
+            Ok(())
+        })?;
+        into.mix = LevelJson::of_all(&found);
+        into.mix_drift = Drift { hit: hit.times(), mint: mint.times() };
+        let Some(misses) = misses(&found) else {
+            into.notes.push("no level of the mix was measured to its end".to_owned());
+            return Ok(());
+        };
+        into.misses = Some(misses);
+        let (hit, mint) = (hit.side(), mint.side());
+        let quiet = quiet(&hit, &mint);
+        let costs = |rate| costs_at(&hit, &mint, &quiet, rate, misses);
+        let terms = terms(self.args, start, rate_max);
+        let mix = Mix { misses, quantile: self.args.slo.quantile(), length: self.scale.duration };
+        let predicted = held_out::mixed_rate(&costs, &mix, terms);
+        match (predicted.met, &found.met) {
+            (Some(predicted), Some(measured)) => into.compared.extend(held_out::Compared::of(
+                "highest rate of a mix within the objective",
+                "requests/s",
+                predicted.rate,
+                measured.rate,
+            )),
+            (predicted, _) => into.notes.push(format!(
+                "{} rate of the mix meets the objective by the model, and {} by the measurement",
+                if predicted.is_some() { "a" } else { "no" },
+                if found.met.is_some() { "one does" } else { "none does" },
+            )),
+        }
+        Ok(())
+    }
+
+    /// All VMs boot in a fifth of the time that the lanes need for them; the middle of several storms.
+    fn storms(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
+        let within = self.storm_length(mint);
+        let mut mint = Again::of(mint);
+        let mut storms = Vec::new();
+        for _ in 0..STORMS {
+            self.mints_again(&mut mint)?;
+            storms.push(self.storm(within)?);
+        }
+        let middle = |of: fn(&Storm) -> f64| median(&storms.iter().map(of).collect::<Vec<_>>());
+        into.storm_drift = Drift { hit: None, mint: mint.times() };
+        let mint = mint.side();
+        let costs = costs(&hit.cost, &mint.cost, &quiet(hit, &mint), 1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
+        let tokens = middle(|storm| storm.tokens) as u32;
+        let predicted = held_out::storm_p99_ns(&costs, tokens, within, self.args.seed);
+        into.compared.extend(held_out::Compared::of(
+            "p99 of a boot storm",
+            "ms",
+            predicted / 1e6,
+            middle(|storm| storm.level.p99_ns) / 1e6,
+        ));
+        let limit_ns = self.args.slo.limit_ns();
+        let json = |storm: &Storm| LevelJson::of(&storm.level, &storm.level.verdict(limit_ns));
+        into.storms = storms.iter().map(json).collect();
+        Ok(())
+    }
+
+    fn hits_again(
+        &mut self,
+        subject: &mut Subject,
+        again: &mut Again<'_>,
+    ) -> Result<(), MeasureError> {
+        let Some(reference) = again.reference else { return Ok(()) };
+        let args = RunArgs { rate: Some(reference.rate), ..self.steady_args() };
+        let outcome = self.measured(&args, subject, "hits again", &mut Watch::new(None))?;
+        again.add(&Level::of(&outcome, reference.rate, &self.args.slo));
+        Ok(())
+    }
+
+    fn mints_again(&mut self, again: &mut Again<'_>) -> Result<(), MeasureError> {
+        let Some(reference) = again.reference else { return Ok(()) };
+        let (args, mut subject) = self.cold(reference.rate)?;
+        let outcome = self.measured(&args, &mut subject, "mints again", &mut Watch::new(None))?;
+        again.add(&Level::of(&outcome, reference.rate, &self.args.slo));
+        Ok(())
+    }
+
+    /// As many VMs as there may be connections, within the limits of the scale.
+    fn storm_vms(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let files = raise_file_limit() as f64 - OTHER_FILES;
+        self.scale.storm.min(files).max(50.0)
+    }
+
+    fn storm_length(&self, mint: &Side) -> Duration {
+        let lanes_s = self.storm_vms() * mint.cost.core_us / 1e6;
+        Duration::from_secs_f64(lanes_s / STORM_OVERLOAD).max(STORM_MIN)
+    }
+
+    fn storm(&mut self, within: Duration) -> Result<Storm, MeasureError> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "50 to 8000")]
+        let vms = self.storm_vms() as u32;
+        let rate = f64::from(vms) / within.as_secs_f64();
+        let args = RunArgs {
+            rate: Some(rate),
+            warmup: Some(Duration::ZERO),
+            duration: Some(within),
+            vms: Some(vms),
+            user_assigned: Some(1),
+            connections: Some(vms),
+            ..self.run_args(Scenario::Mint)
+        };
+        let plan = self.settings(&args)?.plan;
+        let mut subject = Subject::start(&plan, &self.alg(), self.stop)?;
+        let mut watch = Watch::new(None);
+        let outcome = self.measured(&args, &mut subject, "a boot storm", &mut watch)?;
+        let level = Level::of(&outcome, rate, &self.args.slo);
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let tokens = outcome.measured.tally.scheduled as f64;
+        Ok(Storm { level, tokens })
+    }
+}
+
+/// A storm that was measured.
+struct Storm {
+    level: Level,
+    tokens: f64,
+}
+
+/// The share of misses, the middle of the levels that the broker bore: beyond them who asks often waits
+/// longest, and what is answered is minted for more often.
+fn misses(found: &Found) -> Option<f64> {
+    let borne = found.probes.iter().filter(|probe| !probe.level.is_overrun());
+    let shares: Vec<f64> = borne.filter_map(|probe| probe.level.misses).collect();
+    (!shares.is_empty()).then(|| median(&shares))
+}
