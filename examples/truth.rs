@@ -20,7 +20,8 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 struct Truth {
     /// `floor`, `constant:TIME`, `exponential:MEAN:CAP`, `two-modes:SHARE:TIME:TIME` (the share of the
-    /// first) or `stall:TIME:STALL:PERIOD` (nothing is answered for STALL in every PERIOD)
+    /// first) or `stall:TIME:STALL:PERIOD[:GAP:RATE]` (nothing is answered for STALL in every PERIOD; GAP
+    /// is the least time between two answers, and RATE what comes per second, which the law depends on then)
     law: Law,
     /// Where to listen; port 0 lets the system choose
     #[arg(long, default_value = "127.0.0.1:0")]

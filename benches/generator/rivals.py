@@ -95,6 +95,8 @@ class Job:
     connections: int
     rate: int | None = None
     arrivals: str = "poisson"
+    # What is asked of a generator that asks for a rate also then: what it cannot send is left over.
+    most: int = 400_000
 
 
 @dataclass
@@ -107,6 +109,8 @@ class Result:
     cpu_s: float = 0.0
     # None where it does not say.
     valid: bool | None = None
+    # How late it says that it was itself.
+    lag_us: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
 
     @property
@@ -194,7 +198,7 @@ class Mintbench(Tool):
     def run(self, job):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
-            most = ["--rate", "400000", "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
+            most = ["--rate", str(job.most), "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
             command = [*(pinned() if self.confined else []), self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
             command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
@@ -212,7 +216,7 @@ class Mintbench(Tool):
         cpu_s *= job.seconds / (job.seconds + Mintbench.WARMUP_S)
         validity = report["validity"]
         us = {name: of_all["response_us"][name] for name in NAMES}
-        return Result(answered, job.seconds, us, cpu_s, validity["valid"], validity["reasons"])
+        return Result(answered, job.seconds, us, cpu_s, validity["valid"], validity["lag_us"], validity["reasons"])
 
 
 class Wrk(Tool):

@@ -8,8 +8,8 @@
 # two processors everything else that runs, this machine's own threads and an editor, too, disturbs.
 #
 #   SECONDS_EACH=20   of load for each run
-#   RATES="1000 ..."  requests per second [1000, 10000 and half of the highest that the generator gets answered over the
-#                     connections that a law needs]
+#   RATES="1000 10000 half"   requests per second, or half of the highest that the generator gets answered over
+#                     the connections that a law needs
 #   RIVAL_RATES="..." those at which the other generators are asked, too [all]
 #   LAWS="..."        laws, as `examples/truth` takes them
 #   ATTEMPTS=8        how often a run that was disturbed is made anew

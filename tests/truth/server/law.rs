@@ -31,6 +31,8 @@ pub(crate) enum Law {
         stall_ns: u64,
         /// From one stall to the next.
         period_ns: u64,
+        /// How fast what had to wait leaves.
+        pace: Pace,
     },
     /// One of two times.
     TwoModes {
@@ -43,7 +45,32 @@ pub(crate) enum Law {
     },
 }
 
+/// Answers leave one by one, so many nanoseconds after each other at the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Pace {
+    /// That time; 0 for as fast as the server can.
+    pub(crate) gap_ns: u64,
+    /// Requests per second that come, on which it depends what waits behind what had to wait.
+    rate: f64,
+}
+
+impl Pace {
+    /// The share of its time that a server needs for what comes.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]
+    fn busy(self) -> f64 {
+        self.rate * self.gap_ns as f64 / 1e9
+    }
+}
+
 impl Law {
+    /// The least time between two answers.
+    pub(crate) const fn gap_ns(&self) -> u64 {
+        match self {
+            Self::Stall { pace, .. } => pace.gap_ns,
+            _ => 0,
+        }
+    }
+
     /// When a request that came at `now_ns` (since the server's start) is to be answered.
     #[expect(
         clippy::cast_possible_truncation,
@@ -83,9 +110,10 @@ impl Law {
                 ((-(1.0 - p).ln() * mean_ns as f64) as u64).min(cap_ns)
             }
             Self::Floor => 0,
-            // Who is due at a moment of the stall waits for what is left of it: uniform.
-            Self::Stall { delay_ns, stall_ns, period_ns } => {
-                let beyond_ns = ((1.0 - p) * period_ns as f64) as u64;
+            // Who is due at a moment of the stall waits for what is left of it, and for those before
+            // him to leave: it falls in a straight line, which the pace makes longer.
+            Self::Stall { delay_ns, stall_ns, period_ns, pace } => {
+                let beyond_ns = ((1.0 - p) * (1.0 - pace.busy()) * period_ns as f64) as u64;
                 delay_ns + stall_ns.saturating_sub(beyond_ns)
             }
             Self::TwoModes { share, short_ns, long_ns } => {
@@ -98,10 +126,15 @@ impl Law {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]
     fn check(self) -> anyhow::Result<Self> {
         match self {
-            Self::Stall { stall_ns, period_ns, .. } => {
-                ensure!(stall_ns < period_ns, "a stall must be shorter than its period");
+            Self::Stall { stall_ns, period_ns, pace, .. } => {
+                let waits_ns = stall_ns as f64 / (1.0 - pace.busy());
+                ensure!(
+                    pace.busy() < 1.0 && waits_ns < period_ns as f64,
+                    "a stall must be over, and what waited for it gone, before the next"
+                );
             }
             Self::TwoModes { share, short_ns, long_ns } => {
                 ensure!((0.0..=1.0).contains(&share), "a share is 0 to 1");
@@ -117,7 +150,7 @@ impl FromStr for Law {
     type Err = anyhow::Error;
 
     /// `floor`, `constant:TIME`, `exponential:MEAN:CAP`, `two-modes:SHARE:TIME:TIME` or
-    /// `stall:TIME:STALL:PERIOD`, times as in `250us`.
+    /// `stall:TIME:STALL:PERIOD[:GAP:RATE]`, times as in `250us`.
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let law = match parts.as_slice() {
@@ -126,10 +159,15 @@ impl FromStr for Law {
                 Self::Exponential { mean_ns: nanos(mean)?, cap_ns: nanos(cap)? }
             }
             ["floor"] => Self::Floor,
-            ["stall", delay, stall, period] => Self::Stall {
+            ["stall", delay, stall, period, paced @ ..] => Self::Stall {
                 delay_ns: nanos(delay)?,
                 stall_ns: nanos(stall)?,
                 period_ns: nanos(period)?,
+                pace: match paced {
+                    [] => Pace::default(),
+                    [gap, rate] => Pace { gap_ns: nanos(gap)?, rate: rate.parse()? },
+                    _ => bail!("`{text}` has a pace without a rate, or more than both; see --help"),
+                },
             },
             ["two-modes", share, short, long] => Self::TwoModes {
                 share: share.parse()?,
@@ -148,7 +186,12 @@ fn nanos(text: &str) -> anyhow::Result<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
 mod tests {
     use super::*;
     use rand::SeedableRng as _;
@@ -192,8 +235,41 @@ mod tests {
     }
 
     #[test]
+    fn what_leaves_one_by_one_after_a_stall_has_the_percentiles_that_are_on_paper() {
+        const RATE: f64 = 50_000.0;
+        let law: Law = "stall:5ms:100ms:1s:15us:50000".parse().unwrap();
+        let mut rng = StdRng::seed_from_u64(1);
+        let (mut now_ns, mut left_ns) = (0.0, 0);
+        // Ten whole periods of random arrivals.
+        let mut taken: Vec<u64> = std::iter::from_fn(|| {
+            let gap: f64 = Exp1.sample(&mut rng);
+            now_ns += gap * 1e9 / RATE;
+            (now_ns < 10.0 * SECOND_NS as f64).then_some(now_ns as u64)
+        })
+        .collect();
+        for came in &mut taken {
+            left_ns = law.due_ns(*came, &mut rng).max(left_ns + law.gap_ns());
+            *came = left_ns - *came;
+        }
+        taken.sort_unstable();
+        for p in [0.5, 0.9, 0.99, 0.999] {
+            let found_ns = taken[(p * taken.len() as f64) as usize] as f64;
+            let paper_ns = law.quantile_ns(p) as f64;
+            assert!((found_ns / paper_ns - 1.0).abs() < 0.01, "{p}: {found_ns} {paper_ns}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_no_law() {
-        for text in ["", "constant", "stall:1ms:2s:1s", "two-modes:2:1ms:2ms", "constant:soon"] {
+        for text in [
+            "",
+            "constant",
+            "stall:1ms:2s:1s",
+            "stall:1ms:100ms:1s:15us",
+            "stall:1ms:100ms:1s:15us:70000",
+            "two-modes:2:1ms:2ms",
+            "constant:soon",
+        ] {
             assert!(text.parse::<Law>().is_err(), "{text}");
         }
     }

@@ -90,6 +90,8 @@ struct Server {
     connections: HashMap<u64, TcpStream, FixedState>,
     next_key: u64,
     timers: BinaryHeap<Timer>,
+    /// When the last of them is due.
+    last_due_ns: u64,
     requests: u64,
     answer: Vec<u8>,
 }
@@ -115,6 +117,7 @@ pub(crate) fn serve(
         connections: HashMap::default(),
         next_key: WAKE + 1,
         timers: BinaryHeap::new(),
+        last_due_ns: 0,
         requests: 0,
         answer: answer("text/plain", &body),
         options,
@@ -225,7 +228,12 @@ impl Server {
             return self.answer(key, now_ns, now_ns);
         }
         self.requests += 1;
-        let due_ns = self.options.law.due_ns(now_ns, &mut self.rng);
+        let Options { law, .. } = &self.options;
+        let mut due_ns = law.due_ns(now_ns, &mut self.rng);
+        if law.gap_ns() > 0 {
+            due_ns = due_ns.max(self.last_due_ns + law.gap_ns());
+        }
+        self.last_due_ns = due_ns;
         self.timers.push(Reverse((due_ns, self.requests, key, now_ns)));
     }
 
