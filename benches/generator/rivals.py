@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -70,8 +69,9 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/{path}") as answer:
             return answer.read()
 
-    def forget(self):
-        self.get("forget")
+    def forget_after(self, seconds):
+        """When load has gone on for so long."""
+        self.get(f"forget/{seconds * 1000}")
 
     def record(self):
         return json.loads(self.get("stats"))
@@ -141,14 +141,9 @@ def pinned():
 
 def recorded(tool, server, job):
     """What a generator reports, and the server's record of the same part of its load."""
-    if not tool.WARMUP_S:
-        return tool.run(job), server.record()
-    timer = threading.Timer(tool.WARMUP_S, server.forget)
-    timer.start()
-    try:
-        return tool.run(job), server.record()
-    finally:
-        timer.cancel()
+    if tool.WARMUP_S:
+        server.forget_after(tool.WARMUP_S)
+    return tool.run(job), server.record()
 
 
 def last_json(text):

@@ -134,7 +134,10 @@ def disturbance(law, law_us, report, record):
     if report.valid is False:
         return "; ".join(report.notes)
     # As the server's own record is judged.
-    late = [name for name in steps(law) if not near(law_us[name] + report.lag_us[name], law_us[name])]
+    late = [
+        name for name in steps(law)
+        if name in report.lag_us and not near(law_us[name] + report.lag_us[name], law_us[name])
+    ]  # fmt: skip
     if late:
         return f"the generator missed its schedule at {', '.join(late)}, by {us(report.lag_us[late[-1]])} us"
     missed = away(record["taken_us"], law_us, steps(law))

@@ -1,8 +1,8 @@
 //! A server whose delays follow a known law, and that keeps its own record of them.
 //!
 //! One thread: an epoll loop with a heap of timers, one for each request, so that no request delays
-//! another. `GET /stats` answers with the record, `GET /forget` clears it; every other request is
-//! answered by the law. Requests have no bodies and are not pipelined.
+//! another. `GET /stats` answers with the record, `GET /forget` clears it, `GET /forget/MS` when a
+//! load has gone on for so many milliseconds; every other request is answered by the law. Requests have no bodies and are not pipelined.
 
 mod law;
 mod record;
@@ -78,6 +78,30 @@ const BATCH: usize = 16;
 /// A request that is to be answered: when, in what order, on which connection, noticed when.
 type Timer = Reverse<(u64, u64, u64, u64)>;
 
+/// So long without a request, and the next one begins a load.
+const PAUSE_NS: u64 = 200_000_000;
+
+/// The part of a load that is not to be in the record.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "units come last")]
+struct Warmup {
+    /// How long it is, until it is over.
+    length_ns: Option<u64>,
+    begun_ns: u64,
+    last_ns: u64,
+}
+
+impl Warmup {
+    /// Whether it ends with this request.
+    fn ends(&mut self, now_ns: u64) -> bool {
+        if now_ns - self.last_ns > PAUSE_NS {
+            self.begun_ns = now_ns;
+        }
+        self.last_ns = now_ns;
+        self.length_ns.take_if(|length_ns| now_ns - self.begun_ns >= *length_ns).is_some()
+    }
+}
+
 /// A server at work.
 struct Server {
     options: Options,
@@ -92,6 +116,7 @@ struct Server {
     timers: BinaryHeap<Timer>,
     /// When the last of them is due.
     last_due_ns: u64,
+    warmup: Warmup,
     requests: u64,
     answer: Vec<u8>,
 }
@@ -118,6 +143,7 @@ pub(crate) fn serve(
         next_key: WAKE + 1,
         timers: BinaryHeap::new(),
         last_due_ns: 0,
+        warmup: Warmup::default(),
         requests: 0,
         answer: answer("text/plain", &body),
         options,
@@ -223,6 +249,16 @@ impl Server {
         if request.starts_with(b"GET /forget ") {
             self.record.forget();
             return self.write(key, &answer("text/plain", ""));
+        }
+        if let Some(rest) = request.strip_prefix(b"GET /forget/") {
+            let digits = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+            let length_ms =
+                std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u64>().ok());
+            self.warmup.length_ns = length_ms.map(|ms| ms.saturating_mul(1_000_000));
+            return self.write(key, &answer("text/plain", ""));
+        }
+        if self.warmup.ends(now_ns) {
+            self.record.forget();
         }
         if self.options.law == Law::Floor {
             return self.answer(key, now_ns, now_ns);
