@@ -1,8 +1,9 @@
 //! A server whose delays follow a known law, to hold load generators against.
 //!
 //! Prints where it listens, then `ready`. `GET /stats` answers with the server's own record of how
-//! long its answers took, `GET /forget` clears that, `GET /forget/MS` when a load has gone on for so
-//! long; on SIGTERM the record goes to standard output, as one line of JSON. `benches/truth/run.sh` and `benches/generator/run.sh` use it.
+//! long its answers took, `GET /forget/MS` leaves out of that what comes until a load has gone on for
+//! so long; on SIGTERM the record goes to standard output, as one line of JSON.
+//! `benches/truth/run.sh` and `benches/generator/run.sh` use it.
 
 #[path = "../tests/truth/server/mod.rs"]
 mod server;

@@ -6,7 +6,7 @@
 #
 # Exits 1 when any of it is off by 15 % or more, or was not compared.
 #
-# Takes a quarter of an hour for each seed and algorithm, on a machine where nothing else runs. ALGS names
+# Takes half an hour for each seed and algorithm, on a machine where nothing else runs. ALGS names
 # the algorithms, SLO the objective (one that the machine itself does not miss: where its speed falls by a
 # fifth for a second, a broker at nine tenths of its pace has a queue of 100 ms), KEEP a folder for the
 # plans themselves. Needs python3.

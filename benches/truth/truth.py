@@ -15,9 +15,12 @@ LAWS = (
     "two-modes:0.95:10ms:100ms",
     "stall:5ms:100ms:1s",
 )
-# At half of the highest rate: one processor cannot write at once what has come in 100 ms, so that it is the
-# law that answers leave one by one. What a stall weighs is then more than the time it lasts.
-STALL_GAP = "15us"
+# At half of the highest rate one processor cannot write at once what has come in 100 ms. There it is the law that
+# answers leave one by one, so fast that what comes takes this share of the time. What a stall weighs is then more
+# than the time it lasts.
+STALL_BUSY = 0.85
+# How much comes while one lasts, and how long it weighs, changes from one to the next.
+STALL_PACED_S = 20
 # Where a law jumps: the least lateness, or one answer more, puts the percentile anywhere in the jump.
 EDGES = {"stall": ("p90",)}
 # Up to here the server is woken well before an answer is due. Above, answers follow each other so closely that
@@ -27,18 +30,16 @@ TOOLS = ("mintbench", "wrk2", "oha", "oha --latency-correction", "vegeta", "goos
 SECONDS = int(os.environ.get("SECONDS_EACH", "20"))
 RIVAL_RATES = [int(rate) for rate in os.environ.get("RIVAL_RATES", "").split()]
 ATTEMPTS = int(os.environ.get("ATTEMPTS", "8"))
+# What the machine itself now and then holds everything up by.
+MACHINE_STALL_S = 0.005
+# To begin with.
+CONNECTIONS_OF_HIGHEST = 1_000
 # What the harness promises: the larger of the two.
 SHARE, ABSOLUTE_US = 0.02, 30.0
 
 
 def log(text):
     print(text, file=sys.stderr, flush=True)
-
-
-# What the machine itself now and then holds everything up by.
-MACHINE_STALL_S = 0.005
-# To begin with.
-CONNECTIONS_OF_HIGHEST = 1_000
 
 
 @functools.cache
@@ -77,18 +78,20 @@ def connections(law, rate):
 
 def duration_s(text):
     """Seconds of `250us`, `5ms` or `1s`."""
-    for unit, factor in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
+    for unit, factor in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
         if text.endswith(unit):
             return float(text.removesuffix(unit)) * factor
     raise ValueError(f"{text} is no time")
 
 
 def seconds(law, rate):
-    """Long enough for chance: it moves the p99.9 of a law without an upper end by 1.5 % (one standard error), and
-    the p99 of a stall, which is met by a tenth of the answers, by 0.5 %.
+    """Long enough for chance, as one standard error: it moves the p99.9 of a law without an upper end by 1 % with 200,000
+    answers, 1.5 % with what comes in 100 s at the lowest rate, and the p99 of a stall, which is met by a tenth of the
+    answers, by 0.5 %.
     """
-    answers = {"exponential": 100_000, "stall": 40_000}.get(law.split(":")[0], 0)
-    return max(SECONDS, math.ceil(answers / rate))
+    name = law.split(":")[0]
+    answers = {"exponential": min(200_000, 100 * rate), "stall": 40_000}.get(name, 0)
+    return max(SECONDS, STALL_PACED_S if is_paced(law) else 0, math.ceil(answers / rate))
 
 
 def us(value):
@@ -118,10 +121,19 @@ def away(values, reference, names):
     return [name for name in names if not near(values[name], reference[name])]
 
 
+def at_half(law, rate):
+    """The law that a server can keep to at half of the highest rate."""
+    return f"{law}:{STALL_BUSY / rate * 1e9:.0f}ns:{rate}" if law.startswith("stall") else law
+
+
+def is_paced(law):
+    return law.startswith("stall") and len(law.split(":")) > 4
+
+
 def steps(law):
     """The percentiles at which a law says something definite."""
     # A pace makes a slope of the jump.
-    edges = () if STALL_GAP in law else EDGES.get(law.split(":")[0], ())
+    edges = () if is_paced(law) else EDGES.get(law.split(":")[0], ())
     return [name for name in NAMES if name not in edges]
 
 
@@ -206,16 +218,16 @@ def main():
     print("Made by `benches/truth/run.sh`. Microseconds. A percentile is *within* where it differs by at most")
     print(f"{SHARE * 100:.0f} % or {ABSOLUTE_US:.0f} us, whichever is more. A run that the harness calls invalid, or in which the server by its own record")
     print(f"missed its law, or the generator by its own record (lag) its schedule, was made anew, up to {ATTEMPTS} times; the percentiles that the")
-    print(f"harness reported played no part in it. {SECONDS} s of load each, but of mintbench as many as an exponential law and a stall need.")
+    print(f"harness reported played no part in it. {SECONDS} s of load each, but of mintbench as many as an exponential law and stalls need.")
     print("Requests come at random (Poisson), which the law assumes. Where a law jumps")
     print("(the stall's p90: it lasts for a tenth of each second) nothing is judged: what it weighs is seen by the p99, in the midst of it.")
-    print("At half of the highest rate answers leave one by one after a stall, 15 us after each other, which one processor can do.\n")
+    print(f"At half of the highest rate answers leave one by one after a stall, so fast that what comes takes {STALL_BUSY * 100:.0f} % of the time, which is the law there.\n")
     print("\n".join(head(tools)))
     holds = True
     for law in os.environ.get("LAWS", " ".join(LAWS)).split():
         for word in os.environ.get("RATES", "1000 10000 half").split():
             rate = half_of_highest(law) if word == "half" else int(word)
-            played = f"{law}:{STALL_GAP}:{rate}" if word == "half" and law.startswith("stall") else law
+            played = at_half(law, rate) if word == "half" else law
             law_us = Server.law(played)
             log(f"{played} at {rate}/s")
             print(f"\n## `{played}` at {rate:,}/s, {connections(played, rate)} connections\n")

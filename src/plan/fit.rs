@@ -161,12 +161,14 @@ impl Side {
             Some((probe.level.answered * core_us / 1e6, core_us))
         };
         let mut levels: Vec<(f64, f64)> = probes.filter_map(busy).collect();
-        levels.retain(|(share, _)| *share < 1.0);
-        levels.push((1.0, self.cost.core_us));
+        levels.retain(|(share, _)| *share > 0.0 && *share < 1.0);
         levels.sort_by(|a, b| a.0.total_cmp(&b.0));
         let falling = |(_, core_us): &(f64, f64)| isotonic::Point { value: -core_us, weight: 1.0 };
         let fitted = isotonic::non_decreasing(&levels.iter().map(falling).collect::<Vec<_>>());
-        levels.iter().zip(fitted).map(|((share, _), core_us)| (*share, -core_us)).collect()
+        let shares = levels.iter().map(|(share, _)| *share);
+        // Processor time is without the interrupts of a full core: nothing takes less than at saturation.
+        let costs = fitted.into_iter().map(|core_us| self.cost.core_us.max(-core_us));
+        shares.zip(costs).chain([(1.0, self.cost.core_us)]).collect()
     }
 }
 
@@ -350,15 +352,15 @@ mod tests {
     #[test]
     fn a_request_costs_less_the_busier_the_core_and_never_less_than_at_saturation() {
         let overrun = Level { growing: true, answered: 50_000.0, ..level(1e5, 1e8) };
-        // Busy for 0.06, 0.24 and 0.544. The third was disturbed: it is evened out with the second.
-        let levels = [(1000.0, 60.0), (8000.0, 30.0), (16_000.0, 34.0)];
+        // Busy for 0.06, 0.24, 0.544 and 0.72. The third was disturbed: it is evened out with the second.
+        let levels = [(1000.0, 60.0), (8000.0, 30.0), (16_000.0, 34.0), (40_000.0, 18.0)];
         let mut probes: Vec<Probe> = levels.map(|(rate, cpu)| with_cpu(rate, cpu)).into();
         probes.push(probe(overrun));
         let side = side(probes);
         assert_eq!((side.core_us_at(0.01), side.core_us_at(0.06)), (60.0, 60.0));
         assert_eq!((side.core_us_at(0.24), side.core_us_at(0.544)), (32.0, 32.0));
         assert!((side.core_us_at(0.12) - 46.0).abs() < 1e-9);
-        assert_eq!(side.core_us_at(1.0), 20.0);
+        assert_eq!((side.core_us_at(0.72), side.core_us_at(1.0)), (20.0, 20.0));
     }
 
     #[test]

@@ -127,10 +127,15 @@ impl Level {
     pub fn is_overrun(&self) -> bool {
         let busy = match self.cpu_us {
             Some(cpu_us) => cpu_us * self.answered / 1e6 > BUSY_MIN,
-            // Of a level that was given up only what was asked for in its last seconds is known.
-            None => self.generator.is_none() && self.quantile_ns.is_some(),
+            None => self.generator.is_none() && !self.is_given_up(),
         };
         self.is_left_over() && busy
+    }
+
+    /// Whether it was ended before its end: all that is known is what was answered in its last seconds
+    /// of what was asked for in them.
+    pub const fn is_given_up(&self) -> bool {
+        self.growing && self.quantile_ns.is_none()
     }
 
     /// Whether more was asked for than was answered in time, whoever was at its limit.

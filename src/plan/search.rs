@@ -3,7 +3,7 @@
 //! The rate doubles until a level fails, then the gap is halved on a logarithmic scale down to 3 %.
 //! The last two levels are repeated in shuffled order, so that a slow drift of the machine does not
 //! favour one of them (rpc-perf repeats so); before that the rate doubles on until more is asked for than
-//! can be answered, if it was not yet. The bounds of all levels are made monotone by isotonic
+//! can be answered, if it was not yet, or until two levels were left over without a full core. The bounds of all levels are made monotone by isotonic
 //! regression; the answer is the largest rate whose bound meets the objective, and the next rate that
 //! does not is its bracket. A level whose queue grew tells the broker's own pace, which the next
 //! probe takes for a hint.
@@ -207,20 +207,22 @@ impl<E> Search<'_, E> {
             rate = (rate * 2.0).min(self.terms.rate_max);
             self.probe(rate)?;
         }
-        let times = overrun(&self.probes).count();
+        let rates: Vec<f64> = overrun(&self.probes).map(|probe| probe.rate).collect();
         // Without one the core was not full, and the pace is not the broker's.
-        if times > 0 {
-            for _ in times..OVERRUN_LEVELS {
-                self.probe(rate)?;
-            }
+        let Some(rate) = rates.iter().copied().reduce(f64::max) else { return Ok(()) };
+        for _ in rates.len()..OVERRUN_LEVELS {
+            self.probe(rate)?;
         }
         Ok(())
     }
 
     /// Whether a level was too much for the broker, or two were for whatever is in its way, generator
-    /// or connections, which no higher rate will change: one alone may be a stall of the machine.
+    /// or connections, which no higher rate will change: one alone may be a stall of the machine. Of a
+    /// level that was given up it is not known whether the core was full.
     fn is_overrun(&self) -> bool {
-        overrun(&self.probes).next().is_some() || left_over(&self.probes).count() > 1
+        let told = |probe: &Probe| !probe.level.is_given_up() || probe.level.generator.is_some();
+        overrun(&self.probes).next().is_some()
+            || left_over(&self.probes).count() > 1 && left_over(&self.probes).any(told)
     }
 
     /// The largest rate above `high` that met the objective, and the next that did not.
@@ -397,6 +399,32 @@ mod tests {
         assert!(found.met.unwrap().rate <= 5000.0);
         let missed = found.missed.unwrap();
         assert_eq!(missed.missed, Some(Cause::Generator("busy".to_owned())));
+    }
+
+    /// The highest rate that is tried with a server of 10,000/s that counts so much of its processor's
+    /// time, in microseconds for each request; without, levels beyond it are given up.
+    fn highest_tried(cpu_us: Option<f64>) -> f64 {
+        let found = found(terms(), |rate| {
+            let level = memoryless(rate, 100_000.0);
+            if !level.growing {
+                return level;
+            }
+            Level { quantile_ns: cpu_us.and(level.quantile_ns), cpu_us, ..level }
+        });
+        found.probes.iter().map(|probe| probe.rate).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn levels_that_were_left_over_end_the_doubling_whether_the_core_was_full_or_not() {
+        for cpu_us in [100.0, 70.0] {
+            let highest = highest_tried(Some(cpu_us));
+            assert!((12_800.0..60_000.0).contains(&highest), "{highest}");
+        }
+    }
+
+    #[test]
+    fn levels_that_were_given_up_do_not_tell_whether_the_core_was_full() {
+        assert_eq!(highest_tried(None), terms().rate_max);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::fit::{Basis, Side};
 use super::forecast::{Forecast, Situation};
-use super::plan_json::{HeldOut, PlanJson};
+use super::plan_json::{Drift, HeldOut, PlanJson};
 use super::simulate::estimate::Estimate;
 
 /// The error that is still called good.
@@ -144,20 +144,24 @@ pub fn of_held_out(held_out: &HeldOut) -> Vec<String> {
             )
         })
         .collect();
-    for (what, drift) in [("storms", held_out.storm_drift), ("mix", held_out.mix_drift)] {
-        let of = [("hit", drift.hit), ("mint", drift.mint)];
-        let times = of.into_iter().filter_map(|(of, times)| Some((of, times?)));
-        let parts: Vec<String> = times.map(|(of, times)| format!("a {of} {times:.2}")).collect();
-        if !parts.is_empty() {
-            said.push(format!(
-                "held out, beside the {what}: of what it had taken of a core in the calibration took {}; \
-                 the prediction allows for that.",
-                parts.join(" and ")
-            ));
-        }
-    }
+    said.extend(of_drift("storms", &held_out.storm_drift));
+    said.extend(of_drift("mix", &held_out.mix_drift));
     said.extend(held_out.notes.iter().map(|note| format!("held out: {note}.")));
     said
+}
+
+/// How the machine had changed beside a held-out run.
+fn of_drift(what: &str, drift: &Drift) -> Option<String> {
+    let times = [("hit", drift.hit), ("mint", drift.mint)].into_iter();
+    let parts: Vec<String> =
+        times.filter_map(|(of, times)| Some(format!("a {of} took {:.2}", times?))).collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "held out, beside the {what}: {} times what it took of a core in the calibration; the \
+             prediction allows for that.",
+            parts.join(" and ")
+        )
+    })
 }
 
 /// The whole on a terminal.

@@ -30,7 +30,7 @@ use crate::report::stored::StoredError;
 ///
 /// Measures a broker of its own, first hits, then mints, each up to the highest rate within the
 /// objective; simulates the fleet with the costs found; then measures a mix and a storm, which the
-/// model has not seen, and says how far off it was. Takes about a quarter of an hour. See docs/planning.md.
+/// model has not seen, and says how far off it was. Takes about half an hour. See docs/planning.md.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 a plan; 1 the broker gave wrong answers or ended; 2 usage; 4 the calibration allows no plan (the generator was the \

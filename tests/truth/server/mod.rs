@@ -1,8 +1,9 @@
 //! A server whose delays follow a known law, and that keeps its own record of them.
 //!
 //! One thread: an epoll loop with a heap of timers, one for each request, so that no request delays
-//! another. `GET /stats` answers with the record, `GET /forget` clears it, `GET /forget/MS` when a
-//! load has gone on for so many milliseconds; every other request is answered by the law. Requests have no bodies and are not pipelined.
+//! another. `GET /stats` answers with the record; `GET /forget/MS` leaves out of it what comes until a
+//! load has gone on for so many milliseconds; every other request is answered by the law. Requests
+//! have no bodies and are not pipelined.
 
 mod law;
 mod record;
@@ -102,6 +103,13 @@ impl Warmup {
     }
 }
 
+/// The milliseconds of `GET /forget/MS`.
+fn warmup_ms(request: &[u8]) -> Option<u64> {
+    let rest = request.strip_prefix(b"GET /forget/")?;
+    let digits = rest.split(|byte| *byte == b' ').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// A server at work.
 struct Server {
     options: Options,
@@ -117,6 +125,8 @@ struct Server {
     /// When the last of them is due.
     last_due_ns: u64,
     warmup: Warmup,
+    /// Requests that came before are not in the record.
+    recorded_from_ns: u64,
     requests: u64,
     answer: Vec<u8>,
 }
@@ -144,6 +154,7 @@ pub(crate) fn serve(
         timers: BinaryHeap::new(),
         last_due_ns: 0,
         warmup: Warmup::default(),
+        recorded_from_ns: 0,
         requests: 0,
         answer: answer("text/plain", &body),
         options,
@@ -246,19 +257,13 @@ impl Server {
             let text = self.record.to_json().to_string();
             return self.write(key, &answer("application/json", &text));
         }
-        if request.starts_with(b"GET /forget ") {
-            self.record.forget();
-            return self.write(key, &answer("text/plain", ""));
-        }
-        if let Some(rest) = request.strip_prefix(b"GET /forget/") {
-            let digits = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
-            let length_ms =
-                std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u64>().ok());
-            self.warmup.length_ns = length_ms.map(|ms| ms.saturating_mul(1_000_000));
+        if let Some(length_ms) = warmup_ms(request) {
+            self.warmup.length_ns = Some(length_ms.saturating_mul(1_000_000));
             return self.write(key, &answer("text/plain", ""));
         }
         if self.warmup.ends(now_ns) {
             self.record.forget();
+            self.recorded_from_ns = now_ns;
         }
         if self.options.law == Law::Floor {
             return self.answer(key, now_ns, now_ns);
@@ -293,7 +298,9 @@ impl Server {
         self.write(key, &answer);
         self.answer = answer;
         // Afterwards: on loopback the write itself carries the bytes to their reader.
-        self.record.answered(noticed_ns, due_ns, self.clock.now_ns());
+        if noticed_ns >= self.recorded_from_ns {
+            self.record.answered(noticed_ns, due_ns, self.clock.now_ns());
+        }
     }
 
     /// A connection that cannot take the whole answer at once is closed.

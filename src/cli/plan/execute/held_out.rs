@@ -56,7 +56,7 @@ impl<'a> Again<'a> {
     }
 
     /// The side as it is now.
-    fn side(&self) -> Side {
+    fn drifted(&self) -> Side {
         self.side.drifted(self.times().unwrap_or(1.0))
     }
 }
@@ -78,12 +78,11 @@ impl Bench<'_> {
     fn mix(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
         let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
         let entries = format!("{:.0}", keys * CACHE_SHARE);
-        let (start, rate_max) = (self.scale.mints.0 * 4.0, self.scale.hits.1);
         let extra = ["--cache-entries".to_owned(), entries];
         let (mut hit, mut mint) = (Again::of(hit), Again::of(mint));
         let mut of_hits = self.filled("hits again", &[])?;
         let mut levels = 0_usize;
-        let found = self.steady("a mix", (start, rate_max), &extra, &mut |bench| {
+        let found = self.steady("a mix", self.scale.mix(), &extra, &mut |bench| {
             if levels.is_multiple_of(AGAIN_EVERY) {
                 bench.hits_again(&mut of_hits, &mut hit)?;
                 bench.mints_again(&mut mint)?;
@@ -93,14 +92,19 @@ impl Bench<'_> {
         })?;
         into.mix = LevelJson::of_all(&found);
         into.mix_drift = Drift { hit: hit.times(), mint: mint.times() };
-        let Some(misses) = misses(&found) else {
+        self.compare_mix(&found, &hit.drifted(), &mint.drifted(), into);
+        Ok(())
+    }
+
+    fn compare_mix(&self, found: &Found, hit: &Side, mint: &Side, into: &mut HeldOut) {
+        let Some(misses) = misses(found) else {
             into.notes.push("no level of the mix was measured to its end".to_owned());
-            return Ok(());
+            return;
         };
         into.misses = Some(misses);
-        let (hit, mint) = (hit.side(), mint.side());
-        let quiet = quiet(&hit, &mint);
-        let costs = |rate| costs_at(&hit, &mint, &quiet, rate, misses);
+        let quiet = quiet(hit, mint);
+        let costs = |rate| costs_at(hit, mint, &quiet, rate, misses);
+        let (start, rate_max) = self.scale.mix();
         let terms = terms(self.args, start, rate_max);
         let mix = Mix { misses, quantile: self.args.slo.quantile(), length: self.scale.duration };
         let predicted = held_out::mixed_rate(&costs, &mix, terms);
@@ -117,7 +121,6 @@ impl Bench<'_> {
                 if found.met.is_some() { "one does" } else { "none does" },
             )),
         }
-        Ok(())
     }
 
     /// All VMs boot in a fifth of the time that the lanes need for them; the middle of several storms.
@@ -131,7 +134,7 @@ impl Bench<'_> {
         }
         let middle = |of: fn(&Storm) -> f64| median(&storms.iter().map(of).collect::<Vec<_>>());
         into.storm_drift = Drift { hit: None, mint: mint.times() };
-        let mint = mint.side();
+        let mint = mint.drifted();
         let costs = costs(&hit.cost, &mint.cost, &quiet(hit, &mint), 1.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
         let tokens = middle(|storm| storm.tokens) as u32;
@@ -213,7 +216,7 @@ struct Storm {
 /// The share of misses, the middle of the levels that the broker bore: beyond them who asks often waits
 /// longest, and what is answered is minted for more often.
 fn misses(found: &Found) -> Option<f64> {
-    let borne = found.probes.iter().filter(|probe| !probe.level.is_overrun());
+    let borne = found.probes.iter().filter(|probe| !probe.level.is_left_over());
     let shares: Vec<f64> = borne.filter_map(|probe| probe.level.misses).collect();
     (!shares.is_empty()).then(|| median(&shares))
 }

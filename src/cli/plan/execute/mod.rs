@@ -60,6 +60,11 @@ impl Scale {
         Self { duration: args.levels_duration.unwrap_or(scale.duration), ..scale }
     }
 
+    /// First and largest rate of a mix of both.
+    const fn mix(&self) -> (f64, f64) {
+        (self.mints.0 * 4.0, self.hits.1)
+    }
+
     const WHOLE: Self = Self {
         duration: Duration::from_secs(10),
         warmup: Duration::from_secs(4),
