@@ -311,3 +311,28 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_warmup_is_counted_from_the_first_request_after_a_pause_and_ends_once() {
+        let mut warmup = Warmup::default();
+        assert_eq!(warmup_ms(b"GET /forget/300 HTTP/1.1\r\n\r\n"), Some(300));
+        warmup.length_ns = Some(300 * MS);
+        // A probe, and the load a second later.
+        assert!(!warmup.ends(50 * MS));
+        assert!((1000..1300).step_by(100).all(|ms| !warmup.ends(ms * MS)));
+        assert!(warmup.ends(1300 * MS) && !warmup.ends(1400 * MS));
+    }
+
+    #[test]
+    fn what_is_no_length_is_no_warmup() {
+        for path in ["/", "/forget", "/forget/", "/forget/soon"] {
+            assert_eq!(warmup_ms(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()), None);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::watch::Watch;
 use super::super::{quiet, terms};
-use super::{Bench, HIT_IDENTITIES, MeasureError, Scenario};
+use super::{Bench, MeasureError, Scenario};
 use crate::cli::run::RunArgs;
 use crate::load::session::Subject;
 use crate::machine::raise_file_limit;
@@ -45,10 +45,6 @@ impl<'a> Again<'a> {
         Self { side, reference: side.reference(), taken_us: Vec::new() }
     }
 
-    fn add(&mut self, level: &Level) {
-        self.taken_us.extend(level.cpu_us);
-    }
-
     /// How many times what it took then a request takes now; none where it was not measured.
     fn times(&self) -> Option<f64> {
         let reference = self.reference.filter(|_| !self.taken_us.is_empty())?;
@@ -76,8 +72,7 @@ impl Bench<'_> {
 
     /// A cache that is too small for its keys: hits and mints on one core.
     fn mix(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
-        let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
-        let entries = format!("{:.0}", keys * CACHE_SHARE);
+        let entries = format!("{:.0}", self.scale.keys() * CACHE_SHARE);
         let extra = ["--cache-entries".to_owned(), entries];
         let (mut hit, mut mint) = (Again::of(hit), Again::of(mint));
         let mut of_hits = self.filled("hits again", &[])?;
@@ -158,16 +153,25 @@ impl Bench<'_> {
     ) -> Result<(), MeasureError> {
         let Some(reference) = again.reference else { return Ok(()) };
         let args = RunArgs { rate: Some(reference.rate), ..self.steady_args() };
-        let outcome = self.measured(&args, subject, "hits again", &mut Watch::new(None))?;
-        again.add(&Level::of(&outcome, reference.rate, &self.args.slo));
-        Ok(())
+        self.again(&args, subject, again)
     }
 
     fn mints_again(&mut self, again: &mut Again<'_>) -> Result<(), MeasureError> {
         let Some(reference) = again.reference else { return Ok(()) };
         let (args, mut subject) = self.cold(reference.rate)?;
-        let outcome = self.measured(&args, &mut subject, "mints again", &mut Watch::new(None))?;
-        again.add(&Level::of(&outcome, reference.rate, &self.args.slo));
+        self.again(&args, &mut subject, again)
+    }
+
+    fn again(
+        &mut self,
+        args: &RunArgs,
+        subject: &mut Subject,
+        again: &mut Again<'_>,
+    ) -> Result<(), MeasureError> {
+        let outcome =
+            self.measured(args, subject, "the calibration again", &mut Watch::new(None))?;
+        let level = Level::of(&outcome, args.rate.unwrap_or_default(), &self.args.slo);
+        again.taken_us.extend(level.cpu_us);
         Ok(())
     }
 

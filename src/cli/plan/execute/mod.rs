@@ -60,6 +60,11 @@ impl Scale {
         Self { duration: args.levels_duration.unwrap_or(scale.duration), ..scale }
     }
 
+    /// Keys that hits ask for.
+    fn keys(&self) -> f64 {
+        f64::from(self.vms) * f64::from(HIT_IDENTITIES + 1)
+    }
+
     /// First and largest rate of a mix of both.
     const fn mix(&self) -> (f64, f64) {
         (self.mints.0 * 4.0, self.hits.1)
@@ -152,7 +157,7 @@ impl<'a> Bench<'a> {
 
     /// A broker that has been asked for every key once, at a rate that lanes can follow.
     fn filled(&mut self, name: &str, extra: &[String]) -> Result<Subject, MeasureError> {
-        let keys = f64::from(self.scale.vms) * f64::from(HIT_IDENTITIES + 1);
+        let keys = self.scale.keys();
         let rate = (keys / 2.0).min(1000.0);
         let fill = RunArgs {
             rate: Some(rate),
