@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use mintbench::clock::ManualClock;
-use mintbench::http::{Payload, Peer, Surface};
+use mintbench::http::{HostNames, Payload, Peer, Surface};
 use mintbench::imds::{Imds, Query};
 use mintbench::token::Algorithm;
 use mintbench::world::synthetic::Synthetic;
@@ -78,7 +78,7 @@ fn in_process(criterion: &mut Criterion) {
 /// A request, a connection that answers it with a held token, and that answer.
 fn imds() -> (Vec<u8>, MemoryConnection, Vec<u8>) {
     let broker = Arc::new(broker(&WORLD, Algorithm::Rs256, 10_000));
-    let imds = Imds::new(broker, Arc::new(ManualClock::new(NOW)), 7);
+    let imds = Imds::new(broker, Arc::new(ManualClock::new(NOW)), HostNames::default(), 7);
     let mut connection = MemoryConnection::open(imds, caller());
     let request = format!(
         "GET /metadata/identity/oauth2/token?{QUERY} HTTP/1.1\r\nhost: 169.254.169.254\r\nmetadata: true\r\naccept: application/json\r\nuser-agent: azsdk-python-identity/1.25.0\r\n\r\n"

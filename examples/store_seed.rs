@@ -85,7 +85,7 @@ fn seed(world: &Synthetic) -> anyhow::Result<Vec<Change>> {
             vm_id: VmId::from_bytes(*world.system_assigned(vm).principal_id.as_bytes()),
             location: "westeurope".to_owned(),
             tags: Tags::new(),
-            address: Some(world.address(vm).into()),
+            address: Some(std::net::IpAddr::V4(world.address(vm)).into()),
             system_assigned: Some(world.system_assigned(vm)),
             user_assigned,
             properties: serde_json::Map::new(),

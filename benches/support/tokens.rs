@@ -66,6 +66,7 @@ pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
         client_id: ClientId::from_bytes([2; 16]),
         principal_id: PrincipalId::from_bytes([3; 16]),
         resource_id: Some(resource_id),
+        caller_id: None,
         proof: ClientProof::Certificate,
     };
     issuer.mint(&subject, RESOURCE, NOW, &[9; 48]).unwrap()

@@ -6,7 +6,7 @@ mod metrics;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::Directory;
 use crate::http::Responses;
-use crate::http::{Payload, Peer, Surface, is_local_name, text_reply};
+use crate::http::{HostNames, Payload, Peer, Surface, sole_host, text_reply};
 
 /// The operators' surface.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Admin {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     ca_pem: String,
+    names: HostNames,
 }
 
 /// What changes something wants this header: a form in a page of a browser cannot send it.
@@ -38,39 +39,47 @@ impl Admin {
         hiccups: Option<Arc<Hiccups>>,
         clock: Arc<dyn Clock>,
         ca_pem: String,
+        names: HostNames,
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers, hiccups };
         registry.register_collector(Box::new(metrics));
-        Self { registry, broker, clock, ca_pem }
+        Self { registry, broker, clock, ca_pem, names }
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
         let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
-        if !called_locally(request) {
+        if !self.is_called_by_name(request) {
             return text_reply(
                 StatusCode::BAD_REQUEST,
-                "call this endpoint by an address or localhost\n",
+                "call this endpoint by an address, localhost or a --host-name\n",
             );
         }
         match (request.method(), request.uri().path()) {
             // A surface is served only once everything has started, so both say the same; a
             // process that hangs answers neither.
-            (&Method::GET, "/healthz" | "/readyz") => text_reply(StatusCode::OK, "ok\n"),
-            (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::GET, "/ca.pem") => text_reply(StatusCode::OK, self.ca_pem.clone()),
+            (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => text_reply(StatusCode::OK, "ok\n"),
+            (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(),
+            (&Method::GET | &Method::HEAD, "/ca.pem") => text_reply(StatusCode::OK, self.ca_pem.clone()),
             (&Method::POST, ROTATE | ROLL) if !intended => {
                 text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }
             (&Method::POST, ROTATE) => self.at_leisure(rotate).await,
             (&Method::POST, ROLL) => self.at_leisure(roll).await,
-            (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET"),
+            (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
             (_, ROTATE | ROLL) => refused_verb("POST"),
             _ => text_reply(
                 StatusCode::NOT_FOUND,
                 "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate or POST /credentials/roll\n",
             ),
         }
+    }
+
+    /// Whether the request names this machine, and so does not come from a page in a browser whose name was
+    /// bound to this address.
+    fn is_called_by_name<B>(&self, request: &Request<B>) -> bool {
+        let named = sole_host(request).is_some_and(|host| self.names.admit(host));
+        named && !request.headers().contains_key(ORIGIN)
     }
 
     /// Does what makes keys, some 100 ms each, where nobody else waits for it.
@@ -96,15 +105,6 @@ impl Admin {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(open_metrics));
         response
     }
-}
-
-/// Whether the request names this machine, and so does not come from a page in a browser whose name was
-/// bound to this address.
-fn called_locally<B>(request: &Request<B>) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let sole = hosts.next().filter(|_| hosts.next().is_none());
-    let is_local = sole.is_some_and(|host| is_local_name(host.as_bytes()));
-    is_local && !request.headers().contains_key(ORIGIN)
 }
 
 const ROLL: &str = "/credentials/roll";

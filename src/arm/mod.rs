@@ -41,7 +41,7 @@ use hyper::{Method, Request, Response};
 
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, Fresh, State};
-use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, read_body};
+use crate::http::{BodyError, HostNames, Payload, Peer, RequestIds, Surface, read_body};
 use crate::ids::ArmId;
 use crate::token::Verifier;
 use crate::world::record::Change;
@@ -66,10 +66,12 @@ pub enum ArmAuth {
 }
 
 /// How the control plane is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ArmOptions {
     /// Whether callers have to say who they are.
     pub auth: ArmAuth,
+    /// By what names they may call if they have not, beside addresses and `localhost`.
+    pub names: HostNames,
     /// Most items of one page of a list.
     pub page_size: usize,
     /// Makes request ids differ from those of other processes.
@@ -183,7 +185,7 @@ impl Inner {
     fn admit(&self, parts: &Parts, scheme: &str, request_id: &str) -> Result<Call, ArmError> {
         let now = self.clock.now();
         require_verb(&parts.method)?;
-        let base_url = host::base_url(parts, scheme, self.options.auth)?;
+        let base_url = host::base_url(parts, scheme, &self.options)?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let route = Route::of(parts.uri.path(), query.version());
         let actor = self.actor(parts, route.as_ref().ok(), now)?;

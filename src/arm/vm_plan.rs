@@ -1,7 +1,6 @@
 //! What a write makes of a virtual machine: its identities, its address, and what else was said of it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
@@ -13,6 +12,7 @@ use super::tracked;
 use super::vm_identity::{Identities, IdentityRequest, set};
 use crate::directory::{Fresh, State};
 use crate::ids::ArmId;
+use crate::world::Address;
 use crate::world::record::{Assignment, Tags, VirtualMachine};
 
 /// The tag that says where the requests of a machine come from, for Azure has no property for it.
@@ -166,15 +166,13 @@ fn readdressed(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualM
     let Some(text) = address_tag(&tags) else {
         return Ok(VirtualMachine { address: None, tags, ..vm });
     };
-    let malformed = || ArmError::InvalidParameter {
-        message: format!("The value '{text}' of the tag '{ADDRESS_TAG}' is not an IP address."),
+    let malformed = |_| ArmError::InvalidParameter {
+        message: format!(
+            "The value '{text}' of the tag '{ADDRESS_TAG}' is neither the IP address of a caller nor 'any'."
+        ),
         target: format!("tags.{ADDRESS_TAG}"),
     };
-    let address: IpAddr = text.trim().parse().map_err(|_| malformed())?;
-    let address = address.to_canonical();
-    if address.is_unspecified() || address.is_multicast() {
-        return Err(malformed());
-    }
+    let address: Address = text.trim().parse().map_err(malformed)?;
     if state.address_taken(address, &vm.id) {
         return Err(ArmError::Conflict(format!(
             "The address '{address}' of the tag '{ADDRESS_TAG}' belongs to another virtual machine."

@@ -14,24 +14,29 @@ use parking_lot::{Condvar, Mutex};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use super::ledger::{Ledger, Resource};
 use super::{BrokerOptions, TokenCache, TokenError};
 use crate::cache::{Fresh, Key, Lead, Refresh};
 use crate::clock::{Clock, Monotonic, Seconds, UnixSeconds};
-use crate::directory::Directory;
+use crate::directory::{Directory, Ended};
 use crate::token::{ClientProof, Entropy, MintError, Subject, Token, TokenSource};
-use crate::world::{Identity, ResourceIndex};
+use crate::world::{Held, IdentityKind, Vm};
 
 /// Which token.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub(super) identity: Arc<Identity>,
-    pub(super) resource: ResourceIndex,
+    /// Who asks.
+    pub(super) vm: Arc<Vm>,
+    /// The identity that the token is of.
+    pub(super) held: Held,
+    /// What the token is for.
+    pub(super) resource: Resource,
 }
 
 impl Wanted {
     /// What the token is kept under.
     pub(super) fn key(&self) -> Key {
-        Key::new(self.identity.index.0, self.resource.get())
+        Key::new(self.held.index.0, self.resource.number())
     }
 }
 
@@ -87,6 +92,7 @@ pub(super) struct Lanes {
 struct Shared {
     directory: Arc<Directory>,
     cache: Arc<TokenCache>,
+    ledger: Arc<Ledger>,
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
     refresh_fraction: f64,
@@ -106,7 +112,7 @@ struct Queues {
 impl Lanes {
     pub(super) fn start(
         directory: &Arc<Directory>,
-        cache: &Arc<TokenCache>,
+        (cache, ledger): (&Arc<TokenCache>, &Arc<Ledger>),
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
@@ -114,6 +120,7 @@ impl Lanes {
         let shared = Arc::new(Shared {
             directory: Arc::clone(directory),
             cache: Arc::clone(cache),
+            ledger: Arc::clone(ledger),
             source,
             clock,
             refresh_fraction: options.refresh_fraction,
@@ -228,6 +235,7 @@ impl Shared {
             Purpose::Land(lead) => {
                 let now = self.clock.now();
                 let minted = self.mint(&wanted, now, rng);
+                self.ledger.note(&wanted.held, &wanted.resource);
                 lead.land(minted.map_err(TokenError::Mint), now);
                 self.forget_if_ended(&wanted);
             }
@@ -242,12 +250,18 @@ impl Shared {
         }
     }
 
-    /// Whoever ends an identity clears the cache of its tokens; one that came in just then is found
-    /// here. Either way it is gone before long, and nobody can select its identity meanwhile.
+    /// Whoever ends an identity, or takes it from a VM, clears the cache of its tokens; one that came in
+    /// just then is found here. Either way it is gone before long, and nobody can select it meanwhile.
     fn forget_if_ended(&self, wanted: &Wanted) {
-        if !wanted.identity.is_alive(self.clock.now()) {
-            self.cache.remove(wanted.key());
+        let Wanted { vm, held, resource } = wanted;
+        if !held.identity.is_alive(self.clock.now()) {
+            self.ledger.end(&Ended::Identity(Arc::clone(&held.identity)));
+        } else if !self.directory.holds(&vm.record.id, held.index) {
+            self.ledger.end(&Ended::Holding(held.clone()));
+        } else if self.ledger.has(held, resource) {
+            return;
         }
+        self.cache.remove(wanted.key());
     }
 
     fn renew(&self, wanted: &Wanted, refresh: Refresh<Token>, rng: &mut StdRng) {
@@ -270,18 +284,22 @@ impl Shared {
         now: UnixSeconds,
         rng: &mut StdRng,
     ) -> Result<Fresh<Token>, MintError> {
-        let identity = &wanted.identity;
+        let Wanted { vm, held: Held { identity, .. }, resource } = wanted;
         let subject = Subject {
             tenant_id: identity.tenant.id,
             tenant_created: identity.tenant.created,
             client_id: identity.ids.client_id,
             principal_id: identity.ids.principal_id,
             resource_id: Some(&identity.resource_id),
+            caller_id: (identity.kind == IdentityKind::UserAssigned).then_some(&vm.record.id),
             proof: ClientProof::Certificate,
         };
         let mut entropy: Entropy = [0; 48];
         rng.fill_bytes(&mut entropy);
-        let resource = self.directory.resources().name(wanted.resource);
+        let resource = match resource {
+            Resource::Listed(index) => self.directory.resources().name(*index),
+            Resource::Unlisted(_, name) => name,
+        };
         let minted = self.source.mint(&subject, resource, now, &entropy);
         let counter = if minted.is_ok() { &self.counters.mints } else { &self.counters.failures };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 //! Signing happens on mint lanes, never on the thread that asks.
 
 mod lanes;
+mod ledger;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -13,13 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined, Key};
 use crate::clock::{Clock, UnixSeconds};
-use crate::directory::{Caller, Directory};
+use crate::directory::{Audience, Caller, Directory};
 use crate::ids::TenantId;
 use crate::token::{MintError, Token, TokenSource};
-use crate::world::{Identity, SelectError, Selector, Vm};
+use crate::world::{Held, HoldingIndex, SelectError, Selector, Vm};
 
 pub use lanes::LaneStats;
 use lanes::{Job, Lanes, Purpose, Wanted};
+use ledger::{Ledger, Resource};
 
 /// What the broker keeps.
 pub(crate) type TokenCache = Cache<Token, TokenError>;
@@ -151,6 +153,7 @@ pub struct BrokerStats {
 pub struct Broker {
     directory: Arc<Directory>,
     cache: Arc<TokenCache>,
+    ledger: Arc<Ledger>,
     lanes: Lanes,
     coalesced: AtomicU64,
     misses: AtomicU64,
@@ -169,17 +172,17 @@ impl Broker {
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
         let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
-        let lanes = Lanes::start(&directory, &cache, source, clock, options)?;
-        // The identity's end was noted before this is called: a mint that lands later sees it.
-        let (held, resources) = (Arc::clone(&cache), directory.resources().indices());
-        let resources: Vec<_> = resources.collect();
-        directory.on_end(move |identity| {
-            for resource in &resources {
-                held.remove(Key::new(identity.index.0, resource.get()));
+        let ledger = Arc::<Ledger>::default();
+        let lanes = Lanes::start(&directory, (&cache, &ledger), source, clock, options)?;
+        // The end was noted before this is called: a mint that lands later sees it.
+        let (held, noted) = (Arc::clone(&cache), Arc::clone(&ledger));
+        directory.on_end(move |ended| {
+            for key in noted.end(ended) {
+                held.remove(key);
             }
         });
         let [coalesced, misses, refused] = Default::default();
-        Ok(Self { directory, cache, lanes, coalesced, misses, refused })
+        Ok(Self { directory, cache, ledger, lanes, coalesced, misses, refused })
     }
 
     /// What exists.
@@ -212,45 +215,61 @@ impl Broker {
         clock: &dyn Clock,
     ) -> Result<Answer, TokenError> {
         let mut now = clock.now();
-        let mut identity = self.select(caller, request.selector, now)?;
-        let resource = self.directory.resources().named(request.resource);
-        let resource = resource.ok_or_else(|| TokenError::UnknownResource {
-            resource: request.resource.to_owned(),
-            tenant: identity.tenant.id,
-        })?;
+        let mut selected = self.select(caller, request.selector, now)?;
         for _ in 0..CHANGES_MAX {
-            let wanted = Wanted { identity: Arc::clone(&identity), resource };
-            let given = self.give(wanted, request.freshness, now).await;
+            let holding = selected.holding;
+            let resource = self.resource(&selected, request.resource)?;
+            let given = self.give(selected, resource, request.freshness, now).await;
             if let Ok(Answer { via: Via::Hit, .. }) = given {
                 return given;
             }
             // While the caller waited, its VM may have lost the identity, or been given another.
             now = clock.now();
-            let still = self.select(caller, request.selector, now)?;
-            if still.index == identity.index {
+            selected = self.select(caller, request.selector, now)?;
+            if selected.holding == holding {
                 return given.map(|answer| Answer { at: now, ..answer });
             }
-            identity = still;
         }
         Err(TokenError::Busy)
+    }
+
+    /// The resource that is asked for, in the tenant of the VM.
+    fn resource(&self, selected: &Selected, name: &str) -> Result<Resource, TokenError> {
+        if let Some(index) = self.directory.resources().named(name) {
+            return Ok(Resource::Listed(index));
+        }
+        let tenant = selected.vm.tenant.id;
+        match self.directory.audience(name, tenant) {
+            Some(Audience::Listed(index)) => Ok(Resource::Listed(index)),
+            Some(Audience::Unlisted(name)) => {
+                let numbered = self.ledger.number(selected.held()?, &name);
+                let (resource, displaced) = numbered.ok_or(TokenError::Busy)?;
+                displaced.into_iter().for_each(|key| self.cache.remove(key));
+                Ok(resource)
+            }
+            None => Err(TokenError::UnknownResource { resource: name.to_owned(), tenant }),
+        }
     }
 
     /// The held token, or a minted one.
     async fn give(
         &self,
-        wanted: Wanted,
+        selected: Selected,
+        resource: Resource,
         freshness: Freshness,
         now: UnixSeconds,
     ) -> Result<Answer, TokenError> {
         if freshness == Freshness::Held
-            && let Some(hit) = self.cache.get(wanted.key(), now)
+            && let Some(hit) =
+                self.cache.get(Key::new(selected.holding.0, resource.number()), now)
         {
             if let Some(refresh) = hit.refresh {
+                let wanted = selected.wants(resource)?;
                 self.lanes.renew(Job { wanted, purpose: Purpose::Renew(refresh) });
             }
             return Ok(Answer { entry: hit.entry, via: Via::Hit, at: now });
         }
-        let (entry, via) = self.mint(wanted, freshness, now).await?;
+        let (entry, via) = self.mint(selected.wants(resource)?, freshness, now).await?;
         Ok(Answer { entry, via, at: now })
     }
 
@@ -259,10 +278,12 @@ impl Broker {
         caller: &Caller,
         selector: Option<&Selector>,
         now: UnixSeconds,
-    ) -> Result<Arc<Identity>, TokenError> {
-        let selected =
-            caller.with_vm(&self.directory, now, |vm| vm.select(selector, now).map(Arc::clone));
-        Ok(selected.ok_or(TokenError::UnknownCaller)??)
+    ) -> Result<Selected, TokenError> {
+        let selected = caller.with_vm(&self.directory, now, |vm| {
+            let holding = vm.select(selector, now)?.index;
+            Ok(Selected { vm: Arc::clone(vm), holding })
+        });
+        selected.ok_or(TokenError::UnknownCaller)?.map_err(TokenError::Select)
     }
 
     async fn mint(
@@ -302,6 +323,24 @@ impl Broker {
             refused: self.refused.load(Ordering::Relaxed),
             lanes: self.lanes.stats(),
         }
+    }
+}
+
+/// A VM, and the one of its identities that a token is asked for.
+#[derive(Debug)]
+struct Selected {
+    vm: Arc<Vm>,
+    holding: HoldingIndex,
+}
+
+impl Selected {
+    fn held(&self) -> Result<&Held, TokenError> {
+        self.vm.holding(self.holding).ok_or(TokenError::Select(SelectError::NotFound))
+    }
+
+    fn wants(self, resource: Resource) -> Result<Wanted, TokenError> {
+        let held = self.held()?.clone();
+        Ok(Wanted { vm: self.vm, held, resource })
     }
 }
 

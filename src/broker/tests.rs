@@ -1,3 +1,5 @@
+mod holdings;
+
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -67,7 +69,10 @@ struct Fixture {
 }
 
 fn fixture(mint_queue: usize) -> Fixture {
-    let seed = Synthetic { vms: 4, user_assigned: 2, seed: 1 }.build().unwrap();
+    fixture_of(Synthetic { vms: 4, user_assigned: 2, seed: 1 }.build().unwrap(), mint_queue)
+}
+
+fn fixture_of(seed: Vec<Record>, mint_queue: usize) -> Fixture {
     let directory = Arc::new(directory::tests::of(seed, Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
     let options = BrokerOptions {

@@ -1,12 +1,11 @@
 //! How a change is applied to the state.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::slot::VmSlot;
 use super::state::{Principal, RoleAssignmentEntry, Secret, State, UserAssignedEntry, VmEntry};
-use super::{DirectoryError, When};
+use super::{DirectoryError, Ended, When};
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, PrincipalId, RoleAssignmentId};
 use crate::world::record::{
@@ -14,7 +13,9 @@ use crate::world::record::{
     Subscription, UserAssigned, Vault, VirtualMachine,
 };
 use crate::world::synthetic::IdentityIds;
-use crate::world::{Identity, IdentityIndex, IdentityKind, Resources, Vm};
+use crate::world::{
+    Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Resources, Vm,
+};
 
 impl State {
     /// A state of these records, whatever their order.
@@ -58,15 +59,15 @@ impl State {
         }
     }
 
-    /// Applies a change; the identities that it ends are returned.
-    pub(super) fn apply(&mut self, change: Change, when: When) -> Vec<Arc<Identity>> {
+    /// Applies a change; what it ends is returned.
+    pub(super) fn apply(&mut self, change: Change, when: When) -> Vec<Ended> {
         match change {
-            Change::Put(record) => self.put(record, when).into_iter().collect(),
-            Change::Remove(key) => self.remove(&key, when).into_iter().collect(),
+            Change::Put(record) => self.put(record, when),
+            Change::Remove(key) => self.remove(&key, when),
         }
     }
 
-    fn put(&mut self, record: Record, when: When) -> Option<Arc<Identity>> {
+    fn put(&mut self, record: Record, when: When) -> Vec<Ended> {
         match record {
             Record::Tenant(tenant) => {
                 self.tenants.insert(tenant.id, Arc::new(tenant));
@@ -80,8 +81,13 @@ impl State {
             Record::ResourceGroup(group) => {
                 self.groups.insert(group.id.clone(), Arc::new(group));
             }
-            Record::UserAssigned(identity) => return self.put_user_assigned(identity, when),
-            Record::VirtualMachine(vm) => return self.put_vm(vm, when),
+            Record::UserAssigned(identity) => {
+                return self.put_user_assigned(identity, when).into_iter().collect();
+            }
+            Record::VirtualMachine(vm) => return self.put_vm(vm, when).unwrap_or_default(),
+            Record::FormerAddress(former) => {
+                self.former_addresses.insert(former.address.to_canonical(), former.vm_id);
+            }
             Record::Vault(vault) => {
                 self.vaults_by_name.insert(vault.id.name().to_ascii_lowercase(), vault.id.clone());
                 self.vaults.insert(vault.id.clone(), Arc::new(vault));
@@ -97,10 +103,10 @@ impl State {
                 self.secrets.entry(key).or_default().deleted = Some(Arc::new(deleted));
             }
         }
-        None
+        Vec::new()
     }
 
-    fn remove(&mut self, key: &Key, when: When) -> Option<Arc<Identity>> {
+    fn remove(&mut self, key: &Key, when: When) -> Vec<Ended> {
         match key {
             Key::Tenant(id) => {
                 self.tenants.remove(id);
@@ -118,10 +124,14 @@ impl State {
                 self.groups.remove(id);
             }
             Key::UserAssigned(id) => {
-                let entry = self.user_assigned.remove(id)?;
-                return Some(self.end(&entry.identity, when));
+                let removed = self.user_assigned.remove(id);
+                let ended = removed.map(|entry| self.end(&entry.identity, when));
+                return ended.into_iter().collect();
             }
             Key::VirtualMachine(id) => return self.remove_vm(id, when),
+            Key::FormerAddress(address) => {
+                self.former_addresses.remove(address);
+            }
             Key::Vault(id) => {
                 self.vaults_by_name.remove(&id.name().to_ascii_lowercase());
                 self.vaults.remove(id);
@@ -142,7 +152,7 @@ impl State {
                 self.change_secret(vault, name, |secret| secret.deleted = None);
             }
         }
-        None
+        Vec::new()
     }
 
     fn put_application(&mut self, application: Application) {
@@ -151,7 +161,7 @@ impl State {
         self.principals.insert(application.principal_id, Principal::Application(application));
     }
 
-    fn put_user_assigned(&mut self, record: UserAssigned, when: When) -> Option<Arc<Identity>> {
+    fn put_user_assigned(&mut self, record: UserAssigned, when: When) -> Option<Ended> {
         let before = self.user_assigned.get(&record.id).map(|entry| Arc::clone(&entry.identity));
         let (kept, ended) = match before {
             Some(identity) if identity.ids == record.ids => (Some(identity), None),
@@ -167,43 +177,71 @@ impl State {
         ended
     }
 
-    fn put_vm(&mut self, record: VirtualMachine, when: When) -> Option<Arc<Identity>> {
+    /// Puts the machine in place; `None` when there are no numbers left for its identities.
+    fn put_vm(&mut self, record: VirtualMachine, when: When) -> Option<Vec<Ended>> {
         let before = self.vms.get(&record.id).cloned();
-        let own_before = before.as_ref().and_then(|entry| entry.vm.system_assigned().cloned());
-        let (kept, ended) = match (own_before, record.system_assigned) {
-            (Some(own), Some(ids)) if own.ids == ids => (Some(own), None),
-            (Some(other), _) => (None, Some(self.end(&other, when))),
-            (None, _) => (None, None),
-        };
+        let vm_before = before.as_ref().map(|entry| Arc::clone(&entry.vm));
+        let own_before = vm_before.as_ref().and_then(|vm| vm.system_assigned().cloned());
+        let mut ended = Vec::new();
+        let kept = own_before.filter(|own| {
+            let stays = Some(own.ids) == record.system_assigned;
+            if !stays {
+                ended.push(self.end(own, when));
+            }
+            stays
+        });
         let own = match (kept, record.system_assigned) {
             (None, Some(ids)) => self.begin(IdentityKind::SystemAssigned, ids, &record.id),
             (kept, _) => kept,
         };
-        let assigned = record.user_assigned.iter().filter_map(|assignment| {
-            let entry = self.user_assigned.get(&assignment.id)?;
-            let same = entry.identity.ids.principal_id == assignment.principal_id;
-            same.then(|| Arc::clone(&entry.identity))
-        });
-        let assigned = assigned.collect();
+        let own = match own {
+            Some(own) => Some(self.hold(vm_before.as_deref(), own)?),
+            None => None,
+        };
+        let assigned = self.assigned(&record, vm_before.as_deref())?;
         let (id, address, tenant) =
             (record.id.clone(), record.address, self.tenant_of(&record.id)?);
         let vm = Arc::new(Vm::new(Arc::new(record), tenant, own, assigned));
+        let gone = vm_before.iter().flat_map(|before| before.held());
+        let gone = gone.filter(|held| vm.holding_of(&held.identity).is_none());
+        ended.extend(gone.cloned().map(Ended::Holding));
         let slot = self.slot_for(before, address, &vm, when);
         self.vms.insert(id, VmEntry { vm, slot });
-        ended
+        Some(ended)
+    }
+
+    /// The user-assigned identities of a machine that are still the ones that were assigned.
+    fn assigned(&mut self, record: &VirtualMachine, before: Option<&Vm>) -> Option<Vec<Held>> {
+        let mut assigned = Vec::with_capacity(record.user_assigned.len());
+        for assignment in &record.user_assigned {
+            let entry = self.user_assigned.get(&assignment.id);
+            let identity = entry.map(|entry| Arc::clone(&entry.identity));
+            let same = |identity: &Arc<Identity>| identity.ids.principal_id == assignment.principal_id;
+            if let Some(identity) = identity.filter(same) {
+                assigned.push(self.hold(before, identity)?);
+            }
+        }
+        Some(assigned)
+    }
+
+    /// An identity in the hands of a machine: under the number that it had before, if it had one.
+    fn hold(&mut self, before: Option<&Vm>, identity: Arc<Identity>) -> Option<Held> {
+        if let Some(held) = before.and_then(|vm| vm.holding_of(&identity)) {
+            return Some(held.clone());
+        }
+        Some(Held { index: HoldingIndex(self.number()?), identity })
     }
 
     /// The slot of a VM: the one that it has, unless its address is another now.
     fn slot_for(
         &mut self,
         before: Option<VmEntry>,
-        address: Option<IpAddr>,
+        address: Option<Address>,
         vm: &Arc<Vm>,
         when: When,
     ) -> Arc<VmSlot> {
-        let address = address.map(|address| address.to_canonical());
         if let Some(entry) = before {
-            let old = entry.vm.record.address.map(|address| address.to_canonical());
+            let old = entry.vm.record.address;
             if old == address {
                 entry.slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
                 return entry.slot;
@@ -211,7 +249,7 @@ impl State {
             entry.slot.publish(None, when.now, when.now);
             self.give_up(old);
         }
-        let slot = Arc::new(VmSlot::new(None));
+        let slot = Arc::new(VmSlot::new(vm.record.vm_id));
         slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
         if let Some(address) = address {
             self.by_address.insert(address, Arc::clone(&slot));
@@ -219,18 +257,25 @@ impl State {
         slot
     }
 
-    fn give_up(&mut self, address: Option<IpAddr>) {
+    fn give_up(&mut self, address: Option<Address>) {
         if let Some(address) = address {
             self.by_address.remove(&address);
-            self.former_addresses.insert(address);
         }
     }
 
-    fn remove_vm(&mut self, id: &ArmId, when: When) -> Option<Arc<Identity>> {
-        let entry = self.vms.remove(id)?;
+    fn remove_vm(&mut self, id: &ArmId, when: When) -> Vec<Ended> {
+        let Some(entry) = self.vms.remove(id) else { return Vec::new() };
         entry.slot.publish(None, when.now, when.effective);
-        self.give_up(entry.vm.record.address.map(|address| address.to_canonical()));
-        entry.vm.system_assigned().map(|own| self.end(own, when))
+        self.give_up(entry.vm.record.address);
+        let own = entry.vm.system_assigned().map(|own| self.end(own, when));
+        own.into_iter().chain(entry.vm.held().cloned().map(Ended::Holding)).collect()
+    }
+
+    /// A number for an identity or a holding. Four billion are enough for the life of one process.
+    fn number(&mut self) -> Option<u32> {
+        let number = self.next_number;
+        self.next_number = number.checked_add(1)?;
+        Some(number)
     }
 
     fn begin(
@@ -239,9 +284,7 @@ impl State {
         ids: IdentityIds,
         resource_id: &ArmId,
     ) -> Option<Arc<Identity>> {
-        let index = IdentityIndex(self.next_index);
-        // Four billion identities in the life of one process.
-        self.next_index = self.next_index.checked_add(1)?;
+        let index = IdentityIndex(self.number()?);
         let tenant = self.tenant_of(resource_id)?;
         let identity = Arc::new(Identity::new(index, kind, ids, tenant, resource_id.clone()));
         self.managed_identities += 1;
@@ -251,12 +294,12 @@ impl State {
         Some(identity)
     }
 
-    fn end(&mut self, identity: &Arc<Identity>, when: When) -> Arc<Identity> {
+    fn end(&mut self, identity: &Arc<Identity>, when: When) -> Ended {
         identity.end(when.effective);
         self.managed_identities = self.managed_identities.saturating_sub(1);
         self.clients.remove(&identity.ids.client_id);
         self.principals.remove(&identity.ids.principal_id);
-        Arc::clone(identity)
+        Ended::Identity(Arc::clone(identity))
     }
 
     fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
@@ -351,7 +394,7 @@ const fn rank(record: &Record) -> u8 {
     match record {
         Record::Tenant(_) => 0,
         Record::Subscription(_) => 1,
-        Record::Audience(_) => 2,
+        Record::Audience(_) | Record::FormerAddress(_) => 2,
         Record::Application(_) | Record::ResourceGroup(_) => 3,
         Record::UserAssigned(_) => 4,
         Record::VirtualMachine(_) => 5,

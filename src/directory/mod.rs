@@ -5,6 +5,7 @@
 //! holds while it waits for the disk; the identity endpoint takes not even that: each connection holds
 //! the [`VmSlot`] of its caller.
 
+mod addresses;
 mod apply;
 mod credentials;
 mod keys;
@@ -19,13 +20,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::clock::{Seconds, UnixSeconds};
-use crate::ids::{ClientId, PrincipalId, VmId};
+use crate::ids::{ArmId, ClientId, PrincipalId, TenantId, VmId};
 pub use crate::store::StoreError;
-use crate::store::{Revision, Store};
+use crate::store::{Format, Revision, Store};
 use crate::token::KeyRing;
 use crate::world::record::{Change, Record};
 use crate::world::synthetic::IdentityIds;
-use crate::world::{Identity, Resources};
+use crate::world::{Held, Identity, HoldingIndex, Known, ResourceIndex, Resources};
 
 pub use credentials::{CredentialError, CredentialOptions, Rolled};
 pub use keys::{SigningKeyError, SigningOptions};
@@ -73,8 +74,27 @@ struct When {
     effective: UnixSeconds,
 }
 
-/// Is told when an identity has ended.
-type Subscriber = Box<dyn Fn(&Identity) + Send + Sync>;
+/// What a change has ended: nobody gets a token of it again.
+#[derive(Debug)]
+pub enum Ended {
+    /// An identity, whoever held it.
+    Identity(Arc<Identity>),
+    /// An identity in the hands of one VM; others may go on using it.
+    Holding(Held),
+}
+
+/// Is told what has ended.
+type Subscriber = Box<dyn Fn(&Ended) + Send + Sync>;
+
+/// A resource that a token can be for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// One of the list.
+    Listed(ResourceIndex),
+    /// One that is on no list, as its tokens name it: an application of the tenant, or the host of one
+    /// account of a service.
+    Unlisted(String),
+}
 
 /// The world as it is now.
 pub struct Directory {
@@ -124,6 +144,10 @@ impl Directory {
                 Change::Put(record) => Some(record),
                 Change::Remove(_) => None,
             }));
+        } else if store.format() < Format::CURRENT
+            && let Some(change) = addresses::upgrade(&mut records)
+        {
+            revision = store.commit(revision, &[change]).map_err(DirectoryError::from)?;
         }
         let (state, resources) = State::load(records)?;
         let directory = Self {
@@ -152,17 +176,41 @@ impl Directory {
         &self.resources
     }
 
+    /// The resource that `name` stands for in a tenant: one of the list in any case, an application by
+    /// its client id or `api://` and that id, or the host of an account.
+    pub fn audience(&self, name: &str, tenant: TenantId) -> Option<Audience> {
+        match self.resources.find(name) {
+            Some(Known::Listed(index)) => Some(Audience::Listed(index)),
+            Some(Known::Host(host)) => Some(Audience::Unlisted(host)),
+            None => self.read().application(name, tenant).map(Audience::Unlisted),
+        }
+    }
+
+    /// The resource that `name` stands for in a tenant, as its tokens name it.
+    pub fn audience_name(&self, name: &str, tenant: TenantId) -> Option<String> {
+        Some(match self.audience(name, tenant)? {
+            Audience::Listed(index) => self.resources.name(index).to_owned(),
+            Audience::Unlisted(name) => name,
+        })
+    }
+
+    /// Whether the VM still has this holding, as far as the identity endpoint goes by it.
+    pub fn holds(&self, vm: &ArmId, holding: HoldingIndex) -> bool {
+        let held = || self.read().vm(vm).is_some_and(|entry| entry.vm.holding(holding).is_some());
+        self.propagation_delay > Seconds(0) || held()
+    }
+
     /// The VM whose requests come from `address`.
     ///
-    /// A world with a single VM answers any loopback caller: that caller holds no slot of its own, for
-    /// the next VM ends the rule.
+    /// Callers of a VM that answers any address hold no slot: the address may become another VM's while
+    /// the connection lasts.
     pub fn caller(&self, address: IpAddr) -> Caller {
         let address = address.to_canonical();
         Caller { slot: self.read().slot_at(address), address }
     }
 
-    /// Makes `subscriber` hear of every identity that ends, before the write that ends it is answered.
-    pub fn on_end(&self, subscriber: impl Fn(&Identity) + Send + Sync + 'static) {
+    /// Makes `subscriber` hear of all that ends, before the write that ends it is answered.
+    pub fn on_end(&self, subscriber: impl Fn(&Ended) + Send + Sync + 'static) {
         self.subscribers.write().push(Box::new(subscriber));
     }
 
@@ -179,7 +227,7 @@ impl Directory {
         let mut writer = self.writer.lock();
         let state = self.state.read();
         let (mut changes, outcome) = plan(&state, &mut Fresh(&mut writer.rng))?;
-        changes.extend(state.orphans(&changes));
+        changes.extend([state.orphans(&changes), state.vacated(&changes)].concat());
         drop(state);
         if changes.is_empty() {
             return Ok(outcome);
@@ -199,8 +247,8 @@ impl Directory {
         };
         if self.propagation_delay == Seconds(0) {
             let subscribers = self.subscribers.read();
-            for identity in &ended {
-                subscribers.iter().for_each(|tell| tell(identity));
+            for one in &ended {
+                subscribers.iter().for_each(|tell| tell(one));
             }
         }
         Ok(outcome)

@@ -4,12 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::UnixSeconds;
+use crate::ids::VmId;
 use crate::sync::RwLock;
 use crate::world::Vm;
 
 /// The place of a VM at its address; connections hold on to it, and see each change of the VM.
 #[derive(Debug)]
-pub struct VmSlot(RwLock<Views>);
+pub struct VmSlot {
+    vm_id: VmId,
+    views: RwLock<Views>,
+}
 
 #[derive(Debug, Default)]
 struct Views {
@@ -19,14 +23,20 @@ struct Views {
 }
 
 impl VmSlot {
-    pub(super) fn new(vm: Option<Arc<Vm>>) -> Self {
-        Self(RwLock::new(Views { now: vm, later: VecDeque::new() }))
+    /// The place of the VM of this id, which is not there yet.
+    pub(super) fn new(vm_id: VmId) -> Self {
+        Self { vm_id, views: RwLock::new(Views::default()) }
+    }
+
+    /// The id of the VM, also once it is gone.
+    pub(super) const fn vm_id(&self) -> VmId {
+        self.vm_id
     }
 
     /// Does `with` to the VM as the identity endpoint sees it at `now`; `None` when there is none.
     #[inline]
     pub fn with<T>(&self, now: UnixSeconds, with: impl Fn(&Arc<Vm>) -> T) -> Option<T> {
-        let views = self.0.read();
+        let views = self.views.read();
         let due = views.later.iter().take_while(|(from, _)| *from <= now).last();
         let vm = due.map_or(&views.now, |(_, vm)| vm);
         vm.as_ref().map(with)
@@ -34,7 +44,7 @@ impl VmSlot {
 
     /// Puts `vm` in place from the moment `from` on; when `from` is not later than `now`, at once.
     pub(super) fn publish(&self, vm: Option<Arc<Vm>>, now: UnixSeconds, from: UnixSeconds) {
-        let mut views = self.0.write();
+        let mut views = self.views.write();
         if from <= now {
             *views = Views { now: vm, later: VecDeque::new() };
             return;

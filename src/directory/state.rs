@@ -1,6 +1,6 @@
 //! The maps that hold the world, and what can be asked of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::slot::VmSlot;
 use crate::clock::UnixSeconds;
 use crate::ids::{
-    ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
+    ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId, VmId,
 };
 use crate::world::record::{
     Application, Credential, DeletedSecret, ResourceGroup, RoleAssignment, SecretVersion,
@@ -16,7 +16,7 @@ use crate::world::record::{
 };
 use crate::world::roles::{self, Action, Grant, Hierarchy, Scope};
 use crate::world::synthetic::IdentityIds;
-use crate::world::{Identity, Vm};
+use crate::world::{Address, Identity, Vm};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -33,18 +33,17 @@ pub struct State {
     pub(super) vaults_by_name: Map<String, ArmId>,
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
-    pub(super) by_address: Map<IpAddr, Arc<VmSlot>>,
+    pub(super) by_address: Map<Address, Arc<VmSlot>>,
     pub(super) principals: Map<PrincipalId, Principal>,
     pub(super) clients: Map<ClientId, PrincipalId>,
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
     pub(super) role_assignments: BTreeMap<RoleAssignmentId, Arc<RoleAssignmentEntry>>,
     pub(super) role_assignments_of: Map<PrincipalId, Vec<Arc<RoleAssignmentEntry>>>,
-    /// Addresses that belonged to a VM since the start: the only VM that is left does not answer there,
-    /// or a program of another would get its tokens.
-    pub(super) former_addresses: HashSet<IpAddr>,
+    /// The last VM of each address that a VM has left.
+    pub(super) former_addresses: Map<IpAddr, VmId>,
     /// Identities made since the start that have yet to get a certificate, the oldest first.
     pub(super) unprovisioned: VecDeque<PrincipalId>,
-    pub(super) next_index: u32,
+    pub(super) next_number: u32,
     pub(super) managed_identities: usize,
 }
 
@@ -203,29 +202,6 @@ impl State {
         self.managed_identities
     }
 
-    /// The VM whose own address this is.
-    pub(super) fn slot_at(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
-        self.by_address.get(&address).cloned()
-    }
-
-    /// The VM that answers to `address`: the one that has it, or the only one for loopback callers.
-    pub(super) fn reachable_from(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
-        let sole = || match self.vms.len() {
-            1 if address.is_loopback() && !self.former_addresses.contains(&address) => {
-                self.vms.values().next()
-            }
-            _ => None,
-        };
-        self.slot_at(address).or_else(|| sole().map(|entry| Arc::clone(&entry.slot)))
-    }
-
-    /// Whether a VM other than `vm` has this address.
-    pub fn address_taken(&self, address: IpAddr, vm: &ArmId) -> bool {
-        let own = self.vms.get(vm).and_then(|entry| entry.vm.record.address);
-        let address = address.to_canonical();
-        self.by_address.contains_key(&address) && own.map(|own| own.to_canonical()) != Some(address)
-    }
-
     /// A service principal.
     pub fn principal(&self, id: PrincipalId) -> Option<&Principal> {
         self.principals.get(&id)
@@ -234,6 +210,23 @@ impl State {
     /// The service principal of a client.
     pub fn client(&self, id: ClientId) -> Option<&Principal> {
         self.principals.get(self.clients.get(&id)?)
+    }
+
+    /// The application of a tenant whose client id a resource is, or `api://` and that id, in any case and
+    /// with or without a slash at the end of the latter: the resource as its tokens name it.
+    pub(super) fn application(&self, resource: &str, tenant: TenantId) -> Option<String> {
+        const SCHEME: &str = "api://";
+        let scheme = resource.get(..SCHEME.len()).filter(|text| text.eq_ignore_ascii_case(SCHEME));
+        let id = if scheme.is_some() { resource.get(SCHEME.len()..)? } else { resource };
+        let bare = if scheme.is_some() { id.strip_suffix('/').unwrap_or(id) } else { id };
+        let slash = id.get(bare.len()..)?;
+        match self.client(bare.parse().ok()?)? {
+            Principal::Application(own) if own.tenant == tenant => {
+                let scheme = scheme.map_or("", |_| SCHEME);
+                Some(format!("{scheme}{}{slash}", own.client_id))
+            }
+            _ => None,
+        }
     }
 
     /// Every service principal, in no order.

@@ -1,15 +1,23 @@
+mod addresses;
+
 use super::*;
 use crate::store::MemoryStore;
 use crate::token::{Algorithm, Backend};
-use crate::world::record::{Credential, Key, UserAssigned, VirtualMachine};
+use crate::world::record::{
+    Application, Credential, Key, Tenant, UserAssigned, VirtualMachine,
+};
 use crate::world::synthetic::Synthetic;
 use crate::world::tests::PREFIX;
-use crate::world::{IdentityKind, SelectError, Selector, Vm, file};
+use crate::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 /// A directory in memory of this world, which signs with ES256.
 pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory {
+    open(Box::new(MemoryStore::default()), records, propagation_delay)
+}
+
+fn open(store: Box<dyn Store>, records: Vec<Record>, propagation_delay: Seconds) -> Directory {
     let options = DirectoryOptions {
         propagation_delay,
         seed: [7; 32],
@@ -20,7 +28,6 @@ pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory 
         },
         credentials: CredentialOptions::default(),
     };
-    let store = Box::new(MemoryStore::default());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }
 
@@ -43,7 +50,7 @@ fn sole_vm(directory: &Directory) -> Arc<Vm> {
 /// The name of what is selected without a selector.
 fn picked(identity_lines: &str) -> Result<String, SelectError> {
     let vm = sole_vm(&world(identity_lines));
-    vm.select(None, NOW).map(|identity| identity.resource_id.name().to_owned())
+    vm.select(None, NOW).map(|held| held.identity.resource_id.name().to_owned())
 }
 
 pub(crate) fn put(directory: &Directory, record: Record) {
@@ -78,11 +85,11 @@ fn a_vm_without_identities_has_none_to_select() {
 fn every_selector_finds_what_the_vm_holds_and_nothing_else() {
     let directory = world("system_assigned = true\nuser_assigned = ['a']");
     let vm = sole_vm(&directory);
-    let held: Vec<_> = vm.identities().map(|identity| identity.index).collect();
+    let held: Vec<_> = vm.held().map(|held| held.identity.index).collect();
     assert_eq!((held.len(), directory.read().identity_count()), (2, 3));
     for principal in directory.read().principals() {
         let Principal::ManagedIdentity(identity) = principal else { continue };
-        let found = |selector| vm.select(Some(&selector), NOW).map(|identity| identity.index);
+        let found = |selector| vm.select(Some(&selector), NOW).map(|held| held.identity.index);
         let expected = if held.contains(&identity.index) {
             Ok(identity.index)
         } else {
@@ -98,34 +105,66 @@ fn every_selector_finds_what_the_vm_holds_and_nothing_else() {
     }
 }
 
-#[test]
-fn a_single_vm_answers_any_loopback_caller_and_no_other() {
-    let directory = demo();
-    let reaches = |address: [u8; 4]| {
-        directory.caller(address.into()).with_vm(&directory, NOW, |_| ()).is_some()
-    };
-    assert!(reaches([127, 9, 9, 9]) && !reaches([10, 0, 0, 4]));
+/// The name of the VM that answers a caller.
+fn answers(directory: &Directory, caller: &Caller) -> Option<String> {
+    caller.with_vm(directory, NOW, |vm| vm.record.id.name().to_owned())
+}
+
+fn address(text: &str) -> Option<Address> {
+    Some(text.parse().unwrap())
 }
 
 #[test]
-fn with_several_vms_only_their_addresses_are_answered_also_on_an_old_connection() {
+fn the_only_vm_answers_at_its_own_address_and_nowhere_else() {
     let directory = demo();
-    let before = directory.caller([127, 0, 0, 1].into());
-    assert!(before.with_vm(&directory, NOW, |_| ()).is_some());
-    let first = Arc::clone(&sole_vm(&directory).record);
-    let id = format!("{}-2", first.id).parse().unwrap();
-    let address = Some([127, 0, 0, 2].into());
-    let second =
-        VirtualMachine { id, address, system_assigned: None, ..VirtualMachine::clone(&first) };
-    let early = directory.caller([127, 0, 0, 2].into());
+    let from = |address: [u8; 4]| answers(&directory, &directory.caller(address.into()));
+    assert_eq!(from([127, 0, 0, 1]).as_deref(), Some("demo-vm"));
+    assert_eq!((from([127, 0, 0, 2]), from([10, 0, 0, 4])), (None, None));
+}
+
+#[test]
+fn a_vm_that_answers_any_caller_leaves_other_vms_theirs_also_on_an_old_connection() {
+    let directory = demo();
+    let demo = VirtualMachine::clone(&sole_vm(&directory).record);
+    let any = VirtualMachine { address: address("any"), ..demo.clone() };
+    put(&directory, Record::VirtualMachine(any));
+    let [own, other, remote] =
+        [[127, 0, 0, 1], [127, 0, 0, 2], [10, 0, 0, 4]].map(|ip| directory.caller(ip.into()));
+    // The address that it had itself is not another's.
+    for caller in [&own, &other, &remote] {
+        assert_eq!(answers(&directory, caller).as_deref(), Some("demo-vm"));
+    }
+    let second = VirtualMachine {
+        id: format!("{}-2", demo.id).parse().unwrap(),
+        vm_id: VmId::from_bytes([2; 16]),
+        address: address("127.0.0.2"),
+        system_assigned: None,
+        ..demo
+    };
     put(&directory, Record::VirtualMachine(second.clone()));
-    assert!(before.with_vm(&directory, NOW, |_| ()).is_none());
-    let name = early.with_vm(&directory, NOW, |vm| vm.record.id.clone());
-    assert_eq!(name, Some(second.id.clone()));
+    assert_eq!(answers(&directory, &other).as_deref(), Some("demo-vm-2"));
+    assert_eq!(answers(&directory, &own).as_deref(), Some("demo-vm"));
     change(&directory, Change::Remove(Key::VirtualMachine(second.id)));
-    assert!(before.with_vm(&directory, NOW, |_| ()).is_some());
-    // Whoever is left at the address of the second is not taken for the first.
-    assert!(early.with_vm(&directory, NOW, |_| ()).is_none());
+    // A program that is left at the address of the second is not taken for the first.
+    assert_eq!(answers(&directory, &other), None);
+    assert_eq!(answers(&directory, &directory.caller([127, 0, 0, 2].into())), None);
+    assert_eq!(answers(&directory, &remote).as_deref(), Some("demo-vm"));
+}
+
+#[test]
+fn an_identity_keeps_its_number_in_the_hands_of_a_vm_until_the_vm_loses_it() {
+    let directory = world("system_assigned = true\nuser_assigned = ['a', 'b']");
+    let numbers = || sole_vm(&directory).held().map(|held| held.index).collect::<Vec<_>>();
+    let before = numbers();
+    let record = VirtualMachine::clone(&sole_vm(&directory).record);
+    put(&directory, Record::VirtualMachine(record.clone()));
+    assert_eq!(numbers(), before);
+    let without = VirtualMachine { user_assigned: Vec::new(), ..record.clone() };
+    put(&directory, Record::VirtualMachine(without));
+    put(&directory, Record::VirtualMachine(record));
+    let after = numbers();
+    assert_eq!(after[0], before[0]);
+    assert!(!before.contains(&after[1]) && !before.contains(&after[2]));
 }
 
 #[test]
@@ -134,7 +173,7 @@ fn a_vm_that_moves_to_another_address_is_no_longer_found_at_the_old_one() {
     let directory = of(seed, Seconds(0));
     let old = directory.caller([127, 1, 0, 1].into());
     let record = old.with_vm(&directory, NOW, |vm| VirtualMachine::clone(&vm.record)).unwrap();
-    let address = Some([127, 9, 9, 9].into());
+    let address = address("127.9.9.9");
     put(&directory, Record::VirtualMachine(VirtualMachine { address, ..record }));
     assert!(old.with_vm(&directory, NOW, |_| ()).is_none());
     assert!(directory.caller([127, 9, 9, 9].into()).with_vm(&directory, NOW, |_| ()).is_some());
@@ -144,7 +183,7 @@ fn a_vm_that_moves_to_another_address_is_no_longer_found_at_the_old_one() {
 fn a_deleted_identity_is_gone_from_every_vm_and_one_of_the_same_name_inherits_nothing() {
     let directory = world("user_assigned = ['a']");
     let vm = sole_vm(&directory);
-    let identity = Arc::clone(vm.select(None, NOW).unwrap());
+    let identity = Arc::clone(&vm.select(None, NOW).unwrap().identity);
     let entry = directory.read().user_assigned(&identity.resource_id).unwrap().clone();
     change(&directory, Change::Remove(Key::UserAssigned(identity.resource_id.clone())));
     assert!(directory.read().client(identity.ids.client_id).is_none());
@@ -212,17 +251,41 @@ fn a_refused_or_failed_write_changes_nothing() {
 }
 
 #[test]
-fn resources_are_known_with_and_without_their_slash() {
+fn an_application_is_a_resource_of_its_own_tenant_by_id_and_uri() {
     let directory = demo();
-    let resources = directory.resources();
-    for name in [
-        "https://vault.azure.net",
-        "https://vault.azure.net/",
-        "cfa8b339-82a2-471a-a3c9-0fc0be7a4093",
-    ] {
-        assert_eq!(resources.name(resources.named(name).unwrap()), name);
+    let tenants = [TenantId::from_bytes([1; 16]), TenantId::from_bytes([2; 16])];
+    let client_id = ClientId::from_bytes([0xab; 16]);
+    for tenant in tenants {
+        put(&directory, Record::Tenant(Tenant { id: tenant, created: NOW }));
     }
-    assert_eq!(resources.named("https://vault.azure.net//"), None);
+    put(
+        &directory,
+        Record::Application(Application {
+            client_id,
+            principal_id: PrincipalId::from_bytes([3; 16]),
+            tenant: tenants[0],
+            display_name: "app".to_owned(),
+            secret_digests: Vec::new(),
+        }),
+    );
+    for name in [client_id.to_string(), format!("api://{client_id}"), format!("api://{client_id}/")] {
+        for asked in [name.clone(), name.to_uppercase()] {
+            let known = directory.audience_name(&asked, tenants[0]);
+            assert_eq!(known.as_ref(), Some(&name), "{asked}");
+            assert_eq!(directory.audience_name(&asked, tenants[1]), None, "{asked}");
+        }
+    }
+    let identity = sole_vm(&directory).system_assigned().unwrap().ids.client_id;
+    for name in [
+        format!("{client_id}/"),
+        format!("api://{client_id}//"),
+        format!("api://{client_id}/scope"),
+        format!("https://{client_id}"),
+        identity.to_string(),
+        "api://".to_owned(),
+    ] {
+        assert_eq!(directory.audience_name(&name, tenants[0]), None, "{name}");
+    }
 }
 
 #[test]

@@ -1,22 +1,102 @@
-//! Names under which only this machine, or its own network, is known.
+//! The host that a request names, and which names are this machine's.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-/// Whether a `Host` (RFC 9110 section 7.2) is an IP address or `localhost`, with or without a port:
-/// names that no foreign DNS server answers for. A page in a browser whose own name was re-bound to an
-/// address of this machine comes with that name, and is told apart by it.
-///
-/// An IPv6 address stands in brackets, without a zone (RFC 3986 section 3.2.2).
-pub fn is_local_name(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
+use hyper::header::{HOST, HeaderMap};
+use hyper::http::uri::Scheme;
+use hyper::{Request, Uri};
+
+/// Names by which clients may call a surface beside addresses and `localhost`: the operator has given
+/// them. In a name `*.example` the star is one label.
+#[derive(Clone, Debug, Default)]
+pub struct HostNames(Arc<[String]>);
+
+impl HostNames {
+    /// These names.
+    pub fn new(names: &[String]) -> Self {
+        Self(names.into())
+    }
+
+    /// Whether a `Host`, with or without a port, is one of the names, an IP address or `localhost`: names
+    /// that no foreign DNS server answers for, unless the operator wants it to. A page in a browser whose
+    /// own name was re-bound to an address of this machine comes with that name, and is told apart by it.
+    pub fn admit(&self, host: &str) -> bool {
+        let (name, _) = split(host);
+        is_local(name) || self.0.iter().any(|own| matches(own, name))
+    }
+
+    /// Whether a `Host` is one of the names.
+    pub fn contain(&self, host: &str) -> bool {
+        let (name, _) = split(host);
+        self.0.iter().any(|own| matches(own, name))
+    }
+}
+
+fn matches(own: &str, name: &str) -> bool {
+    match (own.strip_prefix("*."), name.split_once('.')) {
+        (Some(own), Some((label, name))) => !label.is_empty() && own.eq_ignore_ascii_case(name),
+        _ => own.eq_ignore_ascii_case(name),
+    }
+}
+
+/// Whether a host name is an IP address or `localhost`. An IPv6 address stands in brackets, without a
+/// zone (RFC 3986 section 3.2.2).
+fn is_local(name: &str) -> bool {
+    name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost") || v6(name).is_some()
+}
+
+fn v6(name: &str) -> Option<Ipv6Addr> {
+    name.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// The one `Host` of a request (RFC 9112 section 3.2). `None` when there is none, or more than one, or the
+/// target is absolute and names another authority.
+pub fn sole_host<B>(request: &Request<B>) -> Option<&str> {
+    sole_host_of(request.headers(), request.uri())
+}
+
+/// As [`sole_host`], for the parts of a request.
+pub fn sole_host_of<'a>(headers: &'a HeaderMap, target: &Uri) -> Option<&'a str> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, None) = (hosts.next()?, hosts.next()) else { return None };
+    let host = host.to_str().ok()?;
+    let same = |target_host: &str| is_same(target_host, host, default_port(target.scheme()));
+    target.authority().is_none_or(|authority| same(authority.as_str())).then_some(host)
+}
+
+fn default_port(scheme: Option<&Scheme>) -> Option<u16> {
+    match scheme?.as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// Whether two authorities are one: in any case, with or without the default port, and in any spelling of
+/// an IPv6 address (RFC 9110 section 4.2.3, RFC 3986 section 6.2).
+fn is_same(one: &str, other: &str, default_port: Option<u16>) -> bool {
+    if one == other {
+        return true;
+    }
+    let [(one, one_port), (other, other_port)] = [split(one), split(other)];
+    let [one_port, other_port] = [one_port, other_port].map(|port| port.or(default_port));
+    let same_name = || match (v6(one), v6(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.eq_ignore_ascii_case(other),
     };
-    let v6 = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-    name.parse::<Ipv4Addr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || v6.is_some_and(|name| name.parse::<Ipv6Addr>().is_ok())
+    one_port == other_port && same_name()
+}
+
+/// A name and its port. An empty port is none; what is no port is part of the name.
+fn split(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((name, "")) => (name, None),
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().map_or((authority, None), |port| (name, Some(port)))
+        }
+        _ => (authority, None),
+    }
 }
 
 #[cfg(test)]
@@ -26,16 +106,18 @@ mod tests {
 
     #[test]
     fn only_addresses_and_localhost_are_local_names() {
+        let none = HostNames::default();
         for host in [
             "169.254.169.254",
             "127.0.0.1:8169",
+            "127.0.0.1:",
             "localhost",
             "LOCALHOST:80",
             "LocalHost:1",
             "[::1]",
             "[fe80::1]:80",
         ] {
-            assert!(is_local_name(host.as_bytes()), "{host}");
+            assert!(none.admit(host) && !none.contain(host), "{host}");
         }
         for host in [
             "",
@@ -50,18 +132,74 @@ mod tests {
             "evil.example",
             "evil.example:80",
             "127.0.0.1.evil.example",
+            "127.0.0.1:99999",
             "localhost:x",
             "localhost.evil.example",
         ] {
-            assert!(!is_local_name(host.as_bytes()), "{host}");
+            assert!(!none.admit(host), "{host}");
         }
-        assert!(!is_local_name(b"\xff"));
+    }
+
+    #[test]
+    fn a_name_that_the_operator_gave_is_taken_and_what_resembles_it_is_not() {
+        let names = HostNames::new(&["mintbench".to_owned(), "*.vault.example".to_owned()]);
+        for host in ["mintbench", "MintBench:8169", "a.vault.example", "A.Vault.Example:443"] {
+            assert!(names.admit(host) && names.contain(host), "{host}");
+        }
+        for host in [
+            "mintbench.evil.example",
+            "evil-mintbench",
+            "mintbench:x",
+            "vault.example",
+            ".vault.example",
+            "a.b.vault.example",
+            "*.vault.example.evil",
+        ] {
+            assert!(!names.admit(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_target_and_a_host_that_differ_in_spelling_alone_are_one_authority() {
+        let host = |target: &str, hosts: &[&str]| {
+            let mut request = Request::get(target);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            sole_host(&request.body(()).unwrap()).map(str::to_owned)
+        };
+        for (target, named) in [
+            ("/", "anything:1"),
+            ("http://127.0.0.1:80/", "127.0.0.1"),
+            ("http://127.0.0.1/", "127.0.0.1:80"),
+            ("http://127.0.0.1/", "127.0.0.1:"),
+            ("https://localhost:443/", "LOCALHOST"),
+            ("https://vault.example/", "vault.example:443"),
+            ("http://[::1]/", "[0:0:0:0:0:0:0:1]:80"),
+            ("http://127.0.0.1:8169/", "127.0.0.1:8169"),
+        ] {
+            assert_eq!(host(target, &[named]).as_deref(), Some(named), "{target}");
+        }
+        for (target, named) in [
+            ("http://127.0.0.1:81/", "127.0.0.1"),
+            ("https://127.0.0.1:80/", "127.0.0.1"),
+            ("http://127.0.0.1:443/", "127.0.0.1"),
+            ("http://127.0.0.1/", "evil.example"),
+            ("http://user@127.0.0.1/", "127.0.0.1"),
+            ("http://[::1]/", "[::2]"),
+        ] {
+            assert_eq!(host(target, &[named]), None, "{target} {named}");
+        }
+        assert_eq!(host("/", &[]), None);
+        assert_eq!(host("/", &["localhost", "localhost"]), None);
     }
 
     proptest! {
         #[test]
-        fn no_host_panics(host: Vec<u8>) {
-            let _ = is_local_name(&host);
+        fn no_host_panics(one in "\\PC{0,30}", other in "[a-z0-9.:\\[\\]-]{0,20}") {
+            let names = HostNames::new(std::slice::from_ref(&other));
+            let _ = (names.admit(&one), names.admit(&other), is_same(&one, &other, Some(80)));
+            prop_assert!(is_same(&other, &other, None));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every way in which the service says no: one table of status and body.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
@@ -11,6 +12,7 @@ use super::query::QueryError;
 use super::versions;
 use crate::broker::TokenError;
 use crate::clock::UnixSeconds;
+use crate::directory::Caller;
 use crate::http::{BodyError, Payload, json_error, json_reply};
 use crate::token::MintError;
 use crate::world::SelectError;
@@ -20,7 +22,13 @@ use crate::world::SelectError;
 pub(super) enum ImdsError {
     #[error("api-version is missing or unknown")]
     ApiVersion,
-    #[error("the Host header is missing or not an address of this service")]
+    #[error("the body is no acknowledgement; send {{\"StartRequests\":[{{\"EventId\":\"...\"}}]}}")]
+    Acknowledgement,
+    #[error("no event '{0}' is planned")]
+    EventUnknown(String),
+    #[error(
+        "the Host header is missing, or is no address and no name of this service; call it by its address, or name it with --host-name"
+    )]
     Host,
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -32,8 +40,12 @@ pub(super) enum ImdsError {
     IdentityNotFound,
     #[error("Required metadata header not specified")]
     MetadataHeader,
-    #[error("only GET is allowed")]
-    MethodNotAllowed,
+    #[error(
+        "Required metadata header is not 'true'; send the header 'Metadata: true' once, in lower case"
+    )]
+    MetadataValue,
+    #[error("only {0} is allowed")]
+    MethodNotAllowed(&'static str),
     #[error("no such path")]
     NotFound,
     #[error(transparent)]
@@ -44,8 +56,8 @@ pub(super) enum ImdsError {
     SelectorConflict,
     #[error("{error}")]
     Token { error: TokenError, request_id: Uuid, now: UnixSeconds },
-    #[error("the caller is not a virtual machine of this world")]
-    UnknownCaller,
+    #[error("the caller {0} is not a virtual machine of this world")]
+    UnknownCaller(IpAddr),
 }
 
 /// What a refusal says, before it takes the shape of one endpoint or the other.
@@ -63,6 +75,27 @@ impl Refusal {
 }
 
 impl ImdsError {
+    /// The refusal of a token that `caller` has asked for.
+    pub(super) fn of_token(
+        error: TokenError,
+        caller: &Caller,
+        request_id: Uuid,
+        now: UnixSeconds,
+    ) -> Self {
+        match error {
+            TokenError::UnknownCaller => Self::UnknownCaller(caller.address),
+            error => Self::Token { error, request_id, now },
+        }
+    }
+
+    /// The methods that the path takes.
+    const fn allowed(&self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed(allowed) => allowed,
+            _ => "GET",
+        }
+    }
+
     /// The answer of the instance metadata service. Bodies marked (seen) are those of the real service,
     /// byte for byte; see `docs/protocol.md`.
     pub(super) fn into_response(self) -> Response<Payload> {
@@ -73,7 +106,7 @@ impl ImdsError {
             } // (seen)
             other => {
                 let Refusal { status, error, description } = other.refusal();
-                with_hints(json_error(status, &error, &description), "GET")
+                with_hints(json_error(status, &error, &description), other.allowed())
             }
         }
     }
@@ -82,12 +115,16 @@ impl ImdsError {
     pub(super) fn refusal(&self) -> Refusal {
         let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", text);
         match self {
-            Self::MethodNotAllowed => Refusal::new(
+            Self::MethodNotAllowed(allowed) => Refusal::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "Only GET is supported",
+                format!("Only {allowed} is supported"),
             ),
-            Self::UnknownCaller => unknown_caller(),
+            Self::UnknownCaller(address) => Refusal::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                format!("The caller {address} is not a virtual machine known to this service"),
+            ),
             Self::IdentityNotFound => bad("Identity not found"), // (seen)
             Self::Token { error, request_id, now } => token_refusal(error, *request_id, *now),
             // (seen) for the metadata header and the missing resource; the texts of the others are ours.
@@ -112,15 +149,9 @@ pub(super) fn with_hints(
     refused
 }
 
-fn unknown_caller() -> Refusal {
-    let text = "The caller is not a virtual machine known to this service";
-    Refusal::new(StatusCode::FORBIDDEN, "forbidden", text)
-}
-
 fn token_refusal(error: &TokenError, request_id: Uuid, now: UnixSeconds) -> Refusal {
     let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", text);
     match error {
-        TokenError::UnknownCaller => unknown_caller(),
         TokenError::Select(SelectError::NotFound) => bad("Identity not found"), // (seen)
         TokenError::Select(SelectError::Ambiguous) => bad(
             "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request", // (seen)
@@ -141,7 +172,7 @@ fn token_refusal(error: &TokenError, request_id: Uuid, now: UnixSeconds) -> Refu
         TokenError::Mint(MintError::Refused { error, description }) => {
             Refusal::new(StatusCode::BAD_REQUEST, error, description)
         }
-        TokenError::Abandoned | TokenError::Mint(_) => Refusal::new(
+        TokenError::Abandoned | TokenError::Mint(_) | TokenError::UnknownCaller => Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",
             "Failed to retrieve token from the Active directory",

@@ -16,7 +16,9 @@ use crate::broker::{Broker, TokenRequest};
 use crate::cache::Freshness;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Peer, RequestIds, Surface, json_reply, read_body};
+use crate::http::{HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body};
+
+const ALLOWED: &str = "GET, POST";
 
 /// Longer than any form that names a resource and an identity.
 const FORM_BYTES_MAX: usize = 8 * 1024;
@@ -26,15 +28,16 @@ const FORM_BYTES_MAX: usize = 8 * 1024;
 pub struct Extension {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
+    names: HostNames,
     request_ids: RequestIds,
     warned: AtomicBool,
 }
 
 impl Extension {
-    /// An endpoint that answers from `broker`.
-    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, seed: u128) -> Self {
+    /// An endpoint that answers from `broker`, and may be called by `names`.
+    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, names: HostNames, seed: u128) -> Self {
         let request_ids = RequestIds::new(seed);
-        Self { broker, clock, request_ids, warned: AtomicBool::new(false) }
+        Self { broker, clock, names, request_ids, warned: AtomicBool::new(false) }
     }
 
     async fn answer(
@@ -46,7 +49,7 @@ impl Extension {
         if !matches!(request.uri().path(), "/oauth2/token" | "/oauth2/token/") {
             return Err(ImdsError::NotFound);
         }
-        admit(&request)?;
+        admit(&request, &self.names)?;
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "a program asks the VM extension endpoint, which Azure retired; point it at the identity endpoint (IMDS)"
@@ -62,7 +65,7 @@ impl Extension {
                 // What is not UTF-8 holds no parameter that is known.
                 self.token(caller, std::str::from_utf8(&form).unwrap_or_default(), request_id).await
             }
-            _ => Err(ImdsError::MethodNotAllowed),
+            _ => Err(ImdsError::MethodNotAllowed(ALLOWED)),
         }
     }
 
@@ -82,7 +85,7 @@ impl Extension {
             freshness: Freshness::Held,
         };
         let answer = self.broker.token(caller, &request, &*self.clock).await;
-        let refused = |error| ImdsError::Token { error, request_id, now: self.clock.now() };
+        let refused = |error| ImdsError::of_token(error, caller, request_id, self.clock.now());
         let answer = answer.map_err(refused)?;
         Ok(token::reply(&answer))
     }
@@ -92,13 +95,13 @@ impl Extension {
 fn nested(error: &ImdsError) -> Response<Payload> {
     let Refusal { status, error: code, description } = error.refusal();
     let (status, code) = match error {
-        ImdsError::MetadataHeader => (status, "bad_request_102".to_owned()),
+        ImdsError::MetadataHeader | ImdsError::MetadataValue => (status, "bad_request_102".to_owned()),
         ImdsError::NotFound => (hyper::StatusCode::NOT_FOUND, "not_found".to_owned()),
         _ if status.is_server_error() => (status, "unknown".to_owned()),
         _ => (status, code),
     };
     let body = json!({ "error": { "code": code, "message": description } });
-    with_hints(json_reply(status, body.to_string()), "GET, POST")
+    with_hints(json_reply(status, body.to_string()), ALLOWED)
 }
 
 impl Surface for Extension {

@@ -4,7 +4,9 @@
 //! far as clients can see it: route, method, `Host`, `X-Forwarded-For`, `Metadata`, `api-version`,
 //! query, and only then anything that depends on who calls.
 
+mod document;
 mod error;
+mod events;
 mod extension;
 mod instance;
 mod query;
@@ -14,7 +16,7 @@ mod versions;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
+use hyper::header::{HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
 
 pub use extension::Extension;
@@ -26,7 +28,9 @@ use uuid::fmt::Hyphenated;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Peer, RequestIds, Responses, Surface, is_local_name, json_reply};
+use crate::http::{
+    HostNames, Payload, Peer, RequestIds, Responses, Surface, json_reply, sole_host,
+};
 use error::ImdsError;
 
 /// The identity endpoint, for one worker thread.
@@ -34,6 +38,7 @@ use error::ImdsError;
 pub struct Imds {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
+    names: HostNames,
     responses: Arc<Responses>,
     request_ids: RequestIds,
 }
@@ -42,6 +47,7 @@ pub struct Imds {
 /// are never decoded, so there is one spelling of each, but for the slash that an SDK appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
+    Events,
     Info,
     Instance(&'a str),
     Token,
@@ -59,6 +65,7 @@ impl<'a> Route<'a> {
             // MSAL for JavaScript appends a slash to the URL of every token endpoint.
             "/identity/oauth2/token" | "/identity/oauth2/token/" => Some(Self::Token),
             "/identity/info" => Some(Self::Info),
+            "/scheduledevents" => Some(Self::Events),
             "/versions" => Some(Self::Versions),
             _ => {
                 let leaf = rest.strip_prefix("/instance")?;
@@ -68,11 +75,23 @@ impl<'a> Route<'a> {
     }
 }
 
+impl Route<'_> {
+    /// Refuses a method that the path does not take. `HEAD` is refused too: Azure names `GET` alone.
+    fn admit(self, method: &Method) -> Result<(), ImdsError> {
+        match (self, method) {
+            (_, &Method::GET) | (Self::Events, &Method::POST) => Ok(()),
+            (Self::Events, _) => Err(ImdsError::MethodNotAllowed("GET, POST")),
+            _ => Err(ImdsError::MethodNotAllowed("GET")),
+        }
+    }
+}
+
 impl Imds {
-    /// A service that answers from `broker`; `seed` makes its request ids differ from other workers'.
-    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, seed: u128) -> Self {
+    /// A service that answers from `broker` and may be called by `names`; `seed` makes its request ids
+    /// differ from other workers'.
+    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, names: HostNames, seed: u128) -> Self {
         let request_ids = RequestIds::new(seed);
-        Self { broker, clock, responses: Arc::default(), request_ids }
+        Self { broker, clock, names, responses: Arc::default(), request_ids }
     }
 
     /// The counters of this worker.
@@ -83,16 +102,18 @@ impl Imds {
     async fn answer(
         &self,
         caller: &Caller,
-        request: &Request<Incoming>,
+        request: Request<Incoming>,
         request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
         let route = Route::of(request.uri().path()).ok_or(ImdsError::NotFound)?;
-        if request.method() != Method::GET {
-            return Err(ImdsError::MethodNotAllowed);
+        route.admit(request.method())?;
+        admit(&request, &self.names)?;
+        if request.method() == Method::POST {
+            return self.acknowledge(caller, request).await;
         }
-        admit(request)?;
         let query = Query::parse(request.uri().query().unwrap_or_default())?;
         match route {
+            Route::Events => self.events(caller, &query),
             Route::Token => self.token(caller, &query, request_id).await,
             Route::Info => self.info(caller, &query),
             Route::Instance(leaf) => self.instance(caller, leaf, &query),
@@ -103,7 +124,8 @@ impl Imds {
     fn info(&self, caller: &Caller, query: &Query<'_>) -> Result<Response<Payload>, ImdsError> {
         versions::require(query, versions::IDENTITY_SINCE)?;
         query.refuse_repeats()?;
-        let vm = self.broker.vm(caller, self.clock.now()).ok_or(ImdsError::UnknownCaller)?;
+        let vm = self.broker.vm(caller, self.clock.now());
+        let vm = vm.ok_or(ImdsError::UnknownCaller(caller.address))?;
         let tenant_id = vm.tenant.id;
         Ok(json_reply(StatusCode::OK, format!(r#"{{"tenantId":"{tenant_id}"}}"#)))
     }
@@ -118,7 +140,7 @@ impl Surface for Imds {
 
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
         let request_id = self.request_ids.next();
-        let answer = self.answer(caller, &request, request_id).await;
+        let answer = self.answer(caller, request, request_id).await;
         let mut response = answer.unwrap_or_else(ImdsError::into_response);
         self.responses.count(response.status());
         let headers = response.headers_mut();
@@ -141,27 +163,21 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Lets in what may have come from a program on the VM: not from a proxy (`X-Forwarded-For`), not
 /// from a page in a browser whose name was re-bound to this address (`Host`), and not from a
 /// server-side request forgery, which cannot set a header (`Metadata`).
-fn admit(request: &Request<Incoming>) -> Result<(), ImdsError> {
+fn admit(request: &Request<Incoming>, names: &HostNames) -> Result<(), ImdsError> {
     let headers = request.headers();
-    let host = single(headers, &hyper::header::HOST).ok_or(ImdsError::Host)?;
-    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    if !is_local_name(host) || target.is_some_and(|target| target != host) {
+    if !sole_host(request).is_some_and(|host| names.admit(host)) {
         return Err(ImdsError::Host);
     }
     if headers.contains_key(FORWARDED_FOR) {
         return Err(ImdsError::ForwardedFor);
     }
-    if single(headers, &METADATA) != Some(b"true") {
-        return Err(ImdsError::MetadataHeader);
+    let mut values = headers.get_all(METADATA).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) if value == "true" => Ok(()),
+        (None, _) => Err(ImdsError::MetadataHeader),
+        // Clients look for a header that is missing; who sends another value is told what is wrong.
+        _ => Err(ImdsError::MetadataValue),
     }
-    Ok(())
-}
-
-/// The value of a header that is there exactly once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then_some(first.as_bytes())
 }
 
 #[cfg(test)]

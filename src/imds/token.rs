@@ -32,7 +32,7 @@ impl Imds {
         let resource = resource(query)?;
         let request = TokenRequest { selector: selector.as_ref(), resource: &resource, freshness };
         let answer = self.broker.token(caller, &request, &*self.clock).await;
-        let refused = |error| ImdsError::Token { error, request_id, now: self.clock.now() };
+        let refused = |error| ImdsError::of_token(error, caller, request_id, self.clock.now());
         let answer = answer.map_err(refused)?;
         Ok(reply(&answer))
     }

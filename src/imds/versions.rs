@@ -45,6 +45,12 @@ const VERSIONS: [&str; 35] = [
 /// The identity category came with this version.
 pub(super) const IDENTITY_SINCE: &str = "2018-02-01";
 
+/// Versions of the scheduled events that no other category has (Azure documentation of scheduled events).
+const EVENTS_ONLY: [&str; 4] = ["2017-11-01", "2019-01-01", "2019-04-01", "2020-07-01"];
+
+/// The scheduled events came with this version.
+const EVENTS_SINCE: &str = "2017-08-01";
+
 /// The instance category came with this version.
 pub(super) const INSTANCE_SINCE: &str = "2017-04-02";
 
@@ -59,6 +65,18 @@ pub(super) fn require(query: &Query<'_>, since: &str) -> Result<&'static str, Im
     let asked = query.get("api-version")?.ok_or(ImdsError::ApiVersion)?;
     let known = VERSIONS.iter().find(|version| **version == asked && **version >= since);
     known.copied().ok_or(ImdsError::ApiVersion)
+}
+
+/// Checks the api-version of a query for scheduled events, which has versions of its own.
+///
+/// # Errors
+/// As [`require`].
+pub(super) fn require_events(query: &Query<'_>) -> Result<(), ImdsError> {
+    let asked = query.get("api-version")?.unwrap_or_default();
+    if EVENTS_ONLY.contains(&&*asked) {
+        return Ok(());
+    }
+    require(query, EVENTS_SINCE).map(|_| ())
 }
 
 /// The answer of `/metadata/versions`.

@@ -18,7 +18,7 @@ use crate::admin::hiccups::Probe;
 use crate::arm::{Arm, ArmOptions};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
+use crate::http::{self, BindError, HostNames, Responses, Scheme, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
@@ -259,6 +259,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
         let names = names(options, &sockets);
+        let host_names = HostNames::new(&options.host_names);
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -276,18 +277,25 @@ impl Server {
         let sts = Sts::new(Arc::clone(directory), issuer, Arc::clone(clock), sts_options);
         self.serve(sockets.sts, guarded(), sts)?;
         let seed = |surface: u128| options.request_id_seed ^ (surface << 96);
-        let arm_options = ArmOptions { auth: options.arm_auth, page_size: PAGE, seed: seed(1) };
+        let arm_options = ArmOptions {
+            auth: options.arm_auth,
+            names: host_names.clone(),
+            page_size: PAGE,
+            seed: seed(1),
+        };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
         self.serve(sockets.arm, guarded(), arm)?;
-        let vault_options = VaultOptions { authority, seed: seed(2) };
+        let vault_options = VaultOptions { authority, names: host_names.clone(), seed: seed(2) };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
         self.serve(sockets.vault, Transport::Tls(Arc::clone(tls)), vault)?;
         if let Some(extension) = sockets.extension {
-            let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), seed(3));
+            let names = host_names.clone();
+            let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
         let hiccups = self.probe.as_ref().map(Probe::hiccups);
-        let admin = Admin::new(Arc::clone(broker), responses, hiccups, Arc::clone(clock), ca_pem);
+        let clock = Arc::clone(clock);
+        let admin = Admin::new(Arc::clone(broker), responses, hiccups, clock, ca_pem, host_names);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
 
@@ -301,7 +309,8 @@ impl Server {
         let mut responses = Vec::new();
         for (listener, worker) in listeners.into_iter().zip(0_u128..) {
             let seed = options.request_id_seed ^ (worker << 64);
-            let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), seed);
+            let names = HostNames::new(&options.host_names);
+            let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
             responses.push(imds.responses());
             self.spawn("imds", Urgency::AtOnce, listener, Transport::Plain, imds)?;
         }

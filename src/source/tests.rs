@@ -72,6 +72,7 @@ fn asked_of(service: &Service) -> (Arc<Directory>, Result<Token, MintError>) {
         client_id: own.ids.client_id,
         principal_id: own.ids.principal_id,
         resource_id: Some(&own.resource_id),
+        caller_id: None,
         proof: ClientProof::Certificate,
     };
     let minted = source.mint(&subject, RESOURCE, NOW, &[7; 48]);

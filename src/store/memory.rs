@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use super::{Revision, Store, StoreError};
+use super::{Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
 /// Counts revisions and forgets the records: whoever commits holds them already.
@@ -21,6 +21,10 @@ impl Store for MemoryStore {
 
     fn replay(&self, _: &mut dyn FnMut(Record)) -> Result<Revision, StoreError> {
         Ok(*self.0.lock())
+    }
+
+    fn format(&self) -> Format {
+        Format::CURRENT
     }
 }
 

@@ -26,6 +26,18 @@ impl fmt::Display for Revision {
     }
 }
 
+/// How records are written. A build reads its own format and older ones, and commits in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Format(pub u64);
+
+impl Format {
+    /// The format that this build writes. It grows when an older build would misread a record.
+    pub const CURRENT: Self = Self(2);
+    /// The oldest format that this build reads. In format 1 no address of a former VM was stored, and the
+    /// only VM needed none.
+    pub const OLDEST: Self = Self(1);
+}
+
 /// Why a store does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -142,4 +154,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// When a record cannot be read; what was handed out before is then not the whole.
     fn replay(&self, each: &mut dyn FnMut(Record)) -> Result<Revision, StoreError>;
+
+    /// The format of the store when it was opened.
+    fn format(&self) -> Format;
 }

@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
@@ -27,7 +26,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Seconds};
 use crate::directory::Directory;
-use crate::http::{BodyError, Payload, Peer, Scheme, Surface, json_error, read_body};
+use crate::http::{BodyError, Payload, Peer, Scheme, Surface, json_error, read_body, sole_host_of};
 use crate::ids::TenantId;
 use crate::token::Issuer;
 use crate::x509::Certificate;
@@ -179,7 +178,7 @@ impl Sts {
         parts: &Parts,
         base_url: &str,
     ) -> Result<Response<Payload>, StsError> {
-        if parts.method != Method::GET {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
             let received = parts.method.to_string();
             return Err(StsError::Method { allowed: "GET", received });
         }
@@ -225,12 +224,7 @@ fn host_name(authority: &str) -> &str {
 /// The host and port that a request says it is for (RFC 9112 section 3.2), if it says so once and
 /// in letters of a host name or an address.
 fn named_host(parts: &Parts) -> Option<&str> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = match (parts.uri.authority(), hosts.next(), hosts.next()) {
-        (Some(authority), Some(host), None) if authority.as_str() == host => authority.as_str(),
-        (None, Some(host), None) => host.to_str().ok()?,
-        _ => return None,
-    };
+    let host = sole_host_of(&parts.headers, &parts.uri)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     // A name has at most 253 letters (RFC 1035 section 2.3.4), a port five digits.
     let sane = host.len() <= 259 && host.bytes().all(plain) && host.parse::<Authority>().is_ok();

@@ -65,11 +65,11 @@ impl Sts {
         let shown = Shown::of(&form, &parts.headers)?;
         let resource = resource::asked(&form, version)?;
         let client = self.authenticate(&shown, tenant, parts, now)?;
-        if self.directory.resources().named(resource).is_none() {
+        let Some(resource) = self.directory.audience_name(resource, tenant) else {
             let (resource, tenant) = (resource.to_owned(), tenant.to_string());
             return Err(StsError::ResourceUnknown { resource, tenant });
-        }
-        Ok((self.minted(&client, tenant, resource, now)?, resource.to_owned()))
+        };
+        Ok((self.minted(&client, tenant, &resource, now)?, resource))
     }
 
     fn tenant_of_clients(&self, name: &str) -> Result<TenantId, StsError> {
@@ -101,6 +101,7 @@ impl Sts {
             client_id: ids.client_id,
             principal_id: ids.principal_id,
             resource_id,
+            caller_id: None,
             proof: client.proof,
         };
         let mut entropy: Entropy = [0; 48];

@@ -38,6 +38,8 @@ pub struct Subject<'a> {
     /// `xms_mirid`: the VM of a system-assigned identity, else the identity's own resource.
     /// `None` for an application, whose tokens have no such claim.
     pub resource_id: Option<&'a ArmId>,
+    /// `xms_az_rid`: the VM that asks for the token of a user-assigned identity, where it is known.
+    pub caller_id: Option<&'a ArmId>,
     /// `appidacr`.
     pub proof: ClientProof,
 }
@@ -63,11 +65,13 @@ pub(super) struct Claims<'a> {
     pub(super) uti: &'a str,
     pub(super) ver: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) xms_az_rid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) xms_mirid: Option<&'a str>,
     pub(super) xms_tcdt: u64,
 }
 
-/// `resourceGroups` is in lower case in this claim alone.
-pub(super) fn mirid(resource_id: &ArmId) -> String {
+/// A resource id as claims have it: `resourceGroups` is in lower case in them alone.
+pub(super) fn claimed(resource_id: &ArmId) -> String {
     resource_id.as_str().replacen("/resourceGroups/", "/resourcegroups/", 1)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
 use super::body::{Token, TokenFields};
-use super::claims::{Claims, Subject, mirid};
+use super::claims::{Claims, Subject, claimed};
 use super::ring::{KeyRing, Keys};
 use crate::assertion::SignError;
 use crate::clock::{Seconds, UnixSeconds};
@@ -114,7 +114,8 @@ impl Issuer {
             tid: &tenant_id,
             uti: &uti,
             ver: "1.0",
-            xms_mirid: subject.resource_id.map(mirid).as_deref(),
+            xms_az_rid: subject.caller_id.map(claimed).as_deref(),
+            xms_mirid: subject.resource_id.map(claimed).as_deref(),
             xms_tcdt: subject.tenant_created.0,
         })
         .map_err(|_| MintError::Claims)?;

@@ -20,6 +20,7 @@ fn subject(resource_id: &ArmId) -> Subject<'_> {
         client_id: ClientId::from_bytes([2; 16]),
         principal_id: PrincipalId::from_bytes([3; 16]),
         resource_id: Some(resource_id),
+        caller_id: None,
         proof: ClientProof::Certificate,
     }
 }

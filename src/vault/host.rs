@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use hyper::header::HOST;
 use hyper::http::request::Parts;
+
+use crate::http::sole_host_of;
 
 /// A host name or an address, with or without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,9 @@ impl<'a> Host<'a> {
     /// The one `Host` header, which is also that of the target if the target has one (RFC 9112
     /// section 3.2): it stands in links and ids, so it is letters, digits and what separates them.
     pub(super) fn of(parts: &'a Parts) -> Option<Self> {
-        let mut values = parts.headers.get_all(HOST).iter();
-        let (value, None) = (values.next()?, values.next()) else { return None };
-        let text = value.to_str().ok()?;
+        let text = sole_host_of(&parts.headers, &parts.uri)?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
-        let target = parts.uri.authority().map_or(text, |authority| authority.as_str());
-        (!text.is_empty() && text.bytes().all(is_plain) && target == text).then_some(Self(text))
+        (!text.is_empty() && text.bytes().all(is_plain)).then_some(Self(text))
     }
 
     pub(super) const fn as_str(self) -> &'a str {

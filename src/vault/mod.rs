@@ -41,7 +41,7 @@ pub use secrets::purge_due;
 
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, State};
-use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, json_reply, read_body};
+use crate::http::{BodyError, HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body};
 use crate::ids::TenantId;
 use crate::token::{Bearer, Verifier};
 use crate::world::is_secret_name;
@@ -53,6 +53,8 @@ pub struct VaultOptions {
     /// Where clients are sent for tokens: scheme and host, without a slash at the end, as in
     /// `https://login.microsoftonline.com`.
     pub authority: String,
+    /// By what names clients may call this machine and no vault, beside addresses and `localhost`.
+    pub names: HostNames,
     /// Makes the ids of requests differ from those of other surfaces.
     pub seed: u128,
 }
@@ -64,6 +66,7 @@ pub struct Vault {
     clock: Arc<dyn Clock>,
     verifier: Verifier,
     authority: String,
+    names: HostNames,
     request_ids: RequestIds,
 }
 
@@ -86,9 +89,9 @@ enum Outcome {
 impl Vault {
     /// The vaults of `directory`.
     pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
-        let VaultOptions { authority, seed } = options;
+        let VaultOptions { authority, names, seed } = options;
         let verifier = Verifier::new(directory.ring());
-        Self { directory, clock, verifier, authority, request_ids: RequestIds::new(seed) }
+        Self { directory, clock, verifier, authority, names, request_ids: RequestIds::new(seed) }
     }
 
     /// Answers one request of `peer`; `body` is awaited only once the caller may do what it asks.
@@ -120,8 +123,8 @@ impl Vault {
         response
     }
 
-    /// Finds the vault that the host names: by its first label, or, when the host is an address or
-    /// `localhost`, the only vault there is.
+    /// Finds the vault that the host names: by its first label, or, when the host is an address,
+    /// `localhost` or a name of this machine, the only vault there is.
     fn locate(&self, peer: Peer, parts: &Parts) -> Result<Located, VaultError> {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
@@ -131,7 +134,8 @@ impl Vault {
         let label = host.first_label();
         let sole = || {
             let mut vaults = state.vaults();
-            vaults.next().filter(|_| host.is_unnamed() && vaults.next().is_none())
+            let is_unnamed = host.is_unnamed() || self.names.contain(host.as_str());
+            vaults.next().filter(|_| is_unnamed && vaults.next().is_none())
         };
         let vault = state.vault_named(label).or_else(sole);
         let found = vault.and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));

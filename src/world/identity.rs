@@ -12,6 +12,11 @@ use crate::ids::{ArmId, ClientId, PrincipalId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdentityIndex(pub u32);
 
+/// Number of an identity in the hands of one VM; never used again once the VM has lost it. The tokens
+/// of an identity name the VM that asked, so each VM has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HoldingIndex(pub u32);
+
 /// How an identity came to be, and so when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityKind {
@@ -84,6 +89,21 @@ pub enum SelectError {
     Ambiguous,
 }
 
+/// An identity in the hands of one VM.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its number.
+    pub index: HoldingIndex,
+    /// The identity.
+    pub identity: Arc<Identity>,
+}
+
+impl Held {
+    fn is_alive(&self, now: UnixSeconds) -> bool {
+        self.identity.is_alive(now)
+    }
+}
+
 /// A virtual machine and the identities that it may use. Does not change: a changed machine is another `Vm`.
 #[derive(Debug)]
 pub struct Vm {
@@ -91,9 +111,9 @@ pub struct Vm {
     pub record: Arc<VirtualMachine>,
     /// The tenant that its subscription trusts.
     pub tenant: Arc<Tenant>,
-    system_assigned: Option<Arc<Identity>>,
+    system_assigned: Option<Held>,
     /// Sorted by client id, so that the commonest selector is a binary search.
-    user_assigned: Box<[Arc<Identity>]>,
+    user_assigned: Box<[Held]>,
 }
 
 impl Vm {
@@ -101,10 +121,10 @@ impl Vm {
     pub fn new(
         record: Arc<VirtualMachine>,
         tenant: Arc<Tenant>,
-        system_assigned: Option<Arc<Identity>>,
-        mut user_assigned: Vec<Arc<Identity>>,
+        system_assigned: Option<Held>,
+        mut user_assigned: Vec<Held>,
     ) -> Self {
-        user_assigned.sort_unstable_by_key(|identity| identity.ids.client_id);
+        user_assigned.sort_unstable_by_key(|held| held.identity.ids.client_id);
         Self { record, tenant, system_assigned, user_assigned: user_assigned.into() }
     }
 
@@ -117,17 +137,17 @@ impl Vm {
         &self,
         selector: Option<&Selector>,
         now: UnixSeconds,
-    ) -> Result<&Arc<Identity>, SelectError> {
+    ) -> Result<&Held, SelectError> {
         let Some(selector) = selector else { return self.default_identity(now) };
-        let named = self.named(selector).filter(|identity| identity.is_alive(now));
+        let named = self.named(selector).filter(|held| held.is_alive(now));
         named.ok_or(SelectError::NotFound)
     }
 
-    fn default_identity(&self, now: UnixSeconds) -> Result<&Arc<Identity>, SelectError> {
+    fn default_identity(&self, now: UnixSeconds) -> Result<&Held, SelectError> {
         if let Some(own) = self.system_assigned.as_ref().filter(|own| own.is_alive(now)) {
             return Ok(own);
         }
-        let mut living = self.user_assigned.iter().filter(|identity| identity.is_alive(now));
+        let mut living = self.user_assigned.iter().filter(|held| held.is_alive(now));
         match (living.next(), living.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(SelectError::NotFound),
@@ -135,31 +155,44 @@ impl Vm {
         }
     }
 
-    fn named(&self, selector: &Selector) -> Option<&Arc<Identity>> {
+    fn named(&self, selector: &Selector) -> Option<&Held> {
         match selector {
-            Selector::ClientId(id) => {
-                let held = &self.user_assigned;
-                let position = held.binary_search_by(|identity| identity.ids.client_id.cmp(id));
-                let user_assigned = position.ok().and_then(|at| held.get(at));
-                let own = || self.system_assigned.as_ref().filter(|own| own.ids.client_id == *id);
-                user_assigned.or_else(own)
-            }
+            Selector::ClientId(id) => self.of_client(*id),
             Selector::ObjectId(id) => {
-                self.identities().find(|identity| identity.ids.principal_id == *id)
+                self.held().find(|held| held.identity.ids.principal_id == *id)
             }
             Selector::ResourceId(id) => {
-                self.user_assigned.iter().find(|identity| identity.resource_id == *id)
+                self.user_assigned.iter().find(|held| held.identity.resource_id == *id)
             }
         }
     }
 
+    fn of_client(&self, id: ClientId) -> Option<&Held> {
+        let client_id = |held: &Held| held.identity.ids.client_id;
+        let position = self.user_assigned.binary_search_by_key(&id, client_id);
+        let user_assigned = position.ok().and_then(|at| self.user_assigned.get(at));
+        let own = || self.system_assigned.as_ref().filter(|own| client_id(own) == id);
+        user_assigned.or_else(own)
+    }
+
     /// The identities that it may use, the system-assigned one first; also those that are gone.
-    pub fn identities(&self) -> impl Iterator<Item = &Arc<Identity>> {
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.system_assigned.iter().chain(&self.user_assigned)
     }
 
+    /// This very identity, if the VM may use it.
+    pub fn holding_of(&self, identity: &Arc<Identity>) -> Option<&Held> {
+        let found = self.of_client(identity.ids.client_id);
+        found.filter(|held| Arc::ptr_eq(&held.identity, identity))
+    }
+
+    /// The holding of this number, if the VM has it.
+    pub fn holding(&self, index: HoldingIndex) -> Option<&Held> {
+        self.held().find(|held| held.index == index)
+    }
+
     /// Its system-assigned identity.
-    pub const fn system_assigned(&self) -> Option<&Arc<Identity>> {
-        self.system_assigned.as_ref()
+    pub fn system_assigned(&self) -> Option<&Arc<Identity>> {
+        self.system_assigned.as_ref().map(|own| &own.identity)
     }
 }

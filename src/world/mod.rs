@@ -10,13 +10,18 @@ pub mod roles;
 pub mod seed;
 pub mod synthetic;
 
+mod address;
+mod audiences;
 mod identity;
 mod names;
 mod resources;
 
-pub use identity::{Identity, IdentityIndex, IdentityKind, SelectError, Selector, Vm};
+pub use address::{Address, AddressError};
+pub use identity::{
+    Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, SelectError, Selector, Vm,
+};
 pub use names::{is_secret_name, is_vault_name};
-pub use resources::{ResourceIndex, Resources};
+pub use resources::{Known, ResourceIndex, Resources};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::roles::{Grant, Scope};
 use super::synthetic::IdentityIds;
 use crate::clock::UnixSeconds;
@@ -39,6 +40,8 @@ pub enum Record {
     UserAssigned(UserAssigned),
     /// A virtual machine, with its system-assigned identity if it has one.
     VirtualMachine(VirtualMachine),
+    /// An address that a virtual machine has left.
+    FormerAddress(FormerAddress),
     /// A key vault.
     Vault(Vault),
     /// That a principal holds a role at a scope.
@@ -117,9 +120,9 @@ pub struct VirtualMachine {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// Where its requests come from.
+    /// Where its requests come from; a machine without an address answers nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<IpAddr>,
+    pub address: Option<Address>,
     /// Its system-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_assigned: Option<IdentityIds>,
@@ -129,6 +132,16 @@ pub struct VirtualMachine {
     /// What else a client said about the machine; kept and given back, never looked at.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub properties: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An address that a virtual machine has left, or that was left with the machine. A machine that
+/// answers [`Address::Any`] does not answer there, unless it is that same machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The machine that had it last.
+    pub vm_id: VmId,
 }
 
 /// That a VM may use a user-assigned identity. It is bound to the principal, not to the name: when the
@@ -309,6 +322,8 @@ pub enum Key {
     UserAssigned(ArmId),
     /// A virtual machine.
     VirtualMachine(ArmId),
+    /// An address that a virtual machine has left.
+    FormerAddress(IpAddr),
     /// A key vault.
     Vault(ArmId),
     /// A role assignment.
@@ -334,6 +349,7 @@ impl fmt::Display for Key {
             Self::ResourceGroup(id) => write!(f, "resourceGroup {}", id.to_key()),
             Self::UserAssigned(id) => write!(f, "userAssigned {}", id.to_key()),
             Self::VirtualMachine(id) => write!(f, "virtualMachine {}", id.to_key()),
+            Self::FormerAddress(address) => write!(f, "formerAddress {address}"),
             Self::Vault(id) => write!(f, "vault {}", id.to_key()),
             Self::RoleAssignment(name) => write!(f, "roleAssignment {name}"),
             Self::Credential(id, thumbprint) => write!(f, "credential {id} {thumbprint}"),
@@ -359,6 +375,7 @@ impl Record {
             Self::ResourceGroup(group) => Key::ResourceGroup(group.id.clone()),
             Self::UserAssigned(identity) => Key::UserAssigned(identity.id.clone()),
             Self::VirtualMachine(vm) => Key::VirtualMachine(vm.id.clone()),
+            Self::FormerAddress(former) => Key::FormerAddress(former.address),
             Self::Vault(vault) => Key::Vault(vault.id.clone()),
             Self::RoleAssignment(assignment) => Key::RoleAssignment(assignment.name),
             Self::Credential(own) => Key::Credential(own.principal_id, own.thumbprint.clone()),

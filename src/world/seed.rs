@@ -3,22 +3,16 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::address::Address;
 use super::record::{
     Assignment, Record, ResourceGroup, SecretVersion, StoredSecret, Subscription, Tags, Tenant,
     UserAssigned, Vault, VirtualMachine,
 };
-use super::synthetic::{IdentityIds, Synthetic, WELL_KNOWN_RESOURCES, named_guid};
+use super::resources::RESOURCE_LEN_MAX;
+use super::synthetic::{IdentityIds, Synthetic, named_guid};
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, ParseIdError, PrincipalId, SubscriptionId, TenantId, VmId};
 use crate::secret::Redacted;
-
-/// The app ids of the well-known resources: Entra accepts them as `resource` too.
-const WELL_KNOWN_APP_IDS: [&str; 4] = [
-    "797f4846-ba00-4fd7-ba43-dac1f8f63013", // Azure Resource Manager
-    "cfa8b339-82a2-471a-a3c9-0fc0be7a4093", // Azure Key Vault
-    "e406a681-f3d4-42a8-90b6-c2b029497af1", // Azure Storage
-    "00000003-0000-0000-c000-000000000000", // Microsoft Graph
-];
 
 /// Makes every tenant that names no date as old as managed identities: 2017-09-14.
 const TENANT_CREATED: UnixSeconds = UnixSeconds(1_505_347_200);
@@ -28,9 +22,6 @@ pub const SECRET_BYTES_MAX: usize = 25 * 1024;
 
 /// Where things are made that name no region.
 pub const LOCATION: &str = "local";
-
-/// Bounds what is echoed in every token of the resource; Entra's own bound on an app id URI.
-const RESOURCE_LEN_MAX: usize = 255;
 
 /// Which rule between items is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,12 +34,6 @@ pub enum WorldError {
         /// The id.
         id: String,
     },
-    /// A VM has no address though there are others.
-    #[error("the VM `{0}` has no address; every VM needs one when there is more than one")]
-    AddressMissing(String),
-    /// No request can come from this address.
-    #[error("no request comes from `{0}`; write the address that the VM calls from")]
-    Address(IpAddr),
     /// A VM and an identity assigned to it are in different tenants.
     #[error(
         "the VM `{vm}` is not in the tenant of `{identity}`; assign identities of its own tenant"
@@ -88,12 +73,10 @@ pub struct SeedBuilder {
     taken: HashSet<[u8; 16], foldhash::fast::RandomState>,
     resource_ids: HashSet<ArmId>,
     groups: HashSet<ArmId>,
-    addresses: HashSet<IpAddr>,
+    addresses: HashSet<Address>,
     /// In lower case, as the secrets.
     vaults: HashSet<String>,
     secrets: HashSet<(ArmId, String)>,
-    addressless: Option<String>,
-    vms: u32,
 }
 
 /// A user-assigned identity that was added.
@@ -116,15 +99,6 @@ pub struct VmIdentities {
 }
 
 impl SeedBuilder {
-    /// A world with the well-known resources and nothing else.
-    pub fn new() -> Self {
-        let mut builder = Self::default();
-        for name in WELL_KNOWN_RESOURCES.iter().chain(&WELL_KNOWN_APP_IDS) {
-            builder.audience(name);
-        }
-        builder
-    }
-
     /// Adds a tenant.
     ///
     /// # Errors
@@ -149,7 +123,7 @@ impl SeedBuilder {
         self.records.push(Record::Subscription(subscription));
     }
 
-    /// Adds a resource that tokens may be asked for, with and without a slash at its end.
+    /// Adds a resource that tokens may be asked for, beside those of Azure's own services.
     ///
     /// # Errors
     /// When it could not stand in a token's response as it is.
@@ -159,18 +133,10 @@ impl SeedBuilder {
         if !fits || !name.bytes().all(plain) {
             return Err(WorldError::Resource(name.to_owned()));
         }
-        self.audience(name);
-        Ok(())
-    }
-
-    fn audience(&mut self, name: &str) {
-        let bare = name.strip_suffix('/').unwrap_or(name);
-        let slashed = bare.contains(':').then(|| format!("{bare}/"));
-        for name in std::iter::once(bare.to_owned()).chain(slashed) {
-            if self.resources.insert(name.clone()) {
-                self.records.push(Record::Audience(name));
-            }
+        if self.resources.insert(name.to_owned()) {
+            self.records.push(Record::Audience(name.to_owned()));
         }
+        Ok(())
     }
 
     /// Adds a user-assigned identity, and its resource group if that is new.
@@ -201,28 +167,22 @@ impl SeedBuilder {
         &mut self,
         tenant: TenantId,
         id: ArmId,
-        address: Option<IpAddr>,
+        address: Address,
         identities: VmIdentities,
     ) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
-        address.map_or(Ok(()), check_callable)?;
         check_tenant(tenant, &id, &identities.user_assigned)?;
-        match address {
-            Some(address) if !self.addresses.insert(address.to_canonical()) => {
-                return Err(WorldError::Duplicate { what: "address", id: address.to_string() });
-            }
-            Some(_) => {}
-            None => self.addressless = Some(id.name().to_owned()),
+        if !self.addresses.insert(address) {
+            return Err(WorldError::Duplicate { what: "address", id: address.to_string() });
         }
         identities.system_assigned.map_or(Ok(()), |ids| self.claim_ids(ids))?;
         self.group(&id)?;
-        self.vms = self.vms.saturating_add(1);
         self.records.push(Record::VirtualMachine(VirtualMachine {
             vm_id: VmId::from_bytes(named_guid(&id.to_key())),
             id,
             location: LOCATION.to_owned(),
             tags: Tags::new(),
-            address,
+            address: Some(address),
             system_assigned: identities.system_assigned,
             user_assigned: assignments(identities.user_assigned),
             properties: serde_json::Map::new(),
@@ -323,21 +283,9 @@ impl SeedBuilder {
     }
 
     /// The records, each after those that it names.
-    ///
-    /// # Errors
-    /// When a VM among several has no address.
-    pub fn build(self) -> Result<Vec<Record>, WorldError> {
-        match (self.addressless, self.vms) {
-            (Some(name), 2..) => Err(WorldError::AddressMissing(name)),
-            _ => Ok(self.records),
-        }
+    pub fn build(self) -> Vec<Record> {
+        self.records
     }
-}
-
-fn check_callable(address: IpAddr) -> Result<(), WorldError> {
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    let uncallable = address.is_unspecified() || address.is_multicast() || broadcast;
-    if uncallable { Err(WorldError::Address(address)) } else { Ok(()) }
 }
 
 fn check_tenant(tenant: TenantId, vm: &ArmId, assigned: &[Added]) -> Result<(), WorldError> {
@@ -364,7 +312,7 @@ impl Synthetic {
     /// # Errors
     /// Never for a shape that was parsed: derived ids do not collide (64 mixed bits each way).
     pub fn build(&self) -> Result<Vec<Record>, WorldError> {
-        let mut builder = SeedBuilder::new();
+        let mut builder = SeedBuilder::default();
         let tenant = self.tenant_id();
         builder.tenant(tenant)?;
         builder.subscription(self.subscription_id(), tenant, Vec::new());
@@ -377,10 +325,10 @@ impl Synthetic {
                 .collect::<Result<Vec<_>, _>>()?;
             let identities =
                 VmIdentities { system_assigned: Some(self.system_assigned(vm)), user_assigned };
-            let address = Some(IpAddr::V4(self.address(vm)));
+            let address = IpAddr::V4(self.address(vm)).into();
             builder.vm(tenant, self.vm_id(vm)?, address, identities)?;
         }
-        builder.build()
+        Ok(builder.build())
     }
 }
 

@@ -1,8 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-pub(crate) const PREFIX: &str = "
-[[tenants]]
+/// A world of one VM, which further keys may be added to.
+pub(crate) const PREFIX: &str = "[[tenants]]
 id = '00000000-0000-4000-8000-000000000001'
 [[subscriptions]]
 id = '00000000-0000-4000-8000-000000000002'
@@ -19,19 +19,21 @@ resource_group = 'rg'
 name = 'vm'
 subscription = '00000000-0000-4000-8000-000000000002'
 resource_group = 'rg'
+address = '127.0.0.1'
 ";
 
 #[test]
 fn a_bad_world_file_names_line_problem_and_remedy_for_every_fault() {
-    let faults =
-        "user_assigned = ['a', 'c']\naddress = 'here'\nsystem_assigned = { client_id = 'x' }";
-    let error = file::parse("w.toml", &format!("{PREFIX}{faults}")).unwrap_err().to_string();
+    let faults = "user_assigned = ['a', 'c']\nsystem_assigned = { client_id = 'x' }";
+    let text = PREFIX.replace("127.0.0.1", "here");
+    let error = file::parse("w.toml", &format!("{text}{faults}")).unwrap_err().to_string();
     assert_eq!(
         error,
         "the world file is refused\n  \
+         w.toml:18: `here` is not an address; write the IP address that the VM calls from, \
+         or `any` for callers that no other VM has\n  \
          w.toml:19: the identity `c` is not in [[user_assigned]]; add it there\n  \
-         w.toml:20: `here` is not an IP address; write the address that the VM calls from\n  \
-         w.toml:21: system_assigned is neither a boolean nor a pair of ids; \
+         w.toml:20: system_assigned is neither a boolean nor a pair of ids; \
          write true, false or { client_id = \"...\", principal_id = \"...\" }"
     );
 }
@@ -43,7 +45,7 @@ fn one_fault_is_told_once_and_not_again_by_what_depends_on_it() {
     assert_eq!(
         error.to_string(),
         "the world file is refused\n  \
-         w.toml:9: `x` is not a GUID; write it as 8-4-4-4-12 hexadecimal digits"
+         w.toml:8: `x` is not a GUID; write it as 8-4-4-4-12 hexadecimal digits"
     );
 }
 
@@ -53,15 +55,20 @@ fn items_that_cannot_be_are_refused() {
     let tenant = "[[tenants]]\nid = '00000000-0000-4000-8000-00000000000a'\n[[subscriptions]]\nid = '00000000-0000-4000-8000-00000000000b'\ntenant = '00000000-0000-4000-8000-00000000000a'\n";
     let foreign = vm.replace("000000000002", "00000000000b");
     for (text, expected) in [
-        (format!("{PREFIX}address = '0.0.0.0'"), "w.toml:15: no request comes from `0.0.0.0`"),
-        (format!("{PREFIX}address = '224.0.0.1'"), "no request comes from `224.0.0.1`"),
-        (format!("{PREFIX}{vm}"), "w.toml:15: the VM `vm` has no address"),
-        (format!("resources = ['/']{PREFIX}"), "w.toml:1: `/` is not a resource"),
-        (format!("resources = ['a\"b']{PREFIX}"), "w.toml:1: `a\"b` is not a resource"),
-        (PREFIX.replace("'vm'", "'.'"), "w.toml:16: `.` is not a name"),
+        (PREFIX.replace("127.0.0.1", "0.0.0.0"), "w.toml:18: no request comes from `0.0.0.0`"),
+        (PREFIX.replace("127.0.0.1", "224.0.0.1"), "no request comes from `224.0.0.1`"),
+        (
+            PREFIX.replace("127.0.0.1", "255.255.255.255"),
+            "no request comes from `255.255.255.255`",
+        ),
+        (format!("{PREFIX}{vm}"), "w.toml:19: the VM `x` has no address"),
+        (PREFIX.replace("address", "#"), "w.toml:14: the VM `vm` has no address"),
+        (format!("resources = ['/']\n{PREFIX}"), "w.toml:1: `/` is not a resource"),
+        (format!("resources = ['a\"b']\n{PREFIX}"), "w.toml:1: `a\"b` is not a resource"),
+        (PREFIX.replace("'vm'", "'.'"), "w.toml:15: `.` is not a name"),
         (
             format!(
-                "{PREFIX}address = '127.0.0.4'\n{tenant}{foreign}address = '127.0.0.5'\nuser_assigned = ['a']"
+                "{PREFIX}{tenant}{foreign}address = '127.0.0.5'\nuser_assigned = ['a']"
             ),
             "the VM `x` is not in the tenant of `a`",
         ),
@@ -161,14 +168,17 @@ fn an_unknown_key_is_refused_with_its_line() {
 
 #[test]
 fn an_address_used_twice_is_refused() {
-    let vm = |name: &str| {
-        format!(
-            "[[vms]]\nname = '{name}'\nsubscription = '00000000-0000-4000-8000-000000000002'\nresource_group = 'rg'\naddress = '127.0.0.5'\n"
-        )
-    };
-    let text = format!("{PREFIX}address = '127.0.0.4'\n{}{}", vm("x"), vm("y"));
-    let error = file::parse("w.toml", &text).unwrap_err().to_string();
-    assert!(error.contains("w.toml:25: the address `127.0.0.5` is used twice"), "{error}");
+    for address in ["127.0.0.5", "any"] {
+        let vm = |name: &str| {
+            format!(
+                "[[vms]]\nname = '{name}'\nsubscription = '00000000-0000-4000-8000-000000000002'\nresource_group = 'rg'\naddress = '{address}'\n"
+            )
+        };
+        let text = format!("{PREFIX}{}{}", vm("x"), vm("y"));
+        let error = file::parse("w.toml", &text).unwrap_err().to_string();
+        let expected = format!("w.toml:24: the address `{address}` is used twice");
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 proptest! {

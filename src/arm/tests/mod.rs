@@ -132,7 +132,7 @@ fn records() -> Vec<Record> {
 fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let directory = Arc::new(of(records(), Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
-    let options = ArmOptions { auth, page_size, seed: 7 };
+    let options = ArmOptions { auth, names: HostNames::default(), page_size, seed: 7 };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let arm = Arm::new(Arc::clone(&directory), own, options);
     let issuer = Issuer::new(directory.ring(), Seconds(3600));
@@ -168,6 +168,7 @@ impl World {
             client_id: client(name),
             principal_id: principal(name),
             resource_id: None,
+            caller_id: None,
             proof: ClientProof::Certificate,
         };
         self.issuer.mint(&subject, audience, NOW, &[1; 48]).unwrap().jwt().to_owned()

@@ -1,7 +1,5 @@
 //! `mintbench vm`: virtual machines, and the identities that they hold.
 
-use std::net::IpAddr;
-
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -10,6 +8,7 @@ use super::render::Output;
 use super::resource::{IDENTITY, VM, group_in, last, shown_tags, text};
 use super::session::Session;
 use super::{Connection, GroupArg, SubscriptionArg, Traits};
+use crate::world::Address;
 
 /// The tag that says from which address a machine calls.
 pub(super) const ADDRESS_TAG: &str = "mintbench-address";
@@ -40,9 +39,10 @@ enum Verb {
     Create {
         /// What to call it
         name: String,
-        /// Address that it calls from, such as 127.0.0.5
-        #[arg(long, value_name = "IP")]
-        address: Option<IpAddr>,
+        /// Address that it calls from, such as 127.0.0.5; `any` is every address that no other machine
+        /// has, or had last [default: none, and the machine answers nobody]
+        #[arg(long, value_name = "IP|any")]
+        address: Option<Address>,
         #[command(flatten)]
         identities: Identities,
         #[command(flatten)]
@@ -67,6 +67,24 @@ enum Verb {
         #[command(flatten)]
         identities: Identities,
     },
+    /// Change the address that a machine calls from
+    Update {
+        /// Its name or resource id
+        name: String,
+        #[command(flatten)]
+        address: NewAddress,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+struct NewAddress {
+    /// The new address, such as 127.0.0.5; `any` is every address that no other machine has, or had last
+    #[arg(long, value_name = "IP|any")]
+    address: Option<Address>,
+    /// Take the address away: the machine answers nobody
+    #[arg(long)]
+    no_address: bool,
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -94,7 +112,7 @@ impl VmArgs {
                 let wanted = identities.resolve(session)?;
                 let identity = Held::default().with(&wanted);
                 let mut traits = traits.clone();
-                traits.tag.extend(address.map(|ip| (ADDRESS_TAG.to_owned(), ip.to_string())));
+                traits.tag.extend(address.map(|own| (ADDRESS_TAG.to_owned(), own.to_string())));
                 let body =
                     [("identity".to_owned(), identity), ("properties".to_owned(), json!({}))];
                 session.put(&VM, name, group, &traits, Map::from_iter(body)).map(record)
@@ -108,8 +126,20 @@ impl VmArgs {
                 let left = Held::by(&vm).without(identities)?;
                 change(session, &vm, &left)
             }
+            Verb::Update { name, address } => {
+                let vm = session.find(&VM, name, group)?;
+                let body = json!({ "tags": readdressed(&vm, address.address) });
+                session.patch(&VM, text(&vm, "/id"), &body).map(record)
+            }
         }
     }
+}
+
+/// The tags of a machine, which are written as a whole, with this address in place of the one that it has.
+fn readdressed(vm: &Value, address: Option<Address>) -> Map<String, Value> {
+    let tags = vm.get("tags").and_then(Value::as_object).cloned().unwrap_or_default();
+    let others = tags.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case(ADDRESS_TAG));
+    others.chain(address.map(|own| (ADDRESS_TAG.to_owned(), own.to_string().into()))).collect()
 }
 
 fn change(session: &Session, vm: &Value, identity: &Value) -> Result<Output, ControlError> {
@@ -320,6 +350,17 @@ mod tests {
         let refused = held(&["system", "a"]).without(&leaving(&["c"])).unwrap_err();
         let expected = "no identity is called `c` among those of the machine";
         assert_eq!(refused.to_string(), expected);
+    }
+
+    #[test]
+    fn another_address_leaves_the_other_tags_as_they_are() {
+        let vm = json!({ "tags": { "Mintbench-Address": "127.0.0.5", "env": "test" } });
+        let tags = |address: Option<&str>| {
+            Value::Object(readdressed(&vm, address.map(|text| text.parse().unwrap())))
+        };
+        assert_eq!(tags(Some("any")), json!({ "env": "test", "mintbench-address": "any" }));
+        assert_eq!(tags(None), json!({ "env": "test" }));
+        assert!(readdressed(&json!({}), None).is_empty());
     }
 
     #[test]

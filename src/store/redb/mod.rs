@@ -9,14 +9,14 @@ mod tests;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::redb::{Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use ::redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransaction};
 use aws_lc_rs::digest;
 
 use self::folder::Folder;
-use super::{Defect, Revision, Store, StoreError};
+use super::{Defect, Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
 /// Key text -> the revision that wrote the record, its checksum, the record as JSON.
@@ -31,9 +31,6 @@ type Stored<'a> = (u64, u64, &'a [u8]);
 const META_FORMAT: &str = "format";
 const META_REVISION: &str = "revision";
 
-/// The format that this build reads and writes. It grows when an older build would misread a file.
-const FORMAT: u64 = 1;
-
 /// A store in the file `world.redb` of a folder.
 ///
 /// Commits wait for one another and for the disk: do not call them where nothing may block.
@@ -42,6 +39,7 @@ pub struct RedbStore {
     /// Declared after the database: the lock goes when the file is closed.
     folder: Folder,
     repaired: bool,
+    format: Format,
 }
 
 impl RedbStore {
@@ -64,9 +62,8 @@ impl RedbStore {
         if repaired {
             tracing::warn!(file = %file.display(), "the store was not closed as it should be, and had to be repaired");
         }
-        let store = Self { database, folder, repaired };
-        store.check_format()?;
-        Ok(store)
+        let format = read_format(&database, file)?;
+        Ok(Self { database, folder, repaired, format })
     }
 
     /// Whether the file had to be repaired when it was opened: all of it was read then. Nothing that
@@ -75,20 +72,23 @@ impl RedbStore {
         self.repaired
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let path = self.folder.file();
-        let transaction = self.database.begin_read()?;
-        let meta = match transaction.open_table(META) {
-            Err(::redb::TableError::Storage(error)) => return Err(error.into()),
-            Err(_) => return Err(StoreError::NotAStore { path }),
-            Ok(meta) => meta,
-        };
-        match meta.get(META_FORMAT)?.map(|found| found.value()) {
-            Some(FORMAT) => Ok(()),
-            Some(found) => Err(StoreError::Format { path, found, known: FORMAT }),
-            None => Err(StoreError::NotAStore { path }),
-        }
+}
+
+/// The format of a file, if this build can read it.
+fn read_format(database: &::redb::Database, path: PathBuf) -> Result<Format, StoreError> {
+    let transaction = database.begin_read()?;
+    let meta = match transaction.open_table(META) {
+        Err(::redb::TableError::Storage(error)) => return Err(error.into()),
+        Err(_) => return Err(StoreError::NotAStore { path }),
+        Ok(meta) => meta,
+    };
+    let Some(found) = meta.get(META_FORMAT)?.map(|found| Format(found.value())) else {
+        return Err(StoreError::NotAStore { path });
+    };
+    if (Format::OLDEST..=Format::CURRENT).contains(&found) {
+        return Ok(found);
     }
+    Err(StoreError::Format { path, found: found.0, known: Format::CURRENT.0 })
 }
 
 impl fmt::Debug for RedbStore {
@@ -118,6 +118,10 @@ impl Store for RedbStore {
             each(record);
         }
         guarded(|| finish(&transaction, &records, &order))
+    }
+
+    fn format(&self) -> Format {
+        self.format
     }
 }
 
@@ -173,7 +177,7 @@ fn initialise(database: &::redb::Database) -> Result<(), StoreError> {
     transaction.open_table(RECORDS)?;
     transaction.open_table(ORDER)?;
     let mut meta = transaction.open_table(META)?;
-    meta.insert(META_FORMAT, FORMAT)?;
+    meta.insert(META_FORMAT, Format::CURRENT.0)?;
     meta.insert(META_REVISION, 0)?;
     drop(meta);
     Ok(transaction.commit()?)
@@ -199,6 +203,7 @@ fn write(
         revision.0 += 1;
         batch.apply(revision, change)?;
     }
+    meta.insert(META_FORMAT, Format::CURRENT.0)?;
     meta.insert(META_REVISION, revision.0)?;
     Ok(revision)
 }

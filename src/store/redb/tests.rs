@@ -174,10 +174,24 @@ fn a_second_store_in_one_folder_is_refused_until_the_first_is_closed() {
 fn a_file_of_another_format_is_refused() {
     let folder = stored(&[]);
     tamper(folder.path(), |transaction| {
-        transaction.open_table(META).unwrap().insert(META_FORMAT, FORMAT + 1).unwrap();
+        transaction.open_table(META).unwrap().insert(META_FORMAT, Format::CURRENT.0 + 1).unwrap();
     });
     let text = error(folder.path());
-    assert!(text.contains("was written by format 2; this build reads 1"), "{text}");
+    assert!(text.contains("was written by format 3; this build reads 2"), "{text}");
+}
+
+#[test]
+fn a_file_of_an_older_format_is_read_and_becomes_one_of_this_format_with_the_first_commit() {
+    let folder = stored(&[group(1, 0)]);
+    tamper(folder.path(), |transaction| {
+        transaction.open_table(META).unwrap().insert(META_FORMAT, Format::OLDEST.0).unwrap();
+    });
+    let open = || RedbStore::open(folder.path()).unwrap();
+    let (store, records) = (open(), vec![group(1, 0)]);
+    assert_eq!((store.format(), all(&store).unwrap()), (Format::OLDEST, (Revision(1), records)));
+    store.commit(Revision(1), &[Change::Put(group(2, 0))]).unwrap();
+    drop(store);
+    assert_eq!(open().format(), Format::CURRENT);
 }
 
 #[test]
@@ -318,7 +332,7 @@ fn the_description_has_an_example_of_each_kind_that_is_stored_so() {
         kinds.insert(key.split_once(' ').unwrap().0);
         records.push(record);
     }
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
     let folder = stored(&records);
     assert_eq!(all(&RedbStore::open(folder.path()).unwrap()).unwrap().1, records);
 }

@@ -88,7 +88,11 @@ impl World {
         let clock = Arc::new(ManualClock::new(NOW));
         let issuer = Issuer::new(directory.ring(), Seconds(86_400));
         let options =
-            VaultOptions { authority: "https://login.microsoftonline.com".to_owned(), seed: 7 };
+            VaultOptions {
+                authority: "https://login.microsoftonline.com".to_owned(),
+                names: HostNames::default(),
+                seed: 7,
+            };
         let vault = Vault::new(Arc::clone(&directory), Arc::<ManualClock>::clone(&clock), options);
         Self { directory, clock, vault, issuer }
     }
@@ -117,6 +121,7 @@ impl World {
             client_id,
             principal_id,
             resource_id: None,
+            caller_id: None,
             proof: ClientProof::Certificate,
         };
         let token = self.issuer.mint(&subject, audience, self.clock.now(), &[9; 48]).unwrap();

@@ -6,7 +6,6 @@ mod vaults;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -18,8 +17,9 @@ use role_assignments::RoleAssignmentEntry;
 use vaults::{SecretEntry, VaultEntry};
 
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
+use crate::world::Address;
 use crate::world::record::Record;
-use crate::world::seed::{Added, SeedBuilder, VmIdentities, WorldError, derived_ids};
+use crate::world::seed::{Added, SeedBuilder, VmIdentities, derived_ids};
 use crate::world::synthetic::IdentityIds;
 
 /// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         Self {
             text,
             read_file,
-            builder: SeedBuilder::new(),
+            builder: SeedBuilder::default(),
             tenants: HashMap::new(),
             subscriptions: HashMap::new(),
             user_assigned: HashMap::new(),
@@ -193,10 +193,6 @@ impl<'a> Reader<'a> {
         }
         for entry in &file.vms {
             self.vm(entry);
-            if file.vms.len() > 1 && entry.get_ref().address.is_none() {
-                let name = entry.get_ref().name.get_ref().clone();
-                self.problem(&entry.span(), WorldError::AddressMissing(name));
-            }
         }
         for entry in &file.applications {
             self.application(entry);
@@ -221,7 +217,7 @@ impl<'a> Reader<'a> {
             problems.sort();
             return Err(problems);
         }
-        builder.build().map_err(|error| vec![(1, error.to_string())])
+        Ok(builder.build())
     }
 
     fn problem(&mut self, span: &Range<usize>, what: impl fmt::Display) {
@@ -311,7 +307,7 @@ impl<'a> Reader<'a> {
         let Some(id) = self.arm_id(subscription, &entry.resource_group, path, &entry.name) else {
             return;
         };
-        let address = entry.address.as_ref().map(|text| self.address(text));
+        let address = self.address(&span, entry);
         let system_assigned =
             entry.system_assigned.as_ref().and_then(|own| self.system_assigned(&id, own));
         if entry.system_assigned.is_some() {
@@ -320,7 +316,8 @@ impl<'a> Reader<'a> {
         let user_assigned =
             entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
         let identities = VmIdentities { system_assigned, user_assigned };
-        let added = self.builder.vm(tenant, id, address.flatten(), identities);
+        let Some(address) = address else { return };
+        let added = self.builder.vm(tenant, id, address, identities);
         self.keep(&span, added);
     }
 
@@ -352,14 +349,16 @@ impl<'a> Reader<'a> {
         self.keep(&name.span(), known.ok_or_else(missing)).flatten()
     }
 
-    fn address(&mut self, text: &Spanned<String>) -> Option<IpAddr> {
-        let bad = |_| {
-            format!(
-                "`{}` is not an IP address; write the address that the VM calls from",
-                text.get_ref()
-            )
+    fn address(&mut self, span: &Range<usize>, vm: &VmEntry) -> Option<Address> {
+        let Some(text) = &vm.address else {
+            let what = format!(
+                "the VM `{}` has no address, so no program could call as it; write address = \"127.0.0.1\", or \"any\" for callers that no other VM has",
+                vm.name.get_ref()
+            );
+            self.problem(span, what);
+            return None;
         };
-        self.keep(&text.span(), text.get_ref().parse().map_err(bad))
+        self.parsed(text)
     }
 
     fn arm_id(
