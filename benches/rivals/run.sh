@@ -107,6 +107,7 @@ tenant = "$tenant"
 name = "vm-1"
 subscription = "50b50000-0000-4000-8000-000000000001"
 resource_group = "rg"
+address = "127.0.0.1"
 
 [[applications]]
 name = "with-secret"

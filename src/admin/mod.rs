@@ -58,9 +58,13 @@ impl Admin {
         match (request.method(), request.uri().path()) {
             // A surface is served only once everything has started, so both say the same; a
             // process that hangs answers neither.
-            (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => text_reply(StatusCode::OK, "ok\n"),
+            (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => {
+                text_reply(StatusCode::OK, "ok\n")
+            }
             (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(),
-            (&Method::GET | &Method::HEAD, "/ca.pem") => text_reply(StatusCode::OK, self.ca_pem.clone()),
+            (&Method::GET | &Method::HEAD, "/ca.pem") => {
+                text_reply(StatusCode::OK, self.ca_pem.clone())
+            }
             (&Method::POST, ROTATE | ROLL) if !intended => {
                 text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }

@@ -260,8 +260,7 @@ impl Broker {
         now: UnixSeconds,
     ) -> Result<Answer, TokenError> {
         if freshness == Freshness::Held
-            && let Some(hit) =
-                self.cache.get(Key::new(selected.holding.0, resource.number()), now)
+            && let Some(hit) = self.cache.get(Key::new(selected.holding.0, resource.number()), now)
         {
             if let Some(refresh) = hit.refresh {
                 let wanted = selected.wants(resource)?;

@@ -253,7 +253,7 @@ fn an_unknown_resource_names_itself_and_the_tenant() {
 fn another_vms_identity_is_not_found() {
     let fixture = fixture(10);
     let vm = fixture.broker.vm(&fixture.vm(1), NOW).unwrap();
-    let other = vm.identities().next().unwrap().ids.client_id;
+    let other = vm.held().next().unwrap().identity.ids.client_id;
     let selector = Selector::ClientId(other);
     let request =
         TokenRequest { selector: Some(&selector), resource: ARM, freshness: Freshness::Held };

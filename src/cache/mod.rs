@@ -25,14 +25,14 @@ use crate::clock::UnixSeconds;
 use flight::Flight;
 use shard::Shard;
 
-/// What a value is kept under: an interned identity and an interned resource.
+/// What a value is kept under: an identity in the hands of one machine, and a resource, as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(u64);
 
 impl Key {
     /// Packs two indices.
-    pub const fn new(identity: u32, resource: u32) -> Self {
-        Self(((identity as u64) << 32) | resource as u64)
+    pub const fn new(holding: u32, resource: u32) -> Self {
+        Self(((holding as u64) << 32) | resource as u64)
     }
 }
 
@@ -104,10 +104,10 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
     )]
     fn shard(&self, key: Key) -> &Shard<V, E> {
         // Fibonacci hashing (Knuth, TAOCP 3, 6.4): multiples of 2^64 over the golden ratio fall far
-        // apart, so that neighbouring identities, or resources, fall in different shards.
+        // apart, so that neighbouring holdings, or resources, fall in different shards.
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-        let (identity, resource) = (key.0 >> 32, key.0 & u64::from(u32::MAX));
-        &self.shards[((identity ^ resource).wrapping_mul(GOLDEN) >> 58) as usize]
+        let (holding, resource) = (key.0 >> 32, key.0 & u64::from(u32::MAX));
+        &self.shards[((holding ^ resource).wrapping_mul(GOLDEN) >> 58) as usize]
     }
 
     /// The value under `key` that has not expired at `now`.

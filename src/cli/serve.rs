@@ -85,7 +85,8 @@ pub struct ServeArgs {
     /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     data: Option<PathBuf>,
-    /// A name that the server certificate is for, beside this machine's own; may be repeated
+    /// A name by which clients call this server, beside addresses and localhost: every endpoint takes it as
+    /// `Host`, and the server certificate is for it; may be repeated
     #[arg(
         long = "host-name",
         value_name = "NAME",

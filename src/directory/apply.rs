@@ -216,7 +216,8 @@ impl State {
         for assignment in &record.user_assigned {
             let entry = self.user_assigned.get(&assignment.id);
             let identity = entry.map(|entry| Arc::clone(&entry.identity));
-            let same = |identity: &Arc<Identity>| identity.ids.principal_id == assignment.principal_id;
+            let same =
+                |identity: &Arc<Identity>| identity.ids.principal_id == assignment.principal_id;
             if let Some(identity) = identity.filter(same) {
                 assigned.push(self.hold(before, identity)?);
             }

@@ -26,7 +26,7 @@ use crate::store::{Format, Revision, Store};
 use crate::token::KeyRing;
 use crate::world::record::{Change, Record};
 use crate::world::synthetic::IdentityIds;
-use crate::world::{Held, Identity, HoldingIndex, Known, ResourceIndex, Resources};
+use crate::world::{Held, HoldingIndex, Identity, Known, ResourceIndex, Resources};
 
 pub use credentials::{CredentialError, CredentialOptions, Rolled};
 pub use keys::{SigningKeyError, SigningOptions};

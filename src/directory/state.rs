@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::slot::VmSlot;
 use crate::clock::UnixSeconds;
 use crate::ids::{
-    ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId, VmId,
+    ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
+    VmId,
 };
 use crate::world::record::{
     Application, Credential, DeletedSecret, ResourceGroup, RoleAssignment, SecretVersion,

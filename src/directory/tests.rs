@@ -3,9 +3,7 @@ mod addresses;
 use super::*;
 use crate::store::MemoryStore;
 use crate::token::{Algorithm, Backend};
-use crate::world::record::{
-    Application, Credential, Key, Tenant, UserAssigned, VirtualMachine,
-};
+use crate::world::record::{Application, Credential, Key, Tenant, UserAssigned, VirtualMachine};
 use crate::world::synthetic::Synthetic;
 use crate::world::tests::PREFIX;
 use crate::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
@@ -268,7 +266,8 @@ fn an_application_is_a_resource_of_its_own_tenant_by_id_and_uri() {
             secret_digests: Vec::new(),
         }),
     );
-    for name in [client_id.to_string(), format!("api://{client_id}"), format!("api://{client_id}/")] {
+    for name in [client_id.to_string(), format!("api://{client_id}"), format!("api://{client_id}/")]
+    {
         for asked in [name.clone(), name.to_uppercase()] {
             let known = directory.audience_name(&asked, tenants[0]);
             assert_eq!(known.as_ref(), Some(&name), "{asked}");

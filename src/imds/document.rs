@@ -151,7 +151,9 @@ fn storage_profile(stored: &Stored<'_>, image: &Value) -> Value {
     let data_disk = || {
         let mut disk = disk();
         if let Some(disk) = disk.as_object_mut() {
-            for key in ["bytesPerSecondThrottle", "diskCapacityBytes", "lun", "opsPerSecondThrottle"] {
+            for key in
+                ["bytesPerSecondThrottle", "diskCapacityBytes", "lun", "opsPerSecondThrottle"]
+            {
                 disk.insert(key.to_owned(), "".into());
             }
             for key in ["isSharedDisk", "isUltraDisk"] {
@@ -333,8 +335,17 @@ mod tests {
         assert_eq!(
             keys,
             [
-                "location", "name", "offer", "osType", "platformFaultDomain",
-                "platformUpdateDomain", "publisher", "sku", "version", "vmId", "vmSize"
+                "location",
+                "name",
+                "offer",
+                "osType",
+                "platformFaultDomain",
+                "platformUpdateDomain",
+                "publisher",
+                "sku",
+                "version",
+                "vmId",
+                "vmSize"
             ]
         );
     }

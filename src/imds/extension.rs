@@ -95,7 +95,9 @@ impl Extension {
 fn nested(error: &ImdsError) -> Response<Payload> {
     let Refusal { status, error: code, description } = error.refusal();
     let (status, code) = match error {
-        ImdsError::MetadataHeader | ImdsError::MetadataValue => (status, "bad_request_102".to_owned()),
+        ImdsError::MetadataHeader | ImdsError::MetadataValue => {
+            (status, "bad_request_102".to_owned())
+        }
         ImdsError::NotFound => (hyper::StatusCode::NOT_FOUND, "not_found".to_owned()),
         _ if status.is_server_error() => (status, "unknown".to_owned()),
         _ => (status, code),

@@ -41,7 +41,9 @@ pub use secrets::purge_due;
 
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, State};
-use crate::http::{BodyError, HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body};
+use crate::http::{
+    BodyError, HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body,
+};
 use crate::ids::TenantId;
 use crate::token::{Bearer, Verifier};
 use crate::world::is_secret_name;

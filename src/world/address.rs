@@ -101,9 +101,12 @@ mod tests {
 
     #[test]
     fn an_address_is_an_ip_address_that_can_call_or_any() {
-        for (text, shown) in
-            [("127.0.0.1", "127.0.0.1"), ("::ffff:10.0.0.4", "10.0.0.4"), ("::1", "::1"), ("ANY", "any")]
-        {
+        for (text, shown) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("::ffff:10.0.0.4", "10.0.0.4"),
+            ("::1", "::1"),
+            ("ANY", "any"),
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
         }
         for text in ["", "all", "10.0.0.0/8", "127.0.0.1:80", "localhost"] {

@@ -103,11 +103,7 @@ pub(super) const SERVICES: &[Service] = &[
         &["https://analysis.windows.net/powerbi/api", "https://api.fabric.microsoft.com"],
     ),
     // Configuration, governance, developers.
-    hosted(
-        "35ffadb3-7fc1-497e-b61b-381d28e744cc",
-        &["https://azconfig.io"],
-        &[".azconfig.io"],
-    ),
+    hosted("35ffadb3-7fc1-497e-b61b-381d28e744cc", &["https://azconfig.io"], &[".azconfig.io"]),
     service(
         "73c2949e-da2d-457a-9607-fcc665198967",
         &["https://purview.azure.net", "https://projectbabylon.azure.net"],

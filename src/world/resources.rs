@@ -48,13 +48,11 @@ pub enum Known {
 
 impl Default for Resources {
     fn default() -> Self {
-        let mut resources = Self {
-            names: Vec::new(),
-            by_name: Map::default(),
-            by_folded_name: Map::default(),
-        };
+        let mut resources =
+            Self { names: Vec::new(), by_name: Map::default(), by_folded_name: Map::default() };
         for service in SERVICES {
-            for name in service.uris.iter().chain(Some(&service.app_id).filter(|id| !id.is_empty())) {
+            for name in service.uris.iter().chain(Some(&service.app_id).filter(|id| !id.is_empty()))
+            {
                 resources.add(name);
             }
         }
@@ -74,7 +72,8 @@ impl Resources {
 
     fn add_spelling(&mut self, name: &str) {
         let next = u32::try_from(self.names.len()).ok().filter(|next| *next < ResourceIndex::MAX);
-        let Some(next) = next.map(ResourceIndex).filter(|_| !self.by_name.contains_key(name)) else {
+        let Some(next) = next.map(ResourceIndex).filter(|_| !self.by_name.contains_key(name))
+        else {
             return;
         };
         self.names.push(name.into());

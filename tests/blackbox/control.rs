@@ -220,6 +220,33 @@ fn a_secret_needs_the_role_that_its_refusal_names() {
 }
 
 #[test]
+fn a_machine_is_given_another_address_any_or_none() {
+    let server = Server::furnished();
+    let address = |args: &[&str]| {
+        let vm = server.json(&[&["vm"], args].concat());
+        vm["tags"]["mintbench-address"].as_str().map(str::to_owned)
+    };
+    let gets_token = |from: &str| {
+        let args = ["token", "--vm-address", from, "--resource", "https://vault.azure.net"];
+        server.run(&args).code == Some(0)
+    };
+    server.prints(&["vm", "create", "w", "-g", "g", "--system-assigned", "--tag", "env=test"]);
+    assert_eq!(address(&["show", "w"]), None);
+    assert_eq!(address(&["update", "w", "--address", "127.0.0.40"]).as_deref(), Some("127.0.0.40"));
+    assert!(gets_token("127.0.0.40") && !gets_token("127.0.0.41"));
+    assert_eq!(address(&["update", "w", "--address", "any"]).as_deref(), Some("any"));
+    assert!(gets_token("127.0.0.40") && gets_token("127.0.0.41"));
+    let error = server.refuses(1, &["vm", "update", "demo-vm", "--address", "any"]);
+    assert!(error.contains("belongs to another virtual machine"), "{error}");
+    assert_eq!(address(&["update", "w", "--no-address"]), None);
+    assert!(!gets_token("127.0.0.40") && !gets_token("127.0.0.41"));
+    assert_eq!(server.json(&["vm", "show", "w"])["tags"]["env"], "test");
+    for args in [&["vm", "update", "w"][..], &["vm", "update", "w", "--address", "here"]] {
+        assert!(!server.refuses(2, args).is_empty());
+    }
+}
+
+#[test]
 fn errors_name_the_fix() {
     let server = Server::furnished();
     for (code, args, expected) in [

@@ -1,6 +1,7 @@
 //! A world in a folder: what was acknowledged is there after a crash, and nothing by halves.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -166,6 +167,48 @@ fn a_restart_changes_neither_identities_nor_keys_and_makes_no_second_operator() 
         before
     };
     assert_eq!(before.0.len(), 2);
+    assert_eq!(seen(&serve(folder.path())), before);
+}
+
+/// The name of the VM that a caller from this address is taken for; `None` when it is refused.
+fn named(broker: &Broker, caller: Ipv4Addr) -> Option<String> {
+    let path = "/metadata/instance/compute/name?api-version=2021-02-01&format=text";
+    let answer = broker.connect_from(caller.into()).get(path);
+    if answer.status == 200 {
+        return Some(answer.text());
+    }
+    assert_eq!(answer.status, 403);
+    None
+}
+
+#[test]
+fn the_address_of_a_removed_vm_is_nobody_elses_after_a_restart_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |broker: &Broker, method: &str, vm: &str, body: &Value| {
+        let path = format!("{GROUP}/Microsoft.Compute/virtualMachines/{vm}?api-version=2024-07-01");
+        let mut connection = broker.connect("arm");
+        send(&mut connection, method, &path, body);
+        let status = connection.read().unwrap().status;
+        assert!((200..300).contains(&status), "{method} {vm}: {status}");
+    };
+    let at =
+        |address: &str| json!({ "location": "local", "tags": { "mintbench-address": address } });
+    let callers = [1, 7, 8].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    let seen = |broker: &Broker| callers.map(|caller| named(broker, caller));
+    let demo = || Some("demo-vm".to_owned());
+    let before = {
+        let broker = serve(folder.path());
+        assert_eq!(seen(&broker), [demo(), None, None]);
+        written(&broker, "PATCH", "demo-vm", &at("any"));
+        written(&broker, "PUT", "other", &at("127.0.0.7"));
+        assert_eq!(seen(&broker), [demo(), Some("other".to_owned()), demo()]);
+        written(&broker, "DELETE", "other", &json!({}));
+        let before = seen(&broker);
+        broker.signal(Signal::KILL);
+        broker.wait();
+        before
+    };
+    assert_eq!(before, [demo(), None, demo()]);
     assert_eq!(seen(&serve(folder.path())), before);
 }
 

@@ -92,20 +92,171 @@ fn the_metadata_header_is_asked_for_before_anything_else() {
     for target in
         ["/metadata/identity/oauth2/token", &full, "/metadata/instance", "/metadata/versions"]
     {
-        for header in [
-            "",
-            "Metadata: True\r\n",
-            "Metadata: false\r\n",
-            "Metadata: true\r\nMetadata: true\r\n",
-        ] {
-            let head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
-            assert_eq!(raw(&broker, &head), expected, "{head}");
-        }
+        let head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        assert_eq!(raw(&broker, &head), expected, "{head}");
     }
     let head = format!(
         "GET {full} HTTP/1.1\r\nHost: 127.0.0.1\r\nmetadata: true\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\n"
     );
     assert_eq!(raw(&broker, &head).0, 200);
+}
+
+#[test]
+fn a_metadata_header_of_another_value_is_told_what_the_value_must_be() {
+    let broker = Broker::serve(&[]);
+    let text = "Required metadata header is not 'true'; send the header 'Metadata: true' once, in lower case";
+    for header in [
+        "Metadata: True\r\n",
+        "Metadata: false\r\n",
+        "Metadata:\r\n",
+        "Metadata: true\r\nMetadata: true\r\n",
+    ] {
+        for target in [&token_target(ARM), "/metadata/instance"] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
+            assert_eq!(raw(&broker, &head), (400, invalid(text)), "{head}");
+        }
+    }
+}
+
+#[test]
+fn azures_own_services_are_known_by_every_name_and_others_are_not() {
+    let broker = Broker::serve(&[]);
+    for (asked, named) in [
+        ("https://database.windows.net/", "https://database.windows.net/"),
+        ("https://ossrdbms-aad.database.windows.net", "https://ossrdbms-aad.database.windows.net"),
+        ("https://servicebus.azure.net", "https://servicebus.azure.net"),
+        ("https://cosmos.azure.com", "https://cosmos.azure.com"),
+        ("https://cognitiveservices.azure.com/", "https://cognitiveservices.azure.com/"),
+        ("https://ai.azure.com", "https://ai.azure.com"),
+        ("https://monitor.azure.com", "https://monitor.azure.com"),
+        ("https://containerregistry.azure.net", "https://containerregistry.azure.net"),
+        ("api://AzureADTokenExchange", "api://AzureADTokenExchange"),
+        ("6DAE42F8-4368-4678-94FF-3960E28E3630", "6dae42f8-4368-4678-94ff-3960e28e3630"),
+        ("2ff814a6-3304-4ab8-85cb-cd0e6f879c1d", "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"),
+        ("HTTPS://vault.azure.net", "https://vault.azure.net"),
+        ("https://store.azconfig.io", "https://store.azconfig.io"),
+        ("https://account.blob.core.windows.net/", "https://account.blob.core.windows.net/"),
+    ] {
+        let answer = broker.token(&format!("resource={asked}"));
+        assert_eq!((answer.status, &answer.json()["resource"]), (200, &json!(named)), "{asked}");
+    }
+    for unknown in [
+        "https://nobody.example",
+        "https://account.blob.core.windows.net.nobody.example",
+        "00000000-0000-4000-8000-00000000ffff",
+        "api://nobody",
+    ] {
+        let answer = broker.token(&format!("resource={unknown}"));
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_resource")));
+    }
+}
+
+#[test]
+fn a_target_and_a_host_that_differ_by_the_default_port_alone_are_one_authority() {
+    let broker = Broker::serve(&["--host-name", "mintbench"]);
+    let full = token_target(ARM);
+    for (target, host, status) in [
+        ("http://127.0.0.1:80", "127.0.0.1", 200),
+        ("http://127.0.0.1", "127.0.0.1:80", 200),
+        ("http://LOCALHOST", "localhost:80", 200),
+        ("http://[::1]", "[0:0:0:0:0:0:0:1]:80", 200),
+        ("", "mintbench:8169", 200),
+        ("", "MINTBENCH", 200),
+        ("http://127.0.0.1:81", "127.0.0.1", 400),
+        ("http://127.0.0.1", "localhost", 400),
+        ("", "evil.example", 400),
+        ("", "mintbench.evil.example", 400),
+    ] {
+        let head = format!("GET {target}{full} HTTP/1.1\r\nHost: {host}\r\nMetadata: true\r\n\r\n");
+        assert_eq!(raw(&broker, &head).0, status, "{target} {host}");
+    }
+}
+
+#[test]
+fn a_name_that_the_operator_gave_is_taken_on_every_surface() {
+    let broker = Broker::serve(&[
+        "--host-name",
+        "mintbench",
+        "--vm-extension",
+        "127.0.0.1:0",
+        "--arm-auth",
+        "off",
+    ]);
+    let token = token_target(ARM);
+    for (surface, target, refused) in [
+        ("imds", token.as_str(), 400),
+        ("admin", "/healthz", 400),
+        ("vm-extension", &format!("/oauth2/token?{ARM}"), 400),
+        ("arm", "/subscriptions?api-version=2022-12-01", 400),
+    ] {
+        for (host, status) in [("mintbench:1", 200), ("other:1", refused)] {
+            let mut connection = broker.connect(surface);
+            let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nMetadata: true\r\n\r\n");
+            connection.send(head.as_bytes());
+            assert_eq!(connection.read().unwrap().status, status, "{surface} {host}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_scheduled_and_nothing_can_be_acknowledged() {
+    let broker = Broker::serve(&[]);
+    let path = "/metadata/scheduledevents";
+    for version in ["2017-08-01", "2019-01-01", "2020-07-01", "2021-12-13"] {
+        let answer = broker.imds(&format!("{path}?api-version={version}"));
+        let expected = json!({ "DocumentIncarnation": 1, "Events": [] });
+        assert_eq!((answer.status, answer.json()), (200, expected), "{version}");
+    }
+    for version in ["", "2017-03-01", "1"] {
+        assert_eq!(broker.imds(&format!("{path}?api-version={version}")).status, 400);
+    }
+    let post = |body: &str, metadata: &str| {
+        let mut connection = broker.connect("imds");
+        let length = body.len();
+        let head = format!(
+            "POST {path}?api-version=2020-07-01 HTTP/1.1\r\nHost: 127.0.0.1\r\n{metadata}Content-Length: {length}\r\n\r\n{body}"
+        );
+        connection.send(head.as_bytes());
+        connection.read().unwrap()
+    };
+    let metadata = "Metadata: true\r\n";
+    assert_eq!(post(r#"{"StartRequests":[]}"#, metadata).status, 200);
+    let unknown = post(r#"{"StartRequests":[{"EventId":"e-1"}]}"#, metadata);
+    assert_eq!((unknown.status, unknown.json()), (400, invalid("no event 'e-1' is planned")));
+    for body in ["", "[]", "{}", r#"{"StartRequests":"e-1"}"#, &"x".repeat(20_000)] {
+        assert_eq!(post(body, metadata).status, 400, "{body}");
+    }
+    assert_eq!(post(r#"{"StartRequests":[]}"#, "").json()["error"], "invalid_request");
+    let mut connection = broker.connect("imds");
+    connection.send(format!("PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes());
+    let refused = connection.read().unwrap();
+    assert_eq!((refused.status, refused.headers["allow"].as_str()), (405, "GET, POST"));
+}
+
+#[test]
+fn an_operators_page_answers_head_as_get_without_the_body() {
+    let broker = Broker::serve(&[]);
+    for (surface, path) in [
+        ("admin", "/healthz"),
+        ("admin", "/readyz"),
+        ("admin", "/metrics"),
+        ("admin", "/ca.pem"),
+        ("sts", "/common/discovery/keys"),
+    ] {
+        let mut connection = broker.connect(surface);
+        for method in ["HEAD", "GET"] {
+            connection
+                .send(format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes());
+            let answer = if method == "HEAD" { connection.read_head() } else { connection.read() };
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, 200, "{method} {path}");
+            assert_ne!(answer.headers["content-length"], "0", "{method} {path}");
+        }
+    }
+    let mut connection = broker.connect("admin");
+    connection.send(b"PUT /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    let refused = connection.read().unwrap();
+    assert_eq!((refused.status, refused.headers["allow"].as_str()), (405, "GET, HEAD"));
 }
 
 #[test]
@@ -228,7 +379,9 @@ fn each_vm_has_its_own_identity_and_an_unknown_caller_none() {
     };
     assert_ne!(client_id(1), client_id(2));
     let stranger = broker.token(ARM);
-    assert_eq!((stranger.status, &stranger.json()["error"]), (403, &json!("forbidden")));
+    let text = "The caller 127.0.0.1 is not a virtual machine known to this service";
+    let expected = json!({ "error": "forbidden", "error_description": text });
+    assert_eq!((stranger.status, stranger.json()), (403, expected));
     let others = client_id(2);
     let mut vm_1 = broker.connect_from(Ipv4Addr::new(127, 1, 0, 1).into());
     let refused = vm_1.get(&token_target(&format!("{ARM}&client_id={}", others.as_str().unwrap())));
@@ -249,6 +402,11 @@ fn the_other_routes_answer_as_far_as_sdks_look() {
     assert_eq!((name.status, name.text()), (200, "demo-vm".to_owned()));
     let compute = broker.imds("/metadata/instance/compute?api-version=2021-02-01").json();
     assert_eq!(compute["resourceGroupName"], "demo");
+    let oldest = broker.imds("/metadata/instance/compute?api-version=2017-04-02").json();
+    assert_eq!((&oldest["vmSize"], oldest.get("storageProfile")), (&json!(""), None));
+    let caching = "/metadata/instance/compute/storageProfile/osDisk/caching";
+    let caching = broker.imds(&format!("{caching}?api-version=2021-02-01&format=text"));
+    assert_eq!((caching.status, caching.text()), (200, String::new()));
     for leaf in
         ["/compute/name?api-version=2021-02-01", "/compute?api-version=2021-02-01&format=text"]
     {

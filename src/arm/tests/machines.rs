@@ -215,7 +215,7 @@ fn the_address_follows_the_tag() {
     assert_eq!(reaches([10, 0, 0, 4]), Some(true));
     assert_eq!(world.patch(&vm, &tag("10.0.0.5")).status, 200);
     assert_eq!((reaches([10, 0, 0, 4]), reaches([10, 0, 0, 5])), (None, Some(true)));
-    for bad in ["here", "", "0.0.0.0", "224.0.0.1", "10.0.0.0/8"] {
+    for bad in ["here", "", "0.0.0.0", "224.0.0.1", "255.255.255.255", "10.0.0.0/8"] {
         assert_eq!(world.patch(&vm, &tag(bad)).refusal(), (400, "InvalidParameter"), "{bad}");
     }
     let mut other = tag("::ffff:10.0.0.5");
@@ -227,13 +227,37 @@ fn the_address_follows_the_tag() {
 }
 
 #[test]
+fn one_machine_at_most_answers_any_caller_and_not_where_another_was() {
+    let world = world();
+    let [one, two] = ["one", "two"].map(|name| world.machine(name, &json!({"type": "None"})));
+    let answers = |last: u8| {
+        let caller = world.directory.caller([10, 0, 0, last].into());
+        caller.with_vm(&world.directory, NOW, |vm| vm.record.id.name().to_owned())
+    };
+    let tag = |address: &str| json!({"tags": {"mintbench-address": address}});
+    assert_eq!(answers(4), None);
+    assert_eq!(world.patch(&one, &tag(" Any ")).status, 200);
+    assert_eq!(answers(4).as_deref(), Some("one"));
+    assert_eq!(world.patch(&two, &tag("any")).refusal(), (409, "Conflict"));
+    assert_eq!(world.patch(&one, &tag("any")).status, 200);
+    assert_eq!(world.patch(&two, &tag("10.0.0.4")).status, 200);
+    assert_eq!((answers(4).as_deref(), answers(5).as_deref()), (Some("two"), Some("one")));
+    assert_eq!(world.delete(&two).status, 202);
+    assert_eq!((answers(4), answers(5).as_deref()), (None, Some("one")));
+    assert_eq!(world.patch(&one, &json!({"tags": {}})).status, 200);
+    assert_eq!(answers(5), None);
+}
+
+#[test]
 fn a_machine_of_a_world_file_shows_its_address_so_that_a_round_trip_keeps_it() {
     let world = world();
     let vm = world.machine("vm", &json!({"type": "SystemAssigned"}));
     let id: ArmId = vm.parse().unwrap();
     let record = (*world.directory.read().vm(&id).unwrap().vm.record).clone();
-    let seeded =
-        crate::world::record::VirtualMachine { address: Some([10, 0, 0, 9].into()), ..record };
+    let seeded = crate::world::record::VirtualMachine {
+        address: Some("10.0.0.9".parse().unwrap()),
+        ..record
+    };
     let change = Change::Put(Record::VirtualMachine(seeded));
     world
         .directory
@@ -244,7 +268,7 @@ fn a_machine_of_a_world_file_shows_its_address_so_that_a_round_trip_keeps_it() {
     assert_eq!(world.put(&vm, &shown).status, 200);
     assert_eq!(
         world.directory.read().vm(&id).unwrap().vm.record.address,
-        Some([10, 0, 0, 9].into())
+        Some("10.0.0.9".parse().unwrap())
     );
 }
 

@@ -110,7 +110,9 @@ impl Model {
 
     fn answers(&self, from: IpAddr) -> Option<VmId> {
         let at = |address: Address| self.vms.values().find(|(_, own)| *own == Some(address));
-        let any = || at(Address::Any).filter(|(id, _)| self.last.get(&from).is_none_or(|last| last == id));
+        let any = || {
+            at(Address::Any).filter(|(id, _)| self.last.get(&from).is_none_or(|last| last == id))
+        };
         at(from.into()).or_else(any).map(|(id, _)| *id)
     }
 }
@@ -133,7 +135,8 @@ impl World {
                 if address.is_some_and(|address| self.model.is_taken(vm, address)) {
                     return;
                 }
-                let before = self.directory.read().vm(&self.id(vm)).map(|own| own.vm.record.clone());
+                let before =
+                    self.directory.read().vm(&self.id(vm)).map(|own| own.vm.record.clone());
                 let record = before.map_or_else(|| self.made(vm), |own| (*own).clone());
                 let vm_id = record.vm_id;
                 put(&self.directory, Record::VirtualMachine(VirtualMachine { address, ..record }));

@@ -71,7 +71,6 @@ impl RedbStore {
     pub const fn repaired(&self) -> bool {
         self.repaired
     }
-
 }
 
 /// The format of a file, if this build can read it.

@@ -87,12 +87,11 @@ impl World {
         let directory = Arc::new(of(records, Seconds(0)));
         let clock = Arc::new(ManualClock::new(NOW));
         let issuer = Issuer::new(directory.ring(), Seconds(86_400));
-        let options =
-            VaultOptions {
-                authority: "https://login.microsoftonline.com".to_owned(),
-                names: HostNames::default(),
-                seed: 7,
-            };
+        let options = VaultOptions {
+            authority: "https://login.microsoftonline.com".to_owned(),
+            names: HostNames::default(),
+            seed: 7,
+        };
         let vault = Vault::new(Arc::clone(&directory), Arc::<ManualClock>::clone(&clock), options);
         Self { directory, clock, vault, issuer }
     }
