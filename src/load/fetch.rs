@@ -63,7 +63,7 @@ pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells whether the server of `url` speaks TLS, whatever the scheme of the URL.
-pub fn speaks_tls(url: &HttpUrl) -> bool {
+pub(super) fn speaks_tls(url: &HttpUrl) -> bool {
     let Ok(trusted) = Trusted::anybody() else { return false };
     let secure = HttpUrl { scheme: Scheme::Https, ..url.clone() };
     let conversation = Conversation::with(secure).patient(HANDSHAKE_TIMEOUT);

@@ -60,7 +60,9 @@ enum Fault {
     Column(String),
     #[error("{found} fields where the header has {expected}")]
     Fields { found: usize, expected: usize },
-    #[error("a quoted field has no end, or text behind it; write \"...\", and \"\" for a quote in it")]
+    #[error(
+        "a quoted field has no end, or text behind it; write \"...\", and \"\" for a quote in it"
+    )]
     Quote,
     #[error("`{column}` is `{text}`; write {wanted}")]
     Value { column: &'static str, text: String, wanted: &'static str },

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fetch;
 use super::protocol::{Dialect, Protocol};
 use super::trust::Trusted;
 use crate::secret::shown_url;
@@ -159,6 +160,11 @@ impl HttpUrl {
         self.others.iter().fold(first, try_next)
     }
 
+    /// Whether its server speaks TLS, whatever the scheme. Takes some seconds where the server is silent.
+    pub fn speaks_tls(&self) -> bool {
+        fetch::speaks_tls(self)
+    }
+
     /// The URL, and the addresses of its host where the URL does not show them.
     pub(super) fn with_addresses(&self) -> String {
         if self.host().parse::<IpAddr>().is_ok() {
@@ -251,7 +257,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
         // A bound port on which nobody listens refuses connections.
-        let idle = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let idle =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         idle.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let closed = idle.local_addr().unwrap().as_socket().unwrap();
         let at = |address, others: &[SocketAddr]| HttpUrl {
@@ -274,10 +281,7 @@ mod tests {
         assert_eq!(url.with_addresses(), "http://127.0.0.1:8");
         let others = vec!["127.0.0.2:8".parse().unwrap()];
         let named = HttpUrl { authority: "two.example:8".to_owned(), others, ..url };
-        assert_eq!(
-            named.with_addresses(),
-            "http://two.example:8 at 127.0.0.1:8 or 127.0.0.2:8"
-        );
+        assert_eq!(named.with_addresses(), "http://two.example:8 at 127.0.0.1:8 or 127.0.0.2:8");
     }
 
     #[test]

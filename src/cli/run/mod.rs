@@ -63,7 +63,7 @@ pub struct RunArgs {
         env = "MINTBENCH_RUN_SCENARIO",
         hide_env_values = true
     )]
-    what: Option<What>,
+    pub(super) what: Option<What>,
     /// The scenario that `what` comes to.
     #[arg(skip = Scenario::Steady)]
     pub(super) scenario: Scenario,

@@ -7,7 +7,7 @@ use super::target::{TargetUrl, TargetUrlError};
 
 /// What the first argument names.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(in crate::cli) enum What {
     /// A scenario, by its name or file.
     Scenario(Scenario),
     /// A target, by its URL; the scenario is `steady`.
@@ -16,7 +16,7 @@ pub(super) enum What {
 
 /// Why the first argument names nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WhatError {
+pub(in crate::cli) enum WhatError {
     #[error(transparent)]
     Scenario(#[from] UnknownScenario),
     #[error(transparent)]

@@ -137,9 +137,9 @@ fn plain(path: &str, host: &str, headers: &[Header]) -> Recipe {
 
 fn posts(url: &HttpUrl, client: &OAuth2, host: &str, span: Span) -> Result<Recipe, SignError> {
     let path = path(url, "/");
-    let authorization = client.authorization().map(|value| {
-        Redacted::new([b"Authorization: ", value.expose(), b"\r\n"].concat())
-    });
+    let authorization = client
+        .authorization()
+        .map(|value| Redacted::new([b"Authorization: ", value.expose(), b"\r\n"].concat()));
     let request = |body: Redacted| {
         let head = format!(
             "POST {path} HTTP/1.1\r\n{host}Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",

@@ -162,7 +162,10 @@ fn different(parts: &[Part], name: &str) -> Option<String> {
     let listed: Vec<String> =
         values.iter().map(|(value, folder)| format!("`{value}` in {folder}")).collect();
     (values.len() > 1).then(|| {
-        format!("the parts differ in their {name}: {}; the sum describes none of them", listed.join(", "))
+        format!(
+            "the parts differ in their {name}: {}; the sum describes none of them",
+            listed.join(", ")
+        )
     })
 }
 

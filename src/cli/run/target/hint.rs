@@ -1,7 +1,6 @@
 //! What a person should know of a target before the load, and after a load that got nothing from it.
 
 use crate::load::class::Status;
-use crate::load::fetch::speaks_tls;
 use crate::load::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
 use crate::load::session::Outcome;
 use crate::load::target::{HttpUrl, Scheme, Target};
@@ -68,7 +67,7 @@ pub(in crate::cli) fn after(target: &Target, outcome: &Outcome) -> Option<String
     }
     let (most, _) = tally.statuses.iter().max_by_key(|(_, count)| **count)?;
     let maybe_tls = matches!(most, Status::Http(400) | Status::Malformed | Status::Connection);
-    if maybe_tls && target.url.scheme == Scheme::Http && speaks_tls(&target.url) {
+    if maybe_tls && target.url.scheme == Scheme::Http && target.url.speaks_tls() {
         return Some(format!("the server of {} speaks TLS: write https://", target.url));
     }
     let Status::Http(status) = *most else { return None };
