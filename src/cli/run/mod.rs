@@ -47,7 +47,7 @@ use crate::report::table;
 
 /// Measure a token endpoint with open-loop load.
 ///
-/// Without --target, a broker with a synthetic world is started in a child process and measured.
+/// Without a URL and without --target, a broker with a synthetic world is started in a child process and measured.
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 4 invalid run (the generator or the \
