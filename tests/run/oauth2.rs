@@ -164,7 +164,8 @@ fn basic_only() -> Scripted {
     Scripted::serve(|request| {
         // `me` and `p&w`, encoded as in a form.
         let right = format!("Authorization: Basic {}", BASE64_STANDARD.encode("me:p%26w"));
-        if request.headers.contains(&right) && !request.body.contains("client_") {
+        let body = "grant_type=client_credentials";
+        if request.headers.contains(&right) && request.body == body {
             whole("200 OK", r#"{"access_token":"opaque","expires_in":9}"#)
         } else {
             whole("401 Unauthorized", r#"{"error":"invalid_client"}"#)

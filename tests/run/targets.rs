@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::scripted::{Pieces, Request, Scripted, whole};
-use crate::{Run, mintbench, run};
+use crate::{Run, run};
 
 /// A short run with these flags against `target`.
 fn short(target: &str, args: &[&str]) -> Run {

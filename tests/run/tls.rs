@@ -96,8 +96,8 @@ fn an_authority_certificate_that_a_server_shows_as_its_own_counts_where_ca_names
     assert_eq!(run.json["statuses"]["200"], 25, "{}", run.json["statuses"]);
     assert_eq!(run.json["load"]["insecure"], false);
     // Another's does not, and the error says what to do.
-    let other = Secure::with_authority(|_| {}).pem();
-    let error = refused(&[&url, "--ca", other.to_str().unwrap()]);
+    let other = Secure::with_authority(|_| {});
+    let error = refused(&[&url, "--ca", other.pem().to_str().unwrap()]);
     assert!(error.contains("authority's certificate (CA:TRUE): name it with --ca"), "{error}");
     assert!(error.contains("CA:FALSE") && error.contains("--insecure"), "{error}");
 }
@@ -157,12 +157,11 @@ fn the_other_scheme_is_named_where_a_server_speaks_it() {
     let secure = Secure::with_authority(|_| {});
     let keys = format!("http://{}/keys", secure.authority);
     let target = format!("http://{}", plain.authority);
-    let output = mintbench(
-        &[&["--target", &target, "--jwks", &keys, "--out=target/never"], &SHORT[..]].concat(),
-    );
+    let output = mintbench(&[&["--target", &target, "--jwks", &keys, &out], &SHORT[..]].concat());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(stderr.contains("speaks TLS there: write https://"), "{stderr}");
-    let run = run(&[&[&format!("http://{}/", secure.authority)], &SHORT[..]].concat());
+    let wrong = format!("http://{}/", secure.authority);
+    let run = run(&[&[wrong.as_str()], &SHORT[..]].concat());
     assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
     assert!(run.json["notes"].to_string().contains("speaks TLS: write https://"), "{}", run.json);
 }
