@@ -63,7 +63,7 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
 fn no_refusal_and_no_help_shows_what_a_url_may_hide() {
     for args in [
         &["run", "--target", "http://u:hush@127.0.0.1/"][..],
-        &["run", "get+http://127.0.0.1:hush?code=hush"],
+        &["run", "get+http://u:hush@127.0.0.1?code=hush"],
         &["run", "--target", "ftp://127.0.0.1/?code=hush"],
         &["run", "http://u:hush@127.0.0.1/"],
         &["compare", "--target", "http://u:hush@127.0.0.1/", "--target", "http://127.0.0.1"],

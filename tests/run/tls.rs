@@ -157,9 +157,8 @@ fn the_other_scheme_is_named_where_a_server_speaks_it() {
     let secure = Secure::with_authority(|_| {});
     let keys = format!("http://{}/keys", secure.authority);
     let target = format!("http://{}", plain.authority);
-    let output = mintbench(&[&["--target", &target, "--jwks", &keys, &out], &SHORT[..]].concat());
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(stderr.contains("speaks TLS there: write https://"), "{stderr}");
+    let error = refused(&["--target", &target, "--jwks", &keys]);
+    assert!(error.contains("speaks TLS there: write https://"), "{error}");
     let wrong = format!("http://{}/", secure.authority);
     let run = run(&[&[wrong.as_str()], &SHORT[..]].concat());
     assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
