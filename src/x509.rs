@@ -64,11 +64,13 @@ impl Certificate {
         })
     }
 
-    /// Reads every certificate of a PEM text (RFC 7468 section 5), at least one.
+    /// Reads every certificate of a PEM text (RFC 7468 section 5), at least one. The text may begin with
+    /// a byte order mark.
     ///
     /// # Errors
     /// See [`CertificateError`].
     pub fn all_from_pem(text: &str) -> Result<Vec<Self>, CertificateError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut certificates = Vec::new();
         for block in Pem::iter_from_buffer(text.as_bytes()) {
             let block = block.map_err(|_| CertificateError::Pem)?;
@@ -268,6 +270,8 @@ pub(crate) mod tests {
         let both = format!("{certificate}{}", pem("PRIVATE KEY", &key.serialize_der()));
         assert_eq!(Certificate::all_from_pem(&both), Err(CertificateError::PrivateKey));
         assert_eq!(Certificate::all_from_pem("hello"), Err(CertificateError::Pem));
+        let marked = format!("\u{feff}{certificate}");
+        assert_eq!(Certificate::all_from_pem(&marked).map(|all| all.len()), Ok(1));
     }
 
     proptest! {

@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -100,7 +100,7 @@ pub enum Exit {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     let command = match config::apply(command(), &args) {
-        Ok(command) => needing_targets(command),
+        Ok(command) => command,
         Err(error) => return refuse(&error),
     };
     let matches = match command.try_get_matches_from(args) {
@@ -138,24 +138,6 @@ fn command() -> clap::Command {
         }
     };
     Cli::command().mut_subcommand("compare", |compare| compare.mut_args(own))
-}
-
-/// Flags about a target need one, also where it is the file of --config that names it: the parser
-/// takes no default for given.
-fn needing_targets(command: clap::Command) -> clap::Command {
-    let own = run::target::TargetArgs::augment_args(clap::Command::default());
-    let is_own = |arg: &clap::Arg| {
-        let id = arg.get_id();
-        run::OF_TARGETS.contains(&id.as_str()) || own.get_arguments().any(|own| own.get_id() == id)
-    };
-    let is_target = |arg: &clap::Arg| arg.get_id() == "target";
-    let needing = |sub: clap::Command| {
-        if sub.get_arguments().any(|arg| is_target(arg) && !arg.get_default_values().is_empty()) {
-            return sub;
-        }
-        sub.mut_args(|arg| if is_own(&arg) { arg.requires("target") } else { arg })
-    };
-    command.mut_subcommand("run", needing).mut_subcommand("compare", needing)
 }
 
 /// Prints what the command-line parser has to say, which may be the help that was asked for.
@@ -204,6 +186,8 @@ fn complain(error: &dyn std::error::Error) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Args as _;
+
     use super::*;
 
     #[test]

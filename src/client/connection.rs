@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -34,13 +35,14 @@ pub(super) struct Failure {
 }
 
 impl Connection {
-    /// Connects, and shakes hands where the scheme asks for it.
+    /// Connects, and shakes hands where the scheme asks for it. The caller bounds all of it by `limit`.
     pub(super) async fn open(
         origin: &Origin,
         tls: &Arc<ClientConfig>,
+        limit: Duration,
     ) -> Result<Self, ClientError> {
         let refused = |source| ClientError::Connect { origin: origin.to_string(), source };
-        let stream = origin.connect().await.map_err(refused)?;
+        let stream = origin.connect(limit).await.map_err(refused)?;
         // Without it, Nagle's algorithm may hold a request back; failing costs only speed.
         let _ = stream.set_nodelay(true);
         if origin.scheme == Scheme::Http {

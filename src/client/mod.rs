@@ -151,7 +151,7 @@ impl Client {
             }
         }
         let limit = self.limits.connect;
-        let connected = timeout(limit, Connection::open(origin, &self.tls)).await;
+        let connected = timeout(limit, Connection::open(origin, &self.tls, limit)).await;
         let mut fresh = connected.unwrap_or_else(|_late| {
             Err(ClientError::Timeout { origin: origin.to_string(), to: "connect", limit })
         })?;

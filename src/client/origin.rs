@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use hyper::Uri;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use crate::http::Scheme;
 
@@ -46,15 +48,31 @@ impl Origin {
         &self.authority
     }
 
-    /// Connects over TCP.
-    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+    /// Connects over TCP to the first address that takes a connection, within `limit` for all of them.
+    pub(super) async fn connect(&self, limit: Duration) -> io::Result<TcpStream> {
         if self.host == "localhost" || self.host.ends_with(".localhost") {
             // Such names are this machine (RFC 6761 section 6.3); not every resolver knows them.
             let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-            return TcpStream::connect(&loopback.map(|ip| (ip, self.port).into())[..]).await;
+            return first_of(&loopback.map(|ip| (ip, self.port).into()), limit).await;
         }
-        TcpStream::connect((self.host.as_str(), self.port)).await
+        let addresses = lookup_host((self.host.as_str(), self.port)).await?;
+        first_of(&addresses.collect::<Vec<_>>(), limit).await
     }
+}
+
+/// Connects to the first address that takes a connection. Each has a share of `limit`, so that a silent
+/// one leaves time for the next; the caller bounds the last.
+async fn first_of(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+    let Some((last, before)) = addresses.split_last() else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+    };
+    let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in before {
+        if let Ok(Ok(stream)) = timeout(share, TcpStream::connect(address)).await {
+            return Ok(stream);
+        }
+    }
+    TcpStream::connect(last).await
 }
 
 impl fmt::Display for Origin {
@@ -84,5 +102,21 @@ mod tests {
         for url in ["/path", "ftp://host/", "http://me@host/", "host:80", "http://host:99999/"] {
             assert_eq!(of(url), None, "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_leaves_time_for_the_next() {
+        use socket2::{Domain, Socket, Type};
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        // The queue has room for one; the system drops what comes after it.
+        let _queued = TcpStream::connect(silent).await.unwrap();
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = open.local_addr().map(|address| (address, open)).unwrap();
+        let limit = Duration::from_millis(100);
+        let stream = first_of(&[silent, open.0], limit).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open.0);
     }
 }

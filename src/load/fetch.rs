@@ -1,13 +1,13 @@
 //! Blocking HTTP, for what is not load: counters, key sets, and changes.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use super::response::{self, Answer, Rest};
-use super::target::HttpUrl;
+use super::response::{self, Answer, AnswerError, Rest};
+use super::target::{HttpUrl, Scheme};
 use super::transport::{Handshake, Tls, Transport};
-use super::trust::{Greeting, Trusted};
+use super::trust::{self, Greeting, Trusted};
+use crate::tls::Fault;
 
 /// Why a document could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,16 @@ pub enum FetchError {
         /// What was asked.
         url: String,
         /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no TLS with the server.
+    #[error("no TLS with {url}; {}", trust::remedy(*.fault))]
+    Tls {
+        /// What was asked.
+        url: String,
+        /// What is wrong.
+        fault: Fault,
+        /// What the library said.
         source: std::io::Error,
     },
     /// The server answered with something else than 200.
@@ -47,6 +57,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// [`FetchError`] when there is no such document.
 pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
     Conversation::with(base.clone()).document(path)
+}
+
+/// How long a server may take over a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tells whether the server of `url` speaks TLS, whatever the scheme of the URL.
+pub(super) fn speaks_tls(url: &HttpUrl) -> bool {
+    let Ok(trusted) = Trusted::anybody() else { return false };
+    let secure = HttpUrl { scheme: Scheme::Https, ..url.clone() };
+    let conversation = Conversation::with(secure).patient(HANDSHAKE_TIMEOUT);
+    match conversation.trusting(Some(trusted)).connect() {
+        Ok(_) => true,
+        Err(error) => Fault::of(&error) == Some(Fault::Refused),
+    }
 }
 
 /// One request of a [`Conversation`].
@@ -110,7 +134,10 @@ impl Conversation {
     /// [`FetchError`] when there is no answer; the next request then takes a new connection.
     pub(super) fn ask(&mut self, question: &Question<'_>) -> Result<Reply, FetchError> {
         let url = format!("{}{}", self.base, question.path);
-        let io = |source| FetchError::Io { url: url.clone(), source };
+        let io = |source| match Fault::of(&source) {
+            Some(fault) => FetchError::Tls { url: url.clone(), fault, source },
+            None => FetchError::Io { url: url.clone(), source },
+        };
         let malformed = |reason: String| FetchError::Malformed { url: url.clone(), reason };
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
@@ -130,7 +157,7 @@ impl Conversation {
 
     fn connect(&self) -> io::Result<Transport> {
         let greeting = Greeting::of(&self.base, self.trusted.as_ref())?;
-        let socket = TcpStream::connect_timeout(&self.base.address, TIMEOUT)?;
+        let socket = self.base.connect(TIMEOUT)?;
         socket.set_read_timeout(Some(self.timeout))?;
         socket.set_write_timeout(Some(self.timeout))?;
         socket.set_nodelay(true)?;
@@ -174,6 +201,17 @@ impl From<Failure> for io::Error {
     }
 }
 
+/// The first bytes of an alert in TLS: its content type and the major version (RFC 8446 section 5.1).
+const TLS_ALERT: [u8; 2] = [21, 3];
+
+fn unreadable(input: &[u8], error: &AnswerError) -> Failure {
+    Failure::Malformed(if input.starts_with(&TLS_ALERT) {
+        "the server speaks TLS there: write https://".to_owned()
+    } else {
+        error.to_string()
+    })
+}
+
 /// Sends `request` and waits for its answer, which comes with the bytes that it was read from.
 pub(super) fn exchange(
     stream: &mut Transport,
@@ -183,7 +221,7 @@ pub(super) fn exchange(
     let (mut input, mut rest) = (Vec::new(), Rest::Open);
     loop {
         let whole = response::parse(&input, rest);
-        match whole.map_err(|error| Failure::Malformed(error.to_string()))? {
+        match whole.map_err(|error| unreadable(&input, &error))? {
             Some(answer) => return Ok((answer, input)),
             None if rest == Rest::Ended => {
                 return Err(Failure::Malformed("it ends early".to_owned()));

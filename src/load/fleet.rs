@@ -22,9 +22,10 @@ use super::recorder::{IntervalSet, Recorder, Tally, Window, histogram};
 use super::sample::{Sampled, Sampler};
 use super::stop::Stop;
 use super::target::Target;
-use super::trust::{self, Refusal};
+use super::trust;
 use super::turns::Turns;
 use crate::clock::{Monotonic, Seconds, UnixSeconds};
+use crate::tls::Fault;
 
 /// Why no measurement came about.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +39,22 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The target's certificate does not count.
-    #[error("the certificate of {target} does not count; {}", .refusal.remedy())]
+    #[error("the certificate of {target} does not count; {}", trust::remedy(*.fault))]
     Certificate {
         /// Where to.
         target: String,
-        /// What of it.
-        refusal: Refusal,
+        /// What is wrong with it.
+        fault: Fault,
+        /// What the library said.
+        source: io::Error,
+    },
+    /// The target and this client have no TLS in common.
+    #[error("no TLS with {target}; {}", trust::remedy(*.fault))]
+    Tls {
+        /// Where to.
+        target: String,
+        /// What is wrong.
+        fault: Fault,
         /// What the library said.
         source: io::Error,
     },
@@ -290,10 +301,13 @@ impl<'scope> Fleet<'scope> {
 }
 
 fn refused(target: &Target, source: io::Error) -> LoadError {
-    let target = target.url.to_string();
-    match trust::refusal(&source) {
-        Some(refusal) => LoadError::Certificate { target, refusal, source },
-        None => LoadError::Connect { target, source },
+    let url = &target.url;
+    match Fault::of(&source) {
+        Some(fault) if fault.is_of_certificate() => {
+            LoadError::Certificate { target: url.to_string(), fault, source }
+        }
+        Some(fault) => LoadError::Tls { target: url.to_string(), fault, source },
+        None => LoadError::Connect { target: url.with_addresses(), source },
     }
 }
 

@@ -1,8 +1,10 @@
 //! Requests as they were recorded elsewhere: a file of times, and of who asked for what.
 //!
-//! Two forms, told apart by the first character that is not blank: CSV with a header line, or JSON
-//! lines (one object on each). `t_offset_s` is needed; `vm`, `identity` and `resource` are not.
+//! Two forms, told apart by the first character that is not blank: CSV with a header line (RFC 4180,
+//! also as spreadsheets export it), or JSON lines (one object on each). `t_offset_s` is needed; `vm`,
+//! `identity` and `resource` are not.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +60,10 @@ enum Fault {
     Column(String),
     #[error("{found} fields where the header has {expected}")]
     Fields { found: usize, expected: usize },
+    #[error(
+        "a quoted field has no end, or text behind it; write \"...\", and \"\" for a quote in it"
+    )]
+    Quote,
     #[error("`{column}` is `{text}`; write {wanted}")]
     Value { column: &'static str, text: String, wanted: &'static str },
     #[error("`resource` is `{0}`; write one of {known}", known = WELL_KNOWN_RESOURCES.join(", "))]
@@ -84,6 +90,8 @@ impl Trace {
     /// [`TraceError`] for the first line that is wrong.
     pub fn parse(name: &str, text: &str) -> Result<Self, TraceError> {
         let at = |(line, fault)| TraceError { name: name.to_owned(), line, fault };
+        // A byte order mark, as spreadsheets write one.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let json = text.trim_start().starts_with('{');
         let mut rows = if json { json_lines(text) } else { csv(text) }.map_err(at)?;
         if rows.is_empty() {
@@ -134,13 +142,50 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn csv(text: &str) -> Result<Vec<Row>, Line> {
     let mut lines = lines(text);
     let Some((number, header)) = lines.next() else { return Ok(Vec::new()) };
-    let columns = header.split(',').map(|name| Column::named(name.trim()));
+    let names = fields(header).map_err(|fault| (number, fault))?;
+    let columns = names.iter().map(|name| Column::named(name));
     let columns: Vec<Column> =
         columns.collect::<Result<_, _>>().map_err(|fault| (number, fault))?;
     if !columns.contains(&Column::Time) {
         return Err((number, Fault::NoTime));
     }
     lines.map(|(number, line)| csv_row(number, line, &columns).map_err(|e| (number, e))).collect()
+}
+
+/// The fields of a line without the blanks around them. A quoted one may hold commas (RFC 4180 section
+/// 2), but no line end: no column here has one.
+fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
+    let (mut fields, mut rest) = (Vec::new(), Some(line));
+    while let Some(text) = rest {
+        let (field, behind) = match text.trim_start().strip_prefix('"') {
+            Some(text) => quoted(text)?,
+            None => {
+                let (field, behind) = text.split_at(text.find(',').unwrap_or(text.len()));
+                (Cow::Borrowed(field.trim()), behind)
+            }
+        };
+        fields.push(field);
+        rest = behind.strip_prefix(',');
+    }
+    Ok(fields)
+}
+
+/// The content of a quoted field, whose opening quote is gone, and what begins with the next comma.
+fn quoted(text: &str) -> Result<(Cow<'_, str>, &str), Fault> {
+    let mut end = 0;
+    loop {
+        end += text.get(end..).and_then(|rest| rest.find('"')).ok_or(Fault::Quote)?;
+        let (content, behind) = text.split_at(end);
+        if behind.starts_with("\"\"") {
+            end += 2;
+            continue;
+        }
+        let behind = behind.get(1..).unwrap_or_default().trim_start();
+        if !behind.is_empty() && !behind.starts_with(',') {
+            return Err(Fault::Quote);
+        }
+        return Ok((content.replace("\"\"", "\"").into(), behind));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,12 +209,13 @@ impl Column {
 }
 
 fn csv_row(line: usize, text: &str, columns: &[Column]) -> Result<Row, Fault> {
-    let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+    let fields = fields(text)?;
     if fields.len() != columns.len() {
         return Err(Fault::Fields { found: fields.len(), expected: columns.len() });
     }
     let mut row = Row { at_ns: 0, vm: None, identity: None, resource: None, line };
-    for (column, field) in columns.iter().zip(fields) {
+    for (column, field) in columns.iter().zip(&fields) {
+        let field = field.as_ref();
         match column {
             Column::Time => {
                 let seconds = field.parse().map_err(|_| wrong("t_offset_s", field, OFFSET))?;
@@ -265,6 +311,26 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_from_a_spreadsheet_reads_like_any_other() {
+        let rows = |text: &str| {
+            let trace = Trace::parse("t", text).unwrap();
+            let rows = trace.rows().iter().map(|row| (row.at_ns, row.vm, row.resource));
+            rows.collect::<Vec<_>>()
+        };
+        let plain = rows("t_offset_s,vm,resource\n0.5,3,https://vault.azure.net\n1,,\n");
+        assert_eq!(
+            rows(
+                "\u{feff}\"t_offset_s\",\"vm\",\"resource\"\r\n\"0.5\", \"3\" ,\"https://vault.azure.net\"\r\n1,\"\",\r\n"
+            ),
+            plain
+        );
+        let json = "\u{feff}{\"t_offset_s\": 0.5, \"vm\": 3, \"resource\": \"https://vault.azure.net\"}\r\n{\"t_offset_s\": 1}\r\n";
+        assert_eq!(rows(json), plain);
+        assert_eq!(fields("a,\"b,\"\"c\"\"\", ,\"\"").unwrap(), ["a", "b,\"c\"", "", ""]);
+        assert_eq!(fields("").unwrap(), [""]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, expected) in [
             ("", "t.csv:1: there is no request in it"),
@@ -274,6 +340,8 @@ mod tests {
             ("t_offset_s,vm\n1,2\n3\n", "t.csv:3: 1 fields where the header has 2"),
             ("t_offset_s\n0\n\nsoon\n", "t.csv:4: `t_offset_s` is `soon`"),
             ("t_offset_s\n-1\n", "t.csv:2: `t_offset_s` is `-1`"),
+            ("t_offset_s,vm\n\"1,2\n", "t.csv:2: a quoted field has no end"),
+            ("t_offset_s,vm\n\"1\"0,2\n", "t.csv:2: a quoted field has no end, or text behind"),
             ("t_offset_s\nNaN\n", "t.csv:2: `t_offset_s` is `NaN`"),
             ("t_offset_s,vm\n1,-2\n", "t.csv:2: `vm` is `-2`; write a number from 0"),
             ("t_offset_s,resource\n1,x\n", "t.csv:2: `resource` is `x`; write one of https://man"),
@@ -302,6 +370,7 @@ mod tests {
         fn no_text_breaks_the_reader(text: String) {
             let _ = Trace::parse("t", &text);
             let _ = Trace::parse("t", &format!("t_offset_s,vm\n{text}"));
+            let _ = Trace::parse("t", &format!("t_offset_s,vm\n\"{text}"));
             let _ = Trace::parse("t", &format!("{{{text}"));
         }
     }

@@ -260,6 +260,10 @@ pub fn measure(
     let own = || Epoch { clock: Monotonic::start(), wall: clock.now() };
     let epoch = plan.turns.map_or_else(own, |turns| turns.epoch);
     let target = subject.target();
+    if let Subject::Foreign { .. } = subject {
+        // They are read again after the load; what cannot be read is known before it.
+        subject.keys(&plan.world)?;
+    }
     let before = subject.counters()?;
     let source = subject.take_source();
     let underway = Underway::start(plan, subject.places(), source, epoch.clock)?;

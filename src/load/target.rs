@@ -1,10 +1,13 @@
 //! Where requests go.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::fetch;
 use super::protocol::{Dialect, Protocol};
 use super::trust::Trusted;
 use crate::secret::shown_url;
@@ -36,14 +39,16 @@ impl Scheme {
     }
 }
 
-/// An `http` or `https` URL, resolved to one address.
+/// An `http` or `https` URL, resolved to the addresses of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl {
     /// How to talk.
     pub scheme: Scheme,
     /// Where to connect.
     pub address: SocketAddr,
-    /// Host and port as written, for the `Host` header.
+    /// Further addresses of the host, in the resolver's order.
+    pub others: Vec<SocketAddr>,
+    /// Host and port for the `Host` header, in lower case.
     pub authority: String,
     /// The path, empty when none was written.
     pub path: String,
@@ -73,14 +78,15 @@ pub enum UrlError {
 impl FromStr for HttpUrl {
     type Err = UrlError;
 
-    /// Resolves the host name, if it is one, at once.
+    /// Resolves the host name, if it is one, at once. Scheme and host may be in any case (RFC 3986
+    /// section 6.2.2.1).
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let wrong = || UrlError::Scheme(shown_url(url));
-        let (scheme, rest) = match url.split_once("://").ok_or_else(wrong)? {
-            ("http", rest) => (Scheme::Http, rest),
-            ("https", rest) => (Scheme::Https, rest),
-            _ => return Err(wrong()),
-        };
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        let scheme = [Scheme::Http, Scheme::Https]
+            .into_iter()
+            .find(|known| known.as_str().eq_ignore_ascii_case(scheme))
+            .ok_or_else(wrong)?;
         let (authority, path) = match rest.find(['/', '?']) {
             Some(end) => rest.split_at(end),
             None => (rest, ""),
@@ -95,12 +101,17 @@ impl FromStr for HttpUrl {
             query if query.starts_with('?') => format!("/{query}"),
             path => path.to_owned(),
         };
-        let address = resolve(scheme, authority, url)?;
-        Ok(Self { scheme, address, authority: authority.to_owned(), path })
+        let (address, others) = resolve(scheme, authority, url)?;
+        Ok(Self { scheme, address, others, authority: authority.to_ascii_lowercase(), path })
     }
 }
 
-fn resolve(scheme: Scheme, authority: &str, url: &str) -> Result<SocketAddr, UrlError> {
+/// The first address of the host, and the others, each once.
+fn resolve(
+    scheme: Scheme,
+    authority: &str,
+    url: &str,
+) -> Result<(SocketAddr, Vec<SocketAddr>), UrlError> {
     let after_host = authority.rsplit(']').next().unwrap_or(authority);
     let port = scheme.port();
     let with_port =
@@ -108,10 +119,62 @@ fn resolve(scheme: Scheme, authority: &str, url: &str) -> Result<SocketAddr, Url
     let mut addresses = with_port
         .to_socket_addrs()
         .map_err(|source| UrlError::Resolve { url: shown_url(url), source })?;
-    addresses.next().ok_or_else(|| UrlError::NoAddress(shown_url(url)))
+    let first = addresses.next().ok_or_else(|| UrlError::NoAddress(shown_url(url)))?;
+    let mut others = Vec::new();
+    for address in addresses {
+        if address != first && !others.contains(&address) {
+            others.push(address);
+        }
+    }
+    Ok((first, others))
 }
 
+/// Limit for each address of a host that has several: long for a network, short for a person.
+const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl HttpUrl {
+    /// Moves to the first address that takes a connection, as clients do. The only address of a host is
+    /// not tried. If none takes a connection, nothing changes.
+    #[must_use]
+    pub fn reached(mut self) -> Self {
+        let takes = |address: &SocketAddr| TcpStream::connect_timeout(address, TRY_TIMEOUT).is_ok();
+        if self.others.is_empty() || takes(&self.address) {
+            return self;
+        }
+        if let Some(found) = self.others.iter().position(takes) {
+            let silent = std::mem::replace(&mut self.address, self.others.remove(found));
+            self.others.insert(0, silent);
+        }
+        self
+    }
+
+    /// Connects to the first address that takes a connection within `timeout`.
+    ///
+    /// # Errors
+    /// The failure of the last address.
+    pub(super) fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
+        let first = TcpStream::connect_timeout(&self.address, timeout);
+        let try_next = |tried: io::Result<TcpStream>, next: &SocketAddr| {
+            tried.or_else(|_| TcpStream::connect_timeout(next, timeout))
+        };
+        self.others.iter().fold(first, try_next)
+    }
+
+    /// Whether its server speaks TLS, whatever the scheme. Takes some seconds where the server is silent.
+    pub fn speaks_tls(&self) -> bool {
+        fetch::speaks_tls(self)
+    }
+
+    /// The URL, and the addresses of its host where the URL does not show them.
+    pub(super) fn with_addresses(&self) -> String {
+        if self.host().parse::<IpAddr>().is_ok() {
+            return self.to_string();
+        }
+        let addresses = std::iter::once(&self.address).chain(&self.others);
+        let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+        format!("{self} at {}", addresses.join(" or "))
+    }
+
     /// The host, without brackets and port: the name that a certificate has to be for.
     pub(super) fn host(&self) -> &str {
         match self.authority.strip_prefix('[') {
@@ -149,6 +212,11 @@ impl Target {
     pub fn imds(url: HttpUrl) -> Self {
         Self { url, dialect: Arc::new(Dialect::Imds), trusted: None }
     }
+
+    /// Whether the certificate of its server counts unchecked.
+    pub fn is_unchecked(&self) -> bool {
+        self.trusted.as_ref().is_some_and(|trusted| !trusted.is_checked())
+    }
 }
 
 impl fmt::Display for Target {
@@ -176,6 +244,44 @@ mod tests {
         let secure: HttpUrl = "https://127.0.0.1?a=b".parse().unwrap();
         assert_eq!((secure.address.port(), secure.path.as_str()), (443, "/?a=b"));
         assert_eq!((secure.scheme, secure.host()), (Scheme::Https, "127.0.0.1"));
+    }
+
+    #[test]
+    fn scheme_and_host_may_be_in_capitals_and_the_path_keeps_its_own() {
+        let url: HttpUrl = "HtTpS://LOCALHOST:81/A?B".parse().unwrap();
+        assert_eq!(url.whole(), "https://localhost:81/A?B");
+    }
+
+    #[test]
+    fn the_first_address_that_takes_a_connection_is_measured_and_the_others_are_kept() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        // A bound port on which nobody listens refuses connections.
+        let idle =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        idle.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let closed = idle.local_addr().unwrap().as_socket().unwrap();
+        let at = |address, others: &[SocketAddr]| HttpUrl {
+            address,
+            others: others.to_vec(),
+            ..format!("http://{closed}").parse().unwrap()
+        };
+        let reached = at(closed, &[closed, open]).reached();
+        assert_eq!((reached.address, reached.others), (open, vec![closed, closed]));
+        assert_eq!(at(open, &[closed]).reached(), at(open, &[closed]));
+        assert_eq!(at(closed, &[closed]).reached(), at(closed, &[closed]));
+        let connected = at(closed, &[open]).connect(TRY_TIMEOUT).unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), open);
+        assert!(at(closed, &[closed]).connect(TRY_TIMEOUT).is_err());
+    }
+
+    #[test]
+    fn a_host_name_is_shown_with_its_addresses() {
+        let url: HttpUrl = "http://127.0.0.1:8".parse().unwrap();
+        assert_eq!(url.with_addresses(), "http://127.0.0.1:8");
+        let others = vec!["127.0.0.2:8".parse().unwrap()];
+        let named = HttpUrl { authority: "two.example:8".to_owned(), others, ..url };
+        assert_eq!(named.with_addresses(), "http://two.example:8 at 127.0.0.1:8 or 127.0.0.2:8");
     }
 
     #[test]

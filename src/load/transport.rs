@@ -15,6 +15,8 @@ pub(super) enum Transport {
     Tls(Box<Tls>),
 }
 
+const HUNG_UP: &str = "the server closed the connection during the TLS handshake; if it does not speak TLS, write http://";
+
 /// How far a handshake is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handshake {
@@ -111,7 +113,7 @@ impl Tls {
                 return Ok(Handshake::Done);
             }
             match self.receive() {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, HUNG_UP)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(Handshake::WantsRead);
                 }

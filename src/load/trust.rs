@@ -1,18 +1,21 @@
-//! Whose certificates count.
+//! The certificates that targets must show.
 
 use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::target::{HttpUrl, Scheme};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Fault, TlsError};
 
 /// The authorities whose certificates count. Sessions are resumed where a server offers it, as
 /// clients do that connect again and again.
 #[derive(Clone, Debug)]
-pub struct Trusted(Arc<ClientConfig>);
+pub struct Trusted {
+    config: Arc<ClientConfig>,
+    checked: bool,
+}
 
 impl Trusted {
     /// Those whose certificates `pem` holds, and no other.
@@ -20,7 +23,7 @@ impl Trusted {
     /// # Errors
     /// When it holds none.
     pub fn authorities(pem: &[u8]) -> Result<Self, TlsError> {
-        tls::client_config(pem).map(Self)
+        tls::client_config(pem).map(Self::checking)
     }
 
     /// Those that this machine trusts.
@@ -28,7 +31,24 @@ impl Trusted {
     /// # Errors
     /// When there are none.
     pub fn system() -> Result<Self, TlsError> {
-        tls::system_client_config().map(Self)
+        tls::system_client_config().map(Self::checking)
+    }
+
+    /// Everybody: no certificate is checked.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn anybody() -> Result<Self, TlsError> {
+        tls::unchecked_client_config().map(|config| Self { config, checked: false })
+    }
+
+    const fn checking(config: Arc<ClientConfig>) -> Self {
+        Self { config, checked: true }
+    }
+
+    /// Whether certificates are checked.
+    pub(super) const fn is_checked(&self) -> bool {
+        self.checked
     }
 }
 
@@ -48,7 +68,7 @@ impl Greeting {
         if url.scheme == Scheme::Http {
             return Ok(None);
         }
-        let Trusted(config) =
+        let Trusted { config, .. } =
             trusted.ok_or_else(|| invalid("no certificate authority is known"))?;
         let name = ServerName::try_from(url.host()).map_err(|error| invalid(&error.to_string()))?;
         Ok(Some(Self { config: Arc::clone(config), name: name.to_owned() }))
@@ -64,41 +84,16 @@ fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text.to_owned())
 }
 
-/// What of a certificate is refused, if that is what `error` is about.
-pub(super) fn refusal(error: &io::Error) -> Option<Refusal> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(reason) = error else { return None };
-    Some(match reason {
-        CertificateError::UnknownIssuer => Refusal::Issuer,
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Refusal::Name
-        }
-        _ => Refusal::Other,
-    })
-}
+/// The flag that names the certificate of an authority.
+const CA_FLAG: &str = "--ca";
 
-/// Why a certificate does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nobody who is trusted has issued it.
-    Issuer,
-    /// It is for another name.
-    Name,
-    /// It is too old, or else wrong.
-    Other,
-}
-
-impl Refusal {
-    /// What to do about it.
-    pub(super) const fn remedy(self) -> &'static str {
-        match self {
-            Self::Issuer => {
-                "no trusted authority has issued it: name its authority's certificate with --ca"
-            }
-            Self::Name => {
-                "it is for another name: write the name in the URL that the certificate is for"
-            }
-            Self::Other => "have the server present one that counts",
-        }
+/// What to do about `fault`.
+pub(super) fn remedy(fault: Fault) -> String {
+    let remedy = fault.remedy(CA_FLAG);
+    // Measuring is possible without knowing whom.
+    if fault.is_of_certificate() {
+        format!("{remedy}; --insecure measures without a check of certificates")
+    } else {
+        remedy
     }
 }

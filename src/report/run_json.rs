@@ -18,6 +18,7 @@ use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
 use crate::load::plan::Plan;
 use crate::load::session::{Counted, Outcome};
+use crate::load::target::Target;
 use crate::stats::intervals::{TooShort, quantile_interval};
 
 /// The name and version of the format.
@@ -34,8 +35,8 @@ pub struct Identity {
     pub scenario: String,
     /// Of the schedule, the workload and the world.
     pub seed: u64,
-    /// The URL that requests went to.
-    pub target: String,
+    /// Where requests went.
+    pub target: Target,
     /// The name of the scenario's file, where it is not built in.
     pub scenario_file: Option<String>,
     /// Arguments of `serve`, beyond the world's, that our broker was started with.
@@ -114,6 +115,9 @@ struct Load {
     keys_filled: Option<u64>,
     scenario_file: Option<String>,
     serve_args: Vec<String>,
+    target_address: String,
+    target_other_addresses: Vec<String>,
+    insecure: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -211,7 +215,7 @@ impl RunJson {
             started_at: rfc3339(identity.started_at),
             scenario: identity.scenario,
             seed: identity.seed,
-            target: identity.target,
+            target: identity.target.to_string(),
             build: Build::this(),
             host: HostJson::new(Host::read(), outcome.conditions.strain.steal_share),
             load,
@@ -290,6 +294,7 @@ impl Load {
         let (arrivals, rate_target) = phases::arrivals(&plan.workload);
         let layout = Layout::of(plan);
         let filled = plan.workload.filled(&plan.world);
+        let others = identity.target.url.others.iter();
         Self {
             arrivals,
             rate_target,
@@ -307,6 +312,9 @@ impl Load {
             keys_filled: filled.map(|(filled, _)| filled),
             scenario_file: identity.scenario_file.clone(),
             serve_args: identity.serve_args.clone(),
+            target_address: identity.target.url.address.to_string(),
+            target_other_addresses: others.map(ToString::to_string).collect(),
+            insecure: identity.target.is_unchecked(),
         }
     }
 }

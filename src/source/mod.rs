@@ -17,9 +17,10 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use crate::client::{Client, ClientLimits};
+use crate::client::{Client, ClientError, ClientLimits};
 use crate::clock::UnixSeconds;
 use crate::directory::Directory;
+use crate::tls::Fault;
 use crate::token::{
     AssertionForm, ClientAssertion, Entropy, MintError, Subject, Token, TokenSource,
 };
@@ -77,11 +78,7 @@ impl Remote {
         base_url: &str,
         tls: Arc<ClientConfig>,
     ) -> Result<Self, SourceError> {
-        let base_url = base_url.trim_end_matches('/').to_owned();
-        let uri: Uri = base_url.parse().map_err(|_| SourceError::Url(base_url.clone()))?;
-        if uri.authority().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err(SourceError::Url(base_url));
-        }
+        let base_url = normal(base_url).ok_or_else(|| SourceError::Url(base_url.to_owned()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -135,11 +132,26 @@ impl Remote {
             let _ = tell.send(client.send(request).await);
         });
         let answer = told.recv().map_err(|_| "the token source is stopping".to_owned())?;
-        answer.map_err(|error| match std::error::Error::source(&error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
+        answer.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let remedy = match &error {
+                ClientError::Tls { source, .. } => Fault::of(source),
+                _ => None,
+            };
+            let remedy = remedy.map(|fault| format!("; {}", fault.remedy("--token-source-ca")));
+            format!("{error}{}{}", cause.unwrap_or_default(), remedy.unwrap_or_default())
         })
     }
+}
+
+/// The URL with scheme and host in lower case (RFC 3986 section 6.2.2.1) and without a slash at its end;
+/// none where it is no URL of a service.
+fn normal(url: &str) -> Option<String> {
+    let uri: Uri = url.trim_end_matches('/').parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let authority = uri.authority()?.as_str().to_ascii_lowercase();
+    let path = uri.path_and_query().map_or("", |path| path.as_str()).trim_end_matches('/');
+    Some(format!("{scheme}://{authority}{path}"))
 }
 
 impl TokenSource for Remote {

@@ -185,3 +185,15 @@ fn what_is_no_url_of_a_service_is_refused() {
         assert!(matches!(Remote::start(directory, url, tls()), Err(SourceError::Url(_))), "{url}");
     }
 }
+
+#[test]
+fn a_url_may_be_in_capitals_and_end_in_a_slash() {
+    for (url, expected) in [
+        ("HTTPS://Sts.Example:8170/", Some("https://sts.example:8170")),
+        ("http://127.0.0.1/Path/", Some("http://127.0.0.1/Path")),
+        ("ftp://a", None),
+        ("sts.example", None),
+    ] {
+        assert_eq!(normal(url).as_deref(), expected, "{url}");
+    }
+}

@@ -4,12 +4,16 @@
 //! Keys are ECDSA on P-256. Only authorities that this module has made can be read back.
 
 mod authority;
+mod fault;
 mod folder;
+mod verifier;
 mod x509;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -18,6 +22,8 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::clock::UnixSeconds;
 
 pub use authority::Authority;
+pub use fault::Fault;
+use verifier::{Naming, Unchecked};
 
 /// Why there is no authority, certificate or configuration.
 #[derive(Debug, thiserror::Error)]
@@ -84,19 +90,27 @@ pub enum TlsError {
 }
 
 /// What a client needs to trust exactly the authorities whose certificates `ca_pem` holds, and to
-/// speak HTTP/1.1.
+/// speak HTTP/1.1. The text may begin with a byte order mark.
 ///
 /// # Errors
 /// `Pem` when it holds no certificate, `Config` when it holds one that is none of an authority.
 pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+    let ca_pem = ca_pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(ca_pem);
+    let named: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca_pem).collect();
+    let named = named.ok().filter(|named| !named.is_empty()).ok_or(TlsError::Pem(CERTIFICATE))?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
-        roots.add(certificate.map_err(|_| TlsError::Pem(CERTIFICATE))?)?;
+    for certificate in &named {
+        roots.add(certificate.clone())?;
     }
-    if roots.is_empty() {
-        return Err(TlsError::Pem(CERTIFICATE));
-    }
-    trusting(roots)
+    verifying(Arc::new(Naming { library: library_verifier(roots)?, named }))
+}
+
+/// What a client needs to accept every certificate, and to speak HTTP/1.1.
+///
+/// # Errors
+/// `Config` when the library refuses its own settings.
+pub fn unchecked_client_config() -> Result<Arc<ClientConfig>, TlsError> {
+    verifying(Arc::new(Unchecked(provider().signature_verification_algorithms)))
 }
 
 /// What a client needs to trust the authorities that this machine trusts, and to speak HTTP/1.1.
@@ -114,19 +128,28 @@ pub fn system_client_config() -> Result<Arc<ClientConfig>, TlsError> {
             why.unwrap_or_else(|| "no file of them was found".to_owned()),
         ));
     }
-    trusting(roots)
+    verifying(library_verifier(roots)?)
 }
 
-fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, TlsError> {
+fn library_verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    let built = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build();
+    built.map_err(|error| rustls::Error::General(error.to_string()))
+}
+
+fn verifying(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = alpn();
     Ok(Arc::new(config))
 }
 
 const CERTIFICATE: &str = "a certificate";
+
+/// The mark in UTF-8, with which some editors begin a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The one cryptographic library, named so that no global default decides.
 fn provider() -> Arc<CryptoProvider> {

@@ -63,6 +63,7 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
 fn no_refusal_and_no_help_shows_what_a_url_may_hide() {
     for args in [
         &["run", "--target", "http://u:hush@127.0.0.1/"][..],
+        &["run", "get+http://u:hush@127.0.0.1?code=hush"],
         &["run", "--target", "ftp://127.0.0.1/?code=hush"],
         &["run", "http://u:hush@127.0.0.1/"],
         &["compare", "--target", "http://u:hush@127.0.0.1/", "--target", "http://127.0.0.1"],
@@ -86,7 +87,7 @@ fn a_target_in_the_file_is_a_target() {
         let error = refused_run(&["--config", path, flag]);
         assert!(error.contains("--rate 0 is out of range"), "{flag}: {error}");
         let error = refused_run(&[flag]);
-        assert!(error.contains("required arguments were not provided"), "{flag}: {error}");
+        assert!(error.contains("is about a target and there is none"), "{flag}: {error}");
     }
     let error = refused_run(&["--warmup=0s", "--out-csv=x"]);
     assert!(error.contains("--rate 0 is out of range"), "no other flag needs one: {error}");

@@ -12,6 +12,7 @@ mod scenarios;
 mod scripted;
 mod server;
 mod targets;
+mod tls;
 mod versus;
 mod watched;
 

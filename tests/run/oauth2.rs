@@ -40,7 +40,7 @@ static CREDENTIAL: LazyLock<(String, String)> = LazyLock::new(|| {
     (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
 });
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let base64 = BASE64_STANDARD.encode(der);
     format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
 }
@@ -141,6 +141,7 @@ fn a_certificate_that_does_not_count_is_refused_before_the_run_with_what_to_do()
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains("name its authority's certificate with --ca"), "{stderr}");
+        assert!(stderr.contains("--insecure measures without"), "{stderr}");
     }
     assert!(!Path::new("target/never").exists());
 }
@@ -156,6 +157,39 @@ fn connections_are_made_anew_in_tls_for_every_request_where_they_are_closed() {
     run.has_result();
     assert_eq!(run.json["statuses"], serde_json::json!({ "200": 50 }), "{}", run.json["statuses"]);
     assert_eq!(run.json["load"]["reconnects"], 48);
+}
+
+/// A token service that takes the secret of a client by HTTP Basic alone.
+fn basic_only() -> Scripted {
+    Scripted::serve(|request| {
+        // `me` and `p&w`, encoded as in a form.
+        let right = format!("Authorization: Basic {}", BASE64_STANDARD.encode("me:p%26w"));
+        let body = "grant_type=client_credentials";
+        if request.headers.contains(&right) && request.body == body {
+            whole("200 OK", r#"{"access_token":"opaque","expires_in":9}"#)
+        } else {
+            whole("401 Unauthorized", r#"{"error":"invalid_client"}"#)
+        }
+    })
+}
+
+#[test]
+fn a_server_that_takes_http_basic_alone_is_measured_by_a_flag_that_the_result_names() {
+    let server = basic_only();
+    let target = format!("OAuth2+HTTP://{}/token", server.authority);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "\u{feff}p&w\r\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let fixed = ["--rate=50", "--duration=500ms", "--warmup=0s", "--arrivals=constant"];
+    let client = ["--target", &target, "--client-id=me", "--client-secret-file", secret];
+    let ask = |args: &[&str]| run(&[&client[..], &fixed, args].concat());
+    let basic = ask(&["--client-auth=basic"]);
+    basic.has_result();
+    assert_eq!(basic.json["statuses"]["200"], 25, "{:?}", server.asked().first());
+    let post = ask(&[]);
+    assert_eq!(post.json["statuses"]["401"], 25);
+    assert!(post.json["notes"].to_string().contains("--client-auth basic"), "{}", post.json);
 }
 
 #[test]
@@ -189,7 +223,7 @@ fn the_secret_of_a_client_is_in_the_form_and_nowhere_else() {
         );
         assert_eq!(
             request.body,
-            "grant_type=client_credentials&client_id=me&scope=a%20b&client_secret=p%26w"
+            "grant_type=client_credentials&scope=a%20b&client_id=me&client_secret=p%26w"
         );
     }
     for entry in fs::read_dir(run.folder.path()).unwrap() {

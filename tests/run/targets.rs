@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::scripted::{Pieces, Request, Scripted, whole};
-use crate::{Run, mintbench, run};
+use crate::{Run, run};
 
 /// A short run with these flags against `target`.
 fn short(target: &str, args: &[&str]) -> Run {
@@ -195,6 +195,54 @@ fn any_success_counts_for_a_plain_get_and_only_a_token_for_the_others() {
 }
 
 #[test]
+fn a_url_alone_is_measured_by_plain_gets_with_the_short_flags_of_other_tools() {
+    let server = strict("GET /a?b=C HTTP/1.1", &["X: y"], whole("200 OK", "ok"));
+    let url = format!("HTTP://{}/a?b=C", server.authority);
+    let short = ["-d", "1s", "-c", "2", "-r", "100", "--warmup=0s", "--arrivals=constant"];
+    let measured = run(&[&[&url, "--header=X: y"], &short[..]].concat());
+    measured.has_result();
+    assert_eq!(measured.json["statuses"]["200"], 100, "{:?}", server.asked().first());
+    let load = &measured.json["load"];
+    assert_eq!((&load["connections"], &load["duration_s"]), (&2.into(), &1.0.into()));
+    assert_eq!(load["target_address"], server.authority);
+    assert_eq!(load["target_other_addresses"], serde_json::json!([]));
+    assert_eq!(measured.json["target"], format!("get+http://{}/a", server.authority));
+    assert_eq!(measured.json["scenario"], "steady");
+}
+
+#[test]
+fn a_url_alone_takes_a_protocol_and_names_the_one_of_its_path() {
+    let server = Scripted::serve(|_| whole("200 OK", r#"{"access_token":"x"}"#));
+    let url = format!("http://{}/metadata/identity/oauth2/token", server.authority);
+    let fixed = ["--warmup=0s", "--rate=50", "--duration=500ms", "--arrivals=constant"];
+    let plain = run(&[&[url.as_str()], &fixed[..]].concat());
+    plain.has_result();
+    for text in [plain.json["notes"].to_string(), plain.stderr()] {
+        assert!(text.contains("add --protocol imds"), "{text}");
+    }
+    assert_eq!(server.asked()[0].line, "GET /metadata/identity/oauth2/token HTTP/1.1");
+    for args in [&[&url, "--protocol=IMDS"][..], &[&format!("Imds+{url}")]] {
+        let asked = run(&[args, &fixed].concat());
+        asked.has_result();
+        assert_eq!(asked.json["target"], url, "{args:?}");
+    }
+}
+
+#[test]
+fn a_target_that_gives_nothing_gets_a_hint() {
+    for (prefix, status, hint) in [
+        ("", "404 Not Found", "write get+URL for a plain GET, or name another --protocol"),
+        ("gce+", "405 Method Not Allowed", "no token by the protocol `gce`"),
+        ("get+", "302 Found", "redirects are not followed"),
+    ] {
+        let server = Scripted::serve(move |_| whole(status, ""));
+        let run = short(&format!("{prefix}http://{}", server.authority), &[]);
+        assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
+        assert!(run.json["notes"].to_string().contains(hint), "{status}: {}", run.json["notes"]);
+    }
+}
+
+#[test]
 fn a_target_that_is_not_wholly_described_is_refused_and_says_what_is_missing() {
     let to = |target: &'static str| ["--target", target];
     for (target, args, message) in [
@@ -214,6 +262,13 @@ fn a_target_that_is_not_wholly_described_is_refused_and_says_what_is_missing() {
         ("gce+http://127.0.0.1:1", &["--user-assigned=1"], "--user-assigned is of no use"),
         ("get+http://127.0.0.1:1", &["--header=nonsense"], "Name: value"),
         ("get+http://127.0.0.1:1", &["--header=Content-Length: 1"], "generator's to set"),
+        ("http://127.0.0.1:1", &["http://127.0.0.1:2"], "are two targets; leave one out"),
+        ("get+http://127.0.0.1:1", &["--client-auth=basic"], "--client-auth is of no use"),
+        (
+            "oauth2+http://127.0.0.1:1/t",
+            &["--client-id=a", "--client-certificate=/no", "--client-auth=post"],
+            "--client-auth says how a secret is sent",
+        ),
         ("ldap+http://127.0.0.1:1", &[], "is not a protocol; use one of"),
         ("/no.toml", &[], "cannot read the target file"),
         (
@@ -225,8 +280,11 @@ fn a_target_that_is_not_wholly_described_is_refused_and_says_what_is_missing() {
         let error = refused(&[&to(target)[..], args].concat(), &[]);
         assert!(error.contains(message), "{target} {args:?}: {error}");
     }
-    let without = mintbench(&["--protocol=gce"]);
-    assert_eq!(without.status.code(), Some(2));
-    assert!(stderr(&without).contains("--target"), "{}", stderr(&without));
+    for flag in ["--protocol=gce", "--insecure", "--role=x", "--cores=0"] {
+        let error = refused(&[flag], &[]);
+        assert!(error.contains("name one with --target"), "{flag}: {error}");
+    }
+    let ours = refused(&["http://127.0.0.1:1", "--alg=ES256"], &[]);
+    assert!(ours.contains("--alg is for our own broker"), "{ours}");
     assert!(!Path::new("target/never").exists());
 }

@@ -8,6 +8,7 @@ mod scrape;
 pub(super) mod settings;
 pub(super) mod target;
 mod view;
+mod what;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -25,8 +26,9 @@ pub(super) use self::scenario::Scenario;
 use self::scenario::file::ScenarioError;
 use self::scrape::Scrape;
 use self::settings::{Settings, SettingsError};
-use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl};
+use self::target::{RUN_VARIABLES, TargetArgs, TargetError, TargetUrl, hint};
 use self::view::Header;
+use self::what::What;
 use super::report::WriteError;
 use super::{Exit, complain, refuse, signals};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
@@ -45,7 +47,7 @@ use crate::report::table;
 
 /// Measure a token endpoint with open-loop load.
 ///
-/// Without --target, a broker with a synthetic world is started in a child process and measured.
+/// Without a URL and without --target, a broker with a synthetic world is started in a child process and measured.
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 4 invalid run (the generator or the \
@@ -53,8 +55,17 @@ host was the bottleneck); 5 SLO breached; 130 interrupted."
 )]
 pub struct RunArgs {
     /// What is sent: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a file
-    /// of your own that ends in .toml (docs/scenarios.md)
-    #[arg(default_value_t = Scenario::Steady, value_name = "SCENARIO", env = "MINTBENCH_RUN_SCENARIO")]
+    /// of your own that ends in .toml (docs/scenarios.md); or a URL, which is asked by plain GETs
+    /// [default: steady]
+    #[arg(
+        id = "scenario",
+        value_name = "SCENARIO|URL",
+        env = "MINTBENCH_RUN_SCENARIO",
+        hide_env_values = true
+    )]
+    pub(super) what: Option<What>,
+    /// The scenario that `what` comes to.
+    #[arg(skip = Scenario::Steady)]
     pub(super) scenario: Scenario,
     /// Print the file of a scenario, to start one of your own from, and end
     #[arg(long, value_name = "SCENARIO", env = "MINTBENCH_RUN_PRINT_SCENARIO")]
@@ -67,11 +78,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_JWKS")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(super) jwks: Option<HttpUrl>,
-    /// Requests per second, for a scenario of one phase with one rate [default: the scenario's]
-    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_RATE")]
+    /// Requests per second, for a scenario of one phase with one rate: they are sent at this rate
+    /// however slow the answers are (open loop) [default: the scenario's]
+    #[arg(long, short, value_name = "N", env = "MINTBENCH_RUN_RATE")]
     pub(super) rate: Option<f64>,
     /// Length of the measured part, like 30s, for a scenario of one phase [default: the scenario's]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_DURATION")]
+    #[arg(long, short, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_DURATION")]
     pub(super) duration: Option<Duration>,
     /// Load before the measured part [default: the scenario's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_WARMUP")]
@@ -89,7 +101,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_USER_ASSIGNED")]
     pub(super) user_assigned: Option<u32>,
     /// Connections, held open throughout [default: the scenario's, or one per VM, at most 1000; herd: one per caller]
-    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CONNECTIONS")]
+    #[arg(long, short, value_name = "N", env = "MINTBENCH_RUN_CONNECTIONS")]
     pub(super) connections: Option<u32>,
     /// Generator threads [default: one per core that the broker does not use]
     #[arg(long, value_name = "N", env = "MINTBENCH_RUN_THREADS")]
@@ -156,6 +168,7 @@ impl RunArgs {
     /// A run of `scenario` with no flag given: what other commands start from.
     pub(super) fn of(scenario: Scenario) -> Self {
         Self {
+            what: None,
             scenario,
             print_scenario: None,
             target: None,
@@ -190,14 +203,45 @@ impl RunArgs {
             metrics: None,
         }
     }
-}
 
-/// Flags that say nothing without a target, besides those of [`TargetArgs`].
-pub(super) const OF_TARGETS: [&str; 3] = ["cores", "jwks", "max_errors"];
+    /// The arguments with the first one where it belongs, and the target at an address that takes
+    /// connections.
+    fn settled(&self) -> Result<Self, RunError> {
+        let mut args = self.clone();
+        match (&self.what, &self.target) {
+            (Some(What::Target(_)), Some(_)) => return Err(RunError::Targets),
+            (Some(What::Target(_)), None) if self.alg.is_some() => return Err(RunError::Alg),
+            (Some(What::Target(target)), None) => args.target = Some(target.clone()),
+            (Some(What::Scenario(scenario)), _) => args.scenario = scenario.clone(),
+            (None, _) => {}
+        }
+        match &args.target {
+            Some(target) => args.target = Some(target.reached()),
+            None => self.check_no_target()?,
+        }
+        Ok(args)
+    }
+
+    /// A flag about a target would be taken for one that did something.
+    fn check_no_target(&self) -> Result<(), TargetError> {
+        self.access.check_absent()?;
+        let flags = [
+            ("cores", !self.cores.is_empty()),
+            ("jwks", self.jwks.is_some()),
+            ("max-errors", self.max_errors.is_some()),
+        ];
+        match flags.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(TargetError::NoTarget(flag)),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
+    #[error("--alg is for our own broker, and the URL names another target; leave one out")]
+    Alg,
     #[error("the run was cut short; the intervals until then are in `{path}`", path = path.display())]
     Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
@@ -216,6 +260,8 @@ enum RunError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error("--target and the URL as the first argument are two targets; leave one out")]
+    Targets,
 }
 
 impl RunError {
@@ -254,6 +300,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
         return Ok(Exit::Pass);
     }
+    let args = &args.settled()?;
     let definition = args.scenario.read()?;
     let slo = [args.slo.clone(), definition.objectives()].concat();
     let Settings { plan, mut notes } = Settings::of(args, &definition)?;
@@ -261,6 +308,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     if subject.data().is_some_and(is_in_memory) {
         notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
     }
+    let known = hint::before(&subject.target());
+    known.iter().for_each(|hint| eprintln!("note      {hint}"));
+    notes.extend(known);
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
@@ -270,6 +320,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));
+    notes.extend(hint::after(&subject.target(), &outcome));
     let table = table::render(&plan, &outcome, &slo, &notes);
     let identity = identity(args, &plan, &subject, started_at, notes);
     let json = RunJson::new(identity, &plan, &outcome, &slo);
@@ -382,7 +433,7 @@ fn identity(
         started_at,
         scenario: args.scenario.as_str().to_owned(),
         seed: args.seed,
-        target: subject.target().to_string(),
+        target: subject.target(),
         scenario_file: args.scenario.file_name(),
         serve_args: [plan.workload.serve_args(), &broker_flags(args)].concat(),
         notes,

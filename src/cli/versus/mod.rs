@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use self::finding::{Block, Finding, Question};
 use super::compare::{self, FolderArgs, Form};
 use super::run::settings::{Settings, SettingsError};
-use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl};
+use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl, hint};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
 use crate::clock::{Clock, SystemClock};
@@ -125,6 +125,9 @@ pub fn main(args: &VersusArgs) -> Exit {
         return refuse(&VersusError::Folders(folders));
     }
     if folders > 0 {
+        if let Err(error) = args.access.check_absent() {
+            return refuse(&error);
+        }
         let form = if args.json { Form::Json } else { Form::Text };
         return compare::main(&args.folders, form);
     }
@@ -151,9 +154,13 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
         return Err(VersusError::Block(args.block));
     }
     args.access.check(&[a, b], None)?;
+    let (a, b) = (&a.reached(), &b.reached());
     let resolve = |target| args.access.resolve(target, None, &VARIABLES);
     let [a, b] =
         [Side { written: a, target: resolve(a)? }, Side { written: b, target: resolve(b)? }];
+    for side in [&a, &b] {
+        hint::before(&side.target).iter().for_each(|hint| eprintln!("note      {hint}"));
+    }
     let mut finding = Finding::new(args.question([&a, &b]));
     let bar = ProgressBar::with_draw_target(
         Some(u64::from(args.pairs)),

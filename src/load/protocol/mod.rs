@@ -13,7 +13,7 @@ use std::fmt;
 use crate::secret::Redacted;
 
 pub(super) use self::lease::Lease;
-pub use self::oauth2::{OAuth2, Proof};
+pub use self::oauth2::{ClientAuth, OAuth2, Proof};
 pub(super) use self::recipe::{Recipe, Span};
 
 /// How a token is asked for.

@@ -1,7 +1,8 @@
-//! OAuth 2.0 client credentials: the body of a request.
+//! OAuth 2.0 client credentials: the body of a request, and its `Authorization`.
 
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -30,8 +31,24 @@ pub enum Proof {
     /// By an assertion signed with the key of its certificate (RFC 7523 section 2.2), PS256 with
     /// `x5t#S256`, as Entra expects it.
     Certificate(Arc<CertificateKey>),
-    /// By a secret in the body (RFC 6749 section 2.3.1).
-    Secret(Redacted),
+    /// By a secret (RFC 6749 section 2.3.1).
+    Secret {
+        /// The secret.
+        secret: Redacted,
+        /// Where it goes.
+        auth: ClientAuth,
+    },
+}
+
+/// How a client's id and secret are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAuth {
+    /// By HTTP Basic: in the header `Authorization`
+    Basic,
+    /// In the form that is posted
+    #[default]
+    Post,
 }
 
 /// How long each assertion is used, in seconds. Signing one takes a third of a millisecond, a thousand
@@ -50,7 +67,11 @@ impl OAuth2 {
     /// The bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
     pub(super) fn bodies(&self, url: &str, span: Span) -> Result<Vec<Redacted>, SignError> {
         match &self.proof {
-            Proof::Secret(secret) => Ok(vec![self.body(&[("client_secret", secret.expose())])]),
+            Proof::Secret { auth: ClientAuth::Basic, .. } => Ok(vec![self.body(&[])]),
+            Proof::Secret { secret, auth: ClientAuth::Post } => {
+                let (id, secret) = (self.client_id.as_bytes(), secret.expose());
+                Ok(vec![self.body(&[("client_id", id), ("client_secret", secret)])])
+            }
             Proof::Certificate(key) => (0..=span.length.as_secs() / ASSERTION_SPAN)
                 .map(|index| {
                     let issued_at = span.begins + Seconds(index * ASSERTION_SPAN);
@@ -74,26 +95,37 @@ impl OAuth2 {
         let assertion = assertion.sign(key, AssertionForm::Ps256)?;
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         Ok(self.body(&[
+            ("client_id", self.client_id.as_bytes()),
             ("client_assertion_type", kind.as_bytes()),
             ("client_assertion", assertion.as_bytes()),
         ]))
     }
 
+    /// The value of `Authorization`, for a client that sends its secret there: both halves are encoded
+    /// as in a form before they are joined (RFC 6749 section 2.3.1, RFC 7617).
+    pub(super) fn authorization(&self) -> Option<Redacted> {
+        let Proof::Secret { secret, auth: ClientAuth::Basic } = &self.proof else { return None };
+        let halves = [self.client_id.as_bytes(), secret.expose()].map(encoded);
+        let [id, secret] = &halves;
+        let joined = Redacted::new([id.expose(), b":", secret.expose()].concat());
+        let text = format!("Basic {}", BASE64_STANDARD.encode(joined.expose()));
+        Some(Redacted::new(text.into_bytes()))
+    }
+
     fn body(&self, proof: &[(&str, &[u8])]) -> Redacted {
         let mut body = b"grant_type=client_credentials".to_vec();
-        let mut add = |name: &str, value: &[u8]| {
+        let scope = self.scope.as_ref().map(|scope| ("scope", scope.as_bytes()));
+        for (name, value) in scope.iter().chain(proof) {
             body.extend_from_slice(format!("&{name}=").as_bytes());
-            body.extend(percent_encode(value, PLAIN).flat_map(str::bytes));
-        };
-        add("client_id", self.client_id.as_bytes());
-        if let Some(scope) = &self.scope {
-            add("scope", scope.as_bytes());
-        }
-        for (name, value) in proof {
-            add(name, value);
+            body.extend_from_slice(encoded(value).expose());
         }
         Redacted::new(body)
     }
+}
+
+/// A value of a form.
+fn encoded(value: &[u8]) -> Redacted {
+    Redacted::new(percent_encode(value, PLAIN).flat_map(str::bytes).collect())
 }
 
 #[cfg(test)]
@@ -115,11 +147,27 @@ mod tests {
     #[test]
     fn a_secret_goes_into_the_body_encoded_as_a_form() {
         let secret = Redacted::new(b"p&=+% \xff".to_vec());
-        let bodies = client(Proof::Secret(secret)).bodies("http://x/token", SPAN).unwrap();
+        let client = client(Proof::Secret { secret, auth: ClientAuth::Post });
+        let bodies = client.bodies("http://x/token", SPAN).unwrap();
         let [body] = &bodies[..] else { panic!("{}", bodies.len()) };
         assert_eq!(
             std::str::from_utf8(body.expose()).unwrap(),
-            "grant_type=client_credentials&client_id=a%20b&scope=https%3A%2F%2Fvault.azure.net%2F.default&client_secret=p%26%3D%2B%25%20%FF"
+            "grant_type=client_credentials&scope=https%3A%2F%2Fvault.azure.net%2F.default&client_id=a%20b&client_secret=p%26%3D%2B%25%20%FF"
+        );
+        assert!(client.authorization().is_none());
+    }
+
+    #[test]
+    fn a_secret_for_http_basic_is_encoded_before_it_is_joined_and_leaves_the_body() {
+        let secret = Redacted::new("p:%ä".into());
+        let client = client(Proof::Secret { secret, auth: ClientAuth::Basic });
+        let header = client.authorization().unwrap();
+        let text = std::str::from_utf8(header.expose()).unwrap().strip_prefix("Basic ").unwrap();
+        assert_eq!(BASE64_STANDARD.decode(text).unwrap(), b"a%20b:p%3A%25%C3%A4");
+        let bodies = client.bodies("http://x/token", SPAN).unwrap();
+        assert_eq!(
+            std::str::from_utf8(bodies[0].expose()).unwrap(),
+            "grant_type=client_credentials&scope=https%3A%2F%2Fvault.azure.net%2F.default"
         );
     }
 }

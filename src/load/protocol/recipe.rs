@@ -137,12 +137,16 @@ fn plain(path: &str, host: &str, headers: &[Header]) -> Recipe {
 
 fn posts(url: &HttpUrl, client: &OAuth2, host: &str, span: Span) -> Result<Recipe, SignError> {
     let path = path(url, "/");
+    let authorization = client
+        .authorization()
+        .map(|value| Redacted::new([b"Authorization: ", value.expose(), b"\r\n"].concat()));
     let request = |body: Redacted| {
         let head = format!(
-            "POST {path} HTTP/1.1\r\n{host}Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\n{host}Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
             body.expose().len()
         );
-        Redacted::new([head.as_bytes(), body.expose()].concat())
+        let authorization = authorization.as_ref().map_or(&[][..], Redacted::expose);
+        Redacted::new([head.as_bytes(), authorization, b"\r\n", body.expose()].concat())
     };
     let bodies = client.bodies(&url.whole(), span)?;
     let mut requests: Vec<Redacted> = bodies.into_iter().map(request).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::assertion::CertificateKey;
 use crate::clock::UnixSeconds;
-use crate::load::protocol::{Dialect, OAuth2, Proof};
+use crate::load::protocol::{ClientAuth, Dialect, OAuth2, Proof};
 
 const WORLD: Synthetic = Synthetic { vms: 2, user_assigned: 1, seed: 1 };
 const BEGINS: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -31,6 +31,18 @@ fn request(url: &str, dialect: Dialect) -> String {
 fn client(proof: Proof) -> Dialect {
     let (client_id, scope) = ("app".to_owned(), Some("s".to_owned()));
     Dialect::OAuth2(OAuth2 { client_id, proof, scope, audience: None })
+}
+
+fn secret(secret: &[u8], auth: ClientAuth) -> Proof {
+    Proof::Secret { secret: Redacted::new(secret.to_vec()), auth }
+}
+
+#[test]
+fn a_client_with_http_basic_shows_its_secret_in_the_header_alone() {
+    assert_eq!(
+        request("http://127.0.0.1:9/token", client(secret(b"hush", ClientAuth::Basic))),
+        "POST /token HTTP/1.1\r\nHost: 127.0.0.1:9\r\nAccept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 37\r\nAuthorization: Basic YXBwOmh1c2g=\r\n\r\ngrant_type=client_credentials&scope=s"
+    );
 }
 
 #[test]
@@ -87,8 +99,8 @@ fn a_session_is_opened_by_put_and_its_secret_is_shown_by_every_get() {
 
 #[test]
 fn a_client_with_a_secret_posts_a_form() {
-    let proof = Proof::Secret(Redacted::new(b"hush hush".to_vec()));
-    let body = "grant_type=client_credentials&client_id=app&scope=s&client_secret=hush%20hush";
+    let proof = secret(b"hush hush", ClientAuth::Post);
+    let body = "grant_type=client_credentials&scope=s&client_id=app&client_secret=hush%20hush";
     assert_eq!(
         request("http://127.0.0.1:9/token", client(proof)),
         format!(
@@ -131,8 +143,9 @@ fn assertions_are_valid_throughout_a_long_run_and_are_made_before_it() {
 
 #[test]
 fn nothing_that_is_printed_for_debugging_shows_a_secret() {
-    let secret = Redacted::new(b"hush".to_vec());
-    let writer = writer("http://127.0.0.1:9/t", client(Proof::Secret(secret)), 1);
-    let printed = format!("{writer:?}");
-    assert!(!printed.contains("hush") && !printed.contains("104, 117"), "{printed}");
+    for auth in [ClientAuth::Basic, ClientAuth::Post] {
+        let writer = writer("http://127.0.0.1:9/t", client(secret(b"hush", auth)), 1);
+        let printed = format!("{writer:?}");
+        assert!(!printed.contains("hush") && !printed.contains("104, 117"), "{printed}");
+    }
 }

@@ -8,7 +8,8 @@ use super::seconds::filled;
 use super::{Align, MergeError, Piece};
 use crate::load::class::Class;
 use crate::report::run_json::at;
-use crate::report::stored::run::{Part, PartClass};
+use crate::report::stored::Run;
+use crate::report::stored::run::{Build, Part, PartClass};
 
 /// Above this the slowest part stands out: its p99 over the median of all.
 const UNEVEN: f64 = 1.25;
@@ -63,7 +64,28 @@ fn part(piece: &Piece) -> Part {
         classes: logged.iter().map(|(name, of)| (*name, class(of))).collect(),
         build: run.build.clone(),
         host: run.host.clone(),
+        settings: settings(run),
     }
+}
+
+/// The name of the target among the settings.
+pub(super) const TARGET: &str = "target";
+
+/// What the parts of one run have alike. Our own broker has another port in each run, so that its URL is
+/// none of it.
+fn settings(run: &Run) -> BTreeMap<String, String> {
+    let Build { version, git_commit, .. } = &run.build;
+    let target = run.broker.is_none().then(|| (TARGET, run.target.clone()));
+    let file = run.load.scenario_file().map(|file| ("scenario file", file.to_owned()));
+    let others = [
+        ("build", format!("{version} {git_commit}")),
+        ("serve arguments", run.load.serve_args().join(" ")),
+        ("user-assigned identities", run.load.user_assigned.to_string()),
+        ("VMs", run.load.vms.to_string()),
+        ("warm-up", format!("{} s", run.load.warmup_s)),
+    ];
+    let settings = others.into_iter().chain(target).chain(file);
+    settings.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The stretches of time of the parts, in seconds from the first beginning.
@@ -118,13 +140,33 @@ pub(super) fn missing(parts: &[Part], windows: &[(f64, f64)]) -> Vec<String> {
 
 /// What is odd about the parts although nothing is missing.
 pub(super) fn oddities(parts: &[Part]) -> Vec<String> {
+    let names: BTreeSet<&String> = parts.iter().flat_map(|part| part.settings.keys()).collect();
     let mut remarks: Vec<String> =
-        Class::ALL.into_iter().filter_map(|class| uneven(parts, class)).collect();
+        names.into_iter().filter_map(|name| different(parts, name)).collect();
+    remarks.extend(Class::ALL.into_iter().filter_map(|class| uneven(parts, class)));
     let seeds: BTreeSet<u64> = parts.iter().map(|part| part.seed).collect();
     if parts.len() > 1 && seeds.len() < parts.len() {
         remarks.push("parts have the same seed: they sent the same requests at the same moments; give each --seed of its own".to_owned());
     }
     remarks
+}
+
+/// Names the values of a setting that differs between the parts, each with the first part that has it.
+fn different(parts: &[Part], name: &str) -> Option<String> {
+    let mut values: BTreeMap<&String, &str> = BTreeMap::new();
+    for part in parts {
+        if let Some(value) = part.settings.get(name) {
+            values.entry(value).or_insert(&part.folder);
+        }
+    }
+    let listed: Vec<String> =
+        values.iter().map(|(value, folder)| format!("`{value}` in {folder}")).collect();
+    (values.len() > 1).then(|| {
+        format!(
+            "the parts differ in their {name}: {}; the sum describes none of them",
+            listed.join(", ")
+        )
+    })
 }
 
 /// Whether one part was much slower than the others.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::digest;
 use hdrhistogram::Histogram;
 
-use super::parts::{covered, lost, missing, oddities, windows};
+use super::parts::{TARGET, covered, lost, missing, oddities, windows};
 use super::seconds::Seconds;
 use super::{Align, Piece};
 use crate::clock::us;
@@ -42,7 +42,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         started_at: text(&|part| part.started_at.clone()),
         scenario: runs.first().map(|run| run.scenario.clone()).unwrap_or_default(),
         seed: parts.first().map_or(0, |part| part.seed),
-        target: text(&|part| part.target.clone()),
+        target: target(&parts),
         build: build(&parts),
         host: host(&parts),
         load: load(&runs, &parts, covered(&spans).0),
@@ -67,6 +67,13 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
 
 fn first(parts: &[Part], field: &dyn Fn(&Part) -> String) -> String {
     parts.first().map(field).unwrap_or_default()
+}
+
+/// The targets, each once; of brokers of our own the first.
+fn target(parts: &[Part]) -> String {
+    let foreign = parts.iter().filter_map(|part| part.settings.get(TARGET).cloned());
+    let foreign = joined(foreign);
+    if foreign.is_empty() { first(parts, &|part| part.target.clone()) } else { foreign }
 }
 
 /// The values in order, each once.

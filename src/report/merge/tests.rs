@@ -179,6 +179,28 @@ fn a_slow_part_is_pointed_out() {
 }
 
 #[test]
+fn parts_of_different_targets_or_settings_are_merged_with_a_remark_in_any_order_and_steps() {
+    let three = Three::new(&[calm(0), calm(0), calm(0)]);
+    for (name, target) in [("a", "get+http://x/orders"), ("b", "get+http://x/billing")] {
+        let path = three.path(name);
+        let mut run = read_run(&path).unwrap().unwrap();
+        (run.target, run.broker) = (target.to_owned(), None);
+        run.load.vms = if name == "a" { 7 } else { 8 };
+        fs::write(path.join("run.json"), serde_json::to_vec(&run).unwrap()).unwrap();
+    }
+    let whole = three.merge(&["a", "b"], "ab", Align::Time);
+    assert_eq!(whole.target, "get+http://x/billing; get+http://x/orders");
+    let [vms, target] = &whole.merged.as_ref().unwrap().remarks[..] else { panic!("{whole:?}") };
+    let [a, b] = ["a", "b"].map(|name| three.path(name).display().to_string());
+    assert!(vms.contains(&format!("in their VMs: `7` in {a}, `8` in {b}")), "{vms}");
+    let listed = format!("`get+http://x/billing` in {b}, `get+http://x/orders` in {a}");
+    assert!(target.contains(&format!("in their target: {listed}")), "{target}");
+    let again = three.merge(&["c", "ab"], "c-ab", Align::Time);
+    let at_once = three.merge(&["a", "b", "c"], "abc", Align::Time);
+    assert_eq!(again.merged.unwrap().remarks, at_once.merged.unwrap().remarks);
+}
+
+#[test]
 fn a_lost_interval_makes_the_whole_partial_and_invalid() {
     let three = Three::new(&[calm(0), calm(0), calm(0)]);
     let path = three.path("a").join("response.hlog");

@@ -294,6 +294,9 @@ pub struct Part {
     pub classes: BTreeMap<Class, PartClass>,
     pub build: Build,
     pub host: Host,
+    /// What the parts of one run have alike; empty where an older version merged them.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What a part measured of one class.

@@ -46,6 +46,13 @@ fn a_printed_scenario_is_the_same_plan() {
 }
 
 #[test]
+fn a_file_may_begin_with_a_byte_order_mark_and_end_its_lines_in_two_characters() {
+    let text = one_phase(&format!("profile = {{ rate = 1 }}\n{HIT}"));
+    let marked = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert_eq!(format!("{:?}", read(&marked).unwrap()), format!("{:?}", read(&text).unwrap()));
+}
+
+#[test]
 fn a_file_may_use_every_key() {
     let text = r#"
         warmup = "1s"

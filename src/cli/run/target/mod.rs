@@ -1,7 +1,9 @@
 //! What is measured that is not a broker of our own: flags, variables and files to a target.
 
+pub(in crate::cli) mod hint;
+mod url;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,79 +11,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
 
+pub(in crate::cli) use self::url::{TargetUrl, TargetUrlError};
 use crate::assertion::{CertificateKey, ClientKeyError};
-use crate::load::protocol::{Dialect, Header, HeaderError, OAuth2, Proof, Protocol};
-use crate::load::target::{HttpUrl, Scheme, Target, UrlError};
+use crate::load::protocol::{ClientAuth, Dialect, Header, HeaderError, OAuth2, Proof, Protocol};
+use crate::load::target::{HttpUrl, Scheme, Target};
 use crate::load::trust::Trusted;
 use crate::secret::Redacted;
 use crate::tls::TlsError;
-
-/// A URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
-///
-/// Or the name of a TOML file that says all of this, and the flags of the target besides.
-#[derive(Clone, Debug)]
-pub(in crate::cli) struct TargetUrl {
-    protocol: Option<Protocol>,
-    pub(in crate::cli) url: HttpUrl,
-    /// What its file says, instead of the flags.
-    own: Option<Box<TargetArgs>>,
-}
-
-/// Why a text names no target.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum TargetUrlError {
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    #[error("`{0}` is not a protocol; use one of {all}", all = Protocol::ALL.map(Protocol::as_str).join(", "))]
-    Protocol(String),
-    #[error("cannot read the target file `{path}`", path = path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("the target file `{path}` is wrong: {message}", path = path.display())]
-    Syntax { path: PathBuf, message: String },
-}
-
-impl FromStr for TargetUrl {
-    type Err = TargetUrlError;
-
-    fn from_str(text: &str) -> Result<Self, TargetUrlError> {
-        let Some((scheme, _)) = text.split_once("://") else {
-            let path = Path::new(text);
-            let is_file = path.extension().is_some_and(|extension| extension == "toml");
-            return if is_file { file(path) } else { plain(text) };
-        };
-        let Some((name, _)) = scheme.split_once('+') else { return plain(text) };
-        let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == name);
-        let protocol = protocol.ok_or_else(|| TargetUrlError::Protocol(name.to_owned()))?;
-        let url = text.get(name.len() + 1..).unwrap_or_default().parse()?;
-        Ok(Self { protocol: Some(protocol), url, own: None })
-    }
-}
-
-fn plain(url: &str) -> Result<TargetUrl, TargetUrlError> {
-    Ok(TargetUrl { protocol: None, url: url.parse()?, own: None })
-}
-
-/// A target file: the key `target`, and keys named like the flags of the target.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct TargetFile {
-    target: String,
-    #[serde(flatten)]
-    own: toml::Table,
-}
-
-fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| TargetUrlError::File { path: path.to_owned(), source })?;
-    let syntax = |message| TargetUrlError::Syntax { path: path.to_owned(), message };
-    let whole: TargetFile = toml::from_str(&text).map_err(|error| syntax(error.to_string()))?;
-    let own = TargetArgs::deserialize(whole.own).map_err(|error| syntax(error.to_string()))?;
-    if !whole.target.contains("://") {
-        return Err(syntax("`target` is not a URL".to_owned()));
-    }
-    let beside = path.parent().unwrap_or(Path::new(""));
-    Ok(TargetUrl { own: Some(Box::new(own.beside(beside))), ..whole.target.parse()? })
-}
 
 /// How a target is asked, and whose certificates count.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -89,11 +25,14 @@ fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::cli) struct TargetArgs {
     /// How --target is asked for a token; may also be written before its URL, as in `oauth2+https://HOST/PATH` [default: imds]
-    #[arg(long, value_enum, env = "MINTBENCH_RUN_PROTOCOL")]
+    #[arg(long, value_enum, ignore_case = true, env = "MINTBENCH_RUN_PROTOCOL")]
     pub(in crate::cli) protocol: Option<Protocol>,
     /// Trust the certificate authorities in this PEM file instead of the machine's; may be repeated
     #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_CA")]
     pub(in crate::cli) ca: Vec<PathBuf>,
+    /// Do not check the target's certificate: anybody may have answered
+    #[arg(long, env = "MINTBENCH_RUN_INSECURE")]
+    pub(in crate::cli) insecure: bool,
     /// oauth2: who asks
     #[arg(long, value_name = "ID", env = "MINTBENCH_RUN_CLIENT_ID")]
     pub(in crate::cli) client_id: Option<String>,
@@ -105,6 +44,9 @@ pub(in crate::cli) struct TargetArgs {
         env = "MINTBENCH_RUN_CLIENT_SECRET_FILE"
     )]
     pub(in crate::cli) client_secret_file: Option<PathBuf>,
+    /// oauth2: how --client-id and its secret are sent [default: post]
+    #[arg(long, value_enum, ignore_case = true, env = "MINTBENCH_RUN_CLIENT_AUTH")]
+    pub(in crate::cli) client_auth: Option<ClientAuth>,
     /// oauth2: PEM file with the certificate of --client-id; assertions are signed before the run
     #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_CLIENT_CERTIFICATE")]
     pub(in crate::cli) client_certificate: Option<PathBuf>,
@@ -143,8 +85,16 @@ pub(in crate::cli) enum TargetError {
     Unused { flag: &'static str, protocols: String },
     #[error("--{0} is of no use beside a target file; write it into the file")]
     UnusedBesideFile(&'static str),
+    #[error("--{0} is about a target and there is none; name one with --target URL")]
+    NoTarget(&'static str),
     #[error("--audience is judged with the keys of --jwks; name them, or leave it out")]
     Audience,
+    #[error(
+        "--client-auth says how a secret is sent, and --client-certificate sends none; leave one out"
+    )]
+    ClientAuth,
+    #[error("--insecure checks no certificate and --ca says which count; leave one out")]
+    Insecure,
     #[error("the protocol `{protocol}` needs {what}")]
     Missing { protocol: Protocol, what: &'static str },
     #[error("--protocol {given} and {written} before the URL are two; leave one out")]
@@ -167,6 +117,8 @@ pub(in crate::cli) enum TargetError {
         "cannot check the certificate of an https URL; name its authority's certificate with --ca"
     )]
     System(#[source] TlsError),
+    #[error("cannot set up TLS")]
+    Unchecked(#[source] TlsError),
 }
 
 /// The variables that hold a secret, which no command line should: others can read that.
@@ -205,6 +157,21 @@ impl TargetArgs {
         }
     }
 
+    /// Refuses all flags: there is no target.
+    pub(in crate::cli) fn check_absent(&self) -> Result<(), TargetError> {
+        let given = self.given().map(|(flag, given, _)| (flag, given));
+        let others = [
+            ("protocol", self.protocol.is_some()),
+            ("ca", !self.ca.is_empty()),
+            ("insecure", self.insecure),
+            ("client-key", self.client_key.is_some()),
+        ];
+        match others.into_iter().chain(given).find(|(_, given)| *given) {
+            Some((flag, _)) => Err(TargetError::NoTarget(flag)),
+            None => Ok(()),
+        }
+    }
+
     /// The target at `target`; `jwks` is where the keys are that its answers are verified with.
     pub(in crate::cli) fn resolve(
         &self,
@@ -213,8 +180,9 @@ impl TargetArgs {
         variables: &SecretVariables,
     ) -> Result<Target, TargetError> {
         match &target.own {
-            Some(own) if own.ca.is_empty() => {
-                let own = Self { ca: self.ca.clone(), ..(**own).clone() };
+            Some(own) if own.ca.is_empty() && !own.insecure => {
+                let (ca, insecure) = (self.ca.clone(), self.insecure);
+                let own = Self { ca, insecure, ..(**own).clone() };
                 own.aimed(target, jwks, variables)
             }
             Some(own) => own.aimed(target, jwks, variables),
@@ -228,6 +196,9 @@ impl TargetArgs {
         jwks: Option<&HttpUrl>,
         variables: &SecretVariables,
     ) -> Result<Target, TargetError> {
+        if self.insecure && !self.ca.is_empty() {
+            return Err(TargetError::Insecure);
+        }
         let protocol = self.protocol_of(target)?;
         let url = target.url.clone();
         let https = |url: &HttpUrl| url.scheme == Scheme::Https;
@@ -245,7 +216,7 @@ impl TargetArgs {
             (Some(given), Some(written)) if given != written => {
                 Err(TargetError::Protocols { given, written })
             }
-            (given, written) => Ok(written.or(given).unwrap_or(Protocol::Imds)),
+            (given, written) => Ok(written.or(given).unwrap_or(target.default)),
         }
     }
 
@@ -270,10 +241,11 @@ impl TargetArgs {
     }
 
     /// The flags that only one protocol uses, and whether they are given.
-    fn given(&self) -> [(&'static str, bool, Protocol); 8] {
+    fn given(&self) -> [(&'static str, bool, Protocol); 9] {
         [
             ("client-id", self.client_id.is_some(), Protocol::OAuth2),
             ("client-secret-file", self.client_secret_file.is_some(), Protocol::OAuth2),
+            ("client-auth", self.client_auth.is_some(), Protocol::OAuth2),
             ("client-certificate", self.client_certificate.is_some(), Protocol::OAuth2),
             ("scope", self.scope.is_some(), Protocol::OAuth2),
             ("audience", self.audience.is_some(), Protocol::OAuth2),
@@ -298,6 +270,9 @@ impl TargetArgs {
     }
 
     fn trusted(&self) -> Result<Trusted, TargetError> {
+        if self.insecure {
+            return Trusted::anybody().map_err(TargetError::Unchecked);
+        }
         let Some(first) = self.ca.first() else {
             return Trusted::system().map_err(TargetError::System);
         };
@@ -344,15 +319,18 @@ impl TargetArgs {
         }
         let client_id = self.client_id.clone().ok_or_else(|| missing("--client-id ID"))?;
         let proof = match &self.client_certificate {
+            Some(_) if self.client_auth.is_some() => return Err(TargetError::ClientAuth),
             Some(certificate) => {
                 let key = self.client_key.as_ref().unwrap_or(certificate);
                 Proof::Certificate(Arc::new(certificate_key(certificate, key)?))
             }
-            None => secret(self.client_secret_file.as_deref(), variables.client_secret)?
-                .map(Proof::Secret)
-                .ok_or_else(|| missing(
+            None => {
+                let secret = secret(self.client_secret_file.as_deref(), variables.client_secret)?;
+                let secret = secret.ok_or_else(|| missing(
                     "--client-secret-file FILE, MINTBENCH_<COMMAND>_CLIENT_SECRET, or --client-certificate FILE",
-                ))?,
+                ))?;
+                Proof::Secret { secret, auth: self.client_auth.unwrap_or_default() }
+            }
         };
         let (scope, audience) = (self.scope.clone(), self.audience.clone());
         Ok(OAuth2 { client_id, proof, scope, audience })
@@ -432,8 +410,14 @@ fn certificate_key(certificate: &Path, key: &Path) -> Result<CertificateKey, Tar
     Ok(CertificateKey::new(&der, &pkcs8)?)
 }
 
+/// The bytes of a file, without the mark with which some editors begin a text.
 fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
-    std::fs::read(path).map_err(|source| TargetError::File { path: path.to_owned(), source })
+    let mut bytes = std::fs::read(path)
+        .map_err(|source| TargetError::File { path: path.to_owned(), source })?;
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

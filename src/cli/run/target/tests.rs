@@ -9,6 +9,11 @@ fn a_protocol_may_be_written_before_the_url() {
     );
     let plain: TargetUrl = "http://127.0.0.1/a+b".parse().unwrap();
     assert_eq!(plain.protocol, None);
+    let capitals: TargetUrl = "GET+HTTP://LOCALHOST:1/A".parse().unwrap();
+    assert_eq!(
+        (capitals.protocol, capitals.url.to_string().as_str()),
+        (Some(Protocol::Get), "http://localhost:1/A")
+    );
     let wrong = "ldap+http://127.0.0.1".parse::<TargetUrl>().unwrap_err().to_string();
     assert!(wrong.contains("app-service, aws, gce"), "{wrong}");
 }
@@ -54,18 +59,20 @@ fn a_target_file_says_all_of_its_target_and_names_files_beside_it() {
     let path = folder.path().join("b.toml");
     let write = |text: &str| std::fs::write(&path, text).unwrap();
     write(
-        "target = \"oauth2+http://127.0.0.1/t\"\nclient-id = \"b\"\nclient-secret-file = \"b.secret\"",
+        "target = \"oauth2+https://127.0.0.1/t\"\nclient-id = \"b\"\nclient-secret-file = \"b.secret\"\nclient-auth = \"basic\"\ninsecure = true",
     );
     std::fs::write(folder.path().join("b.secret"), "hush\n").unwrap();
     let target: TargetUrl = path.to_str().unwrap().parse().unwrap();
     let flags = TargetArgs { client_id: Some("a".to_owned()), ..TargetArgs::default() };
     let resolved = flags.resolve(&target, None, &RUN_VARIABLES).unwrap();
-    let Dialect::OAuth2(OAuth2 { client_id, proof: Proof::Secret(secret), .. }) =
+    let Dialect::OAuth2(OAuth2 { client_id, proof: Proof::Secret { secret, auth }, .. }) =
         &*resolved.dialect
     else {
         panic!("{resolved:?}");
     };
     assert_eq!((client_id.as_str(), secret.expose()), ("b", &b"hush"[..]));
+    assert_eq!(*auth, ClientAuth::Basic);
+    assert!(resolved.is_unchecked());
     assert!(!format!("{resolved:?}").contains("hush"));
     for (text, message) in [
         ("target = \"http://127.0.0.1\"\nclient = \"b\"", "unknown field `client`"),

@@ -1,0 +1,95 @@
+//! A target as it is written: a URL with or without a protocol before it, or the name of a file.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::TargetArgs;
+use crate::load::protocol::Protocol;
+use crate::load::target::{HttpUrl, UrlError};
+
+/// A URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
+///
+/// Or the name of a TOML file that says all of this, and the flags of the target besides.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct TargetUrl {
+    pub(super) protocol: Option<Protocol>,
+    /// The protocol where none is named.
+    pub(super) default: Protocol,
+    pub(in crate::cli) url: HttpUrl,
+    /// What its file says, instead of the flags.
+    pub(super) own: Option<Box<TargetArgs>>,
+}
+
+/// Why a text names no target.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum TargetUrlError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error("`{0}` is not a protocol; use one of {all}", all = Protocol::ALL.map(Protocol::as_str).join(", "))]
+    Protocol(String),
+    #[error("cannot read the target file `{path}`", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the target file `{path}` is wrong: {message}", path = path.display())]
+    Syntax { path: PathBuf, message: String },
+}
+
+impl FromStr for TargetUrl {
+    type Err = TargetUrlError;
+
+    fn from_str(text: &str) -> Result<Self, TargetUrlError> {
+        let Some((scheme, _)) = text.split_once("://") else {
+            let path = Path::new(text);
+            let is_file = path.extension().is_some_and(|extension| extension == "toml");
+            return if is_file { file(path) } else { plain(text) };
+        };
+        let Some((name, _)) = scheme.split_once('+') else { return plain(text) };
+        let is_named = |protocol: &Protocol| protocol.as_str().eq_ignore_ascii_case(name);
+        let protocol = Protocol::ALL.into_iter().find(is_named);
+        let protocol = protocol.ok_or_else(|| TargetUrlError::Protocol(name.to_owned()))?;
+        let url = text.get(name.len() + 1..).unwrap_or_default();
+        Ok(Self { protocol: Some(protocol), ..plain(url)? })
+    }
+}
+
+fn plain(url: &str) -> Result<TargetUrl, TargetUrlError> {
+    Ok(TargetUrl { protocol: None, default: Protocol::Imds, url: url.parse()?, own: None })
+}
+
+impl TargetUrl {
+    /// The target of `mintbench run URL`, which is asked by a plain GET unless a protocol is named.
+    ///
+    /// # Errors
+    /// When the text is no URL that can be used.
+    pub(in crate::cli::run) fn alone(text: &str) -> Result<Self, TargetUrlError> {
+        Ok(Self { default: Protocol::Get, ..text.parse()? })
+    }
+
+    /// The same, at the first address of its host that takes a connection.
+    pub(in crate::cli) fn reached(&self) -> Self {
+        Self { url: self.url.clone().reached(), ..self.clone() }
+    }
+}
+
+/// A target file: the key `target`, and keys named like the flags of the target.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct TargetFile {
+    target: String,
+    #[serde(flatten)]
+    own: toml::Table,
+}
+
+fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| TargetUrlError::File { path: path.to_owned(), source })?;
+    let syntax = |message| TargetUrlError::Syntax { path: path.to_owned(), message };
+    let whole: TargetFile = toml::from_str(&text).map_err(|error| syntax(error.to_string()))?;
+    let own = TargetArgs::deserialize(whole.own).map_err(|error| syntax(error.to_string()))?;
+    if !whole.target.contains("://") {
+        return Err(syntax("`target` is not a URL".to_owned()));
+    }
+    let beside = path.parent().unwrap_or(Path::new(""));
+    Ok(TargetUrl { own: Some(Box::new(own.beside(beside))), ..whole.target.parse()? })
+}

@@ -1,0 +1,166 @@
+//! Certificates that count, certificates that do not, and servers that speak the other protocol.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::oauth2::pem;
+use crate::scripted::{Scripted, whole};
+use crate::{mintbench, run};
+
+/// A server in TLS that answers every request with 200; its certificate is in a file.
+struct Secure {
+    authority: String,
+    folder: tempfile::TempDir,
+}
+
+impl Secure {
+    /// With a certificate for 127.0.0.1 that is an authority's, as `openssl req -x509` makes it.
+    fn with_authority(change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let folder = tempfile::tempdir().unwrap();
+        // With a byte order mark, as some editors write it.
+        let text = format!("\u{feff}{}", pem("CERTIFICATE", &certificate));
+        std::fs::write(folder.path().join("server.pem"), text).unwrap();
+        let authority = serve(certificate, &key);
+        Self { authority, folder }
+    }
+
+    fn pem(&self) -> PathBuf {
+        self.folder.path().join("server.pem")
+    }
+}
+
+fn serve(certificate: CertificateDer<'static>, key: &KeyPair) -> String {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let config = Arc::clone(&config);
+            std::thread::spawn(move || answer_all(stream, config));
+        }
+    });
+    authority
+}
+
+fn answer_all(stream: TcpStream, config: Arc<ServerConfig>) {
+    stream.set_nodelay(true).unwrap();
+    let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        request.extend_from_slice(&piece[..count]);
+        if request.ends_with(b"\r\n\r\n") {
+            request.clear();
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            if stream.write_all(answer).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+const SHORT: [&str; 5] =
+    ["--warmup=0s", "--rate=50", "--duration=500ms", "--arrivals=constant", "--connections=2"];
+
+fn refused(args: &[&str]) -> String {
+    let output = mintbench(&[args, &SHORT, &["--out=target/never"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    stderr
+}
+
+#[test]
+fn an_authority_certificate_that_a_server_shows_as_its_own_counts_where_ca_names_it() {
+    let server = Secure::with_authority(|_| {});
+    let (url, own) = (format!("https://{}/", server.authority), server.pem());
+    let run = run(&[&[&url, "--ca", own.to_str().unwrap()], &SHORT[..]].concat());
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 25, "{}", run.json["statuses"]);
+    assert_eq!(run.json["load"]["insecure"], false);
+    // Another's does not, and the error says what to do.
+    let other = Secure::with_authority(|_| {});
+    let error = refused(&[&url, "--ca", other.pem().to_str().unwrap()]);
+    assert!(error.contains("authority's certificate (CA:TRUE): name it with --ca"), "{error}");
+    assert!(error.contains("CA:FALSE") && error.contains("--insecure"), "{error}");
+}
+
+#[test]
+fn a_named_certificate_still_has_to_be_for_the_host_and_of_this_time() {
+    let named = |params: &mut CertificateParams| {
+        *params = CertificateParams::new(vec!["other.example".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    };
+    let old = |params: &mut CertificateParams| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    };
+    let young =
+        |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(4000, 1, 1);
+    for (server, remedy) in [
+        (Secure::with_authority(named), "write the name in the URL"),
+        (Secure::with_authority(old), "it has expired: renew it"),
+        (Secure::with_authority(young), "it is not valid yet: set the clocks"),
+    ] {
+        let (url, own) = (format!("https://{}/", server.authority), server.pem());
+        let error = refused(&[&url, "--ca", own.to_str().unwrap()]);
+        assert!(error.contains(remedy) && error.contains("--insecure"), "{error}");
+    }
+}
+
+#[test]
+fn without_a_check_of_certificates_anybody_is_measured_and_the_result_says_so() {
+    let server = Secure::with_authority(|_| {});
+    let url = format!("https://{}/", server.authority);
+    let run = run(&[&[&url, "--insecure", "-q"], &SHORT[..]].concat());
+    run.has_result();
+    assert_eq!(run.json["statuses"]["200"], 25, "{}", run.json["statuses"]);
+    assert_eq!(run.json["load"]["insecure"], true);
+    let printed = String::from_utf8_lossy(&run.output.stdout).into_owned();
+    for text in [&printed, &run.stderr(), &run.json["notes"].to_string()] {
+        assert!(text.contains("--insecure: nobody checks the certificate"), "{text}");
+    }
+    let own = server.pem();
+    let error = refused(&[&url, "--insecure", "--ca", own.to_str().unwrap()]);
+    assert!(error.contains("--insecure checks no certificate"), "{error}");
+}
+
+#[test]
+fn the_other_scheme_is_named_where_a_server_speaks_it() {
+    let plain = Scripted::serve(|_| whole("200 OK", "ok"));
+    let raw = TcpListener::bind("127.0.0.1:0").unwrap();
+    let not_tls = raw.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in raw.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let error = refused(&[&format!("https://{not_tls}/"), "--insecure"]);
+    assert!(error.contains("does not speak TLS there: write http://"), "{error}");
+    let secure = Secure::with_authority(|_| {});
+    let keys = format!("http://{}/keys", secure.authority);
+    let target = format!("http://{}", plain.authority);
+    let error = refused(&["--target", &target, "--jwks", &keys]);
+    assert!(error.contains("speaks TLS there: write https://"), "{error}");
+    let wrong = format!("http://{}/", secure.authority);
+    let run = run(&[&[wrong.as_str()], &SHORT[..]].concat());
+    assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
+    assert!(run.json["notes"].to_string().contains("speaks TLS: write https://"), "{}", run.json);
+}
