@@ -241,9 +241,8 @@ impl Figures {
             seen.map_or(0, |(_, latencies)| latencies.response.len())
         };
         let classed = set.seen().all(|(class, _)| class != Class::All);
-        let at = |quantile| {
-            (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile))
-        };
+        let at =
+            |quantile| (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile));
         Self {
             rate: (all.response.len() + all.errors) as f64 * 1e9 / span_ns.max(1) as f64,
             p50_ns: at(0.5),

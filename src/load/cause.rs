@@ -180,6 +180,8 @@ mod tests {
         let wrong = io::Error::new(ErrorKind::InvalidData, "no certificate");
         assert_eq!(Cause::of_handshake(&wrong), Cause::Tls);
         assert_eq!(of(libc::ECONNRESET, Cause::of_handshake), Cause::Reset);
-        assert!([Cause::Reset, Cause::Tls, Cause::Status(500)].iter().all(|c| c.remedy().is_none()));
+        assert!(
+            [Cause::Reset, Cause::Tls, Cause::Status(500)].iter().all(|c| c.remedy().is_none())
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! What a target must do, whatever its speed: answer, answer rightly, and mint as often as it says.
 
+use super::cause::Cause;
 use super::changes::writes::Writes;
 use super::changes::{Changes, Report, Rotated, Truth};
-use super::cause::Cause;
 use super::class::Class;
 pub use super::failure::Failure;
 use super::fleet::Measured;
@@ -273,7 +273,10 @@ mod tests {
         let causes = [(Cause::Timeout, 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
         let tally = Tally { tokens: 1, failures: 5, impeded: 9, causes, ..Tally::default() };
         let failed = errors(&plan(steady(), Classes::Broker), &tally).unwrap().to_string();
-        assert_eq!(failed, "5 of 6 requests failed, more than 0.00 %; the most frequent cause: no token");
+        assert_eq!(
+            failed,
+            "5 of 6 requests failed, more than 0.00 %; the most frequent cause: no token"
+        );
     }
 
     #[test]

@@ -323,8 +323,11 @@ pub(crate) mod tests {
         let (full, _sets) = channel();
         let window = Window { start_ns: 100, end_ns: 400 };
         let mut recorder = Recorder::new(window, full, channel().1);
-        for (cause, intended_ns) in [(Cause::NoToken, 99), (Cause::NoToken, 100), (Cause::LocalPorts, 200)] {
-            let failed = Ended { class: Class::Error, cause: Some(cause), ..ended(intended_ns, 300) };
+        for (cause, intended_ns) in
+            [(Cause::NoToken, 99), (Cause::NoToken, 100), (Cause::LocalPorts, 200)]
+        {
+            let failed =
+                Ended { class: Class::Error, cause: Some(cause), ..ended(intended_ns, 300) };
             recorder.record(&failed);
         }
         recorder.record(&ended(100, 150));

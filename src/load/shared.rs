@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use super::cause::Cause;
 use super::changes::ledger::Slot;
 use super::changes::witness::{Seen, Witness};
-use super::cause::Cause;
 use super::class::{Class, Status};
 use super::dial::Dial;
 use super::protocol::Dialect;
@@ -164,7 +164,13 @@ mod tests {
 
     #[test]
     fn good_answers_and_failed_requests_are_never_in_one_class() {
-        let causes = [Cause::NoToken, Cause::Timeout, Cause::Status(429), Cause::Status(400), Cause::Status(503)];
+        let causes = [
+            Cause::NoToken,
+            Cause::Timeout,
+            Cause::Status(429),
+            Cause::Status(400),
+            Cause::Status(503),
+        ];
         for classes in [Classes::Broker, Classes::Churned, Classes::Foreign] {
             for told in [None, Some(Class::Hit), Some(Class::Miss)] {
                 assert!(classes.of(None, told).is_token());
@@ -172,8 +178,14 @@ mod tests {
             }
             assert_eq!(classes.of(Some(Cause::Status(429)), None), Class::Throttled);
         }
-        assert_eq!(Classes::Churned.of(Some(Cause::Status(400)), Some(Class::Refused)), Class::Refused);
-        assert_eq!(Classes::Broker.of(Some(Cause::Status(400)), Some(Class::Refused)), Class::Error);
+        assert_eq!(
+            Classes::Churned.of(Some(Cause::Status(400)), Some(Class::Refused)),
+            Class::Refused
+        );
+        assert_eq!(
+            Classes::Broker.of(Some(Cause::Status(400)), Some(Class::Refused)),
+            Class::Error
+        );
         assert_eq!(Classes::Foreign.of(None, Some(Class::Hit)), Class::All);
     }
 }

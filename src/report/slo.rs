@@ -229,7 +229,9 @@ impl fmt::Display for Judgement {
         let verdict = match verdict {
             Verdict::Met => "met",
             Verdict::Missed => "BREACHED",
-            Verdict::CannotTell if *count == 0 => return f.write_str("cannot tell, no such answers"),
+            Verdict::CannotTell if *count == 0 => {
+                return f.write_str("cannot tell, no such answers");
+            }
             Verdict::CannotTell => {
                 return write!(
                     f,
@@ -297,7 +299,10 @@ mod tests {
         assert_eq!(judge("p98<1us", &answers), (Verdict::Missed, Some(1_000)));
         assert_eq!(judge("p99<1h", &answers), (Verdict::Missed, None));
         assert_eq!(judge("max<1h", &answers), (Verdict::Missed, None));
-        assert_eq!(judge("p50<1h", &super::Answers { failed: 20, ..none() }), (Verdict::Missed, None));
+        assert_eq!(
+            judge("p50<1h", &super::Answers { failed: 20, ..none() }),
+            (Verdict::Missed, None)
+        );
     }
 
     fn none() -> Answers {
@@ -322,7 +327,13 @@ mod tests {
 
     #[test]
     fn a_percentile_needs_ten_answers_beyond_it_to_be_met() {
-        for (objective, enough) in [("p50<1s", 20), ("p90<1s", 100), ("p99<1s", 1_000), ("p99.99<1s", 100_000), ("max<1s", 1)] {
+        for (objective, enough) in [
+            ("p50<1s", 20),
+            ("p90<1s", 100),
+            ("p99<1s", 1_000),
+            ("p99.99<1s", 100_000),
+            ("max<1s", 1),
+        ] {
             let fast = |count| answers(&[(5_000_000, count)], 0);
             assert_eq!(judge(objective, &fast(enough)).0, Verdict::Met, "{objective}");
             let fewer = if enough > 1 { fast(enough - 1) } else { none() };

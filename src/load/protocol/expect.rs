@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_expected_is_refused() {
-        for text in ["", "204", "status=", "status=20", "status=2xx", "status=100", "body=", "x=y"] {
+        for text in ["", "204", "status=", "status=20", "status=2xx", "status=100", "body=", "x=y"]
+        {
             assert!(text.parse::<Expect>().is_err(), "{text}");
         }
         assert_eq!("body=a=b".parse(), Ok(Expect::Body("a=b".to_owned())));

@@ -239,7 +239,10 @@ mod tests {
     fn requests_that_this_machine_could_not_send_make_a_run_invalid_and_name_the_remedy() {
         let causes = |cause| -> &'static _ { Box::leak(Box::new(BTreeMap::from([(cause, 7)]))) };
         for (cause, remedy) in [
-            (Cause::LocalPorts, "7 requests: local ports used up; widen net.ipv4.ip_local_port_range"),
+            (
+                Cause::LocalPorts,
+                "7 requests: local ports used up; widen net.ipv4.ip_local_port_range",
+            ),
             (Cause::OpenFiles, "ulimit -n"),
             (Cause::SocketMemory, "free memory"),
         ] {

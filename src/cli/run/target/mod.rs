@@ -324,9 +324,7 @@ impl TargetArgs {
         Ok(match protocol {
             Protocol::Imds => Dialect::Imds,
             Protocol::Gce => Dialect::Gce,
-            Protocol::Get => {
-                Dialect::Get { headers: self.headers()?, expect: self.expect.clone() }
-            }
+            Protocol::Get => Dialect::Get { headers: self.headers()?, expect: self.expect.clone() },
             Protocol::Aws if self.role.is_none() && url.path.is_empty() => {
                 return Err(missing("--role NAME, or the whole path in the URL"));
             }
