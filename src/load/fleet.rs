@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::cause::Cause;
 use super::changes::witness::Witness;
 use super::collector::{IntervalSink, Totals, collect};
 use super::cores;
@@ -56,6 +57,18 @@ pub enum LoadError {
         /// What is wrong.
         fault: Fault,
         /// What the library said.
+        source: io::Error,
+    },
+    /// This machine lacks what connections need.
+    #[error("this machine cannot open its connections to {target}: {cause}; {remedy}")]
+    Impeded {
+        /// Where to.
+        target: String,
+        /// What it lacks.
+        cause: Cause,
+        /// What to do about it.
+        remedy: &'static str,
+        /// What the system said.
         source: io::Error,
     },
     /// The kernel refused the event loop.
@@ -302,12 +315,19 @@ impl<'scope> Fleet<'scope> {
 
 fn refused(target: &Target, source: io::Error) -> LoadError {
     let url = &target.url;
+    let target = url.to_string();
     match Fault::of(&source) {
         Some(fault) if fault.is_of_certificate() => {
-            LoadError::Certificate { target: url.to_string(), fault, source }
+            return LoadError::Certificate { target, fault, source };
         }
-        Some(fault) => LoadError::Tls { target: url.to_string(), fault, source },
+        Some(fault) => return LoadError::Tls { target, fault, source },
+        None => {}
+    }
+    let cause = Cause::of_machine(&source);
+    match cause.and_then(|cause| Some((cause, cause.remedy()?))) {
+        Some((cause, remedy)) => LoadError::Impeded { target, cause, remedy, source },
         None => LoadError::Connect { target: url.with_addresses(), source },
+    }
     }
 }
 
