@@ -14,6 +14,7 @@ use super::conditions::Conditions;
 use super::course::{Course, Seconds};
 use super::fetch::{self, FetchError};
 use super::fleet::{self, Epoch, LoadError, Measured, Progress};
+use super::host::anonymous_bytes;
 use super::host::strain::{Strain, StrainCounters};
 use super::metrics::Counters;
 use super::plan::Plan;
@@ -205,6 +206,8 @@ pub struct Counted {
     pub measured: Counters,
     /// From before the load to the end, warm-up included.
     pub whole: Counters,
+    /// Anonymous memory of its process at the end, if the system tells.
+    pub anonymous_bytes: Option<u64>,
 }
 
 /// The result of a session.
@@ -292,6 +295,7 @@ pub fn measure(
     let broker = counters.as_ref().map(|((after, _), ((before, _), (warm, _)))| Counted {
         measured: after.since(warm),
         whole: after.since(before),
+        anonymous_bytes: subject.pid().and_then(anonymous_bytes),
     });
     let said = counters.map(|((_, after), (_, (_, warm)))| after.since(&warm));
     let verdict = verdict(plan, subject, &made, &measured, epoch)?;

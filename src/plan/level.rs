@@ -50,7 +50,7 @@ pub struct Level {
 /// How much the broker held, and in how much memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Resident, in bytes.
+    /// Anonymous, in bytes.
     pub bytes: f64,
     /// Tokens minted since it started.
     pub tokens: f64,
@@ -207,9 +207,9 @@ impl Level {
             noise,
             cpu_us: counted.and_then(|counted| counted.measured.cpu_us_per_request()),
             misses: counted.and_then(|counted| counted.measured.mint_ratio()),
-            memory: counted.map(|counted| Memory {
-                bytes: counted.whole.rss_bytes,
-                tokens: counted.whole.mints,
+            memory: counted.and_then(|counted| {
+                let bytes = float(counted.anonymous_bytes?);
+                Some(Memory { bytes, tokens: counted.whole.mints })
             }),
             service: all.service.clone(),
         }

@@ -172,6 +172,7 @@ struct Broker {
     refreshes: u64,
     cpu_us_per_request: Option<f64>,
     rss_bytes: u64,
+    anonymous_bytes: Option<u64>,
     #[serde(flatten)]
     said: SelfReportJson,
 }
@@ -378,7 +379,7 @@ impl Percentiles {
 
 impl Broker {
     fn new(counted: &Counted, outcome: &Outcome) -> Self {
-        let Counted { measured, .. } = counted;
+        let Counted { measured, anonymous_bytes, .. } = *counted;
         Self {
             mints: whole_number(measured.mints),
             hits: whole_number(measured.hits),
@@ -387,6 +388,7 @@ impl Broker {
             refreshes: whole_number(measured.refreshes),
             cpu_us_per_request: measured.cpu_us_per_request(),
             rss_bytes: whole_number(measured.rss_bytes),
+            anonymous_bytes,
             said: SelfReportJson::new(outcome.conditions.broker.as_ref()),
         }
     }

@@ -1,6 +1,5 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
-pub mod holm;
 pub mod intervals;
 pub mod isotonic;
 pub mod knee;
