@@ -288,7 +288,8 @@ fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) ->
 
 impl JudgedJson {
     fn new(judged: &Judged) -> Self {
-        let share = |difference: f64| finite(judged.metric.share_of(difference));
+        // Minus infinity is a share, too: that of all.
+        let share = |difference| finite(difference).map(|known| judged.metric.share_of(known));
         let both = |bounds: Bounds| [share(bounds.low), share(bounds.high)];
         let method = match judged.method {
             Method::SignedRank => "signed-rank",

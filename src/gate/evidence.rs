@@ -107,7 +107,8 @@ fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
     let mut values = Values::default();
     let mut not = NotJudged { pairs: pairs.len(), ..NotJudged::default() };
     for pair in pairs {
-        let both = pair.base.value(metric).and_then(|base| Ok((base, pair.candidate.value(metric)?)));
+        let both =
+            pair.base.value(metric).and_then(|base| Ok((base, pair.candidate.value(metric)?)));
         let compared = both.and_then(|(base, candidate)| {
             let difference = pair.difference(metric, base, candidate);
             Ok([base, candidate, difference.ok_or(Useless::Missing)?])

@@ -72,7 +72,8 @@ fn properties(text: &mut String, document: &Document) -> std::fmt::Result {
 }
 
 fn element(text: &mut String, Case { name, outcome, said }: &Case) -> std::fmt::Result {
-    let (start, said) = (format!("    <testcase name=\"{name}\" classname=\"mintbench.gate\""), escaped(said));
+    let (start, said) =
+        (format!("    <testcase name=\"{name}\" classname=\"mintbench.gate\""), escaped(said));
     let tag = match outcome {
         Outcome::Success if said.is_empty() => return writeln!(text, "{start}/>"),
         Outcome::Success => {

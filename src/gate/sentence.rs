@@ -19,7 +19,9 @@ pub(super) fn sentence(
         }
         Verdict::CannotTell => [open(findings, policy), unjudged(findings)].concat(),
         Verdict::Fail => [worse(findings), unjudged(findings)].concat(),
-        Verdict::Invalid => [vec!["the legs are no evidence".to_owned()], unjudged(findings)].concat(),
+        Verdict::Invalid => {
+            [vec!["the legs are no evidence".to_owned()], unjudged(findings)].concat()
+        }
         Verdict::Pass => [passed(findings, policy), unjudged(findings)].concat(),
     };
     parts.join("; ")
@@ -40,13 +42,12 @@ fn passed(findings: &[Finding], policy: &Policy) -> Vec<String> {
 
 fn worse(findings: &[Finding]) -> Vec<String> {
     let fails = |judged: &Judged| judged.verdict == Verdict::Fail;
-    let mut said =
-        vec![format!("worse than tolerated, beyond doubt: {}", names(findings, fails))];
-    let disturbed = names(findings, |judged| judged.disturbed);
-    if !disturbed.is_empty() {
-        said.push(format!("in every pair beyond the limit, whatever the host did: {disturbed}"));
-    }
-    said
+    let said = [
+        ("worse than tolerated, beyond doubt", names(findings, |j| fails(j) && !j.disturbed)),
+        ("beyond the limit in every pair, whatever the host did", names(findings, |j| j.disturbed)),
+    ];
+    let said = said.into_iter().filter(|(_, metrics)| !metrics.is_empty());
+    said.map(|(what, metrics)| format!("{what}: {metrics}")).collect()
 }
 
 fn open(findings: &[Finding], policy: &Policy) -> Vec<String> {
@@ -76,7 +77,11 @@ fn open(findings: &[Finding], policy: &Policy) -> Vec<String> {
 fn unjudged(findings: &[Finding]) -> Vec<String> {
     let unjudged = findings.iter().filter(|(_, finding)| finding.is_err());
     let unjudged: Vec<String> = unjudged.map(|(metric, _)| metric.to_string()).collect();
-    if unjudged.is_empty() { Vec::new() } else { vec![format!("not judged: {}", unjudged.join(", "))] }
+    if unjudged.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("not judged: {}", unjudged.join(", "))]
+    }
 }
 
 #[cfg(test)]

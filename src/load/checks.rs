@@ -241,7 +241,8 @@ mod tests {
             pacing: Pacing::default(),
             samples: Vec::new(),
         };
-        let counted = counters.map(|whole| Counted { measured: whole, whole, anonymous_bytes: None });
+        let counted =
+            counters.map(|whole| Counted { measured: whole, whole, anonymous_bytes: None });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
         let failures = failures(plan, &measured, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()
@@ -340,7 +341,11 @@ mod tests {
     fn whoever_expects_hits_lets_only_requests_for_new_keys_wait() {
         let check = |kinds: &[Kind], misses| {
             let plan = expecting(Expectation::Hits, kinds);
-            let counted = Counted { measured: Counters::default(), whole: Counters::default(), anonymous_bytes: None };
+            let counted = Counted {
+                measured: Counters::default(),
+                whole: Counters::default(),
+                anonymous_bytes: None,
+            };
             expected(&plan, &missed(misses), &counted).len()
         };
         let hit = Kind::Popular { exponent: 0.0 };
@@ -354,7 +359,12 @@ mod tests {
         let plan = expecting(Expectation::Refreshes, &[Kind::Popular { exponent: 0.0 }]);
         let check = |refreshes| {
             let measured = Counters { refreshes, ..Counters::default() };
-            expected(&plan, &missed(0), &Counted { measured, whole: measured, anonymous_bytes: None }).len()
+            expected(
+                &plan,
+                &missed(0),
+                &Counted { measured, whole: measured, anonymous_bytes: None },
+            )
+            .len()
         };
         assert_eq!((check(1.0), check(0.0)), (0, 1));
     }

@@ -10,7 +10,17 @@ const JUNIT_10: [(&str, &[&str]); 9] = [
     ("testsuites", &["name", "time", "tests", "failures", "errors"]),
     (
         "testsuite",
-        &["name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname"],
+        &[
+            "name",
+            "tests",
+            "failures",
+            "errors",
+            "group",
+            "time",
+            "skipped",
+            "timestamp",
+            "hostname",
+        ],
     ),
     ("properties", &[]),
     ("property", &["name", "value"]),
@@ -27,7 +37,8 @@ fn is_of_the_schema(junit: &str) {
     for tag in body.split('<').skip(1).filter(|tag| !tag.starts_with('/')) {
         let (tag, _) = tag.split_once('>').unwrap();
         let (name, rest) = tag.split_once(' ').unwrap_or((tag, ""));
-        let (_, known) = JUNIT_10.iter().find(|(known, _)| *known == name.trim_end_matches('/')).unwrap();
+        let (_, known) =
+            JUNIT_10.iter().find(|(known, _)| *known == name.trim_end_matches('/')).unwrap();
         // Every second piece between quotes is a value.
         for attribute in rest.split('"').step_by(2) {
             let attribute = attribute.trim().trim_end_matches(['=', '/']);
@@ -66,7 +77,9 @@ fn example(start: &str) -> String {
 #[test]
 fn the_workflow_of_the_docs_has_a_step_for_every_exit_code_and_only_a_pass_succeeds() {
     let workflow = example("yaml\n");
-    assert!(workflow.contains("judge/mintbench gate --base judge/mintbench --candidate candidate/"));
+    assert!(
+        workflow.contains("judge/mintbench gate --base judge/mintbench --candidate candidate/")
+    );
     let steps: Vec<&str> = workflow.split("      - name: ").collect();
     for code in [0, 1, 2, 3, 4, 6] {
         let condition = format!("if: steps.gate.outputs.code == '{code}'");
@@ -100,7 +113,8 @@ fn the_shell_script_of_the_docs_lets_the_base_judge_and_ends_with_the_exit_code_
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         let called = std::fs::read_to_string(project.folder.path().join("called")).unwrap();
         let judge = "target/judge/release/mintbench";
-        let expected = format!("target/judge gate --base {judge} --candidate target/release/mintbench");
+        let expected =
+            format!("target/judge gate --base {judge} --candidate target/release/mintbench");
         assert!(called.starts_with(&expected), "{called}");
     }
     let trees = project.git(&["-C", "tree", "worktree", "list"]);

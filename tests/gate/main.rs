@@ -169,7 +169,8 @@ fn a_candidate_whose_answers_wait_for_milliseconds_fails_on_any_machine() {
     let (out, junit) = (path("out"), path("junit.xml"));
     let sides = ["--base", MINTBENCH, "--candidate", &slow, "--out", &out, "--junit", &junit];
     let load = ["--rate=250", "--duration=1s", "--warmup=200ms", "--vms=5", "--user-assigned=1"];
-    let rules = ["--metrics=hit.p50", "--pairs=5", "--pairs-max=5", "--limit=60%", "--tolerance=40%"];
+    let rules =
+        ["--metrics=hit.p50", "--pairs=5", "--pairs-max=5", "--limit=60%", "--tolerance=40%"];
     let output = gate(&[&sides[..], &load, &rules].concat());
     let json = document(Path::new(&out));
     assert_eq!(output.status.code(), Some(1), "{}: {}", json["sentence"], json["pairs"]);

@@ -101,7 +101,8 @@ fn built(revision: &str, stop: &Arc<Stop>) -> Result<Base, BuildError> {
 
 fn stored(args: &GateArgs, baseline: Baseline) -> Base {
     let folder = args.baseline.as_ref().map_or(String::new(), |path| path.display().to_string());
-    let name = BuildName { name: printable::name(&folder), commit: known(&baseline.commit), sha256: None };
+    let name =
+        BuildName { name: printable::name(&folder), commit: known(&baseline.commit), sha256: None };
     Base { name, source: Source::Stored(Box::new(baseline.leg)) }
 }
 

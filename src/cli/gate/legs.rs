@@ -136,8 +136,11 @@ impl Legs<'_> {
             Subject::start_program(program, plan, &[], self.stop).map_err(failed(side))
         };
         // Whoever runs longer may hold more memory: that, too, alternates.
-        let programs =
-            in_order(first, (Side::Base, base), (Side::Candidate, self.candidate.program.as_path()));
+        let programs = in_order(
+            first,
+            (Side::Base, base),
+            (Side::Candidate, self.candidate.program.as_path()),
+        );
         let [one, other] = programs.map(start);
         let (mut one, mut other) = (one?, other?);
         let in_turn = [&mut one, &mut other];

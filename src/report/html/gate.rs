@@ -268,7 +268,9 @@ fn changes(gate: &Gate) -> Option<Figure> {
     Some(Figure {
         id: "changes".to_owned(),
         title,
-        text: "Each line lies between the two bounds that decide; left of 0 the candidate is better.".to_owned(),
+        text:
+            "Each line lies between the two bounds that decide; left of 0 the candidate is better."
+                .to_owned(),
         svg: forest.svg(),
         legend: vec![Key::new("limit", limit)],
         table,
