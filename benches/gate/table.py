@@ -1,7 +1,8 @@
-"""What benches/gate/proof.sh makes of the gates' JSON: how much to slow, one line for each gate, the table."""
+"""What benches/gate/proof.sh and neighbour.sh make of the gates' JSON: how much to slow, one line for each gate, the tables."""
 
 import json
 import sys
+from collections import Counter
 from statistics import mean, median
 
 LIMIT = 0.05  # what the issue asks to be found, and the default of --limit
@@ -90,5 +91,45 @@ def table(path, asked, slower, extra_rounds, profile, flags):
     sys.exit(0 if fine else 1)
 
 
+def beside(path, settings, kind, number, code):
+    """One gate beside a neighbour, as a line."""
+    with open(path, encoding="utf-8") as file:
+        gate = json.load(file)
+    failed = [metric["metric"] for metric in gate["metrics"] if (metric["judged"] or {}).get("verdict") == "fail"]
+    head = {"settings": settings, "kind": kind, "number": int(number), "code": int(code), "failed": failed}
+    kept = ("started_at", "verdict", "sentence", "failures", "build", "host", "metrics")
+    print(json.dumps(head | {"gate": {key: gate[key] for key in kept}}))
+
+
+def neighbour(path, asked, share, report):
+    with open(path, encoding="utf-8") as file:
+        gates = [json.loads(text) for text in file if text.strip()]
+    first, host = gates[0]["gate"], gates[-1]["gate"]["host"]
+    print("# The gate beside a neighbour\n")
+    print(f"Made by `benches/gate/neighbour.sh BASE SLOW {asked}`, {first['started_at']} to {gates[-1]['gate']['started_at']}.")
+    print(f"Judge: commit {first['build']['git_commit']}, profile {first['build']['profile']}. {host['cpu_model']}, {host['cores']} cores, {host['kernel']}.")
+    print(f"Neighbour: on each core for 1 to 20 ms at a time, {float(share):.0%} of the time.")
+    print(f"Settings `report`: `{report}`.\n")
+    print("| settings | candidate | gates | fail | cannot tell | pass | invalid | what failed |")
+    print("|---|---|---|---|---|---|---|---|")
+    fine = True
+    for settings in ("default", "report"):
+        for kind, name in (("slow", "waits 2 ms before each answer"), ("copy", "a fresh copy of the base")):
+            made = [gate for gate in gates if (gate["settings"], gate["kind"]) == (settings, kind)]
+            codes = [gate["code"] for gate in made]
+            fine = fine and codes.count(1) == (len(made) if kind == "slow" else 0) and len(made) == int(asked)
+            counts = " | ".join(str(codes.count(code)) for code in (1, 3, 0, 4))
+            print(f"| {settings} | {name} | {len(made)} | {counts} | {causes(made)} |")
+    print(f"\nThe proof {'holds' if fine else 'DOES NOT HOLD'}: the slow build fails in every gate, the copy in none.")
+    sys.exit(0 if fine else 1)
+
+
+def causes(gates):
+    counts = Counter(metric for gate in gates for metric in gate["failed"])
+    counts["a check"] = sum(map(broken, gates))
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()) if count) or "-"
+
+
 if __name__ == "__main__":
-    {"rounds": rounds, "line": line, "table": table}[sys.argv[1]](*sys.argv[2:])
+    commands = {"rounds": rounds, "line": line, "table": table, "beside": beside, "neighbour": neighbour}
+    commands[sys.argv[1]](*sys.argv[2:])

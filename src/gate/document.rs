@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use rand::Rng;
 use serde::Serialize;
 
-use super::judge::{Finding, Judged, NotJudged, Verdict, overall};
+use super::evidence::NotJudged;
+use super::judge::{Finding, Judged, Verdict, overall};
 use super::leg::{Leg, Pair, Side};
 use super::metric::Metric;
 use super::policy::{Design, Policy, Wanted};
+use super::sentence::sentence;
 use crate::clock::UnixSeconds;
 use crate::load::host::Host;
 use crate::load::layout::Layout;
@@ -19,12 +20,10 @@ use crate::load::plan::Plan;
 use crate::report::phases;
 use crate::report::run_json::{Build, HostJson, rfc3339};
 use crate::stats::paired::signed_rank::hodges_lehmann;
-use crate::stats::paired::{Bounds, Method, Rates, bootstrap};
+use crate::stats::paired::{Bounds, Method};
 
 /// The name and version of the format.
 pub const SCHEMA: &str = "mintbench/gate/1";
-/// Of the interval that is shown; the verdict has error rates of its own.
-const CONFIDENCE: f64 = 0.95;
 
 /// What identifies a gate.
 #[derive(Clone, Debug)]
@@ -133,16 +132,17 @@ pub(super) struct JudgedJson {
     pub(super) smallest_effect: Option<f64>,
     pub(super) base_median: f64,
     pub(super) candidate_median: f64,
-    /// Of the mean of the differences.
+    /// By the method of the bounds, and so between them.
     pub(super) effect: f64,
-    pub(super) effect_interval: [Option<f64>; 2],
+    effect_interval: [Option<f64>; 2],
     effect_interval_method: &'static str,
     /// The Hodges-Lehmann estimate.
-    pub(super) robust_effect: Option<f64>,
+    robust_effect: Option<f64>,
     pub(super) bounds: [Option<f64>; 2],
     bounds_method: &'static str,
     deviation: Option<f64>,
     p: f64,
+    disturbed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,18 +167,16 @@ struct LegJson {
 }
 
 impl Document {
-    /// Puts together what a gate says; `rng` resamples.
+    /// Puts together what a gate says.
     pub fn new(
         identity: Identity,
         plan: &Plan,
         policy: &Policy,
         pairs: &[Pair],
         findings: &[Finding],
-        rng: &mut impl Rng,
     ) -> Self {
         let verdict = overall(pairs, findings, policy);
-        let metrics: Vec<MetricJson> =
-            findings.iter().map(|finding| MetricJson::new(finding, policy, rng)).collect();
+        let metrics = findings.iter().map(|finding| MetricJson::new(finding, policy)).collect();
         let failures = failures(pairs);
         Self {
             schema: SCHEMA,
@@ -186,7 +184,7 @@ impl Document {
             scenario: identity.scenario,
             seed: identity.seed,
             verdict,
-            sentence: sentence(verdict, &metrics, &lost(findings), &failures, policy),
+            sentence: sentence(verdict, findings, &failures, policy),
             base: identity.base,
             candidate: identity.candidate,
             policy: PolicyJson::new(policy, pairs.len()),
@@ -216,55 +214,6 @@ fn failures(pairs: &[Pair]) -> Vec<String> {
         }
     }
     all
-}
-
-/// What the base has and the candidate has not.
-fn lost(findings: &[Finding]) -> Vec<String> {
-    let lost = findings.iter().filter(|(_, f)| f.as_ref().is_err_and(NotJudged::is_lost));
-    lost.map(|(metric, _)| metric.to_string()).collect()
-}
-
-fn sentence(
-    verdict: Verdict,
-    metrics: &[MetricJson],
-    lost: &[String],
-    failures: &[String],
-    policy: &Policy,
-) -> String {
-    let of = |verdict| {
-        let held = |metric: &&MetricJson| {
-            metric.judged.as_ref().is_some_and(|judged| judged.verdict == verdict)
-        };
-        metrics.iter().filter(held).map(|m| m.metric.to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let unjudged: Vec<String> = metrics
-        .iter()
-        .filter(|metric| metric.judged.is_none())
-        .map(|metric| metric.metric.to_string())
-        .collect();
-    let limit = percent(policy.limit);
-    let mut text = match verdict {
-        Verdict::Fail | Verdict::Invalid if !failures.is_empty() => {
-            format!("checks failed, so that speed does not matter: {}", failures.join("; "))
-        }
-        Verdict::Fail => format!("worse than tolerated, beyond doubt: {}", of(Verdict::Fail)),
-        Verdict::Pass => {
-            format!("a slow-down of {limit} would have shown in: {}", of(Verdict::Pass))
-        }
-        Verdict::CannotTell if of(Verdict::CannotTell).is_empty() => {
-            format!("the candidate no longer has what the base has: {}", lost.join(", "))
-        }
-        Verdict::CannotTell => format!(
-            "a slow-down of {limit} can be neither shown nor excluded in: {}; make more pairs (--pairs-max), longer legs (--duration), or a calmer machine",
-            of(Verdict::CannotTell)
-        ),
-        Verdict::Invalid => "the legs are no evidence".to_owned(),
-    };
-    if failures.is_empty() && !unjudged.is_empty() {
-        text.push_str("; not judged: ");
-        text.push_str(&unjudged.join(", "));
-    }
-    text
 }
 
 /// A share in per cent, without needless zeros.
@@ -313,13 +262,13 @@ impl LoadJson {
 }
 
 impl MetricJson {
-    fn new((metric, finding): &Finding, policy: &Policy, rng: &mut impl Rng) -> Self {
+    fn new((metric, finding): &Finding, policy: &Policy) -> Self {
         Self {
             metric: *metric,
             unit: metric.unit(),
             tolerance: metric.share_of(policy.tolerated(*metric)),
             limit: metric.share_of(policy.limit_of(*metric)),
-            judged: finding.as_ref().ok().map(|judged| JudgedJson::new(judged, policy, rng)),
+            judged: finding.as_ref().ok().map(JudgedJson::new),
             not_judged: finding.as_ref().err().map(|not| not_judged(*not)),
         }
     }
@@ -328,9 +277,9 @@ impl MetricJson {
 fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) -> String {
     let parts = [
         (invalid, "an invalid leg"),
-        (missing, "too few samples"),
-        (lost, "enough samples of the base and too few of the candidate"),
-        (gained, "enough samples of the candidate and too few of the base"),
+        (missing, "too few samples or no value"),
+        (lost, "a value of the base and none of the candidate"),
+        (gained, "a value of the candidate and none of the base"),
     ];
     let told = parts.into_iter().filter(|(count, _)| *count > 0);
     let told = told.map(|(count, what)| format!("{count} of {pairs} pairs have {what}"));
@@ -338,39 +287,30 @@ fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) ->
 }
 
 impl JudgedJson {
-    fn new(judged: &Judged, policy: &Policy, rng: &mut impl Rng) -> Self {
-        let share = |difference: f64| finite(judged.metric.share_of(difference));
+    fn new(judged: &Judged) -> Self {
+        // Minus infinity is a share, too: that of all.
+        let share = |difference| finite(difference).map(|known| judged.metric.share_of(known));
         let both = |bounds: Bounds| [share(bounds.low), share(bounds.high)];
-        let (interval, effect_interval_method) = interval(judged, policy.design, rng);
+        let method = match judged.method {
+            Method::SignedRank => "signed-rank",
+            Method::Student => "student",
+        };
         Self {
             verdict: judged.verdict,
             pairs: judged.differences.len(),
             smallest_effect: share(judged.smallest),
             base_median: judged.base,
             candidate_median: judged.candidate,
-            effect: judged.metric.share_of(judged.summary.mean),
-            effect_interval: both(interval),
-            effect_interval_method,
+            effect: judged.metric.share_of(judged.effect),
+            effect_interval: both(judged.interval),
+            effect_interval_method: method,
             robust_effect: hodges_lehmann(&judged.differences).and_then(share),
             bounds: both(judged.bounds),
-            bounds_method: match judged.method {
-                Method::SignedRank => "signed-rank",
-                Method::Student => "student",
-            },
+            bounds_method: method,
             deviation: finite(judged.summary.deviation),
             p: judged.p,
+            disturbed: judged.disturbed,
         }
-    }
-}
-
-/// The interval that is shown: by bootstrap where there are pairs enough for one.
-fn interval(judged: &Judged, design: Design, rng: &mut impl Rng) -> (Bounds, &'static str) {
-    let rates = Rates::two_sided(CONFIDENCE);
-    let many = design == Design::Pairs && judged.differences.len() >= bootstrap::PAIRS_MIN;
-    let resampled = many.then(|| bootstrap::bca(&judged.differences, rates, rng)).flatten();
-    match resampled {
-        Some(bounds) => (bounds, "bca"),
-        None => (judged.summary.bounds(rates), "student"),
     }
 }
 

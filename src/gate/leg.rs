@@ -73,20 +73,15 @@ pub struct Pair {
 const TURNS_MIN: usize = 8;
 
 impl Pair {
-    /// The difference of a metric; above zero is worse for the candidate.
+    /// The difference of a metric that has these values in the two legs; above zero is worse for the
+    /// candidate. None where there is none, as of zeros.
     ///
     /// That of the processor time is the robust middle of the turns, where there are some: whatever
     /// disturbs the machine for a moment hits a turn of one side, and moves the middle of all little.
-    ///
-    /// # Errors
-    /// When one of the legs has no value that counts.
-    pub fn difference(&self, metric: Metric) -> Result<f64, Useless> {
-        let (base, candidate) = (self.base.value(metric)?, self.candidate.value(metric)?);
-        let whole = || metric.difference(base, candidate).ok_or(Useless::Missing);
-        if metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN {
-            return hodges_lehmann(&self.cpu_by_turn).map_or_else(whole, Ok);
-        }
-        whole()
+    pub fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
+        let by_turn = metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN;
+        let turns = by_turn.then(|| hodges_lehmann(&self.cpu_by_turn)).flatten();
+        turns.or_else(|| metric.difference(base, candidate))
     }
 
     /// The leg of one side.
@@ -169,12 +164,13 @@ pub(super) fn keeps_rate(acted: f64, scheduled: f64) -> bool {
     (acted - scheduled).abs() <= (TOLERANCE * scheduled).max(1.0)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
 fn value(metric: Metric, outcome: &Outcome) -> Option<f64> {
     let counters = outcome.broker.as_ref().and_then(|counted| counted.measured);
     match metric {
         Metric::Cpu => counters.as_ref().and_then(Counters::cpu_us_per_request),
         Metric::HitRatio => counters.as_ref().and_then(Counters::hit_ratio),
-        Metric::Memory => counters.map(|counters| counters.rss_bytes).filter(|rss| *rss > 0.0),
+        Metric::Memory => outcome.broker.as_ref()?.anonymous_bytes.map(|bytes| bytes as f64),
         Metric::Response(class, percentile) => percentile_us(outcome, class, percentile),
     }
 }
@@ -192,12 +188,8 @@ fn percentile_us(outcome: &Outcome, class: Class, percentile: Percentile) -> Opt
 mod tests {
     use super::*;
 
-    fn pair(cpu: [f64; 2], cpu_by_turn: Vec<f64>) -> Pair {
-        let [base, candidate] = cpu.map(|cpu| Leg {
-            values: BTreeMap::from([(Metric::Cpu, cpu), (Metric::Memory, cpu)]),
-            kept_rate: true,
-            ..Leg::default()
-        });
+    fn pair(cpu_by_turn: Vec<f64>) -> Pair {
+        let (base, candidate) = (Leg::default(), Leg::default());
         Pair { seed: 1, first: Side::Base, base, candidate, cpu_by_turn }
     }
 
@@ -206,15 +198,17 @@ mod tests {
         // One turn of nine took ten times as long, which makes the whole leg twice as dear.
         let mut turns = vec![0.02; 8];
         turns.push(10.0_f64.ln());
-        let pair = pair([10.0, 20.0], turns);
-        assert!((pair.difference(Metric::Cpu).unwrap() - 0.02).abs() < 1e-9);
-        assert!((pair.difference(Metric::Memory).unwrap() - 2.0_f64.ln()).abs() < 1e-9);
+        let pair = pair(turns);
+        let of = |metric| pair.difference(metric, 10.0, 20.0).unwrap();
+        assert!((of(Metric::Cpu) - 0.02).abs() < 1e-9);
+        assert!((of(Metric::Memory) - 2.0_f64.ln()).abs() < 1e-9);
     }
 
     #[test]
     fn too_few_turns_leave_the_word_to_the_whole_legs() {
-        let pair = pair([10.0, 20.0], vec![0.0; TURNS_MIN - 1]);
-        assert!((pair.difference(Metric::Cpu).unwrap() - 2.0_f64.ln()).abs() < 1e-9);
-        assert_eq!(pair.difference(Metric::HitRatio), Err(Useless::Missing));
+        let pair = pair(vec![0.0; TURNS_MIN - 1]);
+        let whole = pair.difference(Metric::Cpu, 10.0, 20.0).unwrap();
+        assert!((whole - 2.0_f64.ln()).abs() < 1e-9);
+        assert_eq!(pair.difference(Metric::Cpu, 0.0, 20.0), None);
     }
 }

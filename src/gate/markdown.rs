@@ -6,6 +6,7 @@ use comfy_table::presets;
 
 use super::document::{Document, percent};
 use super::text::{made, table};
+use crate::report::printable;
 
 /// A heading, the sentence, the table, what was measured and where.
 pub fn render(document: &Document) -> String {
@@ -23,8 +24,8 @@ fn write(text: &mut String, document: &Document) -> std::fmt::Result {
     let policy = &document.policy;
     writeln!(
         text,
-        "*effect*: above zero is worse. *smallest*: a slow-down of this size or more does not pass, with {} confidence; \
-a candidate that is at most {} slower fails by chance in at most {} of gates.\n",
+        "*effect*: above zero is worse; it lies *between* the two bounds that decide. With {} confidence a slow-down of at least \
+the *smallest* fails. A candidate that is at most {} slower fails by chance in at most {} of gates.\n",
         percent(policy.power),
         percent(policy.tolerance),
         percent(policy.alpha)
@@ -43,9 +44,9 @@ a candidate that is at most {} slower fails by chance in at most {} of gates.\n"
     writeln!(text, "- host: {}; {}", escaped(&document.host.to_string()), document.started_at)
 }
 
-/// Names come from outside: nothing in them may start a tag or a mention.
+/// Names come from outside: nothing in them may start a tag or a mention, or be invisible.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;").replace('\n', " ")
+    printable::name(text).replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;")
 }
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_from_outside_start_no_tag_and_mention_nobody() {
-        assert_eq!(escaped("a<b>&@c\nd"), "a&lt;b>&amp;&#64;c d");
+    fn names_from_outside_start_no_tag_mention_nobody_and_hide_nothing() {
+        assert_eq!(escaped("a<b>&@c\nd\u{1b}[31m"), "a&lt;b>&amp;&#64;c\\nd\\u{1b}[31m");
     }
 }

@@ -12,7 +12,7 @@ pub enum Metric {
     Cpu,
     /// The share of lookups that the cache answered.
     HitRatio,
-    /// Resident memory of the broker at the end.
+    /// Anonymous memory of the broker at the end: its heap and stacks, not the pages of its file.
     Memory,
     /// A percentile of the response time of one class.
     Response(Class, Percentile),
@@ -101,24 +101,17 @@ impl Metric {
         }
     }
 
+    /// Whether it is a response time.
+    pub const fn is_latency(self) -> bool {
+        matches!(self, Self::Response(..))
+    }
+
     /// The unit of its values.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Cpu | Self::Response(..) => "us",
             Self::HitRatio => "share",
             Self::Memory => "bytes",
-        }
-    }
-
-    /// What it is, in words.
-    pub fn words(self) -> String {
-        match self {
-            Self::Cpu => "CPU time per request".to_owned(),
-            Self::HitRatio => "hit ratio".to_owned(),
-            Self::Memory => "resident memory".to_owned(),
-            Self::Response(class, percentile) => {
-                format!("{} of the response time of class {class}", percentile.as_str())
-            }
         }
     }
 

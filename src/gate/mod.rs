@@ -7,12 +7,14 @@
 
 pub mod baseline;
 pub mod document;
+pub mod evidence;
 pub mod judge;
 pub mod junit;
 pub mod leg;
 pub mod markdown;
 pub mod metric;
 pub mod policy;
+mod sentence;
 pub mod text;
 
 #[cfg(test)]

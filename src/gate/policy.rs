@@ -1,7 +1,6 @@
 //! What a gate tolerates, what it must find, and how often it may be wrong.
 
 use super::metric::{Metric, Scale};
-use crate::stats::holm;
 use crate::stats::paired::Rates;
 
 /// How a base is measured.
@@ -66,15 +65,20 @@ impl Policy {
 
     /// The level of one look, for all metrics together: the whole is shared evenly.
     pub fn level(&self) -> f64 {
-        holm::first_level(self.alpha, self.looks.len())
+        shared(self.alpha, self.looks.len())
     }
 
-    /// The error rates of the bounds of one metric among `judged`.
-    pub fn rates(&self, judged: usize) -> Rates {
+    /// The error rates of the bounds of one metric among `tested` (Bonferroni).
+    pub fn rates(&self, tested: usize) -> Rates {
         // To pass, every metric must: no share is needed between metrics for the upper bound.
-        let silent = holm::first_level(1.0 - self.power, self.looks.len());
-        Rates { low: holm::first_level(self.level(), judged), high: silent }
+        let silent = shared(1.0 - self.power, self.looks.len());
+        Rates { low: shared(self.level(), tested), high: silent }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a handful of looks and metrics")]
+fn shared(chance: f64, parts: usize) -> f64 {
+    chance / parts.max(1) as f64
 }
 
 fn weighed(metric: Metric, share: f64) -> f64 {

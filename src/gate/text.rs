@@ -1,36 +1,19 @@
-//! What a gate says on the terminal: what it could have seen first, then what it saw.
+//! What a gate says on the terminal: the table, what was not judged, the verdict.
 
 use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, TableStyle, presets};
 
-use super::document::{Document, JudgedJson, MetricJson, percent};
+use super::document::{Document, MetricJson, percent};
+use crate::report::printable::printable;
 
-/// The smallest effects, the table of metrics, the verdict.
+/// The table of metrics, how it was made, the verdict.
 pub fn render(document: &Document) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = smallest(&mut text, document);
-    text.push_str(&table(document, presets::UTF8_HORIZONTAL_ONLY));
+    let mut text = table(document, presets::UTF8_HORIZONTAL_ONLY);
     text.push_str("\n\n");
+    // Writing to a string cannot fail.
     let _ = sentences(&mut text, document);
-    text
-}
-
-/// One line for each metric: what the gate could not have missed.
-fn smallest(text: &mut String, document: &Document) -> std::fmt::Result {
-    for MetricJson { metric, judged, not_judged, .. } in &document.metrics {
-        match (judged, not_judged) {
-            (Some(judged), _) => {
-                let (pairs, smallest) = (judged.pairs, share(judged.smallest_effect));
-                writeln!(text, "smallest effect   {metric}: {smallest}, from {pairs} pairs")?;
-            }
-            (None, why) => {
-                writeln!(text, "not judged        {metric}: {}", why.as_deref().unwrap_or("-"))?;
-            }
-        }
-    }
-    writeln!(text)
+    printable(&text).into_owned()
 }
 
 /// The metrics as a table in a style of the library.
@@ -42,9 +25,7 @@ pub(super) fn table(document: &Document, style: TableStyle) -> String {
         "base",
         "candidate",
         "effect",
-        "95 % within",
-        "robust",
-        "bounds",
+        "between",
         "smallest",
         "limit",
         "verdict",
@@ -59,18 +40,15 @@ fn row(metric: &MetricJson) -> Vec<Cell> {
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     let mut cells = vec![Cell::new(metric.metric)];
     let Some(judged) = &metric.judged else {
-        cells.extend(["-"; 7].map(Cell::new));
+        cells.extend(["-"; 5].map(Cell::new));
         cells.extend([right(percent(metric.limit)), Cell::new("not judged")]);
         return cells;
     };
-    let JudgedJson { effect_interval, bounds, .. } = judged;
     let numbers = [
         metric.metric.show(judged.base_median),
         metric.metric.show(judged.candidate_median),
         share(Some(judged.effect)),
-        span(effect_interval),
-        share(judged.robust_effect),
-        span(bounds),
+        span(judged.bounds),
         share(judged.smallest_effect),
         percent(metric.limit),
     ];
@@ -79,8 +57,8 @@ fn row(metric: &MetricJson) -> Vec<Cell> {
     cells
 }
 
-fn span([low, high]: &[Option<f64>; 2]) -> String {
-    format!("{} to {}", share(*low), share(*high))
+fn span([low, high]: [Option<f64>; 2]) -> String {
+    format!("{} to {}", share(low), share(high))
 }
 
 /// Ten times slower: whatever is above it is as bad.
@@ -93,6 +71,20 @@ pub(super) fn share(share: Option<f64>) -> String {
         // Of two or three noisy pairs, say: the digits of such a number mean nothing.
         Some(share) if share > SHARE_MAX => format!("> {:.0} %", SHARE_MAX * 100.0),
         Some(share) => format!("{:+.2} %", share * 100.0),
+    }
+}
+
+/// A share in words: which way it goes, and how far.
+pub(super) fn change(share: Option<f64>) -> String {
+    let rounded = share.map(|share| (share * 1e4).round() / 1e2);
+    match rounded {
+        None => "unknown".to_owned(),
+        Some(percent) if percent > SHARE_MAX * 100.0 => {
+            format!("more than {:.0} % worse", SHARE_MAX * 100.0)
+        }
+        Some(percent) if percent > 0.0 => format!("{percent:.2} % worse"),
+        Some(percent) if percent < 0.0 => format!("{:.2} % better", percent.abs()),
+        Some(_) => "no change".to_owned(),
     }
 }
 
@@ -112,10 +104,28 @@ pub(super) fn made(document: &Document) -> String {
 }
 
 fn sentences(text: &mut String, document: &Document) -> std::fmt::Result {
+    for MetricJson { metric, not_judged, .. } in &document.metrics {
+        if let Some(why) = not_judged {
+            writeln!(text, "{metric} is not judged: {why}")?;
+        }
+    }
     writeln!(text, "base      {}", document.base)?;
     writeln!(text, "candidate {}", document.candidate)?;
     writeln!(text, "made      {}", made(document))?;
     writeln!(text, "host      {}", document.host)?;
     document.notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     writeln!(text, "verdict   {}: {}", document.verdict.as_str().to_uppercase(), document.sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_improvement_is_called_better_and_a_slow_down_worse() {
+        let said = [Some(-0.0322), Some(0.013), Some(0.000_04), Some(39.0), None].map(change);
+        let expected =
+            ["3.22 % better", "1.30 % worse", "no change", "more than 1000 % worse", "unknown"];
+        assert_eq!(said, expected);
+    }
 }

@@ -254,7 +254,11 @@ mod tests {
             pacing: Pacing::default(),
             samples: Vec::new(),
         };
-        let counted = counters.map(|whole| Counted { measured: Some(whole), whole });
+        let counted = counters.map(|whole| Counted {
+            measured: Some(whole),
+            whole,
+            anonymous_bytes: None,
+        });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
         let failures = failures(plan, &measured, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()
@@ -375,7 +379,7 @@ mod tests {
         let check = |kinds: &[Kind], misses| {
             let plan = expecting(Expectation::Hits, kinds);
             let whole = Counters::default();
-            let counted = Counted { measured: Some(whole), whole };
+            let counted = Counted { measured: Some(whole), whole, anonymous_bytes: None };
             expected(&plan, &missed(misses), &counted).len()
         };
         let hit = Kind::Popular { exponent: 0.0 };
@@ -388,7 +392,8 @@ mod tests {
     fn whoever_expects_renewals_wants_one_of_every_key() {
         let plan = expecting(Expectation::Refreshes, &[Kind::Popular { exponent: 0.0 }]);
         let check = |measured| {
-            expected(&plan, &missed(0), &Counted { measured, whole: Counters::default() }).len()
+            let whole = Counters::default();
+            expected(&plan, &missed(0), &Counted { measured, whole, anonymous_bytes: None }).len()
         };
         let renewed = |refreshes| Some(Counters { refreshes, ..Counters::default() });
         assert_eq!((check(renewed(1.0)), check(renewed(0.0))), (0, 1));

@@ -14,6 +14,7 @@ use super::conditions::Conditions;
 use super::course::{Course, Seconds};
 use super::fetch::{self, FetchError};
 use super::fleet::{self, Epoch, LoadError, Measured, Progress};
+use super::host::anonymous_bytes;
 use super::host::strain::{Strain, StrainCounters};
 use super::metrics::Counters;
 use super::plan::Plan;
@@ -206,6 +207,8 @@ pub struct Counted {
     pub measured: Option<Counters>,
     /// From before the load to the end, warm-up included.
     pub whole: Counters,
+    /// Anonymous memory of its process at the end, if the system tells.
+    pub anonymous_bytes: Option<u64>,
 }
 
 /// The result of a session.
@@ -295,7 +298,9 @@ pub fn measure(
     }
     let (measured, made) = (measured?, made?);
     let read = subject.counters()?.zip(before);
-    let (broker, said) = read.map(|(after, before)| since(&after, &before, warm.as_ref())).unzip();
+    let memory = subject.pid().and_then(anonymous_bytes);
+    let (broker, said) =
+        read.map(|(after, before)| since(&after, &before, warm.as_ref(), memory)).unzip();
     let said = said.flatten();
     let verdict = verdict(plan, subject, &made, &measured, epoch)?;
     let changes = made.report(&measured.samples, epoch);
@@ -309,10 +314,11 @@ fn since(
     (after, says): &(Counters, SelfReport),
     (before, _): &(Counters, SelfReport),
     warm: Option<&(Counters, SelfReport)>,
+    anonymous_bytes: Option<u64>,
 ) -> (Counted, Option<SelfReport>) {
     let measured = warm.map(|(warm, _)| after.since(warm));
     let said = warm.map(|(_, said)| says.since(said));
-    (Counted { measured, whole: after.since(before) }, said)
+    (Counted { measured, whole: after.since(before), anonymous_bytes }, said)
 }
 
 fn verdict(

@@ -51,7 +51,7 @@ pub struct Level {
 /// How much the broker held, and in how much memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Resident, in bytes.
+    /// Anonymous, in bytes.
     pub bytes: f64,
     /// Tokens minted since it started.
     pub tokens: f64,
@@ -211,9 +211,9 @@ impl Level {
             noise,
             cpu_us: counters.and_then(|counters| counters.cpu_us_per_request()),
             misses: counters.and_then(|counters| counters.mint_ratio()),
-            memory: counted.map(|counted| Memory {
-                bytes: counted.whole.rss_bytes,
-                tokens: counted.whole.mints,
+            memory: counted.and_then(|counted| {
+                let bytes = float(counted.anonymous_bytes?);
+                Some(Memory { bytes, tokens: counted.whole.mints })
             }),
             service: good.service.clone(),
         }

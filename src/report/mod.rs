@@ -12,6 +12,7 @@ pub mod merge;
 pub mod metrics;
 pub mod notes;
 pub(crate) mod phases;
+pub mod printable;
 pub mod run_json;
 pub mod slo;
 pub mod stored;

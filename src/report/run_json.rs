@@ -177,6 +177,7 @@ struct Broker {
     refreshes: u64,
     cpu_us_per_request: Option<f64>,
     rss_bytes: u64,
+    anonymous_bytes: Option<u64>,
     #[serde(flatten)]
     said: SelfReportJson,
 }
@@ -389,7 +390,8 @@ impl Percentiles {
 impl Broker {
     /// None of a foreign target, and where the counters of the measured part are not known.
     fn of(outcome: &Outcome) -> Option<Self> {
-        let measured = outcome.broker.as_ref()?.measured?;
+        let counted = outcome.broker.as_ref()?;
+        let (measured, anonymous_bytes) = (counted.measured?, counted.anonymous_bytes);
         Some(Self {
             mints: whole_number(measured.mints),
             hits: whole_number(measured.hits),
@@ -398,6 +400,7 @@ impl Broker {
             refreshes: whole_number(measured.refreshes),
             cpu_us_per_request: measured.cpu_us_per_request(),
             rss_bytes: whole_number(measured.rss_bytes),
+            anonymous_bytes,
             said: SelfReportJson::new(outcome.conditions.broker.as_ref()),
         })
     }

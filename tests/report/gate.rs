@@ -8,12 +8,13 @@ use crate::page::drawing_agrees_with_table;
 use crate::xml::parse;
 use crate::{Copy, code, mintbench, stderr};
 
+/// A metric of a file before effect and bounds were of one method: `effect` lies beyond the bounds.
 fn judged(verdict: &str, effect: f64) -> Value {
     json!({
         "verdict": verdict, "pairs": 6, "smallest_effect": 0.04, "base_median": 100.0,
-        "candidate_median": 100.0 * (1.0 + effect), "effect": effect,
-        "effect_interval": [effect - 0.01, null], "effect_interval_method": "bca",
-        "robust_effect": effect, "bounds": [effect - 0.02, effect + 0.02],
+        "candidate_median": 100.0 * (1.0 + effect), "effect": effect + 0.5,
+        "effect_interval": [effect - 0.5, effect + 0.5], "effect_interval_method": "bca",
+        "robust_effect": effect, "bounds": [effect - 0.01, null],
         "bounds_method": "signed-rank", "deviation": 0.01, "p": 0.5
     })
 }
@@ -81,6 +82,10 @@ fn the_page_shows_changes_with_intervals_and_both_curves() {
     for part in ["hit.p99", "12", "there were no misses", "fail"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let description = figures[0].whole_text();
+    assert!(description.contains("hit.p50: pass, 1 % better."), "{description}");
+    assert!(description.contains("hit.p99: fail, 12 % worse."), "{description}");
+    assert!(!page.whole_text().contains("62"), "an effect beyond its bounds is shown");
     // -1 % and 12 %: each drawn from where its interval begins, to the edge where it is open.
     let svg = figures[0].all("svg")[0];
     let axis: Vec<f64> =

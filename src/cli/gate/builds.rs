@@ -14,6 +14,7 @@ use crate::gate::document::BuildName;
 use crate::gate::leg::{Leg, Side};
 use crate::load::serve_process::this_program;
 use crate::load::stop::Stop;
+use crate::report::printable;
 
 /// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]
@@ -100,12 +101,13 @@ fn built(revision: &str, stop: &Arc<Stop>) -> Result<Base, BuildError> {
 
 fn stored(args: &GateArgs, baseline: Baseline) -> Base {
     let folder = args.baseline.as_ref().map_or(String::new(), |path| path.display().to_string());
-    let name = BuildName { name: folder, commit: known(&baseline.commit), sha256: None };
+    let name =
+        BuildName { name: printable::name(&folder), commit: known(&baseline.commit), sha256: None };
     Base { name, source: Source::Stored(Box::new(baseline.leg)) }
 }
 
 fn name(name: &str, commit: Option<String>, program: &Path) -> BuildName {
-    BuildName { name: name.to_owned(), commit, sha256: sha256(program) }
+    BuildName { name: printable::name(name), commit, sha256: sha256(program) }
 }
 
 fn known(commit: &str) -> Option<String> {

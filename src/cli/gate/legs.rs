@@ -132,12 +132,18 @@ impl Legs<'_> {
         first: Side,
     ) -> Result<Pair, LegError> {
         let failed = |side| move |source| LegError::Session { side, pair: number + 1, source };
-        let start = |side, program| {
+        let start = |(side, program): (Side, &Path)| {
             Subject::start_program(program, plan, &[], self.stop).map_err(failed(side))
         };
-        let mut base = start(Side::Base, base)?;
-        let mut candidate = start(Side::Candidate, &self.candidate.program)?;
-        let in_turn = in_order(first, &mut base, &mut candidate);
+        // Whoever runs longer may hold more memory: that, too, alternates.
+        let programs = in_order(
+            first,
+            (Side::Base, base),
+            (Side::Candidate, self.candidate.program.as_path()),
+        );
+        let [one, other] = programs.map(start);
+        let (mut one, mut other) = (one?, other?);
+        let in_turn = [&mut one, &mut other];
         let Woven { outcomes, costs } = woven::measure(plan, in_turn, self.clock, self.stop);
         let [one, other] = outcomes;
         let [base, candidate] = in_order(first, one, other);

@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use self::builds::{BuildError, Builds};
 use self::legs::{LegError, Legs};
@@ -183,8 +181,7 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
         candidate: candidate.name,
         notes: [of_runs, notes].concat(),
     };
-    let mut rng = StdRng::seed_from_u64(identity.seed);
-    let document = Document::new(identity, &plan, &policy, &made.pairs, &made.findings, &mut rng);
+    let document = Document::new(identity, &plan, &policy, &made.pairs, &made.findings);
     outputs::write(args, &document, &made.pairs)?;
     outputs::print(args, &document).map_err(GateError::Print)?;
     Ok(document.verdict)

@@ -21,8 +21,6 @@ pub(super) enum OutputError {
     NoFolder { path: PathBuf },
     #[error("cannot write `{path}`", path = path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("cannot make the JUnit file")]
-    Junit(#[from] quick_junit::SerializeError),
     #[error(transparent)]
     Report(#[from] html::ReportError),
     #[error("cannot make gate.json")]
@@ -64,7 +62,7 @@ pub(super) fn write(
         html::write(folder)?;
     }
     if let Some(path) = &args.junit {
-        store(path, &junit::render(document)?)?;
+        store(path, &junit::render(document))?;
     }
     if let Some(path) = &args.markdown {
         store(path, &markdown::render(document))?;

@@ -77,6 +77,16 @@ pub fn resident_bytes() -> Option<u64> {
     kib("/proc/self/status", "VmRSS").map(|kib| kib * 1024)
 }
 
+/// Memory of a process that no file stands behind (heap and stacks), in bytes, if the system tells.
+///
+/// It does not depend on how the executable lies in the page cache. The kernel adds it up over the page
+/// tables here. `RssAnon` of `status` is the second choice: its counters may be off by some hundred
+/// kilobytes in Linux 6.2 to 6.16.
+pub fn anonymous_bytes(pid: u32) -> Option<u64> {
+    let of = |file, name| kib(&format!("/proc/{pid}/{file}"), name);
+    of("smaps_rollup", "Anonymous").or_else(|| of("status", "RssAnon")).map(|kib| kib * 1024)
+}
+
 /// Memory that can be used without swapping, in bytes, if the system tells.
 pub fn available_bytes() -> Option<u64> {
     kib("/proc/meminfo", "MemAvailable").map(|kib| kib * 1024)

@@ -58,7 +58,7 @@ pub enum GateError {
     },
 }
 
-/// What is shown of `gate.json`; changes are shares that the candidate is worse by.
+/// What is shown of `gate.json`; changes are shares, above zero where the candidate is worse.
 #[derive(Debug, Deserialize)]
 pub(super) struct Gate {
     started_at: String,
@@ -99,7 +99,17 @@ struct Judged {
     base_median: f64,
     candidate_median: f64,
     effect: f64,
-    effect_interval: [Option<f64>; 2],
+    robust_effect: Option<f64>,
+    bounds: [Option<f64>; 2],
+    bounds_method: String,
+}
+
+impl Judged {
+    /// The change that lies between the bounds. Older files have another one as `effect`.
+    fn change(&self) -> f64 {
+        let ranked = self.bounds_method == "signed-rank";
+        self.robust_effect.filter(|_| ranked).unwrap_or(self.effect)
+    }
 }
 
 /// Reads the `gate.json` of a folder, if it is that of a gate.
@@ -171,9 +181,9 @@ fn summary(gate: &Gate) -> Table {
         "unit",
         "base",
         "candidate",
-        "worse by (%)",
-        "95 % from",
-        "to",
+        "change (%)",
+        "at least (%)",
+        "at most (%)",
         "limit (%)",
         "smallest effect (%)",
         "pairs",
@@ -189,9 +199,9 @@ fn summary(gate: &Gate) -> Table {
                 cells.extend([limit, "-".to_owned(), "-".to_owned(), why]);
             }
             Some(judged) => {
-                let [low, high] = judged.effect_interval;
+                let [low, high] = judged.bounds;
                 cells.extend([judged.base_median, judged.candidate_median].map(rounded));
-                cells.extend([Some(judged.effect), low, high].map(percent));
+                cells.extend([Some(judged.change()), low, high].map(percent));
                 cells.extend([limit, percent(judged.smallest_effect)]);
                 cells.extend([judged.pairs.to_string(), words(&judged.verdict)]);
             }
@@ -199,7 +209,8 @@ fn summary(gate: &Gate) -> Table {
         cells
     };
     Table {
-        caption: "Medians of both builds, and by how much the candidate is worse".to_owned(),
+        caption: "Medians of both builds, and the change from base to candidate: above 0 is worse"
+            .to_owned(),
         head: head.map(str::to_owned).to_vec(),
         rows: gate.metrics.iter().map(row).collect(),
     }
@@ -210,8 +221,8 @@ fn changes(gate: &Gate) -> Option<Figure> {
     let estimates: Vec<Estimate> = judged
         .map(|(metric, judged)| Estimate {
             name: format!("{}: {}", metric.name, words(&judged.verdict)),
-            value: judged.effect * 100.0,
-            interval: judged.effect_interval.map(|end| end.map(|end| end * 100.0)),
+            value: judged.change() * 100.0,
+            interval: judged.bounds.map(|end| end.map(|end| end * 100.0)),
             limit: metric.limit * 100.0,
             colour: match judged.verdict.as_str() {
                 "pass" => 2,
@@ -226,7 +237,9 @@ fn changes(gate: &Gate) -> Option<Figure> {
     let ends =
         estimates.iter().flat_map(|e| [Some(e.value), e.interval[0], e.interval[1], Some(e.limit)]);
     let x = Axis::changes(ends.flatten());
-    let sentence = |e: &Estimate| format!("{}, worse by {} %.", e.name, plain(e.value));
+    let way = |value: f64| if value < 0.0 { "better" } else { "worse" };
+    let sentence =
+        |e: &Estimate| format!("{}, {} % {}.", e.name, plain(e.value.abs()), way(e.value));
     let title = "Candidate against base".to_owned();
     let rows = estimates.iter().map(|e| {
         let text = |value: Option<f64>| value.map_or(String::new(), plain);
@@ -239,8 +252,8 @@ fn changes(gate: &Gate) -> Option<Figure> {
         ]
     });
     let table = Table {
-        caption: "By how many per cent the candidate is worse".to_owned(),
-        head: ["metric", "worse by (%)", "95 % from", "to", "limit"].map(str::to_owned).to_vec(),
+        caption: "Change from base to candidate in per cent: above 0 is worse".to_owned(),
+        head: ["metric", "change (%)", "at least", "at most", "limit"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
     };
     let limit = Look { colour: 6, dash: Dash::Dots };
@@ -249,13 +262,15 @@ fn changes(gate: &Gate) -> Option<Figure> {
         title: title.clone(),
         description: estimates.iter().map(sentence).collect::<Vec<_>>().join(" "),
         x,
-        x_label: "candidate is worse by, %".to_owned(),
+        x_label: "change, % (above 0 is worse)".to_owned(),
         estimates,
     };
     Some(Figure {
         id: "changes".to_owned(),
         title,
-        text: "Each line is the 95 % interval of a metric's change; left of 0 the candidate is better.".to_owned(),
+        text:
+            "Each line lies between the two bounds that decide; left of 0 the candidate is better."
+                .to_owned(),
         svg: forest.svg(),
         legend: vec![Key::new("limit", limit)],
         table,

@@ -271,6 +271,7 @@ fn broker(all: &[&Broker]) -> Broker {
         refreshes: sum(|broker| broker.refreshes),
         cpu_us_per_request: None,
         rss_bytes: None,
+        anonymous_bytes: None,
         extra: agreed(all.iter().map(|broker| &broker.extra)),
     }
 }

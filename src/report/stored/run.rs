@@ -187,6 +187,8 @@ pub struct Broker {
     pub cpu_us_per_request: Option<f64>,
     /// None of a merged result: the memory of several brokers is no one number.
     pub rss_bytes: Option<u64>,
+    /// None of a merged result too, and of runs before this was measured.
+    pub anonymous_bytes: Option<u64>,
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -2,9 +2,8 @@
 //!
 //! The differences are those of pairs of measurements that were made side by side, mostly of
 //! logarithms, so that their middle is the logarithm of a ratio. Everything here is a pure function
-//! of them; whoever resamples passes the random numbers in.
+//! of them.
 
-pub mod bootstrap;
 pub mod signed_rank;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -44,6 +43,14 @@ impl Method {
         let step = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
         let least = rates.low.min(rates.high);
         if least >= STEPS_MIN * step { Self::SignedRank } else { Self::Student }
+    }
+
+    /// The estimate of the middle that lies within the bounds of this method; zero of none.
+    pub fn middle(self, differences: &[f64]) -> f64 {
+        match self {
+            Self::SignedRank => signed_rank::hodges_lehmann(differences).unwrap_or_default(),
+            Self::Student => Summary::of(differences).mean,
+        }
     }
 
     /// The bounds of the middle of `differences`.

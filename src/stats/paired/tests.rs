@@ -3,7 +3,6 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::bootstrap::{bca, bca_of};
 use super::signed_rank::hodges_lehmann;
 use super::*;
 
@@ -92,38 +91,6 @@ fn one_wild_pair_leaves_signed_ranks_sharp_and_blunts_student() {
 }
 
 #[test]
-fn the_bootstrap_interval_covers_near_its_confidence() {
-    const TRIALS: u32 = 100;
-    let mut rng = StdRng::seed_from_u64(7);
-    let covered = (0..TRIALS).filter(|_| {
-        let differences: Vec<f64> = (0..20).map(|_| normal(&mut rng).exp()).collect();
-        let Bounds { low, high } = bca(&differences, Rates::two_sided(0.9), &mut rng).unwrap();
-        // The mean of the lognormal distribution is e^(1/2).
-        (low..=high).contains(&0.5_f64.exp())
-    });
-    let share = f64::from(u32::try_from(covered.count()).unwrap()) / f64::from(TRIALS);
-    // Twenty draws of so skewed a law cover less than they should; the percentile interval, less still.
-    assert!((0.74..=0.97).contains(&share), "{share}");
-}
-
-#[test]
-fn the_bootstrap_is_no_judge_at_small_rates_and_the_others_are() {
-    const TRIALS: u32 = 1000;
-    const RATES: Rates = Rates { low: 0.005, high: 0.005 };
-    let mut rng = StdRng::seed_from_u64(11);
-    let (mut bootstrap, mut ranks) = (0, 0);
-    for _ in 0..TRIALS {
-        let differences: Vec<f64> = (0..10).map(|_| normal(&mut rng)).collect();
-        let low = bca_of(&differences, RATES, 1000, &mut rng).unwrap().low;
-        bootstrap += u32::from(low > 0.0);
-        ranks += u32::from(Method::SignedRank.bounds(&differences, RATES).low > 0.0);
-    }
-    // 5 of 1000 are nominal.
-    assert!(bootstrap >= 12, "{bootstrap}");
-    assert!(ranks <= 12, "{ranks}");
-}
-
-#[test]
 fn few_pairs_at_small_rates_leave_no_ranks() {
     let rates = |low| Rates { low, high: 0.05 };
     assert_eq!(Method::for_pairs(8, rates(0.05)), Method::SignedRank);
@@ -138,7 +105,6 @@ fn fewer_than_two_pairs_say_nothing() {
         let bounds = Method::Student.bounds(differences, Rates::two_sided(0.9));
         assert_eq!(bounds, Bounds { low: f64::NEG_INFINITY, high: f64::INFINITY });
         assert!(close(Method::Student.p_above(differences, -9.0), 1.0));
-        assert_eq!(bca(differences, Rates::two_sided(0.9), &mut StdRng::seed_from_u64(1)), None);
     }
 }
 
@@ -147,11 +113,9 @@ proptest! {
     fn the_interval_of_constants_is_a_point(value in -5.0_f64..5.0, count in 2_usize..30) {
         let differences = vec![value; count];
         let rates = Rates { low: 0.3, high: 0.3 };
-        let mut rng = StdRng::seed_from_u64(1);
         for bounds in [
             Method::Student.bounds(&differences, rates),
             Method::SignedRank.bounds(&differences, rates),
-            bca(&differences, rates, &mut rng).unwrap(),
         ] {
             prop_assert!(close(bounds.low, value) && close(bounds.high, value), "{bounds:?}");
         }
@@ -175,24 +139,9 @@ proptest! {
         for method in [Method::Student, Method::SignedRank] {
             let narrow = method.bounds(&differences, Rates::two_sided(0.8));
             let wide = method.bounds(&differences, Rates::two_sided(0.95));
-            let middle = match method {
-                Method::Student => Summary::of(&differences).mean,
-                Method::SignedRank => hodges_lehmann(&differences).unwrap(),
-            };
+            let middle = method.middle(&differences);
             prop_assert!(narrow.low <= middle && middle <= narrow.high);
             prop_assert!(wide.low <= narrow.low && narrow.high <= wide.high);
         }
-    }
-
-    #[test]
-    fn the_bootstrap_interval_stays_within_the_differences(
-        differences in prop::collection::vec(-5.0_f64..5.0, 2..12), seed in 0_u64..99,
-    ) {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let bounds = bca(&differences, Rates::two_sided(0.95), &mut rng).unwrap();
-        let least = differences.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = differences.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        prop_assert!(least - 1e-9 <= bounds.low && bounds.low <= bounds.high);
-        prop_assert!(bounds.high <= most + 1e-9);
     }
 }

@@ -4,6 +4,8 @@
 //! processes differ, and some legs are disturbed. The looks, the number of metrics and the rules are
 //! those of a default gate.
 
+mod neighbour;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -219,7 +221,10 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
     }
     let findings = judge(&pairs, &wanted);
     assert_eq!(unjudged(&findings), [None, Some((4, 0))]);
-    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::Pass);
+    // No latency was judged: such a gate has not found that all is well.
+    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
+    let costs = policy(&["cpu"]);
+    assert_eq!(overall(&pairs, &judge(&pairs, &costs), &costs), Verdict::Pass);
     let named = Policy { wanted: Wanted::Named, ..wanted };
     let findings = judge(&pairs, &named);
     assert_eq!(unjudged(&findings), [None, Some((4, 0)), Some((0, 10))]);
@@ -233,7 +238,7 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
 
 #[test]
 fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
-    let wanted = policy(&["cpu", "miss.p50", "coalesced.p50"]);
+    let wanted = policy(&["cpu", "hit.p50", "miss.p50", "coalesced.p50"]);
     let mut simulated = Simulated::new(CALM, 1);
     let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
     for pair in &mut pairs {
@@ -243,20 +248,21 @@ fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
     let findings = judge(&pairs, &wanted);
     let sides: Vec<_> =
         findings.iter().map(|(_, f)| f.as_ref().err().map(|n| (n.lost, n.gained))).collect();
-    assert_eq!(sides, [None, Some((10, 0)), Some((0, 10))]);
+    assert_eq!(sides, [None, None, Some((10, 0)), Some((0, 10))]);
     assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
-    let without = [findings[0].clone(), findings[2].clone()];
+    let without = [0, 1, 3].map(|place| findings[place].clone());
     assert_eq!(overall(&pairs, &without, &wanted), Verdict::Pass);
     // A leg that was not sent at its rate says nothing about what there is.
     for pair in &mut pairs {
         pair.base.kept_rate = false;
     }
-    assert_eq!(unjudged(&judge(&pairs, &wanted)), [Some((10, 0)); 3]);
+    let none = Some((10, 0));
+    assert_eq!(unjudged(&judge(&pairs, &wanted)), [none, None, none, none]);
 }
 
 #[test]
 fn samples_that_are_lost_and_gained_by_chance_do_not_stop_a_pass() {
-    let wanted = policy(&["cpu", "miss.p50"]);
+    let wanted = policy(&["hit.p50", "miss.p50"]);
     let mut simulated = Simulated::new(CALM, 1);
     let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
     for (number, pair) in pairs.iter_mut().enumerate() {
