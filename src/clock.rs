@@ -50,6 +50,24 @@ pub fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }
 
+/// Nanoseconds in the unit that people read, to three digits: `35 ns`, `64.6 us`, `1.04 ms`, `1.43 s`.
+pub fn readable(ns: u64) -> String {
+    let us = us(ns);
+    // By what is shown: 999.97 us is 1.00 ms.
+    let (value, unit) = match us {
+        us if us < 0.9995 => return format!("{ns} ns"),
+        us if us < 999.5 => (us, "us"),
+        us if us < 999_500.0 => (us / 1e3, "ms"),
+        us => (us / 1e6, "s"),
+    };
+    let digits = match value {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
 /// A span in whole seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Seconds(pub u64);

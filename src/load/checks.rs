@@ -240,6 +240,7 @@ mod tests {
             notice: histogram(),
             pacing: Pacing::default(),
             samples: Vec::new(),
+            cut: None,
         };
         let counted = counters.map(|whole| Counted { measured: whole, whole });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::protocol::{Dialect, Protocol};
+use super::protocol::{self, Dialect, Protocol};
 use super::trust::Trusted;
 use crate::secret::shown_url;
 
@@ -149,6 +149,11 @@ impl Target {
     pub fn imds(url: HttpUrl) -> Self {
         Self { url, dialect: Arc::new(Dialect::Imds), trusted: None }
     }
+
+    /// The URL that requests ask for, with the path of the protocol where none is written, without a query.
+    pub fn asked(&self) -> String {
+        protocol::asked(self)
+    }
 }
 
 impl fmt::Display for Target {
@@ -176,6 +181,13 @@ mod tests {
         let secure: HttpUrl = "https://127.0.0.1?a=b".parse().unwrap();
         assert_eq!((secure.address.port(), secure.path.as_str()), (443, "/?a=b"));
         assert_eq!((secure.scheme, secure.host()), (Scheme::Https, "127.0.0.1"));
+    }
+
+    #[test]
+    fn what_is_asked_has_the_path_of_its_protocol_and_no_query() {
+        let asked = |url: &str| Target::imds(url.parse().unwrap()).asked();
+        assert_eq!(asked("http://127.0.0.1"), "http://127.0.0.1/metadata/identity/oauth2/token");
+        assert_eq!(asked("http://127.0.0.1/own?code=hush"), "http://127.0.0.1/own");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use super::conditions;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
-use crate::load::plan::{Classes, Plan};
+use crate::load::plan::Plan;
 use crate::load::session::Outcome;
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    let own = [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)];
+    let own = [queue(outcome), reconnects(outcome), sessions(outcome), changes(plan)];
     own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
 }
 
@@ -50,11 +50,4 @@ fn changes(plan: &Plan) -> Option<String> {
             "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; the broker gets them from its own token service over HTTP, with certificates"
         )),
     }
-}
-
-fn fill(plan: &Plan) -> Option<String> {
-    let (filled, keys) = plan.workload.filled(&plan.world)?;
-    (plan.classes != Classes::Foreign && filled < keys).then(|| {
-        format!("the warm-up asked for {filled} of {keys} keys, so that some requests of the measured part are misses; raise --warmup or --rate, or lower --vms")
-    })
 }

@@ -14,7 +14,7 @@ use crate::secret::Redacted;
 
 pub(super) use self::lease::Lease;
 pub use self::oauth2::{OAuth2, Proof};
-pub(super) use self::recipe::{Recipe, Span};
+pub(super) use self::recipe::{Recipe, Span, asked};
 
 /// How a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX};
+use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, Usable};
+use crate::clock;
 use crate::load::course::HitRatios;
+use crate::load::cut::Cut;
 use crate::load::host::strain::Paging;
 use crate::load::pacing::GapFit;
 use crate::stats::stationarity::Drift;
@@ -34,12 +36,16 @@ pub enum Reason {
         /// What is allowed.
         limit_ns: u64,
     },
+    /// The user ended the run before its time.
+    Interrupted(Cut),
     /// The generator was late as a rule.
     Lag {
         /// The 99th percentile in nanoseconds.
         p99_ns: u64,
         /// What is allowed.
         limit_ns: u64,
+        /// What that leaves usable.
+        usable: Usable,
     },
     /// The generator was late where it shows in the tail.
     LagTail {
@@ -56,6 +62,8 @@ pub enum Reason {
         p99_ns: u64,
         /// What is allowed.
         limit_ns: u64,
+        /// What that leaves usable.
+        usable: Usable,
     },
     /// The generator looked for answers too seldom for the tail.
     NoticeTail {
@@ -97,6 +105,30 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Which percentiles stay usable where this is the only reason.
+    pub const fn leaves(&self) -> Usable {
+        match self {
+            Self::Interrupted(_) => Usable::All,
+            Self::Busy { .. }
+            | Self::Hiccup { .. }
+            | Self::LagTail { .. }
+            | Self::NoticeTail { .. }
+            | Self::Paging { .. } => Usable::P90,
+            Self::Lag { usable, .. } | Self::Notice { usable, .. } => *usable,
+            Self::Steal { share } | Self::Throttled { share } => Usable::beside_stalls(*share),
+            // What was sent, or what answered, was not what was meant.
+            Self::Burst { .. }
+            | Self::Gaps(_)
+            | Self::HitRatio(_)
+            | Self::NoRequests
+            | Self::Rate { .. }
+            | Self::Unsent { .. }
+            | Self::Unsteady(_) => Usable::Nothing,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -120,7 +152,8 @@ impl fmt::Display for Reason {
                 us(*p999_ns),
                 us(*limit_ns)
             ),
-            Self::Lag { p99_ns, limit_ns } => write!(
+            Self::Interrupted(cut) => interrupted(*cut, f),
+            Self::Lag { p99_ns, limit_ns, .. } => write!(
                 f,
                 "the generator was late: the p99 of its lag is {} us, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",
                 us(*p99_ns),
@@ -135,7 +168,7 @@ impl fmt::Display for Reason {
             Self::NoRequests => {
                 f.write_str("no request of the measured part has ended; raise --rate or --duration")
             }
-            Self::Notice { p99_ns, limit_ns } => write!(
+            Self::Notice { p99_ns, limit_ns, .. } => write!(
                 f,
                 "the generator may have noticed answers late: by up to {} us at the p99, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or give it more --threads on more cores",
                 us(*p99_ns),
@@ -174,6 +207,15 @@ fn gaps(fit: &GapFit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f,
         "what arrived was not the random stream that was meant: {} gaps are {:.3} from an exponential distribution (Kolmogorov-Smirnov), more than {:.3}, and those of the schedule {:.3}; lower --rate or stop what else runs here",
         fit.gaps, fit.acted, fit.limit, fit.intended
+    )
+}
+
+fn interrupted(cut: Cut, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let [measured_s, planned_s] = [cut.measured_ns, cut.planned_ns].map(|ns| clock::us(ns) / 1e6);
+    write!(
+        f,
+        "it was interrupted after {measured_s:.1} s of {planned_s} s; {} requests were under way and are in no figure",
+        cut.unfinished
     )
 }
 

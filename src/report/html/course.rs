@@ -73,8 +73,8 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
         let failed = per_second(&failed(course, together.len()));
         traces.push(trace("errors and throttled per second", 5, Dash::Strokes, failed));
     }
-    let middles = middles(course, together.len());
-    let intended: Vec<Option<f64>> = middles.into_iter().map(|at| intended(run?, at)).collect();
+    let spans = (0..together.len()).map(|index| course.span(index));
+    let intended: Vec<Option<f64>> = spans.map(|span| intended(run?, span)).collect();
     if intended.iter().any(Option::is_some) {
         traces.insert(0, trace("intended per second", 6, Dash::Dots, intended));
     }
@@ -94,12 +94,14 @@ fn failed(course: &Course, count: usize) -> Vec<Counts> {
     failed
 }
 
-/// What was meant to be sent each second at a time: by phase, where there are any.
-fn intended(run: &Run, at_s: f64) -> Option<f64> {
-    let mut phases = run.phases.iter().flatten();
-    let phase =
-        phases.find(|phase| (phase.start_s..phase.start_s + phase.duration_s).contains(&at_s));
-    phase.map_or(run.load.rate_target, |phase| phase.rate_target)
+/// What was meant to be sent per second over a stretch: by phase, where there are any.
+fn intended(run: &Run, (start_s, length_s): (f64, f64)) -> Option<f64> {
+    let phases = run.phases.as_deref().unwrap_or_default();
+    if phases.is_empty() {
+        return run.load.rate_target;
+    }
+    let meant = phases.iter().map(|phase| phase.meant(start_s, start_s + length_s));
+    Some(meant.sum::<Option<f64>>()? / length_s)
 }
 
 fn timeline(

@@ -71,6 +71,7 @@ pub fn panels(run: &Run) -> Vec<Panel> {
     panels.push(panel("Answers by status", &run.statuses));
     let optional = [
         run.broker.as_ref().map(|broker| panel("Broker", broker)),
+        run.interrupted.as_ref().map(|interrupted| panel("Interrupted", interrupted)),
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
         run.churn.as_ref().map(|churn| panel("Churn", churn)),
         run.rotation.as_ref().map(|rotation| panel("Rotation", rotation)),
