@@ -1,7 +1,7 @@
 //! Columns of text without rules.
 
 /// Rows as lines: the first `named` columns to the left, numbers to the right, two blanks between.
-pub(super) fn grid(named: usize, rows: &[Vec<String>]) -> String {
+pub fn grid(named: usize, rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
     let width = |column| rows.iter().map(|row| cell(row, column).chars().count()).max();

@@ -5,7 +5,7 @@ pub mod chart;
 pub mod compare;
 mod conditions;
 pub mod folder;
-mod grid;
+pub mod grid;
 mod heading;
 pub mod hgrm;
 mod hlog;

@@ -1,6 +1,7 @@
 //! What a reader of the numbers should know although it makes nothing wrong.
 
 use super::conditions;
+use crate::clock::readable;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::load::plan::Plan;
 use crate::load::session::Outcome;
@@ -16,8 +17,8 @@ fn queue(outcome: &Outcome) -> Option<String> {
     // A tenth of what was measured, as for the generator's own lateness.
     (p99_ns > outcome.all.response.value_at_quantile(0.99) / 10).then(|| {
         format!(
-            "requests waited for a free connection, {} us at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",
-            p99_ns / 1000
+            "requests waited for a free connection, {} at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",
+            readable(p99_ns)
         )
     })
 }

@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::cli::complain;
 use crate::cli::report::{self, HandOn, WriteError};
-use crate::report::html::REPORT;
 use crate::report::metrics::{Label, MetricsError};
 
 /// Files for tools that watch trends.
@@ -37,18 +36,17 @@ pub(in crate::cli) struct BesideArgs {
 }
 
 impl BesideArgs {
-    /// Writes the report of a run, and what else is asked for; returns where the report is. The result is
-    /// complete without it.
-    pub(super) fn write(&self, folder: &Path) -> Result<PathBuf, WriteError> {
+    /// Writes the report of a finished run, and what else is asked for; the result is complete without it.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), WriteError> {
         let label = Label { commit: self.commit.clone(), branch: self.branch.clone() };
         let (json, csv) = (self.json.as_deref(), self.csv.as_deref());
         match report::write(folder, &HandOn { json, csv, label }) {
             // The exit code says what is wrong with the run; this says what follows from it.
             Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
                 complain(&error);
-                Ok(folder.join(REPORT))
+                Ok(())
             }
-            written => written,
+            written => written.map(|_| ()),
         }
     }
 }

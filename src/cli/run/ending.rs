@@ -3,18 +3,25 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use crate::load::cut::Cut;
+use crate::report::html::REPORT;
 use crate::report::table::wrapped;
 
 /// The width of the text on a terminal.
 const COLUMNS: usize = 80;
 
-/// Names the folder, and the report if there is one. `mintbench report` writes it again.
-pub(super) fn places(folder: &Path, report: Option<&Path>) -> String {
-    let folder_text = folder.display();
-    match report {
-        Some(report) => format!("results   {folder_text}\nreport    {}\n", report.display()),
-        None => format!("results   {folder_text}\nreport    {}\n", again(folder)),
+/// Names the folder and the report; the command for the report where the run was cut short or there is none.
+pub(super) fn places(folder: &Path, cut: Option<Cut>) -> String {
+    let mut places = format!("results   {}\n", folder.display());
+    let report = folder.join(REPORT);
+    let is_written = report.exists();
+    if is_written {
+        places += &format!("report    {}\n", report.display());
     }
+    if cut.is_some() || !is_written {
+        places += &format!("again     {}\n", again(folder));
+    }
+    places
 }
 
 /// The command that draws a folder.
@@ -36,6 +43,16 @@ pub(super) fn laid_out(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_without_a_report_names_the_command_that_writes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = places(folder.path(), None);
+        assert!(said.contains("again     mintbench report "), "{said}");
+        std::fs::write(folder.path().join(REPORT), "").unwrap();
+        let said = places(folder.path(), None);
+        assert!(said.ends_with("report.html\n") && !said.contains("again"), "{said}");
+    }
 
     #[test]
     fn the_command_can_be_pasted_whatever_the_folder_is_called() {

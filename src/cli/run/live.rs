@@ -17,6 +17,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::RunArgs;
 use super::view::{Header, VIEW_LINES, render};
+use crate::clock::readable;
 use crate::load::board::{Board, Figures, Phase, Snapshot};
 use crate::load::cores::{Cores, keep_off};
 
@@ -187,10 +188,10 @@ pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
     let meant = header.rate.map_or(String::new(), |rate| format!(" of {rate:.0}"));
     let errors = snapshot.so_far.map_or(0, |all| all.errors);
     format!(
-        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {} us  p99 {} us  lag p99 {} us  {errors} errors so far",
-        p50_ns / 1000,
-        p99_ns / 1000,
-        lag_p99_ns / 1000
+        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {}  {errors} errors so far",
+        readable(p50_ns),
+        readable(p99_ns),
+        readable(lag_p99_ns)
     )
 }
 
@@ -203,7 +204,7 @@ mod tests {
     fn a_line_says_what_the_last_second_was_like() {
         assert_eq!(
             line(&header(), &snapshot()),
-            "  12 s  measuring  4998 of 5000 requests/s  p50 101 us  p99 420 us  lag p99 2 us  3 errors so far"
+            "  12 s  measuring  4998 of 5000 requests/s  p50 101 us  p99 421 us  lag p99 2.10 us  3 errors so far"
         );
         let start = Snapshot { last: None, phase: Phase::WarmingUp, ..snapshot() };
         assert_eq!(line(&header(), &start), "  12 s  warming up");

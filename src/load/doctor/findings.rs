@@ -5,7 +5,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 
 use super::{Examined, Pair};
-use crate::clock::us;
+use crate::clock::readable;
 use crate::load::validity::{LAG_FLOOR_NS, Reason, STEAL_MAX, THROTTLED_MAX, Usable, strained};
 use crate::stats::smallest_effect::smallest_effect;
 
@@ -182,9 +182,9 @@ impl Examined {
     fn pacer(&self) -> Finding {
         let p99_ns = self.pacer.value_at_quantile(0.99);
         let says = format!(
-            "without load the pacing loop is late by {}; a target can be measured if its median is at least {:.1} us",
+            "without load the pacing loop is late by {}; a target can be measured if its median is at least {}",
             quantiles(&self.pacer),
-            us(p99_ns) * 10.0
+            readable(p99_ns * 10)
         );
         let stop = "stop what else runs on this machine, or use one that is not shared";
         if self.pacer.is_empty() {
@@ -212,10 +212,10 @@ impl Examined {
     fn interruptions(&self) -> Finding {
         let stolen = self.stolen;
         let says = format!(
-            "core {} lost {:.2} % of its time to interruptions of more than 10 us, {:.0} us the longest",
+            "core {} lost {:.2} % of its time to interruptions of more than 10 us, {} the longest",
             stolen.core,
             stolen.share * 100.0,
-            us(stolen.longest_ns)
+            readable(stolen.longest_ns)
         );
         if stolen.share > INTERRUPTIONS_WARN {
             let advice = "stop what else runs here, or use a machine that is not shared";
@@ -438,6 +438,6 @@ pub fn effect(name: &'static str, pairs: &[Pair], of: &str) -> Finding {
 }
 
 fn quantiles(histogram: &Histogram<u64>) -> String {
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| us(histogram.value_at_quantile(q)));
-    format!("{p50:.1} us at the p50, {p99:.1} us at the p99, {p999:.1} us at the p99.9")
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| readable(histogram.value_at_quantile(q)));
+    format!("{p50} at the p50, {p99} at the p99, {p999} at the p99.9")
 }

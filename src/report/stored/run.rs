@@ -141,6 +141,14 @@ pub struct Validity {
     pub extra: Extra,
 }
 
+impl Validity {
+    /// The percentiles that the run says can be used; none where an older version did not say.
+    pub fn usable(&self) -> Vec<&str> {
+        let listed = self.extra.get("usable").and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+}
+
 /// Percentiles of what matters for its tail only.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are the percentiles")]
