@@ -38,7 +38,12 @@ fn main_cause(reasons: &[Reason], usable: Usable) -> Option<&Reason> {
         reasons.iter().filter(|reason| wanted(reason)).min_by_key(|reason| rank(reason))
     };
     let worst = first(&|reason| reason.leaves() == usable && !is_interrupt(reason))?;
-    let origin = if is_lateness(worst) { first(&makes_late) } else { None };
+    let origin = match worst {
+        // Late requests make a stream that is not random: how late is plainer.
+        Reason::Gaps(_) => first(&makes_late).or_else(|| first(&is_lateness)),
+        late if is_lateness(late) => first(&makes_late),
+        _ => None,
+    };
     Some(origin.unwrap_or(worst))
 }
 

@@ -76,3 +76,40 @@ impl Usable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::recorder::histogram;
+
+    fn mixed(usual_ns: u64, late_ns: u64, late_of_thousand: u64) -> Histogram<u64> {
+        let mut histogram = histogram();
+        histogram.record_n(usual_ns, 1000 - late_of_thousand).unwrap();
+        histogram.record_n(late_ns, late_of_thousand).unwrap();
+        histogram
+    }
+
+    #[test]
+    fn lateness_of_some_requests_leaves_the_percentiles_that_bear_it() {
+        let (service, response) = (mixed(60_000, 60_000, 0), mixed(65_000, 900_000, 120));
+        let left = |late: &Histogram<u64>| Usable::beside_lateness(late, &service, &response);
+        // 40 us is more than a tenth of the median, and less than a tenth of the p90.
+        assert_eq!(left(&mixed(100, 40_000, 20)), Usable::P90);
+        assert_eq!(left(&mixed(100, 400_000, 20)), Usable::P50);
+        assert_eq!(left(&mixed(100, 400_000, 60)), Usable::Nothing);
+    }
+
+    #[test]
+    fn stalls_leave_what_a_tenth_of_the_requests_above_it_hides() {
+        let left = [0.002, 0.02, 0.06].map(Usable::beside_stalls);
+        assert_eq!(left, [Usable::P90, Usable::P50, Usable::Nothing]);
+    }
+
+    #[test]
+    fn the_worst_reason_decides() {
+        let busy = Reason::Busy { share: 0.9 };
+        assert_eq!(Usable::of(&[]), Usable::All);
+        assert_eq!(Usable::of(std::slice::from_ref(&busy)).names(), ["p50", "p90"]);
+        assert_eq!(Usable::of(&[busy, Reason::Unsent { count: 1 }]), Usable::Nothing);
+    }
+}

@@ -282,3 +282,22 @@ fn plain_seconds(seconds: f64) -> String {
 fn float(count: u64) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::stored::read_run;
+    use crate::report::stored::run::RateCourse;
+
+    #[test]
+    fn a_ramp_is_drawn_as_it_rises() {
+        let folder = std::path::Path::new("results/reference/steady");
+        let mut run = read_run(folder).unwrap().unwrap();
+        let phase = run.phases.as_mut().unwrap().first_mut().unwrap();
+        let rates = vec![750.0, 1250.0, 1750.0, 2250.0];
+        (phase.duration_s, phase.rate_course) = (4.0, Some(RateCourse { step_s: 1.0, rates }));
+        let drawn = [0.0, 1.0, 2.0, 3.0].map(|second| intended(&run, (second, 1.0)).unwrap());
+        assert_eq!(drawn, [750.0, 1250.0, 1750.0, 2250.0]);
+        assert_eq!(intended(&run, (0.0, 4.0)), Some(1500.0));
+    }
+}
