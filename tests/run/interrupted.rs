@@ -60,7 +60,10 @@ fn an_interrupted_run_prints_what_it_measured_and_where_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let output = cut(Manner::Delay(Duration::ZERO), 50, folder.path(), &["--warmup=0s"]);
     let said = stdout(&output);
-    assert!(said.contains("PARTIAL   interrupted after ") && said.contains(" s of 180 s"), "{said}");
+    assert!(
+        said.contains("PARTIAL   interrupted after ") && said.contains(" s of 180 s"),
+        "{said}"
+    );
     assert!(said.contains("p99.9") && said.contains("all    response"), "{said}");
     let last: Vec<&str> = said.lines().rev().take(3).collect();
     let name = folder.path().display();

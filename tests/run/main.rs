@@ -6,9 +6,9 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
+mod interrupted;
 mod lifecycle;
 mod oauth2;
-mod interrupted;
 mod printed;
 mod scenarios;
 mod scripted;

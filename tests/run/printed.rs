@@ -27,7 +27,8 @@ fn the_table_is_headed_narrow_without_rules_and_last() {
     assert!(!said.contains('─'), "{said}");
     assert!(!lines.iter().any(|line| line.starts_with("note")), "{said}");
     // Invalidity is one line, however many reasons there are.
-    let verdicts = said.lines().filter(|line| line.starts_with("INVALID") || line.starts_with("valid"));
+    let verdicts =
+        said.lines().filter(|line| line.starts_with("INVALID") || line.starts_with("valid"));
     assert_eq!(verdicts.count(), 1, "{said}");
     let report = run.folder.path().join("report.html");
     assert_eq!(lines.last(), Some(&format!("report    {}", report.display()).as_str()));

@@ -99,7 +99,7 @@ fn a_quota_that_stops_even_an_examination_is_hopeless() {
         machine.settings.quota_cores = Some(1.0);
         machine.strain.throttled_share = 0.2;
     };
-    check(throttle, "quota", Level::Hopeless, "stopped for 20.0 %");
+    check(throttle, "quota", Level::Hopeless, "stopped for 20.00 %");
 }
 
 /// The reasons of a run of whose figures all but these are those of a quiet machine.

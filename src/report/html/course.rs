@@ -287,15 +287,16 @@ fn float(count: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::report::stored::read_run;
-    use crate::report::stored::run::RateCourse;
 
     #[test]
     fn a_ramp_is_drawn_as_it_rises() {
         let folder = std::path::Path::new("results/reference/steady");
         let mut run = read_run(folder).unwrap().unwrap();
-        let phase = run.phases.as_mut().unwrap().first_mut().unwrap();
-        let rates = vec![750.0, 1250.0, 1750.0, 2250.0];
-        (phase.duration_s, phase.rate_course) = (4.0, Some(RateCourse { step_s: 1.0, rates }));
+        let boot = serde_json::json!([{
+            "name": "boot", "start_s": 0.0, "duration_s": 4.0, "rate_target": 1500.0, "classes": {},
+            "rate_course": { "step_s": 1, "rates": [750.0, 1250.0, 1750.0, 2250.0] },
+        }]);
+        run.phases = serde_json::from_value(boot).unwrap();
         let drawn = [0.0, 1.0, 2.0, 3.0].map(|second| intended(&run, (second, 1.0)).unwrap());
         assert_eq!(drawn, [750.0, 1250.0, 1750.0, 2250.0]);
         assert_eq!(intended(&run, (0.0, 4.0)), Some(1500.0));
