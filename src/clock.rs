@@ -50,6 +50,28 @@ pub fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }
 
+/// Nanoseconds in the unit that people read, to three digits: `35 ns`, `64.6 us`, `1.04 ms`, `1.43 s`.
+pub fn readable(ns: u64) -> String {
+    readable_us(us(ns))
+}
+
+/// Microseconds in the unit that people read.
+pub fn readable_us(us: f64) -> String {
+    // By what is shown: 999.97 us is 1.00 ms.
+    let (value, unit) = match us {
+        us if us < 0.9995 => return format!("{:.0} ns", us * 1e3),
+        us if us < 999.5 => (us, "us"),
+        us if us < 999_500.0 => (us / 1e3, "ms"),
+        us => (us / 1e6, "s"),
+    };
+    let digits = match value {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
 /// A span in whole seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Seconds(pub u64);
@@ -135,6 +157,23 @@ pub fn process_cpu_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_shown_in_the_unit_that_people_read() {
+        let shown = [
+            (0, "0 ns"),
+            (35, "35 ns"),
+            (1_000, "1.00 us"),
+            (64_600, "64.6 us"),
+            (999_449, "999 us"),
+            (999_970, "1.00 ms"),
+            (12_345_678, "12.3 ms"),
+            (1_429_209_100, "1.43 s"),
+            (99_960_000_000, "100 s"),
+            (3_600_000_000_000, "3600 s"),
+        ];
+        shown.into_iter().for_each(|(ns, text)| assert_eq!(readable(ns), text));
+    }
 
     #[test]
     fn a_manual_clock_moves_only_when_told() {

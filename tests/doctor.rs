@@ -13,7 +13,7 @@ fn doctor(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mintbench")).arg("doctor").args(args).output().unwrap()
 }
 
-const SUBJECTS: [&str; 18] = [
+const SUBJECTS: [&str; 19] = [
     "cores",
     "quota",
     "pacer",
@@ -32,6 +32,7 @@ const SUBJECTS: [&str; 18] = [
     "ports",
     "backlog",
     "memory",
+    "trial",
 ];
 
 #[test]
@@ -43,9 +44,13 @@ fn everything_is_examined_and_the_exit_code_says_whether_there_is_hope() {
     let findings = json["findings"].as_array().unwrap();
     let names: Vec<&str> = findings.iter().map(|found| found["name"].as_str().unwrap()).collect();
     assert_eq!(names, SUBJECTS);
+    let all = json["usable"] == serde_json::json!(["p50", "p90", "p99"]);
+    assert_eq!(json["can_measure"], all);
+    assert_eq!(output.status.code(), Some(if all { 0 } else { 4 }));
     let hopeless = findings.iter().any(|found| found["level"] == "hopeless");
-    assert_eq!(json["can_measure"], !hopeless);
-    assert_eq!(output.status.code(), Some(if hopeless { 4 } else { 0 }));
+    assert!(!(all && hopeless), "{json}");
+    let trial = findings.last().unwrap();
+    assert!(!all || trial["level"] == "ok", "{trial}");
     for found in findings {
         let is_fine = found["level"] == "ok";
         assert_eq!(found["advice"].is_null(), is_fine, "{found}");

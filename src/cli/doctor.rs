@@ -13,15 +13,17 @@ use super::{Exit, refuse, signals};
 use crate::clock::SystemClock;
 use crate::load::class::Class;
 use crate::load::collector::Discard;
-use crate::load::doctor::{self, DoctorError, Examined, Finding, Level, Pair};
+use crate::load::doctor::{self, DoctorError, Examined, Finding, Pair, Trial};
+use crate::load::plan::Plan;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
+use crate::load::validity::{Reason, Usable};
 
 /// Say what this machine can and cannot measure, and what to change
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 the machine can measure; 4 it cannot (pacing late by more than 1 ms at the \
-p99, more than 5 % stolen by the hypervisor, or stopped by a quota for more than 1 %); 2 usage; 130 interrupted."
+    after_help = "Exit codes: 0 a run here is valid now; 4 it is not, by the rules of `mintbench run`; 2 usage; \
+130 interrupted."
 )]
 pub struct DoctorArgs {
     /// How long to look, from 1s to 10m
@@ -54,6 +56,7 @@ enum CliError {
 struct DoctorJson<'a> {
     schema: &'static str,
     can_measure: bool,
+    usable: &'static [&'static str],
     fingerprint: String,
     findings: &'a [Finding],
 }
@@ -74,38 +77,61 @@ fn run(args: &DoctorArgs, stop: &Arc<Stop>) -> Result<Exit, CliError> {
     if !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&args.duration) {
         return Err(CliError::Duration(args.duration));
     }
-    let examined = doctor::examine(args.duration, stop)?;
+    let examined = doctor::examine(args.duration / 3 * 2, stop)?;
+    let trial = trial(args.duration / 3, stop)?;
     let mut findings = examined.findings();
+    findings.push(trial.finding());
     if args.thorough {
         findings.extend(thorough(stop)?);
     }
-    let hopeless = findings.iter().any(|finding| finding.level == Level::Hopeless);
-    let exit = if hopeless { Exit::Invalid } else { Exit::Pass };
-    let text = if args.json { json(&examined, &findings, exit)? } else { text(&findings) };
+    let reasons = [examined.reasons(), trial.reasons].concat();
+    let text =
+        if args.json { json(&examined, &findings, &reasons)? } else { text(&findings, &reasons) };
     io::stdout().lock().write_all(text.as_bytes()).map_err(CliError::Print)?;
-    Ok(exit)
+    Ok(if reasons.is_empty() { Exit::Pass } else { Exit::Invalid })
 }
 
-fn text(findings: &[Finding]) -> String {
+fn text(findings: &[Finding], reasons: &[Reason]) -> String {
     let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    let lines = lines.join("\n");
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let verdict = match (count(Level::Hopeless), count(Level::Warn)) {
-        (0, 0) => "this machine can measure".to_owned(),
-        (0, warnings) => format!(
-            "this machine can measure, within the limits of {warnings} warning(s); a run says itself whether it was valid"
-        ),
-        _ => "nothing that is measured on this machine now would mean anything".to_owned(),
-    };
-    format!("{lines}\n\n{verdict}\n")
+    format!("{}\n\n{}\n", lines.join("\n"), doctor::verdict(findings, reasons))
 }
 
-fn json(examined: &Examined, findings: &[Finding], exit: Exit) -> Result<String, CliError> {
-    let (fingerprint, can_measure) = (examined.host.fingerprint(), exit == Exit::Pass);
-    let json = DoctorJson { schema: "mintbench/doctor/1", can_measure, fingerprint, findings };
+fn json(examined: &Examined, findings: &[Finding], reasons: &[Reason]) -> Result<String, CliError> {
+    let (can_measure, usable) = (reasons.is_empty(), Usable::of(reasons).names());
+    let fingerprint = examined.host.fingerprint();
+    let schema = "mintbench/doctor/1";
+    let json = DoctorJson { schema, can_measure, usable, fingerprint, findings };
     let text =
         serde_json::to_string_pretty(&json).map_err(|error| CliError::Print(error.into()))?;
     Ok(format!("{text}\n"))
+}
+
+/// A run at the rate that `run` has where none is given.
+fn trial(span: Duration, stop: &Arc<Stop>) -> Result<Trial, CliError> {
+    let (plan, Outcome { reasons, .. }) = short_run(span, None, stop)?;
+    let rate = plan.workload.level().unwrap_or_default();
+    Ok(Trial { rate, duration_s: span.as_secs_f64(), reasons })
+}
+
+/// Runs `steady` with few VMs and a short warm-up.
+fn short_run(
+    span: Duration,
+    rate: Option<f64>,
+    stop: &Arc<Stop>,
+) -> Result<(Plan, Outcome), CliError> {
+    let args = RunArgs {
+        duration: Some(span),
+        warmup: Some(Duration::from_secs(1)),
+        vms: Some(100),
+        rate,
+        samples: 1,
+        ..RunArgs::of(Scenario::Steady)
+    };
+    let Settings { plan, .. } = Settings::resolve(&args)?;
+    let mut subject = Subject::start(&plan, &[], stop)?;
+    let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
+    let outcome = session::measure(&plan, &mut subject, &SystemClock, stop, watcher)?;
+    Ok((plan, outcome))
 }
 
 /// What one short run of our broker comes to.
@@ -139,19 +165,8 @@ fn thorough(stop: &Arc<Stop>) -> Result<Vec<Finding>, CliError> {
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
 fn leg(stop: &Arc<Stop>) -> Result<Leg, CliError> {
-    let args = RunArgs {
-        duration: Some(Duration::from_secs(3)),
-        warmup: Some(Duration::from_secs(1)),
-        vms: Some(100),
-        rate: Some(2000.0),
-        samples: 1,
-        ..RunArgs::of(Scenario::Steady)
-    };
-    let Settings { plan, .. } = Settings::resolve(&args)?;
-    let mut subject = Subject::start(&plan, &[], stop)?;
-    let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
-    let Outcome { measured, broker, .. } =
-        session::measure(&plan, &mut subject, &SystemClock, stop, watcher)?;
+    let (_, outcome) = short_run(Duration::from_secs(3), Some(2000.0), stop)?;
+    let Outcome { measured, broker, .. } = outcome;
     let hits = measured.totals.whole.seen().find(|(class, _)| *class == Class::Hit);
     let at =
         |quantile| hits.map_or(0.0, |(_, hits)| hits.response.value_at_quantile(quantile) as f64);

@@ -39,6 +39,12 @@ pub(super) fn end_at_once(stop: Arc<Stop>) {
     });
 }
 
+/// Says that the user ended the command, and what that means.
+pub(super) fn interrupted(consequence: &str) -> Exit {
+    eprintln!("interrupted: {consequence}");
+    Exit::Interrupted
+}
+
 struct Signals {
     runtime: Runtime,
     interrupt: Signal,

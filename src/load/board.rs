@@ -13,7 +13,7 @@ use super::class::Class;
 use super::collector::IntervalSink;
 use super::fleet::Progress;
 use super::recorder::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram};
-use super::validity::{burst_limit_ns, lag_limit_ns};
+use super::validity::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
 use super::workload::Workload;
 use crate::clock::UnixSeconds;
 
@@ -159,11 +159,10 @@ impl Board {
         if let Some(gap_ns) = self.burst_gap_ns {
             return all.lag.max() <= burst_limit_ns(gap_ns);
         }
-        let tail_limit_ns = all.response.value_at_quantile(0.99) / 10;
         // Without good answers there is nothing to be late for.
         all.response.is_empty()
             || all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
-                && all.lag.value_at_quantile(0.999) <= tail_limit_ns
+                && all.lag.value_at_quantile(0.999) <= tail_limit_ns(&all.response)
     }
 }
 

@@ -253,6 +253,7 @@ mod tests {
             notice: histogram(),
             pacing: Pacing::default(),
             samples: Vec::new(),
+            cut: None,
         };
         let counted = counters.map(|whole| Counted {
             measured: Some(whole),

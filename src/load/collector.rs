@@ -48,7 +48,7 @@ pub struct Totals {
     pub responses: Blocks,
 }
 
-/// Merges what `threads` recorders send until all have hung up.
+/// Merges what recorders send until all have hung up.
 ///
 /// Each recycled set goes back to the thread it came from, through `recycle`. `rest` is called between
 /// pieces of the work.
@@ -85,6 +85,10 @@ pub fn collect(
         if let Some(set) = done {
             give_back(set, &mut spare, rest);
         }
+    }
+    // Of a run that was cut short: not every thread had begun the last second.
+    for (_, set) in waiting.into_values() {
+        totals.take(&set, sink, rest)?;
     }
     Ok(totals)
 }
@@ -185,5 +189,25 @@ mod tests {
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
         assert_eq!(totals.responses.of(Class::Hit).len(), 3);
         assert_eq!((tally.tokens, tally.statuses[&Status::Http(200)]), (4, 3));
+    }
+
+    #[test]
+    fn a_second_that_only_some_threads_had_begun_when_the_run_was_cut_is_kept() {
+        let window = Window { start_ns: 0, end_ns: 9 * INTERVAL_NS };
+        let (full, sets) = channel();
+        let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let (sender, receiver) = channel();
+            recycle.push(sender);
+            recorders.push(Recorder::new(window, full.clone(), receiver));
+        }
+        drop(full);
+        recorders[0].record(&ended(INTERVAL_NS - 2, INTERVAL_NS - 1));
+        recorders[1].record(&ended(INTERVAL_NS, INTERVAL_NS + 1));
+        recorders.into_iter().for_each(|recorder| drop(recorder.abandon()));
+        let mut seen = Seen::default();
+        let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
+        assert_eq!(seen.0, [(0, 1), (1, 1)]);
+        assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 2);
     }
 }

@@ -16,6 +16,7 @@ use super::cause::Cause;
 use super::changes::witness::Witness;
 use super::collector::{IntervalSink, Totals, collect};
 use super::cores;
+use super::cut::Cut;
 use super::generator::{Common, Generator, Prepared, Start, ThreadReport};
 use super::pacing::Pacing;
 use super::plan::Plan;
@@ -86,7 +87,7 @@ pub enum LoadError {
     /// Whoever observes the run has ended it.
     #[error("the target ended during the run")]
     TargetEnded,
-    /// The user asked to stop.
+    /// The user asked to stop before anything was measured.
     #[error("interrupted")]
     Interrupted,
 }
@@ -108,6 +109,8 @@ pub struct Measured {
     pub pacing: Pacing,
     /// A uniform sample of the answers of each class.
     pub samples: Vec<Sampled>,
+    /// Where the user ended it, if that was before its time.
+    pub cut: Option<Cut>,
 }
 
 /// What happens while a run goes on.
@@ -135,11 +138,11 @@ impl Epoch {
     }
 }
 
-/// Runs the plan to its end; the observer may end it before. The witness, if there is one, is told
-/// what every request came to.
+/// Runs the plan to its end, or until the user stops it; the observer may end it before. The witness, if
+/// there is one, is told what every request came to.
 ///
 /// # Errors
-/// [`LoadError`] when there is no measurement; a bad measurement is not an error.
+/// [`LoadError`] when there is no measurement; a bad measurement is not an error, nor is a short one.
 pub(super) fn run(
     plan: &Plan,
     target: &Target,
@@ -166,18 +169,31 @@ pub(super) fn run(
             totals
         })?;
         let watched = fleet.watch(common, window, observe);
+        let ended_ns = common.clock.now_ns();
         // All of them, before any error is returned: the scope would panic for a thread that did.
         let reports = fleet.join();
         let totals = collector.join().map_err(|_| LoadError::Died);
         let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
-        if stop.is_requested() {
-            return Err(LoadError::Interrupted);
-        }
         if watched.is_break() {
             return Err(LoadError::TargetEnded);
         }
-        Ok(merge(common, reports, totals))
+        let measured = merge(common, reports, totals);
+        if stop.is_requested() { measured.cut_at(ended_ns, window) } else { Ok(measured) }
     })
+}
+
+impl Measured {
+    /// What there is when the user stops a run.
+    ///
+    /// # Errors
+    /// [`LoadError::Interrupted`] when nothing was measured.
+    fn cut_at(self, at_ns: u64, window: Window) -> Result<Self, LoadError> {
+        let cut = Cut::at(at_ns, window, &self.tally);
+        if self.totals.whole.seen().next().is_none() {
+            return Err(LoadError::Interrupted);
+        }
+        Ok(Self { cut, ..self })
+    }
 }
 
 /// Ends the run when its owner fails or panics.
@@ -383,5 +399,6 @@ fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Mea
         pacing.sampled.extend(report.acted);
         sampler.merge(report.sampler);
     }
-    Measured { totals, tally, busy_share, hiccup, notice, pacing, samples: sampler.into_samples() }
+    let samples = sampler.into_samples();
+    Measured { totals, tally, busy_share, hiccup, notice, pacing, samples, cut: None }
 }

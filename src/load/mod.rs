@@ -19,6 +19,7 @@ pub mod conditions;
 mod connection;
 pub mod cores;
 pub mod course;
+pub mod cut;
 mod dial;
 pub mod doctor;
 mod failure;

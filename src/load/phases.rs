@@ -87,6 +87,34 @@ impl Phase {
         }
     }
 
+    /// Requests that are meant in each step of `step_ns`, which is above 0; the last may be shorter.
+    pub fn meant(&self, step_ns: u64) -> Vec<f64> {
+        let steps = 0..self.length_ns.div_ceil(step_ns);
+        match &self.timing {
+            Timing::Rate(profile) => steps
+                .map(|step| {
+                    profile.integral((step + 1) * step_ns) - profile.integral(step * step_ns)
+                })
+                .collect(),
+            Timing::Replay { .. } => {
+                let mut counts = vec![0.0; steps.count()];
+                for (at_ns, _) in self.replayed() {
+                    let step = usize::try_from(at_ns / step_ns).unwrap_or(usize::MAX);
+                    counts.get_mut(step).into_iter().for_each(|count| *count += 1.0);
+                }
+                counts
+            }
+        }
+    }
+
+    /// The rate in requests per second, where it is the same throughout.
+    pub fn level(&self) -> Option<f64> {
+        match &self.timing {
+            Timing::Rate(profile) => profile.level(),
+            Timing::Replay { .. } => None,
+        }
+    }
+
     /// How its requests are spaced, for reports.
     pub const fn spacing(&self) -> &'static str {
         match self.timing {

@@ -12,6 +12,7 @@ use super::checks::{self, Failure};
 use super::collector::IntervalSink;
 use super::conditions::Conditions;
 use super::course::{Course, Seconds};
+use super::cut::holds_of_a_part;
 use super::fetch::{self, FetchError};
 use super::fleet::{self, Epoch, LoadError, Measured, Progress};
 use super::host::anonymous_bytes;
@@ -228,6 +229,8 @@ pub struct Outcome {
     pub changes: Option<Report>,
     /// What the run was made under.
     pub conditions: Conditions,
+    /// Length of the measured part in nanoseconds; shorter than planned where the user ended it.
+    pub duration_ns: u64,
     /// Requests acted on per second of the measured part; none for bursts.
     pub rate_achieved: Option<f64>,
     /// Answers per second of the measured part.
@@ -257,6 +260,24 @@ impl std::fmt::Debug for Watcher<'_> {
 /// # Errors
 /// [`SessionError`] when there is no result; an invalid run or a failed check is a result.
 pub fn measure(
+    plan: &Plan,
+    subject: &mut Subject,
+    clock: &dyn Clock,
+    stop: &Stop,
+    watcher: Watcher<'_>,
+) -> Result<Outcome, SessionError> {
+    let outcome = measure_until_stopped(plan, subject, clock, stop, watcher)?;
+    match outcome.measured.cut {
+        Some(_) => Err(LoadError::Interrupted.into()),
+        None => Ok(outcome),
+    }
+}
+
+/// Does the same as [`measure`], but what was measured when the user stops is a result too.
+///
+/// # Errors
+/// [`SessionError`] when there is no result, because nothing was measured or something failed.
+pub fn measure_until_stopped(
     plan: &Plan,
     subject: &mut Subject,
     clock: &dyn Clock,
@@ -363,6 +384,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
     let (good, all) = merged(&measured.totals.whole);
     // How late is too late is said by what the good answers took; a refusal may take no time.
     let judged = if good.response.is_empty() { &all } else { &good };
+    let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured_ns);
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
         strain,
@@ -372,6 +394,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         broker: said,
     };
     let reasons = validity::judge(&Evidence {
+        cut: measured.cut,
         shape,
         unsent: measured.tally.unsent,
         lag: &all.lag,
@@ -381,15 +404,17 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         causes: &measured.tally.causes,
         hiccup: &measured.hiccup,
         busy_share: measured.busy_share,
-        duration_ns: plan.duration_ns,
+        duration_ns,
         conditions: &conditions,
     });
-    let failures = checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
+    let mut failures =
+        checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
+    failures.retain(|failure| measured.cut.is_none() || holds_of_a_part(failure));
     let rate_achieved = match shape {
         Shape::Bursts { .. } => None,
-        Shape::Rate { .. } => Some(rate(measured.tally.acted, plan.duration_ns)),
+        Shape::Rate { .. } => Some(rate(measured.tally.acted, duration_ns)),
     };
-    let rate_answered = rate(measured.tally.answered, plan.duration_ns);
+    let rate_answered = rate(measured.tally.answered, duration_ns);
     Outcome {
         measured,
         all,
@@ -398,6 +423,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         verdict,
         changes,
         conditions,
+        duration_ns,
         rate_achieved,
         rate_answered,
         reasons,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch;
-use super::protocol::{Dialect, Protocol};
+use super::protocol::{self, Dialect, Protocol};
 use super::trust::Trusted;
 use crate::secret::shown_url;
 
@@ -217,6 +217,11 @@ impl Target {
     pub fn is_unchecked(&self) -> bool {
         self.trusted.as_ref().is_some_and(|trusted| !trusted.is_checked())
     }
+
+    /// The URL that requests ask for, with the path of the protocol where none is written, without a query.
+    pub fn asked(&self) -> String {
+        protocol::asked(self)
+    }
 }
 
 impl fmt::Display for Target {
@@ -282,6 +287,13 @@ mod tests {
         let others = vec!["127.0.0.2:8".parse().unwrap()];
         let named = HttpUrl { authority: "two.example:8".to_owned(), others, ..url };
         assert_eq!(named.with_addresses(), "http://two.example:8 at 127.0.0.1:8 or 127.0.0.2:8");
+    }
+
+    #[test]
+    fn what_is_asked_has_the_path_of_its_protocol_and_no_query() {
+        let asked = |url: &str| Target::imds(url.parse().unwrap()).asked();
+        assert_eq!(asked("http://127.0.0.1"), "http://127.0.0.1/metadata/identity/oauth2/token");
+        assert_eq!(asked("http://127.0.0.1/own?code=hush"), "http://127.0.0.1/own");
     }
 
     #[test]

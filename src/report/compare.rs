@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::grid::grid;
 use super::html::digest::{Digest, Latency};
 use super::stored::{Run, StoredError, read_run};
-use crate::clock::us;
+use crate::clock::{readable_us, us};
 use crate::load::class::Class;
 use crate::stats::intervals::quantile_interval;
 use crate::stats::ratio::{Estimate, ratio_interval};
@@ -141,48 +141,40 @@ impl Comparison {
             let when = side.started_at.as_deref().unwrap_or("unfinished");
             lines.push(format!("{name}  {}  {when}  {}", side.folder, side.verdict()));
         }
-        lines.push(format!("\n{}\n", self.table()));
+        lines.push(format!("\n{}", self.table()));
         lines.extend(self.warnings.iter().map(|warning| format!("warning   {warning}")));
         lines.push(format!("note      {APART}\n"));
         lines.join("\n")
     }
 
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["class", "", "A", "B", "B/A", "95 % interval"]);
+    fn table(&self) -> String {
+        let head = ["class", "", "A", "B", "B/A", "95 % interval"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
         for (class, of) in &self.classes {
             let [a, b] = of.count.map(|count| Some(float(count)));
-            table.add_row(row(class.as_str(), "count", Ratio { a, b, ..Ratio::default() }, 0));
+            let count = Ratio { a, b, ..Ratio::default() };
+            rows.push(row([class.as_str(), "count"], count, |count| format!("{count:.0}")));
             for (latency, ratios) in [("response", &of.response_us), ("service", &of.service_us)] {
                 for (percentile, _) in QUANTILES {
                     let ratio = ratios.get(percentile).copied().unwrap_or_default();
-                    table.add_row(row("", &format!("{latency} {percentile} us"), ratio, 1));
+                    rows.push(row(["", &format!("{latency} {percentile}")], ratio, readable_us));
                 }
             }
         }
         if self.cpu_us_per_request != Ratio::default() {
-            table.add_row(row("broker", "CPU us per request", self.cpu_us_per_request, 1));
+            let names = ["broker", "CPU per request"];
+            rows.push(row(names, self.cpu_us_per_request, readable_us));
         }
-        table
+        grid(2, &rows)
     }
 }
 
-fn row(class: &str, name: &str, ratio: Ratio, digits: usize) -> Vec<Cell> {
-    let number = |value: Option<f64>, digits: usize| {
-        let text = value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
-        Cell::new(text).set_alignment(CellAlignment::Right)
-    };
-    let interval = ratio.interval;
-    let interval = interval.map_or("-".to_owned(), |[low, high]| format!("{low:.3} - {high:.3}"));
-    vec![
-        Cell::new(class),
-        Cell::new(name),
-        number(ratio.a, digits),
-        number(ratio.b, digits),
-        number(ratio.ratio, 3),
-        Cell::new(interval).set_alignment(CellAlignment::Right),
-    ]
+fn row(names: [&str; 2], ratio: Ratio, shown: impl Fn(f64) -> String) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let interval = ratio.interval.map(|[low, high]| format!("{low:.3} - {high:.3}"));
+    let of_b = ratio.ratio.map(|ratio| format!("{ratio:.3}"));
+    let [a, b] = [ratio.a, ratio.b].map(|value| or_dash(value.map(&shown)));
+    [names.map(str::to_owned).to_vec(), vec![a, b, or_dash(of_b), or_dash(interval)]].concat()
 }
 
 impl Summary {
@@ -318,7 +310,7 @@ mod tests {
         assert_eq!((coalesced.count[0], coalesced.response_us["p50"].ratio), (0, None));
         let text = comparison.text();
         assert!(
-            text.contains("service p99.9 us") && text.contains("`mintbench gate` interleaves"),
+            text.contains("service p99.9") && text.contains("`mintbench gate` interleaves"),
             "{text}"
         );
     }

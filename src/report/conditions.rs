@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::run_json::at;
-use crate::clock::us;
+use crate::clock::{readable, readable_us, us};
 use crate::load::class::Status;
 use crate::load::conditions::Conditions;
 use crate::load::course::{HitRatios, SteadyState};
@@ -181,10 +181,13 @@ pub(super) fn notes(plan: &Plan, outcome: &Outcome) -> Vec<String> {
 
 fn pacer(outcome: &Outcome) -> Option<String> {
     let rehearsal = &outcome.measured.pacing.rehearsal;
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| at(rehearsal, quantile));
-    let (p50, p99, p999) = (p50?, p99?, p999?);
+    if rehearsal.is_empty() {
+        return None;
+    }
+    let [p50, p99, p999] =
+        [0.5, 0.99, 0.999].map(|quantile| readable(rehearsal.value_at_quantile(quantile)));
     Some(format!(
-        "pacing without load was late by {p50:.1} us at the p50, {p99:.1} us at the p99, {p999:.1} us at the p99.9: no run here is more punctual than that"
+        "pacing without load was late by {p50} at the p50, {p99} at the p99, {p999} at the p99.9: no run here is more punctual than that"
     ))
 }
 
@@ -197,9 +200,9 @@ fn steady(outcome: &Outcome) -> Option<String> {
             "the first {warm_up_s} s of the measured part look like warm-up and are in the figures; raise --warmup"
         )),
         SteadyState::Drifting { drift, decided: false } => Some(format!(
-            "the p95 of a second went from {:.0} us in the first half to {:.0} us in the second; whether the target drifts or the host, a longer --duration tells",
-            drift.first / 1000.0,
-            drift.second / 1000.0
+            "the p95 of a second went from {} in the first half to {} in the second; whether the target drifts or the host, a longer --duration tells",
+            readable_us(drift.first / 1000.0),
+            readable_us(drift.second / 1000.0)
         )),
         SteadyState::NotMeant
         | SteadyState::Steady { .. }
@@ -214,8 +217,8 @@ fn broker(outcome: &Outcome) -> Option<String> {
     let late_ns = wakeups.quantile_ns(0.999)?;
     (late_ns > outcome.good.response.value_at_quantile(0.99) / 10).then(|| {
         format!(
-            "the broker's host stopped it, or its core was busy: a thread there that only sleeps was woken up to {:.0} us late at its p99.9, more than a tenth of the p99 response",
-            us(late_ns)
+            "the broker's host stopped it, or its core was busy: a thread there that only sleeps was woken up to {} late at its p99.9, more than a tenth of the p99 response",
+            readable(late_ns)
         )
     })
 }

@@ -5,6 +5,8 @@ pub mod chart;
 pub mod compare;
 mod conditions;
 pub mod folder;
+pub mod grid;
+mod heading;
 pub mod hgrm;
 mod hlog;
 pub mod html;

@@ -1,8 +1,9 @@
 //! What a reader of the numbers should know although it makes nothing wrong.
 
 use super::conditions;
+use crate::clock::readable;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
-use crate::load::plan::{Classes, Plan};
+use crate::load::plan::Plan;
 use crate::load::session::{Counted, Outcome};
 
 /// The notes that follow from a plan and what came of it.
@@ -11,7 +12,6 @@ pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
         queue(outcome),
         reconnects(outcome),
         sessions(outcome),
-        fill(plan),
         changes(plan),
         counters(outcome.broker.as_ref()),
     ];
@@ -29,8 +29,8 @@ fn queue(outcome: &Outcome) -> Option<String> {
     // A tenth of what was measured, as for the generator's own lateness.
     (p99_ns > outcome.all.response.value_at_quantile(0.99) / 10).then(|| {
         format!(
-            "requests waited for a free connection, {} us at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",
-            p99_ns / 1000
+            "requests waited for a free connection, {} at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",
+            readable(p99_ns)
         )
     })
 }
@@ -65,13 +65,6 @@ fn changes(plan: &Plan) -> Option<String> {
     }
 }
 
-fn fill(plan: &Plan) -> Option<String> {
-    let (filled, keys) = plan.workload.filled(&plan.world)?;
-    (plan.classes != Classes::Foreign && filled < keys).then(|| {
-        format!("the warm-up asked for {filled} of {keys} keys, so that some requests of the measured part are misses; raise --warmup or --rate, or lower --vms")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,9 +73,9 @@ mod tests {
     #[test]
     fn counters_that_were_not_read_in_time_are_named() {
         let whole = Counters::default();
-        let note = counters(Some(&Counted { measured: None, whole })).unwrap();
+        let note = counters(Some(&Counted { measured: None, whole, anonymous_bytes: None })).unwrap();
         assert!(note.contains("could not be read when the measured part began"), "{note}");
-        assert_eq!(counters(Some(&Counted { measured: Some(whole), whole })), None);
+        assert_eq!(counters(Some(&Counted { measured: Some(whole), whole, anonymous_bytes: None })), None);
         assert_eq!(counters(None), None);
     }
 }

@@ -8,7 +8,7 @@ use super::run_json::Percentiles;
 use crate::clock::us;
 use crate::load::class::Class;
 use crate::load::fleet::Measured;
-use crate::load::phases::{Phase, Phases, Timing};
+use crate::load::phases::{Phase, Phases};
 use crate::load::plan::Plan;
 use crate::load::recorder::Latencies;
 use crate::load::session::Outcome;
@@ -21,7 +21,15 @@ pub(super) struct PhaseJson {
     duration_s: f64,
     arrivals: &'static str,
     rate_target: f64,
+    rate_course: Option<RateCourseJson>,
     classes: BTreeMap<Class, PhaseClassJson>,
+}
+
+/// The rate that was meant over time, where it changes within a phase.
+#[derive(Debug, Serialize)]
+struct RateCourseJson {
+    step_s: u64,
+    rates: Vec<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,11 +58,10 @@ fn spacing(phases: &Phases) -> &'static str {
 /// The rate of a run that has one throughout.
 fn level(phases: &Phases) -> Option<f64> {
     let [phase] = phases.phases.as_slice() else { return None };
-    let Timing::Rate(profile) = &phase.timing else { return None };
-    profile.level()
+    phase.level()
 }
 
-/// What each phase measured; a single one is all of the measured part.
+/// What each phase measured that had begun; a single one is all of the measured part.
 pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseJson> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let Measured { totals, tally, .. } = &outcome.measured;
@@ -64,16 +71,47 @@ pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseJson> {
     let json = phases.phases.iter().zip(sets).map(|(phase, set)| {
         let begins_ns = start_ns;
         start_ns += phase.length_ns;
-        PhaseJson {
+        let length_ns = phase.length_ns.min(outcome.duration_ns.saturating_sub(begins_ns));
+        (length_ns > 0).then(|| PhaseJson {
             name: phase.name.clone(),
             start_s: us(begins_ns) / 1e6,
-            duration_s: us(phase.length_ns) / 1e6,
+            duration_s: us(length_ns) / 1e6,
             arrivals: phase.spacing(),
-            rate_target: phase.mean_rate(),
+            rate_target: mean_rate(phase, length_ns),
+            rate_course: RateCourseJson::of(phase, length_ns),
             classes: set.seen().map(|(class, of)| (class, PhaseClassJson::of(class, of))).collect(),
-        }
+        })
     });
-    json.collect()
+    json.flatten().collect()
+}
+
+/// The mean of the rate that was meant, over the first `length_ns` of a phase.
+fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
+    if length_ns == phase.length_ns {
+        return phase.mean_rate();
+    }
+    phase.meant(length_ns).first().map_or(0.0, |requests| requests * 1e9 / (us(length_ns) * 1e3))
+}
+
+/// Steps of a phase at most: more than a chart shows.
+const STEPS_MAX: u64 = 600;
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl RateCourseJson {
+    /// The steps that begin within the first `length_ns`; none of a rate that does not change.
+    fn of(phase: &Phase, length_ns: u64) -> Option<Self> {
+        if phase.level().is_some() {
+            return None;
+        }
+        let step_s = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
+        let step_ns = step_s * SECOND_NS;
+        let rate = |(begins_ns, requests): (u64, f64)| {
+            let own_ns = phase.length_ns.saturating_sub(begins_ns).min(step_ns);
+            (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
+        };
+        let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
+        Some(Self { step_s, rates: begins.zip(phase.meant(step_ns)).map(rate).collect() })
+    }
 }
 
 impl PhaseClassJson {
@@ -85,5 +123,55 @@ impl PhaseClassJson {
             response_us: Percentiles::of(&latencies.response),
             service_us: Percentiles::of(&latencies.service),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::phases::Timing;
+    use crate::load::profile::Profile;
+    use crate::load::schedule::Arrivals;
+
+    fn ramp(length_ns: u64) -> Phase {
+        Phase {
+            name: "boot".to_owned(),
+            arrivals: Arrivals::Poisson,
+            timing: Timing::Rate(Profile::ramp(500.0, 2500.0, length_ns)),
+            length_ns,
+            mix: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_ramp_has_the_mean_rate_of_each_second() {
+        let phase = ramp(4 * SECOND_NS);
+        let course = RateCourseJson::of(&phase, phase.length_ns).unwrap();
+        assert_eq!((course.step_s, course.rates), (1, vec![750.0, 1250.0, 1750.0, 2250.0]));
+        // Half a second is left for the last step.
+        let short = ramp(5 * SECOND_NS / 2);
+        let course = RateCourseJson::of(&short, short.length_ns).unwrap();
+        assert_eq!(course.rates, [900.0, 1700.0, 2300.0]);
+    }
+
+    #[test]
+    fn a_phase_that_was_cut_has_the_mean_rate_of_what_there_is() {
+        let phase = ramp(4 * SECOND_NS);
+        assert!((mean_rate(&phase, 4 * SECOND_NS) - 1500.0).abs() < 1e-9);
+        assert!((mean_rate(&phase, 2 * SECOND_NS) - 1000.0).abs() < 1e-9);
+        assert_eq!(RateCourseJson::of(&phase, 2 * SECOND_NS).unwrap().rates, [750.0, 1250.0]);
+    }
+
+    #[test]
+    fn a_long_phase_has_no_more_steps_than_a_chart_shows() {
+        let phase = ramp(3_600 * SECOND_NS);
+        let course = RateCourseJson::of(&phase, phase.length_ns).unwrap();
+        assert_eq!((course.step_s, course.rates.len()), (6, 600));
+    }
+
+    #[test]
+    fn a_rate_that_does_not_change_has_no_course() {
+        let timing = Timing::Rate(Profile::constant(5.0, SECOND_NS));
+        assert!(RateCourseJson::of(&Phase { timing, ..ramp(SECOND_NS) }, SECOND_NS).is_none());
     }
 }

@@ -14,11 +14,13 @@ use super::phases::{self, PhaseJson};
 use super::slo::Objective;
 use crate::clock::{UnixSeconds, us};
 use crate::load::class::Class;
+use crate::load::cut::Cut;
 use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
 use crate::load::plan::Plan;
 use crate::load::session::Outcome;
 use crate::load::target::Target;
+use crate::load::validity::Usable;
 use crate::stats::intervals::{TooShort, quantile_interval};
 
 /// The name and version of the format.
@@ -54,6 +56,7 @@ pub struct RunJson {
     scenario: String,
     seed: u64,
     target: String,
+    interrupted: Option<InterruptedJson>,
     build: Build,
     host: HostJson,
     load: Load,
@@ -71,6 +74,19 @@ pub struct RunJson {
     checks: Checks,
     slo: Vec<SloJson>,
     notes: Vec<String>,
+}
+
+/// What is missing of a run that the user ended.
+#[derive(Debug, Serialize)]
+struct InterruptedJson {
+    planned_s: f64,
+    unfinished: u64,
+}
+
+impl InterruptedJson {
+    fn of(cut: Cut) -> Self {
+        Self { planned_s: us(cut.planned_ns) / 1e6, unfinished: cut.unfinished }
+    }
 }
 
 /// The build of this executable.
@@ -124,6 +140,7 @@ struct Load {
 #[derive(Debug, Serialize)]
 struct Validity {
     valid: bool,
+    usable: &'static [&'static str],
     reasons: Vec<String>,
     lag_us: Tail,
     notice_us: Tail,
@@ -219,6 +236,7 @@ impl RunJson {
             scenario: identity.scenario,
             seed: identity.seed,
             target: identity.target.to_string(),
+            interrupted: outcome.measured.cut.map(InterruptedJson::of),
             build: Build::this(),
             host: HostJson::new(Host::read(), outcome.conditions.strain.steal_share),
             load,
@@ -304,7 +322,7 @@ impl Load {
             rate_achieved: outcome.rate_achieved,
             rate_answered: outcome.rate_answered,
             scheduled: outcome.measured.tally.scheduled,
-            duration_s: us(plan.duration_ns) / 1e6,
+            duration_s: us(outcome.duration_ns) / 1e6,
             warmup_s: us(plan.warmup_ns) / 1e6,
             connections: layout.connections(),
             vms: plan.world.vms,
@@ -327,6 +345,7 @@ impl Validity {
         let hiccup = &outcome.measured.hiccup;
         Self {
             valid: outcome.reasons.is_empty(),
+            usable: Usable::of(&outcome.reasons).names(),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
             lag_us: Tail::of(&outcome.all.lag),
             notice_us: Tail::of(&outcome.measured.notice),

@@ -2,73 +2,121 @@
 
 use std::fmt::Write;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 
-use super::run_json::{at, p99_interval_us};
+use super::grid::grid;
+pub use super::heading::Heading;
 use super::slo::Objective;
+use crate::clock::readable;
 use crate::load::cause::Cause;
 use crate::load::changes::writes::Writes;
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
 use crate::load::plan::Plan;
 use crate::load::session::Outcome;
+use crate::load::validity::{Headline, Reason};
+use crate::stats::intervals::quantile_interval;
 
-/// Percentiles per class, then sentences.
-pub fn render(plan: &Plan, outcome: &Outcome, slo: &[Objective], notes: &[String]) -> String {
-    let mut text = percentiles(outcome);
-    text.push_str("\n\n");
-    if let Some(phases) = phases(plan, outcome) {
-        text.push_str(&phases);
-        text.push_str("\n\n");
-    }
+/// Notes and counts, then what a reader looks for: heading, percentiles and verdict are last.
+pub fn render(
+    heading: &Heading<'_>,
+    outcome: &Outcome,
+    slo: &[Objective],
+    notes: &[String],
+) -> String {
+    let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = sentences(&mut text, outcome, slo, notes);
+    let _ = sentences(&mut text, outcome, notes);
+    let _ = writeln!(text, "\n{}\n{}", heading.lines(outcome), percentiles(outcome));
+    if let Some(phases) = phases(heading.plan, outcome) {
+        let _ = writeln!(text, "{phases}");
+    }
+    let _ = verdict(&mut text, outcome, slo);
     text
 }
 
-fn percentiles(outcome: &Outcome) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["class", "us", "count", "p50", "p90", "p99", "p99.9", "max", "p99 within"]);
-    for (class, latencies) in outcome.measured.totals.whole.seen() {
-        let interval = p99_interval_us(outcome, class).ok();
-        let interval =
-            interval.map_or("-".to_owned(), |[low, high]| format!("{low:.1} - {high:.1}"));
-        let mut response = row(class.as_str(), "response", &latencies.response);
-        response.push(Cell::new(interval));
-        table.add_row(response);
-        table.add_row(row("", "service", &latencies.service));
-        table.add_row(row("", "queue", &latencies.queue));
-        table.add_row(row("", "lag", &latencies.lag));
+/// The width of the labels of lines.
+const LABEL: usize = 10;
+
+/// Breaks lines at blanks so that they fit into `width` columns; what follows a label stays beside it.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut column = 0;
+        for word in line.split_inclusive(' ') {
+            let length = word.trim_end().chars().count();
+            if column > LABEL && column + length > width {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push('\n');
+                out.push_str(&" ".repeat(LABEL));
+                column = LABEL;
+            }
+            out.push_str(word);
+            column += word.chars().count();
+        }
+        out.push('\n');
     }
-    table.to_string()
+    out
+}
+
+const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+fn head(names: [&str; 3]) -> Vec<String> {
+    let quantiles = QUANTILES.map(|(name, _)| name);
+    names.into_iter().chain(quantiles).map(str::to_owned).collect()
+}
+
+fn percentiles(outcome: &Outcome) -> String {
+    let mut rows = vec![head(["class", "latency", "count"])];
+    for (class, latencies) in outcome.measured.totals.whole.seen() {
+        let count = latencies.response.len().to_string();
+        rows.push(row([class.as_str(), "response", &count], &latencies.response));
+        rows.push(row(["", "service", ""], &latencies.service));
+        rows.push(row(["", "queue", ""], &latencies.queue));
+        rows.push(row(["", "lag", ""], &latencies.lag));
+    }
+    grid(2, &rows)
 }
 
 /// Response times per phase, where there are several.
 fn phases(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let phases = plan.workload.phases().filter(|phases| phases.phases.len() > 1)?;
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["phase", "response us", "count", "p50", "p90", "p99", "p99.9", "max"]);
+    let mut rows = vec![head(["phase", "response", "count"])];
     for (phase, set) in phases.phases.iter().zip(&outcome.measured.tally.phases) {
         let mut name = phase.name.as_str();
         for (class, latencies) in set.seen() {
-            table.add_row(row(name, class.as_str(), &latencies.response));
+            let count = latencies.response.len().to_string();
+            rows.push(row([name, class.as_str(), &count], &latencies.response));
             name = "";
         }
     }
-    Some(table.to_string())
+    Some(grid(2, &rows))
 }
 
-fn row(class: &str, kind: &str, histogram: &Histogram<u64>) -> Vec<Cell> {
-    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    let quantiles = [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| {
-        right(at(histogram, quantile).map_or("-".to_owned(), |us| format!("{us:.1}")))
-    });
-    let mut cells = vec![Cell::new(class), Cell::new(kind), right(histogram.len().to_string())];
-    cells.extend(quantiles);
-    cells
+fn row(names: [&str; 3], histogram: &Histogram<u64>) -> Vec<String> {
+    let quantiles = QUANTILES.map(|(_, quantile)| at(histogram, quantile));
+    names.into_iter().map(str::to_owned).chain(quantiles).collect()
+}
+
+/// A quantile in the unit that people read.
+fn at(histogram: &Histogram<u64>, quantile: f64) -> String {
+    if histogram.is_empty() {
+        return "-".to_owned();
+    }
+    readable(histogram.value_at_quantile(quantile))
+}
+
+/// The 95 % intervals of the p99, of classes that have one.
+fn intervals(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let Outcome { measured, .. } = outcome;
+    for (class, _) in measured.totals.whole.seen() {
+        if let Ok((low, high)) = quantile_interval(measured.totals.responses.of(class), 0.99) {
+            let (low, high) = (readable(low), readable(high));
+            writeln!(text, "interval  the p99 of {class} lies within {low} to {high} (95 %)")?;
+        }
+    }
+    Ok(())
 }
 
 /// How the requests of the measured part ended.
@@ -102,13 +150,12 @@ fn causes(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
 /// What was changed meanwhile, and what that showed.
 fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
     let Writes { acknowledged, failed, .. } = &report.writes;
-    let us = |quantile| at(acknowledged, quantile).map_or("-".to_owned(), |us| format!("{us:.1}"));
     writeln!(
         text,
-        "changes   {}, {failed} failed; acknowledged after {} us at the p50, {} us at the p99",
+        "changes   {}, {failed} failed; acknowledged after {} at the p50, {} at the p99",
         report.writes.count(),
-        us(0.5),
-        us(0.99)
+        at(acknowledged, 0.5),
+        at(acknowledged, 0.99)
     )?;
     match report.truth {
         Truth::Churn(judgement) => writeln!(
@@ -139,12 +186,8 @@ fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
     }
 }
 
-fn sentences(
-    text: &mut String,
-    outcome: &Outcome,
-    slo: &[Objective],
-    notes: &[String],
-) -> std::fmt::Result {
+fn sentences(text: &mut String, outcome: &Outcome, notes: &[String]) -> std::fmt::Result {
+    notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     if let Some(rate) = outcome.rate_achieved {
         let answered = outcome.rate_answered;
         writeln!(text, "rate      {rate:.1} requests/s, {answered:.1} answers/s")?;
@@ -166,19 +209,53 @@ fn sentences(
             writeln!(text, "verified  {} answers, {} wrong", verdict.sampled, verdict.faults())?;
         }
     }
-    if let Some(report) = &outcome.changes {
-        changes(text, report)?;
+    match &outcome.changes {
+        None => Ok(()),
+        Some(report) => changes(text, report),
     }
+}
+
+/// Whether objectives were met, checks passed and the run can be believed.
+fn verdict(text: &mut String, outcome: &Outcome, slo: &[Objective]) -> std::fmt::Result {
+    intervals(text, outcome)?;
     for objective in slo {
         let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
         writeln!(text, "slo       {phase}{objective}: {}", objective.judge(outcome))?;
     }
-    notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     for failure in &outcome.failures {
         writeln!(text, "FAILED    {failure}")?;
     }
-    if outcome.reasons.is_empty() {
-        return writeln!(text, "valid     the generator and the host kept up");
+    validity(text, &outcome.reasons)
+}
+
+/// One line: the reasons stand in the report and in run.json.
+fn validity(text: &mut String, reasons: &[Reason]) -> std::fmt::Result {
+    for reason in reasons {
+        if let Reason::Interrupted(_) = reason {
+            writeln!(text, "PARTIAL   {reason}")?;
+        }
     }
-    outcome.reasons.iter().try_for_each(|reason| writeln!(text, "INVALID   {reason}"))
+    match Headline::of(reasons) {
+        Some(headline) => writeln!(text, "INVALID   {headline}"),
+        None if reasons.is_empty() => {
+            writeln!(text, "valid     the generator and the host kept up")
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_broken_at_blanks_beside_their_label() {
+        let text = "note      one two three four\nshort\n";
+        assert_eq!(wrapped(text, 20), "note      one two\n          three four\nshort\n");
+        // What cannot be broken is left whole.
+        assert_eq!(
+            wrapped("results   a/very/long/path/indeed", 20),
+            "results   a/very/long/path/indeed\n"
+        );
+    }
 }

@@ -6,8 +6,10 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
+mod interrupted;
 mod lifecycle;
 mod oauth2;
+mod printed;
 mod scenarios;
 mod scripted;
 mod server;
@@ -38,15 +40,21 @@ fn run(args: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
     let output = mintbench(&[args, &["--out", out]].concat());
-    let json = std::fs::read_to_string(folder.path().join("run.json"))
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let path = folder.path().join("run.json");
+    assert!(path.exists(), "{}", String::from_utf8_lossy(&output.stderr));
+    Run { json: valid(folder.path()), output, folder }
+}
+
+/// The `run.json` of a folder, which is as its schema says.
+fn valid(folder: &Path) -> Value {
+    let json = std::fs::read_to_string(folder.join("run.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     let schema = std::fs::read_to_string("docs/schema/run-1.json").unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    Run { output, json, folder }
+    json
 }
 
 fn against(manner: Manner, args: &[&str]) -> Run {
@@ -183,6 +191,7 @@ fn what_cannot_be_run_is_refused_before_it_starts() {
         (&["mint", "--target=http://127.0.0.1:1"], "leave out --target"),
         (&["--target=ftp://127.0.0.1"], "http or https URL"),
         (&["--slo=fast"], "not an objective"),
+        (&["refresh-wave", "--warmup=100ms"], "use --warmup 1s"),
         (&["--target=http://127.0.0.1:1", "--cores=9999"], "no processor"),
         (&["herd", "--rate=5"], "does not use --rate"),
         (&["--callers=5"], "does not use --callers"),

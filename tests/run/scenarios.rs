@@ -71,6 +71,9 @@ fn a_boot_storm_mints_each_key_once_and_then_all_are_hits() {
     assert_eq!((total(boot), count(boot, "miss")), (300, 150), "{boot}");
     let steady = phase(&run, "steady");
     assert_eq!((total(steady), count(steady, "hit")), (200, 200), "{steady}");
+    // What was meant of each second: the ramp, whose report would be flat without it.
+    let course = serde_json::json!({ "step_s": 1, "rates": [300.0] });
+    assert_eq!((&boot["rate_course"], &steady["rate_course"]), (&course, &Value::Null));
     assert_eq!(run.json["checks"]["passed"], true);
     assert_eq!(run.json["load"]["rate_target"], Value::Null);
     assert_eq!(run.json["load"]["keys"], Value::Null);

@@ -51,7 +51,7 @@ pub(crate) fn serve(manner: Manner) -> (SocketAddr, Arc<Server>) {
 
 pub(crate) struct Server {
     manner: Manner,
-    requests: AtomicU64,
+    pub(crate) requests: AtomicU64,
     stalled_until_ns: AtomicU64,
     clock: Monotonic,
     /// How long it took over each answer.

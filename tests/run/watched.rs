@@ -131,7 +131,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 ";
 
 #[test]
-fn on_a_terminal_a_view_is_drawn_in_place_and_erased_by_an_interrupt() {
+fn on_a_terminal_a_view_is_drawn_in_place_and_gives_way_to_the_table_at_an_interrupt() {
     let (target, _server) = serve(Manner::Delay(Duration::ZERO));
     let (target, folder) = (format!("http://{target}"), tempfile::tempdir().unwrap());
     let out = folder.path().join("run");
@@ -147,5 +147,9 @@ fn on_a_terminal_a_view_is_drawn_in_place_and_erased_by_an_interrupt() {
     assert!(seen.contains("of 100/s"), "{seen:?}");
     // Neither another screen nor a hidden cursor, and what was drawn is erased.
     assert!(!seen.contains("\x1b[?"), "{seen:?}");
-    assert!(seen.trim_end().ends_with("\x1b[J"), "{seen:?}");
+    let (_, last) = seen.rsplit_once("\x1b[J").unwrap();
+    assert!(last.contains("PARTIAL   interrupted after"), "{last}");
+    // Paths are not broken.
+    let lines = last.lines().filter(|line| !line.contains(folder.path().to_str().unwrap()));
+    lines.for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
 }

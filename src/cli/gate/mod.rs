@@ -144,7 +144,7 @@ pub fn main(args: &GateArgs) -> Exit {
     let result = run(args, &SystemClock, &stop);
     if stop.is_requested() {
         // Whatever failed then failed because of it.
-        return Exit::Interrupted;
+        return signals::interrupted("there is no verdict, and no file was written");
     }
     match result {
         Err(error) => {

@@ -121,7 +121,7 @@ pub fn main(args: &PlanArgs) -> Exit {
     signals::listen(Arc::clone(&stop));
     let result = plan(args, &SystemClock, &stop);
     if stop.is_requested() {
-        return Exit::Interrupted;
+        return signals::interrupted("no plan was made");
     }
     match result {
         Ok(exit) => exit,

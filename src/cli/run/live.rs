@@ -17,6 +17,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::RunArgs;
 use super::view::{Header, VIEW_LINES, render};
+use crate::clock::readable;
 use crate::load::board::{Board, Figures, Phase, Snapshot};
 use crate::load::cores::{Cores, keep_off};
 
@@ -186,12 +187,12 @@ pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
     let Figures { rate, p50_ns, p99_ns, lag_p99_ns, .. } = last;
     let meant = header.rate.map_or(String::new(), |rate| format!(" of {rate:.0}"));
     let errors = snapshot.so_far.map_or(0, |all| all.errors);
-    let us = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{} us", ns / 1000));
+    let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
     format!(
-        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {} us  {errors} errors so far",
-        us(p50_ns),
-        us(p99_ns),
-        lag_p99_ns / 1000
+        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {}  {errors} errors so far",
+        shown(p50_ns),
+        shown(p99_ns),
+        readable(lag_p99_ns)
     )
 }
 
@@ -204,7 +205,7 @@ mod tests {
     fn a_line_says_what_the_last_second_was_like() {
         assert_eq!(
             line(&header(), &snapshot()),
-            "  12 s  measuring  4998 of 5000 requests/s  p50 101 us  p99 420 us  lag p99 2 us  3 errors so far"
+            "  12 s  measuring  4998 of 5000 requests/s  p50 101 us  p99 421 us  lag p99 2.10 us  3 errors so far"
         );
         let start = Snapshot { last: None, phase: Phase::WarmingUp, ..snapshot() };
         assert_eq!(line(&header(), &start), "  12 s  warming up");

@@ -1,6 +1,8 @@
 //! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
 
 mod beside;
+mod ending;
+mod fill;
 mod live;
 mod refusal;
 pub(super) mod scenario;
@@ -43,7 +45,7 @@ use crate::report::folder::{Folder, FolderError};
 use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
 use crate::report::slo::{Objective, Verdict};
-use crate::report::table;
+use crate::report::table::{self, Heading};
 
 /// Measure a token endpoint with open-loop load.
 ///
@@ -242,7 +244,7 @@ impl RunArgs {
 enum RunError {
     #[error("--alg is for our own broker, and the URL names another target; leave one out")]
     Alg,
-    #[error("the run was cut short; the intervals until then are in `{path}`", path = path.display())]
+    #[error("the run was cut short; the intervals until then are in `{path}`; draw them with `{command}`", path = path.display(), command = ending::again(path))]
     Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -273,6 +275,15 @@ impl RunError {
                 | Self::Session(SessionError::Counters(_) | SessionError::Died(_))
         )
     }
+
+    /// Ends an interrupted run: what failed then mostly failed because of the interrupt.
+    fn interrupted(&self) -> Exit {
+        if let Self::Cut { .. } | Self::Folder(_) | Self::Print(_) | Self::Written(_) = self {
+            complain(self);
+            return Exit::Interrupted;
+        }
+        signals::interrupted("no request of the measured part had ended, so nothing was measured")
+    }
 }
 
 /// Runs the command.
@@ -280,11 +291,9 @@ pub fn main(args: &RunArgs) -> Exit {
     let stop = Arc::new(Stop::default());
     signals::listen(Arc::clone(&stop));
     let result = run(args, &SystemClock, &stop);
-    if stop.is_requested() {
-        // Whatever failed then failed because of it.
-        return Exit::Interrupted;
-    }
     match result {
+        Err(error) if stop.is_requested() => error.interrupted(),
+        Ok(_) if stop.is_requested() => Exit::Interrupted,
         Err(error) if error.blames_target() => {
             refuse(&error);
             Exit::Failed
@@ -304,6 +313,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let definition = args.scenario.read()?;
     let slo = [args.slo.clone(), definition.objectives()].concat();
     let Settings { plan, mut notes } = Settings::of(args, &definition)?;
+    if let Some(shortfall) = Settings::shortfall(args, &definition, &plan) {
+        eprintln!("warning: {shortfall}");
+    }
     let mut subject = subject(args, &plan, stop)?;
     if subject.data().is_some_and(is_in_memory) {
         notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
@@ -321,19 +333,21 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     notes.extend(hint::after(&subject.target(), &outcome));
-    let table = table::render(&plan, &outcome, &slo, &notes);
+    let heading = Heading { scenario, target: &subject.target(), plan: &plan };
+    let table = table::render(&heading, &outcome, &slo, &notes);
     let identity = identity(args, &plan, &subject, started_at, notes);
     let json = RunJson::new(identity, &plan, &outcome, &slo);
     folder.complete(&outcome, &json)?;
+    let written = args.beside.write(folder.path());
     let text = if args.json {
         let text = serde_json::to_string_pretty(&json).map_err(|e| RunError::Print(e.into()))?;
         format!("{text}\n")
     } else {
-        format!("{table}results   {}\n", folder.path().display())
+        ending::laid_out(table + &ending::places(folder.path(), outcome.measured.cut))
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
     let verdict = exit(&outcome, &slo);
-    match args.beside.write(folder.path()).map_err(RunError::Written) {
+    match written.map_err(RunError::Written) {
         // What is wrong with the run outranks what is wrong with a file beside it.
         Err(error) if verdict != Exit::Pass => {
             complain(&error);
@@ -372,7 +386,7 @@ fn measure(
     let mut logs = folder.logs();
     let mut observe = |progress| board.observe(progress);
     let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
-    let outcome = session::measure(plan, subject, clock, stop, watcher);
+    let outcome = session::measure_until_stopped(plan, subject, clock, stop, watcher);
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
         Err(source) if logs.is_empty() => {

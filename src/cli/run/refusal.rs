@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fill::Shortfall;
 use super::scenario::Scenario;
 use super::scenario::file::ScenarioError;
 use super::settings::{CERTIFICATES_MAX, ROTATION_GAP_MIN};
@@ -46,10 +47,8 @@ pub(in crate::cli) enum SettingsError {
         "`{scenario}` asks for user-assigned identities and the VMs have none; raise --user-assigned"
     )]
     NoIdentities { scenario: String },
-    #[error(
-        "`{scenario}` expects hits after the warm-up, which asks for {filled} of {keys} keys; raise --warmup or --rate, or lower --vms"
-    )]
-    Unfilled { scenario: String, filled: u64, keys: u64 },
+    #[error("`{scenario}` expects hits after the warm-up, but {shortfall}")]
+    Unfilled { scenario: String, shortfall: Shortfall },
     #[error(
         "this run needs {needed} distinct keys and the world has {keys}; lower --rate or --duration, or raise --vms or --user-assigned"
     )]

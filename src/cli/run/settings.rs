@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RunArgs;
+use super::fill::Shortfall;
 pub(in crate::cli) use super::refusal::SettingsError;
 use super::scenario::file::{Change, Definition, Herd, PhaseDefinition, Rate, World};
 use super::scenario::{RATE_MAX, speed_is_fine};
@@ -61,6 +62,15 @@ struct Given<'a> {
 }
 
 impl Settings {
+    /// What the warm-up of a run cannot do, which is among its notes as well.
+    pub(super) fn shortfall(
+        args: &RunArgs,
+        scenario: &Definition,
+        plan: &Plan,
+    ) -> Option<Shortfall> {
+        Given { args, scenario }.shortfall(&plan.workload, &plan.world)
+    }
+
     /// Decides everything that the flags leave open.
     pub(in crate::cli) fn resolve(args: &RunArgs) -> Result<Self, SettingsError> {
         Self::of(args, &args.scenario.read()?)
@@ -76,7 +86,8 @@ impl Settings {
         let cores = cores(args);
         let threads = args.threads.unwrap_or_else(|| default_threads(args, &cores));
         let waiting = waiting(args, &cores, threads);
-        let notes = notes(args, &cores, waiting);
+        let mut notes = notes(args, &cores, waiting);
+        notes.extend(given.shortfall(&workload, &world).as_ref().map(Shortfall::to_string));
         let lengths = given.lengths();
         let plan = Plan {
             workload,
@@ -258,9 +269,9 @@ impl Given<'_> {
             let (first_ns, gap_ns) = (nanos(FIRST_HERD), nanos(HERD_GAP));
             return Ok(Workload::Herd(Herds { herds, callers, first_ns, gap_ns }));
         }
-        let phases = self.phases();
-        self.check_phases(&phases, world)?;
-        Ok(Workload::Phases(Arc::new(phases)))
+        let workload = Workload::Phases(Arc::new(self.phases()));
+        self.check_phases(&workload, world)?;
+        Ok(workload)
     }
 
     fn phases(&self) -> Phases {
@@ -309,7 +320,15 @@ impl Given<'_> {
         (length_ns > 0).then(|| Phase { name, timing, length_ns, ..first.clone() })
     }
 
-    fn check_phases(&self, phases: &Phases, world: &Synthetic) -> Result<(), SettingsError> {
+    /// What the warm-up leaves cold of our broker's cache.
+    fn shortfall(&self, workload: &Workload, world: &Synthetic) -> Option<Shortfall> {
+        let second = self.warmup(workload.phases()?.phases.first()?, Duration::from_secs(1))?;
+        let shortfall = Shortfall::of(workload, world, second.mean_rate());
+        shortfall.filter(|_| self.args.target.is_none())
+    }
+
+    fn check_phases(&self, workload: &Workload, world: &Synthetic) -> Result<(), SettingsError> {
+        let Some(phases) = workload.phases() else { return Ok(()) };
         let (needed, keys) = phases.new_keys(world);
         if needed > keys {
             return Err(SettingsError::Keyspace { needed, keys });
@@ -322,12 +341,12 @@ impl Given<'_> {
                 trace.check(world)?;
             }
         }
-        if let (Some((filled, keys)), [_, ..]) = (phases.filled(world), phases.expect.as_slice())
-            && filled < keys
-        {
-            return Err(SettingsError::Unfilled { scenario: self.name(), filled, keys });
+        match self.shortfall(workload, world) {
+            Some(shortfall) if !phases.expect.is_empty() => {
+                Err(SettingsError::Unfilled { scenario: self.name(), shortfall })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     const fn classes(&self) -> Classes {

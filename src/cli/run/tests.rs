@@ -30,6 +30,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
         notice: histogram(),
         pacing: Pacing::default(),
         samples: Vec::new(),
+        cut: None,
     };
     Outcome {
         measured,
@@ -39,6 +40,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
         verdict: None,
         changes: None,
         conditions: Conditions::default(),
+        duration_ns: 1,
         rate_achieved: None,
         rate_answered: 0.0,
         reasons,

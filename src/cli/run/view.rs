@@ -8,6 +8,7 @@ use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Sparkline, Widget};
 
+use crate::clock::readable;
 use crate::load::board::{Figures, Phase, Snapshot};
 
 /// What does not change during a run.
@@ -77,12 +78,13 @@ fn table_lines(header: &Header, snapshot: &Snapshot) -> Vec<Line<'static>> {
     let mut lines = vec![heading(snapshot)];
     let meant = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
     lines.push(row(snapshot, "rate", |f| format!("{:.0}/s", f.rate), &meant));
-    lines.push(row(snapshot, "p50", |f| f.p50_ns.map_or("-".to_owned(), us), ""));
-    lines.push(row(snapshot, "p99", |f| f.p99_ns.map_or("-".to_owned(), us), ""));
+    let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
+    lines.push(row(snapshot, "p50", |f| shown(f.p50_ns), ""));
+    lines.push(row(snapshot, "p99", |f| shown(f.p99_ns), ""));
     let late = if snapshot.on_time { "" } else { "   too late: run invalid" };
     let (red, usual) = (Style::new().fg(Color::Red), Style::new());
     let style = if snapshot.on_time { usual } else { red };
-    lines.push(row(snapshot, "lag p99", |f| us(f.lag_p99_ns), late).style(style));
+    lines.push(row(snapshot, "lag p99", |f| readable(f.lag_p99_ns), late).style(style));
     let style = if snapshot.so_far.is_some_and(|all| all.errors > 0) { red } else { usual };
     lines.push(row(snapshot, "errors", |f| f.errors.to_string(), "").style(style));
     lines.push(row(snapshot, "hits", |f| count(f.hits), ""));
@@ -107,10 +109,6 @@ fn row(
     // Writing to a string cannot fail.
     let _ = write!(text, "{name:12}{last:>14}{all:>14}{remark}");
     Line::raw(text)
-}
-
-fn us(ns: u64) -> String {
-    format!("{}.{} us", ns / 1000, ns % 1000 / 100)
 }
 
 fn count(counted: Option<u64>) -> String {
@@ -177,9 +175,9 @@ pub(super) mod tests {
             [
                 "               last second           7 s",
                 "rate                4998/s        5001/s   of 5000/s",
-                "p50               101.2 us      101.2 us",
-                "p99               420.9 us      420.9 us",
-                "lag p99             2.1 us        2.1 us",
+                "p50                 101 us        101 us",
+                "p99                 421 us        421 us",
+                "lag p99            2.10 us       2.10 us",
                 "errors                   0             3",
                 "hits                  4998         35004",
                 "mints                    0             0",

@@ -135,7 +135,9 @@ pub fn main(args: &VersusArgs) -> Exit {
     signals::listen(Arc::clone(&stop));
     let result = run(args, &SystemClock, &stop);
     if stop.is_requested() {
-        return Exit::Interrupted;
+        return signals::interrupted(
+            "nothing is compared; give fewer --pairs for a shorter comparison",
+        );
     }
     match result {
         Ok(exit) => exit,

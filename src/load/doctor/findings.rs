@@ -5,7 +5,8 @@ use std::fmt;
 use hdrhistogram::Histogram;
 
 use super::{Examined, Pair};
-use crate::clock::us;
+use crate::clock::readable;
+use crate::load::validity::{LAG_FLOOR_NS, Reason, STEAL_MAX, THROTTLED_MAX, Usable, strained};
 use crate::stats::smallest_effect::smallest_effect;
 
 /// How much a finding matters.
@@ -23,6 +24,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// Of what leaves these percentiles usable.
+    pub(super) const fn of(usable: Usable) -> Self {
+        match usable {
+            Usable::Nothing => Self::Hopeless,
+            Usable::P50 | Usable::P90 => Self::Warn,
+            Usable::All => Self::Ok,
+        }
+    }
+
     /// As it is printed.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,11 +58,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(name: &'static str, says: impl Into<String>) -> Self {
+    pub(super) fn ok(name: &'static str, says: impl Into<String>) -> Self {
         Self { name, level: Level::Ok, says: says.into(), advice: None }
     }
 
-    fn of(name: &'static str, level: Level, says: impl Into<String>, advice: &str) -> Self {
+    pub(super) fn of(
+        name: &'static str,
+        level: Level,
+        says: impl Into<String>,
+        advice: &str,
+    ) -> Self {
         Self { name, level, says: says.into(), advice: Some(advice.to_owned()) }
     }
 }
@@ -64,14 +79,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Above this, even what takes 10 ms cannot be measured: the lag rule allows a tenth.
-const PACER_HOPELESS_NS: u64 = 1_000_000;
-/// What the lag rule allows against the fastest targets.
-const PACER_WARN_NS: u64 = 20_000;
-/// A run is invalid above this, and a machine that is far above it always makes it so.
-const STEAL_WARN: f64 = 0.01;
-const STEAL_HOPELESS: f64 = 0.05;
-const THROTTLED_HOPELESS: f64 = 0.01;
+/// A server that is woken later than this shows it in every tail.
+const SLEEP_WARN_NS: u64 = 1_000_000;
+/// What other programs may take of a core without being named.
+const INTERRUPTIONS_WARN: f64 = 0.01;
 /// Connections of a usual run and their room.
 const FILES_WANTED: u64 = 2_048;
 const PORTS_WANTED: u64 = 10_000;
@@ -84,6 +95,11 @@ const GATE_PAIRS: u32 = 10;
 const EFFECT_WARN: f64 = 0.05;
 
 impl Examined {
+    /// What would make a run invalid that took place meanwhile.
+    pub fn reasons(&self) -> Vec<Reason> {
+        strained(&self.strain, self.span_ns)
+    }
+
     /// Everything that there is to say, by what it is about.
     pub fn findings(&self) -> Vec<Finding> {
         vec![
@@ -142,11 +158,11 @@ impl Examined {
         let share = self.strain.throttled_share;
         match self.settings.quota_cores {
             None => Finding::ok("quota", "the control group has no CPU quota"),
-            Some(quota) if share > THROTTLED_HOPELESS => Finding::of(
+            Some(quota) if share > THROTTLED_MAX => Finding::of(
                 "quota",
-                Level::Hopeless,
+                stalled(share),
                 format!(
-                    "the control group may use {quota:.1} cores and was stopped for {:.1} % of this examination",
+                    "the control group may use {quota:.1} cores and was stopped for {:.2} % of this examination",
                     share * 100.0
                 ),
                 "raise the quota (cpu.max), or measure outside of the container",
@@ -166,18 +182,17 @@ impl Examined {
     fn pacer(&self) -> Finding {
         let p99_ns = self.pacer.value_at_quantile(0.99);
         let says = format!(
-            "without load the pacing loop is late by {}; a target can be measured if its median is at least {:.1} us",
+            "without load the pacing loop is late by {}; a target can be measured if its median is at least {}",
             quantiles(&self.pacer),
-            us(p99_ns) * 10.0
+            readable(p99_ns * 10)
         );
         let stop = "stop what else runs on this machine, or use one that is not shared";
-        match p99_ns {
-            _ if self.pacer.is_empty() => {
-                Finding::of("pacer", Level::Warn, "the pacing loop had no time to run", stop)
-            }
-            PACER_HOPELESS_NS.. => Finding::of("pacer", Level::Hopeless, says, stop),
-            PACER_WARN_NS.. => Finding::of("pacer", Level::Warn, says, stop),
-            _ => Finding::ok("pacer", says),
+        if self.pacer.is_empty() {
+            Finding::of("pacer", Level::Warn, "the pacing loop had no time to run", stop)
+        } else if p99_ns > LAG_FLOOR_NS {
+            Finding::of("pacer", Level::Warn, says, stop)
+        } else {
+            Finding::ok("pacer", says)
         }
     }
 
@@ -186,7 +201,7 @@ impl Examined {
             "a thread that only sleeps is woken late by {}: so late does a server on this machine notice what arrives while it is idle",
             quantiles(&self.sleep)
         );
-        if self.sleep.value_at_quantile(0.99) > PACER_HOPELESS_NS {
+        if self.sleep.value_at_quantile(0.99) > SLEEP_WARN_NS {
             let advice = "stop what else runs on this machine";
             Finding::of("sleep", Level::Warn, says, advice)
         } else {
@@ -197,12 +212,12 @@ impl Examined {
     fn interruptions(&self) -> Finding {
         let stolen = self.stolen;
         let says = format!(
-            "core {} lost {:.2} % of its time to interruptions of more than 10 us, {:.0} us the longest",
+            "core {} lost {:.2} % of its time to interruptions of more than 10 us, {} the longest",
             stolen.core,
             stolen.share * 100.0,
-            us(stolen.longest_ns)
+            readable(stolen.longest_ns)
         );
-        if stolen.share > STEAL_WARN {
+        if stolen.share > INTERRUPTIONS_WARN {
             let advice = "stop what else runs here, or use a machine that is not shared";
             Finding::of("interruptions", Level::Warn, says, advice)
         } else {
@@ -214,15 +229,8 @@ impl Examined {
         let share = self.strain.steal_share;
         let says = format!("the hypervisor took {:.2} % of the machine's time", share * 100.0);
         let advice = "measure on another machine, or at another time";
-        if share > STEAL_HOPELESS {
-            Finding::of("steal", Level::Hopeless, says, advice)
-        } else if share > STEAL_WARN {
-            Finding::of(
-                "steal",
-                Level::Warn,
-                says + "; a run with more than 1 % is invalid",
-                advice,
-            )
+        if share > STEAL_MAX {
+            Finding::of("steal", stalled(share), says, advice)
         } else {
             Finding::ok("steal", says)
         }
@@ -399,6 +407,11 @@ impl Examined {
     }
 }
 
+/// How much it matters that everything stood still for a share of the time, by the rule for runs.
+fn stalled(share: f64) -> Level {
+    Level::of(Usable::beside_stalls(share))
+}
+
 /// What a gate of a minute could see, judged by pairs that do not differ.
 pub fn effect(name: &'static str, pairs: &[Pair], of: &str) -> Finding {
     let differences: Vec<f64> = pairs
@@ -425,6 +438,6 @@ pub fn effect(name: &'static str, pairs: &[Pair], of: &str) -> Finding {
 }
 
 fn quantiles(histogram: &Histogram<u64>) -> String {
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| us(histogram.value_at_quantile(q)));
-    format!("{p50:.1} us at the p50, {p99:.1} us at the p99, {p999:.1} us at the p99.9")
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| readable(histogram.value_at_quantile(q)));
+    format!("{p50} at the p50, {p99} at the p99, {p999} at the p99.9")
 }

@@ -8,6 +8,7 @@ mod loopback;
 mod quiet;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::io;
 use std::net::TcpListener;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 pub use self::findings::{Finding, Level, effect};
+pub use self::trial::{Trial, verdict};
 use super::changes::Changes;
 use super::collector::Discard;
 use super::cores::{Cores, allowed};
@@ -69,6 +71,8 @@ pub struct Examined {
     pub memory_available: Option<u64>,
     /// Processes that wanted to run over the last minute, before the examination.
     pub load_average: Option<f64>,
+    /// How long the examination took, in nanoseconds.
+    pub span_ns: u64,
     /// What the machine did meanwhile.
     pub strain: Strain,
     /// Lag of the pacing loop without requests, in nanoseconds.
@@ -116,13 +120,15 @@ pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     let loopback::Trips { round_trip, alternate } =
         loopback::trips(&cores, third).map_err(DoctorError::Loopback)?;
     goes_on()?;
+    let span_ns = clock.now_ns();
     Ok(Examined {
         host: Host::read(),
         settings: HostSettings::read(),
         file_limit: raise_file_limit(),
         memory_available: available_bytes(),
         load_average: load,
-        strain: StrainCounters::read().since(&strain, clock.now_ns()),
+        span_ns,
+        strain: StrainCounters::read().since(&strain, span_ns),
         cores,
         pacer,
         sleep,

@@ -1,7 +1,11 @@
 //! What is said of machines of which everything is known.
 
 use super::*;
+use proptest::prelude::*;
+
+use crate::load::conditions::Conditions;
 use crate::load::recorder::histogram;
+use crate::load::validity::{Evidence, Reason, Shape, Usable, judge};
 
 fn filled(value_ns: u64) -> Histogram<u64> {
     let mut histogram = histogram();
@@ -30,6 +34,7 @@ fn quiet_machine() -> Examined {
         file_limit: 1 << 20,
         memory_available: Some(1 << 34),
         load_average: Some(0.1),
+        span_ns: 10_000_000_000,
         strain: Strain::default(),
         pacer: filled(200),
         sleep: filled(5_000),
@@ -66,7 +71,6 @@ fn every_weakness_is_named_with_what_to_do() {
     check(|m| m.settings.quota_cores = Some(1.5), "quota", Warn, "1.5 of 8 cores");
     check(|m| m.settings.quota_cores = Some(8.0), "quota", Level::Ok, "8.0 cores");
     check(|m| m.pacer = filled(50_000), "pacer", Warn, "stop what else runs");
-    check(|m| m.pacer = filled(2_000_000), "pacer", Hopeless, "stop what else runs");
     check(|m| m.sleep = filled(2_000_000), "sleep", Warn, "stop");
     check(|m| m.strain.steal_share = 0.02, "steal", Warn, "2.00 %");
     check(|m| m.strain.steal_share = 0.2, "steal", Hopeless, "another machine");
@@ -95,5 +99,69 @@ fn a_quota_that_stops_even_an_examination_is_hopeless() {
         machine.settings.quota_cores = Some(1.0);
         machine.strain.throttled_share = 0.2;
     };
-    check(throttle, "quota", Level::Hopeless, "stopped for 20.0 %");
+    check(throttle, "quota", Level::Hopeless, "stopped for 20.00 %");
+}
+
+/// The reasons of a run of whose figures all but these are those of a quiet machine.
+fn reasons_of_run(lag: &Histogram<u64>, strain: Strain) -> Vec<Reason> {
+    judge(&Evidence {
+        cut: None,
+        shape: Shape::Rate { scheduled: 1000, acted: 1000 },
+        unsent: 0,
+        lag,
+        notice: &filled(200),
+        // A fast target, and one whose tail bears everything.
+        service: &filled(100_000),
+        response: &filled(1_000_000_000),
+        hiccup: &filled(200),
+        busy_share: 0.1,
+        duration_ns: 10_000_000_000,
+        conditions: &Conditions { strain, ..Conditions::default() },
+    })
+}
+
+fn level(machine: &Examined, name: &str) -> Level {
+    machine.findings().iter().find(|finding| finding.name == name).unwrap().level
+}
+
+proptest! {
+    #[test]
+    fn of_the_same_figures_the_doctor_says_what_a_run_says(
+        lag_ns in 1_u64..100_000,
+        steal_share in 0.0..0.1,
+        throttled_share in 0.0..0.1,
+    ) {
+        let strain = Strain { steal_share, throttled_share, ..Strain::default() };
+        let mut machine = quiet_machine();
+        machine.settings.quota_cores = Some(8.0);
+        (machine.strain, machine.pacer) = (strain, filled(lag_ns));
+        let reasons = reasons_of_run(&machine.pacer, strain);
+        let has = |wanted: fn(&Reason) -> bool| reasons.iter().any(wanted);
+        let late = has(|reason| matches!(reason, Reason::Lag { .. }));
+        let stolen = has(|reason| matches!(reason, Reason::Steal { .. }));
+        let throttled = has(|reason| matches!(reason, Reason::Throttled { .. }));
+        prop_assert_eq!(level(&machine, "pacer") != Level::Ok, late);
+        prop_assert_eq!(level(&machine, "steal") != Level::Ok, stolen);
+        prop_assert_eq!(level(&machine, "quota") != Level::Ok, throttled);
+        prop_assert_eq!(machine.reasons().is_empty(), !(stolen || throttled));
+        let hopeless = Usable::of(&machine.reasons()) == Usable::Nothing;
+        let all = machine.findings();
+        prop_assert_eq!(all.iter().any(|found| found.level == Level::Hopeless), hopeless);
+        let trial = Trial { rate: 5000.0, duration_s: 3.0, reasons };
+        prop_assert_eq!(trial.finding().level == Level::Ok, trial.reasons.is_empty());
+        let said = verdict(&[], &trial.reasons);
+        prop_assert_eq!(said.contains("can measure every percentile"), trial.reasons.is_empty());
+    }
+}
+
+#[test]
+fn the_verdict_names_what_can_be_measured_and_why_no_more() {
+    let said = |reasons: &[Reason]| verdict(&[], reasons);
+    let steal = |share| said(&[Reason::Steal { share }]);
+    assert!(steal(0.02).contains("can now measure the p50 and nothing above"), "{}", steal(0.02));
+    assert!(steal(0.2).starts_with("nothing that is measured on this machine"), "{}", steal(0.2));
+    let tail = Reason::LagTail { p999_ns: 2_000_000, limit_ns: 1 };
+    assert!(
+        said(&[tail]).contains("the p50 and the p90 and nothing above, and a run would be invalid")
+    );
 }

@@ -18,7 +18,7 @@ pub use self::expect::Expect;
 use self::expect::{fault_of_plain, fault_of_token};
 pub(super) use self::lease::Lease;
 pub use self::oauth2::{ClientAuth, OAuth2, Proof};
-pub(super) use self::recipe::{Recipe, Span};
+pub(super) use self::recipe::{Recipe, Span, asked};
 
 /// How a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]

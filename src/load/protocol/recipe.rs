@@ -61,21 +61,19 @@ impl Recipe {
     pub(in crate::load) fn new(target: &Target, span: Span) -> Result<Self, SignError> {
         let url = &target.url;
         let host = format!("Host: {}\r\n", url.authority);
+        let path = path(target);
         Ok(match &*target.dialect {
-            Dialect::Imds => {
-                selecting(path(url, IMDS_PATH), "2018-02-01", &host, b"Metadata: true")
-            }
+            Dialect::Imds => selecting(&path, "2018-02-01", &host, b"Metadata: true"),
             Dialect::AppService { secret } => {
                 let header = [b"X-IDENTITY-HEADER: ", secret.expose()].concat();
-                selecting(path(url, "/msi/token"), "2019-08-01", &host, &header)
+                selecting(&path, "2019-08-01", &host, &header)
             }
             Dialect::Gce => {
-                let path = path(url, GCE_PATH);
                 fixed(format!("GET {path} HTTP/1.1\r\n{host}Metadata-Flavor: Google\r\n\r\n"))
             }
-            Dialect::Aws { role } => session(url, role.as_deref(), &host),
-            Dialect::Get { headers, .. } => plain(path(url, "/"), &host, headers),
-            Dialect::OAuth2(client) => posts(url, client, &host, span)?,
+            Dialect::Aws { .. } => session(&path, &host),
+            Dialect::Get { headers, .. } => plain(&path, &host, headers),
+            Dialect::OAuth2(client) => posts(url, &path, client, &host, span)?,
         })
     }
 }
@@ -85,8 +83,23 @@ const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
 const GCE_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 const AWS_PATH: &str = "/latest/meta-data/iam/security-credentials/";
 
-fn path<'a>(url: &'a HttpUrl, default: &'a str) -> &'a str {
-    if url.path.is_empty() { default } else { &url.path }
+/// What is asked for: the path of the URL, or that of the protocol.
+fn path(target: &Target) -> String {
+    if !target.url.path.is_empty() {
+        return target.url.path.clone();
+    }
+    match &*target.dialect {
+        Dialect::Imds => IMDS_PATH.to_owned(),
+        Dialect::AppService { .. } => "/msi/token".to_owned(),
+        Dialect::Gce => GCE_PATH.to_owned(),
+        Dialect::Aws { role } => format!("{AWS_PATH}{}", role.as_deref().unwrap_or_default()),
+        Dialect::Get { .. } | Dialect::OAuth2(_) => "/".to_owned(),
+    }
+}
+
+/// The URL that is asked, without its query: there are servers that take a key there.
+pub(in crate::load) fn asked(target: &Target) -> String {
+    HttpUrl { path: path(target), ..target.url.clone() }.to_string()
 }
 
 fn fixed(text: String) -> Recipe {
@@ -106,9 +119,7 @@ fn selecting(path: &str, version: &str, host: &str, header: &[u8]) -> Recipe {
     }
 }
 
-fn session(url: &HttpUrl, role: Option<&str>, host: &str) -> Recipe {
-    let of_role = format!("{AWS_PATH}{}", role.unwrap_or_default());
-    let path = path(url, &of_role);
+fn session(path: &str, host: &str) -> Recipe {
     let opening = format!(
         "PUT /latest/api/token HTTP/1.1\r\n{host}X-aws-ec2-metadata-token-ttl-seconds: {SESSION_SECONDS}\r\nContent-Length: 0\r\n\r\n"
     );
@@ -135,8 +146,13 @@ fn plain(path: &str, host: &str, headers: &[Header]) -> Recipe {
     Recipe::Fixed(Redacted::new(request))
 }
 
-fn posts(url: &HttpUrl, client: &OAuth2, host: &str, span: Span) -> Result<Recipe, SignError> {
-    let path = path(url, "/");
+fn posts(
+    url: &HttpUrl,
+    path: &str,
+    client: &OAuth2,
+    host: &str,
+    span: Span,
+) -> Result<Recipe, SignError> {
     let authorization = client
         .authorization()
         .map(|value| Redacted::new([b"Authorization: ", value.expose(), b"\r\n"].concat()));

@@ -3,7 +3,9 @@
 //! The rules are relative to what was measured: 50 us of lag ruin a run against a 100 us endpoint
 //! and do not matter against one of 20 ms.
 
+mod headline;
 mod reason;
+mod usable;
 
 use std::collections::BTreeMap;
 
@@ -12,13 +14,18 @@ use hdrhistogram::Histogram;
 use super::cause::Cause;
 use super::conditions::Conditions;
 use super::course::{HitRatios, SteadyState};
+use super::cut::Cut;
 use super::host::strain::{Paging, Strain};
 use super::pacing::GapFit;
+pub use headline::Headline;
 pub use reason::Reason;
+pub use usable::Usable;
 
 /// What the rules look at; times in nanoseconds.
 #[derive(Debug)]
 pub struct Evidence<'a> {
+    /// Where the user ended the run, if that was before its time.
+    pub cut: Option<Cut>,
     /// How the requests were spaced.
     pub shape: Shape,
     /// Requests that the generator never acted on.
@@ -61,16 +68,16 @@ pub enum Shape {
 }
 
 /// Lag below this is as good as the clock and the loop get.
-const LAG_FLOOR_NS: u64 = 20_000;
+pub(super) const LAG_FLOOR_NS: u64 = 20_000;
 /// The generator's own errors may be a tenth of what it measures.
 const TENTH: u64 = 10;
 /// Above this a thread cannot take up a random burst.
 const BUSY_MAX: f64 = 0.8;
 /// One per cent of the machine's time already is seconds of stall in a minute.
-const STEAL_MAX: f64 = 0.01;
+pub(super) const STEAL_MAX: f64 = 0.01;
 /// A quota that is used up stops everything for tens of milliseconds at once: what it hits is the
 /// p99.9.
-const THROTTLED_MAX: f64 = 0.001;
+pub(super) const THROTTLED_MAX: f64 = 0.001;
 /// A page from disk stops a thread for milliseconds; a few are pages of code that is used first.
 const FAULT_EVERY_NS: u64 = 10_000_000_000;
 /// A rate within this is the rate.
@@ -79,7 +86,7 @@ const RATE_TOLERANCE: f64 = 0.01;
 /// Every reason why the run is invalid; none for a valid run.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     let p = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<Reason> = evidence.cut.map(Reason::Interrupted).into_iter().collect();
     if evidence.response.is_empty() {
         reasons.push(Reason::NoRequests);
     }
@@ -96,7 +103,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     }
     reasons.extend(strained(&evidence.conditions.strain, evidence.duration_ns));
     reasons.extend(unsteady(evidence.conditions));
-    let (p999_ns, limit_ns) = (p(evidence.hiccup, 0.999), p(evidence.response, 0.99) / TENTH);
+    let (p999_ns, limit_ns) = (p(evidence.hiccup, 0.999), tail_limit_ns(evidence.response));
     if p999_ns > limit_ns {
         reasons.push(Reason::Hiccup { p999_ns, limit_ns });
     }
@@ -111,8 +118,8 @@ fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
     })
 }
 
-/// What the machine did to the generator.
-fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
+/// What the machine did to the generator within `duration_ns`.
+pub(super) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let Strain { steal_share, throttled_share, paging } = *strain;
     if steal_share > STEAL_MAX {
@@ -142,7 +149,17 @@ fn unsteady(conditions: &Conditions) -> Vec<Reason> {
 
 /// How late the generator may be at its p99: a tenth of the median service time.
 pub fn lag_limit_ns(service: &Histogram<u64>) -> u64 {
-    LAG_FLOOR_NS.max(service.value_at_quantile(0.5) / TENTH)
+    lateness_max_ns(service.value_at_quantile(0.5))
+}
+
+/// How late the generator may be at its p99.9: a tenth of the p99 response.
+pub fn tail_limit_ns(response: &Histogram<u64>) -> u64 {
+    response.value_at_quantile(0.99) / TENTH
+}
+
+/// How much lateness a measured time bears.
+fn lateness_max_ns(measured_ns: u64) -> u64 {
+    LAG_FLOOR_NS.max(measured_ns / TENTH)
 }
 
 fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
@@ -152,17 +169,18 @@ fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
         reasons.push(Reason::Rate { scheduled, acted });
     }
     let limit_ns = lag_limit_ns(evidence.service);
-    let tail_limit_ns = p(evidence.response, 0.99) / TENTH;
+    let tail_limit_ns = tail_limit_ns(evidence.response);
+    let usable = |late| Usable::beside_lateness(late, evidence.service, evidence.response);
     let (p99_ns, tail_ns) = (p(evidence.lag, 0.99), p(evidence.lag, 0.999));
     if p99_ns > limit_ns {
-        reasons.push(Reason::Lag { p99_ns, limit_ns });
+        reasons.push(Reason::Lag { p99_ns, limit_ns, usable: usable(evidence.lag) });
     }
     if tail_ns > tail_limit_ns {
         reasons.push(Reason::LagTail { p999_ns: tail_ns, limit_ns: tail_limit_ns });
     }
     let (p99_ns, tail_ns) = (p(evidence.notice, 0.99), p(evidence.notice, 0.999));
     if p99_ns > limit_ns {
-        reasons.push(Reason::Notice { p99_ns, limit_ns });
+        reasons.push(Reason::Notice { p99_ns, limit_ns, usable: usable(evidence.notice) });
     }
     if tail_ns > tail_limit_ns {
         reasons.push(Reason::NoticeTail { p999_ns: tail_ns, limit_ns: tail_limit_ns });
@@ -206,6 +224,7 @@ mod tests {
         let (lag, service, notice) = (filled(lag_ns), filled(100_000), filled(500));
         let (response, hiccup) = (filled(300_000), filled(1_000));
         let mut evidence = Evidence {
+            cut: None,
             shape: Shape::Rate { scheduled: 1000, acted: 1000 },
             unsent: 0,
             lag: &lag,

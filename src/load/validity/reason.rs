@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX};
+use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, Usable};
+use crate::clock::{readable, readable_us, us};
 use crate::load::cause::Cause;
 use crate::load::course::HitRatios;
+use crate::load::cut::Cut;
 use crate::load::host::strain::Paging;
 use crate::load::pacing::GapFit;
 use crate::stats::stationarity::Drift;
@@ -44,12 +46,16 @@ pub enum Reason {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// The user ended the run before its time.
+    Interrupted(Cut),
     /// The generator was late as a rule.
     Lag {
         /// The 99th percentile in nanoseconds.
         p99_ns: u64,
         /// What is allowed.
         limit_ns: u64,
+        /// What that leaves usable.
+        usable: Usable,
     },
     /// The generator was late where it shows in the tail.
     LagTail {
@@ -66,6 +72,8 @@ pub enum Reason {
         p99_ns: u64,
         /// What is allowed.
         limit_ns: u64,
+        /// What that leaves usable.
+        usable: Usable,
     },
     /// The generator looked for answers too seldom for the tail.
     NoticeTail {
@@ -107,14 +115,38 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Which percentiles stay usable where this is the only reason.
+    pub const fn leaves(&self) -> Usable {
+        match self {
+            Self::Interrupted(_) => Usable::All,
+            Self::Busy { .. }
+            | Self::Hiccup { .. }
+            | Self::LagTail { .. }
+            | Self::NoticeTail { .. }
+            | Self::Paging { .. } => Usable::P90,
+            Self::Lag { usable, .. } | Self::Notice { usable, .. } => *usable,
+            Self::Steal { share } | Self::Throttled { share } => Usable::beside_stalls(*share),
+            // What was sent, or what answered, was not what was meant.
+            Self::Burst { .. }
+            | Self::Gaps(_)
+            | Self::HitRatio(_)
+            | Self::NoRequests
+            | Self::Rate { .. }
+            | Self::Unsent { .. }
+            | Self::Unsteady(_) => Usable::Nothing,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Burst { max_ns, limit_ns } => write!(
                 f,
-                "a burst took {} us to write, more than {} us (a quarter of the time between bursts); lower --callers",
-                us(*max_ns),
-                us(*limit_ns)
+                "a burst took {} to write, more than {} (a quarter of the time between bursts); lower --callers",
+                readable(*max_ns),
+                readable(*limit_ns)
             ),
             Self::Busy { share } => write!(
                 f,
@@ -126,39 +158,40 @@ impl fmt::Display for Reason {
             Self::HitRatio(ratios) => hit_ratios(ratios, f),
             Self::Hiccup { p999_ns, limit_ns } => write!(
                 f,
-                "the host stopped the generator: the p99.9 of its 1 kHz probe is {} us, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
-                us(*p999_ns),
-                us(*limit_ns)
+                "the host stopped the generator: the p99.9 of its 1 kHz probe is {}, more than {} (a tenth of the p99 response); stop what else runs on this machine",
+                readable(*p999_ns),
+                readable(*limit_ns)
             ),
             Self::Impeded { cause, count, remedy } => {
                 write!(f, "this machine could not send {count} requests: {cause}; {remedy}")
             }
-            Self::Lag { p99_ns, limit_ns } => write!(
+            Self::Interrupted(cut) => interrupted(*cut, f),
+            Self::Lag { p99_ns, limit_ns, .. } => write!(
                 f,
-                "the generator was late: the p99 of its lag is {} us, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",
-                us(*p99_ns),
-                us(*limit_ns)
+                "the generator was late: the p99 of its lag is {}, more than {} (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",
+                readable(*p99_ns),
+                readable(*limit_ns)
             ),
             Self::LagTail { p999_ns, limit_ns } => write!(
                 f,
-                "the generator was late in the tail: the p99.9 of its lag is {} us, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
-                us(*p999_ns),
-                us(*limit_ns)
+                "the generator was late in the tail: the p99.9 of its lag is {}, more than {} (a tenth of the p99 response); stop what else runs on this machine",
+                readable(*p999_ns),
+                readable(*limit_ns)
             ),
             Self::NoRequests => {
                 f.write_str("no request of the measured part has ended; raise --rate or --duration")
             }
-            Self::Notice { p99_ns, limit_ns } => write!(
+            Self::Notice { p99_ns, limit_ns, .. } => write!(
                 f,
-                "the generator may have noticed answers late: by up to {} us at the p99, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or give it more --threads on more cores",
-                us(*p99_ns),
-                us(*limit_ns)
+                "the generator may have noticed answers late: by up to {} at the p99, more than {} (a tenth of the median service time, at least 20 us); lower --rate or give it more --threads on more cores",
+                readable(*p99_ns),
+                readable(*limit_ns)
             ),
             Self::NoticeTail { p999_ns, limit_ns } => write!(
                 f,
-                "the generator may have noticed answers late in the tail: by up to {} us at the p99.9, more than {} us (a tenth of the p99 response); stop what else runs on this machine",
-                us(*p999_ns),
-                us(*limit_ns)
+                "the generator may have noticed answers late in the tail: by up to {} at the p99.9, more than {} (a tenth of the p99 response); stop what else runs on this machine",
+                readable(*p999_ns),
+                readable(*limit_ns)
             ),
             Self::Paging { paging, limit } => memory(*paging, *limit, f),
             Self::Rate { scheduled, acted } => write!(
@@ -187,6 +220,15 @@ fn gaps(fit: &GapFit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f,
         "what arrived was not the random stream that was meant: {} gaps are {:.3} from an exponential distribution (Kolmogorov-Smirnov), more than {:.3}, and those of the schedule {:.3}; lower --rate or stop what else runs here",
         fit.gaps, fit.acted, fit.limit, fit.intended
+    )
+}
+
+fn interrupted(cut: Cut, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let [measured_s, planned_s] = [cut.measured_ns, cut.planned_ns].map(|ns| us(ns) / 1e6);
+    write!(
+        f,
+        "interrupted after {measured_s:.1} s of {planned_s} s; {} requests were under way and are in no figure",
+        cut.unfinished
     )
 }
 
@@ -219,13 +261,8 @@ fn throttled(share: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn unsteady(Drift { first, second }: &Drift, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(
         f,
-        "there was no steady state: the p95 of a second was {first:.0} us in the first half and {second:.0} us in the second, more than a tenth apart, and their p99 intervals do not overlap; raise --warmup, lower --rate, or find out what grows",
-        first = first / 1000.0,
-        second = second / 1000.0
+        "there was no steady state: the p95 of a second was {} in the first half and {} in the second, more than a tenth apart, and their p99 intervals do not overlap; raise --warmup, lower --rate, or find out what grows",
+        readable_us(first / 1000.0),
+        readable_us(second / 1000.0)
     )
-}
-
-/// Nanoseconds as microseconds with one decimal.
-fn us(ns: u64) -> String {
-    format!("{}.{}", ns / 1000, ns % 1000 / 100)
 }

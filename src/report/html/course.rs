@@ -74,8 +74,8 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
         let failed = per_second(&failed(course, together.len()));
         traces.push(trace("errors and throttled per second", 5, Dash::Strokes, failed));
     }
-    let middles = middles(course, together.len());
-    let intended: Vec<Option<f64>> = middles.into_iter().map(|at| intended(run?, at)).collect();
+    let spans = (0..together.len()).map(|index| course.span(index));
+    let intended: Vec<Option<f64>> = spans.map(|span| intended(run?, span)).collect();
     if intended.iter().any(Option::is_some) {
         traces.insert(0, trace("intended per second", 6, Dash::Dots, intended));
     }
@@ -95,12 +95,14 @@ fn failed(course: &Course, count: usize) -> Vec<Counts> {
     failed
 }
 
-/// What was meant to be sent each second at a time: by phase, where there are any.
-fn intended(run: &Run, at_s: f64) -> Option<f64> {
-    let mut phases = run.phases.iter().flatten();
-    let phase =
-        phases.find(|phase| (phase.start_s..phase.start_s + phase.duration_s).contains(&at_s));
-    phase.map_or(run.load.rate_target, |phase| phase.rate_target)
+/// What was meant to be sent per second over a stretch: by phase, where there are any.
+fn intended(run: &Run, (start_s, length_s): (f64, f64)) -> Option<f64> {
+    let phases = run.phases.as_deref().unwrap_or_default();
+    if phases.is_empty() {
+        return run.load.rate_target;
+    }
+    let meant = phases.iter().map(|phase| phase.meant(start_s, start_s + length_s));
+    Some(meant.sum::<Option<f64>>()? / length_s)
 }
 
 fn timeline(
@@ -280,4 +282,24 @@ fn plain_seconds(seconds: f64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn float(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::stored::read_run;
+
+    #[test]
+    fn a_ramp_is_drawn_as_it_rises() {
+        let folder = std::path::Path::new("results/reference/steady");
+        let mut run = read_run(folder).unwrap().unwrap();
+        let boot = serde_json::json!([{
+            "name": "boot", "start_s": 0.0, "duration_s": 4.0, "rate_target": 1500.0, "classes": {},
+            "rate_course": { "step_s": 1, "rates": [750.0, 1250.0, 1750.0, 2250.0] },
+        }]);
+        run.phases = serde_json::from_value(boot).unwrap();
+        let drawn = [0.0, 1.0, 2.0, 3.0].map(|second| intended(&run, (second, 1.0)).unwrap());
+        assert_eq!(drawn, [750.0, 1250.0, 1750.0, 2250.0]);
+        assert_eq!(intended(&run, (0.0, 4.0)), Some(1500.0));
+    }
 }

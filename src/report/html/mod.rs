@@ -43,6 +43,9 @@ pub enum ReportError {
     },
 }
 
+/// The name of the page in the folder of its result.
+pub const REPORT: &str = "report.html";
+
 /// Writes `report.html` into the folder of a run or of a gate and says where it is.
 ///
 /// # Errors
@@ -53,7 +56,7 @@ pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
         Some(gate) => gate::page(&gate, folder)?,
         None => of_folder(folder)?,
     };
-    let path = folder.join("report.html");
+    let path = folder.join(REPORT);
     save(&page, &path)?;
     Ok(path)
 }
@@ -74,8 +77,10 @@ pub fn save(page: &Page, path: &Path) -> Result<(), ReportError> {
 pub fn of_folder(folder: &Path) -> Result<Page, ReportError> {
     let run = read_run(folder)?;
     let mut digest = Digest::read(folder)?;
-    if let Some(run) = &run {
-        digest.reach(run.load.duration_s);
+    match &run {
+        Some(run) if run.interrupted.is_some() => digest.end(run.load.duration_s),
+        Some(run) => digest.reach(run.load.duration_s),
+        None => {}
     }
     Ok(page(folder, run.as_ref(), &digest))
 }

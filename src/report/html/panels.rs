@@ -35,11 +35,21 @@ pub fn alerts(run: &Run) -> Vec<Alert> {
         (!reasons.is_empty()).then(|| Alert { title: title.to_owned(), reasons: reasons.to_vec() })
     };
     let failed = alert("Checks failed", &run.checks.failures);
-    let invalid = alert(
-        "Invalid: the generator or the host was the bottleneck, so these figures say nothing about the target",
-        &run.validity.reasons,
-    );
+    let invalid = alert(&invalidity(run), &run.validity.reasons);
     failed.into_iter().chain(invalid).collect()
+}
+
+/// How far the figures of an invalid run can be used.
+fn invalidity(run: &Run) -> String {
+    let usable = run.validity.usable();
+    match (&run.interrupted, usable.as_slice()) {
+        (Some(_), [_, _, _]) => "Interrupted: these figures are of the part until then".to_owned(),
+        (_, []) => "Invalid: the generator or the host was the bottleneck, so these figures say nothing about the target".to_owned(),
+        (_, some) => format!(
+            "Invalid: the {} can be used and nothing above, because of the generator or the host",
+            some.join(" and the ")
+        ),
+    }
 }
 
 /// The percentiles of each class, in the microseconds of `run.json`.
@@ -75,6 +85,7 @@ pub fn panels(run: &Run) -> Vec<Panel> {
     let optional = [
         causes.map(|causes| panel("Failed requests by cause", causes)),
         run.broker.as_ref().map(|broker| panel("Broker", broker)),
+        run.interrupted.as_ref().map(|interrupted| panel("Interrupted", interrupted)),
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
         run.churn.as_ref().map(|churn| panel("Churn", churn)),
         run.rotation.as_ref().map(|rotation| panel("Rotation", rotation)),

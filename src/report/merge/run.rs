@@ -60,6 +60,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
         // Phases have no logs of their own to add.
         phases: Some(Vec::new()),
+        interrupted: None,
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
         extra: agreed(runs.iter().map(|run| &run.extra)),
         parts: Some(parts),

@@ -1,14 +1,14 @@
 //! What a merge says on the terminal.
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
-
+use crate::clock::readable_us;
+use crate::report::grid::grid;
 use crate::report::stored::Run;
 use crate::report::stored::run::Percentiles;
 
 /// The merged percentiles, those of each part, and whether they can be believed.
 pub fn render(run: &Run) -> String {
-    let mut lines =
-        vec![whole(run).to_string(), String::new(), parts(run).to_string(), String::new()];
+    let mut lines = vec![whole(run), parts(run)];
+    lines.extend(intervals(run));
     let merged = run.merged.iter().flat_map(|merged| &merged.remarks);
     lines.extend(merged.map(|remark| format!("remark    {remark}")));
     if run.merged.as_ref().is_some_and(|merged| merged.partial) {
@@ -20,7 +20,7 @@ pub fn render(run: &Run) -> String {
             Some(false) => "BREACHED",
             None => "cannot tell",
         };
-        let measured = slo.measured_us.map_or("unknown".to_owned(), |us| format!("{us:.1} us"));
+        let measured = slo.measured_us.map_or("unknown".to_owned(), readable_us);
         lines.push(format!("slo       {}: {verdict}, measured {measured}", slo.objective));
     }
     lines.extend(run.checks.failures.iter().map(|failure| format!("FAILED    {failure}")));
@@ -31,51 +31,48 @@ pub fn render(run: &Run) -> String {
     lines.join("\n") + "\n"
 }
 
-fn number(value: Option<f64>) -> Cell {
-    let text = value.map_or("-".to_owned(), |us| format!("{us:.1}"));
-    Cell::new(text).set_alignment(CellAlignment::Right)
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), readable_us)
 }
 
-fn count(count: u64) -> Cell {
-    Cell::new(count).set_alignment(CellAlignment::Right)
+fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
 }
 
-fn whole(run: &Run) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["class", "us", "count", "p50", "p90", "p99", "p99.9", "max", "p99 within"]);
+fn whole(run: &Run) -> String {
+    let mut rows = vec![texts(["class", "latency", "count", "p50", "p90", "p99", "p99.9", "max"])];
     for (class, of) in &run.classes {
-        let within = of.p99_interval_us;
-        let within = within.map_or("-".to_owned(), |[low, high]| format!("{low:.1} - {high:.1}"));
-        for (latency, p, within) in
-            [("response", of.response_us, within), ("service", of.service_us, String::new())]
-        {
+        let count = of.count.to_string();
+        for (class, latency, count, p) in [
+            (class.as_str(), "response", count.as_str(), of.response_us),
+            ("", "service", "", of.service_us),
+        ] {
             let Percentiles { p50, p90, p99, p999, max } = p;
-            let mut row = vec![Cell::new(class), Cell::new(latency), count(of.count)];
+            let mut row = texts([class, latency, count]);
             row.extend([p50, p90, p99, p999, max].map(number));
-            row.push(Cell::new(within));
-            table.add_row(row);
+            rows.push(row);
         }
     }
-    table
+    grid(2, &rows)
 }
 
-fn parts(run: &Run) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["part", "class", "count", "p50", "p99", "valid"]);
+/// The 95 % intervals of the p99, of classes that have one.
+fn intervals(run: &Run) -> impl Iterator<Item = String> {
+    run.classes.iter().filter_map(|(class, of)| {
+        let [low, high] = of.p99_interval_us?.map(readable_us);
+        Some(format!("interval  the p99 of {class} lies within {low} to {high} (95 %)"))
+    })
+}
+
+fn parts(run: &Run) -> String {
+    let mut rows = vec![texts(["part", "class", "valid", "count", "p50", "p99"])];
     for part in run.parts.iter().flatten() {
         let valid = if part.valid { "yes" } else { "NO" };
         for (class, of) in &part.classes {
-            table.add_row([
-                Cell::new(&part.folder),
-                Cell::new(class),
-                count(of.count),
-                number(of.p50_us),
-                number(of.p99_us),
-                Cell::new(valid),
-            ]);
+            let mut row = texts([&part.folder, class.as_str(), valid]);
+            row.extend([of.count.to_string(), number(of.p50_us), number(of.p99_us)]);
+            rows.push(row);
         }
     }
-    table
+    grid(3, &rows)
 }

@@ -42,12 +42,25 @@ pub struct Run {
     /// The parts of the run by time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<Vec<Phase>>,
+    /// Of a run that the user ended before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<Interrupted>,
     /// Of a merged result: how it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
     /// Of a merged result: the results that it was made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<Part>>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What is missing of a run that the user ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]
+pub struct Interrupted {
+    pub planned_s: f64,
+    pub unfinished: u64,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -129,6 +142,14 @@ pub struct Validity {
     pub hiccup_us: Hiccup,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl Validity {
+    /// The percentiles that the run says can be used; none where an older version did not say.
+    pub fn usable(&self) -> Vec<&str> {
+        let listed = self.extra.get("usable").and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
 }
 
 /// Percentiles of what matters for its tail only.
@@ -249,9 +270,38 @@ pub struct Phase {
     pub start_s: f64,
     pub duration_s: f64,
     pub rate_target: Option<f64>,
+    /// None where the rate does not change, or where an older version did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_course: Option<RateCourse>,
     pub classes: BTreeMap<Class, PhaseClass>,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// The rate that was meant, in steps of equal length.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "docs/schema/run-1.json describes every field")]
+pub struct RateCourse {
+    pub step_s: f64,
+    pub rates: Vec<f64>,
+}
+
+impl Phase {
+    /// Requests that were meant from one time to another, in seconds of the measured part.
+    pub fn meant(&self, from_s: f64, to_s: f64) -> Option<f64> {
+        let end_s = self.start_s + self.duration_s;
+        let overlap_s = |from: f64, to: f64| (to.min(to_s).min(end_s) - from.max(from_s)).max(0.0);
+        let Some(RateCourse { step_s, rates }) = &self.rate_course else {
+            return Some(self.rate_target? * overlap_s(self.start_s, end_s));
+        };
+        let mut begin_s = self.start_s;
+        let own = rates.iter().map(|rate| {
+            let begun_s = begin_s;
+            begin_s += step_s;
+            rate * overlap_s(begun_s, begin_s)
+        });
+        Some(own.sum())
+    }
 }
 
 /// What was measured of one class in a phase.

@@ -214,3 +214,22 @@ fn with_inner_damage(at: usize, byte: u8) -> Vec<u8> {
     whole.extend(deflated);
     format!("Tag=hit,0.000,1.000,1.000,{}\n", STANDARD.encode(whole)).into_bytes()
 }
+
+#[test]
+fn what_a_phase_was_meant_to_send_follows_its_course_and_its_mean_where_there_is_none() {
+    let phase = |course: serde_json::Value| -> super::run::Phase {
+        let mut phase = serde_json::json!({
+            "name": "boot", "start_s": 1.0, "duration_s": 2.5, "rate_target": 100.0, "classes": {},
+        });
+        phase["rate_course"] = course;
+        serde_json::from_value(phase).unwrap()
+    };
+    let ramp = phase(serde_json::json!({ "step_s": 1.0, "rates": [10.0, 20.0, 30.0] }));
+    let meant = |from_s, to_s| ramp.meant(from_s, to_s).unwrap();
+    assert!((meant(1.0, 2.0) - 10.0).abs() < 1e-9);
+    assert!((meant(1.5, 2.5) - 15.0).abs() < 1e-9);
+    // Half of the last step is within the phase, and nothing is before it.
+    assert!((meant(0.0, 9.0) - 45.0).abs() < 1e-9);
+    let flat = phase(serde_json::Value::Null);
+    assert!((flat.meant(0.0, 9.0).unwrap() - 250.0).abs() < 1e-9);
+}

@@ -1,0 +1,62 @@
+//! The last lines of a run: where its result is.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use crate::load::cut::Cut;
+use crate::report::html::REPORT;
+use crate::report::table::wrapped;
+
+/// The width of the text on a terminal.
+const COLUMNS: usize = 80;
+
+/// Names the folder and the report; the command for the report where the run was cut short or there is none.
+pub(super) fn places(folder: &Path, cut: Option<Cut>) -> String {
+    let mut places = format!("results   {}\n", folder.display());
+    let report = folder.join(REPORT);
+    let is_written = report.exists();
+    if is_written {
+        places += &format!("report    {}\n", report.display());
+    }
+    if cut.is_some() || !is_written {
+        places += &format!("again     {}\n", again(folder));
+    }
+    places
+}
+
+/// The command that draws a folder.
+pub(super) fn again(folder: &Path) -> String {
+    let path = folder.display().to_string();
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if path.chars().all(is_safe) {
+        return format!("mintbench report {path}");
+    }
+    format!("mintbench report '{}'", path.replace('\'', r"'\''"))
+}
+
+/// The text as standard output wants it: lines are broken on a terminal, and whole for a program that reads
+/// them.
+pub(super) fn laid_out(text: String) -> String {
+    if io::stdout().is_terminal() { wrapped(&text, COLUMNS) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_a_report_names_the_command_that_writes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = places(folder.path(), None);
+        assert!(said.contains("again     mintbench report "), "{said}");
+        std::fs::write(folder.path().join(REPORT), "").unwrap();
+        let said = places(folder.path(), None);
+        assert!(said.ends_with("report.html\n") && !said.contains("again"), "{said}");
+    }
+
+    #[test]
+    fn the_command_can_be_pasted_whatever_the_folder_is_called() {
+        assert_eq!(again(Path::new("results/a-1")), "mintbench report results/a-1");
+        assert_eq!(again(Path::new("it's 1")), r"mintbench report 'it'\''s 1'");
+    }
+}

@@ -1,0 +1,43 @@
+//! A warm-up that is too short to ask for every key: known before the load.
+
+use std::fmt;
+
+use crate::load::workload::Workload;
+use crate::world::synthetic::Synthetic;
+
+/// What a warm-up leaves cold of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Shortfall {
+    /// Keys that the warm-up asks for.
+    filled: u64,
+    /// Keys that there are.
+    keys: u64,
+    /// The warm-up that would ask for all of them, in seconds.
+    warmup_s: u64,
+}
+
+impl Shortfall {
+    /// The shortfall of a workload whose warm-up sends `rate` requests per second; none if there is none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "keys are far below 2^53"
+    )]
+    pub(super) fn of(workload: &Workload, world: &Synthetic, rate: f64) -> Option<Self> {
+        let (filled, keys) = workload.filled(world)?;
+        // Half of the warm-up asks for keys, the other half is for the mints to end.
+        let warmup_s = (2.0 * keys as f64 / rate).ceil() as u64;
+        (filled < keys).then_some(Self { filled, keys, warmup_s })
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { filled, keys, warmup_s } = self;
+        write!(
+            f,
+            "the warm-up asks for {filled} of {keys} keys, so that requests for the others are misses; use --warmup {warmup_s}s, or lower --vms"
+        )
+    }
+}

@@ -1,0 +1,70 @@
+//! A measurement that the user ended before its time.
+
+use super::checks::Failure;
+use super::recorder::{Tally, Window};
+
+/// What there is of a run that was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Length of the measured part until the interrupt, in nanoseconds.
+    pub measured_ns: u64,
+    /// Length that was planned, in nanoseconds.
+    pub planned_ns: u64,
+    /// Requests that were due and had no answer yet. No figure holds them.
+    pub unfinished: u64,
+}
+
+impl Cut {
+    /// The cut of a run that was stopped at `at_ns`; none if all of it had been measured.
+    pub(super) fn at(at_ns: u64, window: Window, tally: &Tally) -> Option<Self> {
+        let ended: u64 = tally.statuses.values().sum();
+        let cut = Self {
+            measured_ns: at_ns.min(window.end_ns).saturating_sub(window.start_ns),
+            planned_ns: window.end_ns.saturating_sub(window.start_ns),
+            unfinished: tally.scheduled.saturating_sub(tally.unsent + ended),
+        };
+        (cut.measured_ns < cut.planned_ns || cut.unfinished > 0).then_some(cut)
+    }
+}
+
+/// Whether a check that failed on a part of a run would have failed on all of it.
+///
+/// The others compare counts that belong together only at the end, or wait for something that was
+/// still to come.
+pub(super) const fn holds_of_a_part(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Answers(_)
+            | Failure::Changes { .. }
+            | Failure::Churn(_)
+            | Failure::Errors { .. }
+            | Failure::KeysUnread { .. }
+            | Failure::MintedAgain { .. }
+            | Failure::Rotation(_)
+            | Failure::Waited { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::class::Status;
+
+    #[test]
+    fn a_cut_counts_what_was_due_and_not_answered() {
+        let window = Window { start_ns: 100, end_ns: 1_100 };
+        let statuses = [(Status::Http(200), 7), (Status::Timeout, 1)].into();
+        let tally = Tally { scheduled: 10, statuses, ..Tally::default() };
+        let cut = |at_ns| Cut::at(at_ns, window, &tally).unwrap();
+        assert_eq!(cut(400), Cut { measured_ns: 300, planned_ns: 1_000, unfinished: 2 });
+        assert_eq!(cut(50).measured_ns, 0);
+        assert_eq!(cut(9_999).measured_ns, 1_000);
+    }
+
+    #[test]
+    fn a_run_that_had_all_its_answers_was_not_cut() {
+        let window = Window { start_ns: 0, end_ns: 5 };
+        let tally = Tally { scheduled: 3, unsent: 3, ..Tally::default() };
+        assert_eq!(Cut::at(6, window, &tally), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! A short run of our broker, judged as every run is: what it says is what `run` would say.
+
+use super::findings::{Finding, Level};
+use crate::load::validity::{Headline, Reason, Usable};
+
+/// What came of the run.
+#[derive(Debug)]
+pub struct Trial {
+    /// Requests per second.
+    pub rate: f64,
+    /// Length of the measured part in seconds.
+    pub duration_s: f64,
+    /// Why it was invalid, if it was.
+    pub reasons: Vec<Reason>,
+}
+
+impl Trial {
+    /// What it says of the machine.
+    pub fn finding(&self) -> Finding {
+        let Self { rate, duration_s, reasons } = self;
+        let what = format!("a run of our broker at {rate} requests/s for {duration_s:.1} s");
+        match Headline::of(reasons) {
+            None => Finding::ok("trial", format!("{what} was valid")),
+            Some(Headline { usable, cause, remedy }) => {
+                let says = format!("{what} was invalid: {}: {cause}", usable.as_str());
+                Finding::of("trial", Level::of(usable), says, remedy)
+            }
+        }
+    }
+}
+
+/// The verdict on a machine that gave a run these reasons to be invalid.
+pub fn verdict(findings: &[Finding], reasons: &[Reason]) -> String {
+    let warnings = findings.iter().filter(|finding| finding.level == Level::Warn).count();
+    match Headline::of(reasons) {
+        None if warnings == 0 => "this machine can measure every percentile".to_owned(),
+        None => format!(
+            "this machine can measure every percentile, within the limits of {warnings} warning(s); a run says itself whether it was valid"
+        ),
+        Some(Headline { usable: Usable::Nothing, cause, remedy }) => format!(
+            "nothing that is measured on this machine now would mean anything: {cause}; {remedy}"
+        ),
+        Some(Headline { usable, cause, remedy }) => format!(
+            "this machine can now measure the {} and nothing above, and a run would be invalid: {cause}; {remedy}",
+            usable.names().join(" and the ")
+        ),
+    }
+}

@@ -1,0 +1,195 @@
+//! An invalid run in one sentence: what is usable, what is not, the main cause, and one remedy.
+
+use std::fmt;
+
+use super::{Reason, Usable};
+use crate::clock::readable;
+
+/// What the reasons of an invalid run come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// What can be used all the same.
+    pub usable: Usable,
+    /// The main cause, in few words.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl Headline {
+    /// The headline of these reasons; none for a valid run, or one that was interrupted and nothing else.
+    pub fn of(reasons: &[Reason]) -> Option<Self> {
+        let usable = Usable::of(reasons);
+        let (cause, remedy) = explain(main_cause(reasons, usable)?);
+        Some(Self { usable, cause, remedy })
+    }
+}
+
+impl fmt::Display for Headline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { usable, cause, remedy } = self;
+        write!(f, "{}: {cause}; {remedy}", usable.as_str())
+    }
+}
+
+/// The reason that spoils most. If that is lateness, what made the generator late, if that is known.
+fn main_cause(reasons: &[Reason], usable: Usable) -> Option<&Reason> {
+    let first = |wanted: &dyn Fn(&Reason) -> bool| {
+        reasons.iter().filter(|reason| wanted(reason)).min_by_key(|reason| rank(reason))
+    };
+    let worst = first(&|reason| reason.leaves() == usable && !is_interrupt(reason))?;
+    let origin = match worst {
+        // Late requests make a stream that is not random: how late is plainer.
+        Reason::Gaps(_) => first(&makes_late).or_else(|| first(&is_lateness)),
+        late if is_lateness(late) => first(&makes_late),
+        _ => None,
+    };
+    Some(origin.unwrap_or(worst))
+}
+
+const fn is_interrupt(reason: &Reason) -> bool {
+    matches!(reason, Reason::Interrupted(_))
+}
+
+/// What may have made the generator late.
+const fn makes_late(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Busy { .. }
+            | Reason::Throttled { .. }
+            | Reason::Steal { .. }
+            | Reason::Paging { .. }
+            | Reason::Hiccup { .. }
+    )
+}
+
+const fn is_lateness(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Lag { .. }
+            | Reason::LagTail { .. }
+            | Reason::Notice { .. }
+            | Reason::NoticeTail { .. }
+            | Reason::Gaps(_)
+    )
+}
+
+/// The order in which reasons explain each other: what comes first may have caused what follows.
+const fn rank(reason: &Reason) -> u8 {
+    match reason {
+        Reason::NoRequests => 0,
+        Reason::Busy { .. } => 1,
+        Reason::Unsent { .. } => 2,
+        Reason::Rate { .. } => 3,
+        Reason::Burst { .. } => 4,
+        Reason::Throttled { .. } => 5,
+        Reason::Steal { .. } => 6,
+        Reason::Paging { .. } => 7,
+        Reason::Hiccup { .. } => 8,
+        Reason::LagTail { .. } => 9,
+        Reason::Lag { .. } => 10,
+        Reason::NoticeTail { .. } => 11,
+        Reason::Notice { .. } => 12,
+        Reason::Gaps(_) => 13,
+        Reason::HitRatio(_) => 14,
+        Reason::Unsteady(_) => 15,
+        Reason::Interrupted(_) => 16,
+    }
+}
+
+const SLOWER: &str = "lower --rate or raise --threads";
+const QUIETER: &str = "use a quieter machine or lower --rate";
+
+/// The cause in few words, and what to do about it.
+fn explain(reason: &Reason) -> (String, &'static str) {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    match reason {
+        Reason::NoRequests => {
+            ("no request of the measured part has ended".into(), "raise --rate or --duration")
+        }
+        Reason::Busy { share } => {
+            (format!("the generator was busy for {} of the time", percent(*share)), SLOWER)
+        }
+        Reason::Unsent { count } => (format!("{count} requests were never sent"), SLOWER),
+        Reason::Rate { scheduled, acted } => {
+            (format!("{acted} of {scheduled} requests were sent in time"), SLOWER)
+        }
+        Reason::Burst { max_ns, .. } => {
+            (format!("a burst took {} to write", readable(*max_ns)), "lower --callers")
+        }
+        Reason::Throttled { share } => (
+            format!("a CPU quota stopped the generator for {} of the time", percent(*share)),
+            "raise the quota (cpu.max)",
+        ),
+        Reason::Steal { share } => (
+            format!("the hypervisor took {} of the time", percent(*share)),
+            "use another machine, or another time",
+        ),
+        Reason::Paging { .. } => {
+            ("the generator waited for memory".into(), "free memory on this machine")
+        }
+        Reason::Hiccup { p999_ns, .. } => (
+            format!("this machine took the generator's core for {} or more", readable(*p999_ns)),
+            QUIETER,
+        ),
+        late => explain_lateness(late),
+    }
+}
+
+fn explain_lateness(reason: &Reason) -> (String, &'static str) {
+    match reason {
+        Reason::Lag { p99_ns, .. } => {
+            (format!("the generator was late by {} at its p99", readable(*p99_ns)), QUIETER)
+        }
+        Reason::LagTail { p999_ns, .. } => {
+            (format!("the generator was late by {} at its p99.9", readable(*p999_ns)), QUIETER)
+        }
+        Reason::Notice { p99_ns, .. } => {
+            (format!("answers were noticed up to {} late at the p99", readable(*p99_ns)), SLOWER)
+        }
+        Reason::NoticeTail { p999_ns, .. } => (
+            format!("answers were noticed up to {} late at the p99.9", readable(*p999_ns)),
+            QUIETER,
+        ),
+        Reason::Gaps(_) => {
+            ("requests did not arrive as the random stream that was meant".into(), QUIETER)
+        }
+        Reason::HitRatio(_) => {
+            ("the cache was still filling".into(), "raise --warmup or lower --vms")
+        }
+        _ => ("the latency was not steady".into(), "raise --warmup or lower --rate"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(reasons: &[Reason]) -> String {
+        Headline::of(reasons).map_or(String::new(), |headline| headline.to_string())
+    }
+
+    #[test]
+    fn a_headline_says_what_is_usable_why_not_all_and_what_to_do() {
+        let lag = Reason::Lag { p99_ns: 73_200, limit_ns: 20_000, usable: Usable::P50 };
+        let tail = Reason::LagTail { p999_ns: 2_469_800, limit_ns: 104_300 };
+        let hiccup = Reason::Hiccup { p999_ns: 2_490_300, limit_ns: 104_300 };
+        assert_eq!(
+            says(&[lag.clone(), tail.clone(), hiccup]),
+            "p50 is usable; p90 and above are not: this machine took the generator's core for 2.49 ms or more; use a quieter machine or lower --rate"
+        );
+        assert_eq!(
+            says(&[tail]),
+            "p50 and p90 are usable; p99 and above are not: the generator was late by 2.47 ms at its p99.9; use a quieter machine or lower --rate"
+        );
+        assert_eq!(Headline::of(&[]), None);
+    }
+
+    #[test]
+    fn a_load_that_was_not_made_is_named_before_the_machine() {
+        let unsent = Reason::Unsent { count: 3 };
+        let hiccup = Reason::Hiccup { p999_ns: 5_000_000, limit_ns: 1 };
+        let said = says(&[hiccup, unsent]);
+        assert!(said.starts_with("no percentile is usable: 3 requests were never sent"), "{said}");
+    }
+}

@@ -1,0 +1,115 @@
+//! Which percentiles of the response an invalid run leaves usable.
+//!
+//! One rule for all disturbances: what disturbed a share of the requests may move a percentile by as
+//! much as that share. A percentile is usable if the share is at most a tenth of what lies above it:
+//! 5 % for the p50, 1 % for the p90, 0.1 % for the p99. The limits of the p99 are those of a valid run.
+
+use hdrhistogram::Histogram;
+
+use super::{Reason, lag_limit_ns, lateness_max_ns};
+
+/// The percentiles that can be used, from the p50 up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Usable {
+    /// None: the load was not what was meant.
+    Nothing,
+    /// The p50 alone.
+    P50,
+    /// The p50 and the p90.
+    P90,
+    /// Every percentile.
+    All,
+}
+
+/// Disturbed shares up to which the p50 and the p90 are usable.
+const P50_SHARE_MAX: f64 = 0.05;
+const P90_SHARE_MAX: f64 = 0.01;
+
+impl Usable {
+    /// What a run is good for that has these reasons to be invalid.
+    pub fn of(reasons: &[Reason]) -> Self {
+        reasons.iter().map(Reason::leaves).min().unwrap_or(Self::All)
+    }
+
+    /// What is left where something stood still for this share of the time.
+    pub const fn beside_stalls(share: f64) -> Self {
+        match share {
+            _ if share <= P90_SHARE_MAX => Self::P90,
+            _ if share <= P50_SHARE_MAX => Self::P50,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// What is left where the generator was `late` at its p99 beyond the limit.
+    pub(super) fn beside_lateness(
+        late: &Histogram<u64>,
+        service: &Histogram<u64>,
+        response: &Histogram<u64>,
+    ) -> Self {
+        let p90_limit_ns = lateness_max_ns(response.value_at_quantile(0.9));
+        if late.value_at_quantile(1.0 - P90_SHARE_MAX) <= p90_limit_ns {
+            Self::P90
+        } else if late.value_at_quantile(1.0 - P50_SHARE_MAX) <= lag_limit_ns(service) {
+            Self::P50
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// The names of the usable ones; the last stands for all above it.
+    pub const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing => &[],
+            Self::P50 => &["p50"],
+            Self::P90 => &["p50", "p90"],
+            Self::All => &["p50", "p90", "p99"],
+        }
+    }
+
+    /// Says what is usable and what is not.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "no percentile is usable",
+            Self::P50 => "p50 is usable; p90 and above are not",
+            Self::P90 => "p50 and p90 are usable; p99 and above are not",
+            Self::All => "every percentile is usable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::recorder::histogram;
+
+    fn mixed(usual_ns: u64, late_ns: u64, late_of_thousand: u64) -> Histogram<u64> {
+        let mut histogram = histogram();
+        histogram.record_n(usual_ns, 1000 - late_of_thousand).unwrap();
+        histogram.record_n(late_ns, late_of_thousand).unwrap();
+        histogram
+    }
+
+    #[test]
+    fn lateness_of_some_requests_leaves_the_percentiles_that_bear_it() {
+        let (service, response) = (mixed(60_000, 60_000, 0), mixed(65_000, 900_000, 120));
+        let left = |late: &Histogram<u64>| Usable::beside_lateness(late, &service, &response);
+        // 40 us is more than a tenth of the median, and less than a tenth of the p90.
+        assert_eq!(left(&mixed(100, 40_000, 20)), Usable::P90);
+        assert_eq!(left(&mixed(100, 400_000, 20)), Usable::P50);
+        assert_eq!(left(&mixed(100, 400_000, 60)), Usable::Nothing);
+    }
+
+    #[test]
+    fn stalls_leave_what_a_tenth_of_the_requests_above_it_hides() {
+        let left = [0.002, 0.02, 0.06].map(Usable::beside_stalls);
+        assert_eq!(left, [Usable::P90, Usable::P50, Usable::Nothing]);
+    }
+
+    #[test]
+    fn the_worst_reason_decides() {
+        let busy = Reason::Busy { share: 0.9 };
+        assert_eq!(Usable::of(&[]), Usable::All);
+        assert_eq!(Usable::of(std::slice::from_ref(&busy)).names(), ["p50", "p90"]);
+        assert_eq!(Usable::of(&[busy, Reason::Unsent { count: 1 }]), Usable::Nothing);
+    }
+}
