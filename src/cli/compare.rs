@@ -59,7 +59,8 @@ enum CompareError {
 
 fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
     outputs::check(&[("html", args.html.as_deref())])?;
-    let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>()?;
+    let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>();
+    let sides = sides.map_err(ReportError::from)?;
     // The caller has counted them.
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
     let comparison = Comparison::new(a, b);

@@ -100,7 +100,7 @@ pub struct Panel {
 }
 
 /// More columns do not fit into a panel beside another.
-const COLUMNS_MAX: usize = 5;
+const COLUMNS_MAX: usize = 4;
 
 impl Panel {
     /// Whether it takes the whole width of the page.

@@ -36,6 +36,7 @@ pub(super) struct Folder {
 }
 
 /// What there was before the folder was opened.
+#[derive(Debug)]
 struct Found {
     /// Folders that had to be made, the outer ones first.
     made: Vec<PathBuf>,
@@ -63,6 +64,7 @@ fn is_missing(folder: &Path) -> bool {
 /// A store that did not exist before it was opened; whoever opened it may still undo that.
 ///
 /// Holds the lock of the folder: nobody else has written there meanwhile.
+#[derive(Debug)]
 pub struct NewStore {
     path: PathBuf,
     found: Arc<Found>,
