@@ -26,7 +26,15 @@ pub(crate) struct Fault {
 impl Fault {
     fn of(text: &str, error: &Error) -> Self {
         let line = error.span().map_or(1, |span| line_of(text, &span));
-        Self { line, what: error.message().trim().replace('\n', "; ") }
+        let what = error.message().trim().replace('\n', "; ");
+        // The path of the key, which the message of a wrong value leaves out.
+        let said = error.to_string();
+        let path =
+            said.trim_end().rsplit_once("\nin `").map(|(_, path)| path.trim_end_matches('`'));
+        match path.filter(|_| !what.starts_with("unknown field")) {
+            Some(path) => Self { line, what: format!("{path}: {what}") },
+            None => Self { line, what },
+        }
     }
 
     /// The fault as a line of an error, with the `name` of the file before it.
@@ -52,6 +60,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
         return Read { value: None, faults };
     }
     let (mut faults, mut removed) = (Vec::new(), Removed::default());
+    let whole = document.span();
     let value = loop {
         let error = match T::deserialize(Deserializer::from(document.clone())) {
             Ok(value) => break Some(value),
@@ -60,7 +69,8 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
         if !removed.explains(&error) {
             faults.push(Fault::of(text, &error));
         }
-        let found = error.span().is_some_and(|span| removed.take(document.get_mut(), &span));
+        let found =
+            error.span().is_some_and(|span| removed.take(document.get_mut(), &whole, &span));
         if !found || faults.len() == FAULTS_MAX {
             break None;
         }
@@ -77,7 +87,8 @@ pub(crate) fn line_of(text: &str, span: &Range<usize>) -> usize {
 /// What was left out of a document so far.
 #[derive(Debug, Default)]
 struct Removed {
-    keys: HashSet<String>,
+    /// Keys whose values were wrong, by the place of their table.
+    keys: HashSet<(Range<usize>, String)>,
     /// Whether anything else than an unknown key was left out.
     needed: bool,
 }
@@ -86,27 +97,30 @@ impl Removed {
     /// Whether `error` only misses what was left out: enough was said of that.
     fn explains(&self, error: &Error) -> bool {
         let missing = error.message().trim().strip_prefix("missing field `");
-        missing.and_then(|rest| rest.split('`').next()).is_some_and(|key| self.keys.contains(key))
+        let key = missing.and_then(|rest| rest.split('`').next()).map(str::to_owned);
+        key.zip(error.span()).is_some_and(|(key, table)| self.keys.contains(&(table, key)))
     }
 
-    /// Leaves out the innermost entry whose key or value is at `span`.
-    fn take(&mut self, table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    /// Leaves out the innermost entry whose key or value is at `span`; the table itself is at `own`.
+    fn take(&mut self, table: &mut DeTable<'_>, own: &Range<usize>, span: &Range<usize>) -> bool {
         if table.iter_mut().any(|(_, value)| self.take_below(value, span)) {
             return true;
         }
-        let is_at = |key: &Spanned<_>, value: &Spanned<_>| key.span() == *span || value.span() == *span;
+        let is_at =
+            |key: &Spanned<_>, value: &Spanned<_>| key.span() == *span || value.span() == *span;
         let entry = table.iter().find(|(key, value)| is_at(key, value));
-        let Some((key, unknown)) = entry.map(|(key, _)| (key.clone(), key.span() == *span)) else {
-            return false;
-        };
-        self.needed |= !unknown;
-        self.keys.insert(key.get_ref().to_string());
+        let Some(key) = entry.map(|(key, _)| key.clone()) else { return false };
+        if key.span() != *span {
+            self.needed = true;
+            self.keys.insert((own.clone(), key.get_ref().to_string()));
+        }
         table.remove(&key).is_some()
     }
 
     fn take_below(&mut self, value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+        let own = value.span();
         match value.get_mut() {
-            DeValue::Table(table) => self.take(table, span),
+            DeValue::Table(table) => self.take(table, &own, span),
             DeValue::Array(items) => {
                 if items.iter_mut().any(|item| self.take_below(item, span)) {
                     return true;
@@ -179,10 +193,14 @@ mod tests {
             "nme = 1\nname = 'a'\nopne = true\n[till]\ncoins = 1\nnotes = 2\n\
              [[shelves]]\nheight = 1\nwidth = 2\n[[shelves]]\nheight = 1\ndepth = 2\nwidth = 3\n",
         );
-        let keys = [(1, "nme"), (3, "opne"), (6, "notes"), (9, "width"), (12, "depth"), (13, "width")];
+        let keys =
+            [(1, "nme"), (3, "opne"), (6, "notes"), (9, "width"), (12, "depth"), (13, "width")];
         assert_eq!(faults.len(), keys.len(), "{faults:?}");
         for ((line, what), (at, key)) in faults.iter().zip(keys) {
-            assert!(*line == at && what.starts_with(&format!("unknown field `{key}`")), "{line}: {what}");
+            assert!(
+                *line == at && what.starts_with(&format!("unknown field `{key}`")),
+                "{line}: {what}"
+            );
         }
         assert!(read, "the file without those keys is whole");
     }
@@ -196,13 +214,13 @@ mod tests {
         let expected = [
             "missing field `name`",
             "unknown field `nme`",
-            "invalid type: string \"yes\", expected a boolean",
-            "missing field `coins`",
-            "invalid type: string \"tall\", expected u32",
-            "missing field `height`",
+            "open: invalid type: string \"yes\", expected a boolean",
+            "till: missing field `coins`",
+            "shelves.height: invalid type: string \"tall\", expected u32",
+            "shelves: missing field `height`",
             "unknown field `width`",
-            "unknown variant `green`",
-            "invalid value: integer `-1`, expected u32",
+            "shelves.colour: unknown variant `green`",
+            "prices.nail: invalid value: integer `-1`, expected u32",
         ];
         for part in expected {
             let named = faults.iter().filter(|(_, what)| what.starts_with(part)).count();

@@ -67,7 +67,11 @@ impl ConfigFile {
             }
         }
         faults.sort();
-        if faults.is_empty() { Ok(Self { path, keys }) } else { Err(ConfigError::Refused { path, faults }) }
+        if faults.is_empty() {
+            Ok(Self { path, keys })
+        } else {
+            Err(ConfigError::Refused { path, faults })
+        }
     }
 
     /// The commands with what the file sets as their defaults.
@@ -110,11 +114,7 @@ fn unknown_section(command: &Command, section: &Spanned<String>, text: &str) -> 
     let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
     Fault {
         line: line_of(text, &section.span()),
-        what: format!(
-            "[{}] is not a command; use one of: {}",
-            section.get_ref(),
-            known.join(", ")
-        ),
+        what: format!("[{}] is not a command; use one of: {}", section.get_ref(), known.join(", ")),
     }
 }
 
@@ -147,7 +147,9 @@ fn unknown_key(sub: &Command, section: &str, key: &str) -> String {
     let flags = sub.get_arguments().filter_map(clap::Arg::get_long);
     let near = sources::nearest(key, flags);
     let near = near.map_or(String::new(), |flag| format!("; did you mean `{flag}`?"));
-    format!("[{section}] has the key `{key}`, which is not a flag{near}; see `mintbench {section} --help`")
+    format!(
+        "[{section}] has the key `{key}`, which is not a flag{near}; see `mintbench {section} --help`"
+    )
 }
 
 fn wrong_kind(section: &str, key: &str, kind: &str) -> String {

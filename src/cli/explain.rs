@@ -43,7 +43,8 @@ pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[O
 
 /// The parser repeats what was given, and a URL may hold a password.
 fn hide_passwords(error: &mut clap::Error) {
-    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
         if let Some(given) = text(error, kind).filter(|given| given.contains("://")) {
             error.insert(kind, ContextValue::String(shown_url(&given)));
         }
@@ -81,7 +82,9 @@ fn of_command(given: &str) -> Option<String> {
 }
 
 fn is_negative(given: &str) -> bool {
-    given.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    given
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// The parser takes a negative value, as in `--duration -5s`, for a flag.
@@ -91,7 +94,9 @@ fn of_negative(given: &str, args: &[OsString]) -> Option<String> {
     for arg in args {
         if is_negative(given) && arg.starts_with(given) {
             return Some(match before.starts_with('-') {
-                true => format!("`{arg}` is taken for a flag; write a value of {before} that is not negative"),
+                true => format!(
+                    "`{arg}` is taken for a flag; write a value of {before} that is not negative"
+                ),
                 false => format!("`{arg}` is taken for a flag, and no flag begins with a digit"),
             });
         }

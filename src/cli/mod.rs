@@ -158,7 +158,8 @@ fn command() -> clap::Command {
 /// Lets every flag take a negative number, so that its own range refuses it and not the parser, which
 /// would take the number for a flag.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    let takes_values = |arg: &clap::Arg| arg.get_long().is_some() && arg.get_action().takes_values();
+    let takes_values =
+        |arg: &clap::Arg| arg.get_long().is_some() && arg.get_action().takes_values();
     let allowed = |arg: clap::Arg| {
         let takes_values = takes_values(&arg);
         arg.allow_negative_numbers(takes_values)

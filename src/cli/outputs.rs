@@ -64,7 +64,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("old.csv"), "kept").unwrap();
-        let one = |path: &Path| check(&[("out-csv", Some(path))]).map_err(|error| error.to_string());
+        let one =
+            |path: &Path| check(&[("out-csv", Some(path))]).map_err(|error| error.to_string());
         assert_eq!(one(&at("old.csv")), Ok(()));
         assert_eq!(one(&at("new.csv")), Ok(()));
         assert_eq!(one(Path::new("/dev/null")), Ok(()));
@@ -81,6 +82,8 @@ mod tests {
         }
         let (a, b) = (at("same"), at("same"));
         let both = check(&[("out-json", Some(&a)), ("out-csv", None), ("junit", Some(&b))]);
-        assert!(both.unwrap_err().to_string().contains("--out-json and --junit name the same file"));
+        assert!(
+            both.unwrap_err().to_string().contains("--out-json and --junit name the same file")
+        );
     }
 }

@@ -168,7 +168,9 @@ enum ServeError {
     Directory(#[from] DirectoryError),
     #[error("the system gives no random numbers")]
     Entropy,
-    #[error("{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::http=debug,info")]
+    #[error(
+        "{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::http=debug,info"
+    )]
     Log(String),
     #[error(transparent)]
     Machine(#[from] MachineError),

@@ -2,7 +2,7 @@
 //! `--config` file. An error names the one that it is about.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use clap::parser::ValueSource;
@@ -23,11 +23,13 @@ const WITHOUT_FLAG: [&str; 7] = [
     COMPARE_VARIABLES.client_secret,
     COMPARE_VARIABLES.identity_header,
 ];
+/// Variables of the build, which `cargo run` hands on.
+const OF_BUILD: &str = "MINTBENCH_BUILD_";
 /// Farther names are no slips of the finger.
 const SLIPS_MAX: usize = 3;
 
 /// The value of a variable of the environment; an empty one counts as not set.
-pub(super) fn variable(name: impl AsRef<std::ffi::OsStr>) -> Option<OsString> {
+pub(super) fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
@@ -38,6 +40,12 @@ pub(super) enum Origin {
     Key { path: String, section: String, key: String },
     /// A variable; the value is missing where it may be secret.
     Variable { name: String, value: Option<String> },
+}
+
+impl Origin {
+    fn is_variable(&self, other: &OsStr) -> bool {
+        matches!(self, Self::Variable { name, .. } if other == name.as_str())
+    }
 }
 
 impl fmt::Display for Origin {
@@ -70,8 +78,8 @@ impl Sources {
         args: &[OsString],
     ) -> Result<Self, ConfigError> {
         warn_of_unknown(&command);
-        let unset = |name: &std::ffi::OsStr| variable(name).is_none();
-        let command = without_variables(command, &unset);
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let command = without_variables(command, &is_empty);
         let config = ConfigFile::read(&command, args)?;
         Ok(Self { command, config, complete })
     }
@@ -109,8 +117,7 @@ impl Sources {
         let mut variables = Vec::new();
         for_each_flag(&self.command, &mut |arg| variables.extend(of_variable(arg)));
         let variable = variables.into_iter().find(|origin| {
-            let is_it = |name: &std::ffi::OsStr| matches!(origin, Origin::Variable { name: own, .. } if name == own.as_str());
-            let command = without_variables(self.command.clone(), &is_it);
+            let command = without_variables(self.command.clone(), &|name| origin.is_variable(name));
             differs(self.parse_with(command, &self.config, args))
         });
         let of_key = || {
@@ -142,21 +149,28 @@ impl Sources {
             (command, matches) = (sub, of_sub);
             let section = *section.get_or_insert(name);
             for arg in command.get_arguments() {
-                let id = arg.get_id();
-                let origin = match matches.try_contains_id(id.as_str()).ok().and_then(|_| matches.value_source(id.as_str())) {
-                    Some(ValueSource::EnvVariable) => of_variable(arg),
-                    Some(ValueSource::DefaultValue) => {
-                        let mut keys = self.config.keys.iter();
-                        keys.position(|key| key.section == section && key.id == *id)
-                            .and_then(|index| self.of_key(index))
-                    }
-                    _ => None,
-                };
+                let origin = self.origin(section, arg, matches);
                 let new = origin.filter(|origin| names.insert(origin.to_string()));
                 found.extend(new.map(|origin| (origin, flag(arg))));
             }
         }
         found
+    }
+
+    /// Where a flag has its value from, if not from the command line or from the program.
+    fn origin(&self, section: &str, arg: &Arg, matches: &ArgMatches) -> Option<Origin> {
+        let id = arg.get_id();
+        // To ask for the source of a flag that the matches do not know is a panic.
+        matches.try_contains_id(id.as_str()).ok()?;
+        match matches.value_source(id.as_str())? {
+            ValueSource::EnvVariable => of_variable(arg),
+            ValueSource::DefaultValue => {
+                let mut keys = self.config.keys.iter();
+                let index = keys.position(|key| key.section == section && key.id == *id)?;
+                self.of_key(index)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -180,7 +194,7 @@ fn for_each_flag(command: &Command, each: &mut impl FnMut(&Arg)) {
 }
 
 /// The same commands, deaf to some variables.
-fn without_variables(command: Command, which: &dyn Fn(&std::ffi::OsStr) -> bool) -> Command {
+fn without_variables(command: Command, which: &dyn Fn(&OsStr) -> bool) -> Command {
     let deaf = |arg: Arg| {
         let named = arg.get_env().is_some_and(which);
         if named { arg.env(None::<&'static str>) } else { arg }
@@ -191,10 +205,12 @@ fn without_variables(command: Command, which: &dyn Fn(&std::ffi::OsStr) -> bool)
 /// A misspelt variable would be taken for one that is obeyed.
 fn warn_of_unknown(command: &Command) {
     let mut known: BTreeSet<String> = WITHOUT_FLAG.map(str::to_owned).into();
-    let mut learn = |arg: &Arg| known.extend(arg.get_env().map(|name| name.to_string_lossy().into_owned()));
+    let mut learn =
+        |arg: &Arg| known.extend(arg.get_env().map(|name| name.to_string_lossy().into_owned()));
     for_each_flag(command, &mut learn);
     let given = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let given = given.filter_map(|(name, _)| name.into_string().ok());
+    let given = given.filter(|name| !name.starts_with(OF_BUILD));
     for name in given.filter(|name| name.starts_with("MINTBENCH_") && !known.contains(name)) {
         let near = nearest(&name, known.iter().map(String::as_str));
         let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
@@ -231,7 +247,13 @@ mod tests {
 
     #[test]
     fn slips_are_counted() {
-        for (a, b, expected) in [("", "", 0), ("rate", "rate", 0), ("rte", "rate", 1), ("", "ab", 2), ("kitten", "sitting", 3)] {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("rate", "rate", 0),
+            ("rte", "rate", 1),
+            ("", "ab", 2),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!((slips(a, b), slips(b, a)), (expected, expected), "{a} {b}");
         }
     }

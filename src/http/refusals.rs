@@ -18,8 +18,8 @@ use crate::clock::Monotonic;
 /// Lines that may come at once.
 const BURST: u64 = 1000;
 
-/// Longest text of a line that comes from a client, in characters.
-const TEXT_CHARS_MAX: usize = 250;
+/// Longest text of a line that comes from a client, in bytes.
+const TEXT_BYTES_MAX: usize = 250;
 
 /// Why a request is refused; stays in this process.
 #[derive(Clone, Debug)]
@@ -77,8 +77,8 @@ pub(super) fn log(
     );
     if let Some(left_out) = LINES.lock().admit(SINCE_START.now_ns()) {
         let (method, path) = (short(asked.method.as_str()), short(asked.uri.path()));
-        let reason = short(&reason);
-        tracing::info!(surface, %peer, ?method, ?path, status = status.as_u16(), ?reason, left_out, "a request was refused");
+        let (status, reason) = (status.as_u16(), short(&reason));
+        tracing::info!(surface, %peer, %method, %path, status, left_out, %reason, "a request was refused");
     }
 }
 
@@ -89,12 +89,23 @@ pub(super) fn log_connection(surface: &'static str, peer: SocketAddr, error: &dy
     }
     if let Some(left_out) = LINES.lock().admit(SINCE_START.now_ns()) {
         let reason = short(&error.to_string());
-        tracing::info!(surface, %peer, ?reason, left_out, "a connection was refused");
+        tracing::info!(surface, %peer, left_out, %reason, "a connection was refused");
     }
 }
 
+/// The beginning of a text, as one line of printable ASCII: no client writes a line of its own.
 fn short(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).collect()
+    let mut line = String::new();
+    for char in text.chars() {
+        if line.len() >= TEXT_BYTES_MAX {
+            break;
+        }
+        match char {
+            ' '..='~' => line.push(char),
+            other => line.extend(other.escape_default()),
+        }
+    }
+    line
 }
 
 static SINCE_START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
@@ -137,6 +148,12 @@ mod tests {
     use super::*;
 
     const SECOND_NS: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_text_of_a_client_stays_on_its_line() {
+        assert_eq!(short("a 'b' \"c\"\n\u{1b}[2J\u{e9}"), r#"a 'b' "c"\n\u{1b}[2J\u{e9}"#);
+        assert!(short(&"\u{10ffff}".repeat(1000)).len() < TEXT_BYTES_MAX + 10);
+    }
 
     #[test]
     fn a_flood_writes_one_line_a_second_after_the_first_thousand() {

@@ -214,8 +214,9 @@ mod tests {
             client.write_all(sent).await.unwrap();
             let accepted = accept(&listener, &slots).await.unwrap();
             let (handshake, shutdown) = (handshake.clone(), shutdown.clone());
-            connections
-                .spawn(|pulse| accepted.serve_tls(handshake, pulse, Arc::new(Refusal("arm")), shutdown));
+            connections.spawn(|pulse| {
+                accepted.serve_tls(handshake, pulse, Arc::new(Refusal("arm")), shutdown)
+            });
             let mut answer = Vec::new();
             let ended = timeout(Duration::from_secs(10), client.read_to_end(&mut answer));
             let _reset = ended.await.unwrap();

@@ -167,10 +167,9 @@ impl Fleet {
         let mut problems: Vec<String> =
             faults.iter().map(|fault| fault.of_file(path.display())).collect();
         problems.extend(value.iter().flat_map(Self::out_of_range));
-        value.filter(|_| problems.is_empty()).ok_or_else(|| FleetError::Problems {
-            path: path.to_owned(),
-            problems,
-        })
+        value
+            .filter(|_| problems.is_empty())
+            .ok_or_else(|| FleetError::Problems { path: path.to_owned(), problems })
     }
 
     /// What is out of range, and what may stand there.
@@ -232,7 +231,9 @@ impl Fleet {
             ("nodes.lanes", float(lanes), lanes <= CORES_MAX, "1 to 256"),
         ];
         let broken = rules.into_iter().filter(|(_, _, sound, _)| !sound);
-        broken.map(|(key, value, _, allowed)| format!("`{key}` is {value}; use {allowed}")).collect()
+        broken
+            .map(|(key, value, _, allowed)| format!("`{key}` is {value}; use {allowed}"))
+            .collect()
     }
 
     /// Tokens that the fleet holds.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use hdrhistogram::Histogram;
 
 use super::hgrm;
-use super::html::FILE as REPORT;
 pub use super::hlog::Logs;
+use super::html::FILE as REPORT;
 use super::out_folder::{OutFolder, OutFolderError};
 use super::run_json::{RunJson, rfc3339};
 use crate::clock::UnixSeconds;

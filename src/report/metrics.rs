@@ -95,9 +95,11 @@ pub fn of(run: &Run) -> Vec<Metric> {
 /// The same, or only their names where there is no run.
 fn of_any(run: Option<&Run>) -> Vec<Metric> {
     let mut metrics = whole(run);
-    metrics.extend(Class::ALL.into_iter().flat_map(|class| {
-        of_class(class, run.and_then(|run| run.classes.get(&class)))
-    }));
+    metrics.extend(
+        Class::ALL
+            .into_iter()
+            .flat_map(|class| of_class(class, run.and_then(|run| run.classes.get(&class)))),
+    );
     metrics
 }
 

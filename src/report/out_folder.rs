@@ -115,7 +115,9 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join("thesis.txt"), "").unwrap();
         let refused = |path: PathBuf| OutFolder::claim(path, |_| false).unwrap_err().to_string();
-        assert!(refused(parent.path().to_owned()).contains("`thesis.txt`, which mintbench did not"));
+        assert!(
+            refused(parent.path().to_owned()).contains("`thesis.txt`, which mintbench did not")
+        );
         let below = parent.path().join("thesis.txt/results");
         assert!(refused(below).contains("choose another with --out"));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);

@@ -143,7 +143,7 @@ fn a_configuration_file_with_an_unknown_name_is_refused() {
             "[swerve]\n",
             "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, doctor, gate, merge, plan, report, run, serve",
         ),
-        ("serve = 1\n", ":1: invalid type: integer `1`, expected a map"),
+        ("serve = 1\n", ":1: serve: invalid type: integer `1`, expected a map"),
         ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),
         ("[serve\n", ":1: "),
     ] {

@@ -36,7 +36,16 @@ fn an_output_that_cannot_be_written_is_refused_before_the_work_and_leaves_nothin
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = format!("http://{}", listener.local_addr().unwrap());
-    let run = ["run", "-q", "--target", &target, "--rate=20", "--duration=1s", "--warmup=0s", "--pacer-test=0s"];
+    let run = [
+        "run",
+        "-q",
+        "--target",
+        &target,
+        "--rate=20",
+        "--duration=1s",
+        "--warmup=0s",
+        "--pacer-test=0s",
+    ];
     let gate = ["gate", "--base", env!("CARGO_BIN_EXE_mintbench"), "--pairs=2"];
     let plan = ["plan", "--fleet", "fleet.toml", "--quick"];
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +65,11 @@ fn an_output_that_cannot_be_written_is_refused_before_the_work_and_leaves_nothin
         (&gate, "--markdown=none/x.md", "there is no folder for --markdown"),
         (&gate, "--out=mine", "`mine` holds `thesis.txt`"),
         (&plan, "--out=mine", "`mine` holds `thesis.txt`"),
-        (&["compare", "/nowhere", "/nowhere"], "--html=none/x.html", "there is no folder for --html"),
+        (
+            &["compare", "/nowhere", "/nowhere"],
+            "--html=none/x.html",
+            "there is no folder for --html",
+        ),
         (&["merge", "/nowhere"], "--out=mine", "`mine` holds `thesis.txt`"),
         (&["report", "/nowhere"], "--out-json=none/x", "there is no folder for --out-json"),
         (&["report", "/nowhere"], "--out-csv=none/x", "there is no folder for --out-csv"),
@@ -73,7 +86,14 @@ fn a_run_that_does_not_start_leaves_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let metrics = format!("--metrics={}", taken.local_addr().unwrap());
-    let run = ["run", "-q", "--target=http://127.0.0.1:1", "--rate=20", "--duration=1s", "--pacer-test=0s"];
+    let run = [
+        "run",
+        "-q",
+        "--target=http://127.0.0.1:1",
+        "--rate=20",
+        "--duration=1s",
+        "--pacer-test=0s",
+    ];
     for out in [&["--out=a/b"][..], &[]] {
         let said = refused(folder.path(), &[&run[..], &[&metrics], out].concat());
         assert!(said.contains("cannot serve metrics"), "{said}");
@@ -86,7 +106,13 @@ fn a_run_that_does_not_start_leaves_no_folder() {
     assert_eq!(names(folder.path()), [] as [String; 0]);
 }
 
-const PORTS: [&str; 5] = ["--imds=127.0.0.1:0", "--sts=127.0.0.1:0", "--arm=127.0.0.1:0", "--vault=127.0.0.1:0", "--admin=127.0.0.1:0"];
+const PORTS: [&str; 5] = [
+    "--imds=127.0.0.1:0",
+    "--sts=127.0.0.1:0",
+    "--arm=127.0.0.1:0",
+    "--vault=127.0.0.1:0",
+    "--admin=127.0.0.1:0",
+];
 
 #[test]
 fn a_server_that_does_not_start_leaves_nothing() {
@@ -98,8 +124,18 @@ fn a_server_that_does_not_start_leaves_nothing() {
     fs::write(folder.path().join("old/notes.txt"), "mine").unwrap();
     let before = names(folder.path());
     for data in ["--data=new", "--data=new/deep/er", "--data=old"] {
-        for fault in ["--world=bad.toml", "--world=none.toml", &taken, "--trust-credential-issuer=none.pem", "--token-source-ca=none.pem"] {
-            let source: &[&str] = if fault.contains("source-ca") { &["--token-source=https://127.0.0.1:1"] } else { &[] };
+        for fault in [
+            "--world=bad.toml",
+            "--world=none.toml",
+            &taken,
+            "--trust-credential-issuer=none.pem",
+            "--token-source-ca=none.pem",
+        ] {
+            let source: &[&str] = if fault.contains("source-ca") {
+                &["--token-source=https://127.0.0.1:1"]
+            } else {
+                &[]
+            };
             refused(folder.path(), &[&["serve", data, fault][..], source, &PORTS].concat());
             assert_eq!(names(folder.path()), before, "{data} {fault}");
         }
@@ -113,7 +149,7 @@ fn a_failed_start_changes_nothing_in_a_folder_with_a_world() {
     let broker = Broker::serve(&[&data]);
     let held = names(folder.path());
     let said = refused(folder.path(), &[&["serve", &data][..], &PORTS].concat());
-    assert!(said.contains("another process"), "{said}");
+    assert!(said.contains("another mintbench serves from"), "{said}");
     assert_eq!(names(folder.path()), held, "while another server has the folder");
     drop(broker);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

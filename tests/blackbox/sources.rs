@@ -21,17 +21,62 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn an_error_names_the_variable_that_it_comes_from() {
     for (args, variable, value, expected) in [
-        (&["run"][..], "MINTBENCH_RUN_RATE", "abc", "error: MINTBENCH_RUN_RATE=abc: invalid value 'abc'"),
-        (&["run"], "MINTBENCH_RUN_SCENARIO", "calm", "error: MINTBENCH_RUN_SCENARIO=calm: invalid value"),
-        (&["run"], "MINTBENCH_RUN_JSON", "perhaps", "error: MINTBENCH_RUN_JSON=perhaps: invalid value"),
-        (&["run"], "MINTBENCH_RUN_CA", "ca.pem", "error: MINTBENCH_RUN_CA=ca.pem: the following required"),
-        (&["serve"], "MINTBENCH_SERVE_IMDS", "here", "error: MINTBENCH_SERVE_IMDS=here: invalid value"),
-        (&["compare", "a", "b"], "MINTBENCH_COMPARE_RATE", "5", "error: MINTBENCH_COMPARE_RATE=5: the argument"),
-        (&["vm", "list"], "MINTBENCH_SUBSCRIPTION", "x", "error: MINTBENCH_SUBSCRIPTION=x: invalid value"),
-        (&["serve"], "MINTBENCH_LOG", "inof", "MINTBENCH_LOG=inof is not understood; write error, warn, info"),
+        (
+            &["run"][..],
+            "MINTBENCH_RUN_RATE",
+            "abc",
+            "error: MINTBENCH_RUN_RATE=abc: invalid value 'abc'",
+        ),
+        (
+            &["run"],
+            "MINTBENCH_RUN_SCENARIO",
+            "calm",
+            "error: MINTBENCH_RUN_SCENARIO=calm: invalid value",
+        ),
+        (
+            &["run"],
+            "MINTBENCH_RUN_JSON",
+            "perhaps",
+            "error: MINTBENCH_RUN_JSON=perhaps: invalid value",
+        ),
+        (
+            &["run"],
+            "MINTBENCH_RUN_CA",
+            "ca.pem",
+            "error: MINTBENCH_RUN_CA=ca.pem: the following required",
+        ),
+        (
+            &["serve"],
+            "MINTBENCH_SERVE_IMDS",
+            "here",
+            "error: MINTBENCH_SERVE_IMDS=here: invalid value",
+        ),
+        (
+            &["compare", "a", "b"],
+            "MINTBENCH_COMPARE_RATE",
+            "5",
+            "error: MINTBENCH_COMPARE_RATE=5: the argument",
+        ),
+        (
+            &["vm", "list"],
+            "MINTBENCH_SUBSCRIPTION",
+            "x",
+            "error: MINTBENCH_SUBSCRIPTION=x: invalid value",
+        ),
+        (
+            &["serve"],
+            "MINTBENCH_LOG",
+            "inof",
+            "MINTBENCH_LOG=inof is not understood; write error, warn, info",
+        ),
         // What only the command itself refuses.
         (&["run"], "MINTBENCH_RUN_RATE", "0", "note: --rate is set by MINTBENCH_RUN_RATE=0"),
-        (&["vm", "list"], "MINTBENCH_DATA", "/nowhere", "note: --data is set by MINTBENCH_DATA=/nowhere"),
+        (
+            &["vm", "list"],
+            "MINTBENCH_DATA",
+            "/nowhere",
+            "note: --data is set by MINTBENCH_DATA=/nowhere",
+        ),
     ] {
         let said = refused(args, &[(variable, value)]);
         assert!(said.contains(expected), "{variable}={value}: {said}");
@@ -57,7 +102,10 @@ fn an_error_names_the_key_of_the_file_that_it_comes_from() {
     let config = file("[run]\nvms = 5\nrate = \"abc\"\n[serve]\nalg = \"HS256\"\n");
     let path = config.path().to_str().unwrap();
     let said = refused(&["run", "--config", path], &[]);
-    assert!(said.starts_with(&format!("error: {path}: `rate` of [run]: invalid value 'abc'")), "{said}");
+    assert!(
+        said.starts_with(&format!("error: {path}: `rate` of [run]: invalid value 'abc'")),
+        "{said}"
+    );
     let said = refused(&["serve"], &[("MINTBENCH_CONFIG", path)]);
     assert!(said.starts_with(&format!("error: {path}: `alg` of [serve]: invalid value")), "{said}");
     let config = file("[run]\nrate = 0\n");
@@ -72,15 +120,25 @@ fn an_unknown_variable_is_named_with_the_nearest_known_one() {
     let said = warned("MINTBENCH_RUN_RTE");
     assert!(said.contains("warning: the variable MINTBENCH_RUN_RTE is unknown and changes nothing; did you mean MINTBENCH_RUN_RATE?"), "{said}");
     let said = warned("MINTBENCH_COLOUR_OF_THE_BIKE_SHED");
-    assert!(said.contains("MINTBENCH_COLOUR_OF_THE_BIKE_SHED is unknown and changes nothing\n"), "{said}");
-    for known in ["MINTBENCH_LOG", "MINTBENCH_RUN_CLIENT_SECRET", "MINTBENCH_SERVE_ALG", "HOME"] {
+    assert!(
+        said.contains("MINTBENCH_COLOUR_OF_THE_BIKE_SHED is unknown and changes nothing\n"),
+        "{said}"
+    );
+    for known in [
+        "MINTBENCH_LOG",
+        "MINTBENCH_RUN_CLIENT_SECRET",
+        "MINTBENCH_SERVE_ALG",
+        "MINTBENCH_BUILD_COMMIT",
+        "HOME",
+    ] {
         assert!(!warned(known).contains("warning"), "{known}");
     }
 }
 
 /// Every variable that the help of some command shows.
 fn variables() -> BTreeSet<String> {
-    let commands = ["compare", "doctor", "gate", "merge", "plan", "report", "run", "serve", "vm list"];
+    let commands =
+        ["compare", "doctor", "gate", "merge", "plan", "report", "run", "serve", "vm list"];
     let mut names = BTreeSet::new();
     for command in commands {
         let help = mintbench().args(command.split(' ')).arg("--help").output().unwrap();
@@ -127,10 +185,16 @@ fn negative_numbers_and_unknown_commands_get_advice() {
         (&["run", "--rate=-5"], "--rate -5 is out of range; use a number above 0"),
         (&["run", "--vms", "-5"], "tip: write a number that is not negative"),
         (&["run", "--samples", "-5"], "tip: write a number that is not negative"),
-        (&["run", "--duration", "-5s"], "tip: `-5s` is taken for a flag; write a value of --duration that is not negative"),
+        (
+            &["run", "--duration", "-5s"],
+            "tip: `-5s` is taken for a flag; write a value of --duration that is not negative",
+        ),
         (&["gate", "--pairs", "-1"], "tip: write a number that is not negative"),
         (&["rum"], "tip: a similar subcommand exists: 'run'"),
-        (&["http://127.0.0.1:1/token"], "tip: to measure an endpoint: mintbench run http://127.0.0.1:1/token"),
+        (
+            &["http://127.0.0.1:1/token"],
+            "tip: to measure an endpoint: mintbench run http://127.0.0.1:1/token",
+        ),
         (&["steady"], "tip: to run a scenario: mintbench run steady"),
         (&["my.toml"], "tip: to run a scenario: mintbench run my.toml"),
     ] {
@@ -155,25 +219,45 @@ fn a_file_is_refused_with_each_of_its_faults() {
             world,
             &["serve", "--world"][..],
             &[][..],
-            &[":1: unknown field `tenant`", ":4: unknown field `adress`", ":7: unknown field `size`", ":5: the subscription `x`"][..],
+            &[
+                ":1: unknown field `tenant`",
+                ":4: unknown field `adress`",
+                ":7: unknown field `size`",
+                ":5: the subscription `x`",
+            ][..],
         ),
         (
             scenario,
             &["run", "--out", out],
             &[],
-            &[":1: unknown field `warm-up`", ":5: unknown field `step`", ":6: unknown field `wait`", "rate"],
+            &[
+                ":1: unknown field `warm-up`",
+                ":5: unknown field `step`",
+                ":6: unknown field `wait`",
+                "rate",
+            ],
         ),
         (
             fleet,
             &["plan", "--fleet"],
             &[],
-            &[":3: unknown field `vm`", ":7: unknown field `lose`", "`fleet.vms` is 0", "`nodes.count` is 1"],
+            &[
+                ":3: unknown field `vm`",
+                ":7: unknown field `lose`",
+                "`fleet.vms` is 0",
+                "`nodes.count` is 1",
+            ],
         ),
         (
             config,
             &["run", "--config"],
             &["--rate=0"],
-            &[":2: [run] has the key `rte`, which is not a flag; did you mean `rate`?", ":4: [swerve] is not a command", ":6: [serve] has the key `algo`", ":7: the value of `alg` in [serve] is a table"],
+            &[
+                ":2: [run] has the key `rte`, which is not a flag; did you mean `rate`?",
+                ":4: [swerve] is not a command",
+                ":6: [serve] has the key `algo`",
+                ":7: the value of `alg` in [serve] is a table",
+            ],
         ),
     ] {
         let named = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();

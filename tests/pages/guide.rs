@@ -89,8 +89,10 @@ impl Session {
         let data = flags.iter().skip_while(|flag| *flag != "--data").nth(1);
         let data = data.cloned().unwrap_or_default();
         self.servers.remove(&data);
-        let server =
-            Server::start(self.folder.path(), &flags.iter().map(String::as_str).collect::<Vec<_>>());
+        let server = Server::start(
+            self.folder.path(),
+            &flags.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
         for (name, port) in PORTS {
             self.ports.insert(port, server.port(name));
         }
@@ -129,7 +131,10 @@ impl Session {
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("access_token"), "{at}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.contains("access_token"),
+            "{at}: {answer}"
+        );
     }
 }
 
@@ -153,7 +158,9 @@ fn run(page: &str) -> usize {
                 "sh serve" => session.serve(&command),
                 "sh run" => session.run(&command, &at),
                 "sh elsewhere" => continue,
-                mark => panic!("{at}: `{mark}` does not say how the block is tested; write sh serve, sh run or sh elsewhere"),
+                mark => panic!(
+                    "{at}: `{mark}` does not say how the block is tested; write sh serve, sh run or sh elsewhere"
+                ),
             }
             count += 1;
         }

@@ -220,7 +220,8 @@ fn lines_are_drawn_where_the_tables_say() {
 #[test]
 fn objectives_are_lines_with_their_names_where_the_axis_has_their_limits() {
     let copy = Copy::of("churn");
-    let class = |name: &str| json!({name: {"count": 1, "errors": 0, "response_us": {}, "service_us": {}}});
+    let class =
+        |name: &str| json!({name: {"count": 1, "errors": 0, "response_us": {}, "service_us": {}}});
     copy.edit("run", |run| {
         run["slo"] = json!([
             {"objective": "p99<2ms", "phase": null, "measured_us": 1.0, "met": true},
@@ -236,12 +237,14 @@ fn objectives_are_lines_with_their_names_where_the_axis_has_their_limits() {
     });
     let page = parse(&copy.report("run"));
     let goals = |figure: &str| {
-        let figure = page.all("figure").into_iter().find(|one| one.attribute("id") == figure).unwrap();
+        let figure =
+            page.all("figure").into_iter().find(|one| one.attribute("id") == figure).unwrap();
         drawing_agrees_with_table(figure);
         let svg = figure.all("svg")[0];
         let (x, y) = (Axis::of(svg, "data-x"), Axis::of(svg, "data-y"));
         let labels: Vec<String> = svg.all("text").iter().map(|text| text.whole_text()).collect();
-        let lines = svg.all("path").into_iter().filter(|path| path.attributes.contains_key("data-goal"));
+        let lines =
+            svg.all("path").into_iter().filter(|path| path.attributes.contains_key("data-goal"));
         let line = |path: &Element| {
             let name = path.attribute("data-goal").to_owned();
             assert!(labels.contains(&name), "{name} has no label");
@@ -261,8 +264,14 @@ fn objectives_are_lines_with_their_names_where_the_axis_has_their_limits() {
             assert!((found[*name] / us - 1.0).abs() < 0.01, "{name}: {found:?}");
         }
     };
-    near(&limits("percentiles"), &[("p99<2ms", 2e3), ("hit.p50 < 300us", 300.0), ("miss.max<40s", 4e7)]);
-    near(&limits("course-hit"), &[("p99<2ms", 2e3), ("hit.p50 < 300us", 300.0), ("late: p90<5ms", 5e3)]);
+    near(
+        &limits("percentiles"),
+        &[("p99<2ms", 2e3), ("hit.p50 < 300us", 300.0), ("miss.max<40s", 4e7)],
+    );
+    near(
+        &limits("course-hit"),
+        &[("p99<2ms", 2e3), ("hit.p50 < 300us", 300.0), ("late: p90<5ms", 5e3)],
+    );
     let late = goals("course-hit").into_iter().find(|(name, ..)| name.starts_with("late")).unwrap();
     assert_eq!(late.2, [5.0, 15.0], "from the beginning of the phase to its end");
 }
@@ -283,7 +292,10 @@ fn a_narrow_page_names_every_cell_and_no_number_has_the_digits_of_a_binary_fract
     let page = parse(&copy.report("run"));
     assert!(!page.whole_text().contains("33.333333"), "{}", page.whole_text());
     assert!(page.whole_text().contains("33.333") && page.whole_text().contains("0.0333"));
-    let facts = page.all("div").into_iter().filter(|div| div.attributes.get("class").is_some_and(|class| class == "wide facts"));
+    let facts = page
+        .all("div")
+        .into_iter()
+        .filter(|div| div.attributes.get("class").is_some_and(|class| class == "wide facts"));
     let mut seen = 0;
     for table in facts {
         let (head, rows) = cells(table);

@@ -156,7 +156,10 @@ impl Chart {
             )?;
             if let Some(judged_at) = goal.judged_at {
                 let place = across(&self.x, judged_at);
-                write!(out, "<path class=\"goal\" d=\"M{place:.2} {at:.2}m-5 -5l10 10m0 -10l-10 10\"/>")?;
+                write!(
+                    out,
+                    "<path class=\"goal cross\" d=\"M{place:.2} {at:.2}m-5 -5l10 10m0 -10l-10 10\"/>"
+                )?;
             }
         }
         Ok(())

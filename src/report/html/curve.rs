@@ -143,12 +143,7 @@ impl Curve {
 }
 
 /// The chart of some curves, of the objectives that bound them, and its table.
-pub fn figure(
-    id: &str,
-    [title, text]: [&str; 2],
-    curves: &[Curve],
-    goals: Vec<Goal>,
-) -> Figure {
+pub fn figure(id: &str, [title, text]: [&str; 2], curves: &[Curve], goals: Vec<Goal>) -> Figure {
     let all = curves.iter().flat_map(|curve| &curve.points);
     let values = all.flat_map(|(_, point)| {
         let (low, high) = point.interval_us.unwrap_or((point.us, point.us));

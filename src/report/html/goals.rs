@@ -19,7 +19,8 @@ pub(super) enum Place {
 pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
     let goal = |slo: &Slo| {
         let objective: Objective = slo.objective.parse().ok()?;
-        let concerned = class.is_none() || objective.class().is_none() || objective.class() == class;
+        let concerned =
+            class.is_none() || objective.class().is_none() || objective.class() == class;
         let phase = slo.extra.get("phase").and_then(serde_json::Value::as_str);
         let name = match phase {
             Some(phase) => format!("{phase}: {}", slo.objective),

@@ -162,9 +162,11 @@ fn figures(digest: &Digest, run: Option<&Run>) -> Vec<Figure> {
     let names = ["Latency by percentile", text];
     let mut figures =
         vec![curve::figure("percentiles", names, &curves, goals(None, Place::Percentile))];
-    figures.extend(classes.iter().map(|class| {
-        course::latencies(digest, *class, goals(Some(*class), Place::Time))
-    }));
+    figures.extend(
+        classes
+            .iter()
+            .map(|class| course::latencies(digest, *class, goals(Some(*class), Place::Time))),
+    );
     figures.push(course::throughput(digest, run));
     figures.push(course::heat(digest));
     figures

@@ -46,7 +46,8 @@ struct Found {
 
 impl Found {
     fn look(path: &Path) -> Result<Self, StoreError> {
-        let missing: Vec<&Path> = path.ancestors().take_while(|folder| is_missing(folder)).collect();
+        let missing: Vec<&Path> =
+            path.ancestors().take_while(|folder| is_missing(folder)).collect();
         let made = missing.into_iter().rev().map(Path::to_owned).collect();
         let names = match fs::read_dir(path) {
             Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect(),

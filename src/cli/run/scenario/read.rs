@@ -40,10 +40,9 @@ pub(super) fn definition(
     let problems = faults.iter().map(|fault| fault.of_file(name)).collect();
     let mut reader = Reader { folder, problems };
     let definition = value.map(|file| reader.definition(file)).transpose()?;
-    definition.filter(|_| reader.problems.is_empty()).ok_or_else(|| ScenarioError::Problems {
-        name: name.to_owned(),
-        problems: reader.problems,
-    })
+    definition
+        .filter(|_| reader.problems.is_empty())
+        .ok_or_else(|| ScenarioError::Problems { name: name.to_owned(), problems: reader.problems })
 }
 
 fn serve_args(file: &File) -> Vec<String> {
