@@ -98,7 +98,7 @@ impl ImdsError {
 
     /// The answer of the instance metadata service. Bodies marked (seen) are those of the real service,
     /// byte for byte; see `docs/protocol.md`.
-    pub(super) fn into_response(self) -> Response<Payload> {
+    pub(super) fn to_response(&self) -> Response<Payload> {
         match self {
             Self::ApiVersion => json_reply(StatusCode::BAD_REQUEST, versions::refusal()), // (seen)
             Self::NotFound => {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn length(error: ImdsError) -> Option<u64> {
-        error.into_response().body().size_hint().exact()
+        error.to_response().body().size_hint().exact()
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_says_when_to_come_back() {
-        let answer = refused(TokenError::Busy).into_response();
+        let answer = refused(TokenError::Busy).to_response();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.headers()[RETRY_AFTER], "1");
     }

@@ -29,7 +29,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Caller;
 use crate::http::{
-    HostNames, Payload, Peer, RequestIds, Responses, Surface, json_reply, sole_host,
+    HostNames, Payload, Peer, RequestIds, Responses, Surface, give_reason, json_reply, sole_host,
 };
 use error::ImdsError;
 
@@ -134,6 +134,10 @@ impl Imds {
 impl Surface for Imds {
     type Caller = Caller;
 
+    fn name(&self) -> &'static str {
+        "imds"
+    }
+
     fn caller(&self, peer: &Peer) -> Caller {
         self.broker.caller(peer.addr.ip())
     }
@@ -141,7 +145,11 @@ impl Surface for Imds {
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
         let request_id = self.request_ids.next();
         let answer = self.answer(caller, request, request_id).await;
-        let mut response = answer.unwrap_or_else(ImdsError::into_response);
+        let mut response = answer.unwrap_or_else(|error| {
+            let mut refused = error.to_response();
+            give_reason(&mut refused, &error);
+            refused
+        });
         self.responses.count(response.status());
         let headers = response.headers_mut();
         headers.insert(SERVER, SERVER_NAME);

@@ -255,11 +255,8 @@ mod tests {
             samples: Vec::new(),
             cut: None,
         };
-        let counted = counters.map(|whole| Counted {
-            measured: Some(whole),
-            whole,
-            anonymous_bytes: None,
-        });
+        let counted =
+            counters.map(|whole| Counted { measured: Some(whole), whole, anonymous_bytes: None });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
         let failures = failures(plan, &measured, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()

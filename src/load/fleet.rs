@@ -344,7 +344,6 @@ fn refused(target: &Target, source: io::Error) -> LoadError {
         Some((cause, remedy)) => LoadError::Impeded { target, cause, remedy, source },
         None => LoadError::Connect { target: url.with_addresses(), source },
     }
-    }
 }
 
 /// The life of a generator thread.

@@ -13,6 +13,7 @@ pub mod html;
 pub mod merge;
 pub mod metrics;
 pub mod notes;
+pub mod out_folder;
 pub(crate) mod phases;
 pub mod printable;
 pub mod run_json;

@@ -73,9 +73,13 @@ mod tests {
     #[test]
     fn counters_that_were_not_read_in_time_are_named() {
         let whole = Counters::default();
-        let note = counters(Some(&Counted { measured: None, whole, anonymous_bytes: None })).unwrap();
+        let note =
+            counters(Some(&Counted { measured: None, whole, anonymous_bytes: None })).unwrap();
         assert!(note.contains("could not be read when the measured part began"), "{note}");
-        assert_eq!(counters(Some(&Counted { measured: Some(whole), whole, anonymous_bytes: None })), None);
+        assert_eq!(
+            counters(Some(&Counted { measured: Some(whole), whole, anonymous_bytes: None })),
+            None
+        );
         assert_eq!(counters(None), None);
     }
 }

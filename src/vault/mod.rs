@@ -276,6 +276,10 @@ impl Vault {
 impl Surface for Vault {
     type Caller = Peer;
 
+    fn name(&self) -> &'static str {
+        "vault"
+    }
+
     fn caller(&self, peer: &Peer) -> Peer {
         *peer
     }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use crate::load::cut::Cut;
-use crate::report::html::REPORT;
+use crate::report::html;
 use crate::report::table::wrapped;
 
 /// The width of the text on a terminal.
@@ -13,7 +13,7 @@ const COLUMNS: usize = 80;
 /// Names the folder and the report; the command for the report where the run was cut short or there is none.
 pub(super) fn places(folder: &Path, cut: Option<Cut>) -> String {
     let mut places = format!("results   {}\n", folder.display());
-    let report = folder.join(REPORT);
+    let report = folder.join(html::FILE);
     let is_written = report.exists();
     if is_written {
         places += &format!("report    {}\n", report.display());
@@ -49,7 +49,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let said = places(folder.path(), None);
         assert!(said.contains("again     mintbench report "), "{said}");
-        std::fs::write(folder.path().join(REPORT), "").unwrap();
+        std::fs::write(folder.path().join(html::FILE), "").unwrap();
         let said = places(folder.path(), None);
         assert!(said.ends_with("report.html\n") && !said.contains("again"), "{said}");
     }

@@ -16,6 +16,7 @@ use ::redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransa
 use aws_lc_rs::digest;
 
 use self::folder::Folder;
+pub use self::folder::NewStore;
 use super::{Defect, Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
@@ -40,6 +41,8 @@ pub struct RedbStore {
     folder: Folder,
     repaired: bool,
     format: Format,
+    /// Whether the file was made when it was opened.
+    new: bool,
 }
 
 impl RedbStore {
@@ -54,8 +57,14 @@ impl RedbStore {
     }
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {
+        let new = !folder.holds_store()?;
+        let undo = new.then(|| folder.as_new());
+        Self::open_file(folder, new).inspect_err(|_| undo.into_iter().for_each(NewStore::undo))
+    }
+
+    fn open_file(folder: Folder, new: bool) -> Result<Self, StoreError> {
         let file = folder.file();
-        if !folder.holds_store()? {
+        if new {
             folder.install(|path| initialise(&::redb::Database::create(path)?))?;
         }
         let (database, repaired) = folder.open(&file)?;
@@ -63,7 +72,12 @@ impl RedbStore {
             tracing::warn!(file = %file.display(), "the store was not closed as it should be, and had to be repaired");
         }
         let format = read_format(&database, file)?;
-        Ok(Self { database, folder, repaired, format })
+        Ok(Self { database, folder, repaired, new, format })
+    }
+
+    /// The store, if it did not exist before it was opened: a start that fails undoes it.
+    pub fn new_store(&self) -> Option<NewStore> {
+        self.new.then(|| self.folder.as_new())
     }
 
     /// Whether the file had to be repaired when it was opened: all of it was read then. Nothing that

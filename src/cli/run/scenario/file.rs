@@ -17,8 +17,6 @@ use crate::report::slo::Objective;
 pub(in crate::cli) enum ScenarioError {
     #[error("cannot read the scenario `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("the scenario `{name}` is refused: {message}")]
-    Syntax { name: String, message: String },
     #[error("the scenario `{name}` is refused{problems}", problems = list(problems))]
     Problems { name: String, problems: Vec<String> },
     #[error("cannot read the trace `{path}`", path = path.display())]
