@@ -464,10 +464,10 @@ mod tests {
     fn without_a_reading_at_its_start_nothing_is_said_of_the_measured_part() {
         let read = |hits| (Counters { hits, ..Counters::default() }, SelfReport::default());
         let (before, warm, after) = (read(1.0), read(60.0), read(100.0));
-        let (counted, said) = since(&after, &before, Some(&warm));
+        let (counted, said) = since(&after, &before, Some(&warm), None);
         assert_eq!(counted.measured.map(|counters| counters.hits), Some(40.0));
         assert!(said.is_some());
-        let (counted, said) = since(&after, &before, None);
+        let (counted, said) = since(&after, &before, None, None);
         // Above all not the 99 that hold the warm-up.
         assert_eq!((counted.measured, said), (None, None));
         assert!((counted.whole.hits - 99.0).abs() < 1e-9);

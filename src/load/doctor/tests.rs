@@ -1,5 +1,7 @@
 //! What is said of machines of which everything is known.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -113,6 +115,7 @@ fn reasons_of_run(lag: &Histogram<u64>, strain: Strain) -> Vec<Reason> {
         // A fast target, and one whose tail bears everything.
         service: &filled(100_000),
         response: &filled(1_000_000_000),
+        causes: &BTreeMap::new(),
         hiccup: &filled(200),
         busy_share: 0.1,
         duration_ns: 10_000_000_000,

@@ -77,23 +77,24 @@ const fn is_lateness(reason: &Reason) -> bool {
 /// The order in which reasons explain each other: what comes first may have caused what follows.
 const fn rank(reason: &Reason) -> u8 {
     match reason {
-        Reason::NoRequests => 0,
-        Reason::Busy { .. } => 1,
-        Reason::Unsent { .. } => 2,
-        Reason::Rate { .. } => 3,
-        Reason::Burst { .. } => 4,
-        Reason::Throttled { .. } => 5,
-        Reason::Steal { .. } => 6,
-        Reason::Paging { .. } => 7,
-        Reason::Hiccup { .. } => 8,
-        Reason::LagTail { .. } => 9,
-        Reason::Lag { .. } => 10,
-        Reason::NoticeTail { .. } => 11,
-        Reason::Notice { .. } => 12,
-        Reason::Gaps(_) => 13,
-        Reason::HitRatio(_) => 14,
-        Reason::Unsteady(_) => 15,
-        Reason::Interrupted(_) => 16,
+        Reason::Impeded { .. } => 0,
+        Reason::NoRequests => 1,
+        Reason::Busy { .. } => 2,
+        Reason::Unsent { .. } => 3,
+        Reason::Rate { .. } => 4,
+        Reason::Burst { .. } => 5,
+        Reason::Throttled { .. } => 6,
+        Reason::Steal { .. } => 7,
+        Reason::Paging { .. } => 8,
+        Reason::Hiccup { .. } => 9,
+        Reason::LagTail { .. } => 10,
+        Reason::Lag { .. } => 11,
+        Reason::NoticeTail { .. } => 12,
+        Reason::Notice { .. } => 13,
+        Reason::Gaps(_) => 14,
+        Reason::HitRatio(_) => 15,
+        Reason::Unsteady(_) => 16,
+        Reason::Interrupted(_) => 17,
     }
 }
 
@@ -107,6 +108,7 @@ fn explain(reason: &Reason) -> (String, &'static str) {
         Reason::NoRequests => {
             ("no request of the measured part has ended".into(), "raise --rate or --duration")
         }
+        Reason::Impeded { cause, remedy, .. } => (cause.to_string(), *remedy),
         Reason::Busy { share } => {
             (format!("the generator was busy for {} of the time", percent(*share)), SLOWER)
         }

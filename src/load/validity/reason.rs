@@ -131,6 +131,7 @@ impl Reason {
             Self::Burst { .. }
             | Self::Gaps(_)
             | Self::HitRatio(_)
+            | Self::Impeded { .. }
             | Self::NoRequests
             | Self::Rate { .. }
             | Self::Unsent { .. }

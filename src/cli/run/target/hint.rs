@@ -118,14 +118,16 @@ mod tests {
             ("/realms/test/protocol/openid-connect/token", "oauth2"),
         ] {
             let url = format!("http://127.0.0.1{path}");
-            let hints = before(&target(&url, Dialect::Get { headers: Vec::new() }));
+            let hints =
+                before(&target(&url, Dialect::Get { headers: Vec::new(), expect: Vec::new() }));
             let [hint] = &hints[..] else { panic!("{path}: {hints:?}") };
             assert!(hint.ends_with(&format!("add --protocol {protocol}")), "{hint}");
             assert!(!hint.contains("api-version"), "{hint}");
         }
         for path in ["", "/healthz", "/token-ring", "/tokens"] {
             let url = format!("http://127.0.0.1{path}");
-            let hints = before(&target(&url, Dialect::Get { headers: Vec::new() }));
+            let hints =
+                before(&target(&url, Dialect::Get { headers: Vec::new(), expect: Vec::new() }));
             assert!(hints.is_empty(), "{path}: {hints:?}");
         }
         assert!(before(&target("http://127.0.0.1/msi/token", Dialect::Imds)).is_empty());
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_token_is_explained_where_one_was_asked_for() {
-        let get = Dialect::Get { headers: Vec::new() };
+        let get = Dialect::Get { headers: Vec::new(), expect: Vec::new() };
         for status in [200, 404] {
             assert!(remedy(&Dialect::Gce, status).unwrap().contains("protocol `gce`"));
             assert_eq!(remedy(&get, status), None);

@@ -246,7 +246,7 @@ impl TargetArgs {
     }
 
     /// The flags that only one protocol uses, and whether they are given.
-    fn given(&self) -> [(&'static str, bool, Protocol); 9] {
+    fn given(&self) -> [(&'static str, bool, Protocol); 10] {
         [
             ("client-id", self.client_id.is_some(), Protocol::OAuth2),
             ("client-secret-file", self.client_secret_file.is_some(), Protocol::OAuth2),
