@@ -124,27 +124,30 @@ impl Objective {
     pub fn of(&self, answers: &Answers) -> Option<u64> {
         let Answers { response, .. } = answers;
         let quantile = self.quantile * float(answers.count()) / float(response.len());
-        (!response.is_empty() && quantile <= 1.0).then(|| response.value_at_quantile(quantile))
+        let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
+        came.then(|| response.value_at_quantile(quantile))
     }
 
     /// Judges these answers.
     ///
-    /// A percentile is known from [`BEYOND_MIN`] answers beyond it. With fewer, the objective is not met
-    /// by any luck; it is missed if more answers are over the limit than chance explains.
+    /// A percentile is known from [`BEYOND_MIN`] answers beyond it. With fewer, the objective is never
+    /// met; it is missed if more answers are over the limit than chance explains.
     pub fn decide(&self, answers: &Answers) -> Judgement {
-        let (count, measured_ns) = (answers.count(), self.of(answers));
-        let missed = |missed| if missed { Verdict::Missed } else { Verdict::Met };
-        let verdict = if count == 0 {
-            Verdict::CannotTell
-        } else if count >= self.answers_min() {
-            missed(measured_ns.is_none_or(|ns| !self.allows(ns)))
+        let (count, count_min, measured_ns) =
+            (answers.count(), self.answers_min(), self.of(answers));
+        let verdict = if count >= count_min {
+            if measured_ns.is_some_and(|ns| self.allows(ns)) {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            }
         } else if at_least(answers.over(self), count, 1.0 - self.quantile) <= CHANCE {
             Verdict::Missed
         } else {
             Verdict::CannotTell
         };
         let measured_ns = measured_ns.filter(|_| verdict != Verdict::CannotTell);
-        Judgement { verdict, measured_ns, count, count_min: self.answers_min() }
+        Judgement { verdict, measured_ns, count, count_min }
     }
 
     fn allows(&self, response_ns: u64) -> bool {
@@ -158,10 +161,8 @@ impl Objective {
         reason = "it is positive, and a cast beyond u64 saturates"
     )]
     fn answers_min(&self) -> u64 {
-        /// What the shares that are written in decimals are off by.
-        const ROUNDING: f64 = 1e-6;
         let beyond = 1.0 - self.quantile;
-        if beyond > 0.0 { (BEYOND_MIN / beyond - ROUNDING).ceil() as u64 } else { 1 }
+        if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
     }
 }
 
@@ -248,6 +249,8 @@ impl fmt::Display for Judgement {
 
 /// Answers beyond a percentile from which it is known: with fewer, a few bad moments decide it.
 const BEYOND_MIN: f64 = 10.0;
+/// What a calculation with shares that are written in decimals is off by, at most.
+const ROUNDING: f64 = 1e-9;
 /// How often an objective that is met may look missed, where there are too few answers to know the
 /// percentile.
 const CHANCE: f64 = 0.05;

@@ -255,9 +255,9 @@ fn a_good_status_without_a_token_is_an_error_of_every_protocol_that_has_one() {
         ("oauth2", "/token", &["--client-id=me"]),
         ("aws", "/credentials", &[]),
     ] {
-        let server = Scripted::serve(|request| match request.line.starts_with("PUT") {
-            true => whole("200 OK", "session"),
-            false => whole("200 OK", r#"{"error":"invalid_client"}"#),
+        let server = Scripted::serve(|request| {
+            let opens = request.line.starts_with("PUT");
+            whole("200 OK", if opens { "session" } else { r#"{"error":"invalid_client"}"# })
         });
         let folder = tempfile::tempdir().unwrap();
         let target = format!("{protocol}+http://{}{path}", server.authority);
@@ -279,9 +279,12 @@ fn a_good_status_without_a_token_is_an_error_of_every_protocol_that_has_one() {
 
 #[test]
 fn what_a_plain_get_expects_decides_what_is_good() {
-    let server = Scripted::serve(|request| match request.line.contains("/empty") {
-        true => whole("204 No Content", ""),
-        false => whole("200 OK", "the service is up"),
+    let server = Scripted::serve(|request| {
+        if request.line.contains("/empty") {
+            whole("204 No Content", "")
+        } else {
+            whole("200 OK", "the service is up")
+        }
     });
     let target = |path: &str| format!("get+http://{}{path}", server.authority);
     let good = short(&target("/"), &["--expect=status=200", "--expect=body=is up"]);
