@@ -244,7 +244,9 @@ impl Broker {
             Some(Audience::Unlisted(name)) => {
                 let numbered = self.ledger.number(selected.held()?, &name);
                 let (resource, displaced) = numbered.ok_or(TokenError::Busy)?;
-                displaced.into_iter().for_each(|key| self.cache.remove(key));
+                if let Some(key) = displaced {
+                    self.cache.remove(key);
+                }
                 Ok(resource)
             }
             None => Err(TokenError::UnknownResource { resource: name.to_owned(), tenant }),

@@ -12,8 +12,11 @@ use crate::store::Format;
 #[derive(Clone, Debug)]
 struct Disk {
     format: Format,
-    kept: Arc<Mutex<(Revision, BTreeMap<String, (Revision, String)>)>>,
+    kept: Arc<Mutex<(Revision, Kept)>>,
 }
+
+/// By key text, the revision that wrote the record, and its JSON.
+type Kept = BTreeMap<String, (Revision, String)>;
 
 impl Disk {
     fn new(format: Format) -> Self {
@@ -136,7 +139,7 @@ impl World {
                     return;
                 }
                 let before =
-                    self.directory.read().vm(&self.id(vm)).map(|own| own.vm.record.clone());
+                    self.directory.read().vm(&self.id(vm)).map(|own| Arc::clone(&own.vm.record));
                 let record = before.map_or_else(|| self.made(vm), |own| (*own).clone());
                 let vm_id = record.vm_id;
                 put(&self.directory, Record::VirtualMachine(VirtualMachine { address, ..record }));
@@ -231,14 +234,14 @@ fn the_only_vm_of_an_older_store_goes_on_answering_127_0_0_1_and_nobody_else() {
         Record::VirtualMachine(vm) => vm.address,
         _ => None,
     });
-    assert_eq!(stored, address("127.0.0.1"));
+    assert_eq!(stored, Some(address("127.0.0.1")));
 }
 
 #[test]
 fn a_vm_without_an_address_gets_none_where_others_are_or_this_build_has_written() {
     let second = |vm: &VirtualMachine| {
         let id = format!("{}-2", vm.id).parse().unwrap();
-        let address = address("127.0.0.2");
+        let address = Some(address("127.0.0.2"));
         vec![Record::VirtualMachine(VirtualMachine {
             id,
             address,

@@ -108,8 +108,8 @@ fn answers(directory: &Directory, caller: &Caller) -> Option<String> {
     caller.with_vm(directory, NOW, |vm| vm.record.id.name().to_owned())
 }
 
-fn address(text: &str) -> Option<Address> {
-    Some(text.parse().unwrap())
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_only_vm_answers_at_its_own_address_and_nowhere_else() {
 fn a_vm_that_answers_any_caller_leaves_other_vms_theirs_also_on_an_old_connection() {
     let directory = demo();
     let demo = VirtualMachine::clone(&sole_vm(&directory).record);
-    let any = VirtualMachine { address: address("any"), ..demo.clone() };
+    let any = VirtualMachine { address: Some(address("any")), ..demo.clone() };
     put(&directory, Record::VirtualMachine(any));
     let [own, other, remote] =
         [[127, 0, 0, 1], [127, 0, 0, 2], [10, 0, 0, 4]].map(|ip| directory.caller(ip.into()));
@@ -135,7 +135,7 @@ fn a_vm_that_answers_any_caller_leaves_other_vms_theirs_also_on_an_old_connectio
     let second = VirtualMachine {
         id: format!("{}-2", demo.id).parse().unwrap(),
         vm_id: VmId::from_bytes([2; 16]),
-        address: address("127.0.0.2"),
+        address: Some(address("127.0.0.2")),
         system_assigned: None,
         ..demo
     };
@@ -171,7 +171,7 @@ fn a_vm_that_moves_to_another_address_is_no_longer_found_at_the_old_one() {
     let directory = of(seed, Seconds(0));
     let old = directory.caller([127, 1, 0, 1].into());
     let record = old.with_vm(&directory, NOW, |vm| VirtualMachine::clone(&vm.record)).unwrap();
-    let address = address("127.9.9.9");
+    let address = Some(address("127.9.9.9"));
     put(&directory, Record::VirtualMachine(VirtualMachine { address, ..record }));
     assert!(old.with_vm(&directory, NOW, |_| ()).is_none());
     assert!(directory.caller([127, 9, 9, 9].into()).with_vm(&directory, NOW, |_| ()).is_some());
