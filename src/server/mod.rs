@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
-use crate::arm::{Arm, ArmOptions};
+use crate::arm::{Arm, ArmOptions, Neighbours};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
@@ -259,6 +259,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
         let names = names(options, &sockets);
+        let neighbours = neighbours(options, &sockets)?;
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -276,7 +277,8 @@ impl Server {
         let sts = Sts::new(Arc::clone(directory), issuer, Arc::clone(clock), sts_options);
         self.serve(sockets.sts, guarded(), sts)?;
         let seed = |surface: u128| options.request_id_seed ^ (surface << 96);
-        let arm_options = ArmOptions { auth: options.arm_auth, page_size: PAGE, seed: seed(1) };
+        let arm_options =
+            ArmOptions { auth: options.arm_auth, page_size: PAGE, seed: seed(1), neighbours };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
         self.serve(sockets.arm, guarded(), arm)?;
         let vault_options = VaultOptions { authority, seed: seed(2) };
@@ -415,6 +417,16 @@ fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Where the listeners are that clients of the control plane are led to.
+fn neighbours(options: &ServerOptions, sockets: &Sockets) -> std::io::Result<Neighbours> {
+    Ok(Neighbours {
+        arm: sockets.arm.listener.local_addr()?,
+        sts: sockets.sts.listener.local_addr()?,
+        vault: sockets.vault.listener.local_addr()?,
+        authority_url: options.authority_url.clone(),
+    })
 }
 
 impl Drop for Server {

@@ -10,15 +10,12 @@ use super::client::{Client, Shown};
 use super::error::{StsError, TenantAt};
 use super::form::Form;
 use super::reply::Trace;
-use super::{Body, Sts, Version, resource};
+use super::{Body, Realm, Sts, Version, resource};
 use crate::clock::UnixSeconds;
 use crate::directory::Principal;
 use crate::http::Payload;
 use crate::ids::TenantId;
 use crate::token::{Entropy, Subject, Token, TokenSource as _};
-
-/// The names under which Entra finds out the tenant by who signs in; a client alone has none.
-const TENANTS_OF_USERS: [&str; 3] = ["common", "organizations", "consumers"];
 
 impl Sts {
     pub(super) fn token(
@@ -72,12 +69,14 @@ impl Sts {
         Ok((self.minted(&client, tenant, resource, now)?, resource.to_owned()))
     }
 
+    /// The tenant of a client. In the other realms Entra finds out the tenant by who signs in; a client
+    /// alone has none.
     fn tenant_of_clients(&self, name: &str) -> Result<TenantId, StsError> {
-        if TENANTS_OF_USERS.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(StsError::TenantNone);
+        match self.realm(name) {
+            Some(Realm::Tenant(id)) => Ok(id),
+            Some(Realm::AnyTenant | Realm::Personal) => Err(StsError::TenantNone),
+            None => Err(StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Token }),
         }
-        let unknown = || StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Token };
-        self.tenant(name).ok_or_else(unknown)
     }
 
     /// Signs here, on the thread of this surface: at under a millisecond, others do not wait long, and the

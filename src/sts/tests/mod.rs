@@ -1,7 +1,8 @@
 //! A token service of the demo world, and what is asked of it.
 
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair};
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use base64::engine::GeneralPurpose;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use http_body_util::BodyExt as _;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA,
@@ -200,14 +201,19 @@ fn signed(key: &CertificateKey, client_id: ClientId, form: AssertionForm) -> Str
 
 /// Any header and claims, signed with the private key that all test certificates share.
 fn forged(header: &Value, claims: &Value) -> String {
-    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    encoded(&BASE64_URL_SAFE_NO_PAD, header, claims)
+}
+
+/// The same, with each part in base64 of this kind.
+fn encoded(base64: &GeneralPurpose, header: &Value, claims: &Value) -> String {
+    let encode = |value: &Value| base64.encode(value.to_string());
     let message = format!("{}.{}", encode(header), encode(claims));
     let key = RsaKeyPair::from_pkcs8(PRIVATE_KEY.expose()).unwrap();
     let padding = if header["alg"] == "RS256" { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
     let mut signature = vec![0; key.public_modulus_len()];
     let rng = aws_lc_rs::rand::SystemRandom::new();
     key.sign(padding, &rng, message.as_bytes(), &mut signature).unwrap();
-    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+    format!("{message}.{}", base64.encode(signature))
 }
 
 fn claims(changed: &Value) -> Value {
