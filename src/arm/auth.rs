@@ -21,7 +21,10 @@ const AUDIENCES: [&str; 5] = [
 
 /// The audiences that clients are told to ask for; az takes the first.
 pub(super) const AUDIENCES_OF_CLIENTS: [&str; 2] =
-    ["https://management.core.windows.net/", "https://management.azure.com/"];
+    ["https://management.core.windows.net/", AUDIENCE];
+
+/// The audience that Resource Manager is named after.
+pub const AUDIENCE: &str = "https://management.azure.com/";
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,6 +46,7 @@ use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, read_body};
 use crate::ids::ArmId;
 use crate::token::Verifier;
 use crate::world::record::Change;
+pub use auth::AUDIENCE;
 use auth::Actor;
 use call::{Call, Query};
 pub use endpoints::Neighbours;

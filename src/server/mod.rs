@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
-use crate::arm::{Arm, ArmOptions, Neighbours};
+use crate::arm::{self, Arm, ArmOptions, Neighbours};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, Responses, Scheme, Shutdown, Surface, Transport};
@@ -29,7 +29,7 @@ use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, Toke
 use caretaker::{Caretaker, Duties};
 use operator::OperatorError;
 
-use crate::vault::{Vault, VaultOptions};
+use crate::vault::{self, Vault, VaultOptions};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::arm::ArmAuth;
@@ -270,6 +270,10 @@ impl Server {
             names,
             application_token_lifetime: options.application_token_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
+            services: vec![
+                (neighbours.arm.port(), arm::AUDIENCE),
+                (neighbours.vault.port(), vault::AUDIENCE),
+            ],
             seed: options.sts_seed,
         };
         let authority = options.authority_url.clone();

@@ -49,6 +49,8 @@ pub struct StsOptions {
     /// Authorities whose certificates prove that a client is the one of their subject, without being
     /// registered.
     pub trusted_issuers: Vec<Certificate>,
+    /// The other services of this server: the port of each, and the audience of tokens for it.
+    pub services: Vec<(u16, &'static str)>,
     /// Makes request ids, and what is opaque in tokens.
     pub seed: [u8; 32],
 }
@@ -71,6 +73,7 @@ pub struct Sts {
     authority: String,
     names: Vec<String>,
     trusted: Vec<Certificate>,
+    services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
 }
 
@@ -140,8 +143,14 @@ impl Sts {
         clock: Arc<dyn Clock>,
         options: StsOptions,
     ) -> Self {
-        let StsOptions { base_url, names, application_token_lifetime, trusted_issuers, seed } =
-            options;
+        let StsOptions {
+            base_url,
+            names,
+            application_token_lifetime,
+            trusted_issuers,
+            services,
+            seed,
+        } = options;
         let authority = match base_url.split_once("://") {
             Some((_, authority)) => authority.to_owned(),
             None => base_url,
@@ -154,6 +163,7 @@ impl Sts {
             authority,
             names,
             trusted: trusted_issuers,
+            services,
             rng: Mutex::new(StdRng::from_seed(seed)),
         }
     }

@@ -3,6 +3,7 @@
 
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use hyper::{Method, Response};
 use rand::Rng as _;
 
@@ -62,11 +63,25 @@ impl Sts {
         let shown = Shown::of(&form, &parts.headers)?;
         let resource = resource::asked(&form, version)?;
         let client = self.authenticate(&shown, tenant, parts, now)?;
-        if self.directory.resources().named(resource).is_none() {
+        let listed = self.directory.resources().named(resource).map(|_| resource);
+        let Some(audience) = listed.or_else(|| self.audience_of_service(resource)) else {
             let (resource, tenant) = (resource.to_owned(), tenant.to_string());
             return Err(StsError::ResourceUnknown { resource, tenant });
-        }
-        Ok((self.minted(&client, tenant, resource, now)?, resource.to_owned()))
+        };
+        Ok((self.minted(&client, tenant, audience, now)?, resource.to_owned()))
+    }
+
+    /// The audience of the service of this server that is at the URL `resource`: Terraform's provider takes
+    /// for resources the URLs that it reads from `/metadata/endpoints`.
+    fn audience_of_service(&self, resource: &str) -> Option<&'static str> {
+        let authority = resource.strip_prefix("https://")?.trim_end_matches('/');
+        let authority: Authority = authority.parse().ok().filter(|_| !authority.contains('@'))?;
+        let (name, port) = (authority.host(), authority.port_u16().unwrap_or(443));
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let is_own =
+            |own: &String| own.strip_prefix("*.").unwrap_or(own).eq_ignore_ascii_case(name);
+        let mut services = self.services.iter().filter(|_| self.names.iter().any(is_own));
+        services.find(|(own, _)| *own == port).map(|(_, audience)| *audience)
     }
 
     /// The tenant of a client. In the other realms Entra finds out the tenant by who signs in; a client
@@ -85,7 +100,7 @@ impl Sts {
         &self,
         client: &Client,
         tenant: TenantId,
-        resource: &str,
+        audience: &str,
         now: UnixSeconds,
     ) -> Result<Token, StsError> {
         let created = self.directory.read().tenant(tenant).map(|tenant| tenant.created);
@@ -104,7 +119,7 @@ impl Sts {
         };
         let mut entropy: Entropy = [0; 48];
         self.rng.lock().fill_bytes(&mut entropy);
-        issuer.mint(&subject, resource, now, &entropy).map_err(|error| {
+        issuer.mint(&subject, audience, now, &entropy).map_err(|error| {
             tracing::error!(%error, "the token service cannot sign");
             StsError::Transient
         })

@@ -72,6 +72,31 @@ fn the_scopes_of_openid_connect_beside_a_resource_change_nothing() {
 }
 
 #[test]
+fn the_url_of_a_service_of_this_server_stands_for_its_audience() {
+    let world = World::new();
+    for (resource, audience) in [
+        ("https://127.0.0.1:8180", ARM),
+        ("https://STS.localhost:8180/", ARM),
+        ("https://[::1]:8180", ARM),
+        ("https://vault.localhost", VAULT),
+    ] {
+        let answer = world.post(&with(&[("scope", &format!("{resource}/.default"))]));
+        assert_eq!(answer.claims()["aud"], audience, "{resource}");
+    }
+    for resource in [
+        "http://127.0.0.1:8180",
+        "https://127.0.0.1:8181",
+        "https://elsewhere:8180",
+        "https://me@127.0.0.1:8180",
+        "https://127.0.0.1:8180/path",
+        "https://demo.vault.localhost",
+    ] {
+        let answer = world.post(&with(&[("scope", &format!("{resource}/.default"))]));
+        assert_eq!(answer.refusal().2, 500_011, "{resource}");
+    }
+}
+
+#[test]
 fn an_application_gets_a_token_for_its_certificate_in_every_form() {
     let world = World::new();
     let key = certificate_key(app(), Seconds(1_000));

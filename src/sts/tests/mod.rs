@@ -31,6 +31,7 @@ use crate::world::record::{Application, Change, Credential, Record};
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const OTHER_TENANT: &str = "72f988bf-0000-4000-8000-000000000002";
 const SECRET: &str = "correct horse & battery";
+const ARM: &str = "https://management.azure.com/";
 const VAULT: &str = "https://vault.azure.net";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -102,7 +103,10 @@ impl World {
         let clock = Arc::new(ManualClock::new(NOW));
         let managed = Arc::new(Issuer::new(directory.ring(), Seconds(86_400)));
         let options = StsOptions {
-            names: vec!["sts.localhost".to_owned(), "127.0.0.1".to_owned()],
+            names: ["sts.localhost", "127.0.0.1", "::1", "*.vault.localhost"]
+                .map(str::to_owned)
+                .into(),
+            services: vec![(8_180, ARM), (443, VAULT)],
             base_url: "http://127.0.0.1:1".to_owned(),
             application_token_lifetime: StsOptions::APPLICATION_TOKEN_LIFETIME,
             trusted_issuers,
