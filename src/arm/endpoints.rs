@@ -104,8 +104,10 @@ fn brief(host: &str, neighbours: &Neighbours) -> Value {
     })
 }
 
-/// Terraform takes a cloud of another name, tenant or identity provider for Azure Stack.
+/// Terraform takes a cloud of another name, tenant or identity provider for Azure Stack. `az role` asks
+/// Microsoft Graph for the names of principals and goes on without them when it is answered 404, as here.
 fn full(host: &str, neighbours: &Neighbours) -> Value {
+    let own = format!("https://{host}/");
     json!({
         "name": "AzureCloud",
         "portal": "https://portal.azure.com",
@@ -115,11 +117,11 @@ fn full(host: &str, neighbours: &Neighbours) -> Value {
             "tenant": "common",
             "identityProvider": "AAD",
         },
-        "resourceManager": format!("https://{host}/"),
+        "resourceManager": own,
         "gallery": "https://gallery.azure.com/",
         "graph": "https://graph.windows.net/",
         "graphAudience": "https://graph.windows.net/",
-        "microsoftGraphResourceId": "https://graph.microsoft.com/",
+        "microsoftGraphResourceId": own,
         "activeDirectoryDataLake": "https://datalake.azure.net/",
         "appInsightsResourceId": "https://api.applicationinsights.io",
         "appInsightsTelemetryChannelResourceId": "https://dc.applicationinsights.azure.com/v2/track",

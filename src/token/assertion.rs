@@ -1,8 +1,8 @@
 //! Client assertions (RFC 7523 section 2.2) as the token service checks them.
 //!
 //! Released clients spell them in several ways, which are all read here: parts padded with `=`
-//! (azure-identity for Python), thumbprints in standard base64 (MSAL for Go and Java) or in hex, and the
-//! thumbprint in `kid` alone (Terraform). The signature is over the text as it was sent.
+//! (azure-identity for Python), thumbprints in standard base64 (MSAL for Go and Java) or in hex, the
+//! thumbprint in `kid` alone (Terraform), and `x5c` with line breaks (az). The signature is over the text as it was sent.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, crypto};
@@ -129,7 +129,12 @@ impl<'a> PresentedAssertion<'a> {
             sha1,
             sha256,
             kid: kid.filter(|kid| [20, 32].contains(&kid.len())),
-            chain: header.x5c.iter().flatten().map(|der| decoded(der)).collect::<Option<_>>()?,
+            chain: header
+                .x5c
+                .iter()
+                .flatten()
+                .map(|text| certificate(text))
+                .collect::<Option<_>>()?,
             claims: serde_json::from_slice(&decoded(claims)?).ok()?,
         })
     }
@@ -189,6 +194,11 @@ fn thumbprint(text: &str) -> Option<Vec<u8>> {
     }
     let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     text.as_bytes().chunks_exact(2).map(byte).collect()
+}
+
+/// Decodes a certificate, which may be broken into lines as in a PEM text (MSAL for Python).
+fn certificate(text: &str) -> Option<Vec<u8>> {
+    decoded(&text.split_ascii_whitespace().collect::<String>())
 }
 
 /// Decodes base64 of either alphabet, with or without padding.

@@ -14,7 +14,9 @@ fn ask(world: &World, method: &str, query: &str) -> Answer {
 fn the_endpoints_are_told_without_a_token_as_the_reader_calls_this_server() {
     let answer = ask(&world(), "GET", "?api-version=2022-09-01");
     assert_eq!((answer.status, &answer.body["name"]), (200, &json!("AzureCloud")));
-    assert_eq!(answer.body["resourceManager"], "https://localhost:8180/");
+    for own in ["resourceManager", "microsoftGraphResourceId"] {
+        assert_eq!(answer.body[own], "https://localhost:8180/", "{own}");
+    }
     assert_eq!(answer.body["suffixes"]["keyVaultDns"], "vault.localhost:8190");
     assert_eq!(
         answer.body["authentication"],

@@ -283,6 +283,22 @@ fn a_certificate_of_a_trusted_authority_needs_no_registration() {
 }
 
 #[test]
+fn a_certificate_that_an_assertion_brings_may_be_broken_into_lines() {
+    let (trusted, authority) = x509::tests::authority("own", x509::tests::CA);
+    let world = World::trusting(vec![trusted]);
+    let (client_id, _) = identity();
+    let life = (NOW, NOW + Seconds(60));
+    let issuer = Authority(authority);
+    let der = certify_client(&issuer, &PRIVATE_KEY, client_id, life.0, life.1).unwrap();
+    let text = BASE64_STANDARD.encode(der);
+    let (first, rest) = text.split_at(64);
+    let header = json!({ "alg": "PS256", "x5c": [format!("\n{first}\r\n{rest}\n")] });
+    let client = client_id.to_string();
+    let jwt = forged(&header, &claims(&json!({ "iss": client, "sub": client })));
+    assert_eq!(world.post(&with_assertion(client_id, &jwt)).claims()["appidacr"], "2");
+}
+
+#[test]
 fn an_assertion_that_was_meant_for_another_service_is_refused_whatever_the_host_header_says() {
     let world = World::new();
     let (client_id, principal_id) = identity();
