@@ -19,6 +19,13 @@ const AUDIENCES: [&str; 5] = [
     "797f4846-ba00-4fd7-ba43-dac1f8f63013",
 ];
 
+/// The audiences that clients are told to ask for; az takes the first.
+pub(super) const AUDIENCES_OF_CLIENTS: [&str; 2] =
+    ["https://management.core.windows.net/", AUDIENCE];
+
+/// The audience that Resource Manager is named after.
+pub const AUDIENCE: &str = "https://management.azure.com/";
+
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Actor {

@@ -13,6 +13,7 @@ mod call;
 mod content;
 mod date;
 mod definitions;
+mod endpoints;
 mod error;
 mod filter;
 mod groups;
@@ -45,8 +46,10 @@ use crate::http::{BodyError, HostNames, Payload, Peer, RequestIds, Surface, read
 use crate::ids::ArmId;
 use crate::token::Verifier;
 use crate::world::record::Change;
+pub use auth::AUDIENCE;
 use auth::Actor;
 use call::{Call, Query};
+pub use endpoints::Neighbours;
 use error::ArmError;
 use reply::{Envelope, Reply};
 use route::{Kind, Route};
@@ -76,6 +79,8 @@ pub struct ArmOptions {
     pub page_size: usize,
     /// Makes request ids differ from those of other processes.
     pub seed: u128,
+    /// What clients are told about the other endpoints of this server.
+    pub neighbours: Neighbours,
 }
 
 /// The control plane. Copies share everything.
@@ -123,7 +128,7 @@ impl Arm {
     ) -> Result<Reply, ArmError> {
         let mut call = self.0.admit(parts, scheme, request_id)?;
         if matches!(call.method, Method::GET | Method::HEAD | Method::POST) {
-            return read(&call, &self.0.directory.read());
+            return read(&call, &self.0.directory.read(), &self.0.options.neighbours);
         }
         if let Some((action, scope)) = written(&call) {
             let permitted = |state: &State| {
@@ -196,7 +201,7 @@ impl Inner {
         let route = route?;
         route.allows(&parts.method)?;
         query.refuse_repeats()?;
-        route.resource_type().require(query.get("api-version"), None)?;
+        route.require_version(query.get("api-version"))?;
         Ok(Call {
             method: parts.method.clone(),
             route,
@@ -218,7 +223,7 @@ impl Inner {
         route: Option<&Route>,
         now: UnixSeconds,
     ) -> Result<Actor, ArmError> {
-        if self.options.auth == ArmAuth::Off {
+        if self.options.auth == ArmAuth::Off || route == Some(&Route::Endpoints) {
             return Ok(Actor::Anyone);
         }
         let subscription = route.and_then(Route::subscription);
@@ -269,9 +274,10 @@ fn require_subscription(call: &Call, state: &State) -> Result<(), ArmError> {
     named.map_or(Ok(()), |id| subscriptions::found(state, id).map(drop))
 }
 
-fn read(call: &Call, state: &State) -> Result<Reply, ArmError> {
+fn read(call: &Call, state: &State, neighbours: &Neighbours) -> Result<Reply, ArmError> {
     require_subscription(call, state)?;
     match &call.route {
+        Route::Endpoints => endpoints::get(call, neighbours),
         Route::Tenants => subscriptions::tenants(call, state),
         Route::Subscriptions => subscriptions::list(call, state),
         Route::Subscription(id) => subscriptions::get(call, state, *id),

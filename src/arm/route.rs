@@ -6,6 +6,7 @@
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
+use super::endpoints;
 use super::error::ArmError;
 use super::version::{self, ResourceType};
 use crate::ids::{ArmId, SubscriptionId};
@@ -53,6 +54,8 @@ impl Kind {
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    /// Where the services of this cloud are, for anybody.
+    Endpoints,
     Tenants,
     Subscriptions,
     Subscription(SubscriptionId),
@@ -108,6 +111,7 @@ impl Route {
             path.split('/').map(decoded).collect::<Option<_>>().unwrap_or_default();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match lower(&segments).iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["metadata", "endpoints"] => return Ok(Self::Endpoints),
             ["tenants"] => return Ok(Self::Tenants),
             ["subscriptions"] => return Ok(Self::Subscriptions),
             ["subscriptions", id] => return subscription(id).map(Self::Subscription),
@@ -133,9 +137,10 @@ impl Route {
         }
     }
 
-    /// The type whose versions the route has.
-    pub(super) const fn resource_type(&self) -> &'static ResourceType {
-        match self {
+    /// Checks the `api-version` of a request.
+    pub(super) fn require_version(&self, version: Option<&str>) -> Result<(), ArmError> {
+        let resource_type = match self {
+            Self::Endpoints => return endpoints::require_version(version),
             Self::Tenants => &version::TENANTS,
             Self::Subscriptions | Self::Subscription(_) => &version::SUBSCRIPTIONS,
             Self::Providers { .. } | Self::Register { .. } => &version::PROVIDERS,
@@ -145,13 +150,14 @@ impl Route {
             Self::RoleAssignments(_) | Self::RoleAssignment { .. } => &version::ROLE_ASSIGNMENTS,
             Self::RoleDefinitions(_) | Self::RoleDefinition { .. } => &version::ROLE_DEFINITIONS,
             Self::Operation { .. } => &version::OPERATIONS,
-        }
+        };
+        resource_type.require(version, None)
     }
 
     /// The subscription that the path names.
     pub(super) fn subscription(&self) -> Option<SubscriptionId> {
         match self {
-            Self::Tenants | Self::Subscriptions => None,
+            Self::Endpoints | Self::Tenants | Self::Subscriptions => None,
             Self::Subscription(id) => Some(*id),
             Self::Providers { subscription, .. } => *subscription,
             Self::Register { subscription, .. } | Self::Operation { subscription, .. } => {
@@ -404,6 +410,7 @@ mod tests {
         assert!(matches!(route(&format!("{SUB}/resourceGroups")), Ok(Route::Groups(_))));
         assert_eq!(route("/Subscriptions").unwrap(), Route::Subscriptions);
         assert_eq!(route("/tenants").unwrap(), Route::Tenants);
+        assert_eq!(route("//Metadata/endpoints/").unwrap(), Route::Endpoints);
         let assignments = "/providers/Microsoft.Authorization/roleAssignments";
         for scope in [
             "/".to_owned(),

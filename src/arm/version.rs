@@ -265,7 +265,7 @@ impl ResourceType {
 }
 
 /// Whether a text is a date, with or without a word that says how ripe the version is.
-fn is_well_formed(version: &str) -> bool {
+pub(super) fn is_well_formed(version: &str) -> bool {
     let digits =
         |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     let mut parts = version.splitn(4, '-');

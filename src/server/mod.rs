@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
-use crate::arm::{Arm, ArmOptions};
+use crate::arm::{self, Arm, ArmOptions, Neighbours};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, HostNames, Responses, Scheme, Shutdown, Surface, Transport};
@@ -29,7 +29,7 @@ use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, Toke
 use caretaker::{Caretaker, Duties};
 use operator::OperatorError;
 
-use crate::vault::{Vault, VaultOptions};
+use crate::vault::{self, Vault, VaultOptions};
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::arm::ArmAuth;
@@ -260,6 +260,7 @@ impl Server {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
         let names = names(options, &sockets);
         let host_names = HostNames::new(&options.host_names);
+        let neighbours = neighbours(options, &sockets)?;
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -270,6 +271,10 @@ impl Server {
             names,
             application_token_lifetime: options.application_token_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
+            services: vec![
+                (neighbours.arm.port(), arm::AUDIENCE),
+                (neighbours.vault.port(), vault::AUDIENCE),
+            ],
             seed: options.sts_seed,
         };
         let authority = options.authority_url.clone();
@@ -282,6 +287,7 @@ impl Server {
             names: host_names.clone(),
             page_size: PAGE,
             seed: seed(1),
+            neighbours,
         };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
         self.serve(sockets.arm, guarded(), arm)?;
@@ -424,6 +430,16 @@ fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Where the listeners are that clients of the control plane are led to.
+fn neighbours(options: &ServerOptions, sockets: &Sockets) -> std::io::Result<Neighbours> {
+    Ok(Neighbours {
+        arm: sockets.arm.listener.local_addr()?,
+        sts: sockets.sts.listener.local_addr()?,
+        vault: sockets.vault.listener.local_addr()?,
+        authority_url: options.authority_url.clone(),
+    })
 }
 
 impl Drop for Server {

@@ -7,11 +7,10 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
 
-use super::Sts;
-use super::Version;
-use super::discovery::{PUBLIC_BASE_URL, issuer};
+use super::discovery::PUBLIC_BASE_URL;
 use super::error::{KeyReason, StsError, moment};
 use super::form::{Form, decoded};
+use super::{Realm, Sts, Version};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::directory::{Principal, State};
 use crate::ids::{ClientId, TenantId};
@@ -127,10 +126,7 @@ impl Sts {
     ) -> Result<&'a AssertionClaims, StsError> {
         let client_id = principal.ids().client_id;
         let claims = assertion.unverified();
-        if assertion.thumbprint().is_none()
-            && assertion.chain().is_empty()
-            && claims.issuer.parse() != Ok(client_id)
-        {
+        if !assertion.says_certificate() && claims.issuer.parse() != Ok(client_id) {
             // A token of another issuer; no client here has a federated credential.
             return Err(StsError::FederationUnmatched(claims.subject.clone()));
         }
@@ -207,7 +203,9 @@ impl Sts {
                 .map(|path| format!("{base}/{tenant}/{path}"))
         };
         let mut audiences: Vec<_> = bases.into_iter().flat_map(at).collect();
-        audiences.extend([Version::V1, Version::V2].map(|version| issuer(tenant, version)));
+        audiences.extend(
+            [Version::V1, Version::V2].map(|version| Realm::Tenant(tenant).issuer(version)),
+        );
         audiences
     }
 }

@@ -9,46 +9,45 @@ use serde_json::{Value, json};
 
 use super::error::StsError;
 use super::form::Form;
-use super::{Sts, Version};
+use super::{Realm, Sts, Version};
 use crate::http::{Payload, json_reply};
-use crate::ids::TenantId;
-use crate::token::{Issuer, SigningKey};
+use crate::token::SigningKey;
 
 /// The hosts of the public cloud, which share their tokens: libraries take them for one.
 const PUBLIC_CLOUD: [&str; 4] =
     ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
+
+/// The tenant of personal Microsoft accounts.
+const PERSONAL_TENANT: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 /// Where the sign-in pages of the public cloud are, as issuers name it.
 pub(super) const PUBLIC_BASE_URL: &str = "https://login.microsoftonline.com";
 
 impl Sts {
     /// The published keys (RFC 7517). Version 2 says of each key whose tokens it signs.
-    pub(super) fn keys(&self, tenant: Option<TenantId>, version: Version) -> Response<Payload> {
-        let issuer = || match tenant {
-            Some(tenant) => issuer(tenant, Version::V2),
-            // As Entra spells it where there is no one tenant.
-            None => format!("{PUBLIC_BASE_URL}/{{tenantid}}/v2.0"),
-        };
+    pub(super) fn keys(&self, realm: Realm, version: Version) -> Response<Payload> {
+        let issuer = realm.issuer(Version::V2);
         let keys = self.managed.keys();
         let keys = keys.published().map(SigningKey::jwk).map(|jwk| {
             let mut key = json!(jwk);
             if let (Version::V2, Some(fields)) = (version, key.as_object_mut()) {
-                fields.insert("issuer".to_owned(), issuer().into());
+                fields.insert("issuer".to_owned(), issuer.as_str().into());
             }
             key
         });
         published(&json!({ "keys": keys.collect::<Vec<_>>() }))
     }
 
-    /// OpenID Connect Discovery 1.0 section 3, with the issuers of Entra. Of the endpoints that it names
-    /// only those for tokens and keys are here.
+    /// OpenID Connect Discovery 1.0 section 3, with the issuers of Entra. `segment` is how the reader named
+    /// the realm. Of the endpoints that the document names only those for tokens and keys are here.
     pub(super) fn configuration(
         &self,
-        tenant: TenantId,
+        realm: Realm,
+        segment: &str,
         version: Version,
         base_url: &str,
     ) -> Response<Payload> {
-        let own = format!("{base_url}/{tenant}");
+        let own = format!("{base_url}/{}", segment.to_ascii_lowercase());
         let path = match version {
             Version::V1 => "oauth2",
             Version::V2 => "oauth2/v2.0",
@@ -67,7 +66,7 @@ impl Sts {
             "id_token_signing_alg_values_supported": [self.managed.keys().current.jwk().alg],
             "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
             "scopes_supported": ["openid", "profile", "email", "offline_access"],
-            "issuer": issuer(tenant, version),
+            "issuer": realm.issuer(version),
             "request_uri_parameter_supported": false,
             "userinfo_endpoint": "https://graph.microsoft.com/oidc/userinfo",
             "authorization_endpoint": format!("{own}/{path}/authorize"),
@@ -129,11 +128,18 @@ impl Sts {
     }
 }
 
-/// `iss` of the tokens of a tenant.
-pub(super) fn issuer(tenant: TenantId, version: Version) -> String {
-    match version {
-        Version::V1 => Issuer::url(tenant),
-        Version::V2 => format!("{PUBLIC_BASE_URL}/{tenant}/v2.0"),
+impl Realm {
+    /// `iss` of the tokens of the realm. Where there is no one tenant, the text has a placeholder for it.
+    pub(super) fn issuer(self, version: Version) -> String {
+        let tenant = match self {
+            Self::Tenant(id) => id.to_string(),
+            Self::AnyTenant => "{tenantid}".to_owned(),
+            Self::Personal => PERSONAL_TENANT.to_owned(),
+        };
+        match version {
+            Version::V1 => format!("https://sts.windows.net/{tenant}/"),
+            Version::V2 => format!("{PUBLIC_BASE_URL}/{tenant}/v2.0"),
+        }
     }
 }
 

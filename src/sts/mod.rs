@@ -48,6 +48,8 @@ pub struct StsOptions {
     /// Authorities whose certificates prove that a client is the one of their subject, without being
     /// registered.
     pub trusted_issuers: Vec<Certificate>,
+    /// The other services of this server: the port of each, and the audience of tokens for it.
+    pub services: Vec<(u16, &'static str)>,
     /// Makes request ids, and what is opaque in tokens.
     pub seed: [u8; 32],
 }
@@ -70,15 +72,21 @@ pub struct Sts {
     authority: String,
     names: Vec<String>,
     trusted: Vec<Certificate>,
+    services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
+    Document(Document),
+    Token(Version),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Document {
     Configuration(Version),
     Instance,
     Keys(Version),
-    Token(Version),
 }
 
 /// Of the endpoint; tokens are of version 1 at both, as they are for Azure's own services.
@@ -86,6 +94,17 @@ enum Route {
 enum Version {
     V1,
     V2,
+}
+
+/// Whose sign-in the first segment of a path is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Realm {
+    /// The accounts of one tenant.
+    Tenant(TenantId),
+    /// `common` and `organizations`: those of any tenant.
+    AnyTenant,
+    /// `consumers`: personal accounts, which are in a tenant of Microsoft's own.
+    Personal,
 }
 
 /// The body of a request.
@@ -96,20 +115,21 @@ enum Body {
 }
 
 impl Route {
-    /// The tenant segment of a path and where the rest of it leads.
+    /// The segment of a path that names the realm, and where the rest leads. A slash too many at either end
+    /// is ignored: clients join URLs with one (msal-node with a region sends `/oauth2/v2.0/token/`).
     fn of(path: &str) -> Option<(&str, Self)> {
-        let (tenant, rest) = path.strip_prefix('/')?.split_once('/')?;
-        let route = match rest {
-            ".well-known/openid-configuration" => Self::Configuration(Version::V1),
-            "v2.0/.well-known/openid-configuration" => Self::Configuration(Version::V2),
-            "discovery/instance" => Self::Instance,
-            "discovery/keys" => Self::Keys(Version::V1),
-            "discovery/v2.0/keys" => Self::Keys(Version::V2),
-            "oauth2/token" => Self::Token(Version::V1),
-            "oauth2/v2.0/token" => Self::Token(Version::V2),
+        let (realm, rest) = path.trim_start_matches('/').split_once('/')?;
+        let document = match rest.strip_suffix('/').unwrap_or(rest) {
+            ".well-known/openid-configuration" => Document::Configuration(Version::V1),
+            "v2.0/.well-known/openid-configuration" => Document::Configuration(Version::V2),
+            "discovery/instance" => Document::Instance,
+            "discovery/keys" => Document::Keys(Version::V1),
+            "discovery/v2.0/keys" => Document::Keys(Version::V2),
+            "oauth2/token" => return Some((realm, Self::Token(Version::V1))),
+            "oauth2/v2.0/token" => return Some((realm, Self::Token(Version::V2))),
             _ => return None,
         };
-        Some((tenant, route))
+        Some((realm, Self::Document(document)))
     }
 }
 
@@ -122,8 +142,14 @@ impl Sts {
         clock: Arc<dyn Clock>,
         options: StsOptions,
     ) -> Self {
-        let StsOptions { base_url, names, application_token_lifetime, trusted_issuers, seed } =
-            options;
+        let StsOptions {
+            base_url,
+            names,
+            application_token_lifetime,
+            trusted_issuers,
+            services,
+            seed,
+        } = options;
         let authority = match base_url.split_once("://") {
             Some((_, authority)) => authority.to_owned(),
             None => base_url,
@@ -136,6 +162,7 @@ impl Sts {
             authority,
             names,
             trusted: trusted_issuers,
+            services,
             rng: Mutex::new(StdRng::from_seed(seed)),
         }
     }
@@ -158,13 +185,14 @@ impl Sts {
     }
 
     fn answer(&self, scheme: Scheme, parts: &Parts, body: &Body) -> Response<Payload> {
-        let Some((tenant, route)) = Route::of(parts.uri.path()) else {
+        let Some((realm, route)) = Route::of(parts.uri.path()) else {
             return json_error(StatusCode::NOT_FOUND, "not_found", "there is no such path");
         };
-        if let Route::Token(version) = route {
-            return self.token(tenant, version, parts, body);
-        }
-        let answered = self.document(tenant, route, parts, &self.base_url(scheme, parts));
+        let document = match route {
+            Route::Token(version) => return self.token(realm, version, parts, body),
+            Route::Document(document) => document,
+        };
+        let answered = self.document(realm, document, parts, &self.base_url(scheme, parts));
         answered.unwrap_or_else(|error| {
             let trace = Trace::of(&parts.headers, self.ids(), self.clock.now());
             trace.refusal(&error, Version::V2)
@@ -174,7 +202,7 @@ impl Sts {
     fn document(
         &self,
         name: &str,
-        route: Route,
+        document: Document,
         parts: &Parts,
         base_url: &str,
     ) -> Result<Response<Payload>, StsError> {
@@ -183,21 +211,26 @@ impl Sts {
             return Err(StsError::Method { allowed: "GET", received });
         }
         let unknown = || StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Discovery };
-        match (self.tenant(name), route) {
-            (tenant @ Some(_), Route::Keys(version)) => Ok(self.keys(tenant, version)),
-            (None, Route::Keys(version)) if name == "common" => Ok(self.keys(None, version)),
-            (Some(tenant), Route::Configuration(version)) => {
-                Ok(self.configuration(tenant, version, base_url))
+        let realm = || self.realm(name).ok_or_else(unknown);
+        match document {
+            Document::Configuration(version) => {
+                Ok(self.configuration(realm()?, name, version, base_url))
             }
-            (_, Route::Instance) => Self::instance(parts.uri.query(), base_url),
-            _ => Err(unknown()),
+            Document::Instance => Self::instance(parts.uri.query(), base_url),
+            Document::Keys(version) => Ok(self.keys(realm()?, version)),
         }
     }
 
-    /// The tenant that a segment of a path names; domain names are not known here.
-    fn tenant(&self, segment: &str) -> Option<TenantId> {
-        let id: TenantId = segment.parse().ok()?;
-        self.directory.read().tenant(id).map(|tenant| tenant.id)
+    /// The realm that a segment of a path names; domain names are not known here.
+    fn realm(&self, segment: &str) -> Option<Realm> {
+        match segment.to_ascii_lowercase().as_str() {
+            "common" | "organizations" => Some(Realm::AnyTenant),
+            "consumers" => Some(Realm::Personal),
+            id => {
+                let id: TenantId = id.parse().ok()?;
+                self.directory.read().tenant(id).map(|tenant| Realm::Tenant(tenant.id))
+            }
+        }
     }
 
     /// Two ids that no other request has.

@@ -7,6 +7,10 @@ use super::form::Form;
 /// What stands behind the resource in the scope of a client that acts for itself.
 const DEFAULT: &str = "/.default";
 
+/// The scopes of OpenID Connect, which Entra passes over beside that of a resource: MSAL for Go and Java
+/// send them with every request.
+const OF_OPENID_CONNECT: [&str; 4] = ["openid", "offline_access", "profile", "email"];
+
 /// Entra's bound on an app id URI; a resource that is longer cannot be one.
 const RESOURCE_LEN_MAX: usize = 255;
 
@@ -25,11 +29,14 @@ pub(super) fn asked<'a>(form: &'a Form<'_>, version: Version) -> Result<&'a str,
     }
 }
 
-/// The one resource of a scope. What stands before `/.default` is taken as it is: of
+/// The one resource of a scope, beside those of OpenID Connect. What stands before `/.default` is taken as it is: of
 /// `https://management.azure.com//.default` a slash remains.
 fn in_scope(scope: &str) -> Result<&str, StsError> {
     let wrong = || StsError::ScopeSuffix(scope.to_owned());
-    let mut resources = scope.split_ascii_whitespace().map(|one| one.strip_suffix(DEFAULT));
+    let is_passed_over =
+        |one: &str| OF_OPENID_CONNECT.iter().any(|own| own.eq_ignore_ascii_case(one));
+    let asked = scope.split_ascii_whitespace().filter(|one| !is_passed_over(one));
+    let mut resources = asked.map(|one| one.strip_suffix(DEFAULT));
     let first = resources.next().flatten().filter(|first| !first.is_empty()).ok_or_else(wrong)?;
     for other in resources {
         if other.ok_or_else(wrong)? != first {
@@ -67,6 +74,23 @@ mod tests {
             assert_eq!(in_scope(scope), Ok(resource), "{scope}");
             assert!(is_well_formed(resource));
         }
+    }
+
+    #[test]
+    fn the_scopes_of_openid_connect_are_passed_over_and_are_no_resource() {
+        for scope in [
+            "api://a/.default openid offline_access profile",
+            "openid profile offline_access api://a/.default",
+            " email\tapi://a/.default  OpenID api://a/.default",
+        ] {
+            assert_eq!(in_scope(scope), Ok("api://a"), "{scope}");
+        }
+        for scope in ["openid", "openid profile email offline_access", "openid api://a", "openid x"]
+        {
+            assert_eq!(in_scope(scope), Err(StsError::ScopeSuffix(scope.to_owned())), "{scope}");
+        }
+        let two = "api://a/.default openid api://b/.default";
+        assert_eq!(in_scope(two), Err(StsError::ScopeResources(two.to_owned())));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use hyper::{Method, Response};
 use rand::Rng as _;
 
@@ -10,15 +11,12 @@ use super::client::{Client, Shown};
 use super::error::{StsError, TenantAt};
 use super::form::Form;
 use super::reply::Trace;
-use super::{Body, Sts, Version, resource};
+use super::{Body, Realm, Sts, Version, resource};
 use crate::clock::UnixSeconds;
 use crate::directory::Principal;
 use crate::http::Payload;
 use crate::ids::TenantId;
 use crate::token::{Entropy, Subject, Token, TokenSource as _};
-
-/// The names under which Entra finds out the tenant by who signs in; a client alone has none.
-const TENANTS_OF_USERS: [&str; 3] = ["common", "organizations", "consumers"];
 
 impl Sts {
     pub(super) fn token(
@@ -62,19 +60,37 @@ impl Sts {
         let shown = Shown::of(&form, &parts.headers)?;
         let resource = resource::asked(&form, version)?;
         let client = self.authenticate(&shown, tenant, parts, now)?;
-        let Some(resource) = self.directory.audience_name(resource, tenant) else {
+        let listed = self.directory.audience_name(resource, tenant);
+        let own = || self.audience_of_service(resource).map(str::to_owned);
+        let Some(audience) = listed.clone().or_else(own) else {
             let (resource, tenant) = (resource.to_owned(), tenant.to_string());
             return Err(StsError::ResourceUnknown { resource, tenant });
         };
-        Ok((self.minted(&client, tenant, &resource, now)?, resource))
+        let token = self.minted(&client, tenant, &audience, now)?;
+        Ok((token, listed.unwrap_or_else(|| resource.to_owned())))
     }
 
+    /// The audience of the service of this server that is at the URL `resource`: Terraform's provider takes
+    /// for resources the URLs that it reads from `/metadata/endpoints`.
+    fn audience_of_service(&self, resource: &str) -> Option<&'static str> {
+        let authority = resource.strip_prefix("https://")?.trim_end_matches('/');
+        let authority: Authority = authority.parse().ok().filter(|_| !authority.contains('@'))?;
+        let (name, port) = (authority.host(), authority.port_u16().unwrap_or(443));
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let is_own =
+            |own: &String| own.strip_prefix("*.").unwrap_or(own).eq_ignore_ascii_case(name);
+        let mut services = self.services.iter().filter(|_| self.names.iter().any(is_own));
+        services.find(|(own, _)| *own == port).map(|(_, audience)| *audience)
+    }
+
+    /// The tenant of a client. In the other realms Entra finds out the tenant by who signs in; a client
+    /// alone has none.
     fn tenant_of_clients(&self, name: &str) -> Result<TenantId, StsError> {
-        if TENANTS_OF_USERS.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(StsError::TenantNone);
+        match self.realm(name) {
+            Some(Realm::Tenant(id)) => Ok(id),
+            Some(Realm::AnyTenant | Realm::Personal) => Err(StsError::TenantNone),
+            None => Err(StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Token }),
         }
-        let unknown = || StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Token };
-        self.tenant(name).ok_or_else(unknown)
     }
 
     /// Signs here, on the thread of this surface: at under a millisecond, others do not wait long, and the
@@ -83,7 +99,7 @@ impl Sts {
         &self,
         client: &Client,
         tenant: TenantId,
-        resource: &str,
+        audience: &str,
         now: UnixSeconds,
     ) -> Result<Token, StsError> {
         let created = self.directory.read().tenant(tenant).map(|tenant| tenant.created);
@@ -103,7 +119,7 @@ impl Sts {
         };
         let mut entropy: Entropy = [0; 48];
         self.rng.lock().fill_bytes(&mut entropy);
-        issuer.mint(&subject, resource, now, &entropy).map_err(|error| {
+        issuer.mint(&subject, audience, now, &entropy).map_err(|error| {
             tracing::error!(%error, "the token service cannot sign");
             StsError::Transient
         })

@@ -1,7 +1,11 @@
 //! Client assertions (RFC 7523 section 2.2) as the token service checks them.
+//!
+//! Released clients spell them in several ways, which are all read here: parts padded with `=`
+//! (azure-identity for Python), thumbprints in standard base64 (MSAL for Go and Java) or in hex, the
+//! thumbprint in `kid` alone (Terraform), and `x5c` with line breaks (az). The signature is over the text as it was sent.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, crypto};
 use serde::Deserialize;
 
 use crate::clock::{Seconds, UnixSeconds};
@@ -79,10 +83,14 @@ const fn whole(seconds: f64) -> UnixSeconds {
 /// An assertion that was read but not yet believed.
 #[derive(Debug)]
 pub struct PresentedAssertion<'a> {
-    jwt: &'a str,
+    /// Header and claims as they were sent, which is what the signature is over.
+    message: &'a str,
+    signature: String,
     algorithm: Algorithm,
     sha1: Option<Vec<u8>>,
     sha256: Option<Vec<u8>>,
+    /// A thumbprint of either kind, where there is no other.
+    kid: Option<Vec<u8>>,
     chain: Vec<Vec<u8>>,
     claims: AssertionClaims,
 }
@@ -103,20 +111,31 @@ impl<'a> PresentedAssertion<'a> {
         if jwt.len() > Self::BYTES_MAX {
             return None;
         }
-        let header: Header = jsonwebtoken::decode_header(jwt).ok()?;
+        let (message, signature) = jwt.rsplit_once('.')?;
+        let (header, claims) = message.split_once('.')?;
+        let header: Header = serde_json::from_slice(&decoded(header)?).ok()?;
         let known = matches!(header.alg, Algorithm::PS256 | Algorithm::RS256);
         if !known || header.crit.is_some() {
             return None;
         }
-        let payload = jwt.split('.').nth(1)?;
-        let claims = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let read = |text: Option<&str>| text.map_or(Some(None), |text| thumbprint(text).map(Some));
+        let (sha1, sha256) = (read(header.x5t.as_deref())?, read(header.x5t_s256.as_deref())?);
+        let is_named = sha1.is_some() || sha256.is_some();
+        let kid = header.kid.as_deref().filter(|_| !is_named).and_then(thumbprint);
         Some(Self {
-            jwt,
+            message,
+            signature: url_safe(signature),
             algorithm: header.alg,
-            chain: header.x5c_der().ok()?.unwrap_or_default(),
-            sha1: thumbprint(header.x5t.as_deref()).ok()?,
-            sha256: thumbprint(header.x5t_s256.as_deref()).ok()?,
-            claims: serde_json::from_slice(&claims).ok()?,
+            sha1,
+            sha256,
+            kid: kid.filter(|kid| [20, 32].contains(&kid.len())),
+            chain: header
+                .x5c
+                .iter()
+                .flatten()
+                .map(|text| certificate(text))
+                .collect::<Option<_>>()?,
+            claims: serde_json::from_slice(&decoded(claims)?).ok()?,
         })
     }
 
@@ -127,7 +146,13 @@ impl<'a> PresentedAssertion<'a> {
 
     /// The thumbprint of the certificate that it names.
     pub fn thumbprint(&self) -> Option<&[u8]> {
-        self.sha256.as_deref().or(self.sha1.as_deref())
+        [&self.sha256, &self.sha1, &self.kid].into_iter().find_map(Option::as_deref)
+    }
+
+    /// Whether it names or brings a certificate in a field for that alone. A `kid` is no such field: in
+    /// a token of another issuer it names a key of that issuer.
+    pub const fn says_certificate(&self) -> bool {
+        self.sha1.is_some() || self.sha256.is_some() || !self.chain.is_empty()
     }
 
     /// The certificates that it brings (`x5c`, DER), the one that signed it first.
@@ -139,30 +164,50 @@ impl<'a> PresentedAssertion<'a> {
     pub fn names(&self, certificate: &Certificate) -> bool {
         let fits =
             |named: &Option<Vec<u8>>, own: Vec<u8>| named.as_ref().is_none_or(|it| *it == own);
+        let is_kid = |kid: &Vec<u8>| *kid == certificate.sha1() || *kid == certificate.sha256();
         self.thumbprint().is_some()
             && fits(&self.sha256, certificate.sha256())
             && fits(&self.sha1, certificate.sha1())
+            && self.kid.as_ref().is_none_or(is_kid)
     }
 
-    /// The claims, if the key of `certificate` signed them.
+    /// The claims, if the key of `certificate` signed them. Time and audience are for the token service
+    /// to judge, by its own clock.
     ///
     /// # Errors
     /// `Signature`.
     pub fn verify(&self, certificate: &Certificate) -> Result<&AssertionClaims, AssertionError> {
         let key = certificate.rsa_public_key().ok_or(AssertionError::Signature)?;
-        let mut validation = Validation::new(self.algorithm);
-        validation.required_spec_claims.clear();
-        // Time and audience are for the token service to judge, by its own clock.
-        (validation.validate_exp, validation.validate_aud) = (false, false);
         let key = DecodingKey::from_rsa_der(key);
-        let decoded = jsonwebtoken::decode::<serde::de::IgnoredAny>(self.jwt, &key, &validation);
-        decoded.map(|_| &self.claims).map_err(|_| AssertionError::Signature)
+        match crypto::verify(&self.signature, self.message.as_bytes(), &key, self.algorithm) {
+            Ok(true) => Ok(&self.claims),
+            Ok(false) | Err(_) => Err(AssertionError::Signature),
+        }
     }
 }
 
-/// Decodes a thumbprint; MSAL for Python pads it.
-fn thumbprint(text: Option<&str>) -> Result<Option<Vec<u8>>, base64::DecodeError> {
-    text.map(|text| BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('='))).transpose()
+/// Reads a thumbprint in hex, which has 40 or 64 digits, or in base64, which never has as many.
+fn thumbprint(text: &str) -> Option<Vec<u8>> {
+    let is_hex = [40, 64].contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit());
+    if !is_hex {
+        return decoded(text);
+    }
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    text.as_bytes().chunks_exact(2).map(byte).collect()
+}
+
+/// Decodes a certificate, which may be broken into lines as in a PEM text (MSAL for Python).
+fn certificate(text: &str) -> Option<Vec<u8>> {
+    decoded(&text.split_ascii_whitespace().collect::<String>())
+}
+
+/// Decodes base64 of either alphabet, with or without padding.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    BASE64_URL_SAFE_NO_PAD.decode(url_safe(text)).ok()
+}
+
+fn url_safe(text: &str) -> String {
+    text.trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
 /// The claims of `jwt`, if it names one of `candidates` and the key of that one signed it.
@@ -182,6 +227,7 @@ pub fn verify_assertion(
 pub(crate) mod tests {
     use std::sync::{Arc, LazyLock};
 
+    use base64::prelude::BASE64_STANDARD;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -267,6 +313,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_thumbprint_is_read_in_every_spelling() {
+        let bytes: Vec<u8> = (0..20).map(|it| 255 - it).collect();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let standard = BASE64_STANDARD.encode(&bytes);
+        assert!(standard.contains('+') || standard.contains('/'), "{standard}");
+        for text in [hex.to_uppercase(), hex, BASE64_URL_SAFE_NO_PAD.encode(&bytes), standard] {
+            assert_eq!(thumbprint(&text), Some(bytes.clone()), "{text}");
+        }
+        assert_eq!(thumbprint("%%"), None);
+    }
+
+    #[test]
     fn a_key_that_is_not_the_certificates_is_refused() {
         let der = certificate_key(client(), Seconds(9)).certificate().der().to_vec();
         let other = generate_client_key().unwrap();
@@ -278,7 +336,7 @@ pub(crate) mod tests {
         fn no_text_makes_the_parser_panic(text in "\\PC{0,80}", exp: f64, nbf: f64) {
             let _ = PresentedAssertion::parse(&text);
             let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-            let header = json!({ "alg": "PS256", "x5t": text });
+            let header = json!({ "alg": "PS256", "x5t": text, "kid": text });
             let claims = json!({ "iss": text, "sub": "x", "aud": [text], "exp": exp, "nbf": nbf });
             let jwt = format!("{}.{}.AA", encode(&header), encode(&claims));
             if let Ok(presented) = PresentedAssertion::parse(&jwt) {

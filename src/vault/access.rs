@@ -10,7 +10,7 @@ use crate::token::{Bearer, BearerError, Issuer, Verifier};
 use crate::world::roles::{Action, Scope};
 
 /// The resource that a token for a vault is asked for.
-pub(super) const RESOURCE: &str = "https://vault.azure.net";
+pub const RESOURCE: &str = "https://vault.azure.net";
 
 /// Its app id, which a token may name instead.
 const APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";

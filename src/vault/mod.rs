@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 
+pub use access::RESOURCE as AUDIENCE;
 use access::{authenticate, authorize};
 use bundle::{Bundle, Shown, json};
 use error::VaultError;

@@ -25,10 +25,7 @@ export NETNS_WORK=$here/.work
 work=$NETNS_WORK
 python=$work/venv/bin/python
 
-fail() {
-    echo "error: $*" >&2
-    exit 1
-}
+source "$here/../lib.sh"
 
 [[ -x $broker ]] || fail "$broker is not there; build it, or name the binary as the argument"
 command -v ip >/dev/null || fail "there is no ip; install iproute2"
@@ -37,19 +34,11 @@ command -v python3 >/dev/null || fail "there is no python3; it judges what the S
 # ---------------------------------------------------------------------------------- building
 
 prepare_python() {
-    cmp -s "$here/python/requirements.txt" "$work/requirements.txt" && return
-    rm -rf "$work/venv"
-    python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt"
-    cp "$here/python/requirements.txt" "$work/"
+    install_python "$here/python/requirements.txt" "$work"
 }
 
 prepare_js() {
-    cmp -s "$here/js/package-lock.json" "$work/js/installed.json" && return
-    mkdir -p "$work/js"
-    cp "$here/js/"{package.json,package-lock.json,.npmrc} "$work/js/"
-    (cd "$work/js" && npm ci --silent)
-    cp "$here/js/package-lock.json" "$work/js/installed.json"
+    install_js "$here/js" "$work/js"
 }
 
 prepare_go() {
@@ -57,13 +46,7 @@ prepare_go() {
 }
 
 prepare_java() {
-    if ! cmp -s "$here/java/pom.xml" "$work/java/pom.xml"; then
-        rm -rf "$work/java"
-        mvn -q -B -f "$here/java/pom.xml" \
-            org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy-dependencies \
-            -DincludeScope=runtime -DoutputDirectory="$work/java/lib"
-        cp "$here/java/pom.xml" "$work/java/"
-    fi
+    install_java "$here/java/pom.xml" "$work/java"
     javac -cp "$work/java/lib/*" -d "$work/java/classes" "$here/java/Checks.java"
 }
 
@@ -173,11 +156,7 @@ done
 
 # ---------------------------------------------------------------------------------- the broker
 
-# The SDKs and the broker read these too; only what is set below may decide.
-for name in $(compgen -e | grep -E \
-    '^(AZURE_|MSI_|IDENTITY_|IMDS_|MINTBENCH_|SSL_CERT_|JAVA_TOOL)|_CA_(BUNDLE|CERTS)$|_proxy$|_PROXY$' || true); do
-    unset "$name"
-done
+forget_environment
 
 flags=(--imds "$imds:80" --admin 127.0.0.1:8171)
 help=$("$broker" serve --help)
@@ -204,23 +183,14 @@ fi
 ip netns exec "$host" "$broker" serve --world "$run/world.toml" "${flags[@]}" \
     >"$run/serve.out" 2>"$run/serve.err" &
 serve=$!
-deadline=$((SECONDS + 20))
-until grep -qx ready "$run/serve.out"; do
-    kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
-    ((SECONDS < deadline)) || fail "the broker was not ready within 20 s"
-    sleep 0.05
-done
+await_ready "$serve" "$run"
 
 java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 if $tls; then
     ca=$run/state/ca.pem
     export SSL_CERT_FILE=$ca REQUESTS_CA_BUNDLE=$ca NODE_EXTRA_CA_CERTS=$ca
     if command -v keytool >/dev/null; then
-        keytool -importcert -noprompt -alias mintbench -file "$ca" \
-            -keystore "$run/trust.p12" -storetype PKCS12 -storepass mintbench 2>"$run/keytool.log" ||
-            fail "$(cat "$run/keytool.log")"
-        java_options+=("-Djavax.net.ssl.trustStore=$run/trust.p12"
-            -Djavax.net.ssl.trustStorePassword=mintbench)
+        java_trust "$ca" "$run"
     fi
 fi
 if $vault_too; then

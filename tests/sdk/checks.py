@@ -1,9 +1,11 @@
 """Plays the Python SDKs against a broker, and judges their tokens and those of the JavaScript SDK.
 
 Reads checks.mjs's lines on standard input, the world from world.toml beside it, and from the
-environment STS_URL and what the SDKs themselves look at. Prints one line per check.
+environment STS_URL, AUTHORITY_HOST, OPERATOR and what the SDKs themselves look at. Prints one line per
+check.
 """
 
+import asyncio
 import json
 import os
 import pathlib
@@ -13,13 +15,19 @@ import tomllib
 import jwt
 import msal
 import requests
-from azure.identity import CredentialUnavailableError, DefaultAzureCredential
-from azure.identity import ManagedIdentityCredential
+from azure.identity import CertificateCredential, CredentialUnavailableError
+from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+from azure.identity import aio
 
 WORLD = tomllib.loads((pathlib.Path(__file__).parent / "world.toml").read_text())
 TENANT = WORLD["tenants"][0]["id"]
 APP = WORLD["user_assigned"][0]
-IDENTITIES = {"system": WORLD["vms"][0]["system_assigned"], "app": APP}
+OPERATOR = json.loads(pathlib.Path(f"{os.environ['OPERATOR']}.json").read_text())
+IDENTITIES = {
+    "system": WORLD["vms"][0]["system_assigned"],
+    "app": APP,
+    "operator": {"client_id": OPERATOR["client_id"], "principal_id": OPERATOR["object_id"]},
+}
 APP_ID = (
     f"/subscriptions/{APP['subscription']}/resourceGroups/{APP['resource_group']}/providers"
     f"/Microsoft.ManagedIdentity/userAssignedIdentities/{APP['name']}"
@@ -52,6 +60,19 @@ def verify(token, who, audience):
 def identity(who, audience, credential):
     with credential:
         return verify(credential.get_token(f"{audience}/.default").token, who, audience)
+
+
+def operator(kind):
+    return kind(
+        TENANT, OPERATOR["client_id"], f"{os.environ['OPERATOR']}.pem",
+        authority=f"https://{os.environ['AUTHORITY_HOST']}", disable_instance_discovery=True,
+    )
+
+
+async def asynchronous(who, audience, credential):
+    async with credential:
+        token = await credential.get_token(f"{audience}/.default")
+    return verify(token.token, who, audience)
 
 
 def msal_client(managed_identity):
@@ -105,6 +126,10 @@ CHECKS = [
     ("azure-identity's DefaultAzureCredential finds the identity of the machine",
      lambda: identity("system", ARM, DefaultAzureCredential())),
     ("azure-identity reports an identity that the machine has not", refused_by_identity),
+    ("azure-identity logs in with a certificate",
+     lambda: identity("operator", ARM, operator(CertificateCredential))),
+    ("azure-identity's asynchronous credential logs in with a certificate",
+     lambda: asyncio.run(asynchronous("operator", VAULT, operator(aio.CertificateCredential)))),
     ("MSAL gets a token of the system-assigned identity",
      lambda: msal_token("system", ARM, msal.SystemAssignedManagedIdentity())),
     ("MSAL gets a token of a user-assigned identity by its client_id",

@@ -9,35 +9,17 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 broker=$(realpath "${1:-$here/../../target/debug/mintbench}")
 export SDK_WORK=$here/.work
-mkdir -p "$SDK_WORK/npm"
-
-fail() {
-    echo "error: $*" >&2
-    exit 1
-}
+source "$here/../lib.sh"
 
 [[ -x $broker ]] || fail "$broker is not there; build it, or name the binary as the argument"
 
-# Installs only what the pinned lists changed since the last time.
-if ! cmp -s "$here/requirements.txt" "$SDK_WORK/requirements.txt"; then
-    rm -rf "$SDK_WORK/venv"
-    python3 -m venv "$SDK_WORK/venv"
-    "$SDK_WORK/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$SDK_WORK/"
-fi
-if ! cmp -s "$here/package-lock.json" "$SDK_WORK/npm/installed.json"; then
-    cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$SDK_WORK/npm/"
-    (cd "$SDK_WORK/npm" && npm ci --silent)
-    cp "$here/package-lock.json" "$SDK_WORK/npm/installed.json"
-fi
-
-# The SDKs read these too; only what is set below may decide where they ask.
-for name in $(compgen -e | grep -E '^(AZURE_|MSI_|IDENTITY_|IMDS_)|_proxy$|_PROXY$' || true); do
-    unset "$name"
-done
+install_python "$here/requirements.txt" "$SDK_WORK"
+install_js "$here" "$SDK_WORK/npm"
+forget_environment
 
 # Every endpoint that this broker has takes a free port, so that nothing collides.
-flags=(--world "$here/world.toml")
+rm -rf "$SDK_WORK/data"
+flags=(--world "$here/world.toml" --data "$SDK_WORK/data" --host-name westus2.localhost)
 help=$("$broker" serve --help)
 for endpoint in imds sts arm vault admin; do
     if grep -qE -- "^ +--$endpoint( |$)" <<<"$help"; then
@@ -48,12 +30,7 @@ done
 serve=$!
 trap 'kill "$serve" 2>/dev/null || true; wait "$serve" || true' EXIT
 
-deadline=$((SECONDS + 20))
-until grep -qx ready "$SDK_WORK/serve.out"; do
-    kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$SDK_WORK/serve.err")"
-    ((SECONDS < deadline)) || fail "the broker was not ready within 20 s"
-    sleep 0.05
-done
+await_ready "$serve" "$SDK_WORK"
 url() {
     sed -n "s/^$1 //p" "$SDK_WORK/serve.out"
 }
@@ -64,6 +41,11 @@ STS_URL=$(url sts)
 APP_CLIENT_ID=c11e0000-0000-4000-8000-0000000000a1
 APP_PRINCIPAL_ID=0b1ec700-0000-4000-8000-0000000000a1
 OTHER_CLIENT_ID=c11e0000-0000-4000-8000-0000000000ff
+# The operator, a service principal with a certificate, logs in over TLS.
+AUTHORITY_HOST=localhost:${STS_URL##*:}
+OPERATOR=$SDK_WORK/data/operator
+ca=$SDK_WORK/data/ca.pem
+export AUTHORITY_HOST OPERATOR REQUESTS_CA_BUNDLE=$ca SSL_CERT_FILE=$ca NODE_EXTRA_CA_CERTS=$ca
 export AZURE_POD_IDENTITY_AUTHORITY_HOST STS_URL APP_CLIENT_ID APP_PRINCIPAL_ID OTHER_CLIENT_ID
 
 # Tokens go from one to the other through a pipe: none is ever in a file.
@@ -73,7 +55,7 @@ node "$here/checks.mjs" | "$SDK_WORK/venv/bin/python" "$here/checks.py" \
 
 passed=$(grep -c '^ok ' "$SDK_WORK/verdicts" || true)
 failed=$(grep -c '^not ok ' "$SDK_WORK/verdicts" || true)
-expected=13
+expected=16
 ((passed + failed == expected)) || fail "$((passed + failed)) checks ran, not $expected"
 echo "$passed passed, $failed failed"
 ((failed == 0))

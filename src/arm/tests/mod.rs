@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod endpoints;
 mod identities;
 mod machines;
 mod refusals;
@@ -132,7 +133,10 @@ fn records() -> Vec<Record> {
 fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let directory = Arc::new(of(records(), Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
-    let options = ArmOptions { auth, names: HostNames::default(), page_size, seed: 7 };
+    let at = |port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into();
+    let neighbours =
+        Neighbours { arm: at(8_180), sts: at(8_170), vault: at(8_190), authority_url: None };
+    let options = ArmOptions { auth, names: HostNames::default(), page_size, seed: 7, neighbours };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let arm = Arm::new(Arc::clone(&directory), own, options);
     let issuer = Issuer::new(directory.ring(), Seconds(3600));

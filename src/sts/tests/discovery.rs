@@ -25,6 +25,45 @@ fn keys_and_documents_are_published_for_every_tenant_of_the_world() {
 }
 
 #[test]
+fn documents_for_several_tenants_have_a_placeholder_for_the_tenant() {
+    let world = World::new();
+    let personal = "9188040d-6c67-4c5b-b112-36a304b66dad";
+    for (realm, tenant) in [
+        ("common", "{tenantid}"),
+        ("Common", "{tenantid}"),
+        ("organizations", "{tenantid}"),
+        ("consumers", personal),
+    ] {
+        let own = format!("http://sts.localhost:8170/{}", realm.to_lowercase());
+        let v1 = world.get(&format!("/{realm}/.well-known/openid-configuration")).body;
+        assert_eq!(v1["issuer"], format!("https://sts.windows.net/{tenant}/"));
+        assert_eq!(v1["token_endpoint"], format!("{own}/oauth2/token"));
+        assert_eq!(v1["jwks_uri"], format!("{own}/discovery/keys"));
+        let v2 = world.get(&format!("/{realm}/v2.0/.well-known/openid-configuration")).body;
+        let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
+        assert_eq!(v2["issuer"], issuer);
+        assert_eq!(v2["token_endpoint"], format!("{own}/oauth2/v2.0/token"));
+        let keys = v2["jwks_uri"].as_str().unwrap().replace("http://sts.localhost:8170", "");
+        assert_eq!(world.get(&keys).body["keys"][0]["issuer"], issuer);
+    }
+}
+
+#[test]
+fn a_slash_too_many_at_either_end_of_a_path_is_ignored() {
+    let world = World::new();
+    let path = format!("/{TENANT}/oauth2/v2.0/token");
+    for path in [format!("{path}/"), format!("/{path}")] {
+        assert_eq!(world.post_to(&path, &with(&[])).status, 200, "{path}");
+    }
+    for path in ["discovery/keys", "v2.0/.well-known/openid-configuration"] {
+        assert_eq!(world.get(&format!("//{TENANT}/{path}/")).status, 200, "{path}");
+    }
+    for path in [format!("{path}//"), format!("/{TENANT}//oauth2/v2.0/token")] {
+        assert_eq!(world.post_to(&path, &with(&[])).status, 404, "{path}");
+    }
+}
+
+#[test]
 fn documents_name_the_listener_as_their_reader_does() {
     let world = World::new();
     let own = format!("http://sts.localhost:8170/{TENANT}");

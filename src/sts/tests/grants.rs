@@ -58,6 +58,45 @@ fn an_application_gets_a_token_for_its_secret_however_it_shows_it() {
 }
 
 #[test]
+fn the_scopes_of_openid_connect_beside_a_resource_change_nothing() {
+    let world = World::new();
+    for scope in [
+        "https://vault.azure.net/.default openid offline_access profile",
+        "openid offline_access profile https://vault.azure.net/.default",
+    ] {
+        assert_eq!(world.post(&with(&[("scope", scope)])).claims()["aud"], VAULT, "{scope}");
+    }
+    let v1 = [("resource", VAULT), ("scope", "openid offline_access profile")];
+    let v1 = world.post_to(&format!("/{TENANT}/oauth2/token"), &with(&v1));
+    assert_eq!(v1.claims()["aud"], VAULT);
+}
+
+#[test]
+fn the_url_of_a_service_of_this_server_stands_for_its_audience() {
+    let world = World::new();
+    for (resource, audience) in [
+        ("https://127.0.0.1:8180", ARM),
+        ("https://STS.localhost:8180/", ARM),
+        ("https://[::1]:8180", ARM),
+        ("https://vault.localhost", VAULT),
+    ] {
+        let answer = world.post(&with(&[("scope", &format!("{resource}/.default"))]));
+        assert_eq!(answer.claims()["aud"], audience, "{resource}");
+    }
+    for resource in [
+        "http://127.0.0.1:8180",
+        "https://127.0.0.1:8181",
+        "https://elsewhere:8180",
+        "https://me@127.0.0.1:8180",
+        "https://127.0.0.1:8180/path",
+        "https://demo.vault.localhost",
+    ] {
+        let answer = world.post(&with(&[("scope", &format!("{resource}/.default"))]));
+        assert_eq!(answer.refusal().2, 500_011, "{resource}");
+    }
+}
+
+#[test]
 fn an_application_gets_a_token_for_its_certificate_in_every_form() {
     let world = World::new();
     let key = certificate_key(app(), Seconds(1_000));
@@ -96,6 +135,43 @@ fn an_application_gets_a_token_for_its_certificate_in_every_form() {
 }
 
 #[test]
+fn an_assertion_may_name_its_certificate_as_released_clients_spell_it() {
+    let world = World::new();
+    let key = certificate_key(app(), Seconds(1_000));
+    world.register(&key);
+    let (sha1, sha256) = (key.certificate().sha1(), key.certificate().sha256());
+    let x5c = [BASE64_STANDARD.encode(key.certificate().der())];
+    for header in [
+        // MSAL for Go and Java.
+        json!({ "alg": "PS256", "x5t#S256": BASE64_STANDARD.encode(&sha256), "x5c": x5c }),
+        json!({ "alg": "RS256", "x5t": BASE64_STANDARD.encode(&sha1) }),
+        json!({ "alg": "RS256", "x5t": client::hex(&sha1) }),
+        json!({ "alg": "PS256", "x5t#S256": client::hex(&sha256).to_lowercase() }),
+        // hashicorp/go-azure-sdk, and clients that are older.
+        json!({ "alg": "RS256", "kid": BASE64_URL_SAFE.encode(&sha1) }),
+        json!({ "alg": "RS256", "kid": client::hex(&sha1), "x5c": x5c }),
+        json!({ "alg": "PS256", "kid": BASE64_URL_SAFE_NO_PAD.encode(&sha256) }),
+    ] {
+        let jwt = forged(&header, &claims(&json!({})));
+        assert_eq!(world.assert(&jwt).status, 200, "{header}");
+    }
+}
+
+#[test]
+fn the_parts_of_an_assertion_may_be_padded() {
+    let world = World::new();
+    let key = certificate_key(app(), Seconds(1_000));
+    world.register(&key);
+    let x5t = BASE64_URL_SAFE.encode(key.certificate().sha256());
+    // Whatever their length, some of these have parts that end in one `=`, in two and in none.
+    for filler in ["", "1", "12"] {
+        let header = json!({ "alg": "PS256", "x5t#S256": x5t, "typ": filler });
+        let jwt = encoded(&BASE64_URL_SAFE, &header, &claims(&json!({ "jti": filler })));
+        assert_eq!(world.assert(&jwt).status, 200, "{jwt}");
+    }
+}
+
+#[test]
 fn an_assertion_may_name_the_endpoint_in_every_way_that_leads_here() {
     let world = World::new();
     let key = certificate_key(app(), Seconds(1_000));
@@ -105,6 +181,7 @@ fn an_assertion_may_name_the_endpoint_in_every_way_that_leads_here() {
         json!(format!("http://sts.localhost:8170/{TENANT}/oauth2/token")),
         json!(format!("https://sts.localhost:8170/{TENANT}/oauth2/v2.0/token")),
         json!(format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token")),
+        json!(format!("http://sts.localhost:8170/{TENANT}/oauth2/v2.0/token/")),
         json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")),
         json!(format!("https://sts.windows.net/{TENANT}/")),
         json!(["https://elsewhere", format!("https://STS.localhost:8170/{TENANT}/")]),
@@ -203,6 +280,22 @@ fn a_certificate_of_a_trusted_authority_needs_no_registration() {
     world.clock.advance(Seconds(61));
     let expired = ask(&world, &own).body["error_description"].to_string();
     assert!(expired.contains("expired"), "{expired}");
+}
+
+#[test]
+fn a_certificate_that_an_assertion_brings_may_be_broken_into_lines() {
+    let (trusted, authority) = x509::tests::authority("own", x509::tests::CA);
+    let world = World::trusting(vec![trusted]);
+    let (client_id, _) = identity();
+    let life = (NOW, NOW + Seconds(60));
+    let issuer = Authority(authority);
+    let der = certify_client(&issuer, &PRIVATE_KEY, client_id, life.0, life.1).unwrap();
+    let text = BASE64_STANDARD.encode(der);
+    let (first, rest) = text.split_at(64);
+    let header = json!({ "alg": "PS256", "x5c": [format!("\n{first}\r\n{rest}\n")] });
+    let client = client_id.to_string();
+    let jwt = forged(&header, &claims(&json!({ "iss": client, "sub": client })));
+    assert_eq!(world.post(&with_assertion(client_id, &jwt)).claims()["appidacr"], "2");
 }
 
 #[test]

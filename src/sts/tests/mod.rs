@@ -1,7 +1,8 @@
 //! A token service of the demo world, and what is asked of it.
 
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair};
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use base64::engine::GeneralPurpose;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use http_body_util::BodyExt as _;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, PRAGMA,
@@ -30,6 +31,7 @@ use crate::world::record::{Application, Change, Credential, Record};
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const OTHER_TENANT: &str = "72f988bf-0000-4000-8000-000000000002";
 const SECRET: &str = "correct horse & battery";
+const ARM: &str = "https://management.azure.com/";
 const VAULT: &str = "https://vault.azure.net";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -101,7 +103,10 @@ impl World {
         let clock = Arc::new(ManualClock::new(NOW));
         let managed = Arc::new(Issuer::new(directory.ring(), Seconds(86_400)));
         let options = StsOptions {
-            names: vec!["sts.localhost".to_owned(), "127.0.0.1".to_owned()],
+            names: ["sts.localhost", "127.0.0.1", "::1", "*.vault.localhost"]
+                .map(str::to_owned)
+                .into(),
+            services: vec![(8_180, ARM), (443, VAULT)],
             base_url: "http://127.0.0.1:1".to_owned(),
             application_token_lifetime: StsOptions::APPLICATION_TOKEN_LIFETIME,
             trusted_issuers,
@@ -200,14 +205,19 @@ fn signed(key: &CertificateKey, client_id: ClientId, form: AssertionForm) -> Str
 
 /// Any header and claims, signed with the private key that all test certificates share.
 fn forged(header: &Value, claims: &Value) -> String {
-    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    encoded(&BASE64_URL_SAFE_NO_PAD, header, claims)
+}
+
+/// The same, with each part in base64 of this kind.
+fn encoded(base64: &GeneralPurpose, header: &Value, claims: &Value) -> String {
+    let encode = |value: &Value| base64.encode(value.to_string());
     let message = format!("{}.{}", encode(header), encode(claims));
     let key = RsaKeyPair::from_pkcs8(PRIVATE_KEY.expose()).unwrap();
     let padding = if header["alg"] == "RS256" { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
     let mut signature = vec![0; key.public_modulus_len()];
     let rng = aws_lc_rs::rand::SystemRandom::new();
     key.sign(padding, &rng, message.as_bytes(), &mut signature).unwrap();
-    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+    format!("{message}.{}", base64.encode(signature))
 }
 
 fn claims(changed: &Value) -> Value {

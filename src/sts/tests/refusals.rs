@@ -36,6 +36,7 @@ fn every_refusal_has_its_status_error_and_code() {
         (&[("scope", "")], 400, "invalid_request", 900_144),
         (&[("scope", VAULT)], 400, "invalid_scope", 1_002_012),
         (&[("scope", "/.default")], 400, "invalid_scope", 1_002_012),
+        (&[("scope", "openid offline_access profile")], 400, "invalid_scope", 1_002_012),
         (
             &[("scope", "https://vault.azure.net/.default https://a.b/.default")],
             400,
@@ -107,13 +108,69 @@ fn every_refusal_of_an_assertion_has_its_status_error_and_code() {
 }
 
 #[test]
+fn no_spelling_lets_in_who_has_not_the_key() {
+    let world = World::new();
+    let key = certificate_key(app(), Seconds(1_000));
+    let stranger = certificate_key(app(), Seconds(7));
+    world.register(&key);
+    let sha1 = BASE64_URL_SAFE.encode(key.certificate().sha1());
+    let other = BASE64_URL_SAFE.encode(stranger.certificate().sha1());
+    let x5c = [BASE64_STANDARD.encode(key.certificate().der())];
+    let rows = [
+        (json!({ "alg": "RS256", "kid": other }), 700_027),
+        (json!({ "alg": "RS256", "kid": sha1.to_lowercase() }), 700_027),
+        (json!({ "alg": "RS256", "kid": "whatever" }), 700_027),
+        // A `kid` never stands in for a thumbprint that does not fit.
+        (json!({ "alg": "RS256", "kid": sha1, "x5t": other }), 700_027),
+        (json!({ "alg": "RS256", "kid": other, "x5c": x5c }), 700_027),
+        (json!({ "alg": "RS256", "x5t": client::hex(&stranger.certificate().sha1()) }), 700_027),
+        (json!({ "alg": "RS256", "x5t": sha1, "x5t#S256": other }), 700_027),
+        (json!({ "alg": "none", "kid": sha1 }), 50_027),
+        (json!({ "alg": "HS256", "kid": sha1 }), 50_027),
+    ];
+    for (header, code) in rows {
+        let answer = world.assert(&forged(&header, &claims(&json!({}))));
+        assert_eq!(answer.refusal().2, code, "{header}");
+    }
+    let jwt = forged(&json!({ "alg": "RS256", "kid": sha1 }), &claims(&json!({})));
+    let (message, signature) = jwt.rsplit_once('.').unwrap();
+    let other_claims = claims(&json!({ "jti": "2" })).to_string();
+    let (header, _) = message.split_once('.').unwrap();
+    for forged in [
+        format!("{message}."),
+        format!("{message}=.{signature}"),
+        format!("{header}.{}.{signature}", BASE64_URL_SAFE.encode(other_claims)),
+    ] {
+        assert_eq!(world.assert(&forged).refusal().2, 700_027, "{forged}");
+    }
+    // The public key taken for a shared secret.
+    let public_key = key.certificate().rsa_public_key().unwrap();
+    let secret = jsonwebtoken::EncodingKey::from_secret(public_key);
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    header.kid = Some(sha1);
+    let jwt = jsonwebtoken::encode(&header, &claims(&json!({})), &secret).unwrap();
+    assert_eq!(world.assert(&jwt).refusal().2, 50_027);
+}
+
+#[test]
+fn a_token_of_another_issuer_is_one_whatever_its_kid_looks_like() {
+    let world = World::new();
+    let key = certificate_key(app(), Seconds(1_000));
+    world.register(&key);
+    let kid = BASE64_URL_SAFE_NO_PAD.encode(key.certificate().sha256());
+    let claims = claims(&json!({ "iss": "https://issuer", "sub": "pod" }));
+    let answer = world.assert(&forged(&json!({ "alg": "RS256", "kid": kid }), &claims));
+    assert_eq!(answer.refusal(), (401, "invalid_client", 700_213));
+}
+
+#[test]
 fn tenants_methods_and_bodies_that_are_no_use_are_refused() {
     let world = World::new();
     let at = |tenant: &str| {
         let refused = world.post_to(&format!("/{tenant}/oauth2/v2.0/token"), &with(&[]));
         refused.refusal().2
     };
-    assert_eq!(["common", "Organizations", "consumers"].map(at), [50_059; 3]);
+    assert_eq!(["common", "Organizations", "CONSUMERS"].map(at), [50_059; 3]);
     assert_eq!([&TENANT.replace('7', "8"), "contoso.com", "-"].map(at), [90_002; 3]);
     let got = world.get(&format!("/{TENANT}/oauth2/token"));
     assert_eq!(got.refusal(), (405, "invalid_request", 900_561));
