@@ -13,22 +13,27 @@ mod call;
 mod content;
 mod date;
 mod definitions;
+mod deleted_vaults;
 mod error;
 mod filter;
 mod groups;
 mod host;
 mod identities;
+mod interfaces;
 mod list;
+mod locations;
 mod reply;
 mod resources;
 mod route;
 mod subscriptions;
 mod tracked;
+mod vault_settings;
 mod vaults;
 mod version;
 mod vm;
 mod vm_identity;
 mod vm_plan;
+mod vm_profile;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -45,6 +50,7 @@ use crate::http::{BodyError, Payload, Peer, RequestIds, Surface, read_body};
 use crate::ids::ArmId;
 use crate::token::Verifier;
 use crate::world::record::Change;
+use crate::world::vault::VaultUris;
 use auth::Actor;
 use call::{Call, Query};
 use error::ArmError;
@@ -66,7 +72,7 @@ pub enum ArmAuth {
 }
 
 /// How the control plane is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ArmOptions {
     /// Whether callers have to say who they are.
     pub auth: ArmAuth,
@@ -74,6 +80,8 @@ pub struct ArmOptions {
     pub page_size: usize,
     /// Makes request ids differ from those of other processes.
     pub seed: u128,
+    /// The URIs under which the vaults are reached.
+    pub vault_uris: VaultUris,
 }
 
 /// The control plane. Copies share everything.
@@ -120,7 +128,7 @@ impl Arm {
         request_id: &str,
     ) -> Result<Reply, ArmError> {
         let mut call = self.0.admit(parts, scheme, request_id)?;
-        if matches!(call.method, Method::GET | Method::HEAD | Method::POST) {
+        if is_read(&call) {
             return read(&call, &self.0.directory.read());
         }
         if let Some((action, scope)) = written(&call) {
@@ -190,6 +198,9 @@ impl Inner {
         let route = route?;
         route.allows(&parts.method)?;
         query.refuse_repeats()?;
+        if let Some(filter) = query.filter().filter(|_| route.takes_no_filter()) {
+            return Err(ArmError::InvalidFilter(filter.to_owned()));
+        }
         route.resource_type().require(query.get("api-version"), None)?;
         Ok(Call {
             method: parts.method.clone(),
@@ -202,6 +213,7 @@ impl Inner {
             only_new: parts.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*"),
             operation: request_id.to_owned(),
             page_size: self.options.page_size,
+            vault_uris: self.options.vault_uris.clone(),
             now,
         })
     }
@@ -227,6 +239,12 @@ impl Inner {
             plan(state, fresh)
         })
     }
+}
+
+/// Whether the request changes nothing: every provider is registered already.
+fn is_read(call: &Call) -> bool {
+    matches!(call.method, Method::GET | Method::HEAD)
+        || matches!(call.route, Route::Register { .. })
 }
 
 /// What a write changes, and how it is answered once that is done.
@@ -284,6 +302,17 @@ fn read(call: &Call, state: &State) -> Result<Reply, ArmError> {
         Route::Resource { kind: Kind::UserAssigned, id } => identities::get(call, state, id),
         Route::Resource { kind: Kind::VirtualMachine, id } => vm::get(call, state, id),
         Route::Resource { kind: Kind::Vault, id } => vaults::get(call, state, id),
+        Route::Locations(id) => locations::list(call, state, *id),
+        Route::InstanceView(id) => vm::instance_view(call, state, id),
+        Route::Interfaces(parent) => interfaces::list(call, state, parent),
+        Route::Interface(id) => interfaces::get(call, state, id),
+        Route::Unpopulated { resource_type, scope } => {
+            resources::none(call, state, resource_type, scope)
+        }
+        Route::Absent { resource_type, id } => resources::absent(call, state, resource_type, id),
+        Route::DeletedVaults(subscription) => deleted_vaults::list(call, state, *subscription),
+        Route::DeletedVault(path) => deleted_vaults::get(call, state, path),
+        Route::PurgeVault(_) => Err(refused(call)),
         Route::SystemAssigned(owner) => identities::system_assigned(call, state, owner),
         Route::RoleAssignments(scope) => assignments::list(call, state, scope),
         Route::RoleAssignment { scope, name } => assignments::get(call, state, scope, name),
@@ -307,6 +336,9 @@ fn plan(call: &Call) -> Result<Plan<'_>, ArmError> {
             Ok(Box::new(move |state, _| groups::delete(call, state, id)))
         }
         (_, Route::Resource { kind, id }) => plan_resource(call, *kind, id),
+        ("POST", Route::PurgeVault(path)) => {
+            Ok(Box::new(move |state, _| deleted_vaults::purge(call, state, path)))
+        }
         ("PUT", Route::RoleAssignment { scope, name }) => {
             let wanted = assignments::Wanted::read(&call.content()?)?;
             Ok(Box::new(move |state, _| assignments::put(call, state, (scope, name), wanted)))

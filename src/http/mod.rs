@@ -29,7 +29,7 @@ use tokio::time::timeout;
 pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use host::is_local_name;
-pub use listen::{BindError, bind, bind_group};
+pub use listen::{BindError, bind, bind_all_loopback, bind_group};
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use request_ids::RequestIds;
 pub use responses::Responses;

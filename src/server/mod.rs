@@ -2,6 +2,7 @@
 
 mod caretaker;
 mod operator;
+mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -23,13 +24,15 @@ use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
-use crate::tls::{TlsError, client_config};
+use crate::tls::{AddressedTls, TlsError, client_config};
 use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use caretaker::{Caretaker, Duties};
 use operator::OperatorError;
+use vaults::BoundVaults;
 
 use crate::vault::{Vault, VaultOptions};
+use crate::world::vault::VaultUriTemplate;
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::arm::ArmAuth;
@@ -58,6 +61,8 @@ pub struct ServerOptions {
     pub arm_auth: ArmAuth,
     /// Where the key vaults listen.
     pub vault: SocketAddr,
+    /// The URIs of the vaults; when not given, each vault has a loopback address of its own.
+    pub vault_uri: Option<VaultUriTemplate>,
     /// Where vaults send their callers for tokens, without a slash at the end; the token service itself
     /// when not given.
     pub authority_url: Option<String>,
@@ -158,7 +163,7 @@ struct Surfaces<'a> {
     broker: Arc<Broker>,
     clock: &'a Arc<dyn Clock>,
     options: &'a ServerOptions,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Arc<AddressedTls>,
 }
 
 /// Every surface's socket, bound before anything starts.
@@ -167,7 +172,7 @@ struct Sockets {
     imds_url: String,
     sts: Bound,
     arm: Bound,
-    vault: Bound,
+    vault: BoundVaults,
     extension: Option<Bound>,
     admin: Bound,
 }
@@ -187,7 +192,7 @@ impl Sockets {
                 ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
             }
             .giving_way(),
-            vault: Bound::open("vault", options.vault, Scheme::Https)?,
+            vault: BoundVaults::open(options)?,
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
                 .transpose()?,
@@ -221,12 +226,13 @@ impl Server {
     /// When an address is refused or the system lacks something; then nothing goes on running.
     pub fn start(
         directory: Arc<Directory>,
-        authority: &Authority,
+        authority: &Arc<Authority>,
         clock: &Arc<dyn Clock>,
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
         let sockets = Sockets::bind(options)?;
-        let tls = authority.server_config(&names(options, &sockets), clock.now())?;
+        let names = names(options, &sockets);
+        let tls = AddressedTls::new(Arc::clone(authority), Arc::clone(clock), names)?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
         let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
@@ -238,8 +244,9 @@ impl Server {
             caretaker: None,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
+        let tls = Arc::new(tls);
         let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
-        server.serve_all(sockets, issuer, authority.certificate_pem(), &surfaces)?;
+        server.serve_all(sockets, issuer, authority, &surfaces)?;
         let Surfaces { directory, .. } = surfaces;
         if let Some(folder) = &options.data {
             operator::establish(&directory, folder, clock.now())?;
@@ -254,7 +261,7 @@ impl Server {
         &mut self,
         sockets: Sockets,
         issuer: Arc<Issuer>,
-        ca_pem: String,
+        ca: &Authority,
         surfaces: &Surfaces<'_>,
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
@@ -262,7 +269,7 @@ impl Server {
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
-            transport(Arc::clone(tls))
+            transport(tls.common())
         };
         let sts_options = StsOptions {
             base_url: sockets.sts.url.clone(),
@@ -276,17 +283,24 @@ impl Server {
         let sts = Sts::new(Arc::clone(directory), issuer, Arc::clone(clock), sts_options);
         self.serve(sockets.sts, guarded(), sts)?;
         let seed = |surface: u128| options.request_id_seed ^ (surface << 96);
-        let arm_options = ArmOptions { auth: options.arm_auth, page_size: PAGE, seed: seed(1) };
+        let arm_options = ArmOptions {
+            auth: options.arm_auth,
+            page_size: PAGE,
+            seed: seed(1),
+            vault_uris: sockets.vault.uris,
+        };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
         self.serve(sockets.arm, guarded(), arm)?;
-        let vault_options = VaultOptions { authority, seed: seed(2) };
+        let backup_key = ca.derived_key("mintbench secret backup");
+        let vault_options = VaultOptions { authority, seed: seed(2), backup_key };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
-        self.serve(sockets.vault, Transport::Tls(Arc::clone(tls)), vault)?;
+        self.serve(sockets.vault.bound, Transport::TlsAtAddress(Arc::clone(tls)), vault)?;
         if let Some(extension) = sockets.extension {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
         let hiccups = self.probe.as_ref().map(Probe::hiccups);
+        let ca_pem = ca.certificate_pem();
         let admin = Admin::new(Arc::clone(broker), responses, hiccups, Arc::clone(clock), ca_pem);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
@@ -408,9 +422,11 @@ impl CertificateIssuer for AuthorityIssuer {
 fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
     let mut names: Vec<String> = local.map(str::to_owned).into();
-    let listeners = [&sockets.sts, &sockets.arm, &sockets.vault];
+    let listeners = [&sockets.sts, &sockets.arm];
     let addresses = listeners.iter().filter_map(|bound| bound.listener.local_addr().ok());
     names.extend(addresses.map(|addr| addr.ip().to_string()));
+    names.push(options.vault.ip().to_string());
+    names.extend(options.vault_uri.iter().map(VaultUriTemplate::certificate_name));
     names.extend(options.host_names.iter().cloned());
     names.sort();
     names.dedup();

@@ -3,6 +3,7 @@
 //!
 //! Keys are ECDSA on P-256. Only authorities that this module has made can be read back.
 
+mod addressed;
 mod authority;
 mod folder;
 mod x509;
@@ -17,6 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::UnixSeconds;
 
+pub use addressed::AddressedTls;
 pub use authority::Authority;
 
 /// Why there is no authority, certificate or configuration.

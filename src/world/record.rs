@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::roles::{Grant, Scope};
 use super::synthetic::IdentityIds;
+use super::vault::VaultSettings;
 use crate::clock::UnixSeconds;
 use crate::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
@@ -41,6 +42,8 @@ pub enum Record {
     VirtualMachine(VirtualMachine),
     /// A key vault.
     Vault(Vault),
+    /// A key vault that was deleted and can still be recovered.
+    DeletedVault(DeletedVault),
     /// That a principal holds a role at a scope.
     RoleAssignment(RoleAssignment),
     /// A certificate of a service principal.
@@ -244,6 +247,28 @@ pub struct Vault {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+    /// What its owner has set.
+    #[serde(default, skip_serializing_if = "VaultSettings::is_default")]
+    pub settings: VaultSettings,
+}
+
+/// A key vault that was deleted and can still be recovered. Its secrets stay stored until it is purged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedVault {
+    /// The vault as it was.
+    pub vault: Vault,
+    /// When it was deleted.
+    pub deleted: UnixSeconds,
+    /// When it is to be purged.
+    pub scheduled_purge: UnixSeconds,
+}
+
+impl DeletedVault {
+    /// The vault, deleted at `now`.
+    pub fn of(vault: &Vault, now: UnixSeconds) -> Self {
+        let scheduled_purge = now + vault.settings.retention();
+        Self { vault: vault.clone(), deleted: now, scheduled_purge }
+    }
 }
 
 /// One version of a secret.
@@ -311,6 +336,8 @@ pub enum Key {
     VirtualMachine(ArmId),
     /// A key vault.
     Vault(ArmId),
+    /// A deleted key vault, by the id that it had.
+    DeletedVault(ArmId),
     /// A role assignment.
     RoleAssignment(RoleAssignmentId),
     /// A certificate, by its owner and its thumbprint.
@@ -335,6 +362,7 @@ impl fmt::Display for Key {
             Self::UserAssigned(id) => write!(f, "userAssigned {}", id.to_key()),
             Self::VirtualMachine(id) => write!(f, "virtualMachine {}", id.to_key()),
             Self::Vault(id) => write!(f, "vault {}", id.to_key()),
+            Self::DeletedVault(id) => write!(f, "deletedVault {}", id.to_key()),
             Self::RoleAssignment(name) => write!(f, "roleAssignment {name}"),
             Self::Credential(id, thumbprint) => write!(f, "credential {id} {thumbprint}"),
             Self::SigningKey(kid) => write!(f, "signingKey {kid}"),
@@ -360,6 +388,7 @@ impl Record {
             Self::UserAssigned(identity) => Key::UserAssigned(identity.id.clone()),
             Self::VirtualMachine(vm) => Key::VirtualMachine(vm.id.clone()),
             Self::Vault(vault) => Key::Vault(vault.id.clone()),
+            Self::DeletedVault(deleted) => Key::DeletedVault(deleted.vault.id.clone()),
             Self::RoleAssignment(assignment) => Key::RoleAssignment(assignment.name),
             Self::Credential(own) => Key::Credential(own.principal_id, own.thumbprint.clone()),
             Self::SigningKey(key) => Key::SigningKey(key.kid.clone()),

@@ -31,8 +31,11 @@ type Stored<'a> = (u64, u64, &'a [u8]);
 const META_FORMAT: &str = "format";
 const META_REVISION: &str = "revision";
 
-/// The format that this build reads and writes. It grows when an older build would misread a file.
-const FORMAT: u64 = 1;
+/// The format that this build writes. It grows when an older build would misread a file.
+const FORMAT: u64 = 2;
+
+/// The oldest format that this build reads: format 1 has no deleted vaults.
+const FORMAT_OLDEST: u64 = 1;
 
 /// A store in the file `world.redb` of a folder.
 ///
@@ -84,7 +87,7 @@ impl RedbStore {
             Ok(meta) => meta,
         };
         match meta.get(META_FORMAT)?.map(|found| found.value()) {
-            Some(FORMAT) => Ok(()),
+            Some(FORMAT_OLDEST..=FORMAT) => Ok(()),
             Some(found) => Err(StoreError::Format { path, found, known: FORMAT }),
             None => Err(StoreError::NotAStore { path }),
         }
@@ -200,6 +203,8 @@ fn write(
         batch.apply(revision, change)?;
     }
     meta.insert(META_REVISION, revision.0)?;
+    // From the first commit on, a build of an older format refuses the file.
+    meta.insert(META_FORMAT, FORMAT)?;
     Ok(revision)
 }
 
