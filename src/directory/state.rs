@@ -32,7 +32,7 @@ pub struct State {
     /// By their names in lower case.
     pub(super) vaults_by_name: Map<String, ArmId>,
     /// By their own loopback addresses; of two names with one address, the first has it.
-    pub(super) vaults_by_address: Map<IpAddr, ArmId>,
+    pub(super) vaults_by_address: BTreeMap<IpAddr, ArmId>,
     pub(super) deleted_vaults: BTreeMap<ArmId, Arc<DeletedVault>>,
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
@@ -303,6 +303,11 @@ impl State {
     /// The key vault whose own loopback address this is.
     pub fn vault_at(&self, address: IpAddr) -> Option<&Arc<Vault>> {
         self.vaults.get(self.vaults_by_address.get(&address)?)
+    }
+
+    /// The loopback addresses of all key vaults, in order.
+    pub fn vault_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.vaults_by_address.keys().copied()
     }
 
     /// Every deleted key vault, by the id that it had.

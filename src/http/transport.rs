@@ -27,8 +27,8 @@ pub enum Transport {
     Either(Arc<ServerConfig>),
     /// TLS; plain HTTP is answered with an error that says so.
     Tls(Arc<ServerConfig>),
-    /// As `Tls`, with a certificate that is also valid for the address that the peer has called.
-    TlsAtAddress(Arc<AddressedTls>),
+    /// As `Tls`, on a listener whose addresses come and go.
+    Addressed(Arc<AddressedTls>),
 }
 
 /// How requests of a connection arrive.
@@ -119,7 +119,7 @@ impl Handshake {
             Transport::Plain => return None,
             Transport::Either(config) => (once(config), InTheClear::Served),
             Transport::Tls(config) => (once(config), InTheClear::Refused),
-            Transport::TlsAtAddress(configs) => {
+            Transport::Addressed(configs) => {
                 (Configured::ByAddress(Arc::clone(configs)), InTheClear::Refused)
             }
         };

@@ -24,7 +24,7 @@ use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
-use crate::tls::{AddressedTls, TlsError, client_config};
+use crate::tls::{TlsError, client_config};
 use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use caretaker::{Caretaker, Duties};
@@ -163,7 +163,7 @@ struct Surfaces<'a> {
     broker: Arc<Broker>,
     clock: &'a Arc<dyn Clock>,
     options: &'a ServerOptions,
-    tls: Arc<AddressedTls>,
+    tls: Arc<rustls::ServerConfig>,
 }
 
 /// Every surface's socket, bound before anything starts.
@@ -231,8 +231,7 @@ impl Server {
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
         let sockets = Sockets::bind(options)?;
-        let names = names(options, &sockets);
-        let tls = AddressedTls::new(Arc::clone(authority), Arc::clone(clock), names)?;
+        let tls = authority.server_config(&names(options, &sockets), clock.now())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
         let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
@@ -244,7 +243,6 @@ impl Server {
             caretaker: None,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
-        let tls = Arc::new(tls);
         let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
         server.serve_all(sockets, issuer, authority, &surfaces)?;
         let Surfaces { directory, .. } = surfaces;
@@ -261,7 +259,7 @@ impl Server {
         &mut self,
         sockets: Sockets,
         issuer: Arc<Issuer>,
-        ca: &Authority,
+        ca: &Arc<Authority>,
         surfaces: &Surfaces<'_>,
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
@@ -269,8 +267,9 @@ impl Server {
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
-            transport(tls.common())
+            transport(Arc::clone(tls))
         };
+        let vault_tls = vaults::tls(directory, ca, clock, names.clone());
         let sts_options = StsOptions {
             base_url: sockets.sts.url.clone(),
             names,
@@ -294,7 +293,7 @@ impl Server {
         let backup_key = ca.derived_key("mintbench secret backup");
         let vault_options = VaultOptions { authority, seed: seed(2), backup_key };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
-        self.serve(sockets.vault.bound, Transport::TlsAtAddress(Arc::clone(tls)), vault)?;
+        self.serve(sockets.vault.bound, Transport::Addressed(vault_tls), vault)?;
         if let Some(extension) = sockets.extension {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), seed(3));
             self.serve(extension, Transport::Plain, surface)?;

@@ -1,9 +1,13 @@
 //! Where the vaults listen, and the URIs under which they are reached.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::{Bound, ServerError, ServerOptions, Urgency, bind_error};
+use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::http::{Scheme, bind, bind_all_loopback};
+use crate::tls::{AddressedTls, Authority};
 use crate::world::vault::{VaultUriTemplate, VaultUris};
 
 /// The socket of all vaults, and their URIs.
@@ -36,4 +40,21 @@ impl BoundVaults {
         let url = format!("{}://{}", Scheme::Https, SocketAddr::new(addr.ip(), port));
         Ok(Self { bound: Bound { name: "vault", listener, url, urgency: Urgency::AtOnce }, uris })
     }
+}
+
+/// Addresses of vaults in one certificate; a vault beyond them is added for a connection to it.
+const ADDRESSES_MAX: usize = 256;
+
+/// The certificates of the vaults: for this machine's names and for the address of each vault.
+pub(super) fn tls(
+    directory: &Arc<Directory>,
+    authority: &Arc<Authority>,
+    clock: &Arc<dyn Clock>,
+    names: Vec<String>,
+) -> Arc<AddressedTls> {
+    let directory = Arc::clone(directory);
+    let addresses = move || -> Vec<IpAddr> {
+        directory.read().vault_addresses().take(ADDRESSES_MAX).collect()
+    };
+    Arc::new(AddressedTls::new(Arc::clone(authority), Arc::clone(clock), names, addresses))
 }

@@ -17,3 +17,4 @@ mod remote;
 mod robustness;
 mod sts;
 mod tokens;
+mod vaults;

@@ -7,6 +7,8 @@ mod machines;
 mod refusals;
 mod resources;
 mod roles;
+mod tools;
+mod vaults;
 
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
@@ -132,7 +134,8 @@ fn records() -> Vec<Record> {
 fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let directory = Arc::new(of(records(), Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
-    let options = ArmOptions { auth, page_size, seed: 7 };
+    let options =
+        ArmOptions { auth, page_size, seed: 7, vault_uris: VaultUris::Addresses(8173) };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let arm = Arm::new(Arc::clone(&directory), own, options);
     let issuer = Issuer::new(directory.ring(), Seconds(3600));
