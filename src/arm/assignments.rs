@@ -7,7 +7,7 @@ use super::call::Call;
 use super::content::{Content, property, unexpected};
 use super::date;
 use super::error::ArmError;
-use super::filter::{self, Term};
+use super::filter::{Filter, Term};
 use super::list::Page;
 use super::reply::Reply;
 use super::route::Kind;
@@ -37,17 +37,21 @@ pub(super) fn get(
 /// `GET` of the assignments at a scope, above it and, unless `atScope()`, below it.
 pub(super) fn list(call: &Call, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     call.require(state, READ, scope.as_str())?;
-    let terms = filter::parse(call.query.filter(), is_about_assignments)?;
+    let filter = Filter::parse(call.query.filter(), is_about_assignments)?;
     let page = Page::of(call)?;
     let after = page.after::<RoleAssignmentId>()?;
+    let holds = |term: &Term, own: &RoleAssignment| match term {
+        Term::AtScope => own.scope.contains(scope, state),
+        Term::Principal(id) | Term::AssignedTo(id) => *id == own.principal_id,
+        _ => true,
+    };
     let is_near = |own: &RoleAssignment| {
-        own.scope.contains(scope, state)
-            || (!terms.contains(&Term::AtScope) && scope.contains(&own.scope, state))
+        own.scope.contains(scope, state) || scope.contains(&own.scope, state)
     };
     let fits = |own: &&RoleAssignment| {
         after.is_none_or(|after| own.name > after)
             && is_near(own)
-            && terms.iter().all(|term| concerns(term, own.principal_id))
+            && filter.passes(|term| holds(term, own))
             && is_of_tenant(call, state, own)
     };
     let found = state.role_assignments().filter(fits);
@@ -56,13 +60,6 @@ pub(super) fn list(call: &Call, state: &State, scope: &Scope) -> Result<Reply, A
 
 const fn is_about_assignments(term: &Term) -> bool {
     matches!(term, Term::AtScope | Term::AtScopeAndBelow | Term::Principal(_) | Term::AssignedTo(_))
-}
-
-fn concerns(term: &Term, principal: PrincipalId) -> bool {
-    match term {
-        Term::Principal(id) | Term::AssignedTo(id) => *id == principal,
-        _ => true,
-    }
 }
 
 /// Scopes above subscriptions are not of one tenant by their text: there, what is another tenant's is not

@@ -10,6 +10,7 @@ use super::error::ArmError;
 use super::route::Route;
 use crate::clock::UnixSeconds;
 use crate::directory::State;
+use crate::world::vault::VaultUris;
 
 /// A request.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Call {
     pub(super) operation: String,
     /// Most items of one page of a list.
     pub(super) page_size: usize,
+    pub(super) vault_uris: VaultUris,
     pub(super) now: UnixSeconds,
 }
 
@@ -54,7 +56,7 @@ impl Call {
 pub(super) struct Query(Vec<(String, String)>);
 
 /// What has a meaning in a query, and may be there once.
-const NAMES: [&str; 5] = ["api-version", "$filter", "$top", "$skiptoken", "monitor"];
+const NAMES: [&str; 6] = ["api-version", "$expand", "$filter", "$top", "$skiptoken", "monitor"];
 
 impl Query {
     /// The decoded pairs of a query; what cannot be decoded is replaced.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::error::ArmError;
-use super::filter::{self, Term};
+use super::filter::{Field, Filter, Term, Test};
 use super::reply::Reply;
 use crate::directory::State;
 use crate::world::roles::{self, RoleDefinition, Scope};
@@ -15,21 +15,26 @@ const READ: &str = "Microsoft.Authorization/roleDefinitions/read";
 /// `GET` of the definitions that can be assigned at a scope.
 pub(super) fn list(call: &Call, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     require(call, state, scope)?;
-    let terms = filter::parse(call.query.filter(), is_about_definitions)?;
-    let fits = |role: &&RoleDefinition| terms.iter().all(|term| holds(term, role));
+    let filter = Filter::parse(call.query.filter(), is_about_definitions)?;
+    let fits = |role: &&RoleDefinition| filter.passes(|term| holds(term, role));
     let shown: Vec<Value> =
         roles::built_ins().iter().filter(fits).map(|role| show(role, scope)).collect();
     Ok(Reply::ok(json!({"value": shown})))
 }
 
 const fn is_about_definitions(term: &Term) -> bool {
-    matches!(term, Term::AtScope | Term::AtScopeAndBelow | Term::RoleName(_) | Term::Type(_))
+    matches!(
+        term,
+        Term::AtScope
+            | Term::AtScopeAndBelow
+            | Term::Field(Field::RoleName | Field::Type, Test::Is(_))
+    )
 }
 
 fn holds(term: &Term, role: &RoleDefinition) -> bool {
     match term {
-        Term::RoleName(name) => role.role_name.eq_ignore_ascii_case(name),
-        Term::Type(kind) => kind.eq_ignore_ascii_case("BuiltInRole"),
+        Term::Field(Field::RoleName, test) => test.fits(role.role_name),
+        Term::Field(_, test) => test.fits("BuiltInRole"),
         _ => true,
     }
 }

@@ -99,6 +99,16 @@ pub(super) enum ArmError {
         "The vault name '{0}' is already in use. Vault names are globally unique so it is possible that the name is already taken."
     )]
     VaultAlreadyExists(String),
+    #[error(
+        "A vault with the same name already exists in deleted state. You need to either recover or purge existing key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete."
+    )] // (seen)
+    VaultIsDeleted,
+    #[error("The specified deleted vault '{0}' does not exist.")]
+    DeletedVaultNotFound(String),
+    #[error(
+        "Operation 'DeletedVaultPurge' is not allowed. Purge protection is enabled for the vault, which is purged on {0}."
+    )] // (the first sentence seen)
+    PurgeProtected(String),
     #[error("{0}")]
     BadRequest(String),
     #[error("The role assignment already exists. The ID of the existing role assignment is {0}.")]
@@ -171,13 +181,17 @@ impl ArmError {
             | Self::SubscriptionNotFound(_)
             | Self::ResourceGroupNotFound(_)
             | Self::ResourceNotFound { .. }
+            | Self::DeletedVaultNotFound(_)
             | Self::RoleAssignmentNotFound(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed { .. } | Self::PurgeProtected(_) => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
             Self::ContentTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ResourceLocation { .. }
             | Self::GroupLocation { .. }
             | Self::Conflict(_)
             | Self::VaultAlreadyExists(_)
+            | Self::VaultIsDeleted
             | Self::RoleAssignmentExists(_) => StatusCode::CONFLICT,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::RoleDefinitionDoesNotExist { status, .. } => *status,
@@ -217,6 +231,9 @@ impl ArmError {
             Self::Conflict(_) => "Conflict",
             Self::PreconditionFailed(_) => "PreconditionFailed",
             Self::VaultAlreadyExists(_) => "VaultAlreadyExists",
+            Self::VaultIsDeleted => "ConflictError",
+            Self::DeletedVaultNotFound(_) => "DeletedVaultNotFound",
+            Self::PurgeProtected(_) => "MethodNotAllowed",
             Self::BadRequest(_) => "BadRequest",
             Self::RoleAssignmentExists(_) => "RoleAssignmentExists",
             Self::RoleAssignmentUpdateNotPermitted => "RoleAssignmentUpdateNotPermitted",
@@ -239,6 +256,9 @@ impl ArmError {
                 | Self::Conflict(_)
                 | Self::PreconditionFailed(_)
                 | Self::VaultAlreadyExists(_)
+                | Self::VaultIsDeleted
+                | Self::DeletedVaultNotFound(_)
+                | Self::PurgeProtected(_)
                 | Self::BadRequest(_)
                 | Self::RoleAssignmentExists(_)
                 | Self::RoleAssignmentUpdateNotPermitted

@@ -1,15 +1,18 @@
 //! Resource groups (Microsoft.Resources, `resourceGroups`).
 
+use std::sync::Arc;
+
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::call::Call;
 use super::content::Content;
 use super::error::ArmError;
+use super::filter::{Field, Filter, Term, is_of_tags};
 use super::list::readable;
 use super::reply::Reply;
 use super::route::Kind;
-use super::tracked::{contents, group_of, role_assignments_within};
+use super::tracked::{group_of, removal_of_one, role_assignments_within};
 use super::version;
 use crate::directory::State;
 use crate::ids::ArmId;
@@ -31,14 +34,19 @@ pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmEr
 
 /// `GET /subscriptions/{id}/resourceGroups`.
 pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
-    if let Some(filter) = call.query.filter() {
-        return Err(ArmError::InvalidFilter(filter.to_owned()));
-    }
+    let takes = |term: &Term| is_of_tags(term) || matches!(term, Term::Field(Field::Name, _));
+    let filter = Filter::parse(call.query.filter(), takes)?;
+    let fits = |group: &&Arc<ResourceGroup>| {
+        filter.passes_tagged(
+            &group.tags,
+            |term| matches!(term, Term::Field(_, test) if test.fits(group.id.name())),
+        )
+    };
     readable(
         call,
         state,
         (READ, parent.as_str()),
-        |after| Box::new(state.groups(parent, after)),
+        |after| Box::new(state.groups(parent, after).filter(fits)),
         |group| &group.id,
         |group| show(group),
     )
@@ -91,7 +99,7 @@ pub(super) fn patch(
     Ok((vec![Change::Put(Record::ResourceGroup(group))], reply))
 }
 
-/// `DELETE`: the group and everything in it.
+/// `DELETE`: the group and everything in it. Vaults can be recovered once the group is there again.
 pub(super) fn delete(
     call: &Call,
     state: &State,
@@ -101,12 +109,13 @@ pub(super) fn delete(
     let group = group_of(state, id)?;
     let id = &group.id;
     let mut changes = role_assignments_within(state, id);
+    let remove = |kind, one| removal_of_one(call, state, kind, one);
     let vms = state.vms_below(id, None).map(|entry| &entry.vm.record.id);
-    changes.extend(vms.flat_map(|vm| contents(state, Kind::VirtualMachine, vm)));
+    changes.extend(vms.flat_map(|vm| remove(Kind::VirtualMachine, vm)));
     let identities = state.user_assigned_below(id, None).map(|entry| &entry.record.id);
-    changes.extend(identities.flat_map(|one| contents(state, Kind::UserAssigned, one)));
+    changes.extend(identities.flat_map(|one| remove(Kind::UserAssigned, one)));
     let vaults = state.vaults_below(id, None).map(|vault| &vault.id);
-    changes.extend(vaults.flat_map(|vault| contents(state, Kind::Vault, vault)));
+    changes.extend(vaults.flat_map(|vault| remove(Kind::Vault, vault)));
     changes.push(Change::Remove(Key::ResourceGroup(id.clone())));
     Ok((changes, Reply::empty(StatusCode::OK)))
 }

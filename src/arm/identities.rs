@@ -100,7 +100,7 @@ pub(super) fn delete(
     admit(call, state, Deed::Delete, KIND, id)?;
     Ok(match state.user_assigned(id) {
         Some(entry) => {
-            let changes = tracked::removal(state, KIND, &entry.record.id);
+            let changes = tracked::removal(call, state, KIND, &entry.record.id);
             (changes, Reply::empty(StatusCode::OK))
         }
         None => (Vec::new(), Reply::empty(StatusCode::NO_CONTENT)),

@@ -13,23 +13,28 @@ mod call;
 mod content;
 mod date;
 mod definitions;
+mod deleted_vaults;
 mod endpoints;
 mod error;
 mod filter;
 mod groups;
 mod host;
 mod identities;
+mod interfaces;
 mod list;
+mod locations;
 mod reply;
 mod resources;
 mod route;
 mod subscriptions;
 mod tracked;
+mod vault_settings;
 mod vaults;
 mod version;
 mod vm;
 mod vm_identity;
 mod vm_plan;
+mod vm_profile;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -46,6 +51,7 @@ use crate::http::{BodyError, HostNames, Payload, Peer, RequestIds, Surface, read
 use crate::ids::ArmId;
 use crate::token::Verifier;
 use crate::world::record::Change;
+use crate::world::vault::VaultUris;
 pub use auth::AUDIENCE;
 use auth::Actor;
 use call::{Call, Query};
@@ -81,6 +87,8 @@ pub struct ArmOptions {
     pub seed: u128,
     /// What clients are told about the other endpoints of this server.
     pub neighbours: Neighbours,
+    /// The URIs under which the vaults are reached.
+    pub vault_uris: VaultUris,
 }
 
 /// The control plane. Copies share everything.
@@ -127,7 +135,7 @@ impl Arm {
         request_id: &str,
     ) -> Result<Reply, ArmError> {
         let mut call = self.0.admit(parts, scheme, request_id)?;
-        if matches!(call.method, Method::GET | Method::HEAD | Method::POST) {
+        if is_read(&call) {
             return read(&call, &self.0.directory.read(), &self.0.options.neighbours);
         }
         if let Some((action, scope)) = written(&call) {
@@ -201,6 +209,9 @@ impl Inner {
         let route = route?;
         route.allows(&parts.method)?;
         query.refuse_repeats()?;
+        if let Some(filter) = query.filter().filter(|_| route.takes_no_filter()) {
+            return Err(ArmError::InvalidFilter(filter.to_owned()));
+        }
         route.require_version(query.get("api-version"))?;
         Ok(Call {
             method: parts.method.clone(),
@@ -213,6 +224,7 @@ impl Inner {
             only_new: parts.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*"),
             operation: request_id.to_owned(),
             page_size: self.options.page_size,
+            vault_uris: self.options.vault_uris.clone(),
             now,
         })
     }
@@ -238,6 +250,12 @@ impl Inner {
             plan(state, fresh)
         })
     }
+}
+
+/// Whether the request changes nothing: every provider is registered already.
+fn is_read(call: &Call) -> bool {
+    matches!(call.method, Method::GET | Method::HEAD)
+        || matches!(call.route, Route::Register { .. })
 }
 
 /// What a write changes, and how it is answered once that is done.
@@ -296,6 +314,17 @@ fn read(call: &Call, state: &State, neighbours: &Neighbours) -> Result<Reply, Ar
         Route::Resource { kind: Kind::UserAssigned, id } => identities::get(call, state, id),
         Route::Resource { kind: Kind::VirtualMachine, id } => vm::get(call, state, id),
         Route::Resource { kind: Kind::Vault, id } => vaults::get(call, state, id),
+        Route::Locations(id) => locations::list(call, state, *id),
+        Route::InstanceView(id) => vm::instance_view(call, state, id),
+        Route::Interfaces(parent) => interfaces::list(call, state, parent),
+        Route::Interface(id) => interfaces::get(call, state, id),
+        Route::Unpopulated { resource_type, scope } => {
+            resources::none(call, state, resource_type, scope)
+        }
+        Route::Absent { resource_type, id } => resources::absent(call, state, resource_type, id),
+        Route::DeletedVaults(subscription) => deleted_vaults::list(call, state, *subscription),
+        Route::DeletedVault(path) => deleted_vaults::get(call, state, path),
+        Route::PurgeVault(_) => Err(refused(call)),
         Route::SystemAssigned(owner) => identities::system_assigned(call, state, owner),
         Route::RoleAssignments(scope) => assignments::list(call, state, scope),
         Route::RoleAssignment { scope, name } => assignments::get(call, state, scope, name),
@@ -319,6 +348,9 @@ fn plan(call: &Call) -> Result<Plan<'_>, ArmError> {
             Ok(Box::new(move |state, _| groups::delete(call, state, id)))
         }
         (_, Route::Resource { kind, id }) => plan_resource(call, *kind, id),
+        ("POST", Route::PurgeVault(path)) => {
+            Ok(Box::new(move |state, _| deleted_vaults::purge(call, state, path)))
+        }
         ("PUT", Route::RoleAssignment { scope, name }) => {
             let wanted = assignments::Wanted::read(&call.content()?)?;
             Ok(Box::new(move |state, _| assignments::put(call, state, (scope, name), wanted)))

@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::error::ArmError;
-use super::filter::{self, Term};
+use super::filter::{Field, Filter, Term};
 use super::list::readable;
 use super::reply::Reply;
 use super::route::Kind;
+use super::tracked::group_of;
+use super::version::ResourceType;
 use crate::directory::State;
 use crate::ids::ArmId;
 use crate::world::record::Tags;
+use crate::world::roles::Scope;
 
 const READ: &str = "Microsoft.Resources/subscriptions/resources/read";
 
@@ -27,20 +30,90 @@ struct Resource<'a> {
 
 /// `GET` of the resources of a subscription or a resource group.
 pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
-    let terms = filter::parse(call.query.filter(), |term| matches!(term, Term::ResourceType(_)))?;
-    let fits = |resource: &Resource<'_>| {
-        let name = resource.kind.resource_type().full_name();
-        let is_of = |term: &Term| matches!(term, Term::ResourceType(wanted) if wanted.eq_ignore_ascii_case(&name));
-        terms.iter().all(is_of)
-    };
+    let filter = Filter::parse(call.query.filter(), is_about_resources)?;
+    let fits =
+        |resource: &Resource<'_>| filter.passes_tagged(resource.tags, |term| holds(term, resource));
+    let shows_state = expands(call, "provisioningState")?;
     readable(
         call,
         state,
         (READ, parent.as_str()),
         |after| Box::new(all(state, parent, after).filter(fits)),
         |resource| resource.id,
-        show,
+        |resource| show(resource, shows_state),
     )
+}
+
+/// `GET` of the resources of a type of which there are none here.
+pub(super) fn none(
+    call: &Call,
+    state: &State,
+    resource_type: &ResourceType,
+    scope: &Scope,
+) -> Result<Reply, ArmError> {
+    let action = format!("{}/read", resource_type.full_name());
+    if !call.actor.may_below(state, &action, scope.as_str()) {
+        call.require(state, &action, scope.as_str())?;
+    }
+    if let Ok(id) = scope.as_str().parse::<ArmId>()
+        && id.resource_group().is_some()
+    {
+        group_of(state, &id)?;
+    }
+    Ok(Reply::ok(json!({"value": []})))
+}
+
+/// `GET` of one resource of such a type.
+pub(super) fn absent(
+    call: &Call,
+    state: &State,
+    resource_type: &ResourceType,
+    id: &ArmId,
+) -> Result<Reply, ArmError> {
+    let full_name = resource_type.full_name();
+    call.require(state, &format!("{full_name}/read"), id.as_str())?;
+    group_of(state, id)?;
+    Err(ArmError::ResourceNotFound {
+        resource: format!("{full_name}/{}", id.name()),
+        group: id.resource_group().unwrap_or_default().to_owned(),
+    })
+}
+
+const fn is_about_resources(term: &Term) -> bool {
+    !matches!(
+        term,
+        Term::AtScope
+            | Term::AtScopeAndBelow
+            | Term::Principal(_)
+            | Term::AssignedTo(_)
+            | Term::Field(Field::RoleName | Field::ScaleSet | Field::Type, _)
+    )
+}
+
+fn holds(term: &Term, resource: &Resource<'_>) -> bool {
+    let Term::Field(field, test) = term else { return false };
+    match field {
+        Field::Location => test.fits(resource.location),
+        Field::Name => test.fits(resource.id.name()),
+        Field::ResourceGroup => test.fits(resource.id.resource_group().unwrap_or_default()),
+        Field::ResourceType => test.fits(&resource.kind.resource_type().full_name()),
+        _ => false,
+    }
+}
+
+/// Whether `$expand` names `wanted`. Times are taken, as Azure does, but not shown: they are not recorded.
+fn expands(call: &Call, wanted: &str) -> Result<bool, ArmError> {
+    const KNOWN: [&str; 3] = ["createdTime", "changedTime", "provisioningState"];
+    let named = call.query.get("$expand").unwrap_or_default();
+    let mut named = named.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let unknown = |name: &&str| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if let Some(name) = named.clone().find(unknown) {
+        return Err(ArmError::InvalidQuery(format!(
+            "The value '{name}' of the query parameter '$expand' is invalid; take {}.",
+            KNOWN.join(", ")
+        )));
+    }
+    Ok(named.any(|name| name.eq_ignore_ascii_case(wanted)))
 }
 
 /// The resources in the order of their ids, which is that of the pages.
@@ -89,12 +162,16 @@ fn precedes<'a>(
     }
 }
 
-fn show(resource: &Resource<'_>) -> Value {
-    json!({
+fn show(resource: &Resource<'_>, shows_state: bool) -> Value {
+    let mut shown = json!({
         "id": resource.id.as_str(),
         "name": resource.id.name(),
         "type": resource.kind.resource_type().full_name(),
         "location": resource.location,
         "tags": resource.tags,
-    })
+    });
+    if shows_state && let Some(shown) = shown.as_object_mut() {
+        shown.insert("provisioningState".to_owned(), "Succeeded".into());
+    }
+    shown
 }

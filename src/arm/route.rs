@@ -64,6 +64,8 @@ pub(super) enum Route {
         subscription: Option<SubscriptionId>,
         namespace: Option<String>,
     },
+    /// The regions that a subscription can use.
+    Locations(SubscriptionId),
     /// `POST .../providers/{namespace}/register`.
     Register {
         subscription: SubscriptionId,
@@ -82,6 +84,25 @@ pub(super) enum Route {
         kind: Kind,
         id: ArmId,
     },
+    /// What a machine is doing.
+    InstanceView(ArmId),
+    /// The network interfaces of the machines in a subscription or a resource group.
+    Interfaces(ArmId),
+    Interface(ArmId),
+    /// The resources of a type of which there are none here.
+    Unpopulated {
+        resource_type: &'static ResourceType,
+        scope: Scope,
+    },
+    /// One of them.
+    Absent {
+        resource_type: &'static ResourceType,
+        id: ArmId,
+    },
+    DeletedVaults(SubscriptionId),
+    DeletedVault(DeletedVaultPath),
+    /// `POST .../deletedVaults/{name}/purge`.
+    PurgeVault(DeletedVaultPath),
     /// The system-assigned identity of a resource.
     SystemAssigned(ArmId),
     RoleAssignments(Scope),
@@ -99,6 +120,14 @@ pub(super) enum Route {
         subscription: SubscriptionId,
         id: String,
     },
+}
+
+/// `/subscriptions/{id}/providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DeletedVaultPath {
+    pub(super) subscription: SubscriptionId,
+    pub(super) location: String,
+    pub(super) name: String,
 }
 
 impl Route {
@@ -119,6 +148,7 @@ impl Route {
             ["subscriptions", id, "resourcegroups"] => {
                 return Ok(Self::Groups(subscription_scope(subscription(id)?)?));
             }
+            ["subscriptions", id, "locations"] => return subscription(id).map(Self::Locations),
             ["subscriptions", id, "resources"] => {
                 return Ok(Self::Resources(subscription_scope(subscription(id)?)?));
             }
@@ -142,10 +172,20 @@ impl Route {
         let resource_type = match self {
             Self::Endpoints => return endpoints::require_version(version),
             Self::Tenants => &version::TENANTS,
-            Self::Subscriptions | Self::Subscription(_) => &version::SUBSCRIPTIONS,
+            Self::Subscriptions | Self::Subscription(_) | Self::Locations(_) => {
+                &version::SUBSCRIPTIONS
+            }
             Self::Providers { .. } | Self::Register { .. } => &version::PROVIDERS,
             Self::Groups(_) | Self::Group(_) | Self::Resources(_) => &version::GROUPS,
             Self::List { kind, .. } | Self::Resource { kind, .. } => kind.resource_type(),
+            Self::InstanceView(_) => &version::VIRTUAL_MACHINES,
+            Self::Interfaces(_) | Self::Interface(_) => &version::INTERFACES,
+            Self::Unpopulated { resource_type, .. } | Self::Absent { resource_type, .. } => {
+                resource_type
+            }
+            Self::DeletedVaults(_) | Self::DeletedVault(_) | Self::PurgeVault(_) => {
+                &version::DELETED_VAULTS
+            }
             Self::SystemAssigned(_) => &version::SYSTEM_ASSIGNED,
             Self::RoleAssignments(_) | Self::RoleAssignment { .. } => &version::ROLE_ASSIGNMENTS,
             Self::RoleDefinitions(_) | Self::RoleDefinition { .. } => &version::ROLE_DEFINITIONS,
@@ -158,7 +198,8 @@ impl Route {
     pub(super) fn subscription(&self) -> Option<SubscriptionId> {
         match self {
             Self::Endpoints | Self::Tenants | Self::Subscriptions => None,
-            Self::Subscription(id) => Some(*id),
+            Self::Subscription(id) | Self::Locations(id) | Self::DeletedVaults(id) => Some(*id),
+            Self::DeletedVault(path) | Self::PurgeVault(path) => Some(path.subscription),
             Self::Providers { subscription, .. } => *subscription,
             Self::Register { subscription, .. } | Self::Operation { subscription, .. } => {
                 Some(*subscription)
@@ -168,8 +209,13 @@ impl Route {
             | Self::Resources(id)
             | Self::List { parent: id, .. }
             | Self::Resource { id, .. }
+            | Self::InstanceView(id)
+            | Self::Interfaces(id)
+            | Self::Interface(id)
+            | Self::Absent { id, .. }
             | Self::SystemAssigned(id) => Some(id.subscription()),
-            Self::RoleAssignments(scope)
+            Self::Unpopulated { scope, .. }
+            | Self::RoleAssignments(scope)
             | Self::RoleAssignment { scope, .. }
             | Self::RoleDefinitions(scope)
             | Self::RoleDefinition { scope, .. } => scope.subscription(),
@@ -179,11 +225,23 @@ impl Route {
     /// The methods that it takes, as in `Allow` (RFC 9110 section 10.2.1).
     pub(super) const fn allowed(&self) -> &'static str {
         match self {
-            Self::Register { .. } => "POST",
+            Self::Register { .. } | Self::PurgeVault(_) => "POST",
             Self::Group(_) | Self::Resource { .. } => "GET, HEAD, PUT, PATCH, DELETE",
             Self::RoleAssignment { .. } => "GET, HEAD, PUT, DELETE",
             _ => "GET, HEAD",
         }
+    }
+
+    /// Whether the route is a list that takes no filter.
+    pub(super) const fn takes_no_filter(&self) -> bool {
+        matches!(
+            self,
+            Self::Tenants
+                | Self::Subscriptions
+                | Self::DeletedVaults(_)
+                | Self::Interfaces(_)
+                | Self::List { kind: Kind::UserAssigned | Kind::Vault, .. }
+        )
     }
 
     /// That the route takes `method`.
@@ -289,7 +347,53 @@ fn below_provider(
             subscription: optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?,
             id: (*id).to_owned(),
         }),
-        _ => resource(scope, namespace, rest, version),
+        ("microsoft.keyvault", ["deletedvaults"]) => {
+            let subscription = optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?;
+            Ok(Route::DeletedVaults(subscription))
+        }
+        ("microsoft.keyvault", ["locations", location, "deletedvaults", _, end @ ..]) => {
+            let path = DeletedVaultPath {
+                subscription: optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?,
+                location: (*location).to_owned(),
+                name: rest.get(3).copied().unwrap_or_default().to_owned(),
+            };
+            match end {
+                [] => Ok(Route::DeletedVault(path)),
+                ["purge"] => Ok(Route::PurgeVault(path)),
+                _ => Err(ArmError::NoSuchPath),
+            }
+        }
+        ("microsoft.network", ["networkinterfaces"]) => parent_of(scope).map(Route::Interfaces),
+        ("microsoft.network", ["networkinterfaces", _]) => {
+            in_type(scope, &version::INTERFACES, rest).map(Route::Interface)
+        }
+        ("microsoft.compute", ["virtualmachines", _, "instanceview"]) => {
+            in_type(scope, &version::VIRTUAL_MACHINES, rest).map(Route::InstanceView)
+        }
+        _ => match version::unpopulated(namespace, rest) {
+            Some(resource_type) => unpopulated(scope, resource_type, rest),
+            None => resource(scope, namespace, rest, version),
+        },
+    }
+}
+
+/// The id of a resource in a resource group, with its type in the usual spelling; what follows its name is
+/// left out.
+fn in_type(scope: &[&str], known: &ResourceType, rest: &[&str]) -> Result<ArmId, ArmError> {
+    let (group, full_name) = (in_group(scope)?, known.full_name());
+    let name = rest.get(1).copied().unwrap_or_default();
+    let id = format!("{group}/providers/{full_name}/{name}").parse();
+    id.map_err(|_| ArmError::NoSuchPath)
+}
+
+fn unpopulated(
+    scope: &[&str],
+    resource_type: &'static ResourceType,
+    rest: &[&str],
+) -> Result<Route, ArmError> {
+    match rest {
+        [_] => Ok(Route::Unpopulated { resource_type, scope: scope_of(scope)? }),
+        _ => Ok(Route::Absent { resource_type, id: in_type(scope, resource_type, rest)? }),
     }
 }
 
@@ -299,26 +403,23 @@ fn resource(
     rest: &[&str],
     version: &str,
 ) -> Result<Route, ArmError> {
-    let mut of_provider =
-        version::ALL.iter().filter(|known| known.namespace.eq_ignore_ascii_case(namespace));
-    let own = of_provider.next().ok_or_else(|| ArmError::InvalidNamespace(namespace.to_owned()))?;
+    let own = version::namespace(namespace);
+    let own = own.ok_or_else(|| ArmError::InvalidNamespace(namespace.to_owned()))?;
     let fits = |kind: &Kind| {
         let known = kind.resource_type();
-        known.namespace == own.namespace
+        known.namespace == own
             && rest.first().is_some_and(|name| known.name.eq_ignore_ascii_case(name))
     };
     let kind = Kind::ALL.into_iter().find(fits);
     let unknown = || ArmError::InvalidResourceType {
         kind: rest.iter().step_by(2).copied().collect::<Vec<_>>().join("/"),
-        namespace: own.namespace.to_owned(),
+        namespace: own.to_owned(),
         version: version.to_owned(),
     };
     match (kind, rest) {
         (Some(kind), [_]) => Ok(Route::List { kind, parent: parent_of(scope)? }),
-        (Some(kind), [_, name]) => {
-            let (group, full_name) = (in_group(scope)?, kind.resource_type().full_name());
-            let id = format!("{group}/providers/{full_name}/{name}").parse();
-            Ok(Route::Resource { kind, id: id.map_err(|_| ArmError::NoSuchPath)? })
+        (Some(kind), [_, _]) => {
+            Ok(Route::Resource { kind, id: in_type(scope, kind.resource_type(), rest)? })
         }
         _ => Err(unknown()),
     }
@@ -369,101 +470,4 @@ fn keyword(segment: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SUB: &str = "/subscriptions/00000000-0000-0000-0000-00000000000a";
-
-    fn route(path: &str) -> Result<Route, ArmError> {
-        Route::of(path, "2024-11-30")
-    }
-
-    #[test]
-    fn keywords_ignore_case_and_names_keep_theirs() {
-        let id = format!(
-            "{SUB}/resourceGroups/Rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/Ab-1"
-        );
-        let expected = Route::Resource { kind: Kind::UserAssigned, id: id.parse().unwrap() };
-        for path in [
-            id.clone(),
-            format!("{id}/"),
-            format!("/{id}"),
-            format!(
-                "{SUB}/RESOURCEGROUPS/Rg/Providers/MICROSOFT.managedidentity/userassignedIDENTITIES/Ab%2D1"
-            ),
-        ] {
-            let found = route(&path).unwrap();
-            let Route::Resource { id: found_id, .. } = &found else { panic!("{found:?}") };
-            assert_eq!((found_id.as_str(), &found), (id.as_str(), &expected));
-            assert_eq!(Kind::of(found_id), Some(Kind::UserAssigned));
-        }
-    }
-
-    #[test]
-    fn lists_scopes_and_fixed_paths_are_found() {
-        let group = format!("{SUB}/resourceGroups/g");
-        let vms = "providers/Microsoft.Compute/virtualMachines";
-        assert!(matches!(route(&format!("{SUB}/{vms}")), Ok(Route::List { .. })));
-        assert!(matches!(route(&format!("{group}/{vms}")), Ok(Route::List { .. })));
-        assert!(matches!(route(&group), Ok(Route::Group(_))));
-        assert!(matches!(route(&format!("{SUB}/resourceGroups")), Ok(Route::Groups(_))));
-        assert_eq!(route("/Subscriptions").unwrap(), Route::Subscriptions);
-        assert_eq!(route("/tenants").unwrap(), Route::Tenants);
-        assert_eq!(route("//Metadata/endpoints/").unwrap(), Route::Endpoints);
-        let assignments = "/providers/Microsoft.Authorization/roleAssignments";
-        for scope in [
-            "/".to_owned(),
-            SUB.to_owned(),
-            group.clone(),
-            format!("{group}/{vms}/v"),
-            "/providers/Microsoft.Management/managementGroups/m".to_owned(),
-        ] {
-            let path = format!("{}{assignments}", scope.trim_end_matches('/'));
-            assert_eq!(route(&path).unwrap(), Route::RoleAssignments(scope.parse().unwrap()));
-            let path = format!("/{path}/x");
-            assert!(matches!(route(&path), Ok(Route::RoleAssignment { .. })), "{path}");
-        }
-        let identity =
-            format!("{group}/{vms}/v/providers/Microsoft.ManagedIdentity/identities/default");
-        assert!(matches!(route(&identity), Ok(Route::SystemAssigned(_))));
-        let operation = format!("{SUB}/providers/Microsoft.Compute/locations/westus/operations/x");
-        assert!(matches!(route(&operation), Ok(Route::Operation { .. })));
-        let register = format!("{SUB}/providers/Microsoft.Compute/register");
-        assert!(matches!(route(&register), Ok(Route::Register { .. })));
-    }
-
-    #[test]
-    fn what_leads_nowhere_says_why() {
-        let code = |path: &str| {
-            route(path).unwrap_err().body()["error"]["code"].as_str().unwrap().to_owned()
-        };
-        let group = format!("{SUB}/resourceGroups/g");
-        for (path, expected) in [
-            ("/".to_owned(), "NotFound"),
-            ("/x/y".to_owned(), "NotFound"),
-            (format!("{SUB}/x"), "NotFound"),
-            (format!("{SUB}//resourceGroups"), "NotFound"),
-            (format!("{group}/../g"), "NotFound"),
-            (format!("{group}%2Fx"), "NotFound"),
-            ("/subscriptions/nope".to_owned(), "InvalidSubscriptionId"),
-            (format!("{SUB}/resourceGroups/g."), "InvalidResourceGroup"),
-            (format!("{group}/providers/Contoso.Foo/bars/b"), "InvalidResourceNamespace"),
-            (format!("{group}/providers/Microsoft.Compute/disks/d"), "InvalidResourceType"),
-            (
-                format!("{group}/providers/Microsoft.Compute/virtualMachines/v/extensions/e"),
-                "InvalidResourceType",
-            ),
-            ("/providers/Microsoft.Compute/virtualMachines/v".to_owned(), "NotFound"),
-        ] {
-            assert_eq!(code(&path), expected, "{path}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_panics(path in "(/|subscriptions|providers|%2F|\\.\\.|Microsoft.Compute|[a-z%]{0,4}|\\PC{0,3}){0,20}") {
-            let _ = route(&path);
-        }
-    }
-}
+mod tests;

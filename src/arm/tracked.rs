@@ -115,23 +115,21 @@ pub(super) fn require_name(
     Err(ArmError::InvalidName { code, message })
 }
 
-/// What goes with a resource: its role assignments and the secrets in it. A resource that is made again
-/// under the same name does not inherit them.
-pub(super) fn removal(state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
+/// The changes that remove a resource and its role assignments. A resource that is made again under the same
+/// name does not inherit them.
+pub(super) fn removal(call: &Call, state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
     let mut changes = role_assignments_within(state, id);
-    changes.extend(contents(state, kind, id));
+    changes.extend(removal_of_one(call, state, kind, id));
     changes
 }
 
-/// The resource and the secrets in it.
-pub(super) fn contents(state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
-    let (mut changes, own) = match kind {
-        Kind::UserAssigned => (Vec::new(), Key::UserAssigned(id.clone())),
-        Kind::VirtualMachine => (Vec::new(), Key::VirtualMachine(id.clone())),
-        Kind::Vault => (secrets(state, id), Key::Vault(id.clone())),
-    };
-    changes.push(Change::Remove(own));
-    changes
+/// The changes that remove the resource itself. A vault can be recovered.
+pub(super) fn removal_of_one(call: &Call, state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
+    match kind {
+        Kind::UserAssigned => vec![Change::Remove(Key::UserAssigned(id.clone()))],
+        Kind::VirtualMachine => vec![Change::Remove(Key::VirtualMachine(id.clone()))],
+        Kind::Vault => state.vault_deletion(id, call.now),
+    }
 }
 
 /// Ends the role assignments at `id` and below it.
@@ -148,20 +146,6 @@ fn is_within(scope: &str, id: &str) -> bool {
     scope.split_at_checked(id.len()).is_some_and(|(start, rest)| {
         rest.first().is_none_or(|next| *next == b'/') && start.eq_ignore_ascii_case(id)
     })
-}
-
-fn secrets(state: &State, vault: &ArmId) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for (name, secret) in state.secrets(vault) {
-        for version in &secret.versions {
-            let key = Key::SecretVersion(vault.clone(), name.to_owned(), version.version.clone());
-            changes.push(Change::Remove(key));
-        }
-        if secret.deleted.is_some() {
-            changes.push(Change::Remove(Key::DeletedSecret(vault.clone(), name.to_owned())));
-        }
-    }
-    changes
 }
 
 #[cfg(test)]

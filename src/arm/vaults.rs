@@ -3,26 +3,28 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::call::Call;
-use super::content::{Content, property};
+use super::content::Content;
 use super::error::ArmError;
 use super::list::readable;
 use super::reply::Reply;
 use super::route::Kind;
 use super::tracked::{self, Deed, admit, not_found};
+use super::vault_settings::{self, Wanted};
 use crate::directory::State;
 use crate::ids::ArmId;
 use crate::world::is_vault_name;
-use crate::world::record::{Change, Record, Vault};
+use crate::world::record::{Change, DeletedVault, Record, Vault};
+use crate::world::vault::vault_address;
 
 const KIND: Kind = Kind::Vault;
 
 /// `GET` of a vault.
 pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     admit(call, state, Deed::Read, KIND, id)?;
-    Ok(Reply::ok(show(state, &*existing(state, id)?)))
+    Ok(Reply::ok(show(call, state, &*existing(state, id)?)))
 }
 
 fn existing(state: &State, id: &ArmId) -> Result<Arc<Vault>, ArmError> {
@@ -37,11 +39,11 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
         (&Deed::Read.on(KIND), parent.as_str()),
         |after| Box::new(state.vaults_below(parent, after)),
         |vault| &vault.id,
-        |vault| show(state, vault),
+        |vault| show(call, state, vault),
     )
 }
 
-/// `PUT`: makes the vault, or sets its tags.
+/// `PUT`: makes the vault, sets what is said of it, or recovers it.
 pub(super) fn put(
     call: &Call,
     state: &State,
@@ -50,25 +52,72 @@ pub(super) fn put(
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     let group = admit(call, state, Deed::Write, KIND, id)?;
     tracked::require_name(KIND, id.name(), 3..=24, is_vault_name)?;
-    let before = state.vault(id);
-    if before.is_none() && state.vault_named(id.name()).is_some() {
+    let wanted = wanted(state, id, content)?;
+    if let Some(before) = state.vault(id) {
+        return replace(call, state, before, content, &wanted);
+    }
+    let deleted = state.deleted_vault_named(id.name());
+    let recoverable = deleted.filter(|held| call.now < held.scheduled_purge);
+    match (recoverable, wanted.recover) {
+        (Some(held), true) if held.vault.id == *id => {
+            return recover(call, state, held, content, &wanted);
+        }
+        (Some(_), _) => return Err(ArmError::VaultIsDeleted),
+        (None, true) => return Err(ArmError::DeletedVaultNotFound(id.name().to_owned())),
+        (None, false) => {}
+    }
+    if state.vault_named(id.name()).is_some() {
         return Err(ArmError::VaultAlreadyExists(id.name().to_owned()));
     }
-    check_properties(state, id, content.properties())?;
-    let location = tracked::location(content, KIND, id, before.map(|own| own.location.as_str()))?;
     let vault = Vault {
-        id: match before {
-            Some(own) => own.id.clone(),
-            None => tracked::new_id(&group, KIND, id)?,
-        },
-        location,
+        id: tracked::new_id(&group, KIND, id)?,
+        location: tracked::location(content, KIND, id, None)?,
         tags: content.tags().cloned().unwrap_or_default(),
+        settings: wanted.replace(None)?,
     };
-    let reply = Reply::put(before, show(state, &vault));
+    let reply = Reply::json(StatusCode::CREATED, show(call, state, &vault));
+    let mut changes = deleted.map(|overdue| state.vault_purge(overdue)).unwrap_or_default();
+    changes.push(Change::Put(Record::Vault(vault)));
+    Ok((changes, reply))
+}
+
+fn wanted(state: &State, id: &ArmId, content: &Content) -> Result<Wanted, ArmError> {
+    let tenant = state.tenant_of(id).map(|tenant| tenant.id.to_string()).unwrap_or_default();
+    Wanted::read(content, &tenant)
+}
+
+fn replace(
+    call: &Call,
+    state: &State,
+    before: &Vault,
+    content: &Content,
+    wanted: &Wanted,
+) -> Result<(Vec<Change>, Reply), ArmError> {
+    let vault = Vault {
+        id: before.id.clone(),
+        location: tracked::location(content, KIND, &before.id, Some(&before.location))?,
+        tags: content.tags().cloned().unwrap_or_default(),
+        settings: wanted.replace(Some(&before.settings))?,
+    };
+    let reply = Reply::ok(show(call, state, &vault));
     Ok((vec![Change::Put(Record::Vault(vault))], reply))
 }
 
-/// `PATCH`: sets its tags.
+/// Brings a deleted vault back with its secrets: as it was, but for what the request says. Its role assignments
+/// do not come back, as in Azure.
+fn recover(
+    call: &Call,
+    state: &State,
+    deleted: &DeletedVault,
+    content: &Content,
+    wanted: &Wanted,
+) -> Result<(Vec<Change>, Reply), ArmError> {
+    let vault = merged(&deleted.vault, content, wanted)?;
+    let reply = Reply::ok(show(call, state, &vault));
+    Ok((State::vault_recovery(vault), reply))
+}
+
+/// `PATCH`: sets what is said of the vault.
 pub(super) fn patch(
     call: &Call,
     state: &State,
@@ -76,16 +125,22 @@ pub(super) fn patch(
     content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     admit(call, state, Deed::Write, KIND, id)?;
-    let mut vault = Vault::clone(&*existing(state, id)?);
-    check_properties(state, id, content.properties())?;
-    if let Some(tags) = content.tags() {
-        vault.tags = tags.clone();
-    }
-    let reply = Reply::ok(show(state, &vault));
+    let before = existing(state, id)?;
+    let vault = merged(&before, content, &wanted(state, id, content)?)?;
+    let reply = Reply::ok(show(call, state, &vault));
     Ok((vec![Change::Put(Record::Vault(vault))], reply))
 }
 
-/// `DELETE`: the vault and its secrets; it cannot be recovered.
+fn merged(before: &Vault, content: &Content, wanted: &Wanted) -> Result<Vault, ArmError> {
+    Ok(Vault {
+        id: before.id.clone(),
+        location: tracked::location(content, KIND, &before.id, Some(&before.location))?,
+        tags: content.tags().unwrap_or(&before.tags).clone(),
+        settings: wanted.merge(&before.settings)?,
+    })
+}
+
+/// `DELETE`: the vault, which can be recovered with its secrets until it is purged.
 pub(super) fn delete(
     call: &Call,
     state: &State,
@@ -93,55 +148,37 @@ pub(super) fn delete(
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     admit(call, state, Deed::Delete, KIND, id)?;
     Ok(match state.vault(id) {
-        Some(vault) => (tracked::removal(state, KIND, &vault.id), Reply::empty(StatusCode::OK)),
+        Some(vault) => {
+            let changes = tracked::removal(call, state, KIND, &vault.id);
+            (changes, Reply::empty(StatusCode::OK))
+        }
         None => (Vec::new(), Reply::empty(StatusCode::NO_CONTENT)),
     })
 }
 
-/// Refuses what would make another vault than is served here: of another tenant, or one with access
-/// policies. Role assignments alone decide here, so to take policies in silence would promise too much.
-fn check_properties(
-    state: &State,
-    id: &ArmId,
-    properties: &Map<String, Value>,
-) -> Result<(), ArmError> {
-    let tenant = state.tenant_of(id).map(|tenant| tenant.id.to_string()).unwrap_or_default();
-    let given = property(properties, "tenantId").and_then(Value::as_str);
-    if given.is_some_and(|given| !given.eq_ignore_ascii_case(&tenant)) {
-        return Err(ArmError::BadRequest(format!(
-            "The tenant ID of the vault must be '{tenant}', the tenant of its subscription."
-        )));
+fn show(call: &Call, state: &State, vault: &Vault) -> Value {
+    let name = vault.id.name();
+    // What is being made or recovered has an address if no other vault has it.
+    let at_address = state.vault_at(vault_address(name).into());
+    let has_address = at_address.is_none_or(|held| held.id == vault.id);
+    let mut properties = vault_settings::show(&vault.settings);
+    for (name, value) in [
+        ("tenantId", json!(state.tenant_of(&vault.id).map(|tenant| tenant.id.to_string()))),
+        ("accessPolicies", json!([])),
+        ("enableSoftDelete", true.into()),
+        ("enableRbacAuthorization", true.into()),
+        ("vaultUri", call.vault_uris.of(name, has_address).into()),
+        ("provisioningState", "Succeeded".into()),
+        ("publicNetworkAccess", "Enabled".into()),
+    ] {
+        properties.insert(name.to_owned(), value);
     }
-    let policies = property(properties, "accessPolicies").and_then(Value::as_array);
-    let by_policy = property(properties, "enableRbacAuthorization") == Some(&Value::Bool(false));
-    if by_policy || policies.is_some_and(|policies| !policies.is_empty()) {
-        return Err(ArmError::BadRequest(
-            "Access policies are not served here; set 'enableRbacAuthorization' to true and assign roles."
-                .to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-fn show(state: &State, vault: &Vault) -> Value {
-    let tenant = state.tenant_of(&vault.id).map(|tenant| tenant.id.to_string());
     json!({
         "id": vault.id.as_str(),
-        "name": vault.id.name(),
+        "name": name,
         "type": KIND.resource_type().full_name(),
         "location": vault.location,
         "tags": vault.tags,
-        "properties": {
-            "sku": {"family": "A", "name": "standard"},
-            "tenantId": tenant,
-            "accessPolicies": [],
-            "enabledForDeployment": false,
-            "enableSoftDelete": true,
-            "softDeleteRetentionInDays": 90,
-            "enableRbacAuthorization": true,
-            "vaultUri": format!("https://{}.vault.azure.net/", vault.id.name()),
-            "provisioningState": "Succeeded",
-            "publicNetworkAccess": "Enabled",
-        },
+        "properties": properties,
     })
 }

@@ -9,7 +9,7 @@ pub(super) struct ResourceType {
     pub(super) namespace: &'static str,
     /// The type, such as `virtualMachines`.
     pub(super) name: &'static str,
-    /// Its API versions.
+    /// Its API versions; empty for a type that is served in every version.
     pub(super) versions: &'static [&'static str],
 }
 
@@ -140,33 +140,82 @@ const COMPUTE: &[&str] = &[
     "2026-04-01",
 ];
 
-pub(super) static VAULTS: ResourceType = ResourceType {
-    namespace: "Microsoft.KeyVault",
-    name: "vaults",
-    versions: &[
-        "2015-06-01",
-        "2016-10-01",
-        "2018-02-14",
-        "2018-02-14-preview",
-        "2019-09-01",
-        "2020-04-01-preview",
-        "2021-04-01-preview",
-        "2021-06-01-preview",
-        "2021-10-01",
-        "2021-11-01-preview",
-        "2022-02-01-preview",
-        "2022-07-01",
-        "2022-11-01",
-        "2023-02-01",
-        "2023-07-01",
-        "2024-04-01-preview",
-        "2024-11-01",
-        "2024-12-01-preview",
-        "2025-05-01",
-        "2026-02-01",
-        "2026-05-15",
-    ],
-};
+pub(super) static VAULTS: ResourceType =
+    ResourceType { namespace: "Microsoft.KeyVault", name: "vaults", versions: KEY_VAULT };
+
+pub(super) static DELETED_VAULTS: ResourceType =
+    ResourceType { namespace: "Microsoft.KeyVault", name: "deletedVaults", versions: KEY_VAULT };
+
+const KEY_VAULT: &[&str] = &[
+    "2015-06-01",
+    "2016-10-01",
+    "2018-02-14",
+    "2018-02-14-preview",
+    "2019-09-01",
+    "2020-04-01-preview",
+    "2021-04-01-preview",
+    "2021-06-01-preview",
+    "2021-10-01",
+    "2021-11-01-preview",
+    "2022-02-01-preview",
+    "2022-07-01",
+    "2022-11-01",
+    "2023-02-01",
+    "2023-07-01",
+    "2024-04-01-preview",
+    "2024-11-01",
+    "2024-12-01-preview",
+    "2025-05-01",
+    "2026-02-01",
+    "2026-05-15",
+];
+
+/// The interface that every machine has; in every version.
+pub(super) static INTERFACES: ResourceType =
+    in_every_version("Microsoft.Network", "networkInterfaces");
+
+/// Types of which there are none here. Tools list them beside machines, vaults and role assignments, and an
+/// error in place of the empty list ends the tool.
+static UNPOPULATED: [ResourceType; 18] = [
+    in_every_version("Microsoft.Authorization", "classicAdministrators"),
+    in_every_version("Microsoft.Authorization", "denyAssignments"),
+    in_every_version("Microsoft.Authorization", "locks"),
+    in_every_version("Microsoft.Authorization", "policyAssignments"),
+    in_every_version("Microsoft.Compute", "availabilitySets"),
+    in_every_version("Microsoft.Compute", "disks"),
+    in_every_version("Microsoft.Compute", "images"),
+    in_every_version("Microsoft.Compute", "proximityPlacementGroups"),
+    in_every_version("Microsoft.Compute", "snapshots"),
+    in_every_version("Microsoft.Compute", "sshPublicKeys"),
+    in_every_version("Microsoft.Compute", "virtualMachineScaleSets"),
+    in_every_version("Microsoft.KeyVault", "deletedManagedHSMs"),
+    in_every_version("Microsoft.KeyVault", "managedHSMs"),
+    in_every_version("Microsoft.Network", "loadBalancers"),
+    in_every_version("Microsoft.Network", "networkSecurityGroups"),
+    in_every_version("Microsoft.Network", "publicIPAddresses"),
+    in_every_version("Microsoft.Network", "virtualNetworks"),
+    in_every_version("Microsoft.Storage", "storageAccounts"),
+];
+
+const fn in_every_version(namespace: &'static str, name: &'static str) -> ResourceType {
+    ResourceType { namespace, name, versions: &[] }
+}
+
+/// A namespace in its usual spelling.
+pub(super) fn namespace(name: &str) -> Option<&'static str> {
+    let all = ALL.into_iter().chain([&INTERFACES]).chain(&UNPOPULATED);
+    let mut names = all.map(|known| known.namespace);
+    names.find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The type among those of which there are none here, for what follows `/providers/{namespace}`: the type
+/// alone, or with a name.
+pub(super) fn unpopulated(namespace: &str, rest: &[&str]) -> Option<&'static ResourceType> {
+    let ([name] | [name, _]) = rest else { return None };
+    UNPOPULATED.iter().find(|known| {
+        known.namespace.eq_ignore_ascii_case(namespace) && known.name.eq_ignore_ascii_case(name)
+    })
+}
 
 pub(super) static ROLE_ASSIGNMENTS: ResourceType = ResourceType {
     namespace: "Microsoft.Authorization",
@@ -218,12 +267,13 @@ pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
 };
 
 /// Every type that a provider is asked for, for the list of providers.
-pub(super) static ALL: [&ResourceType; 10] = [
+pub(super) static ALL: [&ResourceType; 11] = [
     &ROLE_ASSIGNMENTS,
     &ROLE_DEFINITIONS,
     &VIRTUAL_MACHINES,
     &OPERATIONS,
     &VAULTS,
+    &DELETED_VAULTS,
     &SYSTEM_ASSIGNED,
     &USER_ASSIGNED,
     &GROUPS,
@@ -245,7 +295,8 @@ impl ResourceType {
     ) -> Result<(), ArmError> {
         let version = version.filter(|version| !version.is_empty());
         let version = version.ok_or(ArmError::MissingApiVersion)?;
-        if self.versions.iter().any(|known| known.eq_ignore_ascii_case(version)) {
+        let is_every = self.versions.is_empty() && is_well_formed(version);
+        if is_every || self.versions.iter().any(|known| known.eq_ignore_ascii_case(version)) {
             return Ok(());
         }
         let mut newest_first = self.versions.to_vec();

@@ -7,15 +7,18 @@ use hyper::header::{HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
+use super::content::property;
 use super::date;
 use super::error::ArmError;
+use super::filter::{Field, Filter, Term};
 use super::list::readable;
 use super::reply::Reply;
 use super::route::Kind;
 use super::tracked::{self, Deed, admit, not_found};
 use super::vm_identity::IdentityType;
 use super::vm_plan::{self, ADDRESS_TAG, Wanted};
-use crate::directory::{Fresh, State};
+use super::vm_profile;
+use crate::directory::{Fresh, State, VmEntry};
 use crate::ids::ArmId;
 use crate::world::record::{Change, Record, VirtualMachine};
 
@@ -26,19 +29,53 @@ const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperatio
 pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     admit(call, state, Deed::Read, KIND, id)?;
     let entry = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
-    Ok(Reply::ok(show(state, &entry.vm.record)))
+    let mut shown = show(state, &entry.vm.record);
+    if wants_instance_view(call)
+        && let Some(properties) = shown.pointer_mut("/properties").and_then(Value::as_object_mut)
+    {
+        let view = vm_profile::instance_view(&entry.vm.record, call.now);
+        properties.insert("instanceView".to_owned(), view);
+    }
+    Ok(Reply::ok(shown))
+}
+
+fn wants_instance_view(call: &Call) -> bool {
+    let mut expanded = call.query.get("$expand").unwrap_or_default().split(',');
+    expanded.any(|name| name.trim().eq_ignore_ascii_case("instanceView"))
+}
+
+/// `GET` of what a machine is doing.
+pub(super) fn instance_view(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
+    call.require(state, "Microsoft.Compute/virtualMachines/instanceView/read", id.as_str())?;
+    tracked::group_of(state, id)?;
+    let entry = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
+    Ok(Reply::ok(vm_profile::instance_view(&entry.vm.record, call.now)))
 }
 
 /// `GET` of the machines of a subscription or a resource group.
 pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
+    let takes = |term: &Term| matches!(term, Term::Field(Field::ScaleSet, _));
+    let filter = Filter::parse(call.query.filter(), takes)?;
+    let fits = |entry: &&VmEntry| {
+        let scale_set = scale_set(&entry.vm.record);
+        filter.passes(|term| matches!(term, Term::Field(_, test) if test.fits(scale_set)))
+    };
     readable(
         call,
         state,
         (&Deed::Read.on(KIND), parent.as_str()),
-        |after| Box::new(state.vms_below(parent, after)),
+        |after| Box::new(state.vms_below(parent, after).filter(fits)),
         |entry| &entry.vm.record.id,
         |entry| show(state, &entry.vm.record),
     )
+}
+
+/// The id of the scale set that the machine names, or nothing.
+fn scale_set(vm: &VirtualMachine) -> &str {
+    let properties = vm.properties.get("properties").and_then(Value::as_object);
+    let scale_set = properties.and_then(|own| property(own, "virtualMachineScaleSet"));
+    let id = scale_set.and_then(Value::as_object).and_then(|own| property(own, "id"));
+    id.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// `PUT`: makes the machine, or replaces what is said of it.
@@ -105,7 +142,7 @@ pub(super) fn delete(
     let accepted = Reply::empty(StatusCode::ACCEPTED);
     let location = format!("{}&monitor=true", operation_url(call, vm));
     let reply = tracking(call, accepted, vm).with(LOCATION, location);
-    Ok((tracked::removal(state, KIND, &vm.id), reply))
+    Ok((tracked::removal(call, state, KIND, &vm.id), reply))
 }
 
 /// The headers of a write that may take its time, though here it is done: clients ask after it once.
@@ -141,6 +178,7 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
         Some(Value::Object(properties)) => properties,
         _ => Map::new(),
     };
+    vm_profile::complete(&mut properties, vm);
     properties.insert("vmId".to_owned(), vm.vm_id.to_string().into());
     properties.insert("provisioningState".to_owned(), "Succeeded".into());
     let mut tags = vm.tags.clone();

@@ -25,6 +25,7 @@ use crate::world::file;
 use crate::world::record::Record;
 use crate::world::seed::WorldError;
 use crate::world::synthetic::Synthetic;
+use crate::world::vault::VaultUriTemplate;
 
 /// Serve managed identities on this machine.
 ///
@@ -67,6 +68,9 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_VAULT"
     )]
     vault: SocketAddr,
+    /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
+    #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
+    vault_uri: Option<VaultUriTemplate>,
     /// Where vaults send their callers for tokens, such as `https://login.microsoftonline.com` [default: the token service]
     #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
     authority_url: Option<String>,
@@ -403,6 +407,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         arm: args.arm,
         arm_auth: args.arm_auth,
         vault: args.vault,
+        vault_uri: args.vault_uri.clone(),
         authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
         admin: args.admin,

@@ -9,10 +9,11 @@ use super::{DirectoryError, Ended, When};
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, PrincipalId, RoleAssignmentId};
 use crate::world::record::{
-    Application, Change, Credential, Key, Record, ResourceGroup, RoleAssignment, SecretVersion,
-    Subscription, UserAssigned, Vault, VirtualMachine,
+    Application, Change, Credential, DeletedVault, Key, Record, ResourceGroup, RoleAssignment,
+    SecretVersion, Subscription, UserAssigned, Vault, VirtualMachine,
 };
 use crate::world::synthetic::IdentityIds;
+use crate::world::vault::vault_address;
 use crate::world::{
     Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Resources, Vm,
 };
@@ -50,6 +51,7 @@ impl State {
             Record::UserAssigned(UserAssigned { id, .. })
             | Record::VirtualMachine(VirtualMachine { id, .. })
             | Record::Vault(Vault { id, .. })
+            | Record::DeletedVault(DeletedVault { vault: Vault { id, .. }, .. })
             | Record::ResourceGroup(ResourceGroup { id, .. })
                 if self.tenant_of(id).is_none() =>
             {
@@ -88,9 +90,9 @@ impl State {
             Record::FormerAddress(former) => {
                 self.former_addresses.insert(former.address.to_canonical(), former.vm_id);
             }
-            Record::Vault(vault) => {
-                self.vaults_by_name.insert(vault.id.name().to_ascii_lowercase(), vault.id.clone());
-                self.vaults.insert(vault.id.clone(), Arc::new(vault));
+            Record::Vault(vault) => self.put_vault(vault),
+            Record::DeletedVault(deleted) => {
+                self.deleted_vaults.insert(deleted.vault.id.clone(), Arc::new(deleted));
             }
             Record::RoleAssignment(assignment) => self.put_role_assignment(assignment, when),
             Record::Credential(credential) => self.put_credential(credential),
@@ -132,9 +134,9 @@ impl State {
             Key::FormerAddress(address) => {
                 self.former_addresses.remove(address);
             }
-            Key::Vault(id) => {
-                self.vaults_by_name.remove(&id.name().to_ascii_lowercase());
-                self.vaults.remove(id);
+            Key::Vault(id) => self.remove_vault(id),
+            Key::DeletedVault(id) => {
+                self.deleted_vaults.remove(id);
             }
             Key::RoleAssignment(name) => self.remove_role_assignment(*name),
             Key::Credential(principal, thumbprint) => {
@@ -153,6 +155,23 @@ impl State {
             }
         }
         Vec::new()
+    }
+
+    fn put_vault(&mut self, vault: Vault) {
+        let (name, id) = (vault.id.name(), &vault.id);
+        self.vaults_by_name.insert(name.to_ascii_lowercase(), id.clone());
+        let address = vault_address(name).into();
+        self.vaults_by_address.entry(address).or_insert_with(|| id.clone());
+        self.vaults.insert(id.clone(), Arc::new(vault));
+    }
+
+    fn remove_vault(&mut self, id: &ArmId) {
+        self.vaults_by_name.remove(&id.name().to_ascii_lowercase());
+        let address = vault_address(id.name()).into();
+        if self.vaults_by_address.get(&address) == Some(id) {
+            self.vaults_by_address.remove(&address);
+        }
+        self.vaults.remove(id);
     }
 
     fn put_application(&mut self, application: Application) {
@@ -399,7 +418,7 @@ const fn rank(record: &Record) -> u8 {
         Record::Application(_) | Record::ResourceGroup(_) => 3,
         Record::UserAssigned(_) => 4,
         Record::VirtualMachine(_) => 5,
-        Record::Vault(_) => 6,
+        Record::Vault(_) | Record::DeletedVault(_) => 6,
         Record::Credential(_) | Record::RoleAssignment(_) | Record::SigningKey(_) => 7,
         Record::SecretVersion(_) => 8,
         Record::DeletedSecret(_) => 9,

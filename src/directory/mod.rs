@@ -11,6 +11,7 @@ mod credentials;
 mod keys;
 mod slot;
 mod state;
+mod vaults;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use credentials::{CredentialError, CredentialOptions, Rolled};
 pub use keys::{SigningKeyError, SigningOptions};
 pub use slot::VmSlot;
 pub use state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
+pub use vaults::secret_purge;
 
 /// How the world is served.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use crate::ids::{
     VmId,
 };
 use crate::world::record::{
-    Application, Credential, DeletedSecret, ResourceGroup, RoleAssignment, SecretVersion,
-    StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
+    Application, Credential, DeletedSecret, DeletedVault, ResourceGroup, RoleAssignment,
+    SecretVersion, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
 };
 use crate::world::roles::{self, Action, Grant, Hierarchy, Scope};
 use crate::world::synthetic::IdentityIds;
@@ -32,6 +32,9 @@ pub struct State {
     pub(super) vaults: BTreeMap<ArmId, Arc<Vault>>,
     /// By their names in lower case.
     pub(super) vaults_by_name: Map<String, ArmId>,
+    /// By their own loopback addresses; of two names with one address, the first has it.
+    pub(super) vaults_by_address: BTreeMap<IpAddr, ArmId>,
+    pub(super) deleted_vaults: BTreeMap<ArmId, Arc<DeletedVault>>,
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
     pub(super) by_address: Map<Address, Arc<VmSlot>>,
@@ -289,6 +292,21 @@ impl State {
     /// The key vault of this name, which no other vault has.
     pub fn vault_named(&self, name: &str) -> Option<&Arc<Vault>> {
         self.vaults.get(self.vaults_by_name.get(&name.to_ascii_lowercase())?)
+    }
+
+    /// The key vault whose own loopback address this is.
+    pub fn vault_at(&self, address: IpAddr) -> Option<&Arc<Vault>> {
+        self.vaults.get(self.vaults_by_address.get(&address)?)
+    }
+
+    /// The loopback addresses of all key vaults, in order.
+    pub fn vault_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.vaults_by_address.keys().copied()
+    }
+
+    /// Every deleted key vault, by the id that it had.
+    pub fn deleted_vaults(&self) -> impl Iterator<Item = &Arc<DeletedVault>> {
+        self.deleted_vaults.values()
     }
 
     /// The key vaults below `prefix`.

@@ -1,7 +1,7 @@
 //! Listening sockets.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -59,6 +59,30 @@ pub fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Bi
     (0..count).map(|_| listening(bound, Sharing::Group)).collect()
 }
 
+/// Listens at every IPv4 loopback address of this machine, on the port of `addr`; it can be reached from no
+/// other machine. Returns `None` when `addr` is no such address, or the system has no way to do it: then
+/// [`bind`] says what is wrong, or listens on `addr` alone.
+pub fn bind_all_loopback(addr: SocketAddr) -> Option<TcpListener> {
+    if !addr.is_ipv4() || !addr.ip().is_loopback() {
+        return None;
+    }
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).ok()?;
+    confine_to_loopback(&socket).ok()?;
+    listen(socket, everywhere, Sharing::Exclusive).ok()
+}
+
+/// Lets the socket take connections of the loopback device alone.
+#[cfg(target_os = "linux")]
+fn confine_to_loopback(socket: &Socket) -> std::io::Result<()> {
+    socket.bind_device(Some(b"lo"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn confine_to_loopback(_: &Socket) -> std::io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharing {
     Exclusive,
@@ -69,21 +93,49 @@ fn listening(addr: SocketAddr, sharing: Sharing) -> Result<TcpListener, BindErro
     if !is_local(addr.ip()) {
         return Err(BindError::Exposed(addr));
     }
-    let socket = || {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(sharing == Sharing::Group)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    socket().map_err(|source| BindError::System { addr, source })
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP));
+    let listener = socket.and_then(|socket| listen(socket, addr, sharing));
+    listener.map_err(|source| BindError::System { addr, source })
+}
+
+fn listen(socket: Socket, addr: SocketAddr, sharing: Sharing) -> std::io::Result<TcpListener> {
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::Group)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn is_local(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_listener_on_all_of_loopback_is_reached_there_and_takes_the_port_alone() {
+        let listener = bind_all_loopback("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for address in [[127, 0, 0, 1], [127, 200, 3, 4]] {
+            TcpStream::connect((Ipv4Addr::from(address), port)).unwrap();
+            let taken = bind((address, port).into());
+            assert!(matches!(taken, Err(BindError::System { .. })), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_loopback_is_never_widened() {
+        for addr in ["169.254.169.254:0", "192.0.2.1:0", "0.0.0.0:0", "[::1]:0"] {
+            assert!(bind_all_loopback(addr.parse().unwrap()).is_none(), "{addr}");
+        }
     }
 }

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use host::{HostNames, sole_host, sole_host_of};
-pub use listen::{BindError, bind, bind_group};
+pub use listen::{BindError, bind, bind_all_loopback, bind_group};
 pub use refusals::give_reason;
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use request_ids::RequestIds;

@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connections::Pulse;
 use super::{Connection, Payload, Shutdown, Surface, refusals, stopped, text_reply};
+use crate::tls::AddressedTls;
 
 /// What a listener speaks.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub enum Transport {
     Either(Arc<ServerConfig>),
     /// TLS; plain HTTP is answered with an error that says so.
     Tls(Arc<ServerConfig>),
+    /// As `Tls`, on a listener whose addresses come and go.
+    Addressed(Arc<AddressedTls>),
 }
 
 /// How requests of a connection arrive.
@@ -78,10 +81,31 @@ enum InTheClear {
     Served,
 }
 
+/// Where the configuration of a handshake comes from.
+#[derive(Clone, Debug)]
+enum Configured {
+    Once(Arc<ServerConfig>),
+    ByAddress(Arc<AddressedTls>),
+}
+
+impl Configured {
+    /// The configuration for a connection; `None` when it cannot be made.
+    fn of(&self, stream: &TcpStream) -> Option<Arc<ServerConfig>> {
+        match self {
+            Self::Once(config) => Some(Arc::clone(config)),
+            Self::ByAddress(configs) => {
+                let address = stream.local_addr().ok()?.ip();
+                let logged = |error: &_| tracing::warn!(%error, %address, "no server certificate");
+                configs.config(address).inspect_err(logged).ok()
+            }
+        }
+    }
+}
+
 /// How a connection comes to speak TLS.
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
-    config: Arc<ServerConfig>,
+    configured: Configured,
     in_the_clear: InTheClear,
     first_byte_max: Duration,
     whole_max: Duration,
@@ -90,13 +114,17 @@ pub(super) struct Handshake {
 impl Handshake {
     /// What `transport` asks of a connection that has just been accepted.
     pub(super) fn of(transport: &Transport) -> Option<Self> {
-        let (config, in_the_clear) = match transport {
+        let once = |config| Configured::Once(Arc::clone(config));
+        let (configured, in_the_clear) = match transport {
             Transport::Plain => return None,
-            Transport::Either(config) => (config, InTheClear::Served),
-            Transport::Tls(config) => (config, InTheClear::Refused),
+            Transport::Either(config) => (once(config), InTheClear::Served),
+            Transport::Tls(config) => (once(config), InTheClear::Refused),
+            Transport::Addressed(configs) => {
+                (Configured::ByAddress(Arc::clone(configs)), InTheClear::Refused)
+            }
         };
         Some(Self {
-            config: Arc::clone(config),
+            configured,
             in_the_clear,
             first_byte_max: FIRST_BYTE_MAX,
             whole_max: HANDSHAKE_MAX,
@@ -144,7 +172,7 @@ impl Connection<TcpStream> {
         surface: &'static str,
     ) -> Option<Connection<TlsStream<TcpStream>>> {
         let Self { stream, peer, slot } = self;
-        let acceptor = TlsAcceptor::from(handshake.config);
+        let acceptor = TlsAcceptor::from(handshake.configured.of(&stream)?);
         let accepted = timeout(handshake.whole_max, acceptor.accept(stream)).await;
         let accepted = accepted.unwrap_or_else(|late| Err(late.into()));
         let logged = |error: &std::io::Error| refusals::log_connection(surface, peer.addr, error);

@@ -1,7 +1,9 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
+mod addresses;
 mod caretaker;
 mod operator;
+mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
-use crate::arm::{self, Arm, ArmOptions, Neighbours};
+use crate::arm::{self, Arm, ArmOptions};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, HostNames, Responses, Scheme, Shutdown, Surface, Transport};
@@ -26,10 +28,13 @@ use crate::sts::Sts;
 use crate::tls::{TlsError, client_config};
 use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
+use addresses::{names, neighbours};
 use caretaker::{Caretaker, Duties};
 use operator::OperatorError;
+use vaults::BoundVaults;
 
 use crate::vault::{self, Vault, VaultOptions};
+use crate::world::vault::VaultUriTemplate;
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::arm::ArmAuth;
@@ -58,6 +63,8 @@ pub struct ServerOptions {
     pub arm_auth: ArmAuth,
     /// Where the key vaults listen.
     pub vault: SocketAddr,
+    /// The URIs of the vaults; when not given, each vault has a loopback address of its own.
+    pub vault_uri: Option<VaultUriTemplate>,
     /// Where vaults send their callers for tokens, without a slash at the end; the token service itself
     /// when not given.
     pub authority_url: Option<String>,
@@ -167,7 +174,7 @@ struct Sockets {
     imds_url: String,
     sts: Bound,
     arm: Bound,
-    vault: Bound,
+    vault: BoundVaults,
     extension: Option<Bound>,
     admin: Bound,
 }
@@ -187,7 +194,7 @@ impl Sockets {
                 ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
             }
             .giving_way(),
-            vault: Bound::open("vault", options.vault, Scheme::Https)?,
+            vault: BoundVaults::open(options)?,
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
                 .transpose()?,
@@ -221,7 +228,7 @@ impl Server {
     /// When an address is refused or the system lacks something; then nothing goes on running.
     pub fn start(
         directory: Arc<Directory>,
-        authority: &Authority,
+        authority: &Arc<Authority>,
         clock: &Arc<dyn Clock>,
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
@@ -239,7 +246,7 @@ impl Server {
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
-        server.serve_all(sockets, issuer, authority.certificate_pem(), &surfaces)?;
+        server.serve_all(sockets, issuer, authority, &surfaces)?;
         let Surfaces { directory, .. } = surfaces;
         if let Some(folder) = &options.data {
             operator::establish(&directory, folder, clock.now())?;
@@ -254,7 +261,7 @@ impl Server {
         &mut self,
         sockets: Sockets,
         issuer: Arc<Issuer>,
-        ca_pem: String,
+        ca: &Arc<Authority>,
         surfaces: &Surfaces<'_>,
     ) -> Result<(), ServerError> {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
@@ -266,6 +273,7 @@ impl Server {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
             transport(Arc::clone(tls))
         };
+        let vault_tls = vaults::tls(directory, ca, clock, names.clone());
         let sts_options = StsOptions {
             base_url: sockets.sts.url.clone(),
             names,
@@ -288,19 +296,22 @@ impl Server {
             page_size: PAGE,
             seed: seed(1),
             neighbours,
+            vault_uris: sockets.vault.uris,
         };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
         self.serve(sockets.arm, guarded(), arm)?;
-        let vault_options = VaultOptions { authority, names: host_names.clone(), seed: seed(2) };
+        let backup_key = ca.derived_key("mintbench secret backup");
+        let names = host_names.clone();
+        let vault_options = VaultOptions { authority, names, seed: seed(2), backup_key };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
-        self.serve(sockets.vault, Transport::Tls(Arc::clone(tls)), vault)?;
+        self.serve(sockets.vault.bound, Transport::Addressed(vault_tls), vault)?;
         if let Some(extension) = sockets.extension {
             let names = host_names.clone();
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
         let hiccups = self.probe.as_ref().map(Probe::hiccups);
-        let clock = Arc::clone(clock);
+        let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
         let admin = Admin::new(Arc::clone(broker), responses, hiccups, clock, ca_pem, host_names);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
@@ -416,30 +427,6 @@ impl CertificateIssuer for AuthorityIssuer {
         let issued = self.0.issue_client(&client_id.to_string(), key, not_before, not_after);
         Ok(issued.map_err(|error| KeyError::Certificate(error.to_string()))?.to_vec())
     }
-}
-
-/// Whom the server certificate is for: this machine by every local name, the listeners' addresses, the
-/// vaults by name, and what was asked for.
-fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
-    let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
-    let mut names: Vec<String> = local.map(str::to_owned).into();
-    let listeners = [&sockets.sts, &sockets.arm, &sockets.vault];
-    let addresses = listeners.iter().filter_map(|bound| bound.listener.local_addr().ok());
-    names.extend(addresses.map(|addr| addr.ip().to_string()));
-    names.extend(options.host_names.iter().cloned());
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// Where the listeners are that clients of the control plane are led to.
-fn neighbours(options: &ServerOptions, sockets: &Sockets) -> std::io::Result<Neighbours> {
-    Ok(Neighbours {
-        arm: sockets.arm.listener.local_addr()?,
-        sts: sockets.sts.listener.local_addr()?,
-        vault: sockets.vault.listener.local_addr()?,
-        authority_url: options.authority_url.clone(),
-    })
 }
 
 impl Drop for Server {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -118,6 +119,13 @@ impl Authority {
     /// The private key as PKCS #8 (RFC 7468 section 10): whoever has it is the authority.
     pub fn key_pem(&self) -> Redacted {
         key_pem(self.issuer.key())
+    }
+
+    /// 32 secret bytes that follow from the private key and `label`: the same for the same authority, and of no
+    /// use to find the private key (HMAC-SHA-256, RFC 2104).
+    pub fn derived_key(&self, label: &str) -> Redacted {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.issuer.key().serialized_der());
+        Redacted::new(hmac::sign(&key, label.as_bytes()).as_ref().to_vec())
     }
 
     /// The last second in which the authority's certificate is valid.

@@ -3,6 +3,7 @@
 //!
 //! Keys are ECDSA on P-256. Only authorities that this module has made can be read back.
 
+mod addressed;
 mod authority;
 mod fault;
 mod folder;
@@ -21,6 +22,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::UnixSeconds;
 
+pub use addressed::AddressedTls;
 pub use authority::Authority;
 pub use fault::Fault;
 use verifier::{Naming, Unchecked};

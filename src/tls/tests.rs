@@ -7,7 +7,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
 use super::*;
-use crate::clock::Seconds;
+use crate::clock::{ManualClock, Seconds};
 use crate::secret::Redacted;
 
 const YEAR: Seconds = Seconds(365 * 86_400);
@@ -69,6 +69,43 @@ fn a_server_is_accepted_by_each_of_its_names_and_no_other() {
     for name in ["localhost.example", "a.b.vault.localhost", "127.0.0.2", "vault.localhost"] {
         greet(Arc::clone(&server), Arc::clone(&client), name).unwrap_err();
     }
+}
+
+#[test]
+fn a_listener_is_accepted_at_its_names_and_at_the_addresses_that_it_has_now() {
+    let authority = Arc::new(Authority::create(now()).unwrap());
+    let client = trusting(&authority);
+    let held = Arc::new(std::sync::Mutex::new(vec!["127.1.1.1".parse().unwrap()]));
+    let addresses = Arc::clone(&held);
+    let clock = Arc::new(ManualClock::new(now()));
+    let server = AddressedTls::new(
+        Arc::clone(&authority),
+        clock,
+        names(&["localhost", "127.0.0.1"]),
+        move || addresses.lock().unwrap().clone(),
+    );
+    let greets = |called: &str, name: &str| {
+        let config = server.config(called.parse().unwrap()).unwrap();
+        greet(config, Arc::clone(&client), name).is_ok()
+    };
+    assert!(greets("127.0.0.1", "localhost") && greets("127.0.0.1", "127.1.1.1"));
+    assert!(!greets("127.0.0.1", "127.1.1.2"));
+    assert!(greets("127.1.1.2", "127.1.1.2"), "an address that was called is one of the listener");
+    *held.lock().unwrap() = vec!["127.1.1.3".parse().unwrap()];
+    assert!(greets("127.0.0.1", "127.1.1.3") && !greets("127.0.0.1", "127.1.1.1"));
+    let twice = [(); 2].map(|()| server.config("127.0.0.1".parse().unwrap()).unwrap());
+    assert!(Arc::ptr_eq(&twice[0], &twice[1]), "nothing has changed");
+}
+
+#[test]
+fn a_derived_key_follows_from_the_private_key_and_the_label() {
+    let authority = Authority::create(now()).unwrap();
+    let same = Authority::from_pem(authority.certificate_pem().as_bytes(), &authority.key_pem());
+    let key = |authority: &Authority, label| authority.derived_key(label).expose().to_vec();
+    assert_eq!(key(&authority, "a"), key(&same.unwrap(), "a"));
+    assert_eq!(key(&authority, "a").len(), 32);
+    assert_ne!(key(&authority, "a"), key(&authority, "b"));
+    assert_ne!(key(&authority, "a"), key(&Authority::create(now()).unwrap(), "a"));
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use super::secrets::{Deleted, RECOVERABLE_DAYS};
+use super::Located;
+use super::secrets::Deleted;
 use crate::clock::UnixSeconds;
 use crate::world::record::{SecretVersion, Tags};
+use crate::world::vault::{RETENTION_DAYS, VaultSettings};
 
 /// A secret, one of its versions, or a deleted secret. What is not there is left out.
 #[derive(Serialize)]
@@ -59,8 +61,9 @@ pub(super) enum Shown {
 
 impl<'a> Bundle<'a> {
     /// Without the value.
-    pub(super) fn of(version: &'a SecretVersion, base_url: &str, shown: Shown) -> Self {
-        let name = &version.name;
+    pub(super) fn of(version: &'a SecretVersion, located: &Located, shown: Shown) -> Self {
+        let (name, base_url) = (&version.name, &located.base_url);
+        let settings = &located.vault.settings;
         let id = match shown {
             Shown::Secret => format!("{base_url}/secrets/{name}"),
             Shown::Version => format!("{base_url}/secrets/{name}/{}", version.version),
@@ -78,29 +81,40 @@ impl<'a> Bundle<'a> {
                 exp: version.expires,
                 created: version.created,
                 updated: version.updated,
-                recovery_level: "Recoverable+Purgeable",
-                recoverable_days: RECOVERABLE_DAYS,
+                recovery_level: recovery_level(settings),
+                recoverable_days: settings.retention_days,
             },
             tags: &version.tags,
         }
     }
 
     /// With the value: for who sets it and for who may read it.
-    pub(super) fn with_value(version: &'a SecretVersion, base_url: &str) -> Self {
+    pub(super) fn with_value(version: &'a SecretVersion, located: &Located) -> Self {
         // It came as a string.
         let value = std::str::from_utf8(version.value.0.expose()).ok();
-        Self { value, ..Self::of(version, base_url, Shown::Version) }
+        Self { value, ..Self::of(version, located, Shown::Version) }
     }
 
     /// A deleted secret.
-    pub(super) fn of_deleted(deleted: &'a Deleted, base_url: &str, shown: Shown) -> Self {
-        let record = &deleted.record;
+    pub(super) fn of_deleted(deleted: &'a Deleted, located: &Located, shown: Shown) -> Self {
+        let (record, base_url) = (&deleted.record, &located.base_url);
         Self {
             recovery_id: Some(format!("{base_url}/deletedsecrets/{}", record.name)),
             deleted_date: Some(record.deleted),
             scheduled_purge_date: Some(record.scheduled_purge),
-            ..Self::of(&deleted.last, base_url, shown)
+            ..Self::of(&deleted.last, located, shown)
         }
+    }
+}
+
+/// What becomes of a deleted secret (`DeletionRecoveryLevel`).
+fn recovery_level(settings: &VaultSettings) -> &'static str {
+    let is_customized = settings.retention_days != *RETENTION_DAYS.end();
+    match (is_customized, settings.purge_protection) {
+        (false, false) => "Recoverable+Purgeable",
+        (false, true) => "Recoverable",
+        (true, false) => "CustomizedRecoverable+Purgeable",
+        (true, true) => "CustomizedRecoverable",
     }
 }
 

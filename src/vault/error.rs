@@ -7,6 +7,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::access::{AccessError, Denied};
+use super::backup::BackupError;
 use super::bundle::json;
 use super::query::QueryError;
 use super::request::BodyRefused;
@@ -19,6 +20,8 @@ pub(super) enum VaultError {
     /// Who calls is not known; the answer goes with a challenge.
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -39,8 +42,16 @@ pub(super) enum VaultError {
     Name(String),
     #[error("There is no such path.")]
     PathNotFound,
+    #[error(
+        "Operation \"purge\" is not allowed because purge protection is enabled for this vault. Key Vault service will automatically purge it after the retention period has passed.\r\nVault: {vault};location={location}"
+    )] // (seen)
+    PurgeProtected { vault: String, location: String },
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(
+        "The secret {0} is already in this vault; delete and purge it, or restore the backup to another vault."
+    )]
+    SecretExists(String),
     #[error("Operation get is not allowed on a disabled secret.")] // (seen)
     SecretDisabled,
     #[error(
@@ -49,7 +60,9 @@ pub(super) enum VaultError {
     SecretNotFound(String),
     #[error("The vault cannot store the change.")]
     Store(#[from] StoreError),
-    #[error("There is no vault named '{0}'; the first label of the host is the name of the vault.")]
+    #[error(
+        "There is no vault '{0}'; use the host of a vault's 'vaultUri', or a host whose first label is the name of a vault."
+    )]
     VaultNotFound(String),
 }
 
@@ -79,17 +92,20 @@ impl VaultError {
         match self {
             Self::Access(_) => StatusCode::UNAUTHORIZED,
             Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body(BodyError::Broken)
+            Self::Backup(_)
+            | Self::Body(BodyError::Broken)
             | Self::BodyRefused(_)
             | Self::Host
             | Self::Name(_)
             | Self::Query(_) => StatusCode::BAD_REQUEST,
-            Self::Denied(_) | Self::SecretDisabled => StatusCode::FORBIDDEN,
+            Self::Denied(_) | Self::PurgeProtected { .. } | Self::SecretDisabled => {
+                StatusCode::FORBIDDEN
+            }
             Self::DeletedSecretNotFound(_)
             | Self::PathNotFound
             | Self::SecretNotFound(_)
             | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
-            Self::IsDeleted(_) => StatusCode::CONFLICT,
+            Self::IsDeleted(_) | Self::SecretExists(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -99,9 +115,14 @@ impl VaultError {
     const fn codes(&self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Access(_) => ("Unauthorized", None),
-            Self::Body(_) | Self::BodyRefused(_) | Self::Host | Self::Name(_) | Self::Query(_) => {
-                ("BadParameter", None)
-            }
+            Self::Backup(_)
+            | Self::Body(_)
+            | Self::BodyRefused(_)
+            | Self::Host
+            | Self::Name(_)
+            | Self::Query(_) => ("BadParameter", None),
+            Self::PurgeProtected { .. } => ("Forbidden", None),
+            Self::SecretExists(_) => ("Conflict", None),
             Self::Denied(_) => ("Forbidden", Some("ForbiddenByRbac")),
             Self::SecretDisabled => ("Forbidden", Some("SecretDisabled")),
             Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),

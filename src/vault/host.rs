@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hyper::http::request::Parts;
 
 use crate::http::sole_host_of;
+use crate::world::vault::is_vault_address;
 
 /// A host name or an address, with or without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +28,23 @@ impl<'a> Host<'a> {
         self.name().split('.').next().unwrap_or_default()
     }
 
-    /// Whether it names this machine and no vault: an address, or `localhost`.
-    pub(super) fn is_unnamed(self) -> bool {
+    /// Whether it names this machine and no vault: `localhost`, or an address that can be no vault's own.
+    pub(super) fn is_any_vault(self) -> bool {
+        let is_localhost = || self.name().eq_ignore_ascii_case("localhost");
+        let is_other = |address: IpAddr| !is_vault_address(address.to_canonical());
+        self.address().map_or_else(is_localhost, is_other)
+    }
+
+    /// What names the vault: the address, or the first label.
+    pub(super) fn vault_name(self) -> &'a str {
+        if self.address().is_some() { self.name() } else { self.first_label() }
+    }
+
+    /// The address, if it is one.
+    pub(super) fn address(self) -> Option<IpAddr> {
         let name = self.name();
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        let is_address = address.unwrap_or(name).parse::<IpAddr>().is_ok();
-        is_address || name.eq_ignore_ascii_case("localhost")
+        address.unwrap_or(name).parse().ok()
     }
 
     fn name(self) -> &'a str {
@@ -53,13 +65,25 @@ mod tests {
     #[test]
     fn the_first_label_names_the_vault_whatever_the_port() {
         for host in ["v", "v:8443", "v.vault.azure.net", "v.vault.azure.net:443", "v.localhost"] {
-            assert_eq!((Host(host).first_label(), Host(host).is_unnamed()), ("v", false), "{host}");
+            assert_eq!(
+                (Host(host).first_label(), Host(host).is_any_vault()),
+                ("v", false),
+                "{host}"
+            );
         }
         for host in ["127.0.0.1", "127.0.0.1:1", "localhost", "LOCALHOST:1", "[::1]", "[::1]:1"] {
-            assert!(Host(host).is_unnamed(), "{host}");
+            assert!(Host(host).is_any_vault(), "{host}");
         }
-        for host in ["127.0.0.1.evil.example", "localhost.evil", "localhost:x", "[v]", ":1"] {
-            assert!(!Host(host).is_unnamed(), "{host}");
+        for host in [
+            "127.0.0.1.evil.example",
+            "localhost.evil",
+            "localhost:x",
+            "[v]",
+            ":1",
+            "127.200.0.1:8173",
+            "[::ffff:127.200.0.1]",
+        ] {
+            assert!(!Host(host).is_any_vault(), "{host}");
         }
     }
 
@@ -67,7 +91,7 @@ mod tests {
         #[test]
         fn no_host_makes_the_reader_panic(text in "\\PC{0,40}", shaped in "[a-z0-9.:\\[\\]-]{0,20}") {
             for text in [text, shaped] {
-                let _ = (Host(&text).first_label(), Host(&text).is_unnamed());
+                let _ = (Host(&text).first_label(), Host(&text).is_any_vault());
             }
         }
     }

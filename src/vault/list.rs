@@ -27,8 +27,7 @@ impl List<'_> {
         let all = state.secrets_after(&self.located.vault.id, &after);
         let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), live(secret)?)));
         let (items, next_link) = self.cut(shown);
-        let base_url = &self.located.base_url;
-        let bundles = items.into_iter().map(|item| Bundle::of(item, base_url, Shown::Secret));
+        let bundles = items.into_iter().map(|item| Bundle::of(item, self.located, Shown::Secret));
         Ok(json(&Page { value: bundles.collect(), next_link }))
     }
 
@@ -42,8 +41,7 @@ impl List<'_> {
         let all = secret.filter(|secret| live(secret).is_some()).map(|secret| &secret.versions);
         let rest = all.into_iter().flatten().filter(|held| after < Some(held.ordinal));
         let (items, next_link) = self.cut(rest.map(|held| (held.ordinal.to_string(), held)));
-        let base_url = &self.located.base_url;
-        let bundles = items.into_iter().map(|item| Bundle::of(item, base_url, Shown::Version));
+        let bundles = items.into_iter().map(|item| Bundle::of(item, self.located, Shown::Version));
         Ok(json(&Page { value: bundles.collect(), next_link }))
     }
 
@@ -53,8 +51,8 @@ impl List<'_> {
         let all = state.secrets_after(&self.located.vault.id, &after);
         let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), deleted(secret, now)?)));
         let (items, next_link) = self.cut(shown);
-        let base_url = &self.located.base_url;
-        let bundles = items.iter().map(|item| Bundle::of_deleted(item, base_url, Shown::Secret));
+        let bundles =
+            items.iter().map(|item| Bundle::of_deleted(item, self.located, Shown::Secret));
         let value = bundles.collect();
         Ok(json(&Page { value, next_link }))
     }

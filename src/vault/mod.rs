@@ -8,6 +8,7 @@
 //! A write is durable when it is answered. There is no CORS: a page in a browser reads nothing here.
 
 mod access;
+mod backup;
 mod bundle;
 mod error;
 mod headers;
@@ -28,6 +29,7 @@ use hyper::{Request, Response, StatusCode};
 
 pub use access::RESOURCE as AUDIENCE;
 use access::{authenticate, authorize};
+use backup::{BACKUP_BYTES_MAX, Sealer};
 use bundle::{Bundle, Shown, json};
 use error::VaultError;
 use headers::{Answered, no_content};
@@ -46,6 +48,7 @@ use crate::http::{
     BodyError, HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body,
 };
 use crate::ids::TenantId;
+use crate::secret::Redacted;
 use crate::token::{Bearer, Verifier};
 use crate::world::is_secret_name;
 use crate::world::record;
@@ -60,6 +63,8 @@ pub struct VaultOptions {
     pub names: HostNames,
     /// Makes the ids of requests differ from those of other surfaces.
     pub seed: u128,
+    /// Seals backups of secrets; 32 bytes.
+    pub backup_key: Redacted,
 }
 
 /// All key vaults of a directory.
@@ -70,6 +75,7 @@ pub struct Vault {
     verifier: Verifier,
     authority: String,
     names: HostNames,
+    sealer: Sealer,
     request_ids: RequestIds,
 }
 
@@ -92,9 +98,10 @@ enum Outcome {
 impl Vault {
     /// The vaults of `directory`.
     pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
-        let VaultOptions { authority, names, seed } = options;
+        let VaultOptions { authority, names, seed, backup_key } = options;
         let verifier = Verifier::new(directory.ring());
-        Self { directory, clock, verifier, authority, names, request_ids: RequestIds::new(seed) }
+        let (sealer, request_ids) = (Sealer(backup_key), RequestIds::new(seed));
+        Self { directory, clock, verifier, authority, names, sealer, request_ids }
     }
 
     /// Answers one request of `peer`; `body` is awaited only once the caller may do what it asks.
@@ -126,23 +133,27 @@ impl Vault {
         response
     }
 
-    /// Finds the vault that the host names: by its first label, or, when the host is an address,
-    /// `localhost` or a name of this machine, the only vault there is.
+    /// Finds the vault that the host names: by its first label, by its own loopback address, or, when the
+    /// host is another address, `localhost` or a name of this machine, the only vault there is.
     fn locate(&self, peer: Peer, parts: &Parts) -> Result<Located, VaultError> {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
         }
         let host = Host::of(parts).ok_or(VaultError::Host)?;
         let state = self.directory.read();
-        let label = host.first_label();
+        let named = match host.address() {
+            Some(address) => state.vault_at(address.to_canonical()),
+            None => state.vault_named(host.first_label()),
+        };
         let sole = || {
             let mut vaults = state.vaults();
-            let is_unnamed = host.is_unnamed() || self.names.contain(host.as_str());
-            vaults.next().filter(|_| is_unnamed && vaults.next().is_none())
+            let is_any_vault = host.is_any_vault() || self.names.contain(host.as_str());
+            vaults.next().filter(|_| is_any_vault && vaults.next().is_none())
         };
-        let vault = state.vault_named(label).or_else(sole);
-        let found = vault.and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
-        let (vault, tenant) = found.ok_or_else(|| VaultError::VaultNotFound(label.to_owned()))?;
+        let found =
+            named.or_else(sole).and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
+        let missing = || VaultError::VaultNotFound(host.vault_name().to_owned());
+        let (vault, tenant) = found.ok_or_else(missing)?;
         let base_url = format!("{}://{}", peer.scheme, host.as_str());
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })
     }
@@ -182,16 +193,19 @@ impl Vault {
         now: UnixSeconds,
     ) -> Result<Option<String>, VaultError> {
         let state = self.directory.read();
-        let (vault, base_url) = (&located.vault.id, located.base_url.as_str());
+        let vault = &located.vault.id;
         let list = |path| List { located, query, path };
         let answer = match *operation {
+            Operation::BackupSecret { name } => {
+                self.sealer.backup(SecretRef { vault, name }.live(&state)?)?
+            }
             Operation::GetDeletedSecret { name } => {
                 let deleted = SecretRef { vault, name }.deleted(&state, now)?;
-                json(&Bundle::of_deleted(&deleted, base_url, Shown::Version))
+                json(&Bundle::of_deleted(&deleted, located, Shown::Version))
             }
             Operation::GetSecret { name, version } => {
                 let version = SecretRef { vault, name }.readable(&state, version)?;
-                json(&Bundle::with_value(&version, base_url))
+                json(&Bundle::with_value(&version, located))
             }
             Operation::ListDeletedSecrets => {
                 list("/deletedsecrets".to_owned()).deleted(&state, now)?
@@ -203,6 +217,7 @@ impl Vault {
             Operation::DeleteSecret { .. }
             | Operation::PurgeDeletedSecret { .. }
             | Operation::RecoverDeletedSecret { .. }
+            | Operation::RestoreSecret
             | Operation::SetSecret { .. }
             | Operation::UpdateSecret { .. } => return Ok(None),
         };
@@ -218,13 +233,13 @@ impl Vault {
         body: &[u8],
         now: UnixSeconds,
     ) -> Result<Outcome, VaultError> {
-        let (vault, base_url) = (&located.vault.id, located.base_url.as_str());
+        let vault = &located.vault.id;
         let secret = SecretRef { vault, name: operation.secret().unwrap_or_default() };
         let directory = &self.directory;
         // Again, now that no role assignment can be taken away before the write.
         let permit = |state: &State| authorize(state, located, bearer, operation, now);
         let shown = |version: &record::SecretVersion| {
-            Outcome::Json(json(&Bundle::of(version, base_url, Shown::Version)))
+            Outcome::Json(json(&Bundle::of(version, located, Shown::Version)))
         };
         match *operation {
             Operation::DeleteSecret { .. } => {
@@ -232,7 +247,7 @@ impl Vault {
                     permit(state)?;
                     secret.delete(state, now)
                 })?;
-                let bundle = Bundle::of_deleted(&deleted, base_url, Shown::Version);
+                let bundle = Bundle::of_deleted(&deleted, located, Shown::Version);
                 Ok(Outcome::Json(json(&bundle)))
             }
             Operation::PurgeDeletedSecret { .. } => {
@@ -249,13 +264,21 @@ impl Vault {
                 })?;
                 Ok(shown(&recovered))
             }
+            Operation::RestoreSecret => {
+                let versions = self.sealer.open(body)?;
+                let restored = directory.write(now, |state, _| {
+                    permit(state)?;
+                    backup::restore(state, located, versions, now)
+                })?;
+                Ok(shown(&restored))
+            }
             Operation::SetSecret { .. } => {
                 let new = NewVersion::parse(body)?;
                 let set = directory.write(now, |state, fresh| {
                     permit(state)?;
                     secret.set(state, fresh, new, now)
                 })?;
-                Ok(Outcome::Json(json(&Bundle::with_value(&set, base_url))))
+                Ok(Outcome::Json(json(&Bundle::with_value(&set, located))))
             }
             Operation::UpdateSecret { version, .. } => {
                 let properties = Properties::parse(body)?;
@@ -265,7 +288,8 @@ impl Vault {
                 })?;
                 Ok(shown(&updated))
             }
-            Operation::GetDeletedSecret { .. }
+            Operation::BackupSecret { .. }
+            | Operation::GetDeletedSecret { .. }
             | Operation::GetSecret { .. }
             | Operation::ListDeletedSecrets
             | Operation::ListSecretVersions { .. }
@@ -287,7 +311,9 @@ impl Surface for Vault {
 
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Payload> {
         let (parts, body) = request.into_parts();
-        self.answer(*peer, &parts, read_body(body, BODY_BYTES_MAX)).await
+        let is_restore = parts.uri.path().trim_matches('/') == "secrets/restore";
+        let bytes_max = if is_restore { BACKUP_BYTES_MAX } else { BODY_BYTES_MAX };
+        self.answer(*peer, &parts, read_body(body, bytes_max)).await
     }
 }
 

@@ -7,6 +7,9 @@ use super::error::VaultError;
 /// What a request asks for. Names and versions stand as they do in the path, which is never decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation<'a> {
+    BackupSecret {
+        name: &'a str,
+    },
     DeleteSecret {
         name: &'a str,
     },
@@ -29,6 +32,8 @@ pub(super) enum Operation<'a> {
     RecoverDeletedSecret {
         name: &'a str,
     },
+    /// The backup in the body names the secret.
+    RestoreSecret,
     SetSecret {
         name: &'a str,
     },
@@ -68,6 +73,9 @@ impl<'a> Operation<'a> {
             ([None, _], "GET") => Ok(Self::ListSecrets),
             ([Some(name), Some("versions")], "GET") => Ok(Self::ListSecretVersions { name }),
             ([None, _] | [_, Some("versions")], _) => only("GET"),
+            ([Some("restore"), None], "POST") => Ok(Self::RestoreSecret),
+            ([Some(name), Some("backup")], "POST") => Ok(Self::BackupSecret { name }),
+            ([_, Some("backup")], _) => only("POST"),
             ([Some(name), version], "GET") => Ok(Self::GetSecret { name, version }),
             ([Some(name), version], "PATCH") => Ok(Self::UpdateSecret { name, version }),
             ([Some(name), None], "PUT") => Ok(Self::SetSecret { name }),
@@ -94,8 +102,9 @@ impl<'a> Operation<'a> {
     /// The secret that it is about; without one it is about the vault.
     pub(super) const fn secret(&self) -> Option<&'a str> {
         match self {
-            Self::ListDeletedSecrets | Self::ListSecrets => None,
-            Self::DeleteSecret { name }
+            Self::ListDeletedSecrets | Self::ListSecrets | Self::RestoreSecret => None,
+            Self::BackupSecret { name }
+            | Self::DeleteSecret { name }
             | Self::GetDeletedSecret { name }
             | Self::GetSecret { name, .. }
             | Self::ListSecretVersions { name }
@@ -110,6 +119,7 @@ impl<'a> Operation<'a> {
     /// `Microsoft.KeyVault/vaults/secrets`).
     pub(super) const fn action(&self) -> &'static str {
         match self {
+            Self::BackupSecret { .. } => "Microsoft.KeyVault/vaults/secrets/backup/action",
             Self::DeleteSecret { .. } => "Microsoft.KeyVault/vaults/secrets/delete",
             Self::GetSecret { .. } => "Microsoft.KeyVault/vaults/secrets/getSecret/action",
             Self::GetDeletedSecret { .. }
@@ -118,6 +128,7 @@ impl<'a> Operation<'a> {
             | Self::ListSecrets => "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
             Self::PurgeDeletedSecret { .. } => "Microsoft.KeyVault/vaults/secrets/purge/action",
             Self::RecoverDeletedSecret { .. } => "Microsoft.KeyVault/vaults/secrets/recover/action",
+            Self::RestoreSecret => "Microsoft.KeyVault/vaults/secrets/restore/action",
             Self::SetSecret { .. } => "Microsoft.KeyVault/vaults/secrets/setSecret/action",
             Self::UpdateSecret { .. } => "Microsoft.KeyVault/vaults/secrets/update/action",
         }
@@ -125,7 +136,7 @@ impl<'a> Operation<'a> {
 
     /// Whether the request's body says how.
     pub(super) const fn takes_body(&self) -> bool {
-        matches!(self, Self::SetSecret { .. } | Self::UpdateSecret { .. })
+        matches!(self, Self::RestoreSecret | Self::SetSecret { .. } | Self::UpdateSecret { .. })
     }
 }
 
@@ -161,6 +172,7 @@ mod tests {
             ("PUT", "/secrets/a/versions", "GET"),
             ("POST", "/secrets/a", "GET, PUT, PATCH, DELETE"),
             ("DELETE", "/secrets/a/b", "GET, PATCH"),
+            ("GET", "/secrets/a/backup", "POST"),
             ("PUT", "/deletedsecrets/a", "GET, DELETE"),
             ("GET", "/deletedsecrets/a/recover", "POST"),
         ] {

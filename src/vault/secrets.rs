@@ -10,14 +10,13 @@ use uuid::Uuid;
 
 use super::error::VaultError;
 use super::request::{NewVersion, Properties};
-use crate::clock::{Seconds, UnixSeconds};
-use crate::directory::{Directory, Fresh, Secret, State};
+use crate::clock::UnixSeconds;
+use crate::directory::{Directory, Fresh, Secret, State, secret_purge};
 use crate::ids::ArmId;
 use crate::store::StoreError;
-use crate::world::record::{Change, DeletedSecret, Key, Record, SecretVersion, StoredSecret};
-
-/// How long a deleted secret can be recovered; Azure's default.
-pub(super) const RECOVERABLE_DAYS: u64 = 90;
+use crate::world::record::{
+    Change, DeletedSecret, Key, Record, SecretVersion, StoredSecret, Vault,
+};
 
 /// A secret by its vault and name; names ignore case.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +53,18 @@ impl SecretRef<'_> {
         state: &State,
         version: Option<&str>,
     ) -> Result<Arc<SecretVersion>, VaultError> {
-        let secret = state.secret(self.vault, self.name);
-        let found = secret.filter(|secret| live(secret).is_some()).and_then(|secret| {
-            let is_meant = |held: &&Arc<SecretVersion>| {
-                version.is_none_or(|version| held.version.eq_ignore_ascii_case(version))
-            };
-            secret.versions.iter().rfind(is_meant)
-        });
+        let is_meant = |held: &&Arc<SecretVersion>| {
+            version.is_none_or(|version| held.version.eq_ignore_ascii_case(version))
+        };
+        let secret = self.live(state).ok();
+        let found = secret.and_then(|secret| secret.versions.iter().rfind(is_meant));
         found.cloned().ok_or_else(|| self.not_found(version))
+    }
+
+    /// A live secret with all its versions.
+    pub(super) fn live<'s>(&self, state: &'s State) -> Result<&'s Secret, VaultError> {
+        let secret = state.secret(self.vault, self.name);
+        secret.filter(|secret| live(secret).is_some()).ok_or_else(|| self.not_found(None))
     }
 
     /// As [`version`](Self::version), for its value to be read.
@@ -111,7 +114,7 @@ impl SecretRef<'_> {
             updated: now,
             ordinal: last.map_or(0, |last| last.ordinal.saturating_add(1)),
         };
-        let overdue = held.filter(|_| last.is_none()).map(removal);
+        let overdue = held.filter(|_| last.is_none()).map(secret_purge);
         let mut changes = overdue.unwrap_or_default();
         changes.push(Change::Put(Record::SecretVersion(version.clone())));
         Ok((changes, version))
@@ -125,6 +128,7 @@ impl SecretRef<'_> {
         properties: Properties,
         now: UnixSeconds,
     ) -> Planned<SecretVersion> {
+        self.in_vault(state)?;
         let held = self.version(state, version)?;
         let updated = SecretVersion {
             content_type: properties.content_type.or_else(|| held.content_type.clone()),
@@ -140,12 +144,13 @@ impl SecretRef<'_> {
 
     /// Deletes the secret with all its versions, so that it can be recovered.
     pub(super) fn delete(self, state: &State, now: UnixSeconds) -> Planned<Deleted> {
+        let retention = self.in_vault(state)?.settings.retention();
         let last = self.version(state, None)?;
         let record = DeletedSecret {
             vault: self.vault.clone(),
             name: last.name.clone(),
             deleted: now,
-            scheduled_purge: now + Seconds(RECOVERABLE_DAYS * 24 * 60 * 60),
+            scheduled_purge: now + retention,
         };
         let changes = vec![Change::Put(Record::DeletedSecret(record.clone()))];
         Ok((changes, Deleted { record: Arc::new(record), last }))
@@ -153,21 +158,28 @@ impl SecretRef<'_> {
 
     /// Brings a deleted secret back.
     pub(super) fn recover(self, state: &State, now: UnixSeconds) -> Planned<Arc<SecretVersion>> {
+        self.in_vault(state)?;
         let Deleted { record, last } = self.deleted(state, now)?;
-        Ok((vec![Change::Remove(deleted_key(&record))], last))
+        let key = Key::DeletedSecret(record.vault.clone(), record.name.clone());
+        Ok((vec![Change::Remove(key)], last))
     }
 
-    /// Ends a deleted secret for good.
+    /// Ends a deleted secret for good, unless the vault is protected from that.
     pub(super) fn purge(self, state: &State, now: UnixSeconds) -> Planned<()> {
+        let vault = self.in_vault(state)?;
         self.deleted(state, now)?;
+        if vault.settings.purge_protection {
+            let (vault, location) = (vault.id.name().to_owned(), vault.location.clone());
+            return Err(VaultError::PurgeProtected { vault, location });
+        }
         let secret = state.secret(self.vault, self.name);
-        Ok((secret.map(removal).unwrap_or_default(), ()))
+        Ok((secret.map(secret_purge).unwrap_or_default(), ()))
     }
 
-    /// That the vault is still there: it may have gone while the request was read.
-    fn in_vault(self, state: &State) -> Result<(), VaultError> {
+    /// The vault, which may have gone while the request was read.
+    fn in_vault<'s>(&self, state: &'s State) -> Result<&'s Arc<Vault>, VaultError> {
         let gone = || VaultError::VaultNotFound(self.vault.name().to_owned());
-        state.vault(self.vault).map(|_| ()).ok_or_else(gone)
+        state.vault(self.vault).ok_or_else(gone)
     }
 
     fn not_found(self, version: Option<&str>) -> VaultError {
@@ -177,33 +189,17 @@ impl SecretRef<'_> {
     }
 }
 
-/// What takes a secret away with all its versions.
-fn removal(secret: &Secret) -> Vec<Change> {
-    let versions = secret.versions.iter().map(|held| {
-        Key::SecretVersion(held.vault.clone(), held.name.clone(), held.version.clone())
-    });
-    let deleted = secret.deleted.iter().map(|record| deleted_key(record));
-    versions.chain(deleted).map(Change::Remove).collect()
-}
-
-fn deleted_key(record: &DeletedSecret) -> Key {
-    Key::DeletedSecret(record.vault.clone(), record.name.clone())
-}
-
-/// Purges the deleted secrets, of all vaults, whose time is over; says how many there were. To be
-/// called now and then: until then they are not shown, but they lie in the store.
+/// Purges what is due: deleted vaults, and deleted secrets of all vaults. Returns how many there were.
+/// Call it now and then: until then they are not shown, but they lie in the store.
 ///
 /// # Errors
 /// When the store fails; then nothing was purged.
 pub fn purge_due(directory: &Directory, now: UnixSeconds) -> Result<usize, StoreError> {
-    let is_due = |secret: &&Secret| {
-        secret.deleted.as_ref().is_some_and(|record| record.scheduled_purge <= now)
-    };
-    if !directory.read().all_secrets().any(|secret| is_due(&secret)) {
+    if directory.read().due_purges(now).is_empty() {
         return Ok(0);
     }
     directory.write(now, |state, _| {
-        let due: Vec<_> = state.all_secrets().filter(is_due).map(removal).collect();
+        let due = state.due_purges(now);
         let count = due.len();
         Ok((due.concat(), count))
     })

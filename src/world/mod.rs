@@ -9,6 +9,7 @@ pub mod record;
 pub mod roles;
 pub mod seed;
 pub mod synthetic;
+pub mod vault;
 
 mod address;
 mod audiences;

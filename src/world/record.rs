@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::roles::{Grant, Scope};
 use super::synthetic::IdentityIds;
+use super::vault::VaultSettings;
 use crate::clock::UnixSeconds;
 use crate::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
@@ -44,6 +45,8 @@ pub enum Record {
     FormerAddress(FormerAddress),
     /// A key vault.
     Vault(Vault),
+    /// A key vault that was deleted and can still be recovered.
+    DeletedVault(DeletedVault),
     /// That a principal holds a role at a scope.
     RoleAssignment(RoleAssignment),
     /// A certificate of a service principal.
@@ -257,6 +260,28 @@ pub struct Vault {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+    /// What its owner has set.
+    #[serde(default, skip_serializing_if = "VaultSettings::is_default")]
+    pub settings: VaultSettings,
+}
+
+/// A key vault that was deleted and can still be recovered. Its secrets stay stored until it is purged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedVault {
+    /// The vault as it was.
+    pub vault: Vault,
+    /// When it was deleted.
+    pub deleted: UnixSeconds,
+    /// When it is to be purged.
+    pub scheduled_purge: UnixSeconds,
+}
+
+impl DeletedVault {
+    /// The vault, deleted at `now`.
+    pub fn of(vault: &Vault, now: UnixSeconds) -> Self {
+        let scheduled_purge = now + vault.settings.retention();
+        Self { vault: vault.clone(), deleted: now, scheduled_purge }
+    }
 }
 
 /// One version of a secret.
@@ -326,6 +351,8 @@ pub enum Key {
     FormerAddress(IpAddr),
     /// A key vault.
     Vault(ArmId),
+    /// A deleted key vault, by the id that it had.
+    DeletedVault(ArmId),
     /// A role assignment.
     RoleAssignment(RoleAssignmentId),
     /// A certificate, by its owner and its thumbprint.
@@ -351,6 +378,7 @@ impl fmt::Display for Key {
             Self::VirtualMachine(id) => write!(f, "virtualMachine {}", id.to_key()),
             Self::FormerAddress(address) => write!(f, "formerAddress {address}"),
             Self::Vault(id) => write!(f, "vault {}", id.to_key()),
+            Self::DeletedVault(id) => write!(f, "deletedVault {}", id.to_key()),
             Self::RoleAssignment(name) => write!(f, "roleAssignment {name}"),
             Self::Credential(id, thumbprint) => write!(f, "credential {id} {thumbprint}"),
             Self::SigningKey(kid) => write!(f, "signingKey {kid}"),
@@ -377,6 +405,7 @@ impl Record {
             Self::VirtualMachine(vm) => Key::VirtualMachine(vm.id.clone()),
             Self::FormerAddress(former) => Key::FormerAddress(former.address),
             Self::Vault(vault) => Key::Vault(vault.id.clone()),
+            Self::DeletedVault(deleted) => Key::DeletedVault(deleted.vault.id.clone()),
             Self::RoleAssignment(assignment) => Key::RoleAssignment(assignment.name),
             Self::Credential(own) => Key::Credential(own.principal_id, own.thumbprint.clone()),
             Self::SigningKey(key) => Key::SigningKey(key.kid.clone()),

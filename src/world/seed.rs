@@ -10,6 +10,7 @@ use super::record::{
 };
 use super::resources::RESOURCE_LEN_MAX;
 use super::synthetic::{IdentityIds, Synthetic, named_guid};
+use super::vault::VaultSettings;
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, ParseIdError, PrincipalId, SubscriptionId, TenantId, VmId};
 use crate::secret::Redacted;
@@ -194,7 +195,7 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// When its resource id or its name, which is also a host name, is taken.
-    pub fn vault(&mut self, id: ArmId) -> Result<(), WorldError> {
+    pub fn vault(&mut self, id: ArmId, settings: VaultSettings) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
         if !self.vaults.insert(id.name().to_ascii_lowercase()) {
             let id = id.name().to_owned();
@@ -202,7 +203,7 @@ impl SeedBuilder {
         }
         self.group(&id)?;
         let (location, tags) = (LOCATION.to_owned(), Tags::new());
-        self.records.push(Record::Vault(Vault { id, location, tags }));
+        self.records.push(Record::Vault(Vault { id, location, tags, settings }));
         Ok(())
     }
 

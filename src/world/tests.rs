@@ -1,3 +1,4 @@
+use super::vault::VaultSettings;
 use super::*;
 use proptest::prelude::*;
 
@@ -124,6 +125,31 @@ fn a_secret_of_the_file_has_one_version_that_is_always_the_same() {
     assert_eq!(version.value.0.expose(), b"x");
     assert_eq!(version.version.len(), 32);
     assert!(version.version.bytes().all(|byte| byte.is_ascii_hexdigit()));
+}
+
+#[test]
+fn a_vault_of_a_world_file_has_the_settings_that_it_names() {
+    let settings = |more: &str| {
+        let text = format!("{PREFIX}{}{more}", vault("vault", "rg"));
+        let records = file::parse("w.toml", &text).map_err(|error| error.to_string())?;
+        let found = records.into_iter().find_map(|record| match record {
+            record::Record::Vault(vault) => Some(vault.settings),
+            _ => None,
+        });
+        Ok::<_, String>(found.unwrap())
+    };
+    assert_eq!(settings(""), Ok(VaultSettings::default()));
+    let named = settings("soft_delete_retention_days = 7\npurge_protection_enabled = true\n");
+    let expected =
+        VaultSettings { retention_days: 7, purge_protection: true, ..VaultSettings::default() };
+    assert_eq!(named, Ok(expected));
+    for days in [6, 91] {
+        let error = settings(&format!("soft_delete_retention_days = {days}\n")).unwrap_err();
+        assert!(
+            error.contains(&format!("w.toml:23: soft_delete_retention_days is {days};")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

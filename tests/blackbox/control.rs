@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::broker::mintbench;
 
 /// A `mintbench serve` with a folder; killed when dropped.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     folder: TempDir,
 }
@@ -40,19 +40,35 @@ fn client(folder: &Path, args: &[&str], input: &str) -> Ended {
     process.wait_with_output().unwrap().into()
 }
 
+/// Starts `serve` with the folder and waits until it is ready.
+fn serve(folder: &Path, flags: &[&str]) -> Child {
+    let mut command = mintbench();
+    command.arg("serve").arg("--data").arg(folder).args(flags).stdout(Stdio::piped());
+    for surface in ["--imds", "--sts", "--admin", "--arm", "--vault"] {
+        command.args([surface, "127.0.0.1:0"]);
+    }
+    let mut process = command.spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let ready = lines.map(Result::unwrap).any(|line| line == "ready");
+    assert!(ready, "the server did not start");
+    process
+}
+
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = mintbench();
-        command.arg("serve").arg("--data").arg(folder.path()).stdout(Stdio::piped());
-        for surface in ["--imds", "--sts", "--admin", "--arm", "--vault"] {
-            command.args([surface, "127.0.0.1:0"]);
-        }
-        let mut process = command.spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let ready = lines.map(Result::unwrap).any(|line| line == "ready");
-        assert!(ready, "the server did not start");
-        Self { process, folder }
+        Self { process: serve(folder.path(), &[]), folder }
+    }
+
+    /// Ends the process and starts another with its folder and `flags`.
+    pub(crate) fn restart(&mut self, flags: &[&str]) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = serve(self.folder.path(), flags);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn run(&self, args: &[&str]) -> Ended {
@@ -60,19 +76,19 @@ impl Server {
     }
 
     /// What a command prints that must succeed.
-    fn prints(&self, args: &[&str]) -> String {
+    pub(crate) fn prints(&self, args: &[&str]) -> String {
         let ended = self.run(args);
         assert!(ended.code == Some(0) && ended.stderr.is_empty(), "{args:?}: {ended:?}");
         ended.stdout
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let text = self.prints(&[args, &["--json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
     }
 
     /// What a command says that must fail: with 1, as the server said no, or with 2, as it was misused.
-    fn refuses(&self, code: i32, args: &[&str]) -> String {
+    pub(crate) fn refuses(&self, code: i32, args: &[&str]) -> String {
         let ended = self.run(args);
         assert!(ended.code == Some(code) && ended.stdout.is_empty(), "{args:?}: {ended:?}");
         assert!(ended.stderr.starts_with("error: "), "{args:?}: {}", ended.stderr);
@@ -102,7 +118,7 @@ impl Drop for Server {
 }
 
 /// The command that an error tells people to run.
-fn suggested(error: &str) -> &str {
+pub(crate) fn suggested(error: &str) -> &str {
     let fix = error.split_once("fix: ").unwrap_or_else(|| panic!("no fix: {error}")).1;
     fix.split('`').find(|part| part.starts_with("mintbench ")).unwrap()
 }

@@ -20,3 +20,4 @@ mod robustness;
 mod sources;
 mod sts;
 mod tokens;
+mod vaults;

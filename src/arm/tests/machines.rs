@@ -40,7 +40,7 @@ fn a_machine_keeps_what_was_said_of_it() {
     assert!(vm_id.parse::<crate::ids::VmId>().is_ok());
     let again = world.put(&path, &json!({"location": "westus"}));
     assert_eq!((again.status, again.body["properties"]["vmId"].as_str()), (200, Some(vm_id)));
-    assert!(again.body["properties"].get("hardwareProfile").is_none());
+    assert_eq!(again.body["properties"]["hardwareProfile"]["vmSize"], "Standard_B1s");
 }
 
 #[test]

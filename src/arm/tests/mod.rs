@@ -8,6 +8,8 @@ mod machines;
 mod refusals;
 mod resources;
 mod roles;
+mod tools;
+mod vaults;
 
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
@@ -136,7 +138,14 @@ fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let at = |port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into();
     let neighbours =
         Neighbours { arm: at(8_180), sts: at(8_170), vault: at(8_190), authority_url: None };
-    let options = ArmOptions { auth, names: HostNames::default(), page_size, seed: 7, neighbours };
+    let options = ArmOptions {
+        auth,
+        names: HostNames::default(),
+        page_size,
+        seed: 7,
+        neighbours,
+        vault_uris: VaultUris::Addresses(8173),
+    };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let arm = Arm::new(Arc::clone(&directory), own, options);
     let issuer = Issuer::new(directory.ring(), Seconds(3600));

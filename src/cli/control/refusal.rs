@@ -100,6 +100,10 @@ pub(super) fn remedy(refusal: &Refusal, url: &str, operator: &OperatorIds) -> Op
         (Service::Vault, 404, _) => {
             Some("see what there is with `mintbench vault list`".to_owned())
         }
+        (Service::Arm, 409, "ConflictError") => {
+            let name = url.split(['/', '?']).rfind(|part| !part.contains('=')).unwrap_or("NAME");
+            Some(format!("bring the removed vault back with `mintbench vault recover {name}`, or end it with `mintbench vault purge {name}`"))
+        }
         (Service::Arm, 404, "ResourceGroupNotFound") => {
             let group = refusal.quoted(&["Resource group '"]).unwrap_or("NAME");
             Some(format!("make it with `mintbench group create {group}`, or see what there is with `mintbench group list`"))

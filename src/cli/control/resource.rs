@@ -56,7 +56,7 @@ pub(super) fn segment(name: &str) -> String {
 
 impl Kind {
     /// A path of it with its API version.
-    fn target(&self, id: &str) -> String {
+    pub(super) fn target(&self, id: &str) -> String {
         format!("{id}?api-version={}", self.api_version)
     }
 

@@ -1,11 +1,12 @@
 //! `mintbench vault`: vaults as resources; what is in them is `mintbench secret`.
 
 use clap::{Args, Subcommand};
+use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::error::ControlError;
 use super::render::Output;
-use super::resource::{VAULT, group_in, shown_tags, text};
+use super::resource::{VAULT, group_in, removed, shown_tags, text};
 use super::session::Session;
 use super::{Connection, GroupArg, SubscriptionArg, Traits};
 
@@ -30,10 +31,26 @@ enum Verb {
         name: String,
         #[command(flatten)]
         traits: Traits,
+        #[command(flatten)]
+        protection: Protection,
     },
     /// List the vaults
-    List,
-    /// Remove a vault
+    List {
+        /// List the removed vaults, which can be recovered or purged
+        #[arg(long)]
+        removed: bool,
+    },
+    /// Remove a removed vault and its secrets for good; `remove` can be undone
+    Purge {
+        /// Its name
+        name: String,
+    },
+    /// Bring a removed vault back with its secrets; its role assignments are gone
+    Recover {
+        /// Its name
+        name: String,
+    },
+    /// Remove a vault; `recover` brings it back until it is purged
     Remove {
         /// Its name or resource id
         name: String,
@@ -45,48 +62,108 @@ enum Verb {
     },
 }
 
+/// What can be set when a vault is made.
+#[derive(Debug, Args)]
+struct Protection {
+    /// Days for which the vault and its secrets can be recovered once removed: 7 to 90 [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    retention_days: Option<u64>,
+    /// Let nobody purge the vault or its secrets before those days are over; cannot be undone
+    #[arg(long)]
+    purge_protection: bool,
+}
+
 impl VaultArgs {
     pub(super) fn run(&self, session: &Session) -> Result<Output, ControlError> {
         let group = self.group.group.as_deref();
         match &self.verb {
-            Verb::Create { name, traits } => {
+            Verb::Create { name, traits, protection } => {
                 let properties = json!({
                     "tenantId": session.operator.ids.tenant_id,
                     "sku": { "family": "A", "name": "standard" },
                     "enableRbacAuthorization": true,
                     "accessPolicies": [],
+                    "softDeleteRetentionInDays": protection.retention_days,
+                    "enablePurgeProtection": protection.purge_protection.then_some(true),
                 });
                 let body = Map::from_iter([("properties".to_owned(), properties)]);
-                record(session, session.put(&VAULT, name, group, traits, body)?)
+                session.put(&VAULT, name, group, traits, body).map(record)
             }
-            Verb::List => list(session, session.all(&VAULT, group)?),
+            Verb::List { removed: false } => session.all(&VAULT, group).map(list),
+            Verb::List { removed: true } => removed_vaults(session).map(removed_list),
+            Verb::Purge { name } => {
+                let id = removed_vault(session, name)?;
+                let target = VAULT.target(&format!("{}/purge", text(&id, "/id")));
+                session.arm(&Method::POST, &target, None)?;
+                Ok(removed("vault", name))
+            }
+            Verb::Recover { name } => recover(session, name).map(record),
             Verb::Remove { name } => session.remove(&VAULT, name, group),
-            Verb::Show { name } => record(session, session.find(&VAULT, name, group)?),
+            Verb::Show { name } => session.find(&VAULT, name, group).map(record),
         }
     }
 }
 
-/// The URL is the one that answers here; in JSON it is Azure's, by which it is known to other tools.
-fn list(session: &Session, all: Vec<Value>) -> Result<Output, ControlError> {
-    let urls = all.iter().map(|vault| session.vault_url(text(vault, "/name")));
-    let urls: Vec<String> = urls.collect::<Result<_, _>>()?;
-    let mut urls = urls.into_iter();
-    Ok(Output::rows(all, ["NAME", "GROUP", "LOCATION", "URL"], |one| {
-        let field = |pointer| text(one, pointer).to_owned();
-        let group = group_in(text(one, "/id"));
-        [field("/name"), group, field("/location"), urls.next().unwrap_or_default()]
-    }))
+/// The vaults that were removed and can be recovered.
+fn removed_vaults(session: &Session) -> Result<Vec<Value>, ControlError> {
+    let subscription = session.subscription()?;
+    let path = format!("/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedVaults");
+    session.list(&VAULT.target(&path))
 }
 
-fn record(session: &Session, vault: Value) -> Result<Output, ControlError> {
+fn removed_vault(session: &Session, name: &str) -> Result<Value, ControlError> {
+    let mut all = removed_vaults(session)?;
+    all.retain(|one| text(one, "/name").eq_ignore_ascii_case(name));
+    let remedy = "`mintbench vault list --removed` shows those that were removed".to_owned();
+    let (noun, name) = ("removed vault", name.to_owned());
+    all.pop().ok_or(ControlError::NotFound { noun, name, place: "", remedy })
+}
+
+fn recover(session: &Session, name: &str) -> Result<Value, ControlError> {
+    let found = removed_vault(session, name)?;
+    let body = json!({
+        "location": text(&found, "/properties/location"),
+        "properties": {
+            "tenantId": session.operator.ids.tenant_id,
+            "createMode": "recover",
+        },
+    });
+    let target = VAULT.target(text(&found, "/properties/vaultId"));
+    Ok(session.arm(&Method::PUT, &target, Some(&body))?.body)
+}
+
+fn list(all: Vec<Value>) -> Output {
+    Output::rows(all, ["NAME", "GROUP", "LOCATION", "URL"], |one| {
+        let field = |pointer| text(one, pointer).to_owned();
+        let group = group_in(text(one, "/id"));
+        [field("/name"), group, field("/location"), field("/properties/vaultUri")]
+    })
+}
+
+fn removed_list(all: Vec<Value>) -> Output {
+    Output::rows(all, ["NAME", "GROUP", "REMOVED", "PURGED ON"], |one| {
+        let field = |pointer| text(one, pointer).to_owned();
+        let group = group_in(text(one, "/properties/vaultId"));
+        let purged = field("/properties/scheduledPurgeDate");
+        [field("/name"), group, field("/properties/deletionDate"), purged]
+    })
+}
+
+fn record(vault: Value) -> Output {
     let field = |pointer| text(&vault, pointer).to_owned();
+    let setting = |name: &str| {
+        let value = vault.pointer(&format!("/properties/{name}"));
+        value.map(Value::to_string).unwrap_or_default()
+    };
     let fields = vec![
         ("name", field("/name")),
         ("id", field("/id")),
         ("location", field("/location")),
-        ("url", session.vault_url(text(&vault, "/name"))?),
+        ("url", field("/properties/vaultUri")),
         ("tenant id", field("/properties/tenantId")),
+        ("retention days", setting("softDeleteRetentionInDays")),
+        ("purge protection", setting("enablePurgeProtection")),
         ("tags", shown_tags(&vault)),
     ];
-    Ok(Output::record(vault, fields))
+    Output::record(vault, fields)
 }

@@ -308,6 +308,29 @@ fn a_changed_byte_is_an_error_or_changes_nothing() {
     assert!(errors > 50, "only {errors} changes were seen: most of the file is not records");
 }
 
+#[test]
+fn a_file_of_the_first_format_is_read_and_becomes_one_of_this_format_with_a_commit() {
+    let folder = stored(&[group(1, 0)]);
+    let format = |value: Option<u64>| {
+        let mut found = 0;
+        tamper(folder.path(), |transaction| {
+            let mut meta = transaction.open_table(META).unwrap();
+            found = meta.get(META_FORMAT).unwrap().unwrap().value();
+            if let Some(value) = value {
+                meta.insert(META_FORMAT, value).unwrap();
+            }
+        });
+        found
+    };
+    format(Some(1));
+    let store = RedbStore::open(folder.path()).unwrap();
+    let (revision, records) = all(&store).unwrap();
+    assert_eq!(records, [group(1, 0)]);
+    store.commit(revision, &[Change::Put(group(2, 0))]).unwrap();
+    drop(store);
+    assert_eq!(format(None), Format::CURRENT.0);
+}
+
 /// The examples of the description, each a key and a record.
 fn examples() -> Vec<(&'static str, &'static str)> {
     let text = include_str!("../../../docs/STORE-FORMAT.md");

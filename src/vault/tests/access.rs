@@ -1,7 +1,6 @@
 //! Who gets in, and what is said to who does not.
 
 use super::*;
-use crate::world::record::Key;
 
 const MISSING: &str = r#"{"error":{"code":"Unauthorized","message":"AKV10000: Request is missing a Bearer or PoP token."}}"#;
 const CHALLENGE: &str = r#"Bearer authorization="https://login.microsoftonline.com/72f988bf-0000-4000-8000-000000000001", resource="https://vault.azure.net""#;
@@ -235,15 +234,33 @@ fn the_host_says_which_vault() {
 #[test]
 fn an_address_names_no_vault_when_there_are_two() {
     let world = World::new();
-    let (id, location) = (VAULT.replace("demo-vault", "second").parse().unwrap(), "x".to_owned());
-    let second = record::Vault { id, location, tags: record::Tags::new() };
-    world.change(Change::Put(Record::Vault(second)));
+    world.add_vault("second", VaultSettings::default());
     let ask = Ask::new("GET", "/secrets").token(&world.token(OFFICER));
     assert_eq!(world.send(ask.clone().hosts(&["127.0.0.1"])).status, 404);
     let answer = world.send(ask.clone().hosts(&["second.localhost"]));
     assert_eq!(answer.status, 403, "the officer's role ends at the first");
     assert!(answer.message().ends_with("Vault: second;location=x\r\n"));
     assert_eq!(world.send(ask).status, 200);
+}
+
+#[test]
+fn each_vault_answers_at_its_own_address_and_no_other_vault_does() {
+    let world = World::new();
+    world.add_vault("second", VaultSettings::default());
+    let codes = |address: std::net::Ipv4Addr| {
+        let host = format!("{address}:8443");
+        let ask = Ask::new("GET", "/secrets").token(&world.token(OFFICER));
+        let answer = world.send(ask.hosts(&[&host]));
+        (answer.status, answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(codes(vault_address("demo-vault")).0, 200);
+    let (status, message) = codes(vault_address("second"));
+    assert!(status == 403 && message.ends_with("Vault: second;location=x\r\n"), "{message}");
+    let gone = vault_address("second");
+    world
+        .change(Change::Remove(Key::Vault(VAULT.replace("demo-vault", "second").parse().unwrap())));
+    let (status, message) = codes(gone);
+    assert!(status == 404 && message.contains(&gone.to_string()), "not the vault that is left");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The surface as a client sees it, without a connection.
 
 mod access;
+mod backup;
 mod connection;
 mod lifecycle;
 mod model;
@@ -8,6 +9,7 @@ mod model;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hyper::Method;
 use hyper::body::Body as _;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
@@ -19,8 +21,9 @@ use crate::directory::tests::{NOW, of};
 use crate::ids::{ClientId, PrincipalId, RoleAssignmentId};
 use crate::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::world::file;
-use crate::world::record::{Change, Record, RoleAssignment};
+use crate::world::record::{Change, Key, Record, RoleAssignment};
 use crate::world::roles::by_name;
+use crate::world::vault::{VaultSettings, vault_address};
 
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const VAULT: &str = "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.KeyVault/vaults/demo-vault";
@@ -91,6 +94,7 @@ impl World {
             authority: "https://login.microsoftonline.com".to_owned(),
             names: HostNames::default(),
             seed: 7,
+            backup_key: Redacted::new(vec![5; 32]),
         };
         let vault = Vault::new(Arc::clone(&directory), Arc::<ManualClock>::clone(&clock), options);
         Self { directory, clock, vault, issuer }
@@ -106,6 +110,12 @@ impl World {
         self.directory
             .write(now, |_, _| Ok::<_, crate::store::StoreError>((vec![change], ())))
             .unwrap();
+    }
+
+    fn add_vault(&self, name: &str, settings: VaultSettings) {
+        let (id, tags) = (VAULT.replace("demo-vault", name).parse().unwrap(), record::Tags::new());
+        let vault = record::Vault { id, location: "x".to_owned(), tags, settings };
+        self.change(Change::Put(Record::Vault(vault)));
     }
 
     fn token(&self, principal: u8) -> String {

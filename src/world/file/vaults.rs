@@ -6,6 +6,7 @@ use toml::Spanned;
 use super::Reader;
 use crate::ids::ArmId;
 use crate::secret::SecretText;
+use crate::world::vault::{RETENTION_DAYS, VaultSettings};
 use crate::world::{is_secret_name, is_vault_name};
 
 #[derive(Debug, Deserialize)]
@@ -14,6 +15,9 @@ pub(super) struct VaultEntry {
     name: Spanned<String>,
     subscription: Spanned<String>,
     resource_group: Spanned<String>,
+    soft_delete_retention_days: Option<Spanned<u64>>,
+    #[serde(default)]
+    purge_protection_enabled: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,9 +51,26 @@ impl Reader<'_> {
         }
         let path = "Microsoft.KeyVault/vaults";
         let id = self.arm_id(subscription, &entry.resource_group, path, &entry.name)?;
-        let added = self.builder.vault(id.clone());
+        let settings = self.vault_settings(entry)?;
+        let added = self.builder.vault(id.clone(), settings);
         self.keep(&span, added)?;
         Some(id)
+    }
+
+    fn vault_settings(&mut self, entry: &VaultEntry) -> Option<VaultSettings> {
+        let purge_protection = entry.purge_protection_enabled;
+        let settings = VaultSettings { purge_protection, ..VaultSettings::default() };
+        let Some(days) = &entry.soft_delete_retention_days else { return Some(settings) };
+        let retention_days = *days.get_ref();
+        if RETENTION_DAYS.contains(&retention_days) {
+            return Some(VaultSettings { retention_days, ..settings });
+        }
+        let (least, most) = (RETENTION_DAYS.start(), RETENTION_DAYS.end());
+        let what = format!(
+            "soft_delete_retention_days is {retention_days}; write a number of days from {least} to {most}"
+        );
+        self.problem(&days.span(), what);
+        None
     }
 
     pub(super) fn secret(&mut self, entry: &Spanned<SecretEntry>) {

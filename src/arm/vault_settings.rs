@@ -1,0 +1,276 @@
+//! What a request says of a vault: every property is kept, checked or refused by name, none is dropped.
+
+use serde_json::{Map, Value, json};
+
+use super::content::{Content, unexpected};
+use super::error::ArmError;
+use crate::world::vault::{NetworkBypass, RETENTION_DAYS, Sku, VaultSettings};
+
+/// What the service says itself: a client that writes back what it has read sends these too.
+const OWN: [&str; 4] =
+    ["vaultUri", "provisioningState", "hsmPoolResourceId", "privateEndpointConnections"];
+
+/// Members of a vault beside its `properties`.
+const MEMBERS: [&str; 7] = ["id", "name", "type", "location", "tags", "etag", "systemData"];
+
+/// What a `PUT` or a `PATCH` asks for; what is not there was not said.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) recover: bool,
+    sku: Option<Sku>,
+    retention_days: Option<u64>,
+    purge_protection: Option<bool>,
+    enabled_for_deployment: Option<bool>,
+    enabled_for_disk_encryption: Option<bool>,
+    enabled_for_template_deployment: Option<bool>,
+    network_bypass: Option<NetworkBypass>,
+}
+
+impl Wanted {
+    /// Reads the content of a request for a vault whose subscription trusts `tenant`.
+    pub(super) fn read(content: &Content, tenant: &str) -> Result<Self, ArmError> {
+        if let Some((name, _)) = content.except(&MEMBERS).into_iter().next() {
+            return Err(unknown(&name));
+        }
+        let mut wanted = Self::default();
+        for (name, value) in said(content.properties()) {
+            wanted.property(name, value, tenant)?;
+        }
+        Ok(wanted)
+    }
+
+    fn property(&mut self, name: &str, value: &Value, tenant: &str) -> Result<(), ArmError> {
+        match name.to_ascii_lowercase().as_str() {
+            "tenantid" => check_tenant(text(name, value)?, tenant)?,
+            "sku" => self.sku = Some(sku(object(name, value)?)?),
+            "accesspolicies" => check_no_policies(value)?,
+            "enablerbacauthorization" => check_rbac(boolean(name, value)?)?,
+            "enablesoftdelete" => check_soft_delete(boolean(name, value)?)?,
+            "softdeleteretentionindays" => self.retention_days = Some(retention_days(value)?),
+            "enablepurgeprotection" => self.purge_protection = Some(boolean(name, value)?),
+            "enabledfordeployment" => self.enabled_for_deployment = Some(boolean(name, value)?),
+            "enabledfordiskencryption" => {
+                self.enabled_for_disk_encryption = Some(boolean(name, value)?);
+            }
+            "enabledfortemplatedeployment" => {
+                self.enabled_for_template_deployment = Some(boolean(name, value)?);
+            }
+            "networkacls" => self.network_bypass = Some(network_bypass(object(name, value)?)?),
+            "publicnetworkaccess" => check_public_access(text(name, value)?)?,
+            "createmode" => self.recover = is_recover(text(name, value)?)?,
+            _ if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) => {}
+            _ => return Err(unknown(&format!("properties.{name}"))),
+        }
+        Ok(())
+    }
+
+    /// The settings of a vault that is made, or replaced by a `PUT`: what was not said falls back to the
+    /// default, but for what can be set once only.
+    pub(super) fn replace(
+        &self,
+        before: Option<&VaultSettings>,
+    ) -> Result<VaultSettings, ArmError> {
+        let lasting = before.map(|before| VaultSettings {
+            retention_days: before.retention_days,
+            purge_protection: before.purge_protection,
+            ..VaultSettings::default()
+        });
+        self.over(lasting.unwrap_or_default(), before.is_some())
+    }
+
+    /// The settings of a vault after a `PATCH`: what was not said stays.
+    pub(super) fn merge(&self, before: &VaultSettings) -> Result<VaultSettings, ArmError> {
+        self.over(before.clone(), true)
+    }
+
+    fn over(&self, base: VaultSettings, is_there: bool) -> Result<VaultSettings, ArmError> {
+        if is_there && self.retention_days.is_some_and(|days| days != base.retention_days) {
+            return Err(ArmError::BadRequest(
+                "The property \"softDeleteRetentionInDays\" has been set already and it can't be modified."
+                    .to_owned(),
+            ));
+        }
+        if self.purge_protection == Some(false) && base.purge_protection {
+            return Err(ArmError::BadRequest(
+                "The property \"enablePurgeProtection\" cannot be set to false. Enabling the purge protection for a vault is an irreversible action."
+                    .to_owned(),
+            ));
+        }
+        Ok(VaultSettings {
+            sku: self.sku.unwrap_or(base.sku),
+            retention_days: self.retention_days.unwrap_or(base.retention_days),
+            purge_protection: self.purge_protection.unwrap_or(base.purge_protection),
+            enabled_for_deployment: self
+                .enabled_for_deployment
+                .unwrap_or(base.enabled_for_deployment),
+            enabled_for_disk_encryption: self
+                .enabled_for_disk_encryption
+                .unwrap_or(base.enabled_for_disk_encryption),
+            enabled_for_template_deployment: self
+                .enabled_for_template_deployment
+                .unwrap_or(base.enabled_for_template_deployment),
+            network_bypass: self.network_bypass.or(base.network_bypass),
+        })
+    }
+}
+
+/// The members of an object but for those that are `null`, which is as good as none.
+fn said(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    object.iter().filter(|(_, value)| !value.is_null())
+}
+
+fn unknown(name: &str) -> ArmError {
+    ArmError::BadRequest(format!(
+        "The property '{name}' of a vault is not served here; leave it out."
+    ))
+}
+
+fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, ArmError> {
+    value.as_str().ok_or_else(|| unexpected(&format!("properties.{name}"), "a string"))
+}
+
+fn boolean(name: &str, value: &Value) -> Result<bool, ArmError> {
+    value.as_bool().ok_or_else(|| unexpected(&format!("properties.{name}"), "a boolean"))
+}
+
+fn object<'a>(name: &str, value: &'a Value) -> Result<&'a Map<String, Value>, ArmError> {
+    value.as_object().ok_or_else(|| unexpected(&format!("properties.{name}"), "an object"))
+}
+
+/// The entry of a list of spellings that `text` is, whatever its case.
+fn one_of<T: Copy>(name: &str, text: &str, known: &[(&str, T)]) -> Result<T, ArmError> {
+    let found = known.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(text));
+    let spellings = || known.iter().map(|(spelling, _)| *spelling).collect::<Vec<_>>().join(", ");
+    let other = || unexpected(&format!("properties.{name}"), &format!("one of {}", spellings()));
+    found.map(|(_, value)| *value).ok_or_else(other)
+}
+
+fn check_tenant(given: &str, tenant: &str) -> Result<(), ArmError> {
+    if given.eq_ignore_ascii_case(tenant) {
+        return Ok(());
+    }
+    Err(ArmError::BadRequest(format!(
+        "The tenant ID of the vault must be '{tenant}', the tenant of its subscription."
+    )))
+}
+
+/// Role assignments alone decide here: to take policies in silence would promise too much.
+fn check_no_policies(value: &Value) -> Result<(), ArmError> {
+    let policies = value.as_array();
+    let policies =
+        policies.ok_or_else(|| unexpected("properties.accessPolicies", "an array of policies"))?;
+    if policies.is_empty() { Ok(()) } else { Err(no_policies()) }
+}
+
+fn check_rbac(enabled: bool) -> Result<(), ArmError> {
+    if enabled { Ok(()) } else { Err(no_policies()) }
+}
+
+fn no_policies() -> ArmError {
+    ArmError::BadRequest(
+        "Access policies are not served here; set 'enableRbacAuthorization' to true and assign roles."
+            .to_owned(),
+    )
+}
+
+fn check_soft_delete(enabled: bool) -> Result<(), ArmError> {
+    if enabled {
+        return Ok(());
+    }
+    Err(ArmError::BadRequest(
+        "The property \"enableSoftDelete\" can no longer be false: deleted vaults can be recovered until they are purged."
+            .to_owned(),
+    ))
+}
+
+fn check_public_access(text: &str) -> Result<(), ArmError> {
+    let is_open = one_of("publicNetworkAccess", text, &[("Enabled", true), ("Disabled", false)])?;
+    if is_open {
+        return Ok(());
+    }
+    Err(ArmError::BadRequest(
+        "The publicNetworkAccess 'Disabled' is not served here, for there are no private endpoints; set it to 'Enabled'."
+            .to_owned(),
+    ))
+}
+
+fn is_recover(text: &str) -> Result<bool, ArmError> {
+    one_of("createMode", text, &[("default", false), ("recover", true)])
+}
+
+fn retention_days(value: &Value) -> Result<u64, ArmError> {
+    let (least, most) = (RETENTION_DAYS.start(), RETENTION_DAYS.end());
+    let days = value.as_u64().filter(|days| RETENTION_DAYS.contains(days));
+    days.ok_or_else(|| {
+        ArmError::BadRequest(format!(
+            "The property \"softDeleteRetentionInDays\" must be a number of days from {least} to {most}."
+        ))
+    })
+}
+
+fn sku(object: &Map<String, Value>) -> Result<Sku, ArmError> {
+    let mut found = Sku::default();
+    for (name, value) in said(object) {
+        match name.to_ascii_lowercase().as_str() {
+            "family" => one_of("sku.family", text(name, value)?, &[("A", ())])?,
+            "name" => {
+                let known = [("standard", Sku::Standard), ("premium", Sku::Premium)];
+                found = one_of("sku.name", text(name, value)?, &known)?;
+            }
+            _ => return Err(unknown(&format!("properties.sku.{name}"))),
+        }
+    }
+    Ok(found)
+}
+
+/// The `bypass` of network rules that let everybody in; others would have to be kept, and are refused.
+fn network_bypass(object: &Map<String, Value>) -> Result<NetworkBypass, ArmError> {
+    let mut found = NetworkBypass::AzureServices;
+    for (name, value) in said(object) {
+        let is_open = match name.to_ascii_lowercase().as_str() {
+            "bypass" => {
+                let known = [
+                    ("AzureServices", NetworkBypass::AzureServices),
+                    ("None", NetworkBypass::None),
+                ];
+                found = one_of("networkAcls.bypass", text(name, value)?, &known)?;
+                true
+            }
+            "defaultaction" => {
+                let known = [("Allow", true), ("Deny", false)];
+                one_of("networkAcls.defaultAction", text(name, value)?, &known)?
+            }
+            "iprules" | "virtualnetworkrules" => value.as_array().is_some_and(Vec::is_empty),
+            _ => return Err(unknown(&format!("properties.networkAcls.{name}"))),
+        };
+        if !is_open {
+            return Err(ArmError::BadRequest(
+                "Network rules of vaults are not served here; set 'networkAcls.defaultAction' to 'Allow' and leave the rules out."
+                    .to_owned(),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// The settings as `properties` shows them.
+pub(super) fn show(settings: &VaultSettings) -> Map<String, Value> {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
+    put("sku", json!({"family": "A", "name": settings.sku}));
+    put("enabledForDeployment", settings.enabled_for_deployment.into());
+    put("enabledForDiskEncryption", settings.enabled_for_disk_encryption.into());
+    put("enabledForTemplateDeployment", settings.enabled_for_template_deployment.into());
+    put("softDeleteRetentionInDays", settings.retention_days.into());
+    // Azure never shows `false` here.
+    if settings.purge_protection {
+        put("enablePurgeProtection", true.into());
+    }
+    if let Some(bypass) = settings.network_bypass {
+        let acls = json!({
+            "bypass": bypass, "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": [],
+        });
+        put("networkAcls", acls);
+    }
+    shown
+}

@@ -1,0 +1,58 @@
+//! Where the vaults listen, and the URIs under which they are reached.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::{Bound, ServerError, ServerOptions, Urgency, bind_error};
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::http::{Scheme, bind, bind_all_loopback};
+use crate::tls::{AddressedTls, Authority};
+use crate::world::vault::{VaultUriTemplate, VaultUris};
+
+/// The socket of all vaults, and their URIs.
+pub(super) struct BoundVaults {
+    pub(super) bound: Bound,
+    pub(super) uris: VaultUris,
+}
+
+impl BoundVaults {
+    /// Binds the socket. Unless the URIs are given, it is bound to all of loopback where that is possible: then
+    /// each vault has an address of its own, which resolves everywhere.
+    pub(super) fn open(options: &ServerOptions) -> Result<Self, ServerError> {
+        let addr = options.vault;
+        let everywhere = options.vault_uri.is_none().then(|| bind_all_loopback(addr)).flatten();
+        let has_addresses = everywhere.is_some();
+        let listener = everywhere.map_or_else(|| bind(addr).map_err(bind_error("vault")), Ok)?;
+        let port = listener.local_addr()?.port();
+        let uris = match &options.vault_uri {
+            Some(template) => VaultUris::Names(template.clone()),
+            None if has_addresses => VaultUris::Addresses(port),
+            None => VaultUris::Names(VaultUriTemplate::local(port)),
+        };
+        if options.vault_uri.is_none() && !has_addresses {
+            tracing::warn!(
+                "the vaults have no addresses of their own; their URIs are names such as {}, which not every resolver knows; --vault-uri sets others",
+                uris.of("NAME", false)
+            );
+        }
+        let url = format!("{}://{}", Scheme::Https, SocketAddr::new(addr.ip(), port));
+        Ok(Self { bound: Bound { name: "vault", listener, url, urgency: Urgency::AtOnce }, uris })
+    }
+}
+
+/// Addresses of vaults in one certificate; a vault beyond them is added for a connection to it.
+const ADDRESSES_MAX: usize = 256;
+
+/// The certificates of the vaults: for this machine's names and for the address of each vault.
+pub(super) fn tls(
+    directory: &Arc<Directory>,
+    authority: &Arc<Authority>,
+    clock: &Arc<dyn Clock>,
+    names: Vec<String>,
+) -> Arc<AddressedTls> {
+    let directory = Arc::clone(directory);
+    let addresses =
+        move || -> Vec<IpAddr> { directory.read().vault_addresses().take(ADDRESSES_MAX).collect() };
+    Arc::new(AddressedTls::new(Arc::clone(authority), Arc::clone(clock), names, addresses))
+}

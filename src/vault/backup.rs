@@ -1,0 +1,119 @@
+//! Backups of secrets: all versions of one secret, sealed so that only this server's vaults can read
+//! them, and nobody can make one (AES-256-GCM).
+//!
+//! The key follows from the certificate authority of the server. A backup is of no use to a server with
+//! another authority.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use serde::{Deserialize, Serialize};
+
+use super::Located;
+use super::bundle::json;
+use super::error::VaultError;
+use super::secrets::live;
+use crate::clock::UnixSeconds;
+use crate::directory::{Secret, State};
+use crate::ids::ArmId;
+use crate::secret::Redacted;
+use crate::world::record::{Change, Record, SecretVersion};
+
+/// Versions that a backup holds at most (Azure, "Azure Key Vault backup and restore").
+const VERSIONS_MAX: usize = 500;
+
+/// The longest body of a restore: 500 versions of 25 KB, twice in base64, with what is said of each.
+pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Distinguishes these backups from whatever else the key may seal one day.
+const LABEL: &[u8] = b"mintbench secret backup 1";
+
+/// Why a backup is not made or not taken. Says nothing of what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error(
+        "The backup is not one that this server made; a server with another certificate authority made it, or it was changed."
+    )]
+    Foreign,
+    #[error("The body is not {{\"value\": \"...\"}} with the value that the backup answered.")]
+    Malformed,
+    #[error(
+        "The backup is of a vault in another subscription; restore it to a vault in the same subscription."
+    )]
+    OtherSubscription,
+    #[error("The backup could not be sealed.")]
+    Seal,
+    #[error("The secret has more than {VERSIONS_MAX} versions, which no backup holds.")]
+    TooManyVersions,
+}
+
+/// Seals and opens backups with a key of 32 bytes.
+#[derive(Debug)]
+pub(super) struct Sealer(pub(super) Redacted);
+
+/// The body of a backup's answer and of a restore's request.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    value: String,
+}
+
+impl Sealer {
+    fn key(&self) -> Result<RandomizedNonceKey, BackupError> {
+        RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| BackupError::Seal)
+    }
+
+    /// The answer to a backup of a live secret.
+    pub(super) fn backup(&self, secret: &Secret) -> Result<String, BackupError> {
+        let versions: Vec<&SecretVersion> = secret.versions.iter().map(|held| &**held).collect();
+        if versions.len() > VERSIONS_MAX {
+            return Err(BackupError::TooManyVersions);
+        }
+        let mut bytes = serde_json::to_vec(&versions).map_err(|_| BackupError::Seal)?;
+        let sealed = self.key()?.seal_in_place_append_tag(Aad::from(LABEL), &mut bytes);
+        let nonce = sealed.map_err(|_| BackupError::Seal)?;
+        bytes.extend_from_slice(nonce.as_ref());
+        Ok(json(&Body { value: BASE64_URL_SAFE_NO_PAD.encode(bytes) }))
+    }
+
+    /// The versions in the body of a restore, the oldest first; there is at least one.
+    pub(super) fn open(&self, body: &[u8]) -> Result<Vec<SecretVersion>, BackupError> {
+        let body: Body = serde_json::from_slice(body).map_err(|_| BackupError::Malformed)?;
+        let text = body.value.trim_end_matches('=');
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BackupError::Malformed)?;
+        let at = bytes.len().checked_sub(NONCE_LEN).ok_or(BackupError::Foreign)?;
+        let nonce = bytes.split_off(at);
+        let nonce = Nonce::try_assume_unique_for_key(&nonce).map_err(|_| BackupError::Foreign)?;
+        let opened = self.key()?.open_in_place(nonce, Aad::from(LABEL), &mut bytes);
+        let opened = opened.map_err(|_| BackupError::Foreign)?;
+        let versions: Vec<_> = serde_json::from_slice(opened).map_err(|_| BackupError::Foreign)?;
+        if versions.is_empty() { Err(BackupError::Foreign) } else { Ok(versions) }
+    }
+}
+
+/// The changes that put the versions of a backup into a vault, which must not hold the secret yet, and
+/// the last version.
+pub(super) fn restore(
+    state: &State,
+    located: &Located,
+    versions: Vec<SecretVersion>,
+    now: UnixSeconds,
+) -> Result<(Vec<Change>, SecretVersion), VaultError> {
+    let vault: &ArmId = &located.vault.id;
+    if state.vault(vault).is_none() {
+        return Err(VaultError::VaultNotFound(vault.name().to_owned()));
+    }
+    let Some(last) = versions.last().cloned() else { return Err(BackupError::Foreign.into()) };
+    if last.vault.subscription() != vault.subscription() {
+        return Err(BackupError::OtherSubscription.into());
+    }
+    let mut changes = Vec::new();
+    match state.secret(vault, &last.name) {
+        Some(held) if live(held).is_some() => return Err(VaultError::SecretExists(last.name)),
+        Some(held) if super::secrets::deleted(held, now).is_some() => {
+            return Err(VaultError::IsDeleted(last.name));
+        }
+        overdue => changes.extend(overdue.map(crate::directory::secret_purge).unwrap_or_default()),
+    }
+    let moved = versions.into_iter().map(|held| SecretVersion { vault: vault.clone(), ..held });
+    changes.extend(moved.map(|held| Change::Put(Record::SecretVersion(held))));
+    Ok((changes, SecretVersion { vault: vault.clone(), ..last }))
+}

@@ -1,0 +1,226 @@
+//! Rules of key vaults: what their owners may set, and under which URI each is reached.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::synthetic::named_guid;
+use crate::clock::Seconds;
+
+/// Days for which a deleted vault or secret can be recovered (Azure, "Key Vault soft-delete overview").
+pub const RETENTION_DAYS: RangeInclusive<u64> = 7..=90;
+
+/// Settings of a key vault that its owner chooses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VaultSettings {
+    /// The price tier; both serve the same secrets.
+    pub sku: Sku,
+    /// How long the vault and its secrets can be recovered once they are deleted, in days.
+    pub retention_days: u64,
+    /// Whether nobody may purge before the retention is over.
+    pub purge_protection: bool,
+    /// A note for virtual machines.
+    pub enabled_for_deployment: bool,
+    /// A note for disk encryption.
+    pub enabled_for_disk_encryption: bool,
+    /// A note for Resource Manager.
+    pub enabled_for_template_deployment: bool,
+    /// The `bypass` of the network rules, once they were set. Rules that keep anybody out are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_bypass: Option<NetworkBypass>,
+}
+
+/// The price tier of a vault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sku {
+    /// Software keys.
+    #[default]
+    Standard,
+    /// Keys in hardware as well.
+    Premium,
+}
+
+/// Traffic that passes the network rules of a vault in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkBypass {
+    /// That of Azure's own services.
+    AzureServices,
+    /// No traffic.
+    None,
+}
+
+impl Default for VaultSettings {
+    fn default() -> Self {
+        Self {
+            sku: Sku::default(),
+            retention_days: *RETENTION_DAYS.end(),
+            purge_protection: false,
+            enabled_for_deployment: false,
+            enabled_for_disk_encryption: false,
+            enabled_for_template_deployment: false,
+            network_bypass: None,
+        }
+    }
+}
+
+impl VaultSettings {
+    /// Whether nothing was set.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How long what is deleted can be recovered.
+    pub const fn retention(&self) -> Seconds {
+        Seconds(self.retention_days * 24 * 60 * 60)
+    }
+}
+
+/// The loopback address of the vault `name`, at which only this vault is reached.
+///
+/// A name below `localhost` would say more, but not every resolver knows such names. The address follows
+/// from the name, so it is the same after every start. It lies in 127.128.0.0/9, beside the addresses that
+/// people choose by hand.
+pub fn vault_address(name: &str) -> Ipv4Addr {
+    let [a, b, c, ..] = named_guid(&format!("vault address:{}", name.to_ascii_lowercase()));
+    Ipv4Addr::new(127, a | 0x80, b, c)
+}
+
+/// Whether the address lies where those of vaults do: there it means one vault, or none.
+pub fn is_vault_address(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_loopback() && v4 >= Ipv4Addr::new(127, 128, 0, 0))
+}
+
+/// How the URIs of vaults are formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultUris {
+    /// Each vault has a loopback address of its own, on this port.
+    Addresses(u16),
+    /// Each vault has a host name of its own.
+    Names(VaultUriTemplate),
+}
+
+impl VaultUris {
+    /// The URI of the vault `name`, with a slash at its end. `has_address` says whether requests to
+    /// [`vault_address`] lead to this vault; without an address it is reached by name.
+    pub fn of(&self, name: &str, has_address: bool) -> String {
+        match self {
+            Self::Addresses(port) if has_address => {
+                format!("https://{}:{port}/", IpAddr::V4(vault_address(name)))
+            }
+            Self::Addresses(port) => VaultUriTemplate::local(*port).of(name),
+            Self::Names(template) => template.of(name),
+        }
+    }
+}
+
+/// A URI of vaults with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultUriTemplate {
+    /// What follows the name in the host, without the first dot.
+    domain: String,
+    /// `:` and the port, or nothing.
+    port: String,
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a URI of vaults; write https://{{name}}.DOMAIN or https://{{name}}.DOMAIN:PORT, where {{name}} stands for the name of the vault"
+)]
+pub struct VaultUriError(String);
+
+impl VaultUriTemplate {
+    /// Names below `vault.localhost`, for which the server certificate is valid in any case.
+    pub fn local(port: u16) -> Self {
+        Self { domain: "vault.localhost".to_owned(), port: format!(":{port}") }
+    }
+
+    /// The URI of the vault `name`, with a slash at its end.
+    pub fn of(&self, name: &str) -> String {
+        let (domain, port) = (&self.domain, &self.port);
+        format!("https://{name}.{domain}{port}/")
+    }
+
+    /// The name in a certificate that is valid for every vault.
+    pub fn certificate_name(&self) -> String {
+        format!("*.{}", self.domain)
+    }
+}
+
+impl FromStr for VaultUriTemplate {
+    type Err = VaultUriError;
+
+    fn from_str(text: &str) -> Result<Self, VaultUriError> {
+        let wrong = || VaultUriError(text.to_owned());
+        let rest = text.strip_prefix("https://{name}.").ok_or_else(wrong)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (domain, port) = rest.split_once(':').map_or((rest, None), |(a, b)| (a, Some(b)));
+        let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_byte);
+        let port = port.map(|port| port.parse::<u16>().map(|port| format!(":{port}")));
+        let port = port.transpose().map_err(|_| wrong())?.unwrap_or_default();
+        if domain.len() > 200 || !domain.split('.').all(is_label) {
+            return Err(wrong());
+        }
+        Ok(Self { domain: domain.to_ascii_lowercase(), port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn each_vault_has_a_loopback_address_that_follows_from_its_name() {
+        let address = vault_address("demo-vault");
+        assert!(is_vault_address(address.into()), "{address}");
+        assert_eq!(vault_address("DEMO-vault"), address);
+        assert_ne!(vault_address("other-vault"), address);
+        for other in ["127.0.0.1", "127.127.255.255", "128.200.0.1", "::1"] {
+            assert!(!is_vault_address(other.parse().unwrap()), "{other}");
+        }
+        let uris = VaultUris::Addresses(8173);
+        assert_eq!(uris.of("demo-vault", true), format!("https://{address}:8173/"));
+        assert_eq!(uris.of("demo-vault", false), "https://demo-vault.vault.localhost:8173/");
+    }
+
+    #[test]
+    fn a_template_has_the_name_as_the_first_label_of_the_host() {
+        let of = |text: &str| text.parse::<VaultUriTemplate>().map(|own| own.of("kv"));
+        for (text, uri) in [
+            ("https://{name}.vault.localhost:8173", "https://kv.vault.localhost:8173/"),
+            ("https://{name}.vault.azure.net/", "https://kv.vault.azure.net/"),
+            ("https://{name}.Vaults:1/", "https://kv.vaults:1/"),
+        ] {
+            assert_eq!(of(text).as_deref(), Ok(uri));
+        }
+        for text in [
+            "",
+            "https://localhost:8173",
+            "http://{name}.vault.localhost",
+            "https://{name}",
+            "https://{name}.",
+            "https://{name}.a..b",
+            "https://{name}.a:99999",
+            "https://{name}.a:",
+            "https://{name}.a/b",
+            "https://kv-{name}.a",
+            "https://{name}.{name}.a",
+        ] {
+            assert_eq!(of(text), Err(VaultUriError(text.to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_template_panics(text in "\\PC{0,30}", rest in "[a-z.:/0-9{}-]{0,20}") {
+            let _ = text.parse::<VaultUriTemplate>();
+            let _ = format!("https://{{name}}.{rest}").parse::<VaultUriTemplate>();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Where vaults are reached, and what becomes of a removed one.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+use crate::control::{Server, suggested};
+
+fn uri(vault: &Value) -> String {
+    vault["properties"]["vaultUri"].as_str().unwrap().to_owned()
+}
+
+/// The head of the answer to a request without a token, at the URI and by the resolver of this machine.
+fn challenge(folder: &Path, uri: &str) -> String {
+    let authority = uri.strip_prefix("https://").unwrap().trim_end_matches('/');
+    let (host, port) = authority.split_once(':').unwrap();
+    let mut trusted = RootCertStore::empty();
+    trusted.add(CertificateDer::from_pem_file(folder.join("ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(trusted).with_no_client_auth());
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let address = (host, port.parse().unwrap()).to_socket_addrs().unwrap().next().unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
+    let request = format!(
+        "GET /secrets?api-version=7.4 HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn each_of_several_vaults_answers_at_its_uri_also_one_that_was_just_made() {
+    let server = Server::start();
+    let second = server.json(&["vault", "create", "second", "--group", "demo"]);
+    let first = server.json(&["vault", "show", "demo-vault"]);
+    assert_ne!(uri(&first), uri(&second));
+    for vault in [&first, &second] {
+        let answer = challenge(server.folder(), &uri(vault));
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{}: {answer}", uri(vault));
+        assert!(answer.contains("www-authenticate: Bearer authorization=\"https://"), "{answer}");
+    }
+    let table = server.prints(&["vault", "list"]);
+    assert!(table.contains(&uri(&first)) && table.contains(&uri(&second)), "{table}");
+}
+
+#[test]
+fn the_uris_of_vaults_can_be_set() {
+    let mut server = Server::start();
+    server.restart(&["--vault-uri", "https://{name}.vault.example:8443"]);
+    let shown = server.json(&["vault", "show", "demo-vault"]);
+    assert_eq!(uri(&shown), "https://demo-vault.vault.example:8443/");
+    assert_eq!(server.prints(&["secret", "list", "demo-vault"]).lines().count(), 2);
+}
+
+#[test]
+fn a_removed_vault_is_recovered_with_its_secrets_also_after_a_crash_until_it_is_purged() {
+    let mut server = Server::start();
+    let create = ["vault", "create", "kv", "--group", "demo", "--retention-days", "7"];
+    let made = server.json(&create);
+    assert_eq!(made["properties"]["softDeleteRetentionInDays"], 7);
+    server.prints(&["secret", "set", "kv/db", "--value", "x"]);
+    server.prints(&["vault", "remove", "kv"]);
+    server.restart(&[]);
+    let removed = server.json(&["vault", "list", "--removed"]);
+    assert_eq!(removed[0]["name"], "kv");
+    let error = server.refuses(1, &create);
+    assert_eq!(suggested(&error), "mintbench vault recover kv");
+    let recovered = server.json(&["vault", "recover", "KV"]);
+    assert_eq!(recovered["properties"]["softDeleteRetentionInDays"], 7);
+    assert_eq!(server.prints(&["secret", "get", "kv/db"]), "x");
+    server.prints(&["vault", "remove", "kv"]);
+    server.prints(&["vault", "purge", "kv"]);
+    server.restart(&[]);
+    assert_eq!(server.json(&["vault", "list", "--removed"]).as_array().map(Vec::len), Some(0));
+    let error = server.refuses(1, &["vault", "recover", "kv"]);
+    assert_eq!(suggested(&error), "mintbench vault list --removed");
+    server.prints(&create);
+    assert_eq!(server.prints(&["secret", "list", "kv"]).lines().count(), 1);
+}
