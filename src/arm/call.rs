@@ -56,8 +56,7 @@ impl Call {
 pub(super) struct Query(Vec<(String, String)>);
 
 /// What has a meaning in a query, and may be there once.
-const NAMES: [&str; 6] =
-    ["api-version", "$expand", "$filter", "$top", "$skiptoken", "monitor"];
+const NAMES: [&str; 6] = ["api-version", "$expand", "$filter", "$top", "$skiptoken", "monitor"];
 
 impl Query {
     /// The decoded pairs of a query; what cannot be decoded is replaced.

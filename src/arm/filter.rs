@@ -95,7 +95,8 @@ impl Filter {
     /// As [`passes`](Self::passes), for something with tags: one tag must fit all that is said of tags.
     pub(super) fn passes_tagged(&self, tags: &Tags, holds: impl Fn(&Term) -> bool) -> bool {
         self.0.iter().any(|terms| {
-            let (of_tags, others): (Vec<_>, Vec<_>) = terms.iter().partition(|term| is_of_tags(term));
+            let (of_tags, others): (Vec<_>, Vec<_>) =
+                terms.iter().partition(|term| is_of_tags(term));
             let fits = |(name, value): (&String, &String)| {
                 of_tags.iter().all(|term| match term {
                     Term::Field(Field::TagName, test) => test.fits(name),

@@ -19,7 +19,8 @@ const READ: &str = "Microsoft.Network/networkInterfaces/read";
 pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     call.require(state, READ, id.as_str())?;
     let group = group_of(state, id)?;
-    let is_meant = |entry: &&VmEntry| interface_id(&entry.vm.record).eq_ignore_ascii_case(id.as_str());
+    let is_meant =
+        |entry: &&VmEntry| interface_id(&entry.vm.record).eq_ignore_ascii_case(id.as_str());
     let machine = id.name().get(..id.name().len().saturating_sub("-nic".len())).unwrap_or_default();
     let machine = format!("{}/providers/Microsoft.Compute/virtualMachines/{machine}", group.id);
     let entry = machine.parse::<ArmId>().ok().and_then(|machine| state.vm(&machine));

@@ -31,9 +31,8 @@ struct Resource<'a> {
 /// `GET` of the resources of a subscription or a resource group.
 pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, ArmError> {
     let filter = Filter::parse(call.query.filter(), is_about_resources)?;
-    let fits = |resource: &Resource<'_>| {
-        filter.passes_tagged(resource.tags, |term| holds(term, resource))
-    };
+    let fits =
+        |resource: &Resource<'_>| filter.passes_tagged(resource.tags, |term| holds(term, resource));
     let shows_state = expands(call, "provisioningState")?;
     readable(
         call,

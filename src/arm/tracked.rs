@@ -124,12 +124,7 @@ pub(super) fn removal(call: &Call, state: &State, kind: Kind, id: &ArmId) -> Vec
 }
 
 /// The changes that remove the resource itself. A vault can be recovered.
-pub(super) fn removal_of_one(
-    call: &Call,
-    state: &State,
-    kind: Kind,
-    id: &ArmId,
-) -> Vec<Change> {
+pub(super) fn removal_of_one(call: &Call, state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
     match kind {
         Kind::UserAssigned => vec![Change::Remove(Key::UserAssigned(id.clone()))],
         Kind::VirtualMachine => vec![Change::Remove(Key::VirtualMachine(id.clone()))],

@@ -66,7 +66,10 @@ impl Wanted {
 
     /// The settings of a vault that is made, or replaced by a `PUT`: what was not said falls back to the
     /// default, but for what can be set once only.
-    pub(super) fn replace(&self, before: Option<&VaultSettings>) -> Result<VaultSettings, ArmError> {
+    pub(super) fn replace(
+        &self,
+        before: Option<&VaultSettings>,
+    ) -> Result<VaultSettings, ArmError> {
         let lasting = before.map(|before| VaultSettings {
             retention_days: before.retention_days,
             purge_protection: before.purge_protection,
@@ -117,7 +120,9 @@ fn said(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> 
 }
 
 fn unknown(name: &str) -> ArmError {
-    ArmError::BadRequest(format!("The property '{name}' of a vault is not served here; leave it out."))
+    ArmError::BadRequest(format!(
+        "The property '{name}' of a vault is not served here; leave it out."
+    ))
 }
 
 fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, ArmError> {
@@ -179,8 +184,7 @@ fn check_soft_delete(enabled: bool) -> Result<(), ArmError> {
 }
 
 fn check_public_access(text: &str) -> Result<(), ArmError> {
-    let is_open =
-        one_of("publicNetworkAccess", text, &[("Enabled", true), ("Disabled", false)])?;
+    let is_open = one_of("publicNetworkAccess", text, &[("Enabled", true), ("Disabled", false)])?;
     if is_open {
         return Ok(());
     }

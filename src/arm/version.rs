@@ -171,7 +171,8 @@ const KEY_VAULT: &[&str] = &[
 ];
 
 /// The interface that every machine has; in every version.
-pub(super) static INTERFACES: ResourceType = in_every_version("Microsoft.Network", "networkInterfaces");
+pub(super) static INTERFACES: ResourceType =
+    in_every_version("Microsoft.Network", "networkInterfaces");
 
 /// Types of which there are none here. Tools list them beside machines, vaults and role assignments, and an
 /// error in place of the empty list ends the tool.

@@ -64,15 +64,14 @@ pub(super) fn interface_id(vm: &VirtualMachine) -> String {
 pub(super) fn has_own_interface(vm: &VirtualMachine) -> bool {
     let properties = vm.properties.get("properties").and_then(Value::as_object);
     let network = properties.and_then(|own| property(own, "networkProfile"));
-    let named = network.and_then(Value::as_object).and_then(|own| property(own, "networkInterfaces"));
+    let named =
+        network.and_then(Value::as_object).and_then(|own| property(own, "networkInterfaces"));
     named.is_none_or(Value::is_null)
 }
 
 /// What a machine is doing: it runs, always.
 pub(super) fn instance_view(vm: &VirtualMachine, now: UnixSeconds) -> Value {
-    let status = |code: &str, text: &str| {
-        json!({"code": code, "level": "Info", "displayStatus": text, "time": date::iso(now)})
-    };
+    let status = |code: &str, text: &str| json!({"code": code, "level": "Info", "displayStatus": text, "time": date::iso(now)});
     json!({
         "computerName": vm.id.name(),
         "disks": [],

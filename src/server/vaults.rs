@@ -21,8 +21,7 @@ impl BoundVaults {
     /// each vault has an address of its own, which resolves everywhere.
     pub(super) fn open(options: &ServerOptions) -> Result<Self, ServerError> {
         let addr = options.vault;
-        let everywhere =
-            options.vault_uri.is_none().then(|| bind_all_loopback(addr)).flatten();
+        let everywhere = options.vault_uri.is_none().then(|| bind_all_loopback(addr)).flatten();
         let has_addresses = everywhere.is_some();
         let listener = everywhere.map_or_else(|| bind(addr).map_err(bind_error("vault")), Ok)?;
         let port = listener.local_addr()?.port();
@@ -53,8 +52,7 @@ pub(super) fn tls(
     names: Vec<String>,
 ) -> Arc<AddressedTls> {
     let directory = Arc::clone(directory);
-    let addresses = move || -> Vec<IpAddr> {
-        directory.read().vault_addresses().take(ADDRESSES_MAX).collect()
-    };
+    let addresses =
+        move || -> Vec<IpAddr> { directory.read().vault_addresses().take(ADDRESSES_MAX).collect() };
     Arc::new(AddressedTls::new(Arc::clone(authority), Arc::clone(clock), names, addresses))
 }

@@ -30,11 +30,15 @@ const LABEL: &[u8] = b"mintbench secret backup 1";
 /// Why a backup is not made or not taken. Says nothing of what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BackupError {
-    #[error("The backup is not one that this server made; a server with another certificate authority made it, or it was changed.")]
+    #[error(
+        "The backup is not one that this server made; a server with another certificate authority made it, or it was changed."
+    )]
     Foreign,
     #[error("The body is not {{\"value\": \"...\"}} with the value that the backup answered.")]
     Malformed,
-    #[error("The backup is of a vault in another subscription; restore it to a vault in the same subscription.")]
+    #[error(
+        "The backup is of a vault in another subscription; restore it to a vault in the same subscription."
+    )]
     OtherSubscription,
     #[error("The backup could not be sealed.")]
     Seal,

@@ -68,7 +68,11 @@ mod tests {
     #[test]
     fn the_first_label_names_the_vault_whatever_the_port() {
         for host in ["v", "v:8443", "v.vault.azure.net", "v.vault.azure.net:443", "v.localhost"] {
-            assert_eq!((Host(host).first_label(), Host(host).is_any_vault()), ("v", false), "{host}");
+            assert_eq!(
+                (Host(host).first_label(), Host(host).is_any_vault()),
+                ("v", false),
+                "{host}"
+            );
         }
         for host in ["127.0.0.1", "127.0.0.1:1", "localhost", "LOCALHOST:1", "[::1]", "[::1]:1"] {
             assert!(Host(host).is_any_vault(), "{host}");

@@ -51,7 +51,8 @@ impl List<'_> {
         let all = state.secrets_after(&self.located.vault.id, &after);
         let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), deleted(secret, now)?)));
         let (items, next_link) = self.cut(shown);
-        let bundles = items.iter().map(|item| Bundle::of_deleted(item, self.located, Shown::Secret));
+        let bundles =
+            items.iter().map(|item| Bundle::of_deleted(item, self.located, Shown::Secret));
         let value = bundles.collect();
         Ok(json(&Page { value, next_link }))
     }

@@ -143,7 +143,8 @@ impl Vault {
             let mut vaults = state.vaults();
             vaults.next().filter(|_| host.is_any_vault() && vaults.next().is_none())
         };
-        let found = named.or_else(sole).and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
+        let found =
+            named.or_else(sole).and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
         let missing = || VaultError::VaultNotFound(host.vault_name().to_owned());
         let (vault, tenant) = found.ok_or_else(missing)?;
         let base_url = format!("{}://{}", peer.scheme, host.as_str());

@@ -143,7 +143,10 @@ fn a_vault_of_a_world_file_has_the_settings_that_it_names() {
     assert_eq!(named, Ok(expected));
     for days in [6, 91] {
         let error = settings(&format!("soft_delete_retention_days = {days}\n")).unwrap_err();
-        assert!(error.contains(&format!("w.toml:23: soft_delete_retention_days is {days};")), "{error}");
+        assert!(
+            error.contains(&format!("w.toml:23: soft_delete_retention_days is {days};")),
+            "{error}"
+        );
     }
 }
 

@@ -64,9 +64,8 @@ fn lists_scopes_and_fixed_paths_are_found() {
 
 #[test]
 fn what_leads_nowhere_says_why() {
-    let code = |path: &str| {
-        route(path).unwrap_err().body()["error"]["code"].as_str().unwrap().to_owned()
-    };
+    let code =
+        |path: &str| route(path).unwrap_err().body()["error"]["code"].as_str().unwrap().to_owned();
     let group = format!("{SUB}/resourceGroups/g");
     for (path, expected) in [
         ("/".to_owned(), "NotFound"),

@@ -134,8 +134,7 @@ fn records() -> Vec<Record> {
 fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let directory = Arc::new(of(records(), Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
-    let options =
-        ArmOptions { auth, page_size, seed: 7, vault_uris: VaultUris::Addresses(8173) };
+    let options = ArmOptions { auth, page_size, seed: 7, vault_uris: VaultUris::Addresses(8173) };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let arm = Arm::new(Arc::clone(&directory), own, options);
     let issuer = Issuer::new(directory.ring(), Seconds(3600));

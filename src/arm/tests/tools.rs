@@ -35,7 +35,8 @@ fn resources_are_found_by_the_filters_of_tools() {
     ] {
         assert_eq!(found(filter), expected, "{filter}");
     }
-    let expanded = format!("{SUB}/resources?$expand=createdTime,changedTime,provisioningState&$top=1");
+    let expanded =
+        format!("{SUB}/resources?$expand=createdTime,changedTime,provisioningState&$top=1");
     assert_eq!(world.get(&expanded).body["value"][0]["provisioningState"], "Succeeded");
     let unknown = format!("{SUB}/resources?$expand=everything");
     assert_eq!(world.get(&unknown).refusal(), (400, "InvalidQueryParameterValue"));
@@ -72,7 +73,9 @@ fn a_list_that_takes_no_filter_refuses_one() {
 /// The path with an API version that its type has; for types that `versioned` does not know.
 fn api(path: &str) -> String {
     match path.contains("Microsoft.Network") || path.contains("Microsoft.Storage") {
-        true => format!("{path}{}api-version=2024-05-01", if path.contains('?') { '&' } else { '?' }),
+        true => {
+            format!("{path}{}api-version=2024-05-01", if path.contains('?') { '&' } else { '?' })
+        }
         false => versioned(path),
     }
 }
@@ -103,11 +106,15 @@ fn types_of_which_there_are_none_have_empty_lists_and_no_members() {
         assert_eq!(made.refusal(), (405, "HttpMethodNotAllowed"), "{one}");
     }
     let disks = format!("{SUB}/providers/Microsoft.Compute/disks");
-    for (query, code) in [("", "MissingApiVersionParameter"), ("?api-version=x", "InvalidApiVersionParameter")] {
+    for (query, code) in
+        [("", "MissingApiVersionParameter"), ("?api-version=x", "InvalidApiVersionParameter")]
+    {
         let refused = world.raw(("owner", "GET", &format!("{disks}{query}")), b"", |_| {});
         assert_eq!(refused.refusal(), (400, code));
     }
-    let elsewhere = format!("{SUB}/resourceGroups/none/providers/Microsoft.Compute/disks?api-version=2024-03-02");
+    let elsewhere = format!(
+        "{SUB}/resourceGroups/none/providers/Microsoft.Compute/disks?api-version=2024-03-02"
+    );
     let missing = world.raw(("owner", "GET", &elsewhere), b"", |_| {});
     assert_eq!(missing.refusal(), (404, "ResourceGroupNotFound"));
 }
@@ -142,7 +149,10 @@ fn what_was_said_of_a_machine_is_completed_and_not_replaced() {
     }});
     let properties = world.put(&path, &said).body["properties"].clone();
     let storage = &properties["StorageProfile"];
-    assert_eq!((&storage["osDisk"]["name"], &storage["osDisk"]["osType"]), (&json!("mine"), &json!("Windows")));
+    assert_eq!(
+        (&storage["osDisk"]["name"], &storage["osDisk"]["osType"]),
+        (&json!("mine"), &json!("Windows"))
+    );
     assert_eq!(storage["imageReference"], json!({"sku": "x"}));
     assert_eq!(properties["networkProfile"]["networkInterfaces"], json!([{"id": "/x"}]));
     assert_eq!(properties["hardwareProfile"]["vmSize"], "Standard_B1s");
@@ -157,7 +167,10 @@ fn the_interface_of_a_machine_has_its_address() {
     let body = json!({"location": "westus", "tags": {"mintbench-address": "127.0.0.9"}});
     world.put(&machine_id("vm"), &body);
     let shown = world.get(&machine_id("vm")).body;
-    let id = shown["properties"]["networkProfile"]["networkInterfaces"][0]["id"].as_str().unwrap().to_owned();
+    let id = shown["properties"]["networkProfile"]["networkInterfaces"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let get = |path: &str| world.raw(("reader", "GET", &api(path)), b"", |_| {});
     let interface = get(&format!("{id}?$expand=IPConfigurations/PublicIPAddress"));
     assert_eq!(interface.status, 200, "{}", interface.body);
@@ -177,7 +190,8 @@ fn the_interface_of_a_machine_has_its_address() {
 fn machines_are_found_by_their_scale_set() {
     let world = world();
     let set = format!("{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/s");
-    let member = json!({"location": "westus", "properties": {"virtualMachineScaleSet": {"id": set}}});
+    let member =
+        json!({"location": "westus", "properties": {"virtualMachineScaleSet": {"id": set}}});
     world.put(&machine_id("member"), &member);
     world.machine("single", &json!({"type": "None"}));
     let list = format!("{SUB}/providers/Microsoft.Compute/virtualMachines");
@@ -198,7 +212,12 @@ fn the_locations_of_a_subscription_are_azures_and_its_own() {
     sorted.sort();
     sorted.dedup();
     assert_eq!(listed, sorted, "each once, in order");
-    let west = list.body["value"].as_array().unwrap().iter().find(|one| one["name"] == "westeurope").unwrap();
+    let west = list.body["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "westeurope")
+        .unwrap();
     assert_eq!(west["displayName"], "West Europe");
     assert_eq!(world.send("nobody", "GET", &format!("{SUB}/locations"), &Value::Null).status, 403);
 }

@@ -38,9 +38,9 @@ fn vault_with_secret(world: &World, name: &str, properties: &Value) -> String {
         ordinal: 1,
     };
     let change = Change::Put(Record::SecretVersion(secret));
-    let written = world.directory.write(world.clock.now(), |_, _| {
-        Ok::<_, crate::directory::StoreError>((vec![change], ()))
-    });
+    let written = world
+        .directory
+        .write(world.clock.now(), |_, _| Ok::<_, crate::directory::StoreError>((vec![change], ())));
     written.unwrap();
     path
 }
@@ -121,16 +121,31 @@ fn every_setting_of_a_vault_is_kept_until_it_is_changed() {
     let read = world.get(&path).body;
     assert_eq!(world.put(&path, &read).body, read);
     assert_eq!(world.patch(&path, &json!({"tags": {}})).body["properties"], kept);
-    let changed = json!({"properties": {"enabledForDeployment": false, "sku": {"name": "standard"}}});
+    let changed =
+        json!({"properties": {"enabledForDeployment": false, "sku": {"name": "standard"}}});
     let properties = world.patch(&path, &changed).body["properties"].clone();
-    assert_eq!((&properties["enabledForDeployment"], &properties["sku"]["name"]), (&json!(false), &json!("standard")));
+    assert_eq!(
+        (&properties["enabledForDeployment"], &properties["sku"]["name"]),
+        (&json!(false), &json!("standard"))
+    );
     assert_eq!(properties["enabledForDiskEncryption"], true);
     // What can be set once stays when a PUT leaves it out; the rest falls back.
     let replaced = world.put(&path, &with(&json!({}))).body["properties"].clone();
-    assert_eq!((&replaced["softDeleteRetentionInDays"], &replaced["enablePurgeProtection"]), (&json!(7), &json!(true)));
-    assert_eq!((&replaced["enabledForDiskEncryption"], replaced.get("networkAcls")), (&json!(false), None));
-    for properties in [json!({"softDeleteRetentionInDays": 8}), json!({"enablePurgeProtection": false})] {
-        assert_eq!(world.patch(&path, &json!({"properties": properties})).refusal(), (400, "BadRequest"));
+    assert_eq!(
+        (&replaced["softDeleteRetentionInDays"], &replaced["enablePurgeProtection"]),
+        (&json!(7), &json!(true))
+    );
+    assert_eq!(
+        (&replaced["enabledForDiskEncryption"], replaced.get("networkAcls")),
+        (&json!(false), None)
+    );
+    for properties in
+        [json!({"softDeleteRetentionInDays": 8}), json!({"enablePurgeProtection": false})]
+    {
+        assert_eq!(
+            world.patch(&path, &json!({"properties": properties})).refusal(),
+            (400, "BadRequest")
+        );
     }
 }
 
@@ -227,7 +242,8 @@ fn a_recovered_vault_is_as_it_was_but_for_its_role_assignments() {
 
 #[test]
 fn nobody_purges_a_protected_vault_before_its_time() {
-    let world = world();
+    // Time passes, and tokens would not outlive it.
+    let world = world_with(ArmAuth::Off, 100);
     let settings = json!({"enablePurgeProtection": true, "softDeleteRetentionInDays": 7});
     let path = vault_with_secret(&world, "vault-1", &settings);
     world.delete(&path);

@@ -177,7 +177,7 @@ fn a_file_of_another_format_is_refused() {
         transaction.open_table(META).unwrap().insert(META_FORMAT, FORMAT + 1).unwrap();
     });
     let text = error(folder.path());
-    assert!(text.contains("was written by format 2; this build reads 1"), "{text}");
+    assert!(text.contains("was written by format 3; this build reads formats up to 2"), "{text}");
 }
 
 #[test]

@@ -257,7 +257,8 @@ fn each_vault_answers_at_its_own_address_and_no_other_vault_does() {
     let (status, message) = codes(vault_address("second"));
     assert!(status == 403 && message.ends_with("Vault: second;location=x\r\n"), "{message}");
     let gone = vault_address("second");
-    world.change(Change::Remove(Key::Vault(VAULT.replace("demo-vault", "second").parse().unwrap())));
+    world
+        .change(Change::Remove(Key::Vault(VAULT.replace("demo-vault", "second").parse().unwrap())));
     let (status, message) = codes(gone);
     assert!(status == 404 && message.contains(&gone.to_string()), "not the vault that is left");
 }
