@@ -75,7 +75,7 @@ pub enum StoreError {
     },
     /// The file is a store of another build.
     #[error(
-        "`{path}` was written by format {found}; this build reads {known}: use the build that wrote it"
+        "`{path}` was written by format {found}; this build reads formats up to {known}: use the build that wrote it"
     )]
     Format {
         /// The file.

@@ -172,6 +172,7 @@ else
     flags+=(--sts "$sts:80")
     export STS_URL=http://$sts
 fi
+has vault-uri && flags+=(--vault-uri 'https://{name}.vault.azure.net')
 if has vault; then
     vault_too=true
     flags+=(--arm "$arm:443" --vault "$vault:443")

@@ -18,6 +18,7 @@ import requests
 from azure.identity import CertificateCredential, CredentialUnavailableError
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.identity import aio
+from azure.keyvault.secrets import SecretClient
 
 WORLD = tomllib.loads((pathlib.Path(__file__).parent / "world.toml").read_text())
 TENANT = WORLD["tenants"][0]["id"]
@@ -103,6 +104,24 @@ def refused_by_msal():
     return answer["error_description"]
 
 
+def vault(properties):
+    uri = properties["vaultUri"]
+    client = SecretClient(
+        uri,
+        ManagedIdentityCredential(),
+        verify_challenge_resource=False,
+        connection_verify=f"{os.environ['MINTBENCH_DATA']}/ca.pem",
+    )
+    with client:
+        client.set_secret("db-password", uri)
+        backup = client.backup_secret("db-password")
+        client.begin_delete_secret("db-password").wait()
+        client.purge_deleted_secret("db-password")
+        client.restore_secret_backup(backup)
+        assert client.get_secret("db-password").value == uri
+    return uri
+
+
 def javascript(record):
     if record["who"] == "nobody":
         error = record.get("error", "it was given a token")
@@ -144,6 +163,9 @@ def main():
     for line in sys.stdin:
         record = json.loads(line)
         checks.append((record["sentence"], lambda record=record: javascript(record)))
+    for own in json.loads(os.environ["VAULTS"]):
+        sentence = f"azure-keyvault-secrets sets, purges and restores a secret in {own['name']}"
+        checks.append((sentence, lambda own=own: vault(own["properties"])))
     for sentence, check in checks:
         try:
             print(f"ok {sentence} ({check()})", flush=True)

@@ -61,10 +61,10 @@ fn what_is_not_there_is_told_from_what_cannot_be() {
             "The Resource 'Microsoft.ManagedIdentity/userAssignedIdentities/one' under resource group 'rg' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         ),
         (
-            format!("{GROUP}/providers/Microsoft.Compute/disks/d"),
+            format!("{GROUP}/providers/Microsoft.Compute/galleries/g"),
             404,
             "InvalidResourceType",
-            "The resource type 'disks' could not be found in the namespace 'Microsoft.Compute' for api version '2024-07-01'.",
+            "The resource type 'galleries' could not be found in the namespace 'Microsoft.Compute' for api version '2024-07-01'.",
         ),
         (
             format!("{GROUP}/providers/Contoso.Bikes/bikes/b"),
