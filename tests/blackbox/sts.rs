@@ -110,6 +110,37 @@ fn an_application_of_the_world_file_gets_tokens_for_its_certificate() {
 }
 
 #[test]
+fn the_endpoints_that_the_control_plane_tells_lead_to_a_token_for_it() {
+    let (broker, _folder) = serve("secret = 'correct horse'", b"");
+    let [arm, sts, vault] = ["arm", "sts", "vault"].map(|name| broker.address(name).port());
+    let get = |path: &str, header: &str| {
+        let mut connection = broker.connect("arm");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost:{arm}\r\n{header}\r\n");
+        connection.send(head.as_bytes());
+        connection.read().unwrap()
+    };
+    let told = get("/metadata/endpoints?api-version=2022-09-01", "").json();
+    assert_eq!(told["authentication"]["loginEndpoint"], format!("https://localhost:{sts}"));
+    assert_eq!(told["suffixes"]["keyVaultDns"], format!("vault.localhost:{vault}"));
+    let resource = told["resourceManager"].as_str().unwrap();
+    let granted = ask(
+        &broker,
+        "oauth2/v2.0/token/",
+        &[
+            ("grant_type", "client_credentials"),
+            ("client_id", CLIENT_ID),
+            ("client_secret", "correct horse"),
+            ("scope", &format!("openid {resource}.default offline_access profile")),
+        ],
+    );
+    let token = granted.json()["access_token"].as_str().unwrap().to_owned();
+    let header = format!("Authorization: Bearer {token}\r\n");
+    let answer = get("/subscriptions?api-version=2022-12-01", &header);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(get("/subscriptions?api-version=2022-12-01", "").status, 401);
+}
+
+#[test]
 fn a_body_that_is_too_large_is_refused_and_the_service_lives_on() {
     let (broker, _folder) = serve("secret = 'correct horse'", b"");
     let large = format!("grant_type={}", "a".repeat(70_000));
