@@ -85,7 +85,7 @@ fn the_page_shows_changes_with_intervals_and_both_curves() {
     let description = figures[0].whole_text();
     assert!(description.contains("hit.p50: pass, 1 % better."), "{description}");
     assert!(description.contains("hit.p99: fail, 12 % worse."), "{description}");
-    assert!(!page.whole_text().contains("62"), "an effect beyond its bounds is shown");
+    assert!(!text.contains("62"), "an effect beyond its bounds is shown: {text}");
     // -1 % and 12 %: each drawn from where its interval begins, to the edge where it is open.
     let svg = figures[0].all("svg")[0];
     let axis: Vec<f64> =

@@ -37,10 +37,10 @@ fn leg(rng: &mut StdRng, metrics: &[Metric], lost: f64, slower: f64) -> Leg {
     let mut leg = Leg { kept_rate: true, reasons: vec!["late".to_owned()], ..Leg::default() };
     for metric in metrics {
         let noise: f64 = StandardNormal.sample(rng);
-        let latency = if metric.is_latency() { lost + slower } else { 0.0 };
         let value = match metric {
             Metric::HitRatio => 1.0,
-            _ => 100.0 * (latency + 0.02 * noise).exp(),
+            Metric::Response(..) => 100.0 * (lost + slower + 0.02 * noise).exp(),
+            Metric::Cpu | Metric::Memory => 100.0 * (0.002 * noise).exp(),
         };
         leg.values.insert(*metric, value);
     }
@@ -76,13 +76,13 @@ fn count(verdict: Verdict, policy: &Policy, host: Host, slower: f64) -> u64 {
 }
 
 #[test]
-fn equal_builds_beside_a_neighbour_do_not_fail_and_cannot_pass() {
+fn equal_builds_beside_a_neighbour_hardly_ever_fail_and_cannot_pass() {
     for policy in [policy(&FIVE), few()] {
-        assert_eq!(count(Verdict::CannotTell, &policy, busy, 0.0), GATES);
-        // Even where chance makes half of the legs up to a hundred times slower.
-        let failed = count(Verdict::Fail, &policy, wild, 0.0);
-        assert!(failed <= GATES / 100, "{failed}");
-        assert_eq!(count(Verdict::Pass, &policy, wild, 0.0), 0);
+        for host in [wild, busy] {
+            let failed = count(Verdict::Fail, &policy, host, 0.0);
+            assert!(failed <= GATES / 100, "{failed}");
+            assert_eq!(count(Verdict::CannotTell, &policy, host, 0.0), GATES - failed);
+        }
     }
 }
 

@@ -139,6 +139,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn anonymous_memory_grows_with_the_heap_and_holds_no_pages_of_files() {
+        const BLOCK: u64 = 64 << 20;
+        let own = || anonymous_bytes(std::process::id()).unwrap();
+        let block = std::hint::black_box(vec![1_u8; usize::try_from(BLOCK).unwrap()]);
+        assert!(own() >= BLOCK);
+        drop(block);
+        // Of a small program most of what is resident are its own file and its libraries.
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        while kib(&status, "RssFile").is_none_or(|kib| kib < 500) {}
+        let resident = kib(&status, "VmRSS").unwrap() * 1024;
+        let anonymous = anonymous_bytes(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(anonymous > 0 && anonymous < resident / 2, "{anonymous} of {resident}");
+        assert_eq!(anonymous_bytes(u32::MAX), None);
+    }
+
+    #[test]
     fn steal_is_the_eighth_number_and_a_share_of_all() {
         let earlier = CpuTicks::parse("cpu  10 0 10 80 0 0 0 0 5 5\ncpu0 1").unwrap();
         let later = CpuTicks::parse("cpu  20 0 20 150 0 0 0 10 9 9\n").unwrap();

@@ -209,6 +209,7 @@ pub struct Broker {
     /// None of a merged result: the memory of several brokers is no one number.
     pub rss_bytes: Option<u64>,
     /// None of a merged result too, and of runs before this was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous_bytes: Option<u64>,
     #[serde(flatten)]
     pub extra: Extra,
