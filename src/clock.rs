@@ -172,7 +172,9 @@ mod tests {
             (99_960_000_000, "100 s"),
             (3_600_000_000_000, "3600 s"),
         ];
-        shown.into_iter().for_each(|(ns, text)| assert_eq!(readable(ns), text));
+        for (ns, text) in shown {
+            assert_eq!(readable(ns), text);
+        }
     }
 
     #[test]

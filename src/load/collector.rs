@@ -204,7 +204,9 @@ mod tests {
         drop(full);
         recorders[0].record(&ended(INTERVAL_NS - 2, INTERVAL_NS - 1));
         recorders[1].record(&ended(INTERVAL_NS, INTERVAL_NS + 1));
-        recorders.into_iter().for_each(|recorder| drop(recorder.abandon()));
+        for recorder in recorders {
+            let _ = recorder.abandon();
+        }
         let mut seen = Seen::default();
         let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 1)]);

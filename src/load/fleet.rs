@@ -398,6 +398,14 @@ fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Mea
         pacing.sampled.extend(report.acted);
         sampler.merge(report.sampler);
     }
-    let samples = sampler.into_samples();
-    Measured { totals, tally, busy_share, hiccup, notice, pacing, samples, cut: None }
+    Measured {
+        totals,
+        tally,
+        busy_share,
+        hiccup,
+        notice,
+        pacing,
+        samples: sampler.into_samples(),
+        cut: None,
+    }
 }

@@ -103,14 +103,14 @@ impl RateCourseJson {
         if phase.level().is_some() {
             return None;
         }
-        let step_s = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
-        let step_ns = step_s * SECOND_NS;
+        let seconds = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
+        let step_ns = seconds * SECOND_NS;
         let rate = |(begins_ns, requests): (u64, f64)| {
             let own_ns = phase.length_ns.saturating_sub(begins_ns).min(step_ns);
             (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
         };
         let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
-        Some(Self { step_s, rates: begins.zip(phase.meant(step_ns)).map(rate).collect() })
+        Some(Self { step_s: seconds, rates: begins.zip(phase.meant(step_ns)).map(rate).collect() })
     }
 }
 

@@ -89,7 +89,7 @@ fn an_interrupted_run_prints_what_it_measured_and_where_it_is() {
 #[test]
 fn requests_without_an_answer_when_a_run_is_interrupted_are_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let stall = Manner::Stall(20, Duration::from_secs(600));
+    let stall = Manner::Stall(20, Duration::from_mins(10));
     let _ = cut(stall, 22, folder.path(), &["--warmup=0s", "--connections=2"]);
     let json = valid(folder.path());
     assert!(json["interrupted"]["unfinished"].as_u64() > Some(0), "{}", json["interrupted"]);

@@ -12,16 +12,14 @@ const COLUMNS: usize = 80;
 
 /// Names the folder and the report; the command for the report where the run was cut short or there is none.
 pub(super) fn places(folder: &Path, cut: Option<Cut>) -> String {
-    let mut places = format!("results   {}\n", folder.display());
-    let report = folder.join(html::FILE);
-    let is_written = report.exists();
-    if is_written {
-        places += &format!("report    {}\n", report.display());
-    }
-    if cut.is_some() || !is_written {
-        places += &format!("again     {}\n", again(folder));
-    }
-    places
+    let report = Some(folder.join(html::FILE)).filter(|report| report.exists());
+    let command = (cut.is_some() || report.is_none()).then(|| again(folder));
+    let lines = [
+        Some(format!("results   {}\n", folder.display())),
+        report.map(|report| format!("report    {}\n", report.display())),
+        command.map(|command| format!("again     {command}\n")),
+    ];
+    lines.into_iter().flatten().collect()
 }
 
 /// The command that draws a folder.

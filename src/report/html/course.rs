@@ -292,8 +292,8 @@ mod tests {
             "rate_course": { "step_s": 1, "rates": [750.0, 1250.0, 1750.0, 2250.0] },
         }]);
         run.phases = serde_json::from_value(boot).unwrap();
-        let drawn = [0.0, 1.0, 2.0, 3.0].map(|second| intended(&run, (second, 1.0)).unwrap());
-        assert_eq!(drawn, [750.0, 1250.0, 1750.0, 2250.0]);
-        assert_eq!(intended(&run, (0.0, 4.0)), Some(1500.0));
+        let spans = [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (0.0, 4.0)];
+        let drawn = spans.map(|span| intended(&run, span).map(plain));
+        assert_eq!(drawn.map(Option::unwrap), ["750", "1250", "1750", "2250", "1500"]);
     }
 }

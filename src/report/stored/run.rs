@@ -295,11 +295,11 @@ impl Phase {
         let Some(RateCourse { step_s, rates }) = &self.rate_course else {
             return Some(self.rate_target? * overlap_s(self.start_s, end_s));
         };
-        let mut begin_s = self.start_s;
+        let mut at_s = self.start_s;
         let own = rates.iter().map(|rate| {
-            let begun_s = begin_s;
-            begin_s += step_s;
-            rate * overlap_s(begun_s, begin_s)
+            let from_s = at_s;
+            at_s += step_s;
+            rate * overlap_s(from_s, at_s)
         });
         Some(own.sum())
     }
