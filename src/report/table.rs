@@ -193,15 +193,15 @@ fn sentences(text: &mut String, outcome: &Outcome, notes: &[String]) -> std::fmt
         writeln!(text, "rate      {rate:.1} requests/s, {answered:.1} answers/s")?;
     }
     answers(text, outcome)?;
-    if let Some(counters) = outcome.broker.as_ref().and_then(|counted| counted.measured) {
-        if let Some((cpu_us, hits)) = counters.cpu_us_per_request().zip(counters.hit_ratio()) {
-            let percent = hits * 100.0;
-            writeln!(
-                text,
-                "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {} mints",
-                counters.mints
-            )?;
-        }
+    let counters = outcome.broker.as_ref().and_then(|counted| counted.measured);
+    let figures = counters.and_then(|counters| {
+        Some((counters.cpu_us_per_request()?, counters.hit_ratio()? * 100.0, counters.mints))
+    });
+    if let Some((cpu_us, percent, mints)) = figures {
+        writeln!(
+            text,
+            "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {mints} mints"
+        )?;
     }
     match &outcome.verdict {
         None => writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?,

@@ -304,7 +304,7 @@ fn what_a_plain_get_expects_decides_what_is_good() {
 fn percentiles_hold_good_answers_only_and_objectives_count_the_others_against_the_target() {
     let number = AtomicU64::new(0);
     let server = Scripted::serve(move |_| {
-        if number.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if number.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             std::thread::sleep(std::time::Duration::from_millis(40));
             whole("200 OK", "{}")
         } else {
