@@ -5,7 +5,7 @@
 //! | 0 | a run that is valid and meets its objective |
 //! | 1 | a target that answers with errors |
 //! | 2 | flags that cannot be run |
-//! | 3 | a gate of two pairs that may never be wrong |
+//! | 3 | a gate of two pairs that may never be wrong, an objective on too few answers |
 //! | 4 | a rate that no generator makes |
 //! | 5 | an objective below what the target takes |
 //! | 6 | a baseline that is not there |
@@ -21,21 +21,26 @@ use std::time::Duration;
 use mintbench::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A keep-alive server on loopback that answers with this status after this time; its URL.
+/// A keep-alive server on loopback that answers with this status, and a token, after this time; its URL.
 fn serve(status: &'static str, delay: Duration) -> String {
+    serve_body(status, r#"{"access_token":"x"}"#, delay)
+}
+
+fn serve_body(status: &'static str, body: &'static str, delay: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || converse(stream, status, delay));
+            std::thread::spawn(move || converse(stream, status, body, delay));
         }
     });
     format!("http://{address}")
 }
 
-fn converse(mut stream: TcpStream, status: &str, delay: Duration) {
+fn converse(mut stream: TcpStream, status: &str, body: &str, delay: Duration) {
     let (mut input, mut piece) = (Vec::new(), [0; 4096]);
-    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
+    let length = body.len();
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
     while let Ok(count @ 1..) = stream.read(&mut piece) {
         input.extend_from_slice(piece.get(..count).unwrap());
         if input.ends_with(b"\r\n\r\n") {
@@ -86,7 +91,7 @@ fn ends_with(code: i32, args: &[&str]) {
 #[test]
 fn exit_0_is_a_valid_run_that_meets_its_objective() {
     let target = serve("200 OK", SLOW);
-    ends_with(0, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p99<1m"]);
+    ends_with(0, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p50<1m"]);
 }
 
 #[test]
@@ -95,6 +100,16 @@ fn exit_1_is_a_failed_check() {
     let output = run(&["--target", &target, "--rate=50", "--duration=500ms"]);
     assert_eq!(output.status.code(), Some(1), "{}", says(&output));
     assert!(says(&output).contains("FAILED"), "{}", says(&output));
+}
+
+#[test]
+fn exit_1_is_a_good_status_without_a_token() {
+    for body in ["{}", "hello", r#"{"error":"invalid_client"}"#] {
+        let target = serve_body("200 OK", body, Duration::ZERO);
+        let output = run(&["--target", &target, "--rate=50", "--duration=500ms"]);
+        assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+        assert!(says(&output).contains("the most frequent cause: no token"), "{}", says(&output));
+    }
 }
 
 #[test]
@@ -129,6 +144,12 @@ fn exit_3_is_evidence_that_does_not_suffice() {
         }
     }
     panic!("no valid gate in {TRIES}");
+}
+
+#[test]
+fn exit_3_is_an_objective_on_too_few_answers() {
+    let target = serve("200 OK", SLOW);
+    ends_with(3, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p99.99<1m"]);
 }
 
 #[test]

@@ -155,6 +155,7 @@ fn leg(stop: &Arc<Stop>) -> Result<Leg, CliError> {
     let hits = measured.totals.whole.seen().find(|(class, _)| *class == Class::Hit);
     let at =
         |quantile| hits.map_or(0.0, |(_, hits)| hits.response.value_at_quantile(quantile) as f64);
-    let cpu_us = broker.and_then(|counted| counted.measured.cpu_us_per_request());
+    let counters = broker.and_then(|counted| counted.measured);
+    let cpu_us = counters.and_then(|counters| counters.cpu_us_per_request());
     Ok(Leg { p50_ns: at(0.5), p99_ns: at(0.99), cpu_us: cpu_us.unwrap_or(0.0) })
 }

@@ -16,7 +16,7 @@ use crate::report::stored::Run;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes, in this order: 2 the folders cannot be read or added; 1 a part \
-failed a check; 4 a part is invalid; 5 an SLO was breached; 0 merged."
+failed a check; 4 a part is invalid; 5 an SLO was breached; 3 too few answers for an SLO; 0 merged."
 )]
 pub struct MergeArgs {
     /// The result folders
@@ -54,15 +54,18 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
     Ok(exit(&whole.run))
 }
 
-/// As of a run: a failed check wins over an invalid part, and that over a missed objective.
+/// As of a run: a failed check wins over an invalid part, that over a missed objective, and that over one
+/// that nobody can tell.
 fn exit(run: &Run) -> Exit {
     if !run.checks.passed {
         Exit::Failed
     } else if !run.validity.valid {
         Exit::Invalid
-    } else if run.slo.iter().all(|slo| slo.met) {
-        Exit::Pass
-    } else {
+    } else if run.slo.iter().any(|slo| slo.met == Some(false)) {
         Exit::SloBreached
+    } else if run.slo.iter().any(|slo| slo.met.is_none()) {
+        Exit::Inconclusive
+    } else {
+        Exit::Pass
     }
 }

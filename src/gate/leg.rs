@@ -157,7 +157,7 @@ fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn spoils_rate(reason: &Reason) -> bool {
     match reason {
-        Reason::NoRequests | Reason::Unsent { .. } => true,
+        Reason::Impeded { .. } | Reason::NoRequests | Reason::Unsent { .. } => true,
         Reason::Rate { scheduled, acted } => !keeps_rate(*acted as f64, *scheduled as f64),
         _ => false,
     }
@@ -170,7 +170,7 @@ pub(super) fn keeps_rate(acted: f64, scheduled: f64) -> bool {
 }
 
 fn value(metric: Metric, outcome: &Outcome) -> Option<f64> {
-    let counters = outcome.broker.as_ref().map(|counted| counted.measured);
+    let counters = outcome.broker.as_ref().and_then(|counted| counted.measured);
     match metric {
         Metric::Cpu => counters.as_ref().and_then(Counters::cpu_us_per_request),
         Metric::HitRatio => counters.as_ref().and_then(Counters::hit_ratio),

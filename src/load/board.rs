@@ -52,13 +52,13 @@ pub enum Phase {
 pub struct Figures {
     /// Requests that were meant to start in it and have ended, per second.
     pub rate: f64,
-    /// The median response in nanoseconds.
-    pub p50_ns: u64,
-    /// The 99th percentile of the response in nanoseconds.
-    pub p99_ns: u64,
+    /// The median response of the good answers in nanoseconds; none without good answers.
+    pub p50_ns: Option<u64>,
+    /// The 99th percentile of the same.
+    pub p99_ns: Option<u64>,
     /// The 99th percentile of the lag in nanoseconds.
     pub lag_p99_ns: u64,
-    /// Requests without a token.
+    /// Requests that failed.
     pub errors: u64,
     /// Answers from held tokens; none where nobody says.
     pub hits: Option<u64>,
@@ -160,9 +160,10 @@ impl Board {
             return all.lag.max() <= burst_limit_ns(gap_ns);
         }
         let tail_limit_ns = all.response.value_at_quantile(0.99) / 10;
-        all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
-            && all.lag.value_at_quantile(0.999) <= tail_limit_ns
-            || all.lag.is_empty()
+        // Without good answers there is nothing to be late for.
+        all.response.is_empty()
+            || all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
+                && all.lag.value_at_quantile(0.999) <= tail_limit_ns
     }
 }
 
@@ -202,12 +203,12 @@ impl State {
         if self.p99_us.len() == KEPT_SECONDS {
             self.p99_us.remove(0);
         }
-        self.p99_us.push(figures.p99_ns / 1000);
+        self.p99_us.push(figures.p99_ns.unwrap_or(0) / 1000);
         self.last = Some(figures);
     }
 }
 
-/// The response, service and lag of all classes together.
+/// The response and service of all good answers together, and the lag of all requests.
 struct Merged {
     response: Histogram<u64>,
     service: Histogram<u64>,
@@ -218,12 +219,15 @@ struct Merged {
 fn merged(set: &IntervalSet, rest: Rest<'_>) -> Merged {
     let mut all =
         Merged { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
-    for (_, Latencies { response, service, lag, errors, .. }) in set.seen() {
+    for (class, Latencies { response, service, lag, .. }) in set.seen() {
         // Equal bounds everywhere: adding cannot fail.
-        let _ = all.response.add(response);
-        let _ = all.service.add(service);
         let _ = all.lag.add(lag);
-        all.errors += errors.len();
+        if class.is_failure() {
+            all.errors += response.len();
+        } else {
+            let _ = all.response.add(response);
+            let _ = all.service.add(service);
+        }
         rest();
     }
     all
@@ -237,10 +241,12 @@ impl Figures {
             seen.map_or(0, |(_, latencies)| latencies.response.len())
         };
         let classed = set.seen().all(|(class, _)| class != Class::All);
+        let at =
+            |quantile| (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile));
         Self {
-            rate: all.response.len() as f64 * 1e9 / span_ns.max(1) as f64,
-            p50_ns: all.response.value_at_quantile(0.5),
-            p99_ns: all.response.value_at_quantile(0.99),
+            rate: (all.response.len() + all.errors) as f64 * 1e9 / span_ns.max(1) as f64,
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
             lag_p99_ns: all.lag.value_at_quantile(0.99),
             errors: all.errors,
             hits: classed.then(|| count(Class::Hit)),
@@ -252,12 +258,13 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::cause::Cause;
     use crate::load::class::Status;
     use crate::load::collector::{Discard, collect};
     use crate::load::recorder::{Ended, Recorder};
     use std::sync::mpsc::channel;
 
-    /// Two seconds: ten hits of 1 ms, then one miss of 9 ms that failed.
+    /// Two seconds: ten hits of 1 ms, then one request that failed after 9 ms.
     fn watched() -> Board {
         let board = Board::default();
         fill(&board);
@@ -272,7 +279,7 @@ mod tests {
             recorder.record(&Ended {
                 class,
                 status: Status::Http(status),
-                token: status == 200,
+                cause: (status != 200).then_some(Cause::Status(status)),
                 intended_ns,
                 acted_ns: intended_ns + 5,
                 written_ns: Some(intended_ns + 10),
@@ -282,7 +289,7 @@ mod tests {
         for at in 0..10 {
             record(Class::Hit, 200, at, 1_000_000);
         }
-        record(Class::Miss, 503, INTERVAL_NS, 9_000_000);
+        record(Class::Error, 503, INTERVAL_NS, 9_000_000);
         let _ = recorder.finish();
         let mut sink = Discard;
         let mut watching = board.watching(&mut sink);
@@ -307,11 +314,13 @@ mod tests {
             board.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
         assert_eq!((phase, elapsed_ns, seconds), (Phase::Measuring, 7, 2));
-        assert_eq!((last.errors, last.hits, last.mints), (1, Some(0), Some(1)));
-        assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(1)));
+        assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
+        assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(0)));
         assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);
-        assert!((8_990_000..9_010_000).contains(&last.p99_ns), "{}", last.p99_ns);
-        assert!((999_000..1_001_000).contains(&so_far.p50_ns), "{}", so_far.p50_ns);
+        // The failed request is in no percentile.
+        for ns in [so_far.p50_ns, so_far.p99_ns] {
+            assert!((999_000..1_001_000).contains(&ns.unwrap()), "{ns:?}");
+        }
         assert_eq!(p99_us.len(), 2);
         assert!(on_time);
     }

@@ -1,5 +1,6 @@
 //! What a target must do, whatever its speed: answer, answer rightly, and mint as often as it says.
 
+use super::cause::Cause;
 use super::changes::writes::Writes;
 use super::changes::{Changes, Report, Rotated, Truth};
 use super::class::Class;
@@ -83,7 +84,19 @@ fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
         Classes::Foreign => plan.errors_max,
     };
     let (count, total) = (tally.failures, tally.failures + tally.refused + tally.tokens);
-    (count as f64 > share_max * total as f64).then_some(Failure::Errors { count, total, share_max })
+    let cause = most_frequent(tally);
+    (count as f64 > share_max * total as f64).then_some(Failure::Errors {
+        count,
+        total,
+        cause,
+        share_max,
+    })
+}
+
+/// The cause on the target's side that most requests failed for.
+fn most_frequent(tally: &Tally) -> Option<Cause> {
+    let causes = tally.causes.iter().filter(|(cause, _)| cause.remedy().is_none());
+    causes.max_by_key(|(_, count)| **count).map(|(cause, _)| *cause)
 }
 
 fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
@@ -99,7 +112,7 @@ fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
             }
             let (callers, tokens) =
                 (u64::from(herds.herds) * u64::from(herds.callers), tally.tokens);
-            if tokens != callers {
+            if tokens + tally.impeded != callers {
                 failures.push(Failure::HerdTokens { callers, tokens });
             }
         }
@@ -145,7 +158,7 @@ fn expected(plan: &Plan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure>
     let expectations = phases.expect.iter().filter_map(|expectation| match expectation {
         Expectation::Hits => waited(plan, phases, whole),
         Expectation::Refreshes => {
-            let (refreshes, keys) = (counted.measured.refreshes, phases.filled(&plan.world)?.0);
+            let (refreshes, keys) = (counted.measured?.refreshes, phases.filled(&plan.world)?.0);
             (refreshes + 0.5 < float(keys)).then_some(Failure::Refreshes { refreshes, keys })
         }
     });
@@ -241,7 +254,7 @@ mod tests {
             pacing: Pacing::default(),
             samples: Vec::new(),
         };
-        let counted = counters.map(|whole| Counted { measured: whole, whole });
+        let counted = counters.map(|whole| Counted { measured: Some(whole), whole });
         let verdict = sampled.map(|sampled| Verdict { sampled, ..Verdict::default() });
         let failures = failures(plan, &measured, counted.as_ref(), verdict, None);
         failures.iter().map(ToString::to_string).collect()
@@ -253,6 +266,27 @@ mod tests {
         let failed = check(&ours, (0, 100), Some(Counters::default()), Some(0));
         assert!(failed[0].contains("100 of 100 requests"), "{failed:?}");
         assert!(failed[1].contains("no token"), "{failed:?}");
+    }
+
+    #[test]
+    fn the_most_frequent_cause_of_the_target_is_named() {
+        let causes = [(Cause::Timeout, 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
+        let tally = Tally { tokens: 1, failures: 5, impeded: 9, causes, ..Tally::default() };
+        let failed = errors(&plan(steady(), Classes::Broker), &tally).unwrap().to_string();
+        assert_eq!(
+            failed,
+            "5 of 6 requests failed, more than 0.00 %; the most frequent cause: no token"
+        );
+    }
+
+    #[test]
+    fn what_this_machine_could_not_send_fails_no_check() {
+        let herds = Herds { herds: 1, callers: 50, first_ns: 0, gap_ns: 1 };
+        let tally = Tally { tokens: 40, impeded: 10, lost: 10, ..Tally::default() };
+        let whole = Counters { mints: 1.0, misses: 1.0, ..Counters::default() };
+        let ours = plan(Workload::Herd(herds), Classes::Broker);
+        assert_eq!(counters(&ours, &tally, &whole), []);
+        assert_eq!(errors(&ours, &tally), None);
     }
 
     #[test]
@@ -326,7 +360,7 @@ mod tests {
             set.record(&Ended {
                 class: Class::Miss,
                 status: Status::Http(200),
-                token: true,
+                cause: None,
                 intended_ns: 0,
                 acted_ns: 0,
                 written_ns: Some(0),
@@ -340,7 +374,8 @@ mod tests {
     fn whoever_expects_hits_lets_only_requests_for_new_keys_wait() {
         let check = |kinds: &[Kind], misses| {
             let plan = expecting(Expectation::Hits, kinds);
-            let counted = Counted { measured: Counters::default(), whole: Counters::default() };
+            let whole = Counters::default();
+            let counted = Counted { measured: Some(whole), whole };
             expected(&plan, &missed(misses), &counted).len()
         };
         let hit = Kind::Popular { exponent: 0.0 };
@@ -352,11 +387,12 @@ mod tests {
     #[test]
     fn whoever_expects_renewals_wants_one_of_every_key() {
         let plan = expecting(Expectation::Refreshes, &[Kind::Popular { exponent: 0.0 }]);
-        let check = |refreshes| {
-            let measured = Counters { refreshes, ..Counters::default() };
-            expected(&plan, &missed(0), &Counted { measured, whole: measured }).len()
+        let check = |measured| {
+            expected(&plan, &missed(0), &Counted { measured, whole: Counters::default() }).len()
         };
-        assert_eq!((check(1.0), check(0.0)), (0, 1));
+        let renewed = |refreshes| Some(Counters { refreshes, ..Counters::default() });
+        assert_eq!((check(renewed(1.0)), check(renewed(0.0))), (0, 1));
+        assert_eq!(check(None), 0, "what was not counted fails nothing");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// The class of an answer: latencies of different work are never mixed.
+/// The class of a request: latencies of different work are never mixed.
+///
+/// Requests that failed have classes of their own, so that the others hold good answers only.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
 )]
@@ -16,11 +18,11 @@ pub enum Class {
     Coalesced,
     /// Refused for want of the identity, in a run that takes identities away (status 400).
     Refused,
-    /// Refused by a limit (status 429).
+    /// Failed: refused by a limit (status 429).
     Throttled,
-    /// No answer, a malformed one, or any other status.
+    /// Failed for any other cause.
     Error,
-    /// Everything of a target whose classes are unknown.
+    /// Good answers of a target whose classes are unknown.
     All,
 }
 
@@ -52,6 +54,16 @@ impl Class {
     /// The class of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
+
+    /// Whether requests of this class failed.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Throttled | Self::Error)
+    }
+
+    /// Whether requests of this class got what they asked for.
+    pub const fn is_token(self) -> bool {
+        matches!(self, Self::Hit | Self::Miss | Self::Coalesced | Self::All)
     }
 
     /// The position in [`Class::ALL`].

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
+use super::cause::Cause;
 use super::class::Status;
 use super::dial::{self, Dial};
 use super::fetch;
@@ -12,7 +13,7 @@ use super::protocol::Lease;
 use super::request::{Moment, RequestWriter};
 use super::response::{self, Answer, Rest};
 use super::sample::Offer;
-use super::shared::{Current, Due, Shared};
+use super::shared::{Current, Due, Ending, Shared};
 use super::transport::{Handshake, Transport};
 use crate::clock::Monotonic;
 
@@ -110,9 +111,7 @@ impl Place {
             self.write(now_ns, shared);
         } else {
             self.vm = due.ask.vm;
-            if self.reconnect(shared).is_err() {
-                self.fail(Status::Connection, shared);
-            }
+            self.reconnect(shared);
         }
     }
 
@@ -147,21 +146,28 @@ impl Place {
     pub(super) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
         let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
         if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
-            self.fail(Status::Timeout, shared);
+            self.fail(Cause::Timeout, shared);
         }
     }
 
     /// Gives up the request on the connection, if there is one.
     pub(super) fn abandon(&mut self, shared: &mut Shared) {
         if !self.is_free() {
-            self.fail(Status::Timeout, shared);
+            self.fail(Cause::Timeout, shared);
         }
     }
 
-    fn reconnect(&mut self, shared: &mut Shared) -> io::Result<()> {
+    /// Begins a connection for the request; the request fails if that is not possible.
+    fn reconnect(&mut self, shared: &mut Shared) {
         shared.reconnects += 1;
         // Closing takes the old one out of the epoll set.
         self.stream = None;
+        if let Err(error) = self.connect_anew(shared) {
+            self.fail(Cause::of_connecting(&error), shared);
+        }
+    }
+
+    fn connect_anew(&mut self, shared: &Shared) -> io::Result<()> {
         let stream = shared.dial.begin(self.vm)?;
         let token = EventData::new_u64(self.token);
         epoll::add(&shared.epoll, stream.socket(), token, EventFlags::IN | EventFlags::OUT)?;
@@ -171,14 +177,16 @@ impl Place {
     }
 
     fn connected(&mut self, shared: &mut Shared) {
-        let error = self.stream.as_ref().map(|stream| stream.socket().take_error());
-        if !matches!(error, Some(Ok(None))) {
-            return self.fail(Status::Connection, shared);
+        let Some(stream) = &self.stream else { return };
+        match stream.socket().take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => {
+                return self.fail(Cause::of_connecting(&error), shared);
+            }
         }
-        if self.watch(EventFlags::IN, shared).is_err() {
-            return self.fail(Status::Connection, shared);
+        if self.watch(EventFlags::IN, shared) {
+            self.shake_hands(shared);
         }
-        self.shake_hands(shared);
     }
 
     /// Goes on with the handshake, where there is one; the request follows it.
@@ -187,25 +195,30 @@ impl Place {
             return self.write(shared.clock.now_ns(), shared);
         };
         self.phase = Phase::Handshaking;
-        let Ok(state) = stream.handshake() else {
-            return self.fail(Status::Connection, shared);
+        let state = match stream.handshake() {
+            Ok(state) => state,
+            Err(error) => return self.fail(Cause::of_handshake(&error), shared),
         };
         let flags = match state {
             Handshake::Done | Handshake::WantsRead => EventFlags::IN,
             Handshake::WantsWrite => EventFlags::IN | EventFlags::OUT,
         };
-        if self.watch(flags, shared).is_err() {
-            return self.fail(Status::Connection, shared);
-        }
-        if state == Handshake::Done {
+        if self.watch(flags, shared) && state == Handshake::Done {
             self.write(shared.clock.now_ns(), shared);
         }
     }
 
-    fn watch(&self, flags: EventFlags, shared: &Shared) -> io::Result<()> {
-        let Some(stream) = &self.stream else { return Ok(()) };
+    /// Asks for these events; the request fails if that is not possible. Returns whether it goes on.
+    fn watch(&mut self, flags: EventFlags, shared: &mut Shared) -> bool {
+        let Some(stream) = &self.stream else { return true };
         let data = EventData::new_u64(self.token);
-        Ok(epoll::modify(&shared.epoll, stream.socket(), data, flags)?)
+        match epoll::modify(&shared.epoll, stream.socket(), data, flags) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(Cause::of_connection(&error.into()), shared);
+                false
+            }
+        }
     }
 
     /// Writes what is left; `now_ns` was read before, not after, since on loopback the peer may
@@ -223,16 +236,14 @@ impl Place {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return self.wait_to_write(shared);
                 }
-                Err(_) => return self.fail(Status::Connection, shared),
+                Err(error) => return self.fail(Cause::of_connection(&error), shared),
             }
         }
     }
 
     fn wait_to_write(&mut self, shared: &mut Shared) {
         self.phase = Phase::Writing;
-        if self.watch(EventFlags::IN | EventFlags::OUT, shared).is_err() {
-            self.fail(Status::Connection, shared);
-        }
+        self.watch(EventFlags::IN | EventFlags::OUT, shared);
     }
 
     fn written(&mut self, now_ns: u64, shared: &mut Shared) {
@@ -241,8 +252,8 @@ impl Place {
         }
         let was_waiting = self.phase == Phase::Writing;
         self.phase = Phase::Reading;
-        if was_waiting && self.watch(EventFlags::IN, shared).is_err() {
-            self.fail(Status::Connection, shared);
+        if was_waiting {
+            self.watch(EventFlags::IN, shared);
         }
     }
 
@@ -263,7 +274,7 @@ impl Place {
                 return stream.has_more() || stream.is_tls() && self.phase == Phase::Reading;
             }
             Err(error) if is_transient(&error) => {}
-            Err(_) => self.fail(Status::Connection, shared),
+            Err(error) => self.fail(Cause::of_connection(&error), shared),
         }
         false
     }
@@ -274,14 +285,14 @@ impl Place {
         let answered =
             self.phase == Phase::Reading && self.parse(&input, Rest::Ended, shared) == Found::Ended;
         if !answered {
-            self.fail(Status::Connection, shared);
+            self.fail(Cause::ClosedEarly, shared);
         }
     }
 
     fn received(&mut self, bytes: &[u8], shared: &mut Shared) {
         if self.phase != Phase::Reading {
             // Bytes that nobody asked for: the connection cannot be trusted.
-            return self.fail(Status::Malformed, shared);
+            return self.fail(Cause::Malformed, shared);
         }
         if self.input.is_empty() {
             if self.parse(bytes, Rest::Open, shared) == Found::Incomplete {
@@ -302,7 +313,7 @@ impl Place {
         match response::parse(input, rest) {
             Ok(None) => return Found::Incomplete,
             Ok(Some(answer)) => self.answered(&answer, input, shared),
-            Err(_) => self.fail(Status::Malformed, shared),
+            Err(_) => self.fail(Cause::Malformed, shared),
         }
         Found::Ended
     }
@@ -329,44 +340,43 @@ impl Place {
         let status = answer.status;
         self.lease = Lease::opened(status, body, answer.session_seconds, now_ns);
         let Some(Current { due, .. }) = self.current.filter(|_| self.lease.is_some()) else {
-            let status = if status == 200 { Status::Malformed } else { Status::Http(status) };
-            return self.fail(status, shared);
+            return self.fail(Cause::NoSession(status), shared);
         };
         shared.sessions += 1;
         self.prepare(due, now_ns, shared);
         if self.stream.is_some() {
             self.write(now_ns, shared);
-        } else if self.reconnect(shared).is_err() {
-            self.fail(Status::Connection, shared);
+        } else {
+            self.reconnect(shared);
         }
     }
 
     fn asked(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
-        let status = Status::Http(answer.status);
-        let told = shared.classes.told(answer, body);
+        let cause = shared.dialect.fault(answer.status, body);
+        let class = shared.classes.of(cause, shared.classes.told(answer, body));
         let Some(current) = self.current.take() else { return };
         if shared.recorder.measures(current.due.intended_ns) {
             shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
         }
-        if shared.is_success(status) {
+        if class.is_token() {
             shared.sampler.offer(&Offer {
                 ask: current.due.ask,
-                class: shared.classes.of(status, told),
+                class,
                 written_ns: current.written_ns.unwrap_or(end_ns),
                 end_ns,
                 body,
             });
         }
-        shared.ended(current, status, told, end_ns);
+        shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end_ns);
     }
 
     /// Ends the request, if there is one, and the connection.
-    fn fail(&mut self, status: Status, shared: &mut Shared) {
+    fn fail(&mut self, cause: Cause, shared: &mut Shared) {
         self.stream = None;
         self.phase = Phase::Idle;
         self.input.clear();
         if let Some(current) = self.current.take() {
-            shared.ended(current, status, None, shared.clock.now_ns());
+            shared.failed(current, cause, shared.clock.now_ns());
         }
     }
 }

@@ -104,7 +104,7 @@ impl IntervalSink for Course<'_> {
 impl Seconds {
     #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
     fn take(&mut self, set: &IntervalSet) {
-        let most = set.seen().max_by_key(|(_, latencies)| latencies.response.len());
+        let most = set.good().max_by_key(|(_, latencies)| latencies.response.len());
         let Some((_, Latencies { response, .. })) = most else { return };
         self.p95_ns.push(response.value_at_quantile(0.95) as f64);
         let count = |wanted: &[Class]| {
@@ -179,7 +179,7 @@ fn is_meant_to_be_steady(plan: &Plan) -> bool {
 /// Whether the 95 % intervals of the p99 of both halves have nothing in common; not if there are
 /// none.
 fn halves_differ(totals: &Totals) -> bool {
-    let most = totals.whole.seen().max_by_key(|(_, latencies)| latencies.response.len());
+    let most = totals.whole.good().max_by_key(|(_, latencies)| latencies.response.len());
     let blocks = most.map_or(&[][..], |(class, _)| totals.responses.of(class));
     differ(blocks)
 }

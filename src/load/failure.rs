@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::cause::Cause;
 use super::changes::ledger::Judgement;
 use super::metrics::Counters;
 use super::verify::Verdict;
@@ -23,12 +24,14 @@ pub enum Failure {
     },
     /// Tokens or refusals came when they must not.
     Churn(Judgement),
-    /// More requests ended without a token than may.
+    /// More requests failed than may.
     Errors {
-        /// Requests without a token, warm-up included.
+        /// Requests that failed, warm-up included.
         count: u64,
         /// All requests, warm-up included.
         total: u64,
+        /// The most frequent cause in the measured part.
+        cause: Option<Cause>,
         /// The share that is allowed.
         share_max: f64,
     },
@@ -115,11 +118,14 @@ impl fmt::Display for Failure {
                 "{} tokens came after their identity was removed, and {} requests were refused although the identity was there",
                 judgement.tokens_after_removal, judgement.refused_wrongly
             ),
-            Self::Errors { count, total, share_max } => write!(
-                f,
-                "{count} of {total} requests ended without a token, more than {:.2} %",
-                share_max * 100.0
-            ),
+            Self::Errors { count, total, cause, share_max } => {
+                let percent = share_max * 100.0;
+                write!(f, "{count} of {total} requests failed, more than {percent:.2} %")?;
+                match cause {
+                    Some(cause) => write!(f, "; the most frequent cause: {cause}"),
+                    None => Ok(()),
+                }
+            }
             Self::HerdMints { herds, mints } => write!(
                 f,
                 "{herds} herds, each on one cold key, led to {mints} mints instead of {herds}"

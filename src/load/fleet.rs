@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::cause::Cause;
 use super::changes::witness::Witness;
 use super::collector::{IntervalSink, Totals, collect};
 use super::cores;
@@ -45,6 +46,18 @@ pub enum LoadError {
         /// What of it.
         refusal: Refusal,
         /// What the library said.
+        source: io::Error,
+    },
+    /// This machine lacks what connections need.
+    #[error("this machine cannot open its connections to {target}: {cause}; {remedy}")]
+    Impeded {
+        /// Where to.
+        target: String,
+        /// What it lacks.
+        cause: Cause,
+        /// What to do about it.
+        remedy: &'static str,
+        /// What the system said.
         source: io::Error,
     },
     /// The kernel refused the event loop.
@@ -291,8 +304,12 @@ impl<'scope> Fleet<'scope> {
 
 fn refused(target: &Target, source: io::Error) -> LoadError {
     let target = target.url.to_string();
-    match trust::refusal(&source) {
-        Some(refusal) => LoadError::Certificate { target, refusal, source },
+    if let Some(refusal) = trust::refusal(&source) {
+        return LoadError::Certificate { target, refusal, source };
+    }
+    let cause = Cause::of_machine(&source);
+    match cause.and_then(|cause| Some((cause, cause.remedy()?))) {
+        Some((cause, remedy)) => LoadError::Impeded { target, cause, remedy, source },
         None => LoadError::Connect { target, source },
     }
 }

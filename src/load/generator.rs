@@ -190,7 +190,7 @@ impl<'a> Generator<'a> {
             dial: common.dial.clone(),
             requests: Arc::clone(&common.requests),
             classes: common.plan.classes,
-            protocol: common.target.dialect.protocol(),
+            dialect: Arc::clone(&common.target.dialect),
             recorder,
             sampler: prepared.sampler,
             witness: common.witness.clone(),

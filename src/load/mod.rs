@@ -10,6 +10,7 @@
 
 pub mod blocks;
 pub mod board;
+pub mod cause;
 pub mod changes;
 pub mod checks;
 pub mod class;

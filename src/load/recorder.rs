@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use hdrhistogram::Histogram;
 
+use super::cause::Cause;
 use super::class::{Class, Status};
 pub use super::tally::Tally;
 
@@ -44,14 +45,12 @@ pub struct Latencies {
     pub lag: Histogram<u64>,
     /// The write, minus when the generator noticed it: the wait for a free connection.
     pub queue: Histogram<u64>,
-    /// The response times, once more, of requests that ended without a token and not as `refused`.
-    pub errors: Histogram<u64>,
 }
 
 impl Default for Latencies {
     fn default() -> Self {
-        let [response, service, lag, queue, errors] = std::array::from_fn(|_| histogram());
-        Self { response, service, lag, queue, errors }
+        let [response, service, lag, queue] = std::array::from_fn(|_| histogram());
+        Self { response, service, lag, queue }
     }
 }
 
@@ -76,14 +75,14 @@ impl Latencies {
         }
     }
 
-    const fn histograms(&mut self) -> [&mut Histogram<u64>; 5] {
-        let Self { response, service, lag, queue, errors } = self;
-        [response, service, lag, queue, errors]
+    const fn histograms(&mut self) -> [&mut Histogram<u64>; 4] {
+        let Self { response, service, lag, queue } = self;
+        [response, service, lag, queue]
     }
 
-    const fn each(&self) -> [&Histogram<u64>; 5] {
-        let Self { response, service, lag, queue, errors } = self;
-        [response, service, lag, queue, errors]
+    const fn each(&self) -> [&Histogram<u64>; 4] {
+        let Self { response, service, lag, queue } = self;
+        [response, service, lag, queue]
     }
 }
 
@@ -124,20 +123,21 @@ impl IntervalSet {
         }
     }
 
-    /// The latencies of all classes together.
-    pub fn all(&self) -> Latencies {
-        let mut all = Latencies::default();
-        self.seen().for_each(|(_, class)| all.add(class));
-        all
+    /// The classes of requests that did not fail.
+    pub fn good(&self) -> impl Iterator<Item = (Class, &Latencies)> {
+        self.seen().filter(|(class, _)| !class.is_failure())
+    }
+
+    /// How many requests failed.
+    pub fn failed(&self) -> u64 {
+        let failed = self.seen().filter(|(class, _)| class.is_failure());
+        failed.map(|(_, latencies)| latencies.response.len()).sum()
     }
 
     pub(super) fn record(&mut self, ended: &Ended) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
         let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
         set.response.saturating_record(response_ns);
-        if ended.is_failure() {
-            set.errors.saturating_record(response_ns);
-        }
         set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
         if let Some(written_ns) = ended.written_ns {
             set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
@@ -160,8 +160,8 @@ pub struct Ended {
     pub class: Class,
     /// How it ended.
     pub status: Status,
-    /// Whether what was asked for came back.
-    pub token: bool,
+    /// Why it failed, if it did.
+    pub cause: Option<Cause>,
     /// When it was meant to start.
     pub intended_ns: u64,
     /// When the generator noticed that it was due.
@@ -170,13 +170,6 @@ pub struct Ended {
     pub written_ns: Option<u64>,
     /// When its answer was whole, or it was given up.
     pub end_ns: u64,
-}
-
-impl Ended {
-    /// Whether it ended without a token, and not for want of an identity.
-    fn is_failure(&self) -> bool {
-        !self.token && self.class != Class::Refused
-    }
 }
 
 /// The measured part of a run, in nanoseconds of the run's clock.
@@ -261,12 +254,11 @@ impl Recorder {
 
     /// Records one request, if its intended start is in the measured part.
     pub fn record(&mut self, ended: &Ended) {
-        let token = ended.token;
-        let refused = ended.class == Class::Refused;
-        let failed = ended.is_failure();
-        self.tally.tokens += u64::from(token);
-        self.tally.refused += u64::from(refused);
-        self.tally.failures += u64::from(failed);
+        let impeded = ended.cause.is_some_and(|cause| cause.remedy().is_some());
+        self.tally.tokens += u64::from(ended.class.is_token());
+        self.tally.refused += u64::from(ended.class == Class::Refused);
+        self.tally.failures += u64::from(ended.class.is_failure() && !impeded);
+        self.tally.impeded += u64::from(impeded);
         let answered = matches!(ended.status, Status::Http(_));
         self.tally.lost += u64::from(!answered);
         self.tally.answered += u64::from(answered && self.window.contains(ended.end_ns));
@@ -274,6 +266,9 @@ impl Recorder {
             return;
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
+        if let Some(cause) = ended.cause {
+            *self.tally.causes.entry(cause).or_default() += 1;
+        }
         self.advance(ended.end_ns);
         *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record(ended);
@@ -311,12 +306,34 @@ pub(crate) mod tests {
         Ended {
             class: Class::Hit,
             status: Status::Http(200),
-            token: true,
+            cause: None,
             intended_ns,
             acted_ns: intended_ns,
             written_ns: Some(intended_ns),
             end_ns,
         }
+    }
+
+    fn hits(set: &IntervalSet) -> &Histogram<u64> {
+        &set.seen().find(|(class, _)| *class == Class::Hit).unwrap().1.response
+    }
+
+    #[test]
+    fn failed_requests_are_counted_by_cause_and_those_of_this_machine_apart() {
+        let (full, _sets) = channel();
+        let window = Window { start_ns: 100, end_ns: 400 };
+        let mut recorder = Recorder::new(window, full, channel().1);
+        for (cause, intended_ns) in
+            [(Cause::NoToken, 99), (Cause::NoToken, 100), (Cause::LocalPorts, 200)]
+        {
+            let failed =
+                Ended { class: Class::Error, cause: Some(cause), ..ended(intended_ns, 300) };
+            recorder.record(&failed);
+        }
+        recorder.record(&ended(100, 150));
+        let tally = recorder.finish();
+        assert_eq!((tally.tokens, tally.failures, tally.impeded), (1, 2, 1));
+        assert_eq!(tally.causes, BTreeMap::from([(Cause::NoToken, 1), (Cause::LocalPorts, 1)]));
     }
 
     #[test]
@@ -333,8 +350,8 @@ pub(crate) mod tests {
             recorder.record(&ended(399, 900)); // ends after the window
             tally.add(&recorder.finish());
         }
-        let counts: Vec<u64> = tally.phases.iter().map(|set| set.all().response.len()).collect();
+        let counts: Vec<u64> = tally.phases.iter().map(|set| hits(set).len()).collect();
         assert_eq!(counts, [4, 4]);
-        assert_eq!(tally.phases[1].all().response.max(), 501);
+        assert_eq!(hits(&tally.phases[1]).max(), 501);
     }
 }

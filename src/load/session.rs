@@ -18,7 +18,7 @@ use super::host::strain::{Strain, StrainCounters};
 use super::metrics::Counters;
 use super::plan::Plan;
 use super::protocol::{Dialect, OAuth2};
-use super::recorder::{Latencies, Tally};
+use super::recorder::{IntervalSet, Latencies, Tally};
 use super::self_report::{self, SelfReport};
 use super::serve_process::{ServeError, ServeProcess, this_program};
 use super::stop::Stop;
@@ -201,8 +201,9 @@ impl Subject {
 /// What the broker itself counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
-    /// From the start of the measured part to the end of the last request.
-    pub measured: Counters,
+    /// From the start of the measured part to the end of the last request; none if the counters could
+    /// not be read at that start.
+    pub measured: Option<Counters>,
     /// From before the load to the end, warm-up included.
     pub whole: Counters,
 }
@@ -212,8 +213,10 @@ pub struct Counted {
 pub struct Outcome {
     /// What the generator measured.
     pub measured: Measured,
-    /// All classes together.
+    /// All requests together.
     pub all: Latencies,
+    /// All requests together that did not fail.
+    pub good: Latencies,
     /// What the broker counted; none for a foreign target.
     pub broker: Option<Counted>,
     /// What verification found; none without keys.
@@ -263,7 +266,7 @@ pub fn measure(
     let before = subject.counters()?;
     let source = subject.take_source();
     let underway = Underway::start(plan, subject.places(), source, epoch.clock)?;
-    let (mut warm, mut strain) = (before.clone(), StrainCounters::read());
+    let (mut warm, mut strain) = (None, StrainCounters::read());
     let mut measuring_ns = epoch.clock.now_ns();
     let Watcher { sink, observe } = watcher;
     let mut course = Course::passing_to(sink);
@@ -271,8 +274,8 @@ pub fn measure(
     let mut observe = |progress| {
         if matches!(progress, Progress::Measuring) {
             (strain, measuring_ns) = (StrainCounters::read(), epoch.clock.now_ns());
-            // A failure here shows again, and is reported, after the run.
-            warm = subject.counters().ok().flatten().or_else(|| before.clone());
+            // A note says so where they cannot be read.
+            warm = subject.counters().ok().flatten();
             underway.begin();
         }
         observe(progress);
@@ -287,17 +290,25 @@ pub fn measure(
         return Err(SessionError::Died(status));
     }
     let (measured, made) = (measured?, made?);
-    let after = subject.counters()?;
-    let counters = after.zip(before.zip(warm));
-    let broker = counters.as_ref().map(|((after, _), ((before, _), (warm, _)))| Counted {
-        measured: after.since(warm),
-        whole: after.since(before),
-    });
-    let said = counters.map(|((_, after), (_, (_, warm)))| after.since(&warm));
+    let read = subject.counters()?.zip(before);
+    let (broker, said) = read.map(|(after, before)| since(&after, &before, warm.as_ref())).unzip();
+    let said = said.flatten();
     let verdict = verdict(plan, subject, &made, &measured, epoch)?;
     let changes = made.report(&measured.samples, epoch);
     let course = course.into_seconds();
     Ok(judged(plan, measured, Evidenced { broker, said, verdict, changes, strain, course }))
+}
+
+/// What a broker counted and said between its readings. Without the reading at the start of the
+/// measured part nothing is known of that part alone.
+fn since(
+    (after, says): &(Counters, SelfReport),
+    (before, _): &(Counters, SelfReport),
+    warm: Option<&(Counters, SelfReport)>,
+) -> (Counted, Option<SelfReport>) {
+    let measured = warm.map(|(warm, _)| after.since(warm));
+    let said = warm.map(|(_, said)| says.since(said));
+    (Counted { measured, whole: after.since(before) }, said)
 }
 
 fn verdict(
@@ -339,11 +350,13 @@ struct Evidenced {
 
 fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
     let Evidenced { broker, said, verdict, changes, strain, course } = evidenced;
-    let all = measured.totals.whole.all();
+    let (good, all) = merged(&measured.totals.whole);
+    // How late is too late is said by what the good answers took; a refusal may take no time.
+    let judged = if good.response.is_empty() { &all } else { &good };
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
         strain,
-        gap_fit: measured.pacing.gap_fit(validity::lag_limit_ns(&all.service)),
+        gap_fit: measured.pacing.gap_fit(validity::lag_limit_ns(&judged.service)),
         steady: course.steady_state(plan, &measured.totals),
         hit_ratios: course.hit_ratios(plan),
         broker: said,
@@ -353,8 +366,9 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         unsent: measured.tally.unsent,
         lag: &all.lag,
         notice: &measured.notice,
-        service: &all.service,
-        response: &all.response,
+        service: &judged.service,
+        response: &judged.response,
+        causes: &measured.tally.causes,
         hiccup: &measured.hiccup,
         busy_share: measured.busy_share,
         duration_ns: plan.duration_ns,
@@ -369,6 +383,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
     Outcome {
         measured,
         all,
+        good,
         broker,
         verdict,
         changes,
@@ -378,6 +393,15 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
         reasons,
         failures,
     }
+}
+
+/// The latencies of the requests that did not fail, and of all.
+fn merged(set: &IntervalSet) -> (Latencies, Latencies) {
+    let mut good = Latencies::default();
+    set.good().for_each(|(_, latencies)| good.add(latencies));
+    let mut all = good.clone();
+    set.seen().filter(|(class, _)| class.is_failure()).for_each(|(_, failed)| all.add(failed));
+    (good, all)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
@@ -399,6 +423,19 @@ mod tests {
     use crate::load::mix::Kind;
     use crate::load::workload::Herds;
     use crate::load::workload::tests::one;
+
+    #[test]
+    fn without_a_reading_at_its_start_nothing_is_said_of_the_measured_part() {
+        let read = |hits| (Counters { hits, ..Counters::default() }, SelfReport::default());
+        let (before, warm, after) = (read(1.0), read(60.0), read(100.0));
+        let (counted, said) = since(&after, &before, Some(&warm));
+        assert_eq!(counted.measured.map(|counters| counters.hits), Some(40.0));
+        assert!(said.is_some());
+        let (counted, said) = since(&after, &before, None);
+        // Above all not the 99 that hold the warm-up.
+        assert_eq!((counted.measured, said), (None, None));
+        assert!((counted.whole.hits - 99.0).abs() < 1e-9);
+    }
 
     #[test]
     fn a_rate_is_judged_by_what_was_scheduled_and_a_herd_is_not() {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use super::cause::Cause;
 use super::changes::ledger::Slot;
 use super::changes::witness::{Seen, Witness};
 use super::class::{Class, Status};
 use super::dial::Dial;
-use super::protocol::Protocol;
+use super::protocol::Dialect;
 use super::recorder::{Ended, Recorder};
 use super::request::RequestWriter;
 use super::response::Answer;
@@ -24,18 +25,22 @@ pub enum Classes {
     Broker,
     /// The same, while identities are taken away: a refusal for want of one has its own class.
     Churned,
-    /// Everything is in the class `all`.
+    /// Every good answer is in the class `all`.
     Foreign,
 }
 
 impl Classes {
-    pub(super) fn of(self, status: Status, cache: Option<Class>) -> Class {
-        match (self, status) {
-            (Self::Foreign, _) => Class::All,
-            (_, Status::Http(200)) => cache.unwrap_or(Class::Error),
-            (Self::Churned, Status::Http(400)) if cache == Some(Class::Refused) => Class::Refused,
-            (_, Status::Http(429)) => Class::Throttled,
-            (_, _) => Class::Error,
+    /// The class of a request that failed for `cause`, or of a good answer; `told` is what the answer
+    /// says of its class.
+    pub(super) fn of(self, cause: Option<Cause>, told: Option<Class>) -> Class {
+        match (self, cause) {
+            (Self::Churned, Some(Cause::Status(400))) if told == Some(Class::Refused) => {
+                Class::Refused
+            }
+            (_, Some(Cause::Status(429) | Cause::NoSession(429))) => Class::Throttled,
+            (_, Some(_)) => Class::Error,
+            (Self::Foreign, None) => Class::All,
+            (Self::Broker | Self::Churned, None) => told.unwrap_or(Class::All),
         }
     }
 
@@ -49,7 +54,7 @@ impl Classes {
     pub(super) const fn of_tokens(self) -> &'static [Class] {
         match self {
             Self::Broker | Self::Churned => {
-                &[Class::Hit, Class::Miss, Class::Coalesced, Class::Error]
+                &[Class::Hit, Class::Miss, Class::Coalesced, Class::All]
             }
             Self::Foreign => &[Class::All],
         }
@@ -63,7 +68,7 @@ pub(super) struct Shared {
     pub(super) dial: Dial,
     pub(super) requests: Arc<RequestWriter>,
     pub(super) classes: Classes,
-    pub(super) protocol: Protocol,
+    pub(super) dialect: Arc<Dialect>,
     pub(super) recorder: Recorder,
     pub(super) sampler: Sampler,
     /// Where answers are noted that changes are judged by.
@@ -97,45 +102,45 @@ pub(super) struct Due {
 impl Shared {
     /// Ends a request that was never written.
     pub(super) fn give_up(&mut self, due: Due, end_ns: u64) {
-        self.ended(
-            Current { due, begun_ns: end_ns, written_ns: None },
-            Status::Timeout,
-            None,
-            end_ns,
-        );
+        self.failed(Current { due, begun_ns: end_ns, written_ns: None }, Cause::Timeout, end_ns);
     }
 
-    pub(super) const fn is_success(&self, status: Status) -> bool {
-        matches!(status, Status::Http(code) if self.protocol.is_success(code))
+    /// Ends a request that got no answer.
+    pub(super) fn failed(&mut self, current: Current, cause: Cause, end_ns: u64) {
+        let class = self.classes.of(Some(cause), None);
+        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end_ns);
     }
 
-    pub(super) fn ended(
-        &mut self,
-        current: Current,
-        status: Status,
-        cache: Option<Class>,
-        end_ns: u64,
-    ) {
+    pub(super) fn ended(&mut self, current: Current, ending: Ending, end_ns: u64) {
         let Current { due, written_ns, .. } = current;
+        let Ending { status, cause, class } = ending;
         self.outstanding = self.outstanding.saturating_sub(1);
-        let class = self.classes.of(status, cache);
-        let token = self.is_success(status);
         if let Some((witness, written_ns)) = self.witness.as_mut().zip(written_ns)
-            && (token || class == Class::Refused)
+            && !class.is_failure()
         {
+            let token = class.is_token();
             let Ask { vm, selector, .. } = due.ask;
             witness.note(Seen { slot: Slot { vm, selector }, written_ns, end_ns, token });
         }
         self.recorder.record(&Ended {
             class,
             status,
-            token,
+            cause: cause.filter(|_| class.is_failure()),
             intended_ns: due.intended_ns,
             acted_ns: due.acted_ns,
             written_ns,
             end_ns,
         });
     }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) status: Status,
+    /// Why the answer is not what was asked for, if it is not.
+    pub(super) cause: Option<Cause>,
+    pub(super) class: Class,
 }
 
 /// The request on a connection.
@@ -151,4 +156,36 @@ fn is_want_of_identity(body: &[u8]) -> bool {
     [&b"Identity not found"[..], b"Multiple user assigned identities exist"]
         .into_iter()
         .any(|text| body.windows(text.len()).any(|part| part == text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_answers_and_failed_requests_are_never_in_one_class() {
+        let causes = [
+            Cause::NoToken,
+            Cause::Timeout,
+            Cause::Status(429),
+            Cause::Status(400),
+            Cause::Status(503),
+        ];
+        for classes in [Classes::Broker, Classes::Churned, Classes::Foreign] {
+            for told in [None, Some(Class::Hit), Some(Class::Miss)] {
+                assert!(classes.of(None, told).is_token());
+                assert!(causes.iter().all(|cause| classes.of(Some(*cause), told).is_failure()));
+            }
+            assert_eq!(classes.of(Some(Cause::Status(429)), None), Class::Throttled);
+        }
+        assert_eq!(
+            Classes::Churned.of(Some(Cause::Status(400)), Some(Class::Refused)),
+            Class::Refused
+        );
+        assert_eq!(
+            Classes::Broker.of(Some(Cause::Status(400)), Some(Class::Refused)),
+            Class::Error
+        );
+        assert_eq!(Classes::Foreign.of(None, Some(Class::Hit)), Class::All);
+    }
 }

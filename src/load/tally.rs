@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cause::Cause;
 use super::class::Status;
 use super::recorder::IntervalSet;
 
@@ -10,13 +11,17 @@ use super::recorder::IntervalSet;
 pub struct Tally {
     /// How the requests of the measured part ended.
     pub statuses: BTreeMap<Status, u64>,
+    /// Why requests of the measured part failed.
+    pub causes: BTreeMap<Cause, u64>,
     /// Every request that ended with a token, warm-up included.
     pub tokens: u64,
     /// Every request of the class `refused`, warm-up included: whether that was due is judged apart.
     pub refused: u64,
-    /// Every other request, warm-up included: it ended without a token.
+    /// Every other request that was sent, warm-up included: it failed.
     pub failures: u64,
-    /// Those of them of which nobody knows whether they were served.
+    /// Requests that this machine had no port, file or memory for, warm-up included.
+    pub impeded: u64,
+    /// Requests of which nobody knows whether they were served.
     pub lost: u64,
     /// Requests that were meant to start within the measured part.
     pub scheduled: u64,
@@ -40,9 +45,13 @@ impl Tally {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
+        for (cause, count) in &other.causes {
+            *self.causes.entry(*cause).or_default() += count;
+        }
         self.tokens += other.tokens;
         self.refused += other.refused;
         self.failures += other.failures;
+        self.impeded += other.impeded;
         self.lost += other.lost;
         self.scheduled += other.scheduled;
         self.acted += other.acted;

@@ -4,10 +4,11 @@ use hdrhistogram::Histogram;
 
 use std::collections::BTreeMap;
 
+use crate::load::class::Class;
 use crate::load::recorder::histogram;
 use crate::load::session::Outcome;
 use crate::load::validity::Reason;
-use crate::report::slo::Objective;
+use crate::report::slo::{Answers, Objective};
 use crate::report::stored::Stored;
 use crate::report::stored::run::Run;
 use crate::stats::intervals::{Counts, interval_of_blocks};
@@ -151,19 +152,20 @@ impl Level {
     /// The level of a result folder.
     pub fn of_stored(stored: &Stored, run: &Run, slo: &Objective) -> Self {
         let mut seconds: BTreeMap<u64, Counts> = BTreeMap::new();
-        for class in stored.response.classes() {
+        for class in good_of(stored) {
             for (second, counts) in stored.response.seconds(class) {
                 seconds.entry(second).or_default().extend(counts);
             }
         }
         let seconds: Vec<Counts> = seconds.into_values().collect();
         let response = filled(seconds.iter().flatten());
-        let service = filled(stored.service.intervals.iter().flat_map(|i| &i.counts));
+        let good = stored.service.intervals.iter().filter(|i| !i.class.is_failure());
+        let service = filled(good.flat_map(|i| &i.counts));
         let lag = filled(stored.lag.intervals.iter().flat_map(|i| &i.counts));
-        let errors: u64 = run.classes.values().map(|class| class.errors).sum();
+        let failed: u64 = run.classes.values().map(|class| class.errors).sum();
         let p = |quantile| float(response.value_at_quantile(quantile));
-        // Which requests failed is not in the files: with any, the percentile is only a lower bound.
-        let quantile_ns = (!response.is_empty()).then(|| p(slo.quantile()));
+        let answers = Answers { response: response.clone(), failed };
+        let quantile_ns = slo.of(&answers).map(float);
         let (generator, noise) = blame_stored(run, &lag, slo);
         Self {
             offered: run.load.rate_target.unwrap_or(run.load.rate_answered),
@@ -173,7 +175,7 @@ impl Level {
             p50_ns: p(0.5),
             p99_ns: p(0.99),
             mean_ns: response.mean(),
-            errors: share(errors, response.len()),
+            errors: share(failed, answers.count()),
             growing: is_growing(&seconds, slo.limit_ns()),
             generator,
             noise,
@@ -186,12 +188,14 @@ impl Level {
 
     /// The level that a session measured.
     pub fn of(outcome: &Outcome, offered: f64, slo: &Objective) -> Self {
-        let all = &outcome.all;
-        let p = |quantile| float(all.response.value_at_quantile(quantile));
-        let quantile_ns = slo.of(all).map(float);
+        let good = &outcome.good;
+        let p = |quantile| float(good.response.value_at_quantile(quantile));
+        let failed = outcome.measured.totals.whole.failed();
+        let quantile_ns = slo.of(&Answers { response: good.response.clone(), failed }).map(float);
         let seconds = seconds(outcome);
-        let errors = share(all.errors.len(), all.response.len());
+        let errors = share(failed, outcome.all.response.len());
         let counted = outcome.broker.as_ref();
+        let counters = counted.and_then(|counted| counted.measured);
         let (generator, noise) = blame(outcome, slo);
         Self {
             offered,
@@ -200,18 +204,18 @@ impl Level {
             quantile_ns,
             p50_ns: p(0.5),
             p99_ns: p(0.99),
-            mean_ns: all.response.mean(),
+            mean_ns: good.response.mean(),
             errors,
             growing: is_growing(&seconds, slo.limit_ns()),
             generator,
             noise,
-            cpu_us: counted.and_then(|counted| counted.measured.cpu_us_per_request()),
-            misses: counted.and_then(|counted| counted.measured.mint_ratio()),
+            cpu_us: counters.and_then(|counters| counters.cpu_us_per_request()),
+            misses: counters.and_then(|counters| counters.mint_ratio()),
             memory: counted.map(|counted| Memory {
                 bytes: counted.whole.rss_bytes,
                 tokens: counted.whole.mints,
             }),
-            service: all.service.clone(),
+            service: good.service.clone(),
         }
     }
 }
@@ -220,10 +224,15 @@ fn share(part: u64, whole: u64) -> f64 {
     float(part) / float(whole.max(1))
 }
 
-/// Response times second by second, all classes together.
+/// The classes of a stored result whose requests did not fail.
+fn good_of(stored: &Stored) -> impl Iterator<Item = Class> {
+    stored.response.classes().into_iter().filter(|class| !class.is_failure())
+}
+
+/// Response times second by second, all good answers together.
 fn seconds(outcome: &Outcome) -> Vec<Counts> {
     let mut seconds: Vec<Counts> = Vec::new();
-    for (class, _) in outcome.measured.totals.whole.seen() {
+    for (class, _) in outcome.measured.totals.whole.good() {
         merge(&mut seconds, outcome.measured.totals.responses.of(class));
     }
     seconds
@@ -297,7 +306,10 @@ fn blame(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
     let mut noise = Vec::new();
     for reason in &outcome.reasons {
         match reason {
-            Reason::Busy { .. } | Reason::Rate { .. } | Reason::Unsent { .. } => {
+            Reason::Busy { .. }
+            | Reason::Impeded { .. }
+            | Reason::Rate { .. }
+            | Reason::Unsent { .. } => {
                 limits.push(reason.to_string());
             }
             _ => noise.push(reason.to_string()),

@@ -87,7 +87,8 @@ impl RotationJson {
 impl OutageJson {
     pub(super) fn of(report: &Report, outcome: &Outcome) -> Option<Self> {
         let Truth::Outage { down_ns } = report.truth else { return None };
-        let failures = outcome.broker.map(|counted| whole_number(counted.measured.mint_failures));
+        let measured = outcome.broker.and_then(|counted| counted.measured);
+        let failures = measured.map(|counters| whole_number(counters.mint_failures));
         Some(Self { down_s: us(down_ns) / 1e6, mint_failures: failures })
     }
 }

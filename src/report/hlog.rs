@@ -162,7 +162,7 @@ mod tests {
         recorder.record(&Ended {
             class: Class::Hit,
             status: Status::Http(200),
-            token: true,
+            cause: None,
             intended_ns: 0,
             acted_ns: 10,
             written_ns: Some(20),

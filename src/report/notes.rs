@@ -3,12 +3,25 @@
 use super::conditions;
 use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::load::plan::{Classes, Plan};
-use crate::load::session::Outcome;
+use crate::load::session::{Counted, Outcome};
 
 /// The notes that follow from a plan and what came of it.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    let own = [queue(outcome), reconnects(outcome), sessions(outcome), fill(plan), changes(plan)];
+    let own = [
+        queue(outcome),
+        reconnects(outcome),
+        sessions(outcome),
+        fill(plan),
+        changes(plan),
+        counters(outcome.broker.as_ref()),
+    ];
     own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
+}
+
+fn counters(broker: Option<&Counted>) -> Option<String> {
+    broker.is_some_and(|counted| counted.measured.is_none()).then(|| {
+        "the broker's counters could not be read when the measured part began: they are left out, and so are the checks on them; see the broker's log".to_owned()
+    })
 }
 
 fn queue(outcome: &Outcome) -> Option<String> {
@@ -57,4 +70,19 @@ fn fill(plan: &Plan) -> Option<String> {
     (plan.classes != Classes::Foreign && filled < keys).then(|| {
         format!("the warm-up asked for {filled} of {keys} keys, so that some requests of the measured part are misses; raise --warmup or --rate, or lower --vms")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::metrics::Counters;
+
+    #[test]
+    fn counters_that_were_not_read_in_time_are_named() {
+        let whole = Counters::default();
+        let note = counters(Some(&Counted { measured: None, whole })).unwrap();
+        assert!(note.contains("could not be read when the measured part began"), "{note}");
+        assert_eq!(counters(Some(&Counted { measured: Some(whole), whole })), None);
+        assert_eq!(counters(None), None);
+    }
 }

@@ -70,17 +70,18 @@ pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseJson> {
             duration_s: us(phase.length_ns) / 1e6,
             arrivals: phase.spacing(),
             rate_target: phase.mean_rate(),
-            classes: set.seen().map(|(class, of)| (class, PhaseClassJson::of(of))).collect(),
+            classes: set.seen().map(|(class, of)| (class, PhaseClassJson::of(class, of))).collect(),
         }
     });
     json.collect()
 }
 
 impl PhaseClassJson {
-    fn of(latencies: &Latencies) -> Self {
+    fn of(class: Class, latencies: &Latencies) -> Self {
+        let count = latencies.response.len();
         Self {
-            count: latencies.response.len(),
-            errors: latencies.errors.len(),
+            count,
+            errors: if class.is_failure() { count } else { 0 },
             response_us: Percentiles::of(&latencies.response),
             service_us: Percentiles::of(&latencies.service),
         }

@@ -17,7 +17,7 @@ use crate::load::class::Class;
 use crate::load::host::{Host, load_average};
 use crate::load::layout::Layout;
 use crate::load::plan::Plan;
-use crate::load::session::{Counted, Outcome};
+use crate::load::session::Outcome;
 use crate::stats::intervals::{TooShort, quantile_interval};
 
 /// The name and version of the format.
@@ -60,6 +60,7 @@ pub struct RunJson {
     classes: BTreeMap<Class, ClassJson>,
     phases: Vec<PhaseJson>,
     statuses: BTreeMap<String, u64>,
+    causes: BTreeMap<String, u64>,
     broker: Option<Broker>,
     verified: Verified,
     changes: Option<ChangesJson>,
@@ -198,7 +199,8 @@ struct SloJson {
     objective: String,
     phase: Option<String>,
     measured_us: Option<f64>,
-    met: bool,
+    /// None where nobody can tell.
+    met: Option<bool>,
 }
 
 impl RunJson {
@@ -218,14 +220,9 @@ impl RunJson {
             validity: Validity::new(outcome),
             classes: classes(outcome),
             phases: phases::of(plan, outcome),
-            statuses: outcome
-                .measured
-                .tally
-                .statuses
-                .iter()
-                .map(|(status, count)| (status.to_string(), *count))
-                .collect(),
-            broker: outcome.broker.as_ref().map(|counted| Broker::new(counted, outcome)),
+            statuses: named(&outcome.measured.tally.statuses),
+            causes: named(&outcome.measured.tally.causes),
+            broker: Broker::of(outcome),
             verified: Verified::new(outcome),
             changes: outcome.changes.as_ref().map(ChangesJson::new),
             churn: outcome.changes.as_ref().and_then(ChurnJson::of),
@@ -239,6 +236,11 @@ impl RunJson {
             notes: identity.notes,
         }
     }
+}
+
+/// Counts by the names of what they count.
+fn named<T: ToString>(counts: &BTreeMap<T, u64>) -> BTreeMap<String, u64> {
+    counts.iter().map(|(what, count)| (what.to_string(), *count)).collect()
 }
 
 /// A time as RFC 3339 writes it, to the second.
@@ -332,7 +334,7 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassJson> {
         let interval = p99_interval_us(outcome, class);
         let json = ClassJson {
             count: latencies.response.len(),
-            errors: latencies.errors.len(),
+            errors: if class.is_failure() { latencies.response.len() } else { 0 },
             response_us: Percentiles::of(&latencies.response),
             service_us: Percentiles::of(&latencies.service),
             queue_us: Tail::of(&latencies.queue),
@@ -377,9 +379,10 @@ impl Percentiles {
 }
 
 impl Broker {
-    fn new(counted: &Counted, outcome: &Outcome) -> Self {
-        let Counted { measured, .. } = counted;
-        Self {
+    /// None of a foreign target, and where the counters of the measured part are not known.
+    fn of(outcome: &Outcome) -> Option<Self> {
+        let measured = outcome.broker.as_ref()?.measured?;
+        Some(Self {
             mints: whole_number(measured.mints),
             hits: whole_number(measured.hits),
             misses: whole_number(measured.misses),
@@ -388,7 +391,7 @@ impl Broker {
             cpu_us_per_request: measured.cpu_us_per_request(),
             rss_bytes: whole_number(measured.rss_bytes),
             said: SelfReportJson::new(outcome.conditions.broker.as_ref()),
-        }
+        })
     }
 }
 
@@ -409,11 +412,12 @@ impl Verified {
 
 impl SloJson {
     fn new(objective: &Objective, outcome: &Outcome) -> Self {
+        let judgement = objective.judge(outcome);
         Self {
             objective: objective.to_string(),
             phase: objective.phase().map(str::to_owned),
-            measured_us: objective.measured_ns(outcome).map(us),
-            met: objective.is_met(outcome),
+            measured_us: judgement.measured_ns.map(us),
+            met: judgement.verdict.met(),
         }
     }
 }

@@ -4,9 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use crate::load::class::Class;
-use crate::load::recorder::Latencies;
+use crate::load::recorder::histogram;
 use crate::load::session::Outcome;
+use crate::stats::binomial::at_least;
 
 /// An upper bound of a percentile of the response time.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,29 +73,35 @@ impl Objective {
         self.phase.as_ref().map(|(_, name)| name.as_str())
     }
 
-    /// The measured percentile in nanoseconds; none when its class was not seen, or when so many
-    /// requests ended without a token that the percentile is one of them.
-    pub fn measured_ns(&self, outcome: &Outcome) -> Option<u64> {
+    /// Judges a run.
+    pub fn judge(&self, outcome: &Outcome) -> Judgement {
         let of_phase = self.phase.as_ref().and_then(|(index, _)| {
             // A single phase is all of the measured part.
             outcome.measured.tally.phases.get(*index)
         });
         let set = of_phase.unwrap_or(&outcome.measured.totals.whole);
-        match (self.class, of_phase) {
-            (None, None) => self.of(&outcome.all),
-            (None, Some(phase)) => self.of(&phase.all()),
-            (Some(class), _) => self.of(set.seen().find(|(seen, _)| *seen == class)?.1),
+        let seen = set.seen().map(|(class, latencies)| (class, &latencies.response));
+        self.decide(&self.answers(seen))
+    }
+
+    /// The answers of these classes that the objective is about.
+    ///
+    /// Whatever a failed request asked for, it might have been of any class of good answers: it counts
+    /// against the objective of each. An objective of a class of failures or refusals is about these.
+    pub fn answers<'a>(
+        &self,
+        classes: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
+    ) -> Answers {
+        let mut answers = Answers { response: histogram(), failed: 0 };
+        for (class, response) in classes {
+            if self.class.map_or(!class.is_failure(), |own| own == class) {
+                // Equal bounds everywhere: adding cannot fail.
+                let _ = answers.response.add(response);
+            } else if class.is_failure() && self.class.is_none_or(Class::is_token) {
+                answers.failed += response.len();
+            }
         }
-    }
-
-    /// Whether answers of `class` are among those that it is about.
-    pub(super) fn is_about(&self, class: Class) -> bool {
-        self.class.is_none_or(|own| own == class)
-    }
-
-    /// Whether a measured percentile is within the limit; what was not measured is not.
-    pub(super) fn allows(&self, measured_ns: Option<u64>) -> bool {
-        measured_ns.is_some_and(|ns| Duration::from_nanos(ns) < self.limit)
+        answers
     }
 
     /// Whose response time it bounds; none is of all classes together.
@@ -110,23 +119,145 @@ impl Objective {
         self.limit.as_secs_f64() * 1e9
     }
 
-    /// The percentile of these latencies in nanoseconds; see [`Objective::measured_ns`].
-    ///
-    /// An error is no fast answer: it counts as one that takes for ever.
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    pub fn of(&self, latencies: &Latencies) -> Option<u64> {
-        let (all, mut tokens) = (latencies.response.len(), latencies.response.clone());
-        // Every error was recorded as a response too: subtracting cannot fail.
-        let _ = tokens.subtract(&latencies.errors);
-        let rank = self.quantile * all as f64;
-        let quantile = rank / tokens.len() as f64;
-        (!tokens.is_empty() && quantile <= 1.0).then(|| tokens.value_at_quantile(quantile))
+    /// The percentile of these answers in nanoseconds, of which failed requests are the slowest; none
+    /// if it is one of those, or if there are no answers.
+    pub fn of(&self, answers: &Answers) -> Option<u64> {
+        let Answers { response, .. } = answers;
+        let quantile = self.quantile * float(answers.count()) / float(response.len());
+        let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
+        came.then(|| response.value_at_quantile(quantile))
     }
 
-    /// Whether it was met; an objective that nothing was measured for is not.
-    pub fn is_met(&self, outcome: &Outcome) -> bool {
-        self.allows(self.measured_ns(outcome))
+    /// Judges these answers.
+    ///
+    /// A percentile is known from [`BEYOND_MIN`] answers beyond it. With fewer, the objective is never
+    /// met; it is missed if more answers are over the limit than chance explains.
+    pub fn decide(&self, answers: &Answers) -> Judgement {
+        let (count, count_min, measured_ns) =
+            (answers.count(), self.answers_min(), self.of(answers));
+        let verdict = if count >= count_min {
+            if measured_ns.is_some_and(|ns| self.allows(ns)) {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            }
+        } else if at_least(answers.over(self), count, 1.0 - self.quantile) <= CHANCE {
+            Verdict::Missed
+        } else {
+            Verdict::CannotTell
+        };
+        let measured_ns = measured_ns.filter(|_| verdict != Verdict::CannotTell);
+        Judgement { verdict, measured_ns, count, count_min }
     }
+
+    fn allows(&self, response_ns: u64) -> bool {
+        Duration::from_nanos(response_ns) < self.limit
+    }
+
+    /// So many answers have [`BEYOND_MIN`] beyond the percentile; beyond the maximum there are none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is positive, and a cast beyond u64 saturates"
+    )]
+    fn answers_min(&self) -> u64 {
+        let beyond = 1.0 - self.quantile;
+        if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
+    }
+}
+
+/// The answers that an objective is judged by.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Response times of those that came, in nanoseconds.
+    pub response: Histogram<u64>,
+    /// Requests that failed: slower than every objective.
+    pub failed: u64,
+}
+
+impl Answers {
+    /// How many there are, failed ones included.
+    pub fn count(&self) -> u64 {
+        self.response.len() + self.failed
+    }
+
+    /// How many are over the limit.
+    fn over(&self, objective: &Objective) -> u64 {
+        let steps = self.response.iter_recorded();
+        let over = steps.filter(|step| !objective.allows(step.value_iterated_to()));
+        over.map(|step| step.count_at_value()).sum::<u64>() + self.failed
+    }
+}
+
+/// What answers say of an objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The percentile is within the limit.
+    Met,
+    /// It is not.
+    Missed,
+    /// There are too few answers to tell.
+    CannotTell,
+}
+
+impl Verdict {
+    /// Whether the objective is met; none where nobody can tell.
+    pub const fn met(self) -> Option<bool> {
+        match self {
+            Self::Met => Some(true),
+            Self::Missed => Some(false),
+            Self::CannotTell => None,
+        }
+    }
+}
+
+/// The verdict on an objective, with what it rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The percentile in nanoseconds; none where it is a failed request, or where nobody can tell.
+    pub measured_ns: Option<u64>,
+    /// Answers that it rests on, failed ones included.
+    pub count: u64,
+    /// Answers that are always enough.
+    pub count_min: u64,
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdict, measured_ns, count, count_min } = self;
+        let verdict = match verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "BREACHED",
+            Verdict::CannotTell if *count == 0 => {
+                return f.write_str("cannot tell, no such answers");
+            }
+            Verdict::CannotTell => {
+                return write!(
+                    f,
+                    "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
+                );
+            }
+        };
+        match measured_ns.map(|ns| Duration::from_nanos(ns / 1000 * 1000)) {
+            Some(time) => write!(f, "{verdict}, measured {}", humantime::format_duration(time)),
+            None => write!(f, "{verdict}, the percentile is a failed request"),
+        }
+    }
+}
+
+/// Answers beyond a percentile from which it is known: with fewer, a few bad moments decide it.
+const BEYOND_MIN: f64 = 10.0;
+/// What a calculation with shares that are written in decimals is off by, at most.
+const ROUNDING: f64 = 1e-9;
+/// How often an objective that is met may look missed, where there are too few answers to know the
+/// percentile.
+const CHANCE: f64 = 0.05;
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
 }
 
 impl fmt::Display for Objective {
@@ -151,16 +282,75 @@ mod tests {
         }
     }
 
+    fn answers(times: &[(u64, u64)], failed: u64) -> Answers {
+        let mut response = histogram();
+        for (ns, count) in times {
+            response.record_n(*ns, *count).unwrap();
+        }
+        Answers { response, failed }
+    }
+
+    fn judge(objective: &str, answers: &Answers) -> (Verdict, Option<u64>) {
+        let judgement = objective.parse::<Objective>().unwrap().decide(answers);
+        (judgement.verdict, judgement.measured_ns)
+    }
+
     #[test]
-    fn errors_count_as_over_the_limit_however_fast_they_are() {
-        let mut latencies = Latencies::default();
-        latencies.response.record_n(1_000, 98).unwrap();
-        latencies.response.record_n(10, 2).unwrap();
-        latencies.errors.record_n(10, 2).unwrap();
-        let measured = |text: &str| text.parse::<Objective>().unwrap().of(&latencies);
-        assert_eq!(measured("p98<1ms"), Some(1_000));
-        assert_eq!(measured("p99<1ms"), None);
-        assert_eq!(Latencies::default().response.len(), 0);
-        assert_eq!("p50<1ms".parse::<Objective>().unwrap().of(&Latencies::default()), None);
+    fn failed_requests_are_slower_than_every_objective() {
+        let answers = answers(&[(1_000, 9_800)], 200);
+        assert_eq!(judge("p98<1ms", &answers), (Verdict::Met, Some(1_000)));
+        assert_eq!(judge("p98<1us", &answers), (Verdict::Missed, Some(1_000)));
+        assert_eq!(judge("p99<1h", &answers), (Verdict::Missed, None));
+        assert_eq!(judge("max<1h", &answers), (Verdict::Missed, None));
+        assert_eq!(
+            judge("p50<1h", &super::Answers { failed: 20, ..none() }),
+            (Verdict::Missed, None)
+        );
+    }
+
+    fn none() -> Answers {
+        answers(&[], 0)
+    }
+
+    #[test]
+    fn a_failed_request_counts_against_every_class_of_good_answers() {
+        let [hits, errors] = [answers(&[(1_000, 90)], 0), answers(&[(10, 10)], 0)];
+        let seen = [(Class::Hit, &hits.response), (Class::Error, &errors.response)];
+        let counts = |text: &str| {
+            let answers = text.parse::<Objective>().unwrap().answers(seen.into_iter());
+            (answers.response.len(), answers.failed)
+        };
+        for text in ["p50<1s", "hit.p50<1s"] {
+            assert_eq!(counts(text), (90, 10), "{text}");
+        }
+        assert_eq!(counts("miss.p50<1s"), (0, 10));
+        assert_eq!(counts("error.p50<1s"), (10, 0));
+        assert_eq!(counts("refused.p50<1s"), (0, 0));
+    }
+
+    #[test]
+    fn a_percentile_needs_ten_answers_beyond_it_to_be_met() {
+        for (objective, enough) in [
+            ("p50<1s", 20),
+            ("p90<1s", 100),
+            ("p99<1s", 1_000),
+            ("p99.99<1s", 100_000),
+            ("max<1s", 1),
+        ] {
+            let fast = |count| answers(&[(5_000_000, count)], 0);
+            assert_eq!(judge(objective, &fast(enough)).0, Verdict::Met, "{objective}");
+            let fewer = if enough > 1 { fast(enough - 1) } else { none() };
+            assert_eq!(judge(objective, &fewer), (Verdict::CannotTell, None), "{objective}");
+        }
+    }
+
+    #[test]
+    fn few_answers_show_a_miss_that_is_no_chance() {
+        let over = |count| answers(&[(5_000_000, 100 - count), (2_000_000_000, count)], 0);
+        // One of a hundred may be over, and three are in one case of thirteen.
+        assert_eq!(judge("p99<1s", &over(3)).0, Verdict::CannotTell);
+        assert_eq!(judge("p99<1s", &over(4)).0, Verdict::Missed);
+        assert_eq!(judge("p99.99<1s", &answers(&[(5, 22)], 1)).0, Verdict::Missed);
+        assert_eq!(judge("p99<1s", &answers(&[(5, 96)], 4)), (Verdict::Missed, None));
     }
 }

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::run_json::{at, p99_interval_us};
 use super::slo::Objective;
+use crate::load::cause::Cause;
 use crate::load::changes::writes::Writes;
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::class::Class;
@@ -75,17 +76,27 @@ fn answers(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let statuses = outcome.measured.tally.statuses.iter();
     let statuses: Vec<String> =
         statuses.map(|(status, count)| format!("{count} x {status}")).collect();
-    let errors = outcome.all.errors.len();
+    let failed = outcome.measured.totals.whole.failed();
     let statuses = statuses.join(", ");
     // Whether these were due is said below, of the whole run.
     let refused = outcome.measured.totals.whole.seen().find(|(class, _)| *class == Class::Refused);
     match refused.map(|(_, latencies)| latencies.response.len()) {
-        None => writeln!(text, "answers   {statuses}; {errors} without a token"),
+        None => writeln!(text, "answers   {statuses}; {failed} failed"),
         Some(refused) => writeln!(
             text,
-            "answers   {statuses}; {refused} refused for want of the identity, {errors} without a token otherwise"
+            "answers   {statuses}; {refused} refused for want of the identity, {failed} failed"
         ),
-    }
+    }?;
+    causes(text, outcome)
+}
+
+/// Why requests of the measured part failed, the most frequent cause first.
+fn causes(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let mut causes: Vec<(&Cause, &u64)> = outcome.measured.tally.causes.iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let causes: Vec<String> =
+        causes.iter().map(|(cause, count)| format!("{count} x {cause}")).collect();
+    if causes.is_empty() { Ok(()) } else { writeln!(text, "causes    {}", causes.join(", ")) }
 }
 
 /// What was changed meanwhile, and what that showed.
@@ -139,16 +150,15 @@ fn sentences(
         writeln!(text, "rate      {rate:.1} requests/s, {answered:.1} answers/s")?;
     }
     answers(text, outcome)?;
-    if let Some(counted) = &outcome.broker {
-        let counters = &counted.measured;
-        if let Some((cpu_us, hits)) = counters.cpu_us_per_request().zip(counters.hit_ratio()) {
-            let percent = hits * 100.0;
-            writeln!(
-                text,
-                "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {} mints",
-                counters.mints
-            )?;
-        }
+    let counters = outcome.broker.as_ref().and_then(|counted| counted.measured);
+    let figures = counters.and_then(|counters| {
+        Some((counters.cpu_us_per_request()?, counters.hit_ratio()? * 100.0, counters.mints))
+    });
+    if let Some((cpu_us, percent, mints)) = figures {
+        writeln!(
+            text,
+            "broker    {cpu_us:.1} us CPU per request, {percent:.2} % hits, {mints} mints"
+        )?;
     }
     match &outcome.verdict {
         None => writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?,
@@ -160,13 +170,8 @@ fn sentences(
         changes(text, report)?;
     }
     for objective in slo {
-        let measured = objective.measured_ns(outcome).map_or("no token".to_owned(), |ns| {
-            humantime::format_duration(std::time::Duration::from_nanos(ns / 1000 * 1000))
-                .to_string()
-        });
-        let verdict = if objective.is_met(outcome) { "met" } else { "BREACHED" };
         let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
-        writeln!(text, "slo       {phase}{objective}: {verdict}, measured {measured}")?;
+        writeln!(text, "slo       {phase}{objective}: {}", objective.judge(outcome))?;
     }
     notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     for failure in &outcome.failures {

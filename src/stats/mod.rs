@@ -1,5 +1,6 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
+pub mod binomial;
 pub mod holm;
 pub mod intervals;
 pub mod isotonic;

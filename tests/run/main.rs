@@ -66,6 +66,10 @@ impl Run {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
+    fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
     fn us(&self, kind: &str, percentile: &str) -> f64 {
         self.json["classes"]["all"][kind][percentile].as_f64().unwrap()
     }
@@ -113,12 +117,14 @@ fn a_stall_is_seen_at_its_right_weight() {
 }
 
 #[test]
-fn refused_and_lost_requests_are_counted_as_errors_of_their_class() {
+fn refused_and_lost_requests_have_classes_and_causes_of_their_own() {
     let throttled =
         against(Manner::Throttle, &["--arrivals=constant", "--rate=100", "--duration=1s"]);
     let statuses = &throttled.json["statuses"];
     assert_eq!((&statuses["200"], &statuses["429"]), (&Value::from(50), &Value::from(50)));
-    assert_eq!(throttled.json["classes"]["all"]["errors"], 50);
+    assert_eq!((throttled.count("all"), throttled.count("throttled")), (50, 50));
+    assert_eq!(throttled.json["classes"]["all"]["errors"], 0);
+    assert_eq!(throttled.json["causes"], serde_json::json!({ "status 429": 50 }));
     assert_eq!(throttled.output.status.code(), Some(1), "{}", throttled.json["checks"]);
     let allowed = against(
         Manner::Throttle,
@@ -128,7 +134,9 @@ fn refused_and_lost_requests_are_counted_as_errors_of_their_class() {
 
     let lost = against(Manner::HangUp, &["--arrivals=constant", "--rate=100", "--duration=1s"]);
     assert_eq!(lost.json["statuses"]["connection"], 100);
-    assert_eq!(lost.json["classes"]["all"]["errors"], 100);
+    assert_eq!((lost.count("all"), lost.count("error")), (0, 100));
+    assert_eq!(lost.json["causes"], serde_json::json!({ "closed early": 100 }));
+    assert!(lost.stdout().contains("causes    100 x closed early"), "{}", lost.stdout());
     assert_eq!(lost.output.status.code(), Some(1), "{}", lost.json["checks"]);
 }
 
@@ -136,7 +144,7 @@ fn refused_and_lost_requests_are_counted_as_errors_of_their_class() {
 fn the_result_folder_is_complete() {
     let run = against(
         Manner::Delay(Duration::ZERO),
-        &["--rate=500", "--duration=1s", "--json", "--slo=p99<1h"],
+        &["--rate=500", "--duration=1s", "--json", "--slo=p90<1h"],
     );
     run.has_result();
     let printed: Value = serde_json::from_slice(&run.output.stdout).unwrap();
@@ -332,7 +340,10 @@ fn a_slow_target_is_not_blamed_on_the_generator() {
     assert_eq!(run.json["validity"]["unsent"], 0);
     assert!(!run.json["validity"]["reasons"].to_string().contains("where"), "{}", run.json);
     assert!(run.json["statuses"]["timeout"].as_u64() > Some(20), "{}", run.json["statuses"]);
-    assert_eq!(run.json["load"]["scheduled"], run.count("all"));
+    assert_eq!(run.json["load"]["scheduled"], run.count("all") + run.count("error"));
+    assert_eq!(run.json["causes"]["timeout"], run.count("error"));
+    // What was given up is in no percentile of what came.
+    assert!(run.us("service_us", "max") < 300_000.0, "{}", run.json["classes"]);
 }
 
 #[test]

@@ -136,7 +136,7 @@ duration = "1s"
 arrivals = "constant"
 profile = { steps = [50, 150] }
 mix = [{ kind = "uniform", weight = 3 }, { kind = "mint", weight = 1 }]
-slo = ["p50<1ns", "miss.p50<1h"]
+slo = ["p50<1ns", "miss.max<1h"]
 "#;
 
 #[test]
@@ -158,9 +158,9 @@ fn phases_are_measured_and_judged_one_by_one() {
     let judged: Vec<(&Value, &Value)> =
         slo.iter().map(|slo| (&slo["phase"], &slo["met"])).collect();
     let [calm, mixed] = [Value::from("calm"), Value::from("mixed")];
-    let (yes, no) = (Value::from(true), Value::from(false));
+    let (yes, no, unknown) = (Value::from(true), Value::from(false), Value::Null);
     let expected =
-        [(&Value::Null, &yes), (&calm, &yes), (&calm, &no), (&mixed, &no), (&mixed, &yes)];
+        [(&Value::Null, &yes), (&calm, &yes), (&calm, &unknown), (&mixed, &no), (&mixed, &yes)];
     assert_eq!(judged, expected);
     assert_eq!(run.json["load"]["keys_filled"], 20);
 }

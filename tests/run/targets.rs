@@ -108,7 +108,10 @@ fn aws(gets_per_session: u64) -> Scripted {
             "GET /latest/meta-data/iam/security-credentials/web HTTP/1.1" => {
                 let right = other == [format!("X-aws-ec2-metadata-token: AQAEA{session}==")];
                 if right && gets.fetch_add(1, Ordering::SeqCst) < gets_per_session {
-                    whole("200 OK", r#"{"Code":"Success","AccessKeyId":"ASIA"}"#)
+                    whole(
+                        "200 OK",
+                        r#"{"Code":"Success","AccessKeyId":"ASIA","SecretAccessKey":"s","Token":"t"}"#,
+                    )
                 } else {
                     whole("401 Unauthorized", "")
                 }
@@ -190,8 +193,83 @@ fn any_success_counts_for_a_plain_get_and_only_a_token_for_the_others() {
         (&100.into(), &0.into())
     );
     let token = short(&format!("gce+http://{}", server.authority), &[]);
-    assert_eq!(token.json["classes"]["all"]["errors"], 100);
+    assert_eq!(token.json["causes"], serde_json::json!({ "status 204": 100 }));
     assert_eq!(token.output.status.code(), Some(1), "{}", token.json["checks"]);
+}
+
+#[test]
+fn a_good_status_without_a_token_is_an_error_of_every_protocol_that_has_one() {
+    let secret = [("MINTBENCH_RUN_IDENTITY_HEADER", "x"), ("MINTBENCH_RUN_CLIENT_SECRET", "x")];
+    for (protocol, path, args) in [
+        ("imds", "", &[][..]),
+        ("app-service", "", &[]),
+        ("gce", "", &[]),
+        ("oauth2", "/token", &["--client-id=me"]),
+        ("aws", "/credentials", &[]),
+    ] {
+        let server = Scripted::serve(|request| {
+            let opens = request.line.starts_with("PUT");
+            whole("200 OK", if opens { "session" } else { r#"{"error":"invalid_client"}"# })
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let target = format!("{protocol}+http://{}{path}", server.authority);
+        let output = Command::new(env!("CARGO_BIN_EXE_mintbench"))
+            .args(["run", "--target", &target, "--rate=50", "--duration=500ms", "--warmup=0s"])
+            .args(["--arrivals=constant", "--json", "--out"])
+            .arg(folder.path().join("run"))
+            .args(args)
+            .envs(secret)
+            .output()
+            .unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["causes"], serde_json::json!({ "no token": 25 }), "{protocol}");
+        assert_eq!(json["classes"]["error"]["count"], 25, "{protocol}");
+        assert_eq!(json["classes"]["all"], Value::Null, "{protocol}");
+        assert_eq!(output.status.code(), Some(1), "{protocol}: {}", json["checks"]);
+    }
+}
+
+#[test]
+fn what_a_plain_get_expects_decides_what_is_good() {
+    let server = Scripted::serve(|request| {
+        if request.line.contains("/empty") {
+            whole("204 No Content", "")
+        } else {
+            whole("200 OK", "the service is up")
+        }
+    });
+    let target = |path: &str| format!("get+http://{}{path}", server.authority);
+    let good = short(&target("/"), &["--expect=status=200", "--expect=body=is up"]);
+    good.has_result();
+    assert_eq!((good.count("all"), &good.json["causes"]), (100, &serde_json::json!({})));
+    let other = short(&target("/empty"), &["--expect=status=200"]);
+    assert_eq!(other.json["causes"], serde_json::json!({ "status 204": 100 }));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("target.toml");
+    std::fs::write(&file, format!("target = '{}'\nexpect = ['body=down']\n", target("/"))).unwrap();
+    let missing = short(file.to_str().unwrap(), &[]);
+    assert_eq!(missing.json["causes"], serde_json::json!({ "expected text missing": 100 }));
+    assert_eq!(missing.output.status.code(), Some(1), "{}", missing.json["checks"]);
+}
+
+#[test]
+fn percentiles_hold_good_answers_only_and_objectives_count_the_others_against_the_target() {
+    let number = AtomicU64::new(0);
+    let server = Scripted::serve(move |_| {
+        if number.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            std::thread::sleep(std::time::Duration::from_millis(40));
+            whole("200 OK", "{}")
+        } else {
+            whole("503 Service Unavailable", "")
+        }
+    });
+    let target = format!("get+http://{}", server.authority);
+    let args = ["--max-errors=0.9", "--connections=16", "--slo=p40<10s,all.p60<10s,error.p50<10s"];
+    let run = short(&target, &args);
+    assert_eq!((run.count("all"), run.count("error")), (50, 50));
+    assert!(run.us("response_us", "p50") >= 40_000.0, "{}", run.json["classes"]);
+    let met: Vec<&Value> = run.json["slo"].as_array().unwrap().iter().map(|s| &s["met"]).collect();
+    assert_eq!(met, [&Value::from(true), &Value::from(false), &Value::from(true)]);
 }
 
 #[test]
@@ -213,6 +291,8 @@ fn a_target_that_is_not_wholly_described_is_refused_and_says_what_is_missing() {
         ("gce+http://127.0.0.1:1", &["--jwks=http://127.0.0.1:1"], "--jwks is of no use"),
         ("gce+http://127.0.0.1:1", &["--user-assigned=1"], "--user-assigned is of no use"),
         ("get+http://127.0.0.1:1", &["--header=nonsense"], "Name: value"),
+        ("get+http://127.0.0.1:1", &["--expect=fine"], "status=CODE or body=TEXT"),
+        ("gce+http://127.0.0.1:1", &["--expect=status=200"], "--expect is of no use"),
         ("get+http://127.0.0.1:1", &["--header=Content-Length: 1"], "generator's to set"),
         ("ldap+http://127.0.0.1:1", &[], "is not a protocol; use one of"),
         ("/no.toml", &[], "cannot read the target file"),

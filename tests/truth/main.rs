@@ -34,7 +34,7 @@ struct Served {
 impl Served {
     fn start(law: Law) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = format!("http://{}", listener.local_addr().unwrap());
+        let target = format!("get+http://{}", listener.local_addr().unwrap());
         let (record, stop) = (Record::new(), Stop::new().unwrap());
         let options = Options { law, seed: 1, body_bytes: 2, early_ns: Some(80_000) };
         let (its_record, its_stop) = (record.clone(), stop.clone());

@@ -80,8 +80,8 @@ impl IntervalSink for Watch {
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let mut second = Counts::new();
         let mut tokens = 0;
-        for (_, latencies) in set.seen() {
-            tokens += latencies.response.len().saturating_sub(latencies.errors.len());
+        for (class, latencies) in set.seen() {
+            tokens += if class.is_failure() { 0 } else { latencies.response.len() };
             let steps = latencies.response.iter_recorded();
             // Equal bounds: adding cannot fail.
             let _ = self.lag.add(&latencies.lag);

@@ -186,10 +186,11 @@ pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
     let Figures { rate, p50_ns, p99_ns, lag_p99_ns, .. } = last;
     let meant = header.rate.map_or(String::new(), |rate| format!(" of {rate:.0}"));
     let errors = snapshot.so_far.map_or(0, |all| all.errors);
+    let us = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{} us", ns / 1000));
     format!(
-        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {} us  p99 {} us  lag p99 {} us  {errors} errors so far",
-        p50_ns / 1000,
-        p99_ns / 1000,
+        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {} us  {errors} errors so far",
+        us(p50_ns),
+        us(p99_ns),
         lag_p99_ns / 1000
     )
 }

@@ -40,7 +40,7 @@ use crate::load::target::HttpUrl;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
-use crate::report::slo::Objective;
+use crate::report::slo::{Objective, Verdict};
 use crate::report::table;
 
 /// Measure a token endpoint with open-loop load.
@@ -48,8 +48,8 @@ use crate::report::table;
 /// Without --target, a broker with a synthetic world is started in a child process and measured.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 4 invalid run (the generator or the \
-host was the bottleneck); 5 SLO breached; 130 interrupted."
+    after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 3 cannot tell (too few answers for an \
+objective); 4 invalid run (the generator or the host was the bottleneck); 5 SLO breached; 130 interrupted."
 )]
 pub struct RunArgs {
     /// What is sent: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a file
@@ -100,7 +100,7 @@ pub struct RunArgs {
     /// Everything random is derived from this
     #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_RUN_SEED")]
     pub(super) seed: u64,
-    /// Bound of the response time, like 'p99<2ms' or 'hit.p99.9<500us'; may be repeated
+    /// Bound of the response time, like 'p99<2ms' or 'hit.p99.9<500us'; a failed request is beyond every bound; may be repeated
     #[arg(long, value_name = "BOUND", value_delimiter = ',', env = "MINTBENCH_RUN_SLO")]
     pub(super) slo: Vec<Objective>,
     /// Give a request up after this time
@@ -389,16 +389,20 @@ fn identity(
     }
 }
 
-/// A failed check wins over an invalid run, and that over a missed objective.
+/// A failed check wins over an invalid run, that over a missed objective, and that over one that nobody
+/// can tell.
 fn exit(outcome: &Outcome, slo: &[Objective]) -> Exit {
+    let any = |verdict| slo.iter().any(|objective| objective.judge(outcome).verdict == verdict);
     if !outcome.failures.is_empty() {
         Exit::Failed
     } else if !outcome.reasons.is_empty() {
         Exit::Invalid
-    } else if slo.iter().all(|objective| objective.is_met(outcome)) {
-        Exit::Pass
-    } else {
+    } else if any(Verdict::Missed) {
         Exit::SloBreached
+    } else if any(Verdict::CannotTell) {
+        Exit::Inconclusive
+    } else {
+        Exit::Pass
     }
 }
 

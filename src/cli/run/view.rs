@@ -77,8 +77,8 @@ fn table_lines(header: &Header, snapshot: &Snapshot) -> Vec<Line<'static>> {
     let mut lines = vec![heading(snapshot)];
     let meant = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
     lines.push(row(snapshot, "rate", |f| format!("{:.0}/s", f.rate), &meant));
-    lines.push(row(snapshot, "p50", |f| us(f.p50_ns), ""));
-    lines.push(row(snapshot, "p99", |f| us(f.p99_ns), ""));
+    lines.push(row(snapshot, "p50", |f| f.p50_ns.map_or("-".to_owned(), us), ""));
+    lines.push(row(snapshot, "p99", |f| f.p99_ns.map_or("-".to_owned(), us), ""));
     let late = if snapshot.on_time { "" } else { "   too late: run invalid" };
     let (red, usual) = (Style::new().fg(Color::Red), Style::new());
     let style = if snapshot.on_time { usual } else { red };
@@ -136,8 +136,8 @@ pub(super) mod tests {
     pub(in crate::cli::run) fn snapshot() -> Snapshot {
         let last = Figures {
             rate: 4998.0,
-            p50_ns: 101_200,
-            p99_ns: 420_900,
+            p50_ns: Some(101_200),
+            p99_ns: Some(420_900),
             lag_p99_ns: 2_100,
             errors: 0,
             hits: Some(4998),

@@ -29,9 +29,12 @@ pub(super) struct Question {
 }
 
 /// One endpoint for a short time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Block {
+    /// Of the good answers.
     latencies: Latencies,
+    /// Requests that failed.
+    failed: u64,
     /// Why it is no evidence, if it is none.
     spoiled: Vec<Spoiled>,
 }
@@ -97,7 +100,11 @@ impl Block {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let invalid = outcome.reasons.iter().filter_map(Spoiled::of);
         let failed = outcome.failures.iter().cloned().map(Spoiled::Requests);
-        Self { latencies: outcome.all.clone(), spoiled: invalid.chain(failed).collect() }
+        Self {
+            latencies: outcome.good.clone(),
+            failed: outcome.measured.totals.whole.failed(),
+            spoiled: invalid.chain(failed).collect(),
+        }
     }
 }
 
@@ -154,7 +161,7 @@ impl Ratio {
 pub(super) struct Finding {
     question: Question,
     /// All valid blocks together, A and B.
-    sides: [Latencies; 2],
+    sides: [Block; 2],
     /// The logarithms of B over A of each pair, by kind and quantile.
     differences: [[Vec<f64>; QUANTILES.len()]; 2],
     used: u32,
@@ -165,7 +172,7 @@ impl Finding {
     pub(super) fn new(question: Question) -> Self {
         Self {
             question,
-            sides: [Latencies::default(), Latencies::default()],
+            sides: [Block::default(), Block::default()],
             differences: Default::default(),
             used: 0,
             complaints: Vec::new(),
@@ -186,7 +193,8 @@ impl Finding {
             }
         }
         for (side, block) in self.sides.iter_mut().zip([a, b]) {
-            side.add(&block.latencies);
+            side.latencies.add(&block.latencies);
+            side.failed += block.failed;
         }
     }
 
@@ -218,7 +226,10 @@ impl Finding {
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["us", "", "A", "B", "B / A", "within"]);
         for (kind, name, quantile, ratio) in self.ratios() {
-            let us = |side| right(format!("{:.1}", us_at(kind.of(side), quantile)));
+            let us = |side: &Block| {
+                let us = us_at(kind.of(&side.latencies), quantile);
+                right(us.map_or("-".to_owned(), |us| format!("{us:.1}")))
+            };
             let (middle, within) = ratio.map_or(("-".to_owned(), "-".to_owned()), |ratio| {
                 let Ratio { middle, low, high } = ratio;
                 (format!("{middle:.3}"), format!("{low:.3} - {high:.3}"))
@@ -233,7 +244,8 @@ impl Finding {
                 right(within),
             ]);
         }
-        let mut text = format!("{table}\n\n");
+        // A table of nothing would be read as one of no time.
+        let mut text = if self.used == 0 { String::new() } else { format!("{table}\n\n") };
         // Writing to a string cannot fail.
         let _ = self.sentences(&mut text);
         text
@@ -245,31 +257,37 @@ impl Finding {
         writeln!(text, "A         {a}: {}", counts(of_a))?;
         writeln!(text, "B         {b}: {}", counts(of_b))?;
         let block = humantime::format_duration(*block);
-        writeln!(
+        write!(
             text,
-            "pairs     {} of {pairs} used, each {block} of both at {rate}/s, A B B A; the ratio lies within the bounds with 95 % confidence",
+            "pairs     {} of {pairs} used, each {block} of both at {rate}/s, A B B A",
             self.used
         )?;
+        let bounds = "; the ratio lies within the bounds with 95 % confidence";
+        writeln!(text, "{}", if self.used < 2 { "" } else { bounds })?;
         for complaint in &self.complaints {
             writeln!(text, "unused    {complaint}")?;
         }
         if self.is_valid() {
             return Ok(());
         }
-        writeln!(text, "INVALID   too few pairs are evidence: do not use these numbers")
+        match self.used {
+            0 => writeln!(text, "INVALID   no usable pair: nothing can be said"),
+            _ => writeln!(text, "INVALID   too few pairs are evidence: do not use these numbers"),
+        }
     }
 
     /// As a document of its own schema.
     pub(super) fn document(&self) -> Value {
         let Question { targets, pairs, block, rate, arrivals, seed } = &self.question;
         let side = |index: usize| {
-            let latencies = self.sides.get(index)?;
-            let us =
-                |kind: Kind| quantiles(|_, quantile| us_at(kind.of(latencies), quantile).into());
+            let side = self.sides.get(index)?;
+            let us = |kind: Kind| {
+                quantiles(|_, quantile| us_at(kind.of(&side.latencies), quantile).into())
+            };
             Some(json!({
                 "target": targets.get(index)?,
-                "count": latencies.response.len(),
-                "errors": latencies.errors.len(),
+                "count": side.latencies.response.len() + side.failed,
+                "errors": side.failed,
                 "response_us": us(Kind::Response),
                 "service_us": us(Kind::Service),
             }))
@@ -300,8 +318,8 @@ impl Finding {
     }
 }
 
-fn counts(side: &Latencies) -> String {
-    format!("{} requests, {} failed", side.response.len(), side.errors.len())
+fn counts(side: &Block) -> String {
+    format!("{} requests, {} failed", side.latencies.response.len() + side.failed, side.failed)
 }
 
 fn right(text: String) -> Cell {
@@ -314,14 +332,14 @@ fn quantiles(value: impl Fn(&str, f64) -> Value) -> Value {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-fn us_at(histogram: &Histogram<u64>, quantile: f64) -> f64 {
-    histogram.value_at_quantile(quantile) as f64 / 1000.0
+fn us_at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
+    (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile) as f64 / 1000.0)
 }
 
 /// The logarithm of B over A; none where one of them has no such time.
 fn difference(a: &Histogram<u64>, b: &Histogram<u64>, quantile: f64) -> Option<f64> {
     let [a, b] = [a, b].map(|histogram| us_at(histogram, quantile));
-    (a > 0.0 && b > 0.0).then(|| (b / a).ln())
+    a.zip(b).filter(|(a, b)| *a > 0.0 && *b > 0.0).map(|(a, b)| (b / a).ln())
 }
 
 /// The middle of the ratios and its bounds; none of fewer than two pairs.
@@ -361,7 +379,7 @@ mod tests {
         for histogram in [&mut latencies.response, &mut latencies.service] {
             histogram.record_n(us * 1000, 100).unwrap();
         }
-        Block { latencies, spoiled: Vec::new() }
+        Block { latencies, ..Block::default() }
     }
 
     fn noisy(share: f64) -> Block {
@@ -407,6 +425,29 @@ mod tests {
         assert!(!noise.is_valid());
         assert!(noise.text().contains("INVALID") && noise.text().contains("3 of B"));
         assert!(!Finding::new(question(2)).is_valid());
+    }
+
+    #[test]
+    fn without_a_usable_pair_there_are_no_numbers() {
+        let mut finding = Finding::new(question(2));
+        (0..2).for_each(|_| finding.add(noisy(0.5), block(500)));
+        let text = finding.text();
+        assert!(text.contains("INVALID   no usable pair") && !text.contains("B / A"), "{text}");
+        let document = finding.document();
+        for side in ["a", "b"] {
+            assert_eq!(document[side]["response_us"]["p99"], Value::Null, "{document}");
+            assert_eq!(document[side]["count"], 0);
+        }
+        assert_eq!(document["valid"], false);
+    }
+
+    #[test]
+    fn requests_that_failed_are_counted_and_in_no_percentile() {
+        let mut finding = Finding::new(question(2));
+        (0..2).for_each(|_| finding.add(Block { failed: 7, ..block(500) }, block(500)));
+        let document = finding.document();
+        assert_eq!((&document["a"]["count"], &document["a"]["errors"]), (&214.into(), &14.into()));
+        assert_eq!(document["b"]["errors"], 0);
     }
 
     proptest! {

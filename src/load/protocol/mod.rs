@@ -4,14 +4,18 @@
 //! target and the length of the run are known: every part of a request that does not change, encoded
 //! once. Nothing here signs, or asks anything, while the load runs.
 
+mod expect;
 mod lease;
 mod oauth2;
 mod recipe;
 
 use std::fmt;
 
+use super::cause::Cause;
 use crate::secret::Redacted;
 
+pub use self::expect::Expect;
+use self::expect::{fault_of_plain, fault_of_token};
 pub(super) use self::lease::Lease;
 pub use self::oauth2::{OAuth2, Proof};
 pub(super) use self::recipe::{Recipe, Span};
@@ -26,7 +30,7 @@ pub enum Protocol {
     Aws,
     /// The Compute Engine metadata server
     Gce,
-    /// A plain GET of the URL as it stands; any 2xx is a success
+    /// A plain GET of the URL as it stands; any 2xx is a success, unless --expect says more
     Get,
     /// The Azure Instance Metadata Service
     Imds,
@@ -62,14 +66,6 @@ impl Protocol {
     pub const fn selects(self) -> bool {
         matches!(self, Self::AppService | Self::Imds)
     }
-
-    /// Whether an answer of this status holds what was asked for.
-    pub(super) const fn is_success(self, status: u16) -> bool {
-        match self {
-            Self::Get => status >= 200 && status <= 299,
-            _ => status == 200,
-        }
-    }
 }
 
 impl fmt::Display for Protocol {
@@ -97,6 +93,8 @@ pub enum Dialect {
     Get {
         /// Sent with every request.
         headers: Vec<Header>,
+        /// What its answers have to be.
+        expect: Vec<Expect>,
     },
     /// IMDS.
     Imds,
@@ -114,6 +112,19 @@ impl Dialect {
             Self::Get { .. } => Protocol::Get,
             Self::Imds => Protocol::Imds,
             Self::OAuth2(_) => Protocol::OAuth2,
+        }
+    }
+
+    /// Returns why an answer is not what was asked for, if it is not.
+    pub(super) fn fault(&self, status: u16, body: &[u8]) -> Option<Cause> {
+        match self {
+            Self::Get { expect, .. } => fault_of_plain(expect, status, body),
+            Self::Aws { .. } => {
+                fault_of_token(&["AccessKeyId", "SecretAccessKey", "Token"], status, body)
+            }
+            Self::AppService { .. } | Self::Gce | Self::Imds | Self::OAuth2(_) => {
+                fault_of_token(&["access_token"], status, body)
+            }
         }
     }
 }

@@ -74,7 +74,7 @@ impl Recipe {
                 fixed(format!("GET {path} HTTP/1.1\r\n{host}Metadata-Flavor: Google\r\n\r\n"))
             }
             Dialect::Aws { role } => session(url, role.as_deref(), &host),
-            Dialect::Get { headers } => plain(path(url, "/"), &host, headers),
+            Dialect::Get { headers, .. } => plain(path(url, "/"), &host, headers),
             Dialect::OAuth2(client) => posts(url, client, &host, span)?,
         })
     }

@@ -59,12 +59,12 @@ fn requests_that_name_nobody_are_all_the_same() {
     );
     let headers = vec!["A: b".parse().unwrap(), "Connection: close".parse().unwrap()];
     assert_eq!(
-        request("http://127.0.0.1:9", Dialect::Get { headers }),
+        request("http://127.0.0.1:9", Dialect::Get { headers, expect: Vec::new() }),
         "GET / HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\nConnection: close\r\n\r\n"
     );
     let headers = vec!["host: other".parse().unwrap()];
     assert_eq!(
-        request("http://127.0.0.1:9/x?y", Dialect::Get { headers }),
+        request("http://127.0.0.1:9/x?y", Dialect::Get { headers, expect: Vec::new() }),
         "GET /x?y HTTP/1.1\r\nhost: other\r\n\r\n"
     );
 }

@@ -5,8 +5,11 @@
 
 mod reason;
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 
+use super::cause::Cause;
 use super::conditions::Conditions;
 use super::course::{HitRatios, SteadyState};
 use super::host::strain::{Paging, Strain};
@@ -24,10 +27,12 @@ pub struct Evidence<'a> {
     pub lag: &'a Histogram<u64>,
     /// How late answers may have been noticed.
     pub notice: &'a Histogram<u64>,
-    /// Service time of all requests.
+    /// Service time of the good answers, or of all requests where there are none.
     pub service: &'a Histogram<u64>,
-    /// Response time of all requests.
+    /// Response time of the same.
     pub response: &'a Histogram<u64>,
+    /// Why requests failed.
+    pub causes: &'a BTreeMap<Cause, u64>,
     /// Lateness of the probe in the generator's loop.
     pub hiccup: &'a Histogram<u64>,
     /// Share of the busiest generator thread that was not idle.
@@ -81,6 +86,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     if evidence.unsent > 0 {
         reasons.push(Reason::Unsent { count: evidence.unsent });
     }
+    reasons.extend(impeded(evidence.causes));
     reasons.extend(match evidence.shape {
         Shape::Bursts { gap_ns } => burst(evidence.lag, gap_ns).into_iter().collect(),
         Shape::Rate { scheduled, acted } => paced(evidence, scheduled, acted),
@@ -95,6 +101,14 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
         reasons.push(Reason::Hiccup { p999_ns, limit_ns });
     }
     reasons
+}
+
+/// What this machine had too little of to send every request.
+fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
+    causes.iter().filter_map(|(cause, count)| {
+        let remedy = cause.remedy()?;
+        Some(Reason::Impeded { cause: *cause, count: *count, remedy })
+    })
 }
 
 /// What the machine did to the generator.
@@ -198,6 +212,7 @@ mod tests {
             notice: &notice,
             service: &service,
             response: &response,
+            causes: &BTreeMap::new(),
             hiccup: &hiccup,
             busy_share: 0.1,
             duration_ns: 30_000_000_000,
@@ -218,6 +233,22 @@ mod tests {
         check(50_000, |_| {}, &["p99 of its lag", "p99.9 of its lag"]);
         check(500, |e| e.unsent = 3, &["3 requests"]);
         check(500, |e| e.busy_share = 0.9, &["90 %"]);
+    }
+
+    #[test]
+    fn requests_that_this_machine_could_not_send_make_a_run_invalid_and_name_the_remedy() {
+        let causes = |cause| -> &'static _ { Box::leak(Box::new(BTreeMap::from([(cause, 7)]))) };
+        for (cause, remedy) in [
+            (
+                Cause::LocalPorts,
+                "7 requests: local ports used up; widen net.ipv4.ip_local_port_range",
+            ),
+            (Cause::OpenFiles, "ulimit -n"),
+            (Cause::SocketMemory, "free memory"),
+        ] {
+            check(500, |e| e.causes = causes(cause), &[remedy]);
+        }
+        check(500, |e| e.causes = causes(Cause::Reset), &[]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX};
+use crate::load::cause::Cause;
 use crate::load::course::HitRatios;
 use crate::load::host::strain::Paging;
 use crate::load::pacing::GapFit;
@@ -33,6 +34,15 @@ pub enum Reason {
         p999_ns: u64,
         /// What is allowed.
         limit_ns: u64,
+    },
+    /// The generator's machine lacked something that connections need.
+    Impeded {
+        /// What it lacked.
+        cause: Cause,
+        /// Requests that were not sent for it.
+        count: u64,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The generator was late as a rule.
     Lag {
@@ -120,6 +130,9 @@ impl fmt::Display for Reason {
                 us(*p999_ns),
                 us(*limit_ns)
             ),
+            Self::Impeded { cause, count, remedy } => {
+                write!(f, "this machine could not send {count} requests: {cause}; {remedy}")
+            }
             Self::Lag { p99_ns, limit_ns } => write!(
                 f,
                 "the generator was late: the p99 of its lag is {} us, more than {} us (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",

@@ -21,8 +21,10 @@ pub fn badges(run: &Run) -> Vec<Badge> {
         badge(run.checks.passed, "checks passed", "checks FAILED"),
     ];
     if !run.slo.is_empty() {
-        let met = run.slo.iter().all(|slo| slo.met);
-        badges.push(badge(met, "objectives met", "objectives BREACHED"));
+        let met = run.slo.iter().all(|slo| slo.met == Some(true));
+        let missed = run.slo.iter().any(|slo| slo.met == Some(false));
+        let not_met = if missed { "objectives BREACHED" } else { "objectives: cannot tell" };
+        badges.push(badge(met, "objectives met", not_met));
     }
     badges
 }
@@ -69,7 +71,9 @@ pub fn panels(run: &Run) -> Vec<Panel> {
     let mut panels = vec![validity(run), panel("Load", &run.load), panel("Host", &run.host)];
     panels.extend([panel("Build", &run.build), panel("Verification", &run.verified)]);
     panels.push(panel("Answers by status", &run.statuses));
+    let causes = run.causes.as_ref().filter(|causes| !causes.is_empty());
     let optional = [
+        causes.map(|causes| panel("Failed requests by cause", causes)),
         run.broker.as_ref().map(|broker| panel("Broker", broker)),
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
         run.churn.as_ref().map(|churn| panel("Churn", churn)),

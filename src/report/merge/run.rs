@@ -10,7 +10,7 @@ use super::seconds::Seconds;
 use super::{Align, Piece};
 use crate::clock::us;
 use crate::load::class::Class;
-use crate::load::recorder::{Latencies, histogram};
+use crate::load::recorder::histogram;
 use crate::report::run_json::{SCHEMA, at};
 use crate::report::slo::Objective;
 use crate::report::stored::Run;
@@ -48,6 +48,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         load: load(&runs, &parts, covered(&spans).0),
         validity: validity(&runs, &parts, logs.lag),
         statuses: sums(runs.iter().map(|run| &run.statuses)),
+        causes: together(&runs, |run| run.causes.as_ref()).map(|all| sums(all.into_iter())),
         broker: together(&runs, |run| run.broker.as_ref()).map(|all| broker(&all)),
         verified: verified(&runs),
         changes: together(&runs, |run| run.changes.as_ref()).map(|all| changes(&all)),
@@ -309,7 +310,7 @@ fn objectives(
     for slo in runs.iter().flat_map(|run| &run.slo) {
         let phase = slo.extra.get("phase").map(ToString::to_string).unwrap_or_default();
         let kept = all.entry(format!("{} {phase}", slo.objective)).or_insert_with(|| slo.clone());
-        kept.met &= slo.met;
+        kept.met = both(kept.met, slo.met);
     }
     let histograms = response.whole();
     let judged = all.into_values().map(|slo| {
@@ -328,24 +329,38 @@ fn judge(
     response: &BTreeMap<Class, Histogram<u64>>,
     classes: &BTreeMap<Class, ClassResult>,
 ) -> Slo {
-    let mut latencies = Latencies::default();
-    for (class, of) in response.iter().filter(|(class, _)| objective.is_about(**class)) {
-        let _ = latencies.response.add(of);
-        let errors = classes.get(class).map_or(0, |result| result.errors);
-        let _ = latencies.errors.add(fastest(of, errors));
+    let mut answers = objective.answers(response.iter().map(|(class, of)| (*class, of)));
+    for (class, result) in classes.iter().filter(|(class, _)| class.is_token()) {
+        // Earlier versions had failed requests in the class `all`.
+        let of = response.get(class).filter(|_| objective.class().is_none_or(|own| own == *class));
+        answers.failed += of.map_or(0, |of| fail_fastest(&mut answers.response, of, result.errors));
     }
-    let measured_ns = objective.of(&latencies);
-    Slo { measured_us: measured_ns.map(us), met: objective.allows(measured_ns), ..slo }
+    let judgement = objective.decide(&answers);
+    let measured_us = judgement.measured_ns.map(us);
+    Slo { measured_us, met: judgement.verdict.met(), ..slo }
 }
 
-/// The logs do not tell errors from tokens within a class: taking the fastest answers for the
-/// errors makes the tokens as slow as they can have been.
-fn fastest(of: &Histogram<u64>, errors: u64) -> Histogram<u64> {
+/// Takes the fastest of `of` out of `all` and returns how many, at most `errors`.
+///
+/// The logs do not tell which answers of a class failed: if the fastest did, the others are as slow as
+/// they can have been.
+fn fail_fastest(all: &mut Histogram<u64>, of: &Histogram<u64>, errors: u64) -> u64 {
     let (mut fastest, mut left) = (histogram(), errors);
     for step in of.iter_recorded() {
         let times = step.count_at_value().min(left);
         fastest.saturating_record_n(step.value_iterated_to(), times);
         left -= times;
     }
-    fastest
+    // All of these were added before: subtracting cannot fail.
+    let _ = all.subtract(&fastest);
+    fastest.len()
+}
+
+/// Whether two parts met an objective: one that missed it decides, then one that nobody can tell.
+fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
 }

@@ -15,7 +15,11 @@ pub fn render(run: &Run) -> String {
         lines.push("PARTIAL   some of the result is missing, see above".to_owned());
     }
     for slo in &run.slo {
-        let verdict = if slo.met { "met" } else { "BREACHED" };
+        let verdict = match slo.met {
+            Some(true) => "met",
+            Some(false) => "BREACHED",
+            None => "cannot tell",
+        };
         let measured = slo.measured_us.map_or("unknown".to_owned(), |us| format!("{us:.1} us"));
         lines.push(format!("slo       {}: {verdict}, measured {measured}", slo.objective));
     }

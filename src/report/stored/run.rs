@@ -28,6 +28,9 @@ pub struct Run {
     pub validity: Validity,
     pub classes: BTreeMap<Class, ClassResult>,
     pub statuses: BTreeMap<String, u64>,
+    /// None of a result of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<BTreeMap<String, u64>>,
     pub broker: Option<Broker>,
     pub verified: Verified,
     pub changes: Option<Changes>,
@@ -230,7 +233,8 @@ pub struct Checks {
 pub struct Slo {
     pub objective: String,
     pub measured_us: Option<f64>,
-    pub met: bool,
+    /// None where nobody can tell.
+    pub met: Option<bool>,
     #[serde(flatten)]
     pub extra: Extra,
 }

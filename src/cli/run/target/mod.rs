@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
 
 use crate::assertion::{CertificateKey, ClientKeyError};
-use crate::load::protocol::{Dialect, Header, HeaderError, OAuth2, Proof, Protocol};
+use crate::load::protocol::{Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol};
 use crate::load::target::{HttpUrl, Scheme, Target, UrlError};
 use crate::load::trust::Trusted;
 use crate::secret::Redacted;
@@ -132,6 +132,9 @@ pub(in crate::cli) struct TargetArgs {
     #[arg(long, value_name = "NAME: VALUE", env = "MINTBENCH_RUN_HEADER")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(in crate::cli) header: Vec<String>,
+    /// get: what makes an answer good, status=CODE or body=TEXT; may be repeated [default: any 2xx]
+    #[arg(long, value_name = "WHAT", env = "MINTBENCH_RUN_EXPECT")]
+    pub(in crate::cli) expect: Vec<Expect>,
 }
 
 /// Why the flags make no target.
@@ -270,7 +273,7 @@ impl TargetArgs {
     }
 
     /// The flags that only one protocol uses, and whether they are given.
-    fn given(&self) -> [(&'static str, bool, Protocol); 8] {
+    fn given(&self) -> [(&'static str, bool, Protocol); 9] {
         [
             ("client-id", self.client_id.is_some(), Protocol::OAuth2),
             ("client-secret-file", self.client_secret_file.is_some(), Protocol::OAuth2),
@@ -280,6 +283,7 @@ impl TargetArgs {
             ("role", self.role.is_some(), Protocol::Aws),
             ("identity-header-file", self.identity_header_file.is_some(), Protocol::AppService),
             ("header", !self.header.is_empty(), Protocol::Get),
+            ("expect", !self.expect.is_empty(), Protocol::Get),
         ]
     }
 
@@ -320,7 +324,7 @@ impl TargetArgs {
         Ok(match protocol {
             Protocol::Imds => Dialect::Imds,
             Protocol::Gce => Dialect::Gce,
-            Protocol::Get => Dialect::Get { headers: self.headers()? },
+            Protocol::Get => Dialect::Get { headers: self.headers()?, expect: self.expect.clone() },
             Protocol::Aws if self.role.is_none() && url.path.is_empty() => {
                 return Err(missing("--role NAME, or the whole path in the URL"));
             }
