@@ -22,7 +22,7 @@ raise_file_limit()
 with tempfile.TemporaryDirectory() as parent, Server("exponential:1ms:50ms") as server:
     folder = pathlib.Path(parent) / "run"
     process = subprocess.Popen(
-        [Mintbench().path(), "run", "--target", server.url, "--rate", str(rate), "--arrivals", "constant",
+        [Mintbench().path(), "run", "--target", f"get+{server.url}", "--rate", str(rate), "--arrivals", "constant",
          "--pacer-test", "0s", "--warmup", "0s", "--duration", f"{requests / rate:.3f}s", "--connections", "1000", "--threads", "1",
          "--cores", str(processors()[1]), "--json", "--out", str(folder)],
         stdout=subprocess.DEVNULL)

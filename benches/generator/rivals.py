@@ -194,7 +194,7 @@ class Mintbench(Tool):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
             most = ["--rate", str(job.most), "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
-            command = [*(pinned() if self.confined else []), self.path(), "run", "--target", job.url, *most, "--arrivals", job.arrivals]
+            command = [*(pinned() if self.confined else []), self.path(), "run", "--target", f"get+{job.url}", *most, "--arrivals", job.arrivals]
             command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
             command += ["--max-errors", "1", "--json", "--out", f"{folder}/run"]
