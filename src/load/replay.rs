@@ -157,12 +157,11 @@ fn csv(text: &str) -> Result<Vec<Row>, Line> {
 fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     let (mut fields, mut rest) = (Vec::new(), Some(line));
     while let Some(text) = rest {
-        let (field, behind) = match text.trim_start().strip_prefix('"') {
-            Some(text) => quoted(text)?,
-            None => {
-                let (field, behind) = text.split_at(text.find(',').unwrap_or(text.len()));
-                (Cow::Borrowed(field.trim()), behind)
-            }
+        let (field, behind) = if let Some(text) = text.trim_start().strip_prefix('"') {
+            quoted(text)?
+        } else {
+            let (field, behind) = text.split_at(text.find(',').unwrap_or(text.len()));
+            (Cow::Borrowed(field.trim()), behind)
         };
         fields.push(field);
         rest = behind.strip_prefix(',');

@@ -329,7 +329,9 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
     }
     let known = hint::before(&subject.target());
-    known.iter().for_each(|hint| eprintln!("note      {hint}"));
+    for hint in &known {
+        eprintln!("note      {hint}");
+    }
     notes.extend(known);
     let shown = Shown::start(args, &plan, &subject)?;
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;

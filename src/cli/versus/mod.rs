@@ -161,8 +161,8 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
     let resolve = |target| args.access.resolve(target, None, &VARIABLES);
     let [a, b] =
         [Side { written: a, target: resolve(a)? }, Side { written: b, target: resolve(b)? }];
-    for side in [&a, &b] {
-        hint::before(&side.target).iter().for_each(|hint| eprintln!("note      {hint}"));
+    for hint in [&a, &b].into_iter().flat_map(|side| hint::before(&side.target)) {
+        eprintln!("note      {hint}");
     }
     let mut finding = Finding::new(args.question([&a, &b]));
     let bar = ProgressBar::with_draw_target(
