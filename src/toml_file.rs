@@ -43,6 +43,11 @@ impl Fault {
     }
 }
 
+/// Problems as an error shows them, each on a line of its own.
+pub(crate) fn listed(problems: &[String]) -> String {
+    problems.iter().fold(String::new(), |list, problem| list + "\n  " + problem)
+}
+
 /// What a file says.
 #[derive(Debug)]
 pub(crate) struct Read<T> {
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_file_full_of_faults_is_not_read_for_ever() {
-        let text: String = (0..1000).map(|index| format!("key{index} = 1\n")).collect();
-        assert_eq!(faults(&text).1.len(), FAULTS_MAX);
+        let lines: Vec<String> = (0..1000).map(|index| format!("key{index} = 1")).collect();
+        assert_eq!(faults(&lines.join("\n")).1.len(), FAULTS_MAX);
     }
 }

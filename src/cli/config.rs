@@ -8,18 +8,15 @@ use clap::Command;
 use toml::Spanned;
 
 use super::sources;
-use crate::toml_file::{self, Fault, line_of};
+use crate::toml_file::{self, Fault, line_of, listed};
 
 /// Why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
     #[error("cannot read the configuration file `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error(
-        "the configuration file is refused{faults}",
-        faults = faults.iter().map(|fault| format!("\n  {}", fault.of_file(path.display()))).collect::<String>()
-    )]
-    Refused { path: PathBuf, faults: Vec<Fault> },
+    #[error("the configuration file is refused{problems}", problems = listed(.0))]
+    Refused(Vec<String>),
 }
 
 /// Sections, each of which has keys.
@@ -66,12 +63,12 @@ impl ConfigFile {
                 faults.push(unknown_section(command, &section, &text));
             }
         }
-        faults.sort();
         if faults.is_empty() {
-            Ok(Self { path, keys })
-        } else {
-            Err(ConfigError::Refused { path, faults })
+            return Ok(Self { path, keys });
         }
+        faults.sort();
+        let problems = faults.iter().map(|fault| fault.of_file(path.display()));
+        Err(ConfigError::Refused(problems.collect()))
     }
 
     /// The commands with what the file sets as their defaults.

@@ -93,11 +93,12 @@ fn of_negative(given: &str, args: &[OsString]) -> Option<String> {
     let mut before = args.next()?;
     for arg in args {
         if is_negative(given) && arg.starts_with(given) {
-            return Some(match before.starts_with('-') {
-                true => format!(
-                    "`{arg}` is taken for a flag; write a value of {before} that is not negative"
-                ),
-                false => format!("`{arg}` is taken for a flag, and no flag begins with a digit"),
+            let taken = format!("`{arg}` is taken for a flag");
+            let of_flag = before.starts_with('-');
+            return Some(if of_flag {
+                format!("{taken}; write a value of {before} that is not negative")
+            } else {
+                format!("{taken}, and no flag begins with a digit")
             });
         }
         before = arg;

@@ -130,16 +130,12 @@ impl Allowance {
         let second = now_ns / 1_000_000_000;
         self.lines = BURST.min(self.lines + second.saturating_sub(self.second));
         self.second = second;
-        match self.lines.checked_sub(1) {
-            Some(rest) => {
-                self.lines = rest;
-                Some(std::mem::take(&mut self.left_out))
-            }
-            None => {
-                self.left_out += 1;
-                None
-            }
+        if self.lines == 0 {
+            self.left_out += 1;
+            return None;
         }
+        self.lines -= 1;
+        Some(std::mem::take(&mut self.left_out))
     }
 }
 

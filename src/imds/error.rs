@@ -196,16 +196,16 @@ mod tests {
         ImdsError::Token { error: error.into(), request_id, now }
     }
 
-    fn length(error: ImdsError) -> Option<u64> {
+    fn length(error: &ImdsError) -> Option<u64> {
         error.to_response().body().size_hint().exact()
     }
 
     #[test]
     fn bodies_have_the_lengths_seen_on_the_wire() {
-        assert_eq!(length(ImdsError::MetadataHeader), Some(88));
-        assert_eq!(length(ImdsError::ResourceMissing), Some(95));
-        assert_eq!(length(refused(SelectError::NotFound)), Some(68));
-        assert_eq!(length(refused(SelectError::Ambiguous)), Some(168));
+        assert_eq!(length(&ImdsError::MetadataHeader), Some(88));
+        assert_eq!(length(&ImdsError::ResourceMissing), Some(95));
+        assert_eq!(length(&refused(SelectError::NotFound)), Some(68));
+        assert_eq!(length(&refused(SelectError::Ambiguous)), Some(168));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum FleetError {
     /// It is not TOML, has keys that are unknown, missing or of another kind, or values out of range.
     #[error(
         "the fleet file `{path}` is refused{problems}",
-        path = path.display(), problems = problems.iter().map(|one| format!("\n  {one}")).collect::<String>()
+        path = path.display(), problems = toml_file::listed(problems)
     )]
     Problems {
         /// The file.

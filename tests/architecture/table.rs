@@ -10,7 +10,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("cli/serve", "cli server world machine ids clock secret class"),
     // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
     ("cli/control", "cli client tls token world x509 ids clock secret class"),
-    ("cli", "gate plan report load stats tls assertion world machine ids clock secret class"),
+    ("cli", "gate plan report load stats tls assertion world machine ids clock secret toml_file class"),
     ("gate", "report load stats world ids clock class"),
     ("plan", "report load stats world ids clock toml_file class"),
     ("report", "load stats ids clock class"),

@@ -39,7 +39,6 @@ impl Shell {
     }
 
     /// Runs a command; variables that it sets live on.
-
     pub(crate) fn run(&mut self, command: &str) -> Ran {
         const END: &str = "-- the end of a command --";
         let stdin = self.process.stdin.as_mut().unwrap();

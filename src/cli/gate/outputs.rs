@@ -42,7 +42,8 @@ fn claim(path: PathBuf) -> Result<OutFolder, OutFolderError> {
     }
     let curve = |side: Side, name: &str| {
         let sided = name.strip_prefix(side.as_str());
-        sided.is_some_and(|rest| rest.starts_with(".response.") && rest.ends_with(".hgrm"))
+        let is_curve = Path::new(name).extension().is_some_and(|extension| extension == "hgrm");
+        is_curve && sided.is_some_and(|rest| rest.starts_with(".response."))
     };
     OutFolder::claim(path, |name| {
         name == html::FILE || curve(Side::Base, name) || curve(Side::Candidate, name)

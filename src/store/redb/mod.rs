@@ -57,13 +57,12 @@ impl RedbStore {
     }
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {
-        let new = !folder.holds_store()?;
-        let undo = new.then(|| folder.as_new());
-        Self::open_file(folder, new).inspect_err(|_| undo.into_iter().for_each(NewStore::undo))
+        let undo = (!folder.holds_store()?).then(|| folder.as_new());
+        Self::open_file(folder).inspect_err(|_| undo.into_iter().for_each(NewStore::undo))
     }
 
-    fn open_file(folder: Folder, new: bool) -> Result<Self, StoreError> {
-        let file = folder.file();
+    fn open_file(folder: Folder) -> Result<Self, StoreError> {
+        let (file, new) = (folder.file(), !folder.holds_store()?);
         if new {
             folder.install(|path| initialise(&::redb::Database::create(path)?))?;
         }
