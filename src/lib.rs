@@ -47,6 +47,7 @@ pub mod sts;
 mod sync;
 pub mod tls;
 pub mod token;
+mod toml_file;
 pub mod vault;
 pub mod world;
 pub mod x509;

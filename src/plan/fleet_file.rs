@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::simulate::client::Kit;
+use crate::toml_file;
 
 /// Why a fleet file is refused.
 #[derive(Debug, thiserror::Error)]
@@ -20,25 +21,16 @@ pub enum FleetError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It is not TOML, or has a key that is unknown, missing or of another kind.
-    #[error("the fleet file `{path}` is refused: {message}", path = path.display())]
-    Syntax {
+    /// It is not TOML, has keys that are unknown, missing or of another kind, or values out of range.
+    #[error(
+        "the fleet file `{path}` is refused{problems}",
+        path = path.display(), problems = toml_file::listed(problems)
+    )]
+    Problems {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        message: String,
-    },
-    /// A value is out of range.
-    #[error("the fleet file `{path}` is refused: `{key}` is {value}; use {allowed}", path = path.display())]
-    Range {
-        /// The file.
-        path: PathBuf,
-        /// Section and name.
-        key: &'static str,
-        /// What it says.
-        value: String,
-        /// What may stand there.
-        allowed: &'static str,
+        /// What is wrong, each with what may stand there.
+        problems: Vec<String>,
     },
 }
 
@@ -171,14 +163,17 @@ impl Fleet {
     pub fn read(path: &Path) -> Result<Self, FleetError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| FleetError::Read { path: path.to_owned(), source })?;
-        let fleet: Self = toml::from_str(&text).map_err(|error| FleetError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })?;
-        fleet.checked(path)
+        let toml_file::Read { value, faults } = toml_file::read::<Self>(&text);
+        let mut problems: Vec<String> =
+            faults.iter().map(|fault| fault.of_file(path.display())).collect();
+        problems.extend(value.iter().flat_map(Self::out_of_range));
+        value
+            .filter(|_| problems.is_empty())
+            .ok_or_else(|| FleetError::Problems { path: path.to_owned(), problems })
     }
 
-    fn checked(self, path: &Path) -> Result<Self, FleetError> {
+    /// What is out of range, and what may stand there.
+    fn out_of_range(&self) -> Vec<String> {
         let counts = "1 to 16000000 in all";
         let shares: f64 = self.kits.values().sum();
         let kits_sound = self.kits.values().all(|share| *share >= 0.0)
@@ -235,15 +230,10 @@ impl Fleet {
             ),
             ("nodes.lanes", float(lanes), lanes <= CORES_MAX, "1 to 256"),
         ];
-        match rules.iter().find(|(_, _, sound, _)| !sound) {
-            None => Ok(self),
-            Some((key, value, _, allowed)) => Err(FleetError::Range {
-                path: path.to_owned(),
-                key,
-                value: value.to_string(),
-                allowed,
-            }),
-        }
+        let broken = rules.into_iter().filter(|(_, _, sound, _)| !sound);
+        broken
+            .map(|(key, value, _, allowed)| format!("`{key}` is {value}; use {allowed}"))
+            .collect()
     }
 
     /// Tokens that the fleet holds.

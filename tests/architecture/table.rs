@@ -10,9 +10,9 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("cli/serve", "cli server world machine ids clock secret class"),
     // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
     ("cli/control", "cli client tls token world x509 ids clock secret class"),
-    ("cli", "gate plan report load stats tls assertion world machine ids clock secret class"),
+    ("cli", "gate plan report load stats tls assertion world machine ids clock secret toml_file class"),
     ("gate", "report load stats world ids clock class"),
-    ("plan", "report load stats world ids clock class"),
+    ("plan", "report load stats world ids clock toml_file class"),
     ("report", "load stats ids clock class"),
     ("load", "stats assertion tls world machine ids clock secret class"),
     ("stats", ""),
@@ -34,12 +34,13 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     // What a client signs in with, whoever it is: below both the side that measures and the measured one.
     ("assertion", "x509 clock secret"),
     ("store", "world ids clock secret class"),
-    ("world", "x509 ids clock secret class"),
+    ("world", "x509 ids clock secret toml_file class"),
     ("x509", "clock"),
     ("ids", ""),
     ("clock", ""),
     ("machine", ""),
     ("secret", ""),
+    ("toml_file", ""),
     ("class", ""),
     ("sync", ""),
 ];

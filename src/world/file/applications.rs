@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::Reader;
 use crate::ids::{ClientId, PrincipalId, TenantId};
-use crate::secret::Redacted;
+use crate::secret::{Redacted, SecretText};
 use crate::world::record::{Application, Credential, Record};
 use crate::world::synthetic::{IdentityIds, named_guid};
 use crate::x509::Certificate;
@@ -40,7 +40,7 @@ impl fmt::Debug for PlainSecret {
 
 impl<'de> Deserialize<'de> for PlainSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Redacted::new(String::deserialize(deserializer)?.into_bytes())))
+        Ok(Self(SecretText::deserialize(deserializer)?.0))
     }
 }
 
@@ -202,6 +202,8 @@ mod tests {
         for (fields, problem) in [
             ("", "neither secret nor certificate"),
             ("secret = 'hunter2'", "the secret is too short"),
+            ("secret = ['hunter2']", "the value of a secret is not a string"),
+            ("secret = 'correct horse'\nsecrt = 'hunter2'", "unknown field `secrt`"),
             ("certificate = 'none.pem'", "cannot read the certificate `none.pem`"),
             ("certificate = '-----BEGIN NOTHING'", "no certificate in the PEM text"),
             ("secret = 'correct horse'\nclient_id = 'x'", "`x` is not a GUID"),

@@ -18,6 +18,7 @@ use role_assignments::RoleAssignmentEntry;
 use vaults::{SecretEntry, VaultEntry};
 
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
+use crate::toml_file::{self, line_of};
 use crate::world::record::Record;
 use crate::world::seed::{Added, SeedBuilder, VmIdentities, WorldError, derived_ids};
 use crate::world::synthetic::IdentityIds;
@@ -131,17 +132,13 @@ pub fn parse_with(
     read: ReadFile<'_>,
 ) -> Result<Vec<Record>, WorldFileError> {
     let refused = |problems| WorldFileError { name: name.to_owned(), problems };
-    let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| line_of(text, &span));
-        refused(vec![(line, error.message().trim().replace('\n', "; "))])
-    })?;
+    let toml_file::Read { value, faults } = toml_file::read::<File>(text);
     let mut reader = Reader::new(text, read);
-    reader.read(&file);
+    reader.problems.extend(faults.into_iter().map(|fault| (fault.line, fault.what)));
+    if let Some(file) = value {
+        reader.read(&file);
+    }
     reader.finish().map_err(refused)
-}
-
-fn line_of(text: &str, span: &Range<usize>) -> usize {
-    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// Turns entries into items of the world and collects problems as it goes.

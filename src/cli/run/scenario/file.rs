@@ -11,24 +11,19 @@ use crate::load::profile::{Bursts, Profile};
 use crate::load::replay::{Trace, TraceError};
 use crate::load::schedule::Arrivals;
 use crate::report::slo::Objective;
+use crate::toml_file::listed;
 
 /// Why a scenario file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ScenarioError {
     #[error("cannot read the scenario `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("the scenario `{name}` is refused: {message}")]
-    Syntax { name: String, message: String },
-    #[error("the scenario `{name}` is refused{problems}", problems = list(problems))]
+    #[error("the scenario `{name}` is refused{problems}", problems = listed(problems))]
     Problems { name: String, problems: Vec<String> },
     #[error("cannot read the trace `{path}`", path = path.display())]
     ReadTrace { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Trace(#[from] TraceError),
-}
-
-fn list(problems: &[String]) -> String {
-    problems.iter().fold(String::new(), |list, problem| list + "\n  " + problem)
 }
 
 /// A length of time, written like 500ms or 1m 30s.

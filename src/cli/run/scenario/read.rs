@@ -11,6 +11,7 @@ use crate::load::mix::{Kind, Share};
 use crate::load::profile::Bursts;
 use crate::load::replay::{Trace, resource_index};
 use crate::report::slo::Objective;
+use crate::toml_file;
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
 /// 100 ns apart: below the cost of one request.
@@ -35,33 +36,13 @@ pub(super) fn definition(
     folder: &Path,
     text: &str,
 ) -> Result<Definition, ScenarioError> {
-    let file: File = toml::from_str(text).map_err(|error| ScenarioError::Syntax {
-        name: name.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
-    })?;
-    let mut reader = Reader { folder, problems: Vec::new() };
-    reader.check_file(&file);
-    let mut phases = Vec::new();
-    for entry in &file.phase {
-        phases.push(reader.phase(entry)?);
-    }
-    reader.check_phases(&file, &phases);
-    if !reader.problems.is_empty() {
-        return Err(ScenarioError::Problems { name: name.to_owned(), problems: reader.problems });
-    }
-    Ok(Definition {
-        warmup: file.warmup.0,
-        warmup_rate: file.warmup_rate,
-        connections: file.connections,
-        serve_args: serve_args(&file),
-        tuned: !file.broker.arguments.is_empty(),
-        token_lifetime: file.broker.token_lifetime.map(|span| span.0),
-        expect: file.expect,
-        world: file.world,
-        changes: file.changes,
-        herd: file.herd,
-        phases,
-    })
+    let toml_file::Read { value, faults } = toml_file::read::<File>(text);
+    let problems = faults.iter().map(|fault| fault.of_file(name)).collect();
+    let mut reader = Reader { folder, problems };
+    let definition = value.map(|file| reader.definition(file)).transpose()?;
+    definition
+        .filter(|_| reader.problems.is_empty())
+        .ok_or_else(|| ScenarioError::Problems { name: name.to_owned(), problems: reader.problems })
 }
 
 fn serve_args(file: &File) -> Vec<String> {
@@ -79,6 +60,29 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// What the file says, and notes what is wrong with it.
+    fn definition(&mut self, file: File) -> Result<Definition, ScenarioError> {
+        self.check_file(&file);
+        let mut phases = Vec::new();
+        for entry in &file.phase {
+            phases.push(self.phase(entry)?);
+        }
+        self.check_phases(&file, &phases);
+        Ok(Definition {
+            warmup: file.warmup.0,
+            warmup_rate: file.warmup_rate,
+            connections: file.connections,
+            serve_args: serve_args(&file),
+            tuned: !file.broker.arguments.is_empty(),
+            token_lifetime: file.broker.token_lifetime.map(|span| span.0),
+            expect: file.expect,
+            world: file.world,
+            changes: file.changes,
+            herd: file.herd,
+            phases,
+        })
+    }
+
     #[expect(clippy::fn_params_excessive_bools, reason = "the condition, as of an assertion")]
     fn demand(&mut self, holds: bool, problem: impl FnOnce() -> String) {
         if !holds {

@@ -187,8 +187,8 @@ fn what_is_wrong_with_a_phase_is_named_with_its_key_and_what_to_write() {
 #[test]
 fn what_is_wrong_with_the_rest_is_named_with_its_key_and_what_to_write() {
     check("", &["either [[phase]] or [herd]"]);
-    check("speed = 3", &["line 1", "unknown field `speed`", "`warmup`"]);
-    check("warmup = \"soon\"", &["line 1", "`soon` is not a length of time", "\"30s\""]);
+    check("speed = 3", &["my.toml:1", "unknown field `speed`", "`warmup`"]);
+    check("warmup = \"soon\"", &["my.toml:1", "`soon` is not a length of time", "\"30s\""]);
     let before = |text: &str| format!("{text}\n{}", fine());
     check(&before("warmup = \"25h\""), &["`warmup` is above 24h"]);
     check(&before("broker = { refresh-at = 2 }"), &["broker: `refresh-at` is 2; write a part"]);
