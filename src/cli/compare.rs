@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::outputs::{self, OutputError};
 use super::{Exit, refuse};
 use crate::report::compare::{Comparison, Side};
 use crate::report::html::{self, ReportError, versus};
@@ -47,8 +48,19 @@ pub(super) fn main(args: &FolderArgs, form: Form) -> Exit {
     }
 }
 
-fn compare(args: &FolderArgs, form: Form) -> Result<Exit, ReportError> {
-    let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>()?;
+/// Why there is no comparison.
+#[derive(Debug, thiserror::Error)]
+enum CompareError {
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
+    outputs::check(&[("html", args.html.as_deref())])?;
+    let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>();
+    let sides = sides.map_err(ReportError::from)?;
     // The caller has counted them.
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
     let comparison = Comparison::new(a, b);

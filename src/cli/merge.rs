@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, refuse};
+use crate::report::folder::Folder;
 use crate::report::merge::{Align, MergeError, merge, text};
 use crate::report::stored::Run;
 
@@ -42,8 +43,9 @@ pub fn main(args: &MergeArgs) -> Exit {
 }
 
 fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
+    let folder = Folder::create(args.out.clone())?;
     let whole = merge(&args.dirs, args.align)?;
-    let folder = whole.write(args.out.clone())?;
+    let folder = whole.write(folder)?;
     let text = if args.json {
         // What was read from JSON can be written as such.
         serde_json::to_string_pretty(&whole.run).map(|text| text + "\n").unwrap_or_default()

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::outputs::{self, OutputError};
 use super::{Exit, complain, refuse};
 use crate::report::html::{self, ReportError};
-use crate::report::metrics::{Label, MetricsError, append_csv, write_json};
+use crate::report::metrics::{Label, MetricsError, append_csv, check_csv, write_json};
 use crate::report::stored::read_run;
 
 /// Write the HTML report of a result folder again
@@ -56,7 +57,20 @@ pub(super) enum WriteError {
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
     Report(#[from] ReportError),
+}
+
+impl HandOn<'_> {
+    /// Checks that the files can be written.
+    ///
+    /// # Errors
+    /// When one cannot, or when the CSV file has other columns.
+    pub(super) fn check(&self) -> Result<(), WriteError> {
+        outputs::check(&[("out-json", self.json), ("out-csv", self.csv)])?;
+        Ok(self.csv.map_or(Ok(()), check_csv)?)
+    }
 }
 
 /// Writes the report of a folder, and hands the numbers of its run on.
@@ -79,7 +93,8 @@ pub(super) fn write(folder: &Path, to: &HandOn<'_>) -> Result<PathBuf, WriteErro
 pub fn main(args: &ReportArgs) -> Exit {
     let label = Label { commit: args.out_commit.clone(), branch: args.out_branch.clone() };
     let (json, csv) = (args.out_json.as_deref(), args.out_csv.as_deref());
-    match write(&args.dir, &HandOn { json, csv, label }) {
+    let to = HandOn { json, csv, label };
+    match to.check().and_then(|()| write(&args.dir, &to)) {
         Ok(path) => {
             let _ = writeln!(std::io::stdout().lock(), "report    {}", path.display());
             Exit::Pass

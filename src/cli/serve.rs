@@ -1,7 +1,7 @@
 //! `mintbench serve`: starts every endpoint and prints where each one listens.
 
 use std::cmp::Ordering;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,14 +10,16 @@ use std::sync::Arc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use rand::TryRng as _;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
-use super::{Exit, refuse};
+use super::{Exit, refuse, sources};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
     Algorithm, ArmAuth, Authority, AuthorityIssuer, Backend, BrokerOptions, Certificate,
     CertificateError, CredentialOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore,
-    RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
+    NewStore, RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -166,6 +168,10 @@ enum ServeError {
     Directory(#[from] DirectoryError),
     #[error("the system gives no random numbers")]
     Entropy,
+    #[error(
+        "{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::http=debug,info"
+    )]
+    Log(String),
     #[error(transparent)]
     Machine(#[from] MachineError),
     #[error("cannot read `{path}`", path = path.display())]
@@ -249,10 +255,28 @@ pub struct SettingsConflict;
 
 /// Runs the command.
 pub fn main(args: &ServeArgs) -> Exit {
-    let level = tracing_subscriber::EnvFilter::try_from_env("MINTBENCH_LOG");
-    let level = level.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
-    serve(args).map_or_else(|error| refuse(&error), |()| Exit::Pass)
+    let logged = logged().map(|filter| {
+        let colours = std::io::stderr().is_terminal();
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+        log.with_writer(std::io::stderr).init();
+    });
+    logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
+}
+
+/// The variable that says what is logged.
+const LOG: &str = "MINTBENCH_LOG";
+
+/// What `MINTBENCH_LOG` asks for: a level, or a list such as `mintbench::http=debug,info`.
+fn logged() -> Result<EnvFilter, ServeError> {
+    let text = sources::variable(LOG).unwrap_or_else(|| "warn".into());
+    let text = text.to_string_lossy();
+    let refused = || ServeError::Log(text.clone().into_owned());
+    // A word that is no level would be taken for the name of a module, of which there is none.
+    let is_word = text.chars().all(|char| char.is_ascii_alphanumeric());
+    if is_word && text.parse::<LevelFilter>().is_err() {
+        return Err(refused());
+    }
+    EnvFilter::builder().parse(&text).map_err(|_| refused())
 }
 
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {
@@ -260,32 +284,37 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         machine::pin_process(cpus)?;
     }
     machine::raise_file_limit();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = store(args)?;
-    let authority = Arc::new(authority(args, clock.now())?);
-    let directory = Arc::new(directory(args, store, &authority, clock.now())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
-    if args.arm_auth == ArmAuth::Off {
-        tracing::warn!(
-            "the control plane asks nobody who they are: every program on this machine may change identities and roles"
-        );
-    }
-    let server = Server::start(directory, &authority, &clock, &options(args)?)?;
+    let (store, new) = store(args)?;
+    // A start that fails leaves nothing behind.
+    let server = start(args, store).inspect_err(|_| new.into_iter().for_each(NewStore::undo))?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);
     Ok(())
 }
 
+fn start(args: &ServeArgs, store: Box<dyn Store>) -> Result<Server, ServeError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let authority = Arc::new(authority(args, clock.now())?);
+    let directory = Arc::new(directory(args, store, &authority, clock.now())?);
+    if args.arm_auth == ArmAuth::Off {
+        tracing::warn!(
+            "the control plane asks nobody who they are: every program on this machine may change identities and roles"
+        );
+    }
+    Ok(Server::start(directory, &authority, &clock, &options(args)?)?)
+}
+
 /// The first to be opened: it refuses a folder that another process has.
-fn store(args: &ServeArgs) -> Result<Box<dyn Store>, ServeError> {
-    Ok(match &args.data {
-        Some(folder) => Box::new(RedbStore::open(folder).map_err(DirectoryError::from)?),
-        None => Box::new(MemoryStore::default()),
-    })
+fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
+    let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
+    let store = RedbStore::open(folder).map_err(DirectoryError::from)?;
+    let new = store.new_store();
+    Ok((Box::new(store), new))
 }
 
 fn directory(

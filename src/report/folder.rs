@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 
 use super::hgrm;
 pub use super::hlog::Logs;
+use super::html::FILE as REPORT;
+use super::out_folder::{OutFolder, OutFolderError};
 use super::run_json::{RunJson, rfc3339};
 use crate::clock::UnixSeconds;
 use crate::load::class::Class;
@@ -16,14 +18,9 @@ use crate::load::session::Outcome;
 /// Why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The folder cannot be made.
-    #[error("cannot create the result folder `{path}`; choose another with --out", path = path.display())]
-    Create {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Out(#[from] OutFolderError),
     /// A file in it cannot be written.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
@@ -36,9 +33,7 @@ pub enum FolderError {
 
 /// A folder for one run.
 #[derive(Debug)]
-pub struct Folder {
-    path: PathBuf,
-}
+pub struct Folder(OutFolder);
 
 impl Folder {
     /// `results/<UTC time>-<scenario>`, as a run is stored that names no folder.
@@ -48,31 +43,25 @@ impl Folder {
         Path::new("results").join(format!("{time}-{scenario}"))
     }
 
-    /// Creates the folder, which must not hold a run already.
+    /// Creates the folder, which must not hold a run already, nor files that are of no run.
     ///
     /// # Errors
     /// When it cannot be created or is in use.
     pub fn create(path: PathBuf) -> Result<Self, FolderError> {
-        let taken = path.join("run.json").exists() || path.join("response.hlog").exists();
-        let created = if taken {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "it holds a run already"))
-        } else {
-            fs::create_dir_all(&path)
-        };
-        match created {
-            Ok(()) => Ok(Self { path }),
-            Err(source) => Err(FolderError::Create { path, source }),
+        if path.join("run.json").exists() || path.join("response.hlog").exists() {
+            return Err(OutFolderError::Taken { path, what: "a run" }.into());
         }
+        Ok(Self(OutFolder::claim(path, |name| own().any(|own| own == name))?))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// The interval logs of the run.
     pub fn logs(&self) -> Logs {
-        Logs::new(self.path.clone())
+        Logs::new(self.path().to_owned())
     }
 
     /// Writes the distributions and, last, `run.json`: a folder that has it is complete.
@@ -108,7 +97,7 @@ impl Folder {
         name: &str,
         body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), FolderError> {
-        let path = self.path.join(name);
+        let path = self.path().join(name);
         let write = || {
             let mut out = BufWriter::new(File::create(&path)?);
             body(&mut out)?;
@@ -120,13 +109,16 @@ impl Folder {
     /// Removes what was begun; for a run that came to nothing.
     pub fn discard(self) {
         // Only what this run wrote; the folder itself stays if it holds anything else.
-        let logs = ["response.hlog", "service.hlog", "lag.hlog", "run.json"].map(str::to_owned);
-        let distributions = Class::ALL.into_iter().map(distribution);
-        for name in logs.into_iter().chain(distributions) {
-            let _ = fs::remove_file(self.path.join(name));
+        for name in own() {
+            let _ = fs::remove_file(self.path().join(name));
         }
-        let _ = fs::remove_dir(&self.path);
     }
+}
+
+/// The names of all files of a result.
+fn own() -> impl Iterator<Item = String> {
+    let others = ["response.hlog", "service.hlog", "lag.hlog", "run.json", REPORT];
+    others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
 }
 
 /// The name of a file.

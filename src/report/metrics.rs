@@ -89,19 +89,29 @@ fn metric(
 
 /// Every number of a run, always the same ones in the same order.
 pub fn of(run: &Run) -> Vec<Metric> {
+    of_any(Some(run))
+}
+
+/// The same, or only their names where there is no run.
+fn of_any(run: Option<&Run>) -> Vec<Metric> {
     let mut metrics = whole(run);
-    metrics
-        .extend(Class::ALL.into_iter().flat_map(|class| of_class(class, run.classes.get(&class))));
+    metrics.extend(
+        Class::ALL
+            .into_iter()
+            .flat_map(|class| of_class(class, run.and_then(|run| run.classes.get(&class)))),
+    );
     metrics
 }
 
-fn whole(run: &Run) -> Vec<Metric> {
-    let broker = run.broker.as_ref();
+fn whole(run: Option<&Run>) -> Vec<Metric> {
+    let broker = run.and_then(|run| run.broker.as_ref());
     let hits = broker.and_then(|b| ratio(b.hits, [b.hits, b.misses, b.coalesced]));
-    let (lag, validity) = (run.validity.lag_us, &run.validity);
+    let lag = run.map(|run| run.validity.lag_us);
+    let hiccup = run.map(|run| run.validity.hiccup_us);
+    let of_run = |number: fn(&Run) -> f64| run.map(number);
     vec![
-        metric("rate_achieved", run.load.rate_achieved, "1/s", Better::Higher),
-        metric("rate_answered", Some(run.load.rate_answered), "1/s", Better::Higher),
+        metric("rate_achieved", run.and_then(|run| run.load.rate_achieved), "1/s", Better::Higher),
+        metric("rate_answered", of_run(|run| run.load.rate_answered), "1/s", Better::Higher),
         metric(
             "broker_cpu_us_per_request",
             broker.and_then(|b| b.cpu_us_per_request),
@@ -116,11 +126,16 @@ fn whole(run: &Run) -> Vec<Metric> {
         ),
         metric("broker_hit_ratio", hits, "1", Better::Higher),
         metric("broker_mints", broker.map(|b| float(b.mints)), "1", Better::Neither),
-        metric("lag_p99_us", lag.p99, "us", Better::Neither),
-        metric("lag_p999_us", lag.p999, "us", Better::Neither),
-        metric("hiccup_p999_us", validity.hiccup_us.p999, "us", Better::Neither),
-        metric("generator_cpu_share", Some(validity.generator_cpu_share), "1", Better::Neither),
-        metric("host_steal_share", Some(run.host.steal_share), "1", Better::Neither),
+        metric("lag_p99_us", lag.and_then(|lag| lag.p99), "us", Better::Neither),
+        metric("lag_p999_us", lag.and_then(|lag| lag.p999), "us", Better::Neither),
+        metric("hiccup_p999_us", hiccup.and_then(|hiccup| hiccup.p999), "us", Better::Neither),
+        metric(
+            "generator_cpu_share",
+            of_run(|run| run.validity.generator_cpu_share),
+            "1",
+            Better::Neither,
+        ),
+        metric("host_steal_share", of_run(|run| run.host.steal_share), "1", Better::Neither),
     ]
 }
 
@@ -153,18 +168,22 @@ fn ratio(part: u64, all: [u64; 3]) -> Option<f64> {
     (all > 0).then(|| float(part) / float(all))
 }
 
-/// The fields that say which run it was.
-fn attributes(run: &Run, label: &Label) -> [(&'static str, String); 8] {
+/// The names of the fields that say which run it was.
+const ATTRIBUTES: [&str; 8] =
+    ["time", "commit", "branch", "version", "scenario", "seed", "host", "run_id"];
+
+/// Those fields.
+fn attributes(run: &Run, label: &Label) -> [String; ATTRIBUTES.len()] {
     let own = run.build.git_commit.clone();
     [
-        ("time", run.started_at.clone()),
-        ("commit", label.commit.clone().unwrap_or(own)),
-        ("branch", label.branch.clone().unwrap_or_default()),
-        ("version", run.build.version.clone()),
-        ("scenario", run.scenario.clone()),
-        ("seed", run.seed.to_string()),
-        ("host", run.host.fingerprint.clone()),
-        ("run_id", run.run_id.clone()),
+        run.started_at.clone(),
+        label.commit.clone().unwrap_or(own),
+        label.branch.clone().unwrap_or_default(),
+        run.build.version.clone(),
+        run.scenario.clone(),
+        run.seed.to_string(),
+        run.host.fingerprint.clone(),
+        run.run_id.clone(),
     ]
 }
 
@@ -190,7 +209,7 @@ struct Entry<'a> {
 /// When the file cannot be written.
 pub fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
     let fields = attributes(run, label);
-    let [(_, time), (_, commit), (_, branch), ..] = &fields;
+    let [time, commit, branch, ..] = &fields;
     let metrics = of(run);
     let known = metrics.iter().filter_map(|metric| Some((metric, metric.value?)));
     let entries: Vec<Entry<'_>> = known
@@ -230,16 +249,11 @@ pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
         return Err(unsound("it is invalid"));
     }
     let failed = |source| MetricsError::Write { path: path.to_owned(), source };
-    let (header, row) = rows(run, label);
-    let before = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        read => read.map_err(failed)?,
-    };
+    let row = row(run, label);
+    let before = rows_before(path)?;
     let mut text = String::new();
-    match before.lines().next() {
-        None => text.push_str(&header),
-        Some(first) if format!("{first}\n") == header => {}
-        Some(_) => return Err(MetricsError::Columns(path.to_owned())),
+    if before.is_empty() {
+        text.push_str(&header());
     }
     // Whoever edited the file by hand may have left its last line open.
     if !before.is_empty() && !before.ends_with('\n') {
@@ -251,14 +265,34 @@ pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
     open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
 }
 
-fn rows(run: &Run, label: &Label) -> (String, String) {
-    let (fields, metrics) = (attributes(run, label), of(run));
-    let names = fields.iter().map(|(name, _)| *name);
-    let names = names.chain(metrics.iter().map(|metric| metric.name.as_str()));
-    let values = fields.iter().map(|(_, value)| quoted(value));
-    let numbers = metrics.iter().map(|m| m.value.map_or(String::new(), |value| value.to_string()));
-    let line = |cells: Vec<String>| format!("{}\n", cells.join(","));
-    (line(names.map(str::to_owned).collect()), line(values.chain(numbers).collect()))
+/// Checks that a row can be added to a CSV file.
+///
+/// # Errors
+/// When the file has other columns or cannot be read.
+pub fn check_csv(path: &Path) -> Result<(), MetricsError> {
+    rows_before(path).map(drop)
+}
+
+/// What is in a CSV file so far.
+fn rows_before(path: &Path) -> Result<String, MetricsError> {
+    let before = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read.map_err(|source| MetricsError::Write { path: path.to_owned(), source })?,
+    };
+    let fits = before.lines().next().is_none_or(|first| format!("{first}\n") == header());
+    if fits { Ok(before) } else { Err(MetricsError::Columns(path.to_owned())) }
+}
+
+fn header() -> String {
+    let names = ATTRIBUTES.map(str::to_owned).into_iter();
+    let names = names.chain(of_any(None).into_iter().map(|metric| metric.name));
+    format!("{}\n", names.collect::<Vec<_>>().join(","))
+}
+
+fn row(run: &Run, label: &Label) -> String {
+    let values = attributes(run, label).into_iter().map(|value| quoted(&value));
+    let numbers = of(run).into_iter().map(|m| m.value.map_or(String::new(), |v| v.to_string()));
+    format!("{}\n", values.chain(numbers).collect::<Vec<_>>().join(","))
 }
 
 /// A cell as RFC 4180 section 2 has it.

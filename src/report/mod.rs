@@ -11,6 +11,7 @@ pub mod html;
 pub mod merge;
 pub mod metrics;
 pub mod notes;
+pub mod out_folder;
 pub(crate) mod phases;
 pub mod run_json;
 pub mod slo;

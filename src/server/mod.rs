@@ -37,7 +37,7 @@ pub use crate::broker::BrokerOptions;
 pub use crate::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
-pub use crate::store::{MemoryStore, RedbStore, Store, StoreError};
+pub use crate::store::{MemoryStore, NewStore, RedbStore, Store, StoreError};
 pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};

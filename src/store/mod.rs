@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use crate::world::record::{Change, Record};
 
 pub use memory::MemoryStore;
-pub use redb::RedbStore;
+pub use redb::{NewStore, RedbStore};
 
 /// Counts changes since the store was made; 0 is the empty store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -101,7 +101,11 @@ fn a_folder_that_is_in_use_or_in_twice_is_refused() {
     let (a, b) = (copy.text("run"), copy.text("other"));
     let output = mintbench(&["merge", &a, &b, "--out", &a]);
     assert_eq!(code(&output), 2);
-    assert!(stderr(&output).contains("cannot create the result folder"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("holds a run already; choose another folder with --out"),
+        "{}",
+        stderr(&output)
+    );
     let output = mintbench(&["merge", &a, &a, "--out", &copy.text("out")]);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("would count twice"), "{}", stderr(&output));

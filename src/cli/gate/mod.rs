@@ -169,7 +169,7 @@ const fn exit(verdict: Verdict) -> Exit {
 fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, GateError> {
     let baseline = settings::baseline(args)?;
     let GateSettings { run, policy, notes } = GateSettings::resolve(args, baseline.as_ref())?;
-    outputs::check(args)?;
+    let _folder = outputs::check(args)?;
     let Settings { plan, notes: of_runs } = legs::settings(&run, 0)?;
     let Builds { base, candidate } = Builds::find(args, baseline, stop)?;
     let started_at = clock.now();

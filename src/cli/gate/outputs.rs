@@ -5,20 +5,20 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::GateArgs;
+use crate::cli::outputs;
 use crate::gate::document::Document;
 use crate::gate::leg::{Pair, Side, merged};
 use crate::gate::{junit, markdown, text};
+use crate::report::out_folder::{OutFolder, OutFolderError};
 use crate::report::{hgrm, html};
 
 /// Why a verdict cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OutputError {
-    #[error("cannot create the folder `{path}`; choose another with --out", path = path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("`{path}` holds a gate already; choose another folder with --out", path = path.display())]
-    Taken { path: PathBuf },
-    #[error("there is no folder for `{path}`; make it, or name another file", path = path.display())]
-    NoFolder { path: PathBuf },
+    #[error(transparent)]
+    File(#[from] outputs::OutputError),
+    #[error(transparent)]
+    Folder(#[from] OutFolderError),
     #[error("cannot write `{path}`", path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot make the JUnit file")]
@@ -31,22 +31,25 @@ pub(super) enum OutputError {
 
 const FILE: &str = "gate.json";
 
-/// Finds out before the minutes of measuring what would fail after them.
-pub(super) fn check(args: &GateArgs) -> Result<(), OutputError> {
-    if let Some(path) = &args.out {
-        if path.join(FILE).exists() {
-            return Err(OutputError::Taken { path: path.clone() });
-        }
-        fs::create_dir_all(path)
-            .map_err(|source| OutputError::Create { path: path.clone(), source })?;
+/// Finds out before the minutes of measuring what would fail after them, and makes the folder.
+pub(super) fn check(args: &GateArgs) -> Result<Option<OutFolder>, OutputError> {
+    let folder = args.out.clone().map(claim).transpose()?;
+    outputs::check(&[("junit", args.junit.as_deref()), ("markdown", args.markdown.as_deref())])?;
+    Ok(folder)
+}
+
+fn claim(path: PathBuf) -> Result<OutFolder, OutFolderError> {
+    if path.join(FILE).exists() {
+        return Err(OutFolderError::Taken { path, what: "a gate" });
     }
-    for path in [&args.junit, &args.markdown].into_iter().flatten() {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_some_and(|folder| !folder.is_dir()) {
-            return Err(OutputError::NoFolder { path: path.clone() });
-        }
-    }
-    Ok(())
+    let curve = |side: Side, name: &str| {
+        let sided = name.strip_prefix(side.as_str());
+        let is_curve = Path::new(name).extension().is_some_and(|extension| extension == "hgrm");
+        is_curve && sided.is_some_and(|rest| rest.starts_with(".response."))
+    };
+    OutFolder::claim(path, |name| {
+        name == html::FILE || curve(Side::Base, name) || curve(Side::Candidate, name)
+    })
 }
 
 /// Writes the files that are asked for.

@@ -22,6 +22,7 @@ use crate::plan::forecast::{Question, forecast};
 use crate::plan::plan_json::{HeldOut, PlanJson, SCHEMA, SideJson};
 use crate::plan::search::{Found, Terms};
 use crate::plan::sentences;
+use crate::report::out_folder::{OutFolder, OutFolderError};
 use crate::report::run_json::rfc3339;
 use crate::report::slo::Objective;
 use crate::report::stored::StoredError;
@@ -88,6 +89,8 @@ enum PlanError {
     Fleet(#[from] FleetError),
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Out(#[from] OutFolderError),
     #[error("cannot write the plan to standard output")]
     Print(#[source] io::Error),
     #[error("cannot write `{path}`; choose another folder with --out", path = path.display())]
@@ -112,6 +115,9 @@ enum PlanError {
     LevelsDuration(Duration),
 }
 
+/// The files of a plan.
+const JSON: &str = "plan.json";
+const TEXT: &str = "plan.txt";
 /// What a broker signs with that is told nothing else.
 const ALG: &str = "RS256";
 
@@ -173,9 +179,8 @@ fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, Pl
     if let Some(length) = args.levels_duration.filter(|length| !lengths.contains(length)) {
         return Err(PlanError::LevelsDuration(length));
     }
-    if let Some(out) = &args.out {
-        fs::create_dir_all(out).map_err(|source| PlanError::Write { path: out.clone(), source })?;
-    }
+    let claim = |out| OutFolder::claim(out, |name| [JSON, TEXT].contains(&name));
+    let _folder = args.out.clone().map(claim).transpose()?;
     let mut bench = Bench::new(args, clock, stop);
     let calibration = calibrate(args, &mut bench)?;
     let held_out = match calibration.sides() {
@@ -296,8 +301,8 @@ fn write(args: &PlanArgs, plan: &PlanJson) -> Result<(), PlanError> {
         serde_json::to_string_pretty(plan).map_err(|error| PlanError::Print(error.into()))?;
     let (json, text) = (format!("{json}\n"), sentences::render(plan));
     if let Some(out) = &args.out {
-        store(&out.join("plan.json"), &json)?;
-        store(&out.join("plan.txt"), &text)?;
+        store(&out.join(JSON), &json)?;
+        store(&out.join(TEXT), &text)?;
     }
     let shown = if args.json { &json } else { &text };
     io::stdout().lock().write_all(shown.as_bytes()).map_err(PlanError::Print)

@@ -36,11 +36,19 @@ pub(in crate::cli) struct BesideArgs {
 }
 
 impl BesideArgs {
+    fn hand_on(&self) -> HandOn<'_> {
+        let label = Label { commit: self.commit.clone(), branch: self.branch.clone() };
+        HandOn { json: self.json.as_deref(), csv: self.csv.as_deref(), label }
+    }
+
+    /// Checks before the load that the files can be written.
+    pub(super) fn check(&self) -> Result<(), WriteError> {
+        self.hand_on().check()
+    }
+
     /// Writes the report of a finished run, and what else is asked for; the result is complete without it.
     pub(super) fn write(&self, folder: &Path) -> Result<(), WriteError> {
-        let label = Label { commit: self.commit.clone(), branch: self.branch.clone() };
-        let (json, csv) = (self.json.as_deref(), self.csv.as_deref());
-        match report::write(folder, &HandOn { json, csv, label }) {
+        match report::write(folder, &self.hand_on()) {
             // The exit code says what is wrong with the run; this says what follows from it.
             Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
                 complain(&error);

@@ -201,6 +201,8 @@ enum RunError {
     #[error("the run was cut short; the intervals until then are in `{path}`", path = path.display())]
     Cut { path: PathBuf, source: SessionError },
     #[error(transparent)]
+    Beside(WriteError),
+    #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("cannot serve metrics at {address}; choose another with --metrics")]
     Metrics { address: SocketAddr, source: io::Error },
@@ -257,16 +259,17 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let definition = args.scenario.read()?;
     let slo = [args.slo.clone(), definition.objectives()].concat();
     let Settings { plan, mut notes } = Settings::of(args, &definition)?;
+    let started_at = clock.now();
+    let scenario = args.scenario.as_str();
+    let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
+    // Dropped empty, the folder is removed again.
+    let folder = Folder::create(path)?;
+    args.beside.check().map_err(RunError::Beside)?;
     let mut subject = subject(args, &plan, stop)?;
     if subject.data().is_some_and(is_in_memory) {
         notes.push("the broker kept its world in memory: acknowledgements of changes hold no wait for a disk; name a folder on one with TMPDIR".to_owned());
     }
-    let started_at = clock.now();
-    let scenario = args.scenario.as_str();
-    let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
-    // First what may be refused: it would leave an empty folder.
     let shown = Shown::start(args, &plan, &subject)?;
-    let folder = Folder::create(path)?;
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));

@@ -202,9 +202,8 @@ impl Whole {
     /// Writes the result into a new folder, with its report.
     ///
     /// # Errors
-    /// When the folder is in use or cannot be written.
-    pub fn write(&self, path: PathBuf) -> Result<Folder, MergeError> {
-        let folder = Folder::create(path)?;
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: Folder) -> Result<Folder, MergeError> {
         if let Err(error) = self.fill(&folder) {
             folder.discard();
             return Err(error);

@@ -31,7 +31,8 @@ fn spec() -> impl Strategy<Value = Spec> {
 
 fn record(folder: &Path, spec: &Spec) -> Totals {
     let window = Window { start_ns: 0, end_ns: SECONDS * INTERVAL_NS };
-    let mut logs = Folder::create(folder.to_owned()).unwrap().logs();
+    let result = Folder::create(folder.to_owned()).unwrap();
+    let mut logs = result.logs();
     let ((full, sets), (spare, empty)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
     logs.begin(window, UnixSeconds(spec.start)).unwrap();
     let mut recorder = Recorder::new(window, full, empty);
@@ -93,7 +94,7 @@ impl Three {
     fn merge(&self, names: &[&str], out: &str, align: Align) -> Run {
         let folders: Vec<PathBuf> = names.iter().map(|name| self.path(name)).collect();
         let whole = merge(&folders, align).unwrap();
-        whole.write(self.path(out)).unwrap();
+        whole.write(Folder::create(self.path(out)).unwrap()).unwrap();
         read_run(&self.path(out)).unwrap().unwrap()
     }
 

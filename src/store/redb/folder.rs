@@ -1,5 +1,7 @@
 //! The folder of a store: who may read it, who has it open, and how its file comes to be.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{
@@ -29,12 +31,65 @@ fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
 /// the process ends, in whatever way.
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: Arc<File>,
+    found: Arc<Found>,
+}
+
+/// What there was before the folder was opened.
+#[derive(Debug)]
+struct Found {
+    /// Folders that had to be made, the outer ones first.
+    made: Vec<PathBuf>,
+    /// Names in the folder.
+    names: HashSet<OsString>,
+}
+
+impl Found {
+    fn look(path: &Path) -> Result<Self, StoreError> {
+        let missing: Vec<&Path> =
+            path.ancestors().take_while(|folder| is_missing(folder)).collect();
+        let made = missing.into_iter().rev().map(Path::to_owned).collect();
+        let names = match fs::read_dir(path) {
+            Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashSet::new(),
+            Err(error) => return Err(failed("look into the folder", path)(error)),
+        };
+        Ok(Self { made, names })
+    }
+}
+
+fn is_missing(folder: &Path) -> bool {
+    folder != Path::new("") && !folder.exists()
+}
+
+/// A store that did not exist before it was opened; whoever opened it may still undo that.
+///
+/// Holds the lock of the folder: nobody else has written there meanwhile.
+#[derive(Debug)]
+pub struct NewStore {
+    path: PathBuf,
+    found: Arc<Found>,
+    _lock: Arc<File>,
+}
+
+impl NewStore {
+    /// Removes what has come into the folder since it was opened, and the folder if it is new.
+    pub fn undo(self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| !self.found.names.contains(&entry.file_name())) {
+            // Files only. What cannot be removed stays: the start has failed for a reason that counts more.
+            let _ = fs::remove_file(entry.path());
+        }
+        for folder in self.found.made.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 impl Folder {
     /// Makes the folder if it is not there, and takes it, or fails at once.
     pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
+        let found = Arc::new(Found::look(path)?);
         if !path.is_dir() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.map_err(failed("make the folder", path))?;
@@ -45,10 +100,16 @@ impl Folder {
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: path.to_owned() }),
             Err(TryLockError::Error(error)) => Err(failed("lock", &file)(error)),
         }
+    }
+
+    /// The store of this folder, as one that may be undone.
+    pub(super) fn as_new(&self) -> NewStore {
+        let (found, lock) = (Arc::clone(&self.found), Arc::clone(&self.lock));
+        NewStore { path: self.path.clone(), found, _lock: lock }
     }
 
     /// The file of the store.

@@ -16,6 +16,7 @@ use ::redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransa
 use aws_lc_rs::digest;
 
 use self::folder::Folder;
+pub use self::folder::NewStore;
 use super::{Defect, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
@@ -42,6 +43,8 @@ pub struct RedbStore {
     /// Declared after the database: the lock goes when the file is closed.
     folder: Folder,
     repaired: bool,
+    /// Whether the file was made when it was opened.
+    new: bool,
 }
 
 impl RedbStore {
@@ -56,17 +59,27 @@ impl RedbStore {
     }
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {
-        let file = folder.file();
-        if !folder.holds_store()? {
+        let undo = (!folder.holds_store()?).then(|| folder.as_new());
+        Self::open_file(folder).inspect_err(|_| undo.into_iter().for_each(NewStore::undo))
+    }
+
+    fn open_file(folder: Folder) -> Result<Self, StoreError> {
+        let (file, new) = (folder.file(), !folder.holds_store()?);
+        if new {
             folder.install(|path| initialise(&::redb::Database::create(path)?))?;
         }
         let (database, repaired) = folder.open(&file)?;
         if repaired {
             tracing::warn!(file = %file.display(), "the store was not closed as it should be, and had to be repaired");
         }
-        let store = Self { database, folder, repaired };
+        let store = Self { database, folder, repaired, new };
         store.check_format()?;
         Ok(store)
+    }
+
+    /// The store, if it did not exist before it was opened: a start that fails undoes it.
+    pub fn new_store(&self) -> Option<NewStore> {
+        self.new.then(|| self.folder.as_new())
     }
 
     /// Whether the file had to be repaired when it was opened: all of it was read then. Nothing that

@@ -1,0 +1,89 @@
+//! Output files, checked before the work: an hour of load must not end at a misspelt path.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// Why an output file cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OutputError {
+    #[error("there is no folder for --{flag} `{path}`; make it, or name another file", path = path.display())]
+    NoFolder { flag: &'static str, path: PathBuf },
+    #[error("--{flag} `{path}` is a folder; name a file", path = path.display())]
+    Folder { flag: &'static str, path: PathBuf },
+    #[error("--{first} and --{second} name the same file `{path}`; name two", path = path.display())]
+    Same { first: &'static str, second: &'static str, path: PathBuf },
+    #[error("cannot write --{flag} `{path}`; name another file", path = path.display())]
+    Write { flag: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// Checks that each file of `outputs`, a flag and its value, can be written; changes nothing.
+///
+/// # Errors
+/// [`OutputError`] names the flag and the file.
+pub(super) fn check(outputs: &[(&'static str, Option<&Path>)]) -> Result<(), OutputError> {
+    let mut seen: Vec<(&'static str, &Path)> = Vec::new();
+    for (flag, path) in outputs.iter().filter_map(|(flag, path)| Some((*flag, (*path)?))) {
+        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == path) {
+            return Err(OutputError::Same { first, second: flag, path: path.to_owned() });
+        }
+        check_file(flag, path)?;
+        seen.push((flag, path));
+    }
+    Ok(())
+}
+
+fn check_file(flag: &'static str, path: &Path) -> Result<(), OutputError> {
+    let tried = match path.metadata() {
+        Ok(found) if found.is_dir() => {
+            return Err(OutputError::Folder { flag, path: path.to_owned() });
+        }
+        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+        // A pipe or a device: to open it would already do something.
+        Ok(_) => Ok(()),
+        Err(_) => try_new(path),
+    };
+    tried.map_err(|source| match source.kind() {
+        ErrorKind::NotFound => OutputError::NoFolder { flag, path: path.to_owned() },
+        _ => OutputError::Write { flag, path: path.to_owned(), source },
+    })
+}
+
+/// Makes the file and removes it again.
+fn try_new(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    std::fs::remove_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_refused_and_what_can_be_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("old.csv"), "kept").unwrap();
+        let one =
+            |path: &Path| check(&[("out-csv", Some(path))]).map_err(|error| error.to_string());
+        assert_eq!(one(&at("old.csv")), Ok(()));
+        assert_eq!(one(&at("new.csv")), Ok(()));
+        assert_eq!(one(Path::new("/dev/null")), Ok(()));
+        assert_eq!(std::fs::read_to_string(at("old.csv")).unwrap(), "kept");
+        assert!(!at("new.csv").exists());
+        for (path, expected) in [
+            (at("none/new.csv"), "there is no folder for --out-csv"),
+            (at("old.csv/new.csv"), "cannot write --out-csv"),
+            (folder.path().to_owned(), "is a folder; name a file"),
+            (at(&"long".repeat(100)), "cannot write --out-csv"),
+        ] {
+            let refused = one(&path).unwrap_err();
+            assert!(refused.contains(expected), "{refused}");
+        }
+        let (a, b) = (at("same"), at("same"));
+        let both = check(&[("out-json", Some(&a)), ("out-csv", None), ("junit", Some(&b))]);
+        assert!(
+            both.unwrap_err().to_string().contains("--out-json and --junit name the same file")
+        );
+    }
+}
