@@ -1,45 +1,90 @@
 //! The `--config` file: its keys become the defaults of the flags of the same name.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
+use toml::Spanned;
+
+use super::sources;
+use crate::toml_file::{self, Fault, line_of, listed};
 
 /// Why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
     #[error("cannot read the configuration file `{path}`", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("`{path}` is not TOML: {message}", path = path.display())]
-    Syntax { path: PathBuf, message: String },
-    #[error(
-        "`{path}`: [{section}] is not a command; use one of: {known}",
-        path = path.display()
-    )]
-    UnknownSection { path: PathBuf, section: String, known: String },
-    #[error(
-        "`{path}`: [{section}] has the key `{key}`, which is not a flag; see `mintbench {section} --help`",
-        path = path.display()
-    )]
-    UnknownKey { path: PathBuf, section: String, key: String },
-    #[error(
-        "`{path}`: the value of `{key}` in [{section}] is a {kind}; write a string, a number, a boolean or a list of them",
-        path = path.display()
-    )]
-    Value { path: PathBuf, section: String, key: String, kind: &'static str },
+    #[error("the configuration file is refused{problems}", problems = listed(.0))]
+    Refused(Vec<String>),
 }
 
-/// Reads the file that `args` or the environment names, if any, into the defaults of `command`.
-pub(super) fn apply(command: Command, args: &[OsString]) -> Result<Command, ConfigError> {
-    let Some(path) = config_path(args) else { return Ok(command) };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-    let file: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
-        path: path.clone(),
-        message: error.to_string(),
-    })?;
-    file.into_iter()
-        .try_fold(command, |command, (section, keys)| with_section(command, &path, &section, keys))
+/// Sections, each of which has keys.
+type Sections = BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<toml::Value>>>;
+
+/// What a configuration file sets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+    pub(super) keys: Vec<Key>,
+}
+
+/// One key of a section.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    /// The name of a command.
+    pub(super) section: String,
+    /// The name of a flag.
+    pub(super) name: String,
+    /// What clap calls the flag.
+    pub(super) id: clap::Id,
+    values: Vec<String>,
+}
+
+impl ConfigFile {
+    /// Reads the file that `args` or the environment names; without one, nothing is set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault of the file.
+    pub(super) fn read(command: &Command, args: &[OsString]) -> Result<Self, ConfigError> {
+        let Some(path) = config_path(args) else { return Ok(Self::default()) };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        let toml_file::Read { value, mut faults } = toml_file::read::<Sections>(&text);
+        let mut keys = Vec::new();
+        for (section, entries) in value.unwrap_or_default() {
+            match keys_of(command, section.get_ref(), &entries, &text) {
+                Ok(found) => keys.extend(found),
+                Err(found) => faults.extend(found),
+            }
+            if !is_command(command, section.get_ref()) {
+                faults.push(unknown_section(command, &section, &text));
+            }
+        }
+        if faults.is_empty() {
+            return Ok(Self { path, keys });
+        }
+        faults.sort();
+        let problems = faults.iter().map(|fault| fault.of_file(path.display()));
+        Err(ConfigError::Refused(problems.collect()))
+    }
+
+    /// The commands with what the file sets as their defaults.
+    pub(super) fn apply(&self, command: Command) -> Command {
+        self.keys.iter().fold(command, |command, key| {
+            let set = |arg: clap::Arg| arg.default_values(key.values.clone());
+            command.mut_subcommand(&key.section, |sub| sub.mut_arg(key.id.clone(), set))
+        })
+    }
+
+    /// The same file without one of its keys.
+    pub(super) fn without(&self, index: usize) -> Self {
+        let mut rest = self.clone();
+        rest.keys.remove(index);
+        rest
+    }
 }
 
 fn config_path(args: &[OsString]) -> Option<PathBuf> {
@@ -55,58 +100,59 @@ fn config_path(args: &[OsString]) -> Option<PathBuf> {
             return Some(PathBuf::from(path));
         }
     }
-    std::env::var_os("MINTBENCH_CONFIG").map(PathBuf::from)
+    sources::variable("MINTBENCH_CONFIG").map(PathBuf::from)
 }
 
-fn with_section(
-    command: Command,
-    path: &Path,
-    section: &str,
-    keys: toml::Value,
-) -> Result<Command, ConfigError> {
+fn is_command(command: &Command, section: &str) -> bool {
+    command.get_subcommands().any(|sub| sub.get_name() == section)
+}
+
+fn unknown_section(command: &Command, section: &Spanned<String>, text: &str) -> Fault {
     let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-    let toml::Value::Table(keys) = keys else {
-        return Err(unknown_section(path, section, &known));
-    };
-    if !known.contains(&section) {
-        return Err(unknown_section(path, section, &known));
-    }
-    let mut defaults = Vec::new();
-    for (key, value) in keys {
-        let id = flag_id(&command, section, &key).ok_or_else(|| ConfigError::UnknownKey {
-            path: path.to_owned(),
-            section: section.to_owned(),
-            key: key.clone(),
-        })?;
-        let values = texts(&value).map_err(|kind| ConfigError::Value {
-            path: path.to_owned(),
-            section: section.to_owned(),
-            key: key.clone(),
-            kind,
-        })?;
-        defaults.push((id, values));
-    }
-    Ok(command.mut_subcommand(section, |sub| {
-        defaults
-            .into_iter()
-            .fold(sub, |sub, (id, values)| sub.mut_arg(id, |arg| arg.default_values(values)))
-    }))
-}
-
-fn unknown_section(path: &Path, section: &str, known: &[&str]) -> ConfigError {
-    ConfigError::UnknownSection {
-        path: path.to_owned(),
-        section: section.to_owned(),
-        known: known.join(", "),
+    Fault {
+        line: line_of(text, &section.span()),
+        what: format!("[{}] is not a command; use one of: {}", section.get_ref(), known.join(", ")),
     }
 }
 
-fn flag_id(command: &Command, section: &str, key: &str) -> Option<String> {
-    let flag = command
-        .find_subcommand(section)?
-        .get_arguments()
-        .find(|arg| arg.get_long() == Some(key))?;
-    Some(flag.get_id().as_str().to_owned())
+/// The keys of a section, or what is wrong with them; none of a command that does not exist.
+fn keys_of(
+    command: &Command,
+    section: &str,
+    entries: &BTreeMap<Spanned<String>, Spanned<toml::Value>>,
+    text: &str,
+) -> Result<Vec<Key>, Vec<Fault>> {
+    let Some(sub) = command.find_subcommand(section) else { return Ok(Vec::new()) };
+    let (mut keys, mut faults) = (Vec::new(), Vec::new());
+    for (name, value) in entries {
+        let flag = sub.get_arguments().find(|arg| arg.get_long() == Some(name.get_ref()));
+        let (span, what) = match (flag, texts(value.get_ref())) {
+            (Some(flag), Ok(values)) => {
+                let (section, name) = (section.to_owned(), name.get_ref().clone());
+                keys.push(Key { section, name, id: flag.get_id().clone(), values });
+                continue;
+            }
+            (None, _) => (name.span(), unknown_key(sub, section, name.get_ref())),
+            (_, Err(kind)) => (value.span(), wrong_kind(section, name.get_ref(), kind)),
+        };
+        faults.push(Fault { line: line_of(text, &span), what });
+    }
+    if faults.is_empty() { Ok(keys) } else { Err(faults) }
+}
+
+fn unknown_key(sub: &Command, section: &str, key: &str) -> String {
+    let flags = sub.get_arguments().filter_map(clap::Arg::get_long);
+    let near = sources::nearest(key, flags);
+    let near = near.map_or(String::new(), |flag| format!("; did you mean `{flag}`?"));
+    format!(
+        "[{section}] has the key `{key}`, which is not a flag{near}; see `mintbench {section} --help`"
+    )
+}
+
+fn wrong_kind(section: &str, key: &str, kind: &str) -> String {
+    format!(
+        "the value of `{key}` in [{section}] is a {kind}; write a string, a number, a boolean or a list of them"
+    )
 }
 
 fn texts(value: &toml::Value) -> Result<Vec<String>, &'static str> {

@@ -8,20 +8,25 @@ mod compare;
 mod config;
 pub mod control;
 pub mod doctor;
+mod explain;
 pub mod gate;
 pub mod merge;
+mod outputs;
 pub mod plan;
 pub mod report;
 pub mod run;
 pub mod serve;
 mod signals;
+mod sources;
 pub mod versus;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use self::explain::explain;
+use self::sources::Sources;
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -99,15 +104,25 @@ pub enum Exit {
 /// Diagnostics go to standard error, results to standard output.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
-    let command = match config::apply(command(), &args) {
-        Ok(command) => needing_targets(command),
+    let sources = match Sources::read(command(), needing_targets, &args) {
+        Ok(sources) => sources,
         Err(error) => return refuse(&error),
     };
-    let matches = match command.try_get_matches_from(args) {
+    let matches = match sources.parse(&args) {
         Ok(matches) => matches,
-        Err(error) => return explain(error),
+        Err((error, origin)) => return explain(error, origin.as_ref(), &args),
     };
-    match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
+    let exit = run_command(&matches, &args);
+    if exit == Exit::Usage {
+        for (origin, flag) in sources.in_effect(&matches) {
+            eprintln!("note: {flag} is set by {origin}");
+        }
+    }
+    exit
+}
+
+fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
+    match Cli::from_arg_matches(matches).map(|cli| cli.command) {
         Ok(Command::Completions { shell }) => completions(shell),
         Ok(Command::Compare(args)) => versus::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
@@ -122,7 +137,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             Some(Err(error)) => refuse(&error),
             _ => serve::main(&args),
         },
-        Err(error) => explain(error),
+        Err(error) => explain(error, None, given),
     }
 }
 
@@ -137,7 +152,19 @@ fn command() -> clap::Command {
             None => arg,
         }
     };
-    Cli::command().mut_subcommand("compare", |compare| compare.mut_args(own))
+    with_negative_numbers(Cli::command().mut_subcommand("compare", |compare| compare.mut_args(own)))
+}
+
+/// Lets every flag take a negative number, so that its own range refuses it and not the parser, which
+/// would take the number for a flag.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let takes_values =
+        |arg: &clap::Arg| arg.get_long().is_some() && arg.get_action().takes_values();
+    let allowed = |arg: clap::Arg| {
+        let takes_values = takes_values(&arg);
+        arg.allow_negative_numbers(takes_values)
+    };
+    command.mut_args(allowed).mut_subcommands(with_negative_numbers)
 }
 
 /// Flags about a target need one, also where it is the file of --config that names it: the parser
@@ -156,20 +183,6 @@ fn needing_targets(command: clap::Command) -> clap::Command {
         sub.mut_args(|arg| if is_own(&arg) { arg.requires("target") } else { arg })
     };
     command.mut_subcommand("run", needing).mut_subcommand("compare", needing)
-}
-
-/// Prints what the command-line parser has to say, which may be the help that was asked for.
-///
-/// It repeats what was given, and a URL may hold a password.
-fn explain(mut error: clap::Error) -> Exit {
-    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
-        let Some(ContextValue::String(given)) = error.get(kind) else { continue };
-        if given.contains("://") {
-            error.insert(kind, ContextValue::String(crate::secret::shown_url(given)));
-        }
-    }
-    let _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Pass }
 }
 
 fn completions(shell: Shell) -> Exit {

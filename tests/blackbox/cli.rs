@@ -12,7 +12,7 @@ fn refused(args: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn file(text: &str) -> tempfile::NamedTempFile {
+pub(crate) fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     file
@@ -143,9 +143,9 @@ fn a_configuration_file_with_an_unknown_name_is_refused() {
             "[swerve]\n",
             "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, doctor, gate, merge, plan, report, run, serve",
         ),
-        ("serve = 1\n", "[serve] is not a command"),
+        ("serve = 1\n", ":1: serve: invalid type: integer `1`, expected a map"),
         ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),
-        ("[serve\n", "is not TOML"),
+        ("[serve\n", ":1: "),
     ] {
         let config = file(text);
         let error = refused(&["serve", "--config", config.path().to_str().unwrap()]);

@@ -113,7 +113,8 @@ const PAIRS_MAX: u32 = 10_000;
 /// As long as a run may be.
 const BLOCKS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
 
-const VARIABLES: SecretVariables = SecretVariables {
+/// Those of `mintbench compare`.
+pub(super) const VARIABLES: SecretVariables = SecretVariables {
     client_secret: "MINTBENCH_COMPARE_CLIENT_SECRET",
     identity_header: "MINTBENCH_COMPARE_IDENTITY_HEADER",
 };

@@ -1,0 +1,107 @@
+//! What the command-line parser has to say, in words that lead on.
+
+use std::ffi::OsString;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::Exit;
+use super::run::Scenario;
+use super::sources::Origin;
+use crate::secret::shown_url;
+
+/// Prints what the parser has to say, which may be the help that was asked for. `origin` is where
+/// the setting comes from that it is about, if `args` do not have it.
+pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[OsString]) -> Exit {
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            advise(&mut error, of_command);
+        }
+        ErrorKind::UnknownArgument => {
+            advise(&mut error, |given| of_negative(given, args));
+        }
+        ErrorKind::ValueValidation => {
+            let given = text(&error, ContextKind::InvalidValue);
+            if given.is_some_and(|given| is_negative(&given)) {
+                suggest(&mut error, "write a number that is not negative".to_owned());
+            }
+        }
+        _ => {}
+    }
+    hide_passwords(&mut error);
+    match origin {
+        None => {
+            let _ = error.print();
+        }
+        Some(origin) => {
+            let said = error.to_string();
+            eprint!("error: {origin}: {}", said.strip_prefix("error: ").unwrap_or(&said));
+        }
+    }
+    if error.use_stderr() { Exit::Usage } else { Exit::Pass }
+}
+
+/// The parser repeats what was given, and a URL may hold a password.
+fn hide_passwords(error: &mut clap::Error) {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
+        if let Some(given) = text(error, kind).filter(|given| given.contains("://")) {
+            error.insert(kind, ContextValue::String(shown_url(&given)));
+        }
+    }
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Adds advice on the argument or command that is wrong, if there is any.
+fn advise(error: &mut clap::Error, advice: impl FnOnce(&str) -> Option<String>) {
+    let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
+    let given = kinds.into_iter().find_map(|kind| text(error, kind));
+    if let Some(advice) = given.and_then(|given| advice(&given)) {
+        error.remove(ContextKind::SuggestedSubcommand);
+        suggest(error, advice);
+    }
+}
+
+fn suggest(error: &mut clap::Error, advice: String) {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(advice)]));
+}
+
+/// What is no command may be what a command is to work on.
+fn of_command(given: &str) -> Option<String> {
+    if given.contains("://") {
+        return Some(format!("to measure an endpoint: mintbench run {}", shown_url(given)));
+    }
+    let runs = given.parse::<Scenario>().is_ok();
+    runs.then(|| format!("to run a scenario: mintbench run {given}"))
+}
+
+fn is_negative(given: &str) -> bool {
+    given
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// The parser takes a negative value, as in `--duration -5s`, for a flag.
+fn of_negative(given: &str, args: &[OsString]) -> Option<String> {
+    let mut args = args.iter().filter_map(|arg| arg.to_str());
+    let mut before = args.next()?;
+    for arg in args {
+        if is_negative(given) && arg.starts_with(given) {
+            let taken = format!("`{arg}` is taken for a flag");
+            let of_flag = before.starts_with('-');
+            return Some(if of_flag {
+                format!("{taken}; write a value of {before} that is not negative")
+            } else {
+                format!("{taken}, and no flag begins with a digit")
+            });
+        }
+        before = arg;
+    }
+    None
+}

@@ -1,0 +1,268 @@
+//! Where settings come from besides the command line: variables of the environment and the
+//! `--config` file. An error names the one that it is about.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+
+use super::config::{ConfigError, ConfigFile};
+use super::run::target::RUN_VARIABLES;
+use super::versus::VARIABLES as COMPARE_VARIABLES;
+use crate::secret::shown_url;
+
+/// Variables that are read without a flag: secrets, the log level, and what tests and builds use.
+const WITHOUT_FLAG: [&str; 7] = [
+    "MINTBENCH_BLESS",
+    "MINTBENCH_LOG",
+    "MINTBENCH_SHUTTLE",
+    RUN_VARIABLES.client_secret,
+    RUN_VARIABLES.identity_header,
+    COMPARE_VARIABLES.client_secret,
+    COMPARE_VARIABLES.identity_header,
+];
+/// Variables of the build, which `cargo run` hands on.
+const OF_BUILD: &str = "MINTBENCH_BUILD_";
+/// Farther names are no slips of the finger.
+const SLIPS_MAX: usize = 3;
+
+/// The value of a variable of the environment; an empty one counts as not set.
+pub(super) fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Where one setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A key of the configuration file.
+    Key { path: String, section: String, key: String },
+    /// A variable; the value is missing where it may be secret.
+    Variable { name: String, value: Option<String> },
+}
+
+impl Origin {
+    fn is_variable(&self, other: &OsStr) -> bool {
+        matches!(self, Self::Variable { name, .. } if other == name.as_str())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { path, section, key } => write!(f, "{path}: `{key}` of [{section}]"),
+            Self::Variable { name, value: Some(value) } => write!(f, "{name}={value}"),
+            Self::Variable { name, value: None } => f.write_str(name),
+        }
+    }
+}
+
+/// The commands, with what the environment and the configuration file set.
+#[derive(Debug)]
+pub(super) struct Sources {
+    command: Command,
+    config: ConfigFile,
+    /// Completes the commands once all defaults are known.
+    complete: fn(Command) -> Command,
+}
+
+impl Sources {
+    /// Reads the configuration file that `args` or the environment names.
+    ///
+    /// # Errors
+    /// When the file is refused.
+    pub(super) fn read(
+        command: Command,
+        complete: fn(Command) -> Command,
+        args: &[OsString],
+    ) -> Result<Self, ConfigError> {
+        warn_of_unknown(&command);
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let command = without_variables(command, &is_empty);
+        let config = ConfigFile::read(&command, args)?;
+        Ok(Self { command, config, complete })
+    }
+
+    /// Parses the command line; what it leaves out comes from the environment, then from the file.
+    ///
+    /// # Errors
+    /// As the parser has it, and where the setting comes from that it is about, if not from `args`.
+    pub(super) fn parse(
+        &self,
+        args: &[OsString],
+    ) -> Result<ArgMatches, (clap::Error, Option<Origin>)> {
+        let parsed = self.parse_with(self.command.clone(), &self.config, args);
+        parsed.map_err(|error| {
+            let origin = error.use_stderr().then(|| self.blamed(args, &error)).flatten();
+            (error, origin)
+        })
+    }
+
+    fn parse_with(
+        &self,
+        command: Command,
+        config: &ConfigFile,
+        args: &[OsString],
+    ) -> Result<ArgMatches, clap::Error> {
+        (self.complete)(config.apply(command)).try_get_matches_from(args)
+    }
+
+    /// The setting without which the error would be another, or none.
+    fn blamed(&self, args: &[OsString], error: &clap::Error) -> Option<Origin> {
+        let said = error.to_string();
+        let differs = |parsed: Result<ArgMatches, clap::Error>| {
+            parsed.err().is_none_or(|error| error.to_string() != said)
+        };
+        let mut variables = Vec::new();
+        for_each_flag(&self.command, &mut |arg| variables.extend(of_variable(arg)));
+        let variable = variables.into_iter().find(|origin| {
+            let command = without_variables(self.command.clone(), &|name| origin.is_variable(name));
+            differs(self.parse_with(command, &self.config, args))
+        });
+        let of_key = || {
+            let mut keys = 0..self.config.keys.len();
+            let index = keys.find(|index| {
+                differs(self.parse_with(self.command.clone(), &self.config.without(*index), args))
+            })?;
+            self.of_key(index)
+        };
+        variable.or_else(of_key)
+    }
+
+    fn of_key(&self, index: usize) -> Option<Origin> {
+        let key = self.config.keys.get(index)?;
+        Some(Origin::Key {
+            path: self.config.path.display().to_string(),
+            section: key.section.clone(),
+            key: key.name.clone(),
+        })
+    }
+
+    /// Each setting in effect that the command line does not show: what sets it, and what is set.
+    pub(super) fn in_effect(&self, matches: &ArgMatches) -> Vec<(Origin, String)> {
+        let (mut found, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut command, mut matches) = (&self.command, matches);
+        let mut section = None;
+        while let Some((name, of_sub)) = matches.subcommand() {
+            let Some(sub) = command.find_subcommand(name) else { break };
+            (command, matches) = (sub, of_sub);
+            let section = *section.get_or_insert(name);
+            for arg in command.get_arguments() {
+                let origin = self.origin(section, arg, matches);
+                let new = origin.filter(|origin| names.insert(origin.to_string()));
+                found.extend(new.map(|origin| (origin, flag(arg))));
+            }
+        }
+        found
+    }
+
+    /// Where a flag has its value from, if not from the command line or from the program.
+    fn origin(&self, section: &str, arg: &Arg, matches: &ArgMatches) -> Option<Origin> {
+        let id = arg.get_id();
+        // To ask for the source of a flag that the matches do not know is a panic.
+        matches.try_contains_id(id.as_str()).ok()?;
+        match matches.value_source(id.as_str())? {
+            ValueSource::EnvVariable => of_variable(arg),
+            ValueSource::DefaultValue => {
+                let mut keys = self.config.keys.iter();
+                let index = keys.position(|key| key.section == section && key.id == *id)?;
+                self.of_key(index)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How a person would write the flag.
+fn flag(arg: &Arg) -> String {
+    arg.get_long().map_or_else(|| arg.to_string(), |long| format!("--{long}"))
+}
+
+/// The variable that sets a flag, if it is set.
+fn of_variable(arg: &Arg) -> Option<Origin> {
+    let name = arg.get_env()?;
+    let value = variable(name)?.to_string_lossy().into_owned();
+    let value = if value.contains("://") { shown_url(&value) } else { value };
+    let value = (!arg.is_hide_env_values_set()).then_some(value);
+    Some(Origin::Variable { name: name.to_string_lossy().into_owned(), value })
+}
+
+fn for_each_flag(command: &Command, each: &mut impl FnMut(&Arg)) {
+    command.get_arguments().for_each(&mut *each);
+    command.get_subcommands().for_each(|sub| for_each_flag(sub, each));
+}
+
+/// The same commands, deaf to some variables.
+fn without_variables(command: Command, which: &dyn Fn(&OsStr) -> bool) -> Command {
+    let deaf = |arg: Arg| {
+        let named = arg.get_env().is_some_and(which);
+        if named { arg.env(None::<&'static str>) } else { arg }
+    };
+    command.mut_args(deaf).mut_subcommands(|sub| without_variables(sub, which))
+}
+
+/// A misspelt variable would be taken for one that is obeyed.
+fn warn_of_unknown(command: &Command) {
+    let mut known: BTreeSet<String> = WITHOUT_FLAG.map(str::to_owned).into();
+    let mut learn =
+        |arg: &Arg| known.extend(arg.get_env().map(|name| name.to_string_lossy().into_owned()));
+    for_each_flag(command, &mut learn);
+    let given = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let given = given.filter_map(|(name, _)| name.into_string().ok());
+    let given = given.filter(|name| !name.starts_with(OF_BUILD));
+    for name in given.filter(|name| name.starts_with("MINTBENCH_") && !known.contains(name)) {
+        let near = nearest(&name, known.iter().map(String::as_str));
+        let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        eprintln!("warning: the variable {name} is unknown and changes nothing{near}");
+    }
+}
+
+/// The known name that `name` is most likely a misspelling of.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|known| (slips(name, known), known)).min()?;
+    (near.0 <= SLIPS_MAX.min(name.len() / 3)).then_some(near.1)
+}
+
+/// Letters to insert, remove or replace until `a` is `b` (Levenshtein's distance).
+fn slips(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (index, own) in a.chars().enumerate() {
+        let (mut diagonal, mut left) = (index, index + 1);
+        for (above, other) in row.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(own != other);
+            diagonal = std::mem::replace(above, replaced.min(*above + 1).min(left + 1));
+            left = *above;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_counted() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("rate", "rate", 0),
+            ("rte", "rate", 1),
+            ("", "ab", 2),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!((slips(a, b), slips(b, a)), (expected, expected), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_told_from_another_name() {
+        let known = ["MINTBENCH_RUN_RATE", "MINTBENCH_RUN_SLO", "MINTBENCH_LOG"];
+        assert_eq!(nearest("MINTBENCH_RUN_RTE", known.into_iter()), Some("MINTBENCH_RUN_RATE"));
+        assert_eq!(nearest("MINTBENCH_RUN_COLOUR", known.into_iter()), None);
+        assert_eq!(nearest("x", known.into_iter()), None);
+    }
+}
