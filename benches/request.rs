@@ -113,6 +113,10 @@ impl Fixed {
 }
 
 impl Surface for Fixed {
+    fn name(&self) -> &'static str {
+        "fixed"
+    }
+
     type Caller = ();
 
     fn caller(&self, _: &Peer) {}

@@ -144,6 +144,10 @@ fn refused_verb(allowed: &'static str) -> Response<Payload> {
 impl Surface for Admin {
     type Caller = ();
 
+    fn name(&self) -> &'static str {
+        "admin"
+    }
+
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {

@@ -145,6 +145,10 @@ impl Arm {
 impl Surface for Arm {
     type Caller = &'static str;
 
+    fn name(&self) -> &'static str {
+        "arm"
+    }
+
     fn caller(&self, peer: &Peer) -> &'static str {
         peer.scheme.as_str()
     }

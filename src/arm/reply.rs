@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::date;
 use super::error::ArmError;
 use crate::clock::UnixSeconds;
-use crate::http::{Payload, json_reply};
+use crate::http::{Payload, give_reason, json_reply};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
@@ -72,6 +72,7 @@ fn refused(error: &ArmError) -> Response<Payload> {
         tracing::error!(%error, source = ?std::error::Error::source(error), "a write failed");
     }
     let mut response = json_reply(error.status(), error.body().to_string());
+    give_reason(&mut response, error);
     let headers = response.headers_mut();
     if error.is_of_gateway() {
         headers.insert(FAILURE_CAUSE, HeaderValue::from_static("gateway"));

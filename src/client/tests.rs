@@ -19,6 +19,10 @@ struct Echo {
 }
 
 impl Surface for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
     type Caller = (Peer, usize);
 
     fn caller(&self, peer: &Peer) -> (Peer, usize) {

@@ -6,6 +6,7 @@ mod body;
 mod connections;
 mod host;
 mod listen;
+mod refusals;
 mod reply;
 mod request_ids;
 mod responses;
@@ -30,6 +31,7 @@ pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use host::is_local_name;
 pub use listen::{BindError, bind, bind_group};
+pub use refusals::give_reason;
 pub use reply::{Payload, json_error, json_reply, text_reply};
 pub use request_ids::RequestIds;
 pub use responses::Responses;
@@ -40,6 +42,9 @@ pub use transport::{Peer, Scheme, Transport};
 pub trait Surface: Send + Sync + 'static {
     /// Who calls, as far as the surface cares.
     type Caller: Send + Sync;
+
+    /// The name of the surface in the log.
+    fn name(&self) -> &'static str;
 
     /// Says who `peer` is; asked once for each connection.
     fn caller(&self, peer: &Peer) -> Self::Caller;
@@ -149,6 +154,7 @@ impl Connection<TcpStream> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     async fn serve<S: Surface>(self, pulse: Arc<Pulse>, surface: Arc<S>, mut shutdown: Shutdown) {
         let Self { stream, peer, slot: _slot } = self;
+        let name = surface.name();
         // One allocation for the connection: requests share it without touching what other threads share.
         let shared = Arc::new((surface.caller(&peer), surface, pulse));
         let service = service_fn(move |request| {
@@ -156,7 +162,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             async move {
                 let (caller, surface, pulse) = &*shared;
                 pulse.beat();
-                Ok::<_, Infallible>(surface.respond(caller, request).await)
+                let asked = refusals::asked(&request);
+                let mut response = surface.respond(caller, request).await;
+                refusals::log(name, peer.addr, asked, &mut response);
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = http1::Builder::new()
@@ -171,8 +180,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 connection.await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(peer = %peer.addr, %error, "a connection ended early");
+        match ended {
+            Err(error) if error.is_parse() => refusals::log_connection(name, peer.addr, &error),
+            Err(error) => tracing::debug!(peer = %peer.addr, %error, "a connection ended early"),
+            Ok(()) => {}
         }
     }
 }

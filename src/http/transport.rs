@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::connections::Pulse;
-use super::{Connection, Payload, Shutdown, Surface, stopped, text_reply};
+use super::{Connection, Payload, Shutdown, Surface, refusals, stopped, text_reply};
 
 /// What a listener speaks.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ impl Connection<TcpStream> {
             (Some(HANDSHAKE), _) => {
                 let secured = tokio::select! {
                     biased;
-                    secured = self.secured(handshake) => secured,
+                    secured = self.secured(handshake, surface.name()) => secured,
                     () = stopped(&mut shutdown) => None,
                 };
                 if let Some(secured) = secured {
@@ -132,16 +132,22 @@ impl Connection<TcpStream> {
                 }
             }
             (Some(_), InTheClear::Served) => self.serve(pulse, surface, shutdown).await,
-            (Some(_), InTheClear::Refused) => self.serve(pulse, Arc::new(Refusal), shutdown).await,
+            (Some(_), InTheClear::Refused) => {
+                self.serve(pulse, Arc::new(Refusal(surface.name())), shutdown).await;
+            }
         }
     }
 
-    async fn secured(self, handshake: Handshake) -> Option<Connection<TlsStream<TcpStream>>> {
+    async fn secured(
+        self,
+        handshake: Handshake,
+        surface: &'static str,
+    ) -> Option<Connection<TlsStream<TcpStream>>> {
         let Self { stream, peer, slot } = self;
         let acceptor = TlsAcceptor::from(handshake.config);
         let accepted = timeout(handshake.whole_max, acceptor.accept(stream)).await;
         let accepted = accepted.unwrap_or_else(|late| Err(late.into()));
-        let logged = |error: &_| tracing::debug!(peer = %peer.addr, %error, "a handshake failed");
+        let logged = |error: &std::io::Error| refusals::log_connection(surface, peer.addr, error);
         let stream = accepted.inspect_err(logged).ok()?;
         Some(Connection { stream, peer: Peer { scheme: Scheme::Https, ..peer }, slot })
     }
@@ -154,17 +160,27 @@ async fn first_byte(stream: &TcpStream) -> Option<u8> {
     first.into_iter().take(len).next()
 }
 
-/// Answers those who speak plain HTTP where TLS is asked for.
+/// Answers those who speak plain HTTP where TLS is asked for, in the name of a surface.
 #[derive(Debug)]
-struct Refusal;
+struct Refusal(&'static str);
+
+/// Why it does.
+#[derive(Debug, thiserror::Error)]
+#[error("this endpoint speaks https")]
+struct SpeaksTls;
 
 impl Surface for Refusal {
     type Caller = ();
 
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), _: Request<Incoming>) -> Response<Payload> {
-        let mut response = text_reply(StatusCode::BAD_REQUEST, "this endpoint speaks https\n");
+        let mut response = text_reply(StatusCode::BAD_REQUEST, format!("{SpeaksTls}\n"));
+        refusals::give_reason(&mut response, &SpeaksTls);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
@@ -198,8 +214,9 @@ mod tests {
             client.write_all(sent).await.unwrap();
             let accepted = accept(&listener, &slots).await.unwrap();
             let (handshake, shutdown) = (handshake.clone(), shutdown.clone());
-            connections
-                .spawn(|pulse| accepted.serve_tls(handshake, pulse, Arc::new(Refusal), shutdown));
+            connections.spawn(|pulse| {
+                accepted.serve_tls(handshake, pulse, Arc::new(Refusal("arm")), shutdown)
+            });
             let mut answer = Vec::new();
             let ended = timeout(Duration::from_secs(10), client.read_to_end(&mut answer));
             let _reset = ended.await.unwrap();

@@ -65,7 +65,7 @@ impl Refusal {
 impl ImdsError {
     /// The answer of the instance metadata service. Bodies marked (seen) are those of the real service,
     /// byte for byte; see `docs/protocol.md`.
-    pub(super) fn into_response(self) -> Response<Payload> {
+    pub(super) fn to_response(&self) -> Response<Payload> {
         match self {
             Self::ApiVersion => json_reply(StatusCode::BAD_REQUEST, versions::refusal()), // (seen)
             Self::NotFound => {
@@ -165,21 +165,21 @@ mod tests {
         ImdsError::Token { error: error.into(), request_id, now }
     }
 
-    fn length(error: ImdsError) -> Option<u64> {
-        error.into_response().body().size_hint().exact()
+    fn length(error: &ImdsError) -> Option<u64> {
+        error.to_response().body().size_hint().exact()
     }
 
     #[test]
     fn bodies_have_the_lengths_seen_on_the_wire() {
-        assert_eq!(length(ImdsError::MetadataHeader), Some(88));
-        assert_eq!(length(ImdsError::ResourceMissing), Some(95));
-        assert_eq!(length(refused(SelectError::NotFound)), Some(68));
-        assert_eq!(length(refused(SelectError::Ambiguous)), Some(168));
+        assert_eq!(length(&ImdsError::MetadataHeader), Some(88));
+        assert_eq!(length(&ImdsError::ResourceMissing), Some(95));
+        assert_eq!(length(&refused(SelectError::NotFound)), Some(68));
+        assert_eq!(length(&refused(SelectError::Ambiguous)), Some(168));
     }
 
     #[test]
     fn a_full_queue_says_when_to_come_back() {
-        let answer = refused(TokenError::Busy).into_response();
+        let answer = refused(TokenError::Busy).to_response();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.headers()[RETRY_AFTER], "1");
     }

@@ -16,7 +16,7 @@ use crate::broker::{Broker, TokenRequest};
 use crate::cache::Freshness;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Peer, RequestIds, Surface, json_reply, read_body};
+use crate::http::{Payload, Peer, RequestIds, Surface, give_reason, json_reply, read_body};
 
 /// Longer than any form that names a resource and an identity.
 const FORM_BYTES_MAX: usize = 8 * 1024;
@@ -98,11 +98,17 @@ fn nested(error: &ImdsError) -> Response<Payload> {
         _ => (status, code),
     };
     let body = json!({ "error": { "code": code, "message": description } });
-    with_hints(json_reply(status, body.to_string()), "GET, POST")
+    let mut refused = with_hints(json_reply(status, body.to_string()), "GET, POST");
+    give_reason(&mut refused, error);
+    refused
 }
 
 impl Surface for Extension {
     type Caller = Caller;
+
+    fn name(&self) -> &'static str {
+        "vm-extension"
+    }
 
     fn caller(&self, peer: &Peer) -> Caller {
         self.broker.caller(peer.addr.ip())

@@ -26,7 +26,9 @@ use uuid::fmt::Hyphenated;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Caller;
-use crate::http::{Payload, Peer, RequestIds, Responses, Surface, is_local_name, json_reply};
+use crate::http::{
+    Payload, Peer, RequestIds, Responses, Surface, give_reason, is_local_name, json_reply,
+};
 use error::ImdsError;
 
 /// The identity endpoint, for one worker thread.
@@ -112,6 +114,10 @@ impl Imds {
 impl Surface for Imds {
     type Caller = Caller;
 
+    fn name(&self) -> &'static str {
+        "imds"
+    }
+
     fn caller(&self, peer: &Peer) -> Caller {
         self.broker.caller(peer.addr.ip())
     }
@@ -119,7 +125,11 @@ impl Surface for Imds {
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
         let request_id = self.request_ids.next();
         let answer = self.answer(caller, &request, request_id).await;
-        let mut response = answer.unwrap_or_else(ImdsError::into_response);
+        let mut response = answer.unwrap_or_else(|error| {
+            let mut refused = error.to_response();
+            give_reason(&mut refused, &error);
+            refused
+        });
         self.responses.count(response.status());
         let headers = response.headers_mut();
         headers.insert(SERVER, SERVER_NAME);

@@ -240,6 +240,10 @@ fn named_host(parts: &Parts) -> Option<&str> {
 impl Surface for Sts {
     type Caller = Scheme;
 
+    fn name(&self) -> &'static str {
+        "sts"
+    }
+
     fn caller(&self, peer: &Peer) -> Scheme {
         peer.scheme
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Version;
 use super::error::{StsError, timestamp};
 use crate::clock::{Seconds, UnixSeconds};
-use crate::http::{Payload, json_reply};
+use crate::http::{Payload, give_reason, json_reply};
 use crate::token::{Issuer, Token};
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
@@ -94,6 +94,7 @@ impl Trace {
             error_uri: &format!("https://login.microsoftonline.com/error?code={code}"),
         };
         let mut response = json(status, &body);
+        give_reason(&mut response, error);
         self.mark(&mut response, code);
         if let StsError::Method { allowed, .. } = error {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

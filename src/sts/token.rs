@@ -32,10 +32,7 @@ impl Sts {
         let granted = self.granted(tenant, version, parts, body, trace.now);
         match granted {
             Ok((token, resource)) => trace.granted(&token, &resource, version),
-            Err(error) => {
-                tracing::debug!(code = error.row().2, "a token was refused");
-                trace.refusal(&error, version)
-            }
+            Err(error) => trace.refusal(&error, version),
         }
     }
 

@@ -10,7 +10,7 @@ use super::access::{AccessError, Denied};
 use super::bundle::json;
 use super::query::QueryError;
 use super::request::BodyRefused;
-use crate::http::{BodyError, Payload, json_reply};
+use crate::http::{BodyError, Payload, give_reason, json_reply};
 use crate::store::StoreError;
 
 /// Why a request is refused.
@@ -121,6 +121,7 @@ impl VaultError {
         let error =
             Fields { code, message: Some(self.to_string()), inner: inner.map(Fields::code) };
         let mut response = json_reply(self.status(), json(&Body { error }));
+        give_reason(&mut response, &self);
         if let Self::MethodNotAllowed(allowed) = self {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         }

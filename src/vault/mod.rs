@@ -270,6 +270,10 @@ impl Vault {
 impl Surface for Vault {
     type Caller = Peer;
 
+    fn name(&self) -> &'static str {
+        "vault"
+    }
+
     fn caller(&self, peer: &Peer) -> Peer {
         *peer
     }

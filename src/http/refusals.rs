@@ -1,0 +1,167 @@
+//! The log line of a refused request.
+//!
+//! Surfaces attach the reason to their answer; the connection, which knows the peer, writes the line
+//! at level `info`. The first [`BURST`] lines come as they are, later ones once a second; the next
+//! line says how many were left out. With at most 1 kB a line, a flood writes less than 90 MB a day.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use hyper::{Method, Request, Response, Uri};
+use parking_lot::Mutex;
+
+use super::Payload;
+use crate::clock::Monotonic;
+
+/// Lines that may come at once.
+const BURST: u64 = 1000;
+
+/// Longest text of a line that comes from a client, in bytes.
+const TEXT_BYTES_MAX: usize = 250;
+
+/// Why a request is refused; stays in this process.
+#[derive(Clone, Debug)]
+struct Reason(String);
+
+/// What was asked for, kept until it is known whether it is refused.
+#[derive(Debug)]
+pub(super) struct Asked {
+    method: Method,
+    uri: Uri,
+}
+
+/// Whether refusals are logged at all.
+fn is_logged() -> bool {
+    tracing::enabled!(tracing::Level::INFO)
+}
+
+/// Attaches to a refusal the reason that the log gives; it holds no secret of the request.
+pub fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
+    if !is_logged() {
+        return;
+    }
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a string cannot fail.
+        let _ = write!(reason, ": {error}");
+        cause = error.source();
+    }
+    refusal.extensions_mut().insert(Reason(reason));
+}
+
+/// The request, as far as its line needs it; nothing when no line can come.
+pub(super) fn asked<B>(request: &Request<B>) -> Option<Box<Asked>> {
+    // The query and the body may hold what nobody else should read.
+    let of = || Asked { method: request.method().clone(), uri: request.uri().clone() };
+    is_logged().then(|| Box::new(of()))
+}
+
+/// Writes the line, if the answer is a refusal.
+pub(super) fn log(
+    surface: &'static str,
+    peer: SocketAddr,
+    asked: Option<Box<Asked>>,
+    response: &mut Response<Payload>,
+) {
+    let status = response.status();
+    let Some(asked) = asked.filter(|_| status.is_client_error() || status.is_server_error()) else {
+        return;
+    };
+    let reason = response.extensions_mut().remove::<Reason>();
+    let reason = reason.map_or_else(
+        || status.canonical_reason().unwrap_or_default().to_owned(),
+        |Reason(reason)| reason,
+    );
+    if let Some(left_out) = LINES.lock().admit(SINCE_START.now_ns()) {
+        let (method, path) = (short(asked.method.as_str()), short(asked.uri.path()));
+        let (status, reason) = (status.as_u16(), short(&reason));
+        tracing::info!(surface, %peer, %method, %path, status, left_out, %reason, "a request was refused");
+    }
+}
+
+/// Writes the line of a connection that brought no request that can be read.
+pub(super) fn log_connection(surface: &'static str, peer: SocketAddr, error: &dyn Error) {
+    if !is_logged() {
+        return;
+    }
+    if let Some(left_out) = LINES.lock().admit(SINCE_START.now_ns()) {
+        let reason = short(&error.to_string());
+        tracing::info!(surface, %peer, left_out, %reason, "a connection was refused");
+    }
+}
+
+/// The beginning of a text, as one line of printable ASCII: no client writes a line of its own.
+fn short(text: &str) -> String {
+    let mut line = String::new();
+    for char in text.chars() {
+        if line.len() >= TEXT_BYTES_MAX {
+            break;
+        }
+        match char {
+            ' '..='~' => line.push(char),
+            other => line.extend(other.escape_default()),
+        }
+    }
+    line
+}
+
+static SINCE_START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
+static LINES: Mutex<Allowance> = Mutex::new(Allowance::new());
+
+/// Lines that may still be written.
+#[derive(Debug)]
+struct Allowance {
+    lines: u64,
+    /// Up to when lines were added.
+    second: u64,
+    left_out: u64,
+}
+
+impl Allowance {
+    const fn new() -> Self {
+        Self { lines: BURST, second: 0, left_out: 0 }
+    }
+
+    /// Takes a line and returns how many were left out before it; `None` when there is none to take.
+    fn admit(&mut self, now_ns: u64) -> Option<u64> {
+        let second = now_ns / 1_000_000_000;
+        self.lines = BURST.min(self.lines + second.saturating_sub(self.second));
+        self.second = second;
+        if self.lines == 0 {
+            self.left_out += 1;
+            return None;
+        }
+        self.lines -= 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_text_of_a_client_stays_on_its_line() {
+        assert_eq!(short("a 'b' \"c\"\n\u{1b}[2J\u{e9}"), r#"a 'b' "c"\n\u{1b}[2J\u{e9}"#);
+        assert!(short(&"\u{10ffff}".repeat(1000)).len() < TEXT_BYTES_MAX + 10);
+    }
+
+    #[test]
+    fn a_flood_writes_one_line_a_second_after_the_first_thousand() {
+        let mut lines = Allowance::new();
+        let mut written = |second: u64, requests: u64| {
+            (0..requests).filter_map(|_| lines.admit(second * SECOND_NS)).collect::<Vec<u64>>()
+        };
+        assert_eq!(written(0, 3000), vec![0; 1000]);
+        assert_eq!(written(1, 500), [2000]);
+        assert_eq!(written(2, 1), [499]);
+        assert_eq!(written(5, 10), [0, 0, 0]);
+        assert_eq!(written(10_000, 1), [7]);
+        assert_eq!(written(10_000, 2000).len(), 999);
+    }
+}
