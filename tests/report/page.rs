@@ -218,6 +218,105 @@ fn lines_are_drawn_where_the_tables_say() {
 }
 
 #[test]
+fn objectives_are_lines_with_their_names_where_the_axis_has_their_limits() {
+    let copy = Copy::of("churn");
+    let class =
+        |name: &str| json!({name: {"count": 1, "errors": 0, "response_us": {}, "service_us": {}}});
+    copy.edit("run", |run| {
+        run["slo"] = json!([
+            {"objective": "p99<2ms", "phase": null, "measured_us": 1.0, "met": true},
+            {"objective": "hit.p50 < 300us", "phase": null, "measured_us": 1.0, "met": true},
+            {"objective": "miss.max<40s", "phase": null, "measured_us": 1.0, "met": true},
+            {"objective": "p90<5ms", "phase": "late", "measured_us": 1.0, "met": true},
+            {"objective": "of another version", "phase": null, "measured_us": 1.0, "met": true}
+        ]);
+        run["phases"] = json!([
+            {"name": "early", "start_s": 0, "duration_s": 5, "rate_target": 5, "arrivals": "poisson", "classes": class("hit")},
+            {"name": "late", "start_s": 5, "duration_s": 10, "rate_target": 5, "arrivals": "poisson", "classes": class("hit")}
+        ]);
+    });
+    let page = parse(&copy.report("run"));
+    let goals = |figure: &str| {
+        let figure =
+            page.all("figure").into_iter().find(|one| one.attribute("id") == figure).unwrap();
+        drawing_agrees_with_table(figure);
+        let svg = figure.all("svg")[0];
+        let (x, y) = (Axis::of(svg, "data-x"), Axis::of(svg, "data-y"));
+        let labels: Vec<String> = svg.all("text").iter().map(|text| text.whole_text()).collect();
+        let lines =
+            svg.all("path").into_iter().filter(|path| path.attributes.contains_key("data-goal"));
+        let line = |path: &Element| {
+            let name = path.attribute("data-goal").to_owned();
+            assert!(labels.contains(&name), "{name} has no label");
+            let (from, rest) = path.attribute("d")[1..].split_once(' ').unwrap();
+            let (at, to) = rest.split_once('H').unwrap();
+            let ends = [from, to].map(|end| x.value(end.parse().unwrap()).round());
+            (name, y.value(at.parse().unwrap()), ends)
+        };
+        lines.map(line).collect::<Vec<_>>()
+    };
+    let limits = |figure: &str| -> BTreeMap<String, f64> {
+        goals(figure).into_iter().map(|(name, us, _)| (name, us)).collect()
+    };
+    let near = |found: &BTreeMap<String, f64>, expected: &[(&str, f64)]| {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (name, us) in expected {
+            assert!((found[*name] / us - 1.0).abs() < 0.01, "{name}: {found:?}");
+        }
+    };
+    near(
+        &limits("percentiles"),
+        &[("p99<2ms", 2e3), ("hit.p50 < 300us", 300.0), ("miss.max<40s", 4e7)],
+    );
+    near(
+        &limits("course-hit"),
+        &[("p99<2ms", 2e3), ("hit.p50 < 300us", 300.0), ("late: p90<5ms", 5e3)],
+    );
+    let late = goals("course-hit").into_iter().find(|(name, ..)| name.starts_with("late")).unwrap();
+    assert_eq!(
+        late.2.map(|end| end.to_string()),
+        ["5", "15"],
+        "from the beginning of the phase to its end"
+    );
+}
+
+#[test]
+fn a_narrow_page_names_every_cell_and_no_number_has_the_digits_of_a_binary_fraction() {
+    let third = 100.0 / 3.0;
+    let copy = Copy::of("churn");
+    copy.edit("run", |run| {
+        run["validity"]["gaps"] = json!({"count": 9, "distance": third / 1e3, "limit": third});
+        run["load"]["rate_achieved"] = third.into();
+        run["classes"]["hit"]["service_us"]["p90"] = third.into();
+        run["phases"] = json!([{
+            "name": "a", "start_s": third, "duration_s": third, "rate_target": third, "arrivals": "x",
+            "classes": {"hit": {"count": 1, "errors": 0, "response_us": {"p50": third}, "service_us": {}}}
+        }]);
+    });
+    let page = parse(&copy.report("run"));
+    assert!(!page.whole_text().contains("33.333333"), "{}", page.whole_text());
+    assert!(page.whole_text().contains("33.333") && page.whole_text().contains("0.0333"));
+    let facts = page
+        .all("div")
+        .into_iter()
+        .filter(|div| div.attributes.get("class").is_some_and(|class| class == "wide facts"));
+    let mut seen = 0;
+    for table in facts {
+        let (head, rows) = cells(table);
+        for cell in table.all("td") {
+            assert!(head.iter().any(|name| name == cell.attribute("data-name")));
+        }
+        assert_eq!(table.all("td").len(), rows.len() * (head.len() - 1));
+        seen += rows.len();
+    }
+    assert!(seen > 5);
+    let panels = page.all("section");
+    let phases = panels.iter().find(|panel| panel.whole_text().contains("Response times by phase"));
+    let phases = phases.unwrap();
+    assert_eq!(phases.attribute("class"), "panel broad", "twelve columns take the whole width");
+}
+
+#[test]
 fn the_heat_map_and_the_throughput_count_every_request_once() {
     for (name, html, run) in pages() {
         let page = parse(html);

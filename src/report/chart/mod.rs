@@ -63,6 +63,19 @@ pub struct Band {
     pub points: Vec<(f64, f64, f64)>,
 }
 
+/// A bound that a line should stay below.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// What is written beside it.
+    pub name: String,
+    /// The bound.
+    pub value: f64,
+    /// From where to where it holds, as values of x; the whole axis if not given.
+    pub span: Option<(f64, f64)>,
+    /// Where it is judged, as a value of x, if at one place only.
+    pub judged_at: Option<f64>,
+}
+
 /// A chart of lines.
 #[derive(Clone, Debug)]
 pub struct Chart {
@@ -84,11 +97,15 @@ pub struct Chart {
     pub bands: Vec<Band>,
     /// Drawn over the bands.
     pub lines: Vec<Line>,
+    /// Drawn over the lines.
+    pub goals: Vec<Goal>,
 }
 
 /// The drawing in its own units; the page scales it.
 pub(super) const WIDTH: f64 = 560.0;
 pub(super) const HEIGHT: f64 = 330.0;
+/// How high a line of text is, at the size that it has on a phone.
+const LABEL: f64 = 20.0;
 /// How wide a digit is at the size that it has on a phone.
 const DIGIT: f64 = 10.0;
 /// Room for the labels, at the size that they have on a phone.
@@ -115,7 +132,37 @@ impl Chart {
         for line in &self.lines {
             self.line(out, line)?;
         }
+        self.goals(out)?;
         out.write_str("</svg>")
+    }
+
+    /// Bounds with their names: neighbours that are close have theirs at different ends.
+    fn goals(&self, out: &mut String) -> std::fmt::Result {
+        let mut last: Option<(f64, bool)> = None;
+        let mut goals: Vec<&Goal> = self.goals.iter().collect();
+        goals.sort_by(|a, b| a.value.total_cmp(&b.value));
+        for goal in goals {
+            let (from, to) = goal.span.unwrap_or((self.x.from, self.x.to));
+            let (left, right) = (across(&self.x, from), across(&self.x, to));
+            let (at, name) = (up(&self.y, goal.value), escaped(&goal.name));
+            let close = last.is_some_and(|(other, at_end)| at_end && (other - at).abs() < LABEL);
+            let (x, anchor) = if close { (left + 4.0, "start") } else { (right - 4.0, "end") };
+            last = Some((at, !close));
+            let y = if at - TOP < LABEL { at + LABEL } else { at - 5.0 };
+            write!(
+                out,
+                "<path class=\"goal\" data-goal=\"{name}\" d=\"M{left:.2} {at:.2}H{right:.2}\"/>\
+                 <text class=\"goal\" x=\"{x:.2}\" y=\"{y:.2}\" text-anchor=\"{anchor}\">{name}</text>"
+            )?;
+            if let Some(judged_at) = goal.judged_at {
+                let place = across(&self.x, judged_at);
+                write!(
+                    out,
+                    "<path class=\"goal cross\" d=\"M{place:.2} {at:.2}m-5 -5l10 10m0 -10l-10 10\"/>"
+                )?;
+            }
+        }
+        Ok(())
     }
 
     fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
@@ -302,6 +349,7 @@ mod tests {
             y_label: "latency",
             bands: vec![Band { colour: 1, points: vec![(0.0, 1.0, 2.0), (2.0, 50.0, 100.0)] }],
             lines: vec![line],
+            goals: Vec::new(),
         };
         let svg = chart.svg();
         assert!(svg.contains("data-series=\"a&lt;b\""), "{svg}");

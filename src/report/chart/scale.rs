@@ -189,6 +189,17 @@ pub fn plain(value: f64) -> String {
     trimmed(&format!("{value:.digits$}"))
 }
 
+/// A number for a table: to the thousandth, and below 1 to three significant digits. Microseconds keep
+/// their nanoseconds, and nothing has the 17 digits of a binary fraction.
+pub fn rounded(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "3 to 326")]
+    let digits = (2.0 - value.abs().log10().floor()).max(3.0) as usize;
+    trimmed(&format!("{value:.digits$}"))
+}
+
 /// A whole number with commas between the thousands.
 pub fn thousands(value: f64) -> String {
     if value < 10.0 && value.fract() != 0.0 {
@@ -280,6 +291,17 @@ mod tests {
             (100_000.0, "99.999"),
         ] {
             assert_eq!(percentile(nines), text);
+        }
+        for (value, text) in [
+            (0.0, "0"),
+            (64.639, "64.639"),
+            (0.063, "0.063"),
+            (0.000_123_456, "0.000123"),
+            (4_970.466_666_666_667, "4970.467"),
+            (-1.0 / 3.0, "-0.333"),
+            (149_114.0, "149114"),
+        ] {
+            assert_eq!(rounded(value), text);
         }
         assert_eq!(thousands(1_234_567.0), "1,234,567");
         assert_eq!(thousands(0.5), "0.5");

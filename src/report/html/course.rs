@@ -5,8 +5,8 @@ use super::page::{Figure, Key, Table};
 use crate::clock::us;
 use crate::load::class::Class;
 use crate::report::chart::heat::Heat;
-use crate::report::chart::scale::{Axis, plain};
-use crate::report::chart::{Chart, Dash, Line, Look};
+use crate::report::chart::scale::{Axis, plain, rounded};
+use crate::report::chart::{Chart, Dash, Goal, Line, Look};
 use crate::report::stored::Run;
 use crate::report::stored::log::add;
 use crate::stats::intervals::Counts;
@@ -27,8 +27,8 @@ fn middles(course: &Course, count: usize) -> Vec<f64> {
     spans.map(|(start, length)| start + length / 2.0).collect()
 }
 
-/// The p50 and p99 of the three latencies of a class over time.
-pub fn latencies(digest: &Digest, class: Class) -> Figure {
+/// The p50 and p99 of the three latencies of a class over time, and the objectives that bound them.
+pub fn latencies(digest: &Digest, class: Class, goals: Vec<Goal>) -> Figure {
     let of = |course: &Course, name: &str, colour| {
         let stretches = course.stretches.of(class);
         [(0.99, "p99", Dash::Solid), (0.5, "p50", Dash::Strokes)].map(|(at, percentile, dash)| {
@@ -50,8 +50,9 @@ pub fn latencies(digest: &Digest, class: Class) -> Figure {
     let title = format!("Latency of {class} over time");
     let text = "Response runs from the intended start, service from the write; lag is how late the generator was. What is below 1 us is drawn at the foot.";
     let values = traces.iter().flat_map(|trace| trace.values.iter().flatten().copied());
-    let y = Axis::latencies(values);
-    timeline(&digest.response, &format!("course-{class}"), [&title, text], y, "latency", &traces)
+    let y = Axis::latencies(values.chain(goals.iter().map(|goal| goal.value)));
+    let (id, look) = (format!("course-{class}"), (y, "latency"));
+    timeline(&digest.response, &id, [&title, text], look, &traces, goals)
 }
 
 /// What was asked and what was answered over time.
@@ -80,7 +81,8 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
     }
     let y = Axis::counts(traces.iter().flat_map(|trace| trace.values.iter().flatten().copied()));
     let text = "Requests by the second in which they ended; the last second also holds what ended after it.";
-    timeline(course, "throughput", ["Throughput over time", text], y, "requests/s", &traces)
+    let names = ["Throughput over time", text];
+    timeline(course, "throughput", names, (y, "requests/s"), &traces, Vec::new())
 }
 
 /// The answers without a token over time.
@@ -106,9 +108,9 @@ fn timeline(
     course: &Course,
     id: &str,
     [title, text]: [&str; 2],
-    y: Axis,
-    y_label: &'static str,
+    (y, y_label): (Axis, &'static str),
     traces: &[Trace],
+    goals: Vec<Goal>,
 ) -> Figure {
     let count = traces.iter().map(|trace| trace.values.len()).max().unwrap_or(0);
     let middles = middles(course, count);
@@ -134,6 +136,7 @@ fn timeline(
         y_label,
         bands: Vec::new(),
         lines: traces.iter().map(line).collect(),
+        goals,
     };
     Figure {
         id: id.to_owned(),
@@ -162,16 +165,11 @@ fn table(title: &str, course: &Course, traces: &[Trace], unit: &str) -> Table {
     let row = |index| {
         let value = |trace: &Trace| trace.values.get(index).copied().flatten();
         let cells = traces.iter().map(|trace| value(trace).map_or(String::new(), rounded));
-        std::iter::once(course.span(index).0.to_string()).chain(cells).collect()
+        std::iter::once(rounded(course.span(index).0)).chain(cells).collect()
     };
     let stretch = course.stretches.seconds();
     let caption = format!("{title}: {unit}, in stretches of {stretch} s");
     Table { caption, head, rows: (0..count).map(row).collect() }
-}
-
-/// To the nanosecond of microseconds, or the thousandth of a request.
-fn rounded(value: f64) -> String {
-    ((value * 1000.0).round() / 1000.0).to_string()
 }
 
 /// Columns and rows of the heat map: more would be finer than a phone shows.
@@ -262,7 +260,7 @@ fn cells(heat: &Heat) -> Table {
     let row = |(start, counts): (&f64, &Vec<u64>)| {
         let cells =
             counts.iter().map(|count| if *count == 0 { String::new() } else { count.to_string() });
-        std::iter::once(plain_seconds(*start)).chain(cells).collect()
+        std::iter::once(rounded(*start)).chain(cells).collect()
     };
     let rows = heat.columns.iter().zip(&heat.counts).map(row).collect();
     Table {
@@ -270,10 +268,6 @@ fn cells(heat: &Heat) -> Table {
         head: names,
         rows,
     }
-}
-
-fn plain_seconds(seconds: f64) -> String {
-    rounded(seconds)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]

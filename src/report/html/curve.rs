@@ -6,8 +6,8 @@ use hdrhistogram::Histogram;
 
 use super::page::{Figure, Key, Table};
 use crate::clock::us;
-use crate::report::chart::scale::{Axis, latency, percentile};
-use crate::report::chart::{Band, Chart, Dash, Line, Look};
+use crate::report::chart::scale::{Axis, latency, percentile, rounded};
+use crate::report::chart::{Band, Chart, Dash, Goal, Line, Look};
 use crate::stats::intervals::{Counts, Stretches};
 
 /// What one curve is drawn of.
@@ -132,7 +132,7 @@ impl Curve {
 
     fn cells(&self, nines: f64) -> Vec<String> {
         let point = self.points.iter().find(|(at, _)| at.to_bits() == nines.to_bits());
-        let text = |value: Option<f64>| value.map_or(String::new(), |us| us.to_string());
+        let text = |value: Option<f64>| value.map_or(String::new(), rounded);
         let mut cells = vec![text(point.map(|(_, point)| point.us))];
         if self.intervals {
             let interval = point.and_then(|(_, point)| point.interval_us);
@@ -142,8 +142,8 @@ impl Curve {
     }
 }
 
-/// The chart of some curves and its table.
-pub fn figure(id: &str, title: &str, text: &str, curves: &[Curve]) -> Figure {
+/// The chart of some curves, of the objectives that bound them, and its table.
+pub fn figure(id: &str, [title, text]: [&str; 2], curves: &[Curve], goals: Vec<Goal>) -> Figure {
     let all = curves.iter().flat_map(|curve| &curve.points);
     let values = all.flat_map(|(_, point)| {
         let (low, high) = point.interval_us.unwrap_or((point.us, point.us));
@@ -156,11 +156,12 @@ pub fn figure(id: &str, title: &str, text: &str, curves: &[Curve]) -> Figure {
         title: title.to_owned(),
         description: sentences.join(" "),
         x: Axis::nines(samples),
-        y: Axis::latencies(values),
+        y: Axis::latencies(values.chain(goals.iter().map(|goal| goal.value))),
         x_label: "percentile",
         y_label: "latency",
         bands: curves.iter().flat_map(Curve::bands).collect(),
         lines: curves.iter().map(Curve::line).collect(),
+        goals,
     };
     Figure {
         id: id.to_owned(),

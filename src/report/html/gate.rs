@@ -15,7 +15,7 @@ use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
 use crate::load::class::Class;
 use crate::report::chart::forest::{Estimate, Forest};
-use crate::report::chart::scale::{Axis, plain};
+use crate::report::chart::scale::{Axis, plain, rounded};
 use crate::report::chart::{Dash, Look};
 
 /// What a gate writes.
@@ -160,11 +160,6 @@ fn percent(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| plain(share * 100.0))
 }
 
-/// To the nanosecond: medians of ratios have more digits than they are worth.
-fn rounded(value: f64) -> String {
-    ((value * 1e3).round() / 1e3).to_string()
-}
-
 fn summary(gate: &Gate) -> Table {
     let head = [
         "metric",
@@ -295,7 +290,7 @@ fn curves(folder: &Path, class: Class) -> Result<Option<Figure>, GateError> {
     let title = format!("Response of {class} by percentile");
     let text = "All legs of each build together.";
     let drawn = !curves.is_empty();
-    Ok(drawn.then(|| figure(&format!("curves-{class}"), &title, text, &curves)))
+    Ok(drawn.then(|| figure(&format!("curves-{class}"), [&title, text], &curves, Vec::new())))
 }
 
 /// The points of a percentile distribution; the number of the line that is none.
@@ -365,7 +360,7 @@ mod tests {
                     intervals: false,
                     points,
                 };
-                let _ = figure("x", "x", "x", &[curve]);
+                let _ = figure("x", ["x", "x"], &[curve], Vec::new());
             }
         }
     }

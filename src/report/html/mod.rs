@@ -4,6 +4,7 @@ pub mod course;
 pub mod curve;
 pub mod digest;
 mod gate;
+mod goals;
 pub mod page;
 pub mod panels;
 pub mod versus;
@@ -17,6 +18,7 @@ use askama::Template;
 use self::curve::{Curve, Source, look};
 use self::digest::Digest;
 pub use self::gate::GateError;
+use self::goals::Place;
 use self::page::{Alert, Figure, Page};
 use super::chart::Dash;
 use super::stored::{Run, StoredError, read_run};
@@ -43,6 +45,9 @@ pub enum ReportError {
     },
 }
 
+/// The name of a report in its folder.
+pub const FILE: &str = "report.html";
+
 /// Writes `report.html` into the folder of a run or of a gate and says where it is.
 ///
 /// # Errors
@@ -53,7 +58,7 @@ pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
         Some(gate) => gate::page(&gate, folder)?,
         None => of_folder(folder)?,
     };
-    let path = folder.join("report.html");
+    let path = folder.join(FILE);
     save(&page, &path)?;
     Ok(path)
 }
@@ -153,8 +158,15 @@ fn figures(digest: &Digest, run: Option<&Run>) -> Vec<Figure> {
         }
     }
     let text = "The share of requests that were at least this fast. The shaded band is the 95 % interval of the response; where it is missing the run is too short for one.";
-    let mut figures = vec![curve::figure("percentiles", "Latency by percentile", text, &curves)];
-    figures.extend(classes.iter().map(|class| course::latencies(digest, *class)));
+    let goals = |class, place| run.map_or_else(Vec::new, |run| goals::of(run, class, place));
+    let names = ["Latency by percentile", text];
+    let mut figures =
+        vec![curve::figure("percentiles", names, &curves, goals(None, Place::Percentile))];
+    figures.extend(
+        classes
+            .iter()
+            .map(|class| course::latencies(digest, *class, goals(Some(*class), Place::Time))),
+    );
     figures.push(course::throughput(digest, run));
     figures.push(course::heat(digest));
     figures

@@ -98,3 +98,13 @@ pub struct Panel {
     /// What has more than one value.
     pub tables: Vec<Table>,
 }
+
+/// More columns do not fit into a panel beside another.
+const COLUMNS_MAX: usize = 4;
+
+impl Panel {
+    /// Whether it takes the whole width of the page.
+    pub fn is_broad(&self) -> bool {
+        self.tables.iter().any(|table| table.head.len() > COLUMNS_MAX)
+    }
+}

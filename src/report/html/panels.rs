@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::page::{Alert, Badge, Panel, Table};
-use crate::report::chart::scale::plain;
+use crate::report::chart::scale::{plain, rounded};
 use crate::report::stored::Run;
 use crate::report::stored::run::{Merged, Part, Phase};
 
@@ -133,12 +133,9 @@ fn phases(phases: &[Phase]) -> Panel {
     for phase in phases {
         for (class, of) in &phase.classes {
             let p = of.response_us;
-            let mut cells = vec![phase.name.clone(), phase.start_s.to_string()];
-            cells.extend([
-                phase.duration_s.to_string(),
-                known(phase.rate_target),
-                class.to_string(),
-            ]);
+            let mut cells = vec![phase.name.clone(), rounded(phase.start_s)];
+            let rate = known(phase.rate_target);
+            cells.extend([rounded(phase.duration_s), rate, class.to_string()]);
             cells.extend([of.count.to_string(), of.errors.to_string()]);
             cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
             rows.push(cells);
@@ -171,7 +168,7 @@ fn parts(merged: &Merged, parts: &[Part]) -> Panel {
 }
 
 fn known(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| value.to_string())
+    value.map_or("-".to_owned(), rounded)
 }
 
 fn notes(run: &Run) -> Option<Panel> {
@@ -294,13 +291,13 @@ fn heading(name: &str) -> String {
     }
 }
 
-/// A value as it is read: exact, and its size in words where that helps.
+/// A value as it is read, with its size in words where that helps; only fractions are rounded.
 fn text(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
         Value::String(text) => text.clone(),
-        Value::Number(number) => number_text(name, number.as_f64(), &number.to_string()),
+        Value::Number(number) => number_text(name, number),
         Value::Array(items) => {
             items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join(", ")
         }
@@ -312,12 +309,13 @@ fn text(name: &str, value: &Value) -> String {
     }
 }
 
-fn number_text(name: &str, value: Option<f64>, exact: &str) -> String {
-    match value {
+fn number_text(name: &str, number: &Number) -> String {
+    match number.as_f64() {
         Some(share) if name.ends_with("_share") => format!("{} %", plain(share * 100.0)),
         Some(bytes) if name.ends_with("_bytes") => {
-            format!("{exact} ({} MiB)", plain(bytes / f64::from(1 << 20)))
+            format!("{number} ({} MiB)", plain(bytes / f64::from(1 << 20)))
         }
-        _ => exact.trim_end_matches(".0").to_owned(),
+        Some(fraction) if number.is_f64() => rounded(fraction),
+        _ => number.to_string(),
     }
 }

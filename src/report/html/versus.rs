@@ -7,7 +7,7 @@ use super::digest::Latency;
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
 use crate::load::class::Class;
-use crate::report::chart::scale::{Axis, percentile, plain};
+use crate::report::chart::scale::{self, Axis, percentile, plain};
 use crate::report::chart::{Band, Chart, Dash, Line, Look};
 use crate::report::compare::{APART, Comparison, Ratio, Side, quantile_ratio};
 
@@ -45,8 +45,7 @@ fn about(name: &str, side: &Side) -> Vec<Panel> {
 }
 
 fn known(value: Option<f64>) -> String {
-    // To the nanosecond: CPU times have more digits than they are worth.
-    value.map_or("-".to_owned(), |value| ((value * 1e3).round() / 1e3).to_string())
+    value.map_or("-".to_owned(), scale::rounded)
 }
 
 /// A ratio is read to the thousandth.
@@ -94,7 +93,7 @@ fn curves(a: &Side, b: &Side, class: Class) -> Figure {
         .collect();
     let title = format!("Response of {class} by percentile");
     let text = "The share of requests that were at least this fast, with 95 % intervals.";
-    figure(&format!("curves-{class}"), &title, text, &curves)
+    figure(&format!("curves-{class}"), [&title, text], &curves, Vec::new())
 }
 
 /// The percentiles at which ratios are drawn, as `1 / (1 - p)` and `p`.
@@ -170,6 +169,7 @@ fn draw(
         y_label: "B/A",
         bands: vec![band],
         lines: vec![one, line],
+        goals: Vec::new(),
     };
     Figure {
         id: format!("ratio-{class}"),

@@ -1,0 +1,45 @@
+//! The objectives of a run, as bounds in its charts.
+
+use crate::load::class::Class;
+use crate::report::chart::Goal;
+use crate::report::slo::Objective;
+use crate::report::stored::Run;
+use crate::report::stored::run::Slo;
+
+/// What stands at the x axis of a chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `1 / (1 - p)` of percentiles, of the whole run.
+    Percentile,
+    /// Seconds since the beginning.
+    Time,
+}
+
+/// The objectives about `class`, or about any; those that this version cannot read are in the table.
+pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
+    let goal = |slo: &Slo| {
+        let objective: Objective = slo.objective.parse().ok()?;
+        let concerned =
+            class.is_none() || objective.class().is_none() || objective.class() == class;
+        let phase = slo.extra.get("phase").and_then(serde_json::Value::as_str);
+        let name = match phase {
+            Some(phase) => format!("{phase}: {}", slo.objective),
+            None => slo.objective.clone(),
+        };
+        let (span, judged_at) = match (place, phase) {
+            // A percentile of one phase is no point of the curve of all.
+            (Place::Percentile, Some(_)) => return None,
+            (Place::Percentile, None) => (None, Some(1.0 / (1.0 - objective.quantile()))),
+            (Place::Time, None) => (None, None),
+            (Place::Time, Some(phase)) => (Some(span(run, phase)?), None),
+        };
+        concerned.then_some(Goal { name, value: objective.limit_ns() / 1e3, span, judged_at })
+    };
+    run.slo.iter().filter_map(goal).collect()
+}
+
+/// When a phase begins and ends.
+fn span(run: &Run, name: &str) -> Option<(f64, f64)> {
+    let phase = run.phases.iter().flatten().find(|phase| phase.name == name)?;
+    Some((phase.start_s, phase.start_s + phase.duration_s))
+}
