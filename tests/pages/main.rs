@@ -1,0 +1,8 @@
+//! Pages for people, run: their commands, in order, in a shell, against real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod guide;
+mod server;
+mod shell;
+mod walkthrough;

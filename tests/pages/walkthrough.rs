@@ -1,0 +1,109 @@
+//! `docs/walkthrough.md`, run: every command of the page, in order, in one shell, against a real server.
+//!
+//! What is printed has to be what the page says, but for what is another each time: ids, tokens, times
+//! and ports. `MINTBENCH_BLESS=1` writes the page anew.
+
+use std::fmt::Write as _;
+
+use crate::server::{PORTS, Server};
+use crate::shell::Shell;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/walkthrough.md");
+
+/// The output with the ports of a server that was told none.
+fn output(server: &Server) -> String {
+    let line = |line: &String| match PORTS.iter().find(|(name, _)| line.starts_with(*name)) {
+        Some((_, port)) => {
+            let (head, _) = line.rsplit_once(':').unwrap();
+            format!("{head}:{port}\n")
+        }
+        None => format!("{line}\n"),
+    };
+    server.lines.iter().map(line).collect()
+}
+
+/// The page as it would be, had its commands been run now.
+fn run(page: &str, server: &Server, shell: &mut Shell) -> String {
+    let mut written = String::new();
+    let mut block = None;
+    for line in page.lines() {
+        match (line, block) {
+            ("```serve" | "```console", None) => {
+                block = Some(line);
+                writeln!(written, "{line}").unwrap();
+                if line == "```serve" {
+                    let output = tidy(&output(server));
+                    write!(written, "$ mintbench serve --data mintbench-data\n{output}").unwrap();
+                }
+            }
+            ("```", Some(_)) => {
+                block = None;
+                writeln!(written, "{line}").unwrap();
+            }
+            (line, Some("```console")) => {
+                if let Some(command) = line.strip_prefix("$ ") {
+                    let output = tidy(&shell.run(command).output);
+                    write!(written, "{line}\n{output}").unwrap();
+                }
+            }
+            (_, Some(_)) => {}
+            (line, None) => writeln!(written, "{line}").unwrap(),
+        }
+    }
+    written
+}
+
+/// Shortens tokens, and drops spaces at ends of lines.
+fn tidy(output: &str) -> String {
+    let shorten = |line: &str| match line.split_once("\"access_token\": \"") {
+        Some((head, _)) => {
+            format!("{head}\"access_token\": \"eyJ0eXAiOiJKV1QiLCJhbGciOiJS...\",\n")
+        }
+        None => format!("{}\n", line.trim_end()),
+    };
+    output.lines().map(shorten).collect()
+}
+
+/// What is left when ids, times and the width of columns are taken away: each id is named by the order
+/// in which it comes, so that the same id in two places is still the same.
+fn essence(page: &str) -> String {
+    let mut ids: Vec<String> = Vec::new();
+    let mut essence = String::new();
+    for word in page.split_inclusive(|byte: char| !(byte.is_ascii_hexdigit() || byte == '-')) {
+        let bare = word.trim_end_matches(|byte: char| !byte.is_ascii_hexdigit());
+        let is_guid = bare.len() == 36 && bare.matches('-').count() == 4;
+        let is_time = bare.len() == 10 && bare.bytes().all(|byte| byte.is_ascii_digit());
+        let rest = word.get(bare.len()..).unwrap_or_default();
+        if is_guid {
+            let known = ids.iter().position(|id| id == bare);
+            let number = known.unwrap_or_else(|| {
+                ids.push(bare.to_owned());
+                ids.len() - 1
+            });
+            write!(essence, "<id {number}>{rest}").unwrap();
+        } else if is_time {
+            write!(essence, "<time>{rest}").unwrap();
+        } else {
+            essence.push_str(word);
+        }
+    }
+    essence
+}
+
+#[test]
+fn the_page_says_what_its_commands_print() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &["--data", "mintbench-data"]);
+    let mut shell = Shell::start(folder.path());
+    let printed = run(&page, &server, &mut shell);
+    if std::env::var_os("MINTBENCH_BLESS").is_some() {
+        std::fs::write(PAGE, &printed).unwrap();
+        return;
+    }
+    let (expected, actual) = (essence(&page), essence(&printed));
+    for (line, (expected, actual)) in expected.lines().zip(actual.lines()).enumerate() {
+        assert_eq!(actual, expected, "docs/walkthrough.md:{}", line + 1);
+    }
+    assert_eq!(actual.lines().count(), expected.lines().count(), "{printed}");
+}
