@@ -58,8 +58,8 @@ pub struct ServerOptions {
     pub arm_auth: ArmAuth,
     /// Where the key vaults listen.
     pub vault: SocketAddr,
-    /// Where vaults send their callers for tokens, without a slash at the end; the token service itself
-    /// when not given.
+    /// Where vaults and control plane send clients for tokens, without a slash at the end; the token
+    /// service itself when not given.
     pub authority_url: Option<String>,
     /// Where operators look.
     pub admin: SocketAddr,
