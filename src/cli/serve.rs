@@ -71,7 +71,7 @@ pub struct ServeArgs {
     /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
     #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
     vault_uri: Option<VaultUriTemplate>,
-    /// Where vaults send their callers for tokens, such as `https://login.microsoftonline.com` [default: the token service]
+    /// Where vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
     #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
     authority_url: Option<String>,
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]

@@ -65,8 +65,8 @@ pub struct ServerOptions {
     pub vault: SocketAddr,
     /// The URIs of the vaults; when not given, each vault has a loopback address of its own.
     pub vault_uri: Option<VaultUriTemplate>,
-    /// Where vaults send their callers for tokens, without a slash at the end; the token service itself
-    /// when not given.
+    /// Where vaults and control plane send clients for tokens, without a slash at the end; the token
+    /// service itself when not given.
     pub authority_url: Option<String>,
     /// Where operators look.
     pub admin: SocketAddr,

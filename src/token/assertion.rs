@@ -2,7 +2,8 @@
 //!
 //! Released clients spell them in several ways, which are all read here: parts padded with `=`
 //! (azure-identity for Python), thumbprints in standard base64 (MSAL for Go and Java) or in hex, the
-//! thumbprint in `kid` alone (Terraform), and `x5c` with line breaks (az). The signature is over the text as it was sent.
+//! thumbprint in `kid` alone (Terraform), and `x5c` with line breaks (az). The signature is over the text
+//! as it was sent.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, crypto};
@@ -122,6 +123,7 @@ impl<'a> PresentedAssertion<'a> {
         let (sha1, sha256) = (read(header.x5t.as_deref())?, read(header.x5t_s256.as_deref())?);
         let is_named = sha1.is_some() || sha256.is_some();
         let kid = header.kid.as_deref().filter(|_| !is_named).and_then(thumbprint);
+        let chain = header.x5c.iter().flatten().map(|text| certificate(text));
         Some(Self {
             message,
             signature: url_safe(signature),
@@ -129,12 +131,7 @@ impl<'a> PresentedAssertion<'a> {
             sha1,
             sha256,
             kid: kid.filter(|kid| [20, 32].contains(&kid.len())),
-            chain: header
-                .x5c
-                .iter()
-                .flatten()
-                .map(|text| certificate(text))
-                .collect::<Option<_>>()?,
+            chain: chain.collect::<Option<_>>()?,
             claims: serde_json::from_slice(&decoded(claims)?).ok()?,
         })
     }
