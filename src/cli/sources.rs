@@ -86,20 +86,11 @@ impl Sources {
         &self,
         args: &[OsString],
     ) -> Result<ArgMatches, (clap::Error, Option<Origin>)> {
-        let parsed = self.parse_with(self.command.clone(), &self.config, args);
+        let parsed = parse_with(self.command.clone(), &self.config, args);
         parsed.map_err(|error| {
             let origin = error.use_stderr().then(|| self.blamed(args, &error)).flatten();
             (error, origin)
         })
-    }
-
-    fn parse_with(
-        &self,
-        command: Command,
-        config: &ConfigFile,
-        args: &[OsString],
-    ) -> Result<ArgMatches, clap::Error> {
-        config.apply(command).try_get_matches_from(args)
     }
 
     /// The setting without which the error would be another, or none.
@@ -112,12 +103,12 @@ impl Sources {
         for_each_flag(&self.command, &mut |arg| variables.extend(of_variable(arg)));
         let variable = variables.into_iter().find(|origin| {
             let command = without_variables(self.command.clone(), &|name| origin.is_variable(name));
-            differs(self.parse_with(command, &self.config, args))
+            differs(parse_with(command, &self.config, args))
         });
         let of_key = || {
             let mut keys = 0..self.config.keys.len();
             let index = keys.find(|index| {
-                differs(self.parse_with(self.command.clone(), &self.config.without(*index), args))
+                differs(parse_with(self.command.clone(), &self.config.without(*index), args))
             })?;
             self.of_key(index)
         };
@@ -166,6 +157,14 @@ impl Sources {
             _ => None,
         }
     }
+}
+
+fn parse_with(
+    command: Command,
+    config: &ConfigFile,
+    args: &[OsString],
+) -> Result<ArgMatches, clap::Error> {
+    config.apply(command).try_get_matches_from(args)
 }
 
 /// How a person would write the flag.

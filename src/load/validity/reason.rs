@@ -200,12 +200,7 @@ impl fmt::Display for Reason {
                 "the generator acted on {acted} requests in time where {scheduled} were meant, more than {:.0} % off; lower --rate or give it more --threads on more cores",
                 RATE_TOLERANCE * 100.0
             ),
-            Self::Steal { share } => write!(
-                f,
-                "the hypervisor took {:.1} % of the machine's time, more than {:.0} %; measure on another machine or at another time",
-                share * 100.0,
-                STEAL_MAX * 100.0
-            ),
+            Self::Steal { share } => stolen(*share, f),
             Self::Throttled { share } => throttled(*share, f),
             Self::Unsteady(drift) => unsteady(drift, f),
             Self::Unsent { count } => write!(
@@ -214,6 +209,15 @@ impl fmt::Display for Reason {
             ),
         }
     }
+}
+
+fn stolen(share: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the hypervisor took {:.1} % of the machine's time, more than {:.0} %; measure on another machine or at another time",
+        share * 100.0,
+        STEAL_MAX * 100.0
+    )
 }
 
 fn gaps(fit: &GapFit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
