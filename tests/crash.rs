@@ -15,6 +15,7 @@ use mintbench::ids::{ArmId, ClientId, PrincipalId};
 use mintbench::store::{RedbStore, Revision, Store as _};
 use mintbench::world::record::{Change, Record, ResourceGroup, Tags, UserAssigned, Vault};
 use mintbench::world::synthetic::IdentityIds;
+use mintbench::world::vault::VaultSettings;
 use rand::{RngExt as _, SeedableRng as _};
 
 const ROUNDS: u32 = 240;
@@ -57,7 +58,12 @@ fn together(slot: u64, n: u64) -> [Record; 3] {
             tags: tags.clone(),
             isolation_scope: None,
         }),
-        Record::Vault(Vault { id: id("/providers/Microsoft.KeyVault/vaults/v"), location, tags }),
+        Record::Vault(Vault {
+            id: id("/providers/Microsoft.KeyVault/vaults/v"),
+            location,
+            tags,
+            settings: VaultSettings::default(),
+        }),
     ]
 }
 
