@@ -1,4 +1,4 @@
-//! `$filter`: terms joined by `and` and `or`, of which `and` binds closer (OData 4.0).
+//! `$filter`: terms joined by `and` and `or`, of which `and` binds closer (`OData` 4.0).
 
 use super::error::ArmError;
 use crate::ids::PrincipalId;

@@ -40,7 +40,13 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
         (READ, parent.as_str()),
         |after| Box::new(all(state, parent, after).filter(fits)),
         |resource| resource.id,
-        |resource| show(resource, shows_state),
+        |resource| {
+            let mut shown = show(resource);
+            if shows_state && let Some(shown) = shown.as_object_mut() {
+                shown.insert("provisioningState".to_owned(), "Succeeded".into());
+            }
+            shown
+        },
     )
 }
 
@@ -162,16 +168,12 @@ fn precedes<'a>(
     }
 }
 
-fn show(resource: &Resource<'_>, shows_state: bool) -> Value {
-    let mut shown = json!({
+fn show(resource: &Resource<'_>) -> Value {
+    json!({
         "id": resource.id.as_str(),
         "name": resource.id.name(),
         "type": resource.kind.resource_type().full_name(),
         "location": resource.location,
         "tags": resource.tags,
-    });
-    if shows_state && let Some(shown) = shown.as_object_mut() {
-        shown.insert("provisioningState".to_owned(), "Succeeded".into());
-    }
-    shown
+    })
 }

@@ -1,10 +1,12 @@
 //! What a request says of a vault: every property is kept, checked or refused by name, none is dropped.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::content::{Content, unexpected};
 use super::error::ArmError;
-use crate::world::vault::{NetworkBypass, RETENTION_DAYS, Sku, VaultSettings};
+use crate::world::vault::{NetworkBypass, Purpose, RETENTION_DAYS, Sku, VaultSettings};
 
 /// What the service says itself: a client that writes back what it has read sends these too.
 const OWN: [&str; 4] =
@@ -13,6 +15,23 @@ const OWN: [&str; 4] =
 /// Members of a vault beside its `properties`.
 const MEMBERS: [&str; 7] = ["id", "name", "type", "location", "tags", "etag", "systemData"];
 
+const NO_POLICIES: &str =
+    "Access policies are not served here; set 'enableRbacAuthorization' to true and assign roles.";
+
+const ALWAYS_SOFT_DELETE: &str = "The property \"enableSoftDelete\" can no longer be false: deleted vaults can be recovered until they are purged.";
+
+/// The properties that say for what Azure itself may use a vault.
+const PURPOSES: [(&str, Purpose); 3] = [
+    ("enabledForDeployment", Purpose::Deployment),
+    ("enabledForDiskEncryption", Purpose::DiskEncryption),
+    ("enabledForTemplateDeployment", Purpose::TemplateDeployment),
+];
+
+fn purpose(property: &str) -> Option<Purpose> {
+    let found = PURPOSES.iter().find(|(name, _)| name.eq_ignore_ascii_case(property));
+    found.map(|(_, purpose)| *purpose)
+}
+
 /// What a `PUT` or a `PATCH` asks for; what is not there was not said.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
@@ -20,9 +39,7 @@ pub(super) struct Wanted {
     sku: Option<Sku>,
     retention_days: Option<u64>,
     purge_protection: Option<bool>,
-    enabled_for_deployment: Option<bool>,
-    enabled_for_disk_encryption: Option<bool>,
-    enabled_for_template_deployment: Option<bool>,
+    enabled_for: BTreeMap<Purpose, bool>,
     network_bypass: Option<NetworkBypass>,
 }
 
@@ -44,20 +61,16 @@ impl Wanted {
             "tenantid" => check_tenant(text(name, value)?, tenant)?,
             "sku" => self.sku = Some(sku(object(name, value)?)?),
             "accesspolicies" => check_no_policies(value)?,
-            "enablerbacauthorization" => check_rbac(boolean(name, value)?)?,
-            "enablesoftdelete" => check_soft_delete(boolean(name, value)?)?,
+            "enablerbacauthorization" => require_true(name, value, NO_POLICIES)?,
+            "enablesoftdelete" => require_true(name, value, ALWAYS_SOFT_DELETE)?,
             "softdeleteretentionindays" => self.retention_days = Some(retention_days(value)?),
             "enablepurgeprotection" => self.purge_protection = Some(boolean(name, value)?),
-            "enabledfordeployment" => self.enabled_for_deployment = Some(boolean(name, value)?),
-            "enabledfordiskencryption" => {
-                self.enabled_for_disk_encryption = Some(boolean(name, value)?);
-            }
-            "enabledfortemplatedeployment" => {
-                self.enabled_for_template_deployment = Some(boolean(name, value)?);
-            }
             "networkacls" => self.network_bypass = Some(network_bypass(object(name, value)?)?),
             "publicnetworkaccess" => check_public_access(text(name, value)?)?,
             "createmode" => self.recover = is_recover(text(name, value)?)?,
+            _ if let Some(purpose) = purpose(name) => {
+                self.enabled_for.insert(purpose, boolean(name, value)?);
+            }
             _ if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) => {}
             _ => return Err(unknown(&format!("properties.{name}"))),
         }
@@ -75,16 +88,21 @@ impl Wanted {
             purge_protection: before.purge_protection,
             ..VaultSettings::default()
         });
-        self.over(lasting.unwrap_or_default(), before.is_some())
+        self.over(&lasting.unwrap_or_default(), before)
     }
 
     /// The settings of a vault after a `PATCH`: what was not said stays.
     pub(super) fn merge(&self, before: &VaultSettings) -> Result<VaultSettings, ArmError> {
-        self.over(before.clone(), true)
+        self.over(before, Some(before))
     }
 
-    fn over(&self, base: VaultSettings, is_there: bool) -> Result<VaultSettings, ArmError> {
-        if is_there && self.retention_days.is_some_and(|days| days != base.retention_days) {
+    /// What was said, over `base`; `before` is what a vault that is there has set.
+    fn over(
+        &self,
+        base: &VaultSettings,
+        before: Option<&VaultSettings>,
+    ) -> Result<VaultSettings, ArmError> {
+        if before.is_some() && self.retention_days.is_some_and(|days| days != base.retention_days) {
             return Err(ArmError::BadRequest(
                 "The property \"softDeleteRetentionInDays\" has been set already and it can't be modified."
                     .to_owned(),
@@ -96,19 +114,16 @@ impl Wanted {
                     .to_owned(),
             ));
         }
+        let is_enabled = |purpose: &Purpose| {
+            let said = self.enabled_for.get(purpose).copied();
+            said.unwrap_or_else(|| base.enabled_for.contains(purpose))
+        };
+        let enabled_for = PURPOSES.into_iter().map(|(_, purpose)| purpose).filter(is_enabled);
         Ok(VaultSettings {
             sku: self.sku.unwrap_or(base.sku),
             retention_days: self.retention_days.unwrap_or(base.retention_days),
             purge_protection: self.purge_protection.unwrap_or(base.purge_protection),
-            enabled_for_deployment: self
-                .enabled_for_deployment
-                .unwrap_or(base.enabled_for_deployment),
-            enabled_for_disk_encryption: self
-                .enabled_for_disk_encryption
-                .unwrap_or(base.enabled_for_disk_encryption),
-            enabled_for_template_deployment: self
-                .enabled_for_template_deployment
-                .unwrap_or(base.enabled_for_template_deployment),
+            enabled_for: enabled_for.collect(),
             network_bypass: self.network_bypass.or(base.network_bypass),
         })
     }
@@ -159,28 +174,11 @@ fn check_no_policies(value: &Value) -> Result<(), ArmError> {
     let policies = value.as_array();
     let policies =
         policies.ok_or_else(|| unexpected("properties.accessPolicies", "an array of policies"))?;
-    if policies.is_empty() { Ok(()) } else { Err(no_policies()) }
+    if policies.is_empty() { Ok(()) } else { Err(ArmError::BadRequest(NO_POLICIES.to_owned())) }
 }
 
-fn check_rbac(enabled: bool) -> Result<(), ArmError> {
-    if enabled { Ok(()) } else { Err(no_policies()) }
-}
-
-fn no_policies() -> ArmError {
-    ArmError::BadRequest(
-        "Access policies are not served here; set 'enableRbacAuthorization' to true and assign roles."
-            .to_owned(),
-    )
-}
-
-fn check_soft_delete(enabled: bool) -> Result<(), ArmError> {
-    if enabled {
-        return Ok(());
-    }
-    Err(ArmError::BadRequest(
-        "The property \"enableSoftDelete\" can no longer be false: deleted vaults can be recovered until they are purged."
-            .to_owned(),
-    ))
+fn require_true(name: &str, value: &Value, refusal: &str) -> Result<(), ArmError> {
+    if boolean(name, value)? { Ok(()) } else { Err(ArmError::BadRequest(refusal.to_owned())) }
 }
 
 fn check_public_access(text: &str) -> Result<(), ArmError> {
@@ -258,9 +256,9 @@ pub(super) fn show(settings: &VaultSettings) -> Map<String, Value> {
     let mut shown = Map::new();
     let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
     put("sku", json!({"family": "A", "name": settings.sku}));
-    put("enabledForDeployment", settings.enabled_for_deployment.into());
-    put("enabledForDiskEncryption", settings.enabled_for_disk_encryption.into());
-    put("enabledForTemplateDeployment", settings.enabled_for_template_deployment.into());
+    for (name, purpose) in PURPOSES {
+        put(name, settings.enabled_for.contains(&purpose).into());
+    }
     put("softDeleteRetentionInDays", settings.retention_days.into());
     // Azure never shows `false` here.
     if settings.purge_protection {

@@ -159,15 +159,16 @@ pub(super) fn delete(
 fn show(call: &Call, state: &State, vault: &Vault) -> Value {
     let name = vault.id.name();
     // What is being made or recovered has an address if no other vault has it.
-    let at_address = state.vault_at(vault_address(name).into());
-    let has_address = at_address.is_none_or(|held| held.id == vault.id);
+    let address = vault_address(name);
+    let at_address = state.vault_at(address.into());
+    let address = at_address.is_none_or(|held| held.id == vault.id).then_some(address);
     let mut properties = vault_settings::show(&vault.settings);
     for (name, value) in [
         ("tenantId", json!(state.tenant_of(&vault.id).map(|tenant| tenant.id.to_string()))),
         ("accessPolicies", json!([])),
         ("enableSoftDelete", true.into()),
         ("enableRbacAuthorization", true.into()),
-        ("vaultUri", call.vault_uris.of(name, has_address).into()),
+        ("vaultUri", call.vault_uris.of(name, address).into()),
         ("provisioningState", "Succeeded".into()),
         ("publicNetworkAccess", "Enabled".into()),
     ] {

@@ -33,7 +33,7 @@ impl BoundVaults {
         if options.vault_uri.is_none() && !has_addresses {
             tracing::warn!(
                 "the vaults have no addresses of their own; their URIs are names such as {}, which not every resolver knows; --vault-uri sets others",
-                uris.of("NAME", false)
+                uris.of("NAME", None)
             );
         }
         let url = format!("{}://{}", Scheme::Https, SocketAddr::new(addr.ip(), port));

@@ -1,5 +1,6 @@
 //! Rules of key vaults: what their owners may set, and under which URI each is reached.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -22,12 +23,9 @@ pub struct VaultSettings {
     pub retention_days: u64,
     /// Whether nobody may purge before the retention is over.
     pub purge_protection: bool,
-    /// A note for virtual machines.
-    pub enabled_for_deployment: bool,
-    /// A note for disk encryption.
-    pub enabled_for_disk_encryption: bool,
-    /// A note for Resource Manager.
-    pub enabled_for_template_deployment: bool,
+    /// For what Azure itself may use the vault; notes, for nothing of that happens here.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub enabled_for: BTreeSet<Purpose>,
     /// The `bypass` of the network rules, once they were set. Rules that keep anybody out are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_bypass: Option<NetworkBypass>,
@@ -42,6 +40,18 @@ pub enum Sku {
     Standard,
     /// Keys in hardware as well.
     Premium,
+}
+
+/// For what Azure itself may use a vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Purpose {
+    /// Certificates of virtual machines.
+    Deployment,
+    /// Keys of disks.
+    DiskEncryption,
+    /// Secrets in templates.
+    TemplateDeployment,
 }
 
 /// Traffic that passes the network rules of a vault in any case.
@@ -59,9 +69,7 @@ impl Default for VaultSettings {
             sku: Sku::default(),
             retention_days: *RETENTION_DAYS.end(),
             purge_protection: false,
-            enabled_for_deployment: false,
-            enabled_for_disk_encryption: false,
-            enabled_for_template_deployment: false,
+            enabled_for: BTreeSet::new(),
             network_bypass: None,
         }
     }
@@ -104,15 +112,13 @@ pub enum VaultUris {
 }
 
 impl VaultUris {
-    /// The URI of the vault `name`, with a slash at its end. `has_address` says whether requests to
-    /// [`vault_address`] lead to this vault; without an address it is reached by name.
-    pub fn of(&self, name: &str, has_address: bool) -> String {
-        match self {
-            Self::Addresses(port) if has_address => {
-                format!("https://{}:{port}/", IpAddr::V4(vault_address(name)))
-            }
-            Self::Addresses(port) => VaultUriTemplate::local(*port).of(name),
-            Self::Names(template) => template.of(name),
+    /// The URI of the vault `name`, with a slash at its end. A vault whose `address` another vault has is
+    /// reached by name.
+    pub fn of(&self, name: &str, address: Option<Ipv4Addr>) -> String {
+        match (self, address) {
+            (Self::Addresses(port), Some(address)) => format!("https://{address}:{port}/"),
+            (Self::Addresses(port), None) => VaultUriTemplate::local(*port).of(name),
+            (Self::Names(template), _) => template.of(name),
         }
     }
 }
@@ -185,8 +191,8 @@ mod tests {
             assert!(!is_vault_address(other.parse().unwrap()), "{other}");
         }
         let uris = VaultUris::Addresses(8173);
-        assert_eq!(uris.of("demo-vault", true), format!("https://{address}:8173/"));
-        assert_eq!(uris.of("demo-vault", false), "https://demo-vault.vault.localhost:8173/");
+        assert_eq!(uris.of("demo-vault", Some(address)), format!("https://{address}:8173/"));
+        assert_eq!(uris.of("demo-vault", None), "https://demo-vault.vault.localhost:8173/");
     }
 
     #[test]

@@ -13,6 +13,12 @@ use serde_json::Value;
 
 use crate::control::{Server, suggested};
 
+/// Lets the operator do everything with secrets, also in vaults that are made later.
+fn may_use_secrets(server: &Server) {
+    let role = ["--role", "Key Vault Secrets Officer", "--scope", "subscription"];
+    server.prints(&[&["role", "assign", "--principal", "me"], &role[..]].concat());
+}
+
 fn uri(vault: &Value) -> String {
     vault["properties"]["vaultUri"].as_str().unwrap().to_owned()
 }
@@ -60,6 +66,7 @@ fn each_of_several_vaults_answers_at_its_uri_also_one_that_was_just_made() {
 #[test]
 fn the_uris_of_vaults_can_be_set() {
     let mut server = Server::start();
+    may_use_secrets(&server);
     server.restart(&["--vault-uri", "https://{name}.vault.example:8443"]);
     let shown = server.json(&["vault", "show", "demo-vault"]);
     assert_eq!(uri(&shown), "https://demo-vault.vault.example:8443/");
@@ -69,25 +76,26 @@ fn the_uris_of_vaults_can_be_set() {
 #[test]
 fn a_removed_vault_is_recovered_with_its_secrets_also_after_a_crash_until_it_is_purged() {
     let mut server = Server::start();
-    let create = ["vault", "create", "kv", "--group", "demo", "--retention-days", "7"];
+    may_use_secrets(&server);
+    let create = ["vault", "create", "shop", "--group", "demo", "--retention-days", "7"];
     let made = server.json(&create);
     assert_eq!(made["properties"]["softDeleteRetentionInDays"], 7);
-    server.prints(&["secret", "set", "kv/db", "--value", "x"]);
-    server.prints(&["vault", "remove", "kv"]);
+    server.prints(&["secret", "set", "shop/db", "--value", "x"]);
+    server.prints(&["vault", "remove", "shop"]);
     server.restart(&[]);
     let removed = server.json(&["vault", "list", "--removed"]);
-    assert_eq!(removed[0]["name"], "kv");
+    assert_eq!(removed[0]["name"], "shop");
     let error = server.refuses(1, &create);
-    assert_eq!(suggested(&error), "mintbench vault recover kv");
-    let recovered = server.json(&["vault", "recover", "KV"]);
+    assert_eq!(suggested(&error), "mintbench vault recover shop");
+    let recovered = server.json(&["vault", "recover", "SHOP"]);
     assert_eq!(recovered["properties"]["softDeleteRetentionInDays"], 7);
-    assert_eq!(server.prints(&["secret", "get", "kv/db"]), "x");
-    server.prints(&["vault", "remove", "kv"]);
-    server.prints(&["vault", "purge", "kv"]);
+    assert_eq!(server.prints(&["secret", "get", "shop/db"]), "x");
+    server.prints(&["vault", "remove", "shop"]);
+    server.prints(&["vault", "purge", "shop"]);
     server.restart(&[]);
     assert_eq!(server.json(&["vault", "list", "--removed"]).as_array().map(Vec::len), Some(0));
-    let error = server.refuses(1, &["vault", "recover", "kv"]);
+    let error = server.refuses(1, &["vault", "recover", "shop"]);
     assert_eq!(suggested(&error), "mintbench vault list --removed");
     server.prints(&create);
-    assert_eq!(server.prints(&["secret", "list", "kv"]).lines().count(), 1);
+    assert_eq!(server.prints(&["secret", "list", "shop"]).lines().count(), 1);
 }

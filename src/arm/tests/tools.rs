@@ -70,14 +70,13 @@ fn a_list_that_takes_no_filter_refuses_one() {
     }
 }
 
-/// The path with an API version that its type has; for types that `versioned` does not know.
+/// As `versioned`, also for the types of networks.
 fn api(path: &str) -> String {
-    match path.contains("Microsoft.Network") || path.contains("Microsoft.Storage") {
-        true => {
-            format!("{path}{}api-version=2024-05-01", if path.contains('?') { '&' } else { '?' })
-        }
-        false => versioned(path),
+    if !path.contains("Microsoft.Network") {
+        return versioned(path);
     }
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}api-version=2024-05-01")
 }
 
 #[test]

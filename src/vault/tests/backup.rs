@@ -152,7 +152,9 @@ fn a_deleted_vault_is_purged_with_its_secrets_when_its_time_is_over() {
     let vault = VAULT.parse().unwrap();
     let state = || world.directory.read();
     let changes = state().vault_deletion(&vault, NOW);
-    changes.into_iter().for_each(|change| world.change(change));
+    for change in changes {
+        world.change(change);
+    }
     assert_eq!(world.get("/secrets").status, 404, "a deleted vault answers nobody");
     assert!(state().secret(&vault, "demo-secret").is_some());
     world.clock.advance(Seconds(90 * DAY - 1));
