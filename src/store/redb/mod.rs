@@ -71,7 +71,7 @@ impl RedbStore {
             tracing::warn!(file = %file.display(), "the store was not closed as it should be, and had to be repaired");
         }
         let format = read_format(&database, file)?;
-        Ok(Self { database, folder, repaired, new, format })
+        Ok(Self { database, folder, repaired, format, new })
     }
 
     /// The store, if it did not exist before it was opened: a start that fails undoes it.
