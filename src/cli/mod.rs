@@ -23,6 +23,8 @@ use std::io::Write as _;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::report::printable::printable;
+
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
 #[command(
@@ -191,15 +193,11 @@ pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
     Exit::Usage
 }
 
-/// Prints an error with its causes.
+/// Prints an error with its causes. Paths in them come from outside: the terminal is to obey none.
 fn complain(error: &dyn std::error::Error) {
-    eprint!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprint!(": {error}");
-        cause = error.source();
-    }
-    eprintln!();
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    eprintln!("error: {}", printable(&said.join(": ")));
 }
 
 #[cfg(test)]
