@@ -28,6 +28,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, Value
 use self::explain::explain;
 use self::sources::Sources;
 
+use crate::report::printable::printable;
+
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
 #[command(
@@ -186,15 +188,11 @@ pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
     Exit::Usage
 }
 
-/// Prints an error with its causes.
+/// Prints an error with its causes. Paths in them come from outside: the terminal is to obey none.
 fn complain(error: &dyn std::error::Error) {
-    eprint!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprint!(": {error}");
-        cause = error.source();
-    }
-    eprintln!();
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    eprintln!("error: {}", printable(&said.join(": ")));
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ fn decide(
     match evidence {
         Evidence::None(not) => Err(not),
         Evidence::Fit(values) => {
-            let mut judged = weigh(metric, values, policy.design, (tolerated, rates));
+            let mut judged = weigh(metric, values, policy.design, tolerated, rates);
             judged.verdict = if judged.bounds.low > tolerated {
                 Verdict::Fail
             } else if judged.bounds.high < limit {
@@ -104,7 +104,7 @@ fn decide(
             Ok(judged)
         }
         Evidence::Disturbed(values, not) => {
-            let judged = weigh(metric, values, policy.design, (limit, rates));
+            let judged = weigh(metric, values, policy.design, limit, rates);
             let beyond = judged.differences.iter().all(|difference| *difference > limit);
             let shown = beyond && judged.bounds.low > limit;
             let failed = Judged { verdict: Verdict::Fail, disturbed: true, ..judged };
@@ -147,7 +147,7 @@ pub fn lacks_latency(findings: &[Finding], policy: &Policy) -> bool {
 }
 
 /// Sets the values against `null`, the difference that is to be exceeded.
-fn weigh(metric: Metric, values: Values, design: Design, (null, rates): (f64, Rates)) -> Judged {
+fn weigh(metric: Metric, values: Values, design: Design, null: f64, rates: Rates) -> Judged {
     let Values { base, candidate, differences } = values;
     let summary = Summary::of(&differences);
     let (method, summary) = match design {

@@ -87,12 +87,10 @@ fn element(text: &mut String, Case { name, outcome, said }: &Case) -> std::fmt::
 }
 
 fn checks(document: &Document) -> Case {
-    let passed = document.failures.is_empty();
-    let outcome = if passed { Outcome::Success } else { Outcome::Failure };
-    let said = if passed {
-        String::new()
+    let (outcome, said) = if document.failures.is_empty() {
+        (Outcome::Success, String::new())
     } else {
-        format!("checks failed: {}", document.failures.join("\n"))
+        (Outcome::Failure, format!("checks failed: {}", document.failures.join("\n")))
     };
     Case { name: "checks".to_owned(), outcome, said }
 }

@@ -19,7 +19,8 @@ pub struct Policy {
     pub design: Design,
     /// How often a candidate that is not slower than tolerated may fail, all metrics and looks together.
     pub alpha: f64,
-    /// How often a candidate that is slower by the smallest effect must not pass.
+    /// How often a candidate that is slower by the limit must not pass, and one that is slower by the
+    /// smallest effect must fail.
     pub power: f64,
     /// The slow-down that nobody minds, as a share.
     pub tolerance: f64,

@@ -67,6 +67,14 @@ fn files_for_ci_are_of_the_schema_and_hold_no_control_character_of_a_path() {
     }
 }
 
+#[test]
+fn a_path_in_an_error_message_commands_no_terminal() {
+    let output = gate(&["--base=missing\u{1b}[31m"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("missing\\u{1b}[31m") && !said.contains('\u{1b}'), "{said:?}");
+}
+
 /// The fenced block of `docs/ci.md` that begins with `start`.
 fn example(start: &str) -> String {
     let text = std::fs::read_to_string("docs/ci.md").unwrap();

@@ -65,7 +65,8 @@ fn effect_lies_between_the_bounds(metric: &Value) {
     let judged = &metric["judged"];
     let Some(effect) = judged["effect"].as_f64() else { return };
     for span in ["bounds", "effect_interval"] {
-        let [low, high] = [0, 1].map(|end| judged[span][end].as_f64());
+        let end = |place| judged.get(span)?.get(place)?.as_f64();
+        let (low, high) = (end(0_usize), end(1));
         let below = low.is_none_or(|low| low <= effect + 1e-12);
         assert!(below && high.is_none_or(|high| effect <= high + 1e-12), "{span}: {metric}");
     }

@@ -67,7 +67,7 @@ pub struct GateArgs {
     /// How often a candidate that is not slower may fail
     #[arg(long, value_name = "CHANCE", default_value = "0.05", value_parser = settings::share, env = "MINTBENCH_GATE_ALPHA")]
     pub(super) alpha: f64,
-    /// How often a slow-down of the smallest effect, as printed, must not pass
+    /// How often a slow-down of the limit must not pass, and one of the smallest effect must fail
     #[arg(long, value_name = "CHANCE", default_value = "0.99", value_parser = settings::share, env = "MINTBENCH_GATE_POWER")]
     pub(super) power: f64,
     /// Pairs before the first look whether there is a verdict; each look doubles them
