@@ -34,7 +34,7 @@ pub(super) enum Field {
     Type,
 }
 
-/// What a text must be like; letter case never counts.
+/// Condition that a text must meet. Letter case does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Test {
     Is(String),
@@ -44,14 +44,16 @@ pub(super) enum Test {
 }
 
 impl Test {
-    /// Whether `text` is like that.
+    /// Whether `text` meets the condition.
     pub(super) fn fits(&self, text: &str) -> bool {
-        let text = text.to_lowercase();
         match self {
-            Self::Is(wanted) => text == wanted.to_lowercase(),
-            Self::IsNot(other) => text != other.to_lowercase(),
-            Self::StartsWith(start) => text.starts_with(&start.to_lowercase()),
-            Self::Contains(part) => text.contains(&part.to_lowercase()),
+            Self::Is(wanted) => text.eq_ignore_ascii_case(wanted),
+            Self::IsNot(other) => !text.eq_ignore_ascii_case(other),
+            Self::StartsWith(start) => {
+                let head = text.get(..start.len());
+                head.is_some_and(|head| head.eq_ignore_ascii_case(start))
+            }
+            Self::Contains(part) => text.to_lowercase().contains(&part.to_lowercase()),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::error::ArmError;
 use super::list::readable;
 use super::reply::Reply;
 use super::tracked::group_of;
-use super::vm_profile::{has_own_interface, interface_id};
+use super::vm_profile::{has_default_interface, interface_id};
 use crate::directory::{State, VmEntry};
 use crate::ids::ArmId;
 use crate::world::Address;
@@ -25,7 +25,7 @@ pub(super) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmEr
     let machine = id.name().get(..id.name().len().saturating_sub("-nic".len())).unwrap_or_default();
     let machine = format!("{}/providers/Microsoft.Compute/virtualMachines/{machine}", group.id);
     let entry = machine.parse::<ArmId>().ok().and_then(|machine| state.vm(&machine));
-    let entry = entry.filter(is_meant).filter(|entry| has_own_interface(&entry.vm.record));
+    let entry = entry.filter(is_meant).filter(|entry| has_default_interface(&entry.vm.record));
     let missing = || ArmError::ResourceNotFound {
         resource: format!("Microsoft.Network/networkInterfaces/{}", id.name()),
         group: id.resource_group().unwrap_or_default().to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
         (READ, parent.as_str()),
         |after| {
             let all = state.vms_below(parent, after);
-            Box::new(all.filter(|entry| has_own_interface(&entry.vm.record)))
+            Box::new(all.filter(|entry| has_default_interface(&entry.vm.record)))
         },
         |entry| &entry.vm.record.id,
         |entry| show(&entry.vm.record),

@@ -1,4 +1,5 @@
-//! What a request says of a vault: every property is kept, checked or refused by name, none is dropped.
+//! Settings of a vault in requests and answers. Every property of a request is kept, checked or refused by
+//! name: none is dropped.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::content::{Content, unexpected};
 use super::error::ArmError;
 use crate::world::vault::{NetworkBypass, Purpose, RETENTION_DAYS, Sku, VaultSettings};
 
-/// What the service says itself: a client that writes back what it has read sends these too.
+/// Properties that the service sets. A client that writes back what it has read sends them too.
 const OWN: [&str; 4] =
     ["vaultUri", "provisioningState", "hsmPoolResourceId", "privateEndpointConnections"];
 
@@ -32,7 +33,7 @@ fn purpose(property: &str) -> Option<Purpose> {
     found.map(|(_, purpose)| *purpose)
 }
 
-/// What a `PUT` or a `PATCH` asks for; what is not there was not said.
+/// Settings that a `PUT` or a `PATCH` names.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) recover: bool,
@@ -96,7 +97,7 @@ impl Wanted {
         self.over(before, Some(before))
     }
 
-    /// What was said, over `base`; `before` is what a vault that is there has set.
+    /// Lays the named settings over `base`. `before` holds the settings of a vault that exists.
     fn over(
         &self,
         base: &VaultSettings,

@@ -1,5 +1,5 @@
-//! What Azure says of every machine and a request or a world file may leave out: size, disk, network, state.
-//! Tools read these members without a look whether they are there.
+//! Members that every machine of Azure has, and that a request or a world file may leave out: size, disk,
+//! network, state. Tools read these members without a check.
 
 use serde_json::{Map, Value, json};
 
@@ -61,7 +61,7 @@ pub(super) fn interface_id(vm: &VirtualMachine) -> String {
 }
 
 /// Whether the machine names no interfaces of its own.
-pub(super) fn has_own_interface(vm: &VirtualMachine) -> bool {
+pub(super) fn has_default_interface(vm: &VirtualMachine) -> bool {
     let properties = vm.properties.get("properties").and_then(Value::as_object);
     let network = properties.and_then(|own| property(own, "networkProfile"));
     let named =
