@@ -21,6 +21,7 @@ pub(super) struct PhaseJson {
     duration_s: f64,
     arrivals: &'static str,
     rate_target: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rate_course: Option<RateCourseJson>,
     classes: BTreeMap<Class, PhaseClassJson>,
 }

@@ -56,6 +56,7 @@ pub struct RunJson {
     scenario: String,
     seed: u64,
     target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     interrupted: Option<InterruptedJson>,
     build: Build,
     host: HostJson,

@@ -63,7 +63,7 @@ fn the_table_names_what_differs_and_where_drift_is_shared() {
         "the machine differs",
         "A is invalid:",
         "`mintbench gate` interleaves",
-        "CPU us per request",
+        "CPU per request",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
