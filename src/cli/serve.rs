@@ -378,11 +378,28 @@ fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
             let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
             let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
             let beside = |name: &str| std::fs::read_to_string(folder.join(name));
-            Ok(file::parse_with(&path.display().to_string(), &text, &beside)?)
+            let records = file::parse_with(&path.display().to_string(), &text, &beside)?;
+            warn_of_vms_without_address(&records);
+            Ok(records)
         }
         (None, Some(shape)) => Ok(shape.build()?),
         (None, None) => Ok(file::demo()?),
     }
+}
+
+/// Names the first VM that no program can call as, and how many there are.
+fn warn_of_vms_without_address(records: &[Record]) {
+    let without = |record: &Record| match record {
+        Record::VirtualMachine(vm) if vm.address.is_none() => Some(vm.id.name().to_owned()),
+        _ => None,
+    };
+    let mut names = records.iter().filter_map(without);
+    let Some(name) = names.next() else { return };
+    tracing::warn!(
+        %name,
+        others = names.count(),
+        "a VM of the world file has no address, so no program can call as it; write address = \"127.0.0.1\", or \"any\" for callers that no other VM has"
+    );
 }
 
 fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {

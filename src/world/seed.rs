@@ -168,12 +168,12 @@ impl SeedBuilder {
         &mut self,
         tenant: TenantId,
         id: ArmId,
-        address: Address,
+        address: Option<Address>,
         identities: VmIdentities,
     ) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
         check_tenant(tenant, &id, &identities.user_assigned)?;
-        if !self.addresses.insert(address) {
+        if let Some(address) = address.filter(|address| !self.addresses.insert(*address)) {
             return Err(WorldError::Duplicate { what: "address", id: address.to_string() });
         }
         identities.system_assigned.map_or(Ok(()), |ids| self.claim_ids(ids))?;
@@ -183,7 +183,7 @@ impl SeedBuilder {
             id,
             location: LOCATION.to_owned(),
             tags: Tags::new(),
-            address: Some(address),
+            address,
             system_assigned: identities.system_assigned,
             user_assigned: assignments(identities.user_assigned),
             properties: serde_json::Map::new(),
@@ -327,7 +327,7 @@ impl Synthetic {
             let identities =
                 VmIdentities { system_assigned: Some(self.system_assigned(vm)), user_assigned };
             let address = IpAddr::V4(self.address(vm)).into();
-            builder.vm(tenant, self.vm_id(vm)?, address, identities)?;
+            builder.vm(tenant, self.vm_id(vm)?, Some(address), identities)?;
         }
         Ok(builder.build())
     }

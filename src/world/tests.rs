@@ -59,8 +59,6 @@ fn items_that_cannot_be_are_refused() {
         (PREFIX.replace("127.0.0.1", "0.0.0.0"), "w.toml:18: no request comes from `0.0.0.0`"),
         (PREFIX.replace("127.0.0.1", "224.0.0.1"), "no request comes from `224.0.0.1`"),
         (PREFIX.replace("127.0.0.1", "255.255.255.255"), "no request comes from `255.255.255.255`"),
-        (format!("{PREFIX}{vm}"), "w.toml:19: the VM `x` has no address"),
-        (PREFIX.replace("address", "#"), "w.toml:14: the VM `vm` has no address"),
         (format!("resources = ['/']\n{PREFIX}"), "w.toml:1: `/` is not a resource"),
         (format!("resources = ['a\"b']\n{PREFIX}"), "w.toml:1: `a\"b` is not a resource"),
         (PREFIX.replace("'vm'", "'.'"), "w.toml:15: `.` is not a name"),

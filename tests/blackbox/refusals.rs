@@ -37,6 +37,26 @@ fn ask(broker: &Broker, surface: &str, target: &str) -> u16 {
 }
 
 #[test]
+fn a_vm_of_a_world_file_without_an_address_answers_nobody_and_is_named_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = folder.path().join("world.toml");
+    let subscription = "5ab5c1de-0000-4000-8000-000000000001";
+    let text = format!(
+        "[[tenants]]\nid = '{TENANT}'\n[[subscriptions]]\nid = '{subscription}'\ntenant = '{TENANT}'\n[[vms]]\nname = 'lonely'\nsubscription = '{subscription}'\nresource_group = 'demo'\nsystem_assigned = true\n"
+    );
+    std::fs::write(&world, text).unwrap();
+    let log = File::create(folder.path().join("log")).unwrap();
+    let broker = Broker::serve_with(&["--world", world.to_str().unwrap()], |command| {
+        command.stderr(log);
+    });
+    let mut connection = broker.connect("imds");
+    connection.send(b"GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n");
+    assert_eq!(connection.read().unwrap().status, 403);
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.contains("has no address") && log.contains("lonely"), "{log}");
+}
+
+#[test]
 fn every_surface_logs_a_refusal_with_its_reason_and_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let broker = serve(folder.path(), "info");

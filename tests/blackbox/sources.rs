@@ -31,7 +31,7 @@ fn an_error_names_the_variable_that_it_comes_from() {
             &["run"],
             "MINTBENCH_RUN_SCENARIO",
             "calm",
-            "error: MINTBENCH_RUN_SCENARIO=calm: invalid value",
+            "error: MINTBENCH_RUN_SCENARIO: invalid value 'calm'",
         ),
         (
             &["run"],

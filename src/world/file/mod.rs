@@ -304,7 +304,7 @@ impl<'a> Reader<'a> {
         let Some(id) = self.arm_id(subscription, &entry.resource_group, path, &entry.name) else {
             return;
         };
-        let address = self.address(&span, entry);
+        let address = entry.address.as_ref().and_then(|text| self.parsed(text));
         let system_assigned =
             entry.system_assigned.as_ref().and_then(|own| self.system_assigned(&id, own));
         if entry.system_assigned.is_some() {
@@ -313,7 +313,6 @@ impl<'a> Reader<'a> {
         let user_assigned =
             entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
         let identities = VmIdentities { system_assigned, user_assigned };
-        let Some(address) = address else { return };
         let added = self.builder.vm(tenant, id, address, identities);
         self.keep(&span, added);
     }
@@ -344,18 +343,6 @@ impl<'a> Reader<'a> {
             format!("the identity `{}` is not in [[user_assigned]]; add it there", name.get_ref())
         };
         self.keep(&name.span(), known.ok_or_else(missing)).flatten()
-    }
-
-    fn address(&mut self, span: &Range<usize>, vm: &VmEntry) -> Option<Address> {
-        let Some(text) = &vm.address else {
-            let what = format!(
-                "the VM `{}` has no address, so no program could call as it; write address = \"127.0.0.1\", or \"any\" for callers that no other VM has",
-                vm.name.get_ref()
-            );
-            self.problem(span, what);
-            return None;
-        };
-        self.parsed(text)
     }
 
     fn arm_id(
