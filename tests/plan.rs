@@ -233,7 +233,7 @@ fn broker_of(child: &Child) -> String {
 fn an_interrupt_ends_the_plan_and_its_broker() {
     let fixture = Fixture::new();
     let mut command = fixture.command(&["--levels-duration=1h"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let broker = broker_of(&child);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
