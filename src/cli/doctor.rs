@@ -69,7 +69,10 @@ pub fn main(args: &DoctorArgs) -> Exit {
     let (known, json) = (Arc::new(Mutex::new(String::new())), args.json);
     let so_far = Arc::clone(&known);
     signals::end_at_once(Arc::clone(&stop), move || {
-        signals::interrupted_after(&so_far.lock(), json, "the examination is not complete");
+        // JSON is whole or not there.
+        let out: Box<dyn Write> =
+            if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        signals::interrupted_after(&so_far.lock(), out, "the examination is not complete");
     });
     match run(args, &stop, &known) {
         // Whatever failed then failed because of it.
@@ -85,14 +88,14 @@ fn run(args: &DoctorArgs, stop: &Arc<Stop>, known: &Mutex<String>) -> Result<Exi
     }
     let progress = Progress::start();
     let pairs = if args.thorough { LEG * 2 * PAIRS } else { Duration::ZERO };
-    let step = |what: &str, ahead: Duration| {
+    let begin = |what: &str, ahead: Duration| {
         progress.step(format!("{what}, {}", left((ahead + pairs).as_secs_f64())));
     };
-    step("examining the machine", args.duration);
+    begin("examining the machine", args.duration);
     let examined = doctor::examine(args.duration / 3 * 2, stop)?;
     let mut findings = examined.findings();
     *known.lock() = lines(&findings);
-    step("measuring a short run", args.duration / 3);
+    begin("measuring a short run", args.duration / 3);
     let trial = trial(args.duration / 3, stop)?;
     findings.push(trial.finding());
     *known.lock() = lines(&findings);
@@ -112,7 +115,7 @@ fn text(findings: &[Finding], reasons: &[Reason]) -> String {
 }
 
 fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("{finding}\n")).collect()
+    findings.iter().flat_map(|finding| [finding.to_string(), "\n".to_owned()]).collect()
 }
 
 fn json(examined: &Examined, findings: &[Finding], reasons: &[Reason]) -> Result<String, CliError> {

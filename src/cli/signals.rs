@@ -48,14 +48,10 @@ pub(super) fn interrupted(consequence: &str) -> Exit {
     Exit::Interrupted
 }
 
-/// Prints what is known, and says that the user ended the command. A script that wants JSON gets the whole or
-/// nothing: it finds the rest on standard error.
-pub(super) fn interrupted_after(known: &str, json: bool, consequence: &str) -> Exit {
-    let mut out: Box<dyn Write> =
-        if json { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) };
+/// Prints what is known to `out`, and says that the user ended the command.
+pub(super) fn interrupted_after(known: &str, mut out: impl Write, consequence: &str) -> Exit {
     // Whoever went away does not want to know.
     let _ = out.write_all(known.as_bytes()).and_then(|()| out.flush());
-    drop(out);
     interrupted(consequence)
 }
 

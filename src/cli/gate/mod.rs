@@ -148,7 +148,10 @@ pub fn main(args: &GateArgs) -> Exit {
     let consequence = "there is no verdict, and no file was written";
     match result {
         Err(GateError::Interrupted { known }) => {
-            signals::interrupted_after(&known, args.json, consequence)
+            // JSON is whole or not there.
+            let out: Box<dyn io::Write> =
+                if args.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+            signals::interrupted_after(&known, out, consequence)
         }
         // Whatever failed then failed because of it.
         Err(_) if stop.is_requested() => signals::interrupted(consequence),

@@ -140,7 +140,10 @@ pub fn main(args: &PlanArgs) -> Exit {
         // Whatever failed then failed because of it.
         Err(_) if stop.is_requested() => {
             let known = known.text(&args.slo.to_string());
-            signals::interrupted_after(&known, args.json, "no plan was made")
+            // JSON is whole or not there.
+            let out: Box<dyn Write> =
+                if args.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+            signals::interrupted_after(&known, out, "no plan was made")
         }
         Err(PlanError::Measure(error)) if error.blames_broker() => {
             complain(&error);

@@ -484,6 +484,4 @@ const fn whole(value: f64) -> u32 {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 //! The forecast of small fleets, and of random ones.
 
-use super::super::fit::Basis;
-use super::super::fleet_file::tests::parse;
-use super::super::simulate::service::Service;
+mod properties;
+
 use super::*;
+use crate::plan::fit::Basis;
+use crate::plan::fleet_file::tests::parse;
+use crate::plan::simulate::service::Service;
 
 fn cost(core_us: f64) -> Cost {
     Cost { core_us, low_us: core_us, high_us: core_us, basis: Basis::Processor }

@@ -1,10 +1,10 @@
 //! The answer of a plan against its own figures, for random fleets.
 
-use super::super::answer::{self, Answer};
-use super::super::fit::Basis;
-use super::super::fleet_file::tests::parse;
-use super::super::simulate::service::Service;
-use super::*;
+use super::super::*;
+use crate::plan::answer::{self, Answer};
+use crate::plan::fit::Basis;
+use crate::plan::fleet_file::tests::parse;
+use crate::plan::simulate::service::Service;
 use proptest::prelude::*;
 
 /// A fleet of slow work and few requests: a busy minute of it is played within milliseconds.
