@@ -72,6 +72,23 @@ fn validated(text: &[u8]) -> Value {
     json
 }
 
+/// The exit code, the answer and its sentence agree.
+fn answers_by_exit_code(json: &Value, output: &Output) {
+    let said = json["sentences"][0].as_str().unwrap();
+    let (code, says) = match json["answer"].as_str().unwrap() {
+        "enough" => (0, [" the least for ", " enough for "].iter().any(|part| said.contains(part))),
+        "not-enough" => (5, said.contains(" not enough for ")),
+        "never" => (5, said.starts_with("No number of nodes")),
+        "out-of-reach" => (5, said.starts_with("No plan: no measured rate")),
+        "unknown" => (4, said.starts_with("No plan: ")),
+        other => panic!("{other}"),
+    };
+    assert_eq!(output.status.code(), Some(code), "{said} {}", stderr(output));
+    assert!(says, "{said}");
+    let is_met = json["forecast"]["missed"].as_array().is_some_and(Vec::is_empty);
+    assert!(code != 0 || is_met, "{}", json["forecast"]["missed"]);
+}
+
 #[test]
 fn a_plan_measures_simulates_and_checks_itself() {
     let fixture = Fixture::new();
@@ -79,10 +96,16 @@ fn a_plan_measures_simulates_and_checks_itself() {
     let (slo, folder) = ("--slo=p99<100ms", out.to_str().unwrap());
     let output = fixture.plan(&["--quick", slo, "--replications=3", "--json", "--out", folder]);
     let code = output.status.code();
-    assert!(matches!(code, Some(0 | 4 | 5)), "{code:?} {}", stderr(&output));
     let json = validated(&output.stdout);
+    answers_by_exit_code(&json, &output);
+    let progress = stderr(&output);
+    assert!(progress.contains("level 1 of about ") && progress.contains(" left"), "{progress}");
+    assert!(progress.contains("simulating "), "{progress}");
+    assert!(!progress.contains("0/0"), "{progress}");
     assert_eq!(std::fs::read(out.join("plan.json")).unwrap(), output.stdout);
-    assert!(std::fs::read_to_string(out.join("plan.txt")).unwrap().contains("busiest minute"));
+    let text = std::fs::read_to_string(out.join("plan.txt")).unwrap();
+    assert!(text.starts_with(json["sentences"][0].as_str().unwrap()), "{text}");
+    assert!(text.contains("busiest minute"), "{text}");
     for side in ["hit", "mint"] {
         assert!(json[side]["cost"]["core_us"].as_f64().unwrap() > 0.0);
         assert!(!json[side]["levels"].as_array().unwrap().is_empty());
@@ -115,13 +138,23 @@ fn folders_are_planned_by_without_running_load() {
     let mut args = vec!["--replications=2", "--json", "--slo=p99<10s", "--from"];
     args.extend(folders.iter().map(String::as_str));
     let output = fixture.plan(&args);
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", stderr(&output));
     let json = validated(&output.stdout);
+    answers_by_exit_code(&json, &output);
     assert_eq!(json["hit"]["levels"].as_array().unwrap().len(), 2);
     assert_eq!(json["mint"]["levels"][1]["rate"], 100.0);
     assert!(json["forecast"]["nodes_needed"].as_u64().unwrap() >= 2);
     assert_eq!(json["held_out"]["compared"].as_array().unwrap().len(), 0);
     assert_eq!(validated(&fixture.plan(&args).stdout)["forecast"], json["forecast"], "seeded");
+
+    // A storm that no mint is fast enough for.
+    std::fs::write(fixture.path("fleet.toml"), FLEET.replace("p99 = \"5s\"", "p99 = \"1us\""))
+        .unwrap();
+    let output = fixture.plan(&args);
+    let json = validated(&output.stdout);
+    answers_by_exit_code(&json, &output);
+    assert!(json["forecast"]["nodes_needed"].is_null());
+    assert!(matches!(output.status.code(), Some(4 | 5)), "{}", stderr(&output));
+    std::fs::write(fixture.path("fleet.toml"), FLEET).unwrap();
 
     let out_of_reach = ["--slo=p99<1us", "--replications=2", "--from"];
     let args: Vec<&str> =
@@ -200,10 +233,14 @@ fn broker_of(child: &Child) -> String {
 fn an_interrupt_ends_the_plan_and_its_broker() {
     let fixture = Fixture::new();
     let mut command = fixture.command(&["--levels-duration=1h"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let broker = broker_of(&child);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let known = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(known, "no level was measured\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted: no plan was made"), "{}", stderr(&output));
     assert!(!Path::new(&format!("/proc/{broker}")).exists());
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::progress::{Progress, left};
 use super::run::settings::{Settings, SettingsError};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
@@ -64,8 +66,15 @@ struct DoctorJson<'a> {
 /// Runs the command.
 pub fn main(args: &DoctorArgs) -> Exit {
     let stop = Arc::new(Stop::default());
-    signals::end_at_once(Arc::clone(&stop));
-    match run(args, &stop) {
+    let (known, json) = (Arc::new(Mutex::new(String::new())), args.json);
+    let so_far = Arc::clone(&known);
+    signals::end_at_once(Arc::clone(&stop), move || {
+        // JSON is whole or not there.
+        let out: Box<dyn Write> =
+            if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        signals::interrupted_after(&so_far.lock(), out, "the examination is not complete");
+    });
+    match run(args, &stop, &known) {
         // Whatever failed then failed because of it.
         _ if stop.is_requested() => Exit::Interrupted,
         Ok(exit) => exit,
@@ -73,17 +82,27 @@ pub fn main(args: &DoctorArgs) -> Exit {
     }
 }
 
-fn run(args: &DoctorArgs, stop: &Arc<Stop>) -> Result<Exit, CliError> {
+fn run(args: &DoctorArgs, stop: &Arc<Stop>, known: &Mutex<String>) -> Result<Exit, CliError> {
     if !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&args.duration) {
         return Err(CliError::Duration(args.duration));
     }
+    let progress = Progress::start();
+    let pairs = if args.thorough { LEG * 2 * PAIRS } else { Duration::ZERO };
+    let begin = |what: &str, ahead: Duration| {
+        progress.step(format!("{what}, {}", left((ahead + pairs).as_secs_f64())));
+    };
+    begin("examining the machine", args.duration);
     let examined = doctor::examine(args.duration / 3 * 2, stop)?;
-    let trial = trial(args.duration / 3, stop)?;
     let mut findings = examined.findings();
+    *known.lock() = lines(&findings);
+    begin("measuring a short run", args.duration / 3);
+    let trial = trial(args.duration / 3, stop)?;
     findings.push(trial.finding());
+    *known.lock() = lines(&findings);
     if args.thorough {
-        findings.extend(thorough(stop)?);
+        findings.extend(thorough(stop, &progress)?);
     }
+    drop(progress);
     let reasons = [examined.reasons(), trial.reasons].concat();
     let text =
         if args.json { json(&examined, &findings, &reasons)? } else { text(&findings, &reasons) };
@@ -92,8 +111,11 @@ fn run(args: &DoctorArgs, stop: &Arc<Stop>) -> Result<Exit, CliError> {
 }
 
 fn text(findings: &[Finding], reasons: &[Reason]) -> String {
-    let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    format!("{}\n\n{}\n", lines.join("\n"), doctor::verdict(findings, reasons))
+    format!("{}\n{}\n", lines(findings), doctor::verdict(findings, reasons))
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().flat_map(|finding| [finding.to_string(), "\n".to_owned()]).collect()
 }
 
 fn json(examined: &Examined, findings: &[Finding], reasons: &[Reason]) -> Result<String, CliError> {
@@ -143,12 +165,16 @@ struct Leg {
 }
 
 /// Pairs of legs, each with a broker of its own, as in a gate.
-const PAIRS: usize = 8;
+const PAIRS: u32 = 8;
+/// About how long a leg takes, with its broker's start.
+const LEG: Duration = Duration::from_secs(5);
 
 /// Pairs of the same build: what they differ by is what the machine does.
-fn thorough(stop: &Arc<Stop>) -> Result<Vec<Finding>, CliError> {
+fn thorough(stop: &Arc<Stop>, progress: &Progress) -> Result<Vec<Finding>, CliError> {
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
+        let ahead = left((LEG * 2 * (PAIRS - pair)).as_secs_f64());
+        progress.step(format!("pair {} of {PAIRS}, {ahead}", pair + 1));
         let (first, second) = (leg(stop)?, leg(stop)?);
         // In the order A B B A: a steady drift cancels out.
         pairs.push(if pair % 2 == 0 { (first, second) } else { (second, first) });

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod merge;
 mod outputs;
 pub mod plan;
+mod progress;
 pub mod report;
 pub mod run;
 pub mod serve;

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM, for the commands that measure.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -28,13 +28,16 @@ pub(super) fn listen(stop: Arc<Stop>) {
 
 /// The first Ctrl-C (or SIGTERM) ends the process at once, and its children: for what leaves nothing
 /// half done.
-pub(super) fn end_at_once(stop: Arc<Stop>) {
+///
+/// `interrupted` is called before that, to say what is known.
+pub(super) fn end_at_once(stop: Arc<Stop>, interrupted: impl FnOnce() + Send + 'static) {
     let Ok(mut signals) = Signals::listen() else { return };
     std::thread::spawn(move || {
         signals.wait();
         // No child is begun from here on.
         let _ = stop.request();
         stop.kill_children();
+        interrupted();
         std::process::exit(Exit::Interrupted as i32);
     });
 }
@@ -43,6 +46,13 @@ pub(super) fn end_at_once(stop: Arc<Stop>) {
 pub(super) fn interrupted(consequence: &str) -> Exit {
     eprintln!("interrupted: {consequence}");
     Exit::Interrupted
+}
+
+/// Prints what is known to `out`, and says that the user ended the command.
+pub(super) fn interrupted_after(known: &str, mut out: impl Write, consequence: &str) -> Exit {
+    // Whoever went away does not want to know.
+    let _ = out.write_all(known.as_bytes()).and_then(|()| out.flush());
+    interrupted(consequence)
 }
 
 struct Signals {

@@ -274,7 +274,7 @@ impl MetricJson {
     }
 }
 
-fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) -> String {
+pub(super) fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) -> String {
     let parts = [
         (invalid, "an invalid leg"),
         (missing, "too few samples or no value"),

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, TableStyle, presets};
 
-use super::document::{Document, MetricJson, percent};
+use super::document::{Document, MetricJson, not_judged, percent};
+use super::judge::Finding;
 use crate::report::printable::printable;
 
 /// The table of metrics, how it was made, the verdict.
@@ -13,6 +14,28 @@ pub fn render(document: &Document) -> String {
     text.push_str("\n\n");
     // Writing to a string cannot fail.
     let _ = sentences(&mut text, document);
+    printable(&text).into_owned()
+}
+
+/// What the pairs say before there is a verdict, for a user who interrupts a gate.
+pub fn so_far(pairs: usize, findings: &[Finding]) -> String {
+    if pairs == 0 {
+        return "no pair was measured\n".to_owned();
+    }
+    let mut text = format!("pairs measured: {pairs}; the effects so far are no verdict\n");
+    for (metric, finding) in findings {
+        // Writing to a string cannot fail.
+        let _ = match finding {
+            Ok(judged) => writeln!(
+                text,
+                "{metric}: base {}, candidate {}, {}",
+                metric.show(judged.base),
+                metric.show(judged.candidate),
+                change(Some(metric.share_of(judged.effect)))
+            ),
+            Err(not) => writeln!(text, "{metric} is not judged: {}", not_judged(*not)),
+        };
+    }
     printable(&text).into_owned()
 }
 

@@ -363,11 +363,11 @@ fn float(count: u64) -> f64 {
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "exact by construction")]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A level without a fault, of these response times.
-    pub(in crate::plan) fn level(rate: f64, upper_ns: f64) -> Level {
+    pub(crate) fn level(rate: f64, upper_ns: f64) -> Level {
         Level {
             offered: rate,
             answered: rate,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::answer::Answer;
 use super::fit::{Cost, MemoryModel, Side};
 use super::forecast::Forecast;
 use super::held_out::Compared;
@@ -17,6 +18,8 @@ pub const SCHEMA: &str = "mintbench/plan/1";
 pub struct PlanJson {
     /// [`SCHEMA`].
     pub schema: &'static str,
+    /// Whether the nodes are enough.
+    pub answer: Answer,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// Of everything random.
@@ -41,7 +44,7 @@ pub struct PlanJson {
     pub held_out: HeldOut,
     /// What a reader should know.
     pub notes: Vec<String>,
-    /// The same in words.
+    /// The same in words; the answer comes first.
     pub sentences: Vec<String>,
 }
 

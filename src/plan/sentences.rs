@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::fit::{Basis, Side};
-use super::forecast::{Forecast, Situation};
+use super::forecast::{Case, Forecast, Situation};
 use super::plan_json::{Drift, HeldOut, PlanJson};
 use super::simulate::estimate::Estimate;
 
@@ -68,7 +68,7 @@ fn law(what: &str, side: &Side) -> String {
 }
 
 /// What the fleet comes to.
-pub fn of_forecast(forecast: &Forecast, target: f64, slo: &str) -> Vec<String> {
+pub fn of_forecast(forecast: &Forecast, target: f64) -> Vec<String> {
     let demand = &forecast.demand;
     let mut said = vec![format!(
         "the fleet asks for {} and {:.2} mints/s over the day, {:.2} in its busiest minute; that keeps {:.3} cores busy, so {:.2} cores at {:.0} % utilisation.",
@@ -79,11 +79,6 @@ pub fn of_forecast(forecast: &Forecast, target: f64, slo: &str) -> Vec<String> {
         forecast.cores_for_day,
         target * 100.0
     )];
-    let cores = forecast.cores_per_node;
-    said.push(forecast.nodes_needed.map_or_else(
-        || format!("no number of nodes of {cores} cores meets everything with nodes lost: the objective or the storm's is shorter than the work itself, or needs more than any fleet has."),
-        |nodes| format!("{nodes} nodes of {cores} cores ({} cores) are the least that meets {slo}, the target and the storm with nodes lost.", nodes * cores),
-    ));
     let memory = forecast.memory_per_node_bytes.map_or_else(
         || "memory was not measured".to_owned(),
         |bytes| format!("{:.0} MB of memory each", bytes / 1e6),
@@ -167,10 +162,14 @@ fn of_drift(what: &str, drift: &Drift) -> Option<String> {
 /// The whole on a terminal.
 pub fn render(plan: &PlanJson) -> String {
     let mut text = String::new();
+    let mut sentences = plan.sentences.iter();
+    if let Some(answer) = sentences.next() {
+        let _ = writeln!(text, "{answer}\n");
+    }
     if let Some(forecast) = &plan.forecast {
         let _ = writeln!(text, "{}\n", table(forecast));
     }
-    for sentence in &plan.sentences {
+    for sentence in sentences {
         let _ = writeln!(text, "- {sentence}");
     }
     for note in &plan.notes {
@@ -195,12 +194,12 @@ fn table(forecast: &Forecast) -> Table {
     ];
     table.set_header(header);
     let situations = [
-        ("busiest minute", Some(&forecast.steady)),
-        ("nodes lost", forecast.lost.as_ref()),
-        ("boot storm", forecast.storm.as_ref()),
-        ("boot storm, nodes lost", forecast.storm_lost.as_ref()),
+        Some(&forecast.steady),
+        forecast.lost.as_ref(),
+        forecast.storm.as_ref(),
+        forecast.storm_lost.as_ref(),
     ];
-    for (name, situation) in situations {
+    for (case, situation) in Case::ALL.into_iter().zip(situations) {
         let Some(situation) = situation else { continue };
         let token =
             |token: &Option<Estimate>| token.map_or(String::new(), |token| estimate(&token));
@@ -216,7 +215,7 @@ fn table(forecast: &Forecast) -> Table {
             format!("{:.2}", situation.recovery_s.mean),
         ];
         let cells = cells.into_iter().map(|c| Cell::new(c).set_alignment(CellAlignment::Right));
-        table.add_row(std::iter::once(Cell::new(name)).chain(cells));
+        table.add_row(std::iter::once(Cell::new(case.as_str())).chain(cells));
     }
     table
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod ci;
+mod interrupted;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -7,13 +7,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::builds::{Base, Candidate, Source};
 use super::died;
+use crate::cli::progress::{Progress, left};
 use crate::cli::run::RunArgs;
 use crate::cli::run::settings::{Settings, SettingsError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::gate::judge::{Finding, Verdict, judge, overall};
 use crate::gate::leg::{Leg, Pair, Side};
 use crate::gate::metric::Metric;
@@ -63,21 +62,36 @@ pub(super) struct Made {
     pub(super) findings: Vec<Finding>,
 }
 
+/// Tells how far the pairs are, between legs.
+struct Pace<'a> {
+    progress: Progress,
+    clock: Monotonic,
+    policy: &'a Policy,
+}
+
+impl Pace<'_> {
+    fn tell(&self, done: usize) {
+        let most = self.policy.looks.last().copied().unwrap_or_default();
+        self.progress.step(next_pair(done, most, self.clock.now_ns()));
+    }
+}
+
 impl Legs<'_> {
-    /// Makes pairs until there is a verdict or no look is left.
+    /// Makes pairs until there is a verdict, no look is left, or the user interrupts.
     pub(super) fn make(&self, policy: &Policy) -> Result<Made, LegError> {
         let mut made = Made { pairs: Vec::new(), findings: judge(&[], policy) };
-        let bar = progress_bar(policy);
+        let pace = Pace { progress: Progress::start(), clock: Monotonic::start(), policy };
         for look in &policy.looks {
-            let go_on = self.until(*look, &mut made, &bar)?;
+            let go_on = match self.until(*look, &mut made, &pace) {
+                Err(_) if self.stop.is_requested() => ControlFlow::Break(()),
+                go_on => go_on?,
+            };
             made.findings = judge(&made.pairs, policy);
             let verdict = overall(&made.pairs, &made.findings, policy);
-            bar.set_message(verdict.as_str());
             if go_on.is_break() || verdict != Verdict::CannotTell {
                 break;
             }
         }
-        bar.finish_and_clear();
         Ok(made)
     }
 
@@ -87,15 +101,15 @@ impl Legs<'_> {
         &self,
         look: usize,
         made: &mut Made,
-        bar: &ProgressBar,
+        pace: &Pace<'_>,
     ) -> Result<ControlFlow<()>, LegError> {
         while made.pairs.len() < look {
             let number = made.pairs.len();
+            pace.tell(number);
             let pair = self.pair(number);
             let pair = pair.or_else(|error| died::pair(error, self, number))?;
             let broken = !(pair.base.failures.is_empty() && pair.candidate.failures.is_empty());
             made.pairs.push(pair);
-            bar.inc(1);
             if broken {
                 return Ok(ControlFlow::Break(()));
             }
@@ -191,14 +205,24 @@ pub(super) fn settings(run: &RunArgs, pair: usize) -> Result<Settings, LegError>
     Ok(Settings::resolve(&RunArgs { seed, ..run.clone() })?)
 }
 
-/// Drawn on a terminal only, between legs.
-fn progress_bar(policy: &Policy) -> ProgressBar {
-    const DRAWS_PER_SECOND: u8 = 2;
-    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
-    let pairs = policy.looks.last().copied().unwrap_or_default() as u64;
-    let bar = ProgressBar::with_draw_target(Some(pairs), target).with_message("measuring");
-    match ProgressStyle::with_template("{bar:40} {pos}/{len} pairs at most, {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+/// Which pair is next, and how long all of them take at the pace of those that are done.
+#[expect(clippy::cast_precision_loss, reason = "dozens of pairs, minutes of nanoseconds")]
+fn next_pair(done: usize, most: usize, elapsed_ns: u64) -> String {
+    let pair = format!("pair {} of at most {most}", done + 1);
+    if done == 0 {
+        return pair;
+    }
+    let each_s = elapsed_ns as f64 / 1e9 / done as f64;
+    format!("{pair}, {}", left(each_s * most.saturating_sub(done) as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_the_pace_of_the_pairs_that_are_done() {
+        assert_eq!(next_pair(0, 20, 0), "pair 1 of at most 20");
+        assert_eq!(next_pair(5, 20, 20_000_000_000), "pair 6 of at most 20, about 60 s left");
     }
 }

@@ -26,6 +26,7 @@ use crate::gate::baseline::BaselineError;
 use crate::gate::document::{Document, Identity};
 use crate::gate::judge::Verdict;
 use crate::gate::metric::Metric;
+use crate::gate::text;
 use crate::load::stop::Stop;
 
 /// Fail a build that is slower than another.
@@ -124,6 +125,8 @@ enum GateError {
     Output(#[from] OutputError),
     #[error(transparent)]
     Settings(#[from] GateSettingsError),
+    #[error("the gate was interrupted")]
+    Interrupted { known: String },
     #[error("cannot write the verdict to standard output")]
     Print(#[source] io::Error),
 }
@@ -142,11 +145,16 @@ pub fn main(args: &GateArgs) -> Exit {
     let stop = Arc::new(Stop::default());
     signals::listen(Arc::clone(&stop));
     let result = run(args, &SystemClock, &stop);
-    if stop.is_requested() {
-        // Whatever failed then failed because of it.
-        return signals::interrupted("there is no verdict, and no file was written");
-    }
+    let consequence = "there is no verdict, and no file was written";
     match result {
+        Err(GateError::Interrupted { known }) => {
+            // JSON is whole or not there.
+            let out: Box<dyn io::Write> =
+                if args.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+            signals::interrupted_after(&known, out, consequence)
+        }
+        // Whatever failed then failed because of it.
+        Err(_) if stop.is_requested() => signals::interrupted(consequence),
         Err(error) => {
             refuse(&error);
             error.exit()
@@ -173,6 +181,10 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
     let started_at = clock.now();
     let legs = Legs { run: &run, base: &base, candidate: &candidate, clock, stop };
     let made = legs.make(&policy)?;
+    if stop.is_requested() {
+        let known = text::so_far(made.pairs.len(), &made.findings);
+        return Err(GateError::Interrupted { known });
+    }
     let identity = Identity {
         started_at,
         scenario: run.scenario.as_str().to_owned(),

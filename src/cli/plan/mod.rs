@@ -1,11 +1,15 @@
 //! `mintbench plan`: how many cores a fleet needs, from what was measured.
 
+mod course;
 mod execute;
+mod known;
 mod stored;
 mod watch;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +17,15 @@ use std::time::Duration;
 use clap::Args;
 
 use self::execute::{Bench, MeasureError};
+use self::known::Known;
+use super::progress::Progress;
 use super::{Exit, complain, refuse, signals};
 use crate::clock::{Clock, SystemClock};
 use crate::load::stop::Stop;
+use crate::plan::answer::{self, Answer};
 use crate::plan::fit::{self, FitError, Quiet, Side};
 use crate::plan::fleet_file::{Fleet, FleetError};
-use crate::plan::forecast::{Question, forecast};
+use crate::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
 use crate::plan::plan_json::{HeldOut, PlanJson, SCHEMA, SideJson};
 use crate::plan::search::{Found, Terms};
 use crate::plan::sentences;
@@ -34,8 +41,8 @@ use crate::report::stored::StoredError;
 /// model has not seen, and says how far off it was. Takes about half an hour. See docs/planning.md.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 a plan; 1 the broker gave wrong answers or ended; 2 usage; 4 the calibration allows no plan (the generator was the \
-limit throughout); 5 no measured rate meets the objective; 130 interrupted."
+    after_help = "Exit codes: 0 the nodes are enough; 1 the broker gave wrong answers or ended; 2 usage; 4 the calibration allows no plan (the generator was the \
+limit throughout); 5 no number of nodes is enough, nodes.count is not, or no measured rate meets the objective; 130 interrupted."
 )]
 pub struct PlanArgs {
     /// The fleet (TOML): who asks, how often, on how many nodes
@@ -88,6 +95,8 @@ enum PlanError {
     #[error(transparent)]
     Fleet(#[from] FleetError),
     #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error(transparent)]
     Measure(#[from] MeasureError),
     #[error(transparent)]
     Out(#[from] OutFolderError),
@@ -125,12 +134,17 @@ const ALG: &str = "RS256";
 pub fn main(args: &PlanArgs) -> Exit {
     let stop = Arc::new(Stop::default());
     signals::listen(Arc::clone(&stop));
-    let result = plan(args, &SystemClock, &stop);
-    if stop.is_requested() {
-        return signals::interrupted("no plan was made");
-    }
-    match result {
+    let mut known = Known::default();
+    match plan(args, &SystemClock, &stop, &mut known) {
         Ok(exit) => exit,
+        // Whatever failed then failed because of it.
+        Err(_) if stop.is_requested() => {
+            let known = known.text(&args.slo.to_string());
+            // JSON is whole or not there.
+            let out: Box<dyn Write> =
+                if args.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+            signals::interrupted_after(&known, out, "no plan was made")
+        }
         Err(PlanError::Measure(error)) if error.blames_broker() => {
             complain(&error);
             Exit::Failed
@@ -172,7 +186,12 @@ fn disturbed(name: &str, found: &Found) -> Option<String> {
     ))
 }
 
-fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, PlanError> {
+fn plan(
+    args: &PlanArgs,
+    clock: &dyn Clock,
+    stop: &Arc<Stop>,
+    known: &mut Known,
+) -> Result<Exit, PlanError> {
     let fleet = Fleet::read(&args.fleet)?;
     let started_at = rfc3339(clock.now());
     let lengths = Duration::from_millis(100)..=Duration::from_hours(1);
@@ -181,7 +200,8 @@ fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, Pl
     }
     let claim = |out| OutFolder::claim(out, |name| [JSON, TEXT].contains(&name));
     let _folder = args.out.clone().map(claim).transpose()?;
-    let mut bench = Bench::new(args, clock, stop);
+    let progress = Progress::start();
+    let mut bench = Bench::new(args, clock, stop, (&progress, known));
     let calibration = calibrate(args, &mut bench)?;
     let held_out = match calibration.sides() {
         Some((hit, mint)) if args.from.is_empty() && !args.no_held_out => {
@@ -196,9 +216,18 @@ fn plan(args: &PlanArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, Pl
         },
     };
     drop(bench);
-    let plan = assemble(args, &fleet, started_at, &calibration, held_out);
+    let simulated = Cell::new(None);
+    let forecast = forecast_of(args, &fleet, &calibration, &|nodes| {
+        if simulated.replace(Some(nodes)) != Some(nodes) {
+            progress.step(format!("simulating {nodes} nodes"));
+        }
+        progress.tick();
+        if stop.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    drop(progress);
+    let plan = assemble(args, &fleet, started_at, &calibration, (forecast, held_out));
     write(args, &plan)?;
-    Ok(exit(&calibration))
+    Ok(exit(plan.answer))
 }
 
 fn calibrate(args: &PlanArgs, bench: &mut Bench<'_>) -> Result<Calibration, PlanError> {
@@ -227,44 +256,53 @@ fn quiet(hit: &Side, mint: &Side) -> Quiet {
     Quiet { hit: lowest(hit), mint: lowest(mint) }
 }
 
+/// The forecast of a calibration that allows one.
+fn forecast_of(
+    args: &PlanArgs,
+    fleet: &Fleet,
+    calibration: &Calibration,
+    watch: Watch<'_>,
+) -> Result<Option<Forecast>, Interrupted> {
+    let Some((hit, mint)) = calibration.sides() else { return Ok(None) };
+    let costs = fit::costs(&hit.cost, &mint.cost, &quiet(hit, mint), fleet.nodes.efficiency);
+    let question = Question {
+        fleet,
+        costs: &costs,
+        hit: hit.cost,
+        mint: mint.cost,
+        memory: fit::memory(&mint.found.probes),
+        limit_ns: args.slo.limit_ns(),
+        quantile: args.slo.quantile(),
+        target: args.target,
+        replications: args.replications,
+        seed: args.seed,
+    };
+    forecast(&question, watch).map(Some)
+}
+
 fn assemble(
     args: &PlanArgs,
     fleet: &Fleet,
     started_at: String,
     calibration: &Calibration,
-    held_out: HeldOut,
+    (forecast, held_out): (Option<Forecast>, HeldOut),
 ) -> PlanJson {
     let (alg, slo) = (args.alg.clone().unwrap_or_else(|| ALG.to_owned()), args.slo.to_string());
     let memory = calibration.mint.as_ref().ok().and_then(|side| fit::memory(&side.found.probes));
-    let forecast = calibration.sides().map(|(hit, mint)| {
-        let quiet = quiet(hit, mint);
-        let costs = fit::costs(&hit.cost, &mint.cost, &quiet, fleet.nodes.efficiency);
-        forecast(&Question {
-            fleet,
-            costs: &costs,
-            hit: hit.cost,
-            mint: mint.cost,
-            memory,
-            limit_ns: args.slo.limit_ns(),
-            quantile: args.slo.quantile(),
-            target: args.target,
-            replications: args.replications,
-            seed: args.seed,
-        })
-    });
-    let mut sentences = Vec::new();
-    for (name, side) in [("hit", &calibration.hit), ("mint", &calibration.mint)] {
-        match side {
-            Ok(side) => sentences.extend(sentences::of_side(name, &alg, &slo, side)),
-            Err(error) => sentences.push(format!("{name}: nothing can be said: {error}.")),
-        }
+    let sides = [&calibration.hit, &calibration.mint];
+    let fitted = sides.map(|side| side.as_ref().map_err(|error| *error));
+    let terms = answer::Terms { slo: &slo, target: args.target };
+    let (answer, mut sentences) = Answer::of(fitted, forecast.as_ref(), terms);
+    for (name, side) in ["hit", "mint"].into_iter().zip(fitted) {
+        sentences.extend(side.iter().flat_map(|side| sentences::of_side(name, &alg, &slo, side)));
     }
     if let Some(forecast) = &forecast {
-        sentences.extend(sentences::of_forecast(forecast, args.target, &slo));
+        sentences.extend(sentences::of_forecast(forecast, args.target));
     }
     sentences.extend(sentences::of_held_out(&held_out));
     PlanJson {
         schema: SCHEMA,
+        answer,
         started_at,
         seed: args.seed,
         alg,
@@ -312,13 +350,10 @@ fn store(path: &Path, text: &str) -> Result<(), PlanError> {
     fs::write(path, text).map_err(|source| PlanError::Write { path: path.to_owned(), source })
 }
 
-/// No plan at all is worse than one that says that the objective is out of reach.
-fn exit(calibration: &Calibration) -> Exit {
-    let Some((hit, mint)) = calibration.sides() else { return Exit::Invalid };
-    let without = |side: &&Side| side.rate().is_none();
-    match [hit, mint].into_iter().find(without) {
-        None => Exit::Pass,
-        Some(side) if side.is_generator_limited() => Exit::Invalid,
-        Some(_) => Exit::SloBreached,
+const fn exit(answer: Answer) -> Exit {
+    match answer {
+        Answer::Enough => Exit::Pass,
+        Answer::NotEnough | Answer::Never | Answer::OutOfReach => Exit::SloBreached,
+        Answer::Unknown => Exit::Invalid,
     }
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use self::finding::{Block, Finding, Question};
 use super::compare::{self, FolderArgs, Form};
+use super::progress::{Progress, left};
 use super::run::settings::{Settings, SettingsError};
 use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl, hint};
 use super::run::{RunArgs, Scenario};
@@ -165,16 +165,14 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
         eprintln!("note      {hint}");
     }
     let mut finding = Finding::new(args.question([&a, &b]));
-    let bar = ProgressBar::with_draw_target(
-        Some(u64::from(args.pairs)),
-        ProgressDrawTarget::stderr_with_hz(2),
-    );
+    let progress = Progress::start();
     for pair in 0..args.pairs {
+        let ahead = left((args.block * 2 * (args.pairs - pair)).as_secs_f64());
+        progress.step(format!("pair {} of {}, {ahead}", pair + 1, args.pairs));
         let [of_a, of_b] = args.pair(pair, [&a, &b], clock, stop)?;
         finding.add(of_a, of_b);
-        bar.inc(1);
     }
-    bar.finish_and_clear();
+    drop(progress);
     let text = if args.json {
         let text = serde_json::to_string_pretty(&finding.document());
         format!("{}\n", text.map_err(|error| VersusError::Print(error.into()))?)

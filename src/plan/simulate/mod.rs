@@ -5,6 +5,7 @@
 //! one node at full detail; [`day`] plays a day of every key of the fleet without queues, which needs
 //! no clock that they share. All of it is seeded.
 
+pub mod backlog;
 pub mod client;
 pub mod day;
 pub mod estimate;

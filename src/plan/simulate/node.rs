@@ -164,6 +164,11 @@ impl Node {
         self.mints.len()
     }
 
+    /// Renewals that wait for a lane.
+    pub const fn renewals(&self) -> usize {
+        self.renewals
+    }
+
     /// A request comes in on a connection of this worker.
     pub fn request(&mut self, now_ns: u64, ticket: Ticket, worker: usize) {
         let index = worker % self.cores.len().max(1);
@@ -192,11 +197,16 @@ impl Node {
     }
 
     /// A mint that nobody waits for; with a full queue it is put off.
-    pub fn renew(&mut self, now_ns: u64) {
-        if self.renewals < self.shape.mint_queue {
-            self.renewals += 1;
-            self.wake(now_ns);
+    ///
+    /// # Errors
+    /// When it is put off.
+    pub fn renew(&mut self, now_ns: u64) -> Result<(), Full> {
+        if self.renewals >= self.shape.mint_queue {
+            return Err(Full);
         }
+        self.renewals += 1;
+        self.wake(now_ns);
+        Ok(())
     }
 
     fn wake(&mut self, now_ns: u64) {

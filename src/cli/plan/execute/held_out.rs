@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::watch::Watch;
 use super::super::{quiet, terms};
-use super::{Bench, MeasureError, Scenario};
+use super::{Bench, FILL, MeasureError, Scenario};
 use crate::cli::run::RunArgs;
 use crate::load::session::Subject;
 use crate::machine::raise_file_limit;
@@ -32,6 +32,13 @@ const STORM_MIN: Duration = Duration::from_millis(100);
 const OTHER_FILES: f64 = 200.0;
 /// Levels of the mix between one and the next in which a side is measured again.
 const AGAIN_EVERY: usize = 5;
+
+/// About how many levels the storms and the mix have, where the search of the mix has `search`.
+pub(super) const fn levels(search: u64) -> [u64; 2] {
+    // Mints are measured before each storm, and both sides among the levels of the mix.
+    let again = search.div_ceil(AGAIN_EVERY as u64);
+    [2 * STORMS as u64, 2 * FILL + search + 2 * again]
+}
 
 /// A side of the calibration, measured again at a rate that it has met.
 struct Again<'a> {
@@ -65,7 +72,9 @@ impl Bench<'_> {
         mint: &Side,
     ) -> Result<HeldOut, MeasureError> {
         let mut held_out = HeldOut::default();
+        self.course.next_stage();
         self.storms(hit, mint, &mut held_out)?;
+        self.course.next_stage();
         self.mix(hit, mint, &mut held_out)?;
         Ok(held_out)
     }

@@ -5,10 +5,11 @@ mod held_out;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
-
+use super::super::progress::{Progress, left};
 use super::super::run::settings::{Settings, SettingsError};
 use super::super::run::{RunArgs, Scenario};
+use super::course::{Course, levels};
+use super::known::Known;
 use super::watch::Watch;
 use super::{PlanArgs, terms};
 use crate::clock::Clock;
@@ -60,6 +61,16 @@ impl Scale {
         Self { duration: args.levels_duration.unwrap_or(scale.duration), ..scale }
     }
 
+    /// About how many levels each stage has: hits, mints and, if they are measured, storms and the mix.
+    fn stages(&self, args: &PlanArgs) -> Vec<u64> {
+        let search = |(start, rate_max)| levels(&terms(args, start, rate_max));
+        let mut stages = vec![FILL + search(self.hits), search(self.mints)];
+        if !args.no_held_out {
+            stages.extend(held_out::levels(search(self.mix())));
+        }
+        stages
+    }
+
     /// Keys that hits ask for.
     fn keys(&self) -> f64 {
         f64::from(self.vms) * f64::from(HIT_IDENTITIES + 1)
@@ -90,6 +101,8 @@ impl Scale {
     };
 }
 
+/// The level that fills a cache.
+const FILL: u64 = 1;
 /// User-assigned identities of each VM: three keys with the VM's own, as in `run steady`.
 const HIT_IDENTITIES: u32 = 2;
 /// As in `run mint`; more where a level needs more keys.
@@ -105,27 +118,29 @@ const COOL_DOWN: Duration = Duration::from_millis(300);
 /// Answers that are verified after each level.
 const SAMPLES: usize = 100;
 
-impl Drop for Bench<'_> {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 /// Where levels are measured.
 pub(super) struct Bench<'a> {
     args: &'a PlanArgs,
     clock: &'a dyn Clock,
     stop: &'a Arc<Stop>,
     scale: Scale,
-    bar: ProgressBar,
+    progress: &'a Progress,
+    course: Course,
+    known: &'a mut Known,
     levels: u64,
     notes: Vec<String>,
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(args: &'a PlanArgs, clock: &'a dyn Clock, stop: &'a Arc<Stop>) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
-        Self { args, clock, stop, scale: Scale::of(args), bar, levels: 0, notes: Vec::new() }
+    pub(super) fn new(
+        args: &'a PlanArgs,
+        clock: &'a dyn Clock,
+        stop: &'a Arc<Stop>,
+        (progress, known): (&'a Progress, &'a mut Known),
+    ) -> Self {
+        let scale = Scale::of(args);
+        let course = Course::new(&scale.stages(args));
+        Self { args, clock, stop, scale, progress, course, known, levels: 0, notes: Vec::new() }
     }
 
     /// What the settings of the levels had to say, once.
@@ -135,6 +150,7 @@ impl<'a> Bench<'a> {
 
     /// The highest rate of hits.
     pub(super) fn hits(&mut self) -> Result<Found, MeasureError> {
+        self.course.next_stage();
         self.steady("hits", self.scale.hits, &[], &mut |_| Ok(()))
     }
 
@@ -151,7 +167,7 @@ impl<'a> Bench<'a> {
         search(terms, &mut |rate| {
             between(self)?;
             let args = RunArgs { rate: Some(rate), ..self.steady_args() };
-            self.level(&args, &mut subject, name)
+            self.searched(&args, &mut subject, name)
         })
     }
 
@@ -177,11 +193,12 @@ impl<'a> Bench<'a> {
 
     /// The highest rate of mints: a broker for each level, since a key is cold only once.
     pub(super) fn mints(&mut self) -> Result<Found, MeasureError> {
+        self.course.next_stage();
         let (start, rate_max) = self.scale.mints;
         let terms = terms(self.args, start, rate_max);
         search(terms, &mut |rate| {
             let (args, mut subject) = self.cold(rate)?;
-            self.level(&args, &mut subject, "mints")
+            self.searched(&args, &mut subject, "mints")
         })
     }
 
@@ -223,6 +240,18 @@ impl<'a> Bench<'a> {
         self.args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect()
     }
 
+    /// A level of a search, which counts as known when the user interrupts.
+    fn searched(
+        &mut self,
+        args: &RunArgs,
+        subject: &mut Subject,
+        name: &str,
+    ) -> Result<Level, MeasureError> {
+        let level = self.level(args, subject, name)?;
+        self.known.add(name, &level, self.args.slo.limit_ns());
+        Ok(level)
+    }
+
     fn level(
         &mut self,
         args: &RunArgs,
@@ -247,10 +276,10 @@ impl<'a> Bench<'a> {
     ) -> Result<Outcome, MeasureError> {
         let plan = self.settings(args)?.plan;
         self.levels += 1;
-        self.bar.set_message(format!("{name} at {:.0}/s", args.rate.unwrap_or_default()));
-        self.bar.tick();
+        let step = self.next_step(name, args.rate.unwrap_or_default());
+        self.progress.step(step);
         std::thread::sleep(COOL_DOWN);
-        let watcher = Watcher { sink: watch, observe: &mut |_| self.bar.tick() };
+        let watcher = Watcher { sink: watch, observe: &mut |_| self.progress.tick() };
         let outcome = measure(&plan, subject, self.clock, self.stop, watcher)?;
         // Errors are what a level beyond the capacity has; wrong answers are not.
         let wrong = |failure: &&Failure| matches!(failure, Failure::Answers(_));
@@ -258,6 +287,17 @@ impl<'a> Bench<'a> {
             Some(failure) => Err(MeasureError::Wrong(failure.clone())),
             None => Ok(outcome),
         }
+    }
+}
+
+impl Bench<'_> {
+    /// What is measured next, and how far that is.
+    fn next_step(&mut self, name: &str, rate: f64) -> String {
+        let (number, all, ahead) = self.course.next_level();
+        let each = self.scale.warmup + self.scale.duration + COOL_DOWN;
+        #[expect(clippy::cast_precision_loss, reason = "dozens")]
+        let ahead = left(each.as_secs_f64() * ahead as f64);
+        format!("level {number} of about {all}: {name} at {rate:.0}/s, {ahead}")
     }
 }
 

@@ -9,6 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp1};
 
+use super::backlog::Backlog;
 use super::client::Kit;
 use super::node::{Costs, Done, Node, Shape, Ticket};
 use super::service::{float, nanos};
@@ -69,8 +70,12 @@ pub struct Played {
     pub refused: u64,
     /// Callers that ended without a token.
     pub gave_up: u64,
+    /// Renewals that found their queue full.
+    pub put_off: u64,
     /// The most mints that waited.
     pub queue_peak: usize,
+    /// The mean backlog of the second and of the last quarter of the window.
+    pub backlog: [f64; 2],
     /// From the end of the storm to its last token; zero without one.
     pub recovery: Duration,
     /// From the start to the last answer.
@@ -125,6 +130,9 @@ struct Play<'a> {
     adopted_from: u32,
     storm_left: u64,
     storm_last_ns: u64,
+    /// Requests that are at the node.
+    inside: u64,
+    backlog: Backlog,
     rng: Xoshiro256PlusPlus,
     played: Played,
 }
@@ -140,7 +148,9 @@ pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played 
         requests: 0,
         refused: 0,
         gave_up: 0,
+        put_off: 0,
         queue_peak: 0,
+        backlog: [0.0; 2],
         recovery: Duration::ZERO,
         lasted: Duration::ZERO,
         utilisation: 0.0,
@@ -156,6 +166,8 @@ pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played 
         adopted_from: 0,
         storm_left: 0,
         storm_last_ns: 0,
+        inside: 0,
+        backlog: Backlog::new(window.length),
         rng,
         played,
     };
@@ -258,12 +270,12 @@ impl Play<'_> {
                     let Some(Reverse((.., event))) = self.events.pop() else { continue };
                     // The next of a slow stream may be long after all else.
                     if matches!(event, Event::Ask(_)) || !self.is_over(at_ns) {
-                        now_ns = at_ns;
+                        now_ns = self.pass(now_ns, at_ns);
                         self.happen(now_ns, event);
                     }
                 }
                 (_, step) => {
-                    now_ns = step.unwrap_or(now_ns);
+                    now_ns = self.pass(now_ns, step.unwrap_or(now_ns));
                     match self.node.step() {
                         Some(Done::Handled(ticket)) => self.handled(now_ns, ticket),
                         Some(Done::Minted(key)) => self.minted(now_ns, key),
@@ -274,12 +286,20 @@ impl Play<'_> {
         }
     }
 
+    /// Lets time pass; returns the new time.
+    fn pass(&mut self, now_ns: u64, to_ns: u64) -> u64 {
+        let waiting = self.inside + self.node.renewals() as u64;
+        self.backlog.add(now_ns, to_ns, waiting);
+        to_ns
+    }
+
     fn happen(&mut self, now_ns: u64, event: Event) {
         let key = match event {
             Event::Ask(ticket) => return self.ask(now_ns, ticket),
             Event::Renewal => {
                 self.again(now_ns, event);
-                return self.node.renew(now_ns);
+                self.played.put_off += u64::from(self.node.renew(now_ns).is_err());
+                return;
             }
             Event::Hit => None,
             Event::Miss => Some(self.new_key()),
@@ -298,6 +318,7 @@ impl Play<'_> {
 
     fn ask(&mut self, now_ns: u64, ticket: Ticket) {
         self.played.requests += 1;
+        self.inside += 1;
         let worker = index(&mut self.requests, ticket).map_or(0, |request| request.worker);
         self.node.request(now_ns, ticket, worker);
     }
@@ -331,6 +352,7 @@ impl Play<'_> {
     }
 
     fn answer(&mut self, now_ns: u64, ticket: Ticket, answer: Answer) {
+        self.inside -= 1;
         let at_ns = now_ns + self.node.way_ns();
         let Some(request) = index(&mut self.requests, ticket).copied() else { return };
         let took_ns = at_ns.saturating_sub(request.first_ns);
@@ -357,6 +379,7 @@ impl Play<'_> {
     /// A caller is told to come back: it does as its kit does, or ends without a token.
     fn refuse(&mut self, now_ns: u64, ticket: Ticket) {
         self.played.refused += 1;
+        self.inside -= 1;
         let at_ns = now_ns + self.node.way_ns();
         let Some(request) = index(&mut self.requests, ticket) else { return };
         request.attempt += 1;
@@ -383,6 +406,7 @@ impl Play<'_> {
         self.played.recovery = Duration::from_nanos(self.storm_last_ns.saturating_sub(within_ns));
         self.played.lasted = Duration::from_nanos(end_ns);
         self.played.queue_peak = self.node.queue_peak;
+        self.played.backlog = self.backlog.means();
         let cores = float(shape.cores.get() as u64);
         self.played.utilisation = float(self.node.busy_ns) / (float(end_ns.max(1)) * cores);
         self.played

@@ -114,6 +114,22 @@ fn renewals_never_delay_a_storm_by_more_than_one_signature() {
 }
 
 #[test]
+fn renewals_that_find_their_queue_full_are_counted() {
+    let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
+    let play_with = |queue| {
+        let window = Window { renewals_per_second: 2000.0, ..hits(0.0, 4) };
+        play(&window, &shape(1, queue), &costs, 11)
+    };
+    // A thousand a second are renewed, as many wait or are put off.
+    let (short, long) = (play_with(100), play_with(10_000));
+    near(float(short.put_off), 3900.0, 0.1);
+    assert_eq!(long.put_off, 0);
+    let [middle, end] = long.backlog;
+    near(middle, 1500.0, 0.1);
+    near(end, 3500.0, 0.1);
+}
+
+#[test]
 fn each_adopted_key_is_minted_once() {
     let costs = costs(Service::Constant(10_000.0), Service::Constant(300_000.0));
     let adopted = Some(Adopted { keys: 200, per_second: 2000.0 });

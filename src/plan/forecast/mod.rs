@@ -3,11 +3,20 @@
 //! Nodes are alike and share nothing, and each VM belongs to one: a node is played with its share of
 //! the callers, several times with different seeds, and that stands for all of them.
 
+mod least;
+mod missed;
+
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::time::Duration;
+
+use self::least::{Least, least};
+use self::missed::Bounds;
+pub use self::missed::{Case, Missed};
 
 use super::fit::{Cost, MemoryModel};
 use super::fleet_file::{Fleet, NODES_MAX};
+use super::simulate::backlog::is_growing;
 use super::simulate::day::{self, Day, Rhythm};
 use super::simulate::estimate::Estimate;
 use super::simulate::node::{Costs, Shape};
@@ -74,6 +83,8 @@ pub struct Situation {
     pub recovery_s: Estimate,
     /// The share of the cores' time that was used.
     pub utilisation: Estimate,
+    /// Whether a queue still grew at the end, or renewals were put off because theirs was full.
+    pub growing: bool,
 }
 
 /// What a number of nodes comes to.
@@ -83,10 +94,17 @@ pub struct Forecast {
     pub demand: Demand,
     /// Cores needed for the day at the target, no node lost.
     pub cores_for_day: f64,
-    /// The least number of nodes that meets target, objective and storm with nodes lost.
+    /// The least number of nodes that meets every condition.
     pub nodes_needed: Option<usize>,
+    /// What one node fewer does not meet, in the first case that fails; without a least number, what the
+    /// largest number does not.
+    pub fewer_missed: Vec<Missed>,
     /// The number of nodes that the rest is about.
     pub nodes: usize,
+    /// Of them, those that may be lost.
+    pub nodes_lost: usize,
+    /// What `nodes` do not meet.
+    pub missed: Vec<Missed>,
     /// Cores of each.
     pub cores_per_node: usize,
     /// Memory of each in bytes, with its share of the tokens and those of lost nodes.
@@ -106,14 +124,43 @@ pub struct Forecast {
 /// While the number of nodes is searched, each window is played so often.
 const SEARCH_REPLICATIONS: u32 = 3;
 /// Requests of a steady window: enough for its p99.
-const STEADY_REQUESTS: f64 = 50_000.0;
+const REQUESTS: f64 = 100_000.0;
+/// Requests of the longest window whose queue grows.
+const REQUESTS_LONGEST: f64 = 8.0 * REQUESTS;
+/// The busiest minute is as long as that.
+const LENGTH_MAX_S: f64 = 60.0;
+/// The share of its time above which a core has nothing to spare.
+const FULL: f64 = 0.98;
 /// Between the least time slice of Linux's scheduler (0.7 to 2.8 ms, by cores) and a timer tick (4 ms
 /// at 250 Hz), at which it is enforced.
 const SLICE_NS: u64 = 3_000_000;
 
+/// The simulation was to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the simulation of the fleet was interrupted")]
+pub struct Interrupted;
+
+/// How thoroughly a number of nodes is judged.
+#[derive(Clone, Copy)]
+struct Effort {
+    replications: u32,
+    /// The value of an estimate that counts.
+    by: fn(&Estimate) -> f64,
+}
+
+impl Effort {
+    const SEARCH: Self = Self { replications: SEARCH_REPLICATIONS, by: |estimate| estimate.mean };
+}
+
+/// Is told of how many nodes a window is about to be played, and says whether to go on.
+pub type Watch<'a> = &'a dyn Fn(usize) -> ControlFlow<()>;
+
 /// Forecasts.
-pub fn forecast(question: &Question<'_>) -> Forecast {
-    Forecaster::new(question).forecast()
+///
+/// # Errors
+/// [`Interrupted`] when `watch` breaks off.
+pub fn forecast(question: &Question<'_>, watch: Watch<'_>) -> Result<Forecast, Interrupted> {
+    Forecaster::new(question, watch).forecast()
 }
 
 /// The shape of a node of the fleet file.
@@ -134,12 +181,13 @@ pub const fn measured_shape(mint_queue: usize) -> Shape {
 
 struct Forecaster<'a> {
     question: &'a Question<'a>,
+    watch: Watch<'a>,
     demand: Demand,
     shape: Shape,
 }
 
 impl<'a> Forecaster<'a> {
-    fn new(question: &'a Question<'a>) -> Self {
+    fn new(question: &'a Question<'a>, watch: Watch<'a>) -> Self {
         let fleet = question.fleet;
         let callers = &fleet.fleet;
         let uncached = f64::from(callers.vms) * callers.uncached_per_second;
@@ -153,33 +201,41 @@ impl<'a> Forecaster<'a> {
         };
         let day = day::play(&rhythm, question.seed);
         let demand = demand(&day, uncached, question);
-        Self { question, demand, shape: shape(fleet) }
+        Self { question, watch, demand, shape: shape(fleet) }
     }
 
-    fn forecast(&self) -> Forecast {
-        let fleet = self.question.fleet;
-        let nodes_needed = self.nodes_needed();
-        let nodes = fleet.nodes.count.map(NonZeroUsize::get);
-        let nodes = nodes.or(nodes_needed).unwrap_or(fleet.nodes.lost + 1);
-        let left = nodes.saturating_sub(fleet.nodes.lost).max(1);
-        let replications = self.question.replications;
-        let lost = fleet.nodes.lost > 0;
-        Forecast {
-            demand: self.demand,
-            cores_for_day: self.demand.cores_busy / self.question.target,
+    fn forecast(&self) -> Result<Forecast, Interrupted> {
+        let Self { question, demand, .. } = self;
+        let file = &question.fleet.nodes;
+        let Least { nodes: nodes_needed, fewer: fewer_missed } = self.least()?;
+        let nodes = file.count.map(NonZeroUsize::get).or(nodes_needed).unwrap_or(file.lost + 1);
+        let left = self.left(nodes);
+        let mut missed: Vec<Missed> = self.over_target(nodes).into_iter().collect();
+        let mut shown = |case| {
+            let situation = self.situation(case, nodes, question.replications)?;
+            let faults = |of: &Situation| of.missed(case, &self.bounds(), self.effort().by);
+            missed.extend(situation.iter().flat_map(faults));
+            Ok(situation)
+        };
+        let steady = shown(Case::Busiest)?.ok_or(Interrupted)?;
+        let (lost, storm) = (shown(Case::Lost)?, shown(Case::Storm)?);
+        let storm_lost = shown(Case::StormLost)?;
+        Ok(Forecast {
+            demand: *demand,
+            cores_for_day: demand.cores_busy / question.target,
             nodes_needed,
+            fewer_missed,
             nodes,
-            cores_per_node: fleet.nodes.cores.get(),
+            nodes_lost: file.lost,
+            missed,
+            cores_per_node: file.cores.get(),
             memory_per_node_bytes: self.memory(left),
-            steady: self.played(&self.steady(nodes), replications),
-            lost: lost.then(|| self.played(&self.after_loss(nodes, left), replications)),
-            headroom_lost: self.question.target / self.utilisation(left).max(1e-12) - 1.0,
-            storm: self.storm(nodes).map(|window| self.played(&window, replications)),
-            storm_lost: self
-                .storm(left)
-                .filter(|_| lost)
-                .map(|window| self.played(&window, replications)),
-        }
+            steady,
+            lost,
+            headroom_lost: question.target / self.utilisation(left).max(1e-12) - 1.0,
+            storm,
+            storm_lost,
+        })
     }
 
     fn memory(&self, left: usize) -> Option<f64> {
@@ -191,48 +247,90 @@ impl<'a> Forecaster<'a> {
         self.demand.cores_busy / float((nodes * self.shape.cores.get()) as u64)
     }
 
-    /// Doubles the nodes until they do, then halves the gap: more nodes never do worse. A few replications
-    /// find the number; it counts when the upper ends of the intervals over all of them do, too.
-    fn nodes_needed(&self) -> Option<usize> {
-        let spare = self.question.fleet.nodes.lost;
-        let mut high = 1;
-        let may = |nodes| self.do_they(nodes, SEARCH_REPLICATIONS, |estimate| estimate.mean);
-        while !may(high) {
-            high *= 2;
-            if high > NODES_MAX {
-                return None;
-            }
+    /// A few replications find the number roughly. Then all of them decide, by the upper ends of the intervals,
+    /// as they do for what the plan shows.
+    fn least(&self) -> Result<Least, Interrupted> {
+        let (lost, cores) = (self.question.fleet.nodes.lost, float(self.shape.cores.get() as u64));
+        let busy = whole(self.demand.cores_busy / self.question.target / cores) as usize;
+        let range = (lost + 1, NODES_MAX);
+        let search = |effort: Effort, guess| {
+            least(guess, range, &mut |nodes| self.first_missed(nodes, effort))
+        };
+        let rough = search(Effort::SEARCH, busy.saturating_add(lost))?;
+        match rough.nodes {
+            Some(nodes) => search(self.effort(), nodes),
+            None => Ok(rough),
         }
-        let mut low = high / 2;
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if may(middle) { high = middle } else { low = middle }
-        }
-        while !self.do_they(high, self.question.replications, |estimate| estimate.high) {
-            high += 1;
-            if high > NODES_MAX {
-                return None;
-            }
-        }
-        Some(high + spare)
     }
 
-    /// Whether so many nodes, all that are left, meet everything, by this value of each estimate.
-    fn do_they(&self, left: usize, replications: u32, by: fn(&Estimate) -> f64) -> bool {
-        if self.utilisation(left) > self.question.target {
-            return false;
+    const fn effort(&self) -> Effort {
+        Effort { replications: self.question.replications, by: |estimate| estimate.high }
+    }
+
+    /// What so many nodes do not meet in the first case that fails; the hardest comes first.
+    fn first_missed(&self, nodes: usize, effort: Effort) -> Result<Vec<Missed>, Interrupted> {
+        let over = self.over_target(nodes);
+        if over.is_some() {
+            return Ok(over.into_iter().collect());
         }
-        let limit_ms = self.question.limit_ns / 1e6;
-        let steady = self.played(&self.steady(left), replications);
-        if by(&steady.quantile_ms) > limit_ms {
-            return false;
+        for case in [Case::StormLost, Case::Lost, Case::Storm, Case::Busiest] {
+            let Some(situation) = self.situation(case, nodes, effort.replications)? else {
+                continue;
+            };
+            let missed = situation.missed(case, &self.bounds(), effort.by);
+            if !missed.is_empty() {
+                return Ok(missed);
+            }
         }
-        let Some((window, boot)) = self.storm(left).zip(self.question.fleet.storm.as_ref()) else {
-            return true;
-        };
-        let storm = self.played(&window, replications);
-        let p99_ms = storm.token_p99_ms.as_ref().map_or(0.0, by);
-        p99_ms <= boot.p99.as_secs_f64() * 1e3 && storm.gave_up_share.mean <= 0.0
+        Ok(Vec::new())
+    }
+
+    fn over_target(&self, nodes: usize) -> Option<Missed> {
+        let (used, target) = (self.utilisation(self.left(nodes)), self.question.target);
+        (used > target).then_some(Missed::Target { used, target })
+    }
+
+    fn bounds(&self) -> Bounds {
+        let storm = self.question.fleet.storm.as_ref();
+        let storm_p99_ms = storm.map_or(f64::INFINITY, |boot| boot.p99.as_secs_f64() * 1e3);
+        Bounds { limit_ms: self.question.limit_ns / 1e6, storm_p99_ms }
+    }
+
+    /// Nodes that remain of so many after the loss.
+    fn left(&self, nodes: usize) -> usize {
+        nodes.saturating_sub(self.question.fleet.nodes.lost).max(1)
+    }
+
+    /// What a node has to do in a case; none where the fleet file has no such case.
+    fn window(&self, case: Case, nodes: usize) -> Option<Window> {
+        let (left, lost) = (self.left(nodes), self.question.fleet.nodes.lost > 0);
+        match case {
+            Case::Busiest => Some(self.steady(nodes)),
+            Case::Lost => lost.then(|| self.after_loss(nodes, left)),
+            Case::Storm => self.storm(nodes),
+            Case::StormLost => lost.then(|| self.storm(left)).flatten(),
+        }
+    }
+
+    /// Plays a case. While a queue grows, the window is played again with twice the length: it may settle, or
+    /// turn out to have no end.
+    fn situation(
+        &self,
+        case: Case,
+        nodes: usize,
+        replications: u32,
+    ) -> Result<Option<Situation>, Interrupted> {
+        let Some(mut window) = self.window(case, nodes) else { return Ok(None) };
+        let longest = length(&window, REQUESTS_LONGEST);
+        loop {
+            let situation = self.played(&window, nodes, replications)?;
+            // A full node is not served by more time.
+            let is_full = situation.utilisation.mean > FULL;
+            if !situation.growing || is_full || window.length >= longest {
+                return Ok(Some(situation));
+            }
+            window.length = (window.length * 2).min(longest);
+        }
     }
 
     /// A node's share of the busiest minute.
@@ -241,17 +339,15 @@ impl<'a> Forecaster<'a> {
         let Demand { requests_per_s_busiest, misses_per_s_busiest, mints_per_s_busiest, .. } =
             self.demand;
         let hits_per_second = (requests_per_s_busiest - misses_per_s_busiest).max(0.0) * share;
-        let per_second = (requests_per_s_busiest + mints_per_s_busiest) * share;
-        // No least length: a node that is asked for far too much would be played without an end.
-        let seconds = (STEADY_REQUESTS / per_second.max(1.0)).min(60.0);
-        Window {
+        let window = Window {
             hits_per_second,
             misses_per_second: misses_per_s_busiest * share,
             renewals_per_second: (mints_per_s_busiest - misses_per_s_busiest) * share,
             storm: None,
             adopted: None,
-            length: Duration::from_secs_f64(seconds),
-        }
+            length: Duration::ZERO,
+        };
+        Window { length: length(&window, REQUESTS), ..window }
     }
 
     /// A remaining node just after the loss: the tokens of the callers that come over are not held.
@@ -263,7 +359,9 @@ impl<'a> Forecaster<'a> {
         let adopted = Adopted { keys: whole(keys), per_second: own.hits_per_second * over };
         let renewals_per_second = own.renewals_per_second * (1.0 + over);
         let misses_per_second = own.misses_per_second * (1.0 + over);
-        Window { adopted: Some(adopted), renewals_per_second, misses_per_second, ..own }
+        let window =
+            Window { adopted: Some(adopted), renewals_per_second, misses_per_second, ..own };
+        Window { length: length(&window, REQUESTS), ..window }
     }
 
     fn storm(&self, nodes: usize) -> Option<Window> {
@@ -279,18 +377,39 @@ impl<'a> Forecaster<'a> {
         Some(Window { storm: Some(storm), length, ..self.steady(nodes) })
     }
 
-    fn played(&self, window: &Window, replications: u32) -> Situation {
+    fn played(
+        &self,
+        window: &Window,
+        nodes: usize,
+        replications: u32,
+    ) -> Result<Situation, Interrupted> {
         let seed = self.question.seed;
-        let plays = (0..replications.max(1)).map(|replication| {
-            play(window, &self.shape, self.question.costs, seed.wrapping_add(replication.into()))
-        });
-        let plays: Vec<Played> = plays.collect();
-        Situation::of(&plays, self.question.quantile)
+        let mut plays = Vec::new();
+        for replication in 0..replications.max(1) {
+            if (self.watch)(nodes).is_break() {
+                return Err(Interrupted);
+            }
+            let seed = seed.wrapping_add(replication.into());
+            plays.push(play(window, &self.shape, self.question.costs, seed));
+        }
+        let cores = float(self.shape.cores.get() as u64);
+        let situation = Situation::of(&plays, self.question.quantile, cores);
+        // A storm is played to its end, and its queue is not a steady one.
+        Ok(Situation { growing: situation.growing && window.storm.is_none(), ..situation })
     }
 }
 
+/// The time that so many requests and renewals of a window take, at most a minute. There is no least length: a
+/// node that is asked for far too much would be played without an end.
+fn length(window: &Window, requests: f64) -> Duration {
+    let adopted = window.adopted.map_or(0.0, |adopted| adopted.per_second);
+    let Window { hits_per_second, misses_per_second, renewals_per_second, .. } = window;
+    let per_second = hits_per_second + misses_per_second + renewals_per_second + adopted;
+    Duration::from_secs_f64((requests / per_second.max(1.0)).min(LENGTH_MAX_S))
+}
+
 impl Situation {
-    fn of(plays: &[Played], quantile: f64) -> Self {
+    fn of(plays: &[Played], quantile: f64, cores: f64) -> Self {
         let of = |value: &dyn Fn(&Played) -> f64| {
             let values: Vec<f64> = plays.iter().map(value).collect();
             Estimate::of(&values).unwrap_or(Estimate { mean: 0.0, low: 0.0, high: 0.0 })
@@ -310,6 +429,8 @@ impl Situation {
             queue_peak: of(&|played| float(played.queue_peak as u64)),
             recovery_s: of(&|played| played.recovery.as_secs_f64()),
             utilisation: of(&|played| played.utilisation),
+            growing: is_growing(plays.iter().map(|played| played.backlog), cores)
+                || plays.iter().any(|played| played.put_off > 0),
         }
     }
 }
@@ -363,119 +484,4 @@ const fn whole(value: f64) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fit::Basis;
-    use super::super::fleet_file::tests::parse;
-    use super::super::simulate::service::Service;
-    use super::*;
-
-    fn cost(core_us: f64) -> Cost {
-        Cost { core_us, low_us: core_us, high_us: core_us, basis: Basis::Processor }
-    }
-
-    fn costs() -> Costs {
-        Costs {
-            hit: Service::Constant(10_000.0),
-            mint: Service::Constant(290_000.0),
-            way: Service::Constant(30_000.0),
-        }
-    }
-
-    fn ask(text: &str) -> Forecast {
-        let fleet = parse(text).unwrap();
-        forecast(&Question {
-            fleet: &fleet,
-            costs: &costs(),
-            hit: cost(10.0),
-            mint: cost(300.0),
-            memory: Some(MemoryModel { base_bytes: 1e8, token_bytes: 2000.0 }),
-            limit_ns: 2e6,
-            quantile: 0.99,
-            target: 0.6,
-            replications: 3,
-            seed: 1,
-        })
-    }
-
-    #[test]
-    fn busy_cores_are_the_sum_of_what_is_asked() {
-        let forecast =
-            ask("[fleet]\nvms = 2000\nuncached-per-second = 10.0\n[nodes]\ncores = 1\nlost = 0\n");
-        // 20,000 hits per second at 10 us, and next to no mints.
-        assert!((forecast.demand.cores_busy - 0.2).abs() < 0.005, "{forecast:?}");
-        assert!((forecast.cores_for_day - 0.2 / 0.6).abs() < 0.01);
-        assert_eq!((forecast.nodes_needed, forecast.nodes), (Some(1), 1));
-        let used = forecast.steady.utilisation.mean;
-        assert!((used - 0.2).abs() < 0.02, "{used}");
-        assert!(forecast.lost.is_none() && forecast.storm.is_none());
-        let memory = forecast.memory_per_node_bytes.unwrap();
-        assert!((memory - 1.04e8).abs() < 1.0, "{memory}");
-    }
-
-    #[test]
-    fn a_storm_decides_on_the_nodes_and_a_lost_one_needs_a_spare() {
-        // 4000 mints of 0.3 ms are 1.2 s of a core; within 0.1 s and a p99 of 0.4 s that takes 3.
-        let text = "[fleet]\nvms = 4000\n[storm]\nvms = 4000\nwithin = \"100ms\"\np99 = \"400ms\"\n\
-                    [nodes]\ncores = 1\nlost = 1\n";
-        let forecast = ask(text);
-        assert_eq!(forecast.nodes_needed, Some(4));
-        let storm = forecast.storm_lost.unwrap();
-        let p99_ms = storm.token_p99_ms.unwrap().mean;
-        assert!((280.0..400.0).contains(&p99_ms), "{storm:?}");
-        assert!(forecast.storm.unwrap().token_p99_ms.unwrap().mean < p99_ms);
-    }
-
-    #[test]
-    fn more_load_never_needs_fewer_nodes() {
-        let nodes = |rate: u32| {
-            let text = format!(
-                "[fleet]\nvms = 1000\nuncached-per-second = {rate}.0\n[nodes]\ncores = 1\n"
-            );
-            ask(&text).nodes_needed.unwrap()
-        };
-        let needed = [20, 60, 120, 200].map(nodes);
-        assert!(needed.is_sorted(), "{needed:?}");
-        assert!(needed[3] >= 4, "{needed:?}");
-    }
-
-    #[test]
-    fn what_no_number_of_nodes_can_do_is_said() {
-        // A single mint takes longer than the storm allows.
-        let text = "[fleet]\nvms = 100\n[storm]\nvms = 100\nwithin = \"1s\"\np99 = \"100us\"\n\
-                    [nodes]\ncores = 1\n";
-        assert_eq!(ask(text).nodes_needed, None);
-    }
-
-    #[test]
-    fn a_node_that_is_asked_for_far_too_much_is_played_to_an_end() {
-        let text = "[fleet]\nvms = 1000000\nuncached-per-second = 1000.0\n\
-                    [nodes]\ncores = 1\ncount = 1\nlost = 0\n";
-        let forecast = ask(text);
-        assert_eq!(forecast.nodes_needed, None);
-        assert!(forecast.steady.utilisation.mean > 0.9, "{forecast:?}");
-    }
-
-    #[test]
-    fn callers_that_find_their_token_do_not_hide_those_that_end_without_one() {
-        let storm =
-            "[storm]\nvms = 200\nwithin = \"20ms\"\np99 = \"1s\"\n[kits]\nmsal-python = 1.0\n";
-        let share = |uncached: u32| {
-            let text = format!(
-                "[fleet]\nvms = 200\nuncached-per-second = {uncached}.0\n{storm}\
-                 [nodes]\ncores = 1\ncount = 1\nlost = 0\nmint-queue = 1\n"
-            );
-            ask(&text).storm.unwrap().gave_up_share.mean
-        };
-        let (alone, beside) = (share(0), share(200));
-        assert!(alone > 0.5 && beside > alone * 0.8, "{alone} {beside}");
-    }
-
-    #[test]
-    fn headroom_is_negative_where_the_rest_is_too_few() {
-        let text =
-            "[fleet]\nvms = 1000\nuncached-per-second = 80.0\n[nodes]\ncores = 1\ncount = 2\n";
-        let forecast = ask(text);
-        assert!(forecast.headroom_lost < 0.0, "{}", forecast.headroom_lost);
-        assert_eq!(forecast.nodes, 2);
-    }
-}
+mod tests;

@@ -1,0 +1,78 @@
+//! How far a calibration is: levels that were measured, and about how many are left.
+
+use crate::plan::search::Terms;
+
+/// The levels of a plan.
+#[derive(Clone, Debug)]
+pub(super) struct Course {
+    /// Levels that have begun.
+    begun: u64,
+    /// Of the current stage, about so many are left.
+    left: u64,
+    /// About so many levels of each later stage, the next one last.
+    later: Vec<u64>,
+}
+
+impl Course {
+    /// The stages in their order, each with about so many levels.
+    pub(super) fn new(stages: &[u64]) -> Self {
+        Self { begun: 0, left: 0, later: stages.iter().rev().copied().collect() }
+    }
+
+    /// Goes on to the next stage, however many levels the last one had.
+    pub(super) fn next_stage(&mut self) {
+        self.left = self.later.pop().unwrap_or_default();
+    }
+
+    /// Counts a level; returns its number, about how many there are, and about how many are left with it.
+    pub(super) fn next_level(&mut self) -> (u64, u64, u64) {
+        self.begun += 1;
+        self.left = self.left.saturating_sub(1);
+        let after = self.left + self.later.iter().sum::<u64>();
+        (self.begun, self.begun + after, after + 1)
+    }
+}
+
+/// Levels of a search, about: doublings up to the middle of the range, halvings of the last gap, levels of more
+/// than can be answered, and repeats.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "dozens")]
+pub(super) fn levels(terms: &Terms) -> u64 {
+    const OVERRUN: f64 = 4.0;
+    let doublings = (terms.rate_max / terms.start).max(1.0).log2() / 2.0;
+    let halvings = (2_f64.ln() / terms.resolution.ln()).max(1.0).log2();
+    let repeats = 2.0 * f64::from(terms.repeats);
+    (1.0 + doublings + halvings + OVERRUN + repeats).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_levels_is_never_below_what_was_measured() {
+        let mut course = Course::new(&[2, 3]);
+        course.next_stage();
+        let told: Vec<_> = (0..4).map(|_| course.next_level()).collect();
+        // A stage may have more levels than expected.
+        assert_eq!(told, [(1, 5, 5), (2, 5, 4), (3, 6, 4), (4, 7, 4)]);
+        course.next_stage();
+        assert_eq!(course.next_level(), (5, 7, 3));
+        for _ in 0..9 {
+            let (number, all, left) = course.next_level();
+            assert!(number <= all && left >= 1, "{number} {all} {left}");
+        }
+    }
+
+    #[test]
+    fn a_whole_search_has_about_two_dozen_levels() {
+        let terms = Terms {
+            limit_ns: 2e6,
+            start: 1000.0,
+            rate_max: 1e6,
+            resolution: 1.03,
+            repeats: 3,
+            seed: 1,
+        };
+        assert!((18..28).contains(&levels(&terms)), "{}", levels(&terms));
+    }
+}
