@@ -18,7 +18,6 @@ use vaults::{SecretEntry, VaultEntry};
 
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
 use crate::toml_file::{self, line_of};
-use crate::world::Address;
 use crate::world::record::Record;
 use crate::world::seed::{Added, SeedBuilder, VmIdentities, derived_ids};
 use crate::world::synthetic::IdentityIds;
