@@ -1,8 +1,8 @@
 //! The instance metadata service: its identity endpoint, and as much of the rest as SDKs look at.
 //!
 //! Facts and their sources are in `docs/protocol.md`. Checks come in the order of the real service as
-//! far as clients can see it: route, method, `Host`, `X-Forwarded-For`, `Metadata`, `api-version`,
-//! query, and only then anything that depends on who calls.
+//! far as clients can see it: route, method, `Host`, `X-Forwarded-For`, `Metadata`, form of
+//! the query, `api-version`, parameters, and only then anything that depends on who calls.
 
 mod document;
 mod error;

@@ -332,7 +332,7 @@ fn the_description_has_an_example_of_each_kind_that_is_stored_so() {
         kinds.insert(key.split_once(' ').unwrap().0);
         records.push(record);
     }
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
     let folder = stored(&records);
     assert_eq!(all(&RedbStore::open(folder.path()).unwrap()).unwrap().1, records);
 }
