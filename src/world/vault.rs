@@ -121,6 +121,14 @@ impl VaultUris {
             (Self::Names(template), _) => template.of(name),
         }
     }
+
+    /// What follows the name of a vault, and a dot, where a vault is reached by name.
+    pub fn suffix(&self) -> String {
+        match self {
+            Self::Addresses(port) => VaultUriTemplate::local(*port).suffix(),
+            Self::Names(template) => template.suffix(),
+        }
+    }
 }
 
 /// A URI of vaults with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
@@ -142,19 +150,27 @@ pub struct VaultUriError(String);
 impl VaultUriTemplate {
     /// Names below `vault.localhost`, for which the server certificate is valid in any case.
     pub fn local(port: u16) -> Self {
-        Self { domain: "vault.localhost".to_owned(), port: format!(":{port}") }
+        Self { domain: "vault.localhost".to_owned(), port: shown(port) }
     }
 
     /// The URI of the vault `name`, with a slash at its end.
     pub fn of(&self, name: &str) -> String {
-        let (domain, port) = (&self.domain, &self.port);
-        format!("https://{name}.{domain}{port}/")
+        format!("https://{name}.{}/", self.suffix())
+    }
+
+    fn suffix(&self) -> String {
+        format!("{}{}", self.domain, self.port)
     }
 
     /// The name in a certificate that is valid for every vault.
     pub fn certificate_name(&self) -> String {
         format!("*.{}", self.domain)
     }
+}
+
+/// A port as an authority has it: that of `https` is left out.
+fn shown(port: u16) -> String {
+    if port == 443 { String::new() } else { format!(":{port}") }
 }
 
 impl FromStr for VaultUriTemplate {
@@ -167,7 +183,7 @@ impl FromStr for VaultUriTemplate {
         let (domain, port) = rest.split_once(':').map_or((rest, None), |(a, b)| (a, Some(b)));
         let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_byte);
-        let port = port.map(|port| port.parse::<u16>().map(|port| format!(":{port}")));
+        let port = port.map(|port| port.parse().map(shown));
         let port = port.transpose().map_err(|_| wrong())?.unwrap_or_default();
         if domain.len() > 200 || !domain.split('.').all(is_label) {
             return Err(wrong());
@@ -193,6 +209,8 @@ mod tests {
         let uris = VaultUris::Addresses(8173);
         assert_eq!(uris.of("demo-vault", Some(address)), format!("https://{address}:8173/"));
         assert_eq!(uris.of("demo-vault", None), "https://demo-vault.vault.localhost:8173/");
+        assert_eq!(uris.suffix(), "vault.localhost:8173");
+        assert_eq!(VaultUris::Addresses(443).suffix(), "vault.localhost");
     }
 
     #[test]
@@ -201,6 +219,7 @@ mod tests {
         for (text, uri) in [
             ("https://{name}.vault.localhost:8173", "https://kv.vault.localhost:8173/"),
             ("https://{name}.vault.azure.net/", "https://kv.vault.azure.net/"),
+            ("https://{name}.vault.azure.net:443", "https://kv.vault.azure.net/"),
             ("https://{name}.Vaults:1/", "https://kv.vaults:1/"),
         ] {
             assert_eq!(of(text).as_deref(), Ok(uri));
