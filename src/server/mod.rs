@@ -286,6 +286,7 @@ impl Server {
             services: vec![
                 (neighbours.arm.port(), arm::AUDIENCE),
                 (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
+                (sockets.vault.uris.port(), vault::AUDIENCE),
             ],
             seed: options.sts_seed,
         };

@@ -122,6 +122,13 @@ impl VaultUris {
         }
     }
 
+    /// The port of all of them.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Addresses(port) | Self::Names(VaultUriTemplate { port, .. }) => *port,
+        }
+    }
+
     /// What follows the name of a vault, and a dot, where a vault is reached by name.
     pub fn suffix(&self) -> String {
         match self {
@@ -131,13 +138,15 @@ impl VaultUris {
     }
 }
 
+/// The port of `https`, which URIs leave out.
+const HTTPS: u16 = 443;
+
 /// A URI of vaults with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultUriTemplate {
     /// What follows the name in the host, without the first dot.
     domain: String,
-    /// `:` and the port, or nothing.
-    port: String,
+    port: u16,
 }
 
 /// Why a text is no template.
@@ -150,7 +159,7 @@ pub struct VaultUriError(String);
 impl VaultUriTemplate {
     /// Names below `vault.localhost`, for which the server certificate is valid in any case.
     pub fn local(port: u16) -> Self {
-        Self { domain: "vault.localhost".to_owned(), port: shown(port) }
+        Self { domain: "vault.localhost".to_owned(), port }
     }
 
     /// The URI of the vault `name`, with a slash at its end.
@@ -159,18 +168,16 @@ impl VaultUriTemplate {
     }
 
     fn suffix(&self) -> String {
-        format!("{}{}", self.domain, self.port)
+        match self.port {
+            HTTPS => self.domain.clone(),
+            port => format!("{}:{port}", self.domain),
+        }
     }
 
     /// The name in a certificate that is valid for every vault.
     pub fn certificate_name(&self) -> String {
         format!("*.{}", self.domain)
     }
-}
-
-/// A port as an authority has it: that of `https` is left out.
-fn shown(port: u16) -> String {
-    if port == 443 { String::new() } else { format!(":{port}") }
 }
 
 impl FromStr for VaultUriTemplate {
@@ -183,8 +190,7 @@ impl FromStr for VaultUriTemplate {
         let (domain, port) = rest.split_once(':').map_or((rest, None), |(a, b)| (a, Some(b)));
         let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_byte);
-        let port = port.map(|port| port.parse().map(shown));
-        let port = port.transpose().map_err(|_| wrong())?.unwrap_or_default();
+        let port = port.map_or(Ok(HTTPS), str::parse).map_err(|_| wrong())?;
         if domain.len() > 200 || !domain.split('.').all(is_label) {
             return Err(wrong());
         }
