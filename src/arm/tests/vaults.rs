@@ -94,7 +94,7 @@ fn a_name_whose_address_another_vault_has_is_refused_also_once_that_is_deleted()
     assert_eq!(world.put(&vault_id(&second), &body).refusal(), (409, "Conflict"));
     assert_eq!(world.delete(&vault_id(&first)).status, 200);
     assert_eq!(world.put(&vault_id(&second), &body).refusal(), (409, "Conflict"));
-    assert_eq!(world.put(&vault_id("kv"), &body).status, 201);
+    assert_eq!(world.put(&vault_id("kv-free"), &body).status, 201);
 }
 
 #[test]

@@ -67,6 +67,13 @@ impl Found {
     }
 }
 
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |(open, named): (fs::Metadata, fs::Metadata)| {
+        (open.dev(), open.ino()) == (named.dev(), named.ino())
+    };
+    file.metadata().ok().zip(fs::metadata(path).ok()).is_some_and(same)
+}
+
 fn is_missing(folder: &Path) -> bool {
     folder != Path::new("") && !folder.exists()
 }
@@ -110,8 +117,13 @@ impl Folder {
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: path.to_owned() }),
+            Ok(()) if is_at(&lock, &file) => {
+                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found })
+            }
+            // A start that was undone has removed the file that is locked here.
+            Ok(()) | Err(TryLockError::WouldBlock) => {
+                Err(StoreError::InUse { folder: path.to_owned() })
+            }
             Err(TryLockError::Error(error)) => Err(failed("lock", &file)(error)),
         }
     }
