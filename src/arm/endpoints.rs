@@ -14,9 +14,6 @@ use super::error::ArmError;
 use super::reply::Reply;
 use super::version::is_well_formed;
 
-/// The name below which vaults have host names.
-const VAULT_DOMAIN: &str = "vault.localhost";
-
 /// Where the listeners of this server are.
 #[derive(Clone, Debug)]
 pub struct Neighbours {
@@ -24,8 +21,8 @@ pub struct Neighbours {
     pub arm: SocketAddr,
     /// The token service.
     pub sts: SocketAddr,
-    /// The vaults.
-    pub vault: SocketAddr,
+    /// What follows the name of a vault, and a dot, in its URI.
+    pub vault_suffix: String,
     /// URL of the token service, without a slash at the end, for clients that do not reach it at the
     /// address above.
     pub authority_url: Option<String>,
@@ -134,7 +131,7 @@ fn full(host: &str, neighbours: &Neighbours) -> Value {
         "synapseAnalyticsResourceId": "https://dev.azuresynapse.net",
         "vmImageAliasDoc": "https://raw.githubusercontent.com/Azure/azure-rest-api-specs/master/arm-compute/quickstart-templates/aliases.json",
         "suffixes": {
-            "keyVaultDns": at_port(VAULT_DOMAIN, neighbours.vault.port()),
+            "keyVaultDns": neighbours.vault_suffix,
             "acrLoginServer": "azurecr.io",
             "attestationEndpoint": "attest.azure.net",
             "azureDataLakeAnalyticsCatalogAndJob": "azuredatalakeanalytics.net",
@@ -171,7 +168,7 @@ mod tests {
 
     fn neighbours(arm: &str, sts: &str) -> Neighbours {
         let [arm, sts] = [arm, sts].map(|addr| addr.parse().unwrap());
-        Neighbours { arm, sts, vault: "127.0.0.1:443".parse().unwrap(), authority_url: None }
+        Neighbours { arm, sts, vault_suffix: String::new(), authority_url: None }
     }
 
     #[test]

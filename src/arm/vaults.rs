@@ -69,6 +69,12 @@ pub(super) fn put(
     if state.vault_named(id.name()).is_some() {
         return Err(ArmError::VaultAlreadyExists(id.name().to_owned()));
     }
+    if state.vault_address_taken(id.name()) {
+        return Err(ArmError::Conflict(format!(
+            "The loopback address that follows from the vault name '{}' is that of another vault; choose another name.",
+            id.name()
+        )));
+    }
     let vault = Vault {
         id: tracked::new_id(&group, KIND, id)?,
         location: tracked::location(content, KIND, id, None)?,

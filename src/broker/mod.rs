@@ -219,8 +219,10 @@ impl Broker {
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
+            // The ledger gives the number of an unlisted resource away again once the holding has ended.
+            let is_lasting = matches!(resource, Resource::Listed(_));
             let given = self.give(selected, resource, request.freshness, now).await;
-            if let Ok(Answer { via: Via::Hit, .. }) = given {
+            if is_lasting && let Ok(Answer { via: Via::Hit, .. }) = given {
                 return given;
             }
             // While the caller waited, its VM may have lost the identity, or been given another.

@@ -17,7 +17,7 @@ use super::{Exit, refuse, sources};
 use crate::clock::{Clock, Seconds, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
 use crate::server::{
-    Algorithm, ArmAuth, Authority, AuthorityIssuer, Backend, BrokerOptions, Certificate,
+    self, Algorithm, ArmAuth, Authority, AuthorityIssuer, Backend, BrokerOptions, Certificate,
     CertificateError, CredentialOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore,
     NewStore, RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
 };
@@ -295,7 +295,8 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
     let (store, new) = store(args)?;
     // A start that fails leaves nothing behind.
-    let server = start(args, store).inspect_err(|_| new.into_iter().for_each(NewStore::undo))?;
+    let undo = |new: NewStore| new.undo(&server::FILES);
+    let server = start(args, store).inspect_err(|_| new.into_iter().for_each(undo))?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);

@@ -161,7 +161,10 @@ impl State {
         let (name, id) = (vault.id.name(), &vault.id);
         self.vaults_by_name.insert(name.to_ascii_lowercase(), id.clone());
         let address = vault_address(name).into();
-        self.vaults_by_address.entry(address).or_insert_with(|| id.clone());
+        let holder = self.vaults_by_address.entry(address).or_insert_with(|| id.clone());
+        if *id < *holder {
+            holder.clone_from(id);
+        }
         self.vaults.insert(id.clone(), Arc::new(vault));
     }
 
@@ -267,7 +270,7 @@ impl State {
                 return entry.slot;
             }
             entry.slot.publish(None, when.now, when.now);
-            self.give_up(old);
+            self.give_up(old, &entry.slot);
         }
         let slot = Arc::new(VmSlot::new(vm.record.vm_id));
         slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
@@ -277,8 +280,10 @@ impl State {
         slot
     }
 
-    fn give_up(&mut self, address: Option<Address>) {
-        if let Some(address) = address {
+    /// Takes the address from the VM of `slot`, unless a change before has given it to another.
+    fn give_up(&mut self, address: Option<Address>, slot: &Arc<VmSlot>) {
+        let Some(address) = address else { return };
+        if self.by_address.get(&address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
             self.by_address.remove(&address);
         }
     }
@@ -286,7 +291,7 @@ impl State {
     fn remove_vm(&mut self, id: &ArmId, when: When) -> Vec<Ended> {
         let Some(entry) = self.vms.remove(id) else { return Vec::new() };
         entry.slot.publish(None, when.now, when.effective);
-        self.give_up(entry.vm.record.address);
+        self.give_up(entry.vm.record.address, &entry.slot);
         let own = entry.vm.system_assigned().map(|own| self.end(own, when));
         own.into_iter().chain(entry.vm.held().cloned().map(Ended::Holding)).collect()
     }

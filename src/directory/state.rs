@@ -32,7 +32,7 @@ pub struct State {
     pub(super) vaults: BTreeMap<ArmId, Arc<Vault>>,
     /// By their names in lower case.
     pub(super) vaults_by_name: Map<String, ArmId>,
-    /// By their own loopback addresses; of two names with one address, the first has it.
+    /// By their own loopback addresses; of two ids with one address, the lesser has it, in any order.
     pub(super) vaults_by_address: BTreeMap<IpAddr, ArmId>,
     pub(super) deleted_vaults: BTreeMap<ArmId, Arc<DeletedVault>>,
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,

@@ -4,6 +4,7 @@ use super::state::{Secret, State};
 use crate::clock::UnixSeconds;
 use crate::ids::ArmId;
 use crate::world::record::{Change, DeletedSecret, DeletedVault, Key, Record, Vault};
+use crate::world::vault::vault_address;
 
 impl State {
     /// The changes that delete a vault. Its secrets stay stored, so that it can be recovered.
@@ -35,6 +36,16 @@ impl State {
     pub fn deleted_vault_named(&self, name: &str) -> Option<&DeletedVault> {
         let mut found = self.deleted_vaults().map(|held| &**held);
         found.find(|held| held.vault.id.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether another vault, live or deleted, has the loopback address that follows from `name`. A client
+    /// that kept the address would send its secrets to the new vault.
+    pub fn vault_address_taken(&self, name: &str) -> bool {
+        let address = vault_address(name);
+        let live = self.vault_at(address.into()).map(|vault| vault.id.name());
+        let deleted = self.deleted_vaults().map(|held| held.vault.id.name());
+        let deleted = deleted.filter(|other| vault_address(other) == address);
+        live.into_iter().chain(deleted).any(|other| !other.eq_ignore_ascii_case(name))
     }
 
     /// The changes that purge what is due at `now`: deleted vaults, and deleted secrets of all vaults.

@@ -28,7 +28,7 @@ pub(super) fn neighbours(
     Ok(Neighbours {
         arm: sockets.arm.listener.local_addr()?,
         sts: sockets.sts.listener.local_addr()?,
-        vault: sockets.vault.bound.listener.local_addr()?,
+        vault_suffix: sockets.vault.uris.suffix(),
         authority_url: options.authority_url.clone(),
     })
 }

@@ -25,7 +25,7 @@ use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
-use crate::tls::{TlsError, client_config};
+use crate::tls::{self, TlsError, client_config};
 use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use addresses::{names, neighbours};
@@ -46,6 +46,10 @@ pub use crate::store::{MemoryStore, NewStore, RedbStore, Store, StoreError};
 pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
+
+/// The files in the data folder beside the store.
+pub const FILES: [&str; 5] =
+    [tls::FILES[0], tls::FILES[1], operator::PEM, operator::WHO, operator::ENDPOINTS];
 pub use crate::x509::{Certificate, CertificateError};
 
 /// How a server is set up. Port 0 takes a free one.
@@ -281,7 +285,8 @@ impl Server {
             trusted_issuers: options.trusted_issuers.clone(),
             services: vec![
                 (neighbours.arm.port(), arm::AUDIENCE),
-                (neighbours.vault.port(), vault::AUDIENCE),
+                (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
+                (sockets.vault.uris.port(), vault::AUDIENCE),
             ],
             seed: options.sts_seed,
         };

@@ -25,7 +25,13 @@ use crate::world::synthetic::IdentityIds;
 const NAME: &str = "mintbench operator";
 
 /// Its certificate and key.
-const PEM: &str = "operator.pem";
+pub(super) const PEM: &str = "operator.pem";
+
+/// Who it is.
+pub(super) const WHO: &str = "operator.json";
+
+/// The URLs of the endpoints.
+pub(super) const ENDPOINTS: &str = "endpoints.json";
 
 /// Why there is no operator.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +83,7 @@ pub(super) fn establish(
         "client_id": application.client_id,
         "object_id": application.principal_id,
     });
-    replace_file(&folder.join("operator.json"), 0o644, format!("{who:#}\n").as_bytes())
+    replace_file(&folder.join(WHO), 0o644, format!("{who:#}\n").as_bytes())
 }
 
 fn ids(application: &Application) -> IdentityIds {
@@ -180,7 +186,7 @@ pub(super) fn write_endpoints<'a>(
     let endpoints: serde_json::Map<_, _> =
         endpoints.map(|(name, url)| (name.to_owned(), secure(name, url).into())).collect();
     let text = format!("{:#}\n", serde_json::Value::from(endpoints));
-    replace_file(&folder.join("endpoints.json"), 0o644, text.as_bytes())
+    replace_file(&folder.join(ENDPOINTS), 0o644, text.as_bytes())
 }
 
 /// Puts a file in place whole, in place of one that is there.

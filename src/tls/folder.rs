@@ -15,10 +15,10 @@ use crate::clock::UnixSeconds;
 use crate::secret::Redacted;
 
 /// The certificate, for everybody.
-const CERTIFICATE_FILE: &str = "ca.pem";
+pub(super) const CERTIFICATE_FILE: &str = "ca.pem";
 
 /// The private key, for this user alone.
-const KEY_FILE: &str = "ca.key";
+pub(super) const KEY_FILE: &str = "ca.key";
 
 impl Authority {
     /// The authority whose certificate and private key are `ca.pem` and `ca.key` in the folder

@@ -27,6 +27,9 @@ pub use authority::Authority;
 pub use fault::Fault;
 use verifier::{Naming, Unchecked};
 
+/// The files of an authority in its folder.
+pub const FILES: [&str; 2] = [folder::CERTIFICATE_FILE, folder::KEY_FILE];
+
 /// Why there is no authority, certificate or configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

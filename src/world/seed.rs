@@ -1,7 +1,7 @@
 //! What a world begins with: records, and the rules that hold between them.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::Address;
 use super::record::{
@@ -10,7 +10,7 @@ use super::record::{
 };
 use super::resources::RESOURCE_LEN_MAX;
 use super::synthetic::{IdentityIds, Synthetic, named_guid};
-use super::vault::VaultSettings;
+use super::vault::{VaultSettings, vault_address};
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, ParseIdError, PrincipalId, SubscriptionId, TenantId, VmId};
 use crate::secret::Redacted;
@@ -77,6 +77,7 @@ pub struct SeedBuilder {
     addresses: HashSet<Address>,
     /// In lower case, as the secrets.
     vaults: HashSet<String>,
+    vault_addresses: HashSet<Ipv4Addr>,
     secrets: HashSet<(ArmId, String)>,
 }
 
@@ -194,12 +195,16 @@ impl SeedBuilder {
     /// Adds a key vault, and its resource group if that is new.
     ///
     /// # Errors
-    /// When its resource id or its name, which is also a host name, is taken.
+    /// When its resource id, its name, which is also a host name, or its address is taken.
     pub fn vault(&mut self, id: ArmId, settings: VaultSettings) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
         if !self.vaults.insert(id.name().to_ascii_lowercase()) {
             let id = id.name().to_owned();
             return Err(WorldError::Duplicate { what: "vault name", id });
+        }
+        if !self.vault_addresses.insert(vault_address(id.name())) {
+            let what = "loopback address that follows from the vault name";
+            return Err(WorldError::Duplicate { what, id: id.name().to_owned() });
         }
         self.group(&id)?;
         let (location, tags) = (LOCATION.to_owned(), Tags::new());

@@ -151,6 +151,18 @@ fn a_vault_of_a_world_file_has_the_settings_that_it_names() {
 }
 
 #[test]
+fn two_vaults_of_one_address_are_refused() {
+    let mut names = std::collections::HashMap::new();
+    let mut all = (0..).map(|number| format!("kv{number}"));
+    let address = super::vault::vault_address;
+    let twins = all.find_map(|name| Some((names.insert(address(&name), name.clone())?, name)));
+    let (first, second) = twins.unwrap();
+    let text = format!("{PREFIX}{}{}", vault(&first, "rg"), vault(&second, "rg"));
+    let error = file::parse("w.toml", &text).unwrap_err().to_string();
+    assert!(error.contains(&format!("from the vault name `{second}` is used twice")), "{error}");
+}
+
+#[test]
 fn vaults_and_secrets_that_cannot_be_are_refused() {
     let good = vault("vault", "rg");
     let long = format!("'{}'", "x".repeat(25_601));

@@ -121,15 +121,32 @@ impl VaultUris {
             (Self::Names(template), _) => template.of(name),
         }
     }
+
+    /// The port of all of them.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Addresses(port) | Self::Names(VaultUriTemplate { port, .. }) => *port,
+        }
+    }
+
+    /// What follows the name of a vault, and a dot, where a vault is reached by name.
+    pub fn suffix(&self) -> String {
+        match self {
+            Self::Addresses(port) => VaultUriTemplate::local(*port).suffix(),
+            Self::Names(template) => template.suffix(),
+        }
+    }
 }
+
+/// The port of `https`, which URIs leave out.
+const HTTPS: u16 = 443;
 
 /// A URI of vaults with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultUriTemplate {
     /// What follows the name in the host, without the first dot.
     domain: String,
-    /// `:` and the port, or nothing.
-    port: String,
+    port: u16,
 }
 
 /// Why a text is no template.
@@ -142,13 +159,19 @@ pub struct VaultUriError(String);
 impl VaultUriTemplate {
     /// Names below `vault.localhost`, for which the server certificate is valid in any case.
     pub fn local(port: u16) -> Self {
-        Self { domain: "vault.localhost".to_owned(), port: format!(":{port}") }
+        Self { domain: "vault.localhost".to_owned(), port }
     }
 
     /// The URI of the vault `name`, with a slash at its end.
     pub fn of(&self, name: &str) -> String {
-        let (domain, port) = (&self.domain, &self.port);
-        format!("https://{name}.{domain}{port}/")
+        format!("https://{name}.{}/", self.suffix())
+    }
+
+    fn suffix(&self) -> String {
+        match self.port {
+            HTTPS => self.domain.clone(),
+            port => format!("{}:{port}", self.domain),
+        }
     }
 
     /// The name in a certificate that is valid for every vault.
@@ -167,8 +190,7 @@ impl FromStr for VaultUriTemplate {
         let (domain, port) = rest.split_once(':').map_or((rest, None), |(a, b)| (a, Some(b)));
         let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_byte);
-        let port = port.map(|port| port.parse::<u16>().map(|port| format!(":{port}")));
-        let port = port.transpose().map_err(|_| wrong())?.unwrap_or_default();
+        let port = port.map_or(Ok(HTTPS), str::parse).map_err(|_| wrong())?;
         if domain.len() > 200 || !domain.split('.').all(is_label) {
             return Err(wrong());
         }
@@ -193,6 +215,8 @@ mod tests {
         let uris = VaultUris::Addresses(8173);
         assert_eq!(uris.of("demo-vault", Some(address)), format!("https://{address}:8173/"));
         assert_eq!(uris.of("demo-vault", None), "https://demo-vault.vault.localhost:8173/");
+        assert_eq!(uris.suffix(), "vault.localhost:8173");
+        assert_eq!(VaultUris::Addresses(443).suffix(), "vault.localhost");
     }
 
     #[test]
@@ -201,6 +225,7 @@ mod tests {
         for (text, uri) in [
             ("https://{name}.vault.localhost:8173", "https://kv.vault.localhost:8173/"),
             ("https://{name}.vault.azure.net/", "https://kv.vault.azure.net/"),
+            ("https://{name}.vault.azure.net:443", "https://kv.vault.azure.net/"),
             ("https://{name}.Vaults:1/", "https://kv.vaults:1/"),
         ] {
             assert_eq!(of(text).as_deref(), Ok(uri));

@@ -17,7 +17,7 @@ fn the_endpoints_are_told_without_a_token_as_the_reader_calls_this_server() {
     for own in ["resourceManager", "microsoftGraphResourceId"] {
         assert_eq!(answer.body[own], "https://localhost:8180/", "{own}");
     }
-    assert_eq!(answer.body["suffixes"]["keyVaultDns"], "vault.localhost:8190");
+    assert_eq!(answer.body["suffixes"]["keyVaultDns"], "vault.example:8190");
     assert_eq!(
         answer.body["authentication"],
         json!({

@@ -136,8 +136,9 @@ fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let directory = Arc::new(of(records(), Seconds(0)));
     let clock = Arc::new(ManualClock::new(NOW));
     let at = |port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into();
+    let vault_suffix = "vault.example:8190".to_owned();
     let neighbours =
-        Neighbours { arm: at(8_180), sts: at(8_170), vault: at(8_190), authority_url: None };
+        Neighbours { arm: at(8_180), sts: at(8_170), vault_suffix, authority_url: None };
     let options = ArmOptions {
         auth,
         names: HostNames::default(),

@@ -82,6 +82,22 @@ fn a_vault_is_made_read_and_changed() {
 }
 
 #[test]
+fn a_name_whose_address_another_vault_has_is_refused_also_once_that_is_deleted() {
+    let mut names = std::collections::HashMap::new();
+    let mut all = (0..).map(|number| format!("kv{number}"));
+    let (first, second) = all
+        .find_map(|name| Some((names.insert(vault_address(&name), name.clone())?, name)))
+        .unwrap();
+    let world = world();
+    let body = with(&json!({"tenantId": TENANT, "sku": {"family": "A", "name": "standard"}}));
+    assert_eq!(world.put(&vault_id(&first), &body).status, 201);
+    assert_eq!(world.put(&vault_id(&second), &body).refusal(), (409, "Conflict"));
+    assert_eq!(world.delete(&vault_id(&first)).status, 200);
+    assert_eq!(world.put(&vault_id(&second), &body).refusal(), (409, "Conflict"));
+    assert_eq!(world.put(&vault_id("kv-free"), &body).status, 201);
+}
+
+#[test]
 fn every_setting_of_a_vault_is_kept_until_it_is_changed() {
     let world = world();
     let path = vault_id("guard");

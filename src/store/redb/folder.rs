@@ -1,7 +1,7 @@
 //! The folder of a store: who may read it, who has it open, and how its file comes to be.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{
@@ -16,6 +16,15 @@ use super::super::StoreError;
 /// What the engine keeps of the file in memory. The whole is read once, at the start, and a commit
 /// touches a few pages: more would not make either faster.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// The file that is locked while a process has the folder.
+const LOCK: &str = "lock";
+
+/// The file of the store.
+const FILE: &str = "world.redb";
+
+/// The file of a store that is being made.
+const DRAFT: &str = "world.redb.new";
 
 /// Whoever else may write in the folder could put files of his own in place of ours.
 fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
@@ -58,6 +67,13 @@ impl Found {
     }
 }
 
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |(open, named): (fs::Metadata, fs::Metadata)| {
+        (open.dev(), open.ino()) == (named.dev(), named.ino())
+    };
+    file.metadata().ok().zip(fs::metadata(path).ok()).is_some_and(same)
+}
+
 fn is_missing(folder: &Path) -> bool {
     folder != Path::new("") && !folder.exists()
 }
@@ -73,12 +89,13 @@ pub struct NewStore {
 }
 
 impl NewStore {
-    /// Removes what has come into the folder since it was opened, and the folder if it is new.
-    pub fn undo(self) {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| !self.found.names.contains(&entry.file_name())) {
-            // Files only. What cannot be removed stays: the start has failed for a reason that counts more.
-            let _ = fs::remove_file(entry.path());
+    /// Removes the store, the files `beside` that were not there when it was opened, and the folder if
+    /// it is new. Files of others stay, also those that came meanwhile.
+    pub fn undo(self, beside: &[&str]) {
+        let own = beside.iter().copied().chain([DRAFT, FILE, LOCK]);
+        for name in own.filter(|name| !self.found.names.contains(OsStr::new(name))) {
+            // What cannot be removed stays: the start has failed for a reason that counts more.
+            let _ = fs::remove_file(self.path.join(name));
         }
         for folder in self.found.made.iter().rev() {
             let _ = fs::remove_dir(folder);
@@ -96,12 +113,17 @@ impl Folder {
             sync(path.parent().filter(|parent| *parent != Path::new("")))?;
         }
         refuse_strangers(path)?;
-        let file = path.join("lock");
+        let file = path.join(LOCK);
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: path.to_owned() }),
+            Ok(()) if is_at(&lock, &file) => {
+                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found })
+            }
+            // A start that was undone has removed the file that is locked here.
+            Ok(()) | Err(TryLockError::WouldBlock) => {
+                Err(StoreError::InUse { folder: path.to_owned() })
+            }
             Err(TryLockError::Error(error)) => Err(failed("lock", &file)(error)),
         }
     }
@@ -114,7 +136,7 @@ impl Folder {
 
     /// The file of the store.
     pub(super) fn file(&self) -> PathBuf {
-        self.path.join("world.redb")
+        self.path.join(FILE)
     }
 
     /// Whether there is a file; then it is the owner's alone from here on.
@@ -138,7 +160,7 @@ impl Folder {
         &self,
         write: impl FnOnce(&Path) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let draft = self.path.join("world.redb.new");
+        let draft = self.path.join(DRAFT);
         // Never through a link that somebody left there.
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -58,7 +58,7 @@ impl RedbStore {
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {
         let undo = (!folder.holds_store()?).then(|| folder.as_new());
-        Self::open_file(folder).inspect_err(|_| undo.into_iter().for_each(NewStore::undo))
+        Self::open_file(folder).inspect_err(|_| undo.into_iter().for_each(|new| new.undo(&[])))
     }
 
     fn open_file(folder: Folder) -> Result<Self, StoreError> {

@@ -217,6 +217,22 @@ fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_start_that_is_undone_leaves_the_files_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ca.key"), "of before").unwrap();
+    let new = RedbStore::open(folder.path()).unwrap().new_store().unwrap();
+    for name in ["ca.pem", "thesis.txt"] {
+        fs::write(folder.path().join(name), "of meanwhile").unwrap();
+    }
+    new.undo(&["ca.key", "ca.pem"]);
+    let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: std::collections::BTreeSet<_> = left.collect();
+    assert_eq!(left, ["ca.key", "thesis.txt"].map(Into::into).into());
+    assert!(RedbStore::open(folder.path()).unwrap().new_store().is_some());
+    assert!(RedbStore::open(folder.path()).unwrap().new_store().is_none());
+}
+
+#[test]
 fn only_the_owner_can_read_a_store() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("a/b");
