@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Exit, refuse};
 use crate::report::folder::Folder;
 use crate::report::merge::{Align, MergeError, merge, text};
+use crate::report::printable::printable;
 use crate::report::stored::Run;
 
 /// Add result folders exactly, by their histograms
@@ -50,7 +51,8 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
         // What was read from JSON can be written as such.
         serde_json::to_string_pretty(&whole.run).map(|text| text + "\n").unwrap_or_default()
     } else {
-        format!("{}results   {}\n", text::render(&whole.run), folder.path().display())
+        let text = format!("{}results   {}\n", text::render(&whole.run), folder.path().display());
+        printable(&text).into_owned()
     };
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     Ok(exit(&whole.run))

@@ -22,15 +22,23 @@ pub(super) enum OutputError {
 /// # Errors
 /// [`OutputError`] names the flag and the file.
 pub(super) fn check(outputs: &[(&'static str, Option<&Path>)]) -> Result<(), OutputError> {
-    let mut seen: Vec<(&'static str, &Path)> = Vec::new();
+    let mut seen: Vec<(&'static str, PathBuf)> = Vec::new();
     for (flag, path) in outputs.iter().filter_map(|(flag, path)| Some((*flag, (*path)?))) {
-        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == path) {
+        check_file(flag, path)?;
+        let place = place(path);
+        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == place) {
             return Err(OutputError::Same { first, second: flag, path: path.to_owned() });
         }
-        check_file(flag, path)?;
-        seen.push((flag, path));
+        seen.push((flag, place));
     }
     Ok(())
+}
+
+/// One path for one file, however it is written.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().unwrap_or_default();
+    path.canonicalize().unwrap_or_else(|_| folder.join(path.file_name().unwrap_or_default()))
 }
 
 fn check_file(flag: &'static str, path: &Path) -> Result<(), OutputError> {
@@ -80,10 +88,12 @@ mod tests {
             let refused = one(&path).unwrap_err();
             assert!(refused.contains(expected), "{refused}");
         }
-        let (a, b) = (at("same"), at("same"));
-        let both = check(&[("out-json", Some(&a)), ("out-csv", None), ("junit", Some(&b))]);
-        assert!(
-            both.unwrap_err().to_string().contains("--out-json and --junit name the same file")
-        );
+        std::os::unix::fs::symlink(at("old.csv"), at("link.csv")).unwrap();
+        for (a, b) in [("same", "same"), ("new", "./new"), ("old.csv", "link.csv")] {
+            let (a, b) = (at(a), at(b));
+            let both = check(&[("out-json", Some(&a)), ("out-csv", None), ("junit", Some(&b))]);
+            let refused = both.unwrap_err().to_string();
+            assert!(refused.contains("--out-json and --junit name the same file"), "{refused}");
+        }
     }
 }

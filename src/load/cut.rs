@@ -12,6 +12,8 @@ pub struct Cut {
     pub planned_ns: u64,
     /// Requests that were due and had no answer yet. No figure holds them.
     pub unfinished: u64,
+    /// Requests that had ended, well or badly.
+    pub ended: u64,
 }
 
 impl Cut {
@@ -22,8 +24,16 @@ impl Cut {
             measured_ns: at_ns.min(window.end_ns).saturating_sub(window.start_ns),
             planned_ns: window.end_ns.saturating_sub(window.start_ns),
             unfinished: tally.scheduled.saturating_sub(tally.unsent + ended),
+            ended,
         };
         (cut.measured_ns < cut.planned_ns || cut.unfinished > 0).then_some(cut)
+    }
+
+    /// The share of the requests that were due and had no answer: mostly the slowest ones.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub(super) const fn unfinished_share(self) -> f64 {
+        let all = self.unfinished + self.ended;
+        if all == 0 { 0.0 } else { self.unfinished as f64 / all as f64 }
     }
 }
 
@@ -56,7 +66,8 @@ mod tests {
         let statuses = [(Status::Http(200), 7), (Status::Timeout, 1)].into();
         let tally = Tally { scheduled: 10, statuses, ..Tally::default() };
         let cut = |at_ns| Cut::at(at_ns, window, &tally).unwrap();
-        assert_eq!(cut(400), Cut { measured_ns: 300, planned_ns: 1_000, unfinished: 2 });
+        assert_eq!(cut(400), Cut { measured_ns: 300, planned_ns: 1_000, unfinished: 2, ended: 8 });
+        assert!((cut(400).unfinished_share() - 0.2).abs() < 1e-12);
         assert_eq!(cut(50).measured_ns, 0);
         assert_eq!(cut(9_999).measured_ns, 1_000);
     }

@@ -58,6 +58,8 @@ enum Fault {
     NoTime,
     #[error("`{0}` is not a column; write t_offset_s[,vm][,identity][,resource]")]
     Column(String),
+    #[error("the header names the column `{0}` twice; leave one out")]
+    Twice(String),
     #[error("{found} fields where the header has {expected}")]
     Fields { found: usize, expected: usize },
     #[error(
@@ -146,6 +148,10 @@ fn csv(text: &str) -> Result<Vec<Row>, Line> {
     let columns = names.iter().map(|name| Column::named(name));
     let columns: Vec<Column> =
         columns.collect::<Result<_, _>>().map_err(|fault| (number, fault))?;
+    let is_again = |(index, name)| names.iter().take(index).any(|before| before == name);
+    if let Some((_, name)) = names.iter().enumerate().find(|named| is_again(*named)) {
+        return Err((number, Fault::Twice(name.to_string())));
+    }
     if !columns.contains(&Column::Time) {
         return Err((number, Fault::NoTime));
     }
@@ -336,6 +342,7 @@ mod tests {
             ("t_offset_s\n", "t.csv:1: there is no request"),
             ("vm\n1\n", "t.csv:1: the header names no column `t_offset_s`"),
             ("t_offset_s,who\n", "t.csv:1: `who` is not a column"),
+            ("t_offset_s,vm,vm\n0,1,2\n", "t.csv:1: the header names the column `vm` twice"),
             ("t_offset_s,vm\n1,2\n3\n", "t.csv:3: 1 fields where the header has 2"),
             ("t_offset_s\n0\n\nsoon\n", "t.csv:4: `t_offset_s` is `soon`"),
             ("t_offset_s\n-1\n", "t.csv:2: `t_offset_s` is `-1`"),

@@ -62,6 +62,17 @@ pub enum UrlError {
         "`{0}` is not an http or https URL that can be used; write http[s]://HOST[:PORT][/PATH]"
     )]
     Scheme(String),
+    /// A port that does not exist.
+    #[error("the port of `{0}` is not a number from 1 to 65535")]
+    Port(String),
+    /// A user before the host, or a fragment behind the path: neither is sent.
+    #[error("`{url}` has {what}, which is not sent; leave it out")]
+    Unsent {
+        /// The URL.
+        url: String,
+        /// What it has.
+        what: &'static str,
+    },
     /// No address for the host.
     #[error("the host of `{url}` cannot be resolved")]
     Resolve {
@@ -91,9 +102,15 @@ impl FromStr for HttpUrl {
             Some(end) => rest.split_at(end),
             None => (rest, ""),
         };
-        // A fragment is not sent (RFC 9110 section 7.1); whoever wrote one meant something else.
-        let clean = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-        if authority.is_empty() || authority.contains('@') || !rest.bytes().all(clean) {
+        // Whoever wrote one of these (RFC 9110 sections 4.2.4 and 7.1) meant something else.
+        let unsent = |what| UrlError::Unsent { url: shown_url(url), what };
+        if rest.contains('#') {
+            return Err(unsent("a fragment (#...)"));
+        }
+        if authority.contains('@') {
+            return Err(unsent("a user or password before its host"));
+        }
+        if authority.is_empty() || !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(wrong());
         }
         let path = match path {
@@ -114,8 +131,11 @@ fn resolve(
 ) -> Result<(SocketAddr, Vec<SocketAddr>), UrlError> {
     let after_host = authority.rsplit(']').next().unwrap_or(authority);
     let port = scheme.port();
-    let with_port =
-        if after_host.contains(':') { authority.to_owned() } else { format!("{authority}:{port}") };
+    let with_port = match after_host.split_once(':') {
+        None => format!("{authority}:{port}"),
+        Some((_, port)) if port.parse().is_ok_and(|port: u16| port > 0) => authority.to_owned(),
+        Some(_) => return Err(UrlError::Port(shown_url(url))),
+    };
     let mut addresses = with_port
         .to_socket_addrs()
         .map_err(|source| UrlError::Resolve { url: shown_url(url), source })?;

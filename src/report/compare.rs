@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::grid::grid;
 use super::html::digest::{Digest, Latency};
+use super::printable::printable;
 use super::stored::{Run, StoredError, read_run};
 use crate::clock::{readable_us, us};
 use crate::load::class::Class;
@@ -144,7 +145,7 @@ impl Comparison {
         lines.push(format!("\n{}", self.table()));
         lines.extend(self.warnings.iter().map(|warning| format!("warning   {warning}")));
         lines.push(format!("note      {APART}\n"));
-        lines.join("\n")
+        printable(&lines.join("\n")).into_owned()
     }
 
     fn table(&self) -> String {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::stored::Run;
-use super::stored::run::{ClassResult, Percentiles};
+use super::stored::run::Percentiles;
 use crate::load::class::Class;
 
 /// Why numbers cannot be handed on.
@@ -95,11 +95,7 @@ pub fn of(run: &Run) -> Vec<Metric> {
 /// The same, or only their names where there is no run.
 fn of_any(run: Option<&Run>) -> Vec<Metric> {
     let mut metrics = whole(run);
-    metrics.extend(
-        Class::ALL
-            .into_iter()
-            .flat_map(|class| of_class(class, run.and_then(|run| run.classes.get(&class)))),
-    );
+    metrics.extend(Class::ALL.into_iter().flat_map(|class| of_class(class, run)));
     metrics
 }
 
@@ -146,9 +142,14 @@ fn whole(run: Option<&Run>) -> Vec<Metric> {
     ]
 }
 
-fn of_class(class: Class, result: Option<&ClassResult>) -> Vec<Metric> {
+fn of_class(class: Class, run: Option<&Run>) -> Vec<Metric> {
+    let result = run.and_then(|run| run.classes.get(&class));
     let counts = [("count", Better::Neither), ("errors", Better::Lower)];
-    let counted = result.map(|result| [result.count, result.errors]);
+    // A run without failed requests has none, which is a number: the next one may have some.
+    let none = run.filter(|_| class.is_failure()).map(|_| [0, 0]);
+    let counted = result.map(|result| [result.count, result.errors]).or(none);
+    // Failing sooner is no progress.
+    let faster = if class.is_failure() { Better::Neither } else { Better::Lower };
     let mut metrics: Vec<Metric> = counts
         .into_iter()
         .enumerate()
@@ -164,7 +165,7 @@ fn of_class(class: Class, result: Option<&ClassResult>) -> Vec<Metric> {
         let Percentiles { p50, p90, p99, p999, max } = percentiles.unwrap_or_default();
         let named = [("p50", p50), ("p90", p90), ("p99", p99), ("p999", p999), ("max", max)];
         metrics.extend(named.map(|(name, value)| {
-            metric(format!("{class}_{latency}_{name}_us"), value, "us", Better::Lower)
+            metric(format!("{class}_{latency}_{name}_us"), value, "us", faster)
         }));
     }
     metrics
@@ -350,7 +351,11 @@ mod tests {
         let cells: Vec<&str> = lines[1].rsplit(',').collect();
         let cell: f64 = cells[header.len() - 1 - column].parse().unwrap();
         assert_eq!(Some(cell), run.classes[&Class::Hit].response_us.p99);
-        assert_eq!(lines[2].split(',').count(), header.len());
+        let second: Vec<&str> = lines[2].split(',').collect();
+        assert_eq!(second.len(), header.len());
+        // No failed request is a number; no answer of a class that a run does not have is none.
+        let at = |name: &str| second[header.iter().position(|column| *column == name).unwrap()];
+        assert_eq!([at("error_count"), at("throttled_errors"), at("hit_count")], ["0", "0", ""]);
     }
 
     #[test]

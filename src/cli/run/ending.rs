@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::load::cut::Cut;
 use crate::report::html;
+use crate::report::printable::printable;
 use crate::report::table::wrapped;
 
 /// The width of the text on a terminal.
@@ -33,9 +34,10 @@ pub(super) fn again(folder: &Path) -> String {
 }
 
 /// The text as standard output wants it: lines are broken on a terminal, and whole for a program that reads
-/// them.
-pub(super) fn laid_out(text: String) -> String {
-    if io::stdout().is_terminal() { wrapped(&text, COLUMNS) } else { text }
+/// them. Names come from outside: the terminal is to obey none.
+pub(super) fn laid_out(text: &str) -> String {
+    let text = printable(text);
+    if io::stdout().is_terminal() { wrapped(&text, COLUMNS) } else { text.into_owned() }
 }
 
 #[cfg(test)]

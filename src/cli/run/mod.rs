@@ -348,7 +348,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
         let text = serde_json::to_string_pretty(&json).map_err(|e| RunError::Print(e.into()))?;
         format!("{text}\n")
     } else {
-        ending::laid_out(table + &ending::places(folder.path(), outcome.measured.cut))
+        ending::laid_out(&(table + &ending::places(folder.path(), outcome.measured.cut)))
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
     let verdict = exit(&outcome, &slo);

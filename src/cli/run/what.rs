@@ -21,16 +21,49 @@ pub(in crate::cli) enum WhatError {
     Scenario(#[from] UnknownScenario),
     #[error(transparent)]
     Target(#[from] TargetUrlError),
+    #[error("`{0}` is not a scenario; to measure an endpoint, write http://{0} or https://{0}")]
+    NoScheme(String),
 }
 
 impl FromStr for What {
     type Err = WhatError;
 
     fn from_str(text: &str) -> Result<Self, WhatError> {
-        Ok(if text.contains("://") {
-            Self::Target(TargetUrl::alone(text)?)
-        } else {
-            Self::Scenario(text.parse()?)
-        })
+        if text.contains("://") {
+            return Ok(Self::Target(TargetUrl::alone(text)?));
+        }
+        let named = |unknown| {
+            if is_address(text) {
+                WhatError::NoScheme(text.to_owned())
+            } else {
+                WhatError::Scenario(unknown)
+            }
+        };
+        Ok(Self::Scenario(text.parse().map_err(named)?))
+    }
+}
+
+/// Whether the text looks like a URL without its scheme, as `localhost:8080/token`; one with a user may
+/// hold a password.
+fn is_address(text: &str) -> bool {
+    let host = text.split('/').next().unwrap_or_default();
+    let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>().is_ok());
+    let is_host = host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok();
+    !text.contains('@') && (is_host || port.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_scheme_is_told_what_it_lacks() {
+        let refused = |text: &str| text.parse::<What>().unwrap_err().to_string();
+        for text in ["localhost:8080/token", "localhost", "10.0.0.4", "web:80", "[::1]:8080/"] {
+            assert!(refused(text).contains(&format!("write http://{text} or")), "{text}");
+        }
+        for text in ["stedy", "u:secret@host:80", "a/b", "web:x"] {
+            assert!(!refused(text).contains("http://"), "{text}");
+        }
     }
 }

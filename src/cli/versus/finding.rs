@@ -1,18 +1,17 @@
 //! What blocks of two endpoints say of their ratio: pure arithmetic.
 
-use std::fmt::{self, Write as _};
-use std::mem::discriminant;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use crate::load::checks::Failure;
+use super::spoiled::{Complaint, Spoiled};
 use crate::load::recorder::Latencies;
 use crate::load::schedule::Arrivals;
 use crate::load::session::Outcome;
-use crate::load::validity::Reason;
+use crate::report::printable::printable;
 use crate::stats::paired::{Method, Rates, Summary, signed_rank};
 
 /// What was asked of both.
@@ -39,72 +38,20 @@ pub(super) struct Block {
     spoiled: Vec<Spoiled>,
 }
 
-/// What makes a block no evidence.
-#[derive(Clone, Debug, PartialEq)]
-enum Spoiled {
-    /// The generator or the host.
-    Generator(Reason),
-    /// The endpoint.
-    Requests(Failure),
-}
-
-impl Spoiled {
-    /// The same, if it bears on what is compared: nothing beyond the p99 is, and the p99.9 of a short
-    /// block is its slowest request.
-    fn of(reason: &Reason) -> Option<Self> {
-        let tail = matches!(
-            reason,
-            Reason::Hiccup { .. } | Reason::LagTail { .. } | Reason::NoticeTail { .. }
-        );
-        (!tail).then(|| Self::Generator(reason.clone()))
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Generator(one), Self::Generator(other)) => {
-                discriminant(one) == discriminant(other)
-            }
-            (Self::Requests(one), Self::Requests(other)) => {
-                discriminant(one) == discriminant(other)
-            }
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Spoiled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Generator(reason) => reason.fmt(f),
-            Self::Requests(failure) => failure.fmt(f),
-        }
-    }
-}
-
-/// Blocks of one side that were spoiled alike: the first, and how many.
-#[derive(Clone, Debug)]
-struct Complaint {
-    side: &'static str,
-    first: Spoiled,
-    blocks: u32,
-}
-
-impl fmt::Display for Complaint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { side, first, blocks } = self;
-        write!(f, "{blocks} of {side}, as in: {first}")
-    }
-}
-
 impl Block {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let invalid = outcome.reasons.iter().filter_map(Spoiled::of);
-        let failed = outcome.failures.iter().cloned().map(Spoiled::Requests);
-        Self {
-            latencies: outcome.good.clone(),
-            failed: outcome.measured.totals.whole.failed(),
-            spoiled: invalid.chain(failed).collect(),
+        let failures = outcome.failures.iter().cloned().map(Spoiled::Requests);
+        let (latencies, failed) = (outcome.good.clone(), outcome.measured.totals.whole.failed());
+        Self::new(latencies, failed, invalid.chain(failures).collect())
+    }
+
+    fn new(latencies: Latencies, failed: u64, mut spoiled: Vec<Spoiled>) -> Self {
+        // Where so many may fail that all did, nothing else says so.
+        if spoiled.is_empty() && latencies.response.is_empty() {
+            spoiled.push(Spoiled::Unanswered);
         }
+        Self { latencies, failed, spoiled }
     }
 }
 
@@ -164,6 +111,7 @@ pub(super) struct Finding {
     sides: [Block; 2],
     /// The logarithms of B over A of each pair, by kind and quantile.
     differences: [[Vec<f64>; QUANTILES.len()]; 2],
+    pairs_made: u32,
     used: u32,
     complaints: Vec<Complaint>,
 }
@@ -174,6 +122,7 @@ impl Finding {
             question,
             sides: [Block::default(), Block::default()],
             differences: Default::default(),
+            pairs_made: 0,
             used: 0,
             complaints: Vec::new(),
         }
@@ -181,6 +130,7 @@ impl Finding {
 
     /// Adds a pair; one of which a block is no evidence is none.
     pub(super) fn add(&mut self, a: Block, b: Block) {
+        self.pairs_made += 1;
         if !(a.spoiled.is_empty() && b.spoiled.is_empty()) {
             a.spoiled.into_iter().for_each(|spoiled| self.complain("A", spoiled));
             b.spoiled.into_iter().for_each(|spoiled| self.complain("B", spoiled));
@@ -204,6 +154,11 @@ impl Finding {
             Some(known) => known.blocks += 1,
             None => self.complaints.push(Complaint { side, first: spoiled, blocks: 1 }),
         }
+    }
+
+    /// Whether no pair was measured.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.pairs_made == 0
     }
 
     /// Whether enough of what was measured is evidence.
@@ -248,12 +203,15 @@ impl Finding {
         let mut text = if self.used == 0 { String::new() } else { format!("{table}\n\n") };
         // Writing to a string cannot fail.
         let _ = self.sentences(&mut text);
-        text
+        printable(&text).into_owned()
     }
 
     fn sentences(&self, text: &mut String) -> std::fmt::Result {
         let Question { targets: [a, b], pairs, block, rate, .. } = &self.question;
         let [of_a, of_b] = &self.sides;
+        if self.pairs_made < *pairs {
+            writeln!(text, "PARTIAL   interrupted after {} of {pairs} pairs", self.pairs_made)?;
+        }
         writeln!(text, "A         {a}: {}", counts(of_a))?;
         writeln!(text, "B         {b}: {}", counts(of_b))?;
         let block = humantime::format_duration(*block);
@@ -360,6 +318,7 @@ fn ratio(differences: &[f64]) -> Option<Ratio> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::validity::Reason;
     use proptest::prelude::*;
 
     fn question(pairs: u32) -> Question {
@@ -385,6 +344,30 @@ mod tests {
     fn noisy(share: f64) -> Block {
         let steal = Reason::Steal { share };
         Block { spoiled: vec![Spoiled::Generator(steal)], ..block(1_000_000) }
+    }
+
+    #[test]
+    fn an_endpoint_that_gives_no_good_answer_is_compared_with_nothing() {
+        let mut finding = Finding::new(question(2));
+        for _ in 0..2 {
+            finding.add(block(500), Block::new(Latencies::default(), 100, Vec::new()));
+        }
+        assert!(!finding.is_valid());
+        let text = finding.text();
+        assert!(text.contains("2 of B, as in: no request got a good answer"), "{text}");
+        assert!(!text.contains("PARTIAL"), "{text}");
+    }
+
+    #[test]
+    fn an_interrupted_comparison_says_how_many_pairs_it_has() {
+        let mut finding = Finding::new(question(3));
+        assert!(finding.is_empty());
+        for _ in 0..2 {
+            finding.add(block(500), block(600));
+        }
+        let text = finding.text();
+        assert!(text.contains("PARTIAL   interrupted after 2 of 3 pairs"), "{text}");
+        assert!(text.contains("1.200"), "{text}");
     }
 
     #[test]

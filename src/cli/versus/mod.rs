@@ -4,6 +4,7 @@
 //! pair of blocks has the same schedule. What is reported is the ratio over the pairs; nothing is judged.
 
 mod finding;
+mod spoiled;
 
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
@@ -134,13 +135,11 @@ pub fn main(args: &VersusArgs) -> Exit {
     }
     let stop = Arc::new(Stop::default());
     signals::listen(Arc::clone(&stop));
-    let result = run(args, &SystemClock, &stop);
-    if stop.is_requested() {
-        return signals::interrupted(
-            "nothing is compared; give fewer --pairs for a shorter comparison",
-        );
-    }
-    match result {
+    match run(args, &SystemClock, &stop) {
+        Ok(_) if stop.is_requested() => Exit::Interrupted,
+        Err(_) if stop.is_requested() => {
+            signals::interrupted("nothing is compared; give fewer --pairs for a shorter comparison")
+        }
         Ok(exit) => exit,
         Err(error) => refuse(&error),
     }
@@ -169,8 +168,12 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
     for pair in 0..args.pairs {
         let ahead = left((args.block * 2 * (args.pairs - pair)).as_secs_f64());
         progress.step(format!("pair {} of {}, {ahead}", pair + 1, args.pairs));
-        let [of_a, of_b] = args.pair(pair, [&a, &b], clock, stop)?;
-        finding.add(of_a, of_b);
+        match args.pair(pair, [&a, &b], clock, stop) {
+            Ok([of_a, of_b]) => finding.add(of_a, of_b),
+            // The pairs before it are whole.
+            Err(_) if stop.is_requested() && !finding.is_empty() => break,
+            Err(error) => return Err(error),
+        }
     }
     drop(progress);
     let text = if args.json {

@@ -77,11 +77,12 @@ fn holds(body: &[u8], text: &[u8]) -> bool {
 
 /// Whether the JSON object `body` has a member `name` that is a text of one character or more.
 ///
-/// This runs while the load runs: it allocates nothing and reads up to that member only. It follows
-/// texts and nesting, so that neither a text nor an inner object can pass for the member.
+/// This runs while the load runs: it allocates nothing and reads up to that member only, and the last
+/// byte, which shows an object that was cut off. It follows texts and nesting, so that neither a text nor
+/// an inner object can pass for the member.
 fn has_text(body: &[u8], name: &[u8]) -> bool {
-    let mut rest = body.trim_ascii_start();
-    if rest.first() != Some(&b'{') {
+    let mut rest = body.trim_ascii();
+    if !(rest.starts_with(b"{") && rest.ends_with(b"}")) {
         return false;
     }
     let mut depth = 0_usize;
@@ -154,6 +155,8 @@ mod tests {
             r#"{"access_tokens":"x"}"#,
             r#"{"cut":"off"#,
             r#"{"access_token":"#,
+            r#"{"access_token":"eyJ0eX"#,
+            r#"{"access_token":"eyJ","expires_in":"35"#,
         ] {
             assert_eq!(token(body), Some(Cause::NoToken), "{body}");
         }

@@ -37,7 +37,8 @@ fn main_cause(reasons: &[Reason], usable: Usable) -> Option<&Reason> {
     let first = |wanted: &dyn Fn(&Reason) -> bool| {
         reasons.iter().filter(|reason| wanted(reason)).min_by_key(|reason| rank(reason))
     };
-    let worst = first(&|reason| reason.leaves() == usable && !is_interrupt(reason))?;
+    // An interrupt may leave all.
+    let worst = first(&|reason| reason.leaves() == usable && usable != Usable::All)?;
     let origin = match worst {
         // Late requests make a stream that is not random: how late is plainer.
         Reason::Gaps(_) => first(&makes_late).or_else(|| first(&is_lateness)),
@@ -45,10 +46,6 @@ fn main_cause(reasons: &[Reason], usable: Usable) -> Option<&Reason> {
         _ => None,
     };
     Some(origin.unwrap_or(worst))
-}
-
-const fn is_interrupt(reason: &Reason) -> bool {
-    matches!(reason, Reason::Interrupted(_))
 }
 
 /// What may have made the generator late.
@@ -134,6 +131,14 @@ fn explain(reason: &Reason) -> (String, &'static str) {
             format!("this machine took the generator's core for {} or more", readable(*p999_ns)),
             QUIETER,
         ),
+        Reason::Interrupted(cut) => (
+            format!(
+                "{} of {} requests were under way at the interrupt",
+                cut.unfinished,
+                cut.unfinished + cut.ended
+            ),
+            "let the run end",
+        ),
         late => explain_lateness(late),
     }
 }
@@ -166,6 +171,7 @@ fn explain_lateness(reason: &Reason) -> (String, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::cut::Cut;
 
     fn says(reasons: &[Reason]) -> String {
         Headline::of(reasons).map_or(String::new(), |headline| headline.to_string())
@@ -185,6 +191,21 @@ mod tests {
             "p50 and p90 are usable; p99 and above are not: the generator was late by 2.47 ms at its p99.9; use a quieter machine or lower --rate"
         );
         assert_eq!(Headline::of(&[]), None);
+    }
+
+    #[test]
+    fn requests_under_way_at_an_interrupt_spoil_the_percentiles_that_they_may_move() {
+        let cut = |unfinished| {
+            let cut = Cut { measured_ns: 1, planned_ns: 2, unfinished, ended: 1000 - unfinished };
+            says(&[Reason::Interrupted(cut)])
+        };
+        assert_eq!(cut(1), "");
+        assert_eq!(
+            cut(10),
+            "p50 and p90 are usable; p99 and above are not: 10 of 1000 requests were under way at the interrupt; let the run end"
+        );
+        assert!(cut(50).starts_with("p50 is usable; p90 and above are not"));
+        assert!(cut(51).starts_with("no percentile is usable"));
     }
 
     #[test]

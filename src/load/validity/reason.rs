@@ -119,7 +119,7 @@ impl Reason {
     /// Which percentiles stay usable where this is the only reason.
     pub const fn leaves(&self) -> Usable {
         match self {
-            Self::Interrupted(_) => Usable::All,
+            Self::Interrupted(cut) => Usable::beside_unfinished(cut.unfinished_share()),
             Self::Busy { .. }
             | Self::Hiccup { .. }
             | Self::LagTail { .. }

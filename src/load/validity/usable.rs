@@ -21,9 +21,10 @@ pub enum Usable {
     All,
 }
 
-/// Disturbed shares up to which the p50 and the p90 are usable.
+/// Disturbed shares up to which the p50, the p90 and the p99 are usable.
 const P50_SHARE_MAX: f64 = 0.05;
 const P90_SHARE_MAX: f64 = 0.01;
+const P99_SHARE_MAX: f64 = 0.001;
 
 impl Usable {
     /// What a run is good for that has these reasons to be invalid.
@@ -38,6 +39,11 @@ impl Usable {
             _ if share <= P50_SHARE_MAX => Self::P50,
             _ => Self::Nothing,
         }
+    }
+
+    /// What is left of a run that ended while this share of its requests had no answer.
+    pub(super) const fn beside_unfinished(share: f64) -> Self {
+        if share <= P99_SHARE_MAX { Self::All } else { Self::beside_stalls(share) }
     }
 
     /// What is left where the generator was `late` at its p99 beyond the limit.

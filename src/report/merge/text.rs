@@ -3,7 +3,7 @@
 use crate::clock::readable_us;
 use crate::report::grid::grid;
 use crate::report::stored::Run;
-use crate::report::stored::run::Percentiles;
+use crate::report::stored::run::{Percentiles, Slo};
 
 /// The merged percentiles, those of each part, and whether they can be believed.
 pub fn render(run: &Run) -> String {
@@ -14,21 +14,26 @@ pub fn render(run: &Run) -> String {
     if run.merged.as_ref().is_some_and(|merged| merged.partial) {
         lines.push("PARTIAL   some of the result is missing, see above".to_owned());
     }
-    for slo in &run.slo {
-        let verdict = match slo.met {
-            Some(true) => "met",
-            Some(false) => "BREACHED",
-            None => "cannot tell",
-        };
-        let measured = slo.measured_us.map_or("unknown".to_owned(), readable_us);
-        lines.push(format!("slo       {}: {verdict}, measured {measured}", slo.objective));
-    }
+    lines.extend(run.slo.iter().map(objective));
     lines.extend(run.checks.failures.iter().map(|failure| format!("FAILED    {failure}")));
     lines.extend(run.validity.reasons.iter().map(|reason| format!("INVALID   {reason}")));
     if run.validity.valid {
         lines.push("valid     in every part the generator and the host kept up".to_owned());
     }
     lines.join("\n") + "\n"
+}
+
+fn objective(slo: &Slo) -> String {
+    let phase = slo.extra.get("phase").and_then(|phase| phase.as_str());
+    let phase = phase.map_or_else(String::new, |phase| format!("{phase} "));
+    let verdict = match slo.met {
+        Some(true) => "met",
+        Some(false) => "BREACHED",
+        None => "cannot tell",
+    };
+    let measured = slo.measured_us.map(readable_us);
+    let measured = measured.map_or_else(String::new, |time| format!(", measured {time}"));
+    format!("slo       {phase}{}: {verdict}{measured}", slo.objective)
 }
 
 fn number(value: Option<f64>) -> String {
