@@ -1,4 +1,5 @@
-//! `README.md` and `docs/USER-GUIDE.md`: each of their shell blocks says how it is tested.
+//! `README.md`, `docs/USER-GUIDE.md`, `docs/key-vault.md` and `docs/service-principals.md`: each
+//! of their shell blocks says how it is tested.
 //!
 //! | block | what happens |
 //! |---|---|
@@ -176,4 +177,14 @@ fn what_the_readme_says_works() {
 #[test]
 fn what_the_user_guide_says_works() {
     assert!(run("docs/USER-GUIDE.md") >= 20);
+}
+
+#[test]
+fn what_the_page_about_key_vault_says_works() {
+    assert!(run("docs/key-vault.md") >= 10);
+}
+
+#[test]
+fn the_world_of_the_page_about_service_principals_starts() {
+    assert!(run("docs/service-principals.md") >= 1);
 }
