@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `sh serve` | each `mintbench serve` starts; it stays for the blocks below |
 //! | `sh run` | each command has to succeed |
-//! | `sh elsewhere` | nothing: other steps of `.ci/run` do the same |
+//! | `sh elsewhere` | nothing: other tests do the same, or it changes the machine |
 //! | `toml NAME` | becomes the file NAME |
 //!
 //! Servers take free ports; commands find them there in the place of the ports that the page names.
