@@ -120,7 +120,10 @@ impl fmt::Display for Failure {
             ),
             Self::Errors { count, total, cause, share_max } => {
                 let percent = share_max * 100.0;
-                write!(f, "{count} of {total} requests failed, more than {percent:.2} %")?;
+                write!(
+                    f,
+                    "{count} of {total} requests failed, warm-up included, more than {percent:.2} %"
+                )?;
                 match cause {
                     Some(cause) => write!(f, "; the most frequent cause: {cause}"),
                     None => Ok(()),
