@@ -277,7 +277,7 @@ mod tests {
         let failed = errors(&plan(steady(), Classes::Broker), &tally).unwrap().to_string();
         assert_eq!(
             failed,
-            "5 of 6 requests failed, more than 0.00 %; the most frequent cause: no token"
+            "5 of 6 requests failed, warm-up included, more than 0.00 %; the most frequent cause: no token"
         );
     }
 

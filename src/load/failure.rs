@@ -120,11 +120,9 @@ impl fmt::Display for Failure {
             ),
             Self::Errors { count, total, cause, share_max } => {
                 let percent = share_max * 100.0;
-                write!(f, "{count} of {total} requests failed, more than {percent:.2} %")?;
-                match cause {
-                    Some(cause) => write!(f, "; the most frequent cause: {cause}"),
-                    None => Ok(()),
-                }
+                let cause = cause.as_ref().map(|cause| format!("; the most frequent cause: {cause}"));
+                let cause = cause.unwrap_or_default();
+                write!(f, "{count} of {total} requests failed, warm-up included, more than {percent:.2} %{cause}")
             }
             Self::HerdMints { herds, mints } => write!(
                 f,

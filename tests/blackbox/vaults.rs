@@ -91,7 +91,7 @@ fn a_removed_vault_is_recovered_with_its_secrets_also_after_a_crash_until_it_is_
     assert_eq!(recovered["properties"]["softDeleteRetentionInDays"], 7);
     assert_eq!(server.prints(&["secret", "get", "shop/db"]), "x");
     server.prints(&["vault", "remove", "shop"]);
-    server.prints(&["vault", "purge", "shop"]);
+    assert_eq!(server.prints(&["vault", "purge", "shop"]).trim(), "purged the vault shop");
     server.restart(&[]);
     assert_eq!(server.json(&["vault", "list", "--removed"]).as_array().map(Vec::len), Some(0));
     let error = server.refuses(1, &["vault", "recover", "shop"]);

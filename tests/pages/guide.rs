@@ -1,10 +1,11 @@
-//! `README.md` and `docs/USER-GUIDE.md`: each of their shell blocks says how it is tested.
+//! `README.md`, `docs/USER-GUIDE.md`, `docs/key-vault.md` and `docs/service-principals.md`: each
+//! of their shell blocks says how it is tested.
 //!
 //! | block | what happens |
 //! |---|---|
 //! | `sh serve` | each `mintbench serve` starts; it stays for the blocks below |
 //! | `sh run` | each command has to succeed |
-//! | `sh elsewhere` | nothing: other steps of `.ci/run` do the same |
+//! | `sh elsewhere` | nothing: other tests do the same, or it changes the machine |
 //! | `toml NAME` | becomes the file NAME |
 //!
 //! Servers take free ports; commands find them there in the place of the ports that the page names.
@@ -176,4 +177,14 @@ fn what_the_readme_says_works() {
 #[test]
 fn what_the_user_guide_says_works() {
     assert!(run("docs/USER-GUIDE.md") >= 20);
+}
+
+#[test]
+fn what_the_page_about_key_vault_says_works() {
+    assert!(run("docs/key-vault.md") >= 10);
+}
+
+#[test]
+fn the_world_of_the_page_about_service_principals_starts() {
+    assert!(run("docs/service-principals.md") >= 1);
 }

@@ -104,6 +104,9 @@ pub(super) fn remedy(refusal: &Refusal, url: &str, operator: &OperatorIds) -> Op
             let name = url.split(['/', '?']).rfind(|part| !part.contains('=')).unwrap_or("NAME");
             Some(format!("bring the removed vault back with `mintbench vault recover {name}`, or end it with `mintbench vault purge {name}`"))
         }
+        (Service::Arm, 409, _) if refusal.message.contains("'mintbench-address'") => {
+            Some("`mintbench vm list` shows which machine has it; take another address".to_owned())
+        }
         (Service::Arm, 404, "ResourceGroupNotFound") => {
             let group = refusal.quoted(&["Resource group '"]).unwrap_or("NAME");
             Some(format!("make it with `mintbench group create {group}`, or see what there is with `mintbench group list`"))
@@ -229,6 +232,14 @@ mod tests {
         let url = "https://kv.vault.localhost:1/secrets/db";
         let fix = check(Service::Vault, 404, "SecretNotFound", "m", url);
         assert!(fix.contains("mintbench secret list kv"), "{fix}");
+    }
+
+    #[test]
+    fn a_taken_address_leads_to_the_machines() {
+        let message =
+            "The address 'any' of the tag 'mintbench-address' belongs to another virtual machine.";
+        let fix = check(Service::Arm, 409, "Conflict", message, "https://x/");
+        assert!(fix.contains("mintbench vm list"), "{fix}");
     }
 
     #[test]

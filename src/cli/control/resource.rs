@@ -216,6 +216,11 @@ pub(super) fn removed(noun: &str, id: &str) -> render::Output {
     render::Output::sentence(json!({ "removed": id }), format!("removed the {noun} {id}"))
 }
 
+/// What is said when something is gone for good.
+pub(super) fn purged(noun: &str, id: &str) -> render::Output {
+    render::Output::sentence(json!({ "removed": id }), format!("purged the {noun} {id}"))
+}
+
 /// The text at `pointer` (RFC 6901), empty when there is none.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Connection;
 use super::error::ControlError;
 use super::render::Output;
-use super::resource::{last, removed, shown_tags, tags, text};
+use super::resource::{last, purged, removed, shown_tags, tags, text};
 use super::session::Session;
 
 /// Secrets in vaults.
@@ -177,7 +177,7 @@ impl SecretArgs {
             }
             Verb::Purge { secret } => {
                 ask(secret, Method::DELETE, &secret.deleted(""), None)?;
-                Ok(removed("secret", &secret.to_string()))
+                Ok(purged("secret", &secret.to_string()))
             }
             Verb::Recover { secret } => {
                 ask(secret, Method::POST, &secret.deleted("/recover"), None).map(record)

@@ -65,7 +65,8 @@ impl TokenArgs {
             return Ok(Output::verbatim(body, text));
         }
         let refusal = Box::new(Refusal::new(Service::Imds, status, &body));
-        Err(ControlError::Refused { refusal, remedy: Some(REMEDY.to_owned()) })
+        let remedy = Some(remedy(&refusal.code).to_owned());
+        Err(ControlError::Refused { refusal, remedy })
     }
 
     fn target(&self) -> String {
@@ -100,4 +101,31 @@ impl TokenArgs {
     }
 }
 
-const REMEDY: &str = "`mintbench vm list` shows the machines with their addresses and identities; take an address with --vm-address, and for a machine with several identities --identity CLIENT_ID";
+/// What to do about an error code of the identity endpoint.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "invalid_resource" => {
+            "take a resource of Azure's services, or name yours in `resources` or `[[applications]]` of the world file"
+        }
+        "server_error" => {
+            "start `mintbench serve` with MINTBENCH_LOG=info; standard error then names the reason"
+        }
+        _ => {
+            "`mintbench vm list` shows the machines with their addresses and identities; take an address with --vm-address, and for a machine with several identities --identity CLIENT_ID"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remedy;
+
+    #[test]
+    fn the_remedy_fits_the_error() {
+        assert!(remedy("invalid_resource").contains("`resources`"));
+        assert!(remedy("server_error").contains("MINTBENCH_LOG=info"));
+        for code in ["invalid_request", "forbidden"] {
+            assert!(remedy(code).contains("mintbench vm list"), "{code}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ControlError;
 use super::render::Output;
-use super::resource::{VAULT, group_in, removed, shown_tags, text};
+use super::resource::{VAULT, group_in, purged, shown_tags, text};
 use super::session::Session;
 use super::{Connection, GroupArg, SubscriptionArg, Traits};
 
@@ -95,7 +95,7 @@ impl VaultArgs {
                 let id = removed_vault(session, name)?;
                 let target = VAULT.target(&format!("{}/purge", text(&id, "/id")));
                 session.arm(&Method::POST, &target, None)?;
-                Ok(removed("vault", name))
+                Ok(purged("vault", name))
             }
             Verb::Recover { name } => recover(session, name).map(record),
             Verb::Remove { name } => session.remove(&VAULT, name, group),
@@ -144,8 +144,8 @@ fn removed_list(all: Vec<Value>) -> Output {
     Output::rows(all, ["NAME", "GROUP", "REMOVED", "PURGED ON"], |one| {
         let field = |pointer| text(one, pointer).to_owned();
         let group = group_in(text(one, "/properties/vaultId"));
-        let purged = field("/properties/scheduledPurgeDate");
-        [field("/name"), group, field("/properties/deletionDate"), purged]
+        let purged_on = field("/properties/scheduledPurgeDate");
+        [field("/name"), group, field("/properties/deletionDate"), purged_on]
     })
 }
 

@@ -110,6 +110,10 @@ fn explain(reason: &Reason) -> (String, &'static str) {
             (format!("the generator was busy for {} of the time", percent(*share)), SLOWER)
         }
         Reason::Unsent { count } => (format!("{count} requests were never sent"), SLOWER),
+        Reason::Rate { scheduled, acted } if acted > scheduled => (
+            format!("{acted} requests were sent in the time of {scheduled}, late ones among them"),
+            SLOWER,
+        ),
         Reason::Rate { scheduled, acted } => {
             (format!("{acted} of {scheduled} requests were sent in time"), SLOWER)
         }
@@ -214,5 +218,13 @@ mod tests {
         let hiccup = Reason::Hiccup { p999_ns: 5_000_000, limit_ns: 1 };
         let said = says(&[hiccup, unsent]);
         assert!(said.starts_with("no percentile is usable: 3 requests were never sent"), "{said}");
+    }
+
+    #[test]
+    fn a_backlog_from_the_warm_up_is_not_called_a_part_of_the_measured_requests() {
+        let few = says(&[Reason::Rate { scheduled: 201, acted: 187 }]);
+        assert!(few.contains("187 of 201 requests were sent in time"), "{few}");
+        let many = says(&[Reason::Rate { scheduled: 201, acted: 245 }]);
+        assert!(many.contains("245 requests were sent in the time of 201"), "{many}");
     }
 }
