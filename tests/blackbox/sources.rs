@@ -39,12 +39,7 @@ fn an_error_names_the_variable_that_it_comes_from() {
             "perhaps",
             "error: MINTBENCH_RUN_JSON=perhaps: invalid value",
         ),
-        (
-            &["run"],
-            "MINTBENCH_RUN_CA",
-            "ca.pem",
-            "error: MINTBENCH_RUN_CA=ca.pem: the following required",
-        ),
+        (&["run"], "MINTBENCH_RUN_CA", "ca.pem", "note: --ca is set by MINTBENCH_RUN_CA=ca.pem"),
         (
             &["serve"],
             "MINTBENCH_SERVE_IMDS",
