@@ -130,7 +130,7 @@ impl Objective {
 
     /// Judges these answers.
     ///
-    /// A percentile is known from [`BEYOND_MIN`] answers beyond it. With fewer, the objective is never
+    /// A percentile is known from ten answers beyond it. With fewer, the objective is never
     /// met; it is missed if more answers are over the limit than chance explains.
     pub fn decide(&self, answers: &Answers) -> Judgement {
         let (count, count_min, measured_ns) =
