@@ -3,11 +3,11 @@
 mod addresses;
 mod caretaker;
 mod operator;
+mod options;
+mod sockets;
 mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
 use crate::arm::{self, Arm, ArmOptions};
 use crate::broker::Broker;
-use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, HostNames, Responses, Scheme, Shutdown, Surface, Transport};
+use crate::clock::Clock;
+use crate::http::{self, BindError, HostNames, Responses, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
@@ -31,10 +31,10 @@ use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, Toke
 use addresses::{names, neighbours};
 use caretaker::{Caretaker, Duties};
 use operator::OperatorError;
-use vaults::BoundVaults;
+pub use options::{RemoteSource, ServerOptions};
+use sockets::{Bound, Sockets, Urgency};
 
 use crate::vault::{self, Vault, VaultOptions};
-use crate::world::vault::VaultUriTemplate;
 
 // What a server is set up with, so that whoever starts one needs to know nothing below it.
 pub use crate::arm::ArmAuth;
@@ -51,65 +51,6 @@ pub use crate::token::{Algorithm, Backend};
 pub const FILES: [&str; 5] =
     [tls::FILES[0], tls::FILES[1], operator::PEM, operator::WHO, operator::ENDPOINTS];
 pub use crate::x509::{Certificate, CertificateError};
-
-/// How a server is set up. Port 0 takes a free one.
-#[derive(Clone, Debug)]
-pub struct ServerOptions {
-    /// Where the identity endpoint listens.
-    pub imds: SocketAddr,
-    /// Where the endpoint of the VM extension listens, if it is wanted.
-    pub vm_extension: Option<SocketAddr>,
-    /// Where tokens are asked for by clients with a credential, and keys are published.
-    pub sts: SocketAddr,
-    /// Where the control plane listens.
-    pub arm: SocketAddr,
-    /// Whether its callers have to say who they are.
-    pub arm_auth: ArmAuth,
-    /// Where the key vaults listen.
-    pub vault: SocketAddr,
-    /// The URIs of the vaults; when not given, each vault has a loopback address of its own.
-    pub vault_uri: Option<VaultUriTemplate>,
-    /// Where vaults and control plane send clients for tokens, without a slash at the end; the token
-    /// service itself when not given.
-    pub authority_url: Option<String>,
-    /// Where operators look.
-    pub admin: SocketAddr,
-    /// Whether a thread measures how late the host wakes it.
-    pub hiccups: bool,
-    /// Whether the token service and the control plane refuse plain HTTP.
-    pub tls_only: bool,
-    /// Names, beside this machine's own, that the server certificate is for.
-    pub host_names: Vec<String>,
-    /// Threads that read and answer requests of the identity endpoint.
-    pub workers: NonZeroUsize,
-    /// Where the operator's certificate and the endpoints are written, if anywhere.
-    pub data: Option<PathBuf>,
-    /// Where tokens come from: a token service in another process, or the directory's own issuer.
-    pub token_source: Option<RemoteSource>,
-    /// How long a token lives.
-    pub token_lifetime: Seconds,
-    /// How long a key signs tokens before the next one takes over; `None` is for ever.
-    pub signing_key_rotation: Option<Seconds>,
-    /// How long a token lives that an application gets from the token service.
-    pub application_token_lifetime: Seconds,
-    /// Authorities by whose certificates clients of the token service may prove who they are.
-    pub trusted_issuers: Vec<Certificate>,
-    /// Makes the ids of the token service differ from those of others.
-    pub sts_seed: [u8; 32],
-    /// Makes the request ids of this process differ from those of others.
-    pub request_id_seed: u128,
-    /// The broker's own options.
-    pub broker: BrokerOptions,
-}
-
-/// A token service in another process.
-#[derive(Clone, Debug)]
-pub struct RemoteSource {
-    /// Its URL, without a path.
-    pub url: String,
-    /// The certificate authorities that it is trusted by, PEM; none is this server's own.
-    pub ca_pem: Option<Vec<u8>>,
-}
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -170,59 +111,6 @@ struct Surfaces<'a> {
     clock: &'a Arc<dyn Clock>,
     options: &'a ServerOptions,
     tls: Arc<rustls::ServerConfig>,
-}
-
-/// Every surface's socket, bound before anything starts.
-struct Sockets {
-    imds: Vec<TcpListener>,
-    imds_url: String,
-    sts: Bound,
-    arm: Bound,
-    vault: BoundVaults,
-    extension: Option<Bound>,
-    admin: Bound,
-}
-
-impl Sockets {
-    fn bind(options: &ServerOptions) -> Result<Self, ServerError> {
-        let imds =
-            http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
-        let scheme = if options.tls_only { Scheme::Https } else { Scheme::Http };
-        let extension = options.vm_extension;
-        Ok(Self {
-            imds_url: url(imds.first(), Scheme::Http)?,
-            imds,
-            sts: Bound::open("sts", options.sts, scheme)?,
-            arm: match options.arm_auth {
-                ArmAuth::Bearer => Bound::open("arm", options.arm, Scheme::Https)?,
-                ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
-            }
-            .giving_way(),
-            vault: BoundVaults::open(options)?,
-            extension: extension
-                .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
-                .transpose()?,
-            // Nobody is asked who he is: not even the neighbours on a link may come.
-            admin: Bound::open_to_loopback("admin", options.admin, Scheme::Http)?,
-        })
-    }
-}
-
-/// A surface that is bound but does not answer yet.
-struct Bound {
-    name: &'static str,
-    listener: TcpListener,
-    url: String,
-    urgency: Urgency,
-}
-
-/// How soon a surface's threads get a core that others want too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Urgency {
-    /// As soon as any.
-    AtOnce,
-    /// After those: a change waits for the disk, and must not make token requests wait for it.
-    GivesWay,
 }
 
 impl Server {
@@ -383,33 +271,6 @@ impl Server {
     }
 }
 
-impl Bound {
-    fn open(name: &'static str, addr: SocketAddr, scheme: Scheme) -> Result<Self, ServerError> {
-        let listener = http::bind(addr).map_err(bind_error(name))?;
-        let url = url(Some(&listener), scheme)?;
-        Ok(Self { name, listener, url, urgency: Urgency::AtOnce })
-    }
-
-    fn giving_way(self) -> Self {
-        Self { urgency: Urgency::GivesWay, ..self }
-    }
-
-    fn open_to_loopback(
-        name: &'static str,
-        addr: SocketAddr,
-        scheme: Scheme,
-    ) -> Result<Self, ServerError> {
-        if !addr.ip().to_canonical().is_loopback() {
-            return Err(ServerError::NotLoopback { surface: name, addr });
-        }
-        Self::open(name, addr, scheme)
-    }
-
-    fn https_url(&self) -> String {
-        self.url.replacen("http://", "https://", 1)
-    }
-}
-
 fn token_source(
     directory: &Arc<Directory>,
     issuer: &Arc<Issuer>,
@@ -470,16 +331,4 @@ fn run<S: Surface>(
             }
         }
     });
-}
-
-fn bind_error(surface: &'static str) -> impl FnOnce(BindError) -> ServerError {
-    move |source| ServerError::Bind { surface, source }
-}
-
-fn url(listener: Option<&TcpListener>, scheme: Scheme) -> std::io::Result<String> {
-    let addr = listener.map_or_else(
-        || Err(std::io::ErrorKind::AddrNotAvailable.into()),
-        TcpListener::local_addr,
-    )?;
-    Ok(format!("{scheme}://{addr}"))
 }

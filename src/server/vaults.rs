@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Bound, ServerError, ServerOptions, Urgency, bind_error};
+use super::sockets::{Bound, Urgency, bind_error};
+use super::{ServerError, ServerOptions};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::{Scheme, bind, bind_all_loopback};

@@ -1,0 +1,219 @@
+//! What `mintbench serve` is told: its flags, and which of two that exclude each other counts.
+
+use std::cmp::Ordering;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
+
+use crate::clock::Seconds;
+use crate::server::{Algorithm, ArmAuth, Backend};
+use crate::world::synthetic::Synthetic;
+use crate::world::vault::VaultUriTemplate;
+
+/// Serve managed identities on this machine.
+///
+/// Prints one line for each endpoint, its name and its URL, and then `ready`. Ends on Ctrl-C or
+/// SIGTERM, once the requests in flight are answered.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address of the identity endpoint (IMDS); port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8169",
+        env = "MINTBENCH_SERVE_IMDS"
+    )]
+    pub(super) imds: SocketAddr,
+    /// Address of the published keys and discovery documents
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8170",
+        env = "MINTBENCH_SERVE_STS"
+    )]
+    pub(super) sts: SocketAddr,
+    /// Address of the control plane (Azure Resource Manager), http and https
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8172",
+        env = "MINTBENCH_SERVE_ARM"
+    )]
+    pub(super) arm: SocketAddr,
+    /// Whether the control plane wants a token: bearer or off
+    #[arg(long, value_name = "MODE", default_value = "bearer", value_parser = arm_auth, env = "MINTBENCH_SERVE_ARM_AUTH")]
+    pub(super) arm_auth: ArmAuth,
+    /// Address of the key vaults, https only
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8173",
+        env = "MINTBENCH_SERVE_VAULT"
+    )]
+    pub(super) vault: SocketAddr,
+    /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
+    #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
+    pub(super) vault_uri: Option<VaultUriTemplate>,
+    /// Where vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
+    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
+    pub(super) authority_url: Option<String>,
+    /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
+    pub(super) vm_extension: Option<SocketAddr>,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8171",
+        env = "MINTBENCH_SERVE_ADMIN"
+    )]
+    pub(super) admin: SocketAddr,
+    /// Measure how late this host wakes a thread that only sleeps; /metrics shows it
+    #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
+    pub(super) hiccups: bool,
+    /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
+    #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
+    pub(super) data: Option<PathBuf>,
+    /// A name by which clients call this server, beside addresses and localhost: every endpoint takes it as
+    /// `Host`, and the server certificate is for it; may be repeated
+    #[arg(
+        long = "host-name",
+        value_name = "NAME",
+        env = "MINTBENCH_SERVE_HOST_NAME",
+        value_delimiter = ','
+    )]
+    pub(super) host_names: Vec<String>,
+    /// Refuse plain HTTP at the token service and the control plane
+    #[arg(long, env = "MINTBENCH_SERVE_TLS")]
+    pub(super) tls: bool,
+    /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
+    #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
+    pub(super) signing_key_rotation: Rotation,
+    /// How long the certificate of a managed identity is valid
+    #[arg(long, value_name = "TIME", default_value = "90days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_LIFETIME")]
+    pub(super) credential_lifetime: Seconds,
+    /// How old it gets until another one is made; both are valid meanwhile
+    #[arg(long, value_name = "TIME", default_value = "45days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_ROLL_AFTER")]
+    pub(super) credential_roll_after: Seconds,
+    /// Get tokens from the token service at this URL, with the certificate of each identity, instead of signing here
+    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_TOKEN_SOURCE")]
+    pub(super) token_source: Option<String>,
+    /// Certificate authority of that token service (PEM) [default: this server's own]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TOKEN_SOURCE_CA")]
+    pub(super) token_source_ca: Option<PathBuf>,
+    /// How long a token lives that an application gets from the token service
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, env = "MINTBENCH_SERVE_APPLICATION_TOKEN_LIFETIME")]
+    pub(super) application_token_lifetime: Seconds,
+    /// Certificate authority (PEM) whose certificates prove to the token service that a client is the one of their subject
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
+    pub(super) trust_credential_issuer: Option<PathBuf>,
+    /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
+    pub(super) world: Option<PathBuf>,
+    /// A world made up for load: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
+    #[arg(long, value_name = "SHAPE", env = "MINTBENCH_SERVE_SYNTHETIC")]
+    pub(super) synthetic: Option<Synthetic>,
+    /// Signature algorithm of tokens: RS256, ES256 or `EdDSA`
+    #[arg(long, value_name = "ALG", default_value = "RS256", env = "MINTBENCH_SERVE_ALG")]
+    pub(super) alg: Algorithm,
+    /// Library that signs: aws-lc-rs or ring
+    #[arg(
+        long,
+        value_name = "LIBRARY",
+        default_value = "aws-lc-rs",
+        env = "MINTBENCH_SERVE_SIGNER"
+    )]
+    pub(super) signer: Backend,
+    /// How long a token lives, such as 24h or 90s
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = lifetime, env = "MINTBENCH_SERVE_TOKEN_LIFETIME")]
+    pub(super) token_lifetime: Seconds,
+    /// Part of its life after which a token in use is renewed in the background; 1 renews none
+    #[arg(long, value_name = "FRACTION", default_value = "0.5", value_parser = fraction, env = "MINTBENCH_SERVE_REFRESH_AT")]
+    pub(super) refresh_at: f64,
+    /// Tokens held at most, about 2 kB each
+    #[arg(long, value_name = "N", default_value = "262144", env = "MINTBENCH_SERVE_CACHE_ENTRIES")]
+    pub(super) cache_entries: NonZeroUsize,
+    /// Mints that may wait; the next is answered 503 with Retry-After
+    #[arg(long, value_name = "N", default_value = "8192", env = "MINTBENCH_SERVE_MINT_QUEUE")]
+    pub(super) mint_queue: NonZeroUsize,
+    /// Time that a change takes until the identity endpoint goes by it, as in the real cloud
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = delay, env = "MINTBENCH_SERVE_PROPAGATION_DELAY")]
+    pub(super) propagation_delay: Seconds,
+    /// Threads that sign [default: one for each core]
+    #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MINT_LANES")]
+    pub(super) mint_lanes: Option<NonZeroUsize>,
+    /// Threads that answer requests [default: one for each core]
+    #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_WORKERS")]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// Cores to run on, such as 0,1 [default: all]
+    #[arg(long, value_name = "LIST", env = "MINTBENCH_SERVE_CPUS")]
+    pub(super) cpus: Option<String>,
+}
+
+fn lifetime(text: &str) -> Result<Seconds, String> {
+    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let seconds = Seconds::from(life);
+    let longest = Seconds(366 * 86_400);
+    let fits = (Seconds(1)..=longest).contains(&seconds);
+    fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
+}
+
+fn arm_auth(text: &str) -> Result<ArmAuth, String> {
+    match text {
+        "bearer" => Ok(ArmAuth::Bearer),
+        "off" => Ok(ArmAuth::Off),
+        _ => Err("use bearer or off".to_owned()),
+    }
+}
+
+/// How often keys are changed; `None` is never.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rotation(pub(super) Option<Seconds>);
+
+fn rotation(text: &str) -> Result<Rotation, String> {
+    if text == "never" {
+        return Ok(Rotation(None));
+    }
+    lifetime(text).map(|span| Rotation(Some(span)))
+}
+
+fn delay(text: &str) -> Result<Seconds, String> {
+    humantime::parse_duration(text).map(Seconds::from).map_err(|error| error.to_string())
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "write a number such as 0.5".to_owned())?;
+    (0.0..=1.0).contains(&number).then_some(number).ok_or_else(|| "use 0 to 1".to_owned())
+}
+
+impl ServeArgs {
+    /// Keeps one of two settings that exclude each other: the nearer one, as everywhere (a flag
+    /// before a variable, a variable before the file).
+    ///
+    /// # Errors
+    /// When both are given in the same way.
+    pub(in crate::cli) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
+        let distance = |id| match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => 0,
+            Some(ValueSource::EnvVariable) => 1,
+            Some(_) => 2,
+            None => 3,
+        };
+        let (world, synthetic) = (distance("world"), distance("synthetic"));
+        match world.cmp(&synthetic) {
+            Ordering::Less => self.synthetic = None,
+            Ordering::Greater => self.world = None,
+            Ordering::Equal if world < 3 => return Err(SettingsConflict),
+            Ordering::Equal => {}
+        }
+        Ok(())
+    }
+}
+
+/// Two settings exclude each other.
+#[derive(Debug, thiserror::Error)]
+#[error("--world and --synthetic each name a world; give one of them")]
+pub struct SettingsConflict;
