@@ -30,6 +30,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod directory;
+pub mod files;
 pub mod gate;
 pub mod http;
 pub mod ids;

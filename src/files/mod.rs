@@ -1,0 +1,12 @@
+//! Files of users: read with a limit, written whole or not at all, secrets read by their owner alone.
+//!
+//! A path comes from outside. It may lead to a device without an end, through a link to a file that is
+//! somebody else's, or to a key that everybody can read.
+
+mod read;
+mod secret;
+mod write;
+
+pub use read::{ReadError, read, read_text};
+pub use secret::{GroupRead, SecretFileError, read_secret};
+pub use write::{Draft, replace};

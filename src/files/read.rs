@@ -1,0 +1,115 @@
+//! Reading with a limit.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+/// Why a file is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It has no end, or reading it does something.
+    #[error("`{path}` is a device or a socket; name a file or a pipe", path = path.display())]
+    Device {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is a folder.
+    #[error("`{path}` is a folder; name a file in it", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is larger than a file of its kind can be.
+    #[error("`{path}` is larger than {limit} bytes, which is the most that is read of such a file", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read, in bytes.
+        limit: u64,
+    },
+    /// The system does not give it.
+    #[error("cannot read `{path}`", path = path.display())]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is not text.
+    #[error("`{path}` is not UTF-8 from byte {offset} on", path = path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 0.
+        offset: usize,
+    },
+}
+
+impl ReadError {
+    /// Whether there is no file of that name.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::System { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Reads a file of at most `limit` bytes, or a pipe that gives no more.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    read_open(open(path)?, path, limit)
+}
+
+/// Reads a file of text, as [`read`].
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
+    String::from_utf8(read(path, limit)?).map_err(|error| ReadError::NotText {
+        path: path.to_owned(),
+        offset: error.utf8_error().valid_up_to(),
+    })
+}
+
+/// Opens a file or a pipe; a device is not even opened, since that may do something already.
+pub(super) fn open(path: &Path) -> Result<File, ReadError> {
+    let system = |source| ReadError::System { path: path.to_owned(), source };
+    let kind = fs::metadata(path).map_err(system)?.file_type();
+    if kind.is_dir() {
+        return Err(ReadError::Folder { path: path.to_owned() });
+    }
+    if kind.is_char_device() || kind.is_block_device() || kind.is_socket() {
+        return Err(ReadError::Device { path: path.to_owned() });
+    }
+    File::open(path).map_err(system)
+}
+
+pub(super) fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    let read = read.map_err(|source| ReadError::System { path: path.to_owned(), source })?;
+    if read as u64 > limit {
+        return Err(ReadError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit_and_a_device_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "four").unwrap();
+        assert_eq!(read(&file, 4).unwrap(), b"four");
+        assert!(matches!(read(&file, 3), Err(ReadError::TooLarge { limit: 3, .. })));
+        assert!(matches!(read(Path::new("/dev/zero"), 3), Err(ReadError::Device { .. })));
+        assert!(matches!(read(folder.path(), 3), Err(ReadError::Folder { .. })));
+        assert!(read(&folder.path().join("none"), 3).unwrap_err().is_missing());
+        fs::write(&file, b"a\xff").unwrap();
+        assert!(matches!(read_text(&file, 9), Err(ReadError::NotText { offset: 1, .. })));
+    }
+}
