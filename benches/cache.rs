@@ -71,7 +71,8 @@ pub(crate) fn filled(keys: &Keys) -> Cache<u64, TokenError> {
 }
 
 pub(crate) fn fresh(value: u64) -> Fresh<u64> {
-    Fresh { value, refresh_at: NOW + Seconds(43_200), expires_at: NOW + Seconds(86_400) }
+    let (refresh_at, expires_at) = (NOW + Seconds(43_200), NOW + Seconds(86_400));
+    Fresh { value, usable_from: NOW, refresh_at, expires_at }
 }
 
 fn bare(keys: &Keys) -> Bare {

@@ -100,6 +100,7 @@ fn directory(world: &Synthetic) -> Directory {
             algorithm: Algorithm::EdDsa, // the broker above brings keys of its own
             backend: Backend::AwsLcRs,
             token_lifetime: LIFETIME,
+            min_distance: Seconds(0),
         },
         credentials: CredentialOptions::default(),
     };

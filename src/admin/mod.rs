@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use self::hiccups::Hiccups;
 use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
-use crate::directory::Directory;
+use crate::directory::{Directory, SigningKeyError};
 use crate::http::Responses;
 use crate::http::{HostNames, Payload, Peer, Surface, sole_host, text_reply};
 
@@ -68,7 +68,11 @@ impl Admin {
             (&Method::POST, ROTATE | ROLL) if !intended => {
                 text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }
-            (&Method::POST, ROTATE) => self.at_leisure(rotate).await,
+            (&Method::POST, ROTATE) => match request.uri().query() {
+                None => self.at_leisure(rotate).await,
+                Some("force=true") => self.at_leisure(revoke).await,
+                Some(_) => text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n"),
+            },
             (&Method::POST, ROLL) => self.at_leisure(roll).await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
             (_, ROTATE | ROLL) => refused_verb("POST"),
@@ -115,14 +119,27 @@ const ROLL: &str = "/credentials/roll";
 const ROTATE: &str = "/signing-keys/rotate";
 
 fn rotate(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
-    match directory.rotate_signing_keys(now) {
+    changed(directory, directory.rotate_signing_keys(now))
+}
+
+fn revoke(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
+    changed(directory, directory.revoke_signing_key(now))
+}
+
+/// The name of the key that signs now, or why it is no other.
+fn changed(directory: &Directory, change: Result<(), SigningKeyError>) -> Response<Payload> {
+    match change {
         Ok(()) => {
             let kid = directory.ring().keys().current.jwk().kid.clone();
             text_reply(StatusCode::OK, format!("{kid}\n"))
         }
+        Err(error @ (SigningKeyError::TooSoon { .. } | SigningKeyError::TooMany { .. })) => {
+            let instead = "if the key that signs is compromised, add ?force=true to revoke it";
+            text_reply(StatusCode::CONFLICT, format!("{error}; {instead}\n"))
+        }
         Err(error) => {
-            tracing::error!(%error, "the signing keys were not rotated");
-            failed("the keys could not be rotated; the log says why")
+            tracing::error!(%error, "the signing keys were not changed");
+            failed("the keys could not be changed; the log says why")
         }
     }
 }

@@ -51,7 +51,7 @@ impl Actor {
         let refuse = |refusal: Refusal| refusal.into_error(tenant);
         let read = bearer(headers, verifier, now).and_then(|bearer| {
             trusted(&bearer, expected, |tenant| state.tenant(tenant).is_some())?;
-            Ok(bearer)
+            if state.knows(&bearer) { Ok(bearer) } else { Err(gone(&bearer)) }
         });
         let bearer = read.map_err(refuse)?;
         Ok(Self::Principal {
@@ -115,7 +115,7 @@ impl Actor {
     pub(super) fn may_below(&self, state: &State, action: &str, scope: &str) -> bool {
         let Self::Principal { principal_id, .. } = self else { return true };
         let Ok(scope) = scope.parse::<Scope>() else { return false };
-        let mut held = state.role_assignments_of(*principal_id);
+        let mut held = state.roles_of(*principal_id);
         held.any(|own| {
             scope.contains(&own.scope, state)
                 && permits([own], Action::ControlPlane(action), &own.scope, state).is_some()
@@ -127,7 +127,7 @@ impl Actor {
         let Self::Principal { principal_id, .. } = self else { return true };
         let id = subscription.subscription();
         state
-            .role_assignments_of(*principal_id)
+            .roles_of(*principal_id)
             .any(|assignment| assignment.scope.subscription() == Some(id))
     }
 }
@@ -174,6 +174,17 @@ fn bearer(headers: &HeaderMap, verifier: &Verifier, now: UnixSeconds) -> Result<
         return Err(malformed());
     }
     verifier.verify(jwt.trim(), now).map_err(|error| untrue(&error, now))
+}
+
+/// The principal was deleted after the token was issued. Azure takes such a token until it expires.
+fn gone(bearer: &Bearer) -> Refusal {
+    Refusal::new(
+        "InvalidAuthenticationToken",
+        format!(
+            "The access token is invalid: its service principal '{}' does not exist in the tenant '{}' any more.",
+            bearer.principal_id, bearer.tenant_id
+        ),
+    )
 }
 
 fn untrue(error: &BearerError, now: UnixSeconds) -> Refusal {

@@ -19,7 +19,7 @@ use super::{BrokerOptions, TokenCache, TokenError};
 use crate::cache::{Fresh, Key, Lead, Refresh};
 use crate::clock::{Clock, Monotonic, Seconds, UnixSeconds};
 use crate::directory::{Directory, Ended};
-use crate::token::{ClientProof, Entropy, MintError, Subject, Token, TokenSource};
+use crate::token::{ClientProof, Entropy, Issuer, MintError, Subject, Token, TokenSource};
 use crate::world::{Held, IdentityKind, Vm};
 
 /// Which token.
@@ -233,32 +233,34 @@ impl Shared {
         let Job { wanted, purpose } = job;
         match purpose {
             Purpose::Land(lead) => {
-                let now = self.clock.now();
+                let (now, revocations) = (self.clock.now(), self.directory.revocations());
                 let minted = self.mint(&wanted, now, rng);
                 self.ledger.note(&wanted.held, &wanted.resource);
                 lead.land(minted.map_err(TokenError::Mint), now);
-                self.forget_if_ended(&wanted);
+                self.forget_if_ended(&wanted, revocations);
             }
             // While it waited behind mints its token may have expired and been minted anew.
             Purpose::Renew(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
                 refresh.done();
             }
             Purpose::Renew(refresh) => {
+                let revocations = self.directory.revocations();
                 self.renew(&wanted, refresh, rng);
-                self.forget_if_ended(&wanted);
+                self.forget_if_ended(&wanted, revocations);
             }
         }
     }
 
     /// Whoever ends an identity, or takes it from a VM, clears the cache of its tokens; one that came in
-    /// just then is found here. Either way it is gone before long, and nobody can select it meanwhile.
-    fn forget_if_ended(&self, wanted: &Wanted) {
+    /// just then is found here. Either way it is gone before long, and nobody can select it meanwhile. It is
+    /// the same with a key that was revoked while it signed.
+    fn forget_if_ended(&self, wanted: &Wanted, revocations: u64) {
         let Wanted { vm, held, resource } = wanted;
         if !held.identity.is_alive(self.clock.now()) {
             self.ledger.end(&Ended::Identity(Arc::clone(&held.identity)));
         } else if !self.directory.holds(&vm.record.id, held.index) {
             self.ledger.end(&Ended::Holding(held.clone()));
-        } else if self.ledger.has(held, resource) {
+        } else if self.ledger.has(held, resource) && self.directory.revocations() == revocations {
             return;
         }
         self.cache.remove(wanted.key());
@@ -306,7 +308,9 @@ impl Shared {
         let value = minted?;
         let expires_at = value.expires_on();
         let refresh_at = self.refresh_at(now, expires_at, rng);
-        Ok(Fresh { value, refresh_at, expires_at })
+        // The clocks of verifiers may lag by as much: no good token is thrown away for a step of a second.
+        let usable_from = now - Issuer::BACKDATED;
+        Ok(Fresh { value, usable_from, refresh_at, expires_at })
     }
 
     /// A moment of its own for each token, so that those minted together are not renewed together.

@@ -104,7 +104,7 @@ impl Ledger {
         page.is_some_and(|page| page.unlisted.iter().any(|(own, _)| own == number))
     }
 
-    /// Forgets what has ended; the keys of its tokens are returned.
+    /// Forgets an identity or a holding that has ended; the keys of its tokens are returned.
     pub(super) fn end(&self, ended: &Ended) -> Vec<Key> {
         let mut pages = self.0.write();
         match ended {
@@ -117,6 +117,8 @@ impl Ledger {
                 let page = own.and_then(|own| own.remove(&held.index));
                 page.iter().flat_map(|page| page.keys(held.index)).collect()
             }
+            // Every token may be one of it; the next ones are for the same identities.
+            Ended::SigningKey => Vec::new(),
         }
     }
 }

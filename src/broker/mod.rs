@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined, Key};
 use crate::clock::{Clock, UnixSeconds};
-use crate::directory::{Audience, Caller, Directory};
+use crate::directory::{Audience, Caller, Directory, Ended};
 use crate::ids::TenantId;
 use crate::token::{MintError, Token, TokenSource};
 use crate::world::{Held, HoldingIndex, SelectError, Selector, Vm};
@@ -26,7 +26,8 @@ use ledger::{Ledger, Resource};
 /// What the broker keeps.
 pub(crate) type TokenCache = Cache<Token, TokenError>;
 
-/// How often the identity of a VM may change while one caller waits.
+/// How often the identity of a VM may change, or the clock leave the time of the token, while one caller
+/// waits.
 const CHANGES_MAX: usize = 4;
 
 /// How the broker is set up.
@@ -176,9 +177,10 @@ impl Broker {
         let lanes = Lanes::start(&directory, (&cache, &ledger), source, clock, options)?;
         // The end was noted before this is called: a mint that lands later sees it.
         let (held, noted) = (Arc::clone(&cache), Arc::clone(&ledger));
-        directory.on_end(move |ended| {
-            for key in noted.end(ended) {
-                held.remove(key);
+        directory.on_end(move |ended| match ended {
+            Ended::SigningKey => held.clear(),
+            Ended::Identity(_) | Ended::Holding(_) => {
+                noted.end(ended).into_iter().for_each(|key| held.remove(key));
             }
         });
         let [coalesced, misses, refused] = Default::default();
@@ -225,10 +227,12 @@ impl Broker {
             if is_lasting && let Ok(Answer { via: Via::Hit, .. }) = given {
                 return given;
             }
-            // While the caller waited, its VM may have lost the identity, or been given another.
+            // While the caller waited, its VM may have lost the identity, or been given another, and the
+            // clock may have been set.
             now = clock.now();
             selected = self.select(caller, request.selector, now)?;
-            if selected.holding == holding {
+            let is_in_time = given.as_ref().map_or(true, |answer| answer.entry.is_usable(now));
+            if selected.holding == holding && is_in_time {
                 return given.map(|answer| Answer { at: now, ..answer });
             }
         }

@@ -3,7 +3,8 @@
 //! Owns which values are held and for how long; knows nothing of HTTP, signing or identities. Every
 //! method takes `now`; there is no timer.
 //!
-//! - A lookup sees every insert that returned before it began. An expired value is never returned.
+//! - A lookup sees every insert that returned before it began. A value is never returned once it has
+//!   expired, nor before its time, which a clock that steps back comes to.
 //! - A hit takes its shard's read lock for one map lookup and allocates nothing.
 //! - Of all callers that miss one key at once, one leads and the others follow; a flight ends for all
 //!   of them at once, also when its leader panics or goes away. Dropping a waiter harms nobody.
@@ -68,7 +69,7 @@ pub enum Joined<V, E: Clone + From<Abandoned>> {
 /// Whether a held value will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Any that has not expired.
+    /// Any that is usable.
     Held,
     /// One whose flight is still under way, or a new one.
     Renewed,
@@ -110,7 +111,7 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         &self.shards[((holding ^ resource).wrapping_mul(GOLDEN) >> 58) as usize]
     }
 
-    /// The value under `key` that has not expired at `now`.
+    /// The value under `key` that is usable at `now`.
     #[inline]
     pub fn get(&self, key: Key, now: UnixSeconds) -> Option<Hit<V>> {
         let shard = self.shard(key);
@@ -155,6 +156,11 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
     /// Drops the value under `key`, if there is one. A flight of the key goes on and lands.
     pub fn remove(&self, key: Key) {
         self.shard(key).remove(key);
+    }
+
+    /// Drops every value. Flights go on and land.
+    pub fn clear(&self) {
+        self.shards.iter().for_each(Shard::clear);
     }
 
     /// Whether `refresh` is for the value that is held under `key` now, which it no longer is once

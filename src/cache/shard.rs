@@ -38,7 +38,7 @@ impl<V, E> Shard<V, E> {
     #[inline]
     pub(super) fn get(&self, key: Key, now: UnixSeconds) -> Option<Arc<Entry<V>>> {
         let table = self.table.read();
-        let held = table.index.get(&key).filter(|held| held.entry.expires_at() > now)?;
+        let held = table.index.get(&key).filter(|held| held.entry.is_usable(now))?;
         table.mark_used(held.slot);
         Some(Arc::clone(&held.entry))
     }
@@ -58,6 +58,12 @@ impl<V, E> Shard<V, E> {
 
     pub(super) fn remove(&self, key: Key) {
         let removed = self.table.write().remove(key);
+        drop(removed); // after the lock
+    }
+
+    /// Drops every value. Flights go on and land.
+    pub(super) fn clear(&self) {
+        let removed = self.table.write().clear();
         drop(removed); // after the lock
     }
 
@@ -151,6 +157,10 @@ impl<V> Table<V> {
             held.slot = slot;
         }
         Some(entry)
+    }
+
+    fn clear(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.capacity))
     }
 
     /// Moves the hand to the next slot that may be evicted: within two rounds, for the first one

@@ -1,4 +1,4 @@
-//! Properties: the cache agrees with a map that forgets at expiry; it never hands out an expired or
+//! Properties: the cache agrees with a map of values and their times; it never hands out an expired or
 //! another key's value; it never holds more than its capacity. One flight per key, whatever the
 //! interleaving (`shuttle_*`).
 
@@ -27,8 +27,12 @@ fn key(index: u32) -> Key {
     Key::new(index, 0)
 }
 
+fn fresh(value: u64, refresh_at: UnixSeconds, expires_at: UnixSeconds) -> Fresh<u64> {
+    Fresh { value, usable_from: UnixSeconds(0), refresh_at, expires_at }
+}
+
 fn lasting(value: u64, life: u64) -> Fresh<u64> {
-    Fresh { value, refresh_at: NOW + Seconds(life / 2), expires_at: NOW + Seconds(life) }
+    fresh(value, NOW + Seconds(life / 2), NOW + Seconds(life))
 }
 
 fn poll<T: Clone>(waiter: &mut Waiter<T>) -> Poll<T> {
@@ -108,6 +112,43 @@ fn one_caller_is_asked_to_renew_and_another_when_it_gave_up() {
 }
 
 #[test]
+fn a_value_from_the_future_is_a_miss_until_a_fresh_one_takes_its_place() {
+    let cache = Arc::new(TestCache::new(64));
+    cache.insert(key(1), Fresh { usable_from: NOW, ..lasting(1, 100) }, NOW);
+    let (before, held) = (NOW - Seconds(1), Freshness::Held);
+    assert!(cache.get(key(1), before).is_none());
+    let Joined::Lead(lead, _own) = cache.join(key(1), before, held) else { panic!("no flight") };
+    lead.land(Ok(Fresh { usable_from: before, ..lasting(2, 50) }), before);
+    for now in [before, NOW] {
+        assert_eq!(*cache.get(key(1), now).unwrap().entry.value(), 2);
+    }
+}
+
+#[test]
+fn a_renewal_that_failed_before_the_clock_was_set_back_is_tried_again() {
+    let cache = Arc::new(TestCache::new(64));
+    cache.insert(key(1), lasting(1, 100), NOW);
+    let claim = |age: u64| cache.get(key(1), NOW + Seconds(age)).unwrap().refresh;
+    drop(claim(90).unwrap());
+    assert!(claim(91).is_none());
+    assert!(claim(60).is_some());
+}
+
+#[test]
+fn a_cleared_cache_holds_nothing_and_its_flights_land() {
+    let cache = Arc::new(TestCache::new(64));
+    for index in 2..50 {
+        cache.insert(key(index), lasting(1, 100), NOW);
+    }
+    let (lead, _own) = lead(&cache);
+    cache.clear();
+    assert_eq!((cache.stats().entries, cache.stats().flights), (0, 1));
+    lead.land(Ok(lasting(7, 10)), NOW);
+    assert!(cache.get(key(1), NOW).is_some());
+    assert!(cache.get(key(2), NOW).is_none());
+}
+
+#[test]
 fn a_renewed_value_is_not_renewed_again() {
     let cache = Arc::new(TestCache::new(64));
     cache.insert(key(1), lasting(1, 100), NOW);
@@ -148,6 +189,7 @@ enum Step {
     Get(u32),
     Insert(u32, u64),
     Wait(u64),
+    SetBack(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -155,25 +197,29 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0_u32..20).prop_map(Step::Get),
         (0_u32..20, 1_u64..50).prop_map(|(key, life)| Step::Insert(key, life)),
         (0_u64..20).prop_map(Step::Wait),
+        (0_u64..60).prop_map(Step::SetBack),
     ];
     proptest::collection::vec(step, 0..200)
 }
 
 proptest! {
     #[test]
-    fn a_large_cache_agrees_with_a_map_that_forgets_at_expiry(steps in steps()) {
+    fn a_large_cache_agrees_with_a_map_of_values_and_their_times_whatever_the_clock_does(steps in steps()) {
         let (cache, mut model, mut now) = (TestCache::new(10_000), HashMap::new(), NOW);
         for (value, step) in (0_u64..).zip(steps) {
             match step {
                 Step::Wait(span) => now = now + Seconds(span),
+                Step::SetBack(span) => now = now - Seconds(span),
                 Step::Insert(index, life) => {
                     let expires_at = now + Seconds(life);
-                    cache.insert(key(index), Fresh { value, refresh_at: expires_at, expires_at }, now);
-                    model.insert(index, (value, expires_at));
+                    let fresh = Fresh { usable_from: now, ..fresh(value, expires_at, expires_at) };
+                    cache.insert(key(index), fresh, now);
+                    model.insert(index, (value, now..expires_at));
                 }
                 Step::Get(index) => {
                     let held = cache.get(key(index), now).map(|hit| *hit.entry.value());
-                    let expected = model.get(&index).filter(|(_, expiry)| *expiry > now).map(|(value, _)| *value);
+                    let usable = model.get(&index).filter(|(_, time)| time.contains(&now));
+                    let expected = usable.map(|(value, _)| *value);
                     prop_assert_eq!(held, expected);
                 }
             }
@@ -186,9 +232,10 @@ proptest! {
         for step in steps {
             match step {
                 Step::Wait(span) => now = now + Seconds(span),
+                Step::SetBack(span) => now = now - Seconds(span),
                 Step::Insert(index, life) => {
                     let expires_at = now + Seconds(life);
-                    cache.insert(key(index), Fresh { value: index.into(), refresh_at: expires_at, expires_at }, now);
+                    cache.insert(key(index), fresh(index.into(), expires_at, expires_at), now);
                     prop_assert!(cache.get(key(index), now).is_some());
                 }
                 Step::Get(index) => {

@@ -15,6 +15,7 @@ mod vaults;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rand::rngs::StdRng;
@@ -83,6 +84,8 @@ pub enum Ended {
     Identity(Arc<Identity>),
     /// An identity in the hands of one VM; others may go on using it.
     Holding(Held),
+    /// The key that signed: its tokens are refused, whoever they are of.
+    SigningKey,
 }
 
 /// Is told what has ended.
@@ -109,6 +112,8 @@ pub struct Directory {
     ring: Arc<KeyRing>,
     /// Changes of signing keys take turns.
     key_turns: Mutex<()>,
+    /// Signing keys revoked since the start.
+    revocations: AtomicU64,
     subscribers: RwLock<Vec<Subscriber>>,
     /// Held for the whole of a write: writes happen one after the other.
     writer: Mutex<Writer>,
@@ -162,6 +167,7 @@ impl Directory {
             credentials: credentials::Credentials::new(options.credentials.clone()),
             ring: keys::empty_ring(now)?,
             key_turns: Mutex::default(),
+            revocations: AtomicU64::default(),
             writer: Mutex::new(Writer { revision, rng: StdRng::from_seed(options.seed) }),
         };
         directory.begin_signing(now).map_err(DirectoryError::from)?;
@@ -248,12 +254,16 @@ impl Directory {
             ended.collect::<Vec<_>>()
         };
         if self.propagation_delay == Seconds(0) {
-            let subscribers = self.subscribers.read();
-            for one in &ended {
-                subscribers.iter().for_each(|tell| tell(one));
-            }
+            self.tell(&ended);
         }
         Ok(outcome)
+    }
+
+    fn tell(&self, ended: &[Ended]) {
+        let subscribers = self.subscribers.read();
+        for one in ended {
+            subscribers.iter().for_each(|tell| tell(one));
+        }
     }
 }
 

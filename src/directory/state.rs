@@ -11,6 +11,7 @@ use crate::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
     VmId,
 };
+use crate::token::Bearer;
 use crate::world::record::{
     Application, Credential, DeletedSecret, DeletedVault, ResourceGroup, RoleAssignment,
     SecretVersion, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
@@ -211,6 +212,14 @@ impl State {
         self.principals.get(&id)
     }
 
+    /// Whether the principal of a token is still the one that the token names: a name that is given again
+    /// has another principal.
+    pub fn knows(&self, bearer: &Bearer) -> bool {
+        let ids = IdentityIds { client_id: bearer.client_id, principal_id: bearer.principal_id };
+        let is_it = |own: &Principal| own.ids() == ids && own.tenant_id() == bearer.tenant_id;
+        self.principal(bearer.principal_id).is_some_and(is_it)
+    }
+
     /// The service principal of a client.
     pub fn client(&self, id: ClientId) -> Option<&Principal> {
         self.principals.get(self.clients.get(&id)?)
@@ -256,6 +265,24 @@ impl State {
         self.role_assignments_of.get(&principal).into_iter().flatten().map(|entry| &entry.record)
     }
 
+    /// The role assignments of a principal that is there: those of one that is gone count for nobody.
+    fn grants_of(
+        &self,
+        principal: PrincipalId,
+    ) -> impl Iterator<Item = &RoleAssignmentEntry> + use<'_> {
+        let held = self.role_assignments_of.get(&principal);
+        let held = held.filter(|_| self.principals.contains_key(&principal));
+        held.into_iter().flatten().map(|entry| &**entry)
+    }
+
+    /// The role assignments that count for a principal, or will once they have spread.
+    pub fn roles_of(
+        &self,
+        principal: PrincipalId,
+    ) -> impl Iterator<Item = &RoleAssignment> + use<'_> {
+        self.grants_of(principal).map(|entry| &entry.record)
+    }
+
     /// The role assignment that lets `principal` do `action` at `scope`, if there is one.
     pub fn permits(
         &self,
@@ -264,8 +291,7 @@ impl State {
         scope: &Scope,
         now: UnixSeconds,
     ) -> Option<&RoleAssignment> {
-        let held = self.role_assignments_of.get(&principal).into_iter().flatten();
-        let effective = held.map(|entry| &**entry).filter(|entry| entry.effective <= now);
+        let effective = self.grants_of(principal).filter(|entry| entry.effective <= now);
         roles::permits(effective, action, scope, self).map(|entry| &entry.record)
     }
 

@@ -75,10 +75,9 @@ fn roll_credentials(directory: &Directory, now: UnixSeconds) {
 }
 
 fn rotate_signing_keys(directory: &Directory, now: UnixSeconds, duties: Duties) {
-    let due = duties.signing_key_rotation.zip(directory.signing_since());
-    if due.is_some_and(|(life, since)| since + life <= now)
-        && let Err(error) = directory.rotate_signing_keys(now)
-    {
+    // A key that is never changed still has a moment to be set right.
+    let life = duties.signing_key_rotation.unwrap_or(Seconds(u64::MAX));
+    if let Err(error) = directory.rotate_due(now, life) {
         tracing::warn!(%error, "the signing keys were not rotated; the old ones go on, and it is tried again");
     }
 }

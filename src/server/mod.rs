@@ -19,7 +19,7 @@ use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
 use crate::arm::{self, Arm, ArmOptions};
 use crate::broker::Broker;
-use crate::clock::Clock;
+use crate::clock::{Clock, Seconds};
 use crate::http::{self, BindError, HostNames, Responses, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
@@ -46,6 +46,9 @@ pub use crate::store::{MemoryStore, NewStore, RedbStore, Store, StoreError};
 pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
+
+/// The longest life of a token that can be set.
+pub const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
 
 /// The files in the data folder beside the store.
 pub const FILES: [&str; 5] =
@@ -170,6 +173,7 @@ impl Server {
             base_url: sockets.sts.url.clone(),
             names,
             application_token_lifetime: options.application_token_lifetime,
+            max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
             services: vec![
                 (neighbours.arm.port(), arm::AUDIENCE),

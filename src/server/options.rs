@@ -50,6 +50,8 @@ pub struct ServerOptions {
     pub signing_key_rotation: Option<Seconds>,
     /// How long a token lives that an application gets from the token service.
     pub application_token_lifetime: Seconds,
+    /// How much longer a client's assertion may be valid when it is shown; `None` is any time.
+    pub max_assertion_lifetime: Option<Seconds>,
     /// Authorities by whose certificates clients of the token service may prove who they are.
     pub trusted_issuers: Vec<Certificate>,
     /// Makes the ids of the token service differ from those of others.

@@ -166,7 +166,7 @@ impl Sts {
     }
 
     /// `iss`, `sub`, `aud`, `nbf` and `exp`. A `jti` may come again: Entra does not say that it refuses
-    /// one, and a library that retries sends the same assertion.
+    /// one, MSAL for Python uses an assertion until it expires, and a library that retries sends the same.
     fn check_claims(
         &self,
         claims: &AssertionClaims,
@@ -189,7 +189,13 @@ impl Sts {
             let [now, from, until] = [now, from, claims.expires()].map(moment);
             return Err(StsError::AssertionTime { now, from, until });
         }
-        Ok(())
+        match self.max_assertion_lifetime {
+            Some(longest) if now + longest + LEEWAY < claims.expires() => {
+                let [now, until] = [now, claims.expires()].map(moment);
+                Err(StsError::AssertionLife { now, until, longest: longest.0 })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// By what names an assertion may call this service: its token endpoints and its issuers, at the host
@@ -211,7 +217,8 @@ impl Sts {
 }
 
 fn is_among(audiences: &[String], audience: &str) -> bool {
-    let bare = |text: &str| text.trim_end_matches('/').to_ascii_lowercase();
+    // One slash at the end, or none: Entra takes both.
+    let bare = |text: &str| text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
     let audience = bare(audience);
     audiences.iter().any(|own| bare(own) == audience)
 }

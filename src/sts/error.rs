@@ -16,6 +16,10 @@ pub(super) enum StsError {
         "Client assertion application identifier doesn't match 'client_id' parameter. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials ."
     )]
     AssertionClient,
+    #[error(
+        "Client assertion is valid for too long. Current time: {now}, expiry time of assertion {until}. This server takes assertions that expire within {longest} s."
+    )]
+    AssertionLife { now: String, until: String, longest: u64 },
     #[error("JWT token is invalid or malformed.")]
     AssertionMalformed,
     #[error(
@@ -122,7 +126,9 @@ impl StsError {
             Self::AssertionAudience => (DENIED, "invalid_client", 700_023),
             Self::AssertionClient => (DENIED, "invalid_client", 700_021),
             Self::AssertionMalformed => (BAD, "invalid_request", 50_027),
-            Self::AssertionTime { .. } => (DENIED, "invalid_client", 700_024),
+            Self::AssertionLife { .. } | Self::AssertionTime { .. } => {
+                (DENIED, "invalid_client", 700_024)
+            }
             Self::ClientForeign { .. } => (DENIED, "invalid_client", 7_000_229),
             Self::ClientUnknown { .. } => (BAD, "unauthorized_client", 700_016),
             Self::CredentialMissing => (DENIED, "invalid_client", 7_000_216),

@@ -45,6 +45,8 @@ pub struct StsOptions {
     pub names: Vec<String>,
     /// How long the token of an application lives; those of managed identities go by their issuer.
     pub application_token_lifetime: Seconds,
+    /// How much longer an assertion may be valid when it is shown; `None` is any time, as in Entra.
+    pub max_assertion_lifetime: Option<Seconds>,
     /// Authorities whose certificates prove that a client is the one of their subject, without being
     /// registered.
     pub trusted_issuers: Vec<Certificate>,
@@ -71,6 +73,7 @@ pub struct Sts {
     /// Host and port of this listener, for those who do not say how they call it.
     authority: String,
     names: Vec<String>,
+    max_assertion_lifetime: Option<Seconds>,
     trusted: Vec<Certificate>,
     services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
@@ -146,6 +149,7 @@ impl Sts {
             base_url,
             names,
             application_token_lifetime,
+            max_assertion_lifetime,
             trusted_issuers,
             services,
             seed,
@@ -161,6 +165,7 @@ impl Sts {
             managed,
             authority,
             names,
+            max_assertion_lifetime,
             trusted: trusted_issuers,
             services,
             rng: Mutex::new(StdRng::from_seed(seed)),

@@ -73,7 +73,8 @@ impl Sts {
     /// The audience of the service of this server that is at the URL `resource`: Terraform's provider takes
     /// for resources the URLs that it reads from `/metadata/endpoints`.
     fn audience_of_service(&self, resource: &str) -> Option<&'static str> {
-        let authority = resource.strip_prefix("https://")?.trim_end_matches('/');
+        let authority = resource.strip_prefix("https://")?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         let authority: Authority = authority.parse().ok().filter(|_| !authority.contains('@'))?;
         let (name, port) = (authority.host(), authority.port_u16().unwrap_or(443));
         let name = name.trim_start_matches('[').trim_end_matches(']');

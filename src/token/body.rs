@@ -53,6 +53,8 @@ pub struct Token {
     digits_at: usize,
     /// Where the JWT stands in `body`.
     jwt: std::ops::Range<usize>,
+    /// From the mint to `expires_on`.
+    life: Seconds,
     expires_on: UnixSeconds,
 }
 
@@ -99,7 +101,8 @@ impl Token {
         let prefix = r#"{"access_token":""#;
         let head = format!(r#"{prefix}{jwt}","client_id":"{client_id}","expires_in":""#);
         // Entra's `ext_expires_in` is a second short of the life, and does not count down.
-        let extended = expires_on.since(minted_at).0.saturating_sub(1);
+        let life = expires_on.since(minted_at);
+        let extended = life.0.saturating_sub(1);
         let tail = format!(
             r#"","expires_on":"{expires_on}","ext_expires_in":"{extended}","not_before":"{not_before}","resource":"{resource}","token_type":"Bearer"}}"#
         );
@@ -107,6 +110,7 @@ impl Token {
             digits_at: head.len(),
             jwt: prefix.len()..prefix.len() + jwt.len(),
             body: (head + &tail).into_bytes().into_boxed_slice(),
+            life,
             expires_on,
         }
     }
@@ -124,9 +128,10 @@ impl Token {
             .unwrap_or_default()
     }
 
-    /// Seconds left at `now`; never 0, which Python clients take for "missing".
+    /// Seconds left at `now`: never more than the token's life, also by a clock that was set back since
+    /// the mint, and never 0, which Python clients take for "missing".
     pub fn expires_in(&self, now: UnixSeconds) -> Seconds {
-        Seconds(self.expires_on.since(now).0.max(1))
+        Seconds(self.expires_on.since(now).min(self.life).0.max(1))
     }
 
     /// The response body as of `now`, in one allocation of its exact length.

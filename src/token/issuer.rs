@@ -70,6 +70,9 @@ impl Issuer {
     /// How long before the mint a token is valid: Entra allows for clocks that lag by this much.
     pub const BACKDATED: Seconds = Seconds(300);
 
+    /// The longest life of a token that can be set.
+    pub const LIFETIME_MAX: Seconds = Seconds(366 * 86_400);
+
     /// An issuer of tokens that expire `lifetime` after they are minted.
     pub const fn new(ring: Arc<KeyRing>, lifetime: Seconds) -> Self {
         Self { ring, lifetime }

@@ -5,7 +5,8 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use super::Located;
 use super::operation::Operation;
 use crate::clock::UnixSeconds;
-use crate::directory::State;
+use crate::directory::{Directory, State};
+use crate::ids::PrincipalId;
 use crate::token::{Bearer, BearerError, Issuer, Verifier};
 use crate::world::roles::{Action, Scope};
 
@@ -15,7 +16,7 @@ pub const RESOURCE: &str = "https://vault.azure.net";
 /// Its app id, which a token may name instead.
 const APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
 
-/// Why it is not known who calls. The messages are the bodies of the 401; all but the last were seen.
+/// Why it is not known who calls. The messages are the bodies of the 401; all but the last two were seen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AccessError {
     #[error("AKV10000: Request is missing a Bearer or PoP token.")]
@@ -30,6 +31,8 @@ pub(super) enum AccessError {
     Malformed,
     #[error("Error validating token: {0}.")]
     Invalid(BearerError),
+    #[error("Error validating token: its service principal '{0}' does not exist any more.")]
+    Gone(PrincipalId),
 }
 
 /// Says that no role of the caller permits the operation, line by line as the real service does.
@@ -57,10 +60,12 @@ pub(super) struct Denied {
 /// Whom the token of a request speaks for.
 ///
 /// The audience has two spellings and no slash at its end; the issuer is the tenant that the vault's
-/// subscription trusts.
+/// subscription trusts. A principal that was deleted is nobody at once; Azure takes its tokens until they
+/// expire.
 pub(super) fn authenticate(
     headers: &HeaderMap,
     verifier: &Verifier,
+    directory: &Directory,
     located: &Located,
     now: UnixSeconds,
 ) -> Result<Bearer, AccessError> {
@@ -76,6 +81,9 @@ pub(super) fn authenticate(
     let expected = Issuer::url(located.tenant_id);
     if bearer.issuer != expected || bearer.tenant_id != located.tenant_id {
         return Err(AccessError::Issuer { expected, found: bearer.issuer });
+    }
+    if !directory.read().knows(&bearer) {
+        return Err(AccessError::Gone(bearer.principal_id));
     }
     Ok(bearer)
 }

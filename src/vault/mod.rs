@@ -165,7 +165,7 @@ impl Vault {
         body: impl Future<Output = Result<Bytes, BodyError>> + Send,
     ) -> Result<Outcome, VaultError> {
         let now = self.clock.now();
-        let bearer = authenticate(&parts.headers, &self.verifier, located, now)?;
+        let bearer = authenticate(&parts.headers, &self.verifier, &self.directory, located, now)?;
         let operation = Operation::of(&parts.method, parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         if let Some(name) = operation.secret().filter(|name| !is_secret_name(name)) {

@@ -248,6 +248,10 @@ pub struct StoredSigningKey {
     /// When the next one took over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<UnixSeconds>,
+    /// The longest life of a token that it may have signed. A key that never signed has none, nor has one
+    /// that an older build wrote: that may have signed tokens of any life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_lifetime_seconds: Option<u64>,
 }
 
 /// A key vault.

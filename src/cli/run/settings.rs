@@ -46,6 +46,9 @@ const CHANGES_DEFAULT: u32 = 20;
 const CHANGES_MAX: u32 = 10_000;
 /// A verifier that reads the keys five times meanwhile has no excuse.
 pub(super) const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
+
+/// A broker publishes 64 keys at most, and keeps each for as long as its tokens may live.
+pub(super) const ROTATIONS_MAX: u32 = 60;
 /// All made within some ten seconds of a broker's core.
 pub(super) const CERTIFICATES_MAX: u64 = 100;
 const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);
@@ -192,7 +195,7 @@ impl Given<'_> {
             ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
             ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
             ("changes", args.changes.map_or(1, u64::from), CHANGES_MAX.into()),
-            ("rotations", args.rotations.map_or(1, u64::from), u32::MAX.into()),
+            ("rotations", args.rotations.map_or(1, u64::from), ROTATIONS_MAX.into()),
             ("samples", args.samples as u64, SAMPLES_MAX as u64),
         ];
         for (flag, value, max) in counts {
@@ -375,7 +378,7 @@ impl Given<'_> {
                 self.check_certificates(world)?;
                 let given = args.rotations.or(rotations);
                 let fitting = duration.as_nanos() / ROTATION_GAP_DEFAULT.as_nanos();
-                let default = u32::try_from(fitting).unwrap_or(u32::MAX).max(1);
+                let default = u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, ROTATIONS_MAX);
                 let rotations = given.unwrap_or(default);
                 if given.is_some() && duration / rotations.max(1) < ROTATION_GAP_MIN {
                     return Err(SettingsError::Rotations { rotations, duration });

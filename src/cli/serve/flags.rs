@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
 use crate::clock::Seconds;
-use crate::server::{Algorithm, ArmAuth, Backend};
+use crate::server::{Algorithm, ArmAuth, Backend, LIFETIME_MAX};
 use crate::world::synthetic::Synthetic;
 use crate::world::vault::VaultUriTemplate;
 
@@ -92,6 +92,9 @@ pub struct ServeArgs {
     /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
     #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
     pub(super) signing_key_rotation: Rotation,
+    /// How long a key is published before it may sign, unless the one before it is revoked
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = delay, env = "MINTBENCH_SERVE_SIGNING_KEY_MIN_DISTANCE")]
+    pub(super) signing_key_min_distance: Seconds,
     /// How long the certificate of a managed identity is valid
     #[arg(long, value_name = "TIME", default_value = "90days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_LIFETIME")]
     pub(super) credential_lifetime: Seconds,
@@ -107,6 +110,9 @@ pub struct ServeArgs {
     /// How long a token lives that an application gets from the token service
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, env = "MINTBENCH_SERVE_APPLICATION_TOKEN_LIFETIME")]
     pub(super) application_token_lifetime: Seconds,
+    /// How much longer a client's assertion may be valid when the token service gets it, such as 10m [default: any time, as in Azure]
+    #[arg(long, value_name = "TIME", value_parser = lifetime, env = "MINTBENCH_SERVE_MAX_ASSERTION_LIFETIME")]
+    pub(super) max_assertion_lifetime: Option<Seconds>,
     /// Certificate authority (PEM) whose certificates prove to the token service that a client is the one of their subject
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
     pub(super) trust_credential_issuer: Option<PathBuf>,
@@ -156,8 +162,7 @@ pub struct ServeArgs {
 fn lifetime(text: &str) -> Result<Seconds, String> {
     let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let seconds = Seconds::from(life);
-    let longest = Seconds(366 * 86_400);
-    let fits = (Seconds(1)..=longest).contains(&seconds);
+    let fits = (Seconds(1)..=LIFETIME_MAX).contains(&seconds);
     fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
 }
 

@@ -130,6 +130,7 @@ fn directory(
             backend: args.signer,
             // Applications' tokens are signed with the same keys.
             token_lifetime: args.token_lifetime.max(args.application_token_lifetime),
+            min_distance: args.signing_key_min_distance,
         },
         credentials: CredentialOptions {
             lifetime: args.credential_lifetime,
@@ -231,6 +232,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         workers: args.workers.unwrap_or(cores),
         token_lifetime: args.token_lifetime,
         application_token_lifetime: args.application_token_lifetime,
+        max_assertion_lifetime: args.max_assertion_lifetime,
         trusted_issuers: trusted_issuers(args)?,
         sts_seed: entropy()?,
         request_id_seed: u128::from_be_bytes(entropy()?),

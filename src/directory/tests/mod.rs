@@ -23,6 +23,7 @@ fn open(store: Box<dyn Store>, records: Vec<Record>, propagation_delay: Seconds)
             algorithm: Algorithm::Es256,
             backend: Backend::AwsLcRs,
             token_lifetime: Seconds(86_400),
+            min_distance: Seconds(0),
         },
         credentials: CredentialOptions::default(),
     };

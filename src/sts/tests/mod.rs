@@ -94,6 +94,13 @@ impl World {
     }
 
     fn trusting(trusted_issuers: Vec<Certificate>) -> Self {
+        Self::with(trusted_issuers, None)
+    }
+
+    fn with(
+        trusted_issuers: Vec<Certificate>,
+        max_assertion_lifetime: Option<Seconds>,
+    ) -> Self {
         let mut records = file::demo().unwrap();
         let id = OTHER_TENANT.parse().unwrap();
         records.push(Record::Tenant(crate::world::record::Tenant { id, created: NOW }));
@@ -109,6 +116,7 @@ impl World {
             services: vec![(8_180, ARM), (443, VAULT)],
             base_url: "http://127.0.0.1:1".to_owned(),
             application_token_lifetime: StsOptions::APPLICATION_TOKEN_LIFETIME,
+            max_assertion_lifetime,
             trusted_issuers,
             seed: [3; 32],
         };

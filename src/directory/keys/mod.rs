@@ -1,16 +1,19 @@
 //! The keys that tokens are signed with: made, published before their turn, and kept for as long as a
-//! token that they signed may live.
+//! token that they signed may live. `plan` has the rules.
+
+mod plan;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::state::State;
-use super::{Directory, DirectoryError};
+use super::{Directory, DirectoryError, Ended};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::store::StoreError;
-use crate::token::{Algorithm, Backend, Issuer, KeyError, KeyMaterial, KeyRing, Keys, SigningKey};
-use crate::world::record::{Change, Key, Record, StoredSecret, StoredSigningKey};
+use crate::token::{Algorithm, Backend, KeyError, KeyMaterial, KeyRing, Keys, SigningKey};
+use crate::world::record::{Change, StoredSigningKey};
 
 /// How tokens are signed.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +22,10 @@ pub struct SigningOptions {
     pub algorithm: Algorithm,
     /// Which library signs.
     pub backend: Backend,
-    /// How long the longest token lives: an old key is published for that long.
+    /// How long the longest token lives that is signed from now on.
     pub token_lifetime: Seconds,
+    /// How long a key is published before it may sign: verifiers have to read it first.
+    pub min_distance: Seconds,
 }
 
 /// Why there is no signing key.
@@ -35,7 +40,35 @@ pub enum SigningKeyError {
     /// The change was not stored.
     #[error("cannot store a signing key")]
     Store(#[from] StoreError),
+    /// The next key was published a moment ago.
+    #[error(
+        "verifiers may not have read the next key yet: rotate again in {} s",
+        until.since(*now).0
+    )]
+    TooSoon {
+        /// When it was tried.
+        now: UnixSeconds,
+        /// From when on the next key may sign.
+        until: UnixSeconds,
+    },
+    /// As many keys are published as may be, and tokens of each still live.
+    #[error(
+        "{KEYS_MAX} keys are published, and each may have signed a token that still lives: rotate again in {} s",
+        until.since(*now).0
+    )]
+    TooMany {
+        /// When it was tried.
+        now: UnixSeconds,
+        /// When the first of them goes.
+        until: UnixSeconds,
+    },
 }
+
+/// Keys published at most, about 100 kB of RSA keys.
+const KEYS_MAX: usize = 64;
+
+/// A stored moment may be later than now by as much: clocks are set back by seconds all the time.
+const LEEWAY: Seconds = Seconds(300);
 
 impl Directory {
     /// The keys as they are now.
@@ -47,15 +80,49 @@ impl Directory {
     /// token has expired. Verifiers that follow the published set notice nothing.
     ///
     /// # Errors
-    /// When a key cannot be made or stored; the keys are then as before.
+    /// `TooSoon` and `TooMany`, or when a key cannot be made or stored; the keys are then as before.
     pub fn rotate_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        self.settle_signing_keys(now)?;
+        // Asked before a key is made, which takes 100 ms, and again in the write.
+        plan::may_take_over(&stored(&self.read()), now, self.signing.min_distance)?;
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
-        self.change_keys(now, |keys| take_over(keys, now, &material, self.signing.token_lifetime))
+        self.change_keys(now, |keys| plan::take_over(keys, now, &material, self.signing))
     }
 
-    /// When the key that signs began to.
-    pub fn signing_since(&self) -> Option<UnixSeconds> {
-        self.read().signing_keys().filter_map(|key| key.signs_from).max()
+    /// Lets the next key sign from `now` on, whether or not verifiers know it, and ends the current one: it
+    /// is published no more, its tokens are refused, and those that are held are minted anew.
+    ///
+    /// # Errors
+    /// When a key cannot be made or stored; the keys are then as before.
+    pub fn revoke_signing_key(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        let material = KeyMaterial::generate(self.signing.algorithm, now)?;
+        self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))?;
+        // After the ring: a mint that sees the new number signs with the new key.
+        self.revocations.fetch_add(1, Ordering::AcqRel);
+        self.tell(&[Ended::SigningKey]);
+        Ok(())
+    }
+
+    /// How many signing keys were revoked since the start.
+    pub fn revocations(&self) -> u64 {
+        self.revocations.load(Ordering::Acquire)
+    }
+
+    /// Rotates the signing keys if the current one has signed for `life`, as soon as it may be. Moments
+    /// that the clock was set back from count as now.
+    ///
+    /// # Errors
+    /// When a key cannot be made or stored; the keys are then as before.
+    pub fn rotate_due(&self, now: UnixSeconds, life: Seconds) -> Result<(), SigningKeyError> {
+        self.settle_signing_keys(now)?;
+        let since = self.read().signing_keys().filter_map(|key| key.signs_from).max();
+        if since.is_none_or(|since| now < since + life) {
+            return Ok(());
+        }
+        match self.rotate_signing_keys(now) {
+            Err(SigningKeyError::TooSoon { .. } | SigningKeyError::TooMany { .. }) => Ok(()),
+            rotated => rotated,
+        }
     }
 
     /// Makes the first keys of a world, or new ones when its keys are for another algorithm: these sign at
@@ -67,9 +134,21 @@ impl Directory {
             let made = [(); 2].map(|()| KeyMaterial::generate(self.signing.algorithm, now));
             let [first, next] = made;
             let (first, next) = (first?, next?);
-            self.change_keys(now, |keys| begin(keys, now, &first, &next))?;
+            self.change_keys(now, |keys| plan::begin(keys, now, [&first, &next], self.signing))?;
         }
+        self.settle_signing_keys(now)?;
         self.load_ring()
+    }
+
+    /// Stores what has to change of the keys before they are used at `now`; most often nothing.
+    fn settle_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        let settled = |state: &State| {
+            plan::settle(state.signing_keys().map(|key| &**key), now, self.signing)
+        };
+        if settled(&self.read()).is_empty() {
+            return Ok(());
+        }
+        self.write(now, |state, _| Ok((settled(state), ())))
     }
 
     fn change_keys(
@@ -101,59 +180,6 @@ fn stored(state: &State) -> Vec<StoredSigningKey> {
     let mut keys: Vec<_> = state.signing_keys().map(|key| StoredSigningKey::clone(key)).collect();
     keys.sort_by_key(|key| key.generation);
     keys
-}
-
-fn begin(
-    keys: Vec<StoredSigningKey>,
-    now: UnixSeconds,
-    first: &KeyMaterial,
-    next: &KeyMaterial,
-) -> Result<Vec<Change>, SigningKeyError> {
-    let generation = keys.last().map_or(0, |key| key.generation + 1);
-    let living = keys.into_iter().filter(|key| key.retired.is_none());
-    let mut changes: Vec<Change> =
-        living.map(|key| put(StoredSigningKey { retired: Some(now), ..key })).collect();
-    changes.push(put(StoredSigningKey { signs_from: Some(now), ..record(first, generation)? }));
-    changes.push(put(record(next, generation + 1)?));
-    Ok(changes)
-}
-
-fn take_over(
-    keys: Vec<StoredSigningKey>,
-    now: UnixSeconds,
-    material: &KeyMaterial,
-    token_lifetime: Seconds,
-) -> Result<Vec<Change>, SigningKeyError> {
-    let generation = keys.last().map_or(0, |key| key.generation + 1);
-    let mut changes = vec![put(record(material, generation)?)];
-    for key in keys {
-        match (key.retired, key.signs_from) {
-            (Some(retired), _) if retired + token_lifetime + Issuer::BACKDATED < now => {
-                changes.push(Change::Remove(Key::SigningKey(key.kid)));
-            }
-            (Some(_), _) => {}
-            (None, Some(_)) => changes.push(put(StoredSigningKey { retired: Some(now), ..key })),
-            (None, None) => changes.push(put(StoredSigningKey { signs_from: Some(now), ..key })),
-        }
-    }
-    Ok(changes)
-}
-
-const fn put(key: StoredSigningKey) -> Change {
-    Change::Put(Record::SigningKey(key))
-}
-
-fn record(material: &KeyMaterial, generation: u64) -> Result<StoredSigningKey, SigningKeyError> {
-    let kid = SigningKey::new(Backend::AwsLcRs, material)?.jwk().kid.clone();
-    Ok(StoredSigningKey {
-        kid,
-        algorithm: material.algorithm.name().to_owned(),
-        private_key: StoredSecret(material.pkcs8.clone()),
-        certificate: BASE64_STANDARD.encode(&material.certificate),
-        generation,
-        signs_from: None,
-        retired: None,
-    })
 }
 
 fn ready(stored: &[StoredSigningKey], backend: Backend) -> Result<Keys, SigningKeyError> {
