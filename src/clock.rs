@@ -115,6 +115,11 @@ impl ManualClock {
     pub fn advance(&self, span: Seconds) {
         self.0.fetch_add(span.0, Ordering::Relaxed);
     }
+
+    /// Sets the clock, forward or back.
+    pub fn set(&self, now: UnixSeconds) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
 }
 
 impl Clock for ManualClock {

@@ -71,7 +71,9 @@ impl Admin {
             (&Method::POST, ROTATE) => match request.uri().query() {
                 None => self.at_leisure(rotate).await,
                 Some("force=true") => self.at_leisure(revoke).await,
-                Some(_) => text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n"),
+                Some(_) => {
+                    text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n")
+                }
             },
             (&Method::POST, ROLL) => self.at_leisure(roll).await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),

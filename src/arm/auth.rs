@@ -126,9 +126,7 @@ impl Actor {
     pub(super) fn has_role_in(&self, state: &State, subscription: &ArmId) -> bool {
         let Self::Principal { principal_id, .. } = self else { return true };
         let id = subscription.subscription();
-        state
-            .roles_of(*principal_id)
-            .any(|assignment| assignment.scope.subscription() == Some(id))
+        state.roles_of(*principal_id).any(|assignment| assignment.scope.subscription() == Some(id))
     }
 }
 

@@ -58,6 +58,94 @@ fn a_malformed_header_is_refused() {
     assert_eq!(twice.status, 401);
 }
 
+/// The header with a token for the control plane of whoever has these ids.
+fn token_of(world: &World, tenant: &str, client_id: ClientId, principal_id: PrincipalId) -> String {
+    let subject = Subject {
+        tenant_id: tenant.parse().unwrap(),
+        tenant_created: NOW,
+        client_id,
+        principal_id,
+        resource_id: None,
+        caller_id: None,
+        proof: ClientProof::Certificate,
+    };
+    format!("Bearer {}", world.issuer.mint(&subject, ARM, NOW, &[1; 48]).unwrap().jwt())
+}
+
+fn owner_of_group(principal_id: &PrincipalId) -> Value {
+    json!({"properties": {
+        "roleDefinitionId": by_name("Owner").unwrap().resource_id(None),
+        "principalId": principal_id.to_string(),
+    }})
+}
+
+#[test]
+fn a_deleted_identity_reads_and_writes_no_more_nor_does_one_of_the_same_name() {
+    let world = world();
+    let path = world.identity("one");
+    let ids = |answer: &Answer| {
+        let id = |name: &str| answer.body["properties"][name].as_str().unwrap().to_owned();
+        (id("clientId").parse().unwrap(), id("principalId").parse::<PrincipalId>().unwrap())
+    };
+    let (client_id, principal_id) = ids(&world.get(&path));
+    let assignment = assignment_path(GROUP, 1);
+    assert_eq!(world.put(&assignment, &owner_of_group(&principal_id)).status, 201);
+    let token = token_of(&world, TENANT, client_id, principal_id);
+    let write = |number| {
+        let (path, body) =
+            (versioned(&assignment_path(GROUP, number)), owner_of_group(&principal("nobody")));
+        world.raw(("nobody", "PUT", &path), body.to_string().as_bytes(), |headers| {
+            headers.insert("authorization", token.parse().unwrap());
+        })
+    };
+    assert_eq!(with_token(&world, &versioned(GROUP), Some(&token)).status, 200);
+    assert_eq!(write(2).status, 201);
+    world.delete(&assignment_path(GROUP, 2));
+
+    assert_eq!(world.delete(&path).status, 200);
+    let refused = || {
+        for answer in [with_token(&world, &versioned(GROUP), Some(&token)), write(3)] {
+            assert_eq!(answer.refusal(), (401, "InvalidAuthenticationToken"));
+            assert!(answer.message().contains("does not exist"), "{}", answer.message());
+            assert!(answer.header("www-authenticate").contains(TENANT));
+        }
+    };
+    refused();
+    world.identity("one");
+    refused();
+    let (client_id, again) = ids(&world.get(&path));
+    assert_ne!(again, principal_id);
+    let token = token_of(&world, TENANT, client_id, again);
+    let answer = with_token(&world, &versioned(GROUP), Some(&token));
+    assert_eq!(answer.refusal(), (403, "AuthorizationFailed"));
+}
+
+#[test]
+fn the_system_assigned_identity_of_a_deleted_machine_is_refused() {
+    let world = world();
+    let path = world.machine("m", &json!({"type": "SystemAssigned"}));
+    let identity = world.get(&path).body["identity"].clone();
+    let principal_id: PrincipalId = identity["principalId"].as_str().unwrap().parse().unwrap();
+    let client_id = world.directory.read().principal(principal_id).unwrap().ids().client_id;
+    let token = token_of(&world, TENANT, client_id, principal_id);
+    let ask = || with_token(&world, &versioned("/subscriptions"), Some(&token));
+    assert_eq!(ask().status, 200);
+    assert!(world.delete(&path).status < 300);
+    assert_eq!(ask().refusal(), (401, "InvalidAuthenticationToken"));
+}
+
+#[test]
+fn a_token_is_of_the_client_and_the_tenant_of_its_principal() {
+    let world = world();
+    let ask = |tenant, client_id| {
+        let token = token_of(&world, tenant, client_id, principal("owner"));
+        with_token(&world, &versioned("/subscriptions"), Some(&token)).status
+    };
+    assert_eq!(ask(TENANT, client("owner")), 200);
+    assert_eq!(ask(TENANT, client("nobody")), 401);
+    assert_eq!(ask(FOREIGN_TENANT, client("owner")), 401);
+}
+
 #[test]
 fn an_expired_token_is_refused_with_both_times() {
     let world = world();

@@ -1,3 +1,4 @@
+mod clocks;
 mod holdings;
 
 use std::sync::mpsc;

@@ -142,9 +142,8 @@ impl Directory {
 
     /// Stores what has to change of the keys before they are used at `now`; most often nothing.
     fn settle_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
-        let settled = |state: &State| {
-            plan::settle(state.signing_keys().map(|key| &**key), now, self.signing)
-        };
+        let settled =
+            |state: &State| plan::settle(state.signing_keys().map(|key| &**key), now, self.signing);
         if settled(&self.read()).is_empty() {
             return Ok(());
         }

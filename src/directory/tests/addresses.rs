@@ -5,67 +5,10 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
+use super::disk::Disk;
 use super::*;
-use crate::store::Format;
-
-/// A store that outlives its directory, and holds records as text.
-#[derive(Clone, Debug)]
-struct Disk {
-    format: Format,
-    kept: Arc<Mutex<(Revision, Kept)>>,
-}
-
-/// By key text, the revision that wrote the record, and its JSON.
-type Kept = BTreeMap<String, (Revision, String)>;
-
-impl Disk {
-    fn new(format: Format) -> Self {
-        Self { format, kept: Arc::default() }
-    }
-
-    fn open(&self, seed: Vec<Record>) -> Directory {
-        open(Box::new(self.clone()), seed, Seconds(0))
-    }
-
-    fn records(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        self.replay(&mut |record| records.push(record)).unwrap();
-        records
-    }
-}
-
-impl Store for Disk {
-    fn commit(&self, expected: Revision, changes: &[Change]) -> Result<Revision, StoreError> {
-        let mut kept = self.kept.lock();
-        assert_eq!(kept.0, expected);
-        for change in changes {
-            kept.0.0 += 1;
-            let (revision, key) = (kept.0, change.key().to_string());
-            match change {
-                Change::Put(record) => {
-                    let text = serde_json::to_string(record).unwrap();
-                    kept.1.insert(key, (revision, text));
-                }
-                Change::Remove(_) => drop(kept.1.remove(&key)),
-            }
-        }
-        Ok(kept.0)
-    }
-
-    fn replay(&self, each: &mut dyn FnMut(Record)) -> Result<Revision, StoreError> {
-        let kept = self.kept.lock();
-        let mut records: Vec<_> = kept.1.values().collect();
-        records.sort();
-        for (_, text) in records {
-            each(serde_json::from_str(text).unwrap());
-        }
-        Ok(kept.0)
-    }
-
-    fn format(&self) -> Format {
-        self.format
-    }
-}
+use crate::store::RedbStore;
+use crate::world::record::Assignment;
 
 /// The addresses that callers come from; no machine ever has the last.
 const CALLERS: u8 = 4;
@@ -76,9 +19,17 @@ fn caller(number: u8) -> IpAddr {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Remove(u8),
+    RemoveVm(u8),
     /// Makes the machine of this number, or gives it another address.
-    Put(u8, Option<Address>),
+    PutVm(u8, Option<Address>),
+    /// Gives the machine a system-assigned identity, or takes it away.
+    SetOwn(u8, bool),
+    Attach(u8, u8),
+    Detach(u8, u8),
+    /// Makes the identity of this number anew, under the name that it may have had before.
+    MakeIdentity(u8),
+    DeleteIdentity(u8),
+    Restart,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -87,122 +38,258 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Some(Address::Any)),
         5 => (0..CALLERS - 1).prop_map(|number| Some(caller(number).into())),
     ];
+    let (vm, identity) = (0..3_u8, 0..2_u8);
     prop_oneof![
-        1 => (0..3_u8).prop_map(Step::Remove),
-        3 => (0..3_u8, address).prop_map(|(vm, address)| Step::Put(vm, address)),
+        2 => vm.clone().prop_map(Step::RemoveVm),
+        6 => (vm.clone(), address).prop_map(|(vm, address)| Step::PutVm(vm, address)),
+        2 => (vm.clone(), any::<bool>()).prop_map(|(vm, own)| Step::SetOwn(vm, own)),
+        4 => (vm.clone(), identity.clone()).prop_map(|(vm, one)| Step::Attach(vm, one)),
+        1 => (vm, identity.clone()).prop_map(|(vm, one)| Step::Detach(vm, one)),
+        2 => identity.clone().prop_map(Step::MakeIdentity),
+        1 => identity.prop_map(Step::DeleteIdentity),
+        1 => Just(Step::Restart),
     ]
 }
 
-/// The rule in its simplest form.
+#[derive(Clone, Debug)]
+struct ModelVm {
+    vm_id: VmId,
+    address: Option<Address>,
+    own: Option<PrincipalId>,
+    /// By the number of the identity, the principal that it had when it was attached.
+    attached: BTreeMap<u8, PrincipalId>,
+}
+
+/// The rules in their simplest form.
 #[derive(Default)]
 struct Model {
-    vms: HashMap<u8, (VmId, Option<Address>)>,
+    vms: BTreeMap<u8, ModelVm>,
+    identities: BTreeMap<u8, PrincipalId>,
     last: HashMap<IpAddr, VmId>,
 }
 
+/// The machine that answers a caller, and the subject of its token.
+type Seen = Option<(VmId, Result<PrincipalId, SelectError>)>;
+
 impl Model {
     fn leave(&mut self, vm: u8) {
-        if let Some((id, Some(Address::Ip(address)))) = self.vms.remove(&vm) {
-            self.last.insert(address, id);
+        let Some(own) = self.vms.get_mut(&vm) else { return };
+        if let Some(Address::Ip(address)) = own.address.take() {
+            self.last.insert(address, own.vm_id);
         }
     }
 
     fn is_taken(&self, vm: u8, address: Address) -> bool {
-        self.vms.iter().any(|(other, (_, own))| *other != vm && *own == Some(address))
+        self.vms.iter().any(|(other, own)| *other != vm && own.address == Some(address))
     }
 
-    fn answers(&self, from: IpAddr) -> Option<VmId> {
-        let at = |address: Address| self.vms.values().find(|(_, own)| *own == Some(address));
-        let any = || {
-            at(Address::Any).filter(|(id, _)| self.last.get(&from).is_none_or(|last| last == id))
-        };
-        at(from.into()).or_else(any).map(|(id, _)| *id)
+    fn answers(&self, from: IpAddr) -> Seen {
+        let at = |address: Address| self.vms.values().find(|own| own.address == Some(address));
+        let last = self.last.get(&from);
+        let any = || at(Address::Any).filter(|own| last.is_none_or(|last| *last == own.vm_id));
+        at(from.into()).or_else(any).map(|own| (own.vm_id, self.subject(own)))
+    }
+
+    fn subject(&self, vm: &ModelVm) -> Result<PrincipalId, SelectError> {
+        let living = vm.attached.iter().filter(|(one, own)| self.identities.get(one) == Some(own));
+        let living: Vec<PrincipalId> = living.map(|(_, own)| *own).collect();
+        match (vm.own, &*living) {
+            (Some(own), _) => Ok(own),
+            (None, [only]) => Ok(*only),
+            (None, []) => Err(SelectError::NotFound),
+            (None, _) => Err(SelectError::Ambiguous),
+        }
     }
 }
 
+/// A world in a folder on a disk.
 struct World {
-    directory: Directory,
-    template: VirtualMachine,
+    folder: tempfile::TempDir,
+    directory: Option<Directory>,
+    starts: u8,
+    templates: (VirtualMachine, UserAssigned),
     model: Model,
 }
 
 impl World {
+    fn new() -> Self {
+        // In memory where there is such a folder: a thousand histories on a disk take minutes.
+        let shared = std::path::Path::new("/dev/shm");
+        let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
+        let folder = tempfile::tempdir_in(parent).unwrap();
+        let directory = started(&folder, 0, file::demo().unwrap());
+        let vm = VirtualMachine::clone(&sole_vm(&directory).record);
+        let attached = directory.read().user_assigned(&vm.user_assigned[0].id).unwrap().clone();
+        change(&directory, Change::Remove(Key::VirtualMachine(vm.id.clone())));
+        let mut model = Model::default();
+        model.last.insert([127, 0, 0, 1].into(), vm.vm_id);
+        let templates = (vm, UserAssigned::clone(&attached.record));
+        Self { folder, directory: Some(directory), starts: 0, templates, model }
+    }
+
+    fn directory(&self) -> &Directory {
+        self.directory.as_ref().unwrap()
+    }
+
+    fn restart(&mut self) {
+        drop(self.directory.take());
+        self.starts += 1;
+        self.directory = Some(started(&self.folder, self.starts, Vec::new()));
+    }
+
     fn take(&mut self, step: Step) {
         match step {
-            Step::Remove(vm) => {
-                change(&self.directory, Change::Remove(Key::VirtualMachine(self.id(vm))));
+            Step::RemoveVm(vm) => {
+                change(self.directory(), Change::Remove(Key::VirtualMachine(self.vm_id(vm))));
                 self.model.leave(vm);
+                self.model.vms.remove(&vm);
             }
-            Step::Put(vm, address) => {
-                // The control plane refuses an address that another machine has.
-                if address.is_some_and(|address| self.model.is_taken(vm, address)) {
-                    return;
-                }
-                let before =
-                    self.directory.read().vm(&self.id(vm)).map(|own| Arc::clone(&own.vm.record));
-                let record = before.map_or_else(|| self.made(vm), |own| (*own).clone());
-                let vm_id = record.vm_id;
-                put(&self.directory, Record::VirtualMachine(VirtualMachine { address, ..record }));
-                if self.model.vms.get(&vm).is_some_and(|(_, own)| *own != address) {
-                    self.model.leave(vm);
-                }
-                self.model.vms.insert(vm, (vm_id, address));
+            Step::PutVm(vm, address) => self.put_vm(vm, address),
+            Step::SetOwn(vm, wanted) => {
+                let own = wanted.then(|| self.fresh().1);
+                self.alter(
+                    vm,
+                    |record| record.system_assigned = own,
+                    |model| {
+                        model.own = own.map(|ids| ids.principal_id);
+                    },
+                );
             }
+            Step::Attach(vm, one) => {
+                let Some(principal_id) = self.model.identities.get(&one).copied() else { return };
+                let id = self.identity_id(one);
+                let assigned = Assignment { id: id.clone(), principal_id };
+                self.alter(
+                    vm,
+                    |record| {
+                        record.user_assigned.retain(|held| held.id != id);
+                        record.user_assigned.push(assigned);
+                    },
+                    |model| {
+                        model.attached.insert(one, principal_id);
+                    },
+                );
+            }
+            Step::Detach(vm, one) => {
+                let id = self.identity_id(one);
+                self.alter(
+                    vm,
+                    |record| record.user_assigned.retain(|held| held.id != id),
+                    |model| {
+                        model.attached.remove(&one);
+                    },
+                );
+            }
+            Step::MakeIdentity(one) => {
+                if !self.model.identities.contains_key(&one) {
+                    let (id, ids) = (self.identity_id(one), self.fresh().1);
+                    let record = UserAssigned { id, ids, ..self.templates.1.clone() };
+                    put(self.directory(), Record::UserAssigned(record));
+                    self.model.identities.insert(one, ids.principal_id);
+                }
+            }
+            Step::DeleteIdentity(one) => {
+                change(self.directory(), Change::Remove(Key::UserAssigned(self.identity_id(one))));
+                self.model.identities.remove(&one);
+            }
+            Step::Restart => self.restart(),
         }
     }
 
-    fn id(&self, vm: u8) -> ArmId {
-        format!("{}-{vm}", self.template.id).parse().unwrap()
+    fn put_vm(&mut self, vm: u8, address: Option<Address>) {
+        // The control plane refuses an address that another machine has.
+        if address.is_some_and(|address| self.model.is_taken(vm, address)) {
+            return;
+        }
+        if !self.model.vms.contains_key(&vm) {
+            let (vm_id, ids) = self.fresh();
+            let record = VirtualMachine {
+                id: self.vm_id(vm),
+                vm_id,
+                address: None,
+                system_assigned: Some(ids),
+                user_assigned: Vec::new(),
+                ..self.templates.0.clone()
+            };
+            put(self.directory(), Record::VirtualMachine(record));
+            let own = Some(ids.principal_id);
+            let made = ModelVm { vm_id, address: None, own, attached: BTreeMap::new() };
+            self.model.vms.insert(vm, made);
+        }
+        if self.model.vms[&vm].address != address {
+            self.model.leave(vm);
+        }
+        self.alter(vm, |record| record.address = address, |model| model.address = address);
     }
 
-    fn made(&self, vm: u8) -> VirtualMachine {
-        let fresh = self.directory.write(NOW, |_, fresh| {
+    /// Changes a machine, if it is there, and what is thought of it.
+    fn alter(
+        &mut self,
+        vm: u8,
+        record: impl FnOnce(&mut VirtualMachine),
+        model: impl FnOnce(&mut ModelVm),
+    ) {
+        let Some(thought) = self.model.vms.get_mut(&vm) else { return };
+        model(thought);
+        let id = self.vm_id(vm);
+        let held = Arc::clone(&self.directory().read().vm(&id).unwrap().vm.record);
+        let mut changed = VirtualMachine::clone(&held);
+        record(&mut changed);
+        put(self.directory(), Record::VirtualMachine(changed));
+    }
+
+    fn vm_id(&self, vm: u8) -> ArmId {
+        format!("{}-{vm}", self.templates.0.id).parse().unwrap()
+    }
+
+    fn identity_id(&self, one: u8) -> ArmId {
+        format!("{}-{one}", self.templates.1.id).parse().unwrap()
+    }
+
+    fn fresh(&self) -> (VmId, IdentityIds) {
+        let fresh = self.directory().write(NOW, |_, fresh| {
             Ok::<_, StoreError>((Vec::new(), (fresh.vm_id(), fresh.identity_ids())))
         });
-        let (vm_id, ids) = fresh.unwrap();
-        VirtualMachine {
-            id: self.id(vm),
-            vm_id,
-            system_assigned: Some(ids),
-            user_assigned: Vec::new(),
-            ..self.template.clone()
-        }
+        fresh.unwrap()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        let callers = (0..CALLERS).map(|number| self.directory().caller(caller(number)));
+        let seen = callers.map(|caller| {
+            caller.with_vm(self.directory(), NOW, |vm| {
+                let subject = vm.select(None, NOW).map(|held| held.identity.ids.principal_id);
+                (vm.record.vm_id, subject)
+            })
+        });
+        seen.collect()
+    }
+
+    fn expected(&self) -> Vec<Seen> {
+        (0..CALLERS).map(|number| self.model.answers(caller(number))).collect()
     }
 }
 
-/// For each caller the machine that answers it, and the identity that it gets.
-fn seen(directory: &Directory) -> Vec<Option<(VmId, ClientId)>> {
-    let callers = (0..CALLERS).map(|number| directory.caller(caller(number)));
-    let seen = callers.map(|caller| {
-        caller.with_vm(directory, NOW, |vm| {
-            (vm.record.vm_id, vm.select(None, NOW).unwrap().identity.ids.client_id)
-        })
-    });
-    seen.collect()
+/// Each start makes other ids, as each process does.
+fn started(folder: &tempfile::TempDir, start: u8, records: Vec<Record>) -> Directory {
+    let options = DirectoryOptions { seed: [start; 32], ..options(Seconds(0)) };
+    let store = Box::new(RedbStore::open(folder.path()).unwrap());
+    Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn a_caller_gets_the_same_identity_after_a_restart_and_never_one_of_another_machines_address(
-        steps in proptest::collection::vec(step(), 1..16),
+    fn an_address_gets_the_same_identity_after_a_restart_and_never_one_of_another_machines_address(
+        steps in proptest::collection::vec(step(), 1..24),
     ) {
-        let disk = Disk::new(Format::CURRENT);
-        let directory = disk.open(file::demo().unwrap());
-        let template = VirtualMachine::clone(&sole_vm(&directory).record);
-        change(&directory, Change::Remove(Key::VirtualMachine(template.id.clone())));
-        let mut world = World { directory, template, model: Model::default() };
-        world.model.last.insert([127, 0, 0, 1].into(), world.template.vm_id);
+        let mut world = World::new();
         for step in steps {
             world.take(step);
         }
-        let before = seen(&world.directory);
-        let expected: Vec<_> =
-            (0..CALLERS).map(|number| world.model.answers(caller(number))).collect();
-        prop_assert_eq!(before.iter().map(|one| one.map(|(vm, _)| vm)).collect::<Vec<_>>(), expected);
-        drop(world);
-        prop_assert_eq!(seen(&disk.open(Vec::new())), before);
+        prop_assert_eq!(world.seen(), world.expected());
+        world.restart();
+        prop_assert_eq!(world.seen(), world.expected());
     }
 }
 

@@ -1,9 +1,15 @@
 mod addresses;
+mod disk;
+mod keys;
 
 use super::*;
+use crate::ids::RoleAssignmentId;
 use crate::store::MemoryStore;
 use crate::token::{Algorithm, Backend};
-use crate::world::record::{Application, Credential, Key, Tenant, UserAssigned, VirtualMachine};
+use crate::world::record::{
+    Application, Credential, Key, RoleAssignment, Tenant, UserAssigned, VirtualMachine,
+};
+use crate::world::roles::{self, Action, Scope};
 use crate::world::synthetic::Synthetic;
 use crate::world::tests::PREFIX;
 use crate::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
@@ -16,7 +22,12 @@ pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory 
 }
 
 fn open(store: Box<dyn Store>, records: Vec<Record>, propagation_delay: Seconds) -> Directory {
-    let options = DirectoryOptions {
+    let options = options(propagation_delay);
+    Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
+}
+
+fn options(propagation_delay: Seconds) -> DirectoryOptions {
+    DirectoryOptions {
         propagation_delay,
         seed: [7; 32],
         signing: SigningOptions {
@@ -26,8 +37,7 @@ fn open(store: Box<dyn Store>, records: Vec<Record>, propagation_delay: Seconds)
             min_distance: Seconds(0),
         },
         credentials: CredentialOptions::default(),
-    };
-    Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
+    }
 }
 
 /// The world of `demo.toml`.
@@ -198,6 +208,36 @@ fn a_deleted_identity_is_gone_from_every_vm_and_one_of_the_same_name_inherits_no
 }
 
 #[test]
+fn the_roles_of_a_principal_that_is_gone_count_for_nobody() {
+    let directory = world("system_assigned = true");
+    let vm = sole_vm(&directory);
+    let principal_id = vm.system_assigned().unwrap().ids.principal_id;
+    let scope: Scope = "/".parse().unwrap();
+    let assignment = RoleAssignment {
+        name: RoleAssignmentId::from_bytes([1; 16]),
+        scope: scope.clone(),
+        role: roles::by_name("Owner").unwrap().id,
+        principal_id,
+        principal_type: "ServicePrincipal".to_owned(),
+        description: None,
+        created: NOW,
+        created_by: None,
+    };
+    put(&directory, Record::RoleAssignment(assignment));
+    let counts = || {
+        let (state, action) =
+            (directory.read(), Action::ControlPlane("Microsoft.Compute/virtualMachines/read"));
+        let permits = state.permits(principal_id, action, &scope, NOW).is_some();
+        (permits, state.roles_of(principal_id).count())
+    };
+    assert_eq!(counts(), (true, 1));
+    change(&directory, Change::Remove(Key::VirtualMachine(vm.record.id.clone())));
+    assert_eq!(counts(), (false, 0));
+    // It is still there to be listed and removed.
+    assert_eq!(directory.read().role_assignments_of(principal_id).count(), 1);
+}
+
+#[test]
 fn with_a_propagation_delay_the_identity_endpoint_lags_behind_the_control_plane() {
     let records = file::parse("test.toml", &format!("{PREFIX}system_assigned = true")).unwrap();
     let directory = of(records, Seconds(60));
@@ -286,19 +326,4 @@ fn an_application_is_a_resource_of_its_own_tenant_by_id_and_uri() {
     ] {
         assert_eq!(directory.audience_name(&name, tenants[0]), None, "{name}");
     }
-}
-
-#[test]
-fn the_next_key_is_published_before_it_signs_and_the_old_one_until_its_tokens_are_gone() {
-    let directory = demo();
-    let published = || {
-        let keys = directory.ring().keys();
-        keys.published().map(|key| key.jwk().kid.clone()).collect::<Vec<_>>()
-    };
-    let (first, next) = (published()[0].clone(), published()[1].clone());
-    directory.rotate_signing_keys(NOW + Seconds(10)).unwrap();
-    assert_eq!(published()[0], next);
-    assert!(published().contains(&first) && published().len() == 3);
-    directory.rotate_signing_keys(NOW + Seconds(86_400 + 311)).unwrap();
-    assert!(!published().contains(&first));
 }

@@ -97,10 +97,7 @@ impl World {
         Self::with(trusted_issuers, None)
     }
 
-    fn with(
-        trusted_issuers: Vec<Certificate>,
-        max_assertion_lifetime: Option<Seconds>,
-    ) -> Self {
+    fn with(trusted_issuers: Vec<Certificate>, max_assertion_lifetime: Option<Seconds>) -> Self {
         let mut records = file::demo().unwrap();
         let id = OTHER_TENANT.parse().unwrap();
         records.push(Record::Tenant(crate::world::record::Tenant { id, created: NOW }));

@@ -240,3 +240,63 @@ proptest! {
         prop_assert!(world.ask(&raw).status < 500);
     }
 }
+
+#[test]
+fn an_audience_ends_with_one_slash_or_none() {
+    let world = World::new();
+    let key = certificate_key(app(), Seconds(9_000));
+    world.register(&key);
+    let header = json!({ "alg": "PS256", "x5t#S256": key.certificate().thumbprint() });
+    let ask = |audience: &str| world.assert(&forged(&header, &claims(&json!({ "aud": audience }))));
+    for base in [
+        audience(),
+        format!("https://sts.windows.net/{TENANT}"),
+        format!("http://sts.localhost:8170/{TENANT}"),
+    ] {
+        for slashes in ["", "/"] {
+            assert_eq!(ask(&format!("{base}{slashes}")).status, 200, "{base}{slashes}");
+        }
+        for slashes in ["//", "///", "/ ", "%2F"] {
+            let refusal = ask(&format!("{base}{slashes}"));
+            assert_eq!(refusal.refusal(), (401, "invalid_client", 700_023), "{base}{slashes}");
+        }
+    }
+}
+
+#[test]
+fn a_service_of_this_server_is_named_with_one_slash_or_none() {
+    let world = World::new();
+    let ask = |resource: &str| {
+        let path = format!("/{TENANT}/oauth2/token");
+        world.post_to(&path, &with(&[("scope", ""), ("resource", resource)])).status
+    };
+    assert_eq!(ask("https://127.0.0.1:8180"), 200);
+    assert_eq!(ask("https://127.0.0.1:8180/"), 200);
+    assert_eq!(ask("https://127.0.0.1:8180//"), 400);
+}
+
+#[test]
+fn a_long_assertion_is_taken_unless_the_longest_time_is_set() {
+    let century = Seconds(100 * 365 * 86_400);
+    let ask = |longest: Option<Seconds>, left: u64, used: u64| {
+        let world = World::with(Vec::new(), longest);
+        let key = certificate_key(app(), century);
+        world.register(&key);
+        let header = json!({ "alg": "PS256", "x5t#S256": key.certificate().thumbprint() });
+        let claims = claims(&json!({ "exp": NOW.0 + left }));
+        world.clock.advance(Seconds(used));
+        let answer = world.assert(&forged(&header, &claims));
+        let why = answer.body["error_description"].as_str().unwrap_or_default().to_owned();
+        (answer.status, why)
+    };
+    assert_eq!(ask(None, century.0, 0).0, 200);
+    let ten_minutes = Some(Seconds(600));
+    // Clocks may be five minutes apart.
+    assert_eq!(ask(ten_minutes, 900, 0).0, 200);
+    let (status, why) = ask(ten_minutes, 901, 0);
+    assert!(status == 401 && why.starts_with("AADSTS700024"), "{status} {why}");
+    assert!(why.contains("within 600 s"), "{why}");
+    assert_eq!(ask(ten_minutes, century.0, 0).0, 401);
+    // What is left counts, not what it had.
+    assert_eq!(ask(ten_minutes, 4_000, 3_500).0, 200);
+}

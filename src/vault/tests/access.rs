@@ -1,6 +1,7 @@
 //! Who gets in, and what is said to who does not.
 
 use super::*;
+use crate::directory::Principal;
 
 const MISSING: &str = r#"{"error":{"code":"Unauthorized","message":"AKV10000: Request is missing a Bearer or PoP token."}}"#;
 const CHALLENGE: &str = r#"Bearer authorization="https://login.microsoftonline.com/72f988bf-0000-4000-8000-000000000001", resource="https://vault.azure.net""#;
@@ -57,6 +58,38 @@ fn the_audience_is_one_of_two_and_has_no_slash_at_its_end() {
             )
         );
         assert_eq!(answer.headers["www-authenticate"], CHALLENGE);
+    }
+}
+
+#[test]
+fn an_identity_that_is_gone_reads_and_writes_no_secret() {
+    let world = World::new();
+    let identity = |principal: u8| {
+        let state = world.directory.read();
+        match state.principal(ids(principal).1) {
+            Some(Principal::ManagedIdentity(identity)) => identity.resource_id.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    world.grant(OTHER, "Key Vault Secrets Officer", VAULT);
+    let (machine, user_assigned) = (identity(OFFICER), identity(OTHER));
+    for (principal, key) in
+        [(OTHER, Key::UserAssigned(user_assigned)), (OFFICER, Key::VirtualMachine(machine))]
+    {
+        let token = world.token(principal);
+        let ask = |method| {
+            let ask = Ask::new(method, "/secrets/a").body(r#"{"value":"x"}"#);
+            world.send(ask.token(&token))
+        };
+        assert_eq!(ask("PUT").status, 200);
+        world.change(Change::Remove(key));
+        for method in ["GET", "PUT", "DELETE"] {
+            let answer = ask(method);
+            let message = answer.message();
+            assert_eq!((answer.status, answer.codes().0.as_str()), (401, "Unauthorized"));
+            assert!(message.contains("does not exist any more"), "{message}");
+            assert_eq!(answer.headers["www-authenticate"], CHALLENGE);
+        }
     }
 }
 
