@@ -25,21 +25,57 @@ fn operators_see_liveness_readiness_and_counts() {
     assert!(broker.metric::<f64>("process_cpu_seconds_total") > 0.0);
 }
 
+/// The status and the text of the answer to a rotation.
+fn rotate(broker: &Broker, query: &str, headers: &str) -> (u16, String) {
+    let mut admin = broker.connect("admin");
+    let target = format!("/signing-keys/rotate{query}");
+    let head = format!("POST {target} HTTP/1.1\r\nContent-Length: 0\r\n{headers}\r\n");
+    admin.send(head.as_bytes());
+    let answer = admin.read().unwrap();
+    (answer.status, answer.text().trim().to_owned())
+}
+
+const INTENT: &str = "Host: localhost\r\nx-mintbench-admin: true\r\n";
+
 #[test]
 fn keys_rotate_for_whoever_means_it_and_not_for_a_page_in_a_browser() {
-    let broker = Broker::serve(&[]);
-    let post = |headers: &str| {
-        let mut admin = broker.connect("admin");
-        let head =
-            format!("POST /signing-keys/rotate HTTP/1.1\r\nContent-Length: 0\r\n{headers}\r\n");
-        admin.send(head.as_bytes());
-        admin.read().unwrap().status
-    };
+    let broker = Broker::serve(&["--signing-key-min-distance", "0s"]);
+    let post = |headers: &str| rotate(&broker, "", headers).0;
     let intent = "x-mintbench-admin: true\r\n";
     assert_eq!(post("Host: 127.0.0.1\r\n"), 403);
     assert_eq!(post(&format!("Host: evil.example\r\n{intent}")), 400);
     assert_eq!(post(&format!("Host: localhost\r\nOrigin: http://localhost\r\n{intent}")), 400);
-    assert_eq!(post(&format!("Host: localhost\r\n{intent}")), 200);
+    assert_eq!(post(INTENT), 200);
+}
+
+#[test]
+fn a_key_that_verifiers_cannot_know_signs_only_in_place_of_a_compromised_one() {
+    let broker = Broker::serve(&[]);
+    let published = || {
+        let keys = broker.connect("sts").get("/common/discovery/keys").json();
+        let kids = keys["keys"].as_array().unwrap().iter();
+        kids.map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let query = "resource=https://vault.azure.net";
+    let (before, token) = (published(), broker.token(query).json());
+    let (status, text) = rotate(&broker, "", INTENT);
+    assert!(
+        status == 409 && text.contains("rotate again in") && text.contains("?force=true"),
+        "{text}"
+    );
+    assert_eq!(
+        (published(), broker.token(query).json()["access_token"].clone()),
+        (before.clone(), token["access_token"].clone())
+    );
+    assert_eq!(rotate(&broker, "?force=1", INTENT).0, 400);
+    assert_eq!(rotate(&broker, "?force=true", "Host: localhost\r\n").0, 403);
+
+    let (status, kid) = rotate(&broker, "?force=true", INTENT);
+    let after = published();
+    assert_eq!((status, &after[0], after.len()), (200, &kid, 2));
+    assert!(kid == before[1] && !after.contains(&before[0]));
+    assert_ne!(broker.token(query).json()["access_token"], token["access_token"]);
+    assert_eq!(broker.metric::<u64>("mintbench_mints_total"), 2);
 }
 
 #[test]

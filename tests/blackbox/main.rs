@@ -10,6 +10,7 @@
 mod broker;
 mod cli;
 mod control;
+mod deleted;
 mod durability;
 mod imds;
 mod lifecycle;

@@ -19,12 +19,17 @@ fn may_use_secrets(server: &Server) {
     server.prints(&[&["role", "assign", "--principal", "me"], &role[..]].concat());
 }
 
-fn uri(vault: &Value) -> String {
+pub(crate) fn uri(vault: &Value) -> String {
     vault["properties"]["vaultUri"].as_str().unwrap().to_owned()
 }
 
-/// The head of the answer to a request without a token, at the URI and by the resolver of this machine.
+/// The answer to a request without a token, at the URI and by the resolver of this machine.
 fn challenge(folder: &Path, uri: &str) -> String {
+    asked(folder, uri, "/secrets?api-version=7.4", "")
+}
+
+/// The answer to a `GET` over TLS, with more headers.
+pub(crate) fn asked(folder: &Path, uri: &str, target: &str, headers: &str) -> String {
     let authority = uri.strip_prefix("https://").unwrap().trim_end_matches('/');
     let (host, port) = authority.split_once(':').unwrap();
     let mut trusted = RootCertStore::empty();
@@ -38,9 +43,8 @@ fn challenge(folder: &Path, uri: &str) -> String {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
-    let request = format!(
-        "GET /secrets?api-version=7.4 HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
-    );
+    let request =
+        format!("GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);
