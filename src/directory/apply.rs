@@ -266,14 +266,14 @@ impl State {
         if let Some(entry) = before {
             let old = entry.vm.record.address;
             if old == address {
-                entry.slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
+                entry.slot.publish(Some(Arc::clone(vm)), when);
                 return entry.slot;
             }
-            entry.slot.publish(None, when.now, when.now);
+            entry.slot.publish(None, When { effective: when.now, ..when });
             self.give_up(old, &entry.slot);
         }
         let slot = Arc::new(VmSlot::new(vm.record.vm_id));
-        slot.publish(Some(Arc::clone(vm)), when.now, when.effective);
+        slot.publish(Some(Arc::clone(vm)), when);
         if let Some(address) = address {
             self.by_address.insert(address, Arc::clone(&slot));
         }
@@ -290,7 +290,7 @@ impl State {
 
     fn remove_vm(&mut self, id: &ArmId, when: When) -> Vec<Ended> {
         let Some(entry) = self.vms.remove(id) else { return Vec::new() };
-        entry.slot.publish(None, when.now, when.effective);
+        entry.slot.publish(None, when);
         self.give_up(entry.vm.record.address, &entry.slot);
         let own = entry.vm.system_assigned().map(|own| self.end(own, when));
         own.into_iter().chain(entry.vm.held().cloned().map(Ended::Holding)).collect()
@@ -320,7 +320,7 @@ impl State {
     }
 
     fn end(&mut self, identity: &Arc<Identity>, when: When) -> Ended {
-        identity.end(when.effective);
+        identity.end(when.now, when.effective);
         self.managed_identities = self.managed_identities.saturating_sub(1);
         self.clients.remove(&identity.ids.client_id);
         self.principals.remove(&identity.ids.principal_id);
@@ -337,9 +337,8 @@ impl State {
                 && old.role == assignment.role
                 && old.principal_id == assignment.principal_id
         };
-        let effective =
-            before.filter(grants_the_same).map_or(when.effective, |before| before.effective);
-        let entry = Arc::new(RoleAssignmentEntry { effective, record: assignment });
+        let when = before.filter(grants_the_same).map_or(when, |before| before.when);
+        let entry = Arc::new(RoleAssignmentEntry { when, record: assignment });
         let held = self.role_assignments_of.entry(entry.record.principal_id).or_default();
         held.push(Arc::clone(&entry));
         self.role_assignments.insert(entry.record.name, entry);

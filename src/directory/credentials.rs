@@ -10,8 +10,8 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use parking_lot::Mutex;
 
-use super::Directory;
 use super::state::{Principal, State};
+use super::{Directory, LEEWAY};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ClientId, PrincipalId};
 use crate::store::StoreError;
@@ -181,9 +181,12 @@ impl Directory {
     pub fn roll_due(&self, now: UnixSeconds, limit: usize) -> Result<Rolled, CredentialError> {
         let roll_after = self.credentials.options.roll_after;
         let is_due = |held: &[Arc<Credential>]| {
-            held.iter().rfind(|own| own.private_key.is_some()).is_some_and(|newest| {
-                newest.not_before + roll_after <= now || newest.not_after <= now
-            })
+            let mut kept = held.iter().filter(|own| own.private_key.is_some());
+            // One from before the clock was set back is of no use yet.
+            match kept.clone().rfind(|own| has_begun(own, now)) {
+                Some(newest) => newest.not_before + roll_after <= now || newest.not_after <= now,
+                None => kept.next().is_some(),
+            }
         };
         let mut rolled = self.roll_those(now, limit, is_due);
         rolled.removed += self.remove_expired(now)?;
@@ -339,6 +342,11 @@ fn managed_client(state: &State, id: PrincipalId) -> Result<ClientId, Credential
     }
 }
 
+/// Whether a certificate is valid already, for verifiers who allow for clocks that lag.
+fn has_begun(credential: &Credential, now: UnixSeconds) -> bool {
+    credential.not_before <= now + LEEWAY
+}
+
 /// The newest certificate that is valid at `now` and whose key is here.
 fn newest(
     state: &State,
@@ -347,7 +355,7 @@ fn newest(
 ) -> Result<Option<Arc<Credential>>, CredentialError> {
     state.principal(id).ok_or(CredentialError::UnknownPrincipal(id))?;
     let usable = |own: &&Arc<Credential>| {
-        own.private_key.is_some() && own.not_before <= now && now < own.not_after
+        own.private_key.is_some() && has_begun(own, now) && now < own.not_after
     };
     Ok(state.credentials(id).iter().rfind(usable).cloned())
 }
@@ -425,6 +433,23 @@ mod tests {
         assert_eq!(directory.roll_due(after(90), 8).unwrap(), Rolled { issued: 1, removed: 1 });
         let then = thumbprints(&directory, id);
         assert!(then.len() == 2 && then[0] == both[1]);
+    }
+
+    #[test]
+    fn after_the_clock_is_set_back_there_is_a_certificate_for_now_and_it_is_rolled_in_time() {
+        let directory = demo();
+        let id = principal(&directory);
+        let after = |days| NOW + Seconds(DAY.0 * days);
+        let ahead = directory.certificate_of(id, after(31)).unwrap();
+        assert_eq!(directory.roll_due(NOW, 8).unwrap(), Rolled { issued: 1, removed: 0 });
+        assert_eq!(directory.roll_due(NOW, 8).unwrap(), Rolled::default());
+        let now = directory.certificate_of(id, NOW).unwrap();
+        assert!(now.certificate().is_valid(NOW) && !ahead.certificate().is_valid(NOW));
+        // The one from ahead takes over when its time comes.
+        let later = directory.certificate_of(id, after(31)).unwrap();
+        assert_eq!(later.certificate().thumbprint(), ahead.certificate().thumbprint());
+        assert_eq!(directory.roll_due(after(75), 8).unwrap().issued, 0);
+        assert_eq!(directory.roll_due(after(76), 8).unwrap().issued, 1);
     }
 
     #[test]

@@ -77,6 +77,17 @@ struct When {
     effective: UnixSeconds,
 }
 
+impl When {
+    /// Whether the identity endpoint does not go by it yet. A clock that was set to before the change is no
+    /// reason to wait longer.
+    fn is_pending(self, now: UnixSeconds) -> bool {
+        now < self.effective && self.now <= now + LEEWAY
+    }
+}
+
+/// A stored moment may be later than now by as much: clocks are set back by seconds all the time.
+const LEEWAY: Seconds = Seconds(300);
+
 /// What a change has ended: nobody gets a token of it again.
 #[derive(Debug)]
 pub enum Ended {

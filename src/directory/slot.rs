@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::When;
 use crate::clock::UnixSeconds;
 use crate::ids::VmId;
 use crate::sync::RwLock;
@@ -19,7 +20,7 @@ pub struct VmSlot {
 struct Views {
     now: Option<Arc<Vm>>,
     /// What takes its place, and when; only a propagation delay puts anything here.
-    later: VecDeque<(UnixSeconds, Option<Arc<Vm>>)>,
+    later: VecDeque<(When, Option<Arc<Vm>>)>,
 }
 
 impl VmSlot {
@@ -37,21 +38,22 @@ impl VmSlot {
     #[inline]
     pub fn with<T>(&self, now: UnixSeconds, with: impl Fn(&Arc<Vm>) -> T) -> Option<T> {
         let views = self.views.read();
-        let due = views.later.iter().take_while(|(from, _)| *from <= now).last();
+        let due = views.later.iter().rfind(|(when, _)| !when.is_pending(now));
         let vm = due.map_or(&views.now, |(_, vm)| vm);
         vm.as_ref().map(with)
     }
 
-    /// Puts `vm` in place from the moment `from` on; when `from` is not later than `now`, at once.
-    pub(super) fn publish(&self, vm: Option<Arc<Vm>>, now: UnixSeconds, from: UnixSeconds) {
+    /// Puts `vm` in place once the change is effective; when that is no later than now, at once.
+    pub(super) fn publish(&self, vm: Option<Arc<Vm>>, when: When) {
         let mut views = self.views.write();
-        if from <= now {
+        if when.effective <= when.now {
             *views = Views { now: vm, later: VecDeque::new() };
             return;
         }
-        while let Some((_, due)) = views.later.pop_front_if(|(from, _)| *from <= now) {
+        let due = views.later.iter().rposition(|(earlier, _)| !earlier.is_pending(when.now));
+        if let Some((_, due)) = due.and_then(|due| views.later.drain(..=due).next_back()) {
             views.now = due;
         }
-        views.later.push_back((from, vm));
+        views.later.push_back((when, vm));
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::When;
 use super::slot::VmSlot;
 use crate::clock::UnixSeconds;
 use crate::ids::{
@@ -75,7 +76,7 @@ pub(super) struct RoleAssignmentEntry {
     /// What is stored of it.
     pub(super) record: RoleAssignment,
     /// From when on it grants anything.
-    pub(super) effective: UnixSeconds,
+    pub(super) when: When,
 }
 
 impl Grant for RoleAssignmentEntry {
@@ -291,7 +292,7 @@ impl State {
         scope: &Scope,
         now: UnixSeconds,
     ) -> Option<&RoleAssignment> {
-        let effective = self.grants_of(principal).filter(|entry| entry.effective <= now);
+        let effective = self.grants_of(principal).filter(|entry| !entry.when.is_pending(now));
         roles::permits(effective, action, scope, self).map(|entry| &entry.record)
     }
 

@@ -68,7 +68,9 @@ pub(super) fn establish(
         None => directory.write(now, |state, fresh| enrol(state, fresh, now))?,
     };
     let (path, ids) = (folder.join(PEM), ids(&application));
-    let fresh_enough = |own: &Credential| now + half_life(own) < own.not_after;
+    // One from before the clock was set back is of no use yet; verifiers allow for five minutes.
+    let has_begun = |own: &Credential| own.not_before <= now + Seconds(300);
+    let fresh_enough = |own: &Credential| has_begun(own) && now + half_life(own) < own.not_after;
     let held = directory.read().credentials(ids.principal_id).last().cloned();
     // A start that ended between the two has left a file whose certificate nobody knows.
     let proves = |own: &Credential| {

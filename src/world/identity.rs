@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{Tenant, VirtualMachine};
 use super::synthetic::IdentityIds;
-use crate::clock::UnixSeconds;
+use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ArmId, ClientId, PrincipalId};
 
 /// Number of an identity in its world; never used again once the identity is gone.
@@ -39,8 +39,12 @@ pub struct Identity {
     pub tenant: Arc<Tenant>,
     /// The VM (system-assigned) or the identity itself (user-assigned), as in `xms_mirid`.
     pub resource_id: ArmId,
+    ended_at: AtomicU64,
     gone_from: AtomicU64,
 }
+
+/// A clock that is set back by less does not bring the end of an identity forward.
+const LEEWAY: Seconds = Seconds(300);
 
 impl Identity {
     /// A living identity.
@@ -51,11 +55,14 @@ impl Identity {
         tenant: Arc<Tenant>,
         resource_id: ArmId,
     ) -> Self {
-        Self { index, kind, ids, tenant, resource_id, gone_from: AtomicU64::new(u64::MAX) }
+        let [ended_at, gone_from] = [AtomicU64::new(0), AtomicU64::new(u64::MAX)];
+        Self { index, kind, ids, tenant, resource_id, ended_at, gone_from }
     }
 
-    /// Ends the identity: from `moment` on it gets no token.
-    pub fn end(&self, moment: UnixSeconds) {
+    /// Ends the identity at `now`: from `moment` on it gets no token, nor when the clock is set to before
+    /// its end.
+    pub fn end(&self, now: UnixSeconds, moment: UnixSeconds) {
+        self.ended_at.store(now.0, Ordering::Relaxed);
         // `Release` pairs with the `Acquire` below: a mint lane that inserts a token and then finds the
         // identity alive knows that the removal, which ends it first, has yet to clear the cache.
         self.gone_from.fetch_min(moment.0, Ordering::AcqRel);
@@ -63,7 +70,10 @@ impl Identity {
 
     /// Whether it gets tokens at `now`.
     pub fn is_alive(&self, now: UnixSeconds) -> bool {
-        now.0 < self.gone_from.load(Ordering::Acquire)
+        let gone_from = self.gone_from.load(Ordering::Acquire);
+        let is_after_end =
+            || self.ended_at.load(Ordering::Relaxed) <= now.0.saturating_add(LEEWAY.0);
+        now.0 < gone_from && (gone_from == u64::MAX || is_after_end())
     }
 }
 

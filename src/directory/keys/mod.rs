@@ -67,9 +67,6 @@ pub enum SigningKeyError {
 /// Keys published at most, about 100 kB of RSA keys.
 const KEYS_MAX: usize = 64;
 
-/// A stored moment may be later than now by as much: clocks are set back by seconds all the time.
-const LEEWAY: Seconds = Seconds(300);
-
 impl Directory {
     /// The keys as they are now.
     pub fn ring(&self) -> Arc<KeyRing> {

@@ -5,8 +5,9 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{KEYS_MAX, LEEWAY, SigningKeyError, SigningOptions};
+use super::{KEYS_MAX, SigningKeyError, SigningOptions};
 use crate::clock::{Seconds, UnixSeconds};
+use crate::directory::LEEWAY;
 use crate::token::{Backend, Issuer, KeyMaterial, SigningKey};
 use crate::world::record::{Change, Key, Record, StoredSecret, StoredSigningKey};
 

@@ -254,6 +254,31 @@ fn with_a_propagation_delay_the_identity_endpoint_lags_behind_the_control_plane(
 }
 
 #[test]
+fn a_change_that_is_delayed_does_not_wait_for_a_clock_that_was_set_back() {
+    let more = "system_assigned = true\nuser_assigned = ['a']";
+    let records = file::parse("test.toml", &format!("{PREFIX}{more}")).unwrap();
+    let directory = of(records, Seconds(60));
+    let caller = directory.caller([127, 0, 0, 1].into());
+    let vm = sole_vm(&directory);
+    let shared = vm.held().last().unwrap().identity.ids.client_id;
+    let selects = |at| {
+        let own = caller.with_vm(&directory, at, |vm| vm.select(None, at).is_ok());
+        let selector = Selector::ClientId(shared);
+        let named = |vm: &Arc<Vm>| vm.select(Some(&selector), at).is_ok();
+        (own, caller.with_vm(&directory, at, named))
+    };
+    let id = vm.held().last().unwrap().identity.resource_id.clone();
+    change(&directory, Change::Remove(Key::UserAssigned(id)));
+    let without = VirtualMachine { system_assigned: None, ..VirtualMachine::clone(&vm.record) };
+    put(&directory, Record::VirtualMachine(without));
+    let (before, after) = ((Some(true), Some(true)), (Some(false), Some(false)));
+    assert_eq!(selects(NOW + Seconds(59)), before);
+    assert_eq!(selects(NOW - Seconds(10)), before, "a step of seconds");
+    assert_eq!(selects(NOW - Seconds(3_600)), after);
+    assert_eq!(selects(NOW + Seconds(60)), after);
+}
+
+#[test]
 fn the_certificates_of_an_identity_go_with_it() {
     let directory = world("system_assigned = true");
     let vm = sole_vm(&directory);
