@@ -112,7 +112,17 @@ mod tests {
         for text in ["", "all", "10.0.0.0/8", "127.0.0.1:80", "localhost"] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Malformed(text.to_owned())));
         }
-        for text in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:0.0.0.0"] {
+        for text in [
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "::ffff:0.0.0.0",
+            "ff0e::1",
+            "::ffff:224.0.0.1",
+            "::ffff:255.255.255.255",
+        ] {
             assert!(matches!(text.parse::<Address>(), Err(AddressError::Uncallable(_))), "{text}");
         }
     }

@@ -215,7 +215,16 @@ fn the_address_follows_the_tag() {
     assert_eq!(reaches([10, 0, 0, 4]), Some(true));
     assert_eq!(world.patch(&vm, &tag("10.0.0.5")).status, 200);
     assert_eq!((reaches([10, 0, 0, 4]), reaches([10, 0, 0, 5])), (None, Some(true)));
-    for bad in ["here", "", "0.0.0.0", "224.0.0.1", "255.255.255.255", "10.0.0.0/8"] {
+    for bad in [
+        "here",
+        "",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "ff02::1",
+        "::ffff:255.255.255.255",
+        "10.0.0.0/8",
+    ] {
         assert_eq!(world.patch(&vm, &tag(bad)).refusal(), (400, "InvalidParameter"), "{bad}");
     }
     let mut other = tag("::ffff:10.0.0.5");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fill::Shortfall;
 use super::scenario::Scenario;
 use super::scenario::file::ScenarioError;
-use super::settings::{CERTIFICATES_MAX, ROTATION_GAP_MIN};
+use super::settings::{CERTIFICATES_MAX, ROTATION_GAP_MIN, ROTATIONS_MAX};
 use crate::load::replay::TraceError;
 use crate::world::synthetic::SyntheticError;
 
@@ -70,7 +70,7 @@ pub(in crate::cli) enum SettingsError {
     )]
     Certificates { scenario: String, identities: u64 },
     #[error(
-        "--rotations {rotations} in {} is too often; leave at least {} between two", humantime::format_duration(*.duration), humantime::format_duration(ROTATION_GAP_MIN)
+        "--rotations {rotations} in {} is too often; leave at least {} between two, and rotate {ROTATIONS_MAX} times at most", humantime::format_duration(*.duration), humantime::format_duration(ROTATION_GAP_MIN)
     )]
     Rotations { rotations: u32, duration: Duration },
     #[error("the world cannot be made")]

@@ -195,7 +195,7 @@ impl Given<'_> {
             ("connections", args.connections.map_or(1, u64::from), u32::MAX.into()),
             ("threads", args.threads.unwrap_or(1) as u64, THREADS_MAX as u64),
             ("changes", args.changes.map_or(1, u64::from), CHANGES_MAX.into()),
-            ("rotations", args.rotations.map_or(1, u64::from), ROTATIONS_MAX.into()),
+            ("rotations", args.rotations.map_or(1, u64::from), u32::MAX.into()),
             ("samples", args.samples as u64, SAMPLES_MAX as u64),
         ];
         for (flag, value, max) in counts {
@@ -380,7 +380,9 @@ impl Given<'_> {
                 let fitting = duration.as_nanos() / ROTATION_GAP_DEFAULT.as_nanos();
                 let default = u32::try_from(fitting).unwrap_or(u32::MAX).clamp(1, ROTATIONS_MAX);
                 let rotations = given.unwrap_or(default);
-                if given.is_some() && duration / rotations.max(1) < ROTATION_GAP_MIN {
+                let too_many = rotations > ROTATIONS_MAX;
+                let gap = duration / rotations.max(1);
+                if given.is_some() && (too_many || gap < ROTATION_GAP_MIN) {
                     return Err(SettingsError::Rotations { rotations, duration });
                 }
                 Ok(Changes::Rotate { rotations })
