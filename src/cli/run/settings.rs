@@ -47,8 +47,8 @@ const CHANGES_MAX: u32 = 10_000;
 /// A verifier that reads the keys five times meanwhile has no excuse.
 pub(super) const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
 
-/// A broker publishes 64 keys at most, and keeps each for as long as its tokens may live.
-pub(super) const ROTATIONS_MAX: u32 = 60;
+/// A broker publishes 32 keys at most, and keeps each for as long as its tokens may live.
+pub(super) const ROTATIONS_MAX: u32 = 30;
 /// All made within some ten seconds of a broker's core.
 pub(super) const CERTIFICATES_MAX: u64 = 100;
 const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);

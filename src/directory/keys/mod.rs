@@ -64,8 +64,8 @@ pub enum SigningKeyError {
     },
 }
 
-/// Keys published at most, about 100 kB of RSA keys.
-const KEYS_MAX: usize = 64;
+/// Keys published at most, about 50 kB of RSA keys.
+const KEYS_MAX: usize = 32;
 
 impl Directory {
     /// The keys as they are now.

@@ -151,7 +151,7 @@ fn a_revoked_key_is_published_no_more_and_its_tokens_are_refused() {
 }
 
 #[test]
-fn sixty_four_keys_are_published_at_most() {
+fn thirty_two_keys_are_published_at_most() {
     let disk = Disk::new(Format::CURRENT);
     let directory = start(&disk, NOW, &signing(HOUR, Seconds(0)));
     let mut refused = 0;
@@ -165,9 +165,9 @@ fn sixty_four_keys_are_published_at_most() {
             Err(other) => panic!("{other}"),
         }
     }
-    assert_eq!((published(&directory).len(), refused), (64, 70 - 62));
+    assert_eq!((published(&directory).len(), refused), (32, 70 - 30));
     directory.rotate_signing_keys(NOW + Seconds(3_600 + 301)).unwrap();
-    assert_eq!(published(&directory).len(), 64);
+    assert_eq!(published(&directory).len(), 32);
     directory.revoke_signing_key(NOW).unwrap();
     directory.rotate_signing_keys(days(1)).unwrap();
     assert_eq!((published(&directory).len(), stored(&disk).len()), (3, 3));
