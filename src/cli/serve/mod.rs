@@ -88,8 +88,8 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
     let (store, new) = store(args)?;
     // A start that fails leaves nothing behind.
-    let undo = |new: NewStore| new.undo(&server::FILES);
-    let server = start(args, store).inspect_err(|_| new.into_iter().for_each(undo))?;
+    let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
+    let server = start(args, store).inspect_err(undo)?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);
@@ -111,7 +111,7 @@ fn start(args: &ServeArgs, store: Box<dyn Store>) -> Result<Server, ServeError> 
 /// The first to be opened: it refuses a folder that another process has.
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
-    let store = RedbStore::open(folder).map_err(DirectoryError::from)?;
+    let store = RedbStore::open(folder, &server::FILES).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))
 }

@@ -45,7 +45,7 @@ fn all(store: &RedbStore) -> Result<(Revision, Vec<Record>), StoreError> {
 fn stored(records: &[Record]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let changes: Vec<Change> = records.iter().cloned().map(Change::Put).collect();
-    RedbStore::open(folder.path()).unwrap().commit(Revision(0), &changes).unwrap();
+    RedbStore::open(folder.path(), &[]).unwrap().commit(Revision(0), &changes).unwrap();
     folder
 }
 
@@ -64,7 +64,7 @@ fn overwrite(transaction: &WriteTransaction, key: &str, revision: u64, json: &[u
 }
 
 fn error(folder: &Path) -> String {
-    RedbStore::open(folder).and_then(|store| all(&store)).unwrap_err().to_string()
+    RedbStore::open(folder, &[]).and_then(|store| all(&store)).unwrap_err().to_string()
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..30),
     ) {
         let mut folder = tempfile::tempdir().unwrap();
-        let mut store = RedbStore::open(folder.path()).unwrap();
+        let mut store = RedbStore::open(folder.path(), &[]).unwrap();
         let mut model = Model::default();
         for step in steps {
             match step {
@@ -143,12 +143,12 @@ proptest! {
                 }
                 Step::Reopen => {
                     drop(store);
-                    store = RedbStore::open(folder.path()).unwrap();
+                    store = RedbStore::open(folder.path(), &[]).unwrap();
                 }
                 Step::Kill => {
                     let copy = tempfile::tempdir().unwrap();
                     fs::copy(folder.path().join("world.redb"), copy.path().join("world.redb")).unwrap();
-                    (store, folder) = (RedbStore::open(copy.path()).unwrap(), copy);
+                    (store, folder) = (RedbStore::open(copy.path(), &[]).unwrap(), copy);
                 }
             }
             prop_assert!(!store.repaired());
@@ -160,14 +160,14 @@ proptest! {
 #[test]
 fn a_second_store_in_one_folder_is_refused_until_the_first_is_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let first = RedbStore::open(folder.path()).unwrap();
+    let first = RedbStore::open(folder.path(), &[]).unwrap();
     let path = folder.path().display();
     assert_eq!(
         error(folder.path()),
         format!("another mintbench serves from `{path}`; stop it or name another folder")
     );
     drop(first);
-    RedbStore::open(folder.path()).unwrap();
+    RedbStore::open(folder.path(), &[]).unwrap();
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_file_of_an_older_format_is_read_and_becomes_one_of_this_format_with_the_fir
     tamper(folder.path(), |transaction| {
         transaction.open_table(META).unwrap().insert(META_FORMAT, Format::OLDEST.0).unwrap();
     });
-    let open = || RedbStore::open(folder.path()).unwrap();
+    let open = || RedbStore::open(folder.path(), &[]).unwrap();
     let (store, records) = (open(), vec![group(1, 0)]);
     assert_eq!((store.format(), all(&store).unwrap()), (Format::OLDEST, (Revision(1), records)));
     store.commit(Revision(1), &[Change::Put(group(2, 0))]).unwrap();
@@ -212,7 +212,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("world.redb.new"), "half a file").unwrap();
-    assert_eq!(all(&RedbStore::open(folder.path()).unwrap()).unwrap(), (Revision(0), vec![]));
+    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap(), (Revision(0), vec![]));
     assert!(!folder.path().join("world.redb.new").exists());
 }
 
@@ -220,7 +220,7 @@ fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
 fn a_start_that_is_undone_leaves_the_files_of_others() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("ca.key"), "of before").unwrap();
-    let new = RedbStore::open(folder.path()).unwrap().new_store().unwrap();
+    let new = RedbStore::open(folder.path(), &[]).unwrap().new_store().unwrap();
     for name in ["ca.pem", "thesis.txt"] {
         fs::write(folder.path().join(name), "of meanwhile").unwrap();
     }
@@ -228,8 +228,8 @@ fn a_start_that_is_undone_leaves_the_files_of_others() {
     let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let left: std::collections::BTreeSet<_> = left.collect();
     assert_eq!(left, ["ca.key", "thesis.txt"].map(Into::into).into());
-    assert!(RedbStore::open(folder.path()).unwrap().new_store().is_some());
-    assert!(RedbStore::open(folder.path()).unwrap().new_store().is_none());
+    assert!(RedbStore::open(folder.path(), &[]).unwrap().new_store().is_some());
+    assert!(RedbStore::open(folder.path(), &[]).unwrap().new_store().is_none());
 }
 
 #[test]
@@ -237,10 +237,10 @@ fn only_the_owner_can_read_a_store() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("a/b");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    drop(RedbStore::open(&folder).unwrap());
+    drop(RedbStore::open(&folder, &[]).unwrap());
     assert_eq!((mode(&folder), mode(&folder.join("world.redb"))), (0o700, 0o600));
     fs::set_permissions(folder.join("world.redb"), fs::Permissions::from_mode(0o644)).unwrap();
-    drop(RedbStore::open(&folder).unwrap());
+    drop(RedbStore::open(&folder, &[]).unwrap());
     assert_eq!(mode(&folder.join("world.redb")), 0o600);
 }
 
@@ -263,7 +263,7 @@ fn a_damaged_record_is_named_and_its_content_is_not() {
         tamper(folder.path(), |transaction| {
             overwrite(transaction, &key, 1, bad.as_bytes());
         });
-        let error = RedbStore::open(folder.path()).and_then(|store| all(&store)).unwrap_err();
+        let error = RedbStore::open(folder.path(), &[]).and_then(|store| all(&store)).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(&key) && text.contains("is not the JSON of a record"), "{text}");
         assert!(!text.contains(encoded) && !text.contains("hunter2"), "{text}");
@@ -316,7 +316,7 @@ fn a_changed_byte_is_an_error_or_changes_nothing() {
         let mut bad = good.clone();
         bad[offset] ^= 0x41;
         fs::write(&file, &bad).unwrap();
-        match RedbStore::open(folder.path()).and_then(|store| all(&store)) {
+        match RedbStore::open(folder.path(), &[]).and_then(|store| all(&store)) {
             Ok((_, found)) => assert_eq!(found, records, "byte {offset}"),
             Err(_) => errors += 1,
         }
@@ -350,5 +350,5 @@ fn the_description_has_an_example_of_each_kind_that_is_stored_so() {
     }
     assert_eq!(kinds.len(), 15, "{kinds:?}");
     let folder = stored(&records);
-    assert_eq!(all(&RedbStore::open(folder.path()).unwrap()).unwrap().1, records);
+    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap().1, records);
 }
