@@ -214,9 +214,10 @@ fn check(folder: &Path, model: &mut Model, round: u32) -> bool {
         opened = copy.path();
     }
     let store = RedbStore::open(opened, &[]).unwrap();
-    assert!(!store.repaired(), "round {round}: the file had to be repaired");
     let mut records = Vec::new();
     let Revision(revision) = store.replay(&mut |record| records.push(record)).unwrap();
+    assert_eq!(store.commit(Revision(revision), &[]).unwrap(), Revision(revision));
+    assert!(!store.repaired(), "round {round}: the file had to be repaired");
     let one_more = revision > model.revision;
     if one_more {
         model.commit();

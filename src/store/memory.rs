@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use super::{Fault, Format, Revision, Store, StoreError};
+use super::{Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
 /// Counts revisions and forgets the records: whoever commits holds them already.
@@ -25,14 +25,6 @@ impl Store for MemoryStore {
 
     fn format(&self) -> Format {
         Format::CURRENT
-    }
-
-    fn health(&self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn recover(&self) -> Result<Revision, StoreError> {
-        Ok(*self.0.lock())
     }
 }
 

@@ -190,11 +190,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// What is wrong.
-    fn health(&self) -> Result<(), Fault>;
+    fn health(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// Tries to write again after a failure, and returns the revision that the store is at.
     ///
     /// # Errors
     /// `Unwritable` while the fault lasts.
-    fn recover(&self) -> Result<Revision, StoreError>;
+    fn recover(&self) -> Result<Revision, StoreError> {
+        self.replay(&mut |_| {})
+    }
 }

@@ -18,6 +18,7 @@ mod refusals;
 mod remote;
 mod robustness;
 mod sources;
+mod store;
 mod sts;
 mod tokens;
 mod vaults;

@@ -219,6 +219,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         arm_auth: args.arm_auth,
         vault: args.vault,
         vault_uri: args.vault_uri.clone(),
+        max_secret_versions: args.max_secret_versions,
         authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
         admin: args.admin,
@@ -249,7 +250,10 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Caught, so that a store at the size limit of the process fails one write and does not end the server.
+    let oversize = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     Ok(async move {
+        let _oversize = oversize;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

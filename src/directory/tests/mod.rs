@@ -1,4 +1,5 @@
 mod addresses;
+mod doubt;
 
 use super::*;
 use crate::store::MemoryStore;
@@ -15,7 +16,11 @@ pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory 
     open(Box::new(MemoryStore::default()), records, propagation_delay)
 }
 
-fn open(store: Box<dyn Store>, records: Vec<Record>, propagation_delay: Seconds) -> Directory {
+pub(crate) fn open(
+    store: Box<dyn Store>,
+    records: Vec<Record>,
+    propagation_delay: Seconds,
+) -> Directory {
     let options = DirectoryOptions {
         propagation_delay,
         seed: [7; 32],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ::redb::{Database, ReadableDatabase, ReadableTable};
+use ::redb::{ReadOnlyDatabase, ReadableDatabase, ReadableTable};
 
 use super::disk::Locks;
 use super::engine::{guarded, look, verify};
@@ -87,7 +87,7 @@ struct Copy {
 }
 
 impl Copy {
-    fn look(&self) -> Result<Database, StoreError> {
+    fn look(&self) -> Result<ReadOnlyDatabase, StoreError> {
         guarded(|| {
             let database = look(&self.file, &self.path)?;
             read_format(&database, self.path.clone())?;
@@ -97,7 +97,7 @@ impl Copy {
 
     /// The keys that are named in the table of the order, with the revision that wrote each, and those in
     /// the table of the records alone: for as far as both can be read.
-    fn keys(&self, database: &Database) -> Vec<(Revision, String)> {
+    fn keys(&self, database: &ReadOnlyDatabase) -> Vec<(Revision, String)> {
         let mut keys = Vec::new();
         let _ = guarded(|| {
             for entry in database.begin_read()?.open_table(ORDER)?.iter()? {
@@ -120,7 +120,7 @@ impl Copy {
     }
 }
 
-fn one(database: &Database, key: &str, revision: Revision) -> Result<Record, StoreError> {
+fn one(database: &ReadOnlyDatabase, key: &str, revision: Revision) -> Result<Record, StoreError> {
     read(&database.begin_read()?.open_table(RECORDS)?, key, revision)
 }
 

@@ -28,9 +28,22 @@ pub(super) struct Failures(Arc<Mutex<Noted>>);
 struct Noted {
     first: Option<Cause>,
     unsynced: bool,
+    #[cfg(test)]
+    injected: Option<io::ErrorKind>,
 }
 
 impl Failures {
+    /// Makes every write and sync fail in this way, until there is another.
+    #[cfg(test)]
+    pub(super) fn inject(&self, error: Option<io::ErrorKind>) {
+        self.0.lock().injected = error;
+    }
+
+    #[cfg(test)]
+    fn injected(&self) -> io::Result<()> {
+        self.0.lock().injected.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
     /// Takes the first failure.
     pub(super) fn take(&self) -> Option<Cause> {
         self.0.lock().first.take()
@@ -157,11 +170,17 @@ impl StorageBackend for Disk {
         if self.preview.is_some() {
             return Ok(());
         }
+        #[cfg(test)]
+        self.noted(self.failures.injected()).inspect_err(|_| self.failures.note_unsynced())?;
         self.noted(self.file.sync_data()).inspect_err(|_| self.failures.note_unsynced())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let Some(written) = &self.preview else { return self.noted(self.file.write(offset, data)) };
+        let Some(written) = &self.preview else {
+            #[cfg(test)]
+            self.noted(self.failures.injected())?;
+            return self.noted(self.file.write(offset, data));
+        };
         let Written { kept, blocks, .. } = &mut *written.lock();
         let mut rest = data;
         for (block, start, len) in parts(offset, data.len()) {

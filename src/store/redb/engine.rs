@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
-use redb::{Builder, Database, DatabaseError, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, StorageError};
 
 use super::super::{Cause, Fault, StoreError};
 use super::disk::{Disk, Failures, Locks, rewrite};
@@ -35,6 +35,11 @@ impl Engine {
         let database = Some(verify(&file, &path, Locks::Taken)?);
         let failures = Failures::default();
         Ok(Self { file, path, database, writable: false, failures, repaired: false })
+    }
+
+    #[cfg(test)]
+    pub(super) fn failures(&self) -> Failures {
+        self.failures.clone()
     }
 
     /// The file.
@@ -109,12 +114,12 @@ fn builder() -> Builder {
 }
 
 /// A database on a file that stays as it is, without a check of its pages and without a lock.
-pub(super) fn look(file: &File, path: &Path) -> Result<Database, StoreError> {
-    let opened = builder().create_with_backend(Disk::preview(file, Locks::Omitted)?);
+pub(super) fn look(file: &File, path: &Path) -> Result<ReadOnlyDatabase, StoreError> {
+    let opened = builder().open_read_only_with_backend(Disk::preview(file, Locks::Omitted)?);
     opened.map_err(|error| refused(error, path))
 }
 
-/// As [`look`], with a check of every page.
+/// A database on a file that stays as it is, with every page checked.
 pub(super) fn verify(file: &File, path: &Path, locks: Locks) -> Result<Database, StoreError> {
     let disk = Disk::preview(file, locks)?;
     let opened = builder().set_check_integrity_on_open(true).create_with_backend(disk);

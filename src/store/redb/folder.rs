@@ -104,10 +104,7 @@ impl NewStore {
 
 impl Folder {
     /// Makes the folder if it is not there, and takes it, or fails at once.
-    pub(super) fn lock(
-        path: &Path,
-        beside: &'static [&'static str],
-    ) -> Result<Self, StoreError> {
+    pub(super) fn lock(path: &Path, beside: &'static [&'static str]) -> Result<Self, StoreError> {
         let found = Arc::new(Found::look(path)?);
         if !path.is_dir() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -231,10 +228,7 @@ fn sync(folder: Option<&Path>) -> Result<(), StoreError> {
     open.and_then(|open| open.sync_all()).map_err(failed("sync the folder", folder))
 }
 
-pub(super) fn failed(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::File { action, path, source }
 }
