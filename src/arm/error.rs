@@ -131,7 +131,7 @@ pub(super) enum ArmError {
     UnmatchedPrincipalType { principal: String, given: String },
     #[error("The server encountered an internal error. Please retry the request.")]
     Store(#[source] StoreError),
-    #[error("The change was not made: {0}.")]
+    #[error("The change cannot be confirmed: {0}.")]
     Unwritable(Fault),
     #[error("The server encountered an internal error. Please retry the request.")]
     Interrupted,

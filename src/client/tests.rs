@@ -70,7 +70,7 @@ fn limits() -> ClientLimits {
 async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
     let authority = Arc::new(authority());
     let (names, clock) = (vec!["localhost".to_owned()], Arc::new(ManualClock::new(now())));
-    let server = Arc::new(ServerTls::new(Arc::clone(&authority), clock, names, Vec::new));
+    let server = Arc::new(ServerTls::new(Arc::clone(&authority), clock, names));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);

@@ -206,7 +206,7 @@ mod tests {
         let now = UnixSeconds(1_700_000_000);
         let (authority, clock) = (Authority::create(now).unwrap(), Arc::new(ManualClock::new(now)));
         let names = vec!["localhost".to_owned()];
-        let certificates = ServerTls::new(Arc::new(authority), clock, names, Vec::new);
+        let certificates = ServerTls::new(Arc::new(authority), clock, names);
         let mut handshake = Handshake::of(&Transport::Either(Arc::new(certificates))).unwrap();
         handshake.first_byte_max = Duration::from_millis(10);
         handshake.whole_max = Duration::from_millis(10);

@@ -129,7 +129,7 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let sockets = Sockets::bind(options)?;
         let names = names(options, &sockets);
-        let tls = ServerTls::new(Arc::clone(authority), Arc::clone(clock), names, Vec::new);
+        let tls = ServerTls::new(Arc::clone(authority), Arc::clone(clock), names);
         // A name that no certificate can have is refused now, not by the first handshake.
         tls.config(options.sts.ip())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));

@@ -55,5 +55,6 @@ pub(super) fn tls(
     let directory = Arc::clone(directory);
     let addresses =
         move || -> Vec<IpAddr> { directory.read().vault_addresses().take(ADDRESSES_MAX).collect() };
-    Arc::new(ServerTls::new(Arc::clone(authority), Arc::clone(clock), names, addresses))
+    let tls = ServerTls::new(Arc::clone(authority), Arc::clone(clock), names);
+    Arc::new(tls.with_addresses(addresses))
 }

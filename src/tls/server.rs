@@ -17,14 +17,14 @@ type Addresses = Box<dyn Fn() -> Vec<IpAddr> + Send + Sync>;
 /// Certificates held at once: one for all addresses, and one for each address beside them.
 const HELD_MAX: usize = 64;
 
-/// Makes certificates that are valid for fixed names and for the addresses at which a listener is called. A
-/// certificate names single addresses, not ranges, and clients that call an address do not say which. Each
-/// is made anew when half its life is over.
+/// Makes certificates that are valid for fixed names and, if asked to, for the addresses at which a listener is
+/// called. A certificate names single addresses, not ranges, and clients that call an address do not say
+/// which. Each is made anew when half its life is over.
 pub struct ServerTls {
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
     names: Vec<String>,
-    addresses: Addresses,
+    addresses: Option<Addresses>,
     made: Mutex<Made>,
 }
 
@@ -50,27 +50,32 @@ impl fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// Certificates for these names and for what `addresses` returns.
-    pub fn new(
-        authority: Arc<Authority>,
-        clock: Arc<dyn Clock>,
-        names: Vec<String>,
-        addresses: impl Fn() -> Vec<IpAddr> + Send + Sync + 'static,
-    ) -> Self {
-        let (addresses, made) = (Box::new(addresses), Mutex::default());
-        Self { authority, clock, names, addresses, made }
+    /// Certificates for these names.
+    pub fn new(authority: Arc<Authority>, clock: Arc<dyn Clock>, names: Vec<String>) -> Self {
+        Self { authority, clock, names, addresses: None, made: Mutex::default() }
     }
 
-    /// The configuration for a connection to `called`, which the certificate is valid for as well. It is made
-    /// when there is none, when the addresses have changed, or when it is due.
+    /// Certificates for what `addresses` returns, too, and for each address that is called.
+    #[must_use]
+    pub fn with_addresses(
+        self,
+        addresses: impl Fn() -> Vec<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        Self { addresses: Some(Box::new(addresses)), ..self }
+    }
+
+    /// The configuration for a connection to `called`. It is made when there is none, when the addresses have
+    /// changed, or when it is due.
     ///
     /// # Errors
     /// As [`Authority::server_config`], and `Expired` when the life of the authority is over.
     pub fn config(&self, called: IpAddr) -> Result<Arc<ServerConfig>, TlsError> {
-        let (addresses, called, now) =
-            ((self.addresses)(), called.to_canonical(), self.clock.now());
-        let is_named = addresses.contains(&called) || self.names.contains(&called.to_string());
-        let beside = (!is_named).then_some(called);
+        let (called, now) = (called.to_canonical(), self.clock.now());
+        let addresses = self.addresses.as_ref().map(|addresses| addresses());
+        let is_named = addresses.as_ref().is_none_or(|addresses| {
+            addresses.contains(&called) || self.names.contains(&called.to_string())
+        });
+        let (addresses, beside) = (addresses.unwrap_or_default(), (!is_named).then_some(called));
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.addresses != addresses {
             *made = Made { addresses, held: VecDeque::new() };

@@ -7,7 +7,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
 use super::*;
-use crate::clock::{ManualClock, Seconds};
+use crate::clock::{Clock, ManualClock, Seconds};
 use crate::secret::Redacted;
 
 const YEAR: Seconds = Seconds(365 * 86_400);
@@ -78,12 +78,9 @@ fn a_listener_is_accepted_at_its_names_and_at_the_addresses_that_it_has_now() {
     let held = Arc::new(std::sync::Mutex::new(vec!["127.1.1.1".parse().unwrap()]));
     let addresses = Arc::clone(&held);
     let clock = Arc::new(ManualClock::new(now()));
-    let server = ServerTls::new(
-        Arc::clone(&authority),
-        clock,
-        names(&["localhost", "127.0.0.1"]),
-        move || addresses.lock().unwrap().clone(),
-    );
+    let own = names(&["localhost", "127.0.0.1"]);
+    let server = ServerTls::new(Arc::clone(&authority), clock, own)
+        .with_addresses(move || addresses.lock().unwrap().clone());
     let greets = |called: &str, name: &str| {
         let config = server.config(called.parse().unwrap()).unwrap();
         greet(config, Arc::clone(&client), name).is_ok()
@@ -102,8 +99,8 @@ fn a_server_certificate_is_renewed_while_the_server_runs() {
     let begin = now() - YEAR - YEAR;
     let (authority, clock) =
         (Arc::new(Authority::create(begin).unwrap()), Arc::new(ManualClock::new(begin)));
-    let own: Arc<dyn crate::clock::Clock> = Arc::<ManualClock>::clone(&clock);
-    let server = ServerTls::new(Arc::clone(&authority), own, names(&["localhost"]), Vec::new);
+    let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let server = ServerTls::new(Arc::clone(&authority), own, names(&["localhost"]));
     let config = || server.config("127.0.0.1".parse().unwrap()).unwrap();
     let first = config();
     clock.advance(Seconds(YEAR.0 / 2));
@@ -124,7 +121,7 @@ fn a_server_certificate_is_renewed_while_the_server_runs() {
 fn a_certificate_is_made_once_for_each_address_and_the_number_of_them_is_bounded() {
     let authority = Arc::new(Authority::create(now()).unwrap());
     let clock = Arc::new(ManualClock::new(now()));
-    let server = ServerTls::new(authority, clock, names(&["localhost"]), Vec::new);
+    let server = ServerTls::new(authority, clock, names(&["localhost"])).with_addresses(Vec::new);
     let config = |last: u8| server.config([127, 1, 1, last].into()).unwrap();
     let [one, two] = [1, 2].map(config);
     assert!(Arc::ptr_eq(&one, &config(1)) && Arc::ptr_eq(&two, &config(2)));

@@ -63,7 +63,7 @@ pub(super) enum VaultError {
     /// A write that was not waited for to its end.
     #[error("The change ended early; look whether it was made, and repeat it.")]
     Interrupted,
-    #[error("The change was not made: {0}.")]
+    #[error("The change cannot be confirmed: {0}.")]
     Unwritable(Fault),
     #[error(
         "The secret {name} has {max} versions, the most that this server keeps of one; take another name, delete and purge this secret, or start the server with a larger --max-secret-versions."

@@ -16,10 +16,11 @@ fn serve(folder: &Path) -> Broker {
 /// Runs `serve` with a folder that it must refuse.
 fn refused(folder: &Path) -> String {
     let mut command = mintbench();
+    command.args(["serve", "--data"]).arg(folder);
     for surface in ["--imds", "--sts", "--admin", "--arm", "--vault"] {
         command.args([surface, "127.0.0.1:0"]);
     }
-    let output = command.args(["serve", "--data"]).arg(folder).output().unwrap();
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     String::from_utf8(output.stderr).unwrap()
 }

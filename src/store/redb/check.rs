@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ::redb::{ReadOnlyDatabase, ReadableDatabase, ReadableTable};
+use ::redb::{ReadableDatabase, ReadableTable};
 
 use super::disk::Locks;
-use super::engine::{guarded, look, verify};
+use super::engine::{Readable, guarded, look, verify};
 use super::folder::{self, failed};
 use super::{Defect, ORDER, RECORDS, finish, read, read_format};
 use crate::store::{Revision, StoreError};
@@ -33,26 +33,26 @@ impl Checkup {
         let file = File::open(&path).map_err(failed("open", &path))?;
         let copy = Copy { file, path };
         let mut checkup = Self { records: Vec::new(), damages: Vec::new() };
-        let verified = guarded(|| verify(&copy.file, &copy.path, Locks::Omitted).map(drop));
+        let verified = copy.verify().or_else(|error| match error {
+            StoreError::Engine(error) => {
+                checkup.note(&error.to_string());
+                copy.look()
+            }
+            other => Err(other),
+        });
         match verified {
-            Err(StoreError::Engine(error)) => checkup.damages.push(error.to_string()),
-            other => other?,
+            Ok(database) => checkup.read(&copy, database)?,
+            // Not even the pages of the tables can be found.
+            Err(StoreError::Engine(error)) => checkup.note(&error.to_string()),
+            Err(other) => return Err(other),
         }
-        checkup.read(&copy)?;
         Ok(checkup)
     }
 
     /// Reads every record that can be read.
-    fn read(&mut self, copy: &Copy) -> Result<(), StoreError> {
-        let mut database = match copy.look() {
-            // The pages of no table can be found.
-            Err(StoreError::Engine(error)) => return Ok(self.note(&error.to_string())),
-            other => other?,
-        };
-        let mut named = 0;
-        for (revision, key) in copy.keys(&database) {
-            named += 1;
-            match guarded(|| one(&database, &key, revision)) {
+    fn read(&mut self, copy: &Copy, mut database: Readable) -> Result<(), StoreError> {
+        for (revision, key) in copy.keys(&*database) {
+            match guarded(|| one(&*database, &key, revision)) {
                 Ok(record) => self.records.push(record),
                 Err(error) => {
                     let key = key.escape_debug();
@@ -62,7 +62,7 @@ impl Checkup {
                 }
             }
         }
-        if named > self.records.len() || !self.damages.is_empty() {
+        if !self.damages.is_empty() {
             return Ok(());
         }
         let whole = guarded(|| {
@@ -87,17 +87,27 @@ struct Copy {
 }
 
 impl Copy {
-    fn look(&self) -> Result<ReadOnlyDatabase, StoreError> {
+    /// Verifies every page.
+    fn verify(&self) -> Result<Readable, StoreError> {
+        guarded(|| {
+            let database = verify(&self.file, &self.path, Locks::Omitted)?;
+            read_format(&database, self.path.clone())?;
+            Ok(Box::new(database) as Readable)
+        })
+    }
+
+    /// Opens the file without a look at its pages.
+    fn look(&self) -> Result<Readable, StoreError> {
         guarded(|| {
             let database = look(&self.file, &self.path)?;
-            read_format(&database, self.path.clone())?;
+            read_format(&*database, self.path.clone())?;
             Ok(database)
         })
     }
 
     /// The keys that are named in the table of the order, with the revision that wrote each, and those in
     /// the table of the records alone: for as far as both can be read.
-    fn keys(&self, database: &ReadOnlyDatabase) -> Vec<(Revision, String)> {
+    fn keys(&self, database: &dyn ReadableDatabase) -> Vec<(Revision, String)> {
         let mut keys = Vec::new();
         let _ = guarded(|| {
             for entry in database.begin_read()?.open_table(ORDER)?.iter()? {
@@ -120,7 +130,11 @@ impl Copy {
     }
 }
 
-fn one(database: &ReadOnlyDatabase, key: &str, revision: Revision) -> Result<Record, StoreError> {
+fn one(
+    database: &dyn ReadableDatabase,
+    key: &str,
+    revision: Revision,
+) -> Result<Record, StoreError> {
     read(&database.begin_read()?.open_table(RECORDS)?, key, revision)
 }
 

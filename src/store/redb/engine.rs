@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
-use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
 use super::super::{Cause, Fault, StoreError};
 use super::disk::{Disk, Failures, Locks, rewrite};
@@ -113,10 +113,21 @@ fn builder() -> Builder {
     builder
 }
 
+/// A database to be read.
+pub(super) type Readable = Box<dyn ReadableDatabase>;
+
 /// A database on a file that stays as it is, without a check of its pages and without a lock.
-pub(super) fn look(file: &File, path: &Path) -> Result<ReadOnlyDatabase, StoreError> {
-    let opened = builder().open_read_only_with_backend(Disk::preview(file, Locks::Omitted)?);
-    opened.map_err(|error| refused(error, path))
+pub(super) fn look(file: &File, path: &Path) -> Result<Readable, StoreError> {
+    let disk = || Disk::preview(file, Locks::Omitted);
+    match builder().open_read_only_with_backend(disk()?) {
+        Ok(database) => Ok(Box::new(database)),
+        // The file was not closed.
+        Err(DatabaseError::RepairAborted) => {
+            let opened = builder().create_with_backend(disk()?);
+            Ok(Box::new(opened.map_err(|error| refused(error, path))?))
+        }
+        Err(error) => Err(refused(error, path)),
+    }
 }
 
 /// A database on a file that stays as it is, with every page checked.

@@ -158,7 +158,7 @@ fn unreadable(folder: &Path) -> impl FnOnce(StoreError) -> StoreError {
 }
 
 /// The format of a file, if this build can read it.
-fn read_format(database: &impl ReadableDatabase, path: PathBuf) -> Result<Format, StoreError> {
+fn read_format(database: &dyn ReadableDatabase, path: PathBuf) -> Result<Format, StoreError> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Err(::redb::TableError::Storage(error)) => return Err(error.into()),
