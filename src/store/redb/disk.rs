@@ -2,6 +2,7 @@
 //! noted.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
@@ -15,7 +16,8 @@ use redb::{BackendError, StorageBackend};
 use super::super::fault::Cause;
 
 /// Bytes of a block that is kept in memory; a page of the engine.
-const BLOCK: u64 = 4096;
+const BLOCK_LEN: usize = 4096;
+const BLOCK: u64 = BLOCK_LEN as u64;
 
 /// Bytes that are read and written at once by [`rewrite`].
 const STEP: usize = 1 << 20;
@@ -151,8 +153,11 @@ impl StorageBackend for Disk {
         let mut rest = out;
         for (block, start, len) in parts(offset, rest.len()) {
             let (part, after) = rest.split_at_mut(len);
-            let held = written.blocks.get(&block).and_then(|held| held.get(start..start + len));
-            held.into_iter().for_each(|held| part.copy_from_slice(held));
+            if let Some(held) =
+                written.blocks.get(&block).and_then(|held| held.get(start..start + len))
+            {
+                part.copy_from_slice(held);
+            }
             rest = after;
         }
         Ok(())
@@ -185,13 +190,17 @@ impl StorageBackend for Disk {
         let mut rest = data;
         for (block, start, len) in parts(offset, data.len()) {
             let (part, after) = rest.split_at(len);
-            if !blocks.contains_key(&block) {
-                let mut held = vec![0; usize::try_from(BLOCK).unwrap_or(0)].into_boxed_slice();
-                self.read_padded(*kept, block * BLOCK, &mut held)?;
-                blocks.insert(block, held);
+            let held = match blocks.entry(block) {
+                Entry::Occupied(held) => held.into_mut(),
+                Entry::Vacant(place) => {
+                    let mut held = vec![0; BLOCK_LEN].into_boxed_slice();
+                    self.read_padded(*kept, block * BLOCK, &mut held)?;
+                    place.insert(held)
+                }
+            };
+            if let Some(held) = held.get_mut(start..start + len) {
+                held.copy_from_slice(part);
             }
-            let held = blocks.get_mut(&block).and_then(|held| held.get_mut(start..start + len));
-            held.into_iter().for_each(|held| held.copy_from_slice(part));
             rest = after;
         }
         Ok(())

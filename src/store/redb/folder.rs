@@ -186,8 +186,8 @@ impl Folder {
             }
             _ => {}
         }
-        let mut make = OpenOptions::new();
-        let made = make.create_new(true).read(true).write(true).mode(0o600).open(&draft);
+        let mut options = OpenOptions::new();
+        let made = options.create_new(true).read(true).write(true).mode(0o600).open(&draft);
         write(&made.map_err(failed("make", &draft))?)?;
         fs::rename(&draft, self.file()).map_err(failed("rename", &draft))?;
         sync(Some(&self.path))

@@ -12,11 +12,14 @@ use super::*;
 use crate::http::{Transport, serve};
 use crate::store::{Format, MemoryStore, Revision, Store, StoreError};
 
+/// Tells that a commit waits, and when it may go on.
+type Turnstile = (Sender<()>, Receiver<()>);
+
 /// A store whose commits, once it has been slowed, wait until they are released.
 #[derive(Debug, Default)]
 struct Slow {
     store: MemoryStore,
-    waits: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+    waits: Arc<Mutex<Option<Turnstile>>>,
 }
 
 impl Store for Slow {
