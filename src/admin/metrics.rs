@@ -52,6 +52,11 @@ impl Collector for Metrics {
             ("mintbench_mint_queue", "Mints and renewals that wait for a lane", lanes.queued),
             ("mintbench_virtual_machines", "Virtual machines of the world", vms as u64),
             ("mintbench_identities", "Identities of the world", identities as u64),
+            (
+                "mintbench_store_writable",
+                "1 when changes can be stored, 0 when the disk is full or the file is lost",
+                u64::from(self.broker.directory().store_health().is_ok()),
+            ),
             ("process_resident_memory_bytes", "Resident memory", resident_bytes().unwrap_or(0)),
         ];
         for (name, help, value) in gauges {

@@ -56,11 +56,10 @@ impl Admin {
             );
         }
         match (request.method(), request.uri().path()) {
-            // A surface is served only once everything has started, so both say the same; a
-            // process that hangs answers neither.
-            (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => {
-                text_reply(StatusCode::OK, "ok\n")
-            }
+            // A surface is served only once everything has started; a process that hangs answers
+            // neither.
+            (&Method::GET | &Method::HEAD, "/healthz") => text_reply(StatusCode::OK, "ok\n"),
+            (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
             (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(),
             (&Method::GET | &Method::HEAD, "/ca.pem") => {
                 text_reply(StatusCode::OK, self.ca_pem.clone())
@@ -100,6 +99,14 @@ impl Admin {
         let (broker, now) = (Arc::clone(&self.broker), self.clock.now());
         let done = tokio::task::spawn_blocking(move || change(broker.directory(), now)).await;
         done.unwrap_or_else(|_| failed("the change ended early"))
+    }
+
+    /// Whether everything can be done: a server whose store is full or lost gives tokens, and takes no change.
+    fn readiness(&self) -> Response<Payload> {
+        match self.broker.directory().store_health() {
+            Ok(()) => text_reply(StatusCode::OK, "ok\n"),
+            Err(fault) => text_reply(StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
+        }
     }
 
     fn metrics(&self) -> Response<Payload> {

@@ -6,7 +6,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::directory::StoreError;
+use crate::directory::{Fault, StoreError};
 
 /// Why a request is refused; `Display` is the message that the client reads.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +130,9 @@ pub(super) enum ArmError {
     )]
     UnmatchedPrincipalType { principal: String, given: String },
     #[error("The server encountered an internal error. Please retry the request.")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
+    #[error("The change cannot be confirmed: {0}.")]
+    Unwritable(Fault),
     #[error("The server encountered an internal error. Please retry the request.")]
     Interrupted,
 }
@@ -167,6 +169,15 @@ impl Challenge {
     }
 }
 
+impl From<StoreError> for ArmError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unwritable(fault) => Self::Unwritable(fault),
+            other => Self::Store(other),
+        }
+    }
+}
+
 impl ArmError {
     /// The status of the answer.
     pub(super) const fn status(&self) -> StatusCode {
@@ -196,6 +207,7 @@ impl ArmError {
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::RoleDefinitionDoesNotExist { status, .. } => *status,
             Self::Store(_) | Self::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -243,6 +255,7 @@ impl ArmError {
             Self::PrincipalNotFound { .. } => "PrincipalNotFound",
             Self::UnmatchedPrincipalType { .. } => "UnmatchedPrincipalType",
             Self::Store(_) | Self::Interrupted => "InternalServerError",
+            Self::Unwritable(_) => "ServiceUnavailable",
         }
     }
 

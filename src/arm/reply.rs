@@ -2,7 +2,7 @@
 
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, EXPIRES, HeaderMap, HeaderName, HeaderValue, PRAGMA,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -83,6 +83,9 @@ fn refused(error: &ArmError) -> Response<Payload> {
         }
         ArmError::MethodNotAllowed { allowed, .. } => {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        ArmError::Unwritable(_) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
         }
         _ => {}
     }

@@ -19,6 +19,7 @@ pub mod run;
 pub mod serve;
 mod signals;
 mod sources;
+pub mod store;
 pub mod versus;
 
 use std::ffi::OsString;
@@ -71,6 +72,7 @@ enum Command {
     Report(report::ReportArgs),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
+    Store(store::StoreArgs),
 }
 
 /// The shells that completions are made for.
@@ -140,6 +142,7 @@ fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
             Some(Err(error)) => refuse(&error),
             _ => serve::main(&args),
         },
+        Ok(Command::Store(args)) => store::main(&args),
         Err(error) => explain(error, None, given),
     }
 }

@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::*;
-use crate::clock::UnixSeconds;
+use crate::clock::{ManualClock, UnixSeconds};
 use crate::http::{Peer, Surface, Transport, serve, text_reply};
-use crate::tls::{Authority, client_config};
+use crate::tls::{Authority, ServerTls, client_config};
 
 /// Says how it was reached: scheme, number of the connection, host and body.
 #[derive(Debug, Default)]
@@ -67,9 +67,10 @@ fn limits() -> ClientLimits {
     ClientLimits { response_bytes_max: 1_000, ..ClientLimits::default() }
 }
 
-async fn fixture(transport: fn(Arc<rustls::ServerConfig>) -> Transport) -> Fixture {
-    let authority = authority();
-    let server = authority.server_config(&["localhost".to_owned()], now()).unwrap();
+async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
+    let authority = Arc::new(authority());
+    let (names, clock) = (vec!["localhost".to_owned()], Arc::new(ManualClock::new(now())));
+    let server = Arc::new(ServerTls::new(Arc::clone(&authority), clock, names));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);

@@ -23,7 +23,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ArmId, ClientId, PrincipalId, TenantId, VmId};
-pub use crate::store::StoreError;
+pub use crate::store::{Fault, StoreError};
 use crate::store::{Format, Revision, Store};
 use crate::token::KeyRing;
 use crate::world::record::{Change, Record};
@@ -133,6 +133,9 @@ pub struct Directory {
 struct Writer {
     revision: Revision,
     rng: StdRng,
+    /// The changes of a commit that failed: they are stored, all or none. Which of the two the store tells
+    /// once it can be written again.
+    doubtful: Vec<Change>,
 }
 
 impl std::fmt::Debug for Directory {
@@ -168,6 +171,7 @@ impl Directory {
             revision = store.commit(revision, &[change]).map_err(DirectoryError::from)?;
         }
         let (state, resources) = State::load(records)?;
+        let rng = StdRng::from_seed(options.seed);
         let directory = Self {
             store,
             state: RwLock::new(state),
@@ -179,10 +183,18 @@ impl Directory {
             ring: keys::empty_ring(now)?,
             key_turns: Mutex::default(),
             revocations: AtomicU64::default(),
-            writer: Mutex::new(Writer { revision, rng: StdRng::from_seed(options.seed) }),
+            writer: Mutex::new(Writer { revision, rng, doubtful: Vec::new() }),
         };
         directory.begin_signing(now).map_err(DirectoryError::from)?;
         Ok(directory)
+    }
+
+    /// Checks that whatever the records name is there.
+    ///
+    /// # Errors
+    /// `Dangling` names the first that is not.
+    pub fn verify(records: Vec<Record>) -> Result<(), DirectoryError> {
+        State::load(records).map(drop)
     }
 
     /// The state as it stands; whoever holds on to it holds up writes.
@@ -237,13 +249,17 @@ impl Directory {
     /// returns, the change is durable and in effect.
     ///
     /// # Errors
-    /// What `plan` refuses with, or what the store fails with; then nothing has changed.
+    /// What `plan` refuses with; then nothing has changed. What the store fails with: then the change may take
+    /// effect later, when the store can be written again.
     pub fn write<T, E: From<StoreError>>(
         &self,
         now: UnixSeconds,
         plan: impl FnOnce(&State, &mut Fresh<'_>) -> Result<(Vec<Change>, T), E>,
     ) -> Result<T, E> {
         let mut writer = self.writer.lock();
+        if !writer.doubtful.is_empty() {
+            self.settle(&mut writer, now)?;
+        }
         let state = self.state.read();
         let (mut changes, outcome) = plan(&state, &mut Fresh(&mut writer.rng))?;
         changes.extend([state.orphans(&changes), state.vacated(&changes)].concat());
@@ -251,7 +267,54 @@ impl Directory {
         if changes.is_empty() {
             return Ok(outcome);
         }
-        writer.revision = self.store.commit(writer.revision, &changes)?;
+        match self.store.commit(writer.revision, &changes) {
+            Ok(revision) => writer.revision = revision,
+            Err(error) => {
+                writer.doubtful = changes;
+                return Err(error.into());
+            }
+        }
+        self.apply(changes, now);
+        Ok(outcome)
+    }
+
+    /// Whether changes can be stored, as far as is known.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn store_health(&self) -> Result<(), Fault> {
+        self.store.health()
+    }
+
+    /// Tries to write to a store that failed. Call it now and then: until then only the next write tries.
+    ///
+    /// # Errors
+    /// What is wrong still.
+    pub fn recover_store(&self, now: UnixSeconds) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock();
+        if writer.doubtful.is_empty() && self.store.health().is_ok() {
+            return Ok(());
+        }
+        self.settle(&mut writer, now)
+    }
+
+    /// Finds out whether the commit that failed is stored, and if so, goes by it. Whoever asked for it was
+    /// told that it failed, and may repeat it.
+    fn settle(&self, writer: &mut Writer, now: UnixSeconds) -> Result<(), StoreError> {
+        let found = self.store.recover()?;
+        let doubtful = std::mem::take(&mut writer.doubtful);
+        if found == Revision(writer.revision.0 + doubtful.len() as u64) {
+            writer.revision = found;
+            self.apply(doubtful, now);
+            if let Err(error) = self.load_ring() {
+                tracing::error!(%error, "the signing keys cannot be read; start again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts stored changes into effect, and tells of what they end.
+    fn apply(&self, changes: Vec<Change>, now: UnixSeconds) {
         // Without a delay a change holds from the beginning of time: a clock that steps back does not
         // undo it.
         let effective = match self.propagation_delay {
@@ -267,7 +330,6 @@ impl Directory {
         if self.propagation_delay == Seconds(0) {
             self.tell(&ended);
         }
-        Ok(outcome)
     }
 
     fn tell(&self, ended: &[Ended]) {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -16,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connections::Pulse;
 use super::{Connection, Payload, Shutdown, Surface, refusals, stopped, text_reply};
-use crate::tls::AddressedTls;
+use crate::tls::ServerTls;
 
 /// What a listener speaks.
 #[derive(Clone, Debug)]
@@ -24,11 +23,9 @@ pub enum Transport {
     /// Plain HTTP, without a look at what arrives.
     Plain,
     /// TLS for those who begin with a handshake, plain HTTP for others.
-    Either(Arc<ServerConfig>),
+    Either(Arc<ServerTls>),
     /// TLS; plain HTTP is answered with an error that says so.
-    Tls(Arc<ServerConfig>),
-    /// As `Tls`, on a listener whose addresses come and go.
-    Addressed(Arc<AddressedTls>),
+    Tls(Arc<ServerTls>),
 }
 
 /// How requests of a connection arrive.
@@ -81,31 +78,10 @@ enum InTheClear {
     Served,
 }
 
-/// Where the configuration of a handshake comes from.
-#[derive(Clone, Debug)]
-enum Configured {
-    Once(Arc<ServerConfig>),
-    ByAddress(Arc<AddressedTls>),
-}
-
-impl Configured {
-    /// The configuration for a connection; `None` when it cannot be made.
-    fn of(&self, stream: &TcpStream) -> Option<Arc<ServerConfig>> {
-        match self {
-            Self::Once(config) => Some(Arc::clone(config)),
-            Self::ByAddress(configs) => {
-                let address = stream.local_addr().ok()?.ip();
-                let logged = |error: &_| tracing::warn!(%error, %address, "no server certificate");
-                configs.config(address).inspect_err(logged).ok()
-            }
-        }
-    }
-}
-
 /// How a connection comes to speak TLS.
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
-    configured: Configured,
+    certificates: Arc<ServerTls>,
     in_the_clear: InTheClear,
     first_byte_max: Duration,
     whole_max: Duration,
@@ -114,17 +90,13 @@ pub(super) struct Handshake {
 impl Handshake {
     /// What `transport` asks of a connection that has just been accepted.
     pub(super) fn of(transport: &Transport) -> Option<Self> {
-        let once = |config| Configured::Once(Arc::clone(config));
-        let (configured, in_the_clear) = match transport {
+        let (certificates, in_the_clear) = match transport {
             Transport::Plain => return None,
-            Transport::Either(config) => (once(config), InTheClear::Served),
-            Transport::Tls(config) => (once(config), InTheClear::Refused),
-            Transport::Addressed(configs) => {
-                (Configured::ByAddress(Arc::clone(configs)), InTheClear::Refused)
-            }
+            Transport::Either(certificates) => (Arc::clone(certificates), InTheClear::Served),
+            Transport::Tls(certificates) => (Arc::clone(certificates), InTheClear::Refused),
         };
         Some(Self {
-            configured,
+            certificates,
             in_the_clear,
             first_byte_max: FIRST_BYTE_MAX,
             whole_max: HANDSHAKE_MAX,
@@ -172,7 +144,11 @@ impl Connection<TcpStream> {
         surface: &'static str,
     ) -> Option<Connection<TlsStream<TcpStream>>> {
         let Self { stream, peer, slot } = self;
-        let acceptor = TlsAcceptor::from(handshake.configured.of(&stream)?);
+        let called = stream.local_addr().ok()?.ip();
+        let config = handshake.certificates.config(called).inspect_err(
+            |error| tracing::warn!(%error, address = %called, "no server certificate"),
+        );
+        let acceptor = TlsAcceptor::from(config.ok()?);
         let accepted = timeout(handshake.whole_max, acceptor.accept(stream)).await;
         let accepted = accepted.unwrap_or_else(|late| Err(late.into()));
         let logged = |error: &std::io::Error| refusals::log_connection(surface, peer.addr, error);
@@ -221,16 +197,17 @@ mod tests {
     use tokio::sync::{Semaphore, watch};
 
     use super::*;
-    use crate::clock::UnixSeconds;
+    use crate::clock::{ManualClock, UnixSeconds};
     use crate::http::{accept, connections::Connections};
     use crate::tls::Authority;
 
     #[tokio::test]
     async fn a_handshake_that_never_ends_is_ended() {
         let now = UnixSeconds(1_700_000_000);
-        let authority = Authority::create(now).unwrap();
-        let config = authority.server_config(&["localhost".to_owned()], now).unwrap();
-        let mut handshake = Handshake::of(&Transport::Either(config)).unwrap();
+        let (authority, clock) = (Authority::create(now).unwrap(), Arc::new(ManualClock::new(now)));
+        let names = vec!["localhost".to_owned()];
+        let certificates = ServerTls::new(Arc::new(authority), clock, names);
+        let mut handshake = Handshake::of(&Transport::Either(Arc::new(certificates))).unwrap();
         handshake.first_byte_max = Duration::from_millis(10);
         handshake.whole_max = Duration::from_millis(10);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,12 +2,14 @@
 
 mod addresses;
 mod caretaker;
+mod checkup;
 mod operator;
 mod options;
 mod sockets;
 mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,11 +27,12 @@ use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
 use crate::sts::Sts;
-use crate::tls::{self, TlsError, client_config};
+use crate::tls::{self, ServerTls, TlsError, client_config};
 use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use addresses::{names, neighbours};
 use caretaker::{Caretaker, Duties};
+pub use checkup::{Checked, check_store};
 use operator::OperatorError;
 pub use options::{RemoteSource, ServerOptions};
 use sockets::{Bound, Sockets, Urgency};
@@ -113,7 +116,7 @@ struct Surfaces<'a> {
     broker: Arc<Broker>,
     clock: &'a Arc<dyn Clock>,
     options: &'a ServerOptions,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Arc<ServerTls>,
 }
 
 impl Server {
@@ -128,7 +131,10 @@ impl Server {
         options: &ServerOptions,
     ) -> Result<Self, ServerError> {
         let sockets = Sockets::bind(options)?;
-        let tls = authority.server_config(&names(options, &sockets), clock.now())?;
+        let names = names(options, &sockets);
+        let tls = ServerTls::new(Arc::clone(authority), Arc::clone(clock), names);
+        // A name that no certificate can have is refused now, not by the first handshake.
+        tls.config(options.sts.ip())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
         let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
@@ -140,14 +146,19 @@ impl Server {
             caretaker: None,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
-        let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
+        let surfaces =
+            Surfaces { directory, broker: Arc::new(broker), clock, options, tls: Arc::new(tls) };
         server.serve_all(sockets, issuer, authority, &surfaces)?;
         let Surfaces { directory, .. } = surfaces;
+        let established = |folder: &PathBuf| operator::establish(&directory, folder, clock.now());
+        let duties = Duties {
+            signing_key_rotation: options.signing_key_rotation,
+            operator: options.data.as_ref().map(established).transpose()?,
+            authority_end: authority.not_after(),
+        };
         if let Some(folder) = &options.data {
-            operator::establish(&directory, folder, clock.now())?;
             operator::write_endpoints(folder, server.endpoints())?;
         }
-        let duties = Duties { signing_key_rotation: options.signing_key_rotation };
         server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
         Ok(server)
     }
@@ -199,9 +210,11 @@ impl Server {
         self.serve(sockets.arm, guarded(), arm)?;
         let backup_key = ca.derived_key("mintbench secret backup");
         let names = host_names.clone();
-        let vault_options = VaultOptions { authority, names, seed: seed(2), backup_key };
+        let max_versions = options.max_secret_versions.get();
+        let vault_options =
+            VaultOptions { authority, names, seed: seed(2), backup_key, max_versions };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
-        self.serve(sockets.vault.bound, Transport::Addressed(vault_tls), vault)?;
+        self.serve(sockets.vault.bound, Transport::Tls(vault_tls), vault)?;
         if let Some(extension) = sockets.extension {
             let names = host_names.clone();
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));

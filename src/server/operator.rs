@@ -2,7 +2,8 @@
 //!
 //! The first start makes it, gives it Owner at the root and writes its certificate and key to
 //! `operator.pem`, readable by the owner of the folder only; `operator.json` says who it is. The
-//! certificate is made anew at a start when half its life is over or the file is gone.
+//! certificate is made anew when half its life is over, while the server runs too, or at a start when the
+//! file is gone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -55,45 +56,74 @@ pub enum OperatorError {
     Store(#[from] StoreError),
 }
 
+/// The operator of a server, and where its certificate lies.
+#[derive(Debug)]
+pub(super) struct Operator {
+    path: PathBuf,
+    ids: IdentityIds,
+}
+
+impl Operator {
+    /// Makes the next certificate when half the life of the newest is over. That one stays valid, for whoever
+    /// has read it already.
+    pub(super) fn renew(
+        &self,
+        directory: &Directory,
+        now: UnixSeconds,
+    ) -> Result<(), OperatorError> {
+        let newest = directory.read().credentials(self.ids.principal_id).last().cloned();
+        if newest.as_ref().is_some_and(|own| !is_due(own, now)) {
+            return Ok(());
+        }
+        self.certify(directory, newest.map(|own| own.thumbprint.clone()).as_deref(), now)
+    }
+}
+
 /// Sees to it that there is an operator, and that `folder` holds what proves it.
 pub(super) fn establish(
     directory: &Directory,
     folder: &Path,
     now: UnixSeconds,
-) -> Result<(), OperatorError> {
+) -> Result<Operator, OperatorError> {
     // Out of the `match`, which would hold the lock of the read through the write.
     let existing = existing(&directory.read());
     let application = match existing {
         Some(application) => application,
         None => directory.write(now, |state, fresh| enrol(state, fresh, now))?,
     };
-    let (path, ids) = (folder.join(PEM), ids(&application));
-    // One from before the clock was set back is of no use yet; verifiers allow for five minutes.
-    let has_begun = |own: &Credential| own.not_before <= now + Seconds(300);
-    let fresh_enough = |own: &Credential| has_begun(own) && now + half_life(own) < own.not_after;
-    let held = directory.read().credentials(ids.principal_id).last().cloned();
+    let operator = Operator { path: folder.join(PEM), ids: ids(&application) };
+    let held = directory.read().credentials(operator.ids.principal_id).last().cloned();
     // A start that ended between the two has left a file whose certificate nobody knows.
     let proves = |own: &Credential| {
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = fs::read_to_string(&operator.path).unwrap_or_default();
         text.contains(&pem("CERTIFICATE", &own.certificate))
     };
-    if !held.is_some_and(|own| fresh_enough(&own) && proves(&own)) {
-        certify(directory, &path, ids, now)?;
+    if held.is_some_and(|own| proves(&own)) {
+        operator.renew(directory, now)?;
+    } else {
+        // Those before it end: whoever has lost the file makes a copy of it worthless by removing it and
+        // starting again.
+        operator.certify(directory, None, now)?;
     }
     let who = json!({
         "tenant_id": application.tenant,
         "client_id": application.client_id,
         "object_id": application.principal_id,
     });
-    replace_file(&folder.join(WHO), 0o644, format!("{who:#}\n").as_bytes())
+    replace_file(&folder.join(WHO), 0o644, format!("{who:#}\n").as_bytes())?;
+    Ok(operator)
 }
 
 fn ids(application: &Application) -> IdentityIds {
     IdentityIds { client_id: application.client_id, principal_id: application.principal_id }
 }
 
-fn half_life(credential: &Credential) -> Seconds {
-    Seconds(credential.not_after.since(credential.not_before).0 / 2)
+/// Whether half the life of a certificate is over, or it has not begun, as after the clock was set back.
+/// Verifiers allow for five minutes.
+fn is_due(credential: &Credential, now: UnixSeconds) -> bool {
+    let life = credential.not_after.since(credential.not_before);
+    let has_begun = credential.not_before <= now + Seconds(300);
+    !has_begun || now + Seconds(life.0 / 2) >= credential.not_after
 }
 
 fn existing(state: &State) -> Option<Application> {
@@ -134,33 +164,41 @@ fn enrol(
     Ok((records.map(Change::Put).into(), application))
 }
 
-/// Writes the file first: a certificate that is not registered proves nothing, one without its key is
-/// lost.
-fn certify(
-    directory: &Directory,
-    path: &Path,
-    ids: IdentityIds,
-    now: UnixSeconds,
-) -> Result<(), OperatorError> {
-    let IdentityIds { client_id, principal_id } = ids;
-    let credential = directory.credential_for(principal_id, client_id, now)?;
-    let key = credential.private_key.as_ref().map_or(&[] as &[u8], |key| key.0.expose());
-    let text = [
-        pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)),
-        pem("CERTIFICATE", &credential.certificate),
-    ];
-    let text = Redacted::new(text.concat().into_bytes());
-    replace_file(path, 0o600, text.expose())?;
-    let public = Credential { private_key: None, ..credential };
-    // Those before it end: whoever has lost the file makes a copy of it worthless by removing it and
-    // starting again.
-    directory.write(now, |state, _| {
-        let held = state.credentials(principal_id).iter();
-        let keys = held.map(|own| Key::Credential(own.principal_id, own.thumbprint.clone()));
-        let mut changes: Vec<Change> = keys.map(Change::Remove).collect();
-        changes.push(Change::Put(Record::Credential(public)));
-        Ok::<_, OperatorError>((changes, ()))
-    })
+impl Operator {
+    /// Makes a certificate. All before it end, but for the one whose thumbprint is `kept`.
+    ///
+    /// The certificate is registered before the file is replaced, and those before it are removed after that:
+    /// whatever the file holds, its certificate is known.
+    fn certify(
+        &self,
+        directory: &Directory,
+        kept: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<(), OperatorError> {
+        let IdentityIds { client_id, principal_id } = self.ids;
+        let credential = directory.credential_for(principal_id, client_id, now)?;
+        let key = credential.private_key.as_ref().map_or(&[] as &[u8], |key| key.0.expose());
+        let text = [
+            pem("PRIVATE KEY", &BASE64_STANDARD.encode(key)),
+            pem("CERTIFICATE", &credential.certificate),
+        ];
+        let text = Redacted::new(text.concat().into_bytes());
+        let made = credential.thumbprint.clone();
+        let public = Credential { private_key: None, ..credential };
+        let registered = vec![Change::Put(Record::Credential(public))];
+        directory.write(now, |_, _| Ok::<_, OperatorError>((registered, ())))?;
+        let written = replace_file(&self.path, 0o600, text.expose());
+        let stays = |own: &Credential| match &written {
+            Ok(()) => own.thumbprint == made || Some(&*own.thumbprint) == kept,
+            Err(_) => own.thumbprint != made,
+        };
+        directory.write(now, |state, _| {
+            let held = state.credentials(principal_id).iter().filter(|own| !stays(own));
+            let keys = held.map(|own| Key::Credential(principal_id, own.thumbprint.clone()));
+            Ok::<_, OperatorError>((keys.map(Change::Remove).collect(), ()))
+        })?;
+        written
+    }
 }
 
 /// RFC 7468.
@@ -205,4 +243,52 @@ fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorEr
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     written().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::tests::{NOW, demo};
+
+    const DAY: u64 = 86_400;
+
+    #[test]
+    fn the_certificate_is_renewed_at_half_its_life_and_the_one_before_it_stays_valid() {
+        let (directory, folder) = (demo(), tempfile::tempdir().unwrap());
+        let operator = establish(&directory, folder.path(), NOW).unwrap();
+        let file = || fs::read_to_string(folder.path().join(PEM)).unwrap();
+        let held = || -> Vec<String> {
+            let state = directory.read();
+            let held = state.credentials(operator.ids.principal_id).iter();
+            held.map(|own| pem("CERTIFICATE", &own.certificate)).collect()
+        };
+        let first = file();
+        operator.renew(&directory, NOW + Seconds(44 * DAY)).unwrap();
+        assert_eq!(file(), first);
+        operator.renew(&directory, NOW + Seconds(45 * DAY)).unwrap();
+        let second = file();
+        assert_eq!(held().len(), 2);
+        assert!(first.ends_with(&held()[0]) && second.ends_with(&held()[1]));
+        operator.renew(&directory, NOW + Seconds(90 * DAY)).unwrap();
+        assert!(held().len() == 2 && second.ends_with(&held()[0]) && file().ends_with(&held()[1]));
+        // Whoever has lost the file ends what is in it.
+        fs::remove_file(folder.path().join(PEM)).unwrap();
+        establish(&directory, folder.path(), NOW + Seconds(90 * DAY)).unwrap();
+        assert!(held().len() == 1 && file().ends_with(&held()[0]));
+    }
+
+    #[test]
+    fn a_certificate_whose_file_cannot_be_written_is_made_again_later() {
+        let (directory, folder) = (demo(), tempfile::tempdir().unwrap());
+        let operator = establish(&directory, folder.path(), NOW).unwrap();
+        let due = NOW + Seconds(60 * DAY);
+        let path = folder.path().join(PEM);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        operator.renew(&directory, due).unwrap_err();
+        assert_eq!(directory.read().credentials(operator.ids.principal_id).len(), 1);
+        fs::remove_dir(&path).unwrap();
+        operator.renew(&directory, due).unwrap();
+        assert!(path.is_file());
+    }
 }

@@ -27,6 +27,8 @@ pub struct ServerOptions {
     pub vault: SocketAddr,
     /// The URIs of the vaults; when not given, each vault has a loopback address of its own.
     pub vault_uri: Option<VaultUriTemplate>,
+    /// Versions that a secret of a vault has at most.
+    pub max_secret_versions: NonZeroUsize,
     /// Where vaults and control plane send clients for tokens, without a slash at the end; the token
     /// service itself when not given.
     pub authority_url: Option<String>,

@@ -8,7 +8,7 @@ use super::{ServerError, ServerOptions};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::{Scheme, bind, bind_all_loopback};
-use crate::tls::{AddressedTls, Authority};
+use crate::tls::{Authority, ServerTls};
 use crate::world::vault::{VaultUriTemplate, VaultUris};
 
 /// The socket of all vaults, and their URIs.
@@ -51,9 +51,10 @@ pub(super) fn tls(
     authority: &Arc<Authority>,
     clock: &Arc<dyn Clock>,
     names: Vec<String>,
-) -> Arc<AddressedTls> {
+) -> Arc<ServerTls> {
     let directory = Arc::clone(directory);
     let addresses =
         move || -> Vec<IpAddr> { directory.read().vault_addresses().take(ADDRESSES_MAX).collect() };
-    Arc::new(AddressedTls::new(Arc::clone(authority), Arc::clone(clock), names, addresses))
+    let tls = ServerTls::new(Arc::clone(authority), Arc::clone(clock), names);
+    Arc::new(tls.with_addresses(addresses))
 }

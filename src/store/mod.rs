@@ -4,6 +4,7 @@
 //! it: every change gets a revision, the store keeps the last record of each key with the revision
 //! that wrote it, and a commit made against an older state is an error, not an overwrite.
 
+mod fault;
 mod memory;
 mod redb;
 
@@ -13,8 +14,9 @@ use std::path::PathBuf;
 
 use crate::world::record::{Change, Record};
 
+pub use fault::{Cause, Fault};
 pub use memory::MemoryStore;
-pub use redb::{NewStore, RedbStore};
+pub use redb::{Checkup, NewStore, RedbStore};
 
 /// Counts changes since the store was made; 0 is the empty store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,16 +54,15 @@ pub enum StoreError {
         found: Revision,
     },
     /// A record was changed by something else than this program, or it is not stored as it should be.
-    #[error("record `{}` in the store is damaged: {defect}; put a backup in its place", .key.escape_debug())]
+    #[error("record `{}` in the store is damaged: {defect}; restore the folder from a backup", .key.escape_debug())]
     Damaged {
         /// The text under which the record is stored.
         key: String,
         /// What is wrong with it.
         defect: Defect,
     },
-    /// The storage engine failed. What was committed before is kept. The commit that failed may be
-    /// there or not; the engine refuses all others until the store is opened again.
-    #[error("the storage engine failed; start again once its cause is gone")]
+    /// The storage engine failed.
+    #[error("the storage engine failed")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The file system does not do what is needed.
     #[error("cannot {action} `{path}`")]
@@ -99,12 +100,39 @@ pub enum StoreError {
         /// The folder of the store.
         folder: PathBuf,
     },
+    /// The store is gone, and what a start made beside it is still there.
+    #[error(
+        "`{file}` is missing, but `{beside}` shows that `{folder}` held a store; restore the file from a backup; to begin a new world, remove the folder or name another one"
+    )]
+    Missing {
+        /// The file of the store.
+        file: &'static str,
+        /// A file that a start made beside it.
+        beside: String,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The file is a database of something else, or it was never finished.
     #[error("`{path}` is not a store of mintbench; name another folder")]
     NotAStore {
         /// The file.
         path: PathBuf,
     },
+    /// The storage engine cannot read the file.
+    #[error(
+        "the store in `{folder}` cannot be read; restore the folder from a backup; `mintbench store check {folder}` tells what is lost",
+        folder = .folder.display()
+    )]
+    Unreadable {
+        /// The folder of the store.
+        folder: PathBuf,
+        /// What the engine says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No change can be stored now. What was committed before is kept. A commit that failed on the way may
+    /// be there or not: [`Store::recover`] tells.
+    #[error(transparent)]
+    Unwritable(#[from] Fault),
 }
 
 /// What is wrong with a stored record. Says where, never what is there: that may be a secret.
@@ -144,8 +172,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// store is returned once a crash can no longer undo it.
     ///
     /// # Errors
-    /// `Conflict` when the store is no longer at `expected`; then nothing was changed. When the engine
-    /// fails, all of the changes are there or none: opening the store again tells.
+    /// `Conflict` when the store is no longer at `expected`; then nothing was changed. `Unwritable` when the
+    /// disk or the file fails; then all of the changes are there or none, and the next commit tries again.
     fn commit(&self, expected: Revision, changes: &[Change]) -> Result<Revision, StoreError>;
 
     /// Hands out every record that is there, in the order of the revisions that wrote them, and says
@@ -157,4 +185,20 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The format of the store when it was opened.
     fn format(&self) -> Format;
+
+    /// Whether changes can be stored, as far as can be told without storing one.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn health(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Tries to write again after a failure, and returns the revision that the store is at.
+    ///
+    /// # Errors
+    /// `Unwritable` while the fault lasts.
+    fn recover(&self) -> Result<Revision, StoreError> {
+        self.replay(&mut |_| {})
+    }
 }

@@ -33,11 +33,8 @@ const COMMON_NAME_BYTES_MAX: usize = 64;
 /// Ten years: whoever trusts it does so by hand.
 const AUTHORITY_LIFE: Seconds = Seconds(10 * 365 * 86_400);
 
-/// One year: the key lives in memory only, and no process that long. Some clients refuse more.
+/// One year: some clients refuse more.
 const SERVER_LIFE: Seconds = Seconds(365 * 86_400);
-
-/// How far in the past certificates begin, for clients whose clock is behind.
-const BACKDATING: Seconds = Seconds(3_600);
 
 /// A certificate authority with its private key.
 pub struct Authority {
@@ -53,6 +50,9 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
+    /// How far in the past certificates begin, for clients whose clock is behind.
+    pub(super) const BACKDATING: Seconds = Seconds(3_600);
+
     /// A new authority, valid for ten years from `now`.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Authority {
             return Err(TlsError::CommonName(common_name.to_owned()));
         }
         let not_after = now + AUTHORITY_LIFE;
-        let mut params = parameters(common_name, &key, now - BACKDATING, not_after);
+        let mut params = parameters(common_name, &key, now - Self::BACKDATING, not_after);
         // It signs certificates of servers and clients, never of other authorities.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -148,8 +148,8 @@ impl Authority {
             return Err(TlsError::NoNames);
         }
         let key = KeyPair::generate().map_err(certify("the key of a server"))?;
-        let not_after = self.not_after.min(now + SERVER_LIFE);
-        let mut params = leaf(SERVER_COMMON_NAME, &key, now - BACKDATING, not_after);
+        let (begin, end) = (now - Self::BACKDATING, self.server_end(now));
+        let mut params = leaf(SERVER_COMMON_NAME, &key, begin, end);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names =
             names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>()?;
@@ -163,6 +163,11 @@ impl Authority {
             )?;
         config.alpn_protocols = alpn();
         Ok(Arc::new(config))
+    }
+
+    /// The last second of a server's certificate that is made at `now`.
+    pub(super) fn server_end(&self, now: UnixSeconds) -> UnixSeconds {
+        self.not_after.min(now + SERVER_LIFE)
     }
 
     /// Certifies that `key` is a client's, such as a principal that authenticates with a certificate

@@ -3,10 +3,10 @@
 //!
 //! Keys are ECDSA on P-256. Only authorities that this module has made can be read back.
 
-mod addressed;
 mod authority;
 mod fault;
 mod folder;
+mod server;
 mod verifier;
 mod x509;
 
@@ -22,9 +22,9 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::UnixSeconds;
 
-pub use addressed::AddressedTls;
 pub use authority::Authority;
 pub use fault::Fault;
+pub use server::ServerTls;
 use verifier::{Naming, Unchecked};
 
 /// The files of an authority in its folder.

@@ -7,7 +7,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
 use super::*;
-use crate::clock::{ManualClock, Seconds};
+use crate::clock::{Clock, ManualClock, Seconds};
 use crate::secret::Redacted;
 
 const YEAR: Seconds = Seconds(365 * 86_400);
@@ -78,12 +78,9 @@ fn a_listener_is_accepted_at_its_names_and_at_the_addresses_that_it_has_now() {
     let held = Arc::new(std::sync::Mutex::new(vec!["127.1.1.1".parse().unwrap()]));
     let addresses = Arc::clone(&held);
     let clock = Arc::new(ManualClock::new(now()));
-    let server = AddressedTls::new(
-        Arc::clone(&authority),
-        clock,
-        names(&["localhost", "127.0.0.1"]),
-        move || addresses.lock().unwrap().clone(),
-    );
+    let own = names(&["localhost", "127.0.0.1"]);
+    let server = ServerTls::new(Arc::clone(&authority), clock, own)
+        .with_addresses(move || addresses.lock().unwrap().clone());
     let greets = |called: &str, name: &str| {
         let config = server.config(called.parse().unwrap()).unwrap();
         greet(config, Arc::clone(&client), name).is_ok()
@@ -95,6 +92,42 @@ fn a_listener_is_accepted_at_its_names_and_at_the_addresses_that_it_has_now() {
     assert!(greets("127.0.0.1", "127.1.1.3") && !greets("127.0.0.1", "127.1.1.1"));
     let twice = [(); 2].map(|()| server.config("127.0.0.1".parse().unwrap()).unwrap());
     assert!(Arc::ptr_eq(&twice[0], &twice[1]), "nothing has changed");
+}
+
+#[test]
+fn a_server_certificate_is_renewed_while_the_server_runs() {
+    let begin = now() - YEAR - YEAR;
+    let (authority, clock) =
+        (Arc::new(Authority::create(begin).unwrap()), Arc::new(ManualClock::new(begin)));
+    let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let server = ServerTls::new(Arc::clone(&authority), own, names(&["localhost"]));
+    let config = || server.config("127.0.0.1".parse().unwrap()).unwrap();
+    let first = config();
+    clock.advance(Seconds(YEAR.0 / 2));
+    assert!(Arc::ptr_eq(&first, &config()), "half its life is left");
+    clock.advance(Seconds(1));
+    let second = config();
+    assert!(!Arc::ptr_eq(&first, &second), "less than half its life is left");
+    clock.advance(now().since(clock.now()));
+    let client = trusting(&authority);
+    assert!(greet(second, Arc::clone(&client), "localhost").is_err());
+    greet(config(), client, "localhost").unwrap();
+    clock.advance(Seconds(10 * YEAR.0));
+    let expired = server.config("127.0.0.1".parse().unwrap());
+    assert!(matches!(expired, Err(TlsError::Expired { .. })));
+}
+
+#[test]
+fn a_certificate_is_made_once_for_each_address_and_the_number_of_them_is_bounded() {
+    let authority = Arc::new(Authority::create(now()).unwrap());
+    let clock = Arc::new(ManualClock::new(now()));
+    let server = ServerTls::new(authority, clock, names(&["localhost"])).with_addresses(Vec::new);
+    let config = |last: u8| server.config([127, 1, 1, last].into()).unwrap();
+    let [one, two] = [1, 2].map(config);
+    assert!(Arc::ptr_eq(&one, &config(1)) && Arc::ptr_eq(&two, &config(2)));
+    (3..100).for_each(|last| drop(config(last)));
+    assert!(!Arc::ptr_eq(&one, &config(1)));
+    assert_eq!(Arc::strong_count(&one), 1, "it is no longer held");
 }
 
 #[test]

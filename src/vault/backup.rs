@@ -89,13 +89,14 @@ impl Sealer {
     }
 }
 
-/// The changes that put the versions of a backup into a vault, which must not hold the secret yet, and
-/// the last version.
+/// The changes that put the versions of a backup, `max` at most, into a vault, which must not hold the secret
+/// yet, and the last version.
 pub(super) fn restore(
     state: &State,
     located: &Located,
     versions: Vec<SecretVersion>,
     now: UnixSeconds,
+    max: usize,
 ) -> Result<(Vec<Change>, SecretVersion), VaultError> {
     let vault: &ArmId = &located.vault.id;
     if state.vault(vault).is_none() {
@@ -104,6 +105,9 @@ pub(super) fn restore(
     let Some(last) = versions.last().cloned() else { return Err(BackupError::Foreign.into()) };
     if last.vault.subscription() != vault.subscription() {
         return Err(BackupError::OtherSubscription.into());
+    }
+    if versions.len() > max {
+        return Err(VaultError::TooManyVersions { name: last.name, max });
     }
     let mut changes = Vec::new();
     match state.secret(vault, &last.name) {

@@ -2,7 +2,7 @@
 //!
 //! The messages are for clients. Those marked (seen) are the real service's; none holds a secret value.
 
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::bundle::json;
 use super::query::QueryError;
 use super::request::BodyRefused;
 use crate::http::{BodyError, Payload, give_reason, json_reply};
-use crate::store::StoreError;
+use crate::store::{Fault, StoreError};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,16 @@ pub(super) enum VaultError {
     )] // (seen)
     SecretNotFound(String),
     #[error("The vault cannot store the change.")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
+    /// A write that was not waited for to its end.
+    #[error("The change ended early; look whether it was made, and repeat it.")]
+    Interrupted,
+    #[error("The change cannot be confirmed: {0}.")]
+    Unwritable(Fault),
+    #[error(
+        "The secret {name} has {max} versions, the most that this server keeps of one; take another name, delete and purge this secret, or start the server with a larger --max-secret-versions."
+    )]
+    TooManyVersions { name: String, max: usize },
     #[error(
         "There is no vault '{0}'; use the host of a vault's 'vaultUri', or a host whose first label is the name of a vault."
     )]
@@ -87,6 +96,15 @@ impl Fields<()> {
     }
 }
 
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unwritable(fault) => Self::Unwritable(fault),
+            other => Self::Store(other),
+        }
+    }
+}
+
 impl VaultError {
     const fn status(&self) -> StatusCode {
         match self {
@@ -105,9 +123,12 @@ impl VaultError {
             | Self::PathNotFound
             | Self::SecretNotFound(_)
             | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
-            Self::IsDeleted(_) | Self::SecretExists(_) => StatusCode::CONFLICT,
+            Self::IsDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
+                StatusCode::CONFLICT
+            }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -122,7 +143,7 @@ impl VaultError {
             | Self::Name(_)
             | Self::Query(_) => ("BadParameter", None),
             Self::PurgeProtected { .. } => ("Forbidden", None),
-            Self::SecretExists(_) => ("Conflict", None),
+            Self::SecretExists(_) | Self::TooManyVersions { .. } => ("Conflict", None),
             Self::Denied(_) => ("Forbidden", Some("ForbiddenByRbac")),
             Self::SecretDisabled => ("Forbidden", Some("SecretDisabled")),
             Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),
@@ -130,7 +151,8 @@ impl VaultError {
             Self::VaultNotFound(_) => ("VaultNotFound", None),
             Self::IsDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
             Self::MethodNotAllowed(_) => ("MethodNotAllowed", None),
-            Self::Store(_) => ("InternalServerError", None),
+            Self::Store(_) | Self::Interrupted => ("InternalServerError", None),
+            Self::Unwritable(_) => ("ServiceUnavailable", None),
         }
     }
 
@@ -143,9 +165,12 @@ impl VaultError {
             Fields { code, message: Some(self.to_string()), inner: inner.map(Fields::code) };
         let mut response = json_reply(self.status(), json(&Body { error }));
         give_reason(&mut response, &self);
-        if let Self::MethodNotAllowed(allowed) = self {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-        }
+        let header = match self {
+            Self::MethodNotAllowed(allowed) => (ALLOW, allowed),
+            Self::Unwritable(_) => (RETRY_AFTER, "10"),
+            _ => return response,
+        };
+        response.headers_mut().insert(header.0, HeaderValue::from_static(header.1));
         response
     }
 }

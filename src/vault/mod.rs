@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 
 pub use access::RESOURCE as AUDIENCE;
 use access::{authenticate, authorize};
@@ -65,17 +65,23 @@ pub struct VaultOptions {
     pub seed: u128,
     /// Seals backups of secrets; 32 bytes.
     pub backup_key: Redacted,
+    /// Versions that a secret has at most.
+    pub max_versions: usize,
 }
 
-/// All key vaults of a directory.
+/// All key vaults of a directory. Copies share everything.
+#[derive(Clone, Debug)]
+pub struct Vault(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct Vault {
+struct Inner {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     verifier: Verifier,
     authority: String,
     names: HostNames,
     sealer: Sealer,
+    max_versions: usize,
     request_ids: RequestIds,
 }
 
@@ -89,6 +95,16 @@ struct Located {
     base_url: String,
 }
 
+/// A write of a caller who was let in, for a thread that may wait for the disk.
+struct Write {
+    located: Located,
+    bearer: Bearer,
+    method: Method,
+    path: String,
+    body: Bytes,
+    now: UnixSeconds,
+}
+
 /// What an operation answers.
 enum Outcome {
     Done,
@@ -98,20 +114,31 @@ enum Outcome {
 impl Vault {
     /// The vaults of `directory`.
     pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
-        let VaultOptions { authority, names, seed, backup_key } = options;
+        let VaultOptions { authority, names, seed, backup_key, max_versions } = options;
         let verifier = Verifier::new(directory.ring());
         let (sealer, request_ids) = (Sealer(backup_key), RequestIds::new(seed));
-        Self { directory, clock, verifier, authority, names, sealer, request_ids }
+        Self(Arc::new(Inner {
+            directory,
+            clock,
+            verifier,
+            authority,
+            names,
+            sealer,
+            max_versions,
+            request_ids,
+        }))
     }
 
     /// Answers one request of `peer`; `body` is awaited only once the caller may do what it asks.
+    ///
+    /// A write waits for the disk, so it is done on a thread for what blocks: this needs a Tokio runtime.
     pub async fn answer(
         &self,
         peer: Peer,
         parts: &Parts,
         body: impl Future<Output = Result<Bytes, BodyError>> + Send,
     ) -> Response<Payload> {
-        let (located, outcome) = match self.locate(peer, parts) {
+        let (located, outcome) = match self.0.locate(peer, parts) {
             Ok(located) => {
                 let outcome = self.perform(&located, parts, body).await;
                 (Some(located), outcome)
@@ -125,14 +152,48 @@ impl Vault {
         };
         let answered = Answered {
             address: peer.addr.ip(),
-            request_id: self.request_ids.next(),
+            request_id: self.0.request_ids.next(),
             located: located.as_ref(),
-            authority: &self.authority,
+            authority: &self.0.authority,
         };
         answered.put_headers(&mut response);
         response
     }
 
+    async fn perform(
+        &self,
+        located: &Located,
+        parts: &Parts,
+        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
+    ) -> Result<Outcome, VaultError> {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        let bearer = authenticate(&parts.headers, &inner.verifier, &inner.directory, located, now)?;
+        let operation = Operation::of(&parts.method, parts.uri.path())?;
+        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+        if let Some(name) = operation.secret().filter(|name| !is_secret_name(name)) {
+            return Err(VaultError::Name(name.to_owned()));
+        }
+        authorize(&inner.directory.read(), located, &bearer, &operation, now)?;
+        let mut json = Bytes::new();
+        if operation.takes_body() {
+            json = body.await?;
+            // The caller's role may have gone while the body was on its way.
+            authorize(&inner.directory.read(), located, &bearer, &operation, now)?;
+        }
+        if let Some(json) = inner.read(located, &operation, &query, now)? {
+            return Ok(Outcome::Json(json));
+        }
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let write = Write { located: located.clone(), bearer, method, path, body: json, now };
+        // It is done to its end, also when the client goes away.
+        let inner = Arc::clone(inner);
+        let done = tokio::task::spawn_blocking(move || inner.write(&write)).await;
+        done.unwrap_or(Err(VaultError::Interrupted))
+    }
+}
+
+impl Inner {
     /// Finds the vault that the host names: by its first label, by its own loopback address, or, when the
     /// host is another address, `localhost` or a name of this machine, the only vault there is.
     fn locate(&self, peer: Peer, parts: &Parts) -> Result<Located, VaultError> {
@@ -156,32 +217,6 @@ impl Vault {
         let (vault, tenant) = found.ok_or_else(missing)?;
         let base_url = format!("{}://{}", peer.scheme, host.as_str());
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })
-    }
-
-    async fn perform(
-        &self,
-        located: &Located,
-        parts: &Parts,
-        body: impl Future<Output = Result<Bytes, BodyError>> + Send,
-    ) -> Result<Outcome, VaultError> {
-        let now = self.clock.now();
-        let bearer = authenticate(&parts.headers, &self.verifier, &self.directory, located, now)?;
-        let operation = Operation::of(&parts.method, parts.uri.path())?;
-        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-        if let Some(name) = operation.secret().filter(|name| !is_secret_name(name)) {
-            return Err(VaultError::Name(name.to_owned()));
-        }
-        authorize(&self.directory.read(), located, &bearer, &operation, now)?;
-        let mut json = Bytes::new();
-        if operation.takes_body() {
-            json = body.await?;
-            // The caller's role may have gone while the body was on its way.
-            authorize(&self.directory.read(), located, &bearer, &operation, now)?;
-        }
-        match self.read(located, &operation, &query, now)? {
-            Some(json) => Ok(Outcome::Json(json)),
-            None => self.write(located, &bearer, &operation, &json, now),
-        }
     }
 
     /// The answer to an operation that changes nothing.
@@ -225,23 +260,18 @@ impl Vault {
     }
 
     /// Does an operation that changes something.
-    fn write(
-        &self,
-        located: &Located,
-        bearer: &Bearer,
-        operation: &Operation<'_>,
-        body: &[u8],
-        now: UnixSeconds,
-    ) -> Result<Outcome, VaultError> {
+    fn write(&self, write: &Write) -> Result<Outcome, VaultError> {
+        let Write { located, bearer, method, path, body, now } = write;
+        let (operation, now) = (Operation::of(method, path)?, *now);
         let vault = &located.vault.id;
         let secret = SecretRef { vault, name: operation.secret().unwrap_or_default() };
         let directory = &self.directory;
         // Again, now that no role assignment can be taken away before the write.
-        let permit = |state: &State| authorize(state, located, bearer, operation, now);
+        let permit = |state: &State| authorize(state, located, bearer, &operation, now);
         let shown = |version: &record::SecretVersion| {
             Outcome::Json(json(&Bundle::of(version, located, Shown::Version)))
         };
-        match *operation {
+        match operation {
             Operation::DeleteSecret { .. } => {
                 let deleted = directory.write(now, |state, _| {
                     permit(state)?;
@@ -268,7 +298,7 @@ impl Vault {
                 let versions = self.sealer.open(body)?;
                 let restored = directory.write(now, |state, _| {
                     permit(state)?;
-                    backup::restore(state, located, versions, now)
+                    backup::restore(state, located, versions, now, self.max_versions)
                 })?;
                 Ok(shown(&restored))
             }
@@ -276,7 +306,7 @@ impl Vault {
                 let new = NewVersion::parse(body)?;
                 let set = directory.write(now, |state, fresh| {
                     permit(state)?;
-                    secret.set(state, fresh, new, now)
+                    secret.set(state, fresh, new, (now, self.max_versions))
                 })?;
                 Ok(Outcome::Json(json(&Bundle::with_value(&set, located))))
             }

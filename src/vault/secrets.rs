@@ -84,13 +84,13 @@ impl SecretRef<'_> {
         found.ok_or_else(|| VaultError::DeletedSecretNotFound(self.name.to_owned()))
     }
 
-    /// Adds a version.
+    /// Adds a version, unless there are `max` of them.
     pub(super) fn set(
         self,
         state: &State,
         fresh: &mut Fresh<'_>,
         new: NewVersion,
-        now: UnixSeconds,
+        (now, max): (UnixSeconds, usize),
     ) -> Planned<SecretVersion> {
         self.in_vault(state)?;
         let held = state.secret(self.vault, self.name);
@@ -98,6 +98,9 @@ impl SecretRef<'_> {
             return Err(VaultError::IsDeleted(self.name.to_owned()));
         }
         let last = held.and_then(live);
+        if last.is_some() && held.is_some_and(|secret| secret.versions.len() >= max) {
+            return Err(VaultError::TooManyVersions { name: self.name.to_owned(), max });
+        }
         let NewVersion { value, properties } = new;
         let version = SecretVersion {
             vault: self.vault.clone(),

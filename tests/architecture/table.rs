@@ -8,6 +8,8 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     // The one place where the measuring binary starts the broker in its own process.
     ("cli/serve", "cli server world machine ids clock files secret class"),
+    // Looks after the folder of a server that is stopped.
+    ("cli/store", "cli report server"),
     // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
     ("cli/control", "cli client tls token world x509 ids clock files secret class"),
     ("cli", "gate plan report load stats tls assertion world machine ids clock files secret toml_file class"),

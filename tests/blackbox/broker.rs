@@ -101,6 +101,13 @@ impl Broker {
         value.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
     }
 
+    /// Limits the size of files that the process writes, in bytes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+        let process = Pid::from_child(&self.process);
+        rustix::process::prlimit(Some(process), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }

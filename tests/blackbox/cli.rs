@@ -142,7 +142,7 @@ fn a_configuration_file_with_an_unknown_name_is_refused() {
         ("[serve]\nalgo = \"ES256\"\n", "[serve] has the key `algo`, which is not a flag"),
         (
             "[swerve]\n",
-            "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, doctor, gate, merge, plan, report, run, serve",
+            "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, doctor, gate, merge, plan, report, run, serve, store",
         ),
         ("serve = 1\n", ":1: serve: invalid type: integer `1`, expected a map"),
         ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),

@@ -19,6 +19,7 @@ mod refusals;
 mod remote;
 mod robustness;
 mod sources;
+mod store;
 mod sts;
 mod tokens;
 mod vaults;

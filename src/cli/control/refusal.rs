@@ -91,6 +91,8 @@ pub(super) fn remedy(refusal: &Refusal, url: &str, operator: &OperatorIds) -> Op
             let scope = format!("vault/{}", vault()?);
             Some(grant(Action::DataPlane(action), &scope, operator))
         }
+        // The message itself says what to do.
+        (Service::Vault, 409, _) if refusal.message.contains("--max-secret-versions") => None,
         (Service::Vault, 409, _) => Some(
             "a removed secret keeps its name until it is purged: `mintbench secret recover VAULT/NAME` or `mintbench secret purge VAULT/NAME`".to_owned(),
         ),

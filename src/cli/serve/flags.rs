@@ -57,6 +57,14 @@ pub struct ServeArgs {
     /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
     #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
     pub(super) vault_uri: Option<VaultUriTemplate>,
+    /// Versions that a secret of a vault has at most; a backup of a secret holds 500
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value = "500",
+        env = "MINTBENCH_SERVE_MAX_SECRET_VERSIONS"
+    )]
+    pub(super) max_secret_versions: NonZeroUsize,
     /// Where vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
     #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
     pub(super) authority_url: Option<String>,

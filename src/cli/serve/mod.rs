@@ -88,8 +88,8 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
     let (store, new) = store(args)?;
     // A start that fails leaves nothing behind.
-    let undo = |new: NewStore| new.undo(&server::FILES);
-    let server = start(args, store).inspect_err(|_| new.into_iter().for_each(undo))?;
+    let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
+    let server = start(args, store).inspect_err(undo)?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);
@@ -111,7 +111,7 @@ fn start(args: &ServeArgs, store: Box<dyn Store>) -> Result<Server, ServeError> 
 /// The first to be opened: it refuses a folder that another process has.
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
-    let store = RedbStore::open(folder).map_err(DirectoryError::from)?;
+    let store = RedbStore::open(folder, &server::FILES).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))
 }
@@ -220,6 +220,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         arm_auth: args.arm_auth,
         vault: args.vault,
         vault_uri: args.vault_uri.clone(),
+        max_secret_versions: args.max_secret_versions,
         authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
         admin: args.admin,
@@ -251,7 +252,10 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Caught, so that a store at the size limit of the process fails one write and does not end the server.
+    let oversize = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     Ok(async move {
+        let _oversize = oversize;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -159,7 +159,7 @@ impl Directory {
         self.load_ring()
     }
 
-    fn load_ring(&self) -> Result<(), SigningKeyError> {
+    pub(super) fn load_ring(&self) -> Result<(), SigningKeyError> {
         let keys = ready(&stored(&self.read()), self.signing.backend)?;
         self.ring.replace(keys);
         Ok(())

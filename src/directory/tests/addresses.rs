@@ -272,7 +272,7 @@ impl World {
 /// Each start makes other ids, as each process does.
 fn started(folder: &tempfile::TempDir, start: u8, records: Vec<Record>) -> Directory {
     let options = DirectoryOptions { seed: [start; 32], ..options(Seconds(0)) };
-    let store = Box::new(RedbStore::open(folder.path()).unwrap());
+    let store = Box::new(RedbStore::open(folder.path(), &[]).unwrap());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }
 

@@ -1,5 +1,6 @@
 mod addresses;
 mod disk;
+mod doubt;
 mod keys;
 
 use super::*;
@@ -21,7 +22,11 @@ pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory 
     open(Box::new(MemoryStore::default()), records, propagation_delay)
 }
 
-fn open(store: Box<dyn Store>, records: Vec<Record>, propagation_delay: Seconds) -> Directory {
+pub(crate) fn open(
+    store: Box<dyn Store>,
+    records: Vec<Record>,
+    propagation_delay: Seconds,
+) -> Directory {
     let options = options(propagation_delay);
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }

@@ -9,13 +9,8 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::StoreError;
-
-/// What the engine keeps of the file in memory. The whole is read once, at the start, and a commit
-/// touches a few pages: more would not make either faster.
-const CACHE_BYTES: usize = 64 << 20;
 
 /// The file that is locked while a process has the folder.
 const LOCK: &str = "lock";
@@ -42,6 +37,8 @@ pub(super) struct Folder {
     path: PathBuf,
     lock: Arc<File>,
     found: Arc<Found>,
+    /// Names of the files that are written beside the store.
+    beside: &'static [&'static str],
 }
 
 /// What there was before the folder was opened.
@@ -85,14 +82,16 @@ fn is_missing(folder: &Path) -> bool {
 pub struct NewStore {
     path: PathBuf,
     found: Arc<Found>,
+    beside: &'static [&'static str],
     _lock: Arc<File>,
 }
 
 impl NewStore {
-    /// Removes the store, the files `beside` that were not there when it was opened, and the folder if
+    /// Removes the store, the files beside it that were not there when it was opened, and the folder if
     /// it is new. Files of others stay, also those that came meanwhile.
-    pub fn undo(self, beside: &[&str]) {
-        let own = beside.iter().copied().chain([DRAFT, FILE, LOCK]);
+    pub fn undo(self) {
+        // The store goes last: a start that finds the others without it takes it for lost.
+        let own = self.beside.iter().copied().chain([DRAFT, FILE, LOCK]);
         for name in own.filter(|name| !self.found.names.contains(OsStr::new(name))) {
             // What cannot be removed stays: the start has failed for a reason that counts more.
             let _ = fs::remove_file(self.path.join(name));
@@ -105,7 +104,7 @@ impl NewStore {
 
 impl Folder {
     /// Makes the folder if it is not there, and takes it, or fails at once.
-    pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn lock(path: &Path, beside: &'static [&'static str]) -> Result<Self, StoreError> {
         let found = Arc::new(Found::look(path)?);
         if !path.is_dir() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -118,7 +117,7 @@ impl Folder {
         let lock = open.map_err(failed("open", &file))?;
         match lock.try_lock() {
             Ok(()) if is_at(&lock, &file) => {
-                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found })
+                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found, beside })
             }
             // A start that was undone has removed the file that is locked here.
             Ok(()) | Err(TryLockError::WouldBlock) => {
@@ -131,12 +130,31 @@ impl Folder {
     /// The store of this folder, as one that may be undone.
     pub(super) fn as_new(&self) -> NewStore {
         let (found, lock) = (Arc::clone(&self.found), Arc::clone(&self.lock));
-        NewStore { path: self.path.clone(), found, _lock: lock }
+        NewStore { path: self.path.clone(), found, beside: self.beside, _lock: lock }
+    }
+
+    /// The folder itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether `file` is the store of this folder still.
+    pub(super) fn holds(&self, file: &File) -> bool {
+        is_at(file, &self.file())
+    }
+
+    /// Refuses a folder without a store in which a start has written files: the store is made before them,
+    /// so it was lost.
+    pub(super) fn refuse_remains(&self) -> Result<(), StoreError> {
+        let remains = |name: &&&str| self.found.names.contains(OsStr::new(name));
+        let Some(beside) = self.beside.iter().find(remains) else { return Ok(()) };
+        let (beside, folder) = ((*beside).to_owned(), self.path.clone());
+        Err(StoreError::Missing { file: FILE, beside, folder })
     }
 
     /// The file of the store.
     pub(super) fn file(&self) -> PathBuf {
-        self.path.join(FILE)
+        file_in(&self.path)
     }
 
     /// Whether there is a file; then it is the owner's alone from here on.
@@ -158,7 +176,7 @@ impl Folder {
     /// was killed in the first writes of.
     pub(super) fn install(
         &self,
-        write: impl FnOnce(&Path) -> Result<(), StoreError>,
+        write: impl FnOnce(&File) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let draft = self.path.join(DRAFT);
         // Never through a link that somebody left there.
@@ -168,33 +186,38 @@ impl Folder {
             }
             _ => {}
         }
-        let make = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft);
-        make.map_err(failed("make", &draft))?;
-        write(&draft)?;
+        let mut options = OpenOptions::new();
+        let made = options.create_new(true).read(true).write(true).mode(0o600).open(&draft);
+        write(&made.map_err(failed("make", &draft))?)?;
         fs::rename(&draft, self.file()).map_err(failed("rename", &draft))?;
         sync(Some(&self.path))
     }
 
-    /// Opens `file`, and tells whether it had to be repaired.
-    pub(super) fn open(&self, file: &Path) -> Result<(::redb::Database, bool), StoreError> {
-        let repaired = Arc::new(AtomicBool::new(false));
-        let repairs = Arc::clone(&repaired);
-        let opened = ::redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .set_repair_callback(move |_| repairs.store(true, Ordering::Relaxed))
-            .open(file);
-        match opened {
-            Ok(database) => Ok((database, repaired.load(Ordering::Relaxed))),
-            Err(::redb::DatabaseError::DatabaseAlreadyOpen) => {
-                Err(StoreError::InUse { folder: self.path.clone() })
-            }
-            Err(::redb::DatabaseError::Storage(::redb::StorageError::Io(error)))
-                if error.kind() == io::ErrorKind::InvalidData =>
-            {
-                Err(StoreError::NotAStore { path: file.to_owned() })
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// Opens the file of the store, for the engine.
+    pub(super) fn open(&self) -> Result<File, StoreError> {
+        let file = self.file();
+        let opened = OpenOptions::new().read(true).write(true).open(&file);
+        opened.map_err(failed("open", &file))
+    }
+}
+
+/// The file of the store in a folder.
+pub(super) fn file_in(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+/// Keeps servers out of a folder for as long as what is returned lives; a folder without the file to lock
+/// is not in use.
+pub(super) fn lock_shared(folder: &Path) -> Result<Option<File>, StoreError> {
+    let path = folder.join(LOCK);
+    let lock = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed("open", &path))?,
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
     }
 }
 
@@ -205,7 +228,7 @@ fn sync(folder: Option<&Path>) -> Result<(), StoreError> {
     open.and_then(|open| open.sync_all()).map_err(failed("sync the folder", folder))
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::File { action, path, source }
 }

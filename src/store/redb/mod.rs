@@ -3,21 +3,26 @@
 //! Every commit is one transaction, on disk before it is acknowledged, and leaves the file such that
 //! the next start needs no repair, however the process ends.
 
+mod check;
+mod disk;
+mod engine;
 mod folder;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use ::redb::{Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use ::redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransaction};
 use aws_lc_rs::digest;
+use parking_lot::Mutex;
 
+pub use self::check::Checkup;
+use self::engine::{Engine, guarded};
 use self::folder::Folder;
 pub use self::folder::NewStore;
-use super::{Defect, Format, Revision, Store, StoreError};
+use super::{Cause, Defect, Fault, Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
 /// Key text -> the revision that wrote the record, its checksum, the record as JSON.
@@ -32,46 +37,58 @@ type Stored<'a> = (u64, u64, &'a [u8]);
 const META_FORMAT: &str = "format";
 const META_REVISION: &str = "revision";
 
+/// What [`Store::recover`] writes and removes again, to find out whether there is space.
+const TRIAL: TableDefinition<'_, (), &[u8]> = TableDefinition::new("trial");
+
 /// A store in the file `world.redb` of a folder.
 ///
 /// Commits wait for one another and for the disk: do not call them where nothing may block.
 pub struct RedbStore {
-    database: ::redb::Database,
-    /// Declared after the database: the lock goes when the file is closed.
-    folder: Folder,
-    repaired: bool,
+    engine: Mutex<Engine>,
+    state: Mutex<State>,
     format: Format,
     /// Whether the file was made when it was opened.
     new: bool,
+    /// Declared after the engine: the lock goes when the file is closed.
+    folder: Folder,
+}
+
+/// How the store stands.
+#[derive(Debug, Default)]
+struct State {
+    fault: Option<Fault>,
+    /// Bytes of the last commit that failed.
+    wanted: usize,
 }
 
 impl RedbStore {
     /// Opens the store in `folder`, and makes both when they are not there: the folder and its file
-    /// are the owner's alone.
+    /// are the owner's alone. Every page is verified. A file that is there stays as it is until the first
+    /// commit. `beside` names what whoever opens the store writes into the folder: where one of these files
+    /// is and the store is not, the store was lost.
     ///
     /// # Errors
-    /// When another process has it open, the file is of another format or damaged, or the file system
+    /// When another process has it open, the file is of another format, damaged or lost, or the file system
     /// refuses.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        guarded(|| Self::open_locked(Folder::lock(folder)?))
+    pub fn open(folder: &Path, beside: &'static [&'static str]) -> Result<Self, StoreError> {
+        guarded(|| Self::open_locked(Folder::lock(folder, beside)?)).map_err(unreadable(folder))
     }
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {
         let undo = (!folder.holds_store()?).then(|| folder.as_new());
-        Self::open_file(folder).inspect_err(|_| undo.into_iter().for_each(|new| new.undo(&[])))
+        Self::open_file(folder).inspect_err(|_| undo.into_iter().for_each(NewStore::undo))
     }
 
     fn open_file(folder: Folder) -> Result<Self, StoreError> {
-        let (file, new) = (folder.file(), !folder.holds_store()?);
+        let new = !folder.holds_store()?;
         if new {
-            folder.install(|path| initialise(&::redb::Database::create(path)?))?;
+            folder.refuse_remains()?;
+            folder.install(|file| engine::create(file, folder.path(), initialise))?;
         }
-        let (database, repaired) = folder.open(&file)?;
-        if repaired {
-            tracing::warn!(file = %file.display(), "the store was not closed as it should be, and had to be repaired");
-        }
-        let format = read_format(&database, file)?;
-        Ok(Self { database, folder, repaired, format, new })
+        let mut engine = Engine::preview(folder.open()?, folder.file())?;
+        let format = read_format(engine.readable()?, folder.file())?;
+        let (engine, state) = (Mutex::new(engine), Mutex::default());
+        Ok(Self { engine, state, format, new, folder })
     }
 
     /// The store, if it did not exist before it was opened: a start that fails undoes it.
@@ -79,15 +96,69 @@ impl RedbStore {
         self.new.then(|| self.folder.as_new())
     }
 
-    /// Whether the file had to be repaired when it was opened: all of it was read then. Nothing that
-    /// this program does, or that is done to it, should lead there.
-    pub const fn repaired(&self) -> bool {
-        self.repaired
+    /// Whether the file had to be repaired when the first commit opened it: all of it was read then.
+    /// Nothing that this program does, or that is done to it, should lead there.
+    pub fn repaired(&self) -> bool {
+        self.engine.lock().repaired()
+    }
+
+    /// Does `work` on the file opened for writing. After a failure the engine refuses everything, so the
+    /// database is closed, and opened by the next attempt.
+    fn attempt<T>(
+        &self,
+        engine: &mut Engine,
+        work: impl FnOnce(&::redb::Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(damaged) = self.state.lock().fault.clone().filter(Fault::is_final) {
+            return Err(damaged.into());
+        }
+        self.require_place(engine)?;
+        let outcome = guarded(|| work(engine.writable()?));
+        if let Err(error @ (StoreError::Engine(_) | StoreError::NotAStore { .. })) = &outcome {
+            tracing::debug!(error = error as &dyn std::error::Error, "the storage engine failed");
+            return Err(self.fail(engine.close().unwrap_or(Cause::Damaged)).into());
+        }
+        // What was written to a file that is gone would be lost with the process.
+        self.require_place(engine)?;
+        if outcome.is_ok() {
+            self.heal();
+        }
+        outcome
+    }
+
+    /// Whether the path still leads to the file that is open.
+    fn require_place(&self, engine: &Engine) -> Result<(), Fault> {
+        if self.folder.holds(engine.file()) { Ok(()) } else { Err(self.fail(Cause::Lost)) }
+    }
+
+    /// Notes what is wrong; the log tells of it once.
+    fn fail(&self, cause: Cause) -> Fault {
+        let fault = Fault { folder: self.folder.path().to_owned(), cause };
+        let before = self.state.lock().fault.replace(fault.clone());
+        if before.as_ref() != Some(&fault) {
+            tracing::error!(%fault, "changes are refused; what is stored is served on");
+        }
+        fault
+    }
+
+    fn heal(&self) {
+        if let Some(fault) = self.state.lock().fault.take() {
+            tracing::warn!(%fault, "the store can be written again");
+        }
+    }
+}
+
+/// Names the folder of a file that the engine cannot read.
+fn unreadable(folder: &Path) -> impl FnOnce(StoreError) -> StoreError {
+    let folder = folder.to_owned();
+    move |error| match error {
+        StoreError::Engine(source) => StoreError::Unreadable { folder, source },
+        other => other,
     }
 }
 
 /// The format of a file, if this build can read it.
-fn read_format(database: &::redb::Database, path: PathBuf) -> Result<Format, StoreError> {
+fn read_format(database: &dyn ReadableDatabase, path: PathBuf) -> Result<Format, StoreError> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Err(::redb::TableError::Storage(error)) => return Err(error.into()),
@@ -111,38 +182,79 @@ impl fmt::Debug for RedbStore {
 
 impl Store for RedbStore {
     fn commit(&self, expected: Revision, changes: &[Change]) -> Result<Revision, StoreError> {
-        guarded(|| {
-            let transaction = begin(&self.database)?;
+        let outcome = self.attempt(&mut self.engine.lock(), |database| {
+            let transaction = begin(database)?;
             let revision = write(&transaction, expected, changes)?;
             transaction.commit()?;
             Ok(revision)
-        })
+        });
+        outcome.inspect_err(|_| self.state.lock().wanted = bytes(changes))
     }
 
     fn replay(&self, each: &mut dyn FnMut(Record)) -> Result<Revision, StoreError> {
-        let transaction = self.database.begin_read()?;
-        let (records, order) = guarded(|| {
-            let records = transaction.open_table(RECORDS)?;
-            Ok((records, transaction.open_table(ORDER)?))
-        })?;
-        let mut revisions = guarded(|| Ok(order.iter()?))?;
-        while let Some(record) = guarded(|| next(&mut revisions, &records))? {
-            each(record);
-        }
-        guarded(|| finish(&transaction, &records, &order))
+        let transaction = guarded(|| Ok(self.engine.lock().readable()?.begin_read()?));
+        let replayed = transaction.and_then(|transaction| replay(&transaction, each));
+        replayed.map_err(unreadable(self.folder.path()))
     }
 
     fn format(&self) -> Format {
         self.format
     }
+
+    fn health(&self) -> Result<(), Fault> {
+        // Not while a commit is under way, which looks itself and may take long.
+        if let Some(engine) = self.engine.try_lock() {
+            self.require_place(&engine)?;
+        }
+        self.state.lock().fault.clone().map_or(Ok(()), Err)
+    }
+
+    fn recover(&self) -> Result<Revision, StoreError> {
+        let wanted = {
+            let state = self.state.lock();
+            state.fault.is_some().then_some(state.wanted)
+        };
+        self.attempt(&mut self.engine.lock(), |database| {
+            wanted.map_or(Ok(()), |bytes| try_space(database, bytes))?;
+            let meta = database.begin_read()?.open_table(META)?;
+            let stored = meta.get(META_REVISION)?;
+            Ok(Revision(stored.map_or(0, |revision| revision.value())))
+        })
+    }
 }
 
-/// The engine trusts the pages that it reads and panics on some that are damaged.
-fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let cause = "the file is damaged: the engine met a page that it cannot have written";
-        Err(StoreError::Engine(cause.into()))
-    })
+fn replay(
+    transaction: &ReadTransaction,
+    each: &mut dyn FnMut(Record),
+) -> Result<Revision, StoreError> {
+    let (records, order) = guarded(|| {
+        let records = transaction.open_table(RECORDS)?;
+        Ok((records, transaction.open_table(ORDER)?))
+    })?;
+    let mut revisions = guarded(|| Ok(order.iter()?))?;
+    while let Some(record) = guarded(|| next(&mut revisions, &records))? {
+        each(record);
+    }
+    guarded(|| finish(transaction, &records, &order))
+}
+
+/// Commits as many bytes as the commit that failed, and removes them again.
+fn try_space(database: &::redb::Database, bytes: usize) -> Result<(), StoreError> {
+    let transaction = begin(database)?;
+    transaction.open_table(TRIAL)?.insert((), vec![0; bytes].as_slice())?;
+    transaction.commit()?;
+    let transaction = begin(database)?;
+    transaction.delete_table(TRIAL)?;
+    Ok(transaction.commit()?)
+}
+
+/// The size of changes in the file, about.
+fn bytes(changes: &[Change]) -> usize {
+    let size = |change: &Change| match change {
+        Change::Put(record) => serde_json::to_vec(record).map_or(0, |json| json.len()),
+        Change::Remove(_) => 0,
+    };
+    changes.iter().map(size).sum()
 }
 
 fn next(

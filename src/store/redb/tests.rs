@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -45,7 +46,7 @@ fn all(store: &RedbStore) -> Result<(Revision, Vec<Record>), StoreError> {
 fn stored(records: &[Record]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let changes: Vec<Change> = records.iter().cloned().map(Change::Put).collect();
-    RedbStore::open(folder.path()).unwrap().commit(Revision(0), &changes).unwrap();
+    RedbStore::open(folder.path(), &[]).unwrap().commit(Revision(0), &changes).unwrap();
     folder
 }
 
@@ -64,7 +65,7 @@ fn overwrite(transaction: &WriteTransaction, key: &str, revision: u64, json: &[u
 }
 
 fn error(folder: &Path) -> String {
-    RedbStore::open(folder).and_then(|store| all(&store)).unwrap_err().to_string()
+    RedbStore::open(folder, &[]).and_then(|store| all(&store)).unwrap_err().to_string()
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +121,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..30),
     ) {
         let mut folder = tempfile::tempdir().unwrap();
-        let mut store = RedbStore::open(folder.path()).unwrap();
+        let mut store = RedbStore::open(folder.path(), &[]).unwrap();
         let mut model = Model::default();
         for step in steps {
             match step {
@@ -143,16 +144,16 @@ proptest! {
                 }
                 Step::Reopen => {
                     drop(store);
-                    store = RedbStore::open(folder.path()).unwrap();
+                    store = RedbStore::open(folder.path(), &[]).unwrap();
                 }
                 Step::Kill => {
                     let copy = tempfile::tempdir().unwrap();
                     fs::copy(folder.path().join("world.redb"), copy.path().join("world.redb")).unwrap();
-                    (store, folder) = (RedbStore::open(copy.path()).unwrap(), copy);
+                    (store, folder) = (RedbStore::open(copy.path(), &[]).unwrap(), copy);
                 }
             }
-            prop_assert!(!store.repaired());
             prop_assert_eq!(all(&store).unwrap(), model.all());
+            prop_assert!(!store.repaired());
         }
     }
 }
@@ -160,14 +161,14 @@ proptest! {
 #[test]
 fn a_second_store_in_one_folder_is_refused_until_the_first_is_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let first = RedbStore::open(folder.path()).unwrap();
+    let first = RedbStore::open(folder.path(), &[]).unwrap();
     let path = folder.path().display();
     assert_eq!(
         error(folder.path()),
         format!("another mintbench serves from `{path}`; stop it or name another folder")
     );
     drop(first);
-    RedbStore::open(folder.path()).unwrap();
+    RedbStore::open(folder.path(), &[]).unwrap();
 }
 
 #[test]
@@ -186,7 +187,7 @@ fn a_file_of_an_older_format_is_read_and_becomes_one_of_this_format_with_the_fir
     tamper(folder.path(), |transaction| {
         transaction.open_table(META).unwrap().insert(META_FORMAT, Format::OLDEST.0).unwrap();
     });
-    let open = || RedbStore::open(folder.path()).unwrap();
+    let open = || RedbStore::open(folder.path(), &[]).unwrap();
     let (store, records) = (open(), vec![group(1, 0)]);
     assert_eq!((store.format(), all(&store).unwrap()), (Format::OLDEST, (Revision(1), records)));
     store.commit(Revision(1), &[Change::Put(group(2, 0))]).unwrap();
@@ -212,24 +213,98 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("world.redb.new"), "half a file").unwrap();
-    assert_eq!(all(&RedbStore::open(folder.path()).unwrap()).unwrap(), (Revision(0), vec![]));
+    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap(), (Revision(0), vec![]));
     assert!(!folder.path().join("world.redb.new").exists());
 }
 
 #[test]
 fn a_start_that_is_undone_leaves_the_files_of_others() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("ca.key"), "of before").unwrap();
-    let new = RedbStore::open(folder.path()).unwrap().new_store().unwrap();
-    for name in ["ca.pem", "thesis.txt"] {
+    fs::create_dir(folder.path().join("lost+found")).unwrap();
+    let new = RedbStore::open(folder.path(), &["ca.key"]).unwrap().new_store().unwrap();
+    for name in ["ca.key", "thesis.txt"] {
         fs::write(folder.path().join(name), "of meanwhile").unwrap();
     }
-    new.undo(&["ca.key", "ca.pem"]);
-    let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    let left: std::collections::BTreeSet<_> = left.collect();
-    assert_eq!(left, ["ca.key", "thesis.txt"].map(Into::into).into());
-    assert!(RedbStore::open(folder.path()).unwrap().new_store().is_some());
-    assert!(RedbStore::open(folder.path()).unwrap().new_store().is_none());
+    new.undo();
+    assert_eq!(names(folder.path()), ["lost+found", "thesis.txt"]);
+    assert!(RedbStore::open(folder.path(), &[]).unwrap().new_store().is_some());
+    assert!(RedbStore::open(folder.path(), &[]).unwrap().new_store().is_none());
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_whose_store_is_lost_is_refused_and_left_as_it_is() {
+    let folder = stored(&[group(1, 0)]);
+    fs::write(folder.path().join("ca.key"), "of the first start").unwrap();
+    let moved = folder.path().join("backup");
+    fs::rename(folder.path().join("world.redb"), &moved).unwrap();
+    fs::remove_file(folder.path().join("lock")).unwrap();
+    let open = || RedbStore::open(folder.path(), &["ca.pem", "ca.key"]);
+    let text = open().unwrap_err().to_string();
+    assert!(text.contains("`world.redb` is missing, but `ca.key` shows"), "{text}");
+    assert!(text.contains("restore the file from a backup; to begin a new world"), "{text}");
+    assert_eq!(names(folder.path()), ["backup", "ca.key"]);
+    fs::rename(&moved, folder.path().join("world.redb")).unwrap();
+    assert_eq!(all(&open().unwrap()).unwrap().0, Revision(1));
+}
+
+#[test]
+fn a_change_is_refused_while_the_open_file_is_not_the_one_in_the_folder() {
+    let folder = stored(&[group(1, 0)]);
+    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let (file, aside) = (folder.path().join("world.redb"), folder.path().join("aside"));
+    let change = [Change::Put(group(2, 0))];
+    let refused = || {
+        let fault = store.health().unwrap_err();
+        assert_eq!(fault.cause, Cause::Lost);
+        let error = store.commit(Revision(1), &change).unwrap_err();
+        assert!(matches!(error, StoreError::Unwritable(found) if found == fault));
+        assert!(store.recover().is_err());
+    };
+    fs::rename(&file, &aside).unwrap();
+    refused();
+    fs::copy(&aside, &file).unwrap();
+    refused();
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!(store.recover().unwrap(), Revision(1));
+    assert!(store.health().is_ok());
+    assert_eq!(store.commit(Revision(1), &change).unwrap(), Revision(2));
+    drop(store);
+    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap().1.len(), 2);
+}
+
+#[test]
+fn a_store_on_a_disk_that_fails_takes_changes_again_once_the_disk_does() {
+    let folder = stored(&[group(1, 0)]);
+    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let change = [Change::Put(group(2, 0))];
+    let failures = store.engine.lock().failures();
+    for (error, text) in [
+        (io::ErrorKind::StorageFull, "no space left on the disk of"),
+        (io::ErrorKind::ReadOnlyFilesystem, "is mounted read-only"),
+        (io::ErrorKind::QuotaExceeded, "the disk quota for"),
+        (io::ErrorKind::Other, "fails: "),
+    ] {
+        let revision = store.recover().unwrap();
+        failures.inject(Some(error));
+        let refused = store.commit(revision, &change).unwrap_err().to_string();
+        assert!(refused.contains(text), "{refused}");
+        assert_eq!(store.health().unwrap_err().to_string(), refused);
+        assert_eq!(store.recover().unwrap_err().to_string(), refused);
+        failures.inject(None);
+        assert_eq!(store.recover().unwrap(), revision, "{refused}");
+        assert!(store.health().is_ok());
+        store.commit(revision, &change).unwrap();
+    }
+    drop(store);
+    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    assert_eq!(all(&store).unwrap(), (Revision(5), vec![group(1, 0), group(2, 0)]));
 }
 
 #[test]
@@ -237,10 +312,10 @@ fn only_the_owner_can_read_a_store() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("a/b");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    drop(RedbStore::open(&folder).unwrap());
+    drop(RedbStore::open(&folder, &[]).unwrap());
     assert_eq!((mode(&folder), mode(&folder.join("world.redb"))), (0o700, 0o600));
     fs::set_permissions(folder.join("world.redb"), fs::Permissions::from_mode(0o644)).unwrap();
-    drop(RedbStore::open(&folder).unwrap());
+    drop(RedbStore::open(&folder, &[]).unwrap());
     assert_eq!(mode(&folder.join("world.redb")), 0o600);
 }
 
@@ -263,7 +338,7 @@ fn a_damaged_record_is_named_and_its_content_is_not() {
         tamper(folder.path(), |transaction| {
             overwrite(transaction, &key, 1, bad.as_bytes());
         });
-        let error = RedbStore::open(folder.path()).and_then(|store| all(&store)).unwrap_err();
+        let error = RedbStore::open(folder.path(), &[]).and_then(|store| all(&store)).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(&key) && text.contains("is not the JSON of a record"), "{text}");
         assert!(!text.contains(encoded) && !text.contains("hunter2"), "{text}");
@@ -306,7 +381,7 @@ fn tables_that_do_not_agree_are_an_error_that_names_the_key() {
 }
 
 #[test]
-fn a_changed_byte_is_an_error_or_changes_nothing() {
+fn a_changed_byte_is_an_error_and_a_refusal_leaves_the_file_as_it_was() {
     let records: Vec<Record> = (0..200).map(|slot| group(slot, 0)).collect();
     let folder = stored(&records);
     let file = folder.path().join("world.redb");
@@ -316,12 +391,78 @@ fn a_changed_byte_is_an_error_or_changes_nothing() {
         let mut bad = good.clone();
         bad[offset] ^= 0x41;
         fs::write(&file, &bad).unwrap();
-        match RedbStore::open(folder.path()).and_then(|store| all(&store)) {
+        match RedbStore::open(folder.path(), &[]).and_then(|store| all(&store)) {
             Ok((_, found)) => assert_eq!(found, records, "byte {offset}"),
             Err(_) => errors += 1,
         }
+        assert!(fs::read(&file).unwrap() == bad, "byte {offset}: a start changed the file");
     }
     assert!(errors > 50, "only {errors} changes were seen: most of the file is not records");
+}
+
+#[test]
+fn a_page_of_zeros_is_refused_or_is_a_free_one() {
+    let records: Vec<Record> = (0..200).map(|slot| group(slot, 0)).collect();
+    let folder = stored(&records);
+    let file = folder.path().join("world.redb");
+    let good = fs::read(&file).unwrap();
+    let mut refused = 0;
+    for page in (4096..good.len()).step_by(4096) {
+        let mut bad = good.clone();
+        bad[page..page + 4096].fill(0);
+        fs::write(&file, &bad).unwrap();
+        let damages = Checkup::of(folder.path()).unwrap().damages;
+        let opened = RedbStore::open(folder.path(), &[]);
+        assert_eq!(opened.is_ok(), damages.is_empty(), "page at {page}: {damages:?}");
+        let Ok(store) = opened else {
+            refused += 1;
+            assert!(fs::read(&file).unwrap() == bad, "page at {page}: a start changed the file");
+            continue;
+        };
+        assert_eq!(all(&store).unwrap().1, records, "page at {page}");
+        let change = [Change::Put(group(250, 0))];
+        store.commit(Revision(200), &change).unwrap_or_else(|error| panic!("{page}: {error}"));
+    }
+    assert!(refused > 5, "only {refused} pages were found to be damaged");
+}
+
+#[test]
+fn a_check_names_the_records_that_are_lost_and_reads_the_others() {
+    let records: Vec<Record> = (0..200).map(|slot| group(slot, 0)).collect();
+    let folder = stored(&records);
+    let sound = Checkup::of(folder.path()).unwrap();
+    assert_eq!((sound.records.len(), sound.damages), (200, Vec::<String>::new()));
+    let file = folder.path().join("world.redb");
+    let mut bytes = fs::read(&file).unwrap();
+    let json = serde_json::to_vec(&records[100]).unwrap();
+    let at = bytes.windows(json.len()).position(|window| window == json).unwrap();
+    bytes[at / 4096 * 4096..][..4096].fill(0);
+    fs::write(&file, &bytes).unwrap();
+    let checkup = Checkup::of(folder.path()).unwrap();
+    let lost = format!("the record `{}` is lost: ", records[100].key());
+    assert!(
+        checkup.damages.iter().any(|damage| damage.starts_with(&lost)),
+        "{:?}",
+        checkup.damages
+    );
+    assert!((100..200).contains(&checkup.records.len()), "{} are left", checkup.records.len());
+    assert!(fs::read(&file).unwrap() == bytes);
+    let error = error(folder.path());
+    let remedy = format!("`mintbench store check {}` tells what is lost", folder.path().display());
+    assert!(error.contains(&remedy), "{error}");
+}
+
+#[test]
+fn a_store_in_use_or_of_another_program_is_not_checked() {
+    let folder = stored(&[]);
+    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let refused = || Checkup::of(folder.path()).unwrap_err();
+    assert!(matches!(refused(), StoreError::InUse { .. }));
+    drop(store);
+    fs::write(folder.path().join("world.redb"), "not a database").unwrap();
+    assert!(matches!(refused(), StoreError::NotAStore { .. }));
+    fs::remove_file(folder.path().join("world.redb")).unwrap();
+    assert!(matches!(refused(), StoreError::File { .. }));
 }
 
 /// The examples of the description, each a key and a record.
@@ -350,5 +491,5 @@ fn the_description_has_an_example_of_each_kind_that_is_stored_so() {
     }
     assert_eq!(kinds.len(), 15, "{kinds:?}");
     let folder = stored(&records);
-    assert_eq!(all(&RedbStore::open(folder.path()).unwrap()).unwrap().1, records);
+    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap().1, records);
 }

@@ -306,3 +306,23 @@ fn no_debug_output_of_the_world_holds_a_value() {
         shown.contains("demo-secret") && !shown.contains("hunter2") && !shown.contains("sesame")
     );
 }
+
+#[test]
+fn a_secret_has_no_more_versions_than_are_kept_of_one_until_it_is_purged() {
+    let world = World::new();
+    for _ in 0..MAX_VERSIONS {
+        assert_eq!(world.set("a", "x").status, 200);
+    }
+    let backup = world.ask("POST", "/secrets/a/backup", "");
+    let refused = world.set("A", "one more");
+    assert_eq!((refused.status, refused.codes()), (409, ("Conflict".to_owned(), None)));
+    let message = refused.message();
+    assert!(message.contains("has 20 versions") && message.contains("--max-secret-versions"));
+    assert_eq!(world.get("/secrets/a").json()["value"], "x");
+    assert_eq!(world.ask("PATCH", "/secrets/a", r#"{"tags":{"b":"1"}}"#).status, 200);
+    assert_eq!(world.set("b", "x").status, 200);
+    world.ask("DELETE", "/secrets/a", "");
+    world.ask("DELETE", "/deletedsecrets/a", "");
+    assert_eq!(world.ask("POST", "/secrets/restore", &backup.text).status, 200);
+    assert_eq!(world.set("a", "one more").status, 409);
+}

@@ -5,8 +5,9 @@ mod backup;
 mod connection;
 mod lifecycle;
 mod model;
+mod waiting;
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::clock::{ManualClock, Seconds};
-use crate::directory::tests::{NOW, of};
+use crate::directory::tests::{NOW, open};
 use crate::ids::{ClientId, PrincipalId, RoleAssignmentId};
 use crate::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::world::file;
@@ -29,6 +30,9 @@ const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const VAULT: &str = "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.KeyVault/vaults/demo-vault";
 const HOST_NAME: &str = "demo-vault.vault.azure.net:8443";
 const BASE_URL: &str = "https://demo-vault.vault.azure.net:8443";
+
+/// Versions that a secret has at most.
+const MAX_VERSIONS: usize = 20;
 
 /// Holds the role Key Vault Secrets Officer at the vault.
 const OFFICER: u8 = 0x01;
@@ -81,13 +85,17 @@ impl World {
         Self::of(file::demo().unwrap())
     }
 
-    fn of(mut records: Vec<Record>) -> Self {
+    fn of(records: Vec<Record>) -> Self {
+        Self::on(Box::new(crate::store::MemoryStore::default()), records)
+    }
+
+    fn on(store: Box<dyn crate::store::Store>, mut records: Vec<Record>) -> Self {
         records.push(Record::RoleAssignment(assignment(
             OFFICER,
             "Key Vault Secrets Officer",
             VAULT,
         )));
-        let directory = Arc::new(of(records, Seconds(0)));
+        let directory = Arc::new(open(store, records, Seconds(0)));
         let clock = Arc::new(ManualClock::new(NOW));
         let issuer = Issuer::new(directory.ring(), Seconds(86_400));
         let options = VaultOptions {
@@ -95,6 +103,7 @@ impl World {
             names: HostNames::default(),
             seed: 7,
             backup_key: Redacted::new(vec![5; 32]),
+            max_versions: MAX_VERSIONS,
         };
         let vault = Vault::new(Arc::clone(&directory), Arc::<ManualClock>::clone(&clock), options);
         Self { directory, clock, vault, issuer }
@@ -177,9 +186,9 @@ impl World {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let peer =
             Peer { addr: "127.0.0.1:5000".parse().unwrap(), scheme: crate::http::Scheme::Https };
-        let answer = pin!(self.vault.answer(peer, &parts, body));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let response = runtime.block_on(self.vault.answer(peer, &parts, body));
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(response) = answer.poll(&mut context) else { panic!("it waits") };
         let (parts, mut payload) = response.into_parts();
         let mut bytes = Vec::new();
         while let Poll::Ready(Some(frame)) = Pin::new(&mut payload).poll_frame(&mut context) {

@@ -1,0 +1,55 @@
+//! `mintbench store`: looks after a data folder that no server has open.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, refuse};
+use crate::report::printable::printable;
+use crate::server::{DirectoryError, check_store};
+
+/// Check the data folder of a server
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Verify every page and every record of a store, and change nothing
+    ///
+    /// The server of the folder has to be stopped.
+    #[command(
+        after_help = "Exit codes: 0 the store is sound; 1 it is damaged, and what is lost is printed; 2 it cannot be \
+checked."
+    )]
+    Check {
+        /// The folder that `serve --data` names
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// Runs the command.
+pub fn main(args: &StoreArgs) -> Exit {
+    let Action::Check { folder } = &args.action;
+    check(folder).unwrap_or_else(|error| refuse(&error))
+}
+
+fn check(folder: &std::path::Path) -> Result<Exit, DirectoryError> {
+    let checkup = check_store(folder)?;
+    let (records, folder) = (checkup.records, folder.display());
+    let (text, exit) = if checkup.damages.is_empty() {
+        (format!("the store in {folder} is sound: {records} records\n"), Exit::Pass)
+    } else {
+        let damages = checkup.damages.join("\n  ");
+        let text = format!(
+            "the store in {folder} is damaged; restore the folder from a backup:\n  {damages}\n{records} records can be read\n"
+        );
+        (text, Exit::Failed)
+    };
+    let _ = std::io::stdout().lock().write_all(printable(&text).as_bytes());
+    Ok(exit)
+}
