@@ -4,9 +4,7 @@
 //! `operator.pem`, readable by the owner of the folder only; `operator.json` says who it is. The
 //! certificate is made anew at a start when half its life is over or the file is gone.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -14,6 +12,7 @@ use serde_json::json;
 
 use crate::clock::{Seconds, UnixSeconds};
 use crate::directory::{CredentialError, Directory, Fresh, Principal, State};
+use crate::files::{self, GroupRead, SecretFileError, read_secret};
 use crate::ids::RoleAssignmentId;
 use crate::secret::Redacted;
 use crate::store::StoreError;
@@ -27,6 +26,9 @@ const NAME: &str = "mintbench operator";
 /// Its certificate and key.
 pub(super) const PEM: &str = "operator.pem";
 
+/// It has some 3 kB.
+const PEM_BYTES_MAX: u64 = 64 << 10;
+
 /// Who it is.
 pub(super) const WHO: &str = "operator.json";
 
@@ -39,6 +41,9 @@ pub enum OperatorError {
     /// There is no certificate for it.
     #[error("cannot make the operator's certificate")]
     Credential(#[from] CredentialError),
+    /// The certificate and key in the folder are not used.
+    #[error(transparent)]
+    Exposed(#[from] SecretFileError),
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     File {
@@ -60,6 +65,7 @@ pub(super) fn establish(
     directory: &Directory,
     folder: &Path,
     now: UnixSeconds,
+    group: GroupRead,
 ) -> Result<(), OperatorError> {
     // Out of the `match`, which would hold the lock of the read through the write.
     let existing = existing(&directory.read());
@@ -70,10 +76,14 @@ pub(super) fn establish(
     let (path, ids) = (folder.join(PEM), ids(&application));
     let fresh_enough = |own: &Credential| now + half_life(own) < own.not_after;
     let held = directory.read().credentials(ids.principal_id).last().cloned();
+    let kept = match read_secret(&path, PEM_BYTES_MAX, group) {
+        Err(error) if error.is_missing() => None,
+        read => Some(read?),
+    };
     // A start that ended between the two has left a file whose certificate nobody knows.
     let proves = |own: &Credential| {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        text.contains(&pem("CERTIFICATE", &own.certificate))
+        let text = kept.as_ref().map(|kept| String::from_utf8_lossy(kept.expose()));
+        text.is_some_and(|text| text.contains(&pem("CERTIFICATE", &own.certificate)))
     };
     if !held.is_some_and(|own| fresh_enough(&own) && proves(&own)) {
         certify(directory, &path, ids, now)?;
@@ -192,15 +202,5 @@ pub(super) fn write_endpoints<'a>(
 /// Puts a file in place whole, in place of one that is there.
 fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorError> {
     let failed = |source| OperatorError::File { path: path.to_owned(), source };
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let written = || {
-        let _ = fs::remove_file(&draft);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    written().map_err(failed)
+    files::replace(path, mode, content).map_err(failed)
 }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::SecretFileError;
 use crate::world::record::{Change, Record};
 
 pub use memory::MemoryStore;
@@ -85,14 +86,9 @@ pub enum StoreError {
         /// The format of this build.
         known: u64,
     },
-    /// Others could put files in the folder.
-    #[error(
-        "`{folder}` belongs to another user, or others may write in it; take a folder of your own with mode 700"
-    )]
-    Exposed {
-        /// The folder of the store.
-        folder: PathBuf,
-    },
+    /// Others can write in the folder, or read what is in it.
+    #[error(transparent)]
+    Exposed(#[from] SecretFileError),
     /// Another process has the store open.
     #[error("another mintbench serves from `{folder}`; stop it or name another folder")]
     InUse {

@@ -388,7 +388,8 @@ fn an_operation_is_waited_for_and_its_failure_told() {
 #[test]
 fn a_folder_without_a_server_says_how_to_start_one() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Session::open(folder.path(), None).unwrap_err();
+    let folder_of_none = DataFolder::open(folder.path(), GroupRead::Refused).unwrap();
+    let error = Session::open(&folder_of_none, None).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     let expected = format!("mintbench serve --data {}", folder.path().display());
     assert!(error.remedy().unwrap().contains(&expected), "{error}");

@@ -2,16 +2,15 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::StoreError;
+use crate::files::{GroupRead, check_folder, check_secret};
 
 /// What the engine keeps of the file in memory. The whole is read once, at the start, and a commit
 /// touches a few pages: more would not make either faster.
@@ -26,22 +25,13 @@ const FILE: &str = "world.redb";
 /// The file of a store that is being made.
 const DRAFT: &str = "world.redb.new";
 
-/// Whoever else may write in the folder could put files of his own in place of ours.
-fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
-    let found = fs::metadata(path).map_err(failed("look at", path))?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    if own && found.mode() & 0o022 == 0 {
-        return Ok(());
-    }
-    Err(StoreError::Exposed { folder: path.to_owned() })
-}
-
 /// A folder that no other process may open while this lives. The kernel lets go of the lock when
 /// the process ends, in whatever way.
 pub(super) struct Folder {
     path: PathBuf,
     lock: Arc<File>,
     found: Arc<Found>,
+    group: GroupRead,
 }
 
 /// What there was before the folder was opened.
@@ -104,21 +94,24 @@ impl NewStore {
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and takes it, or fails at once.
-    pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
+    /// Makes the folder if it is not there, and takes it, or fails at once. `group` says whether the
+    /// group of its files is trusted.
+    pub(super) fn lock(path: &Path, group: GroupRead) -> Result<Self, StoreError> {
         let found = Arc::new(Found::look(path)?);
         if !path.is_dir() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.map_err(failed("make the folder", path))?;
             sync(path.parent().filter(|parent| *parent != Path::new("")))?;
         }
-        refuse_strangers(path)?;
+        check_folder(path, group)?;
         let file = path.join(LOCK);
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
+        // Whoever can read it can hold it, and so keep every server out.
+        check_secret(&file, group)?;
         match lock.try_lock() {
             Ok(()) if is_at(&lock, &file) => {
-                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found })
+                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found, group })
             }
             // A start that was undone has removed the file that is locked here.
             Ok(()) | Err(TryLockError::WouldBlock) => {
@@ -139,19 +132,12 @@ impl Folder {
         self.path.join(FILE)
     }
 
-    /// Whether there is a file; then it is the owner's alone from here on.
+    /// Whether there is a file, which others must not be able to read.
     pub(super) fn holds_store(&self) -> Result<bool, StoreError> {
-        let file = self.file();
-        let mode = match fs::metadata(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            found => found.map_err(failed("look at", &file))?.permissions().mode(),
-        };
-        if mode & 0o077 != 0 {
-            tracing::warn!(file = %file.display(), "others could read the keys and secrets in the store; now only its owner can");
-            let owner_only = Permissions::from_mode(0o600);
-            fs::set_permissions(&file, owner_only).map_err(failed("restrict access to", &file))?;
+        match check_secret(&self.file(), self.group) {
+            Err(error) if error.is_missing() => Ok(false),
+            checked => Ok(checked.map(|()| true)?),
         }
-        Ok(true)
     }
 
     /// Puts the file in its place once `write` has finished it: the engine refuses a file that it

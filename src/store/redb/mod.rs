@@ -18,6 +18,7 @@ use aws_lc_rs::digest;
 use self::folder::Folder;
 pub use self::folder::NewStore;
 use super::{Defect, Format, Revision, Store, StoreError};
+use crate::files::GroupRead;
 use crate::world::record::{Change, Record};
 
 /// Key text -> the revision that wrote the record, its checksum, the record as JSON.
@@ -50,10 +51,18 @@ impl RedbStore {
     /// are the owner's alone.
     ///
     /// # Errors
-    /// When another process has it open, the file is of another format or damaged, or the file system
-    /// refuses.
+    /// When another process has it open, others can read or change it, the file is of another format or
+    /// damaged, or the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        guarded(|| Self::open_locked(Folder::lock(folder)?))
+        Self::open_for(folder, GroupRead::Refused)
+    }
+
+    /// Opens the store in `folder`, whose group may be trusted.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(folder: &Path, group: GroupRead) -> Result<Self, StoreError> {
+        guarded(|| Self::open_locked(Folder::lock(folder, group)?))
     }
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {
