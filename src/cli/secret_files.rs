@@ -6,7 +6,7 @@ use crate::files::GroupRead;
 
 /// How strict a command is with files that hold secrets.
 #[derive(Clone, Copy, Debug, Default, Args)]
-pub struct SecretFiles {
+pub(super) struct SecretFiles {
     /// Trust the group of secret files and of the data folder, as where Kubernetes mounts them (fsGroup); others are never trusted
     #[arg(long, global = true, env = "MINTBENCH_ALLOW_GROUP_READ")]
     allow_group_read: bool,

@@ -4,7 +4,9 @@
 //! the one for temporary files, and goes with the server.
 
 use std::env;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -99,12 +101,12 @@ impl AdminSecret {
 fn private_folder(secret: &Redacted) -> io::Result<TempDir> {
     // A folder of the user's own, where the system has one.
     let above = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
-    let made = |above: &Path| {
-        let folder = tempfile::Builder::new().prefix("mintbench-serve-").tempdir_in(above)?;
-        write_secret(&folder.path().join(FILE), secret)?;
-        Ok(folder)
-    };
-    above.map_or_else(|| made(&env::temp_dir()), |above| made(&above))
+    let above = above.unwrap_or_else(env::temp_dir);
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix("mintbench-serve-").permissions(Permissions::from_mode(0o700));
+    let folder = folder.tempdir_in(above)?;
+    write_secret(&folder.path().join(FILE), secret)?;
+    Ok(folder)
 }
 
 fn write_secret(path: &Path, secret: &Redacted) -> io::Result<()> {
@@ -115,7 +117,6 @@ fn write_secret(path: &Path, secret: &Redacted) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

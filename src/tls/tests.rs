@@ -194,6 +194,16 @@ fn a_folder_keeps_its_authority() {
 }
 
 #[test]
+fn a_key_that_others_can_read_is_refused_unless_they_are_a_trusted_group() {
+    let dir = tempfile::tempdir().unwrap();
+    Authority::open(dir.path(), now(), GroupRead::Refused).unwrap();
+    fs::set_permissions(dir.path().join("ca.key"), fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = Authority::open(dir.path(), now(), GroupRead::Refused);
+    assert!(matches!(refused, Err(TlsError::Exposed(_))));
+    Authority::open(dir.path(), now(), GroupRead::Allowed).unwrap();
+}
+
+#[test]
 fn a_start_that_was_cut_off_after_the_key_is_finished_by_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let first = Authority::open(dir.path(), now(), GroupRead::Refused).unwrap();

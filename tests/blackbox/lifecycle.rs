@@ -26,23 +26,6 @@ fn operators_see_liveness_readiness_and_counts() {
 }
 
 #[test]
-fn keys_rotate_for_whoever_means_it_and_not_for_a_page_in_a_browser() {
-    let broker = Broker::serve(&[]);
-    let post = |headers: &str| {
-        let mut admin = broker.connect("admin");
-        let head =
-            format!("POST /signing-keys/rotate HTTP/1.1\r\nContent-Length: 0\r\n{headers}\r\n");
-        admin.send(head.as_bytes());
-        admin.read().unwrap().status
-    };
-    let intent = "x-mintbench-admin: true\r\n";
-    assert_eq!(post("Host: 127.0.0.1\r\n"), 403);
-    assert_eq!(post(&format!("Host: evil.example\r\n{intent}")), 400);
-    assert_eq!(post(&format!("Host: localhost\r\nOrigin: http://localhost\r\n{intent}")), 400);
-    assert_eq!(post(&format!("Host: localhost\r\n{intent}")), 200);
-}
-
-#[test]
 fn both_stop_signals_end_the_process_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let broker = Broker::serve(&[]);

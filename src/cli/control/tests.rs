@@ -9,7 +9,7 @@ use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 
-use super::data::{Endpoints, OperatorIds};
+use super::data::{DataFolder, Endpoints, OperatorIds};
 use super::error::ControlError;
 use super::operator::Operator;
 use super::render::Output;
@@ -18,6 +18,7 @@ use super::session::{Session, Transport};
 use super::*;
 use crate::client::ClientError;
 use crate::clock::{ManualClock, UnixSeconds};
+use crate::files::GroupRead;
 use crate::ids::{ClientId, PrincipalId, TenantId};
 use crate::secret::Redacted;
 use crate::token::{Algorithm, KeyMaterial, verify_assertion};

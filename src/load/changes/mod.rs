@@ -24,7 +24,7 @@ use self::churn::Churner;
 use self::ledger::{Judgement, Ledger};
 use self::outage::{Outage, Source};
 use self::pace::{Pace, Paced, Panicked};
-pub(super) use self::rotation::Admin;
+pub use self::rotation::Admin;
 use self::rotation::{Poller, Roller, Rotator};
 use self::witness::{Seen, Witness};
 use self::writes::Writes;

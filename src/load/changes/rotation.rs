@@ -16,7 +16,7 @@ use crate::secret::Redacted;
 
 /// The broker's admin endpoint, and the secret that admits changes there.
 #[derive(Clone, Debug)]
-pub(in crate::load) struct Admin {
+pub struct Admin {
     pub(in crate::load) url: HttpUrl,
     pub(in crate::load) secret: Redacted,
 }

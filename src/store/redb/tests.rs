@@ -200,6 +200,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     let file = folder.path().join("world.redb");
     for content in ["", "not a database", &"x".repeat(100_000)] {
         fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(error(folder.path()).contains("is not a store of mintbench"));
         assert_eq!(fs::read_to_string(&file).unwrap(), content);
     }
@@ -239,9 +240,15 @@ fn only_the_owner_can_read_a_store() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     drop(RedbStore::open(&folder).unwrap());
     assert_eq!((mode(&folder), mode(&folder.join("world.redb"))), (0o700, 0o600));
-    fs::set_permissions(folder.join("world.redb"), fs::Permissions::from_mode(0o644)).unwrap();
+    for (path, open, closed) in
+        [(folder.join("world.redb"), 0o660, 0o600), (folder.clone(), 0o2770, 0o700)]
+    {
+        fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+        assert!(matches!(RedbStore::open(&folder), Err(StoreError::Exposed(_))));
+        drop(RedbStore::open_for(&folder, GroupRead::Allowed).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(closed)).unwrap();
+    }
     drop(RedbStore::open(&folder).unwrap());
-    assert_eq!(mode(&folder.join("world.redb")), 0o600);
 }
 
 #[test]
