@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use super::read::{ReadError, open, read_open};
+use super::read::{ReadError, open, read, read_open};
 use crate::secret::Redacted;
 
 /// Whether the group of a secret is trusted with it, as where Kubernetes mounts volumes for a group.
@@ -37,6 +37,7 @@ impl GroupRead {
 }
 
 const WRITE: u32 = 0o222;
+const ENTER: u32 = 0o111;
 
 /// Why a secret in a file, or a folder of secrets, is not used.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,33 @@ pub fn read_secret(path: &Path, limit: u64, group: GroupRead) -> Result<Redacted
         check(path, &found, group)?;
     }
     Ok(Redacted::new(read_open(file, path, limit)?))
+}
+
+/// Reads a secret from a file that a user has made: as [`read_secret`], but its permissions do not matter in a
+/// folder that nobody else can enter.
+///
+/// # Errors
+/// See [`SecretFileError`].
+pub fn read_given_secret(
+    path: &Path,
+    limit: u64,
+    group: GroupRead,
+) -> Result<Redacted, SecretFileError> {
+    read_secret(path, limit, group).or_else(|error| match error {
+        SecretFileError::Exposed { .. } if is_closed_in(path, group) => {
+            Ok(Redacted::new(read(path, limit)?))
+        }
+        error => Err(error),
+    })
+}
+
+/// Whether only those who are trusted can enter the folder where the file is, behind all links.
+fn is_closed_in(path: &Path, group: GroupRead) -> bool {
+    let Ok(file) = fs::canonicalize(path) else { return false };
+    let folder = file.parent().and_then(|folder| Some((folder, fs::metadata(folder).ok()?)));
+    folder.is_some_and(|(path, found)| {
+        check_owner(path, &found).is_ok() && found.mode() & group.of_others() & ENTER == 0
+    })
 }
 
 /// Checks that others can neither read nor change a secret file that is read elsewhere.
@@ -210,6 +238,27 @@ mod tests {
             assert!(refused.contains(&fix) && !refused.contains("allow-group"), "{refused}");
             let refused = read(mode, Allowed).unwrap_err();
             assert!(refused.contains("`chmod o-rwx "), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_given_secret_is_taken_from_a_folder_that_nobody_else_can_enter() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("key"), folder.path().join("link"));
+        fs::write(&file, "secret").unwrap();
+        give(&file, 0o644);
+        symlink("key", &link).unwrap();
+        for (mode, group, taken) in [
+            (0o700, Refused, true),
+            (0o744, Refused, true),
+            (0o710, Refused, false),
+            (0o710, Allowed, true),
+            (0o711, Allowed, false),
+        ] {
+            give(folder.path(), mode);
+            let read = read_given_secret(&link, 100, group);
+            assert_eq!(read.is_ok(), taken, "{mode:o}");
+            assert!(read_secret(&link, 100, group).is_err());
         }
     }
 

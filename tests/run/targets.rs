@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::scripted::{Pieces, Request, Scripted, whole};
-use crate::{Run, run, write_secret};
+use crate::{Run, run};
 
 /// A short run with these flags against `target`.
 fn short(target: &str, args: &[&str]) -> Run {
@@ -76,7 +76,7 @@ fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
     let target = format!("app-service+http://{}/MSI/token/", server.authority);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("header");
-    write_secret(&file, "853b9a84\n");
+    std::fs::write(&file, "853b9a84\n").unwrap();
     let run = short(&target, &["--identity-header-file", file.to_str().unwrap()]);
     run.has_result();
     assert_eq!(run.json["statuses"]["200"], 100, "{:?}", server.asked().first());
@@ -97,7 +97,7 @@ fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
 fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
-    write_secret(&file, "hush");
+    std::fs::write(&file, "hush").unwrap();
     let path = file.to_str().unwrap();
     let header = format!("--header=@{path}");
     let (app_service, oauth2) = ("app-service+http://127.0.0.1:1", "oauth2+http://127.0.0.1:1/t");
@@ -105,21 +105,27 @@ fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
         (app_service, &["--identity-header-file", path][..]),
         (oauth2, &["--client-id=a", "--client-secret-file", path]),
         (oauth2, &["--client-id=a", "--client-certificate", path]),
-        (oauth2, &["--client-id=a", "--client-certificate=/dev/null", "--client-key", path]),
+        (oauth2, &["--client-id=a", "--client-certificate=/no", "--client-key", path]),
         ("get+http://127.0.0.1:1", &[&header]),
     ] {
         let args = [&["--target", target], args].concat();
-        let said = |mode: u32, flag: &[&str]| {
-            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-            refused(&[&args[..], flag].concat(), &[])
+        let said = |folder_mode: u32, mode: u32, flag: &[&str]| {
+            for (path, mode) in [(folder.path(), folder_mode), (&file, mode)] {
+                std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            }
+            let output = command(&[&args[..], flag].concat()).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            stderr(&output)
         };
         let fix = format!("run `chmod 600 {path}`");
-        assert!(said(0o644, &[]).contains(&fix), "{args:?}");
-        assert!(said(0o640, &[]).contains("--allow-group-read"), "{args:?}");
-        assert!(said(0o644, &["--allow-group-read"]).contains("`chmod o-rwx "), "{args:?}");
-        // Refused for what it holds, or for the target that is not there.
-        let trusted = said(0o640, &["--allow-group-read"]);
-        assert!(!trusted.contains("chmod"), "{trusted}");
+        let flag = ["--allow-group-read"];
+        assert!(said(0o755, 0o644, &[]).contains(&fix), "{args:?}");
+        assert!(said(0o755, 0o640, &[]).contains(&flag[0]), "{args:?}");
+        assert!(said(0o755, 0o644, &flag).contains("`chmod o-rwx "), "{args:?}");
+        // Taken; what the file holds is refused then, or nobody listens.
+        for taken in [said(0o755, 0o600, &[]), said(0o755, 0o640, &flag), said(0o700, 0o644, &[])] {
+            assert!(!taken.contains("chmod"), "{taken}");
+        }
     }
 }
 
@@ -195,7 +201,7 @@ fn answers_in_chunks_are_read_to_their_end_and_the_connection_goes_on() {
     let server = strict("GET /a?b=c HTTP/1.1", &["Accept: text/plain", "X-Key: k"], dribbled());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("headers");
-    write_secret(&file, "X-Key: k\n\n");
+    std::fs::write(&file, "X-Key: k\n\n").unwrap();
     let from_file = format!("--header=@{}", file.display());
     let target = format!("get+http://{}/a?b=c", server.authority);
     let run = short(&target, &["--header=Accept: text/plain", &from_file, "--connections=2"]);

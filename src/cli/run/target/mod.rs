@@ -404,7 +404,7 @@ impl TargetArgs {
     }
 
     fn read_secret(&self, path: &Path) -> Result<Redacted, TargetError> {
-        let secret = files::read_secret(path, SECRET_BYTES_MAX, self.secret_files.group())?;
+        let secret = files::read_given_secret(path, SECRET_BYTES_MAX, self.secret_files.group())?;
         Ok(match secret.expose().strip_prefix(BYTE_ORDER_MARK) {
             Some(unmarked) => Redacted::new(unmarked.to_vec()),
             None => secret,
