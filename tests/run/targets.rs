@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::scripted::{Pieces, Request, Scripted, whole};
-use crate::{Run, run};
+use crate::{Run, run, write_secret};
 
 /// A short run with these flags against `target`.
 fn short(target: &str, args: &[&str]) -> Run {
@@ -76,7 +76,7 @@ fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
     let target = format!("app-service+http://{}/MSI/token/", server.authority);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("header");
-    std::fs::write(&file, "853b9a84\n").unwrap();
+    write_secret(&file, "853b9a84\n");
     let run = short(&target, &["--identity-header-file", file.to_str().unwrap()]);
     run.has_result();
     assert_eq!(run.json["statuses"]["200"], 100, "{:?}", server.asked().first());
@@ -97,7 +97,7 @@ fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
 fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
-    std::fs::write(&file, "hush").unwrap();
+    write_secret(&file, "hush");
     let path = file.to_str().unwrap();
     let header = format!("--header=@{path}");
     let (app_service, oauth2) = ("app-service+http://127.0.0.1:1", "oauth2+http://127.0.0.1:1/t");
@@ -201,7 +201,7 @@ fn answers_in_chunks_are_read_to_their_end_and_the_connection_goes_on() {
     let server = strict("GET /a?b=c HTTP/1.1", &["Accept: text/plain", "X-Key: k"], dribbled());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("headers");
-    std::fs::write(&file, "X-Key: k\n\n").unwrap();
+    write_secret(&file, "X-Key: k\n\n");
     let from_file = format!("--header=@{}", file.display());
     let target = format!("get+http://{}/a?b=c", server.authority);
     let run = short(&target, &["--header=Accept: text/plain", &from_file, "--connections=2"]);
