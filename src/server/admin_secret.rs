@@ -98,15 +98,17 @@ impl AdminSecret {
     }
 }
 
+/// In the first folder that takes it: the user's own, where the system has one, or the one of all.
 fn private_folder(secret: &Redacted) -> io::Result<TempDir> {
-    // A folder of the user's own, where the system has one.
-    let above = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
-    let above = above.unwrap_or_else(env::temp_dir);
-    let mut folder = tempfile::Builder::new();
-    let folder = folder.prefix("mintbench-serve-").permissions(Permissions::from_mode(0o700));
-    let folder = folder.tempdir_in(above)?;
-    write_secret(&folder.path().join(FILE), secret)?;
-    Ok(folder)
+    let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let make = |above: &Path| {
+        let mut folder = tempfile::Builder::new();
+        let folder = folder.prefix("mintbench-serve-").permissions(Permissions::from_mode(0o700));
+        let folder = folder.tempdir_in(above)?;
+        write_secret(&folder.path().join(FILE), secret)?;
+        Ok(folder)
+    };
+    own.and_then(|own| make(&own).ok()).map_or_else(|| make(&env::temp_dir()), Ok)
 }
 
 fn write_secret(path: &Path, secret: &Redacted) -> io::Result<()> {

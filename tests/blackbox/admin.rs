@@ -85,14 +85,18 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn a_secret_that_is_not_kept_is_its_owners_and_goes_with_the_server() {
-    for signal in [Signal::TERM, Signal::INT] {
+    let variables = ["XDG_RUNTIME_DIR", "TMPDIR"];
+    for (signal, [named, other]) in
+        [(Signal::TERM, variables), (Signal::INT, [variables[1], variables[0]])]
+    {
         // Not the temporary folder of the test, which goes with the test.
         let above = tempfile::tempdir().unwrap();
         let broker = Broker::serve_with(&[], |command| {
-            command.env("TMPDIR", above.path());
+            command.env(named, above.path()).env(other, "/nowhere");
         });
         let file = broker.admin_secret.clone();
         let folder = file.parent().unwrap();
+        assert_eq!(folder.parent(), Some(above.path()));
         assert_eq!((mode(folder), mode(&file)), (0o700, 0o600));
         broker.signal(signal);
         assert_eq!(broker.wait().code(), Some(0));
