@@ -50,8 +50,7 @@ pub enum SecretFileError {
         "others can read or change the secret in `{path}` (its mode is {mode:04o}); run `chmod {} {}`{}",
         if *group == GroupRead::Refused { "600" } else { "o-rwx" },
         shell_word(path),
-        // What the flag would let pass.
-        if *group == GroupRead::Refused && mode & 0o007 == 0 { ", or add --allow-group-read if you trust its group" } else { "" },
+        flag(*mode & GroupRead::Allowed.of_others()),
         path = path.display(),
     )]
     Exposed {
@@ -66,7 +65,7 @@ pub enum SecretFileError {
     #[error(
         "others can write in the folder `{path}` (its mode is {mode:04o}); run `chmod go-w {}`, or name a new folder in it{}",
         shell_word(path),
-        if *mode & 0o002 == 0 { ", or add --allow-group-read if you trust its group" } else { "" },
+        flag(*mode & GroupRead::Allowed.of_others() & WRITE),
         path = path.display(),
     )]
     Writable {
@@ -182,6 +181,11 @@ fn check_owner(path: &Path, found: &Metadata) -> Result<(), SecretFileError> {
 fn unread(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
     let path = path.to_owned();
     move |source| ReadError::System { path, source }
+}
+
+/// The flag that helps if only the group is refused.
+const fn flag(of_others: u32) -> &'static str {
+    if of_others == 0 { ", or add --allow-group-read if you trust its group" } else { "" }
 }
 
 /// The path as a word of a shell command.

@@ -120,7 +120,7 @@ fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
         let fix = format!("run `chmod 600 {path}`");
         let flag = ["--allow-group-read"];
         assert!(said(0o755, 0o644, &[]).contains(&fix), "{args:?}");
-        assert!(said(0o755, 0o640, &[]).contains(&flag[0]), "{args:?}");
+        assert!(said(0o755, 0o640, &[]).contains(flag[0]), "{args:?}");
         assert!(said(0o755, 0o644, &flag).contains("`chmod o-rwx "), "{args:?}");
         // Taken; what the file holds is refused then, or nobody listens.
         for taken in [said(0o755, 0o600, &[]), said(0o755, 0o640, &flag), said(0o700, 0o644, &[])] {
