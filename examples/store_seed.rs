@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use mintbench::clock::Monotonic;
 use mintbench::ids::VmId;
-use mintbench::store::{RedbStore, Revision, Store as _};
+use mintbench::store::{FolderOptions, RedbStore, Revision, Store as _};
 use mintbench::world::record::{Assignment, Change, Record, Tags, UserAssigned, VirtualMachine};
 use mintbench::world::synthetic::Synthetic;
 
@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
 fn fill(clock: &Monotonic, folder: &Path, vms: u32, commits: u32) -> anyhow::Result<()> {
     let changes = seed(&Synthetic { vms, user_assigned: USER_ASSIGNED, seed: 1 })?;
     println!("{} records made; peak memory {} MiB", changes.len(), peak_memory_mib()?);
-    let store = RedbStore::open(folder, &[])?;
+    let store = RedbStore::open(folder, FolderOptions::default())?;
     let start = clock.now_ns();
     let mut revision = store.commit(Revision(0), &changes)?;
     let all_ms = since_ms(clock, start);
@@ -53,7 +53,7 @@ fn fill(clock: &Monotonic, folder: &Path, vms: u32, commits: u32) -> anyhow::Res
 
 fn read_back(clock: &Monotonic, folder: &Path) -> anyhow::Result<()> {
     let start = clock.now_ns();
-    let store = RedbStore::open(folder, &[])?;
+    let store = RedbStore::open(folder, FolderOptions::default())?;
     println!("open: {} ms, repaired: {}", since_ms(clock, start), store.repaired());
     let start = clock.now_ns();
     let mut records = 0;

@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use mintbench::ids::{ArmId, ClientId, PrincipalId};
-use mintbench::store::{RedbStore, Revision, Store as _};
+use mintbench::store::{FolderOptions, RedbStore, Revision, Store as _};
 use mintbench::world::record::{Change, Record, ResourceGroup, Tags, UserAssigned, Vault};
 use mintbench::world::synthetic::IdentityIds;
 use mintbench::world::vault::VaultSettings;
@@ -100,7 +100,7 @@ impl Model {
 #[ignore = "the process that is killed; only another test starts it"]
 fn writer() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let mut store = RedbStore::open(Path::new(&folder), &[]).unwrap();
+    let mut store = RedbStore::open(Path::new(&folder), FolderOptions::default()).unwrap();
     let mut revision = store.replay(&mut |_| {}).unwrap();
     let mut model = Model::default();
     while model.revision < revision.0 {
@@ -112,7 +112,7 @@ fn writer() {
         // Closing and opening write too.
         if n.is_multiple_of(9) {
             drop(store);
-            store = RedbStore::open(Path::new(&folder), &[]).unwrap();
+            store = RedbStore::open(Path::new(&folder), FolderOptions::default()).unwrap();
         }
     }
 }
@@ -122,7 +122,7 @@ fn writer() {
 #[ignore = "the process that is killed; only another test starts it"]
 fn holder() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let store = RedbStore::open(Path::new(&folder), &[]).unwrap();
+    let store = RedbStore::open(Path::new(&folder), FolderOptions::default()).unwrap();
     acknowledge(store.replay(&mut |_| {}).unwrap());
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
@@ -213,7 +213,7 @@ fn check(folder: &Path, model: &mut Model, round: u32) -> bool {
         std::fs::copy(folder.join("world.redb"), copy.path().join("world.redb")).unwrap();
         opened = copy.path();
     }
-    let store = RedbStore::open(opened, &[]).unwrap();
+    let store = RedbStore::open(opened, FolderOptions::default()).unwrap();
     let mut records = Vec::new();
     let Revision(revision) = store.replay(&mut |record| records.push(record)).unwrap();
     assert_eq!(store.commit(Revision(revision), &[]).unwrap(), Revision(revision));
@@ -232,8 +232,8 @@ fn the_folder_of_a_killed_process_can_be_opened_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut holder = start("holder", folder.path());
     assert_eq!(holder.next(), Some(0));
-    let refused = RedbStore::open(folder.path(), &[]).unwrap_err().to_string();
+    let refused = RedbStore::open(folder.path(), FolderOptions::default()).unwrap_err().to_string();
     assert!(refused.contains("another mintbench serves from"), "{refused}");
     holder.kill(None);
-    RedbStore::open(folder.path(), &[]).unwrap();
+    RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
 }

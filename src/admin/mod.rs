@@ -6,7 +6,7 @@ mod metrics;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
@@ -15,7 +15,8 @@ use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, SigningKeyError};
 use crate::http::Responses;
-use crate::http::{HostNames, Payload, Peer, Surface, sole_host, text_reply};
+use crate::http::{HostNames, Payload, Peer, Surface, bearer_token, sole_host, text_reply};
+use crate::secret::Redacted;
 
 /// The operators' surface.
 #[derive(Debug)]
@@ -25,14 +26,14 @@ pub struct Admin {
     clock: Arc<dyn Clock>,
     ca_pem: String,
     names: HostNames,
+    /// SHA-256 of the secret that admits changes.
+    secret_digest: String,
 }
-
-/// What changes something wants this header: a form in a page of a browser cannot send it.
-const INTENT: HeaderName = HeaderName::from_static("x-mintbench-admin");
 
 impl Admin {
     /// Shows the counters of `broker` and of the workers that answer for it, those of a probe if there
-    /// is one, and the certificate of the authority that TLS clients are to trust.
+    /// is one, and the certificate of the authority that TLS clients are to trust. Whoever sends `secret`
+    /// may change something.
     pub fn new(
         broker: Arc<Broker>,
         workers: Vec<Arc<Responses>>,
@@ -40,20 +41,23 @@ impl Admin {
         clock: Arc<dyn Clock>,
         ca_pem: String,
         names: HostNames,
+        secret: &Redacted,
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers, hiccups };
         registry.register_collector(Box::new(metrics));
-        Self { registry, broker, clock, ca_pem, names }
+        Self { registry, broker, clock, ca_pem, names, secret_digest: secret.digest() }
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
-        let intended = request.headers().get(INTENT).is_some_and(|value| value == "true");
         if !self.is_called_by_name(request) {
             return text_reply(
                 StatusCode::BAD_REQUEST,
                 "call this endpoint by an address, localhost or a --host-name\n",
             );
+        }
+        if !self.may(request) {
+            return unauthorized();
         }
         match (request.method(), request.uri().path()) {
             // A surface is served only once everything has started; a process that hangs answers
@@ -63,9 +67,6 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(),
             (&Method::GET | &Method::HEAD, "/ca.pem") => {
                 text_reply(StatusCode::OK, self.ca_pem.clone())
-            }
-            (&Method::POST, ROTATE | ROLL) if !intended => {
-                text_reply(StatusCode::FORBIDDEN, "send the header x-mintbench-admin: true\n")
             }
             (&Method::POST, ROTATE) => match request.uri().query() {
                 None => self.at_leisure(rotate).await,
@@ -82,6 +83,13 @@ impl Admin {
                 "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate or POST /credentials/roll\n",
             ),
         }
+    }
+
+    /// Whether the request only reads, as everybody may, or its caller knows the secret.
+    fn may<B>(&self, request: &Request<B>) -> bool {
+        let knows = |token: &str| Redacted::new(token.into()).has_digest(&self.secret_digest);
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        reads || bearer_token(request.headers()).is_some_and(knows)
     }
 
     /// Whether the request names this machine, and so does not come from a page in a browser whose name was
@@ -162,6 +170,15 @@ fn roll(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
 
 fn failed(what: &str) -> Response<Payload> {
     text_reply(StatusCode::INTERNAL_SERVER_ERROR, format!("{what}\n"))
+}
+
+fn unauthorized() -> Response<Payload> {
+    let mut refused = text_reply(
+        StatusCode::UNAUTHORIZED,
+        "send `Authorization: Bearer SECRET`; the secret is in the file that `mintbench serve` prints after `admin-secret`\n",
+    );
+    refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
 }
 
 fn refused_verb(allowed: &'static str) -> Response<Payload> {

@@ -16,6 +16,7 @@ pub mod plan;
 mod progress;
 pub mod report;
 pub mod run;
+mod secret_files;
 pub mod serve;
 mod signals;
 mod sources;

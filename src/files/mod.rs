@@ -8,5 +8,7 @@ mod secret;
 mod write;
 
 pub use read::{ReadError, read, read_text};
-pub use secret::{GroupRead, SecretFileError, read_secret};
+pub use secret::{
+    GroupRead, SecretFileError, check_folder, check_secret, read_given_secret, read_secret,
+};
 pub use write::{Draft, replace};

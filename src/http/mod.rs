@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 only. A surface is asked once for each connection who calls, and then answers requests.
 
+mod bearer;
 mod body;
 mod connections;
 mod host;
@@ -27,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+pub use bearer::bearer_token;
 pub use body::{BodyError, read_body};
 use connections::{Connections, Pulse, SWEEP};
 pub use host::{HostNames, sole_host, sole_host_of};

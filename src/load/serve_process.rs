@@ -22,6 +22,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::stop::Stop;
 use super::target::{HttpUrl, UrlError};
 use crate::clock::Monotonic;
+use crate::files::{GroupRead, SecretFileError, read_secret};
+use crate::secret::Redacted;
 use crate::world::synthetic::Synthetic;
 
 /// Why there is no broker to measure.
@@ -47,6 +49,9 @@ pub enum ServeError {
     /// It did not say where an endpoint listens.
     #[error("the broker did not say where its `{0}` endpoint listens")]
     NoEndpoint(&'static str),
+    /// The secret of its admin endpoint is not to be had.
+    #[error("cannot read the secret of the broker's admin endpoint")]
+    AdminSecret(#[from] SecretFileError),
     /// It said something that is not a URL.
     #[error("the broker named an endpoint that cannot be used")]
     Url(#[source] UrlError),
@@ -70,6 +75,9 @@ pub fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "mintbench".into())
 }
 
+/// What stands before the name of the file with the secret of the admin endpoint.
+const ADMIN_SECRET: &str = "admin-secret";
+const SECRET_BYTES_MAX: u64 = 4096;
 /// How often a request to stop is looked for while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// The one variable that the child keeps: it changes what is said, not what is done.
@@ -167,6 +175,16 @@ impl ServeProcess {
         // Whatever speaks TLS here speaks HTTP in the clear on the same port.
         let url = url.replacen("https://", "http://", 1);
         url.parse().map_err(ServeError::Url)
+    }
+
+    /// The secret that its admin endpoint wants from whoever changes something.
+    ///
+    /// # Errors
+    /// When the broker did not say where it is, or the file is not as a broker writes it.
+    pub fn admin_secret(&self) -> Result<Redacted, ServeError> {
+        let file = self.endpoints.get(ADMIN_SECRET).ok_or(ServeError::NoEndpoint(ADMIN_SECRET))?;
+        let secret = read_secret(Path::new(file), SECRET_BYTES_MAX, GroupRead::Refused)?;
+        Ok(Redacted::new(secret.expose().trim_ascii().to_vec()))
     }
 
     /// Its process id.

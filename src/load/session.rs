@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::changes::outage::{Source, SourceError};
-use super::changes::{Changed, Changes, ChangesError, Needs, Places, Report, Underway};
+use super::changes::{Admin, Changed, Changes, ChangesError, Needs, Places, Report, Underway};
 use super::checks::{self, Failure};
 use super::collector::IntervalSink;
 use super::conditions::Conditions;
@@ -78,6 +78,8 @@ pub enum Subject {
         admin: HttpUrl,
         /// Its control plane, if anything is changed there.
         arm: Option<HttpUrl>,
+        /// Its admin endpoint with its secret, if keys are rotated there.
+        keys: Option<Admin>,
         /// Where it keeps its world, until the end of the run.
         data: Option<TempDir>,
         /// The token service that it asks, if that is another process.
@@ -120,6 +122,9 @@ impl Subject {
         let (imds, mut sts, admin) = (imds?, sts?, admin?);
         let churned = matches!(plan.changes, Changes::Churn { .. });
         let arm = if churned { Some(process.endpoint("arm")?) } else { None };
+        let rotated = matches!(plan.changes, Changes::Rotate { .. });
+        let secret = rotated.then(|| process.admin_secret()).transpose()?;
+        let keys = secret.map(|secret| Admin { url: admin.clone(), secret });
         // After the broker, whose authority it is to trust; nobody asks for a token before the load.
         let source = source.map(|(address, folder)| {
             let ca_pem = fetch::get(&admin, "/ca.pem").map_err(SessionError::Counters)?;
@@ -130,7 +135,7 @@ impl Subject {
         if let Some(source) = &source {
             sts = source.sts()?;
         }
-        Ok(Self::Broker { imds, sts, admin, arm, process, data, source })
+        Ok(Self::Broker { imds, sts, admin, arm, keys, process, data, source })
     }
 
     /// The token service beside our broker, for whoever is to take it away; its owner ends it.
@@ -159,7 +164,9 @@ impl Subject {
 
     const fn places(&self) -> Option<Places<'_>> {
         match self {
-            Self::Broker { arm, sts, admin, .. } => Some(Places { arm: arm.as_ref(), sts, admin }),
+            Self::Broker { arm, sts, keys, .. } => {
+                Some(Places { arm: arm.as_ref(), sts, admin: keys.as_ref() })
+            }
             Self::Foreign { .. } => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
 
 mod addresses;
+mod admin_secret;
 mod caretaker;
 mod checkup;
 mod operator;
@@ -9,7 +10,7 @@ mod sockets;
 mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::tls::{self, ServerTls, TlsError, client_config};
 use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use addresses::{names, neighbours};
+use admin_secret::{AdminSecret, AdminSecretError};
 use caretaker::{Caretaker, Duties};
 pub use checkup::{Checked, check_store};
 use operator::OperatorError;
@@ -45,7 +47,7 @@ pub use crate::broker::BrokerOptions;
 pub use crate::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
-pub use crate::store::{MemoryStore, NewStore, RedbStore, Store, StoreError};
+pub use crate::store::{FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError};
 pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
@@ -54,13 +56,22 @@ pub use crate::token::{Algorithm, Backend};
 pub const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
 
 /// The files in the data folder beside the store.
-pub const FILES: [&str; 5] =
-    [tls::FILES[0], tls::FILES[1], operator::PEM, operator::WHO, operator::ENDPOINTS];
+pub const FILES: [&str; 6] = [
+    tls::FILES[0],
+    tls::FILES[1],
+    operator::PEM,
+    operator::WHO,
+    operator::ENDPOINTS,
+    admin_secret::FILE,
+];
 pub use crate::x509::{Certificate, CertificateError};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// There is no secret for the admin endpoint.
+    #[error(transparent)]
+    AdminSecret(#[from] AdminSecretError),
     /// A surface does not listen.
     #[error("the {surface} endpoint does not start")]
     Bind {
@@ -105,6 +116,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     caretaker: Option<Caretaker>,
     probe: Option<Probe>,
+    admin_secret: AdminSecret,
 }
 
 /// Items of one page of a list, as in Azure.
@@ -139,7 +151,14 @@ impl Server {
         let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
             Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
+        let admin_secret = match &options.data {
+            Some(folder) => {
+                AdminSecret::kept(folder, &options.fresh_admin_secret, options.group_read)?
+            }
+            None => AdminSecret::passing(options.fresh_admin_secret.clone()),
+        };
         let mut server = Self {
+            admin_secret,
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
@@ -150,7 +169,9 @@ impl Server {
             Surfaces { directory, broker: Arc::new(broker), clock, options, tls: Arc::new(tls) };
         server.serve_all(sockets, issuer, authority, &surfaces)?;
         let Surfaces { directory, .. } = surfaces;
-        let established = |folder: &PathBuf| operator::establish(&directory, folder, clock.now());
+        let established = |folder: &PathBuf| {
+            operator::establish(&directory, folder, clock.now(), options.group_read)
+        };
         let duties = Duties {
             signing_key_rotation: options.signing_key_rotation,
             operator: options.data.as_ref().map(established).transpose()?,
@@ -222,7 +243,8 @@ impl Server {
         }
         let hiccups = self.probe.as_ref().map(Probe::hiccups);
         let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
-        let admin = Admin::new(Arc::clone(broker), responses, hiccups, clock, ca_pem, host_names);
+        let (broker, secret) = (Arc::clone(broker), &self.admin_secret.secret);
+        let admin = Admin::new(broker, responses, hiccups, clock, ca_pem, host_names, secret);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
 
@@ -280,6 +302,11 @@ impl Server {
             run(&runtime, listener, transport, surface, stop);
         })?);
         Ok(())
+    }
+
+    /// The file with the secret that admits changes at the admin endpoint; none where none could be written.
+    pub fn admin_secret_file(&self) -> Option<&Path> {
+        self.admin_secret.file.as_deref()
     }
 
     /// Each surface's name and URL.

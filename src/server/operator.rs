@@ -5,9 +5,7 @@
 //! certificate is made anew when half its life is over, while the server runs too, or at a start when the
 //! file is gone.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -15,6 +13,7 @@ use serde_json::json;
 
 use crate::clock::{Seconds, UnixSeconds};
 use crate::directory::{CredentialError, Directory, Fresh, Principal, State};
+use crate::files::{self, GroupRead, SecretFileError, read_secret};
 use crate::ids::RoleAssignmentId;
 use crate::secret::Redacted;
 use crate::store::StoreError;
@@ -28,6 +27,9 @@ const NAME: &str = "mintbench operator";
 /// Its certificate and key.
 pub(super) const PEM: &str = "operator.pem";
 
+/// It has some 3 kB.
+const PEM_BYTES_MAX: u64 = 64 << 10;
+
 /// Who it is.
 pub(super) const WHO: &str = "operator.json";
 
@@ -40,6 +42,9 @@ pub enum OperatorError {
     /// There is no certificate for it.
     #[error("cannot make the operator's certificate")]
     Credential(#[from] CredentialError),
+    /// The certificate and key in the folder are not used.
+    #[error(transparent)]
+    Exposed(#[from] SecretFileError),
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     File {
@@ -84,6 +89,7 @@ pub(super) fn establish(
     directory: &Directory,
     folder: &Path,
     now: UnixSeconds,
+    group: GroupRead,
 ) -> Result<Operator, OperatorError> {
     // Out of the `match`, which would hold the lock of the read through the write.
     let existing = existing(&directory.read());
@@ -93,10 +99,14 @@ pub(super) fn establish(
     };
     let operator = Operator { path: folder.join(PEM), ids: ids(&application) };
     let held = directory.read().credentials(operator.ids.principal_id).last().cloned();
+    let kept = match read_secret(&operator.path, PEM_BYTES_MAX, group) {
+        Err(error) if error.is_missing() => None,
+        read => Some(read?),
+    };
     // A start that ended between the two has left a file whose certificate nobody knows.
     let proves = |own: &Credential| {
-        let text = fs::read_to_string(&operator.path).unwrap_or_default();
-        text.contains(&pem("CERTIFICATE", &own.certificate))
+        let text = kept.as_ref().map(|kept| String::from_utf8_lossy(kept.expose()));
+        text.is_some_and(|text| text.contains(&pem("CERTIFICATE", &own.certificate)))
     };
     if held.is_some_and(|own| proves(&own)) {
         operator.renew(directory, now)?;
@@ -232,21 +242,13 @@ pub(super) fn write_endpoints<'a>(
 /// Puts a file in place whole, in place of one that is there.
 fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorError> {
     let failed = |source| OperatorError::File { path: path.to_owned(), source };
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let written = || {
-        let _ = fs::remove_file(&draft);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    written().map_err(failed)
+    files::replace(path, mode, content).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::directory::tests::{NOW, demo};
 
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn the_certificate_is_renewed_at_half_its_life_and_the_one_before_it_stays_valid() {
         let (directory, folder) = (demo(), tempfile::tempdir().unwrap());
-        let operator = establish(&directory, folder.path(), NOW).unwrap();
+        let operator = establish(&directory, folder.path(), NOW, GroupRead::Refused).unwrap();
         let file = || fs::read_to_string(folder.path().join(PEM)).unwrap();
         let held = || -> Vec<String> {
             let state = directory.read();
@@ -273,14 +275,14 @@ mod tests {
         assert!(held().len() == 2 && second.ends_with(&held()[0]) && file().ends_with(&held()[1]));
         // Whoever has lost the file ends what is in it.
         fs::remove_file(folder.path().join(PEM)).unwrap();
-        establish(&directory, folder.path(), NOW + Seconds(90 * DAY)).unwrap();
+        establish(&directory, folder.path(), NOW + Seconds(90 * DAY), GroupRead::Refused).unwrap();
         assert!(held().len() == 1 && file().ends_with(&held()[0]));
     }
 
     #[test]
     fn a_certificate_whose_file_cannot_be_written_is_made_again_later() {
         let (directory, folder) = (demo(), tempfile::tempdir().unwrap());
-        let operator = establish(&directory, folder.path(), NOW).unwrap();
+        let operator = establish(&directory, folder.path(), NOW, GroupRead::Refused).unwrap();
         let due = NOW + Seconds(60 * DAY);
         let path = folder.path().join(PEM);
         fs::remove_file(&path).unwrap();

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use crate::arm::ArmAuth;
 use crate::broker::BrokerOptions;
 use crate::clock::Seconds;
+use crate::files::GroupRead;
+use crate::secret::Redacted;
 use crate::world::vault::VaultUriTemplate;
 use crate::x509::Certificate;
 
@@ -42,8 +44,12 @@ pub struct ServerOptions {
     pub host_names: Vec<String>,
     /// Threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
-    /// Where the operator's certificate and the endpoints are written, if anywhere.
+    /// Where the operator's certificate, the secret of the admin endpoint and the endpoints are written, if anywhere.
     pub data: Option<PathBuf>,
+    /// Whether the group of the files there is trusted.
+    pub group_read: GroupRead,
+    /// The secret of the admin endpoint, unless the folder keeps one: random text that a header can hold.
+    pub fresh_admin_secret: Redacted,
     /// Where tokens come from: a token service in another process, or the directory's own issuer.
     pub token_source: Option<RemoteSource>,
     /// How long a token lives.

@@ -12,11 +12,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::SecretFileError;
 use crate::world::record::{Change, Record};
 
 pub use fault::{Cause, Fault};
 pub use memory::MemoryStore;
-pub use redb::{Checkup, NewStore, RedbStore};
+pub use redb::{Checkup, FolderOptions, NewStore, RedbStore};
 
 /// Counts changes since the store was made; 0 is the empty store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,14 +87,9 @@ pub enum StoreError {
         /// The format of this build.
         known: u64,
     },
-    /// Others could put files in the folder.
-    #[error(
-        "`{folder}` belongs to another user, or others may write in it; take a folder of your own with mode 700"
-    )]
-    Exposed {
-        /// The folder of the store.
-        folder: PathBuf,
-    },
+    /// Others can write in the folder, or read what is in it.
+    #[error(transparent)]
+    Exposed(#[from] SecretFileError),
     /// Another process has the store open.
     #[error("another mintbench serves from `{folder}`; stop it or name another folder")]
     InUse {

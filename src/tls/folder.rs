@@ -12,6 +12,7 @@ use std::path::Path;
 use super::TlsError;
 use super::authority::{Authority, new_key_pem};
 use crate::clock::UnixSeconds;
+use crate::files::{self, GroupRead, ReadError, SecretFileError, read_secret};
 use crate::secret::Redacted;
 
 /// The certificate, for everybody.
@@ -20,14 +21,17 @@ pub(super) const CERTIFICATE_FILE: &str = "ca.pem";
 /// The private key, for this user alone.
 pub(super) const KEY_FILE: &str = "ca.key";
 
+/// Neither file has a tenth of it.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
 impl Authority {
     /// The authority whose certificate and private key are `ca.pem` and `ca.key` in the folder
-    /// `dir`; what does not exist is made.
+    /// `dir`; what does not exist is made. `group` says whether the group of the key is trusted.
     ///
     /// # Errors
-    /// `File` when the system refuses, `Folder` when what is there makes no authority that is
-    /// valid at `now`.
-    pub fn open(dir: &Path, now: UnixSeconds) -> Result<Self, TlsError> {
+    /// `File` and `Read` when the system refuses, `Exposed` when others can read the key, `Folder` when
+    /// what is there makes no authority that is valid at `now`.
+    pub fn open(dir: &Path, now: UnixSeconds, group: GroupRead) -> Result<Self, TlsError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -35,17 +39,21 @@ impl Authority {
             .map_err(file_error("make the folder", dir))?;
         let unusable = |source| TlsError::Folder { path: dir.to_owned(), source: Box::new(source) };
         // The certificate is looked for first: if it is there, its key was there before.
-        let certificate = read(dir, CERTIFICATE_FILE)?;
-        let key = match (read(dir, KEY_FILE)?, &certificate) {
-            (Some(key), _) => Redacted::new(key),
+        let certificate = certificate(dir)?;
+        let key = match (key(dir, group)?, &certificate) {
+            (Some(key), _) => key,
             (None, Some(_)) => return Err(unusable(TlsError::NoKey)),
-            (None, None) => Redacted::new(place(dir, KEY_FILE, 0o600, new_key_pem()?.expose())?),
+            (None, None) => {
+                place(dir, KEY_FILE, 0o600, new_key_pem()?.expose())?;
+                key(dir, group)?.ok_or_else(|| unusable(TlsError::NoKey))?
+            }
         };
         let certificate = if let Some(certificate) = certificate {
             certificate
         } else {
             let made = Self::from_key(&key, now).map_err(unusable)?;
-            place(dir, CERTIFICATE_FILE, 0o644, made.certificate_pem().as_bytes())?
+            place(dir, CERTIFICATE_FILE, 0o644, made.certificate_pem().as_bytes())?;
+            files::read(&dir.join(CERTIFICATE_FILE), FILE_BYTES_MAX)?
         };
         let authority = Self::from_pem(&certificate, &key).map_err(unusable)?;
         if authority.not_after() < now {
@@ -55,20 +63,23 @@ impl Authority {
     }
 }
 
-fn read(dir: &Path, name: &str) -> Result<Option<Vec<u8>>, TlsError> {
-    let path = dir.join(name);
-    match fs::read(&path) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(file_error("read", &path)(error)),
+fn certificate(dir: &Path) -> Result<Option<Vec<u8>>, ReadError> {
+    match files::read(&dir.join(CERTIFICATE_FILE), FILE_BYTES_MAX) {
+        Err(error) if error.is_missing() => Ok(None),
+        read => read.map(Some),
     }
 }
 
-/// Puts a file in its place whole and for good, unless there is one; returns what is there then.
-fn place(dir: &Path, name: &str, mode: u32, content: &[u8]) -> Result<Vec<u8>, TlsError> {
-    let path = dir.join(name);
-    link_whole(dir, name, mode, content).map_err(file_error("write", &path))?;
-    fs::read(&path).map_err(file_error("read", &path))
+fn key(dir: &Path, group: GroupRead) -> Result<Option<Redacted>, SecretFileError> {
+    match read_secret(&dir.join(KEY_FILE), FILE_BYTES_MAX, group) {
+        Err(error) if error.is_missing() => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Puts a file in its place whole and for good, unless there is one.
+fn place(dir: &Path, name: &str, mode: u32, content: &[u8]) -> Result<(), TlsError> {
+    link_whole(dir, name, mode, content).map_err(file_error("write", &dir.join(name)))
 }
 
 fn link_whole(dir: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {

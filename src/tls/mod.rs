@@ -21,6 +21,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::UnixSeconds;
+use crate::files::{ReadError, SecretFileError};
 
 pub use authority::Authority;
 pub use fault::Fault;
@@ -47,13 +48,16 @@ pub enum TlsError {
     /// A certificate or key is refused.
     #[error("the TLS library refuses the certificate or its key")]
     Config(#[from] rustls::Error),
+    /// Others can read the key of the authority.
+    #[error(transparent)]
+    Exposed(#[from] SecretFileError),
     /// The authority's certificate is no longer valid.
     #[error("the certificate expired at {not_after} (Unix time)")]
     Expired {
         /// The last second of its life.
         not_after: UnixSeconds,
     },
-    /// A file or folder of the authority cannot be read or written.
+    /// A file or folder of the authority cannot be written.
     #[error("cannot {action} {}", path.display())]
     File {
         /// What was tried.
@@ -89,6 +93,9 @@ pub enum TlsError {
     /// A certificate cannot be made out to such a name.
     #[error("`{0}` is not a DNS name or an IP address")]
     Name(String),
+    /// A file of the authority cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A text holds nothing that is wanted.
     #[error("no PEM block holds {0}")]
     Pem(&'static str),

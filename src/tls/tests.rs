@@ -8,6 +8,7 @@ use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
 use super::*;
 use crate::clock::{Clock, ManualClock, Seconds};
+use crate::files::GroupRead;
 use crate::secret::Redacted;
 
 const YEAR: Seconds = Seconds(365 * 86_400);
@@ -214,8 +215,8 @@ fn a_clients_certificate_is_good_for_a_client_of_its_issuer() {
 fn a_folder_keeps_its_authority() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("new/folder");
-    let first = Authority::open(&dir, now()).unwrap();
-    let again = Authority::open(&dir, now() + YEAR).unwrap();
+    let first = Authority::open(&dir, now(), GroupRead::Refused).unwrap();
+    let again = Authority::open(&dir, now() + YEAR, GroupRead::Refused).unwrap();
     assert_eq!(first.certificate_pem(), again.certificate_pem());
     assert_eq!(first.key_pem().expose(), again.key_pem().expose());
     let mode = fs::metadata(dir.join("ca.key")).unwrap().permissions().mode();
@@ -226,11 +227,21 @@ fn a_folder_keeps_its_authority() {
 }
 
 #[test]
+fn a_key_that_others_can_read_is_refused_unless_they_are_a_trusted_group() {
+    let dir = tempfile::tempdir().unwrap();
+    Authority::open(dir.path(), now(), GroupRead::Refused).unwrap();
+    fs::set_permissions(dir.path().join("ca.key"), fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = Authority::open(dir.path(), now(), GroupRead::Refused);
+    assert!(matches!(refused, Err(TlsError::Exposed(_))));
+    Authority::open(dir.path(), now(), GroupRead::Allowed).unwrap();
+}
+
+#[test]
 fn a_start_that_was_cut_off_after_the_key_is_finished_by_the_next() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Authority::open(dir.path(), now()).unwrap();
+    let first = Authority::open(dir.path(), now(), GroupRead::Refused).unwrap();
     fs::remove_file(dir.path().join("ca.pem")).unwrap();
-    let next = Authority::open(dir.path(), now() + Seconds(1)).unwrap();
+    let next = Authority::open(dir.path(), now() + Seconds(1), GroupRead::Refused).unwrap();
     assert_eq!(first.key_pem().expose(), next.key_pem().expose());
     let server = next.server_config(&names(&["localhost"]), now()).unwrap();
     greet(server, trusting(&first), "localhost").unwrap();
@@ -240,7 +251,8 @@ fn a_start_that_was_cut_off_after_the_key_is_finished_by_the_next() {
 fn processes_that_start_together_agree_on_one_authority() {
     let dir = tempfile::tempdir().unwrap();
     let pems: Vec<String> = std::thread::scope(|scope| {
-        let open = || Authority::open(dir.path(), now()).unwrap().certificate_pem();
+        let open =
+            || Authority::open(dir.path(), now(), GroupRead::Refused).unwrap().certificate_pem();
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -250,8 +262,8 @@ fn processes_that_start_together_agree_on_one_authority() {
 #[test]
 fn a_folder_that_makes_no_authority_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let authority = Authority::open(dir.path(), now()).unwrap();
-    let reason = |now| match Authority::open(dir.path(), now).unwrap_err() {
+    let authority = Authority::open(dir.path(), now(), GroupRead::Refused).unwrap();
+    let reason = |now| match Authority::open(dir.path(), now, GroupRead::Refused).unwrap_err() {
         TlsError::Folder { source, .. } => *source,
         other => panic!("{other}"),
     };

@@ -1,11 +1,12 @@
 //! Who calls, and whether they may: the bearer token and the caller's roles.
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::HeaderMap;
 
 use super::Located;
 use super::operation::Operation;
 use crate::clock::UnixSeconds;
 use crate::directory::{Directory, State};
+use crate::http::bearer_token;
 use crate::ids::PrincipalId;
 use crate::token::{Bearer, BearerError, Issuer, Verifier};
 use crate::world::roles::{Action, Scope};
@@ -86,15 +87,6 @@ pub(super) fn authenticate(
         return Err(AccessError::Gone(bearer.principal_id));
     }
     Ok(bearer)
-}
-
-/// The token of the one `Authorization` header (RFC 6750 section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
-    let token = token.trim_start();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// Refuses what no role assignment at the secret, the vault or above permits.

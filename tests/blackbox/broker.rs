@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use mintbench::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine; a test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,6 +37,10 @@ pub(crate) fn mintbench() -> Command {
 pub(crate) struct Broker {
     process: Child,
     endpoints: HashMap<String, SocketAddr>,
+    /// The file with the secret of the admin endpoint.
+    pub(crate) admin_secret: PathBuf,
+    /// Where the process makes its files: one that is killed leaves them.
+    _temporary: TempDir,
 }
 
 impl Broker {
@@ -58,13 +64,19 @@ impl Broker {
             "--admin",
             "127.0.0.1:0",
         ]);
-        command.args(flags).stdout(Stdio::piped());
+        let temporary = tempfile::tempdir().unwrap();
+        command.args(flags).env("TMPDIR", temporary.path()).stdout(Stdio::piped());
         prepare(&mut command);
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let until_ready = lines.take_while(|line| line != "ready");
-        let endpoints = until_ready.map(|line| endpoint(&line)).collect();
-        Self { process, endpoints }
+        let (mut endpoints, mut admin_secret) = (HashMap::new(), PathBuf::new());
+        for line in lines.take_while(|line| line != "ready") {
+            match line.strip_prefix("admin-secret ") {
+                Some(path) => admin_secret = path.into(),
+                None => endpoints.extend([endpoint(&line)]),
+            }
+        }
+        Self { process, endpoints, admin_secret, _temporary: temporary }
     }
 
     pub(crate) fn address(&self, surface: &str) -> SocketAddr {
@@ -92,6 +104,18 @@ impl Broker {
     /// The token route with an api-version and this rest of the query.
     pub(crate) fn token(&self, query: &str) -> Answer {
         self.imds(&token_target(query))
+    }
+
+    /// Changes something at the admin endpoint, as whoever may read its secret.
+    pub(crate) fn post_admin(&self, path: &str) -> Answer {
+        let secret = std::fs::read_to_string(&self.admin_secret).unwrap();
+        let secret = secret.trim();
+        let mut admin = self.connect("admin");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0\r\n\r\n"
+        );
+        admin.send(head.as_bytes());
+        admin.read().unwrap()
     }
 
     /// The value of one metric.

@@ -233,9 +233,7 @@ fn the_certificate_of_an_identity_is_there_soon_after_it_was_made() {
     send(&mut connection, "PUT", &identity_path("fresh"), &json!({ "location": "local" }));
     assert_eq!(connection.read().unwrap().status, 201);
     poll(|| {
-        let mut admin = broker.connect("admin");
-        admin.send(b"POST /credentials/roll HTTP/1.1\r\nHost: 127.0.0.1\r\nx-mintbench-admin: true\r\nContent-Length: 0\r\n\r\n");
-        let rolled = admin.read().unwrap().text();
+        let rolled = broker.post_admin("/credentials/roll").text();
         rolled.starts_with("1 made").then_some(())
     });
 }

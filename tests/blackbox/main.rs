@@ -7,6 +7,7 @@
     reason = "what is not as expected fails the test"
 )]
 
+mod admin;
 mod broker;
 mod cli;
 mod control;
@@ -18,6 +19,7 @@ mod outputs;
 mod refusals;
 mod remote;
 mod robustness;
+mod secret_files;
 mod sources;
 mod store;
 mod sts;

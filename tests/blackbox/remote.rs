@@ -51,9 +51,7 @@ fn tokens_come_from_the_token_service_and_its_refusals_are_passed_on() {
         assert_eq!(broker.token(&query).headers["x-mintbench-cache"], "hit");
     }
     // Rolled at the broker; the token service takes the new certificate as it took the old.
-    let mut admin = broker.connect("admin");
-    admin.send(b"POST /credentials/roll HTTP/1.1\r\nHost: 127.0.0.1\r\nx-mintbench-admin: true\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(admin.read().unwrap().text(), "2 made, 0 removed\n");
+    assert_eq!(broker.post_admin("/credentials/roll").text(), "2 made, 0 removed\n");
     let anew =
         broker.token("resource=https://vault.azure.net&bypass_cache=true&api-version=2023-07-01");
     assert_eq!(anew.status, 400, "two api-versions");

@@ -12,13 +12,14 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/walkthrough.md");
 
 /// The output with the ports of a server that was told none.
 fn output(server: &Server) -> String {
-    let line = |line: &String| match PORTS.iter().find(|(name, _)| line.starts_with(*name)) {
-        Some((_, port)) => {
-            let (head, _) = line.rsplit_once(':').unwrap();
-            format!("{head}:{port}\n")
-        }
-        None => format!("{line}\n"),
-    };
+    let line =
+        |line: &String| match PORTS.iter().find(|(name, _)| line.split(' ').next() == Some(name)) {
+            Some((_, port)) => {
+                let (head, _) = line.rsplit_once(':').unwrap();
+                format!("{head}:{port}\n")
+            }
+            None => format!("{line}\n"),
+        };
     server.lines.iter().map(line).collect()
 }
 

@@ -18,6 +18,8 @@ mod tls;
 mod versus;
 mod watched;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -33,6 +35,12 @@ struct Run {
 
 fn mintbench(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mintbench")).arg("run").args(args).output().unwrap()
+}
+
+/// Writes a file that only its owner can read, as secrets have to be.
+fn write_secret(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Runs to a result, valid or not, and validates its `run.json`.

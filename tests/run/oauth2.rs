@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::scripted::{Scripted, whole};
-use crate::{Run, mintbench, run};
+use crate::{Run, mintbench, run, write_secret};
 
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const CLIENT: &str = "a0000000-0000-4000-8000-00000000000a";
@@ -55,8 +55,8 @@ impl Served {
         );
         fs::write(path("world.toml"), world).unwrap();
         fs::write(path("app.pem"), &CREDENTIAL.0).unwrap();
-        fs::write(path("app.key"), &CREDENTIAL.1).unwrap();
-        fs::write(path("secret"), "correct & horse\n").unwrap();
+        write_secret(&path("app.key"), &CREDENTIAL.1);
+        write_secret(&path("secret"), "correct & horse\n");
         let anywhere =
             ["imds", "sts", "arm", "vault", "admin"].map(|name| format!("--{name}=127.0.0.1:0"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_mintbench"))
@@ -179,7 +179,7 @@ fn a_server_that_takes_http_basic_alone_is_measured_by_a_flag_that_the_result_na
     let target = format!("OAuth2+HTTP://{}/token", server.authority);
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
-    fs::write(&secret, "\u{feff}p&w\r\n").unwrap();
+    write_secret(&secret, "\u{feff}p&w\r\n");
     let secret = secret.to_str().unwrap();
     let fixed = ["--rate=50", "--duration=500ms", "--warmup=0s", "--arrivals=constant"];
     let client = ["--target", &target, "--client-id=me", "--client-secret-file", secret];
@@ -203,7 +203,7 @@ fn the_secret_of_a_client_is_in_the_form_and_nowhere_else() {
         server.authority
     );
     fs::write(&file, text).unwrap();
-    fs::write(folder.path().join("secret"), "p&w").unwrap();
+    write_secret(&folder.path().join("secret"), "p&w");
     let fixed = ["--rate=50", "--duration=500ms", "--warmup=0s", "--arrivals=constant"];
     let run = run(&[&["--target", file.to_str().unwrap()], &fixed[..]].concat());
     run.has_result();

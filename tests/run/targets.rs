@@ -1,5 +1,7 @@
 //! Targets of other kinds than IMDS: what they are sent, byte by byte, and what of them is counted.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::scripted::{Pieces, Request, Scripted, whole};
-use crate::{Run, run};
+use crate::{Run, run, write_secret};
 
 /// A short run with these flags against `target`.
 fn short(target: &str, args: &[&str]) -> Run {
@@ -74,7 +76,7 @@ fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
     let target = format!("app-service+http://{}/MSI/token/", server.authority);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("header");
-    std::fs::write(&file, "853b9a84\n").unwrap();
+    write_secret(&file, "853b9a84\n");
     let run = short(&target, &["--identity-header-file", file.to_str().unwrap()]);
     run.has_result();
     assert_eq!(run.json["statuses"]["200"], 100, "{:?}", server.asked().first());
@@ -89,6 +91,42 @@ fn app_service_is_shown_its_secret_from_a_file_or_the_environment() {
         .unwrap();
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["statuses"]["200"], 25, "{json}");
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    write_secret(&file, "hush");
+    let path = file.to_str().unwrap();
+    let header = format!("--header=@{path}");
+    let (app_service, oauth2) = ("app-service+http://127.0.0.1:1", "oauth2+http://127.0.0.1:1/t");
+    for (target, args) in [
+        (app_service, &["--identity-header-file", path][..]),
+        (oauth2, &["--client-id=a", "--client-secret-file", path]),
+        (oauth2, &["--client-id=a", "--client-certificate", path]),
+        (oauth2, &["--client-id=a", "--client-certificate=/no", "--client-key", path]),
+        ("get+http://127.0.0.1:1", &[&header]),
+    ] {
+        let args = [&["--target", target], args].concat();
+        let said = |folder_mode: u32, mode: u32, flag: &[&str]| {
+            for (path, mode) in [(folder.path(), folder_mode), (&file, mode)] {
+                std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            }
+            let output = command(&[&args[..], flag].concat()).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            stderr(&output)
+        };
+        let fix = format!("run `chmod 600 {path}`");
+        let flag = ["--allow-group-read"];
+        assert!(said(0o755, 0o644, &[]).contains(&fix), "{args:?}");
+        assert!(said(0o755, 0o640, &[]).contains(flag[0]), "{args:?}");
+        assert!(said(0o755, 0o644, &flag).contains("`chmod o-rwx "), "{args:?}");
+        // Taken; what the file holds is refused then, or nobody listens.
+        for taken in [said(0o755, 0o600, &[]), said(0o755, 0o640, &flag), said(0o700, 0o644, &[])] {
+            assert!(!taken.contains("chmod"), "{taken}");
+        }
+    }
 }
 
 /// The metadata service of EC2, of which each session answers so many requests.
@@ -163,7 +201,7 @@ fn answers_in_chunks_are_read_to_their_end_and_the_connection_goes_on() {
     let server = strict("GET /a?b=c HTTP/1.1", &["Accept: text/plain", "X-Key: k"], dribbled());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("headers");
-    std::fs::write(&file, "X-Key: k\n\n").unwrap();
+    write_secret(&file, "X-Key: k\n\n");
     let from_file = format!("--header=@{}", file.display());
     let target = format!("get+http://{}/a?b=c", server.authority);
     let run = short(&target, &["--header=Accept: text/plain", &from_file, "--connections=2"]);

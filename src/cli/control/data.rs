@@ -1,6 +1,5 @@
 //! The folder of `serve --data`, as far as its clients read it.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::ControlError;
 use super::operator::Operator;
+use crate::files::{self, GroupRead, check_folder, read_secret};
 use crate::ids::{ClientId, PrincipalId, TenantId};
-use crate::secret::Redacted;
 use crate::tls::client_config;
 
 /// Where the server listens (`endpoints.json`): base URLs without a slash at the end.
@@ -38,16 +37,28 @@ pub(super) struct OperatorIds {
 
 /// The folder.
 #[derive(Clone, Debug)]
-pub(super) struct DataFolder(PathBuf);
+pub(super) struct DataFolder {
+    path: PathBuf,
+    /// Whether the group of its files is trusted.
+    group: GroupRead,
+}
+
+/// Its files have a few kB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl DataFolder {
-    pub(super) fn new(path: &Path) -> Self {
-        Self(path.to_owned())
+    /// The folder at `path`, unless others can put files of their own there.
+    pub(super) fn open(path: &Path, group: GroupRead) -> Result<Self, ControlError> {
+        match check_folder(path, group) {
+            // The file that is looked for says what to do.
+            Err(error) if !error.is_missing() => Err(error.into()),
+            _ => Ok(Self { path: path.to_owned(), group }),
+        }
     }
 
     /// Where the server listens.
     pub(super) fn endpoints(&self) -> Result<Endpoints, ControlError> {
-        let path = self.0.join("endpoints.json");
+        let path = self.path.join("endpoints.json");
         let no_server = |path| ControlError::NoServer { path };
         let mut endpoints: Endpoints = parse(&path, &read(&path, no_server)?)?;
         let Endpoints { imds, sts, arm, vault } = &mut endpoints;
@@ -59,17 +70,19 @@ impl DataFolder {
 
     /// What a client needs to trust this server and no other.
     pub(super) fn trust(&self) -> Result<Arc<ClientConfig>, ControlError> {
-        let path = self.0.join("ca.pem");
+        let path = self.path.join("ca.pem");
         Ok(client_config(&read(&path, |path| ControlError::NoServer { path })?)?)
     }
 
     /// The operator of the server, and the key to prove it.
     pub(super) fn operator(&self) -> Result<Operator, ControlError> {
         let no_operator = |path| ControlError::NoOperator { path };
-        let path = self.0.join("operator.json");
+        let path = self.path.join("operator.json");
         let ids = parse(&path, &read(&path, no_operator)?)?;
-        let path = self.0.join("operator.pem");
-        let pem = Redacted::new(read(&path, no_operator)?);
+        let path = self.path.join("operator.pem");
+        let pem = read_secret(&path, FILE_BYTES_MAX, self.group).map_err(|error| {
+            if error.is_missing() { no_operator(path.clone()) } else { error.into() }
+        })?;
         Operator::from_pem(ids, &pem).map_err(|reason| ControlError::Malformed { path, reason })
     }
 }
@@ -78,10 +91,8 @@ fn read(
     path: &Path,
     missing: impl FnOnce(PathBuf) -> ControlError,
 ) -> Result<Vec<u8>, ControlError> {
-    std::fs::read(path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => missing(path.to_owned()),
-        _ => ControlError::File { path: path.to_owned(), source },
-    })
+    files::read(path, FILE_BYTES_MAX)
+        .map_err(|error| if error.is_missing() { missing(path.to_owned()) } else { error.into() })
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, json: &[u8]) -> Result<T, ControlError> {

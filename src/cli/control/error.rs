@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::refusal::Refusal;
 use crate::cli::Exit;
 use crate::client::ClientError;
+use crate::files::{ReadError, SecretFileError};
 use crate::ids::SubscriptionId;
 use crate::tls::TlsError;
 
@@ -23,6 +24,9 @@ pub(super) enum ControlError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Entropy,
+    /// Others can read the operator's key, or write in the folder.
+    #[error(transparent)]
+    Exposed(#[from] SecretFileError),
     /// What is to be made is there already.
     #[error("the {noun} `{name}` exists already")]
     Exists { noun: &'static str, name: String },
@@ -35,6 +39,9 @@ pub(super) enum ControlError {
     /// A file of the server's folder holds something else.
     #[error("`{}` is not as a server writes it: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
+    /// A file of the server's folder cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Several subscriptions, and none was named.
     #[error("there are {} subscriptions: {}", ids.len(), ids.join(", "))]
     ManySubscriptions { ids: Vec<String> },
@@ -79,6 +86,7 @@ impl ControlError {
         match self {
             Self::AccessToken
             | Self::Ambiguous { .. }
+            | Self::Exposed(_)
             | Self::File { .. }
             | Self::Idle { .. }
             | Self::Malformed { .. }
@@ -86,6 +94,7 @@ impl ControlError {
             | Self::NoGroup { .. }
             | Self::NoOperator { .. }
             | Self::NoServer { .. }
+            | Self::Read(_)
             | Self::Tls(_)
             | Self::Usage(_) => Exit::Usage,
             Self::Answer { .. }

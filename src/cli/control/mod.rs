@@ -22,9 +22,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use self::data::DataFolder;
 use self::error::ControlError;
 use self::render::Output;
 use self::session::Session;
+use super::secret_files::SecretFiles;
 use super::{Exit, complain};
 use crate::ids::SubscriptionId;
 use crate::secret::SecretText;
@@ -60,6 +62,8 @@ pub struct Connection {
         env = "MINTBENCH_DATA"
     )]
     data: PathBuf,
+    #[command(flatten)]
+    secret_files: SecretFiles,
     /// Ask with this token instead of the operator's, as `mintbench token --bare` prints one
     #[arg(
         long,
@@ -72,6 +76,12 @@ pub struct Connection {
     /// Print JSON, as the server answers it, instead of a table
     #[arg(long, global = true, env = "MINTBENCH_JSON")]
     json: bool,
+}
+
+impl Connection {
+    fn folder(&self) -> Result<DataFolder, ControlError> {
+        DataFolder::open(&self.data, self.secret_files.group())
+    }
 }
 
 /// Which subscription is meant.
@@ -123,8 +133,9 @@ impl Control {
 
     fn run(&self) -> Result<Output, ControlError> {
         let open = |subscription: &SubscriptionArg| {
-            let Connection { data, access_token, .. } = self.connection();
-            Session::open(data, subscription.subscription)?.with_access_token(access_token.as_ref())
+            let connection = self.connection();
+            let session = Session::open(&connection.folder()?, subscription.subscription)?;
+            session.with_access_token(connection.access_token.as_ref())
         };
         match self {
             Self::Group(args) => args.run(&open(&args.subscription)?),

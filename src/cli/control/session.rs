@@ -3,7 +3,6 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -80,12 +79,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The server of the folder `data`; nothing is sent yet.
+    /// The server of `folder`; nothing is sent yet.
     pub(super) fn open(
-        data: &Path,
+        folder: &DataFolder,
         subscription: Option<SubscriptionId>,
     ) -> Result<Self, ControlError> {
-        let folder = DataFolder::new(data);
         let endpoints = folder.endpoints()?;
         let operator = folder.operator()?;
         let limits =

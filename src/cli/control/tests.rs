@@ -9,7 +9,7 @@ use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 
-use super::data::{Endpoints, OperatorIds};
+use super::data::{DataFolder, Endpoints, OperatorIds};
 use super::error::ControlError;
 use super::operator::Operator;
 use super::render::Output;
@@ -18,6 +18,7 @@ use super::session::{Session, Transport};
 use super::*;
 use crate::client::ClientError;
 use crate::clock::{ManualClock, UnixSeconds};
+use crate::files::GroupRead;
 use crate::ids::{ClientId, PrincipalId, TenantId};
 use crate::secret::Redacted;
 use crate::token::{Algorithm, KeyMaterial, verify_assertion};
@@ -388,7 +389,8 @@ fn an_operation_is_waited_for_and_its_failure_told() {
 #[test]
 fn a_folder_without_a_server_says_how_to_start_one() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Session::open(folder.path(), None).unwrap_err();
+    let folder_of_none = DataFolder::open(folder.path(), GroupRead::Refused).unwrap();
+    let error = Session::open(&folder_of_none, None).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     let expected = format!("mintbench serve --data {}", folder.path().display());
     assert!(error.remedy().unwrap().contains(&expected), "{error}");

@@ -10,7 +10,6 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Connection;
-use super::data::DataFolder;
 use super::error::ControlError;
 use super::refusal::{Refusal, Service};
 use super::render::Output;
@@ -45,7 +44,7 @@ pub struct TokenArgs {
 
 impl TokenArgs {
     pub(super) fn run(&self) -> Result<Output, ControlError> {
-        let imds = DataFolder::new(&self.connection.data).endpoints()?.imds;
+        let imds = self.connection.folder()?.endpoints()?.imds;
         let lost = |source| ClientError::Connect { origin: imds.clone(), source };
         let (head, body) = self.ask(&imds).map_err(lost)?;
         let answer =

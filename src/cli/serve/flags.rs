@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
+use crate::cli::secret_files::SecretFiles;
 use crate::clock::Seconds;
 use crate::server::{Algorithm, ArmAuth, Backend, LIFETIME_MAX};
 use crate::world::synthetic::Synthetic;
@@ -15,7 +16,8 @@ use crate::world::vault::VaultUriTemplate;
 
 /// Serve managed identities on this machine.
 ///
-/// Prints one line for each endpoint, its name and its URL, and then `ready`. Ends on Ctrl-C or
+/// Prints one line for each endpoint, its name and its URL, then `admin-secret` and the file that holds the
+/// secret of the admin endpoint, and then `ready`. Ends on Ctrl-C or
 /// SIGTERM, once the requests in flight are answered.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -85,6 +87,8 @@ pub struct ServeArgs {
     /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) secret_files: SecretFiles,
     /// A name by which clients call this server, beside addresses and localhost: every endpoint takes it as
     /// `Host`, and the server certificate is for it; may be repeated
     #[arg(

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use rand::TryRng as _;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
@@ -16,10 +17,11 @@ pub use flags::{ServeArgs, SettingsConflict};
 use super::{Exit, refuse, sources};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::machine::{self, MachineError};
+use crate::secret::Redacted;
 use crate::server::{
     self, ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, CertificateError,
-    CredentialOptions, Directory, DirectoryError, DirectoryOptions, MemoryStore, NewStore,
-    RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FolderOptions, MemoryStore,
+    NewStore, RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -111,7 +113,8 @@ fn start(args: &ServeArgs, store: Box<dyn Store>) -> Result<Server, ServeError> 
 /// The first to be opened: it refuses a folder that another process has.
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
-    let store = RedbStore::open(folder, &server::FILES).map_err(DirectoryError::from)?;
+    let options = FolderOptions { beside: &server::FILES, group: args.secret_files.group() };
+    let store = RedbStore::open(folder, options).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))
 }
@@ -144,7 +147,7 @@ fn directory(
 /// The certificate authority of the data folder, or one that ends with the process.
 fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError> {
     let authority = match &args.data {
-        Some(folder) => Authority::open(folder, now),
+        Some(folder) => Authority::open(folder, now, args.secret_files.group()),
         None => Authority::create(now),
     };
     Ok(authority.map_err(ServerError::from)?)
@@ -164,6 +167,12 @@ fn entropy<const N: usize>() -> Result<[u8; N], ServeError> {
     let mut bytes = [0; N];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| ServeError::Entropy)?;
     Ok(bytes)
+}
+
+/// 256 random bits as text.
+fn fresh_secret() -> Result<Redacted, ServeError> {
+    let bytes = Redacted::new(entropy::<32>()?.to_vec());
+    Ok(Redacted::new(BASE64_URL_SAFE_NO_PAD.encode(bytes.expose()).into_bytes()))
 }
 
 fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
@@ -228,6 +237,8 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         tls_only: args.tls,
         host_names: args.host_names.clone(),
         data: args.data.clone(),
+        group_read: args.secret_files.group(),
+        fresh_admin_secret: fresh_secret()?,
         token_source: token_source(args)?,
         signing_key_rotation: args.signing_key_rotation.0,
         workers: args.workers.unwrap_or(cores),
@@ -268,6 +279,9 @@ fn announce(server: &Server) {
     let mut stdout = std::io::stdout().lock();
     for (name, url) in server.endpoints() {
         let _ = writeln!(stdout, "{name} {url}");
+    }
+    if let Some(file) = server.admin_secret_file() {
+        let _ = writeln!(stdout, "admin-secret {}", file.display());
     }
     let _ = writeln!(stdout, "ready");
     let _ = stdout.flush();

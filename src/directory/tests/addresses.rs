@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::disk::Disk;
 use super::*;
-use crate::store::RedbStore;
+use crate::store::{FolderOptions, RedbStore};
 use crate::world::record::Assignment;
 
 /// The addresses that callers come from; no machine ever has the last.
@@ -272,7 +272,7 @@ impl World {
 /// Each start makes other ids, as each process does.
 fn started(folder: &tempfile::TempDir, start: u8, records: Vec<Record>) -> Directory {
     let options = DirectoryOptions { seed: [start; 32], ..options(Seconds(0)) };
-    let store = Box::new(RedbStore::open(folder.path(), &[]).unwrap());
+    let store = Box::new(RedbStore::open(folder.path(), FolderOptions::default()).unwrap());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }
 

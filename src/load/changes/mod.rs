@@ -24,6 +24,7 @@ use self::churn::Churner;
 use self::ledger::{Judgement, Ledger};
 use self::outage::{Outage, Source};
 use self::pace::{Pace, Paced, Panicked};
+pub use self::rotation::Admin;
 use self::rotation::{Poller, Roller, Rotator};
 use self::witness::{Seen, Witness};
 use self::writes::Writes;
@@ -144,12 +145,12 @@ impl From<Panicked> for ChangesError {
     }
 }
 
-/// Where changes are made.
+/// Where changes are made; none where none are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places<'a> {
     pub(super) arm: Option<&'a HttpUrl>,
     pub(super) sts: &'a HttpUrl,
-    pub(super) admin: &'a HttpUrl,
+    pub(super) admin: Option<&'a Admin>,
 }
 
 /// The threads that make changes, and those that watch.
@@ -206,7 +207,7 @@ impl Underway {
                     ledger,
                 }
             }
-            (Changes::Rotate { rotations }, Some(Places { sts, admin, .. })) => {
+            (Changes::Rotate { rotations }, Some(Places { sts, admin: Some(admin), .. })) => {
                 let gap_ns = plan.duration_ns / u64::from(rotations.max(1));
                 let pace = Pace { first_ns: gap_ns / 2, gap_ns };
                 let rotator = Rotator::new(admin.clone(), clock, rotations);

@@ -12,11 +12,19 @@ use crate::load::fetch::{self, Conversation, Question};
 use crate::load::target::HttpUrl;
 use crate::load::verify::Keys;
 use crate::load::verify::moment::{Fetched, Span};
+use crate::secret::Redacted;
+
+/// The broker's admin endpoint, and the secret that admits changes there.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub(in crate::load) url: HttpUrl,
+    pub(in crate::load) secret: Redacted,
+}
 
 /// Has the keys rotated.
 #[derive(Debug)]
 pub(super) struct Rotator {
-    admin: HttpUrl,
+    admin: Admin,
     clock: Monotonic,
     left: u32,
     pub(super) rotations: Vec<Span>,
@@ -24,7 +32,7 @@ pub(super) struct Rotator {
 }
 
 impl Rotator {
-    pub(super) fn new(admin: HttpUrl, clock: Monotonic, rotations: u32) -> Self {
+    pub(super) fn new(admin: Admin, clock: Monotonic, rotations: u32) -> Self {
         let writes = Writes::default();
         Self { admin, clock, left: rotations, rotations: Vec::new(), writes }
     }
@@ -34,7 +42,7 @@ impl Rotator {
         let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
         self.left = left;
         let begin_ns = self.clock.now_ns();
-        let answer = post(&self.admin, "/signing-keys/rotate");
+        let answer = self.admin.post("/signing-keys/rotate");
         let end_ns = self.clock.now_ns();
         // One that failed may have happened all the same.
         self.rotations.push(Span { begin_ns, end_ns });
@@ -49,17 +57,17 @@ impl Rotator {
 /// Has every certificate rolled, once.
 #[derive(Debug)]
 pub(super) struct Roller {
-    admin: HttpUrl,
+    admin: Admin,
     pub(super) rolled: Result<u64, String>,
 }
 
 impl Roller {
-    pub(super) const fn new(admin: HttpUrl) -> Self {
+    pub(super) const fn new(admin: Admin) -> Self {
         Self { admin, rolled: Ok(0) }
     }
 
     pub(super) fn roll(&mut self) -> ControlFlow<()> {
-        self.rolled = post(&self.admin, "/credentials/roll").and_then(|text| {
+        self.rolled = self.admin.post("/credentials/roll").and_then(|text| {
             // `5 made, 0 removed`
             let made = text.split(' ').next().and_then(|number| number.parse().ok());
             made.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
@@ -71,16 +79,19 @@ impl Roller {
 /// Keys are made under load, on the core of the broker, each in a tenth of a second if it were idle.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Asks the broker's operator surface to do something.
-fn post(admin: &HttpUrl, path: &str) -> Result<String, String> {
-    let question =
-        Question { method: "POST", path, headers: "X-Mintbench-Admin: true\r\n", body: "" };
-    // Seconds may pass until the next one: a kept connection may be closed by then.
-    let answer = Conversation::with(admin.clone()).patient(PATIENCE).ask(&question);
-    let reply = answer.map_err(|error| describe(&error))?;
-    match reply.status {
-        200 => Ok(reply.body),
-        status => Err(format!("status {status}: {}", reply.body)),
+impl Admin {
+    /// Asks the broker to do something.
+    fn post(&self, path: &str) -> Result<String, String> {
+        let secret = String::from_utf8_lossy(self.secret.expose());
+        let headers = &format!("Authorization: Bearer {secret}\r\n");
+        let question = Question { method: "POST", path, headers, body: "" };
+        // Seconds may pass until the next one: a kept connection may be closed by then.
+        let answer = Conversation::with(self.url.clone()).patient(PATIENCE).ask(&question);
+        let reply = answer.map_err(|error| describe(&error))?;
+        match reply.status {
+            200 => Ok(reply.body),
+            status => Err(format!("status {status}: {}", reply.body)),
+        }
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::StoreError;
+use crate::files::{GroupRead, check_folder, check_secret};
 
 /// The file that is locked while a process has the folder.
 const LOCK: &str = "lock";
@@ -21,14 +20,14 @@ const FILE: &str = "world.redb";
 /// The file of a store that is being made.
 const DRAFT: &str = "world.redb.new";
 
-/// Whoever else may write in the folder could put files of his own in place of ours.
-fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
-    let found = fs::metadata(path).map_err(failed("look at", path))?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    if own && found.mode() & 0o022 == 0 {
-        return Ok(());
-    }
-    Err(StoreError::Exposed { folder: path.to_owned() })
+/// What a store asks of its folder.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FolderOptions {
+    /// Names of the files that whoever opens the store writes beside it: where one of them is and the store is
+    /// not, the store was lost.
+    pub beside: &'static [&'static str],
+    /// Whether the group of the files is trusted.
+    pub group: GroupRead,
 }
 
 /// A folder that no other process may open while this lives. The kernel lets go of the lock when
@@ -37,8 +36,7 @@ pub(super) struct Folder {
     path: PathBuf,
     lock: Arc<File>,
     found: Arc<Found>,
-    /// Names of the files that are written beside the store.
-    beside: &'static [&'static str],
+    options: FolderOptions,
 }
 
 /// What there was before the folder was opened.
@@ -104,20 +102,22 @@ impl NewStore {
 
 impl Folder {
     /// Makes the folder if it is not there, and takes it, or fails at once.
-    pub(super) fn lock(path: &Path, beside: &'static [&'static str]) -> Result<Self, StoreError> {
+    pub(super) fn lock(path: &Path, options: FolderOptions) -> Result<Self, StoreError> {
         let found = Arc::new(Found::look(path)?);
         if !path.is_dir() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.map_err(failed("make the folder", path))?;
             sync(path.parent().filter(|parent| *parent != Path::new("")))?;
         }
-        refuse_strangers(path)?;
+        check_folder(path, options.group)?;
         let file = path.join(LOCK);
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
+        // Whoever can read it can hold it, and so keep every server out.
+        check_secret(&file, options.group)?;
         match lock.try_lock() {
             Ok(()) if is_at(&lock, &file) => {
-                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found, beside })
+                Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found, options })
             }
             // A start that was undone has removed the file that is locked here.
             Ok(()) | Err(TryLockError::WouldBlock) => {
@@ -130,7 +130,7 @@ impl Folder {
     /// The store of this folder, as one that may be undone.
     pub(super) fn as_new(&self) -> NewStore {
         let (found, lock) = (Arc::clone(&self.found), Arc::clone(&self.lock));
-        NewStore { path: self.path.clone(), found, beside: self.beside, _lock: lock }
+        NewStore { path: self.path.clone(), found, beside: self.options.beside, _lock: lock }
     }
 
     /// The folder itself.
@@ -147,7 +147,7 @@ impl Folder {
     /// so it was lost.
     pub(super) fn refuse_remains(&self) -> Result<(), StoreError> {
         let remains = |name: &&&str| self.found.names.contains(OsStr::new(name));
-        let Some(beside) = self.beside.iter().find(remains) else { return Ok(()) };
+        let Some(beside) = self.options.beside.iter().find(remains) else { return Ok(()) };
         let (beside, folder) = ((*beside).to_owned(), self.path.clone());
         Err(StoreError::Missing { file: FILE, beside, folder })
     }
@@ -157,19 +157,12 @@ impl Folder {
         file_in(&self.path)
     }
 
-    /// Whether there is a file; then it is the owner's alone from here on.
+    /// Whether there is a file, which others must not be able to read.
     pub(super) fn holds_store(&self) -> Result<bool, StoreError> {
-        let file = self.file();
-        let mode = match fs::metadata(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            found => found.map_err(failed("look at", &file))?.permissions().mode(),
-        };
-        if mode & 0o077 != 0 {
-            tracing::warn!(file = %file.display(), "others could read the keys and secrets in the store; now only its owner can");
-            let owner_only = Permissions::from_mode(0o600);
-            fs::set_permissions(&file, owner_only).map_err(failed("restrict access to", &file))?;
+        match check_secret(&self.file(), self.options.group) {
+            Err(error) if error.is_missing() => Ok(false),
+            checked => Ok(checked.map(|()| true)?),
         }
-        Ok(true)
     }
 
     /// Puts the file in its place once `write` has finished it: the engine refuses a file that it

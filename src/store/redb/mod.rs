@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 pub use self::check::Checkup;
 use self::engine::{Engine, guarded};
 use self::folder::Folder;
-pub use self::folder::NewStore;
+pub use self::folder::{FolderOptions, NewStore};
 use super::{Cause, Defect, Fault, Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
@@ -64,14 +64,13 @@ struct State {
 impl RedbStore {
     /// Opens the store in `folder`, and makes both when they are not there: the folder and its file
     /// are the owner's alone. Every page is verified. A file that is there stays as it is until the first
-    /// commit. `beside` names what whoever opens the store writes into the folder: where one of these files
-    /// is and the store is not, the store was lost.
+    /// commit.
     ///
     /// # Errors
-    /// When another process has it open, the file is of another format, damaged or lost, or the file system
-    /// refuses.
-    pub fn open(folder: &Path, beside: &'static [&'static str]) -> Result<Self, StoreError> {
-        guarded(|| Self::open_locked(Folder::lock(folder, beside)?)).map_err(unreadable(folder))
+    /// When another process has it open, others can read or change it, the file is of another format,
+    /// damaged or lost, or the file system refuses.
+    pub fn open(folder: &Path, options: FolderOptions) -> Result<Self, StoreError> {
+        guarded(|| Self::open_locked(Folder::lock(folder, options)?)).map_err(unreadable(folder))
     }
 
     fn open_locked(folder: Folder) -> Result<Self, StoreError> {

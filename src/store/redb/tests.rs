@@ -7,6 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::files::GroupRead;
 use crate::secret::Redacted;
 use crate::world::record::{ResourceGroup, SecretVersion, StoredSecret, Tags};
 
@@ -46,7 +47,10 @@ fn all(store: &RedbStore) -> Result<(Revision, Vec<Record>), StoreError> {
 fn stored(records: &[Record]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let changes: Vec<Change> = records.iter().cloned().map(Change::Put).collect();
-    RedbStore::open(folder.path(), &[]).unwrap().commit(Revision(0), &changes).unwrap();
+    RedbStore::open(folder.path(), FolderOptions::default())
+        .unwrap()
+        .commit(Revision(0), &changes)
+        .unwrap();
     folder
 }
 
@@ -65,7 +69,10 @@ fn overwrite(transaction: &WriteTransaction, key: &str, revision: u64, json: &[u
 }
 
 fn error(folder: &Path) -> String {
-    RedbStore::open(folder, &[]).and_then(|store| all(&store)).unwrap_err().to_string()
+    RedbStore::open(folder, FolderOptions::default())
+        .and_then(|store| all(&store))
+        .unwrap_err()
+        .to_string()
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +103,10 @@ struct Model {
     records: BTreeMap<String, (u64, Record)>,
 }
 
+fn beside(beside: &'static [&'static str]) -> FolderOptions {
+    FolderOptions { beside, ..FolderOptions::default() }
+}
+
 impl Model {
     fn apply(&mut self, change: &Change) {
         self.revision += 1;
@@ -121,7 +132,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..30),
     ) {
         let mut folder = tempfile::tempdir().unwrap();
-        let mut store = RedbStore::open(folder.path(), &[]).unwrap();
+        let mut store = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
         let mut model = Model::default();
         for step in steps {
             match step {
@@ -144,12 +155,12 @@ proptest! {
                 }
                 Step::Reopen => {
                     drop(store);
-                    store = RedbStore::open(folder.path(), &[]).unwrap();
+                    store = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
                 }
                 Step::Kill => {
                     let copy = tempfile::tempdir().unwrap();
                     fs::copy(folder.path().join("world.redb"), copy.path().join("world.redb")).unwrap();
-                    (store, folder) = (RedbStore::open(copy.path(), &[]).unwrap(), copy);
+                    (store, folder) = (RedbStore::open(copy.path(), FolderOptions::default()).unwrap(), copy);
                 }
             }
             prop_assert_eq!(all(&store).unwrap(), model.all());
@@ -161,14 +172,14 @@ proptest! {
 #[test]
 fn a_second_store_in_one_folder_is_refused_until_the_first_is_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let first = RedbStore::open(folder.path(), &[]).unwrap();
+    let first = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
     let path = folder.path().display();
     assert_eq!(
         error(folder.path()),
         format!("another mintbench serves from `{path}`; stop it or name another folder")
     );
     drop(first);
-    RedbStore::open(folder.path(), &[]).unwrap();
+    RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
 }
 
 #[test]
@@ -187,7 +198,7 @@ fn a_file_of_an_older_format_is_read_and_becomes_one_of_this_format_with_the_fir
     tamper(folder.path(), |transaction| {
         transaction.open_table(META).unwrap().insert(META_FORMAT, Format::OLDEST.0).unwrap();
     });
-    let open = || RedbStore::open(folder.path(), &[]).unwrap();
+    let open = || RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
     let (store, records) = (open(), vec![group(1, 0)]);
     assert_eq!((store.format(), all(&store).unwrap()), (Format::OLDEST, (Revision(1), records)));
     store.commit(Revision(1), &[Change::Put(group(2, 0))]).unwrap();
@@ -201,6 +212,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     let file = folder.path().join("world.redb");
     for content in ["", "not a database", &"x".repeat(100_000)] {
         fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(error(folder.path()).contains("is not a store of mintbench"));
         assert_eq!(fs::read_to_string(&file).unwrap(), content);
     }
@@ -213,7 +225,10 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("world.redb.new"), "half a file").unwrap();
-    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap(), (Revision(0), vec![]));
+    assert_eq!(
+        all(&RedbStore::open(folder.path(), FolderOptions::default()).unwrap()).unwrap(),
+        (Revision(0), vec![])
+    );
     assert!(!folder.path().join("world.redb.new").exists());
 }
 
@@ -221,14 +236,18 @@ fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
 fn a_start_that_is_undone_leaves_the_files_of_others() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("lost+found")).unwrap();
-    let new = RedbStore::open(folder.path(), &["ca.key"]).unwrap().new_store().unwrap();
+    let new = RedbStore::open(folder.path(), beside(&["ca.key"])).unwrap().new_store().unwrap();
     for name in ["ca.key", "thesis.txt"] {
         fs::write(folder.path().join(name), "of meanwhile").unwrap();
     }
     new.undo();
     assert_eq!(names(folder.path()), ["lost+found", "thesis.txt"]);
-    assert!(RedbStore::open(folder.path(), &[]).unwrap().new_store().is_some());
-    assert!(RedbStore::open(folder.path(), &[]).unwrap().new_store().is_none());
+    assert!(
+        RedbStore::open(folder.path(), FolderOptions::default()).unwrap().new_store().is_some()
+    );
+    assert!(
+        RedbStore::open(folder.path(), FolderOptions::default()).unwrap().new_store().is_none()
+    );
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -245,7 +264,7 @@ fn a_folder_whose_store_is_lost_is_refused_and_left_as_it_is() {
     let moved = folder.path().join("backup");
     fs::rename(folder.path().join("world.redb"), &moved).unwrap();
     fs::remove_file(folder.path().join("lock")).unwrap();
-    let open = || RedbStore::open(folder.path(), &["ca.pem", "ca.key"]);
+    let open = || RedbStore::open(folder.path(), beside(&["ca.pem", "ca.key"]));
     let text = open().unwrap_err().to_string();
     assert!(text.contains("`world.redb` is missing, but `ca.key` shows"), "{text}");
     assert!(text.contains("restore the file from a backup; to begin a new world"), "{text}");
@@ -257,7 +276,7 @@ fn a_folder_whose_store_is_lost_is_refused_and_left_as_it_is() {
 #[test]
 fn a_change_is_refused_while_the_open_file_is_not_the_one_in_the_folder() {
     let folder = stored(&[group(1, 0)]);
-    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let store = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
     let (file, aside) = (folder.path().join("world.redb"), folder.path().join("aside"));
     let change = [Change::Put(group(2, 0))];
     let refused = || {
@@ -276,13 +295,16 @@ fn a_change_is_refused_while_the_open_file_is_not_the_one_in_the_folder() {
     assert!(store.health().is_ok());
     assert_eq!(store.commit(Revision(1), &change).unwrap(), Revision(2));
     drop(store);
-    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap().1.len(), 2);
+    assert_eq!(
+        all(&RedbStore::open(folder.path(), FolderOptions::default()).unwrap()).unwrap().1.len(),
+        2
+    );
 }
 
 #[test]
 fn a_store_on_a_disk_that_fails_takes_changes_again_once_the_disk_does() {
     let folder = stored(&[group(1, 0)]);
-    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let store = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
     let change = [Change::Put(group(2, 0))];
     let failures = store.engine.lock().failures();
     for (error, text) in [
@@ -303,7 +325,7 @@ fn a_store_on_a_disk_that_fails_takes_changes_again_once_the_disk_does() {
         store.commit(revision, &change).unwrap();
     }
     drop(store);
-    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let store = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
     assert_eq!(all(&store).unwrap(), (Revision(5), vec![group(1, 0), group(2, 0)]));
 }
 
@@ -312,11 +334,21 @@ fn only_the_owner_can_read_a_store() {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("a/b");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    drop(RedbStore::open(&folder, &[]).unwrap());
+    drop(RedbStore::open(&folder, FolderOptions::default()).unwrap());
     assert_eq!((mode(&folder), mode(&folder.join("world.redb"))), (0o700, 0o600));
-    fs::set_permissions(folder.join("world.redb"), fs::Permissions::from_mode(0o644)).unwrap();
-    drop(RedbStore::open(&folder, &[]).unwrap());
-    assert_eq!(mode(&folder.join("world.redb")), 0o600);
+    let trusting = FolderOptions { group: GroupRead::Allowed, ..FolderOptions::default() };
+    for (path, open, closed) in
+        [(folder.join("world.redb"), 0o660, 0o600), (folder.clone(), 0o2770, 0o700)]
+    {
+        fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+        assert!(matches!(
+            RedbStore::open(&folder, FolderOptions::default()),
+            Err(StoreError::Exposed(_))
+        ));
+        drop(RedbStore::open(&folder, trusting).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(closed)).unwrap();
+    }
+    drop(RedbStore::open(&folder, FolderOptions::default()).unwrap());
 }
 
 #[test]
@@ -338,7 +370,9 @@ fn a_damaged_record_is_named_and_its_content_is_not() {
         tamper(folder.path(), |transaction| {
             overwrite(transaction, &key, 1, bad.as_bytes());
         });
-        let error = RedbStore::open(folder.path(), &[]).and_then(|store| all(&store)).unwrap_err();
+        let error = RedbStore::open(folder.path(), FolderOptions::default())
+            .and_then(|store| all(&store))
+            .unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(&key) && text.contains("is not the JSON of a record"), "{text}");
         assert!(!text.contains(encoded) && !text.contains("hunter2"), "{text}");
@@ -391,7 +425,8 @@ fn a_changed_byte_is_an_error_and_a_refusal_leaves_the_file_as_it_was() {
         let mut bad = good.clone();
         bad[offset] ^= 0x41;
         fs::write(&file, &bad).unwrap();
-        match RedbStore::open(folder.path(), &[]).and_then(|store| all(&store)) {
+        match RedbStore::open(folder.path(), FolderOptions::default()).and_then(|store| all(&store))
+        {
             Ok((_, found)) => assert_eq!(found, records, "byte {offset}"),
             Err(_) => errors += 1,
         }
@@ -412,7 +447,7 @@ fn a_page_of_zeros_is_refused_or_is_a_free_one() {
         bad[page..page + 4096].fill(0);
         fs::write(&file, &bad).unwrap();
         let damages = Checkup::of(folder.path()).unwrap().damages;
-        let opened = RedbStore::open(folder.path(), &[]);
+        let opened = RedbStore::open(folder.path(), FolderOptions::default());
         assert_eq!(opened.is_ok(), damages.is_empty(), "page at {page}: {damages:?}");
         let Ok(store) = opened else {
             refused += 1;
@@ -455,7 +490,7 @@ fn a_check_names_the_records_that_are_lost_and_reads_the_others() {
 #[test]
 fn a_store_in_use_or_of_another_program_is_not_checked() {
     let folder = stored(&[]);
-    let store = RedbStore::open(folder.path(), &[]).unwrap();
+    let store = RedbStore::open(folder.path(), FolderOptions::default()).unwrap();
     let refused = || Checkup::of(folder.path()).unwrap_err();
     assert!(matches!(refused(), StoreError::InUse { .. }));
     drop(store);
@@ -491,5 +526,8 @@ fn the_description_has_an_example_of_each_kind_that_is_stored_so() {
     }
     assert_eq!(kinds.len(), 15, "{kinds:?}");
     let folder = stored(&records);
-    assert_eq!(all(&RedbStore::open(folder.path(), &[]).unwrap()).unwrap().1, records);
+    assert_eq!(
+        all(&RedbStore::open(folder.path(), FolderOptions::default()).unwrap()).unwrap().1,
+        records
+    );
 }

@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 pub(in crate::cli) use self::url::{TargetUrl, TargetUrlError};
 use crate::assertion::{CertificateKey, ClientKeyError};
+use crate::cli::secret_files::SecretFiles;
+use crate::files::{self, SecretFileError};
 use crate::load::protocol::{
     ClientAuth, Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol,
 };
@@ -79,6 +81,9 @@ pub(in crate::cli) struct TargetArgs {
     /// get: what makes an answer good, status=CODE or body=TEXT; may be repeated [default: any 2xx]
     #[arg(long, value_name = "WHAT", env = "MINTBENCH_RUN_EXPECT")]
     pub(in crate::cli) expect: Vec<Expect>,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(in crate::cli) secret_files: SecretFiles,
 }
 
 /// Why the flags make no target.
@@ -106,6 +111,8 @@ pub(in crate::cli) enum TargetError {
     Protocols { given: Protocol, written: Protocol },
     #[error("cannot read `{path}`", path = path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
     #[error("no PEM block of `{path}` holds {what}", path = path.display())]
     Pem { path: PathBuf, what: &'static str },
     #[error("--role `{0}` cannot stand in a path; write its letters, digits and +=,.@_- only")]
@@ -184,15 +191,12 @@ impl TargetArgs {
         jwks: Option<&HttpUrl>,
         variables: &SecretVariables,
     ) -> Result<Target, TargetError> {
-        match &target.own {
-            Some(own) if own.ca.is_empty() && !own.insecure => {
-                let (ca, insecure) = (self.ca.clone(), self.insecure);
-                let own = Self { ca, insecure, ..(**own).clone() };
-                own.aimed(target, jwks, variables)
-            }
-            Some(own) => own.aimed(target, jwks, variables),
-            None => self.aimed(target, jwks, variables),
+        let Some(own) = &target.own else { return self.aimed(target, jwks, variables) };
+        let mut own = Self { secret_files: self.secret_files, ..(**own).clone() };
+        if own.ca.is_empty() && !own.insecure {
+            (own.ca, own.insecure) = (self.ca.clone(), self.insecure);
         }
+        own.aimed(target, jwks, variables)
     }
 
     fn aimed(
@@ -308,7 +312,7 @@ impl TargetArgs {
             Protocol::Aws => Dialect::Aws { role: self.role()? },
             Protocol::AppService => {
                 let file = self.identity_header_file.as_deref();
-                let secret = secret(file, variables.identity_header)?;
+                let secret = self.secret(file, variables.identity_header)?;
                 let secret = secret.ok_or_else(|| {
                     missing("--identity-header-file FILE, or MINTBENCH_<COMMAND>_IDENTITY_HEADER")
                 })?;
@@ -328,10 +332,11 @@ impl TargetArgs {
             Some(_) if self.client_auth.is_some() => return Err(TargetError::ClientAuth),
             Some(certificate) => {
                 let key = self.client_key.as_ref().unwrap_or(certificate);
-                Proof::Certificate(Arc::new(certificate_key(certificate, key)?))
+                Proof::Certificate(Arc::new(self.certificate_key(certificate, key)?))
             }
             None => {
-                let secret = secret(self.client_secret_file.as_deref(), variables.client_secret)?;
+                let file = self.client_secret_file.as_deref();
+                let secret = self.secret(file, variables.client_secret)?;
                 let secret = secret.ok_or_else(|| missing(
                     "--client-secret-file FILE, MINTBENCH_<COMMAND>_CLIENT_SECRET, or --client-certificate FILE",
                 ))?;
@@ -360,7 +365,7 @@ impl TargetArgs {
             match text.strip_prefix('@') {
                 None => headers.push(text.parse()?),
                 Some(path) => {
-                    let text = Redacted::new(read(Path::new(path))?);
+                    let text = self.read_secret(Path::new(path))?;
                     let text = String::from_utf8_lossy(text.expose());
                     for line in text.lines().filter(|line| !line.trim().is_empty()) {
                         headers.push(line.parse()?);
@@ -369,6 +374,41 @@ impl TargetArgs {
             }
         }
         Ok(headers)
+    }
+
+    /// The secret in the file, or else in the variable.
+    fn secret(&self, file: Option<&Path>, variable: &str) -> Result<Option<Redacted>, TargetError> {
+        let Some(path) = file else {
+            let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+            let value = value.map(|value| Redacted::new(value.into_encoded_bytes()));
+            return value.map(|value| one_line(&value, variable)).transpose();
+        };
+        one_line(&self.read_secret(path)?, &path.display().to_string()).map(Some)
+    }
+
+    fn certificate_key(
+        &self,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<CertificateKey, TargetError> {
+        let pem = self.read_secret(key)?;
+        let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(pem.expose()).map_err(|_| {
+            let what = "a private key in PKCS #8 (BEGIN PRIVATE KEY)";
+            TargetError::Pem { path: key.to_owned(), what }
+        })?;
+        let pkcs8 = Redacted::new(pkcs8.secret_pkcs8_der().to_vec());
+        let der = CertificateDer::from_pem_slice(&read(certificate)?).map_err(|_| {
+            TargetError::Pem { path: certificate.to_owned(), what: "a certificate" }
+        })?;
+        Ok(CertificateKey::new(&der, &pkcs8)?)
+    }
+
+    fn read_secret(&self, path: &Path) -> Result<Redacted, TargetError> {
+        let secret = files::read_given_secret(path, SECRET_BYTES_MAX, self.secret_files.group())?;
+        Ok(match secret.expose().strip_prefix(BYTE_ORDER_MARK) {
+            Some(unmarked) => Redacted::new(unmarked.to_vec()),
+            None => secret,
+        })
     }
 }
 
@@ -385,16 +425,6 @@ pub(super) fn check_selectors(
     }
 }
 
-/// The secret in the file, or else in the variable.
-fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Redacted>, TargetError> {
-    let Some(path) = file else {
-        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
-        let value = value.map(|value| Redacted::new(value.into_encoded_bytes()));
-        return value.map(|value| one_line(&value, variable)).transpose();
-    };
-    one_line(&Redacted::new(read(path)?), &path.display().to_string()).map(Some)
-}
-
 /// The text without the blanks around it. It may go into a header field: a line end would begin another.
 fn one_line(text: &Redacted, from: &str) -> Result<Redacted, TargetError> {
     let secret = text.expose().trim_ascii();
@@ -404,24 +434,17 @@ fn one_line(text: &Redacted, from: &str) -> Result<Redacted, TargetError> {
     Ok(Redacted::new(secret.to_vec()))
 }
 
-fn certificate_key(certificate: &Path, key: &Path) -> Result<CertificateKey, TargetError> {
-    let pem = Redacted::new(read(key)?);
-    let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(pem.expose()).map_err(|_| TargetError::Pem {
-        path: key.to_owned(),
-        what: "a private key in PKCS #8 (BEGIN PRIVATE KEY)",
-    })?;
-    let pkcs8 = Redacted::new(pkcs8.secret_pkcs8_der().to_vec());
-    let der = CertificateDer::from_pem_slice(&read(certificate)?)
-        .map_err(|_| TargetError::Pem { path: certificate.to_owned(), what: "a certificate" })?;
-    Ok(CertificateKey::new(&der, &pkcs8)?)
-}
+/// The mark in UTF-8, with which some editors begin a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// More than a key or the headers of a request have.
+const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// The bytes of a file, without the mark with which some editors begin a text.
 fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
     let mut bytes = std::fs::read(path)
         .map_err(|source| TargetError::File { path: path.to_owned(), source })?;
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        bytes.drain(..3);
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(bytes)
 }

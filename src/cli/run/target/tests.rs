@@ -61,7 +61,8 @@ fn a_target_file_says_all_of_its_target_and_names_files_beside_it() {
     write(
         "target = \"oauth2+https://127.0.0.1/t\"\nclient-id = \"b\"\nclient-secret-file = \"b.secret\"\nclient-auth = \"basic\"\ninsecure = true",
     );
-    std::fs::write(folder.path().join("b.secret"), "hush\n").unwrap();
+    let secret = folder.path().join("b.secret");
+    files::replace(&secret, 0o600, b"hush\n").unwrap();
     let target: TargetUrl = path.to_str().unwrap().parse().unwrap();
     let flags = TargetArgs { client_id: Some("a".to_owned()), ..TargetArgs::default() };
     let resolved = flags.resolve(&target, None, &RUN_VARIABLES).unwrap();

@@ -1,0 +1,20 @@
+//! Whose the files with secrets may be that a command reads: one flag, the same for every command.
+
+use clap::Args;
+
+use crate::files::GroupRead;
+
+/// How strict a command is with files that hold secrets.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct SecretFiles {
+    /// Trust the group of secret files and of the data folder, as where Kubernetes mounts them (fsGroup); others are never trusted
+    #[arg(long, global = true, env = "MINTBENCH_ALLOW_GROUP_READ")]
+    allow_group_read: bool,
+}
+
+impl SecretFiles {
+    /// Whether the group is trusted.
+    pub(super) const fn group(self) -> GroupRead {
+        if self.allow_group_read { GroupRead::Allowed } else { GroupRead::Refused }
+    }
+}
