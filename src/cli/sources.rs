@@ -213,7 +213,9 @@ fn warn_of_unknown(command: &Command) {
 
 /// The known name that `name` is most likely a misspelling of.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|known| (slips(name, known), known)).min()?;
+    // Each letter more is a slip: names of megabytes are not compared letter by letter.
+    let near = known.filter(|known| known.len().abs_diff(name.len()) <= 4 * SLIPS_MAX);
+    let near = near.map(|known| (slips(name, known), known)).min()?;
     (near.0 <= SLIPS_MAX.min(name.len() / 3)).then_some(near.1)
 }
 
