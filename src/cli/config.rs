@@ -8,13 +8,14 @@ use clap::Command;
 use toml::Spanned;
 
 use super::sources;
+use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
 use crate::toml_file::{self, Fault, Lines, listed};
 
 /// Why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
-    #[error("cannot read the configuration file `{path}`", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file cannot be used")]
+    Read(#[from] ReadError),
     #[error("the configuration file is refused{problems}", problems = listed(.0))]
     Refused(Vec<String>),
 }
@@ -48,10 +49,7 @@ impl ConfigFile {
     /// [`ConfigError`] with every fault of the file.
     pub(super) fn read(command: &Command, args: &[OsString]) -> Result<Self, ConfigError> {
         let Some(path) = config_path(args) else { return Ok(Self::default()) };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(ConfigError::Read { path, source }),
-        };
+        let text = files::read_text(&path, SETTINGS_BYTES_MAX)?;
         let toml_file::Read { value, mut faults } = toml_file::read::<Sections>(&text);
         let (lines, mut keys) = (Lines::of(&text), Vec::new());
         for (section, entries) in value.unwrap_or_default() {

@@ -19,17 +19,16 @@ pub mod run;
 pub mod serve;
 mod signals;
 mod sources;
+mod terminal;
 pub mod versus;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::explain::explain;
 use self::sources::Sources;
-
-use crate::report::printable::printable;
+use self::terminal::{Stream, say};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -118,7 +117,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let exit = run_command(&matches, &args);
     if exit == Exit::Usage {
         for (origin, flag) in sources.in_effect(&matches) {
-            eprintln!("note: {flag} is set by {origin}");
+            say(format_args!("note: {flag} is set by {origin}"));
         }
     }
     exit
@@ -179,7 +178,7 @@ fn completions(shell: Shell) -> Exit {
     // Written to memory first: the library does not survive a reader that goes away.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "mintbench", &mut script);
-    let _ = std::io::stdout().lock().write_all(&script);
+    let _ = Stream::Output.write_as_is(&script);
     Exit::Pass
 }
 
@@ -189,11 +188,11 @@ pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
     Exit::Usage
 }
 
-/// Prints an error with its causes. Paths in them come from outside: the terminal is to obey none.
+/// Prints an error with its causes.
 fn complain(error: &dyn std::error::Error) {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let said: Vec<String> = causes.map(ToString::to_string).collect();
-    eprintln!("error: {}", printable(&said.join(": ")));
+    say(format_args!("error: {}", said.join(": ")));
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::config::{ConfigError, ConfigFile};
 use super::run::target::RUN_VARIABLES;
+use super::terminal::say;
 use super::versus::VARIABLES as COMPARE_VARIABLES;
 use crate::secret::shown_url;
 
@@ -207,7 +208,7 @@ fn warn_of_unknown(command: &Command) {
     for name in given.filter(|name| name.starts_with("MINTBENCH_") && !known.contains(name)) {
         let near = nearest(&name, known.iter().map(String::as_str));
         let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        eprintln!("warning: the variable {name} is unknown and changes nothing{near}");
+        say(format_args!("warning: the variable {name} is unknown and changes nothing{near}"));
     }
 }
 

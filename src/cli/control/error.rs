@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::refusal::Refusal;
 use crate::cli::Exit;
 use crate::client::ClientError;
+use crate::files::ReadError;
 use crate::ids::SubscriptionId;
 use crate::tls::TlsError;
 
@@ -29,6 +30,9 @@ pub(super) enum ControlError {
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    /// A file is not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Nothing was said that the command could do.
     #[error("nothing to do for `{name}`")]
     Idle { name: String, remedy: &'static str },
@@ -86,6 +90,7 @@ impl ControlError {
             | Self::NoGroup { .. }
             | Self::NoOperator { .. }
             | Self::NoServer { .. }
+            | Self::Read(_)
             | Self::Tls(_)
             | Self::Usage(_) => Exit::Usage,
             Self::Answer { .. }

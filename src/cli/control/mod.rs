@@ -18,6 +18,7 @@ mod token;
 mod vault;
 mod vm;
 
+use crate::cli::terminal::say;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -152,7 +153,7 @@ pub fn main(control: &Control) -> Exit {
         Err(error) => {
             complain(&error);
             if let Some(remedy) = error.remedy() {
-                eprintln!("fix: {remedy}");
+                say(format_args!("fix: {remedy}"));
             }
             error.exit()
         }

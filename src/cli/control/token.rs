@@ -1,5 +1,6 @@
 //! `mintbench token`: asks the identity endpoint as a virtual machine does.
 
+use crate::printable::json;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -60,7 +61,7 @@ impl TokenArgs {
             let token = body.get("access_token").and_then(Value::as_str);
             let text = match token.filter(|_| self.bare) {
                 Some(token) => format!("{token}\n"),
-                None => format!("{body:#}\n"),
+                None => json(&body).unwrap_or_default(),
             };
             return Ok(Output::verbatim(body, text));
         }

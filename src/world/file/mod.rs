@@ -16,6 +16,7 @@ use applications::ApplicationEntry;
 use role_assignments::RoleAssignmentEntry;
 use vaults::{SecretEntry, VaultEntry};
 
+use crate::files::ReadError;
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
 use crate::toml_file::{self, Fault, Lines, listed};
 use crate::world::record::Record;
@@ -100,12 +101,15 @@ pub fn demo() -> Result<Vec<Record>, WorldFileError> {
 /// # Errors
 /// Everything that is wrong with it, not only the first problem.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
-    let unread = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    let unread = |name: &str| {
+        let source = std::io::ErrorKind::Unsupported.into();
+        Err(ReadError::System { path: name.into(), source })
+    };
     parse_with(name, text, &unread)
 }
 
 /// Gives the text of a file that a world file names.
-pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ReadError>;
 
 /// As [`parse`], for a world file that may name others: `read` gives their text.
 ///
@@ -122,9 +126,9 @@ pub fn parse_with(
     if let Some(file) = value {
         reader.read(&file);
     }
-    reader.finish().map_err(|faults| {
-        WorldFileError(faults.iter().map(|fault| fault.of_file(name)).collect())
-    })
+    reader
+        .finish()
+        .map_err(|faults| WorldFileError(faults.iter().map(|fault| fault.of_file(name)).collect()))
 }
 
 /// Turns entries into items of the world and collects problems as it goes.

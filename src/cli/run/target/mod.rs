@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 pub(in crate::cli) use self::url::{TargetUrl, TargetUrlError};
 use crate::assertion::{CertificateKey, ClientKeyError};
+use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError};
 use crate::load::protocol::{
     ClientAuth, Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol,
 };
@@ -104,8 +105,8 @@ pub(in crate::cli) enum TargetError {
     Missing { protocol: Protocol, what: &'static str },
     #[error("--protocol {given} and {written} before the URL are two; leave one out")]
     Protocols { given: Protocol, written: Protocol },
-    #[error("cannot read `{path}`", path = path.display())]
-    File { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] ReadError),
     #[error("no PEM block of `{path}` holds {what}", path = path.display())]
     Pem { path: PathBuf, what: &'static str },
     #[error("--role `{0}` cannot stand in a path; write its letters, digits and +=,.@_- only")]
@@ -418,8 +419,7 @@ fn certificate_key(certificate: &Path, key: &Path) -> Result<CertificateKey, Tar
 
 /// The bytes of a file, without the mark with which some editors begin a text.
 fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
-    let mut bytes = std::fs::read(path)
-        .map_err(|source| TargetError::File { path: path.to_owned(), source })?;
+    let mut bytes = files::read(path, CREDENTIAL_BYTES_MAX)?;
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }
