@@ -47,15 +47,10 @@ impl Fault {
 
 /// Problems as an error shows them, each on a line of its own: the first hundred.
 pub(crate) fn listed(problems: &[String]) -> String {
-    let mut list = String::new();
-    for problem in problems.iter().take(FAULTS_MAX) {
-        list.push_str("\n  ");
-        list.push_str(problem);
-    }
-    if let Some(more) = problems.len().checked_sub(FAULTS_MAX).filter(|more| *more > 0) {
-        list.push_str(&format!("\n  and {more} more"));
-    }
-    list
+    let more = problems.len().saturating_sub(FAULTS_MAX);
+    let more = (more > 0).then(|| format!("\n  and {more} more"));
+    let first = problems.iter().take(FAULTS_MAX).map(|problem| format!("\n  {problem}"));
+    first.chain(more).collect()
 }
 
 /// Where the lines of a text begin: built once, then asked for each fault.

@@ -71,7 +71,8 @@ pub fn main(args: &DoctorArgs) -> Exit {
     let (known, json) = (Arc::new(Mutex::new(String::new())), args.json);
     let so_far = Arc::clone(&known);
     signals::end_at_once(Arc::clone(&stop), move || {
-        let out = Stream::of_partial(json);
+        // JSON is whole or not there.
+        let out = if json { Stream::Error } else { Stream::Output };
         signals::interrupted_after(&so_far.lock(), out, "the examination is not complete");
     });
     match run(args, &stop, &known) {

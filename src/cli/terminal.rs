@@ -16,11 +16,6 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Where results of this form cannot be written in part: JSON is whole or not there.
-    pub(super) const fn of_partial(json: bool) -> Self {
-        if json { Self::Error } else { Self::Output }
-    }
-
     /// Whether somebody looks at it.
     pub(super) fn is_terminal(self) -> bool {
         match self {

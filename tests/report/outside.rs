@@ -47,7 +47,8 @@ fn poisoned() -> Copy {
         copy.edit(name, |run| {
             run["run_id"] = format!("{run_id}{EVIL}").into();
             run["notes"] = json!(["a note"]);
-            run["validity"] = json!({"valid": false, "reasons": ["a reason"]});
+            run["validity"]["valid"] = false.into();
+            run["validity"]["reasons"] = json!(["a reason"]);
             run["host"][EVIL] = "a field of later versions".into();
             run.as_object_mut().unwrap().entry("outage").or_insert(Value::Null);
             poison(run, "");
@@ -106,12 +107,12 @@ fn no_argument_and_no_file_of_settings_commands_a_terminal() {
     let world = file("w.toml", &format!("resources = [\"{escaped}\"]\n\"{escaped}\" = 1\n"));
     let fleet = file("f.toml", &format!("[kits]\n\"{escaped}\" = 1\n"));
     let config = file("c.toml", &format!("[run]\n\"{escaped}\" = 1\n[\"{escaped}\"]\n"));
-    let target = file("t.toml", &format!("target = \"{escaped}\"\n"));
+    let target = file("t.toml", &format!("target = \"{escaped}+http://x\"\n"));
     let trace = file("t.csv", &format!("t_offset_s,{EVIL}\n0,1\n"));
     let replay = file(
         "r.toml",
         &format!(
-            "[[phase]]\nduration = \"1s\"\nprofile = {{ replay = \"{trace}\" }}\nmix = [{{ kind = \"hit\" }}]\n"
+            "[[phase]]\nname = \"p\"\nduration = \"1s\"\nprofile = {{ replay = \"{trace}\" }}\nmix = [{{ kind = \"hit\" }}]\n"
         ),
     );
     let value = file("v.toml", &format!("[run]\nrate = \"{escaped}\"\n"));

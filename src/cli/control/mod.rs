@@ -18,7 +18,6 @@ mod token;
 mod vault;
 mod vm;
 
-use crate::cli::terminal::say;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -27,6 +26,7 @@ use self::error::ControlError;
 use self::render::Output;
 use self::session::Session;
 use super::{Exit, complain};
+use crate::cli::terminal::say;
 use crate::ids::SubscriptionId;
 use crate::secret::SecretText;
 

@@ -1,6 +1,5 @@
 //! `mintbench token`: asks the identity endpoint as a virtual machine does.
 
-use crate::printable::json;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::render::Output;
 use super::resource::segment;
 use crate::client::ClientError;
 use crate::ids::ClientId;
+use crate::printable::json;
 
 /// How long the identity endpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

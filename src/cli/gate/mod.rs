@@ -149,7 +149,9 @@ pub fn main(args: &GateArgs) -> Exit {
     let consequence = "there is no verdict, and no file was written";
     match result {
         Err(GateError::Interrupted { known }) => {
-            signals::interrupted_after(&known, Stream::of_partial(args.json), consequence)
+            // JSON is whole or not there.
+            let out = if args.json { Stream::Error } else { Stream::Output };
+            signals::interrupted_after(&known, out, consequence)
         }
         // Whatever failed then failed because of it.
         Err(_) if stop.is_requested() => signals::interrupted(consequence),

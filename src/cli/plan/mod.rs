@@ -142,7 +142,9 @@ pub fn main(args: &PlanArgs) -> Exit {
         // Whatever failed then failed because of it.
         Err(_) if stop.is_requested() => {
             let known = known.text(&args.slo.to_string());
-            signals::interrupted_after(&known, Stream::of_partial(args.json), "no plan was made")
+            // JSON is whole or not there.
+            let out = if args.json { Stream::Error } else { Stream::Output };
+            signals::interrupted_after(&known, out, "no plan was made")
         }
         Err(PlanError::Measure(error)) if error.blames_broker() => {
             complain(&error);
