@@ -38,6 +38,7 @@ pub mod imds;
 pub mod load;
 pub mod machine;
 pub mod plan;
+pub mod printable;
 pub mod report;
 pub mod secret;
 pub mod server;

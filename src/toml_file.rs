@@ -11,8 +11,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-/// Nobody mends more at once, and each fault costs one reading of the file.
+/// Nobody mends more at once.
 const FAULTS_MAX: usize = 100;
+/// Each fault costs one reading of the file: of a large file, fewer are named.
+const REREAD_BYTES_MAX: usize = 16 << 20;
 
 /// One fault of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +26,8 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn of(text: &str, error: &Error) -> Self {
-        let line = error.span().map_or(1, |span| line_of(text, &span));
+    fn of(lines: &Lines, error: &Error) -> Self {
+        let line = error.span().map_or(1, |span| lines.at(&span));
         let what = error.message().trim().replace('\n', "; ");
         // The path of the key, which the message of a wrong value leaves out.
         let said = error.to_string();
@@ -43,9 +45,28 @@ impl Fault {
     }
 }
 
-/// Problems as an error shows them, each on a line of its own.
+/// Problems as an error shows them, each on a line of its own: the first hundred.
 pub(crate) fn listed(problems: &[String]) -> String {
-    problems.iter().fold(String::new(), |list, problem| list + "\n  " + problem)
+    let more = problems.len().saturating_sub(FAULTS_MAX);
+    let more = (more > 0).then(|| format!("\n  and {more} more"));
+    let first = problems.iter().take(FAULTS_MAX).map(|problem| format!("\n  {problem}"));
+    first.chain(more).collect()
+}
+
+/// Where the lines of a text begin: built once, then asked for each fault.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    /// The lines of `text`.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line at which `span` begins, from 1.
+    pub(crate) fn at(&self, span: &Range<usize>) -> usize {
+        self.0.partition_point(|end| *end < span.start) + 1
+    }
 }
 
 /// What a file says.
@@ -53,17 +74,19 @@ pub(crate) fn listed(problems: &[String]) -> String {
 pub(crate) struct Read<T> {
     /// The value without its unknown keys; `None` when anything else is wrong.
     pub(crate) value: Option<T>,
-    /// All faults, at most a hundred, in the order of their lines.
+    /// All faults, at most a hundred (fewer of a file of megabytes), in the order of their lines.
     pub(crate) faults: Vec<Fault>,
 }
 
 /// Reads a file that has nothing but keys of `T`.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
     let (mut document, errors) = DeTable::parse_recoverable(text);
+    let lines = Lines::of(text);
     if !errors.is_empty() {
-        let faults = errors.iter().take(FAULTS_MAX).map(|error| Fault::of(text, error)).collect();
+        let faults = errors.iter().take(FAULTS_MAX).map(|error| Fault::of(&lines, error)).collect();
         return Read { value: None, faults };
     }
+    let faults_max = (REREAD_BYTES_MAX / text.len().max(1)).clamp(1, FAULTS_MAX);
     let (mut faults, mut removed) = (Vec::new(), Removed::default());
     let whole = document.span();
     let value = loop {
@@ -72,21 +95,16 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
             Err(error) => error,
         };
         if !removed.explains(&error) {
-            faults.push(Fault::of(text, &error));
+            faults.push(Fault::of(&lines, &error));
         }
         let found =
             error.span().is_some_and(|span| removed.take(document.get_mut(), &whole, &span));
-        if !found || faults.len() == FAULTS_MAX {
+        if !found || faults.len() == faults_max {
             break None;
         }
     };
     faults.sort();
     Read { value: value.filter(|_| !removed.needed), faults }
-}
-
-/// The line at which `span` begins, from 1.
-pub(crate) fn line_of(text: &str, span: &Range<usize>) -> usize {
-    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// What was left out of a document so far.
@@ -245,5 +263,24 @@ mod tests {
     fn a_file_full_of_faults_is_not_read_for_ever() {
         let lines: Vec<String> = (0..1000).map(|index| format!("key{index} = 1")).collect();
         assert_eq!(faults(&lines.join("\n")).1.len(), FAULTS_MAX);
+        let large = format!("{}\n# {}", lines.join("\n"), "x".repeat(REREAD_BYTES_MAX / 4));
+        assert_eq!(faults(&large).1.len(), 3);
+    }
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        let lines = Lines::of("a\n\nb");
+        assert_eq!([0, 1, 2, 3, 9].map(|at| lines.at(&(at..at))), [1, 1, 2, 3, 3]);
+        assert_eq!(Lines::of("").at(&(0..0)), 1);
+    }
+
+    #[test]
+    fn a_list_of_very_many_problems_ends_with_their_number() {
+        let problems = |count: usize| vec!["bad".to_owned(); count];
+        assert_eq!(listed(&problems(2)), "\n  bad\n  bad");
+        assert!(listed(&problems(FAULTS_MAX)).ends_with("  bad"));
+        let most = listed(&problems(FAULTS_MAX + 7));
+        assert!(most.ends_with("  bad\n  and 7 more"), "{most}");
+        assert_eq!(most.lines().count(), FAULTS_MAX + 2);
     }
 }

@@ -216,7 +216,7 @@ fn what_is_wrong_is_refused_and_named() {
         refused(&["--quick"], part);
     }
     std::fs::remove_file(fixture.path("fleet.toml")).unwrap();
-    refused(&["--quick"], "cannot read the fleet file");
+    refused(&["--quick"], "the fleet file cannot be used: cannot read");
 }
 
 /// Waits until the broker of a level runs, and returns its process id.

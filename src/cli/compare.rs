@@ -1,12 +1,13 @@
 //! `mintbench compare A B`: two result folders side by side.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::outputs::{self, OutputError};
+use super::terminal::Stream;
 use super::{Exit, refuse};
+use crate::printable::json;
 use crate::report::compare::{Comparison, Side};
 use crate::report::html::{self, ReportError, versus};
 
@@ -65,14 +66,14 @@ fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
     let comparison = Comparison::new(a, b);
     if let Some(path) = &args.html {
-        html::save(&versus::page(a, b, &comparison), path)?;
+        html::write_to(path, &versus::page(a, b, &comparison))?;
     }
     let text = match form {
         Form::Text => comparison.text(),
         // Text, numbers and lists of them: this cannot fail.
-        Form::Json => serde_json::to_string_pretty(&comparison).unwrap_or_default() + "\n",
+        Form::Json => json(&comparison).unwrap_or_default(),
     };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = Stream::Output.write(&text);
     Ok(if args.strict { strict(&comparison) } else { Exit::Pass })
 }
 

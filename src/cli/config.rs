@@ -8,13 +8,14 @@ use clap::Command;
 use toml::Spanned;
 
 use super::sources;
-use crate::toml_file::{self, Fault, line_of, listed};
+use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
+use crate::toml_file::{self, Fault, Lines, listed};
 
 /// Why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
-    #[error("cannot read the configuration file `{path}`", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file cannot be used")]
+    Read(#[from] ReadError),
     #[error("the configuration file is refused{problems}", problems = listed(.0))]
     Refused(Vec<String>),
 }
@@ -48,19 +49,16 @@ impl ConfigFile {
     /// [`ConfigError`] with every fault of the file.
     pub(super) fn read(command: &Command, args: &[OsString]) -> Result<Self, ConfigError> {
         let Some(path) = config_path(args) else { return Ok(Self::default()) };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(ConfigError::Read { path, source }),
-        };
+        let text = files::read_text(&path, SETTINGS_BYTES_MAX)?;
         let toml_file::Read { value, mut faults } = toml_file::read::<Sections>(&text);
-        let mut keys = Vec::new();
+        let (lines, mut keys) = (Lines::of(&text), Vec::new());
         for (section, entries) in value.unwrap_or_default() {
-            match keys_of(command, section.get_ref(), &entries, &text) {
+            match keys_of(command, section.get_ref(), &entries, &lines) {
                 Ok(found) => keys.extend(found),
                 Err(found) => faults.extend(found),
             }
             if !is_command(command, section.get_ref()) {
-                faults.push(unknown_section(command, &section, &text));
+                faults.push(unknown_section(command, &section, &lines));
             }
         }
         if faults.is_empty() {
@@ -107,10 +105,10 @@ fn is_command(command: &Command, section: &str) -> bool {
     command.get_subcommands().any(|sub| sub.get_name() == section)
 }
 
-fn unknown_section(command: &Command, section: &Spanned<String>, text: &str) -> Fault {
+fn unknown_section(command: &Command, section: &Spanned<String>, lines: &Lines) -> Fault {
     let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
     Fault {
-        line: line_of(text, &section.span()),
+        line: lines.at(&section.span()),
         what: format!("[{}] is not a command; use one of: {}", section.get_ref(), known.join(", ")),
     }
 }
@@ -120,7 +118,7 @@ fn keys_of(
     command: &Command,
     section: &str,
     entries: &BTreeMap<Spanned<String>, Spanned<toml::Value>>,
-    text: &str,
+    lines: &Lines,
 ) -> Result<Vec<Key>, Vec<Fault>> {
     let Some(sub) = command.find_subcommand(section) else { return Ok(Vec::new()) };
     let (mut keys, mut faults) = (Vec::new(), Vec::new());
@@ -135,7 +133,7 @@ fn keys_of(
             (None, _) => (name.span(), unknown_key(sub, section, name.get_ref())),
             (_, Err(kind)) => (value.span(), wrong_kind(section, name.get_ref(), kind)),
         };
-        faults.push(Fault { line: line_of(text, &span), what });
+        faults.push(Fault { line: lines.at(&span), what });
     }
     if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }

@@ -1,6 +1,6 @@
 //! `mintbench doctor`: what this machine can and cannot measure, and what to change.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::progress::{Progress, left};
 use super::run::settings::{Settings, SettingsError};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
+use crate::cli::terminal::Stream;
 use crate::clock::SystemClock;
 use crate::load::class::Class;
 use crate::load::collector::Discard;
@@ -20,6 +21,7 @@ use crate::load::plan::Plan;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::validity::{Reason, Usable};
+use crate::printable;
 
 /// Say what this machine can and cannot measure, and what to change
 #[derive(Debug, Args)]
@@ -70,8 +72,7 @@ pub fn main(args: &DoctorArgs) -> Exit {
     let so_far = Arc::clone(&known);
     signals::end_at_once(Arc::clone(&stop), move || {
         // JSON is whole or not there.
-        let out: Box<dyn Write> =
-            if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let out = if json { Stream::Error } else { Stream::Output };
         signals::interrupted_after(&so_far.lock(), out, "the examination is not complete");
     });
     match run(args, &stop, &known) {
@@ -106,7 +107,7 @@ fn run(args: &DoctorArgs, stop: &Arc<Stop>, known: &Mutex<String>) -> Result<Exi
     let reasons = [examined.reasons(), trial.reasons].concat();
     let text =
         if args.json { json(&examined, &findings, &reasons)? } else { text(&findings, &reasons) };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(CliError::Print)?;
+    Stream::Output.write(&text).map_err(CliError::Print)?;
     Ok(if reasons.is_empty() { Exit::Pass } else { Exit::Invalid })
 }
 
@@ -123,9 +124,7 @@ fn json(examined: &Examined, findings: &[Finding], reasons: &[Reason]) -> Result
     let fingerprint = examined.host.fingerprint();
     let schema = "mintbench/doctor/1";
     let json = DoctorJson { schema, can_measure, usable, fingerprint, findings };
-    let text =
-        serde_json::to_string_pretty(&json).map_err(|error| CliError::Print(error.into()))?;
-    Ok(format!("{text}\n"))
+    printable::json(&json).map_err(|error| CliError::Print(error.into()))
 }
 
 /// A run at the rate that `run` has where none is given.

@@ -8,6 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::Exit;
 use super::run::Scenario;
 use super::sources::Origin;
+use super::terminal::Stream;
+use crate::printable::name;
 use crate::secret::shown_url;
 
 /// Prints what the parser has to say, which may be the help that was asked for. `origin` is where
@@ -28,25 +30,36 @@ pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[O
         }
         _ => {}
     }
-    hide_passwords(&mut error);
-    match origin {
-        None => {
-            let _ = error.print();
-        }
-        Some(origin) => {
-            let said = error.to_string();
-            eprint!("error: {origin}: {}", said.strip_prefix("error: ").unwrap_or(&said));
-        }
+    clean(&mut error);
+    if error.use_stderr() {
+        let said = error.to_string();
+        let said = said.strip_prefix("error: ").unwrap_or(&said);
+        let origin = origin.map_or_else(String::new, |origin| format!("{origin}: "));
+        let _ = Stream::Error.write(&format!("error: {origin}{said}"));
+        return Exit::Usage;
     }
-    if error.use_stderr() { Exit::Usage } else { Exit::Pass }
+    print_help(&error);
+    Exit::Pass
 }
 
-/// The parser repeats what was given, and a URL may hold a password.
-fn hide_passwords(error: &mut clap::Error) {
+fn print_help(error: &clap::Error) {
+    let (help, to) = (error.render(), Stream::Output);
+    let plain = !to.is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let _ = if plain {
+        to.write(&help.to_string())
+    } else {
+        to.write_coloured(&help.ansi().to_string())
+    };
+}
+
+/// The parser repeats what was given. A URL may hold a password; and what commands a terminal would be left out
+/// where the error becomes text.
+fn clean(error: &mut clap::Error) {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
     {
-        if let Some(given) = text(error, kind).filter(|given| given.contains("://")) {
-            error.insert(kind, ContextValue::String(shown_url(&given)));
+        if let Some(given) = text(error, kind) {
+            let shown = if given.contains("://") { shown_url(&given) } else { given };
+            error.insert(kind, ContextValue::String(name(&shown)));
         }
     }
 }

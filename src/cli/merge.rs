@@ -1,14 +1,14 @@
 //! `mintbench merge`: adds result folders exactly.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::terminal::Stream;
 use super::{Exit, refuse};
+use crate::printable::json;
 use crate::report::folder::Folder;
 use crate::report::merge::{Align, MergeError, merge, text};
-use crate::report::printable::printable;
 use crate::report::stored::Run;
 
 /// Add result folders exactly, by their histograms
@@ -49,12 +49,11 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
     let folder = whole.write(folder)?;
     let text = if args.json {
         // What was read from JSON can be written as such.
-        serde_json::to_string_pretty(&whole.run).map(|text| text + "\n").unwrap_or_default()
+        json(&whole.run).unwrap_or_default()
     } else {
-        let text = format!("{}results   {}\n", text::render(&whole.run), folder.path().display());
-        printable(&text).into_owned()
+        format!("{}results   {}\n", text::render(&whole.run), folder.path().display())
     };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = Stream::Output.write(&text);
     Ok(exit(&whole.run))
 }
 

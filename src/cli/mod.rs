@@ -21,17 +21,16 @@ pub mod serve;
 mod signals;
 mod sources;
 pub mod store;
+mod terminal;
 pub mod versus;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::explain::explain;
 use self::sources::Sources;
-
-use crate::report::printable::printable;
+use self::terminal::{Stream, say};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -121,7 +120,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let exit = run_command(&matches, &args);
     if exit == Exit::Usage {
         for (origin, flag) in sources.in_effect(&matches) {
-            eprintln!("note: {flag} is set by {origin}");
+            say(format_args!("note: {flag} is set by {origin}"));
         }
     }
     exit
@@ -183,7 +182,7 @@ fn completions(shell: Shell) -> Exit {
     // Written to memory first: the library does not survive a reader that goes away.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "mintbench", &mut script);
-    let _ = std::io::stdout().lock().write_all(&script);
+    let _ = Stream::Output.write_as_is(&script);
     Exit::Pass
 }
 
@@ -193,11 +192,11 @@ pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
     Exit::Usage
 }
 
-/// Prints an error with its causes. Paths in them come from outside: the terminal is to obey none.
+/// Prints an error with its causes.
 fn complain(error: &dyn std::error::Error) {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let said: Vec<String> = causes.map(ToString::to_string).collect();
-    eprintln!("error: {}", printable(&said.join(": ")));
+    say(format_args!("error: {}", said.join(": ")));
 }
 
 #[cfg(test)]

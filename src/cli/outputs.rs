@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::files::{Draft, PLAIN, is_direct};
+
 /// Why an output file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OutputError {
@@ -13,7 +15,7 @@ pub(super) enum OutputError {
     Folder { flag: &'static str, path: PathBuf },
     #[error("--{first} and --{second} name the same file `{path}`; name two", path = path.display())]
     Same { first: &'static str, second: &'static str, path: PathBuf },
-    #[error("cannot write --{flag} `{path}`; name another file", path = path.display())]
+    #[error("cannot write --{flag} `{path}`, or a new file beside it; name another file", path = path.display())]
     Write { flag: &'static str, path: PathBuf, source: io::Error },
 }
 
@@ -46,10 +48,9 @@ fn check_file(flag: &'static str, path: &Path) -> Result<(), OutputError> {
         Ok(found) if found.is_dir() => {
             return Err(OutputError::Folder { flag, path: path.to_owned() });
         }
-        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop),
         // A pipe or a device: to open it would already do something.
-        Ok(_) => Ok(()),
-        Err(_) => try_new(path),
+        Ok(_) if is_direct(path) => Ok(()),
+        _ => try_replace(path),
     };
     tried.map_err(|source| match source.kind() {
         ErrorKind::NotFound => OutputError::NoFolder { flag, path: path.to_owned() },
@@ -57,10 +58,15 @@ fn check_file(flag: &'static str, path: &Path) -> Result<(), OutputError> {
     })
 }
 
-/// Makes the file and removes it again.
-fn try_new(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).open(path)?;
-    std::fs::remove_file(path)
+/// Tries to write to the file, if there is one, and beside it: it is written there and then renamed.
+fn try_replace(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop)?,
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        // A link is replaced, whatever it leads to.
+        _ => {}
+    }
+    Draft::new(path, PLAIN).map(drop)
 }
 
 #[cfg(test)]

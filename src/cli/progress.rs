@@ -3,9 +3,10 @@
 //!
 //! It is drawn by the thread that measures, between steps: a thread of its own would disturb them.
 
-use std::io::{self, IsTerminal};
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::terminal::{Stream, say};
+use crate::printable::name;
 
 /// What a command does now, on standard error, until it is dropped.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl Progress {
     pub(super) fn start() -> Self {
         const DRAWS_PER_SECOND: u8 = 2;
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let bar = (io::stderr().is_terminal() && !dumb).then(|| {
+        let bar = (Stream::Error.is_terminal() && !dumb).then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
             let bar = ProgressBar::with_draw_target(None, target);
             match ProgressStyle::with_template("{elapsed:>4}  {wide_msg}") {
@@ -34,10 +35,10 @@ impl Progress {
     pub(super) fn step(&self, what: String) {
         match &self.bar {
             Some(bar) => {
-                bar.set_message(what);
+                bar.set_message(name(&what));
                 bar.tick();
             }
-            None => eprintln!("{what}"),
+            None => say(what),
         }
     }
 

@@ -1,11 +1,11 @@
 //! `mintbench report`: (re)writes the HTML report of a result folder.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::outputs::{self, OutputError};
+use super::terminal::Stream;
 use super::{Exit, complain, refuse};
 use crate::report::html::{self, ReportError};
 use crate::report::metrics::{Label, MetricsError, append_csv, check_csv, write_json};
@@ -96,7 +96,7 @@ pub fn main(args: &ReportArgs) -> Exit {
     let to = HandOn { json, csv, label };
     match to.check().and_then(|()| write(&args.dir, &to)) {
         Ok(path) => {
-            let _ = writeln!(std::io::stdout().lock(), "report    {}", path.display());
+            let _ = Stream::Output.write(&format!("report    {}\n", path.display()));
             Exit::Pass
         }
         Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {

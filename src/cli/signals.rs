@@ -1,12 +1,13 @@
 //! Ctrl-C and SIGTERM, for the commands that measure.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
+use super::terminal::{Stream, say};
 use crate::load::stop::{Request, Stop};
 
 /// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second at once.
@@ -44,14 +45,14 @@ pub(super) fn end_at_once(stop: Arc<Stop>, interrupted: impl FnOnce() + Send + '
 
 /// Says that the user ended the command, and what that means.
 pub(super) fn interrupted(consequence: &str) -> Exit {
-    eprintln!("interrupted: {consequence}");
+    say(format_args!("interrupted: {consequence}"));
     Exit::Interrupted
 }
 
 /// Prints what is known to `out`, and says that the user ended the command.
-pub(super) fn interrupted_after(known: &str, mut out: impl Write, consequence: &str) -> Exit {
+pub(super) fn interrupted_after(known: &str, out: Stream, consequence: &str) -> Exit {
     // Whoever went away does not want to know.
-    let _ = out.write_all(known.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write(known);
     interrupted(consequence)
 }
 

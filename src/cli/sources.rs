@@ -10,6 +10,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::config::{ConfigError, ConfigFile};
 use super::run::target::RUN_VARIABLES;
+use super::terminal::say;
 use super::versus::VARIABLES as COMPARE_VARIABLES;
 use crate::secret::shown_url;
 
@@ -207,13 +208,15 @@ fn warn_of_unknown(command: &Command) {
     for name in given.filter(|name| name.starts_with("MINTBENCH_") && !known.contains(name)) {
         let near = nearest(&name, known.iter().map(String::as_str));
         let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        eprintln!("warning: the variable {name} is unknown and changes nothing{near}");
+        say(format_args!("warning: the variable {name} is unknown and changes nothing{near}"));
     }
 }
 
 /// The known name that `name` is most likely a misspelling of.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|known| (slips(name, known), known)).min()?;
+    // Each letter more is a slip: names of megabytes are not compared letter by letter.
+    let near = known.filter(|known| known.len().abs_diff(name.len()) <= 4 * SLIPS_MAX);
+    let near = near.map(|known| (slips(name, known), known)).min()?;
     (near.0 <= SLIPS_MAX.min(name.len() / 3)).then_some(near.1)
 }
 

@@ -1,12 +1,11 @@
 //! `mintbench store`: looks after a data folder that no server has open.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::terminal::Stream;
 use super::{Exit, refuse};
-use crate::report::printable::printable;
 use crate::server::{DirectoryError, check_store};
 
 /// Check the data folder of a server
@@ -50,6 +49,6 @@ fn check(folder: &std::path::Path) -> Result<Exit, DirectoryError> {
         );
         (text, Exit::Failed)
     };
-    let _ = std::io::stdout().lock().write_all(printable(&text).as_bytes());
+    let _ = Stream::Output.write(&text);
     Ok(exit)
 }

@@ -3,12 +3,17 @@
 //! A path comes from outside. It may lead to a device without an end, through a link to a file that is
 //! somebody else's, or to a key that everybody can read.
 
+mod limits;
 mod read;
 mod secret;
 mod write;
 
-pub use read::{ReadError, read, read_text};
+pub use limits::{
+    CREDENTIAL_BYTES_MAX, RESULT_BYTES_MAX, SERIES_BYTES_MAX, SETTINGS_BYTES_MAX, TRACE_BYTES_MAX,
+    WORLD_BYTES_MAX,
+};
+pub use read::{ReadError, open, read, read_text};
 pub use secret::{
     GroupRead, SecretFileError, check_folder, check_secret, read_given_secret, read_secret,
 };
-pub use write::{Draft, replace};
+pub use write::{Draft, PLAIN, is_direct, lock, replace, write};

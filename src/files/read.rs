@@ -51,6 +51,14 @@ impl ReadError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::System { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+
+    /// The error with its cause, where only one line is shown.
+    pub fn in_a_line(&self) -> String {
+        match self {
+            Self::System { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// Reads a file of at most `limit` bytes, or a pipe that gives no more.
@@ -73,7 +81,10 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
 }
 
 /// Opens a file or a pipe; a device is not even opened, since that may do something already.
-pub(super) fn open(path: &Path) -> Result<File, ReadError> {
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn open(path: &Path) -> Result<File, ReadError> {
     let system = |source| ReadError::System { path: path.to_owned(), source };
     let kind = fs::metadata(path).map_err(system)?.file_type();
     if kind.is_dir() {

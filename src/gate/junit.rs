@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::document::{Document, JudgedJson, MetricJson};
 use super::judge::Verdict;
 use super::text::{change, share};
-use crate::report::printable::printable;
+use crate::printable::printable;
 
 /// The file's text.
 pub fn render(document: &Document) -> String {

@@ -6,7 +6,7 @@ use comfy_table::presets;
 
 use super::document::{Document, percent};
 use super::text::{made, table};
-use crate::report::printable;
+use crate::printable;
 
 /// A heading, the sentence, the table, what was measured and where.
 pub fn render(document: &Document) -> String {

@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, TableStyle, presets};
 
 use super::document::{Document, MetricJson, not_judged, percent};
 use super::judge::Finding;
-use crate::report::printable::printable;
+use crate::printable::printable;
 
 /// The table of metrics, how it was made, the verdict.
 pub fn render(document: &Document) -> String {

@@ -253,6 +253,7 @@ mod tests {
             notice: histogram(),
             pacing: Pacing::default(),
             samples: Vec::new(),
+            samples_full: false,
             cut: None,
         };
         let counted =

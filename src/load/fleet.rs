@@ -109,6 +109,8 @@ pub struct Measured {
     pub pacing: Pacing,
     /// A uniform sample of the answers of each class.
     pub samples: Vec<Sampled>,
+    /// Whether answers were too long to keep as many as were asked for.
+    pub samples_full: bool,
     /// Where the user ended it, if that was before its time.
     pub cut: Option<Cut>,
 }
@@ -405,6 +407,7 @@ fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Mea
         hiccup,
         notice,
         pacing,
+        samples_full: sampler.is_full(),
         samples: sampler.into_samples(),
         cut: None,
     }

@@ -5,6 +5,7 @@
 //! share of the traffic each had.
 
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -67,11 +68,48 @@ impl PartialEq for Drawn {
 
 impl Eq for Drawn {}
 
+/// The sample of one class.
+#[derive(Debug)]
+struct Kept {
+    drawn: BinaryHeap<Drawn>,
+    /// The memory of the bodies.
+    bytes: usize,
+    /// Answers whose number is not lower are not kept: with one of this number the memory was full.
+    below: u64,
+}
+
+impl Kept {
+    fn new(capacity: usize) -> Self {
+        Self { drawn: BinaryHeap::with_capacity(capacity), bytes: 0, below: u64::MAX }
+    }
+
+    fn push(&mut self, drawn: Drawn) {
+        self.bytes += drawn.sampled.body.capacity();
+        self.drawn.push(drawn);
+    }
+
+    /// Takes out the answer with the highest number, if that is higher than `number`.
+    fn take_above(&mut self, number: u64) -> Option<Drawn> {
+        let highest = self.drawn.peek_mut().filter(|highest| highest.number > number)?;
+        let drawn = PeekMut::pop(highest);
+        self.bytes -= drawn.sampled.body.capacity();
+        Some(drawn)
+    }
+
+    /// Drops the highest numbers until the bodies fit into `bytes_max`; one answer always stays.
+    fn fit(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max && self.drawn.len() > 1 {
+            let Some(dropped) = self.take_above(0) else { break };
+            self.below = dropped.number;
+        }
+    }
+}
+
 /// The sample of one thread, and after the run of all of them.
 #[derive(Debug)]
 pub struct Sampler {
     /// By [`Class::index`].
-    classes: Vec<BinaryHeap<Drawn>>,
+    classes: Vec<Kept>,
     /// Buffers for what will be kept, so that the timed loop allocates none.
     spare: Vec<Vec<u8>>,
     capacity: usize,
@@ -80,12 +118,14 @@ pub struct Sampler {
 
 /// A token answer with an RSA signature fits; a longer one makes its buffer grow once.
 const BODY_BYTES: usize = 4096;
+/// For each answer that is to be kept, so much memory is taken at most: answers that are longer on average are
+/// kept in smaller number.
+const BODY_BYTES_MAX: usize = 16 * 1024;
 
 impl Sampler {
     /// Keeps up to `capacity` answers of each of `classes`; their memory is taken and touched here.
     pub fn new(capacity: usize, classes: &[Class], seed: u64) -> Self {
-        let heap =
-            |class| BinaryHeap::with_capacity(if classes.contains(&class) { capacity } else { 0 });
+        let heap = |class| Kept::new(if classes.contains(&class) { capacity } else { 0 });
         let touched = || {
             let mut buffer = vec![1; BODY_BYTES];
             buffer.clear();
@@ -102,40 +142,49 @@ impl Sampler {
     /// Considers one answer.
     pub fn offer(&mut self, offer: &Offer<'_>) {
         let number = self.rng.random();
-        let Some(heap) = self.classes.get_mut(offer.class.index()) else { return };
-        let mut body = if heap.len() < self.capacity {
+        let Some(kept) = self.classes.get_mut(offer.class.index()) else { return };
+        if number >= kept.below {
+            return;
+        }
+        let mut body = if kept.drawn.len() < self.capacity {
             self.spare.pop().unwrap_or_default()
         } else {
-            match heap.peek_mut() {
-                Some(mut highest) if highest.number > number => {
-                    let body = std::mem::take(&mut highest.sampled.body);
-                    std::collections::binary_heap::PeekMut::pop(highest);
-                    body
-                }
-                _ => return,
+            match kept.take_above(number) {
+                Some(drawn) => drawn.sampled.body,
+                None => return,
             }
         };
         body.clear();
         body.extend_from_slice(offer.body);
         let Offer { ask, written_ns, end_ns, .. } = *offer;
-        heap.push(Drawn { number, sampled: Sampled { ask, written_ns, end_ns, body } });
+        kept.push(Drawn { number, sampled: Sampled { ask, written_ns, end_ns, body } });
+        kept.fit(self.capacity * BODY_BYTES_MAX);
     }
 
     /// Adds what another thread kept.
     pub fn merge(&mut self, other: Self) {
         for (into, from) in self.classes.iter_mut().zip(other.classes) {
-            into.extend(from);
-            while into.len() > self.capacity {
-                into.pop();
+            into.below = into.below.min(from.below);
+            into.drawn.extend(from.drawn);
+            // What one thread had no room for must not weigh more for another.
+            while into.drawn.peek().is_some_and(|highest| highest.number >= into.below)
+                || into.drawn.len() > self.capacity
+            {
+                into.drawn.pop();
             }
         }
+    }
+
+    /// Whether answers were too long to keep as many as there was to be.
+    pub fn is_full(&self) -> bool {
+        self.classes.iter().any(|kept| kept.below < u64::MAX)
     }
 
     /// What was kept: of every class alike where there is enough, up to the capacity in all.
     pub fn into_samples(self) -> Vec<Sampled> {
         let mut left = self.capacity;
         let mut classes: Vec<Vec<Drawn>> =
-            self.classes.into_iter().map(BinaryHeap::into_sorted_vec).collect();
+            self.classes.into_iter().map(|kept| kept.drawn.into_sorted_vec()).collect();
         // The rarest first: what it leaves of its share goes to the others.
         classes.retain(|drawn| !drawn.is_empty());
         classes.sort_by_key(Vec::len);
@@ -190,6 +239,37 @@ mod tests {
         let kept = numbers(sampler);
         assert_eq!(kept.len(), 100);
         assert_eq!(kept.iter().filter(|number| **number >= 10_000).count(), 7);
+    }
+
+    fn long(sampler: &mut Sampler, bytes: usize, vm: u32) {
+        let (ask, body) = (Ask { vm, ..ASK }, &vec![0; bytes][..]);
+        sampler.offer(&Offer { ask, class: Class::All, written_ns: 0, end_ns: 0, body });
+    }
+
+    #[test]
+    fn long_answers_are_kept_in_smaller_number_and_short_ones_among_them_weigh_no_more() {
+        let mut sampler = Sampler::new(100, &[Class::All], 1);
+        for vm in 0..20_000 {
+            long(&mut sampler, if vm % 2 == 0 { 1 << 20 } else { 10 }, vm);
+        }
+        let bytes: usize = sampler.classes.iter().map(|kept| kept.bytes).sum();
+        assert!(bytes <= 100 * BODY_BYTES_MAX && sampler.is_full(), "{bytes}");
+        let mut whole = Sampler::new(100, &[], 1);
+        whole.merge(sampler);
+        assert!(whole.is_full());
+        let kept = whole.into_samples().len();
+        assert!((1..10).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn usual_answers_are_kept_in_full_number_and_of_a_huge_one_one_stays() {
+        let mut sampler = Sampler::new(100, &[Class::All], 1);
+        (0..1000).for_each(|vm| long(&mut sampler, 6000, vm));
+        assert!(!sampler.is_full());
+        assert_eq!(sampler.into_samples().len(), 100);
+        let mut one = Sampler::new(1, &[Class::All], 1);
+        (0..10).for_each(|vm| long(&mut one, 1 << 20, vm));
+        assert_eq!(one.into_samples().len(), 1);
     }
 
     #[test]

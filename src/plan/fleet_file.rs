@@ -8,19 +8,15 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::simulate::client::Kit;
+use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
 use crate::toml_file;
 
 /// Why a fleet file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// It cannot be read.
-    #[error("cannot read the fleet file `{path}`", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error("the fleet file cannot be used")]
+    Read(#[from] ReadError),
     /// It is not TOML, has keys that are unknown, missing or of another kind, or values out of range.
     #[error(
         "the fleet file `{path}` is refused{problems}",
@@ -161,8 +157,7 @@ impl Fleet {
     /// # Errors
     /// [`FleetError`], naming the key.
     pub fn read(path: &Path) -> Result<Self, FleetError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| FleetError::Read { path: path.to_owned(), source })?;
+        let text = files::read_text(path, SETTINGS_BYTES_MAX)?;
         let toml_file::Read { value, faults } = toml_file::read::<Self>(&text);
         let mut problems: Vec<String> =
             faults.iter().map(|fault| fault.of_file(path.display())).collect();

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::grid::grid;
 use super::html::digest::{Digest, Latency};
-use super::printable::printable;
 use super::stored::{Run, StoredError, read_run};
 use crate::clock::{readable_us, us};
 use crate::load::class::Class;
@@ -145,7 +144,7 @@ impl Comparison {
         lines.push(format!("\n{}", self.table()));
         lines.extend(self.warnings.iter().map(|warning| format!("warning   {warning}")));
         lines.push(format!("note      {APART}\n"));
-        printable(&lines.join("\n")).into_owned()
+        lines.join("\n")
     }
 
     fn table(&self) -> String {

@@ -1,7 +1,7 @@
 //! The result folder: created before the run, filled during it, completed after.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
@@ -12,8 +12,10 @@ use super::html::FILE as REPORT;
 use super::out_folder::{OutFolder, OutFolderError};
 use super::run_json::{RunJson, rfc3339};
 use crate::clock::UnixSeconds;
+use crate::files::{Draft, PLAIN};
 use crate::load::class::Class;
 use crate::load::session::Outcome;
+use crate::printable::json;
 
 /// Why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +70,10 @@ impl Folder {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn complete(&self, outcome: &Outcome, json: &RunJson) -> Result<(), FolderError> {
+    pub fn complete(&self, outcome: &Outcome, run: &RunJson) -> Result<(), FolderError> {
         let seen = outcome.measured.totals.whole.seen();
         let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
-        self.finish(responses.iter().map(|(class, of)| (class, *of)), json)
+        self.finish(responses.iter().map(|(class, of)| (class, *of)), run)
     }
 
     /// The same, of histograms and a `run.json` that come from elsewhere.
@@ -81,15 +83,12 @@ impl Folder {
     pub(super) fn finish<'a>(
         &self,
         responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
-        json: &impl serde::Serialize,
+        run: &impl serde::Serialize,
     ) -> Result<(), FolderError> {
         for (class, response) in responses {
             self.write(&distribution(*class), |out| hgrm::write(response, out))?;
         }
-        self.write("run.json", |out| {
-            serde_json::to_writer_pretty(&mut *out, json)?;
-            writeln!(out)
-        })
+        self.write("run.json", |out| out.write_all(json(run)?.as_bytes()))
     }
 
     fn write(
@@ -99,9 +98,9 @@ impl Folder {
     ) -> Result<(), FolderError> {
         let path = self.path().join(name);
         let write = || {
-            let mut out = BufWriter::new(File::create(&path)?);
+            let mut out = Draft::new(&path, PLAIN)?;
             body(&mut out)?;
-            out.flush()
+            out.place()
         };
         write().map_err(|source| FolderError::Write { path: path.clone(), source })
     }

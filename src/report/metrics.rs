@@ -4,15 +4,16 @@
 //! alone), and CSV as Apache Otava reads it (docs/CSV.md of apache/otava: a time column, attribute
 //! columns that are copied, and one column per metric).
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::stored::Run;
 use super::stored::run::Percentiles;
+use crate::files::{self, ReadError, SERIES_BYTES_MAX};
 use crate::load::class::Class;
+use crate::printable::{json, name};
 
 /// Why numbers cannot be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +35,10 @@ pub enum MetricsError {
         /// What is wrong with the run.
         why: &'static str,
     },
-    /// The file cannot be read or written.
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file cannot be written.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
         /// The file.
@@ -235,11 +239,7 @@ pub fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
             valid: run.validity.valid && run.checks.passed,
         })
         .collect();
-    let write = || {
-        let mut text = serde_json::to_vec_pretty(&entries)?;
-        text.push(b'\n');
-        fs::write(path, text)
-    };
+    let write = || files::write(path, json(&entries)?.as_bytes());
     write().map_err(|source| MetricsError::Write { path: path.to_owned(), source })
 }
 
@@ -257,20 +257,18 @@ pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
         return Err(unsound("it is invalid"));
     }
     let failed = |source| MetricsError::Write { path: path.to_owned(), source };
-    let row = row(run, label);
-    let before = rows_before(path)?;
-    let mut text = String::new();
-    if before.is_empty() {
-        text.push_str(&header());
+    // Runs that end at the same time add their rows one after the other.
+    let _lock = files::lock(path).map_err(failed)?;
+    let mut text = rows_before(path)?;
+    if text.is_empty() {
+        text = header();
     }
     // Whoever edited the file by hand may have left its last line open.
-    if !before.is_empty() && !before.ends_with('\n') {
+    if !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str(&row);
-    // In one write: runs that end at the same time do not mix their rows.
-    let open = OpenOptions::new().create(true).append(true).open(path);
-    open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
+    text.push_str(&row(run, label));
+    files::write(path, text.as_bytes()).map_err(failed)
 }
 
 /// Checks that a row can be added to a CSV file.
@@ -281,11 +279,14 @@ pub fn check_csv(path: &Path) -> Result<(), MetricsError> {
     rows_before(path).map(drop)
 }
 
-/// What is in a CSV file so far.
+/// What is in a CSV file so far; nothing is in a pipe, which is not read.
 fn rows_before(path: &Path) -> Result<String, MetricsError> {
-    let before = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        read => read.map_err(|source| MetricsError::Write { path: path.to_owned(), source })?,
+    if files::is_direct(path) {
+        return Ok(String::new());
+    }
+    let before = match files::read_text(path, SERIES_BYTES_MAX) {
+        Err(error) if error.is_missing() => String::new(),
+        read => read?,
     };
     let fits = before.lines().next().is_none_or(|first| format!("{first}\n") == header());
     if fits { Ok(before) } else { Err(MetricsError::Columns(path.to_owned())) }
@@ -305,6 +306,7 @@ fn row(run: &Run, label: &Label) -> String {
 
 /// A cell as RFC 4180 section 2 has it.
 fn quoted(text: &str) -> String {
+    let text = &name(text);
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -319,6 +321,8 @@ fn float(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::report::stored::read_run;
 

@@ -15,7 +15,6 @@ pub mod metrics;
 pub mod notes;
 pub mod out_folder;
 pub(crate) mod phases;
-pub mod printable;
 pub mod run_json;
 pub mod slo;
 pub mod stored;

@@ -14,6 +14,7 @@ pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
         sessions(outcome),
         changes(plan),
         counters(outcome.broker.as_ref()),
+        samples(plan, outcome),
     ];
     own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
 }
@@ -21,6 +22,14 @@ pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
 fn counters(broker: Option<&Counted>) -> Option<String> {
     broker.is_some_and(|counted| counted.measured.is_none()).then(|| {
         "the broker's counters could not be read when the measured part began: they are left out, and so are the checks on them; see the broker's log".to_owned()
+    })
+}
+
+fn samples(plan: &Plan, outcome: &Outcome) -> Option<String> {
+    let (kept, asked) = (outcome.measured.samples.len(), plan.samples);
+    let is_told = outcome.measured.samples_full && outcome.verdict.is_some();
+    is_told.then(|| {
+        format!("the answers are too long to keep {asked} of them: {kept} were kept and verified; a greater --samples keeps more, in 16 KB of memory each for each thread and class")
     })
 }
 

@@ -303,13 +303,9 @@ fn check_tenant(tenant: TenantId, vm: &ArmId, assigned: &[Added]) -> Result<(), 
 }
 
 fn assignments(added: Vec<Added>) -> Vec<Assignment> {
-    let mut assignments: Vec<Assignment> = Vec::with_capacity(added.len());
-    for Added { id, principal_id, .. } in added {
-        if assignments.iter().all(|other| other.principal_id != principal_id) {
-            assignments.push(Assignment { id, principal_id });
-        }
-    }
-    assignments
+    let mut seen = HashSet::new();
+    let new = added.into_iter().filter(|identity| seen.insert(identity.principal_id));
+    new.map(|Added { id, principal_id, .. }| Assignment { id, principal_id }).collect()
 }
 
 impl Synthetic {

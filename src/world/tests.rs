@@ -1,3 +1,4 @@
+use super::record::Record;
 use super::vault::VaultSettings;
 use super::*;
 use proptest::prelude::*;
@@ -37,6 +38,36 @@ fn a_bad_world_file_names_line_problem_and_remedy_for_every_fault() {
          w.toml:20: system_assigned is neither a boolean nor a pair of ids; \
          write true, false or { client_id = \"...\", principal_id = \"...\" }"
     );
+}
+
+/// A search from the beginning of the file for the line of each fault takes minutes here.
+#[test]
+fn a_file_of_very_many_faults_is_refused_soon_and_lists_the_first() {
+    let count = 30_000;
+    let vm = |index: usize| {
+        format!(
+            "[[vms]]\nname = 'vm{index}'\nsubscription = '00000000-0000-4000-8000-000000000002'\n\
+             resource_group = 'rg'\nuser_assigned = ['unknown']\n"
+        )
+    };
+    let text = PREFIX.to_owned() + &(0..count).map(vm).collect::<String>();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(file::parse("w.toml", &text).unwrap_err().to_string()));
+    let error = receiver.recv_timeout(std::time::Duration::from_mins(1)).unwrap();
+    assert!(error.contains("w.toml:23: the identity `unknown` is not in"), "{error:.300}");
+    assert!(error.ends_with(&format!("\n  and {} more", count - 100)), "{error}");
+    assert_eq!(error.lines().count(), 102);
+}
+
+#[test]
+fn an_identity_that_a_vm_names_again_and_again_is_assigned_once() {
+    let names = "'a', 'b', ".repeat(50_000);
+    let records = file::parse("w.toml", &format!("{PREFIX}user_assigned = [{names}]")).unwrap();
+    let assigned = records.iter().find_map(|record| match record {
+        Record::VirtualMachine(vm) => Some(vm.user_assigned.len()),
+        _ => None,
+    });
+    assert_eq!(assigned, Some(2));
 }
 
 #[test]

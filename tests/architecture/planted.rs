@@ -148,6 +148,20 @@ fn only_the_clock_reads_time() {
 }
 
 #[test]
+fn only_the_terminal_is_written_to() {
+    let expected = "only src/cli/terminal.rs writes to a terminal";
+    for text in ["eprintln!(\"{x}\")", "std::io::stdout().lock()", "let out = stderr()"] {
+        refused("src/cli/run.rs", &format!("fn f() {{ {text}; }}"), &[expected]);
+        refused("src/cli/terminal.rs", &format!("fn f() {{ {text}; }}"), &[]);
+    }
+    refused(
+        "src/cli/run.rs",
+        "fn f() { command.stdout(Stdio::null()); child.stderr.take(); }",
+        &[],
+    );
+}
+
+#[test]
 fn a_cycle_in_the_table_is_caught() {
     let table = &[("a", "b"), ("b", "a c")];
     assert_eq!(table::upward(table), ["b -> a does not point down", "b -> c does not point down"]);

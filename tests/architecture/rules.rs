@@ -21,6 +21,7 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<String> {
     if let Some(inner) = path.strip_prefix("src/") {
         wrong.extend(arrows(inner, &source));
         wrong.extend(clocks(path, &source));
+        wrong.extend(streams(path, &source));
     }
     if ["src/", "loadtests/", "examples/"].iter().any(|root| path.starts_with(root)) {
         wrong.extend(panics(path, &source));
@@ -165,6 +166,27 @@ fn clocks(path: &str, source: &Source) -> Vec<String> {
         .map(|index| {
             let line = source.line(index);
             format!("{path}:{line}: only src/clock.rs reads time; take a clock or `now`")
+        })
+        .collect()
+}
+
+/// Writes to standard output and standard error outside the file that keeps text from outside in bounds.
+fn streams(path: &str, source: &Source) -> Vec<String> {
+    const MACROS: [&str; 4] = ["print", "println", "eprint", "eprintln"];
+    if path == "src/cli/terminal.rs" {
+        return Vec::new();
+    }
+    (0..source.tokens.len())
+        .filter(|index| {
+            source.reads(*index, &["stdout", "(", ")"])
+                || source.reads(*index, &["stderr", "(", ")"])
+                || (MACROS.contains(&source.text(*index)) && source.text(index + 1) == "!")
+        })
+        .map(|index| {
+            let line = source.line(index);
+            format!(
+                "{path}:{line}: only src/cli/terminal.rs writes to a terminal; use its `Stream`"
+            )
         })
         .collect()
 }

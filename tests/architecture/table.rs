@@ -7,15 +7,15 @@
 pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     // The one place where the measuring binary starts the broker in its own process.
-    ("cli/serve", "cli server world machine ids clock files secret class"),
+    ("cli/serve", "cli server world machine ids clock files secret printable class"),
     // Looks after the folder of a server that is stopped.
-    ("cli/store", "cli report server"),
+    ("cli/store", "cli server printable"),
     // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
-    ("cli/control", "cli client tls token world x509 ids clock files secret class"),
-    ("cli", "gate plan report load stats tls assertion world machine ids clock files secret toml_file class"),
-    ("gate", "report load stats world ids clock files class"),
+    ("cli/control", "cli client tls token world x509 ids clock files secret printable class"),
+    ("cli", "gate plan report load stats tls assertion world machine ids clock files secret toml_file printable class"),
+    ("gate", "report load stats world ids clock files printable class"),
     ("plan", "report load stats world ids clock toml_file files class"),
-    ("report", "load stats ids clock files class"),
+    ("report", "load stats ids clock files printable class"),
     ("load", "stats assertion tls world machine ids clock files secret class"),
     ("stats", ""),
     ("server", "imds sts arm vault admin source http tls broker directory token store world x509 machine ids clock files secret class"),
@@ -42,6 +42,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("clock", ""),
     ("machine", ""),
     ("files", "secret class"),
+    ("printable", ""),
     ("secret", ""),
     ("toml_file", ""),
     ("class", ""),

@@ -52,7 +52,10 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
         (["serve", "--imds", "169.254.1.2:0"], "this machine has no such address"),
         (["serve", "--workers", "0"], "invalid value '0'"),
         (["serve", "--trust-credential-issuer", "/nowhere.pem"], "cannot read `/nowhere.pem`"),
-        (["serve", "--config", "/nowhere.toml"], "cannot read the configuration file"),
+        (
+            ["serve", "--config", "/nowhere.toml"],
+            "the configuration file cannot be used: cannot read `/nowhere.toml`",
+        ),
     ] {
         let error = refused(&args);
         assert!(error.contains(expected), "{args:?}: {error}");

@@ -27,7 +27,7 @@ fn metric(name: &str, judged: &Value) -> Value {
     })
 }
 
-fn document() -> Value {
+pub(crate) fn document() -> Value {
     let run = crate::json(std::path::Path::new("results/reference/steady/run.json"));
     let build = |name: &str| json!({"name": name, "commit": null, "sha256": null});
     json!({

@@ -12,6 +12,7 @@
 mod compare;
 mod gate;
 mod merge;
+mod outside;
 mod page;
 mod trend;
 mod xml;

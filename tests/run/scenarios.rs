@@ -242,7 +242,7 @@ fn a_bad_scenario_is_refused_before_anything_starts() {
     }
     for (scenario, message) in [
         ("swift", "is not a scenario; write one of boot-storm"),
-        ("/nowhere.toml", "cannot read the scenario `/nowhere.toml`"),
+        ("/nowhere.toml", "the scenario cannot be used: cannot read `/nowhere.toml`"),
     ] {
         let output = mintbench(&[scenario]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

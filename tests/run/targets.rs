@@ -388,7 +388,7 @@ fn a_target_that_is_not_wholly_described_is_refused_and_says_what_is_missing() {
             "--client-auth says how a secret is sent",
         ),
         ("ldap+http://127.0.0.1:1", &[], "is not a protocol; use one of"),
-        ("/no.toml", &[], "cannot read the target file"),
+        ("/no.toml", &[], "the target file cannot be used: cannot read `/no.toml`: No such file"),
         (
             "http://127.0.0.1:1",
             &["--ca=Cargo.toml"],

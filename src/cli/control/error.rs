@@ -33,15 +33,15 @@ pub(super) enum ControlError {
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    /// A file is not read: one of the server's folder, or one that was named.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Nothing was said that the command could do.
     #[error("nothing to do for `{name}`")]
     Idle { name: String, remedy: &'static str },
     /// A file of the server's folder holds something else.
     #[error("`{}` is not as a server writes it: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
-    /// A file of the server's folder cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
     /// Several subscriptions, and none was named.
     #[error("there are {} subscriptions: {}", ids.len(), ids.join(", "))]
     ManySubscriptions { ids: Vec<String> },

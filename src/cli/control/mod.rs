@@ -28,6 +28,7 @@ use self::render::Output;
 use self::session::Session;
 use super::secret_files::SecretFiles;
 use super::{Exit, complain};
+use crate::cli::terminal::say;
 use crate::ids::SubscriptionId;
 use crate::secret::SecretText;
 
@@ -163,7 +164,7 @@ pub fn main(control: &Control) -> Exit {
         Err(error) => {
             complain(&error);
             if let Some(remedy) = error.remedy() {
-                eprintln!("fix: {remedy}");
+                say(format_args!("fix: {remedy}"));
             }
             error.exit()
         }

@@ -1,9 +1,10 @@
 //! Results: a table or sentence for people, JSON for scripts.
 
-use std::io::{self, IsTerminal as _};
-
 use comfy_table::{Table, presets};
 use serde_json::Value;
+
+use crate::cli::terminal::Stream;
+use crate::printable::json;
 
 /// Who reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,18 +61,25 @@ impl Output {
 
     /// Prints it as JSON.
     pub(super) fn print_json(&self) {
-        write(&mut io::stdout().lock(), &self.as_json());
+        write(&self.as_json());
     }
 
     /// Prints it for people.
     pub(super) fn print(&self) {
-        let mut stdout = io::stdout().lock();
-        let reader = if stdout.is_terminal() { Reader::Terminal } else { Reader::Pipe };
-        write(&mut stdout, &self.as_text(reader));
+        let reader = if Stream::Output.is_terminal() { Reader::Terminal } else { Reader::Pipe };
+        let text = self.as_text(reader);
+        match (&self.view, reader) {
+            // A program gets the value that it asked for.
+            (View::Verbatim(_), Reader::Pipe) => {
+                let _ = Stream::Output.write_as_is(text.as_bytes());
+            }
+            _ => write(&text),
+        }
     }
 
     fn as_json(&self) -> String {
-        format!("{:#}\n", self.json)
+        // A value has a form in JSON.
+        json(&self.json).unwrap_or_default()
     }
 
     fn as_text(&self, reader: Reader) -> String {
@@ -93,9 +101,8 @@ impl Output {
 }
 
 /// A reader that has gone away is no error.
-fn write(stdout: &mut impl io::Write, text: &str) {
-    let _ = stdout.write_all(text.as_bytes());
-    let _ = stdout.flush();
+fn write(text: &str) {
+    let _ = Stream::Output.write(text);
 }
 
 /// Aligned columns; with a line below the header on a terminal, plain otherwise.

@@ -14,6 +14,7 @@ use super::error::ControlError;
 use super::render::Output;
 use super::resource::{last, purged, removed, shown_tags, tags, text};
 use super::session::Session;
+use crate::files::{self, CREDENTIAL_BYTES_MAX};
 
 /// Secrets in vaults.
 #[derive(Debug, Args)]
@@ -211,12 +212,12 @@ impl ValueArgs {
 }
 
 fn read(path: &Path) -> Result<String, ControlError> {
+    if path.as_os_str() != "-" {
+        return Ok(files::read_text(path, CREDENTIAL_BYTES_MAX)?);
+    }
     let mut text = String::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().lock().read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
-    };
+    // No vault takes a value of this length: the rest is not read.
+    let read = std::io::stdin().lock().take(CREDENTIAL_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|source| ControlError::File { path: path.to_owned(), source })?;
     Ok(text)
 }

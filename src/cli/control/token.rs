@@ -16,6 +16,7 @@ use super::render::Output;
 use super::resource::segment;
 use crate::client::ClientError;
 use crate::ids::ClientId;
+use crate::printable::json;
 
 /// How long the identity endpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,7 +60,7 @@ impl TokenArgs {
             let token = body.get("access_token").and_then(Value::as_str);
             let text = match token.filter(|_| self.bare) {
                 Some(token) => format!("{token}\n"),
-                None => format!("{body:#}\n"),
+                None => json(&body).unwrap_or_default(),
             };
             return Ok(Output::verbatim(body, text));
         }

@@ -1,6 +1,7 @@
 //! The two builds: where their executables are, and whether they are what they should be.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::gate::document::BuildName;
 use crate::gate::leg::{Leg, Side};
 use crate::load::serve_process::this_program;
 use crate::load::stop::Stop;
-use crate::report::printable;
+use crate::printable;
 
 /// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]
@@ -116,8 +117,18 @@ fn known(commit: &str) -> Option<String> {
 
 /// Tells two builds apart; without it the report only says less.
 fn sha256(program: &Path) -> Option<String> {
-    let bytes = std::fs::read(program).ok()?;
-    let digest = digest::digest(&digest::SHA256, &bytes);
+    let mut file = BufReader::with_capacity(1 << 20, File::open(program).ok()?);
+    let mut context = digest::Context::new(&digest::SHA256);
+    loop {
+        let piece = file.fill_buf().ok()?;
+        if piece.is_empty() {
+            break;
+        }
+        context.update(piece);
+        let length = piece.len();
+        file.consume(length);
+    }
+    let digest = context.finish();
     Some(digest.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
 }
 

@@ -21,6 +21,7 @@ use self::settings::{GateSettings, GateSettingsError};
 use super::run::Scenario;
 use super::run::settings::Settings;
 use super::{Exit, refuse, signals};
+use crate::cli::terminal::Stream;
 use crate::clock::{Clock, SystemClock};
 use crate::gate::baseline::BaselineError;
 use crate::gate::document::{Document, Identity};
@@ -149,8 +150,7 @@ pub fn main(args: &GateArgs) -> Exit {
     match result {
         Err(GateError::Interrupted { known }) => {
             // JSON is whole or not there.
-            let out: Box<dyn io::Write> =
-                if args.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+            let out = if args.json { Stream::Error } else { Stream::Output };
             signals::interrupted_after(&known, out, consequence)
         }
         // Whatever failed then failed because of it.

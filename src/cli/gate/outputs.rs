@@ -1,14 +1,16 @@
 //! Where a verdict goes: standard output, `gate.json`, JUnit, Markdown.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::GateArgs;
 use crate::cli::outputs;
+use crate::cli::terminal::Stream;
+use crate::files;
 use crate::gate::document::Document;
 use crate::gate::leg::{Pair, Side, merged};
 use crate::gate::{junit, markdown, text};
+use crate::printable::json;
 use crate::report::out_folder::{OutFolder, OutFolderError};
 use crate::report::{hgrm, html};
 
@@ -61,14 +63,15 @@ pub(super) fn write(
             curves(folder, pairs, side)?;
         }
         // Last but for the page that is made of it: a folder that has it is complete.
-        store(&folder.join(FILE), &json(document)?)?;
+        let path = folder.join(FILE);
+        stored(&path, files::replace(&path, files::PLAIN, json(document)?.as_bytes()))?;
         html::write(folder)?;
     }
     if let Some(path) = &args.junit {
-        store(path, &junit::render(document))?;
+        stored(path, files::write(path, junit::render(document).as_bytes()))?;
     }
     if let Some(path) = &args.markdown {
-        store(path, &markdown::render(document))?;
+        stored(path, files::write(path, markdown::render(document).as_bytes()))?;
     }
     Ok(())
 }
@@ -76,7 +79,7 @@ pub(super) fn write(
 /// Prints the verdict for a person or a script.
 pub(super) fn print(args: &GateArgs, document: &Document) -> io::Result<()> {
     let text = if args.json { json(document)? } else { text::render(document) };
-    io::stdout().lock().write_all(text.as_bytes())
+    Stream::Output.write(&text)
 }
 
 /// The distributions of all legs of one side, as a run has them of its one.
@@ -84,16 +87,12 @@ fn curves(folder: &Path, pairs: &[Pair], side: Side) -> Result<(), OutputError> 
     for (class, histogram) in merged(pairs, side) {
         let path = folder.join(format!("{}.response.{class}.hgrm", side.as_str()));
         let mut text = Vec::new();
-        let written = hgrm::write(&histogram, &mut text).and_then(|()| fs::write(&path, &text));
-        written.map_err(|source| OutputError::Write { path, source })?;
+        let written = hgrm::write(&histogram, &mut text);
+        stored(&path, written.and_then(|()| files::replace(&path, files::PLAIN, &text)))?;
     }
     Ok(())
 }
 
-fn json(document: &Document) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(document).map(|text| text + "\n")
-}
-
-fn store(path: &Path, text: &str) -> Result<(), OutputError> {
-    fs::write(path, text).map_err(|source| OutputError::Write { path: path.to_owned(), source })
+fn stored(path: &Path, written: io::Result<()>) -> Result<(), OutputError> {
+    written.map_err(|source| OutputError::Write { path: path.to_owned(), source })
 }

@@ -7,8 +7,7 @@ mod stored;
 mod watch;
 
 use std::cell::Cell;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +19,9 @@ use self::execute::{Bench, MeasureError};
 use self::known::Known;
 use super::progress::Progress;
 use super::{Exit, complain, refuse, signals};
+use crate::cli::terminal::Stream;
 use crate::clock::{Clock, SystemClock};
+use crate::files;
 use crate::load::stop::Stop;
 use crate::plan::answer::{self, Answer};
 use crate::plan::fit::{self, FitError, Quiet, Side};
@@ -29,6 +30,7 @@ use crate::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
 use crate::plan::plan_json::{HeldOut, PlanJson, SCHEMA, SideJson};
 use crate::plan::search::{Found, Terms};
 use crate::plan::sentences;
+use crate::printable;
 use crate::report::out_folder::{OutFolder, OutFolderError};
 use crate::report::run_json::rfc3339;
 use crate::report::slo::Objective;
@@ -141,8 +143,7 @@ pub fn main(args: &PlanArgs) -> Exit {
         Err(_) if stop.is_requested() => {
             let known = known.text(&args.slo.to_string());
             // JSON is whole or not there.
-            let out: Box<dyn Write> =
-                if args.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+            let out = if args.json { Stream::Error } else { Stream::Output };
             signals::interrupted_after(&known, out, "no plan was made")
         }
         Err(PlanError::Measure(error)) if error.blames_broker() => {
@@ -335,19 +336,19 @@ fn notes(args: &PlanArgs, fleet: &Fleet, calibration: &Calibration) -> Vec<Strin
 }
 
 fn write(args: &PlanArgs, plan: &PlanJson) -> Result<(), PlanError> {
-    let json =
-        serde_json::to_string_pretty(plan).map_err(|error| PlanError::Print(error.into()))?;
-    let (json, text) = (format!("{json}\n"), sentences::render(plan));
+    let json = printable::json(plan).map_err(|error| PlanError::Print(error.into()))?;
+    let text = sentences::render(plan);
     if let Some(out) = &args.out {
         store(&out.join(JSON), &json)?;
-        store(&out.join(TEXT), &text)?;
+        store(&out.join(TEXT), &printable::printable(&text))?;
     }
     let shown = if args.json { &json } else { &text };
-    io::stdout().lock().write_all(shown.as_bytes()).map_err(PlanError::Print)
+    Stream::Output.write(shown).map_err(PlanError::Print)
 }
 
 fn store(path: &Path, text: &str) -> Result<(), PlanError> {
-    fs::write(path, text).map_err(|source| PlanError::Write { path: path.to_owned(), source })
+    let written = files::replace(path, files::PLAIN, text.as_bytes());
+    written.map_err(|source| PlanError::Write { path: path.to_owned(), source })
 }
 
 const fn exit(answer: Answer) -> Exit {

@@ -1,11 +1,11 @@
 //! The last lines of a run: where its result is.
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use crate::cli::terminal::Stream;
 use crate::load::cut::Cut;
+use crate::printable::printable;
 use crate::report::html;
-use crate::report::printable::printable;
 use crate::report::table::wrapped;
 
 /// The width of the text on a terminal.
@@ -34,10 +34,10 @@ pub(super) fn again(folder: &Path) -> String {
 }
 
 /// The text as standard output wants it: lines are broken on a terminal, and whole for a program that reads
-/// them. Names come from outside: the terminal is to obey none.
+/// them.
 pub(super) fn laid_out(text: &str) -> String {
     let text = printable(text);
-    if io::stdout().is_terminal() { wrapped(&text, COLUMNS) } else { text.into_owned() }
+    if Stream::Output.is_terminal() { wrapped(&text, COLUMNS) } else { text.into_owned() }
 }
 
 #[cfg(test)]

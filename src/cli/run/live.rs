@@ -4,7 +4,6 @@
 //! is: no raw mode, no other screen, no hidden cursor. So there is nothing to restore, however the
 //! process ends.
 
-use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -17,9 +16,11 @@ use ratatui::style::{Color, Modifier};
 
 use super::RunArgs;
 use super::view::{Header, VIEW_LINES, render};
+use crate::cli::terminal::Stream;
 use crate::clock::readable;
 use crate::load::board::{Board, Figures, Phase, Snapshot};
 use crate::load::cores::{Cores, keep_off};
+use crate::printable::printable;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Mode {
     /// What standard error is good for.
     pub(super) fn choose(args: &RunArgs) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        match (args.quiet, io::stderr().is_terminal() && !dumb) {
+        match (args.quiet, Stream::Error.is_terminal() && !dumb) {
             (true, _) => Self::Quiet,
             (false, true) => Self::View,
             (false, false) => Self::Lines,
@@ -70,16 +71,16 @@ impl Live {
             let mut screen = Screen::default();
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let snapshot = board.snapshot();
-                let mut out = io::stderr().lock();
-                // A terminal that went away is no reason to end the run.
-                let _ = match (mode, terminal::size()) {
+                let text = match (mode, terminal::size()) {
                     (Mode::View, Ok((width, height))) if height > VIEW_LINES => {
-                        screen.draw(&mut out, &header, &snapshot, width)
+                        screen.drawn(&header, &snapshot, width)
                     }
-                    _ => writeln!(out, "{}", line(&header, &snapshot)),
+                    _ => line(&header, &snapshot) + "\n",
                 };
+                // A terminal that went away is no reason to end the run.
+                let _ = Stream::Error.write_as_is(text.as_bytes());
             }
-            let _ = screen.clear(&mut io::stderr().lock());
+            let _ = Stream::Error.write_as_is(screen.cleared().as_bytes());
         });
         Self { end: Some(end), thread: thread.ok() }
     }
@@ -101,32 +102,23 @@ struct Screen {
 }
 
 impl Screen {
-    fn draw(
-        &mut self,
-        out: &mut impl Write,
-        header: &Header,
-        snapshot: &Snapshot,
-        width: u16,
-    ) -> io::Result<()> {
+    /// What draws the view over the one before. One write: a terminal shows no half of it.
+    fn drawn(&mut self, header: &Header, snapshot: &Snapshot, width: u16) -> String {
         let area = Rect::new(0, 0, width, VIEW_LINES);
         let mut buffer = Buffer::empty(area);
         render(header, snapshot, area, &mut buffer);
         // See no-color.org.
         let paint = if std::env::var_os("NO_COLOR").is_none() { sgr } else { plain };
-        // One write: a terminal shows no half of it.
         let text = format!("{}{}", self.up(), ansi(&buffer, paint));
         self.lines = VIEW_LINES;
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        text
     }
 
-    fn clear(&mut self, out: &mut impl Write) -> io::Result<()> {
+    /// What erases the view.
+    fn cleared(&mut self) -> String {
         let up = self.up();
-        if self.lines > 0 {
-            out.write_all(format!("{up}\x1b[J").as_bytes())?;
-        }
         self.lines = 0;
-        out.flush()
+        if up.is_empty() { up } else { up + "\x1b[J" }
     }
 
     /// To the start of what was drawn last (ECMA-48 8.3.22).
@@ -148,7 +140,7 @@ fn ansi(buffer: &Buffer, paint: fn(&Cell) -> &'static str) -> String {
                 text += own;
                 style = own;
             }
-            text += cell.symbol();
+            text += &printable(cell.symbol());
         }
         let end = text.trim_end_matches(' ').len();
         text.truncate(end);
@@ -213,24 +205,20 @@ mod tests {
 
     #[test]
     fn the_view_is_drawn_over_itself_and_erased_at_the_end() {
-        let (mut screen, mut out) = (Screen::default(), Vec::new());
-        screen.draw(&mut out, &header(), &snapshot(), 80).unwrap();
-        let first = String::from_utf8(std::mem::take(&mut out)).unwrap();
+        let mut screen = Screen::default();
+        assert_eq!(screen.cleared(), "");
+        let first = screen.drawn(&header(), &snapshot(), 80);
         assert_eq!(first.matches('\n').count(), usize::from(VIEW_LINES));
         assert!(!first.starts_with('\r'));
-        screen.draw(&mut out, &header(), &snapshot(), 80).unwrap();
-        let second = String::from_utf8(std::mem::take(&mut out)).unwrap();
+        let second = screen.drawn(&header(), &snapshot(), 80);
         let up = format!("\r\x1b[{VIEW_LINES}A");
         assert_eq!(second, format!("{up}{first}"));
-        screen.clear(&mut out).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), format!("{up}\x1b[J"));
+        assert_eq!(screen.cleared(), format!("{up}\x1b[J"));
     }
 
     #[test]
     fn nothing_but_text_and_cursor_moves_is_written() {
-        let (mut screen, mut out) = (Screen::default(), Vec::new());
-        screen.draw(&mut out, &header(), &snapshot(), 80).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = Screen::default().drawn(&header(), &snapshot(), 80);
         // No private modes: those are what a terminal would have to be restored from.
         assert!(!text.contains("\x1b[?"), "{text:?}");
     }

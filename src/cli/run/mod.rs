@@ -12,7 +12,7 @@ pub(super) mod target;
 mod view;
 mod what;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use self::view::Header;
 use self::what::What;
 use super::report::WriteError;
 use super::{Exit, complain, refuse, signals};
+use crate::cli::terminal::{Stream, say};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
 use crate::load::board::Board;
 use crate::load::host::is_in_memory;
@@ -41,6 +42,7 @@ use crate::load::schedule::Arrivals;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
+use crate::printable;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::notes;
 use crate::report::run_json::{Identity, RunJson};
@@ -308,7 +310,7 @@ pub fn main(args: &RunArgs) -> Exit {
 fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunError> {
     if let Some(scenario) = &args.print_scenario {
         let text = scenario.source()?;
-        io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
+        Stream::Output.write(&text).map_err(RunError::Print)?;
         return Ok(Exit::Pass);
     }
     let args = &args.settled()?;
@@ -316,7 +318,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let slo = [args.slo.clone(), definition.objectives()].concat();
     let Settings { plan, mut notes } = Settings::of(args, &definition)?;
     if let Some(shortfall) = Settings::shortfall(args, &definition, &plan) {
-        eprintln!("warning: {shortfall}");
+        say(format_args!("warning: {shortfall}"));
     }
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
@@ -330,7 +332,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     }
     let known = hint::before(&subject.target());
     for hint in &known {
-        eprintln!("note      {hint}");
+        say(format_args!("note      {hint}"));
     }
     notes.extend(known);
     let shown = Shown::start(args, &plan, &subject)?;
@@ -345,12 +347,11 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     folder.complete(&outcome, &json)?;
     let written = args.beside.write(folder.path());
     let text = if args.json {
-        let text = serde_json::to_string_pretty(&json).map_err(|e| RunError::Print(e.into()))?;
-        format!("{text}\n")
+        printable::json(&json).map_err(|error| RunError::Print(error.into()))?
     } else {
         ending::laid_out(&(table + &ending::places(folder.path(), outcome.measured.cut)))
     };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(RunError::Print)?;
+    Stream::Output.write(&text).map_err(RunError::Print)?;
     let verdict = exit(&outcome, &slo);
     match written.map_err(RunError::Written) {
         // What is wrong with the run outranks what is wrong with a file beside it.
@@ -427,7 +428,7 @@ impl Shown {
         };
         let scrape = args.metrics.map(serve).transpose()?;
         if let Some(scrape) = &scrape {
-            eprintln!("metrics   http://{}/metrics", scrape.address());
+            say(format_args!("metrics   http://{}/metrics", scrape.address()));
         }
         let mode = Mode::choose(args);
         let live = Live::start(mode, Arc::clone(&board), header, plan.cores.clone());

@@ -23,6 +23,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
     let mut all = Latencies::default();
     totals.whole.good().for_each(|(_, class)| all.add(class));
     let measured = Measured {
+        samples_full: false,
         totals,
         tally: Tally::default(),
         busy_share: 0.0,

@@ -2,7 +2,6 @@
 
 mod flags;
 
-use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 pub use flags::{ServeArgs, SettingsConflict};
 
+use super::terminal::{Log, Stream};
 use super::{Exit, refuse, sources};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
+use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, WORLD_BYTES_MAX};
 use crate::machine::{self, MachineError};
 use crate::secret::Redacted;
 use crate::server::{
@@ -39,8 +40,8 @@ enum ServeError {
     Log(String),
     #[error(transparent)]
     Machine(#[from] MachineError),
-    #[error("cannot read `{path}`", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error("the certificate authority `{path}` is refused", path = path.display())]
@@ -56,9 +57,9 @@ enum ServeError {
 /// Runs the command.
 pub fn main(args: &ServeArgs) -> Exit {
     let logged = logged().map(|filter| {
-        let colours = std::io::stderr().is_terminal();
+        let colours = Stream::Error.is_terminal();
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-        log.with_writer(std::io::stderr).init();
+        log.with_writer(move || Log { colours }).init();
     });
     logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
@@ -156,9 +157,7 @@ fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError
 /// The token service in another process, if tokens come from one.
 fn token_source(args: &ServeArgs) -> Result<Option<RemoteSource>, ServeError> {
     let Some(url) = &args.token_source else { return Ok(None) };
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| ServeError::Read { path: path.clone(), source })
-    };
+    let read = |path: &PathBuf| files::read(path, CREDENTIAL_BYTES_MAX);
     let ca_pem = args.token_source_ca.as_ref().map(read).transpose()?;
     Ok(Some(RemoteSource { url: url.clone(), ca_pem }))
 }
@@ -178,10 +177,9 @@ fn fresh_secret() -> Result<Redacted, ServeError> {
 fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
     match (&args.world, &args.synthetic) {
         (Some(path), _) => {
-            let read = std::fs::read_to_string(path);
-            let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
+            let text = files::read_text(path, WORLD_BYTES_MAX)?;
             let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
-            let beside = |name: &str| std::fs::read_to_string(folder.join(name));
+            let beside = |name: &str| files::read_text(&folder.join(name), CREDENTIAL_BYTES_MAX);
             let records = file::parse_with(&path.display().to_string(), &text, &beside)?;
             warn_of_vms_without_address(&records);
             Ok(records)
@@ -208,8 +206,7 @@ fn warn_of_vms_without_address(records: &[Record]) {
 
 fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
     let Some(path) = &args.trust_credential_issuer else { return Ok(Vec::new()) };
-    let read = std::fs::read_to_string(path);
-    let text = read.map_err(|source| ServeError::Read { path: path.clone(), source })?;
+    let text = files::read_text(path, CREDENTIAL_BYTES_MAX)?;
     let refused = |source| ServeError::TrustedIssuer { path: path.clone(), source };
     Certificate::all_from_pem(&text).map_err(refused)
 }
@@ -276,13 +273,10 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Standard output is an interface: a reader waits for `ready`. A closed pipe ends nothing.
 fn announce(server: &Server) {
-    let mut stdout = std::io::stdout().lock();
-    for (name, url) in server.endpoints() {
-        let _ = writeln!(stdout, "{name} {url}");
-    }
+    let endpoints = server.endpoints();
+    let mut lines: String = endpoints.map(|(name, url)| format!("{name} {url}\n")).collect();
     if let Some(file) = server.admin_secret_file() {
-        let _ = writeln!(stdout, "admin-secret {}", file.display());
+        lines += &format!("admin-secret {}\n", file.display());
     }
-    let _ = writeln!(stdout, "ready");
-    let _ = stdout.flush();
+    let _ = Stream::Output.write(&(lines + "ready\n"));
 }

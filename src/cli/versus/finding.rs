@@ -11,7 +11,6 @@ use super::spoiled::{Complaint, Spoiled};
 use crate::load::recorder::Latencies;
 use crate::load::schedule::Arrivals;
 use crate::load::session::Outcome;
-use crate::report::printable::printable;
 use crate::stats::paired::{Method, Rates, Summary, signed_rank};
 
 /// What was asked of both.
@@ -203,7 +202,7 @@ impl Finding {
         let mut text = if self.used == 0 { String::new() } else { format!("{table}\n\n") };
         // Writing to a string cannot fail.
         let _ = self.sentences(&mut text);
-        printable(&text).into_owned()
+        text
     }
 
     fn sentences(&self, text: &mut String) -> std::fmt::Result {

@@ -6,7 +6,7 @@
 mod finding;
 mod spoiled;
 
-use std::io::{self, Write};
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,14 @@ use super::run::settings::{Settings, SettingsError};
 use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl, hint};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
+use crate::cli::terminal::{Stream, say};
 use crate::clock::{Clock, SystemClock};
 use crate::load::collector::Discard;
 use crate::load::schedule::Arrivals;
 use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::target::Target;
+use crate::printable::json;
 
 /// Compare two token endpoints, measured in turns, or two stored results: the ratio with its interval.
 ///
@@ -161,7 +163,7 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
     let [a, b] =
         [Side { written: a, target: resolve(a)? }, Side { written: b, target: resolve(b)? }];
     for hint in [&a, &b].into_iter().flat_map(|side| hint::before(&side.target)) {
-        eprintln!("note      {hint}");
+        say(format_args!("note      {hint}"));
     }
     let mut finding = Finding::new(args.question([&a, &b]));
     let progress = Progress::start();
@@ -177,12 +179,11 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
     }
     drop(progress);
     let text = if args.json {
-        let text = serde_json::to_string_pretty(&finding.document());
-        format!("{}\n", text.map_err(|error| VersusError::Print(error.into()))?)
+        json(&finding.document()).map_err(|error| VersusError::Print(error.into()))?
     } else {
         finding.text()
     };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(VersusError::Print)?;
+    Stream::Output.write(&text).map_err(VersusError::Print)?;
     Ok(if finding.is_valid() { Exit::Pass } else { Exit::Invalid })
 }
 

@@ -3,8 +3,6 @@
 //! Reads the folder that `mintbench gate --out` writes: `gate.json` (schema `mintbench/gate/1`) and
 //! the distributions of both sides.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,6 +11,7 @@ use serde_json::{Map, Value};
 use super::curve::{Curve, Point, figure};
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
+use crate::files::{self, RESULT_BYTES_MAX, ReadError};
 use crate::load::class::Class;
 use crate::report::chart::forest::{Estimate, Forest};
 use crate::report::chart::scale::{Axis, plain, rounded};
@@ -41,13 +40,8 @@ pub enum GateError {
         line: usize,
     },
     /// A file cannot be read.
-    #[error("cannot read `{path}`", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The file says that it is something else.
     #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
     Schema {
@@ -115,10 +109,9 @@ impl Judged {
 /// Reads the `gate.json` of a folder, if it is that of a gate.
 pub(super) fn read(folder: &Path) -> Result<Option<Gate>, GateError> {
     let path = folder.join("gate.json");
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(GateError::Read { path, source }),
+    let text = match files::read(&path, RESULT_BYTES_MAX) {
+        Err(error) if error.is_missing() => return Ok(None),
+        read => read?,
     };
     let damaged = |source| GateError::Damaged { path: path.clone(), source };
     let value: Value = serde_json::from_slice(&text).map_err(damaged)?;
@@ -291,10 +284,9 @@ fn curves(folder: &Path, class: Class) -> Result<Option<Figure>, GateError> {
     let mut curves = Vec::new();
     for (name, colour, dash) in [("base", 0, Dash::Solid), ("candidate", 1, Dash::Strokes)] {
         let path = folder.join(format!("{name}.response.{class}.hgrm"));
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(GateError::Read { path, source }),
+        let text = match files::read_text(&path, RESULT_BYTES_MAX) {
+            Err(error) if error.is_missing() => continue,
+            read => read?,
         };
         let (samples, points) =
             distribution(&text).map_err(|line| GateError::Curve { path: path.clone(), line })?;
@@ -344,6 +336,8 @@ fn distribution(text: &str) -> Result<(u64, Vec<(f64, Point)>), usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use proptest::prelude::*;
 

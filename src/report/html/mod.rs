@@ -9,7 +9,6 @@ pub mod page;
 pub mod panels;
 pub mod versus;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +21,8 @@ use self::goals::Place;
 use self::page::{Alert, Figure, Page};
 use super::chart::Dash;
 use super::stored::{Run, StoredError, read_run};
+use crate::files;
+use crate::printable::printable;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +60,27 @@ pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
         None => of_folder(folder)?,
     };
     let path = folder.join(FILE);
-    save(&page, &path)?;
+    save(&page, &path, |path, html| files::replace(path, files::PLAIN, html))?;
     Ok(path)
 }
 
-/// Writes a page to a file.
+/// Writes a page to the file that a user named.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn save(page: &Page, path: &Path) -> Result<(), ReportError> {
+pub fn write_to(path: &Path, page: &Page) -> Result<(), ReportError> {
+    save(page, path, files::write)
+}
+
+fn save(
+    page: &Page,
+    path: &Path,
+    write: impl FnOnce(&Path, &[u8]) -> io::Result<()>,
+) -> Result<(), ReportError> {
     let html = page.render()?;
-    fs::write(path, html).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    // Names in results come from outside.
+    write(path, printable(&html).as_bytes())
+        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 /// The page of a result folder.

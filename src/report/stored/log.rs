@@ -4,7 +4,6 @@
 //! claims of sizes is checked before anything is allocated for it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use hdrhistogram::serialization::interval_log::{
 
 use super::{StoredError, malformed};
 use crate::clock::UnixSeconds;
+use crate::files::{self, ReadError};
 use crate::load::class::Class;
 use crate::stats::intervals::Counts;
 
@@ -73,8 +73,17 @@ impl Log {
     /// # Errors
     /// [`StoredError`] when the file cannot be read or is malformed.
     pub fn read(path: &Path) -> Result<Self, StoredError> {
-        let mut intervals = Vec::new();
-        let head = each(path, &mut |interval| intervals.push(interval))?;
+        let (mut intervals, mut values) = (Vec::new(), 0_usize);
+        let head = each(path, &mut |interval| {
+            values = values.saturating_add(interval.counts.len());
+            // What is beyond is only counted.
+            if values <= VALUES_MAX {
+                intervals.push(interval);
+            }
+        })?;
+        if values > VALUES_MAX {
+            return Err(StoredError::LongLog { path: path.to_owned(), values });
+        }
         Ok(Self { head, intervals })
     }
 
@@ -123,9 +132,10 @@ pub fn add(into: &mut Counts, from: &[(u64, u64)]) {
 /// # Errors
 /// [`StoredError`] when the file cannot be read or is malformed.
 pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, StoredError> {
-    let read = |source| StoredError::Read { path: path.to_owned(), source };
-    let mut file = BufReader::new(File::open(path).map_err(read)?);
+    let read = |source| ReadError::System { path: path.to_owned(), source };
+    let mut file = BufReader::new(files::open(path)?);
     let (mut head, mut line, mut number) = (Head::default(), Vec::new(), 0_u64);
+    let mut values = VALUES_FREE;
     loop {
         line.clear();
         // A line is bounded, so that a file without line ends is not read into memory.
@@ -141,9 +151,21 @@ pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, Stored
             return broke_off.map_or(Ok(head), Err);
         }
         let entry = parse(&line, &mut head).map_err(|what| malformed(path, number, what))?;
+        let found = entry.as_ref().map_or(0, |interval| interval.counts.len());
+        values = (values + VALUES_PER_BYTE * line.len())
+            .checked_sub(found)
+            .ok_or_else(|| malformed(path, number, "its histograms hold more values than fit"))?;
         entry.into_iter().for_each(&mut *visit);
     }
 }
+
+/// Deflated data can grow a thousandfold. What a log comes to is held to its length: so many values for each
+/// of its bytes, of which a run writes one or two.
+const VALUES_PER_BYTE: usize = 8;
+/// So many values are free, for short logs: 32 MB of memory.
+const VALUES_FREE: usize = 2 << 20;
+/// So many values of a log are held in memory at once, in 2 GB: a run of a day has some 90 million.
+const VALUES_MAX: usize = 1 << 27;
 
 /// A line as long as this holds no histogram that a run writes: they are some kilobytes.
 const LINE_MAX_BYTES: u64 = 4 << 20;

@@ -9,13 +9,12 @@ pub mod run;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::log::Log;
 pub use self::run::Run;
 use super::run_json::SCHEMA;
+use crate::files::{self, RESULT_BYTES_MAX, ReadError};
 
 /// Why a result folder cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +36,18 @@ pub enum StoredError {
         what: &'static str,
     },
     /// A file cannot be read.
-    #[error("cannot read `{path}`", path = path.display())]
-    Read {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A log is too long to be held in memory.
+    #[error(
+        "`{path}` holds {values} values, more than fit into memory; measure for less than a day at a time",
+        path = path.display()
+    )]
+    LongLog {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// How many different latencies there are, counted in each of its intervals.
+        values: usize,
     },
     /// The file says that it is something else.
     #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
@@ -119,10 +124,9 @@ pub fn read_run(folder: &Path) -> Result<Option<Run>, StoredError> {
     }
 
     let path = folder.join("run.json");
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StoredError::Read { path, source }),
+    let text = match files::read(&path, RESULT_BYTES_MAX) {
+        Err(error) if error.is_missing() => return Ok(None),
+        read => read?,
     };
     let damaged = |source| StoredError::Run { path: path.clone(), source };
     let Named { schema } = serde_json::from_slice(&text).map_err(damaged)?;

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -100,6 +101,30 @@ fn a_run_that_did_not_end_is_read_up_to_there() {
     let cut = Log::read(&path).unwrap();
     assert!(cut.head.cut);
     assert_eq!(cut.intervals, stored.response.intervals[..2]);
+}
+
+#[test]
+fn a_log_that_grows_out_of_proportion_when_it_is_read_is_refused() {
+    use base64::Engine as _;
+    use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+    let mut every = recorder::histogram();
+    let mut value = 1;
+    // One in each bucket deflates to next to nothing.
+    while value < 100_000_000_000 {
+        every.record(value).unwrap();
+        value = every.next_non_equivalent(value);
+    }
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new().serialize(&every, &mut bytes).unwrap();
+    let encoded = base64::prelude::BASE64_STANDARD.encode(bytes);
+    let line = format!("Tag=hit,0.000,1.000,1.000,{encoded}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("response.hlog");
+    fs::write(&path, line.repeat(20)).unwrap();
+    assert_eq!(Log::read(&path).unwrap().intervals.len(), 20, "a short log may be dense");
+    fs::write(&path, line.repeat(200)).unwrap();
+    let refused = Log::read(&path).unwrap_err().to_string();
+    assert!(refused.contains("hold more values than fit"), "{refused}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::Reader;
+use crate::files::ReadError;
 use crate::ids::{ClientId, PrincipalId, TenantId};
 use crate::secret::{Redacted, SecretText};
 use crate::world::record::{Application, Credential, Record};
@@ -144,9 +145,10 @@ impl Reader<'_> {
         if text.contains("-----BEGIN ") {
             return Some(text.to_owned());
         }
-        let failed = |error| {
+        let failed = |error: ReadError| {
             format!(
-                "cannot read the certificate `{text}`: {error}; write a path, relative to the world file, or PEM"
+                "the certificate cannot be used: {}; write a path, relative to the world file, or PEM",
+                error.in_a_line()
             )
         };
         let read = (self.read_file)(text).map_err(failed);
@@ -156,6 +158,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::files::ReadError;
     use crate::world::file::parse_with;
     use crate::world::record::Record;
     use crate::world::tests::PREFIX;
@@ -168,7 +171,10 @@ mod tests {
         let certificate = pem("CERTIFICATE", &rsa_certificate());
         let read = |name: &str| match name {
             "app.pem" => Ok(certificate.clone()),
-            _ => Err(std::io::ErrorKind::NotFound.into()),
+            _ => Err(ReadError::System {
+                path: name.into(),
+                source: std::io::ErrorKind::NotFound.into(),
+            }),
         };
         let text = format!("{PREFIX}{entry}").replace("INLINE", &certificate);
         parse_with("test.toml", &text, &read).map_err(|error| error.to_string())
@@ -204,7 +210,7 @@ mod tests {
             ("secret = 'hunter2'", "the secret is too short"),
             ("secret = ['hunter2']", "the value of a secret is not a string"),
             ("secret = 'correct horse'\nsecrt = 'hunter2'", "unknown field `secrt`"),
-            ("certificate = 'none.pem'", "cannot read the certificate `none.pem`"),
+            ("certificate = 'none.pem'", "the certificate cannot be used: cannot read `none.pem`"),
             ("certificate = '-----BEGIN NOTHING'", "no certificate in the PEM text"),
             ("secret = 'correct horse'\nclient_id = 'x'", "`x` is not a GUID"),
         ] {

@@ -16,30 +16,17 @@ use applications::ApplicationEntry;
 use role_assignments::RoleAssignmentEntry;
 use vaults::{SecretEntry, VaultEntry};
 
+use crate::files::ReadError;
 use crate::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
-use crate::toml_file::{self, line_of};
+use crate::toml_file::{self, Fault, Lines, listed};
 use crate::world::record::Record;
 use crate::world::seed::{Added, SeedBuilder, VmIdentities, derived_ids};
 use crate::world::synthetic::IdentityIds;
 
 /// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorldFileError {
-    name: String,
-    problems: Vec<(usize, String)>,
-}
-
-impl std::error::Error for WorldFileError {}
-
-impl fmt::Display for WorldFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the world file is refused")?;
-        for (line, problem) in &self.problems {
-            write!(f, "\n  {}:{line}: {problem}", self.name)?;
-        }
-        Ok(())
-    }
-}
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the world file is refused{problems}", problems = listed(.0))]
+pub struct WorldFileError(Vec<String>);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,12 +101,15 @@ pub fn demo() -> Result<Vec<Record>, WorldFileError> {
 /// # Errors
 /// Everything that is wrong with it, not only the first problem.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
-    let unread = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    let unread = |name: &str| {
+        let source = std::io::ErrorKind::Unsupported.into();
+        Err(ReadError::System { path: name.into(), source })
+    };
     parse_with(name, text, &unread)
 }
 
 /// Gives the text of a file that a world file names.
-pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ReadError>;
 
 /// As [`parse`], for a world file that may name others: `read` gives their text.
 ///
@@ -130,19 +120,20 @@ pub fn parse_with(
     text: &str,
     read: ReadFile<'_>,
 ) -> Result<Vec<Record>, WorldFileError> {
-    let refused = |problems| WorldFileError { name: name.to_owned(), problems };
     let toml_file::Read { value, faults } = toml_file::read::<File>(text);
     let mut reader = Reader::new(text, read);
-    reader.problems.extend(faults.into_iter().map(|fault| (fault.line, fault.what)));
+    reader.problems = faults;
     if let Some(file) = value {
         reader.read(&file);
     }
-    reader.finish().map_err(refused)
+    reader
+        .finish()
+        .map_err(|faults| WorldFileError(faults.iter().map(|fault| fault.of_file(name)).collect()))
 }
 
 /// Turns entries into items of the world and collects problems as it goes.
 struct Reader<'a> {
-    text: &'a str,
+    lines: Lines,
     read_file: ReadFile<'a>,
     builder: SeedBuilder,
     tenants: HashMap<String, TenantId>,
@@ -155,13 +146,13 @@ struct Reader<'a> {
     ambiguous: HashSet<String>,
     /// By name in lower case; `None` as above.
     vaults: HashMap<String, Option<ArmId>>,
-    problems: Vec<(usize, String)>,
+    problems: Vec<Fault>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str, read_file: ReadFile<'a>) -> Self {
+    fn new(text: &str, read_file: ReadFile<'a>) -> Self {
         Self {
-            text,
+            lines: Lines::of(text),
             read_file,
             builder: SeedBuilder::default(),
             tenants: HashMap::new(),
@@ -207,7 +198,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(self) -> Result<Vec<Record>, Vec<(usize, String)>> {
+    fn finish(self) -> Result<Vec<Record>, Vec<Fault>> {
         let Self { builder, mut problems, .. } = self;
         if !problems.is_empty() {
             problems.sort();
@@ -217,7 +208,7 @@ impl<'a> Reader<'a> {
     }
 
     fn problem(&mut self, span: &Range<usize>, what: impl fmt::Display) {
-        self.problems.push((line_of(self.text, span), what.to_string()));
+        self.problems.push(Fault { line: self.lines.at(span), what: what.to_string() });
     }
 
     /// Keeps a good value; notes a bad one with its line.

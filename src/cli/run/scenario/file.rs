@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::files::ReadError;
 use crate::load::mix::{Identities, Share};
 use crate::load::phases::{Expectation, Timing};
 use crate::load::profile::{Bursts, Profile};
@@ -16,12 +17,12 @@ use crate::toml_file::listed;
 /// Why a scenario file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ScenarioError {
-    #[error("cannot read the scenario `{path}`", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("the scenario cannot be used")]
+    Read(#[from] ReadError),
     #[error("the scenario `{name}` is refused{problems}", problems = listed(problems))]
     Problems { name: String, problems: Vec<String> },
-    #[error("cannot read the trace `{path}`", path = path.display())]
-    ReadTrace { path: PathBuf, source: std::io::Error },
+    #[error("the trace cannot be used")]
+    ReadTrace(#[source] ReadError),
     #[error(transparent)]
     Trace(#[from] TraceError),
 }

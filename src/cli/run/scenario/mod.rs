@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use self::file::{Definition, ScenarioError};
 pub(super) use self::read::{RATE_MAX, speed_is_fine};
+use crate::files::{self, SETTINGS_BYTES_MAX};
 use crate::secret::shown_url;
 
 /// What is sent, and what happens meanwhile.
@@ -89,8 +90,7 @@ impl Scenario {
     /// When the file cannot be read.
     pub(super) fn source(&self) -> Result<String, ScenarioError> {
         match self {
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|source| ScenarioError::Read { path: path.clone(), source }),
+            Self::File(path) => Ok(files::read_text(path, SETTINGS_BYTES_MAX)?),
             built_in => Ok(built_in.text().1.to_owned()),
         }
     }

@@ -7,6 +7,7 @@ use super::file::{
     Change, Definition, File, KindName, MixEntry, PhaseDefinition, PhaseEntry, ProfileEntry, Rate,
     ScenarioError, SourceState,
 };
+use crate::files::{self, TRACE_BYTES_MAX};
 use crate::load::mix::{Kind, Share};
 use crate::load::profile::Bursts;
 use crate::load::replay::{Trace, resource_index};
@@ -313,8 +314,7 @@ impl Reader<'_> {
             format!("{at}: `profile.speed` is {speed}; write 0.001 to 1000")
         });
         let path = self.folder.join(path);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| ScenarioError::ReadTrace { path: path.clone(), source })?;
+        let text = files::read_text(&path, TRACE_BYTES_MAX).map_err(ScenarioError::ReadTrace)?;
         let trace = Trace::parse(&path.display().to_string(), &text)?;
         Ok(Rate::Replay { trace, speed })
     }

@@ -159,7 +159,7 @@ fn what_is_wrong_with_a_profile_is_named_with_its_key_and_what_to_write() {
     check(&bursts("0s", "1s"), &["`profile.bursts.on` is 0s; write 1ms to 24h"]);
     let day = bursts("1ms", "1ms").replace("\"1s\"", "\"24h\"");
     check(&day, &["has 43200000 bursts; write 100000 at most"]);
-    check(&with("{ replay = \"/nowhere.csv\" }"), &["cannot read the trace `/nowhere.csv`"]);
+    check(&with("{ replay = \"/nowhere.csv\" }"), &["the trace cannot be used"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub(in crate::cli) use self::url::{TargetUrl, TargetUrlError};
 use crate::assertion::{CertificateKey, ClientKeyError};
 use crate::cli::secret_files::SecretFiles;
-use crate::files::{self, SecretFileError};
+use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, SecretFileError};
 use crate::load::protocol::{
     ClientAuth, Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol,
 };
@@ -109,8 +109,8 @@ pub(in crate::cli) enum TargetError {
     Missing { protocol: Protocol, what: &'static str },
     #[error("--protocol {given} and {written} before the URL are two; leave one out")]
     Protocols { given: Protocol, written: Protocol },
-    #[error("cannot read `{path}`", path = path.display())]
-    File { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] ReadError),
     #[error(transparent)]
     SecretFile(#[from] SecretFileError),
     #[error("no PEM block of `{path}` holds {what}", path = path.display())]
@@ -404,7 +404,8 @@ impl TargetArgs {
     }
 
     fn read_secret(&self, path: &Path) -> Result<Redacted, TargetError> {
-        let secret = files::read_given_secret(path, SECRET_BYTES_MAX, self.secret_files.group())?;
+        let secret =
+            files::read_given_secret(path, CREDENTIAL_BYTES_MAX, self.secret_files.group())?;
         Ok(match secret.expose().strip_prefix(BYTE_ORDER_MARK) {
             Some(unmarked) => Redacted::new(unmarked.to_vec()),
             None => secret,
@@ -436,13 +437,10 @@ fn one_line(text: &Redacted, from: &str) -> Result<Redacted, TargetError> {
 
 /// The mark in UTF-8, with which some editors begin a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// More than a key or the headers of a request have.
-const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// The bytes of a file, without the mark with which some editors begin a text.
 fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
-    let mut bytes = std::fs::read(path)
-        .map_err(|source| TargetError::File { path: path.to_owned(), source })?;
+    let mut bytes = files::read(path, CREDENTIAL_BYTES_MAX)?;
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::TargetArgs;
+use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
 use crate::load::protocol::Protocol;
 use crate::load::target::{HttpUrl, UrlError};
 
@@ -29,8 +30,8 @@ pub(in crate::cli) enum TargetUrlError {
     Url(#[from] UrlError),
     #[error("`{0}` is not a protocol; use one of {all}", all = Protocol::ALL.map(Protocol::as_str).join(", "))]
     Protocol(String),
-    #[error("cannot read the target file `{path}`", path = path.display())]
-    File { path: PathBuf, source: std::io::Error },
+    #[error("the target file cannot be used: {}", .0.in_a_line())]
+    File(ReadError),
     #[error("the target file `{path}` is wrong: {message}", path = path.display())]
     Syntax { path: PathBuf, message: String },
 }
@@ -82,8 +83,7 @@ struct TargetFile {
 }
 
 fn file(path: &Path) -> Result<TargetUrl, TargetUrlError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| TargetUrlError::File { path: path.to_owned(), source })?;
+    let text = files::read_text(path, SETTINGS_BYTES_MAX).map_err(TargetUrlError::File)?;
     let syntax = |message| TargetUrlError::Syntax { path: path.to_owned(), message };
     let whole: TargetFile = toml::from_str(&text).map_err(|error| syntax(error.to_string()))?;
     let own = TargetArgs::deserialize(whole.own).map_err(|error| syntax(error.to_string()))?;
