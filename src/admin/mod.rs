@@ -14,7 +14,7 @@ use self::hiccups::Hiccups;
 use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::Directory;
-use crate::http::Responses;
+use crate::http::{Gate, Responses};
 use crate::http::{HostNames, Payload, Peer, Surface, sole_host, text_reply};
 
 /// The operators' surface.
@@ -27,22 +27,32 @@ pub struct Admin {
     names: HostNames,
 }
 
+/// What the metrics show beside the counters of the broker.
+#[derive(Debug)]
+pub struct Watched {
+    /// Answers of each worker of the identity endpoint.
+    pub workers: Vec<Arc<Responses>>,
+    /// Connections of the endpoints.
+    pub gates: Vec<Arc<Gate>>,
+    /// Counters of a probe, if there is one.
+    pub hiccups: Option<Arc<Hiccups>>,
+}
+
 /// What changes something wants this header: a form in a page of a browser cannot send it.
 const INTENT: HeaderName = HeaderName::from_static("x-mintbench-admin");
 
 impl Admin {
-    /// Shows the counters of `broker` and of the workers that answer for it, those of a probe if there
-    /// is one, and the certificate of the authority that TLS clients are to trust.
+    /// Shows the counters of `broker` and those that are `watched` beside it, and the certificate of the
+    /// authority that TLS clients are to trust.
     pub fn new(
         broker: Arc<Broker>,
-        workers: Vec<Arc<Responses>>,
-        hiccups: Option<Arc<Hiccups>>,
+        watched: Watched,
         clock: Arc<dyn Clock>,
         ca_pem: String,
         names: HostNames,
     ) -> Self {
         let mut registry = Registry::default();
-        let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers, hiccups };
+        let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
         registry.register_collector(Box::new(metrics));
         Self { registry, broker, clock, ca_pem, names }
     }

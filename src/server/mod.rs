@@ -2,6 +2,7 @@
 
 mod addresses;
 mod caretaker;
+mod gates;
 mod operator;
 mod options;
 mod sockets;
@@ -15,12 +16,12 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
+use crate::admin::{Admin, Watched};
 use crate::arm::{self, Arm, ArmOptions};
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::http::{self, BindError, HostNames, Responses, Shutdown, Surface, Transport};
+use crate::http::{self, BindError, Gate, HostNames, Responses, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
@@ -30,6 +31,8 @@ use crate::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, Toke
 
 use addresses::{names, neighbours};
 use caretaker::{Caretaker, Duties};
+use gates::Gates;
+pub use gates::{ConnectionOptions, TooManyConnections};
 use operator::OperatorError;
 pub use options::{RemoteSource, ServerOptions};
 use sockets::{Bound, Sockets, Urgency};
@@ -96,6 +99,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     endpoints: Vec<(&'static str, String)>,
     stop: watch::Sender<bool>,
+    gates: Gates,
     threads: Vec<JoinHandle<()>>,
     caretaker: Option<Caretaker>,
     probe: Option<Probe>,
@@ -133,6 +137,7 @@ impl Server {
         let mut server = Self {
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
+            gates: Gates::new(options.connections),
             threads: Vec::new(),
             caretaker: None,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
@@ -203,9 +208,13 @@ impl Server {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
-        let hiccups = self.probe.as_ref().map(Probe::hiccups);
+        let watched = Watched {
+            workers: responses,
+            gates: self.gates.all(),
+            hiccups: self.probe.as_ref().map(Probe::hiccups),
+        };
         let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
-        let admin = Admin::new(Arc::clone(broker), responses, hiccups, clock, ca_pem, host_names);
+        let admin = Admin::new(Arc::clone(broker), watched, clock, ca_pem, host_names);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
 
@@ -255,12 +264,12 @@ impl Server {
         // The hook is for the threads that block; the runtime's own is the one below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().on_thread_start(settle).build()?;
-        let stop = self.stop.subscribe();
+        let (stop, gate) = (self.stop.subscribe(), self.gates.of(name));
         let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
         self.threads.push(thread.spawn(move || {
             settle();
-            run(&runtime, listener, transport, surface, stop);
+            run(&runtime, listener, transport, surface, gate, stop);
         })?);
         Ok(())
     }
@@ -311,6 +320,7 @@ fn run<S: Surface>(
     listener: TcpListener,
     transport: Transport,
     surface: Arc<S>,
+    gate: Arc<Gate>,
     mut stop: Shutdown,
 ) {
     let (tell, shutdown) = watch::channel(false);
@@ -325,7 +335,7 @@ fn run<S: Surface>(
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
         tokio::select! {
-            () = http::serve(listener, transport, surface, shutdown) => {}
+            () = http::serve(listener, transport, surface, gate, shutdown) => {}
             () = stopped => {
                 tracing::warn!("requests were still in flight when the time to finish them was over");
             }
