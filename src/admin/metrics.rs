@@ -14,6 +14,7 @@ use super::hiccups::Counted;
 use crate::broker::Broker;
 use crate::clock::process_cpu_ns;
 use crate::http::{Count, Gate, Responses, Tally};
+use crate::machine::resident_bytes;
 
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -197,11 +198,4 @@ fn lateness(encoder: &mut DescriptorEncoder<'_>, counted: &Counted) -> Result<()
 fn major_faults() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(9)?.parse().ok()
-}
-
-/// The second field of `/proc/self/statm`, in pages (proc(5)); `None` where there is no such file.
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

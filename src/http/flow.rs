@@ -140,3 +140,37 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Flow<I> {
         shut
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt as _, duplex};
+
+    use super::*;
+    use crate::http::activity::{CoarseClock, STALLED_S};
+    use crate::http::tally::Tally;
+
+    #[tokio::test]
+    async fn a_peer_that_reads_nothing_is_stalled_until_it_has_read_everything() {
+        let clock = Arc::new(CoarseClock::start());
+        let tally = Arc::new(Tally::new("test"));
+        let activity = Arc::new(Activity::new(0, tally, Arc::clone(&clock)));
+        let (io, mut peer) = duplex(PROGRESS_BYTES);
+        let mut flow = Flow::new(io, Arc::clone(&activity));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut write = |bytes| Pin::new(&mut flow).poll_write(&mut context, bytes).is_ready();
+        let (answer, mut read) = (vec![b'x'; PROGRESS_BYTES], vec![0; PROGRESS_BYTES]);
+        assert!(write(&answer) && !write(&answer));
+        clock.set(STALLED_S + 1);
+        assert!(activity.is_stalled());
+        // It goes on to read: it gets as much time again.
+        peer.read_exact(&mut read).await.unwrap();
+        assert!(write(&answer) && !activity.is_stalled());
+        clock.set(2 * STALLED_S + 2);
+        assert!(activity.is_stalled());
+        peer.read_exact(&mut read).await.unwrap();
+        assert!(Pin::new(&mut flow).poll_flush(&mut context).is_ready());
+        assert!(!activity.is_stalled());
+    }
+}

@@ -21,6 +21,7 @@ mod unsent;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -163,8 +165,12 @@ impl<S: Surface> Door<S> {
                     tokio::task::yield_now().await;
                 }
             }
+            // The peer has left before it was its turn.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                self.gate.shed_one();
+                if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+                    self.gate.shed_one();
+                }
                 self.warn(&format_args!("cannot accept a connection: {error}"), None);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -233,7 +239,8 @@ impl Connection<TcpStream> {
             _ = self.stream.readable() => {}
             () = stopped(&mut shutdown) => return,
         }
-        self.serve(surface, shutdown).await;
+        // Boxed, here and where TLS is spoken, so that a silent connection does without the room for it.
+        Box::pin(self.serve(surface, shutdown)).await;
     }
 }
 

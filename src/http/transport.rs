@@ -153,16 +153,17 @@ impl Connection<TcpStream> {
             (Some(HANDSHAKE), _) => {
                 let secured = tokio::select! {
                     biased;
-                    secured = self.secured(handshake, surface.name()) => secured,
+                    secured = Box::pin(self.secured(handshake, surface.name())) => secured,
                     () = stopped(&mut shutdown) => None,
                 };
                 if let Some(secured) = secured {
-                    secured.serve(surface, shutdown).await;
+                    Box::pin(secured.serve(surface, shutdown)).await;
                 }
             }
-            (Some(_), InTheClear::Served) => self.serve(surface, shutdown).await,
+            (Some(_), InTheClear::Served) => Box::pin(self.serve(surface, shutdown)).await,
             (Some(_), InTheClear::Refused) => {
-                self.serve(Arc::new(Refusal(surface.name())), shutdown).await;
+                let refusal = Arc::new(Refusal(surface.name()));
+                Box::pin(self.serve(refusal, shutdown)).await;
             }
         }
     }

@@ -73,8 +73,11 @@ struct Unread;
 impl Allotment {
     /// Whether another answer may be made.
     pub(super) fn has_room(&self) -> bool {
-        self.surface_bytes.load(Ordering::Relaxed) < self.max_bytes
-            && self.caller_bytes.load(Ordering::Relaxed) < self.max_bytes / CALLERS_PART
+        let surface_bytes = self.surface_bytes.load(Ordering::Relaxed);
+        // A surface with small answers alone looks no further.
+        surface_bytes == 0
+            || surface_bytes < self.max_bytes
+                && self.caller_bytes.load(Ordering::Relaxed) < self.max_bytes / CALLERS_PART
     }
 
     /// Charges the answer until it is sent or dropped.

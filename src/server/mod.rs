@@ -6,6 +6,7 @@ mod gates;
 mod operator;
 mod options;
 mod sockets;
+mod trim;
 mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
@@ -36,6 +37,7 @@ pub use gates::{ConnectionOptions, TooManyConnections};
 use operator::OperatorError;
 pub use options::{RemoteSource, ServerOptions};
 use sockets::{Bound, Sockets, Urgency};
+use trim::Trimmer;
 
 use crate::vault::{self, Vault, VaultOptions};
 
@@ -102,6 +104,8 @@ pub struct Server {
     gates: Gates,
     threads: Vec<JoinHandle<()>>,
     caretaker: Option<Caretaker>,
+    /// Ends with the server.
+    _trimmer: Trimmer,
     probe: Option<Probe>,
 }
 
@@ -140,6 +144,7 @@ impl Server {
             gates: Gates::new(options.connections),
             threads: Vec::new(),
             caretaker: None,
+            _trimmer: Trimmer::start()?,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };

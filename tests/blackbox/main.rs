@@ -7,6 +7,7 @@
     reason = "what is not as expected fails the test"
 )]
 
+mod attacks;
 mod broker;
 mod cli;
 mod control;
