@@ -81,8 +81,11 @@ class Attack:
 
     def run(self):
         due = time.monotonic()
-        while not select.select([sys.stdin], [], [], 0)[0]:
+        while not has_ended():
             for _ in range(min(BATCH, self.count - len(self.open))):
+                # A busy server makes each connection wait.
+                if has_ended():
+                    break
                 self.connect()
             self.drop_ended()
             if self.request and time.monotonic() >= due:
@@ -95,6 +98,10 @@ class Attack:
             f"{len(self.open)} held at the end, {self.refused} answers were 429",
             flush=True,
         )
+
+
+def has_ended():
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def main():

@@ -31,6 +31,9 @@ pub const LEAVING_MAX: usize = 32;
 /// Candidates that one look at a caller's connections yields: closing thousands takes few looks.
 const CANDIDATES: usize = 64;
 
+/// Connections whose end frees enough memory to look for it.
+const PEAK_MIN: usize = 256;
+
 /// Counts connections and makes room for new ones. A request does not touch it.
 #[derive(Debug)]
 pub struct Gate {
@@ -98,6 +101,20 @@ impl Gate {
         Ok(Admitted { place: Place { gate: Arc::clone(self), caller, activity }, has_shed })
     }
 
+    /// Whether much memory may have become free since the last call: most connections have ended, or a
+    /// limit was reached.
+    pub fn has_receded(&self) -> bool {
+        let limits_reached: u64 = self.tallies().iter().map(|tally| tally.limits_reached()).sum();
+        let mut callers = self.callers.lock();
+        let has_emptied = callers.peak >= PEAK_MIN && callers.open <= callers.peak / 2;
+        let has_receded = has_emptied || limits_reached > callers.limits_reached;
+        callers.limits_reached = limits_reached;
+        if has_emptied {
+            callers.peak = callers.open;
+        }
+        has_receded
+    }
+
     /// Ends a connection of the caller who has the most, as the system has no descriptor left.
     pub(super) fn shed_one(&self) {
         let shed = self.callers.lock().shed_largest();
@@ -148,6 +165,10 @@ struct Callers {
     open: usize,
     leaving: usize,
     next_number: u64,
+    /// Most that were open since most had ended.
+    peak: usize,
+    /// How often a limit had been reached at the last look.
+    limits_reached: u64,
 }
 
 #[derive(Debug, Default)]
@@ -195,6 +216,7 @@ impl Callers {
         own.connections.insert(activity.number, activity);
         self.by_count.insert((own.connections.len(), caller));
         self.open += 1;
+        self.peak = self.peak.max(self.open);
     }
 
     fn remove(&mut self, caller: IpAddr, number: u64) -> Option<Arc<Activity>> {
@@ -323,6 +345,26 @@ mod tests {
         let _second = idle(&gate, 1);
         let open: Vec<bool> = own.iter().map(|place| is_open(&gate, place)).collect();
         assert_eq!(open, [false, true, false]);
+    }
+
+    #[test]
+    fn memory_is_looked_for_once_after_most_connections_have_ended() {
+        let gate = Gate::new(limits(1000, 1000));
+        let mut open: Vec<Place> = (0..PEAK_MIN).map(|_| idle(&gate, 1)).collect();
+        assert!(!gate.has_receded());
+        open.truncate(PEAK_MIN / 2);
+        assert!(gate.has_receded());
+        assert!(!gate.has_receded());
+        drop(open);
+        assert!(!gate.has_receded());
+    }
+
+    #[test]
+    fn memory_is_looked_for_after_a_limit_was_reached() {
+        let gate = Gate::new(limits(100, 1));
+        let _shed = [idle(&gate, 1), idle(&gate, 1)];
+        assert!(gate.has_receded());
+        assert!(!gate.has_receded());
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl<S: Surface> Door<S> {
                 if has_shed {
                     self.warn(&"too many connections; the longest idle one was closed", Some(addr));
                 }
-                let allotment = self.unsent.allotment(addr.ip());
+                let allotment = self.unsent.allotment(addr.ip().to_canonical());
                 let peer = Peer { addr, scheme: Scheme::Http };
                 self.spawn(Connection { stream, peer, place, allotment });
                 has_shed
@@ -236,7 +236,7 @@ impl Connection<TcpStream> {
     async fn serve_plain<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
         tokio::select! {
             biased;
-            _ = self.stream.readable() => {}
+            first = transport::first_byte(&self.stream) => if first.is_none() { return },
             () = stopped(&mut shutdown) => return,
         }
         // Boxed, here and where TLS is spoken, so that a silent connection does without the room for it.

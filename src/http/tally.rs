@@ -37,6 +37,11 @@ impl Tally {
         Self { surface, open, shed, refused, stalled, over_budget, lines }
     }
 
+    /// How often a limit was reached beyond which memory would grow.
+    pub(super) fn limits_reached(&self) -> u64 {
+        self.shed.get() + self.stalled.get() + self.over_budget.get()
+    }
+
     /// Takes a line for the log, and returns how many were left out before it.
     pub(super) fn line(&self, now_ns: u64) -> Option<u64> {
         self.lines.lock().admit(now_ns)

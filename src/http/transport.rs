@@ -186,7 +186,7 @@ impl Connection<TcpStream> {
 }
 
 /// The first byte of a connection, which stays where it is.
-async fn first_byte(stream: &TcpStream) -> Option<u8> {
+pub(super) async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [0];
     let len = stream.peek(&mut first).await.ok()?;
     first.into_iter().take(len).next()

@@ -138,13 +138,14 @@ impl Server {
         let source = token_source(&directory, &issuer, authority, options)?;
         let broker =
             Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
+        let gates = Gates::new(options.connections);
         let mut server = Self {
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
-            gates: Gates::new(options.connections),
             threads: Vec::new(),
             caretaker: None,
-            _trimmer: Trimmer::start()?,
+            _trimmer: Trimmer::start(gates.all())?,
+            gates,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces = Surfaces { directory, broker: Arc::new(broker), clock, options, tls };
