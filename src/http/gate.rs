@@ -25,6 +25,13 @@ pub struct ConnectionLimits {
     pub unsent_bytes: usize,
 }
 
+impl ConnectionLimits {
+    /// Connections that hold a descriptor, those on their way out included.
+    fn ceiling(&self) -> usize {
+        self.max.saturating_add(LEAVING_MAX)
+    }
+}
+
 /// Connections that may be on their way out: told to end, and not closed yet by their thread.
 pub const LEAVING_MAX: usize = 32;
 
@@ -115,6 +122,12 @@ impl Gate {
         has_receded
     }
 
+    /// Whether so many connections are on their way out that a new one would be refused.
+    pub(super) fn is_crowded(&self) -> bool {
+        let callers = self.callers.lock();
+        callers.leaving > 0 && callers.open + callers.leaving >= self.limits.ceiling()
+    }
+
     /// Ends a connection of the caller who has the most, as the system has no descriptor left.
     pub(super) fn shed_one(&self) {
         let shed = self.callers.lock().shed_largest();
@@ -185,7 +198,7 @@ impl Callers {
         caller: IpAddr,
         limits: ConnectionLimits,
     ) -> Result<Option<Arc<Activity>>, Full> {
-        if self.open + self.leaving >= limits.max.saturating_add(LEAVING_MAX) {
+        if self.open + self.leaving >= limits.ceiling() {
             return Err(Full);
         }
         let own = self.by_address.get(&caller).map_or(0, |own| own.connections.len());

@@ -160,6 +160,7 @@ impl<S: Surface> Door<S> {
     async fn open(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             Ok((stream, addr)) => {
+                self.wait_for_leavers().await;
                 if self.start(stream, addr) {
                     // The one that goes has to be closed before many more come.
                     tokio::task::yield_now().await;
@@ -176,6 +177,16 @@ impl<S: Surface> Door<S> {
             }
         }
         self.connections.reap();
+    }
+
+    /// Waits, for a second at most, while other threads close connections that were told to end.
+    async fn wait_for_leavers(&self) {
+        for _ in 0..1000 {
+            if !self.gate.is_crowded() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Starts to serve a connection; returns whether another one is closed for it.
