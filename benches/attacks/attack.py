@@ -1,6 +1,7 @@
 """Attacks one server with connections, and prints what it held when it is told to end.
 
-    attack.py idle URL COUNT SOURCE            connections that say nothing; again when they are closed
+    attack.py idle URL COUNT SOURCE            connections that say nothing; 200 a second are
+                                               opened again when they are closed
     attack.py slow URL COUNT SOURCE TARGET     connections that ask for TARGET and read 64 bytes a second; one that is
                                                refused asks again
 
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 READ_BYTES = 64
 BATCH = 256
+# Connections opened in the place of closed ones, a second.
+REOPENED = 200
 
 
 class Attack:
@@ -80,9 +83,11 @@ class Attack:
                 self.drop(number)
 
     def run(self):
-        due = time.monotonic()
+        start = due = time.monotonic()
         while not has_ended():
-            for _ in range(min(BATCH, self.count - len(self.open))):
+            allowed = self.count + REOPENED * (time.monotonic() - start) - self.opened - self.failed
+            wanted = min(BATCH, self.count - len(self.open), int(allowed))
+            for _ in range(wanted):
                 # A busy server makes each connection wait.
                 if has_ended():
                     break
@@ -91,7 +96,7 @@ class Attack:
             if self.request and time.monotonic() >= due:
                 due = time.monotonic() + 1
                 self.trickle()
-            if len(self.open) >= self.count:
+            if wanted <= 0:
                 time.sleep(0.05)
         print(
             f"{self.opened} connections opened, {self.closed} closed by the server, {self.failed} failed, "

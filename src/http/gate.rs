@@ -36,7 +36,7 @@ impl ConnectionLimits {
 pub const LEAVING_MAX: usize = 32;
 
 /// Candidates that one look at a caller's connections yields: closing thousands takes few looks.
-const CANDIDATES: usize = 64;
+const CANDIDATES: usize = 256;
 
 /// Connections whose end frees enough memory to look for it.
 const PEAK_MIN: usize = 256;
