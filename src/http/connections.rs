@@ -24,11 +24,11 @@ impl Connections {
     /// Starts the task of a connection.
     pub(super) fn spawn(
         &mut self,
-        activity: Arc<Activity>,
+        activity: &Arc<Activity>,
         serve: impl Future<Output = ()> + Send + 'static,
     ) {
         let task = self.tasks.spawn(serve);
-        self.live.insert(task.id(), Arc::clone(&activity));
+        self.live.insert(task.id(), Arc::clone(activity));
         activity.served_by(task);
     }
 
@@ -75,7 +75,7 @@ mod tests {
         let mut connections = Connections::default();
         let [busy, stalled, _silent] = [0, 1, 2].map(|number| {
             let activity = Arc::new(Activity::new(number, Arc::clone(&tally), Arc::clone(&clock)));
-            connections.spawn(Arc::clone(&activity), std::future::pending());
+            connections.spawn(&activity, std::future::pending());
             activity
         });
         stalled.mark_unsent();

@@ -151,7 +151,7 @@ impl<S: Surface> Door<S> {
     fn tick(&mut self, ticks: u32) {
         self.gate.clock.tick();
         self.connections.reap();
-        if ticks % SWEEP_TICKS == 0 {
+        if ticks.is_multiple_of(SWEEP_TICKS) {
             self.connections.sweep();
             self.unsent.forget();
         }
@@ -191,21 +191,18 @@ impl<S: Surface> Door<S> {
 
     /// Starts to serve a connection; returns whether another one is closed for it.
     fn start(&mut self, stream: TcpStream, addr: SocketAddr) -> bool {
-        match self.gate.admit(addr.ip(), &self.tally) {
-            Ok(Admitted { place, has_shed }) => {
-                if has_shed {
-                    self.warn(&"too many connections; the longest idle one was closed", Some(addr));
-                }
-                let allotment = self.unsent.allotment(addr.ip().to_canonical());
-                let peer = Peer { addr, scheme: Scheme::Http };
-                self.spawn(Connection { stream, peer, place, allotment });
-                has_shed
-            }
-            Err(Full) => {
-                self.warn(&format_args!("a connection was refused: {Full}"), Some(addr));
-                false
-            }
+        let admitted = self.gate.admit(addr.ip(), &self.tally);
+        let refused = |full: &Full| {
+            self.warn(&format_args!("a connection was refused: {full}"), Some(addr));
+        };
+        let Ok(Admitted { place, has_shed }) = admitted.inspect_err(refused) else { return false };
+        if has_shed {
+            self.warn(&"too many connections; the longest idle one was closed", Some(addr));
         }
+        let allotment = self.unsent.allotment(addr.ip().to_canonical());
+        let peer = Peer { addr, scheme: Scheme::Http };
+        self.spawn(Connection { stream, peer, place, allotment });
+        has_shed
     }
 
     /// Starts the task of the connection: a larger one where TLS is spoken, as it has more to hold.
@@ -215,10 +212,10 @@ impl<S: Surface> Door<S> {
         let (surface, shutdown) = (Arc::clone(&self.surface), self.shutdown.clone());
         let activity = Arc::clone(&connection.place.activity);
         match Handshake::of(&self.transport) {
-            None => self.connections.spawn(activity, connection.serve_plain(surface, shutdown)),
+            None => self.connections.spawn(&activity, connection.serve_plain(surface, shutdown)),
             Some(handshake) => {
                 let served = connection.serve_tls(handshake, surface, shutdown);
-                self.connections.spawn(activity, served);
+                self.connections.spawn(&activity, served);
             }
         }
     }

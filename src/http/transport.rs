@@ -254,7 +254,7 @@ mod tests {
             let accepted = Connection { stream, peer, place, allotment };
             let refusal = Arc::new(Refusal("arm"));
             connections
-                .spawn(activity, accepted.serve_tls(handshake.clone(), refusal, shutdown.clone()));
+                .spawn(&activity, accepted.serve_tls(handshake.clone(), refusal, shutdown.clone()));
             let mut answer = Vec::new();
             let ended = timeout(Duration::from_secs(10), client.read_to_end(&mut answer));
             let _reset = ended.await.unwrap();

@@ -27,26 +27,26 @@ const CALLERS_PART: usize = 4;
 #[derive(Debug)]
 pub(super) struct Unsent {
     max_bytes: usize,
-    surface_bytes: Arc<AtomicUsize>,
+    of_surface: Arc<AtomicUsize>,
     callers: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
 }
 
 impl Unsent {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, surface_bytes: Arc::default(), callers: Mutex::default() }
+        Self { max_bytes, of_surface: Arc::default(), callers: Mutex::default() }
     }
 
     /// The budget of a connection of `caller`.
     pub(super) fn allotment(&self, caller: IpAddr) -> Allotment {
         let mut callers = self.callers.lock();
         let known = callers.get(&caller).and_then(Weak::upgrade);
-        let caller_bytes = known.unwrap_or_else(|| {
+        let of_caller = known.unwrap_or_else(|| {
             let bytes = Arc::default();
             callers.insert(caller, Arc::downgrade(&bytes));
             bytes
         });
-        let surface_bytes = Arc::clone(&self.surface_bytes);
-        Allotment { max_bytes: self.max_bytes, surface_bytes, caller_bytes }
+        let of_surface = Arc::clone(&self.of_surface);
+        Allotment { max_bytes: self.max_bytes, of_surface, of_caller }
     }
 
     /// Forgets callers that have no connection.
@@ -57,12 +57,14 @@ impl Unsent {
     }
 }
 
-/// The budget of a connection.
+/// The budget of a connection, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Allotment {
     max_bytes: usize,
-    surface_bytes: Arc<AtomicUsize>,
-    caller_bytes: Arc<AtomicUsize>,
+    /// Unsent answers of the surface.
+    of_surface: Arc<AtomicUsize>,
+    /// Those of the caller.
+    of_caller: Arc<AtomicUsize>,
 }
 
 /// Why a request is refused.
@@ -73,11 +75,11 @@ struct Unread;
 impl Allotment {
     /// Whether another answer may be made.
     pub(super) fn has_room(&self) -> bool {
-        let surface_bytes = self.surface_bytes.load(Ordering::Relaxed);
+        let of_surface = self.of_surface.load(Ordering::Relaxed);
         // A surface with small answers alone looks no further.
-        surface_bytes == 0
-            || surface_bytes < self.max_bytes
-                && self.caller_bytes.load(Ordering::Relaxed) < self.max_bytes / CALLERS_PART
+        of_surface == 0
+            || of_surface < self.max_bytes
+                && self.of_caller.load(Ordering::Relaxed) < self.max_bytes / CALLERS_PART
     }
 
     /// Charges the answer until it is sent or dropped.
@@ -86,8 +88,8 @@ impl Allotment {
             return;
         }
         let bytes = std::mem::take(body).into_bytes();
-        self.surface_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        self.caller_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.of_surface.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.of_caller.fetch_add(bytes.len(), Ordering::Relaxed);
         *body = Bytes::from_owner(Charged { bytes, allotment: self.clone() }).into();
     }
 
@@ -115,9 +117,9 @@ impl AsRef<[u8]> for Charged {
 
 impl Drop for Charged {
     fn drop(&mut self) {
-        let Allotment { surface_bytes, caller_bytes, .. } = &self.allotment;
-        surface_bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        caller_bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        let Allotment { of_surface, of_caller, .. } = &self.allotment;
+        of_surface.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        of_caller.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
