@@ -72,3 +72,43 @@ pub fn raise_file_limit() -> u64 {
     let limit = if raised.is_ok() { maximum } else { current };
     limit.unwrap_or(u64::MAX)
 }
+
+/// Resident memory of this process: the second field of `/proc/self/statm`, in pages (proc(5)). `None` where
+/// there is no such file.
+pub fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Gives the pages that the allocator holds free back to the system.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the C library has no other way")]
+pub fn return_free_memory() {
+    // SAFETY: it takes a number, touches free memory alone, and locks what it walks through (malloc_trim(3)
+    // is MT-Safe).
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Gives the pages that the allocator holds free back to the system, where that is possible.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn return_free_memory() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn free_memory_between_pieces_in_use_goes_back_to_the_system() {
+        const PIECE_BYTES: usize = 32 * 1024;
+        let mut pieces: Vec<Vec<u8>> = (0..4096).map(|_| vec![1; PIECE_BYTES]).collect();
+        let held = resident_bytes().unwrap();
+        // The last one stays, so that the allocator cannot shorten what it has.
+        drop(pieces.drain(..4095));
+        return_free_memory();
+        let left = resident_bytes().unwrap();
+        assert!(left + 64 * 1024 * 1024 < held, "{held} bytes, then {left}");
+        assert_eq!(pieces.len(), 1);
+    }
+}

@@ -9,16 +9,17 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::hiccups::{Counted, Hiccups};
+use super::Watched;
+use super::hiccups::Counted;
 use crate::broker::Broker;
 use crate::clock::process_cpu_ns;
-use crate::http::Responses;
+use crate::http::{Count, Gate, Responses, Tally};
+use crate::machine::resident_bytes;
 
 #[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) broker: Arc<Broker>,
-    pub(super) workers: Vec<Arc<Responses>>,
-    pub(super) hiccups: Option<Arc<Hiccups>>,
+    pub(super) watched: Watched,
 }
 
 impl Collector for Metrics {
@@ -82,14 +83,55 @@ impl Collector for Metrics {
             major_faults().unwrap_or(0),
         )?;
         build(&mut encoder)?;
-        if let Some(hiccups) = &self.hiccups {
+        if let Some(hiccups) = &self.watched.hiccups {
             lateness(&mut encoder, &hiccups.counted())?;
         }
+        self.connections(&mut encoder)?;
         self.responses(&mut encoder)
     }
 }
 
+/// The counts of the connections of an endpoint, by name; the first goes up and down.
+type Shown = (&'static str, &'static str, fn(&Tally) -> &Count);
+
+const CONNECTIONS: [Shown; 5] = [
+    ("mintbench_connections", "Connections that are open", |tally| &tally.open),
+    ("mintbench_connections_shed", "Connections closed to make room for others", |tally| {
+        &tally.shed
+    }),
+    ("mintbench_connections_refused", "Connections for which no other could be closed", |tally| {
+        &tally.refused
+    }),
+    ("mintbench_connections_stalled", "Connections ended as their peer read nothing", |tally| {
+        &tally.stalled
+    }),
+    ("mintbench_answers_refused", "Requests refused as too many answers were unread", |tally| {
+        &tally.over_budget
+    }),
+];
+
 impl Metrics {
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let gates = self.watched.gates.iter();
+        let tallies: Vec<Arc<Tally>> = gates.flat_map(|gate: &Arc<Gate>| gate.tallies()).collect();
+        for (index, (name, help, count)) in CONNECTIONS.into_iter().enumerate() {
+            let kind = if index == 0 { MetricType::Gauge } else { MetricType::Counter };
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for tally in &tallies {
+                let (labels, value) = ([("surface", tally.surface)], count(tally).get());
+                let family = family.encode_family(&labels)?;
+                match kind {
+                    MetricType::Gauge => {
+                        let value = i64::try_from(value).unwrap_or(i64::MAX);
+                        ConstGauge::new(value).encode(family)?;
+                    }
+                    _ => ConstCounter::new(value).encode(family)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn responses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let help = "Answers of the instance metadata service, all routes";
         let mut family = encoder.encode_descriptor(
@@ -102,7 +144,7 @@ impl Metrics {
             let of_worker =
                 |worker: &Arc<Responses>| worker.counts().find(|(other, _)| *other == status);
             let count: u64 =
-                self.workers.iter().filter_map(of_worker).map(|(_, count)| count).sum();
+                self.watched.workers.iter().filter_map(of_worker).map(|(_, count)| count).sum();
             let labels = [("status", status.to_string())];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
@@ -161,11 +203,4 @@ fn lateness(encoder: &mut DescriptorEncoder<'_>, counted: &Counted) -> Result<()
 fn major_faults() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(9)?.parse().ok()
-}
-
-/// The second field of `/proc/self/statm`, in pages (proc(5)); `None` where there is no such file.
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

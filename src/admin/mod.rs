@@ -14,7 +14,7 @@ use self::hiccups::Hiccups;
 use crate::broker::Broker;
 use crate::clock::{Clock, UnixSeconds};
 use crate::directory::{Directory, SigningKeyError};
-use crate::http::Responses;
+use crate::http::{Gate, Responses};
 use crate::http::{HostNames, Payload, Peer, Surface, bearer_token, sole_host, text_reply};
 use crate::secret::Redacted;
 
@@ -30,21 +30,30 @@ pub struct Admin {
     secret_digest: String,
 }
 
+/// What the metrics show beside the counters of the broker.
+#[derive(Debug)]
+pub struct Watched {
+    /// Answers of each worker of the identity endpoint.
+    pub workers: Vec<Arc<Responses>>,
+    /// Connections of the endpoints.
+    pub gates: Vec<Arc<Gate>>,
+    /// Counters of a probe, if there is one.
+    pub hiccups: Option<Arc<Hiccups>>,
+}
+
 impl Admin {
-    /// Shows the counters of `broker` and of the workers that answer for it, those of a probe if there
-    /// is one, and the certificate of the authority that TLS clients are to trust. Whoever sends `secret`
-    /// may change something.
+    /// Shows the counters of `broker` and those that are `watched` beside it, and the certificate of the
+    /// authority that TLS clients are to trust. Whoever sends `secret` may change something.
     pub fn new(
         broker: Arc<Broker>,
-        workers: Vec<Arc<Responses>>,
-        hiccups: Option<Arc<Hiccups>>,
+        watched: Watched,
         clock: Arc<dyn Clock>,
         ca_pem: String,
         names: HostNames,
         secret: &Redacted,
     ) -> Self {
         let mut registry = Registry::default();
-        let metrics = metrics::Metrics { broker: Arc::clone(&broker), workers, hiccups };
+        let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
         registry.register_collector(Box::new(metrics));
         Self { registry, broker, clock, ca_pem, names, secret_digest: secret.digest() }
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::clock::{ManualClock, UnixSeconds};
-use crate::http::{Peer, Surface, Transport, serve, text_reply};
+use crate::http::{ConnectionLimits, Gate, Peer, Surface, Transport, serve, text_reply};
 use crate::tls::{Authority, ServerTls, client_config};
 
 /// Says how it was reached: scheme, number of the connection, host and body.
@@ -75,7 +75,8 @@ async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
     let addr = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
     let surface = Arc::new(Echo::default());
-    let task = tokio::spawn(serve(listener, transport(server), surface, shutdown));
+    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
+    let task = tokio::spawn(serve(listener, transport(server), surface, gate, shutdown));
     let tls = client_config(authority.certificate_pem().as_bytes()).unwrap();
     Fixture { addr, client: Client::new(tls, limits()), stop, task }
 }

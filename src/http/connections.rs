@@ -1,61 +1,35 @@
 //! The connections of one worker, and the end of those that keep silent.
 //!
 //! A timer for each request head would be armed and disarmed at every request, and would not see a
-//! peer that never reads. Here a request leaves a mark, and a sweep every
-//! [`SWEEP`] ends the connections that have left none for [`SILENT_SWEEPS`] sweeps: idle ones, ones that
-//! bring their head byte by byte, and ones that never read their answer.
+//! peer that never reads. Here a connection notes what it is doing, and a sweep ends the connections that
+//! have asked for nothing for two minutes (idle ones, and ones that bring their head byte by byte), and
+//! those whose peer has not taken its answer for half a minute.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::task::{Id, JoinSet};
 
-/// The time between sweeps.
-pub(super) const SWEEP: Duration = Duration::from_secs(15);
-
-/// Two minutes: longer than the keep-alive of the Azure SDKs' HTTP clients, so that they close first.
-const SILENT_SWEEPS: u32 = 8;
-
-/// When a connection last began to answer a request, counted in sweeps.
-#[derive(Debug)]
-pub(super) struct Pulse {
-    sweeps: Arc<AtomicU32>,
-    last: AtomicU32,
-}
-
-impl Pulse {
-    /// Marks a request. All of a worker happens on its one thread, so `Relaxed` is enough.
-    pub(super) fn beat(&self) {
-        self.last.store(self.sweeps.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    fn is_silent(&self) -> bool {
-        let (now, last) = (self.sweeps.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
-        now.wrapping_sub(last) > SILENT_SWEEPS
-    }
-}
+use super::activity::Activity;
 
 /// The tasks of all live connections; dropping it ends them.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     tasks: JoinSet<()>,
-    live: HashMap<Id, (AbortHandle, Arc<Pulse>)>,
-    sweeps: Arc<AtomicU32>,
+    live: HashMap<Id, Arc<Activity>>,
 }
 
 impl Connections {
-    /// Starts the task of a connection, which is to mark its requests.
-    pub(super) fn spawn<F>(&mut self, serve: impl FnOnce(Arc<Pulse>) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let last = AtomicU32::new(self.sweeps.load(Ordering::Relaxed));
-        let pulse = Arc::new(Pulse { sweeps: Arc::clone(&self.sweeps), last });
-        let task = self.tasks.spawn(serve(Arc::clone(&pulse)));
-        self.live.insert(task.id(), (task, pulse));
+    /// Starts the task of a connection.
+    pub(super) fn spawn(
+        &mut self,
+        activity: &Arc<Activity>,
+        serve: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(serve);
+        self.live.insert(task.id(), Arc::clone(activity));
+        activity.served_by(task);
     }
 
     /// Forgets the connections that have ended.
@@ -64,13 +38,22 @@ impl Connections {
             let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
             self.live.remove(&id);
         }
+        // After a flood of connections, the room for them is given back.
+        if self.live.capacity() / 8 > self.live.len() {
+            self.live.shrink_to(self.live.len() * 2);
+        }
     }
 
-    /// Ends the connections that have kept silent for too long.
-    pub(super) fn sweep(&mut self) {
-        self.sweeps.fetch_add(1, Ordering::Relaxed);
-        let silent = self.live.values().filter(|(_, pulse)| pulse.is_silent());
-        silent.for_each(|(task, _)| task.abort());
+    /// Ends the connections that have kept silent, or have not taken their answer, for too long.
+    pub(super) fn sweep(&self) {
+        for activity in self.live.values() {
+            if activity.is_stalled() {
+                activity.tally.stalled.add();
+                activity.end();
+            } else if activity.is_silent() {
+                activity.end();
+            }
+        }
     }
 
     /// Waits until the last connection has ended.
@@ -82,23 +65,30 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::activity::{CoarseClock, SILENT_S, STALLED_S};
+    use crate::http::tally::Tally;
 
     #[tokio::test]
     async fn a_silent_connection_is_ended_and_one_with_requests_lives() {
+        let clock = Arc::new(CoarseClock::start());
+        let tally = Arc::new(Tally::new("test"));
         let mut connections = Connections::default();
-        connections.spawn(|_silent| std::future::pending());
-        let mut busy = None;
-        connections.spawn(|pulse| {
-            busy = Some(pulse);
-            std::future::pending()
+        let [busy, stalled, _silent] = [0, 1, 2].map(|number| {
+            let activity = Arc::new(Activity::new(number, Arc::clone(&tally), Arc::clone(&clock)));
+            connections.spawn(&activity, std::future::pending());
+            activity
         });
-        for sweep in 0..=SILENT_SWEEPS {
-            assert_eq!(connections.live.len(), 2, "after {sweep} sweeps");
-            busy.as_ref().unwrap().beat();
+        stalled.mark_unsent();
+        let mut live = Vec::new();
+        for now_s in [0, STALLED_S, STALLED_S + 1, SILENT_S, SILENT_S + 1] {
+            clock.set(now_s);
+            busy.begin(0);
             connections.sweep();
             tokio::task::yield_now().await;
             connections.reap();
+            live.push(connections.live.len());
         }
-        assert_eq!(connections.live.len(), 1);
+        assert_eq!(live, [3, 3, 2, 2, 1]);
+        assert_eq!(tally.stalled.get(), 1);
     }
 }

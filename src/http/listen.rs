@@ -8,6 +8,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// Bytes of answers that the kernel holds for a peer that does not read; it doubles the number for its own
+/// needs. Left alone, it holds up to 4 MB for each connection, out of reach of the budget of unread answers.
+const SEND_BYTES: usize = 32 * 1024;
+
 /// Why a surface does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -102,6 +106,8 @@ fn listen(socket: Socket, addr: SocketAddr, sharing: Sharing) -> std::io::Result
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Group)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from their listener.
+    socket.set_send_buffer_size(SEND_BYTES)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -1,8 +1,9 @@
 //! The log line of a refused request.
 //!
 //! Surfaces attach the reason to their answer; the connection, which knows the peer, writes the line
-//! at level `info`. The first [`BURST`] lines come as they are, later ones once a second; the next
-//! line says how many were left out. With at most 1 kB a line, a flood writes less than 90 MB a day.
+//! at level `info`. The first [`BURST`] lines of a surface come as they are, later ones once a second; the
+//! next line says how many were left out. With at most 1 kB a line, a flood of one surface writes less than
+//! 90 MB a day.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -13,10 +14,14 @@ use hyper::{Method, Request, Response, Uri};
 use parking_lot::Mutex;
 
 use super::Payload;
+use super::allowance::Allowance;
 use crate::clock::Monotonic;
 
-/// Lines that may come at once.
+/// Lines of a surface that may come at once.
 const BURST: u64 = 1000;
+
+/// Seconds after which another line may come.
+const PERIOD_S: u64 = 1;
 
 /// Longest text of a line that comes from a client, in bytes.
 const TEXT_BYTES_MAX: usize = 250;
@@ -75,7 +80,7 @@ pub(super) fn log(
         || status.canonical_reason().unwrap_or_default().to_owned(),
         |Reason(reason)| reason,
     );
-    if let Some(left_out) = LINES.lock().admit(SINCE_START.now_ns()) {
+    if let Some(left_out) = line(surface) {
         let (method, path) = (short(asked.method.as_str()), short(asked.uri.path()));
         let (status, reason) = (status.as_u16(), short(&reason));
         tracing::info!(surface, %peer, %method, %path, status, left_out, %reason, "a request was refused");
@@ -87,7 +92,7 @@ pub(super) fn log_connection(surface: &'static str, peer: SocketAddr, error: &dy
     if !is_logged() {
         return;
     }
-    if let Some(left_out) = LINES.lock().admit(SINCE_START.now_ns()) {
+    if let Some(left_out) = line(surface) {
         let reason = short(&error.to_string());
         tracing::info!(surface, %peer, left_out, %reason, "a connection was refused");
     }
@@ -109,41 +114,28 @@ fn short(text: &str) -> String {
 }
 
 static SINCE_START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
-static LINES: Mutex<Allowance> = Mutex::new(Allowance::new());
+static LINES: Mutex<Vec<(&str, Allowance)>> = Mutex::new(Vec::new());
 
-/// Lines that may still be written.
-#[derive(Debug)]
-struct Allowance {
-    lines: u64,
-    /// Up to when lines were added.
-    second: u64,
-    left_out: u64,
+/// Takes a line of a surface, so that a flood at one hides nothing of the others; returns how many were
+/// left out before it.
+fn line(surface: &'static str) -> Option<u64> {
+    let mut lines = LINES.lock();
+    let known = lines.iter().position(|(name, _)| *name == surface);
+    let at = known.unwrap_or(lines.len());
+    if known.is_none() {
+        lines.push((surface, Allowance::new(BURST, PERIOD_S)));
+    }
+    lines.get_mut(at)?.1.admit(now_ns())
 }
 
-impl Allowance {
-    const fn new() -> Self {
-        Self { lines: BURST, second: 0, left_out: 0 }
-    }
-
-    /// Takes a line and returns how many were left out before it; `None` when there is none to take.
-    fn admit(&mut self, now_ns: u64) -> Option<u64> {
-        let second = now_ns / 1_000_000_000;
-        self.lines = BURST.min(self.lines + second.saturating_sub(self.second));
-        self.second = second;
-        if self.lines == 0 {
-            self.left_out += 1;
-            return None;
-        }
-        self.lines -= 1;
-        Some(std::mem::take(&mut self.left_out))
-    }
+/// Nanoseconds of the clock by which lines are counted.
+pub(super) fn now_ns() -> u64 {
+    SINCE_START.now_ns()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND_NS: u64 = 1_000_000_000;
 
     #[test]
     fn a_text_of_a_client_stays_on_its_line() {
@@ -152,16 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_writes_one_line_a_second_after_the_first_thousand() {
-        let mut lines = Allowance::new();
-        let mut written = |second: u64, requests: u64| {
-            (0..requests).filter_map(|_| lines.admit(second * SECOND_NS)).collect::<Vec<u64>>()
-        };
-        assert_eq!(written(0, 3000), vec![0; 1000]);
-        assert_eq!(written(1, 500), [2000]);
-        assert_eq!(written(2, 1), [499]);
-        assert_eq!(written(5, 10), [0, 0, 0]);
-        assert_eq!(written(10_000, 1), [7]);
-        assert_eq!(written(10_000, 2000).len(), 999);
+    fn a_flood_at_one_surface_leaves_the_lines_of_another() {
+        assert!(
+            (0..2 * BURST).filter_map(|_| line("flooded")).count()
+                < usize::try_from(2 * BURST).unwrap()
+        );
+        assert_eq!(line("other"), Some(0));
     }
 }

@@ -19,6 +19,18 @@ impl<T: Into<Bytes>> From<T> for Payload {
     }
 }
 
+impl Payload {
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Its bytes.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
 impl Body for Payload {
     type Data = Bytes;
     type Error = Infallible;

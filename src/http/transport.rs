@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connections::Pulse;
 use super::{Connection, Payload, Shutdown, Surface, refusals, stopped, text_reply};
 use crate::tls::ServerTls;
 
@@ -71,6 +70,9 @@ const FIRST_BYTE_MAX: Duration = Duration::from_secs(5);
 /// How long a handshake may take: two round trips and a signature.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
+/// Bytes of encrypted answers that a connection holds for a peer that does not read: one TLS record.
+const UNSENT_RECORDS_MAX: usize = 16 * 1024;
+
 /// What becomes of plain HTTP where TLS is spoken.
 #[derive(Clone, Copy, Debug)]
 enum InTheClear {
@@ -110,7 +112,6 @@ impl Connection<TcpStream> {
     pub(super) async fn serve_tls<S: Surface>(
         self,
         handshake: Handshake,
-        pulse: Arc<Pulse>,
         surface: Arc<S>,
         mut shutdown: Shutdown,
     ) {
@@ -124,16 +125,17 @@ impl Connection<TcpStream> {
             (Some(HANDSHAKE), _) => {
                 let secured = tokio::select! {
                     biased;
-                    secured = self.secured(handshake, surface.name()) => secured,
+                    secured = Box::pin(self.secured(handshake, surface.name())) => secured,
                     () = stopped(&mut shutdown) => None,
                 };
                 if let Some(secured) = secured {
-                    secured.serve(pulse, surface, shutdown).await;
+                    Box::pin(secured.serve(surface, shutdown)).await;
                 }
             }
-            (Some(_), InTheClear::Served) => self.serve(pulse, surface, shutdown).await,
+            (Some(_), InTheClear::Served) => Box::pin(self.serve(surface, shutdown)).await,
             (Some(_), InTheClear::Refused) => {
-                self.serve(pulse, Arc::new(Refusal(surface.name())), shutdown).await;
+                let refusal = Arc::new(Refusal(surface.name()));
+                Box::pin(self.serve(refusal, shutdown)).await;
             }
         }
     }
@@ -143,7 +145,7 @@ impl Connection<TcpStream> {
         handshake: Handshake,
         surface: &'static str,
     ) -> Option<Connection<TlsStream<TcpStream>>> {
-        let Self { stream, peer, slot } = self;
+        let Self { stream, peer, place, allotment } = self;
         let called = stream.local_addr().ok()?.ip();
         let config = handshake.certificates.config(called).inspect_err(
             |error| tracing::warn!(%error, address = %called, "no server certificate"),
@@ -152,13 +154,15 @@ impl Connection<TcpStream> {
         let accepted = timeout(handshake.whole_max, acceptor.accept(stream)).await;
         let accepted = accepted.unwrap_or_else(|late| Err(late.into()));
         let logged = |error: &std::io::Error| refusals::log_connection(surface, peer.addr, error);
-        let stream = accepted.inspect_err(logged).ok()?;
-        Some(Connection { stream, peer: Peer { scheme: Scheme::Https, ..peer }, slot })
+        let mut stream = accepted.inspect_err(logged).ok()?;
+        stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS_MAX));
+        let peer = Peer { scheme: Scheme::Https, ..peer };
+        Some(Connection { stream, peer, place, allotment })
     }
 }
 
 /// The first byte of a connection, which stays where it is.
-async fn first_byte(stream: &TcpStream) -> Option<u8> {
+pub(super) async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [0];
     let len = stream.peek(&mut first).await.ok()?;
     first.into_iter().take(len).next()
@@ -194,11 +198,11 @@ impl Surface for Refusal {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
-    use tokio::sync::{Semaphore, watch};
+    use tokio::sync::watch;
 
     use super::*;
     use crate::clock::{ManualClock, UnixSeconds};
-    use crate::http::{accept, connections::Connections};
+    use crate::http::{ConnectionLimits, Gate, Unsent, connections::Connections};
     use crate::tls::Authority;
 
     #[tokio::test]
@@ -211,22 +215,28 @@ mod tests {
         handshake.first_byte_max = Duration::from_millis(10);
         handshake.whole_max = Duration::from_millis(10);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let slots = Arc::new(Semaphore::new(2));
+        let limits = ConnectionLimits { max: 2, per_caller: 2, unsent_bytes: 0 };
+        let gate = Gate::new(limits);
+        let unsent = Unsent::new(0);
         let (_stop, shutdown) = watch::channel(false);
         let mut connections = Connections::default();
         for sent in [&[][..], &[HANDSHAKE, 3, 1]] {
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             client.write_all(sent).await.unwrap();
-            let accepted = accept(&listener, &slots).await.unwrap();
-            let (handshake, shutdown) = (handshake.clone(), shutdown.clone());
-            connections.spawn(|pulse| {
-                accepted.serve_tls(handshake, pulse, Arc::new(Refusal("arm")), shutdown)
-            });
+            let (stream, addr) = listener.accept().await.unwrap();
+            let place = gate.admit(addr.ip(), &gate.tally("arm")).unwrap().place;
+            let activity = Arc::clone(&place.activity);
+            let (peer, allotment) =
+                (Peer { addr, scheme: Scheme::Http }, unsent.allotment(addr.ip()));
+            let accepted = Connection { stream, peer, place, allotment };
+            let refusal = Arc::new(Refusal("arm"));
+            connections
+                .spawn(&activity, accepted.serve_tls(handshake.clone(), refusal, shutdown.clone()));
             let mut answer = Vec::new();
             let ended = timeout(Duration::from_secs(10), client.read_to_end(&mut answer));
             let _reset = ended.await.unwrap();
         }
         connections.finish().await;
-        assert_eq!(slots.available_permits(), 2);
+        assert_eq!(gate.tally("arm").open.get(), 0);
     }
 }

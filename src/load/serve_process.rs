@@ -113,8 +113,9 @@ impl ServeProcess {
                 command.env_remove(name);
             }
         }
-        // Not a flag: a broker of another build may not know it.
+        // Not flags: a broker of another build may not know them. The generator is one caller.
         command.env("MINTBENCH_SERVE_HICCUPS", "true");
+        command.env("MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER", usize::MAX.to_string());
         command.process_group(0);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {

@@ -4,9 +4,11 @@ mod addresses;
 mod admin_secret;
 mod caretaker;
 mod checkup;
+mod gates;
 mod operator;
 mod options;
 mod sockets;
+mod trim;
 mod vaults;
 
 use std::net::{SocketAddr, TcpListener};
@@ -18,12 +20,12 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::admin::Admin;
 use crate::admin::hiccups::Probe;
+use crate::admin::{Admin, Watched};
 use crate::arm::{self, Arm, ArmOptions};
 use crate::broker::Broker;
 use crate::clock::{Clock, Seconds};
-use crate::http::{self, BindError, HostNames, Responses, Shutdown, Surface, Transport};
+use crate::http::{self, BindError, Gate, HostNames, Responses, Shutdown, Surface, Transport};
 use crate::imds::{Extension, Imds};
 use crate::machine::{exact_timers, give_way};
 use crate::source::{Remote, SourceError};
@@ -35,9 +37,12 @@ use addresses::{names, neighbours};
 use admin_secret::{AdminSecret, AdminSecretError};
 use caretaker::{Caretaker, Duties};
 pub use checkup::{Checked, check_store};
+use gates::Gates;
+pub use gates::{ConnectionOptions, TooManyConnections};
 use operator::OperatorError;
 pub use options::{RemoteSource, ServerOptions};
 use sockets::{Bound, Sockets, Urgency};
+use trim::Trimmer;
 
 use crate::vault::{self, Vault, VaultOptions};
 
@@ -113,8 +118,11 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     endpoints: Vec<(&'static str, String)>,
     stop: watch::Sender<bool>,
+    gates: Gates,
     threads: Vec<JoinHandle<()>>,
     caretaker: Option<Caretaker>,
+    /// Ends with the server.
+    _trimmer: Trimmer,
     probe: Option<Probe>,
     admin_secret: AdminSecret,
 }
@@ -157,12 +165,15 @@ impl Server {
             }
             None => AdminSecret::passing(options.fresh_admin_secret.clone()),
         };
+        let gates = Gates::new(options.connections);
         let mut server = Self {
             admin_secret,
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
             caretaker: None,
+            _trimmer: Trimmer::start(gates.all())?,
+            gates,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces =
@@ -241,10 +252,14 @@ impl Server {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
-        let hiccups = self.probe.as_ref().map(Probe::hiccups);
+        let watched = Watched {
+            workers: responses,
+            gates: self.gates.all(),
+            hiccups: self.probe.as_ref().map(Probe::hiccups),
+        };
         let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
         let (broker, secret) = (Arc::clone(broker), &self.admin_secret.secret);
-        let admin = Admin::new(broker, responses, hiccups, clock, ca_pem, host_names, secret);
+        let admin = Admin::new(broker, watched, clock, ca_pem, host_names, secret);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
     }
 
@@ -294,12 +309,12 @@ impl Server {
         // The hook is for the threads that block; the runtime's own is the one below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().on_thread_start(settle).build()?;
-        let stop = self.stop.subscribe();
+        let (stop, gate) = (self.stop.subscribe(), self.gates.of(name));
         let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
         self.threads.push(thread.spawn(move || {
             settle();
-            run(&runtime, listener, transport, surface, stop);
+            run(&runtime, listener, transport, surface, gate, stop);
         })?);
         Ok(())
     }
@@ -355,6 +370,7 @@ fn run<S: Surface>(
     listener: TcpListener,
     transport: Transport,
     surface: Arc<S>,
+    gate: Arc<Gate>,
     mut stop: Shutdown,
 ) {
     let (tell, shutdown) = watch::channel(false);
@@ -369,7 +385,7 @@ fn run<S: Surface>(
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
         tokio::select! {
-            () = http::serve(listener, transport, surface, shutdown) => {}
+            () = http::serve(listener, transport, surface, gate, shutdown) => {}
             () = stopped => {
                 tracing::warn!("requests were still in flight when the time to finish them was over");
             }

@@ -8,6 +8,7 @@ use crate::arm::ArmAuth;
 use crate::broker::BrokerOptions;
 use crate::clock::Seconds;
 use crate::files::GroupRead;
+use crate::http::ConnectionLimits;
 use crate::secret::Redacted;
 use crate::world::vault::VaultUriTemplate;
 use crate::x509::Certificate;
@@ -34,6 +35,8 @@ pub struct ServerOptions {
     /// Where vaults and control plane send clients for tokens, without a slash at the end; the token
     /// service itself when not given.
     pub authority_url: Option<String>,
+    /// How many connections there may be, the admin endpoint's apart.
+    pub connections: ConnectionLimits,
     /// Where operators look.
     pub admin: SocketAddr,
     /// Whether a thread measures how late the host wakes it.

@@ -23,7 +23,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("sts", "http directory token world x509 ids clock secret class"),
     ("arm", "http broker directory token world ids clock class"),
     ("vault", "http directory token store world ids clock secret class"),
-    ("admin", "http broker directory token clock secret class"),
+    ("admin", "http broker directory token machine clock secret class"),
     ("broker", "cache directory token world ids clock class"),
     ("source", "client directory tls token world ids clock files class"),
     ("cache", "clock sync class"),

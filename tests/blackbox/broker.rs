@@ -162,7 +162,7 @@ pub(crate) fn token_target(query: &str) -> String {
 pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    fn open(stream: TcpStream) -> Self {
+    pub(crate) fn open(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         Self(BufReader::new(stream))
     }

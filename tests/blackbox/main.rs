@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod attacks;
 mod broker;
 mod cli;
 mod control;

@@ -81,6 +81,20 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_ADMIN"
     )]
     pub(super) admin: SocketAddr,
+    /// Connections of all endpoints but the admin endpoint, which has its own [default: the file descriptors of the process, less those it needs]
+    #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS")]
+    pub(super) max_connections: Option<NonZeroUsize>,
+    /// Connections of one IP address; the next one closes that address's longest idle connection [default: a quarter of --max-connections]
+    #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER")]
+    pub(super) max_connections_per_caller: Option<NonZeroUsize>,
+    /// Bytes of answers that an endpoint holds for callers who have not read them, one caller a quarter; above it requests are answered 429
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "67108864",
+        env = "MINTBENCH_SERVE_MAX_UNSENT_BYTES"
+    )]
+    pub(super) max_unsent_bytes: NonZeroUsize,
     /// Measure how late this host wakes a thread that only sleeps; /metrics shows it
     #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
     pub(super) hiccups: bool,

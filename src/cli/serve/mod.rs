@@ -21,8 +21,9 @@ use crate::machine::{self, MachineError};
 use crate::secret::Redacted;
 use crate::server::{
     self, ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, CertificateError,
-    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FolderOptions, MemoryStore,
-    NewStore, RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
+    ConnectionOptions, CredentialOptions, Directory, DirectoryError, DirectoryOptions,
+    FolderOptions, MemoryStore, NewStore, RedbStore, RemoteSource, Server, ServerError,
+    ServerOptions, SigningOptions, Store, TooManyConnections,
 };
 use crate::world::file;
 use crate::world::record::Record;
@@ -40,6 +41,8 @@ enum ServeError {
     Log(String),
     #[error(transparent)]
     Machine(#[from] MachineError),
+    #[error(transparent)]
+    Connections(#[from] TooManyConnections),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -84,7 +87,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(cpus) = &args.cpus {
         machine::pin_process(cpus)?;
     }
-    machine::raise_file_limit();
+    let options = options(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
@@ -92,14 +95,18 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let (store, new) = store(args)?;
     // A start that fails leaves nothing behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
-    let server = start(args, store).inspect_err(undo)?;
+    let server = start(args, &options, store).inspect_err(undo)?;
     announce(&server);
     runtime.block_on(stopped);
     drop(server);
     Ok(())
 }
 
-fn start(args: &ServeArgs, store: Box<dyn Store>) -> Result<Server, ServeError> {
+fn start(
+    args: &ServeArgs,
+    options: &ServerOptions,
+    store: Box<dyn Store>,
+) -> Result<Server, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let authority = Arc::new(authority(args, clock.now())?);
     let directory = Arc::new(directory(args, store, &authority, clock.now())?);
@@ -108,7 +115,7 @@ fn start(args: &ServeArgs, store: Box<dyn Store>) -> Result<Server, ServeError> 
             "the control plane asks nobody who they are: every program on this machine may change identities and roles"
         );
     }
-    Ok(Server::start(directory, &authority, &clock, &options(args)?)?)
+    Ok(Server::start(directory, &authority, &clock, options)?)
 }
 
 /// The first to be opened: it refuses a folder that another process has.
@@ -217,8 +224,17 @@ const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
     // Lanes that sign want a core each; lanes that ask somebody else mostly wait.
-    let lanes =
-        if args.token_source.is_some() { cores.saturating_mul(REMOTE_LANES) } else { cores };
+    let is_remote = args.token_source.is_some();
+    let lanes = if is_remote { cores.saturating_mul(REMOTE_LANES) } else { cores };
+    let (lanes, workers) = (args.mint_lanes.unwrap_or(lanes), args.workers.unwrap_or(cores));
+    let connections = ConnectionOptions {
+        descriptors: usize::try_from(machine::raise_file_limit()).unwrap_or(usize::MAX),
+        workers,
+        outgoing: if is_remote { lanes.get() } else { 0 },
+        max: args.max_connections,
+        per_caller: args.max_connections_per_caller,
+        unsent_bytes: args.max_unsent_bytes.get(),
+    };
     Ok(ServerOptions {
         imds: args.imds,
         vm_extension: args.vm_extension,
@@ -229,6 +245,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         max_secret_versions: args.max_secret_versions,
         authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         sts: args.sts,
+        connections: connections.limits()?,
         admin: args.admin,
         hiccups: args.hiccups,
         tls_only: args.tls,
@@ -238,7 +255,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         fresh_admin_secret: fresh_secret()?,
         token_source: token_source(args)?,
         signing_key_rotation: args.signing_key_rotation.0,
-        workers: args.workers.unwrap_or(cores),
+        workers,
         token_lifetime: args.token_lifetime,
         application_token_lifetime: args.application_token_lifetime,
         max_assertion_lifetime: args.max_assertion_lifetime,
@@ -247,7 +264,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
             cache_entries: args.cache_entries,
-            mint_lanes: args.mint_lanes.unwrap_or(lanes),
+            mint_lanes: lanes,
             mint_queue: args.mint_queue,
             refresh_fraction: args.refresh_at,
             seed: entropy()?,

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::http::{Transport, serve};
+use crate::http::{ConnectionLimits, Gate, Transport, serve};
 
 /// Sends `text` and reads until `end` has come.
 async fn exchange(stream: &mut TcpStream, text: &str, end: &str) -> String {
@@ -30,7 +30,9 @@ async fn a_client_asks_without_its_body_and_again_with_it_on_one_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
-    let served = tokio::spawn(serve(listener, Transport::Plain, Arc::new(world.vault), shutdown));
+    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
+    let vault = Arc::new(world.vault);
+    let served = tokio::spawn(serve(listener, Transport::Plain, vault, gate, shutdown));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!("PUT /secrets/a?api-version=7.6 HTTP/1.1\r\nHost: {address}\r\n");
     for first in ["", "Content-Length: 0\r\n"] {

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::http::{Transport, serve};
+use crate::http::{ConnectionLimits, Gate, Transport, serve};
 use crate::store::{Format, MemoryStore, Revision, Store, StoreError};
 
 /// Tells that a commit waits, and when it may go on.
@@ -75,7 +75,9 @@ async fn a_read_is_answered_while_a_write_waits_for_the_disk_and_a_write_whose_c
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
-    let served = tokio::spawn(serve(listener, Transport::Plain, Arc::new(world.vault), shutdown));
+    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
+    let vault = Arc::new(world.vault);
+    let served = tokio::spawn(serve(listener, Transport::Plain, vault, gate, shutdown));
     let (entered, waiting) = channel();
     let (release, released) = channel();
     *waits.lock() = Some((entered, released));

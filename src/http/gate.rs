@@ -1,0 +1,390 @@
+//! Who may open a connection, and which connection is closed to make room for another.
+//!
+//! One gate counts the connections of all surfaces that share it. At the cap of a caller, that caller's
+//! longest idle connection goes. At the cap of all, it is one of the caller who has the most, so no caller
+//! locks out another.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::activity::{Activity, CoarseClock, Rank};
+use super::tally::Tally;
+
+/// How many connections there may be, and how many bytes of answers may wait for their readers.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Connections of all surfaces together.
+    pub max: usize,
+    /// Connections of one IP address.
+    pub per_caller: usize,
+    /// Bytes of large answers that one surface holds for peers that have not taken them; a caller may use
+    /// a quarter.
+    pub unsent_bytes: usize,
+}
+
+impl ConnectionLimits {
+    /// Connections that hold a descriptor, those on their way out included.
+    fn ceiling(&self) -> usize {
+        self.max.saturating_add(LEAVING_MAX)
+    }
+}
+
+/// Connections that may be on their way out: told to end, and not closed yet by their thread.
+pub const LEAVING_MAX: usize = 32;
+
+/// Candidates that one look at a caller's connections yields: closing thousands takes few looks.
+const CANDIDATES: usize = 256;
+
+/// Connections whose end frees enough memory to look for it.
+const PEAK_MIN: usize = 256;
+
+/// Counts connections and makes room for new ones. A request does not touch it.
+#[derive(Debug)]
+pub struct Gate {
+    limits: ConnectionLimits,
+    pub(super) clock: Arc<CoarseClock>,
+    callers: Mutex<Callers>,
+    tallies: Mutex<Vec<Arc<Tally>>>,
+}
+
+/// Why a connection is refused: no other can be closed for it.
+#[derive(Debug, thiserror::Error)]
+#[error("all connections have a request in flight")]
+pub(super) struct Full;
+
+impl Gate {
+    /// A gate without connections.
+    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            clock: Arc::new(CoarseClock::start()),
+            callers: Mutex::default(),
+            tallies: Mutex::default(),
+        })
+    }
+
+    /// The limits that it was made with.
+    pub(super) fn limits(&self) -> ConnectionLimits {
+        self.limits
+    }
+
+    /// The counts of each surface.
+    pub fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.tallies.lock().clone()
+    }
+
+    /// The counts of a surface, which its workers share.
+    pub(super) fn tally(&self, surface: &'static str) -> Arc<Tally> {
+        let mut tallies = self.tallies.lock();
+        if let Some(known) = tallies.iter().find(|tally| tally.surface == surface) {
+            return Arc::clone(known);
+        }
+        let tally = Arc::new(Tally::new(surface));
+        tallies.push(Arc::clone(&tally));
+        tally
+    }
+
+    /// Gives a connection of `caller` its place. Ends another one if there are too many.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        caller: IpAddr,
+        tally: &Arc<Tally>,
+    ) -> Result<Admitted, Full> {
+        let caller = caller.to_canonical();
+        let mut callers = self.callers.lock();
+        let room = callers.make_room(caller, self.limits);
+        let shed = room.inspect_err(|Full| tally.refused.add())?;
+        let number = callers.next_number;
+        callers.next_number += 1;
+        let activity = Arc::new(Activity::new(number, Arc::clone(tally), Arc::clone(&self.clock)));
+        callers.insert(caller, Arc::clone(&activity));
+        drop(callers);
+        tally.open.add();
+        let has_shed = shed.is_some();
+        end(shed);
+        Ok(Admitted { place: Place { gate: Arc::clone(self), caller, activity }, has_shed })
+    }
+
+    /// Whether much memory may have become free since the last call: most connections have ended, or a
+    /// limit was reached.
+    pub fn has_receded(&self) -> bool {
+        let limits_reached: u64 = self.tallies().iter().map(|tally| tally.limits_reached()).sum();
+        let mut callers = self.callers.lock();
+        let has_emptied = callers.peak >= PEAK_MIN && callers.open <= callers.peak / 2;
+        let has_receded = has_emptied || limits_reached > callers.limits_reached;
+        callers.limits_reached = limits_reached;
+        if has_emptied {
+            callers.peak = callers.open;
+        }
+        has_receded
+    }
+
+    /// Whether so many connections are on their way out that a new one would be refused.
+    pub(super) fn is_crowded(&self) -> bool {
+        let callers = self.callers.lock();
+        callers.leaving > 0 && callers.open + callers.leaving >= self.limits.ceiling()
+    }
+
+    /// Ends a connection of the caller who has the most, as the system has no descriptor left.
+    pub(super) fn shed_one(&self) {
+        let shed = self.callers.lock().shed_largest();
+        end(shed);
+    }
+}
+
+/// Out of the lock: a task that is ended may be dropped at once, and gives back its place.
+fn end(shed: Option<Arc<Activity>>) {
+    if let Some(shed) = shed {
+        shed.tally.shed.add();
+        shed.end();
+    }
+}
+
+/// A place that was given.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) place: Place,
+    /// Whether another connection was ended for it.
+    pub(super) has_shed: bool,
+}
+
+/// The place of a connection among those that are open; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Place {
+    gate: Arc<Gate>,
+    caller: IpAddr,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.activity.tally.open.subtract();
+        let mut callers = self.gate.callers.lock();
+        if callers.remove(self.caller, self.activity.number).is_none() {
+            callers.leaving -= 1;
+        }
+    }
+}
+
+/// The connections of every caller.
+#[derive(Debug, Default)]
+struct Callers {
+    by_address: HashMap<IpAddr, Caller>,
+    /// Callers by the number of their connections.
+    by_count: BTreeSet<(usize, IpAddr)>,
+    open: usize,
+    leaving: usize,
+    next_number: u64,
+    /// Most that were open since most had ended.
+    peak: usize,
+    /// How often a limit had been reached at the last look.
+    limits_reached: u64,
+}
+
+#[derive(Debug, Default)]
+struct Caller {
+    connections: HashMap<u64, Arc<Activity>>,
+    /// Connections that are to be closed first, as of the last look; the next one comes last.
+    candidates: Vec<Rank>,
+}
+
+impl Callers {
+    /// Makes room for a connection of `caller`; returns the one that has to go.
+    fn make_room(
+        &mut self,
+        caller: IpAddr,
+        limits: ConnectionLimits,
+    ) -> Result<Option<Arc<Activity>>, Full> {
+        if self.open + self.leaving >= limits.ceiling() {
+            return Err(Full);
+        }
+        let own = self.by_address.get(&caller).map_or(0, |own| own.connections.len());
+        if own >= limits.per_caller {
+            return self.shed(caller).ok_or(Full).map(Some);
+        }
+        if self.open >= limits.max {
+            return self.shed_largest().ok_or(Full).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn shed_largest(&mut self) -> Option<Arc<Activity>> {
+        let (_, largest) = self.by_count.last().copied()?;
+        self.shed(largest)
+    }
+
+    fn shed(&mut self, caller: IpAddr) -> Option<Arc<Activity>> {
+        let number = self.by_address.get_mut(&caller)?.next_candidate()?;
+        let shed = self.remove(caller, number)?;
+        self.leaving += 1;
+        Some(shed)
+    }
+
+    fn insert(&mut self, caller: IpAddr, activity: Arc<Activity>) {
+        let own = self.by_address.entry(caller).or_default();
+        self.by_count.remove(&(own.connections.len(), caller));
+        own.connections.insert(activity.number, activity);
+        self.by_count.insert((own.connections.len(), caller));
+        self.open += 1;
+        self.peak = self.peak.max(self.open);
+    }
+
+    fn remove(&mut self, caller: IpAddr, number: u64) -> Option<Arc<Activity>> {
+        let own = self.by_address.get_mut(&caller)?;
+        let count = own.connections.len();
+        let removed = own.connections.remove(&number)?;
+        self.by_count.remove(&(count, caller));
+        self.open -= 1;
+        if count > 1 {
+            self.by_count.insert((count - 1, caller));
+        } else {
+            self.by_address.remove(&caller);
+        }
+        Some(removed)
+    }
+}
+
+impl Caller {
+    /// The connection to be closed next.
+    fn next_candidate(&mut self) -> Option<u64> {
+        self.known_candidate().or_else(|| {
+            self.look();
+            self.known_candidate()
+        })
+    }
+
+    /// The next of the last look that has done nothing since.
+    fn known_candidate(&mut self) -> Option<u64> {
+        while let Some(rank @ (_, _, number)) = self.candidates.pop() {
+            let now = self.connections.get(&number).and_then(|activity| activity.rank());
+            if now.is_some_and(|now| now.1 == rank.1) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn look(&mut self) {
+        let ranks = self.connections.values().filter_map(|activity| activity.rank());
+        let mut ranks: Vec<Rank> = ranks.collect();
+        if ranks.len() > CANDIDATES {
+            ranks.select_nth_unstable(CANDIDATES);
+            ranks.truncate(CANDIDATES);
+        }
+        ranks.sort_unstable_by(|one, other| other.cmp(one));
+        self.candidates = ranks;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(max: usize, per_caller: usize) -> ConnectionLimits {
+        ConnectionLimits { max, per_caller, unsent_bytes: 0 }
+    }
+
+    fn caller(last: u8) -> IpAddr {
+        [127, 0, 0, last].into()
+    }
+
+    /// A connection that has had a request and waits for the next.
+    fn idle(gate: &Arc<Gate>, last: u8) -> Place {
+        let admitted = gate.admit(caller(last), &gate.tally("test")).unwrap();
+        admitted.place.activity.begin(0);
+        admitted.place.activity.finish();
+        admitted.place
+    }
+
+    fn is_open(gate: &Gate, place: &Place) -> bool {
+        let callers = gate.callers.lock();
+        let own = callers.by_address.get(&place.caller);
+        own.is_some_and(|own| own.connections.contains_key(&place.activity.number))
+    }
+
+    #[test]
+    fn at_its_cap_a_caller_loses_its_longest_idle_connection_and_others_lose_none() {
+        let gate = Gate::new(limits(100, 3));
+        let other = idle(&gate, 2);
+        let mut own: Vec<Place> = (0..3).map(|_| idle(&gate, 1)).collect();
+        gate.clock.set(5);
+        own[0].activity.begin(0);
+        own[0].activity.finish();
+        own.push(idle(&gate, 1));
+        let open: Vec<bool> = own.iter().map(|place| is_open(&gate, place)).collect();
+        assert_eq!(open, [true, false, true, true]);
+        assert!(is_open(&gate, &other));
+        drop(own);
+        assert_eq!(gate.tally("test").shed.get(), 1);
+        let callers = gate.callers.lock();
+        assert_eq!((callers.open, callers.leaving, callers.by_count.len()), (1, 0, 1));
+    }
+
+    #[test]
+    fn when_all_places_are_taken_who_has_the_most_makes_room_for_a_newcomer() {
+        let gate = Gate::new(limits(6, 4));
+        let small: Vec<Place> = (0..2).map(|_| idle(&gate, 1)).collect();
+        let large: Vec<Place> = (0..4).map(|_| idle(&gate, 2)).collect();
+        let newcomers = [3, 4, 5].map(|last| idle(&gate, last));
+        let open = |places: &[Place]| places.iter().filter(|place| is_open(&gate, place)).count();
+        assert_eq!((open(&small), open(&large), open(&newcomers)), (2, 1, 3));
+    }
+
+    #[test]
+    fn a_connection_with_a_request_in_flight_is_not_closed_for_another() {
+        let gate = Gate::new(limits(100, 2));
+        let tally = gate.tally("test");
+        let busy = [(); 2].map(|()| idle(&gate, 1));
+        busy.iter().for_each(|place| place.activity.begin(0));
+        assert!(gate.admit(caller(1), &tally).is_err());
+        assert!(busy.iter().all(|place| is_open(&gate, place)));
+        assert_eq!(tally.refused.get(), 1);
+        busy[1].activity.finish();
+        gate.admit(caller(1), &tally).unwrap();
+        assert!(is_open(&gate, &busy[0]) && !is_open(&gate, &busy[1]));
+    }
+
+    #[test]
+    fn a_request_since_the_last_look_saves_its_connection() {
+        let gate = Gate::new(limits(100, 3));
+        let own: Vec<Place> = (0..3).map(|_| idle(&gate, 1)).collect();
+        let _first = idle(&gate, 1);
+        gate.clock.set(1);
+        own[1].activity.begin(0);
+        own[1].activity.finish();
+        let _second = idle(&gate, 1);
+        let open: Vec<bool> = own.iter().map(|place| is_open(&gate, place)).collect();
+        assert_eq!(open, [false, true, false]);
+    }
+
+    #[test]
+    fn memory_is_looked_for_once_after_most_connections_have_ended() {
+        let gate = Gate::new(limits(1000, 1000));
+        let mut open: Vec<Place> = (0..PEAK_MIN).map(|_| idle(&gate, 1)).collect();
+        assert!(!gate.has_receded());
+        open.truncate(PEAK_MIN / 2);
+        assert!(gate.has_receded());
+        assert!(!gate.has_receded());
+        drop(open);
+        assert!(!gate.has_receded());
+    }
+
+    #[test]
+    fn memory_is_looked_for_after_a_limit_was_reached() {
+        let gate = Gate::new(limits(100, 1));
+        let _shed = [idle(&gate, 1), idle(&gate, 1)];
+        assert!(gate.has_receded());
+        assert!(!gate.has_receded());
+    }
+
+    #[test]
+    fn an_address_in_the_form_of_ipv6_is_the_same_caller() {
+        let gate = Gate::new(limits(100, 1));
+        let own = idle(&gate, 1);
+        gate.admit("::ffff:127.0.0.1".parse().unwrap(), &gate.tally("test")).unwrap();
+        assert!(!is_open(&gate, &own));
+    }
+}

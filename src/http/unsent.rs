@@ -1,0 +1,174 @@
+//! The bytes of answers that peers have not taken yet, bounded for a surface and for each caller.
+//!
+//! An answer lies in memory until its peer has taken it, so who asks for much and reads little holds
+//! memory. Answers above [`LARGE_BYTES`] are charged to a budget until they are sent or their connection
+//! ends. While a budget is used up, requests are refused before anything is done for them. Smaller
+//! answers are bounded by the number of connections: each holds one answer at most.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use parking_lot::Mutex;
+
+use super::{Payload, json_reply, refusals};
+
+/// Answers up to this size are not charged: token answers have 2 kB, and pay nothing.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// The part of a surface's budget that one caller may use.
+const CALLERS_PART: usize = 4;
+
+/// The budget of one surface.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    max_bytes: usize,
+    of_surface: Arc<AtomicUsize>,
+    callers: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
+}
+
+impl Unsent {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, of_surface: Arc::default(), callers: Mutex::default() }
+    }
+
+    /// The budget of a connection of `caller`.
+    pub(super) fn allotment(&self, caller: IpAddr) -> Allotment {
+        let mut callers = self.callers.lock();
+        let known = callers.get(&caller).and_then(Weak::upgrade);
+        let of_caller = known.unwrap_or_else(|| {
+            let bytes = Arc::default();
+            callers.insert(caller, Arc::downgrade(&bytes));
+            bytes
+        });
+        let of_surface = Arc::clone(&self.of_surface);
+        Allotment { max_bytes: self.max_bytes, of_surface, of_caller }
+    }
+
+    /// Forgets callers that have no connection.
+    pub(super) fn forget(&self) {
+        let mut callers = self.callers.lock();
+        callers.retain(|_, bytes| bytes.strong_count() > 0);
+        callers.shrink_to_fit();
+    }
+}
+
+/// The budget of a connection, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Allotment {
+    max_bytes: usize,
+    /// Unsent answers of the surface.
+    of_surface: Arc<AtomicUsize>,
+    /// Those of the caller.
+    of_caller: Arc<AtomicUsize>,
+}
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+#[error("too many bytes of earlier answers are unread; read them, and try again")]
+struct Unread;
+
+impl Allotment {
+    /// Whether another answer may be made.
+    pub(super) fn has_room(&self) -> bool {
+        let of_surface = self.of_surface.load(Ordering::Relaxed);
+        // A surface with small answers alone looks no further.
+        of_surface == 0
+            || of_surface < self.max_bytes
+                && self.of_caller.load(Ordering::Relaxed) < self.max_bytes / CALLERS_PART
+    }
+
+    /// Charges the answer until it is sent or dropped.
+    pub(super) fn charge(&self, body: &mut Payload) {
+        if body.len() <= LARGE_BYTES {
+            return;
+        }
+        let bytes = std::mem::take(body).into_bytes();
+        self.of_surface.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.of_caller.fetch_add(bytes.len(), Ordering::Relaxed);
+        *body = Bytes::from_owner(Charged { bytes, allotment: self.clone() }).into();
+    }
+
+    /// The answer when there is no room, in the form of the control plane and the vaults.
+    pub(super) fn refusal() -> Response<Payload> {
+        let text = format!(r#"{{"error":{{"code":"TooManyRequests","message":"{Unread}"}}}}"#);
+        let mut refusal = json_reply(StatusCode::TOO_MANY_REQUESTS, text);
+        refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        refusals::give_reason(&mut refusal, &Unread);
+        refusal
+    }
+}
+
+/// An answer that is charged.
+struct Charged {
+    bytes: Bytes,
+    allotment: Allotment,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        let Allotment { of_surface, of_caller, .. } = &self.allotment;
+        of_surface.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        of_caller.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(bytes: usize) -> Payload {
+        vec![b'x'; bytes].into()
+    }
+
+    #[test]
+    fn a_caller_that_reads_nothing_uses_up_its_own_part_and_gets_it_back() {
+        let unsent = Unsent::new(400_000);
+        let [greedy, again, other] = [[127, 0, 0, 1], [127, 0, 0, 1], [127, 0, 0, 2]]
+            .map(|address| unsent.allotment(address.into()));
+        let mut unread = answer(100_000);
+        greedy.charge(&mut unread);
+        assert!(!greedy.has_room() && !again.has_room());
+        assert!(other.has_room());
+        drop(unread);
+        assert!(greedy.has_room() && again.has_room());
+    }
+
+    #[test]
+    fn many_callers_together_use_up_the_budget_of_the_surface() {
+        let unsent = Unsent::new(100_000);
+        let callers = [1, 2, 3, 4, 5].map(|last| unsent.allotment([127, 0, 0, last].into()));
+        let unread = callers.each_ref().map(|caller| {
+            let mut unread = answer(24_000);
+            caller.charge(&mut unread);
+            unread
+        });
+        assert!(callers.iter().all(|caller| !caller.has_room()));
+        drop(unread);
+        assert!(callers.iter().all(Allotment::has_room));
+    }
+
+    #[test]
+    fn small_answers_cost_nothing_and_callers_that_have_left_are_forgotten() {
+        let unsent = Unsent::new(40_000);
+        let caller = unsent.allotment([127, 0, 0, 1].into());
+        let mut unread = [(); 10].map(|()| answer(LARGE_BYTES));
+        unread.iter_mut().for_each(|body| caller.charge(body));
+        assert!(caller.has_room());
+        unsent.forget();
+        assert_eq!(unsent.callers.lock().len(), 1);
+        drop(caller);
+        unsent.forget();
+        assert_eq!(unsent.callers.lock().len(), 0);
+    }
+}
