@@ -338,7 +338,9 @@ mod tests {
         let gate = Gate::new(limits(100, 2));
         let tally = gate.tally("test");
         let busy = [(); 2].map(|()| idle(&gate, 1));
-        busy.iter().for_each(|place| place.activity.begin(0));
+        for place in &busy {
+            place.activity.begin(0);
+        }
         assert!(gate.admit(caller(1), &tally).is_err());
         assert!(busy.iter().all(|place| is_open(&gate, place)));
         assert_eq!(tally.refused.get(), 1);

@@ -163,7 +163,9 @@ mod tests {
         let unsent = Unsent::new(40_000);
         let caller = unsent.allotment([127, 0, 0, 1].into());
         let mut unread = [(); 10].map(|()| answer(LARGE_BYTES));
-        unread.iter_mut().for_each(|body| caller.charge(body));
+        for body in &mut unread {
+            caller.charge(body);
+        }
         assert!(caller.has_room());
         unsent.forget();
         assert_eq!(unsent.callers.lock().len(), 1);

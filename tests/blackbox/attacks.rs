@@ -69,7 +69,9 @@ fn a_connection_limit_that_the_descriptors_do_not_allow_is_refused() {
 /// A connection to the control plane; with a small window, the system takes little of an unread answer.
 fn reader(broker: &Broker, source: IpAddr, window_bytes: Option<usize>) -> socket2::Socket {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    window_bytes.into_iter().for_each(|bytes| socket.set_recv_buffer_size(bytes).unwrap());
+    if let Some(bytes) = window_bytes {
+        socket.set_recv_buffer_size(bytes).unwrap();
+    }
     socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
     socket.connect(&broker.address("arm").into()).unwrap();
     socket

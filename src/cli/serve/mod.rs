@@ -290,10 +290,8 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Standard output is an interface: a reader waits for `ready`. A closed pipe ends nothing.
 fn announce(server: &Server) {
-    let endpoints = server.endpoints();
-    let mut lines: String = endpoints.map(|(name, url)| format!("{name} {url}\n")).collect();
-    if let Some(file) = server.admin_secret_file() {
-        lines += &format!("admin-secret {}\n", file.display());
-    }
-    let _ = Stream::Output.write(&(lines + "ready\n"));
+    let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
+    let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));
+    let lines: Vec<String> = endpoints.chain(secret).chain(["ready\n".to_owned()]).collect();
+    let _ = Stream::Output.write(&lines.join("\n"));
 }
