@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::outputs::{self, OutputError};
 use super::{Exit, refuse};
-use crate::report::compare::{Comparison, Side};
+use crate::document::compare::Comparison;
+use crate::report::compare::Side;
 use crate::report::html::{self, ReportError, versus};
 
 /// The form that reads results, and what belongs to it alone.

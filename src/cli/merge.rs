@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, refuse};
+use crate::document::run::Run;
 use crate::report::folder::Folder;
 use crate::report::merge::{Align, MergeError, merge, text};
 use crate::report::printable::printable;
-use crate::report::stored::Run;
 
 /// Add result folders exactly, by their histograms
 ///

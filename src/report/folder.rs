@@ -10,8 +10,9 @@ use super::hgrm;
 pub use super::hlog::Logs;
 use super::html::FILE as REPORT;
 use super::out_folder::{OutFolder, OutFolderError};
-use super::run_json::{RunJson, rfc3339};
+use super::run_json::rfc3339;
 use crate::clock::UnixSeconds;
+use crate::document::run::Run;
 use crate::load::class::Class;
 use crate::load::session::Outcome;
 
@@ -68,10 +69,10 @@ impl Folder {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn complete(&self, outcome: &Outcome, json: &RunJson) -> Result<(), FolderError> {
+    pub fn complete(&self, outcome: &Outcome, run: &Run) -> Result<(), FolderError> {
         let seen = outcome.measured.totals.whole.seen();
         let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
-        self.finish(responses.iter().map(|(class, of)| (class, *of)), json)
+        self.finish(responses.iter().map(|(class, of)| (class, *of)), run)
     }
 
     /// The same, of histograms and a `run.json` that come from elsewhere.
@@ -81,13 +82,13 @@ impl Folder {
     pub(super) fn finish<'a>(
         &self,
         responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
-        json: &impl serde::Serialize,
+        run: &Run,
     ) -> Result<(), FolderError> {
         for (class, response) in responses {
             self.write(&distribution(*class), |out| hgrm::write(response, out))?;
         }
         self.write("run.json", |out| {
-            serde_json::to_writer_pretty(&mut *out, json)?;
+            serde_json::to_writer_pretty(&mut *out, run)?;
             writeln!(out)
         })
     }

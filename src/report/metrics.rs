@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::stored::Run;
-use super::stored::run::Percentiles;
+use crate::document::percentiles::Percentiles;
+use crate::document::run::Run;
 use crate::load::class::Class;
 
 /// Why numbers cannot be handed on.

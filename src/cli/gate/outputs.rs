@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::GateArgs;
 use crate::cli::outputs;
-use crate::gate::document::Document;
+use crate::document::gate::Gate;
 use crate::gate::leg::{Pair, Side, merged};
 use crate::gate::{junit, markdown, text};
 use crate::report::out_folder::{OutFolder, OutFolderError};
@@ -51,11 +51,7 @@ fn claim(path: PathBuf) -> Result<OutFolder, OutFolderError> {
 }
 
 /// Writes the files that are asked for.
-pub(super) fn write(
-    args: &GateArgs,
-    document: &Document,
-    pairs: &[Pair],
-) -> Result<(), OutputError> {
+pub(super) fn write(args: &GateArgs, document: &Gate, pairs: &[Pair]) -> Result<(), OutputError> {
     if let Some(folder) = &args.out {
         for side in [Side::Base, Side::Candidate] {
             curves(folder, pairs, side)?;
@@ -74,7 +70,7 @@ pub(super) fn write(
 }
 
 /// Prints the verdict for a person or a script.
-pub(super) fn print(args: &GateArgs, document: &Document) -> io::Result<()> {
+pub(super) fn print(args: &GateArgs, document: &Gate) -> io::Result<()> {
     let text = if args.json { json(document)? } else { text::render(document) };
     io::stdout().lock().write_all(text.as_bytes())
 }
@@ -90,7 +86,7 @@ fn curves(folder: &Path, pairs: &[Pair], side: Side) -> Result<(), OutputError> 
     Ok(())
 }
 
-fn json(document: &Document) -> serde_json::Result<String> {
+fn json(document: &Gate) -> serde_json::Result<String> {
     serde_json::to_string_pretty(document).map(|text| text + "\n")
 }
 

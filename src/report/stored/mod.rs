@@ -5,7 +5,6 @@
 //! other machines.
 
 pub mod log;
-pub mod run;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::log::Log;
-pub use self::run::Run;
-use super::run_json::SCHEMA;
+use crate::document::run::{Run, SCHEMA};
 
 /// Why a result folder cannot be read.
 #[derive(Debug, thiserror::Error)]

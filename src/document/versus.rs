@@ -1,0 +1,97 @@
+//! The comparison of two live endpoints.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The name and version of the format.
+pub const SCHEMA: &str = "mintbench/versus/1";
+
+/// What `mintbench compare --target A --target B --json` prints. A value that is not known or infinite is
+/// null.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Versus {
+    /// The endpoint that ratios are divided by.
+    pub a: Side,
+    /// The other endpoint.
+    pub b: Side,
+    /// B divided by A.
+    pub b_over_a: Ratios,
+    /// The confidence of the bounds of each ratio.
+    #[schemars(range(min = 0, max = 1))]
+    pub confidence: f64,
+    /// What both endpoints were sent.
+    pub load: Load,
+    /// The number of pairs whose two blocks are evidence.
+    pub pairs_used: u64,
+    /// Why blocks are no evidence.
+    #[schemars(inner(length(min = 1)))]
+    pub reasons: Vec<String>,
+    /// The name and version of this format.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: String,
+    /// Whether enough pairs are evidence.
+    pub valid: bool,
+}
+
+/// All blocks of an endpoint that are evidence.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Side {
+    /// The number of requests.
+    pub count: u64,
+    /// Requests that failed. No percentile holds them.
+    pub errors: u64,
+    /// Response times in microseconds.
+    pub response_us: Quantiles<f64>,
+    /// Service times in microseconds.
+    pub service_us: Quantiles<f64>,
+    /// The URL of the endpoint.
+    pub target: String,
+}
+
+/// The percentiles that are compared.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Quantiles<T> {
+    /// The median.
+    pub p50: Option<T>,
+    /// The 90th percentile.
+    pub p90: Option<T>,
+    /// The 99th percentile.
+    pub p99: Option<T>,
+}
+
+/// Ratios of both latencies.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Ratios {
+    /// Ratios of the response time.
+    pub response: Quantiles<Ratio>,
+    /// Ratios of the service time.
+    pub service: Quantiles<Ratio>,
+}
+
+/// A ratio and its bounds.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Ratio {
+    /// The upper bound.
+    pub high: Option<f64>,
+    /// The lower bound.
+    pub low: Option<f64>,
+    /// The middle of the ratios of all pairs.
+    pub ratio: f64,
+}
+
+/// What both endpoints were sent.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Load {
+    /// How requests were spaced.
+    pub arrivals: String,
+    /// The length of a block in seconds.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub block_s: f64,
+    /// The planned number of pairs.
+    #[schemars(range(min = 2))]
+    pub pairs: u64,
+    /// Requests per second.
+    pub rate: f64,
+    /// The seed of the first pair.
+    pub seed: u64,
+}
