@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::against_schema;
 use crate::scripted::{Scripted, whole};
 use crate::server::{Manner, serve};
 
@@ -27,7 +28,7 @@ fn the_slower_of_two_endpoints_has_the_ratio_above_one() {
     let code = output.status.code();
     assert!(matches!(code, Some(0 | 4)), "{code:?}: {}", stderr(&output));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["schema"], "mintbench/versus/1");
+    against_schema("versus-1", &json);
     assert_eq!(json["valid"], code == Some(0), "{json}");
     assert_eq!(json["a"]["target"], a);
     // The same schedules, pair by pair.
