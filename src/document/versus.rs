@@ -41,31 +41,42 @@ pub struct Side {
     /// Requests that failed. No percentile holds them.
     pub errors: u64,
     /// Response times in microseconds.
-    pub response_us: Quantiles<f64>,
+    pub response_us: Quantiles,
     /// Service times in microseconds.
-    pub service_us: Quantiles<f64>,
+    pub service_us: Quantiles,
     /// The URL of the endpoint.
     pub target: String,
 }
 
-/// The percentiles that are compared.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct Quantiles<T> {
+/// The percentiles of an endpoint's latency; null without an answer.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Quantiles {
     /// The median.
-    pub p50: Option<T>,
+    pub p50: Option<f64>,
     /// The 90th percentile.
-    pub p90: Option<T>,
+    pub p90: Option<f64>,
     /// The 99th percentile.
-    pub p99: Option<T>,
+    pub p99: Option<f64>,
 }
 
 /// Ratios of both latencies.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Ratios {
     /// Ratios of the response time.
-    pub response: Quantiles<Ratio>,
+    pub response: QuantileRatios,
     /// Ratios of the service time.
-    pub service: Quantiles<Ratio>,
+    pub service: QuantileRatios,
+}
+
+/// The ratios of a latency; null for fewer than two pairs.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct QuantileRatios {
+    /// The ratio of the medians.
+    pub p50: Option<Ratio>,
+    /// The ratio of the 90th percentiles.
+    pub p90: Option<Ratio>,
+    /// The ratio of the 99th percentiles.
+    pub p99: Option<Ratio>,
 }
 
 /// A ratio and its bounds.

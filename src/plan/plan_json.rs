@@ -72,7 +72,7 @@ pub fn level(level: &level::Level, verdict: &Verdict) -> Level {
 }
 
 /// Returns what the fleet comes to.
-pub fn forecast(forecast: forecast::Forecast) -> Forecast {
+pub fn forecast(forecast: &forecast::Forecast) -> Forecast {
     let said = |missed: &[forecast::Missed]| missed.iter().map(ToString::to_string).collect();
     Forecast {
         demand: forecast.demand,

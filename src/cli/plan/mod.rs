@@ -314,7 +314,7 @@ fn assemble(
         hit: calibration.hit.as_ref().ok().map(plan_json::side),
         mint: calibration.mint.as_ref().ok().map(plan_json::side),
         memory,
-        forecast: forecast.map(plan_json::forecast),
+        forecast: forecast.as_ref().map(plan_json::forecast),
         held_out,
         notes: notes(args, fleet, calibration),
         sentences,

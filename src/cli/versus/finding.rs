@@ -7,7 +7,9 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 
 use super::spoiled::{Complaint, Spoiled};
-use crate::document::versus::{self, Load, Quantiles, Ratios, SCHEMA, Side, Versus};
+use crate::document::versus::{
+    self, Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, Versus,
+};
 use crate::load::recorder::Latencies;
 use crate::load::schedule::Arrivals;
 use crate::load::session::Outcome;
@@ -274,10 +276,10 @@ fn side(target: &str, side: &Block) -> Side {
     }
 }
 
-fn ratios(differences: &[Vec<f64>; QUANTILES.len()]) -> Quantiles<versus::Ratio> {
+fn ratios(differences: &[Vec<f64>; QUANTILES.len()]) -> QuantileRatios {
     let [p50, p90, p99] =
         differences.each_ref().map(|differences| ratio(differences).map(Ratio::document));
-    Quantiles { p50, p90, p99 }
+    QuantileRatios { p50, p90, p99 }
 }
 
 fn counts(side: &Block) -> String {

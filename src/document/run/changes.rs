@@ -58,7 +58,7 @@ pub struct Rotation {
     pub unpublished: u64,
     /// Living tokens that do not verify with the key set that was read next after their answer.
     pub withdrawn: u64,
-    /// Tokens for which there was no key set before their request or after their answer.
+    /// Tokens for which one of `unpublished` and `withdrawn` cannot be told.
     pub unwatched: u64,
     /// Fields of later versions.
     #[serde(flatten)]

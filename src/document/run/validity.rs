@@ -26,7 +26,7 @@ pub struct Validity {
     pub notice_us: Tail,
     /// Requests that were scheduled but never sent.
     pub unsent: u64,
-    /// The share of its cores' time that the generator was busy.
+    /// The share of its time that the busiest generator thread did not wait.
     pub generator_cpu_share: f64,
     /// Lateness of a 1 kHz probe in the generator's loop.
     pub hiccup_us: Hiccup,
