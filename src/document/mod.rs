@@ -13,5 +13,5 @@ pub mod percentiles;
 pub mod plan;
 pub mod run;
 #[cfg(test)]
-mod schema;
+mod tests;
 pub mod versus;

@@ -94,7 +94,7 @@ fn the_schemas_in_the_docs_are_those_of_the_types() {
         let committed = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == text,
-            "{} differs from its type; write it with `{WRITE}=1 cargo test --lib document::schema` and commit it",
+            "{} differs from its type; write it with `{WRITE}=1 cargo test --lib document::tests` and commit it",
             path.display()
         );
     }
