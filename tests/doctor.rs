@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use mintbench::clock::Monotonic;
+use mintbench::document::doctor::Doctor;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -19,6 +20,8 @@ fn is_of_the_schema(json: &Value) {
     let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
     let errors: Vec<String> = validator.iter_errors(json).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
+    let read: Doctor = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), *json, "what is read is what was written");
 }
 
 const SUBJECTS: [&str; 19] = [
