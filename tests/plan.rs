@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use mintbench::clock::Monotonic;
+use mintbench::document::plan::Plan;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -69,6 +70,8 @@ fn validated(text: &[u8]) -> Value {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
+    let read: Plan = serde_json::from_slice(text).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), json, "what is read is what was written");
     json
 }
 

@@ -7,8 +7,9 @@ use clap::Args;
 use super::outputs::{self, OutputError};
 use super::terminal::Stream;
 use super::{Exit, refuse};
+use crate::document::compare::Comparison;
 use crate::printable::json;
-use crate::report::compare::{Comparison, Side};
+use crate::report::compare::Side;
 use crate::report::html::{self, ReportError, versus};
 
 /// The form that reads results, and what belongs to it alone.

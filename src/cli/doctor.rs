@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Args;
 use parking_lot::Mutex;
-use serde::Serialize;
 
 use super::progress::{Progress, left};
 use super::run::settings::{Settings, SettingsError};
@@ -14,9 +13,10 @@ use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
 use crate::cli::terminal::Stream;
 use crate::clock::SystemClock;
+use crate::document::doctor::{Doctor, Finding, SCHEMA};
 use crate::load::class::Class;
 use crate::load::collector::Discard;
-use crate::load::doctor::{self, DoctorError, Examined, Finding, Pair, Trial};
+use crate::load::doctor::{self, DoctorError, Examined, Pair, Trial};
 use crate::load::plan::Plan;
 use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
@@ -53,16 +53,6 @@ enum CliError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
-}
-
-/// The result for a script; `schema` changes when a reader has to.
-#[derive(Debug, Serialize)]
-struct DoctorJson<'a> {
-    schema: &'static str,
-    can_measure: bool,
-    usable: &'static [&'static str],
-    fingerprint: String,
-    findings: &'a [Finding],
 }
 
 /// Runs the command.
@@ -106,7 +96,7 @@ fn run(args: &DoctorArgs, stop: &Arc<Stop>, known: &Mutex<String>) -> Result<Exi
     drop(progress);
     let reasons = [examined.reasons(), trial.reasons].concat();
     let text =
-        if args.json { json(&examined, &findings, &reasons)? } else { text(&findings, &reasons) };
+        if args.json { json(&examined, findings, &reasons)? } else { text(&findings, &reasons) };
     Stream::Output.write(&text).map_err(CliError::Print)?;
     Ok(if reasons.is_empty() { Exit::Pass } else { Exit::Invalid })
 }
@@ -119,12 +109,19 @@ fn lines(findings: &[Finding]) -> String {
     findings.iter().flat_map(|finding| [finding.to_string(), "\n".to_owned()]).collect()
 }
 
-fn json(examined: &Examined, findings: &[Finding], reasons: &[Reason]) -> Result<String, CliError> {
-    let (can_measure, usable) = (reasons.is_empty(), Usable::of(reasons).names());
-    let fingerprint = examined.host.fingerprint();
-    let schema = "mintbench/doctor/1";
-    let json = DoctorJson { schema, can_measure, usable, fingerprint, findings };
-    printable::json(&json).map_err(|error| CliError::Print(error.into()))
+fn json(
+    examined: &Examined,
+    findings: Vec<Finding>,
+    reasons: &[Reason],
+) -> Result<String, CliError> {
+    let document = Doctor {
+        schema: SCHEMA.to_owned(),
+        can_measure: reasons.is_empty(),
+        usable: Usable::of(reasons).names().iter().map(ToString::to_string).collect(),
+        fingerprint: examined.host.fingerprint(),
+        findings,
+    };
+    printable::json(&document).map_err(|error| CliError::Print(error.into()))
 }
 
 /// A run at the rate that `run` has where none is given.

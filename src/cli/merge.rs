@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::terminal::Stream;
 use super::{Exit, refuse};
+use crate::document::run::Run;
 use crate::printable::json;
 use crate::report::folder::Folder;
 use crate::report::merge::{Align, MergeError, merge, text};
-use crate::report::stored::Run;
 
 /// Add result folders exactly, by their histograms
 ///

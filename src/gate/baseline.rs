@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::leg::{Leg, keeps_rate};
 use super::metric::{Metric, Percentile};
+use crate::document::run::Run;
+use crate::document::run::broker::Broker;
+use crate::document::run::load::Load;
 use crate::load::class::Class;
-use crate::report::stored::run::{Broker, Load, Run};
 use crate::report::stored::{StoredError, read_run};
 
 /// Why a folder is no baseline.
@@ -92,10 +94,10 @@ fn repeatable(run: &Run) -> Result<&Broker, BaselineError> {
     if run.merged.is_some() {
         return Err(BaselineError::Unfit("it is merged of several runs"));
     }
-    if let Some(file) = run.load.scenario_file() {
-        return Err(BaselineError::Scenario(file.to_owned()));
+    if let Some(file) = run.load.scenario_file.clone() {
+        return Err(BaselineError::Scenario(file));
     }
-    let args = run.load.serve_args();
+    let args = run.load.serve_args.as_deref().unwrap_or_default();
     if !args.is_empty() {
         return Err(BaselineError::Started(args.join(" ")));
     }
@@ -203,12 +205,11 @@ mod tests {
     #[test]
     fn a_load_that_the_gate_cannot_repeat_is_refused_by_name() {
         let args = refusal(|run| {
-            let args = serde_json::json!(["--alg", "EdDSA"]);
-            run.load.extra.insert("serve_args".to_owned(), args);
+            run.load.serve_args = Some(["--alg", "EdDSA"].map(str::to_owned).to_vec());
         });
         assert!(args.contains("`--alg EdDSA`"), "{args}");
         let file = refusal(|run| {
-            run.load.extra.insert("scenario_file".to_owned(), "steady.toml".into());
+            run.load.scenario_file = Some("steady.toml".to_owned());
         });
         assert!(file.contains("`steady.toml`"), "{file}");
         assert!(refusal(|run| run.broker = None).contains("--target"));

@@ -4,34 +4,9 @@ use super::evidence::{Evidence, NotJudged, Values};
 use super::leg::{Leg, Pair};
 use super::metric::Metric;
 use super::policy::{Design, Policy, Wanted};
+pub use crate::document::gate::Verdict;
 use crate::stats::median::median;
 use crate::stats::paired::{Bounds, Method, Rates, Summary};
-
-/// What is said of the candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// A slow-down of the limit can be neither shown nor excluded.
-    CannotTell,
-    /// Slower than tolerated, beyond doubt.
-    Fail,
-    /// The machine or the generator was the bottleneck: nothing is known.
-    Invalid,
-    /// A slow-down of the limit is excluded.
-    Pass,
-}
-
-impl Verdict {
-    /// In words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CannotTell => "cannot tell",
-            Self::Fail => "fail",
-            Self::Invalid => "invalid",
-            Self::Pass => "pass",
-        }
-    }
-}
 
 /// What the pairs say about one metric.
 #[derive(Clone, Debug)]

@@ -5,13 +5,13 @@
 
 use std::fmt::Write;
 
-use super::document::{Document, JudgedJson, MetricJson};
 use super::judge::Verdict;
 use super::text::{change, share};
+use crate::document::gate::{Gate, Judged, MetricResult};
 use crate::printable::printable;
 
 /// The file's text.
-pub fn render(document: &Document) -> String {
+pub fn render(document: &Gate) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, document);
@@ -33,7 +33,7 @@ struct Case {
     said: String,
 }
 
-fn write(text: &mut String, document: &Document) -> std::fmt::Result {
+fn write(text: &mut String, document: &Gate) -> std::fmt::Result {
     let metrics = document.metrics.iter().map(|metric| case(metric, document.verdict));
     let cases: Vec<Case> = std::iter::once(checks(document)).chain(metrics).collect();
     let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
@@ -56,7 +56,7 @@ fn write(text: &mut String, document: &Document) -> std::fmt::Result {
     writeln!(text, "  </testsuite>\n</testsuites>")
 }
 
-fn properties(text: &mut String, document: &Document) -> std::fmt::Result {
+fn properties(text: &mut String, document: &Gate) -> std::fmt::Result {
     let (base, candidate) = (document.base.to_string(), document.candidate.to_string());
     let named = [
         ("verdict", document.verdict.as_str()),
@@ -86,7 +86,7 @@ fn element(text: &mut String, Case { name, outcome, said }: &Case) -> std::fmt::
     writeln!(text, "{start}><{tag} message=\"{said}\"/></testcase>")
 }
 
-fn checks(document: &Document) -> Case {
+fn checks(document: &Gate) -> Case {
     let (outcome, said) = if document.failures.is_empty() {
         (Outcome::Success, String::new())
     } else {
@@ -95,7 +95,7 @@ fn checks(document: &Document) -> Case {
     Case { name: "checks".to_owned(), outcome, said }
 }
 
-fn case(metric: &MetricJson, verdict: Verdict) -> Case {
+fn case(metric: &MetricResult, verdict: Verdict) -> Case {
     let name = metric.metric.to_string();
     let Some(judged) = &metric.judged else {
         // A gate that says nothing must not look like one that passed.
@@ -112,7 +112,7 @@ fn case(metric: &MetricJson, verdict: Verdict) -> Case {
     Case { name, outcome, said: says(judged) }
 }
 
-fn says(judged: &JudgedJson) -> String {
+fn says(judged: &Judged) -> String {
     let [low, high] = judged.bounds.map(change);
     format!(
         "{}: {}, between {low} and {high}; smallest effect {}, {} pairs",

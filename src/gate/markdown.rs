@@ -4,19 +4,20 @@ use std::fmt::Write;
 
 use comfy_table::presets;
 
-use super::document::{Document, percent};
+use super::document::percent;
 use super::text::{made, table};
+use crate::document::gate::Gate;
 use crate::printable;
 
 /// A heading, the sentence, the table, what was measured and where.
-pub fn render(document: &Document) -> String {
+pub fn render(document: &Gate) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, document);
     text
 }
 
-fn write(text: &mut String, document: &Document) -> std::fmt::Result {
+fn write(text: &mut String, document: &Gate) -> std::fmt::Result {
     let verdict = document.verdict.as_str();
     writeln!(text, "### mintbench gate: {verdict}\n")?;
     writeln!(text, "{}.\n", escaped(&document.sentence))?;

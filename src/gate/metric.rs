@@ -1,31 +1,6 @@
-//! What is compared, and in which unit.
+//! How the metrics of a gate are compared.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::load::class::Class;
-
-/// One thing that can get worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    /// Processor time of the broker per request.
-    Cpu,
-    /// The share of lookups that the cache answered.
-    HitRatio,
-    /// Anonymous memory of the broker at the end: its heap and stacks, not the pages of its file.
-    Memory,
-    /// A percentile of the response time of one class.
-    Response(Class, Percentile),
-}
-
-/// A percentile that is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Percentile {
-    /// The median.
-    P50,
-    /// What one request in a hundred exceeds.
-    P99,
-}
+pub use crate::document::metric::{Metric, Percentile};
 
 impl Percentile {
     /// As a share of the samples.
@@ -42,13 +17,6 @@ impl Percentile {
         match self {
             Self::P50 => 100,
             Self::P99 => 1000,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::P50 => "p50",
-            Self::P99 => "p99",
         }
     }
 }
@@ -72,19 +40,6 @@ pub enum Demand {
 }
 
 impl Metric {
-    /// Every metric, in the order of reports.
-    pub const ALL: [Self; 9] = [
-        Self::Cpu,
-        Self::HitRatio,
-        Self::Memory,
-        Self::Response(Class::Hit, Percentile::P50),
-        Self::Response(Class::Hit, Percentile::P99),
-        Self::Response(Class::Miss, Percentile::P50),
-        Self::Response(Class::Miss, Percentile::P99),
-        Self::Response(Class::Coalesced, Percentile::P50),
-        Self::Response(Class::Coalesced, Percentile::P99),
-    ];
-
     /// How it is compared.
     pub const fn scale(self) -> Scale {
         match self {
@@ -151,55 +106,9 @@ impl Metric {
     }
 }
 
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::HitRatio => f.write_str("hit-ratio"),
-            Self::Memory => f.write_str("memory"),
-            Self::Response(class, percentile) => write!(f, "{class}.{}", percentile.as_str()),
-        }
-    }
-}
-
-/// Not the name of a metric.
-#[derive(Debug, thiserror::Error)]
-#[error("`{name}` is not a metric; use one of: {}", names())]
-pub struct UnknownMetric {
-    name: String,
-}
-
-fn names() -> String {
-    Metric::ALL.map(|metric| metric.to_string()).join(", ")
-}
-
-impl FromStr for Metric {
-    type Err = UnknownMetric;
-
-    fn from_str(text: &str) -> Result<Self, UnknownMetric> {
-        let found = Self::ALL.into_iter().find(|metric| metric.to_string() == text);
-        found.ok_or_else(|| UnknownMetric { name: text.to_owned() })
-    }
-}
-
-impl serde::Serialize for Metric {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_metric_is_read_as_it_is_written() {
-        for metric in Metric::ALL {
-            assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
-        }
-        let error = "speed".parse::<Metric>().unwrap_err().to_string();
-        assert!(error.contains("cpu, hit-ratio, memory, hit.p50"), "{error}");
-    }
 
     #[test]
     fn worse_is_above_zero_on_either_scale() {

@@ -1,16 +1,8 @@
 //! What a gate tolerates, what it must find, and how often it may be wrong.
 
 use super::metric::{Metric, Scale};
+pub use crate::document::gate::{Design, Wanted};
 use crate::stats::paired::Rates;
-
-/// How a base is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Design {
-    /// Once, at some other time: it shifts all differences alike.
-    Baseline,
-    /// Beside every leg of the candidate.
-    Pairs,
-}
 
 /// The rules of one gate.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,15 +24,6 @@ pub struct Policy {
     pub wanted: Wanted,
     /// After how many pairs it is looked whether there is a verdict, ascending.
     pub looks: Vec<usize>,
-}
-
-/// How the metrics were chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// By the default: what this machine cannot judge is said to be not judged.
-    IfPossible,
-    /// By name: a gate that cannot judge one of them is invalid.
-    Named,
 }
 
 /// A share of lookups is worth more than the same share of time: a loss of one hit in a hundred

@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, TableStyle, presets};
 
-use super::document::{Document, MetricJson, not_judged, percent};
+use super::document::{not_judged, percent};
 use super::judge::Finding;
+use crate::document::gate::{Gate, MetricResult};
 use crate::printable::printable;
 
 /// The table of metrics, how it was made, the verdict.
-pub fn render(document: &Document) -> String {
+pub fn render(document: &Gate) -> String {
     let mut text = table(document, presets::UTF8_HORIZONTAL_ONLY);
     text.push_str("\n\n");
     // Writing to a string cannot fail.
@@ -40,7 +41,7 @@ pub fn so_far(pairs: usize, findings: &[Finding]) -> String {
 }
 
 /// The metrics as a table in a style of the library.
-pub(super) fn table(document: &Document, style: TableStyle) -> String {
+pub(super) fn table(document: &Gate, style: TableStyle) -> String {
     let mut table = Table::new();
     table.load_style(style);
     table.set_header([
@@ -59,7 +60,7 @@ pub(super) fn table(document: &Document, style: TableStyle) -> String {
     table.to_string()
 }
 
-fn row(metric: &MetricJson) -> Vec<Cell> {
+fn row(metric: &MetricResult) -> Vec<Cell> {
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     let mut cells = vec![Cell::new(metric.metric)];
     let Some(judged) = &metric.judged else {
@@ -112,8 +113,8 @@ pub(super) fn change(share: Option<f64>) -> String {
 }
 
 /// How the gate was made, without its host.
-pub(super) fn made(document: &Document) -> String {
-    let Document { load, policy, scenario, .. } = document;
+pub(super) fn made(document: &Gate) -> String {
+    let Gate { load, policy, scenario, .. } = document;
     let rate = load.rate.map_or("-".to_owned(), |rate| rate.to_string());
     format!(
         "{} pairs of `{scenario}` at {rate} requests/s, {} s after {} s of warm-up, {} VMs with {} user-assigned identities each, {} connections",
@@ -126,8 +127,8 @@ pub(super) fn made(document: &Document) -> String {
     )
 }
 
-fn sentences(text: &mut String, document: &Document) -> std::fmt::Result {
-    for MetricJson { metric, not_judged, .. } in &document.metrics {
+fn sentences(text: &mut String, document: &Gate) -> std::fmt::Result {
+    for MetricResult { metric, not_judged, .. } in &document.metrics {
         if let Some(why) = not_judged {
             writeln!(text, "{metric} is not judged: {why}")?;
         }

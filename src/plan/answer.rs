@@ -3,22 +3,7 @@
 use super::fit::{FitError, Side};
 use super::fleet_file::NODES_MAX;
 use super::forecast::{Forecast, Missed};
-
-/// What a plan comes to. The exit code follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// The nodes meet every condition.
-    Enough,
-    /// The `nodes.count` of the fleet file does not meet every condition.
-    NotEnough,
-    /// No number of nodes meets every condition.
-    Never,
-    /// No measured rate meets the objective.
-    OutOfReach,
-    /// The calibration allows no plan.
-    Unknown,
-}
+pub use crate::document::plan::Answer;
 
 /// A side of the calibration, if it has one.
 pub type Fitted<'a> = Result<&'a Side, FitError>;

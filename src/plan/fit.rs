@@ -11,42 +11,11 @@ use super::level::Cause;
 use super::search::{Found, Probe, overrun};
 use super::simulate::node::Costs;
 use super::simulate::service::Service;
+pub use crate::document::plan::calibration::{Basis, Cost, MemoryModel};
 use crate::stats::isotonic;
 use crate::stats::knee;
 use crate::stats::median::median;
 use crate::stats::scalability::{self, Fitted, ScalabilityError};
-
-/// Where a cost comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Basis {
-    /// Processor time of the broker.
-    Processor,
-    /// The pace of a broker that could do no more.
-    Saturation,
-}
-
-/// Time of one core.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Cost {
-    /// Microseconds.
-    pub core_us: f64,
-    /// The least of the levels that it comes from.
-    pub low_us: f64,
-    /// The most of them.
-    pub high_us: f64,
-    /// What it was taken from.
-    pub basis: Basis,
-}
-
-/// Memory of a broker.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct MemoryModel {
-    /// Without tokens, in bytes; it holds the identities of the measured world.
-    pub base_bytes: f64,
-    /// For each token, in bytes.
-    pub token_bytes: f64,
-}
 
 /// One side of the calibration: hits, or mints.
 #[derive(Clone, Debug)]

@@ -13,31 +13,13 @@ use super::search::{Found, Terms, search};
 use super::simulate::client::Kit;
 use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Played, Storm, Window, play};
-
-/// A prediction beside what was measured.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Compared {
-    /// What it is.
-    pub what: &'static str,
-    /// Its unit.
-    pub unit: &'static str,
-    /// By the model.
-    pub predicted: f64,
-    /// By the run.
-    pub measured: f64,
-    /// How far the prediction is above the measurement, in per cent; negative below.
-    pub error_percent: f64,
-}
+pub use crate::document::plan::held_out::Compared;
 
 impl Compared {
     /// Compares; none where there is nothing to compare with.
-    pub fn of(
-        what: &'static str,
-        unit: &'static str,
-        predicted: f64,
-        measured: f64,
-    ) -> Option<Self> {
+    pub fn of(what: &str, unit: &str, predicted: f64, measured: f64) -> Option<Self> {
         let error_percent = (predicted / measured - 1.0) * 100.0;
+        let (what, unit) = (what.to_owned(), unit.to_owned());
         error_percent.is_finite().then_some(Self { what, unit, predicted, measured, error_percent })
     }
 }

@@ -4,13 +4,13 @@ use hdrhistogram::Histogram;
 
 use std::collections::BTreeMap;
 
+use crate::document::run::Run;
 use crate::load::class::Class;
 use crate::load::recorder::histogram;
 use crate::load::session::Outcome;
 use crate::load::validity::Reason;
 use crate::report::slo::{Answers, Objective};
 use crate::report::stored::Stored;
-use crate::report::stored::run::Run;
 use crate::stats::intervals::{Counts, interval_of_blocks};
 
 /// What was measured at one rate. Times are in nanoseconds.

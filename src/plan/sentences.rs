@@ -4,10 +4,12 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::fit::{Basis, Side};
+use super::fit::Side;
 use super::forecast::{Case, Forecast, Situation};
-use super::plan_json::{Drift, HeldOut, PlanJson};
 use super::simulate::estimate::Estimate;
+use crate::document::plan::calibration::Basis;
+use crate::document::plan::held_out::{Drift, HeldOut};
+use crate::document::plan::{self, Plan};
 
 /// The error that is still called good.
 pub const ERROR_GOOD_PERCENT: f64 = 15.0;
@@ -160,7 +162,7 @@ fn of_drift(what: &str, drift: &Drift) -> Option<String> {
 }
 
 /// The whole on a terminal.
-pub fn render(plan: &PlanJson) -> String {
+pub fn render(plan: &Plan) -> String {
     let mut text = String::new();
     let mut sentences = plan.sentences.iter();
     if let Some(answer) = sentences.next() {
@@ -178,7 +180,7 @@ pub fn render(plan: &PlanJson) -> String {
     text
 }
 
-fn table(forecast: &Forecast) -> Table {
+fn table(forecast: &plan::forecast::Forecast) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     let header = [

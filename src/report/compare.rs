@@ -1,21 +1,18 @@
 //! Two results side by side: ratios with intervals where the runs support them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
 
 use super::grid::grid;
 use super::html::digest::{Digest, Latency};
-use super::stored::{Run, StoredError, read_run};
+use super::stored::{StoredError, read_run};
 use crate::clock::{readable_us, us};
+use crate::document::compare::{Compared, Comparison, Ratio, SCHEMA, Summary};
+use crate::document::run::Run;
 use crate::load::class::Class;
 use crate::stats::intervals::quantile_interval;
 use crate::stats::ratio::{Estimate, ratio_interval};
-
-/// The name and version of the format of `mintbench compare --json`.
-pub const SCHEMA: &str = "mintbench/compare/1";
 
 /// What must be known of every comparison of two runs.
 pub const APART: &str = "The two runs were made apart from each other: what the machine did between them is part of every ratio, and no interval here knows of it. `mintbench gate` interleaves the two sides, so that they share it.";
@@ -45,65 +42,6 @@ impl Side {
     }
 }
 
-/// The comparison of two results.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    schema: &'static str,
-    /// The folder that ratios are divided by.
-    pub a: Summary,
-    /// The other.
-    pub b: Summary,
-    /// Whether both were made on one machine, as far as their fingerprints tell.
-    pub same_machine: bool,
-    /// What makes the comparison doubtful.
-    pub warnings: Vec<String>,
-    /// By class.
-    pub classes: BTreeMap<Class, Compared>,
-    /// CPU time of the broker per request, in microseconds.
-    pub cpu_us_per_request: Ratio,
-}
-
-/// What a side says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// As it was named.
-    pub folder: String,
-    /// Its GUID.
-    pub run_id: Option<String>,
-    /// When it began.
-    pub started_at: Option<String>,
-    /// Of the program that measured.
-    pub git_commit: Option<String>,
-    /// None of a run that did not end.
-    pub valid: Option<bool>,
-    /// Why it is invalid, if it is.
-    pub reasons: Vec<String>,
-}
-
-/// One class on both sides.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Compared {
-    /// How many answers there were.
-    pub count: [u64; 2],
-    /// Response time by percentile, in microseconds.
-    pub response_us: BTreeMap<&'static str, Ratio>,
-    /// Service time by percentile, in microseconds.
-    pub service_us: BTreeMap<&'static str, Ratio>,
-}
-
-/// A number on both sides, and the second divided by the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Ratio {
-    /// On the first side.
-    pub a: Option<f64>,
-    /// On the second.
-    pub b: Option<f64>,
-    /// `b / a`.
-    pub ratio: Option<f64>,
-    /// Its 95 % interval, where both runs are long enough for one.
-    pub interval: Option<[f64; 2]>,
-}
-
 impl Ratio {
     fn of(a: Option<f64>, b: Option<f64>) -> Self {
         let ratio = a.zip(b).and_then(|(a, b)| (a > 0.0).then_some(b / a));
@@ -119,7 +57,7 @@ impl Comparison {
         let cpu = |side: &Side| side.run.as_ref()?.broker.as_ref()?.cpu_us_per_request;
         let print = |side: &Side| side.run.as_ref().map(|run| run.host.fingerprint.clone());
         Self {
-            schema: SCHEMA,
+            schema: SCHEMA.to_owned(),
             a: Summary::of(a),
             b: Summary::of(b),
             same_machine: print(a).is_some() && print(a) == print(b),
@@ -204,7 +142,9 @@ impl Compared {
     fn new(a: &Side, b: &Side, class: Class) -> Self {
         let count = |side: &Side| side.digest.response.whole.get(&class).map_or(0, Histogram::len);
         let named = |latency| {
-            let ratio = |(name, p)| (name, quantile_ratio([a, b], class, latency, p));
+            let ratio = |(name, p): (&str, f64)| {
+                (name.to_owned(), quantile_ratio([a, b], class, latency, p))
+            };
             QUANTILES.into_iter().map(ratio).collect()
         };
         let [response_us, service_us] = [Latency::Response, Latency::Service].map(named);

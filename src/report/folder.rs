@@ -10,8 +10,9 @@ use super::hgrm;
 pub use super::hlog::Logs;
 use super::html::FILE as REPORT;
 use super::out_folder::{OutFolder, OutFolderError};
-use super::run_json::{RunJson, rfc3339};
+use super::run_json::rfc3339;
 use crate::clock::UnixSeconds;
+use crate::document::run::Run;
 use crate::files::{Draft, PLAIN};
 use crate::load::class::Class;
 use crate::load::session::Outcome;
@@ -70,7 +71,7 @@ impl Folder {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn complete(&self, outcome: &Outcome, run: &RunJson) -> Result<(), FolderError> {
+    pub fn complete(&self, outcome: &Outcome, run: &Run) -> Result<(), FolderError> {
         let seen = outcome.measured.totals.whole.seen();
         let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
         self.finish(responses.iter().map(|(class, of)| (class, *of)), run)
@@ -83,7 +84,7 @@ impl Folder {
     pub(super) fn finish<'a>(
         &self,
         responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
-        run: &impl serde::Serialize,
+        run: &Run,
     ) -> Result<(), FolderError> {
         for (class, response) in responses {
             self.write(&distribution(*class), |out| hgrm::write(response, out))?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::stored::Run;
-use super::stored::run::Percentiles;
+use crate::document::percentiles::Percentiles;
+use crate::document::run::Run;
 use crate::files::{self, ReadError, SERIES_BYTES_MAX};
 use crate::load::class::Class;
 use crate::printable::{json, name};

@@ -1,11 +1,10 @@
 //! The phases of a run, as `run.json` has them.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
-use super::run_json::Percentiles;
+use super::quantiles::percentiles;
 use crate::clock::us;
+use crate::document::extra::Extra;
+use crate::document::run::classes::PhaseClass;
+use crate::document::run::phases::{Phase as PhaseResult, RateCourse};
 use crate::load::class::Class;
 use crate::load::fleet::Measured;
 use crate::load::phases::{Phase, Phases};
@@ -13,33 +12,6 @@ use crate::load::plan::Plan;
 use crate::load::recorder::Latencies;
 use crate::load::session::Outcome;
 use crate::load::workload::Workload;
-
-#[derive(Debug, Serialize)]
-pub(super) struct PhaseJson {
-    name: String,
-    start_s: f64,
-    duration_s: f64,
-    arrivals: &'static str,
-    rate_target: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rate_course: Option<RateCourseJson>,
-    classes: BTreeMap<Class, PhaseClassJson>,
-}
-
-/// The rate that was meant over time, where it changes within a phase.
-#[derive(Debug, Serialize)]
-struct RateCourseJson {
-    step_s: u64,
-    rates: Vec<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct PhaseClassJson {
-    count: u64,
-    errors: u64,
-    response_us: Percentiles,
-    service_us: Percentiles,
-}
 
 /// How the requests of a workload are spaced, and how many there are per second where that is one number.
 pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
@@ -63,27 +35,28 @@ fn level(phases: &Phases) -> Option<f64> {
 }
 
 /// What each phase measured that had begun; a single one is all of the measured part.
-pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseJson> {
+pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseResult> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let Measured { totals, tally, .. } = &outcome.measured;
     let sets =
         if tally.phases.is_empty() { std::slice::from_ref(&totals.whole) } else { &tally.phases };
     let mut start_ns = 0;
-    let json = phases.phases.iter().zip(sets).map(|(phase, set)| {
+    let begun = phases.phases.iter().zip(sets).map(|(phase, set)| {
         let begins_ns = start_ns;
         start_ns += phase.length_ns;
         let length_ns = phase.length_ns.min(outcome.duration_ns.saturating_sub(begins_ns));
-        (length_ns > 0).then(|| PhaseJson {
+        (length_ns > 0).then(|| PhaseResult {
             name: phase.name.clone(),
             start_s: us(begins_ns) / 1e6,
             duration_s: us(length_ns) / 1e6,
-            arrivals: phase.spacing(),
+            arrivals: phase.spacing().to_owned(),
             rate_target: mean_rate(phase, length_ns),
-            rate_course: RateCourseJson::of(phase, length_ns),
-            classes: set.seen().map(|(class, of)| (class, PhaseClassJson::of(class, of))).collect(),
+            rate_course: rate_course(phase, length_ns),
+            classes: set.seen().map(|(class, of)| (class, phase_class(class, of))).collect(),
+            extra: Extra::new(),
         })
     });
-    json.flatten().collect()
+    begun.flatten().collect()
 }
 
 /// The mean of the rate that was meant, over the first `length_ns` of a phase.
@@ -98,32 +71,32 @@ fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
 const STEPS_MAX: u64 = 600;
 const SECOND_NS: u64 = 1_000_000_000;
 
-impl RateCourseJson {
-    /// The steps that begin within the first `length_ns`; none of a rate that does not change.
-    fn of(phase: &Phase, length_ns: u64) -> Option<Self> {
-        if phase.level().is_some() {
-            return None;
-        }
-        let seconds = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
-        let step_ns = seconds * SECOND_NS;
-        let rate = |(begins_ns, requests): (u64, f64)| {
-            let own_ns = phase.length_ns.saturating_sub(begins_ns).min(step_ns);
-            (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
-        };
-        let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
-        Some(Self { step_s: seconds, rates: begins.zip(phase.meant(step_ns)).map(rate).collect() })
+/// The steps that begin within the first `length_ns`; none of a rate that does not change.
+fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateCourse> {
+    if phase.level().is_some() {
+        return None;
     }
+    let seconds = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
+    let step_ns = seconds * SECOND_NS;
+    let rate = |(begins_ns, requests): (u64, f64)| {
+        let own_ns = phase.length_ns.saturating_sub(begins_ns).min(step_ns);
+        (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
+    };
+    let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
+    Some(RateCourse {
+        step_s: seconds,
+        rates: begins.zip(phase.meant(step_ns)).map(rate).collect(),
+    })
 }
 
-impl PhaseClassJson {
-    fn of(class: Class, latencies: &Latencies) -> Self {
-        let count = latencies.response.len();
-        Self {
-            count,
-            errors: if class.is_failure() { count } else { 0 },
-            response_us: Percentiles::of(&latencies.response),
-            service_us: Percentiles::of(&latencies.service),
-        }
+fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {
+    let count = latencies.response.len();
+    PhaseClass {
+        count,
+        errors: if class.is_failure() { count } else { 0 },
+        response_us: percentiles(&latencies.response),
+        service_us: percentiles(&latencies.service),
+        extra: Extra::new(),
     }
 }
 
@@ -147,11 +120,11 @@ mod tests {
     #[test]
     fn a_ramp_has_the_mean_rate_of_each_second() {
         let phase = ramp(4 * SECOND_NS);
-        let course = RateCourseJson::of(&phase, phase.length_ns).unwrap();
+        let course = rate_course(&phase, phase.length_ns).unwrap();
         assert_eq!((course.step_s, course.rates), (1, vec![750.0, 1250.0, 1750.0, 2250.0]));
         // Half a second is left for the last step.
         let short = ramp(5 * SECOND_NS / 2);
-        let course = RateCourseJson::of(&short, short.length_ns).unwrap();
+        let course = rate_course(&short, short.length_ns).unwrap();
         assert_eq!(course.rates, [900.0, 1700.0, 2300.0]);
     }
 
@@ -160,19 +133,19 @@ mod tests {
         let phase = ramp(4 * SECOND_NS);
         assert!((mean_rate(&phase, 4 * SECOND_NS) - 1500.0).abs() < 1e-9);
         assert!((mean_rate(&phase, 2 * SECOND_NS) - 1000.0).abs() < 1e-9);
-        assert_eq!(RateCourseJson::of(&phase, 2 * SECOND_NS).unwrap().rates, [750.0, 1250.0]);
+        assert_eq!(rate_course(&phase, 2 * SECOND_NS).unwrap().rates, [750.0, 1250.0]);
     }
 
     #[test]
     fn a_long_phase_has_no_more_steps_than_a_chart_shows() {
         let phase = ramp(3_600 * SECOND_NS);
-        let course = RateCourseJson::of(&phase, phase.length_ns).unwrap();
+        let course = rate_course(&phase, phase.length_ns).unwrap();
         assert_eq!((course.step_s, course.rates.len()), (6, 600));
     }
 
     #[test]
     fn a_rate_that_does_not_change_has_no_course() {
         let timing = Timing::Rate(Profile::constant(5.0, SECOND_NS));
-        assert!(RateCourseJson::of(&Phase { timing, ..ramp(SECOND_NS) }, SECOND_NS).is_none());
+        assert!(rate_course(&Phase { timing, ..ramp(SECOND_NS) }, SECOND_NS).is_none());
     }
 }

@@ -12,11 +12,13 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("cli/store", "cli server printable"),
     // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
     ("cli/control", "cli client tls token world x509 ids clock files secret printable class"),
-    ("cli", "gate plan report load stats tls assertion world machine ids clock files secret toml_file printable class"),
-    ("gate", "report load stats world ids clock files printable class"),
-    ("plan", "report load stats world ids clock toml_file files class"),
-    ("report", "load stats ids clock files printable class"),
-    ("load", "stats assertion tls world machine ids clock files secret class"),
+    ("cli", "gate plan report load document stats tls assertion world machine ids clock files secret toml_file printable class"),
+    ("gate", "report load document stats world ids clock files printable class"),
+    ("plan", "report load document stats world ids clock toml_file files class"),
+    ("report", "load document stats ids clock files printable class"),
+    ("load", "document stats assertion tls world machine ids clock files secret class"),
+    // Result files: plain data, which those who measure make and those who report read.
+    ("document", "class"),
     ("stats", ""),
     ("server", "imds sts arm vault admin source http tls broker directory token store world x509 machine ids clock files secret class"),
     ("imds", "http broker cache directory token world ids clock class"),
@@ -50,7 +52,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
 ];
 
 /// The side that measures: it reaches the broker over the network only.
-pub(crate) const MEASURING: &str = "cli gate plan report load stats";
+pub(crate) const MEASURING: &str = "cli gate plan report load document stats";
 
 /// The side that is measured.
 pub(crate) const MEASURED: &str =

@@ -12,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use mintbench::clock::Monotonic;
+use mintbench::document::gate::Gate;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -47,6 +48,8 @@ fn document(folder: &Path) -> Value {
     let validator = jsonschema::validator_for(&read(Path::new("docs/schema/gate-1.json"))).unwrap();
     let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
+    let gate: Gate = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(gate).unwrap(), json, "what is read is what was written");
     json
 }
 

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use mintbench::document::compare::Comparison;
 use serde_json::Value;
 
 use crate::xml::parse;
-use crate::{Copy, code, mintbench, stderr, stdout};
+use crate::{Copy, against_schema, code, mintbench, stderr, stdout};
 
 fn compare(copy: &Copy, more: &[&str]) -> std::process::Output {
     let (a, b) = (copy.text("run"), copy.text("other"));
@@ -24,7 +25,9 @@ fn ratios_are_of_the_percentiles_that_the_runs_report() {
     let output = compare(&copy, &["--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["schema"], "mintbench/compare/1");
+    against_schema("compare-1", &found);
+    let read: Comparison = serde_json::from_value(found.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), found, "what is read is what was written");
     let [a, b] = ["run", "other"].map(|name| crate::json(&copy.path(name).join("run.json")));
     for (percentile, field) in [("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")] {
         for latency in ["response_us", "service_us"] {

@@ -2,18 +2,14 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::{Copy, against_schema, code, mintbench, stderr, stdout};
 
-/// The reference twice, with the fields that it is too old for.
+/// The reference twice.
 fn two() -> Copy {
     let copy = Copy::of("steady");
     copy.add("steady", "other");
-    for name in ["run", "other"] {
-        copy.edit(name, |run| {
-            let run = run.as_object_mut().unwrap();
-            run.entry("outage").or_insert(serde_json::Value::Null);
-        });
-    }
     copy.edit("other", |run| {
         run["run_id"] = "00000000-0000-4000-8000-000000000001".into();
         run["seed"] = 2.into();
@@ -60,6 +56,30 @@ fn two_results_become_one_that_its_schema_describes_and_that_has_a_report() {
     let text = fs::read_to_string(copy.path("out").join("response.hit.hgrm")).unwrap();
     let count = merged["classes"]["hit"]["count"].as_u64().unwrap();
     assert!(text.contains(&format!("Total count    = {count:>12}]")), "{text}");
+}
+
+#[test]
+fn what_parts_do_not_have_alike_is_unknown_and_as_the_schema_says() {
+    let copy = two();
+    for (name, share) in [("run", 0.1), ("other", 0.2)] {
+        copy.edit(name, |run| {
+            run["validity"]["throttled_share"] = share.into();
+            run["validity"]["steady"] =
+                json!({"state": "steady", "warm_up_s": 0, "halves_p95_us": null});
+            run["host"]["smt"] = true.into();
+        });
+    }
+    copy.edit("other", |run| run["validity"]["steady"]["warm_up_s"] = 2.into());
+    copy.edit("other", |run| run["host"]["idle_states"] = json!(["C1"]));
+    let out = copy.text("out");
+    let output = mintbench(&["merge", &copy.text("run"), &copy.text("other"), "--out", &out]);
+    assert_eq!(code(&output), 4, "{}", stderr(&output));
+    let merged = crate::json(&copy.path("out").join("run.json"));
+    against_schema("run-1", &merged);
+    assert_eq!(merged["host"]["smt"], true);
+    for unknown in ["/validity/throttled_share", "/validity/steady", "/host/idle_states"] {
+        assert_eq!(merged.pointer(unknown), Some(&serde_json::Value::Null), "{unknown}");
+    }
 }
 
 #[test]

@@ -285,7 +285,9 @@ fn a_narrow_page_names_every_cell_and_no_number_has_the_digits_of_a_binary_fract
     let third = 100.0 / 3.0;
     let copy = Copy::of("churn");
     copy.edit("run", |run| {
-        run["validity"]["gaps"] = json!({"count": 9, "distance": third / 1e3, "limit": third});
+        run["validity"]["gaps"] = json!({
+            "count": 9, "distance": third / 1e3, "distance_intended": third / 1e3, "limit": third,
+        });
         run["load"]["rate_achieved"] = third.into();
         run["classes"]["hit"]["service_us"]["p90"] = third.into();
         run["phases"] = json!([{

@@ -57,12 +57,16 @@ fn run(args: &[&str]) -> Run {
 fn valid(folder: &Path) -> Value {
     let json = std::fs::read_to_string(folder.join("run.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
-    let schema = std::fs::read_to_string("docs/schema/run-1.json").unwrap();
+    against_schema("run-1", &json);
+    json
+}
+
+fn against_schema(name: &str, json: &Value) {
+    let schema = std::fs::read_to_string(format!("docs/schema/{name}.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
+    let errors: Vec<String> = validator.iter_errors(json).map(|e| e.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    json
 }
 
 fn against(manner: Manner, args: &[&str]) -> Run {

@@ -4,8 +4,10 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mintbench::document::versus::Versus;
 use serde_json::Value;
 
+use crate::against_schema;
 use crate::scripted::{Scripted, whole};
 use crate::server::{Manner, serve};
 
@@ -27,7 +29,9 @@ fn the_slower_of_two_endpoints_has_the_ratio_above_one() {
     let code = output.status.code();
     assert!(matches!(code, Some(0 | 4)), "{code:?}: {}", stderr(&output));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["schema"], "mintbench/versus/1");
+    against_schema("versus-1", &json);
+    let read: Versus = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), json, "what is read is what was written");
     assert_eq!(json["valid"], code == Some(0), "{json}");
     assert_eq!(json["a"]["target"], a);
     // The same schedules, pair by pair.

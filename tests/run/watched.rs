@@ -147,7 +147,7 @@ fn on_a_terminal_a_view_is_drawn_in_place_and_gives_way_to_the_table_at_an_inter
     assert!(seen.contains("of 100/s"), "{seen:?}");
     // Neither another screen nor a hidden cursor, and what was drawn is erased.
     assert!(!seen.contains("\x1b[?"), "{seen:?}");
-    let (_, last) = seen.rsplit_once("\x1b[J").unwrap();
+    let (_, last) = seen.rsplit_once("\x1b[2K").unwrap();
     assert!(last.contains("PARTIAL   interrupted after"), "{last}");
     // Paths are not broken.
     let lines = last.lines().filter(|line| !line.contains(folder.path().to_str().unwrap()));

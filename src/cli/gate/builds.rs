@@ -10,8 +10,8 @@ use aws_lc_rs::digest;
 
 use super::GateArgs;
 use super::revision::{self, RevisionError};
+use crate::document::gate::BuildName;
 use crate::gate::baseline::Baseline;
-use crate::gate::document::BuildName;
 use crate::gate::leg::{Leg, Side};
 use crate::load::serve_process::this_program;
 use crate::load::stop::Stop;

@@ -24,7 +24,7 @@ use super::{Exit, refuse, signals};
 use crate::cli::terminal::Stream;
 use crate::clock::{Clock, SystemClock};
 use crate::gate::baseline::BaselineError;
-use crate::gate::document::{Document, Identity};
+use crate::gate::document::{self, Identity};
 use crate::gate::judge::Verdict;
 use crate::gate::metric::Metric;
 use crate::gate::text;
@@ -193,7 +193,7 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
         candidate: candidate.name,
         notes: [of_runs, notes].concat(),
     };
-    let document = Document::new(identity, &plan, &policy, &made.pairs, &made.findings);
+    let document = document::document(identity, &plan, &policy, &made.pairs, &made.findings);
     outputs::write(args, &document, &made.pairs)?;
     outputs::print(args, &document).map_err(GateError::Print)?;
     Ok(document.verdict)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::GateArgs;
 use crate::cli::outputs;
 use crate::cli::terminal::Stream;
+use crate::document::gate::Gate;
 use crate::files;
-use crate::gate::document::Document;
 use crate::gate::leg::{Pair, Side, merged};
 use crate::gate::{junit, markdown, text};
 use crate::printable::json;
@@ -53,11 +53,7 @@ fn claim(path: PathBuf) -> Result<OutFolder, OutFolderError> {
 }
 
 /// Writes the files that are asked for.
-pub(super) fn write(
-    args: &GateArgs,
-    document: &Document,
-    pairs: &[Pair],
-) -> Result<(), OutputError> {
+pub(super) fn write(args: &GateArgs, document: &Gate, pairs: &[Pair]) -> Result<(), OutputError> {
     if let Some(folder) = &args.out {
         for side in [Side::Base, Side::Candidate] {
             curves(folder, pairs, side)?;
@@ -77,7 +73,7 @@ pub(super) fn write(
 }
 
 /// Prints the verdict for a person or a script.
-pub(super) fn print(args: &GateArgs, document: &Document) -> io::Result<()> {
+pub(super) fn print(args: &GateArgs, document: &Gate) -> io::Result<()> {
     let text = if args.json { json(document)? } else { text::render(document) };
     Stream::Output.write(&text)
 }

@@ -21,13 +21,15 @@ use super::progress::Progress;
 use super::{Exit, complain, refuse, signals};
 use crate::cli::terminal::Stream;
 use crate::clock::{Clock, SystemClock};
+use crate::document::plan::held_out::HeldOut;
+use crate::document::plan::{Plan, SCHEMA};
 use crate::files;
 use crate::load::stop::Stop;
 use crate::plan::answer::{self, Answer};
 use crate::plan::fit::{self, FitError, Quiet, Side};
 use crate::plan::fleet_file::{Fleet, FleetError};
 use crate::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
-use crate::plan::plan_json::{HeldOut, PlanJson, SCHEMA, SideJson};
+use crate::plan::plan_json;
 use crate::plan::search::{Found, Terms};
 use crate::plan::sentences;
 use crate::printable;
@@ -287,7 +289,7 @@ fn assemble(
     started_at: String,
     calibration: &Calibration,
     (forecast, held_out): (Option<Forecast>, HeldOut),
-) -> PlanJson {
+) -> Plan {
     let (alg, slo) = (args.alg.clone().unwrap_or_else(|| ALG.to_owned()), args.slo.to_string());
     let memory = calibration.mint.as_ref().ok().and_then(|side| fit::memory(&side.found.probes));
     let sides = [&calibration.hit, &calibration.mint];
@@ -301,8 +303,8 @@ fn assemble(
         sentences.extend(sentences::of_forecast(forecast, args.target));
     }
     sentences.extend(sentences::of_held_out(&held_out));
-    PlanJson {
-        schema: SCHEMA,
+    Plan {
+        schema: SCHEMA.to_owned(),
         answer,
         started_at,
         seed: args.seed,
@@ -310,10 +312,10 @@ fn assemble(
         slo,
         target: args.target,
         measured_cores: 1,
-        hit: calibration.hit.as_ref().ok().map(SideJson::of),
-        mint: calibration.mint.as_ref().ok().map(SideJson::of),
+        hit: calibration.hit.as_ref().ok().map(plan_json::side),
+        mint: calibration.mint.as_ref().ok().map(plan_json::side),
         memory,
-        forecast,
+        forecast: forecast.as_ref().map(plan_json::forecast),
         held_out,
         notes: notes(args, fleet, calibration),
         sentences,
@@ -335,7 +337,7 @@ fn notes(args: &PlanArgs, fleet: &Fleet, calibration: &Calibration) -> Vec<Strin
     notes
 }
 
-fn write(args: &PlanArgs, plan: &PlanJson) -> Result<(), PlanError> {
+fn write(args: &PlanArgs, plan: &Plan) -> Result<(), PlanError> {
     let json = printable::json(plan).map_err(|error| PlanError::Print(error.into()))?;
     let text = sentences::render(plan);
     if let Some(out) = &args.out {

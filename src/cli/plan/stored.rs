@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use super::{ALG, Calibration, PlanArgs, PlanError, terms};
+use crate::document::run::load::Load;
 use crate::plan::level::Level;
 use crate::plan::search::judge;
 use crate::report::stored::Stored;
-use crate::report::stored::run::Load;
 
 /// Whether a run was of a broker that a plan of `alg` is about, as far as the run says so.
 fn repeatable(path: &Path, load: &Load, alg: Option<&str>) -> Result<(), PlanError> {
-    if let Some(file) = load.scenario_file() {
-        return Err(PlanError::ScenarioFile { path: path.to_owned(), file: file.to_owned() });
+    if let Some(file) = load.scenario_file.clone() {
+        return Err(PlanError::ScenarioFile { path: path.to_owned(), file });
     }
-    let args = load.serve_args();
-    let found = match args.as_slice() {
+    let args = load.serve_args.as_deref().unwrap_or_default();
+    let found = match args {
         [] => return Ok(()),
         [flag, found] if flag == "--alg" => Some(found.as_str()),
         _ => None,

@@ -9,18 +9,14 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ratatui::buffer::{Buffer, Cell};
-use ratatui::crossterm::terminal;
-use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::RunArgs;
-use super::view::{Header, VIEW_LINES, render};
+use super::view::{Header, Row, Tone, rows, time_left, title};
 use crate::cli::terminal::Stream;
 use crate::clock::readable;
 use crate::load::board::{Board, Figures, Phase, Snapshot};
 use crate::load::cores::{Cores, keep_off};
-use crate::printable::printable;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,19 +64,16 @@ impl Live {
         // Without a thread the run goes on unseen.
         let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || {
             keep_off(&cores);
-            let mut screen = Screen::default();
+            let view = (mode == Mode::View)
+                .then(|| View::new(header.length_ns, ProgressDrawTarget::stderr()));
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let snapshot = board.snapshot();
-                let text = match (mode, terminal::size()) {
-                    (Mode::View, Ok((width, height))) if height > VIEW_LINES => {
-                        screen.drawn(&header, &snapshot, width)
-                    }
-                    _ => line(&header, &snapshot) + "\n",
-                };
-                // A terminal that went away is no reason to end the run.
-                let _ = Stream::Error.write_as_is(text.as_bytes());
+                match &view {
+                    Some(view) => view.draw(&header, &snapshot),
+                    // A reader that went away is no reason to end the run.
+                    None => drop(Stream::Error.write(&(line(&header, &snapshot) + "\n"))),
+                }
             }
-            let _ = Stream::Error.write_as_is(screen.cleared().as_bytes());
         });
         Self { end: Some(end), thread: thread.ok() }
     }
@@ -95,74 +88,55 @@ impl Drop for Live {
     }
 }
 
-/// What was drawn last, to draw over it.
-#[derive(Debug, Default)]
-struct Screen {
-    lines: u16,
+/// The view on a terminal, erased when dropped.
+#[derive(Debug)]
+struct View {
+    bar: ProgressBar,
+    paint: fn(Tone) -> &'static str,
 }
 
-impl Screen {
-    /// What draws the view over the one before. One write: a terminal shows no half of it.
-    fn drawn(&mut self, header: &Header, snapshot: &Snapshot, width: u16) -> String {
-        let area = Rect::new(0, 0, width, VIEW_LINES);
-        let mut buffer = Buffer::empty(area);
-        render(header, snapshot, area, &mut buffer);
+impl View {
+    fn new(length_ns: u64, target: ProgressDrawTarget) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length_ns), target);
         // See no-color.org.
-        let paint = if std::env::var_os("NO_COLOR").is_none() { sgr } else { plain };
-        let text = format!("{}{}", self.up(), ansi(&buffer, paint));
-        self.lines = VIEW_LINES;
-        text
-    }
-
-    /// What erases the view.
-    fn cleared(&mut self) -> String {
-        let up = self.up();
-        self.lines = 0;
-        if up.is_empty() { up } else { up + "\x1b[J" }
-    }
-
-    /// To the start of what was drawn last (ECMA-48 8.3.22).
-    fn up(&self) -> String {
-        if self.lines == 0 { String::new() } else { format!("\r\x1b[{}A", self.lines) }
-    }
-}
-
-/// The lines of a buffer, each with what is behind it erased.
-fn ansi(buffer: &Buffer, paint: fn(&Cell) -> &'static str) -> String {
-    let width = usize::from(buffer.area().width.max(1));
-    let mut text = String::new();
-    for row in buffer.content().chunks(width) {
-        let mut style = "";
-        for cell in row {
-            let own = paint(cell);
-            if own != style {
-                text += "\x1b[0m";
-                text += own;
-                style = own;
-            }
-            text += &printable(cell.symbol());
+        let paint = if std::env::var_os("NO_COLOR").is_none() { sgr } else { |_| "" };
+        match ProgressStyle::with_template("{prefix}  {bar:40.green}\n{msg}") {
+            Ok(style) => Self { bar: bar.with_style(style), paint },
+            Err(_) => Self { bar, paint },
         }
-        let end = text.trim_end_matches(' ').len();
-        text.truncate(end);
-        text += if style.is_empty() { "\x1b[K\n" } else { "\x1b[0m\x1b[K\n" };
     }
-    text
-}
 
-/// Select graphic rendition (ECMA-48 8.3.117), for the few styles of the view.
-fn sgr(cell: &Cell) -> &'static str {
-    match cell.fg {
-        Color::Red => "\x1b[1;31m",
-        Color::Green => "\x1b[32m",
-        Color::Cyan => "\x1b[36m",
-        _ if cell.modifier.contains(Modifier::BOLD) => "\x1b[1m",
-        _ if cell.modifier.contains(Modifier::DIM) => "\x1b[2m",
-        _ => "",
+    fn draw(&self, header: &Header, snapshot: &Snapshot) {
+        let mut text = title(header, snapshot);
+        for row in rows(header, snapshot) {
+            text.push('\n');
+            text += &painted(&row, self.paint);
+        }
+        self.bar.set_prefix(time_left(header, snapshot));
+        self.bar.set_message(text);
+        self.bar.set_position(snapshot.elapsed_ns.min(header.length_ns));
+        self.bar.tick();
     }
 }
 
-const fn plain(_: &Cell) -> &'static str {
-    ""
+impl Drop for View {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn painted(row: &Row, paint: fn(Tone) -> &'static str) -> String {
+    let (on, text) = (paint(row.tone), &row.text);
+    if on.is_empty() { text.clone() } else { format!("{on}{text}\x1b[0m") }
+}
+
+/// Select graphic rendition (ECMA-48 8.3.117).
+const fn sgr(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Bad => "\x1b[1;31m",
+        Tone::Faint => "\x1b[2m",
+        Tone::Usual => "",
+    }
 }
 
 /// One line of a log.
@@ -201,25 +175,5 @@ mod tests {
         );
         let start = Snapshot { last: None, phase: Phase::WarmingUp, ..snapshot() };
         assert_eq!(line(&header(), &start), "  12 s  warming up");
-    }
-
-    #[test]
-    fn the_view_is_drawn_over_itself_and_erased_at_the_end() {
-        let mut screen = Screen::default();
-        assert_eq!(screen.cleared(), "");
-        let first = screen.drawn(&header(), &snapshot(), 80);
-        assert_eq!(first.matches('\n').count(), usize::from(VIEW_LINES));
-        assert!(!first.starts_with('\r'));
-        let second = screen.drawn(&header(), &snapshot(), 80);
-        let up = format!("\r\x1b[{VIEW_LINES}A");
-        assert_eq!(second, format!("{up}{first}"));
-        assert_eq!(screen.cleared(), format!("{up}\x1b[J"));
-    }
-
-    #[test]
-    fn nothing_but_text_and_cursor_moves_is_written() {
-        let text = Screen::default().drawn(&header(), &snapshot(), 80);
-        // No private modes: those are what a terminal would have to be restored from.
-        assert!(!text.contains("\x1b[?"), "{text:?}");
     }
 }

@@ -45,7 +45,7 @@ use crate::load::target::HttpUrl;
 use crate::printable;
 use crate::report::folder::{Folder, FolderError};
 use crate::report::notes;
-use crate::report::run_json::{Identity, RunJson};
+use crate::report::run_json::{self, Identity};
 use crate::report::slo::{Objective, Verdict};
 use crate::report::table::{self, Heading};
 
@@ -343,7 +343,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let heading = Heading { scenario, target: &subject.target(), plan: &plan };
     let table = table::render(&heading, &outcome, &slo, &notes);
     let identity = identity(args, &plan, &subject, started_at, notes);
-    let json = RunJson::new(identity, &plan, &outcome, &slo);
+    let json = run_json::document(identity, &plan, &outcome, &slo);
     folder.complete(&outcome, &json)?;
     let written = args.beside.write(folder.path());
     let text = if args.json {

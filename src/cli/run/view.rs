@@ -2,14 +2,9 @@
 
 use std::fmt::Write;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Style};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{LineGauge, Paragraph, Sparkline, Widget};
-
 use crate::clock::readable;
 use crate::load::board::{Figures, Phase, Snapshot};
+use crate::printable::name;
 
 /// What does not change during a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,103 +18,105 @@ pub(super) struct Header {
     pub(super) length_ns: u64,
 }
 
-/// The height of the view.
-pub(super) const VIEW_LINES: u16 = 12;
-
-/// Draws a run into `area`.
-pub(super) fn render(header: &Header, snapshot: &Snapshot, area: Rect, buffer: &mut Buffer) {
-    let rows = Layout::vertical([
-        Constraint::Length(1),
-        Constraint::Length(1),
-        Constraint::Length(8),
-        Constraint::Length(2),
-    ]);
-    let [title, bar, table, spark] = rows.areas(area);
-    Paragraph::new(title_line(header, snapshot)).render(title, buffer);
-    progress(header, snapshot).render(bar, buffer);
-    Paragraph::new(table_lines(header, snapshot)).render(table, buffer);
-    let [label, graph] =
-        Layout::horizontal([Constraint::Length(LABEL), Constraint::Min(1)]).areas(spark);
-    Paragraph::new("p99 each\nsecond").style(Style::new().dim()).render(label, buffer);
-    let shown = usize::from(graph.width);
-    let from = snapshot.p99_us.len().saturating_sub(shown);
-    let latest = snapshot.p99_us.get(from..).unwrap_or_default();
-    Sparkline::default().data(latest).style(Style::new().fg(Color::Cyan)).render(graph, buffer);
+/// What a row tells beside its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// A heading.
+    Faint,
+    /// Something that makes the run worse.
+    Bad,
+    /// A figure.
+    Usual,
 }
 
-/// The width of the first column.
-const LABEL: u16 = 12;
+/// A line of the view.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) text: String,
+    pub(super) tone: Tone,
+}
 
-fn title_line(header: &Header, snapshot: &Snapshot) -> Line<'static> {
+impl Row {
+    const fn usual(text: String) -> Self {
+        Self { text, tone: Tone::Usual }
+    }
+}
+
+/// The first line: what runs against which target, and how far it is.
+pub(super) fn title(header: &Header, snapshot: &Snapshot) -> String {
     let phase = match snapshot.phase {
         Phase::Preparing => "preparing, pacer self-test",
         Phase::WarmingUp => "warming up",
         Phase::Measuring => "measuring",
     };
-    let title = format!("{} ", header.scenario);
-    Line::from(vec![
-        Span::styled(title, Style::new().bold()),
-        Span::styled(format!("{}  ", header.target), Style::new().dim()),
-        Span::raw(phase),
-    ])
+    format!("{} {}  {phase}", name(&header.scenario), name(&header.target))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-fn progress(header: &Header, snapshot: &Snapshot) -> LineGauge<'static> {
-    let share = snapshot.elapsed_ns as f64 / header.length_ns.max(1) as f64;
+/// The time until the end of the run.
+pub(super) fn time_left(header: &Header, snapshot: &Snapshot) -> String {
     let left = header.length_ns.saturating_sub(snapshot.elapsed_ns).div_ceil(1_000_000_000);
-    LineGauge::default()
-        .ratio(share.clamp(0.0, 1.0))
-        .label(format!("{left:>5} s left "))
-        .filled_style(Style::new().fg(Color::Green))
+    format!("{left:>5} s left")
 }
 
-fn table_lines(header: &Header, snapshot: &Snapshot) -> Vec<Line<'static>> {
-    let mut lines = vec![heading(snapshot)];
-    let meant = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
-    lines.push(row(snapshot, "rate", |f| format!("{:.0}/s", f.rate), &meant));
+/// The figures of the last second beside those of all seconds.
+pub(super) fn rows(header: &Header, snapshot: &Snapshot) -> Vec<Row> {
+    let planned = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
     let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
-    lines.push(row(snapshot, "p50", |f| shown(f.p50_ns), ""));
-    lines.push(row(snapshot, "p99", |f| shown(f.p99_ns), ""));
     let late = if snapshot.on_time { "" } else { "   too late: run invalid" };
-    let (red, usual) = (Style::new().fg(Color::Red), Style::new());
-    let style = if snapshot.on_time { usual } else { red };
-    lines.push(row(snapshot, "lag p99", |f| readable(f.lag_p99_ns), late).style(style));
-    let style = if snapshot.so_far.is_some_and(|all| all.errors > 0) { red } else { usual };
-    lines.push(row(snapshot, "errors", |f| f.errors.to_string(), "").style(style));
-    lines.push(row(snapshot, "hits", |f| count(f.hits), ""));
-    lines.push(row(snapshot, "mints", |f| count(f.mints), ""));
-    lines
+    let bad = |bad: bool| if bad { Tone::Bad } else { Tone::Usual };
+    let failed = snapshot.so_far.is_some_and(|all| all.errors > 0);
+    let row =
+        |name, value: &dyn Fn(&Figures) -> String, remark: &str| row(snapshot, name, value, remark);
+    vec![
+        heading(snapshot),
+        row("rate", &|f| format!("{:.0}/s", f.rate), &planned),
+        row("p50", &|f| shown(f.p50_ns), ""),
+        row("p99", &|f| shown(f.p99_ns), ""),
+        Row { tone: bad(!snapshot.on_time), ..row("lag p99", &|f| readable(f.lag_p99_ns), late) },
+        Row { tone: bad(failed), ..row("errors", &|f| f.errors.to_string(), "") },
+        row("hits", &|f| count(f.hits), ""),
+        row("mints", &|f| count(f.mints), ""),
+        Row::usual(format!("{:12}{}", "p99 by s", sparkline(&snapshot.p99_us))),
+    ]
 }
 
-fn heading(snapshot: &Snapshot) -> Line<'static> {
+fn heading(snapshot: &Snapshot) -> Row {
     let text = format!("{:12}{:>14}{:>14}", "", "last second", format!("{} s", snapshot.seconds));
-    Line::styled(text, Style::new().dim())
+    Row { text, tone: Tone::Faint }
 }
 
-fn row(
-    snapshot: &Snapshot,
-    name: &str,
-    value: impl Fn(&Figures) -> String,
-    remark: &str,
-) -> Line<'static> {
-    let cell = |figures: &Option<Figures>| figures.as_ref().map_or("-".to_owned(), &value);
+fn row(snapshot: &Snapshot, name: &str, value: &dyn Fn(&Figures) -> String, remark: &str) -> Row {
+    let cell = |figures: &Option<Figures>| figures.as_ref().map_or("-".to_owned(), value);
     let (last, all) = (cell(&snapshot.last), cell(&snapshot.so_far));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write!(text, "{name:12}{last:>14}{all:>14}{remark}");
-    Line::raw(text)
+    Row::usual(text)
 }
 
 fn count(counted: Option<u64>) -> String {
     counted.map_or("-".to_owned(), |count| count.to_string())
 }
 
+/// Seconds that the sparkline shows, the latest ones.
+const SECONDS_SHOWN: usize = 60;
+
+/// A bar for each value, as high as its share of the largest.
+fn sparkline(values: &[u64]) -> String {
+    const BARS: [char; 8] = [
+        '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',
+        '\u{2588}',
+    ];
+    let from = values.len().saturating_sub(SECONDS_SHOWN);
+    let latest = values.get(from..).unwrap_or_default();
+    let largest = latest.iter().copied().max().unwrap_or(0).max(1);
+    let eighth = |value: &u64| usize::try_from(value.saturating_mul(7) / largest).unwrap_or(0);
+    latest.iter().filter_map(|value| BARS.get(eighth(value))).collect()
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
 
     pub(in crate::cli::run) fn header() -> Header {
         Header {
@@ -153,25 +150,15 @@ pub(super) mod tests {
     }
 
     fn drawn(snapshot: &Snapshot) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(72, VIEW_LINES)).unwrap();
-        let draw = |frame: &mut ratatui::Frame<'_>| {
-            render(&header(), snapshot, frame.area(), frame.buffer_mut());
-        };
-        terminal.draw(draw).unwrap();
-        let buffer = terminal.backend().buffer();
-        let row = |cells: &[ratatui::buffer::Cell]| -> String {
-            cells.iter().map(ratatui::buffer::Cell::symbol).collect()
-        };
-        buffer.content().chunks(72).map(|cells| row(cells).trim_end().to_owned()).collect()
+        rows(&header(), snapshot).into_iter().map(|row| row.text).collect()
     }
 
     #[test]
     fn the_view_shows_the_last_second_beside_all_of_them() {
-        let lines = drawn(&snapshot());
-        assert_eq!(lines[0], "steady http://127.0.0.1:8169/  measuring");
-        assert!(lines[1].starts_with("   23 s left"), "{}", lines[1]);
+        assert_eq!(title(&header(), &snapshot()), "steady http://127.0.0.1:8169/  measuring");
+        assert_eq!(time_left(&header(), &snapshot()), "   23 s left");
         assert_eq!(
-            lines[2..10],
+            drawn(&snapshot()),
             [
                 "               last second           7 s",
                 "rate                4998/s        5001/s   of 5000/s",
@@ -181,11 +168,10 @@ pub(super) mod tests {
                 "errors                   0             3",
                 "hits                  4998         35004",
                 "mints                    0             0",
+                // The bar of the slowest second is twice as high as the others'.
+                "p99 by s    \u{2584}\u{2584}\u{2584}\u{2588}\u{2584}\u{2584}\u{2584}",
             ]
         );
-        assert!(lines[10].starts_with("p99 each"), "{}", lines[10]);
-        // The bar of the slowest second is twice as high as the others'.
-        assert!(lines[10].contains('█') && lines[11].contains('█'), "{lines:?}");
     }
 
     #[test]
@@ -199,24 +185,20 @@ pub(super) mod tests {
             p99_us: Vec::new(),
             on_time: true,
         };
-        let lines = drawn(&start);
-        assert!(lines[0].ends_with("pacer self-test"), "{}", lines[0]);
-        assert_eq!(lines[4], "p50                      -             -");
+        assert!(title(&header(), &start).ends_with("pacer self-test"));
+        assert_eq!(drawn(&start)[2], "p50                      -             -");
     }
 
     #[test]
     fn a_generator_that_is_late_is_called_out_while_the_run_goes_on() {
-        let lines = drawn(&Snapshot { on_time: false, ..snapshot() });
-        assert!(lines[6].ends_with("too late: run invalid"), "{}", lines[6]);
+        let rows = rows(&header(), &Snapshot { on_time: false, ..snapshot() });
+        assert!(rows[4].text.ends_with("too late: run invalid"), "{}", rows[4].text);
+        assert_eq!(rows[4].tone, Tone::Bad);
     }
 
     #[test]
-    fn a_narrow_terminal_cuts_the_view_and_nothing_else() {
-        for width in 1..40 {
-            let area = Rect::new(0, 0, width, VIEW_LINES);
-            let mut buffer = Buffer::empty(area);
-            render(&header(), &snapshot(), area, &mut buffer);
-            assert_eq!(*buffer.area(), area);
-        }
+    fn only_the_latest_seconds_are_drawn() {
+        let bars = sparkline(&[u64::MAX; 100]);
+        assert_eq!(bars.chars().count(), SECONDS_SHOWN);
     }
 }

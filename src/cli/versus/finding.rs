@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
-use serde_json::{Value, json};
 
 use super::spoiled::{Complaint, Spoiled};
+use crate::document::versus::{
+    self, Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, Versus,
+};
 use crate::load::recorder::Latencies;
 use crate::load::schedule::Arrivals;
 use crate::load::session::Outcome;
@@ -95,10 +97,10 @@ struct Ratio {
 }
 
 impl Ratio {
-    /// No number of JSON is infinite: a bound that is becomes null.
-    fn document(self) -> Value {
+    fn document(self) -> versus::Ratio {
         let Self { middle, low, high } = self;
-        json!({ "ratio": middle, "low": low, "high": high })
+        let finite = |bound: f64| Some(bound).filter(|bound| bound.is_finite());
+        versus::Ratio { high: finite(high), low: finite(low), ratio: middle }
     }
 }
 
@@ -233,46 +235,50 @@ impl Finding {
         }
     }
 
-    /// As a document of its own schema.
-    pub(super) fn document(&self) -> Value {
-        let Question { targets, pairs, block, rate, arrivals, seed } = &self.question;
-        let side = |index: usize| {
-            let side = self.sides.get(index)?;
-            let us = |kind: Kind| {
-                quantiles(|_, quantile| us_at(kind.of(&side.latencies), quantile).into())
-            };
-            Some(json!({
-                "target": targets.get(index)?,
-                "count": side.latencies.response.len() + side.failed,
-                "errors": side.failed,
-                "response_us": us(Kind::Response),
-                "service_us": us(Kind::Service),
-            }))
-        };
-        let ratios = |kind: Kind| {
-            let of_kind = self.ratios().filter(|(other, ..)| *other == kind);
-            let named = of_kind.map(|(_, name, _, ratio)| {
-                (name.to_owned(), ratio.map_or(Value::Null, Ratio::document))
-            });
-            Value::Object(named.collect())
-        };
-        json!({
-            "schema": "mintbench/versus/1",
-            "a": side(0),
-            "b": side(1),
-            "b_over_a": {
-                "response": ratios(Kind::Response), "service": ratios(Kind::Service),
+    /// Makes the document of the comparison.
+    pub(super) fn document(&self) -> Versus {
+        let Question { targets: [of_a, of_b], pairs, block, rate, arrivals, seed } = &self.question;
+        let [a, b] = &self.sides;
+        let [response, service] = self.differences.each_ref().map(ratios);
+        Versus {
+            a: side(of_a, a),
+            b: side(of_b, b),
+            b_over_a: Ratios { response, service },
+            confidence: CONFIDENCE,
+            load: Load {
+                arrivals: arrivals.as_str().to_owned(),
+                block_s: block.as_secs_f64(),
+                pairs: (*pairs).into(),
+                rate: *rate,
+                seed: *seed,
             },
-            "confidence": CONFIDENCE,
-            "load": {
-                "arrivals": arrivals.as_str(), "block_s": block.as_secs_f64(), "pairs": pairs,
-                "rate": rate, "seed": seed,
-            },
-            "pairs_used": self.used,
-            "valid": self.is_valid(),
-            "reasons": self.complaints.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
+            pairs_used: self.used.into(),
+            reasons: self.complaints.iter().map(ToString::to_string).collect(),
+            schema: SCHEMA.to_owned(),
+            valid: self.is_valid(),
+        }
     }
+}
+
+fn side(target: &str, side: &Block) -> Side {
+    let us = |kind: Kind| {
+        let of_kind = kind.of(&side.latencies);
+        let [p50, p90, p99] = QUANTILES.map(|(_, quantile)| us_at(of_kind, quantile));
+        Quantiles { p50, p90, p99 }
+    };
+    Side {
+        count: side.latencies.response.len() + side.failed,
+        errors: side.failed,
+        response_us: us(Kind::Response),
+        service_us: us(Kind::Service),
+        target: target.to_owned(),
+    }
+}
+
+fn ratios(differences: &[Vec<f64>; QUANTILES.len()]) -> QuantileRatios {
+    let [p50, p90, p99] =
+        differences.each_ref().map(|differences| ratio(differences).map(Ratio::document));
+    QuantileRatios { p50, p90, p99 }
 }
 
 fn counts(side: &Block) -> String {
@@ -281,11 +287,6 @@ fn counts(side: &Block) -> String {
 
 fn right(text: String) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
-}
-
-fn quantiles(value: impl Fn(&str, f64) -> Value) -> Value {
-    let pairs = QUANTILES.map(|(name, quantile)| (name.to_owned(), value(name, quantile)));
-    Value::Object(pairs.into_iter().collect())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
@@ -384,7 +385,7 @@ mod tests {
             assert!(low <= middle && middle <= high && high - low < 0.01, "{low} {high}");
         }
         let document = finding.document();
-        assert_eq!((&document["pairs_used"], &document["a"]["count"]), (&12.into(), &1200.into()));
+        assert_eq!((document.pairs_used, document.a.count), (12, 1200));
         assert!(finding.text().contains("12 of 12 used"), "{}", finding.text());
     }
 
@@ -398,9 +399,8 @@ mod tests {
         finding.add(noisy(0.25), block(500));
         assert!(finding.is_valid());
         let document = finding.document();
-        let reasons = document["reasons"].as_array().unwrap();
-        assert!(reasons[0].as_str().unwrap().starts_with("2 of A, as in: "), "{document}");
-        assert_eq!((reasons.len(), &document["b"]["count"]), (1, &800.into()));
+        assert!(document.reasons[0].starts_with("2 of A, as in: "), "{document:?}");
+        assert_eq!((document.reasons.len(), document.b.count), (1, 800));
         let mut noise = Finding::new(question(10));
         (0..7).for_each(|_| noise.add(block(500), block(500)));
         (0..3).for_each(|_| noise.add(block(500), noisy(0.5)));
@@ -416,11 +416,10 @@ mod tests {
         let text = finding.text();
         assert!(text.contains("INVALID   no usable pair") && !text.contains("B / A"), "{text}");
         let document = finding.document();
-        for side in ["a", "b"] {
-            assert_eq!(document[side]["response_us"]["p99"], Value::Null, "{document}");
-            assert_eq!(document[side]["count"], 0);
+        for side in [&document.a, &document.b] {
+            assert_eq!((side.response_us.p99, side.count), (None, 0), "{document:?}");
         }
-        assert_eq!(document["valid"], false);
+        assert!(!document.valid);
     }
 
     #[test]
@@ -428,8 +427,8 @@ mod tests {
         let mut finding = Finding::new(question(2));
         (0..2).for_each(|_| finding.add(Block { failed: 7, ..block(500) }, block(500)));
         let document = finding.document();
-        assert_eq!((&document["a"]["count"], &document["a"]["errors"]), (&214.into(), &14.into()));
-        assert_eq!(document["b"]["errors"], 0);
+        assert_eq!((document.a.count, document.a.errors), (214, 14));
+        assert_eq!(document.b.errors, 0);
     }
 
     proptest! {

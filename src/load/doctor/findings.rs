@@ -6,22 +6,9 @@ use hdrhistogram::Histogram;
 
 use super::{Examined, Pair};
 use crate::clock::readable;
+use crate::document::doctor::{Finding, Level};
 use crate::load::validity::{LAG_FLOOR_NS, Reason, STEAL_MAX, THROTTLED_MAX, Usable, strained};
 use crate::stats::smallest_effect::smallest_effect;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Good to know.
-    Note,
-    /// It limits what can be measured.
-    Warn,
-    /// Nothing measured here would mean anything.
-    Hopeless,
-}
 
 impl Level {
     /// Of what leaves these percentiles usable.
@@ -44,31 +31,13 @@ impl Level {
     }
 }
 
-/// One thing about a machine.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Finding {
-    /// What it is about; the names are fixed.
-    pub name: &'static str,
-    /// How much it matters.
-    pub level: Level,
-    /// What was found.
-    pub says: String,
-    /// What to do about it, if anything.
-    pub advice: Option<String>,
-}
-
 impl Finding {
-    pub(super) fn ok(name: &'static str, says: impl Into<String>) -> Self {
-        Self { name, level: Level::Ok, says: says.into(), advice: None }
+    pub(super) fn ok(name: &str, says: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), level: Level::Ok, says: says.into(), advice: None }
     }
 
-    pub(super) fn of(
-        name: &'static str,
-        level: Level,
-        says: impl Into<String>,
-        advice: &str,
-    ) -> Self {
-        Self { name, level, says: says.into(), advice: Some(advice.to_owned()) }
+    pub(super) fn of(name: &str, level: Level, says: impl Into<String>, advice: &str) -> Self {
+        Self { name: name.to_owned(), level, says: says.into(), advice: Some(advice.to_owned()) }
     }
 }
 
@@ -413,7 +382,7 @@ fn stalled(share: f64) -> Level {
 }
 
 /// What a gate of a minute could see, judged by pairs that do not differ.
-pub fn effect(name: &'static str, pairs: &[Pair], of: &str) -> Finding {
+pub fn effect(name: &str, pairs: &[Pair], of: &str) -> Finding {
     let differences: Vec<f64> = pairs
         .iter()
         .filter(|Pair(a, b)| *a > 0.0 && *b > 0.0)

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-pub use self::findings::{Finding, Level, effect};
+pub use self::findings::effect;
 pub use self::trial::{Trial, verdict};
 use super::changes::Changes;
 use super::collector::Discard;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use proptest::prelude::*;
 
+use crate::document::doctor::Level;
 use crate::load::conditions::Conditions;
 use crate::load::recorder::histogram;
 use crate::load::validity::{Evidence, Reason, Shape, Usable, judge};

@@ -1,6 +1,6 @@
 //! A short run of our broker, judged as every run is: what it says is what `run` would say.
 
-use super::findings::{Finding, Level};
+use crate::document::doctor::{Finding, Level};
 use crate::load::validity::{Headline, Reason, Usable};
 
 /// What came of the run.

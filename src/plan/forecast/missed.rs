@@ -1,7 +1,5 @@
 //! Conditions of a plan, and those that a number of nodes does not meet.
 
-use serde::{Serialize, Serializer};
-
 use super::Situation;
 use crate::plan::simulate::estimate::Estimate;
 
@@ -71,12 +69,6 @@ pub enum Missed {
     /// Tokens come too late in a storm.
     #[error("{}: the p99 of the time to a token is {ms:.2} ms, the limit is {limit_ms:.2} ms", case.as_str())]
     SlowStorm { case: Case, ms: f64, limit_ms: f64 },
-}
-
-impl Serialize for Missed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 impl Situation {

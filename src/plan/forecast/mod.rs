@@ -21,6 +21,7 @@ use super::simulate::day::{self, Day, Rhythm};
 use super::simulate::estimate::Estimate;
 use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Adopted, Played, Storm, Window, play};
+pub use crate::document::plan::forecast::{Demand, Situation};
 
 /// What is asked of the forecast.
 #[derive(Clone, Debug)]
@@ -47,48 +48,8 @@ pub struct Question<'a> {
     pub seed: u64,
 }
 
-/// What the fleet asks for, all of it together.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Demand {
-    /// Requests per second, over the day.
-    pub requests_per_s: f64,
-    /// Requests per second in the minute of the day with the most mints.
-    pub requests_per_s_busiest: f64,
-    /// Mints per second, over the day.
-    pub mints_per_s: f64,
-    /// Mints per second in the busiest minute of the day.
-    pub mints_per_s_busiest: f64,
-    /// Of them, those that somebody waits for.
-    pub misses_per_s_busiest: f64,
-    /// Cores that are busy in that minute.
-    pub cores_busy: f64,
-}
-
-/// One situation, played.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Situation {
-    /// The percentile of the objective over all answers, in milliseconds.
-    pub quantile_ms: Estimate,
-    /// Median time to a token that had to be minted, in milliseconds.
-    pub token_p50_ms: Option<Estimate>,
-    /// 99th percentile of it.
-    pub token_p99_ms: Option<Estimate>,
-    /// The share of requests that were answered 503.
-    pub refused_share: Estimate,
-    /// The share of callers that ended without a token, of those whose token was not held.
-    pub gave_up_share: Estimate,
-    /// The most mints that waited at a node.
-    pub queue_peak: Estimate,
-    /// From the end of a storm to its last token, in seconds.
-    pub recovery_s: Estimate,
-    /// The share of the cores' time that was used.
-    pub utilisation: Estimate,
-    /// Whether a queue still grew at the end, or renewals were put off because theirs was full.
-    pub growing: bool,
-}
-
 /// What a number of nodes comes to.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct Forecast {
     /// What is asked for.
     pub demand: Demand,

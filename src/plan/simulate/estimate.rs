@@ -2,16 +2,7 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// The mean of independent replications and its 95 % interval (Student's t).
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Estimate {
-    /// The mean.
-    pub mean: f64,
-    /// The lower end.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
-}
+pub use crate::document::plan::forecast::Estimate;
 
 impl Estimate {
     /// Of one value for each replication; none of none. One alone has no spread to tell.

@@ -3,11 +3,12 @@
 use super::digest::{Course, Digest, quantile, total};
 use super::page::{Figure, Key, Table};
 use crate::clock::us;
+use crate::document::run::Run;
+use crate::document::run::phases::{Phase, RateCourse};
 use crate::load::class::Class;
 use crate::report::chart::heat::Heat;
 use crate::report::chart::scale::{Axis, plain, rounded};
 use crate::report::chart::{Chart, Dash, Goal, Line, Look};
-use crate::report::stored::Run;
 use crate::report::stored::log::add;
 use crate::stats::intervals::Counts;
 
@@ -99,12 +100,29 @@ fn failed(course: &Course, count: usize) -> Vec<Counts> {
 
 /// What was meant to be sent per second over a stretch: by phase, where there are any.
 fn intended(run: &Run, (start_s, length_s): (f64, f64)) -> Option<f64> {
-    let phases = run.phases.as_deref().unwrap_or_default();
-    if phases.is_empty() {
+    if run.phases.is_empty() {
         return run.load.rate_target;
     }
-    let meant = phases.iter().map(|phase| phase.meant(start_s, start_s + length_s));
-    Some(meant.sum::<Option<f64>>()? / length_s)
+    let planned = run.phases.iter().map(|phase| planned(phase, start_s, start_s + length_s));
+    Some(planned.sum::<f64>() / length_s)
+}
+
+/// Requests that a phase planned from one time to another, in seconds of the measured part.
+fn planned(phase: &Phase, from_s: f64, to_s: f64) -> f64 {
+    let end_s = phase.start_s + phase.duration_s;
+    let overlap_s = |from: f64, to: f64| (to.min(to_s).min(end_s) - from.max(from_s)).max(0.0);
+    let Some(RateCourse { step_s, rates }) = &phase.rate_course else {
+        return phase.rate_target * overlap_s(phase.start_s, end_s);
+    };
+    #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
+    let step_s = *step_s as f64;
+    let mut at_s = phase.start_s;
+    let own = rates.iter().map(|rate| {
+        let from_s = at_s;
+        at_s += step_s;
+        rate * overlap_s(from_s, at_s)
+    });
+    own.sum()
 }
 
 fn timeline(
@@ -288,12 +306,29 @@ mod tests {
         let folder = std::path::Path::new("results/reference/steady");
         let mut run = read_run(folder).unwrap().unwrap();
         let boot = serde_json::json!([{
-            "name": "boot", "start_s": 0.0, "duration_s": 4.0, "rate_target": 1500.0, "classes": {},
+            "name": "boot", "start_s": 0.0, "duration_s": 4.0, "arrivals": "poisson",
+            "rate_target": 1500.0, "classes": {},
             "rate_course": { "step_s": 1, "rates": [750.0, 1250.0, 1750.0, 2250.0] },
         }]);
         run.phases = serde_json::from_value(boot).unwrap();
         let spans = [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (0.0, 4.0)];
         let drawn = spans.map(|span| intended(&run, span).map(plain));
         assert_eq!(drawn.map(Option::unwrap), ["750", "1250", "1750", "2250", "1500"]);
+    }
+
+    #[test]
+    fn what_a_phase_was_meant_to_send_follows_its_course_and_its_mean_where_there_is_none() {
+        let flat: Phase = serde_json::from_value(serde_json::json!({
+            "name": "boot", "start_s": 1.0, "duration_s": 2.5, "arrivals": "constant",
+            "rate_target": 100.0, "classes": {},
+        }))
+        .unwrap();
+        let course = RateCourse { step_s: 1, rates: vec![10.0, 20.0, 30.0] };
+        let ramp = Phase { rate_course: Some(course), ..flat.clone() };
+        assert!((planned(&ramp, 1.0, 2.0) - 10.0).abs() < 1e-9);
+        assert!((planned(&ramp, 1.5, 2.5) - 15.0).abs() < 1e-9);
+        // Half of the last step is within the phase, and nothing is before it.
+        assert!((planned(&ramp, 0.0, 9.0) - 45.0).abs() < 1e-9);
+        assert!((planned(&flat, 0.0, 9.0) - 250.0).abs() < 1e-9);
     }
 }

@@ -5,20 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::curve::{Curve, Point, figure};
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
+use crate::document::gate::{BuildName, Gate, Judged, Method, MetricResult, SCHEMA, Verdict};
 use crate::files::{self, RESULT_BYTES_MAX, ReadError};
 use crate::load::class::Class;
 use crate::report::chart::forest::{Estimate, Forest};
 use crate::report::chart::scale::{Axis, plain, rounded};
 use crate::report::chart::{Dash, Look};
-
-/// What a gate writes.
-const SCHEMA: &str = "mintbench/gate/1";
 
 /// Why the result of a gate cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -52,58 +49,10 @@ pub enum GateError {
     },
 }
 
-/// What is shown of `gate.json`; changes are shares, above zero where the candidate is worse.
-#[derive(Debug, Deserialize)]
-pub(super) struct Gate {
-    started_at: String,
-    scenario: String,
-    seed: u64,
-    verdict: String,
-    sentence: String,
-    base: Build,
-    candidate: Build,
-    metrics: Vec<Metric>,
-    failures: Vec<String>,
-    notes: Vec<String>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Build {
-    name: String,
-    commit: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Metric {
-    #[serde(rename = "metric")]
-    name: String,
-    unit: String,
-    limit: f64,
-    judged: Option<Judged>,
-    not_judged: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Judged {
-    verdict: String,
-    pairs: u64,
-    smallest_effect: Option<f64>,
-    base_median: f64,
-    candidate_median: f64,
-    effect: f64,
-    robust_effect: Option<f64>,
-    bounds: [Option<f64>; 2],
-    bounds_method: String,
-}
-
-impl Judged {
-    /// The change that lies between the bounds. Older files have another one as `effect`.
-    fn change(&self) -> f64 {
-        let ranked = self.bounds_method == "signed-rank";
-        self.robust_effect.filter(|_| ranked).unwrap_or(self.effect)
-    }
+/// Returns the change that lies between the bounds. Older files have another one as `effect`.
+fn change(judged: &Judged) -> f64 {
+    let ranked = judged.bounds_method == Method::SignedRank;
+    judged.robust_effect.filter(|_| ranked).unwrap_or(judged.effect)
 }
 
 /// Reads the `gate.json` of a folder, if it is that of a gate.
@@ -128,35 +77,32 @@ pub(super) fn page(gate: &Gate, folder: &Path) -> Result<Page, GateError> {
     for class in Class::ALL {
         figures.extend(curves(folder, class)?);
     }
-    let name = |build: &Build| {
+    let name = |build: &BuildName| {
         let commit = build.commit.as_ref().map(|commit| format!(", commit {commit}"));
         format!("{}{}", build.name, commit.unwrap_or_default())
     };
     let (base, candidate) = (name(&gate.base), name(&gate.candidate));
     let alert = |title: &str, reasons: Vec<String>| Alert { title: title.to_owned(), reasons };
     let mut alerts = vec![alert("Checks failed", gate.failures.clone())];
-    if gate.verdict != "pass" {
-        alerts.push(alert(&words(&gate.verdict), vec![gate.sentence.clone()]));
+    let (verdict, passed) = (gate.verdict.as_str(), gate.verdict == Verdict::Pass);
+    if !passed {
+        alerts.push(alert(verdict, vec![gate.sentence.clone()]));
     }
     alerts.retain(|alert| !alert.reasons.is_empty());
     Ok(Page {
-        title: format!("Gate: {}", words(&gate.verdict)),
+        title: format!("Gate: {verdict}"),
         lead: vec![
             gate.sentence.clone(),
             format!("base: {base}"),
             format!("candidate: {candidate}"),
             format!("scenario {}, started {}, seed {}", gate.scenario, gate.started_at, gate.seed),
         ],
-        badges: vec![Badge { good: gate.verdict == "pass", text: words(&gate.verdict) }],
+        badges: vec![Badge { good: passed, text: verdict.to_owned() }],
         alerts,
         summary: vec![summary(gate)],
         figures,
         panels: about(gate),
     })
-}
-
-fn words(verdict: &str) -> String {
-    verdict.replace('-', " ")
 }
 
 fn percent(share: Option<f64>) -> String {
@@ -177,8 +123,8 @@ fn summary(gate: &Gate) -> Table {
         "pairs",
         "verdict",
     ];
-    let row = |metric: &Metric| {
-        let mut cells = vec![metric.name.clone(), metric.unit.clone()];
+    let row = |metric: &MetricResult| {
+        let mut cells = vec![metric.metric.to_string(), metric.unit.clone()];
         let limit = percent(Some(metric.limit));
         match &metric.judged {
             None => {
@@ -189,9 +135,9 @@ fn summary(gate: &Gate) -> Table {
             Some(judged) => {
                 let [low, high] = judged.bounds;
                 cells.extend([judged.base_median, judged.candidate_median].map(rounded));
-                cells.extend([Some(judged.change()), low, high].map(percent));
+                cells.extend([Some(change(judged)), low, high].map(percent));
                 cells.extend([limit, percent(judged.smallest_effect)]);
-                cells.extend([judged.pairs.to_string(), words(&judged.verdict)]);
+                cells.extend([judged.pairs.to_string(), judged.verdict.as_str().to_owned()]);
             }
         }
         cells
@@ -208,14 +154,14 @@ fn changes(gate: &Gate) -> Option<Figure> {
     let judged = gate.metrics.iter().filter_map(|metric| Some((metric, metric.judged.as_ref()?)));
     let estimates: Vec<Estimate> = judged
         .map(|(metric, judged)| Estimate {
-            name: format!("{}: {}", metric.name, words(&judged.verdict)),
-            value: judged.change() * 100.0,
+            name: format!("{}: {}", metric.metric, judged.verdict.as_str()),
+            value: change(judged) * 100.0,
             interval: judged.bounds.map(|end| end.map(|end| end * 100.0)),
             limit: metric.limit * 100.0,
-            colour: match judged.verdict.as_str() {
-                "pass" => 2,
-                "fail" => 5,
-                _ => 0,
+            colour: match judged.verdict {
+                Verdict::Pass => 2,
+                Verdict::Fail => 5,
+                Verdict::CannotTell | Verdict::Invalid => 0,
             },
         })
         .collect();
@@ -266,9 +212,12 @@ fn changes(gate: &Gate) -> Option<Figure> {
 }
 
 fn about(gate: &Gate) -> Vec<Panel> {
-    let named = ["policy", "load", "host", "build"];
-    let panel = |name: &str| Some(panels::panel(name, gate.rest.get(name)?));
-    let mut panels: Vec<Panel> = named.into_iter().filter_map(panel).collect();
+    let mut panels = vec![
+        panels::panel("policy", &gate.policy),
+        panels::panel("load", &gate.load),
+        panels::panel("host", &gate.host),
+        panels::panel("build", &gate.build),
+    ];
     if !gate.notes.is_empty() {
         panels.push(Panel {
             title: "notes".to_owned(),

@@ -1,10 +1,9 @@
 //! The objectives of a run, as bounds in its charts.
 
+use crate::document::run::{Run, Slo};
 use crate::load::class::Class;
 use crate::report::chart::Goal;
 use crate::report::slo::Objective;
-use crate::report::stored::Run;
-use crate::report::stored::run::Slo;
 
 /// What stands at the x axis of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
         let objective: Objective = slo.objective.parse().ok()?;
         let concerned =
             class.is_none() || objective.class().is_none() || objective.class() == class;
-        let phase = slo.extra.get("phase").and_then(serde_json::Value::as_str);
+        let phase = slo.phase.as_deref();
         let name = match phase {
             Some(phase) => format!("{phase}: {}", slo.objective),
             None => slo.objective.clone(),
@@ -40,6 +39,6 @@ pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
 
 /// When a phase begins and ends.
 fn span(run: &Run, name: &str) -> Option<(f64, f64)> {
-    let phase = run.phases.iter().flatten().find(|phase| phase.name == name)?;
+    let phase = run.phases.iter().find(|phase| phase.name == name)?;
     Some((phase.start_s, phase.start_s + phase.duration_s))
 }

@@ -20,7 +20,8 @@ pub use self::gate::GateError;
 use self::goals::Place;
 use self::page::{Alert, Figure, Page};
 use super::chart::Dash;
-use super::stored::{Run, StoredError, read_run};
+use super::stored::{StoredError, read_run};
+use crate::document::run::Run;
 use crate::files;
 use crate::printable::printable;
 

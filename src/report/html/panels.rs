@@ -6,9 +6,11 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::page::{Alert, Badge, Panel, Table};
+use crate::document::percentiles::Percentiles;
+use crate::document::run::Run;
+use crate::document::run::merged::{Merged, Part};
+use crate::document::run::phases::Phase;
 use crate::report::chart::scale::{plain, rounded};
-use crate::report::stored::Run;
-use crate::report::stored::run::{Merged, Part, Phase};
 
 /// The verdicts of a run.
 pub fn badges(run: &Run) -> Vec<Badge> {
@@ -41,8 +43,8 @@ pub fn alerts(run: &Run) -> Vec<Alert> {
 
 /// How far the figures of an invalid run can be used.
 fn invalidity(run: &Run) -> String {
-    let usable = run.validity.usable();
-    match (&run.interrupted, usable.as_slice()) {
+    let usable = run.validity.usable.as_deref().unwrap_or_default();
+    match (&run.interrupted, usable) {
         (Some(_), [_, _, _]) => "Interrupted: these figures are of the part until then".to_owned(),
         (_, []) => "Invalid: the generator or the host was the bottleneck, so these figures say nothing about the target".to_owned(),
         (_, some) => format!(
@@ -61,14 +63,13 @@ pub fn summary(run: &Run) -> Table {
     let mut rows = Vec::new();
     for (class, result) in &run.classes {
         let [low, high] = result.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
-        let mut row =
-            |latency: &str, p: crate::report::stored::run::Percentiles, tail: [String; 2]| {
-                let mut cells = vec![class.to_string(), latency.to_owned()];
-                cells.extend([result.count.to_string(), result.errors.to_string()]);
-                cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
-                cells.extend(tail);
-                rows.push(cells);
-            };
+        let mut row = |latency: &str, p: Percentiles, tail: [String; 2]| {
+            let mut cells = vec![class.to_string(), latency.to_owned()];
+            cells.extend([result.count.to_string(), result.errors.to_string()]);
+            cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
+            cells.extend(tail);
+            rows.push(cells);
+        };
         row("response", result.response_us, [known(low), known(high)]);
         row("service", result.service_us, [String::new(), String::new()]);
     }
@@ -89,8 +90,9 @@ pub fn panels(run: &Run) -> Vec<Panel> {
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
         run.churn.as_ref().map(|churn| panel("Churn", churn)),
         run.rotation.as_ref().map(|rotation| panel("Rotation", rotation)),
+        run.outage.as_ref().map(|outage| panel("Outage", outage)),
         (!run.slo.is_empty()).then(|| panel("Objectives", &run.slo)),
-        run.phases.as_ref().filter(|phases| !phases.is_empty()).map(|found| phases(found)),
+        (!run.phases.is_empty()).then(|| phases(&run.phases)),
         run.merged.as_ref().map(|merged| parts(merged, run.parts.as_deref().unwrap_or_default())),
     ];
     panels.extend(optional.into_iter().flatten());
@@ -149,7 +151,7 @@ fn phases(phases: &[Phase]) -> Panel {
         for (class, of) in &phase.classes {
             let p = of.response_us;
             let mut cells = vec![phase.name.clone(), rounded(phase.start_s)];
-            let rate = known(phase.rate_target);
+            let rate = rounded(phase.rate_target);
             cells.extend([rounded(phase.duration_s), rate, class.to_string()]);
             cells.extend([of.count.to_string(), of.errors.to_string()]);
             cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));

@@ -6,17 +6,18 @@ use super::curve::{Curve, Source, figure};
 use super::digest::Latency;
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
+use crate::document::compare::{Comparison, Ratio, Summary};
 use crate::load::class::Class;
 use crate::report::chart::scale::{self, Axis, percentile, plain};
 use crate::report::chart::{Band, Chart, Dash, Line, Look};
-use crate::report::compare::{APART, Comparison, Ratio, Side, quantile_ratio};
+use crate::report::compare::{APART, Side, quantile_ratio};
 
 /// The page of two results.
 pub fn page(a: &Side, b: &Side, comparison: &Comparison) -> Page {
     let classes = || comparison.classes.keys().copied();
     let mut figures: Vec<Figure> = classes().map(|class| curves(a, b, class)).collect();
     figures.extend(classes().filter_map(|class| ratios(a, b, class)));
-    let side = |name: &str, side: &crate::report::compare::Summary| Badge {
+    let side = |name: &str, side: &Summary| Badge {
         good: side.valid == Some(true),
         text: format!("{name} {}", side.verdict()),
     };

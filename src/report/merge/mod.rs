@@ -4,6 +4,7 @@
 //! gives. Whatever is no sum (the hosts, the intended rates, who is invalid) follows from the list of
 //! parts, which a merged result carries: a step on the way leaves no trace.
 
+mod agreed;
 mod parts;
 mod run;
 mod seconds;
@@ -19,8 +20,9 @@ use super::folder::{Folder, FolderError};
 use super::hlog;
 use super::html::{self, ReportError};
 use super::stored::log::Bounds;
-use super::stored::{Run, Stored, StoredError};
+use super::stored::{Stored, StoredError};
 use crate::clock::UnixSeconds;
+use crate::document::run::Run;
 
 /// What stands beside what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -6,10 +6,12 @@ use hdrhistogram::Histogram;
 
 use super::seconds::filled;
 use super::{Align, MergeError, Piece};
+use crate::document::host::Build;
+use crate::document::run::Run;
+use crate::document::run::classes::PartClass;
+use crate::document::run::merged::Part;
 use crate::load::class::Class;
-use crate::report::run_json::at;
-use crate::report::stored::Run;
-use crate::report::stored::run::{Build, Part, PartClass};
+use crate::report::quantiles::at;
 
 /// Above this the slowest part stands out: its p99 over the median of all.
 const UNEVEN: f64 = 1.25;
@@ -76,10 +78,10 @@ pub(super) const TARGET: &str = "target";
 fn settings(run: &Run) -> BTreeMap<String, String> {
     let Build { version, git_commit, .. } = &run.build;
     let target = run.broker.is_none().then(|| (TARGET, run.target.clone()));
-    let file = run.load.scenario_file().map(|file| ("scenario file", file.to_owned()));
+    let file = run.load.scenario_file.clone().map(|file| ("scenario file", file));
     let others = [
         ("build", format!("{version} {git_commit}")),
-        ("serve arguments", run.load.serve_args().join(" ")),
+        ("serve arguments", run.load.serve_args.as_deref().unwrap_or_default().join(" ")),
         ("user-assigned identities", run.load.user_assigned.to_string()),
         ("VMs", run.load.vms.to_string()),
         ("warm-up", format!("{} s", run.load.warmup_s)),

@@ -5,19 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::digest;
 use hdrhistogram::Histogram;
 
+use super::agreed::{agreed, alike};
 use super::parts::{TARGET, covered, lost, missing, oddities, windows};
 use super::seconds::Seconds;
 use super::{Align, Piece};
 use crate::clock::us;
+use crate::document::extra::Extra;
+use crate::document::host::{Build, Host};
+use crate::document::percentiles::{Hiccup, Percentiles, Tail};
+use crate::document::run::broker::{Broker, Verified};
+use crate::document::run::changes::{Changes, Churn, Rotation};
+use crate::document::run::classes::ClassResult;
+use crate::document::run::load::Load;
+use crate::document::run::merged::{Merged, Part};
+use crate::document::run::validity::Validity;
+use crate::document::run::{Checks, Run, SCHEMA, Slo};
 use crate::load::class::Class;
 use crate::load::recorder::histogram;
-use crate::report::run_json::{SCHEMA, at};
+use crate::report::quantiles::{percentiles, tail};
 use crate::report::slo::Objective;
-use crate::report::stored::Run;
-use crate::report::stored::run::{
-    Broker, Build, Changes, Checks, ClassResult, Extra, Hiccup, Host, Load, Merged, Part,
-    Percentiles, Slo, Tail, Validity, Verified,
-};
 use crate::stats::intervals::quantile_interval;
 
 /// The merged logs.
@@ -52,14 +58,15 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         broker: together(&runs, |run| run.broker.as_ref()).map(|all| broker(&all)),
         verified: verified(&runs),
         changes: together(&runs, |run| run.changes.as_ref()).map(|all| changes(&all)),
-        churn: together(&runs, |run| run.churn.as_ref()).map(|all| sums(all.into_iter())),
-        rotation: together(&runs, |run| run.rotation.as_ref()).map(|all| sums(all.into_iter())),
+        churn: together(&runs, |run| run.churn.as_ref()).map(|all| churn(&all)),
+        rotation: together(&runs, |run| run.rotation.as_ref()).map(|all| rotation(&all)),
+        outage: alike(runs.iter().map(|run| &run.outage)),
         checks: checks(&parts),
         slo: objectives(&runs, logs.response, &classes),
         classes,
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
         // Phases have no logs of their own to add.
-        phases: Some(Vec::new()),
+        phases: Vec::new(),
         interrupted: None,
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
         extra: agreed(runs.iter().map(|run| &run.extra)),
@@ -86,18 +93,6 @@ fn distinct(values: impl Iterator<Item = String>) -> Vec<String> {
 /// The value that all have, or all values.
 fn joined(values: impl Iterator<Item = String>) -> String {
     distinct(values).join("; ")
-}
-
-/// Fields of later versions: what all have alike, and nothing known of what they do not.
-fn agreed<'a>(all: impl Iterator<Item = &'a Extra>) -> Extra {
-    let all: Vec<&Extra> = all.collect();
-    let names: BTreeSet<&String> = all.iter().flat_map(|extra| extra.keys()).collect();
-    let value = |name: &String| {
-        let first = all.first().and_then(|extra| extra.get(name));
-        let alike = all.iter().all(|extra| extra.get(name) == first);
-        first.filter(|_| alike).cloned().unwrap_or_default()
-    };
-    names.into_iter().map(|name| (name.clone(), value(name))).collect()
 }
 
 /// What all runs have, or nothing: a sum without some of them would be too small.
@@ -157,6 +152,18 @@ fn host(parts: &[Part]) -> Host {
         fingerprint,
         steal_share: hosts().map(|host| host.steal_share).fold(0.0, f64::max),
         load_average: greatest(hosts().map(|host| host.load_average)),
+        smt: alike(hosts().map(|host| &host.smt)),
+        turbo: alike(hosts().map(|host| &host.turbo)),
+        idle_states: alike(hosts().map(|host| &host.idle_states)),
+        numa_nodes: alike(hosts().map(|host| &host.numa_nodes)),
+        cpu_quota_cores: alike(hosts().map(|host| &host.cpu_quota_cores)),
+        clock_source: alike(hosts().map(|host| &host.clock_source)),
+        preemption: alike(hosts().map(|host| &host.preemption)),
+        virtualised: alike(hosts().map(|host| &host.virtualised)),
+        somaxconn: alike(hosts().map(|host| &host.somaxconn)),
+        port_range: alike(hosts().map(|host| &host.port_range)),
+        memory_available_bytes: alike(hosts().map(|host| &host.memory_available_bytes)),
+        generator_rss_bytes: alike(hosts().map(|host| &host.generator_rss_bytes)),
         extra: agreed(hosts().map(|host| &host.extra)),
     }
 }
@@ -177,17 +184,18 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
             parts.iter().map(|part| Some(of(part)? * part.duration_s)).sum();
         requests.filter(|_| seconds > 0.0).map(|requests| requests / seconds)
     };
-    let sum = |of: fn(&Load) -> u64| runs.iter().map(|run| of(&run.load)).sum();
-    let max = |of: fn(&Load) -> u64| runs.iter().map(|run| of(&run.load)).max().unwrap_or(0);
-    let total = |of: fn(&Load) -> Option<u64>| runs.iter().map(|run| of(&run.load)).sum();
+    let loads = || runs.iter().map(|run| &run.load);
+    let sum = |of: fn(&Load) -> u64| loads().map(of).sum();
+    let max = |of: fn(&Load) -> u64| loads().map(of).max().unwrap_or(0);
+    let total = |of: fn(&Load) -> Option<u64>| loads().map(of).sum();
     Load {
-        arrivals: runs.first().map(|run| run.load.arrivals.clone()).unwrap_or_default(),
+        arrivals: loads().next().map(|load| load.arrivals.clone()).unwrap_or_default(),
         rate_target: rate(&|part| part.rate_target),
         rate_achieved: rate(&|part| part.rate_achieved),
         rate_answered: rate(&|part| Some(part.rate_answered)).unwrap_or(0.0),
         scheduled: sum(|load| load.scheduled),
         duration_s: seconds,
-        warmup_s: runs.iter().map(|run| run.load.warmup_s).fold(0.0, f64::max),
+        warmup_s: loads().map(|load| load.warmup_s).fold(0.0, f64::max),
         connections: sum(|load| load.connections),
         vms: max(|load| load.vms),
         user_assigned: max(|load| load.user_assigned),
@@ -195,7 +203,12 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
         reconnects: sum(|load| load.reconnects),
         keys: total(|load| load.keys),
         keys_filled: total(|load| load.keys_filled),
-        extra: agreed(runs.iter().map(|run| &run.load.extra)),
+        scenario_file: alike(loads().map(|load| &load.scenario_file)),
+        serve_args: alike(loads().map(|load| &load.serve_args)),
+        target_address: alike(loads().map(|load| &load.target_address)),
+        target_other_addresses: alike(loads().map(|load| &load.target_other_addresses)),
+        insecure: alike(loads().map(|load| &load.insecure)),
+        extra: agreed(loads().map(|load| &load.extra)),
     }
 }
 
@@ -213,32 +226,31 @@ fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
         // Equal bounds everywhere: adding cannot fail.
         let _ = all.add(of_class);
     }
-    let busy = runs.iter().map(|run| run.validity.generator_cpu_share);
+    let of = || runs.iter().map(|run| &run.validity);
     Validity {
         valid: parts.iter().all(|part| part.valid && part.missing == 0),
+        usable: alike(of().map(|validity| &validity.usable)),
         reasons,
-        lag_us: Tail {
-            p50: at(&all, 0.5),
-            p99: at(&all, 0.99),
-            p999: at(&all, 0.999),
-            max: at(&all, 1.0),
-        },
+        lag_us: tail(&all),
         // There are no logs of these to add: only their greatest value is known.
-        notice_us: max_only(runs.iter().map(|run| run.validity.notice_us.max)),
-        unsent: runs.iter().map(|run| run.validity.unsent).sum(),
-        generator_cpu_share: busy.fold(0.0, f64::max),
+        notice_us: max_only(of().map(|validity| validity.notice_us.max)),
+        unsent: of().map(|validity| validity.unsent).sum(),
+        generator_cpu_share: of().map(|validity| validity.generator_cpu_share).fold(0.0, f64::max),
         hiccup_us: Hiccup::default(),
-        extra: agreed(runs.iter().map(|run| &run.validity.extra)),
+        pacer_us: alike(of().map(|validity| &validity.pacer_us)),
+        broker_hiccup_us: alike(of().map(|validity| &validity.broker_hiccup_us)),
+        gaps: alike(of().map(|validity| &validity.gaps)),
+        steady: alike(of().map(|validity| &validity.steady)),
+        hit_ratios: alike(of().map(|validity| &validity.hit_ratios)),
+        throttled_share: alike(of().map(|validity| &validity.throttled_share)),
+        major_faults: alike(of().map(|validity| &validity.major_faults)),
+        swapped_kib: alike(of().map(|validity| &validity.swapped_kib)),
+        extra: agreed(of().map(|validity| &validity.extra)),
     }
 }
 
 fn max_only(values: impl Iterator<Item = Option<f64>>) -> Tail {
     Tail { max: greatest(values), ..Tail::default() }
-}
-
-fn percentiles(of: Option<&Histogram<u64>>) -> Percentiles {
-    let p = |quantile| of.and_then(|histogram| at(histogram, quantile));
-    Percentiles { p50: p(0.5), p90: p(0.9), p99: p(0.99), p999: p(0.999), max: p(1.0) }
 }
 
 fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
@@ -250,8 +262,8 @@ fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
         ClassResult {
             count: of.len(),
             errors: own().map(|result| result.errors).sum(),
-            response_us: percentiles(Some(of)),
-            service_us: percentiles(service.get(class)),
+            response_us: percentiles(of),
+            service_us: service.get(class).map(percentiles).unwrap_or_default(),
             queue_us: max_only(own().map(|result| result.queue_us.max)),
             p99_interval_note: interval.err().map(|error| error.to_string()),
             p99_interval_us: interval.ok().map(|(low, high)| [low, high].map(us)),
@@ -273,6 +285,8 @@ fn broker(all: &[&Broker]) -> Broker {
         cpu_us_per_request: None,
         rss_bytes: None,
         anonymous_bytes: None,
+        build: alike(all.iter().map(|broker| &broker.build)),
+        major_faults: alike(all.iter().map(|broker| &broker.major_faults)),
         extra: agreed(all.iter().map(|broker| &broker.extra)),
     }
 }
@@ -301,6 +315,34 @@ fn changes(all: &[&Changes]) -> Changes {
     }
 }
 
+fn churn(all: &[&Churn]) -> Churn {
+    let sum = |of: fn(&Churn) -> u64| all.iter().map(|churn| of(churn)).sum();
+    Churn {
+        removals: sum(|churn| churn.removals),
+        refused_rightly: sum(|churn| churn.refused_rightly),
+        refused_wrongly: sum(|churn| churn.refused_wrongly),
+        tokens_rightly: sum(|churn| churn.tokens_rightly),
+        tokens_after_removal: sum(|churn| churn.tokens_after_removal),
+        undecided: sum(|churn| churn.undecided),
+        extra: agreed(all.iter().map(|churn| &churn.extra)),
+    }
+}
+
+fn rotation(all: &[&Rotation]) -> Rotation {
+    let sum = |of: fn(&Rotation) -> u64| all.iter().map(|rotation| of(rotation)).sum();
+    Rotation {
+        rotations: sum(|rotation| rotation.rotations),
+        signing_keys: sum(|rotation| rotation.signing_keys),
+        key_sets: sum(|rotation| rotation.key_sets),
+        key_sets_unread: sum(|rotation| rotation.key_sets_unread),
+        certificates: sum(|rotation| rotation.certificates),
+        unpublished: sum(|rotation| rotation.unpublished),
+        withdrawn: sum(|rotation| rotation.withdrawn),
+        unwatched: sum(|rotation| rotation.unwatched),
+        extra: agreed(all.iter().map(|rotation| &rotation.extra)),
+    }
+}
+
 fn checks(parts: &[Part]) -> Checks {
     let failures = parts.iter().flat_map(|part| {
         part.failures.iter().map(move |failure| format!("part {}: {failure}", part.folder))
@@ -315,19 +357,15 @@ fn objectives(
     response: &Seconds,
     classes: &BTreeMap<Class, ClassResult>,
 ) -> Vec<Slo> {
-    let mut all: BTreeMap<String, Slo> = BTreeMap::new();
+    let mut all: BTreeMap<(&String, &Option<String>), Slo> = BTreeMap::new();
     for slo in runs.iter().flat_map(|run| &run.slo) {
-        let phase = slo.extra.get("phase").map(ToString::to_string).unwrap_or_default();
-        let kept = all.entry(format!("{} {phase}", slo.objective)).or_insert_with(|| slo.clone());
+        let kept = all.entry((&slo.objective, &slo.phase)).or_insert_with(|| slo.clone());
         kept.met = both(kept.met, slo.met);
     }
     let histograms = response.whole();
-    let judged = all.into_values().map(|slo| {
-        let of_phase = slo.extra.get("phase").is_some_and(|phase| !phase.is_null());
-        match slo.objective.parse::<Objective>() {
-            Ok(objective) if !of_phase => judge(&objective, slo, &histograms, classes),
-            _ => Slo { measured_us: None, ..slo },
-        }
+    let judged = all.into_values().map(|slo| match slo.objective.parse::<Objective>() {
+        Ok(objective) if slo.phase.is_none() => judge(&objective, slo, &histograms, classes),
+        _ => Slo { measured_us: None, ..slo },
     });
     judged.collect()
 }

@@ -6,11 +6,11 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::document::run::classes::ClassResult;
 use crate::load::class::{Class, Status};
 use crate::load::collector::{IntervalSink, Totals, collect as gather};
 use crate::load::recorder::{Ended, INTERVAL_NS, Recorder, Window};
 use crate::report::stored::read_run;
-use crate::report::stored::run::ClassResult;
 
 /// One run: when it began, its seed, and (class, second, latency) of its answers.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! What a merge says on the terminal.
 
 use crate::clock::readable_us;
+use crate::document::percentiles::Percentiles;
+use crate::document::run::{Run, Slo};
 use crate::report::grid::grid;
-use crate::report::stored::Run;
-use crate::report::stored::run::{Percentiles, Slo};
 
 /// The merged percentiles, those of each part, and whether they can be believed.
 pub fn render(run: &Run) -> String {
@@ -24,7 +24,7 @@ pub fn render(run: &Run) -> String {
 }
 
 fn objective(slo: &Slo) -> String {
-    let phase = slo.extra.get("phase").and_then(|phase| phase.as_str());
+    let phase = slo.phase.as_ref();
     let phase = phase.map_or_else(String::new, |phase| format!("{phase} "));
     let verdict = match slo.met {
         Some(true) => "met",

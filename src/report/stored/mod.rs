@@ -5,15 +5,13 @@
 //! other machines.
 
 pub mod log;
-pub mod run;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
 pub use self::log::Log;
-pub use self::run::Run;
-use super::run_json::SCHEMA;
+use crate::document::run::{Run, SCHEMA};
 use crate::files::{self, RESULT_BYTES_MAX, ReadError};
 
 /// Why a result folder cannot be read.

@@ -145,7 +145,7 @@ fn no_spelling_lets_in_who_has_not_the_key() {
     }
     // The public key taken for a shared secret.
     let public_key = key.certificate().rsa_public_key().unwrap();
-    let secret = jsonwebtoken::EncodingKey::from_secret(public_key);
+    let secret = jsonwebtoken::EncodingKey::from_secret(public_key).unwrap();
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     header.kid = Some(sha1);
     let jwt = jsonwebtoken::encode(&header, &claims(&json!({})), &secret).unwrap();

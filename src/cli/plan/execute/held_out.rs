@@ -9,12 +9,13 @@ use super::super::watch::Watch;
 use super::super::{quiet, terms};
 use super::{Bench, FILL, MeasureError, Scenario};
 use crate::cli::run::RunArgs;
+use crate::document::plan::held_out::{Drift, HeldOut};
 use crate::load::session::Subject;
 use crate::machine::raise_file_limit;
 use crate::plan::fit::{Reference, Side, costs, costs_at};
 use crate::plan::held_out::{self, Mix};
 use crate::plan::level::Level;
-use crate::plan::plan_json::{Drift, HeldOut, LevelJson};
+use crate::plan::plan_json;
 use crate::plan::search::Found;
 use crate::stats::median::median;
 
@@ -94,7 +95,7 @@ impl Bench<'_> {
             levels += 1;
             Ok(())
         })?;
-        into.mix = LevelJson::of_all(&found);
+        into.mix = plan_json::levels(&found);
         into.mix_drift = Drift { hit: hit.times(), mint: mint.times() };
         self.compare_mix(&found, &hit.drifted(), &mint.drifted(), into);
         Ok(())
@@ -150,7 +151,7 @@ impl Bench<'_> {
             middle(|storm| storm.level.p99_ns) / 1e6,
         ));
         let limit_ns = self.args.slo.limit_ns();
-        let json = |storm: &Storm| LevelJson::of(&storm.level, &storm.level.verdict(limit_ns));
+        let json = |storm: &Storm| plan_json::level(&storm.level, &storm.level.verdict(limit_ns));
         into.storms = storms.iter().map(json).collect();
         Ok(())
     }

@@ -1,0 +1,286 @@
+//! `gate.json`: whether a candidate is slower than its base.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::host::{Build, Host};
+use super::metric::Metric;
+
+/// The name and version of the format.
+pub const SCHEMA: &str = "mintbench/gate/1";
+
+/// `gate.json` of `mintbench gate`. Effects, intervals, bounds, tolerances and limits are shares: 0.05 is
+/// 5 % slower or larger, or for the hit ratio 5 of 100 lookups lost; below 0 the candidate is better. A value
+/// that is not known or infinite is null.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Gate {
+    /// The name and version of this format.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: String,
+    /// When the gate began: RFC 3339, in UTC, to the second.
+    #[schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"))]
+    pub started_at: String,
+    /// The name of the scenario.
+    #[schemars(extend("enum" = ["mint", "steady"]))]
+    pub scenario: String,
+    /// The seed of the first pair.
+    pub seed: u64,
+    /// The verdict on all metrics and checks.
+    pub verdict: Verdict,
+    /// The reason for the verdict, in a sentence.
+    #[schemars(length(min = 1))]
+    pub sentence: String,
+    /// The build that the candidate is compared with.
+    pub base: BuildName,
+    /// The build that is judged.
+    pub candidate: BuildName,
+    /// The rules of the gate.
+    pub policy: Policy,
+    /// The load of each leg.
+    pub load: Load,
+    /// The machine of the generator.
+    pub host: Host,
+    /// The build of the generator.
+    pub build: Build,
+    /// The metrics, each with its verdict.
+    pub metrics: Vec<MetricResult>,
+    /// The pairs of legs, in the order of measurement.
+    pub pairs: Vec<Pair>,
+    /// Checks that failed, of both builds.
+    #[schemars(inner(length(min = 1)))]
+    pub failures: Vec<String>,
+    /// What a reader of the verdict should know.
+    #[schemars(inner(length(min = 1)))]
+    pub notes: Vec<String>,
+}
+
+/// The verdict on a candidate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// A slow-down of the limit can be neither shown nor excluded. Exit code 3.
+    CannotTell,
+    /// The candidate is slower than tolerated. Exit code 1.
+    Fail,
+    /// The machine or the generator was the bottleneck: nothing is known. Exit code 4.
+    Invalid,
+    /// A slow-down of the limit is excluded. Exit code 0.
+    Pass,
+}
+
+impl Verdict {
+    /// The verdict in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CannotTell => "cannot tell",
+            Self::Fail => "fail",
+            Self::Invalid => "invalid",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+/// One of the two builds.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct BuildName {
+    /// A path, a revision or a result folder.
+    pub name: String,
+    /// The git commit; null where it is not known.
+    pub commit: Option<String>,
+    /// SHA-256 of the executable, in hexadecimal; null for a stored run.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
+}
+
+/// The rules of a gate.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Policy {
+    /// How the base is measured.
+    pub design: Design,
+    /// How often a candidate that is no slower than tolerated may fail, all metrics and looks together.
+    #[schemars(range(min = 0, max = 1))]
+    pub alpha: f64,
+    /// How often a slow-down of the smallest effect fails, and one of the limit does not pass.
+    #[schemars(range(min = 0, max = 1))]
+    pub power: f64,
+    /// The slow-down that is tolerated.
+    #[schemars(range(min = 0))]
+    pub tolerance: f64,
+    /// The slow-down that must not pass.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub limit: f64,
+    /// How the metrics were chosen.
+    pub metrics: Wanted,
+    /// The numbers of pairs after which a verdict was looked for, ascending.
+    #[schemars(length(min = 1), inner(range(min = 2)))]
+    pub looks: Vec<u64>,
+    /// The number of pairs that were measured.
+    pub pairs_made: u64,
+}
+
+/// How the base of a gate is measured.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Design {
+    /// Once, at some other time: it shifts all differences alike.
+    Baseline,
+    /// Beside every leg of the candidate.
+    Pairs,
+}
+
+/// How the metrics of a gate were chosen.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    /// By default: a metric that this machine cannot judge is reported as not judged.
+    IfPossible,
+    /// By name: a gate that cannot judge one of the metrics is invalid.
+    Named,
+}
+
+/// The load of each leg.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Load {
+    /// How requests were spaced.
+    #[schemars(length(min = 1))]
+    pub arrivals: String,
+    /// Requests per second.
+    pub rate: Option<f64>,
+    /// The measured part in seconds.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub duration_s: f64,
+    /// The warm-up in seconds.
+    #[schemars(range(min = 0))]
+    pub warmup_s: f64,
+    /// The number of connections.
+    pub connections: u64,
+    /// The number of virtual machines.
+    pub vms: u64,
+    /// User-assigned identities of each virtual machine.
+    pub user_assigned: u64,
+    /// The number of generator threads.
+    pub threads: u64,
+}
+
+/// A metric and what was found of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct MetricResult {
+    /// The name of the metric.
+    pub metric: Metric,
+    /// The unit of the medians.
+    #[schemars(extend("enum" = ["us", "bytes", "share"]))]
+    pub unit: String,
+    /// The slow-down that is tolerated.
+    #[schemars(range(min = 0))]
+    pub tolerance: f64,
+    /// The slow-down that must not pass.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub limit: f64,
+    /// The judgement; null where the metric is not judged.
+    pub judged: Option<Judged>,
+    /// Why the metric is not judged; null where it is.
+    pub not_judged: Option<String>,
+}
+
+/// The judgement of a metric.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Judged {
+    /// The verdict on this metric; never `invalid`.
+    pub verdict: Verdict,
+    /// The number of pairs that count for this metric.
+    #[schemars(range(min = 1))]
+    pub pairs: u64,
+    /// A slow-down of this size fails, with the power of the policy.
+    pub smallest_effect: Option<f64>,
+    /// The median of the base, in the metric's unit. Memory is anonymous memory; in files without `disturbed`
+    /// it is resident memory.
+    pub base_median: f64,
+    /// The median of the candidate, in the metric's unit.
+    pub candidate_median: f64,
+    /// The middle of the differences, by the method of the bounds. In files without `disturbed` it is the
+    /// mean of the differences.
+    pub effect: f64,
+    /// 95 % interval of the effect, two-sided, by the method of the bounds.
+    pub effect_interval: [Option<f64>; 2],
+    /// The method of the interval.
+    pub effect_interval_method: Method,
+    /// The Hodges-Lehmann estimate of the effect.
+    pub robust_effect: Option<f64>,
+    /// The bounds that the verdict is made of: one error rate for each side.
+    pub bounds: [Option<f64>; 2],
+    /// The method of the bounds; never `bca`.
+    pub bounds_method: Method,
+    /// The standard deviation of the differences.
+    pub deviation: Option<f64>,
+    /// The probability of such differences if the candidate is no slower than tolerated; where `disturbed`
+    /// is true, than the limit.
+    #[schemars(range(min = 0, max = 1))]
+    pub p: f64,
+    /// True: the legs were invalid, and the metric fails because every pair and the bounds lie beyond the
+    /// limit. Absent in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub disturbed: Option<bool>,
+}
+
+/// A method of bounds.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The bootstrap, only in files without `disturbed`.
+    Bca,
+    /// The signed-rank test of Wilcoxon.
+    SignedRank,
+    /// Student's t.
+    Student,
+}
+
+/// A pair of legs with the same seed.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Pair {
+    /// The seed of both legs.
+    pub seed: u64,
+    /// Which leg was first.
+    pub order: Order,
+    /// By which factor each turn of the candidate took more processor time than the turn of the base beside
+    /// it, as natural logarithms. Empty where the two did not take turns, absent in files of earlier versions.
+    #[serde(default)]
+    pub cpu_by_turn: Vec<f64>,
+    /// The leg of the base.
+    pub base: Leg,
+    /// The leg of the candidate.
+    pub candidate: Leg,
+}
+
+/// The order of the legs of a pair.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Order {
+    /// The base was first.
+    #[serde(rename = "AB")]
+    BaseFirst,
+    /// The candidate was first.
+    #[serde(rename = "BA")]
+    CandidateFirst,
+}
+
+/// A run of one build.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Leg {
+    /// The value of each metric that is known.
+    pub values: BTreeMap<Metric, f64>,
+    /// Whether the requests were sent at their rate.
+    pub kept_rate: bool,
+    /// Whether the generator and the host kept up.
+    pub valid: bool,
+    /// Why the leg was not valid.
+    #[schemars(inner(length(min = 1)))]
+    pub reasons: Vec<String>,
+    /// The checks that failed.
+    #[schemars(inner(length(min = 1)))]
+    pub failures: Vec<String>,
+    /// The share of the machine's time that the hypervisor took.
+    #[schemars(range(min = 0, max = 1))]
+    pub steal_share: f64,
+}

@@ -1,0 +1,129 @@
+//! The measurements that a plan is based on.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Measurements of cache hits, or of mints.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Side {
+    /// The highest rate of one core that met the objective, in requests per second.
+    pub rate_per_core: Option<f64>,
+    /// The next measured rate, which did not meet the objective; null where none failed.
+    pub bracket: Option<Bracket>,
+    /// Whether the generator, not the broker, failed at the next rate. The highest rate is then no capacity.
+    pub generator_limited: bool,
+    /// The cost of a request.
+    pub cost: Option<Cost>,
+    /// Answers per second of a broker that could do no more.
+    pub pace: Option<f64>,
+    /// The scalability law of the levels.
+    pub law: Option<Law>,
+    /// Why there is no law; null where there is one.
+    pub law_note: Option<String>,
+    /// The rate from which d ln p99 / d ln rate exceeds 1, in requests per second.
+    pub knee_elastic: Option<f64>,
+    /// The rate at which Kneedle puts the knee, in requests per second.
+    pub knee_kneedle: Option<f64>,
+    /// Every level, in the order of measurement.
+    pub levels: Vec<Level>,
+    /// Bounds by rate, made monotone by isotonic regression.
+    pub curve: Vec<Point>,
+}
+
+/// The next measured rate, which did not meet the objective.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Bracket {
+    /// Requests per second.
+    pub rate: f64,
+    /// Why the rate failed.
+    pub cause: String,
+}
+
+/// The cost of a request.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Cost {
+    /// Microseconds of one core.
+    pub core_us: f64,
+    /// The least of the levels that the cost comes from.
+    pub low_us: f64,
+    /// The greatest of the levels that the cost comes from.
+    pub high_us: f64,
+    /// What the cost was taken from.
+    pub basis: Basis,
+}
+
+/// What a cost was taken from.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Processor time of the broker at the busiest levels.
+    Processor,
+    /// The pace of a broker that could do no more.
+    Saturation,
+}
+
+/// X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)), with the concurrency N by Little's law.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Law {
+    /// Requests per second at concurrency 1.
+    pub lambda: f64,
+    /// The contention.
+    pub sigma: f64,
+    /// The coherency.
+    pub kappa: f64,
+    /// 95 % interval of lambda, by resampling levels.
+    pub lambda_interval: [f64; 2],
+    /// 95 % interval of sigma, by resampling levels.
+    pub sigma_interval: [f64; 2],
+    /// 95 % interval of kappa, by resampling levels.
+    pub kappa_interval: [f64; 2],
+    /// Requests per second that no concurrency exceeds.
+    pub ceiling: Option<f64>,
+    /// The highest measured concurrency. The law says nothing beyond twice this.
+    pub concurrency_measured_max: f64,
+}
+
+/// A rate that was measured.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Level {
+    /// Planned requests per second.
+    pub rate: f64,
+    /// Answers per second.
+    pub answered: f64,
+    /// Whether the bound met the objective.
+    pub met: bool,
+    /// Why the level did not meet the objective; null where it did.
+    pub cause: Option<String>,
+    /// The median response time.
+    pub p50_us: f64,
+    /// The 99th percentile of the response time.
+    pub p99_us: f64,
+    /// Upper bound of the objective's percentile: the end of its 95 % interval, or the worst second.
+    pub upper_us: Option<f64>,
+    /// The share of requests without a token.
+    pub errors: f64,
+    /// Processor time of the broker per request.
+    pub cpu_us_per_request: Option<f64>,
+    /// The mean number of requests in the system.
+    pub concurrency: f64,
+    /// What the host did meanwhile.
+    pub noise: Vec<String>,
+}
+
+/// A rate of the monotone curve.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Point {
+    /// Requests per second.
+    pub rate: f64,
+    /// The bound of the objective's percentile.
+    pub upper_us: f64,
+}
+
+/// Memory of a broker.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct MemoryModel {
+    /// Memory without tokens, in bytes. It holds the identities of the measured world.
+    pub base_bytes: f64,
+    /// Memory of each token, in bytes.
+    pub token_bytes: f64,
+}

@@ -1,0 +1,67 @@
+//! `plan.json`: how many nodes a fleet needs.
+
+pub mod calibration;
+pub mod forecast;
+pub mod held_out;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::calibration::{MemoryModel, Side};
+use self::forecast::Forecast;
+use self::held_out::HeldOut;
+
+/// The name and version of the format.
+pub const SCHEMA: &str = "mintbench/plan/1";
+
+/// `plan.json` of `mintbench plan`. A value that is not known is null.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Plan {
+    /// The name and version of this format.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: String,
+    /// Whether the nodes are enough.
+    pub answer: Answer,
+    /// When the plan began: RFC 3339, in UTC.
+    pub started_at: String,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The signature algorithm that was measured.
+    pub alg: String,
+    /// The objective, like `p99<2ms`.
+    pub slo: String,
+    /// The share of the cores' time that may be used.
+    pub target: f64,
+    /// The number of cores of the measured broker.
+    pub measured_cores: u64,
+    /// Measurements of cache hits; null where they allow no plan.
+    pub hit: Option<Side>,
+    /// Measurements of mints; null where they allow no plan.
+    pub mint: Option<Side>,
+    /// Memory of the broker; null where it was not measured.
+    pub memory: Option<MemoryModel>,
+    /// The simulated fleet; null where the calibration allows no plan.
+    pub forecast: Option<Forecast>,
+    /// Errors of the model against runs that it was not fitted to.
+    pub held_out: HeldOut,
+    /// What a reader of the plan should know.
+    pub notes: Vec<String>,
+    /// The plan in words; the answer comes first.
+    pub sentences: Vec<String>,
+}
+
+/// The answer of a plan. The exit code follows from it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The nodes meet every condition.
+    Enough,
+    /// The `nodes.count` of the fleet file does not meet every condition.
+    NotEnough,
+    /// No number of nodes meets every condition.
+    Never,
+    /// No measured rate meets the objective.
+    OutOfReach,
+    /// The calibration allows no plan.
+    Unknown,
+}
