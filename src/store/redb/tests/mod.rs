@@ -131,6 +131,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     }
     fs::remove_file(&file).unwrap();
     ::redb::Database::create(&file).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(error(folder.path()).contains("is not a store of mintbench"));
 }
 
