@@ -125,7 +125,8 @@ fn start(
 /// The first to be opened: it refuses a folder that another process has.
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
-    let options = FolderOptions { beside: &server::FILES, group: args.secret_files.group() };
+    let group = args.secret_files.group();
+    let options = FolderOptions { beside: &server::FILES, traces: &server::TRACES, group };
     let store = RedbStore::open(folder, options).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))
