@@ -102,9 +102,11 @@ const CONNECTIONS: [Shown; 5] = [
     ("mintbench_connections_refused", "Connections for which no other could be closed", |tally| {
         &tally.refused
     }),
-    ("mintbench_connections_stalled", "Connections ended as their peer read nothing", |tally| {
-        &tally.stalled
-    }),
+    (
+        "mintbench_connections_stalled",
+        "Connections ended because their peer took its answer too slowly",
+        |tally| &tally.stalled,
+    ),
     ("mintbench_answers_refused", "Requests refused as too many answers were unread", |tally| {
         &tally.over_budget
     }),

@@ -233,8 +233,8 @@ impl Shared {
         let Job { wanted, purpose } = job;
         match purpose {
             Purpose::Land(lead) => {
-                let (now, revocations) = (self.clock.now(), self.directory.revocations());
-                let minted = self.mint(&wanted, now, rng);
+                let now = self.clock.now();
+                let (minted, revocations) = self.mint_unrevoked(&wanted, now, rng);
                 self.ledger.note(&wanted.held, &wanted.resource);
                 lead.land(minted.map_err(TokenError::Mint), now);
                 self.forget_if_ended(&wanted, revocations);
@@ -244,8 +244,7 @@ impl Shared {
                 refresh.done();
             }
             Purpose::Renew(refresh) => {
-                let revocations = self.directory.revocations();
-                self.renew(&wanted, refresh, rng);
+                let revocations = self.renew(&wanted, refresh, rng);
                 self.forget_if_ended(&wanted, revocations);
             }
         }
@@ -253,7 +252,7 @@ impl Shared {
 
     /// Whoever ends an identity, or takes it from a VM, clears the cache of its tokens; one that came in
     /// just then is found here. Either way it is gone before long, and nobody can select it meanwhile. It is
-    /// the same with a key that was revoked while it signed.
+    /// the same with a key that was revoked just then.
     fn forget_if_ended(&self, wanted: &Wanted, revocations: u64) {
         let Wanted { vm, held, resource } = wanted;
         if !held.identity.is_alive(self.clock.now()) {
@@ -266,9 +265,11 @@ impl Shared {
         self.cache.remove(wanted.key());
     }
 
-    fn renew(&self, wanted: &Wanted, refresh: Refresh<Token>, rng: &mut StdRng) {
+    /// Returns how many keys were revoked before the new token was signed.
+    fn renew(&self, wanted: &Wanted, refresh: Refresh<Token>, rng: &mut StdRng) -> u64 {
         let now = self.clock.now();
-        match self.mint(wanted, now, rng) {
+        let (minted, revocations) = self.mint_unrevoked(wanted, now, rng);
+        match minted {
             Ok(fresh) => {
                 self.cache.insert(wanted.key(), fresh, now);
                 self.counters.refreshes.fetch_add(1, Ordering::Relaxed);
@@ -278,6 +279,22 @@ impl Shared {
                 tracing::warn!(%error, "a token was not renewed; the old one is served on");
             }
         }
+        revocations
+    }
+
+    /// Mints, and mints again if the key was revoked meanwhile: nobody takes a token of it. Returns also how
+    /// many keys were revoked before.
+    fn mint_unrevoked(
+        &self,
+        wanted: &Wanted,
+        now: UnixSeconds,
+        rng: &mut StdRng,
+    ) -> (Result<Fresh<Token>, MintError>, u64) {
+        let before = self.directory.revocations();
+        let minted = self.mint(wanted, now, rng);
+        let revocations = self.directory.revocations();
+        let minted = if revocations == before { minted } else { self.mint(wanted, now, rng) };
+        (minted, revocations)
     }
 
     fn mint(

@@ -59,8 +59,8 @@ pub(super) fn say(line: impl fmt::Display) {
     let _ = Stream::Error.write(&format!("{line}\n"));
 }
 
-/// Where the log goes: each event is written at once. Its writer takes escapes out of text from outside and puts
-/// in colours of its own.
+/// The writer of the log: it writes each event at once, shows escapes of text from outside as text, and keeps the
+/// colours that the log puts in.
 #[derive(Debug)]
 pub(super) struct Log {
     /// Whether it has colours.

@@ -21,7 +21,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// It is larger than a file of its kind can be.
-    #[error("`{path}` is larger than {limit} bytes, which is the most that is read of such a file", path = path.display())]
+    #[error("`{path}` is larger than {limit} bytes, the limit for a file of its kind; check that it is the file you meant", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,

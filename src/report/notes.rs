@@ -29,7 +29,7 @@ fn samples(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let (kept, asked) = (outcome.measured.samples.len(), plan.samples);
     let is_told = outcome.measured.samples_full && outcome.verdict.is_some();
     is_told.then(|| {
-        format!("the answers are too long to keep {asked} of them: {kept} were kept and verified; a greater --samples keeps more, in 16 KB of memory each for each thread and class")
+        format!("sampled answers kept and verified: {kept} of {asked}, because longer answers do not fit into 16 KB of memory each; raise --samples to keep more")
     })
 }
 

@@ -69,6 +69,11 @@ pub const FILES: [&str; 6] = [
     operator::ENDPOINTS,
     admin_secret::FILE,
 ];
+
+/// Those of them that only a start writes. The authority and the secret of the admin endpoint may be given to
+/// a new folder.
+pub const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS];
+
 pub use crate::x509::{Certificate, CertificateError};
 
 /// Why a server does not start.

@@ -1,10 +1,12 @@
 //! Starting, counting, and stopping without losing an answer.
 
 use std::net::Ipv4Addr;
+use std::process::Stdio;
 
-use rustix::process::Signal;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::broker::{Answer, Broker, Connection, poll, token_target};
+use crate::broker::{Answer, Broker, Connection, mintbench, poll, token_target};
 
 const COLD_KEYS: u32 = 400;
 
@@ -138,4 +140,25 @@ fn an_expired_token_is_replaced_and_expires_in_is_never_0() {
         assert_eq!(answer["expires_in"], "1");
         (answer["access_token"] != first["access_token"]).then_some(())
     });
+}
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_a_world_file_and_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, data) = (folder.path().join("world.toml"), folder.path().join("data"));
+    // A pipe to which nobody writes.
+    mknodat(CWD, &world, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut command = mintbench();
+        command.arg("serve").arg("--world").arg(&world).arg("--data").arg(&data);
+        let process = command.stderr(Stdio::piped()).spawn().unwrap();
+        // The store is made before the world file is read, and after signals are caught.
+        poll(|| data.join("world.redb").exists().then_some(()));
+        kill_process(Pid::from_child(&process), signal).unwrap();
+        let output = process.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("stopped by a signal before the world file"), "{said}");
+        assert!(!data.exists(), "the folder is left behind");
+    }
 }

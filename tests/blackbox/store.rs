@@ -131,6 +131,21 @@ fn a_folder_whose_store_is_lost_does_not_become_a_new_world() {
 }
 
 #[test]
+fn a_new_folder_takes_an_authority_and_an_admin_secret_that_are_given_to_it() {
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    drop(serve(first.path()));
+    let given = ["ca.key", "ca.pem", "admin.secret"];
+    for name in given {
+        fs::copy(first.path().join(name), second.path().join(name)).unwrap();
+    }
+    drop(serve(second.path()));
+    for name in given {
+        let [one, other] = [&first, &second].map(|folder| fs::read(folder.path().join(name)));
+        assert_eq!(one.unwrap(), other.unwrap(), "{name}");
+    }
+}
+
+#[test]
 fn a_damaged_store_is_refused_without_a_panic_and_the_check_says_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let broker = serve(folder.path());

@@ -47,6 +47,8 @@ impl TokenSource for Source {
         now: UnixSeconds,
         entropy: &Entropy,
     ) -> Result<Token, MintError> {
+        // Signed first: what happens while the gate is closed happens to a signed token.
+        let signed = self.issuer.mint(subject, resource, now, entropy);
         let mishap = {
             let mut script = self.script.lock();
             script.asked.push(resource.to_owned());
@@ -56,7 +58,7 @@ impl TokenSource for Source {
             script.next.pop()
         };
         match mishap {
-            None => self.issuer.mint(subject, resource, now, entropy),
+            None => signed,
             Some(Mishap::Error) => Err(MintError::Sign),
             Some(Mishap::Panic) => panic!("a mint that panics"),
         }

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::cli::terminal::Stream;
-use crate::printable::json;
+use crate::printable::{json, printable};
 
 /// Who reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,10 @@ fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, reader: Reader) 
         table.set_header(header);
     }
     for row in rows {
-        let cells = row.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell });
+        // Before the columns are measured: what is shown as text is longer.
+        let shown = |cell: &String| printable(cell).into_owned();
+        let cells =
+            row.iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { shown(cell) });
         table.add_row(cells);
     }
     if reader == Reader::Pipe {
@@ -148,6 +151,17 @@ mod tests {
     #[test]
     fn a_piped_table_has_aligned_columns_and_nothing_else() {
         assert_eq!(two().as_text(Reader::Pipe), "NAME       ID\nweb        1\nlong-name  -\n");
+    }
+
+    #[test]
+    fn columns_stay_aligned_beside_a_name_that_is_shown_as_text() {
+        let list =
+            vec![json!({ "name": "\u{1b}[2J", "id": "1" }), json!({ "name": "web", "id": "2" })];
+        let table = Output::rows(list, ["NAME", "ID"], |one| {
+            ["name", "id"].map(|key| one[key].as_str().unwrap_or_default().to_owned())
+        });
+        let text = "NAME       ID\n\\u{1b}[2J  1\nweb        2\n";
+        assert_eq!(table.as_text(Reader::Pipe), text);
     }
 
     #[test]

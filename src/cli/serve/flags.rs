@@ -84,7 +84,7 @@ pub struct ServeArgs {
     /// Connections of all endpoints but the admin endpoint, which has its own [default: the file descriptors of the process, less those it needs]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS")]
     pub(super) max_connections: Option<NonZeroUsize>,
-    /// Connections of one IP address; the next one closes that address's longest idle connection [default: a quarter of --max-connections]
+    /// Connections of one IP address; the next one closes that address's longest idle connection [default: a quarter of --max-connections, at least 16]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER")]
     pub(super) max_connections_per_caller: Option<NonZeroUsize>,
     /// Bytes of answers that an endpoint holds for callers who have not read them, one caller a quarter; above it requests are answered 429

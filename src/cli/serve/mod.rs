@@ -1,6 +1,7 @@
 //! `mintbench serve`: starts every endpoint and prints where each one listens.
 
 mod flags;
+mod stop;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,11 +13,12 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 pub use flags::{ServeArgs, SettingsConflict};
+use stop::StopSignals;
 
 use super::terminal::{Log, Stream};
 use super::{Exit, refuse, sources};
 use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, WORLD_BYTES_MAX};
+use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError};
 use crate::machine::{self, MachineError};
 use crate::secret::Redacted;
 use crate::server::{
@@ -51,6 +53,8 @@ enum ServeError {
     TrustedIssuer { path: PathBuf, source: CertificateError },
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
+    #[error("stopped by a signal before the world file `{path}` was read", path = .0.display())]
+    Stopped(PathBuf),
     #[error(transparent)]
     Synthetic(#[from] WorldError),
     #[error(transparent)]
@@ -88,16 +92,14 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         machine::pin_process(cpus)?;
     }
     let options = options(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(ServeError::Signals)?;
     // Signals are caught before anything starts, so that none finds a half-started server.
-    let stopped = runtime.block_on(async { stop_signal() }).map_err(ServeError::Signals)?;
+    let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
     let (store, new) = store(args)?;
     // A start that fails leaves nothing behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
-    let server = start(args, &options, store).inspect_err(undo)?;
+    let server = start(args, &options, store, &mut signals).inspect_err(undo)?;
     announce(&server);
-    runtime.block_on(stopped);
+    signals.wait();
     drop(server);
     Ok(())
 }
@@ -106,10 +108,12 @@ fn start(
     args: &ServeArgs,
     options: &ServerOptions,
     store: Box<dyn Store>,
+    signals: &mut StopSignals,
 ) -> Result<Server, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let authority = Arc::new(authority(args, clock.now())?);
-    let directory = Arc::new(directory(args, store, &authority, clock.now())?);
+    let seed = || seed(args, signals);
+    let directory = Arc::new(directory(args, store, seed, &authority, clock.now())?);
     if args.arm_auth == ArmAuth::Off {
         tracing::warn!(
             "the control plane asks nobody who they are: every program on this machine may change identities and roles"
@@ -121,7 +125,8 @@ fn start(
 /// The first to be opened: it refuses a folder that another process has.
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
-    let options = FolderOptions { beside: &server::FILES, group: args.secret_files.group() };
+    let group = args.secret_files.group();
+    let options = FolderOptions { beside: &server::FILES, traces: &server::TRACES, group };
     let store = RedbStore::open(folder, options).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))
@@ -130,6 +135,7 @@ fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeEr
 fn directory(
     args: &ServeArgs,
     store: Box<dyn Store>,
+    seed: impl FnOnce() -> Result<Vec<Record>, ServeError>,
     authority: &Arc<Authority>,
     now: UnixSeconds,
 ) -> Result<Directory, ServeError> {
@@ -149,7 +155,7 @@ fn directory(
             issuer: Arc::new(AuthorityIssuer(Arc::clone(authority))),
         },
     };
-    Directory::open(store, || seed(args), now, &options)
+    Directory::open(store, seed, now, &options)
 }
 
 /// The certificate authority of the data folder, or one that ends with the process.
@@ -181,10 +187,10 @@ fn fresh_secret() -> Result<Redacted, ServeError> {
     Ok(Redacted::new(BASE64_URL_SAFE_NO_PAD.encode(bytes.expose()).into_bytes()))
 }
 
-fn seed(args: &ServeArgs) -> Result<Vec<Record>, ServeError> {
+fn seed(args: &ServeArgs, signals: &mut StopSignals) -> Result<Vec<Record>, ServeError> {
     match (&args.world, &args.synthetic) {
         (Some(path), _) => {
-            let text = files::read_text(path, WORLD_BYTES_MAX)?;
+            let text = signals.read_world(path)?;
             let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
             let beside = |name: &str| files::read_text(&folder.join(name), CREDENTIAL_BYTES_MAX);
             let records = file::parse_with(&path.display().to_string(), &text, &beside)?;
@@ -269,22 +275,6 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
             refresh_fraction: args.refresh_at,
             seed: entropy()?,
         },
-    })
-}
-
-/// Resolves on Ctrl-C or SIGTERM.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // Caught, so that a store at the size limit of the process fails one write and does not end the server.
-    let oversize = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-    Ok(async move {
-        let _oversize = oversize;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
     })
 }
 

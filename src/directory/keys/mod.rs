@@ -93,11 +93,7 @@ impl Directory {
     /// When a key cannot be made or stored; the keys are then as before.
     pub fn revoke_signing_key(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
-        self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))?;
-        // After the ring: a mint that sees the new number signs with the new key.
-        self.revocations.fetch_add(1, Ordering::AcqRel);
-        self.tell(&[Ended::SigningKey]);
-        Ok(())
+        self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))
     }
 
     /// How many signing keys were revoked since the start.
@@ -159,9 +155,17 @@ impl Directory {
         self.load_ring()
     }
 
+    /// Uses the keys that are stored. If the one that signed until now is not among them, it was revoked.
     pub(super) fn load_ring(&self) -> Result<(), SigningKeyError> {
         let keys = ready(&stored(&self.read()), self.signing.backend)?;
+        let before = self.ring.keys();
+        let is_kept = keys.published().any(|key| key.jwk().kid == before.current.jwk().kid);
         self.ring.replace(keys);
+        if !is_kept {
+            // After the ring: a mint that sees the new number signs with the new key.
+            self.revocations.fetch_add(1, Ordering::AcqRel);
+            self.tell(&[Ended::SigningKey]);
+        }
         Ok(())
     }
 }

@@ -103,3 +103,22 @@ fn the_next_write_settles_what_became_of_the_last_and_signs_with_the_keys_that_a
     assert_eq!(signs.unwrap().kid, signing(&directory));
     assert_ne!(signing(&directory), old);
 }
+
+#[test]
+fn a_revocation_that_was_stored_after_all_ends_the_tokens_of_the_key() {
+    for (disk, told) in [(Disk::FailsBefore, 0), (Disk::FailsAfter, 1)] {
+        let flaky = Flaky::default();
+        let directory = flaky.open();
+        let ended = Arc::new(Mutex::new(0));
+        let heard = Arc::clone(&ended);
+        directory.on_end(move |one| *heard.lock() += u32::from(matches!(one, Ended::SigningKey)));
+        let before = directory.revocations();
+        flaky.set(disk);
+        directory.revoke_signing_key(NOW).unwrap_err();
+        assert_eq!((*ended.lock(), directory.revocations()), (0, before), "{disk:?}");
+        flaky.set(Disk::Works);
+        directory.recover_store(NOW).unwrap();
+        assert_eq!(*ended.lock(), told, "{disk:?}");
+        assert_eq!(directory.revocations(), before + u64::from(told), "{disk:?}");
+    }
+}

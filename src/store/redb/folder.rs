@@ -23,9 +23,10 @@ const DRAFT: &str = "world.redb.new";
 /// What a store asks of its folder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FolderOptions {
-    /// Names of the files that whoever opens the store writes beside it: where one of them is and the store is
-    /// not, the store was lost.
+    /// Names of the files that whoever opens the store writes beside it; a start that is undone removes them.
     pub beside: &'static [&'static str],
+    /// Those of them that nobody else writes: where one of them is and the store is not, the store was lost.
+    pub traces: &'static [&'static str],
     /// Whether the group of the files is trusted.
     pub group: GroupRead,
 }
@@ -143,11 +144,11 @@ impl Folder {
         is_at(file, &self.file())
     }
 
-    /// Refuses a folder without a store in which a start has written files: the store is made before them,
-    /// so it was lost.
+    /// Refuses a folder without a store in which a start has left traces: the store is made before them, so it
+    /// was lost.
     pub(super) fn refuse_remains(&self) -> Result<(), StoreError> {
         let remains = |name: &&&str| self.found.names.contains(OsStr::new(name));
-        let Some(beside) = self.options.beside.iter().find(remains) else { return Ok(()) };
+        let Some(beside) = self.options.traces.iter().find(remains) else { return Ok(()) };
         let (beside, folder) = ((*beside).to_owned(), self.path.clone());
         Err(StoreError::Missing { file: FILE, beside, folder })
     }

@@ -142,7 +142,7 @@ impl RedbStore {
 
     fn heal(&self) {
         if let Some(fault) = self.state.lock().fault.take() {
-            tracing::warn!(%fault, "the store can be written again");
+            tracing::warn!(ended = %fault, "the store can be written again");
         }
     }
 }

@@ -131,6 +131,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     }
     fs::remove_file(&file).unwrap();
     ::redb::Database::create(&file).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(error(folder.path()).contains("is not a store of mintbench"));
 }
 
@@ -177,11 +178,13 @@ fn a_folder_whose_store_is_lost_is_refused_and_left_as_it_is() {
     let moved = folder.path().join("backup");
     fs::rename(folder.path().join("world.redb"), &moved).unwrap();
     fs::remove_file(folder.path().join("lock")).unwrap();
-    let open = || RedbStore::open(folder.path(), beside(&["ca.pem", "ca.key"]));
+    fs::write(folder.path().join("who.json"), "of the first start").unwrap();
+    let traces = FolderOptions { traces: &["who.json"], ..beside(&["ca.key", "who.json"]) };
+    let open = || RedbStore::open(folder.path(), traces);
     let text = open().unwrap_err().to_string();
-    assert!(text.contains("`world.redb` is missing, but `ca.key` shows"), "{text}");
+    assert!(text.contains("`world.redb` is missing, but `who.json` shows"), "{text}");
     assert!(text.contains("restore the file from a backup; to begin a new world"), "{text}");
-    assert_eq!(names(folder.path()), ["backup", "ca.key"]);
+    assert_eq!(names(folder.path()), ["backup", "ca.key", "who.json"]);
     fs::rename(&moved, folder.path().join("world.redb")).unwrap();
     assert_eq!(all(&open().unwrap()).unwrap().0, Revision(1));
 }

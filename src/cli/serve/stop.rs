@@ -1,0 +1,70 @@
+//! Ctrl-C and SIGTERM, which end a server in order.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::ServeError;
+use crate::files::{self, WORLD_BYTES_MAX};
+
+/// Signals that are caught instead of ending the process at once.
+pub(super) struct StopSignals {
+    runtime: Runtime,
+    stopped: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl StopSignals {
+    /// Catches signals from now on.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub(super) fn catch() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let stopped = Box::pin(runtime.block_on(async { stop_signal() })?);
+        Ok(Self { runtime, stopped })
+    }
+
+    /// Waits for a signal.
+    pub(super) fn wait(self) {
+        self.runtime.block_on(self.stopped);
+    }
+
+    /// Reads the world file. It may be a pipe to which nobody writes, so a signal ends the wait.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a signal comes first.
+    pub(super) fn read_world(&mut self, path: &Path) -> Result<String, ServeError> {
+        let (done, read) = oneshot::channel();
+        let file = path.to_owned();
+        // A thread of its own: no runtime waits for it at the end.
+        std::thread::spawn(move || done.send(files::read_text(&file, WORLD_BYTES_MAX)));
+        let stopped = || ServeError::Stopped(path.to_owned());
+        let Self { runtime, stopped: signal } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                text = read => Ok(text.map_err(|_| stopped())??),
+                () = signal => Err(stopped()),
+            }
+        })
+    }
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Caught, so that a store at the size limit of the process fails one write and does not end the server.
+    let oversize = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    Ok(async move {
+        let _oversize = oversize;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
