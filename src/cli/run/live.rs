@@ -50,6 +50,8 @@ pub(super) struct Live {
 
 /// Drawing takes time from a core: no more often than the eye needs.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
+/// The most that the terminal is drawn; the view is drawn less often.
+const DRAWS_PER_SECOND: u8 = 4;
 /// A line a second would be a log of its own.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -64,8 +66,9 @@ impl Live {
         // Without a thread the run goes on unseen.
         let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || {
             keep_off(&cores);
-            let view = (mode == Mode::View)
-                .then(|| View::new(header.length_ns, ProgressDrawTarget::stderr()));
+            let view = (mode == Mode::View).then(|| {
+                View::new(header.length_ns, ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND))
+            });
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let snapshot = board.snapshot();
                 match &view {
