@@ -253,7 +253,7 @@ impl Shared {
 
     /// Removes the new token from the cache if its identity ended, left the VM, or its key was revoked during
     /// the mint. The thread that ends an identity clears the cached tokens; a token that came in at that
-    /// moment is found here. Until then nobody can select it.
+    /// moment is found here. Until then, no caller can select an ended identity.
     fn forget_if_ended(&self, wanted: &Wanted, revocations: u64) {
         let Wanted { vm, held, resource } = wanted;
         if !held.identity.is_alive(self.clock.now()) {

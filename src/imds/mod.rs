@@ -44,7 +44,8 @@ pub struct Imds {
 }
 
 /// Target of a path. The first segment ignores case, as in Azure; the others do not. Paths are never decoded,
-/// so each has one spelling, except for the slash that an SDK appends to the token path.
+/// so each has one spelling, except for slashes: an SDK appends one to the token path, and empty segments of
+/// instance paths are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Events,

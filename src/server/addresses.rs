@@ -20,7 +20,7 @@ pub(super) fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     names
 }
 
-/// Returns the addresses of the other listeners, to which the control plane directs its clients.
+/// Returns the addresses of the listeners to which the control plane directs its clients.
 pub(super) fn neighbours(
     options: &ServerOptions,
     sockets: &Sockets,

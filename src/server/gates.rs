@@ -18,7 +18,7 @@ const WORKER_DESCRIPTORS: usize = 8;
 /// Upper bound of the default for connections: about 5 GB of buffers.
 const DEFAULT_MAX: usize = 262_144;
 
-/// Lower bound of the default for connections, even with fewer descriptors.
+/// Lower bound of the defaults for all connections and for those of one caller, even with fewer descriptors.
 const DEFAULT_MIN: usize = 16;
 
 /// Divisor for the default limit of one caller: a quarter of the connections.

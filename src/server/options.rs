@@ -64,7 +64,7 @@ pub struct ServerOptions {
     pub application_token_lifetime: Seconds,
     /// Longest remaining lifetime of an accepted client assertion; `None` for no limit.
     pub max_assertion_lifetime: Option<Seconds>,
-    /// Authorities whose certificates authenticate clients of the token service.
+    /// Authorities whose certificates authenticate managed identities at the token service.
     pub trusted_issuers: Vec<Certificate>,
     /// Seed of the token service's ids, different in each process.
     pub sts_seed: [u8; 32],

@@ -104,7 +104,7 @@ impl KeyMaterial {
     /// certificate, so the same private key gets another name each time.
     ///
     /// # Errors
-    /// `Certificate` when the key cannot be certified.
+    /// Returns `Certificate` when the key cannot be certified.
     pub fn certify(
         algorithm: Algorithm,
         pkcs8: Redacted,
