@@ -1,8 +1,8 @@
-//! A thread that does nothing but sleep, and says how late it was woken: what the host, or a busy
-//! core, did to everything else in this process.
+//! Probe for stalls: a thread that only sleeps and records how late it wakes. A late wake-up shows a delay by
+//! the host, or by a busy core, that affects all other threads of the process too.
 //!
-//! The idea is jHiccup's (Tene, 2012). A wake-up costs some 5 us, or 20 us in an unoptimised build on
-//! a busy core: at 200 a second that is below half a per cent of a core.
+//! The idea is from jHiccup (Tene, 2012). A wake-up costs about 5 us, or 20 us in an unoptimised build on a
+//! busy core. At 200 a second that is below half a per cent of a core.
 
 use std::io;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use std::time::Duration;
 
 use crate::clock::Monotonic;
 
-/// From one wake-up to the next: more often would cost more than the measured broker may notice.
+/// Time between two wake-ups. A shorter one would cost more than is acceptable for the measured broker.
 const PERIOD_NS: u64 = 5_000_000;
-/// Buckets of a factor of two: neighbouring bounds differ by 19 %.
+/// Buckets per factor of two: neighbouring bounds differ by 19 %.
 const PER_OCTAVE: f64 = 4.0;
-/// From 1 us to a second.
+/// Number of bounds, from 1 us to about 1 s.
 const BOUNDS: usize = 81;
 
-/// How late wake-ups were, so far. Counters are independent: a reader may miss the latest.
+/// Delays of all wake-ups so far. Counters are independent: a reader may miss the latest.
 #[derive(Debug)]
 pub struct Hiccups {
-    /// By bucket; the last has no bound.
+    /// Counts by bucket; the last bucket has no bound.
     counts: [AtomicU64; BOUNDS + 1],
     sum_ns: AtomicU64,
 }
 
-/// What was counted, in the form of a Prometheus histogram.
+/// Recorded delays, as a Prometheus histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Counted {
-    /// Upper bounds in seconds, and how many lie in each bucket alone.
+    /// Upper bounds in seconds, and the number of delays in each bucket alone.
     pub(super) buckets: Vec<(f64, u64)>,
     pub(super) count: u64,
     pub(super) sum_seconds: f64,
@@ -77,7 +77,7 @@ fn bucket(late_ns: u64) -> usize {
     (octaves * PER_OCTAVE).ceil().clamp(0.0, BOUNDS as f64) as usize
 }
 
-/// The thread; it ends when this is dropped.
+/// The probe's thread; ends when dropped.
 #[derive(Debug)]
 pub struct Probe {
     hiccups: Arc<Hiccups>,
@@ -86,10 +86,10 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Starts it; `settle` is what the thread does first, such as asking for exact timers.
+    /// Starts the probe. Its thread first calls `settle`, for example to request exact timers.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// Returns the system's error when the thread cannot be started.
     pub fn start(settle: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (hiccups, stop) = (Arc::new(Hiccups::default()), Arc::new(AtomicBool::new(false)));
         let (recorded, stopped) = (Arc::clone(&hiccups), Arc::clone(&stop));
@@ -100,7 +100,7 @@ impl Probe {
         Ok(Self { hiccups, stop, thread: Some(thread) })
     }
 
-    /// What it counts.
+    /// Returns the probe's counters.
     pub fn hiccups(&self) -> Arc<Hiccups> {
         Arc::clone(&self.hiccups)
     }
@@ -108,7 +108,7 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        // It sees this within a period.
+        // The thread sees this within one period.
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -122,7 +122,7 @@ fn sleep_and_record(hiccups: &Hiccups, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(clock.now_ns())));
         let now_ns = clock.now_ns();
-        // A long stall makes several wake-ups late, each by its own amount.
+        // A long stall delays several wake-ups, each by its own amount.
         while due_ns <= now_ns {
             hiccups.record(now_ns - due_ns);
             due_ns += PERIOD_NS;

@@ -1,4 +1,4 @@
-//! Metric names and where their values come from: read when scraped, counted by nobody else.
+//! Metric names and the sources of their values, which are read at each scrape.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Collector for Metrics {
     }
 }
 
-/// The counts of the connections of an endpoint, by name; the first goes up and down.
+/// Name, help and count of a connection metric. The first metric is a gauge, the others are counters.
 type Shown = (&'static str, &'static str, fn(&Tally) -> &Count);
 
 const CONNECTIONS: [Shown; 5] = [
@@ -179,7 +179,7 @@ fn seconds(
     metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
-/// Which build this is, as labels of a constant: what is compared may be two builds.
+/// Writes the build of this server as labels of a constant, because a comparison may involve two builds.
 fn build(encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
     let help = "The build of this server";
     let mut family =
@@ -201,7 +201,7 @@ fn lateness(encoder: &mut DescriptorEncoder<'_>, counted: &Counted) -> Result<()
     metric.encode_histogram::<NoLabelSet>(*sum_seconds, *count, buckets, None)
 }
 
-/// Field 12 of `/proc/self/stat` (proc(5)); the second, the program's name, may hold blanks.
+/// Reads field 12 of `/proc/self/stat` (proc(5)). Field 2, the program's name, may contain blanks.
 fn major_faults() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(9)?.parse().ok()

@@ -1,4 +1,5 @@
-//! For operators: liveness, readiness, metrics, the certificate authority, and keys rolled on demand.
+//! Admin endpoint for operators: liveness, readiness, metrics, the certificate authority, and rotation of
+//! keys on demand.
 
 pub mod hiccups;
 mod metrics;
@@ -18,7 +19,7 @@ use crate::http::{Gate, Responses};
 use crate::http::{HostNames, Payload, Peer, Surface, bearer_token, sole_host, text_reply};
 use crate::secret::Redacted;
 
-/// The operators' surface.
+/// The admin surface.
 #[derive(Debug)]
 pub struct Admin {
     registry: Registry,
@@ -26,14 +27,14 @@ pub struct Admin {
     clock: Arc<dyn Clock>,
     ca_pem: String,
     names: HostNames,
-    /// SHA-256 of the secret that admits changes.
+    /// SHA-256 of the secret that permits changes.
     secret_digest: String,
 }
 
-/// What the metrics show beside the counters of the broker.
+/// Sources of the metrics, besides the counters of the broker.
 #[derive(Debug)]
 pub struct Watched {
-    /// Answers of each worker of the identity endpoint.
+    /// Responses of each worker of the identity endpoint.
     pub workers: Vec<Arc<Responses>>,
     /// Connections of the endpoints.
     pub gates: Vec<Arc<Gate>>,
@@ -42,8 +43,8 @@ pub struct Watched {
 }
 
 impl Admin {
-    /// Shows the counters of `broker` and those that are `watched` beside it, and the certificate of the
-    /// authority that TLS clients are to trust. Whoever sends `secret` may change something.
+    /// Creates the surface. It shows the counters of `broker` and of `watched`, and the certificate of the
+    /// authority for TLS clients. Callers that send `secret` may make changes.
     pub fn new(
         broker: Arc<Broker>,
         watched: Watched,
@@ -69,8 +70,8 @@ impl Admin {
             return unauthorized();
         }
         match (request.method(), request.uri().path()) {
-            // A surface is served only once everything has started; a process that hangs answers
-            // neither.
+            // No surface answers before everything has started, or while the process hangs. So liveness needs
+            // no further check.
             (&Method::GET | &Method::HEAD, "/healthz") => text_reply(StatusCode::OK, "ok\n"),
             (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
             (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(),
@@ -94,21 +95,21 @@ impl Admin {
         }
     }
 
-    /// Whether the request only reads, as everybody may, or its caller knows the secret.
+    /// Returns true if the request only reads, which anybody may do, or has the secret.
     fn may<B>(&self, request: &Request<B>) -> bool {
         let knows = |token: &str| Redacted::new(token.into()).has_digest(&self.secret_digest);
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         reads || bearer_token(request.headers()).is_some_and(knows)
     }
 
-    /// Whether the request names this machine, and so does not come from a page in a browser whose name was
-    /// bound to this address.
+    /// Returns true if the request names this machine and has no `Origin`. A web page whose name was rebound
+    /// to this address fails this check (DNS rebinding).
     fn is_called_by_name<B>(&self, request: &Request<B>) -> bool {
         let named = sole_host(request).is_some_and(|host| self.names.admit(host));
         named && !request.headers().contains_key(ORIGIN)
     }
 
-    /// Does what makes keys, some 100 ms each, where nobody else waits for it.
+    /// Runs a change that generates keys, about 100 ms each, on a thread where no request waits for it.
     async fn at_leisure(
         &self,
         change: fn(&Directory, UnixSeconds) -> Response<Payload>,
@@ -118,7 +119,8 @@ impl Admin {
         done.unwrap_or_else(|_| failed("the change ended early"))
     }
 
-    /// Whether everything can be done: a server whose store is full or lost gives tokens, and takes no change.
+    /// Answers 200 if changes can be stored. A server whose store is full or lost issues tokens but refuses
+    /// changes.
     fn readiness(&self) -> Response<Payload> {
         match self.broker.directory().store_health() {
             Ok(()) => text_reply(StatusCode::OK, "ok\n"),
@@ -152,7 +154,7 @@ fn revoke(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
     changed(directory, directory.revoke_signing_key(now))
 }
 
-/// The name of the key that signs now, or why it is no other.
+/// Returns the name of the current signing key, or the reason why the keys did not change.
 fn changed(directory: &Directory, change: Result<(), SigningKeyError>) -> Response<Payload> {
     match change {
         Ok(()) => {
@@ -170,7 +172,7 @@ fn changed(directory: &Directory, change: Result<(), SigningKeyError>) -> Respon
     }
 }
 
-/// Gives every managed identity that has a certificate another one.
+/// Issues another certificate to every managed identity that has one.
 fn roll(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
     let rolled = directory.roll_all(now);
     let text = format!("{} made, {} removed\n", rolled.issued, rolled.removed);

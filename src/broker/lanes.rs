@@ -1,8 +1,8 @@
 //! Mint lanes: the threads that sign.
 //!
-//! A signature takes hundreds of microseconds, so it must not run where requests are read. Lanes
-//! take callers' mints before background renewals. Both queues are bounded: a mint that finds its
-//! queue full is refused at once, a renewal is put off.
+//! A signature takes hundreds of microseconds, so it must not run on the threads that read requests. Lanes
+//! take callers' mints before background renewals. Both queues are bounded. If its queue is full, a mint is
+//! refused at once and a renewal is put off.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -22,19 +22,19 @@ use crate::directory::{Directory, Ended};
 use crate::token::{ClientProof, Entropy, Issuer, MintError, Subject, Token, TokenSource};
 use crate::world::{Held, IdentityKind, Vm};
 
-/// Which token.
+/// The token that a job mints.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Who asks.
+    /// The VM that asks.
     pub(super) vm: Arc<Vm>,
-    /// The identity that the token is of.
+    /// The identity that the token is issued to.
     pub(super) held: Held,
-    /// What the token is for.
+    /// The resource that the token is for.
     pub(super) resource: Resource,
 }
 
 impl Wanted {
-    /// What the token is kept under.
+    /// Returns the cache key of the token.
     pub(super) fn key(&self) -> Key {
         Key::new(self.held.index.0, self.resource.number())
     }
@@ -47,23 +47,23 @@ pub(super) struct Job {
     pub(super) purpose: Purpose,
 }
 
-/// Who wants it.
+/// Reason for a mint.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// Callers wait for it.
+    /// Callers wait for the token.
     Land(Lead<Token, TokenError>),
-    /// Nobody waits: it replaces one that is still good.
+    /// Nobody waits: the token replaces one that is still valid.
     Renew(Refresh<Token>),
 }
 
-/// What the lanes have done since they started.
+/// Counters of the lanes since they started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneStats {
     /// Mints that failed.
     pub failures: u64,
     /// Tokens minted, renewals included.
     pub mints: u64,
-    /// Nanoseconds spent minting, all lanes together.
+    /// Nanoseconds spent minting, summed over all lanes.
     pub mint_ns: u64,
     /// Mints and renewals that wait for a lane now.
     pub queued: u64,
@@ -79,7 +79,8 @@ struct Counters {
     refreshes: AtomicU64,
 }
 
-/// How far around the refresh fraction renewals are spread, in parts of a token's life.
+/// Width of the window around the refresh fraction in which renewals are spread, as a fraction of a token's
+/// life.
 const JITTER: f64 = 0.1;
 
 #[derive(Debug)]
@@ -139,7 +140,7 @@ impl Lanes {
         Ok(lanes)
     }
 
-    /// Queues a mint that callers wait for; refused at once when the queue is full.
+    /// Queues a mint that callers wait for. Refuses it at once when the queue is full.
     pub(super) fn mint(&self, job: Job) {
         if let Err(job) = self.enqueue(job, |queues| &mut queues.mints)
             && let Purpose::Land(lead) = job.purpose
@@ -148,7 +149,7 @@ impl Lanes {
         }
     }
 
-    /// Queues a renewal; when the queue is full, dropping it puts it off.
+    /// Queues a renewal. When the queue is full, the renewal is dropped, which puts it off.
     pub(super) fn renew(&self, job: Job) {
         drop(self.enqueue(job, |queues| &mut queues.renewals));
     }
@@ -183,7 +184,7 @@ impl Lanes {
 }
 
 impl Drop for Lanes {
-    /// Ends the lanes after the mint each is at; whoever still waits is told at once.
+    /// Stops each lane after its current mint. Callers that still wait get an error at once.
     fn drop(&mut self) {
         let abandoned = {
             let mut queues = self.shared.queues.lock();
@@ -203,8 +204,8 @@ impl Shared {
         let stopwatch = Monotonic::start();
         while let Some(job) = self.next() {
             let started_ns = stopwatch.now_ns();
-            // A lane that died would leave its callers waiting for ever. Unwinding drops the job,
-            // which lands its flight, and the lane goes on.
+            // If a lane died, its callers would wait for ever. Unwinding drops the job, which lands its
+            // flight, and the lane goes on.
             let result = std::panic::catch_unwind(AssertUnwindSafe(|| self.perform(job, &mut rng)));
             if result.is_err() {
                 self.counters.failures.fetch_add(1, Ordering::Relaxed);
@@ -239,7 +240,7 @@ impl Shared {
                 lead.land(minted.map_err(TokenError::Mint), now);
                 self.forget_if_ended(&wanted, revocations);
             }
-            // While it waited behind mints its token may have expired and been minted anew.
+            // While the renewal waited behind mints, its token may have expired and been minted anew.
             Purpose::Renew(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
                 refresh.done();
             }
@@ -250,9 +251,9 @@ impl Shared {
         }
     }
 
-    /// Whoever ends an identity, or takes it from a VM, clears the cache of its tokens; one that came in
-    /// just then is found here. Either way it is gone before long, and nobody can select it meanwhile. It is
-    /// the same with a key that was revoked just then.
+    /// Removes the new token from the cache if its identity ended, left the VM, or its key was revoked during
+    /// the mint. The thread that ends an identity clears the cached tokens; a token that came in at that
+    /// moment is found here. Until then, no caller can select an ended identity.
     fn forget_if_ended(&self, wanted: &Wanted, revocations: u64) {
         let Wanted { vm, held, resource } = wanted;
         if !held.identity.is_alive(self.clock.now()) {
@@ -265,7 +266,7 @@ impl Shared {
         self.cache.remove(wanted.key());
     }
 
-    /// Returns how many keys were revoked before the new token was signed.
+    /// Renews a token. Returns the number of keys that were revoked before the new token was signed.
     fn renew(&self, wanted: &Wanted, refresh: Refresh<Token>, rng: &mut StdRng) -> u64 {
         let now = self.clock.now();
         let (minted, revocations) = self.mint_unrevoked(wanted, now, rng);
@@ -282,8 +283,8 @@ impl Shared {
         revocations
     }
 
-    /// Mints, and mints again if the key was revoked meanwhile: nobody takes a token of it. Returns also how
-    /// many keys were revoked before.
+    /// Mints a token, and mints again if a key was revoked meanwhile, because verifiers refuse tokens of that
+    /// key. Also returns the number of keys that were revoked before the last mint.
     fn mint_unrevoked(
         &self,
         wanted: &Wanted,
@@ -325,12 +326,13 @@ impl Shared {
         let value = minted?;
         let expires_at = value.expires_on();
         let refresh_at = self.refresh_at(now, expires_at, rng);
-        // The clocks of verifiers may lag by as much: no good token is thrown away for a step of a second.
+        // Verifiers' clocks may lag by this much. So a clock that steps back a second does not discard a
+        // valid token.
         let usable_from = now - Issuer::BACKDATED;
         Ok(Fresh { value, usable_from, refresh_at, expires_at })
     }
 
-    /// A moment of its own for each token, so that those minted together are not renewed together.
+    /// Draws a renewal time for each token, so that tokens minted together are not renewed together.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,

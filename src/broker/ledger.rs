@@ -1,5 +1,5 @@
-//! What is held for which identity, so that its end finds all of it; and the numbers of resources that
-//! are on no list.
+//! Ledger of the cached tokens of each identity, so that all of them can be removed when the identity ends.
+//! Also numbers the resources that are on no list.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use crate::cache::Key;
 use crate::directory::Ended;
 use crate::world::{Held, HoldingIndex, IdentityIndex, ResourceIndex};
 
-/// Unlisted resources that one VM can have tokens for at a time, for each of its identities. One more
-/// takes the place of the oldest. A VM that makes names up displaces its own tokens and nobody else's.
+/// Unlisted resources that one VM can hold tokens for, per identity. The next one displaces the oldest. So a
+/// VM that invents names displaces its own tokens and nobody else's.
 const UNLISTED_MAX: usize = 32;
 
-/// A resource in a request, as a small number and, if no list has it, as its tokens name it.
+/// The resource of a request: a small number and, if it is on no list, its name as in the tokens.
 #[derive(Clone, Debug)]
 pub(super) enum Resource {
-    /// One of the list.
+    /// A resource of the list.
     Listed(ResourceIndex),
-    /// One that has its number in one holding only.
+    /// An unlisted resource. Its number is valid in one holding only.
     Unlisted(u32, Arc<str>),
 }
 
 impl Resource {
-    /// The number for the cache key of one holding.
+    /// Returns the number for the cache key of one holding.
     pub(super) const fn number(&self) -> u32 {
         match self {
             Self::Listed(index) => index.get(),
@@ -35,7 +35,7 @@ impl Resource {
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// The keys of the cache, by identity and holding. A hit on a listed resource does not touch it.
+/// Keys of the cached tokens, by identity and holding. A cache hit on a listed resource does not read it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(RwLock<Map<IdentityIndex, Map<HoldingIndex, Page>>>);
 
@@ -43,9 +43,9 @@ pub(super) struct Ledger(RwLock<Map<IdentityIndex, Map<HoldingIndex, Page>>>);
 struct Page {
     /// Listed resources that a token was minted for.
     listed: Vec<ResourceIndex>,
-    /// The oldest first.
+    /// Unlisted resources, the oldest first.
     unlisted: VecDeque<(u32, Arc<str>)>,
-    /// Unlisted resources that were ever named; a number is not used twice.
+    /// Count of unlisted resources ever named. No number is used twice.
     named: u32,
 }
 
@@ -63,8 +63,8 @@ impl Page {
 }
 
 impl Ledger {
-    /// The number of an unlisted resource in a holding, and the key that a new name displaces. `None` once
-    /// two billion names were given in this holding.
+    /// Returns the number of an unlisted resource in a holding, and the key that a new name displaces.
+    /// Returns `None` after two billion names in one holding.
     pub(super) fn number(&self, held: &Held, name: &str) -> Option<(Resource, Option<Key>)> {
         let pages = self.0.read();
         let page = pages.get(&held.identity.index).and_then(|own| own.get(&held.index));
@@ -86,7 +86,8 @@ impl Ledger {
         Some((Resource::Unlisted(number, name), displaced))
     }
 
-    /// Notes that a token is about to be held. Comes before the token, so that an end in between finds it.
+    /// Records that a token is about to be cached. Must precede the insert, so that the end of the identity
+    /// in between finds the token.
     pub(super) fn note(&self, held: &Held, resource: &Resource) {
         let Resource::Listed(index) = resource else { return };
         let mut pages = self.0.write();
@@ -96,7 +97,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the resource still has this number in the holding.
+    /// Returns true if the resource still has this number in the holding.
     pub(super) fn has(&self, held: &Held, resource: &Resource) -> bool {
         let Resource::Unlisted(number, _) = resource else { return true };
         let pages = self.0.read();
@@ -104,7 +105,7 @@ impl Ledger {
         page.is_some_and(|page| page.unlisted.iter().any(|(own, _)| own == number))
     }
 
-    /// Forgets an identity or a holding that has ended; the keys of its tokens are returned.
+    /// Forgets an identity or a holding that has ended, and returns the keys of its tokens.
     pub(super) fn end(&self, ended: &Ended) -> Vec<Key> {
         let mut pages = self.0.write();
         match ended {
@@ -117,7 +118,7 @@ impl Ledger {
                 let page = own.and_then(|own| own.remove(&held.index));
                 page.iter().flat_map(|page| page.keys(held.index)).collect()
             }
-            // Every token may be one of it; the next ones are for the same identities.
+            // Any token may be signed with the revoked key, and the same identities get new tokens.
             Ended::SigningKey => Vec::new(),
         }
     }

@@ -1,8 +1,8 @@
-//! The use case: a virtual machine asks for a token of one of its identities.
+//! The broker: a virtual machine asks for a token of one of its identities.
 //!
-//! Selects the identity, looks the token up, and on a miss joins or starts the one flight that
-//! mints it. A hit takes no lock that a mint can hold for long: it is a lookup in one cache shard.
-//! Signing happens on mint lanes, never on the thread that asks.
+//! The broker selects the identity and looks the token up. On a miss it joins or starts the flight that mints
+//! the token. A hit is a lookup in one cache shard, and takes no lock that a mint can hold for long. Tokens
+//! are signed on mint lanes, never on the thread that asks.
 
 mod lanes;
 mod ledger;
@@ -23,53 +23,54 @@ pub use lanes::LaneStats;
 use lanes::{Job, Lanes, Purpose, Wanted};
 use ledger::{Ledger, Resource};
 
-/// What the broker keeps.
+/// The cache of the broker.
 pub(crate) type TokenCache = Cache<Token, TokenError>;
 
-/// How often the identity of a VM may change, or the clock leave the time of the token, while one caller
-/// waits.
+/// Attempts of one request before it is refused. An attempt is lost if, while the caller waits, the VM's
+/// identity changes or the clock leaves the token's lifetime.
 const CHANGES_MAX: usize = 4;
 
-/// How the broker is set up.
+/// Settings of the broker.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
-    /// Tokens held at most; a token takes about 2 kB.
+    /// Greatest number of cached tokens; a token takes about 2 kB.
     pub cache_entries: NonZeroUsize,
-    /// Threads that sign.
+    /// Number of threads that sign.
     pub mint_lanes: NonZeroUsize,
-    /// Mints that may wait for a lane; the next one is refused.
+    /// Mints that may wait for a lane; further ones are refused.
     pub mint_queue: NonZeroUsize,
-    /// The part of its life after which a token is renewed in the background, 0 to 1. Each token
-    /// draws its own moment from 10 % around it, so that tokens minted together part.
+    /// Fraction of its life, 0 to 1, after which a token is renewed in the background. Each token draws its
+    /// moment from a window of 10 % of its life around this fraction, so that tokens minted together are not
+    /// renewed together.
     pub refresh_fraction: f64,
-    /// Seeds the opaque claims and the jitter.
+    /// Seed of the opaque claims and the jitter.
     pub seed: [u8; 32],
 }
 
 /// One request for a token.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenRequest<'a> {
-    /// Which of the VM's identities, if it says.
+    /// The identity that the request asks for, if it names one.
     pub selector: Option<&'a Selector>,
-    /// The audience, in the caller's spelling.
+    /// Audience, in the caller's spelling.
     pub resource: &'a str,
-    /// Whether a held token will do.
+    /// Values that the caller accepts.
     pub freshness: Freshness,
 }
 
-/// How an answer came about.
+/// Origin of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {
-    /// Another caller had started the mint.
+    /// A mint that another caller had started.
     Coalesced,
-    /// The token was held.
+    /// The cache.
     Hit,
-    /// A mint was started for this caller.
+    /// A mint that was started for this caller.
     Miss,
 }
 
 impl Via {
-    /// The value of the `x-mintbench-cache` header, and the class of a measurement.
+    /// Returns the value of the `x-mintbench-cache` header, which is also the class of a measurement.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Coalesced => "coalesced",
@@ -83,43 +84,43 @@ impl Via {
 #[derive(Clone, Debug)]
 pub struct Answer {
     entry: Arc<Entry<Token>>,
-    /// Where it came from.
+    /// Origin of the token.
     pub via: Via,
-    /// When it was given: `expires_in` counts from here.
+    /// Time of the answer: `expires_in` counts from here.
     pub at: UnixSeconds,
 }
 
 impl Answer {
-    /// The token.
+    /// Returns the token.
     pub fn token(&self) -> &Token {
         self.entry.value()
     }
 }
 
-/// Why there is no token.
+/// Reasons why a request gets no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The mint that was waited for ended without a result.
+    /// The mint that the caller waited for ended without a result.
     #[error("the mint of the token was given up")]
     Abandoned,
-    /// Too many mints are waiting.
+    /// Too many mints wait for a lane.
     #[error("too many tokens are waiting to be minted")]
     Busy,
-    /// Signing failed.
+    /// The token source failed.
     #[error("the token could not be minted")]
     Mint(#[source] MintError),
-    /// No virtual machine calls from there.
+    /// No virtual machine has the caller's address.
     #[error("the caller is not a virtual machine of this world")]
     UnknownCaller,
-    /// No identity of the caller answers the request.
+    /// The request selects no identity of the caller.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// The directory knows no such resource.
+    /// The tenant has no such resource.
     #[error("the resource `{resource}` is not known in the tenant {tenant}")]
     UnknownResource {
-        /// What was asked for.
+        /// Resource in the request.
         resource: String,
-        /// Where it was looked for.
+        /// Tenant in which it was looked up.
         tenant: TenantId,
     },
 }
@@ -130,26 +131,26 @@ impl From<Abandoned> for TokenError {
     }
 }
 
-/// What the broker has done since it started; a moving picture, not a snapshot.
+/// Counters of the broker since it started. They are read one after the other, so they are no snapshot.
 ///
-/// Each request that names an identity and a resource which its VM may use is counted once, when it
-/// is decided what becomes of it: `cache.hits + coalesced + misses` is their number, also when a
-/// caller goes away before its answer.
+/// A request counts if it names an identity and a resource that its VM may use. It counts once, when its
+/// cache lookup is decided, even if the caller goes away before its answer. So the number of such requests is
+/// `cache.hits + coalesced + misses`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrokerStats {
-    /// Of the cache; `hits` are answers from held tokens.
+    /// Counters of the cache; `hits` are answers from cached tokens.
     pub cache: CacheStats,
     /// Requests whose mint another caller had started.
     pub coalesced: u64,
     /// Requests that started a mint.
     pub misses: u64,
-    /// Of both, those that found the mint queue full.
+    /// Requests among the coalesced and the misses that found the mint queue full.
     pub refused: u64,
-    /// Of the mint lanes.
+    /// Counters of the mint lanes.
     pub lanes: LaneStats,
 }
 
-/// Tokens for the virtual machines of one world.
+/// Issues tokens to the virtual machines of one world.
 #[derive(Debug)]
 pub struct Broker {
     directory: Arc<Directory>,
@@ -162,10 +163,10 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the mint lanes.
+    /// Starts the mint lanes and creates the broker.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// Returns the system's error when a thread cannot be started.
     pub fn start(
         directory: Arc<Directory>,
         source: Arc<dyn TokenSource>,
@@ -175,7 +176,7 @@ impl Broker {
         let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
         let ledger = Arc::<Ledger>::default();
         let lanes = Lanes::start(&directory, (&cache, &ledger), source, clock, options)?;
-        // The end was noted before this is called: a mint that lands later sees it.
+        // The directory records the end before it calls this. So a mint that lands later sees the end.
         let (held, noted) = (Arc::clone(&cache), Arc::clone(&ledger));
         directory.on_end(move |ended| match ended {
             Ended::SigningKey => held.clear(),
@@ -187,29 +188,29 @@ impl Broker {
         Ok(Self { directory, cache, ledger, lanes, coalesced, misses, refused })
     }
 
-    /// What exists.
+    /// Returns the directory of the world.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Who calls from `peer`; asked once for each connection.
+    /// Returns the caller behind `peer`; called once per connection.
     pub fn caller(&self, peer: IpAddr) -> Caller {
         self.directory.caller(peer)
     }
 
-    /// The virtual machine that calls, if there is one at `now`.
+    /// Returns the virtual machine that calls, if it exists at `now`.
     pub fn vm(&self, caller: &Caller, now: UnixSeconds) -> Option<Arc<Vm>> {
         caller.with_vm(&self.directory, now, Arc::clone)
     }
 
-    /// A token for the virtual machine that calls.
+    /// Returns a token for the virtual machine that calls.
     ///
     /// # Errors
-    /// See [`TokenError`]; what one VM may not have says nothing about what another has.
+    /// Returns a [`TokenError`]. An error for one VM reveals nothing about other VMs.
     ///
     /// # Cancel safety
-    /// Dropping the future gives up the wait only: a mint that it started goes on, for others that
-    /// wait and for the cache.
+    /// Dropping the future only ends the wait. A mint that it started goes on, for other waiters and for the
+    /// cache.
     pub async fn token(
         &self,
         caller: &Caller,
@@ -221,14 +222,15 @@ impl Broker {
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
-            // The ledger gives the number of an unlisted resource away again once the holding has ended.
+            // Once the holding has ended, the ledger may give the number of an unlisted resource to another
+            // one.
             let is_lasting = matches!(resource, Resource::Listed(_));
             let given = self.give(selected, resource, request.freshness, now).await;
             if is_lasting && let Ok(Answer { via: Via::Hit, .. }) = given {
                 return given;
             }
-            // While the caller waited, its VM may have lost the identity, or been given another, and the
-            // clock may have been set.
+            // While the caller waited, its VM may have lost the identity or got another one, and the clock
+            // may have been set.
             now = clock.now();
             selected = self.select(caller, request.selector, now)?;
             let is_in_time = given.as_ref().map_or(true, |answer| answer.entry.is_usable(now));
@@ -239,7 +241,7 @@ impl Broker {
         Err(TokenError::Busy)
     }
 
-    /// The resource that is asked for, in the tenant of the VM.
+    /// Returns the requested resource, in the tenant of the VM.
     fn resource(&self, selected: &Selected, name: &str) -> Result<Resource, TokenError> {
         if let Some(index) = self.directory.resources().named(name) {
             return Ok(Resource::Listed(index));
@@ -259,7 +261,7 @@ impl Broker {
         }
     }
 
-    /// The held token, or a minted one.
+    /// Returns the cached token, or mints one.
     async fn give(
         &self,
         selected: Selected,
@@ -321,7 +323,7 @@ impl Broker {
         landed.map(|entry| (entry, via))
     }
 
-    /// Counts since the start.
+    /// Returns the counters since the start.
     pub fn stats(&self) -> BrokerStats {
         BrokerStats {
             cache: self.cache.stats(),
@@ -333,7 +335,7 @@ impl Broker {
     }
 }
 
-/// A VM, and the one of its identities that a token is asked for.
+/// A VM, and the identity that the request selects.
 #[derive(Debug)]
 struct Selected {
     vm: Arc<Vm>,

@@ -1,4 +1,4 @@
-//! One held value: when it may be handed out, and who renews it.
+//! A held value, the time in which it is usable, and the claim to renew it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,16 +6,16 @@ use std::sync::atomic::Ordering;
 use crate::clock::{Seconds, UnixSeconds};
 use crate::sync::{AtomicBool, AtomicU64};
 
-/// A value on its way into the cache.
+/// A value to be inserted into the cache.
 #[derive(Clone, Debug)]
 pub struct Fresh<V> {
     /// The value.
     pub value: V,
-    /// From when on it is handed out: a clock that steps back further makes it a miss.
+    /// First moment at which the value is usable. A clock that steps back further makes the lookup a miss.
     pub usable_from: UnixSeconds,
-    /// From when on it is renewed in the background, if it is asked for.
+    /// Moment from which a lookup starts a renewal in the background.
     pub refresh_at: UnixSeconds,
-    /// From when on it is no longer handed out.
+    /// Moment from which the value is no longer usable.
     pub expires_at: UnixSeconds,
 }
 
@@ -26,7 +26,7 @@ pub struct Entry<V> {
     usable_from: UnixSeconds,
     expires_at: UnixSeconds,
     refresh_at: UnixSeconds,
-    /// When a renewal was last put off or failed.
+    /// Moment of the last renewal that was put off or failed; [`NEVER`] if there was none.
     gave_up_at: AtomicU64,
     refreshing: AtomicBool,
 }
@@ -43,12 +43,12 @@ impl<V> Entry<V> {
         }
     }
 
-    /// The value.
+    /// Returns the value.
     pub const fn value(&self) -> &V {
         &self.value
     }
 
-    /// Whether it is handed out at `now`: not once it has expired, nor before its time.
+    /// Returns true if the value is usable at `now`: neither expired nor before its first moment.
     #[inline]
     pub fn is_usable(&self, now: UnixSeconds) -> bool {
         self.usable_from <= now && now < self.expires_at
@@ -58,11 +58,11 @@ impl<V> Entry<V> {
         self.expires_at
     }
 
-    /// The duty to renew, for the first who asks once it is due.
+    /// Returns the duty to renew to the first caller after a renewal is due; `None` for all others.
     pub(super) fn claim_refresh(self: &Arc<Self>, now: UnixSeconds) -> Option<Refresh<V>> {
         let due = || self.refresh_at <= now && !self.rests(now);
-        // The swap's `Acquire` pairs with the `Release` in `Refresh::drop`: whoever claims after a
-        // failed renewal sees the moment that it left, and so asks again whether it is due.
+        // The swap's `Acquire` pairs with the `Release` in `Refresh::drop`. A thread that claims after a
+        // failed renewal therefore sees the moment of the failure, and checks again whether a renewal is due.
         if !due() || self.refreshing.swap(true, Ordering::Acquire) {
             return None;
         }
@@ -70,23 +70,23 @@ impl<V> Entry<V> {
         if due() { Some(refresh) } else { refresh.put_back() }
     }
 
-    /// Whether a renewal failed just now. One that failed later than `now` failed before the clock was
-    /// set back, nobody knows how long ago.
+    /// Returns true for 30 s after a failed renewal. If the failure lies after `now`, the clock was set back
+    /// since and the age of the failure is unknown: returns false.
     fn rests(&self, now: UnixSeconds) -> bool {
         let gave_up_at = UnixSeconds(self.gave_up_at.load(Ordering::Relaxed));
         gave_up_at <= now && now < gave_up_at + RETRY_AFTER
     }
 }
 
-/// No moment that comes.
+/// A moment that never comes.
 const NEVER: u64 = u64::MAX;
 
-/// How long a value rests after a claim to renew it that came to nothing; it is served meanwhile.
+/// Pause after a failed renewal before the next attempt. The old value is served meanwhile.
 const RETRY_AFTER: Seconds = Seconds(30);
 
-/// The duty to renew one value; while it is held nobody else is given it.
+/// The duty to renew one value. Only one caller holds it at a time.
 ///
-/// Dropped, it leaves the renewal to whoever asks for the value 30 s later.
+/// If it is dropped before [`Refresh::done`], the first lookup at least 30 s later gets the duty.
 #[derive(Debug)]
 pub struct Refresh<V> {
     pub(super) entry: Arc<Entry<V>>,
@@ -94,9 +94,9 @@ pub struct Refresh<V> {
 }
 
 impl<V> Refresh<V> {
-    /// The value is renewed, or gone: nobody need renew this entry again.
+    /// Ends the duty for good: the value was renewed or is gone, so nobody renews this entry again.
     pub fn done(mut self) {
-        // Only the `Arc` is given back: the claim stays taken for as long as the entry lives.
+        // Only the `Arc` is dropped: the claim stays taken for as long as the entry lives.
         self.claimed_at = None;
     }
 

@@ -1,4 +1,4 @@
-//! Single flight: many wait, one lands.
+//! Single flight: many callers wait for one fetch.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sync::Mutex;
 
-/// The leader of a flight went away without landing it.
+/// Error of a flight whose leader went away without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abandoned;
 
-/// One trip to the token source, shared by everybody who wants its result.
+/// One fetch from the token source, shared by all callers that want its result.
 #[derive(Debug)]
 pub(super) struct Flight<T>(Mutex<State<T>>);
 
@@ -21,8 +21,8 @@ enum State<T> {
     Landed(T),
 }
 
-/// The wakers of those who wait: as many seats as ever waited at once. Sitting down and leaving take the
-/// same time, however many there are.
+/// Wakers of the waiting tasks, one seat each. The number of seats is the highest number of tasks that ever
+/// waited at once. Taking and leaving a seat take constant time.
 #[derive(Debug, Default)]
 struct Seats {
     wakers: Vec<Option<Waker>>,
@@ -30,7 +30,7 @@ struct Seats {
 }
 
 impl Seats {
-    /// Puts a waker in the seat, or in a free one; the waker that was there is returned.
+    /// Puts a waker in its seat, or in a free one. Returns the waker that was there.
     fn seat(&mut self, seat: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
         if let Some(held) = seat.and_then(|seat| self.wakers.get_mut(seat)) {
             let same = held.as_ref().is_some_and(|held| held.will_wake(waker));
@@ -55,7 +55,7 @@ impl<T: Clone> Flight<T> {
         Self(Mutex::new(State::Airborne(Seats::default())))
     }
 
-    /// Publishes the outcome, then wakes everybody outside of the lock.
+    /// Publishes the outcome, then wakes all waiters outside of the lock.
     pub(super) fn land(&self, outcome: T) {
         let before = std::mem::replace(&mut *self.0.lock(), State::Landed(outcome));
         if let State::Airborne(seats) = before {
@@ -64,14 +64,14 @@ impl<T: Clone> Flight<T> {
     }
 }
 
-/// Resolves to the outcome of a flight.
+/// A future that resolves to the outcome of a flight.
 ///
 /// # Cancel safety
-/// Dropping it is free of consequences: the flight goes on for the others.
+/// Dropping it has no effect on the flight or on other waiters.
 #[derive(Debug)]
 pub struct Waiter<T> {
     flight: Arc<Flight<T>>,
-    /// Which of the flight's seats is ours, once we have waited.
+    /// This waiter's seat in the flight, once it has been polled.
     seat: Option<usize>,
 }
 
@@ -91,8 +91,8 @@ impl<T: Clone> Future for Waiter<T> {
             State::Landed(outcome) => return Poll::Ready(outcome.clone()),
             State::Airborne(seats) => seats.seat(&mut self.seat, context.waker()),
         };
-        // A waker may be the last to hold a task, and the task may hold a waiter of this flight: it is
-        // dropped after the lock.
+        // The old waker may hold the last reference to a task, and that task may hold a waiter of this
+        // flight. So it is dropped after the lock.
         drop(state);
         drop(before);
         Poll::Pending
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_waker_that_holds_the_last_waiter_of_its_flight_can_be_dropped() {
-        /// A task that itself waits for the flight.
+        /// A task that waits for the flight itself.
         struct Holder(#[expect(dead_code, reason = "held only to be dropped")] Waiter<u8>);
 
         impl Wake for Holder {

@@ -14,13 +14,14 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
 
 type Flights<V, E> = HashMap<Key, Arc<Flight<Landing<V, E>>>, FixedState>;
 
-/// Aligned so that two shards never share a cache line (two lines, which processors prefetch in pairs).
+/// One part of the cache. Aligned to two cache lines, which processors prefetch in pairs, so that shards
+/// never share a line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Shard<V, E> {
     table: RwLock<Table<V>>,
     pub(super) flights: Mutex<Flights<V, E>>,
-    /// Counted here because every lookup takes this shard's lines anyway.
+    /// Hits are counted per shard because every lookup touches this shard's cache lines anyway.
     pub(super) hits: AtomicU64,
     evictions: AtomicU64,
 }
@@ -61,7 +62,7 @@ impl<V, E> Shard<V, E> {
         drop(removed); // after the lock
     }
 
-    /// Drops every value. Flights go on and land.
+    /// Removes every value. Flights go on and land.
     pub(super) fn clear(&self) {
         let removed = self.table.write().clear();
         drop(removed); // after the lock
@@ -77,10 +78,10 @@ impl<V, E> Shard<V, E> {
     }
 }
 
-/// The index leads to the entry at once; the slots are the clock, which the hand goes round.
+/// Entries of a shard. `index` finds an entry by its key; `slots` are the ring that the clock hand walks.
 #[derive(Debug)]
 struct Table<V> {
-    /// Keys are indices of our own making: a fixed hash is safe.
+    /// Clients cannot choose keys, which are internal indices: a fixed hash is safe.
     index: HashMap<Key, Held<V>, FixedState>,
     slots: Vec<Slot>,
     hand: usize,
@@ -93,17 +94,17 @@ struct Held<V> {
     slot: usize,
 }
 
-/// What the hand looks at stands here and not in the entry: a sweep over a full shard, under the
-/// write lock, reads one dense array instead of following a pointer for each entry.
+/// Data that the clock hand reads. It is not in the entry: a sweep over a full shard, under the write lock,
+/// reads one dense array instead of following a pointer for each entry.
 #[derive(Debug)]
 struct Slot {
     key: Key,
     expires_at: UnixSeconds,
-    /// Used since the hand last came by.
+    /// True if the value was used since the hand's last visit.
     used: AtomicBool,
 }
 
-/// What an insert pushed out, handed to the caller so that it is freed outside of the lock.
+/// Entry that an insert displaced. The caller drops it outside of the lock.
 enum Displaced<V> {
     Evicted(#[expect(dead_code, reason = "held only to be dropped late")] Arc<Entry<V>>),
     Nothing,
@@ -115,7 +116,8 @@ impl<V> Table<V> {
         Self { index: HashMap::default(), slots: Vec::new(), hand: 0, capacity }
     }
 
-    /// Writes only when there is something to change: a popular slot's line stays shared.
+    /// Sets the mark of a slot. Writes only if the mark is not set yet, so that the cache line of a popular
+    /// slot stays shared.
     fn mark_used(&self, slot: usize) {
         if let Some(slot) = self.slots.get(slot)
             && !slot.used.load(Ordering::Relaxed)
@@ -147,7 +149,7 @@ impl<V> Table<V> {
             .map_or(Displaced::Nothing, |held| Displaced::Evicted(held.entry))
     }
 
-    /// The last slot takes the place of the one that is freed.
+    /// Removes the value under `key`. The last slot moves to the place of the freed one.
     fn remove(&mut self, key: Key) -> Option<Arc<Entry<V>>> {
         let Held { entry, slot } = self.index.remove(&key)?;
         self.slots.swap_remove(slot);
@@ -163,8 +165,8 @@ impl<V> Table<V> {
         std::mem::replace(self, Self::new(self.capacity))
     }
 
-    /// Moves the hand to the next slot that may be evicted: within two rounds, for the first one
-    /// clears every mark.
+    /// Moves the hand to the next slot that may be evicted. This takes two rounds at most, because the first
+    /// one clears every mark.
     fn advance_hand(&mut self, now: UnixSeconds) {
         loop {
             let Some(slot) = self.slots.get_mut(self.hand) else {

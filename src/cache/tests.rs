@@ -1,6 +1,6 @@
-//! Properties: the cache agrees with a map of values and their times; it never hands out an expired or
-//! another key's value; it never holds more than its capacity. One flight per key, whatever the
-//! interleaving (`shuttle_*`).
+//! Properties of the cache: it agrees with a model map of values and their times. It never returns an expired
+//! value or another key's value, and never holds more than its capacity. At most one flight per key exists,
+//! whatever the interleaving (`shuttle_*`).
 
 use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
@@ -266,7 +266,7 @@ proptest! {
     }
 }
 
-/// Model checking: `MINTBENCH_SHUTTLE=1 cargo test --lib shuttle`.
+/// Model checking of thread interleavings: `MINTBENCH_SHUTTLE=1 cargo test --lib shuttle`.
 #[cfg(mintbench_shuttle)]
 mod shuttle_schedules {
     use super::*;
@@ -292,8 +292,8 @@ mod shuttle_schedules {
         future::block_on(waiter).map(|entry| *entry.value())
     }
 
-    /// As the broker has it: a lane looks after the insert whether the identity has ended, and whoever
-    /// ends it clears the cache after that.
+    /// Follows the broker: after the insert, a mint lane checks whether the identity has ended. The thread
+    /// that ends an identity first marks it as ended, then clears the cache.
     #[test]
     fn shuttle_a_token_minted_while_its_identity_ends_is_not_kept() {
         use shuttle::sync::atomic::AtomicBool;

@@ -1,7 +1,8 @@
-//! Which virtual machine answers a caller.
+//! Assignment of callers to virtual machines by address.
 //!
-//! One rule: the machine that has the caller's address, else the machine that answers any address, unless
-//! the address was last another machine's. All of it is stored, so it holds after a restart too.
+//! The machine with the caller's address answers. If there is none, the machine that answers any address
+//! does, unless the address last belonged to another machine. All of this is stored, so a restart changes
+//! nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,16 +13,16 @@ use crate::ids::ArmId;
 use crate::world::Address;
 use crate::world::record::{Change, FormerAddress, Key, Record, VirtualMachine};
 
-/// The address of the only machine of a format 1 store, when it has none.
+/// Address that the only machine of a format 1 store gets if it has none.
 const LOOPBACK: Address = Address::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
 impl State {
-    /// The VM whose own address this is.
+    /// Returns the VM that has this address itself.
     pub(super) fn slot_at(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
         self.by_address.get(&Address::from(address)).cloned()
     }
 
-    /// The VM that answers callers from `address`.
+    /// Returns the VM that answers callers from `address`.
     pub(super) fn reachable_from(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
         self.slot_at(address).or_else(|| {
             let any = self.by_address.get(&Address::Any)?;
@@ -30,13 +31,13 @@ impl State {
         })
     }
 
-    /// Whether a VM other than `vm` has this address.
+    /// Returns true if a VM other than `vm` has this address.
     pub fn address_taken(&self, address: Address, vm: &ArmId) -> bool {
         let own = self.vms.get(vm).and_then(|entry| entry.vm.record.address);
         self.by_address.contains_key(&address) && own != Some(address)
     }
 
-    /// What is to be remembered of the addresses that `changes` take from their VMs.
+    /// Returns the records that remember the addresses which `changes` take from their VMs.
     pub(super) fn vacated(&self, changes: &[Change]) -> Vec<Change> {
         let left = changes.iter().filter_map(|change| {
             let (id, next) = match change {
@@ -52,10 +53,10 @@ impl State {
     }
 }
 
-/// Gives an address to a VM that needs one since format 2 of the store.
+/// Upgrades a store of format 1: gives an address to a VM that needs one since format 2.
 ///
-/// In format 1, the only VM of a world answered every loopback caller when it had no address. It goes on
-/// answering the caller that programs are unless they choose: 127.0.0.1.
+/// In format 1, the only VM of a world answered every loopback caller when it had no address. It now answers
+/// 127.0.0.1, from which programs call by default.
 pub(super) fn upgrade(records: &mut [Record]) -> Option<Change> {
     let mut vms = records.iter_mut().filter_map(|record| match record {
         Record::VirtualMachine(vm) => Some(vm),

@@ -1,4 +1,4 @@
-//! How a change is applied to the state.
+//! Application of changes to the state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::world::{
 };
 
 impl State {
-    /// A state of these records, whatever their order.
+    /// Builds a state of these records, whatever their order.
     pub(super) fn load(mut records: Vec<Record>) -> Result<(Self, Resources), DirectoryError> {
         records.sort_by_key(rank);
         let (mut state, mut resources) = (Self::default(), Resources::default());
@@ -32,12 +32,12 @@ impl State {
             state.check(&record)?;
             state.apply(Change::Put(record), when);
         }
-        // Half a million keys would take half a day to make.
+        // Generating half a million keys would take half a day.
         state.unprovisioned = VecDeque::new();
         Ok((state, resources))
     }
 
-    /// That what the record names is there.
+    /// Checks that the things which the record names exist.
     fn check(&self, record: &Record) -> Result<(), DirectoryError> {
         let dangling =
             |what: String| DirectoryError::Dangling { key: record.key().to_string(), what };
@@ -61,7 +61,7 @@ impl State {
         }
     }
 
-    /// Applies a change; what it ends is returned.
+    /// Applies a change, and returns what it ended.
     pub(super) fn apply(&mut self, change: Change, when: When) -> Vec<Ended> {
         match change {
             Change::Put(record) => self.put(record, when),
@@ -77,7 +77,7 @@ impl State {
             Record::Subscription(own) => {
                 self.subscriptions.insert(own.id, Arc::new(own));
             }
-            // Resources are fixed when the world is opened.
+            // The list of resources is fixed when the world is opened.
             Record::Audience(_) => {}
             Record::Application(application) => self.put_application(application),
             Record::ResourceGroup(group) => {
@@ -199,7 +199,7 @@ impl State {
         ended
     }
 
-    /// Puts the machine in place; `None` when there are no numbers left for its identities.
+    /// Adds or replaces the machine. Returns `None` when no numbers are left for its identities.
     fn put_vm(&mut self, record: VirtualMachine, when: When) -> Option<Vec<Ended>> {
         let before = self.vms.get(&record.id).cloned();
         let vm_before = before.as_ref().map(|entry| Arc::clone(&entry.vm));
@@ -232,7 +232,8 @@ impl State {
         Some(ended)
     }
 
-    /// The user-assigned identities of a machine that are still the ones that were assigned.
+    /// Returns the machine's user-assigned identities. An assignment is skipped if its identity was removed,
+    /// or created again with another principal.
     fn assigned(&mut self, record: &VirtualMachine, before: Option<&Vm>) -> Option<Vec<Held>> {
         let mut assigned = Vec::with_capacity(record.user_assigned.len());
         for assignment in &record.user_assigned {
@@ -247,7 +248,7 @@ impl State {
         Some(assigned)
     }
 
-    /// An identity in the hands of a machine: under the number that it had before, if it had one.
+    /// Returns an identity held by a machine. A holding that existed before keeps its number.
     fn hold(&mut self, before: Option<&Vm>, identity: Arc<Identity>) -> Option<Held> {
         if let Some(held) = before.and_then(|vm| vm.holding_of(&identity)) {
             return Some(held.clone());
@@ -255,7 +256,7 @@ impl State {
         Some(Held { index: HoldingIndex(self.number()?), identity })
     }
 
-    /// The slot of a VM: the one that it has, unless its address is another now.
+    /// Returns the slot of a VM. The VM keeps its slot unless its address changed.
     fn slot_for(
         &mut self,
         before: Option<VmEntry>,
@@ -280,7 +281,7 @@ impl State {
         slot
     }
 
-    /// Takes the address from the VM of `slot`, unless a change before has given it to another.
+    /// Frees the address of the VM of `slot`, unless an earlier change gave it to another VM.
     fn give_up(&mut self, address: Option<Address>, slot: &Arc<VmSlot>) {
         let Some(address) = address else { return };
         if self.by_address.get(&address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
@@ -296,7 +297,7 @@ impl State {
         own.into_iter().chain(entry.vm.held().cloned().map(Ended::Holding)).collect()
     }
 
-    /// A number for an identity or a holding. Four billion are enough for the life of one process.
+    /// Returns a number for an identity or a holding. Four billion suffice for the life of one process.
     fn number(&mut self) -> Option<u32> {
         let number = self.next_number;
         self.next_number = number.checked_add(1)?;
@@ -330,7 +331,7 @@ impl State {
     fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
         let before = self.role_assignments.get(&assignment.name).map(Arc::clone);
         self.remove_role_assignment(assignment.name);
-        // Another description does not hold up what is granted already.
+        // A new description does not delay grants that are already effective.
         let grants_the_same = |before: &Arc<RoleAssignmentEntry>| {
             let old = &before.record;
             old.scope == assignment.scope
@@ -389,7 +390,8 @@ impl State {
         }
     }
 
-    /// What has to go with the identities that `changes` end: their certificates.
+    /// Returns the changes that remove the certificates of the identities and applications which `changes`
+    /// end.
     pub(super) fn orphans(&self, changes: &[Change]) -> Vec<Change> {
         let ended = changes.iter().filter_map(|change| match change {
             Change::Remove(Key::UserAssigned(id)) => {
@@ -413,7 +415,7 @@ impl State {
     }
 }
 
-/// Records are loaded in the order in which they name each other.
+/// Returns the load order of a record: records are loaded after those that they name.
 const fn rank(record: &Record) -> u8 {
     match record {
         Record::Tenant(_) => 0,

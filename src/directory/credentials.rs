@@ -1,8 +1,8 @@
-//! The certificates of service principals: made with an identity or when it first needs one, rolled long
-//! before they end, and both valid meanwhile.
+//! Certificates of service principals. An identity gets its first one soon after it is created, or on first
+//! use. Each is rolled long before it expires; the old one stays valid meanwhile.
 //!
-//! Managed identities only: their certificates are the directory's business, as in Azure. An application
-//! keeps its own. A key takes about 100 ms to make, so none is made inside a write.
+//! Only managed identities get certificates here, as in Azure; applications bring their own. Generating a key
+//! takes about 100 ms, so it never happens inside a write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,71 +22,71 @@ use crate::token::{
 use crate::world::record::{Change, Credential, Key, Record, StoredSecret};
 use crate::x509::{Certificate, CertificateError};
 
-/// How certificates of service principals are made.
+/// Settings for the certificates of service principals.
 #[derive(Clone, Debug)]
 pub struct CredentialOptions {
-    /// How long one is valid.
+    /// Validity period of a certificate.
     pub lifetime: Seconds,
-    /// How old the newest may become until the next is made.
+    /// Age of the newest certificate at which the next one is issued.
     pub roll_after: Seconds,
-    /// Who signs them.
+    /// Issuer of the certificates.
     pub issuer: Arc<dyn CertificateIssuer>,
 }
 
 impl Default for CredentialOptions {
-    /// As in Azure: 90 days, rolled after 45.
+    /// Returns the settings of Azure: valid for 90 days, rolled after 45.
     fn default() -> Self {
         let (lifetime, roll_after) = (Seconds(90 * 86_400), Seconds(45 * 86_400));
         Self { lifetime, roll_after, issuer: Arc::new(SelfSigned) }
     }
 }
 
-/// Why there is no certificate.
+/// Reasons why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// What was made or stored is no certificate.
+    /// A new or stored certificate cannot be parsed.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The certificate of a principal cannot be used.
+    /// The stored certificate of a principal cannot be used.
     #[error(
         "the stored certificate `{thumbprint}` cannot be used; restore the folder from a backup"
     )]
     Stored {
-        /// Which one.
+        /// Thumbprint of the certificate.
         thumbprint: String,
-        /// Why.
+        /// Cause of the error.
         source: ClientKeyError,
     },
-    /// A key or certificate cannot be made.
+    /// A key or certificate cannot be generated.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The principal keeps its private keys itself.
+    /// The principal is an application, which keeps its private keys itself.
     #[error("the private keys of the application `{0}` are not kept here; use its own certificate")]
     NotKept(ClientId),
     /// The change was not stored.
     #[error("cannot store a certificate")]
     Store(#[from] StoreError),
-    /// There is no such principal, or no longer.
+    /// No such principal exists, or it was removed.
     #[error("there is no service principal `{0}`; make its identity first")]
     UnknownPrincipal(PrincipalId),
 }
 
-/// What a round of rolling did.
+/// Result of one round of rolling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rolled {
-    /// Certificates made.
+    /// Certificates issued.
     pub issued: usize,
     /// Certificates removed.
     pub removed: usize,
 }
 
-/// Certificates of one principal at most: who rolls by hand again and again ends the oldest.
+/// Greatest number of certificates of one principal. Rolling by hand beyond it removes the oldest.
 const CREDENTIALS_MAX: usize = 8;
 
-/// Parsed keys held at most; beyond it all are read again.
+/// Greatest number of parsed keys in memory. When it is reached, all are discarded and parsed again on use.
 const PARSED_MAX: usize = 4_096;
 
-/// What the directory makes certificates with.
+/// Settings for certificates, and the parsed keys in memory.
 #[derive(Debug)]
 pub(super) struct Credentials {
     options: CredentialOptions,
@@ -106,10 +106,10 @@ impl Credentials {
 }
 
 impl Directory {
-    /// A certificate for a principal, to be put in a write. Changes nothing. A key takes 100 ms.
+    /// Generates a certificate for a principal, for a later write. Changes nothing itself. Takes 100 ms.
     ///
     /// # Errors
-    /// When the key or the certificate cannot be made.
+    /// Returns an error when the key or the certificate cannot be generated.
     pub fn credential_for(
         &self,
         principal_id: PrincipalId,
@@ -130,11 +130,11 @@ impl Directory {
         })
     }
 
-    /// The newest certificate of a principal that is valid at `now`, with its key; a managed identity
-    /// that has none is given one.
+    /// Returns the newest certificate of a principal that is valid at `now`, with its key. A managed identity
+    /// without one gets one.
     ///
     /// # Errors
-    /// `UnknownPrincipal`, `NotKept`, or what making and storing one fails with.
+    /// Returns `UnknownPrincipal`, `NotKept`, or the error of generating, storing or parsing a certificate.
     pub fn certificate_of(
         &self,
         principal_id: PrincipalId,
@@ -148,10 +148,10 @@ impl Directory {
         self.parsed(&credential)
     }
 
-    /// Gives a managed identity its certificate, unless it has a valid one.
+    /// Issues a certificate to a managed identity, unless it has a valid one.
     ///
     /// # Errors
-    /// As [`certificate_of`](Self::certificate_of).
+    /// Returns the errors of [`certificate_of`](Self::certificate_of).
     pub fn provision(
         &self,
         principal_id: PrincipalId,
@@ -161,10 +161,10 @@ impl Directory {
         self.issue(principal_id, now, wanted).map(|(credential, _)| credential)
     }
 
-    /// Gives a managed identity another certificate; those that it has stay valid.
+    /// Issues another certificate to a managed identity. Its other certificates stay valid.
     ///
     /// # Errors
-    /// As [`certificate_of`](Self::certificate_of).
+    /// Returns the errors of [`certificate_of`](Self::certificate_of).
     pub fn roll(
         &self,
         principal_id: PrincipalId,
@@ -173,16 +173,16 @@ impl Directory {
         self.issue(principal_id, now, |_| Ok(None)).map(|(credential, _)| credential)
     }
 
-    /// Rolls managed identities whose newest certificate is due, at most `limit` of them, and removes
-    /// certificates that have expired. Takes 100 ms for each that is rolled: for a thread of its own.
+    /// Rolls managed identities whose newest certificate is due, at most `limit` of them, and removes expired
+    /// certificates. Takes 100 ms per identity, so call it on a thread of its own.
     ///
     /// # Errors
-    /// What storing fails with; what was rolled before stays so.
+    /// Returns the error of removing expired certificates. Certificates that were rolled stay.
     pub fn roll_due(&self, now: UnixSeconds, limit: usize) -> Result<Rolled, CredentialError> {
         let roll_after = self.credentials.options.roll_after;
         let is_due = |held: &[Arc<Credential>]| {
             let mut kept = held.iter().filter(|own| own.private_key.is_some());
-            // One from before the clock was set back is of no use yet.
+            // A certificate dated before the clock was set back may lie in the future, and is not usable yet.
             match kept.clone().rfind(|own| has_begun(own, now)) {
                 Some(newest) => newest.not_before + roll_after <= now || newest.not_after <= now,
                 None => kept.next().is_some(),
@@ -207,7 +207,7 @@ impl Directory {
         let managed = self.managed(|state, id| wanted(state.credentials(id)).then_some(id));
         let mut rolled = Rolled::default();
         for principal_id in managed.into_iter().take(limit) {
-            // Another thread may have rolled it meanwhile.
+            // Another thread may have rolled this identity meanwhile.
             let plan = |state: &State| {
                 let held = state.credentials(principal_id);
                 Ok(if wanted(held) { None } else { held.last().cloned() })
@@ -217,9 +217,9 @@ impl Directory {
                     rolled.issued += done.issued;
                     rolled.removed += done.removed;
                 }
-                // It ended meanwhile, and its certificates with it.
+                // The identity ended meanwhile, and its certificates with it.
                 Err(CredentialError::UnknownPrincipal(_)) => {}
-                // One that fails does not keep the others from theirs.
+                // One failure does not stop the other identities from being rolled.
                 Err(error) => {
                     tracing::warn!(%error, %principal_id, "a certificate was not rolled; the old one goes on, and it is tried again");
                 }
@@ -239,7 +239,7 @@ impl Directory {
         Ok(count)
     }
 
-    /// What `of` says of each managed identity that has a certificate.
+    /// Calls `of` for each managed identity that has a certificate, and returns the results.
     fn managed<T>(&self, of: impl Fn(&State, PrincipalId) -> Option<T>) -> Vec<T> {
         let state = self.read();
         let is_managed =
@@ -248,19 +248,18 @@ impl Directory {
         ids.filter_map(|id| of(&state, id)).collect()
     }
 
-    /// Gives the identity that was made longest ago since the start, and still has no certificate, its
-    /// own; those of a world that was there before get theirs when they first need one. Takes 100 ms.
-    /// Says whether there was one.
+    /// Issues a certificate to the oldest identity created since the start that still has none. Identities
+    /// from a loaded world get theirs on first use. Takes 100 ms. Returns true if there was such an identity.
     ///
     /// # Errors
-    /// As [`certificate_of`](Self::certificate_of).
+    /// Returns the errors of [`certificate_of`](Self::certificate_of).
     pub fn provision_next(&self, now: UnixSeconds) -> Result<bool, CredentialError> {
         if self.read().unprovisioned.is_empty() {
             return Ok(false);
         }
         let next = {
             let mut state = self.state.write();
-            // Those that ended before their turn are passed over.
+            // Identities that ended before their turn are skipped.
             std::iter::from_fn(|| {
                 let id = state.unprovisioned.pop_front()?;
                 Some(state.principal(id).map(|_| id))
@@ -275,7 +274,7 @@ impl Directory {
         }
     }
 
-    /// Makes a certificate, unless `held` finds one that will do, before or during the write.
+    /// Issues a certificate, unless `held` finds a suitable one before or during the write.
     fn issue(
         &self,
         principal_id: PrincipalId,
@@ -333,7 +332,7 @@ fn remove(credential: &Credential) -> Change {
     Change::Remove(Key::Credential(credential.principal_id, credential.thumbprint.clone()))
 }
 
-/// The client id of a managed identity.
+/// Returns the client id of a managed identity.
 fn managed_client(state: &State, id: PrincipalId) -> Result<ClientId, CredentialError> {
     match state.principal(id) {
         Some(Principal::ManagedIdentity(identity)) => Ok(identity.ids.client_id),
@@ -342,12 +341,12 @@ fn managed_client(state: &State, id: PrincipalId) -> Result<ClientId, Credential
     }
 }
 
-/// Whether a certificate is valid already, for verifiers who allow for clocks that lag.
+/// Returns true if a certificate is valid already, for verifiers that tolerate lagging clocks.
 fn has_begun(credential: &Credential, now: UnixSeconds) -> bool {
     credential.not_before <= now + LEEWAY
 }
 
-/// The newest certificate that is valid at `now` and whose key is here.
+/// Returns the newest certificate that is valid at `now` and has its private key in the store.
 fn newest(
     state: &State,
     id: PrincipalId,
@@ -391,7 +390,7 @@ mod tests {
 
     const DAY: Seconds = Seconds(86_400);
 
-    /// A managed identity: always the same one.
+    /// Returns a managed identity, always the same one.
     fn principal(directory: &Directory) -> PrincipalId {
         let state = directory.read();
         let managed = state.principals().filter_map(|principal| match principal {
@@ -445,7 +444,7 @@ mod tests {
         assert_eq!(directory.roll_due(NOW, 8).unwrap(), Rolled::default());
         let now = directory.certificate_of(id, NOW).unwrap();
         assert!(now.certificate().is_valid(NOW) && !ahead.certificate().is_valid(NOW));
-        // The one from ahead takes over when its time comes.
+        // The certificate from the future is used once it becomes valid.
         let later = directory.certificate_of(id, after(31)).unwrap();
         assert_eq!(later.certificate().thumbprint(), ahead.certificate().thumbprint());
         assert_eq!(directory.roll_due(after(75), 8).unwrap().issued, 0);

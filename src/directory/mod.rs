@@ -1,9 +1,9 @@
-//! The directory: the world as it is now, and the one way to change it.
+//! Directory: the current state of the world, and the only way to change it.
 //!
-//! A write is planned on the state as it stands, committed to the [`store`](crate::store), applied, and
-//! told to whoever keeps something that it ends, before it is answered. Reads take a lock that no write
-//! holds while it waits for the disk; the identity endpoint takes not even that: each connection holds
-//! the [`VmSlot`] of its caller.
+//! A write has four steps before it returns. It is planned on the current state, committed to the
+//! [`store`](crate::store), and applied. Then subscribers are told what it ended. Reads take a lock that no
+//! write holds while it waits for the disk. The identity endpoint does not even take that lock: each
+//! connection holds the [`VmSlot`] of its caller.
 
 mod addresses;
 mod apply;
@@ -36,41 +36,41 @@ pub use slot::VmSlot;
 pub use state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
 pub use vaults::secret_purge;
 
-/// How the world is served.
+/// Settings of the directory.
 #[derive(Clone, Debug)]
 pub struct DirectoryOptions {
-    /// How long a change takes until the identity endpoint goes by it; zero is at once.
+    /// Time until the identity endpoint follows a change; zero for at once.
     pub propagation_delay: Seconds,
-    /// Makes the ids of what is created here.
+    /// Seed of the ids that the directory creates.
     pub seed: [u8; 32],
-    /// How tokens are signed.
+    /// Settings for signing tokens.
     pub signing: SigningOptions,
-    /// How the certificates of service principals are made.
+    /// Settings for the certificates of service principals.
     pub credentials: CredentialOptions,
 }
 
-/// Why the world is not there.
+/// Reasons why the directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// The store does not give it.
+    /// The store cannot be read or written.
     #[error("cannot load the world")]
     Store(#[from] StoreError),
-    /// There is no key to sign tokens with.
+    /// There is no signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
-    /// A record names something that is not there.
+    /// A record names something that does not exist.
     #[error(
         "the record `{key}` names the {what}, which is not there; restore the folder from a backup"
     )]
     Dangling {
-        /// The record.
+        /// Key of the record.
         key: String,
-        /// What it names.
+        /// The missing thing that it names.
         what: String,
     },
 }
 
-/// When a change is made, and from when on the identity endpoint goes by it.
+/// Time of a change, and the time from which the identity endpoint follows it.
 #[derive(Clone, Copy, Debug)]
 struct When {
     now: UnixSeconds,
@@ -78,37 +78,38 @@ struct When {
 }
 
 impl When {
-    /// Whether the identity endpoint does not go by it yet. A clock that was set to before the change is no
-    /// reason to wait longer.
+    /// Returns true if the identity endpoint does not follow the change yet. If the clock was set back to
+    /// before the change, the change counts as effective, so that nobody waits longer.
     fn is_pending(self, now: UnixSeconds) -> bool {
         now < self.effective && self.now <= now + LEEWAY
     }
 }
 
-/// A stored moment may be later than now by as much: clocks are set back by seconds all the time.
+/// Greatest lead of a stored time over the current time that is tolerated: clocks are often set back by
+/// seconds.
 const LEEWAY: Seconds = Seconds(300);
 
-/// What a change has ended: nobody gets a token of it again.
+/// Something that a change ended. No more tokens of it are issued.
 #[derive(Debug)]
 pub enum Ended {
-    /// An identity, whoever held it.
+    /// An identity, on all its VMs.
     Identity(Arc<Identity>),
-    /// An identity in the hands of one VM; others may go on using it.
+    /// An identity on one VM; other VMs may keep it.
     Holding(Held),
-    /// The key that signed: its tokens are refused, whoever they are of.
+    /// The current signing key: verifiers refuse its tokens, whoever their subject is.
     SigningKey,
 }
 
-/// Is told what has ended.
+/// A callback for each thing that ended.
 type Subscriber = Box<dyn Fn(&Ended) + Send + Sync>;
 
 /// A resource that a token can be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// One of the list.
+    /// A resource of the list.
     Listed(ResourceIndex),
-    /// One that is on no list, as its tokens name it: an application of the tenant, or the host of one
-    /// account of a service.
+    /// An unlisted resource, named as in its tokens: an application of the tenant, or the host of one account
+    /// of a service.
     Unlisted(String),
 }
 
@@ -121,20 +122,20 @@ pub struct Directory {
     signing: SigningOptions,
     credentials: credentials::Credentials,
     ring: Arc<KeyRing>,
-    /// Changes of signing keys take turns.
+    /// Serialises changes of the signing keys.
     key_turns: Mutex<()>,
-    /// Signing keys revoked since the start.
+    /// Count of signing keys revoked since the start.
     revocations: AtomicU64,
     subscribers: RwLock<Vec<Subscriber>>,
-    /// Held for the whole of a write: writes happen one after the other.
+    /// Serialises writes: each holds it from its beginning to its end.
     writer: Mutex<Writer>,
 }
 
 struct Writer {
     revision: Revision,
     rng: StdRng,
-    /// The changes of a commit that failed: they are stored, all or none. Which of the two the store tells
-    /// once it can be written again.
+    /// Changes of a failed commit: the store has all or none of them. Which is true shows once the store can
+    /// be written again.
     doubtful: Vec<Change>,
 }
 
@@ -145,10 +146,10 @@ impl std::fmt::Debug for Directory {
 }
 
 impl Directory {
-    /// The world of `store`; an empty store is filled with `seed` first, all of it or nothing.
+    /// Opens the world of `store`. An empty store is first filled with `seed`, all of it or nothing.
     ///
     /// # Errors
-    /// When the store fails, or holds what cannot be.
+    /// Returns an error when the store fails, or holds contradictory records.
     pub fn open<E: From<DirectoryError>>(
         store: Box<dyn Store>,
         seed: impl FnOnce() -> Result<Vec<Record>, E>,
@@ -189,26 +190,26 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Checks that whatever the records name is there.
+    /// Checks that everything that the records name exists.
     ///
     /// # Errors
-    /// `Dangling` names the first that is not.
+    /// Returns `Dangling` with the first missing thing.
     pub fn verify(records: Vec<Record>) -> Result<(), DirectoryError> {
         State::load(records).map(drop)
     }
 
-    /// The state as it stands; whoever holds on to it holds up writes.
+    /// Returns the current state. Holding it delays writes.
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
     }
 
-    /// The resources that tokens may be asked for.
+    /// Returns the list of resources that tokens may be for.
     pub const fn resources(&self) -> &Resources {
         &self.resources
     }
 
-    /// The resource that `name` stands for in a tenant: one of the list in any case, an application by
-    /// its client id or `api://` and that id, or the host of an account.
+    /// Returns the resource that `name` stands for in a tenant. `name` is a resource of the list in any case,
+    /// an application's client id, `api://` and a client id, or the host of an account.
     pub fn audience(&self, name: &str, tenant: TenantId) -> Option<Audience> {
         match self.resources.find(name) {
             Some(Known::Listed(index)) => Some(Audience::Listed(index)),
@@ -217,7 +218,7 @@ impl Directory {
         }
     }
 
-    /// The resource that `name` stands for in a tenant, as its tokens name it.
+    /// Returns the resource that `name` stands for in a tenant, named as in its tokens.
     pub fn audience_name(&self, name: &str, tenant: TenantId) -> Option<String> {
         Some(match self.audience(name, tenant)? {
             Audience::Listed(index) => self.resources.name(index).to_owned(),
@@ -225,32 +226,32 @@ impl Directory {
         })
     }
 
-    /// Whether the VM still has this holding, as far as the identity endpoint goes by it.
+    /// Returns true if the VM still has this holding. With a propagation delay the result is always true,
+    /// because the identity endpoint may still follow the old state.
     pub fn holds(&self, vm: &ArmId, holding: HoldingIndex) -> bool {
         let held = || self.read().vm(vm).is_some_and(|entry| entry.vm.holding(holding).is_some());
         self.propagation_delay > Seconds(0) || held()
     }
 
-    /// The VM whose requests come from `address`.
+    /// Returns the caller behind `address`, with the VM that has this address.
     ///
-    /// Callers of a VM that answers any address hold no slot: the address may become another VM's while
+    /// A VM that answers any address is not stored in the caller: the address may become another VM's while
     /// the connection lasts.
     pub fn caller(&self, address: IpAddr) -> Caller {
         let address = address.to_canonical();
         Caller { slot: self.read().slot_at(address), address }
     }
 
-    /// Makes `subscriber` hear of all that ends, before the write that ends it is answered.
+    /// Registers a callback for everything that ends. It runs before the write that ends it returns.
     pub fn on_end(&self, subscriber: impl Fn(&Ended) + Send + Sync + 'static) {
         self.subscribers.write().push(Box::new(subscriber));
     }
 
-    /// Changes the world: `plan` says how, on a state that no other write changes meanwhile. When this
-    /// returns, the change is durable and in effect.
+    /// Changes the world. `plan` returns the changes; no other write changes the state meanwhile. When this
+    /// function returns, the change is durable and in effect.
     ///
-    /// # Errors
-    /// What `plan` refuses with; then nothing has changed. What the store fails with: then the change may take
-    /// effect later, when the store can be written again.
+    /// Returns the error of `plan`; then nothing has changed. Returns the error of the store; then the change
+    /// may still take effect later, when the store can be written again.
     pub fn write<T, E: From<StoreError>>(
         &self,
         now: UnixSeconds,
@@ -278,18 +279,18 @@ impl Directory {
         Ok(outcome)
     }
 
-    /// Whether changes can be stored, as far as is known.
+    /// Checks whether changes can be stored, as far as is known.
     ///
     /// # Errors
-    /// What is wrong.
+    /// Returns the fault of the store.
     pub fn store_health(&self) -> Result<(), Fault> {
         self.store.health()
     }
 
-    /// Tries to write to a store that failed. Call it now and then: until then only the next write tries.
+    /// Tries to write to a store that failed. Call it periodically; otherwise only the next write tries.
     ///
     /// # Errors
-    /// What is wrong still.
+    /// Returns the error that remains.
     pub fn recover_store(&self, now: UnixSeconds) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
         if writer.doubtful.is_empty() && self.store.health().is_ok() {
@@ -298,8 +299,8 @@ impl Directory {
         self.settle(&mut writer, now)
     }
 
-    /// Finds out whether the commit that failed is stored, and if so, goes by it. Whoever asked for it was
-    /// told that it failed, and may repeat it.
+    /// Finds out whether the failed commit is stored, and if so, applies it. Its caller got an error and may
+    /// repeat the change.
     fn settle(&self, writer: &mut Writer, now: UnixSeconds) -> Result<(), StoreError> {
         let found = self.store.recover()?;
         let doubtful = std::mem::take(&mut writer.doubtful);
@@ -313,9 +314,9 @@ impl Directory {
         Ok(())
     }
 
-    /// Puts stored changes into effect, and tells of what they end.
+    /// Applies stored changes to the state, and tells subscribers what they ended.
     fn apply(&self, changes: Vec<Change>, now: UnixSeconds) {
-        // Without a delay a change holds from the beginning of time: a clock that steps back does not
+        // Without a delay, a change is effective from the beginning of time: a clock that steps back does not
         // undo it.
         let effective = match self.propagation_delay {
             Seconds(0) => UnixSeconds(0),
@@ -340,19 +341,19 @@ impl Directory {
     }
 }
 
-/// Ids for what is being made.
+/// Source of ids for new resources.
 #[derive(Debug)]
 pub struct Fresh<'a>(&'a mut StdRng);
 
 impl Fresh<'_> {
-    /// 16 bytes that make a version 4 GUID (RFC 9562).
+    /// Returns 16 bytes that make a version 4 GUID (RFC 9562).
     pub fn guid(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];
         self.0.fill_bytes(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid().into_bytes()
     }
 
-    /// The ids of a new service principal.
+    /// Returns the ids of a new service principal.
     pub fn identity_ids(&mut self) -> IdentityIds {
         IdentityIds {
             client_id: ClientId::from_bytes(self.guid()),
@@ -360,13 +361,13 @@ impl Fresh<'_> {
         }
     }
 
-    /// The id of a new virtual machine.
+    /// Returns the id of a new virtual machine.
     pub fn vm_id(&mut self) -> VmId {
         VmId::from_bytes(self.guid())
     }
 }
 
-/// Who calls the identity endpoint; held for as long as the connection lasts.
+/// A caller of the identity endpoint. It lives as long as its connection.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub(crate) address: IpAddr,
@@ -374,7 +375,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Does `with` to the VM that calls; `None` when no VM calls from there at `now`.
+    /// Calls `with` with the VM that calls. Returns `None` if no VM calls from this address at `now`.
     pub fn with_vm<T>(
         &self,
         directory: &Directory,
@@ -382,7 +383,7 @@ impl Caller {
         with: impl Fn(&Arc<crate::world::Vm>) -> T,
     ) -> Option<T> {
         let held = self.slot.as_ref().and_then(|slot| slot.with(now, &with));
-        // The VM may have come, or gone and come again, since the connection was made.
+        // Since the connection began, the VM may have been created, or removed and created again.
         held.or_else(|| directory.read().reachable_from(self.address)?.with(now, &with))
     }
 }

@@ -1,4 +1,4 @@
-//! The place of one virtual machine: what the identity endpoint goes by, now and next.
+//! Slot of one virtual machine: its present state for the identity endpoint, and pending changes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::ids::VmId;
 use crate::sync::RwLock;
 use crate::world::Vm;
 
-/// The place of a VM at its address; connections hold on to it, and see each change of the VM.
+/// State of the VM at an address. Connections keep a reference to the slot, and so see each change of the VM.
 #[derive(Debug)]
 pub struct VmSlot {
     vm_id: VmId,
@@ -19,22 +19,22 @@ pub struct VmSlot {
 #[derive(Debug, Default)]
 struct Views {
     now: Option<Arc<Vm>>,
-    /// What takes its place, and when; only a propagation delay puts anything here.
+    /// Pending states and their times. Empty without a propagation delay.
     later: VecDeque<(When, Option<Arc<Vm>>)>,
 }
 
 impl VmSlot {
-    /// The place of the VM of this id, which is not there yet.
+    /// Creates the slot of the VM with this id. The VM does not exist until [`Self::publish`].
     pub(super) fn new(vm_id: VmId) -> Self {
         Self { vm_id, views: RwLock::new(Views::default()) }
     }
 
-    /// The id of the VM, also once it is gone.
+    /// Returns the id of the VM, even after the VM was removed.
     pub(super) const fn vm_id(&self) -> VmId {
         self.vm_id
     }
 
-    /// Does `with` to the VM as the identity endpoint sees it at `now`; `None` when there is none.
+    /// Calls `with` with the VM as the identity endpoint sees it at `now`. Returns `None` if there is none.
     #[inline]
     pub fn with<T>(&self, now: UnixSeconds, with: impl Fn(&Arc<Vm>) -> T) -> Option<T> {
         let views = self.views.read();
@@ -43,7 +43,7 @@ impl VmSlot {
         vm.as_ref().map(with)
     }
 
-    /// Puts `vm` in place once the change is effective; when that is no later than now, at once.
+    /// Makes `vm` the state of the slot once the change is effective, or at once if it already is.
     pub(super) fn publish(&self, vm: Option<Arc<Vm>>, when: When) {
         let mut views = self.views.write();
         if when.effective <= when.now {

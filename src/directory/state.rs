@@ -1,4 +1,4 @@
-//! The maps that hold the world, and what can be asked of them.
+//! Maps that hold the world, and their queries.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use crate::world::{Address, Identity, Vm};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// The world as it stands. Listings are in the order of resource ids.
+/// Current state of the world. Listings are in the order of resource ids.
 #[derive(Debug, Default)]
 pub struct State {
     pub(super) tenants: BTreeMap<TenantId, Arc<Tenant>>,
@@ -32,9 +32,10 @@ pub struct State {
     pub(super) user_assigned: BTreeMap<ArmId, UserAssignedEntry>,
     pub(super) vms: BTreeMap<ArmId, VmEntry>,
     pub(super) vaults: BTreeMap<ArmId, Arc<Vault>>,
-    /// By their names in lower case.
+    /// Vault ids by the vaults' names in lower case.
     pub(super) vaults_by_name: Map<String, ArmId>,
-    /// By their own loopback addresses; of two ids with one address, the lesser has it, in any order.
+    /// Vault ids by the vaults' own loopback addresses. If two vaults have one address, the lesser id has it,
+    /// whatever their order.
     pub(super) vaults_by_address: BTreeMap<IpAddr, ArmId>,
     pub(super) deleted_vaults: BTreeMap<ArmId, Arc<DeletedVault>>,
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
@@ -45,9 +46,9 @@ pub struct State {
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
     pub(super) role_assignments: BTreeMap<RoleAssignmentId, Arc<RoleAssignmentEntry>>,
     pub(super) role_assignments_of: Map<PrincipalId, Vec<Arc<RoleAssignmentEntry>>>,
-    /// The last VM of each address that a VM has left.
+    /// Last VM of each address that a VM has left.
     pub(super) former_addresses: Map<IpAddr, VmId>,
-    /// Identities made since the start that have yet to get a certificate, the oldest first.
+    /// Identities created since the start that still need a certificate, the oldest first.
     pub(super) unprovisioned: VecDeque<PrincipalId>,
     pub(super) next_number: u32,
     pub(super) managed_identities: usize,
@@ -56,16 +57,16 @@ pub struct State {
 /// A user-assigned identity.
 #[derive(Clone, Debug)]
 pub struct UserAssignedEntry {
-    /// What is stored of it.
+    /// Record in the store.
     pub record: Arc<UserAssigned>,
-    /// What the broker goes by.
+    /// Identity for the broker.
     pub identity: Arc<Identity>,
 }
 
 /// A virtual machine.
 #[derive(Clone, Debug)]
 pub struct VmEntry {
-    /// As the control plane shows it; the identity endpoint may lag behind by the propagation delay.
+    /// VM as the control plane shows it. The identity endpoint may lag behind by the propagation delay.
     pub vm: Arc<Vm>,
     pub(super) slot: Arc<VmSlot>,
 }
@@ -73,9 +74,9 @@ pub struct VmEntry {
 /// A role assignment.
 #[derive(Debug)]
 pub(super) struct RoleAssignmentEntry {
-    /// What is stored of it.
+    /// Record in the store.
     pub(super) record: RoleAssignment,
-    /// From when on it grants anything.
+    /// Time from which the assignment grants anything.
     pub(super) when: When,
 }
 
@@ -92,14 +93,14 @@ impl Grant for RoleAssignmentEntry {
 /// A service principal.
 #[derive(Clone, Debug)]
 pub enum Principal {
-    /// Of an application registration.
+    /// The service principal of an application registration.
     Application(Arc<Application>),
-    /// Of a managed identity.
+    /// The service principal of a managed identity.
     ManagedIdentity(Arc<Identity>),
 }
 
 impl Principal {
-    /// Its ids.
+    /// Returns its ids.
     pub fn ids(&self) -> IdentityIds {
         match self {
             Self::Application(application) => IdentityIds {
@@ -110,7 +111,7 @@ impl Principal {
         }
     }
 
-    /// The tenant that it lives in.
+    /// Returns the id of its tenant.
     pub fn tenant_id(&self) -> TenantId {
         match self {
             Self::Application(application) => application.tenant,
@@ -119,49 +120,49 @@ impl Principal {
     }
 }
 
-/// A secret: its versions, the oldest first, and whether it is deleted.
+/// A secret: its versions and its deletion, if it is deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Secret {
-    /// In the order in which they were set.
+    /// Versions, the oldest first.
     pub versions: Vec<Arc<SecretVersion>>,
-    /// Once it was deleted, until it is recovered or purged.
+    /// Record of the deletion, until the secret is recovered or purged.
     pub deleted: Option<Arc<DeletedSecret>>,
 }
 
-/// Looking things up.
+/// Queries.
 impl State {
-    /// Every tenant.
+    /// Returns every tenant.
     pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
         self.tenants.values()
     }
 
-    /// A tenant.
+    /// Returns a tenant.
     pub fn tenant(&self, id: TenantId) -> Option<&Arc<Tenant>> {
         self.tenants.get(&id)
     }
 
-    /// The tenant that the subscription of `id` trusts.
+    /// Returns the tenant of the subscription that `id` is in.
     pub fn tenant_of(&self, id: &ArmId) -> Option<Arc<Tenant>> {
         let subscription = self.subscriptions.get(&id.subscription())?;
         self.tenants.get(&subscription.tenant).cloned()
     }
 
-    /// Every subscription.
+    /// Returns every subscription.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Arc<Subscription>> {
         self.subscriptions.values()
     }
 
-    /// A subscription.
+    /// Returns a subscription.
     pub fn subscription(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
         self.subscriptions.get(&id)
     }
 
-    /// A resource group.
+    /// Returns a resource group.
     pub fn group(&self, id: &ArmId) -> Option<&Arc<ResourceGroup>> {
         self.groups.get(id)
     }
 
-    /// The resource groups whose ids come after `after`, if given, and begin with `prefix`.
+    /// Returns the resource groups whose ids begin with `prefix` and come after `after`, if given.
     pub fn groups<'a>(
         &'a self,
         prefix: &'a ArmId,
@@ -170,12 +171,13 @@ impl State {
         below(&self.groups, prefix, after)
     }
 
-    /// A user-assigned identity.
+    /// Returns a user-assigned identity.
     pub fn user_assigned(&self, id: &ArmId) -> Option<&UserAssignedEntry> {
         self.user_assigned.get(id)
     }
 
-    /// The user-assigned identities below `prefix`, a subscription or a resource group.
+    /// Returns the user-assigned identities below `prefix`, a subscription or a resource group, whose ids
+    /// come after `after`, if given.
     pub fn user_assigned_below<'a>(
         &'a self,
         prefix: &'a ArmId,
@@ -184,12 +186,12 @@ impl State {
         below(&self.user_assigned, prefix, after)
     }
 
-    /// A virtual machine.
+    /// Returns a virtual machine.
     pub fn vm(&self, id: &ArmId) -> Option<&VmEntry> {
         self.vms.get(id)
     }
 
-    /// The virtual machines below `prefix`.
+    /// Returns the virtual machines below `prefix` whose ids come after `after`, if given.
     pub fn vms_below<'a>(
         &'a self,
         prefix: &'a ArmId,
@@ -198,36 +200,37 @@ impl State {
         below(&self.vms, prefix, after)
     }
 
-    /// How many VMs there are.
+    /// Returns the number of VMs.
     pub fn vm_count(&self) -> usize {
         self.vms.len()
     }
 
-    /// How many managed identities there are.
+    /// Returns the number of managed identities.
     pub const fn identity_count(&self) -> usize {
         self.managed_identities
     }
 
-    /// A service principal.
+    /// Returns a service principal.
     pub fn principal(&self, id: PrincipalId) -> Option<&Principal> {
         self.principals.get(&id)
     }
 
-    /// Whether the principal of a token is still the one that the token names: a name that is given again
-    /// has another principal.
+    /// Returns true if the principal of a token still exists with the same ids and tenant. A resource that is
+    /// created again under its old name has another principal.
     pub fn knows(&self, bearer: &Bearer) -> bool {
         let ids = IdentityIds { client_id: bearer.client_id, principal_id: bearer.principal_id };
         let is_it = |own: &Principal| own.ids() == ids && own.tenant_id() == bearer.tenant_id;
         self.principal(bearer.principal_id).is_some_and(is_it)
     }
 
-    /// The service principal of a client.
+    /// Returns the service principal of a client.
     pub fn client(&self, id: ClientId) -> Option<&Principal> {
         self.principals.get(self.clients.get(&id)?)
     }
 
-    /// The application of a tenant whose client id a resource is, or `api://` and that id, in any case and
-    /// with or without a slash at the end of the latter: the resource as its tokens name it.
+    /// Returns an application's resource name, in the form that its tokens use. `resource` must be the client
+    /// id of an application of `tenant`, or `api://` and the client id. Case is ignored; the second form may
+    /// end in a slash, which is kept.
     pub(super) fn application(&self, resource: &str, tenant: TenantId) -> Option<String> {
         const SCHEME: &str = "api://";
         let scheme = resource.get(..SCHEME.len()).filter(|text| text.eq_ignore_ascii_case(SCHEME));
@@ -243,22 +246,22 @@ impl State {
         }
     }
 
-    /// Every service principal, in no order.
+    /// Returns every service principal, in no order.
     pub fn principals(&self) -> impl Iterator<Item = &Principal> {
         self.principals.values()
     }
 
-    /// A role assignment.
+    /// Returns a role assignment.
     pub fn role_assignment(&self, name: RoleAssignmentId) -> Option<&RoleAssignment> {
         self.role_assignments.get(&name).map(|entry| &entry.record)
     }
 
-    /// Every role assignment, by name.
+    /// Returns every role assignment, by name.
     pub fn role_assignments(&self) -> impl Iterator<Item = &RoleAssignment> {
         self.role_assignments.values().map(|entry| &entry.record)
     }
 
-    /// The role assignments of a principal, which may be gone.
+    /// Returns the role assignments of a principal, which may no longer exist.
     pub fn role_assignments_of(
         &self,
         principal: PrincipalId,
@@ -266,7 +269,7 @@ impl State {
         self.role_assignments_of.get(&principal).into_iter().flatten().map(|entry| &entry.record)
     }
 
-    /// The role assignments of a principal that is there: those of one that is gone count for nobody.
+    /// Returns the role assignments of a principal that exists. Those of a removed principal grant nothing.
     fn grants_of(
         &self,
         principal: PrincipalId,
@@ -276,7 +279,7 @@ impl State {
         held.into_iter().flatten().map(|entry| &**entry)
     }
 
-    /// The role assignments that count for a principal, or will once they have spread.
+    /// Returns the role assignments that grant something to a principal now or after the propagation delay.
     pub fn roles_of(
         &self,
         principal: PrincipalId,
@@ -284,7 +287,7 @@ impl State {
         self.grants_of(principal).map(|entry| &entry.record)
     }
 
-    /// The role assignment that lets `principal` do `action` at `scope`, if there is one.
+    /// Returns the role assignment that permits `principal` to do `action` at `scope`, if there is one.
     pub fn permits(
         &self,
         principal: PrincipalId,
@@ -296,47 +299,47 @@ impl State {
         roles::permits(effective, action, scope, self).map(|entry| &entry.record)
     }
 
-    /// The certificates of a service principal, the oldest first.
+    /// Returns the certificates of a service principal, the oldest first.
     pub fn credentials(&self, principal: PrincipalId) -> &[Arc<Credential>] {
         self.credentials.get(&principal).map_or(&[], Vec::as_slice)
     }
 
-    /// The principals that have a certificate, in no order.
+    /// Returns the principals that have a certificate, in no order.
     pub fn certified(&self) -> impl Iterator<Item = PrincipalId> {
         self.credentials.keys().copied()
     }
 
-    /// The keys that tokens are or were signed with.
+    /// Returns the stored signing keys: retired, current and next.
     pub fn signing_keys(&self) -> impl Iterator<Item = &Arc<StoredSigningKey>> {
         self.signing_keys.values()
     }
 
-    /// A key vault.
+    /// Returns a key vault.
     pub fn vault(&self, id: &ArmId) -> Option<&Arc<Vault>> {
         self.vaults.get(id)
     }
 
-    /// The key vault of this name, which no other vault has.
+    /// Returns the key vault of this name. Names of vaults are unique.
     pub fn vault_named(&self, name: &str) -> Option<&Arc<Vault>> {
         self.vaults.get(self.vaults_by_name.get(&name.to_ascii_lowercase())?)
     }
 
-    /// The key vault whose own loopback address this is.
+    /// Returns the key vault with this loopback address.
     pub fn vault_at(&self, address: IpAddr) -> Option<&Arc<Vault>> {
         self.vaults.get(self.vaults_by_address.get(&address)?)
     }
 
-    /// The loopback addresses of all key vaults, in order.
+    /// Returns the loopback addresses of all key vaults, in order.
     pub fn vault_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.vaults_by_address.keys().copied()
     }
 
-    /// Every deleted key vault, by the id that it had.
+    /// Returns every deleted key vault, by its former id.
     pub fn deleted_vaults(&self) -> impl Iterator<Item = &Arc<DeletedVault>> {
         self.deleted_vaults.values()
     }
 
-    /// The key vaults below `prefix`.
+    /// Returns the key vaults below `prefix` whose ids come after `after`, if given.
     pub fn vaults_below<'a>(
         &'a self,
         prefix: &'a ArmId,
@@ -345,22 +348,22 @@ impl State {
         below(&self.vaults, prefix, after)
     }
 
-    /// Every key vault.
+    /// Returns every key vault.
     pub fn vaults(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.vaults.values()
     }
 
-    /// A secret of a vault; names ignore case.
+    /// Returns a secret of a vault. Names ignore case.
     pub fn secret(&self, vault: &ArmId, name: &str) -> Option<&Secret> {
         self.secrets.get(&(vault.clone(), name.to_lowercase()))
     }
 
-    /// The secrets of a vault, by name.
+    /// Returns the secrets of a vault, by name.
     pub fn secrets<'a>(&'a self, vault: &'a ArmId) -> impl Iterator<Item = (&'a str, &'a Secret)> {
         self.secrets_after(vault, "")
     }
 
-    /// The secrets of a vault whose names come after `after`, which is in lower case, by name.
+    /// Returns the secrets of a vault whose names come after `after`, by name. `after` is in lower case.
     pub fn secrets_after<'a>(
         &'a self,
         vault: &'a ArmId,
@@ -371,13 +374,13 @@ impl State {
         own.map(|((_, name), secret)| (name.as_str(), secret))
     }
 
-    /// The secrets of all vaults.
+    /// Returns the secrets of all vaults.
     pub fn all_secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.values()
     }
 }
 
-/// Management groups are named by the subscriptions in them.
+/// Hierarchy of scopes. Each subscription lists its management groups, from the innermost to the outermost.
 impl Hierarchy for State {
     fn above_subscription(&self, subscription: SubscriptionId) -> impl Iterator<Item = &str> {
         let subscription = self.subscriptions.get(&subscription);
@@ -396,7 +399,7 @@ impl Hierarchy for State {
     }
 }
 
-/// The values whose keys lie below `prefix` and after `after`.
+/// Returns the values whose keys lie below `prefix` and come after `after`.
 fn below<'a, V>(
     map: &'a BTreeMap<ArmId, V>,
     prefix: &'a ArmId,

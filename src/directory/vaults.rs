@@ -1,4 +1,5 @@
-//! Which changes delete, purge and reserve key vaults: pure rules from the state to changes.
+//! Rules that turn the state into the changes that delete, recover and purge key vaults. They have no side
+//! effects.
 
 use super::state::{Secret, State};
 use crate::clock::UnixSeconds;
@@ -7,7 +8,7 @@ use crate::world::record::{Change, DeletedSecret, DeletedVault, Key, Record, Vau
 use crate::world::vault::vault_address;
 
 impl State {
-    /// The changes that delete a vault. Its secrets stay stored, so that it can be recovered.
+    /// Returns the changes that delete a vault. Its secrets stay stored, so that it can be recovered.
     pub fn vault_deletion(&self, id: &ArmId, now: UnixSeconds) -> Vec<Change> {
         let Some(vault) = self.vault(id) else { return Vec::new() };
         let deleted = DeletedVault::of(vault, now);
@@ -17,7 +18,7 @@ impl State {
         ]
     }
 
-    /// The changes that end a deleted vault and its secrets for good.
+    /// Returns the changes that remove a deleted vault and its secrets for good.
     pub fn vault_purge(&self, deleted: &DeletedVault) -> Vec<Change> {
         let id = &deleted.vault.id;
         let mut changes: Vec<_> =
@@ -26,19 +27,19 @@ impl State {
         changes
     }
 
-    /// The changes that bring a deleted vault back as `vault`.
+    /// Returns the changes that recover a deleted vault as `vault`.
     pub fn vault_recovery(vault: Vault) -> Vec<Change> {
         let id = vault.id.clone();
         vec![Change::Remove(Key::DeletedVault(id)), Change::Put(Record::Vault(vault))]
     }
 
-    /// The deleted vault that reserves the name, whether or not its purge is due.
+    /// Returns the deleted vault that reserves the name, even if its purge is due.
     pub fn deleted_vault_named(&self, name: &str) -> Option<&DeletedVault> {
         let mut found = self.deleted_vaults().map(|held| &**held);
         found.find(|held| held.vault.id.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether another vault, live or deleted, has the loopback address that follows from `name`. A client
+    /// Returns true if another vault, live or deleted, has the loopback address that `name` gets. A client
     /// that kept the address would send its secrets to the new vault.
     pub fn vault_address_taken(&self, name: &str) -> bool {
         let address = vault_address(name);
@@ -48,7 +49,8 @@ impl State {
         live.into_iter().chain(deleted).any(|other| !other.eq_ignore_ascii_case(name))
     }
 
-    /// The changes that purge what is due at `now`: deleted vaults, and deleted secrets of all vaults.
+    /// Returns the changes that purge everything due at `now`: deleted vaults, and deleted secrets of all
+    /// vaults.
     pub fn due_purges(&self, now: UnixSeconds) -> Vec<Vec<Change>> {
         let vaults = self.deleted_vaults().filter(|held| held.scheduled_purge <= now);
         let vaults = vaults.map(|held| self.vault_purge(held));
@@ -59,7 +61,7 @@ impl State {
     }
 }
 
-/// The changes that end a secret with all its versions.
+/// Returns the changes that remove a secret with all its versions.
 pub fn secret_purge(secret: &Secret) -> Vec<Change> {
     let versions = secret.versions.iter().map(|held| {
         Key::SecretVersion(held.vault.clone(), held.name.clone(), held.version.clone())

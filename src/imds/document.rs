@@ -1,7 +1,7 @@
-//! The instance document: every key that a version has, whatever is known of the VM.
+//! Instance document. It has every key that its api-version has, even if the value is not known.
 //!
-//! Agents read keys without looking whether they are there. All values are strings; what is not known or
-//! does not apply is an empty string, list or object of such, as on Azure (`docs/protocol.md`).
+//! Agents read keys without checking whether they exist. All values are strings. A value that is not known or
+//! does not apply is an empty string, or a list or object of empty strings, as on Azure (`docs/protocol.md`).
 
 use std::net::IpAddr;
 
@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::world::record::VirtualMachine;
 
-/// Keys that came after 2017-04-02, and the api-version that they came with (Azure IMDS documentation,
-/// 2025; the last two are in its sample only, so their version is ours).
+/// Keys added after 2017-04-02: parent, name, and the api-version that added them (Azure IMDS documentation,
+/// 2025). The documentation has the last two keys in its sample only, so their version is a guess.
 const LATER: [(&str, &str, &str); 37] = [
     ("/compute", "placementGroupId", "2017-08-01"),
     ("/compute", "resourceGroupName", "2017-08-01"),
@@ -51,7 +51,7 @@ const LATER: [(&str, &str, &str); 37] = [
     ("/compute", "physicalZone", "2023-11-15"),
 ];
 
-/// The document of a VM as an api-version has it.
+/// Returns the document of a VM in the form of an api-version.
 pub(super) fn document(vm: &VirtualMachine, version: &str) -> Value {
     let mut document = json!({ "compute": compute(vm), "network": network(vm) });
     for (parent, key, since) in LATER {
@@ -205,7 +205,7 @@ fn disk() -> Value {
 fn network(vm: &VirtualMachine) -> Value {
     let own = vm.address.and_then(crate::world::Address::ip);
     let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = own.into_iter().partition(IpAddr::is_ipv4);
-    // A machine without an IPv4 address has the entry nevertheless: agents read the first one.
+    // A machine without an IPv4 address has the entry too: agents read the first one.
     let v4 = v4.first().map(ToString::to_string).unwrap_or_default();
     let v6: Vec<Value> =
         v6.iter().map(|address| json!({ "privateIpAddress": address.to_string() })).collect();
@@ -221,7 +221,7 @@ fn network(vm: &VirtualMachine) -> Value {
     })
 }
 
-/// What a client of the control plane said of a VM, in the shape of its resource.
+/// Properties of a VM that a client of the control plane wrote, in the shape of the VM resource.
 struct Stored<'a>(&'a VirtualMachine);
 
 impl Stored<'_> {
@@ -232,12 +232,12 @@ impl Stored<'_> {
         if rest.is_empty() { Some(value) } else { value.pointer(&format!("/{rest}")) }
     }
 
-    /// The value as a string; empty when it is not there, or has parts.
+    /// Returns the value as a string; empty if it is missing, or is a list or an object.
     fn text(&self, pointer: &str) -> String {
         self.at(pointer).and_then(scalar).unwrap_or_default()
     }
 
-    /// The template with the values that are known.
+    /// Returns the template with the stored values filled in.
     fn filled(&self, pointer: &str, template: Value) -> Value {
         match self.at(pointer) {
             Some(known) => fill(template, known),
@@ -245,14 +245,15 @@ impl Stored<'_> {
         }
     }
 
-    /// A list of filled templates.
+    /// Returns a list with one filled template per stored element.
     fn list(&self, pointer: &str, template: impl Fn() -> Value) -> Vec<Value> {
         let known = self.at(pointer).and_then(Value::as_array);
         known.into_iter().flatten().map(|one| fill(template(), one)).collect()
     }
 }
 
-/// Puts the values of `known` in the place of those of the template, key by key; other keys are left out.
+/// Replaces the template's values with those of `known`, key by key. Keys that the template lacks are left
+/// out.
 fn fill(template: Value, known: &Value) -> Value {
     match template {
         Value::Object(template) => {

@@ -1,4 +1,4 @@
-//! Every way in which the service says no: one table of status and body.
+//! Errors of the service: one table of status and body.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use crate::http::{BodyError, Payload, json_error, json_reply};
 use crate::token::MintError;
 use crate::world::SelectError;
 
-/// Why a request is refused.
+/// Reasons why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ImdsError {
     #[error("api-version is missing or unknown")]
@@ -60,7 +60,7 @@ pub(super) enum ImdsError {
     UnknownCaller(IpAddr),
 }
 
-/// What a refusal says, before it takes the shape of one endpoint or the other.
+/// Contents of a refusal, before an endpoint renders them in its own form.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -75,7 +75,7 @@ impl Refusal {
 }
 
 impl ImdsError {
-    /// The refusal of a token that `caller` has asked for.
+    /// Converts the broker's error for a token that `caller` requested.
     pub(super) fn of_token(
         error: TokenError,
         caller: &Caller,
@@ -88,7 +88,7 @@ impl ImdsError {
         }
     }
 
-    /// The methods that the path takes.
+    /// Returns the methods that the path supports, for `Allow`.
     const fn allowed(&self) -> &'static str {
         match self {
             Self::MethodNotAllowed(allowed) => allowed,
@@ -96,8 +96,8 @@ impl ImdsError {
         }
     }
 
-    /// The answer of the instance metadata service. Bodies marked (seen) are those of the real service,
-    /// byte for byte; see `docs/protocol.md`.
+    /// Returns the response of the instance metadata service. Bodies marked (seen) are those of the real
+    /// service, byte for byte; see `docs/protocol.md`.
     pub(super) fn to_response(&self) -> Response<Payload> {
         match self {
             Self::ApiVersion => json_reply(StatusCode::BAD_REQUEST, versions::refusal()), // (seen)
@@ -111,7 +111,7 @@ impl ImdsError {
         }
     }
 
-    /// What the refusal says, whatever endpoint says it.
+    /// Returns the contents of the refusal, which are the same for both endpoints.
     pub(super) fn refusal(&self) -> Refusal {
         let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", text);
         match self {
@@ -127,13 +127,13 @@ impl ImdsError {
             ),
             Self::IdentityNotFound => bad("Identity not found"), // (seen)
             Self::Token { error, request_id, now } => token_refusal(error, *request_id, *now),
-            // (seen) for the metadata header and the missing resource; the texts of the others are ours.
+            // (seen) for the metadata header and the missing resource; mintbench wrote the other texts.
             other => bad(&other.to_string()),
         }
     }
 }
 
-/// Adds the headers that go with a status.
+/// Adds the headers that belong to a status: `Allow` to 405, `Retry-After` to 503.
 pub(super) fn with_hints(
     mut refused: Response<Payload>,
     allowed: &'static str,
@@ -168,7 +168,7 @@ fn token_refusal(error: &TokenError, request_id: Uuid, now: UnixSeconds) -> Refu
             "service_unavailable",
             "Too many tokens are waiting to be minted, retry later",
         ),
-        // What the directory refuses is passed through, as the real service does (seen).
+        // Errors of the token service are passed through, as the real service does (seen).
         TokenError::Mint(MintError::Refused { error, description }) => {
             Refusal::new(StatusCode::BAD_REQUEST, error, description)
         }
@@ -180,7 +180,7 @@ fn token_refusal(error: &TokenError, request_id: Uuid, now: UnixSeconds) -> Refu
     }
 }
 
-/// As the directory writes it: `2024-01-01 00:00:00Z`.
+/// Formats a time as Entra does: `2024-01-01 00:00:00Z`.
 fn timestamp(now: UnixSeconds) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.0);
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ")

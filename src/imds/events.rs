@@ -1,4 +1,4 @@
-//! `/metadata/scheduledevents`: nothing is ever planned for a machine here, and that is what it says.
+//! `/metadata/scheduledevents`: the list of planned events, which is always empty here.
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
@@ -10,13 +10,13 @@ use super::{Imds, versions};
 use crate::directory::Caller;
 use crate::http::{Payload, json_reply, read_body};
 
-/// Longer than any acknowledgement of the events of one machine.
+/// Longest accepted body. An acknowledgement of all events of one machine is shorter.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// The document that a machine reads: its number grows with each change, and there is none.
+/// Document that a machine reads. Its incarnation grows with each change, and there is never one.
 const NOTHING_PLANNED: &str = r#"{"DocumentIncarnation":1,"Events":[]}"#;
 
-/// An acknowledgement: the machine need not wait any longer for what is planned.
+/// An acknowledgement: the machine allows the planned event to start at once.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Acknowledgement {
@@ -43,7 +43,7 @@ impl Imds {
         Ok(json_reply(StatusCode::OK, NOTHING_PLANNED.to_owned()))
     }
 
-    /// Answers `POST`: without an event there is none to acknowledge.
+    /// Answers `POST`. No event exists, so every acknowledgement of an event is refused.
     pub(super) async fn acknowledge(
         &self,
         caller: &Caller,

@@ -1,5 +1,5 @@
-//! The endpoint of the VM extension, deprecated since January 2019: the same tokens at
-//! `http://localhost:50342/oauth2/token`, asked for by GET or by POST of a form, without an api-version.
+//! Endpoint of the VM extension, deprecated since January 2019. It gives the same tokens at
+//! `http://localhost:50342/oauth2/token`, by GET or by POST of a form, without an api-version.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use crate::http::{
 
 const ALLOWED: &str = "GET, POST";
 
-/// Longer than any form that names a resource and an identity.
+/// Longest accepted form; a resource and an identity need less.
 const FORM_BYTES_MAX: usize = 8 * 1024;
 
 /// The endpoint of the VM extension.
@@ -36,7 +36,7 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// An endpoint that answers from `broker`, and may be called by `names`.
+    /// Creates an endpoint that answers from `broker` and accepts `names` as `Host`.
     pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, names: HostNames, seed: u128) -> Self {
         let request_ids = RequestIds::new(seed);
         Self { broker, clock, names, request_ids, warned: AtomicBool::new(false) }
@@ -64,7 +64,7 @@ impl Extension {
             }
             Method::POST => {
                 let form = read_body(body, FORM_BYTES_MAX).await?;
-                // What is not UTF-8 holds no parameter that is known.
+                // A body that is not UTF-8 counts as empty.
                 self.token(caller, std::str::from_utf8(&form).unwrap_or_default(), request_id).await
             }
             _ => Err(ImdsError::MethodNotAllowed(ALLOWED)),
@@ -93,7 +93,7 @@ impl Extension {
     }
 }
 
-/// The nested form of errors, from before the identity endpoint (`docs/protocol.md`).
+/// Renders an error in the nested form, which is older than the identity endpoint (`docs/protocol.md`).
 fn nested(error: &ImdsError) -> Response<Payload> {
     let Refusal { status, error: code, description } = error.refusal();
     let (status, code) = match error {

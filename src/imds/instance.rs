@@ -1,4 +1,4 @@
-//! `GET /metadata/instance`: what the broker knows of a VM, in the shape of the real document.
+//! `GET /metadata/instance`: the VM's data, in the shape of the real document.
 
 use hyper::{Response, StatusCode};
 use serde_json::Value;

@@ -1,8 +1,8 @@
-//! The instance metadata service: its identity endpoint, and as much of the rest as SDKs look at.
+//! Instance metadata service (IMDS): the identity endpoint, and those other parts that SDKs read.
 //!
-//! Facts and their sources are in `docs/protocol.md`. Checks come in the order of the real service as
-//! far as clients can see it: route, method, `Host`, `X-Forwarded-For`, `Metadata`, form of
-//! the query, `api-version`, parameters, and only then anything that depends on who calls.
+//! Facts and their sources are in `docs/protocol.md`. Checks run in the order of the real service, as far as
+//! clients can see it: route, method, `Host`, `X-Forwarded-For`, `Metadata`, form of the query,
+//! `api-version`, parameters. Anything that depends on the caller comes last.
 
 mod document;
 mod error;
@@ -33,7 +33,7 @@ use crate::http::{
 };
 use error::ImdsError;
 
-/// The identity endpoint, for one worker thread.
+/// The identity endpoint of one worker thread.
 #[derive(Debug)]
 pub struct Imds {
     broker: Arc<Broker>,
@@ -43,8 +43,9 @@ pub struct Imds {
     request_ids: RequestIds,
 }
 
-/// Where a path leads. Only the first segment is matched without regard to case, as in Azure; paths
-/// are never decoded, so there is one spelling of each, but for the slash that an SDK appends.
+/// Target of a path. The first segment ignores case, as in Azure; the others do not. Paths are never decoded,
+/// so each has one spelling, except for slashes: an SDK appends one to the token path, and empty segments of
+/// instance paths are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Events,
@@ -76,7 +77,7 @@ impl<'a> Route<'a> {
 }
 
 impl Route<'_> {
-    /// Refuses a method that the path does not take. `HEAD` is refused too: Azure names `GET` alone.
+    /// Refuses a method that the path does not support. `HEAD` is refused too: Azure documents only `GET`.
     fn admit(self, method: &Method) -> Result<(), ImdsError> {
         match (self, method) {
             (_, &Method::GET) | (Self::Events, &Method::POST) => Ok(()),
@@ -87,14 +88,14 @@ impl Route<'_> {
 }
 
 impl Imds {
-    /// A service that answers from `broker` and may be called by `names`; `seed` makes its request ids
-    /// differ from other workers'.
+    /// Creates a service that answers from `broker` and accepts `names` as `Host`. `seed` makes its request
+    /// ids differ from those of other workers.
     pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, names: HostNames, seed: u128) -> Self {
         let request_ids = RequestIds::new(seed);
         Self { broker, clock, names, responses: Arc::default(), request_ids }
     }
 
-    /// The counters of this worker.
+    /// Returns the counters of this worker.
     pub fn responses(&self) -> Arc<Responses> {
         Arc::clone(&self.responses)
     }
@@ -161,16 +162,18 @@ impl Surface for Imds {
     }
 }
 
-/// MSAL.NET recognises the service by `IMDS/`.
+/// Value of `Server`. MSAL.NET recognises the service by `IMDS/`.
 const SERVER_NAME: HeaderValue =
     HeaderValue::from_static(concat!("IMDS/150.870.65.0 mintbench/", env!("CARGO_PKG_VERSION")));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const METADATA: HeaderName = HeaderName::from_static("metadata");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Lets in what may have come from a program on the VM: not from a proxy (`X-Forwarded-For`), not
-/// from a page in a browser whose name was re-bound to this address (`Host`), and not from a
-/// server-side request forgery, which cannot set a header (`Metadata`).
+/// Admits requests that a program on the VM may have sent. Each check excludes one attack:
+///
+/// - `X-Forwarded-For`: requests through a proxy
+/// - `Host`: a web page whose name was rebound to this address (DNS rebinding)
+/// - `Metadata`: server-side request forgery, which cannot set headers
 fn admit(request: &Request<Incoming>, names: &HostNames) -> Result<(), ImdsError> {
     let headers = request.headers();
     if !sole_host(request).is_some_and(|host| names.admit(host)) {
@@ -183,7 +186,7 @@ fn admit(request: &Request<Incoming>, names: &HostNames) -> Result<(), ImdsError
     match (values.next(), values.next()) {
         (Some(value), None) if value == "true" => Ok(()),
         (None, _) => Err(ImdsError::MetadataHeader),
-        // Clients look for a header that is missing; who sends another value is told what is wrong.
+        // Clients react to the error for a missing header; another value gets an error that explains it.
         _ => Err(ImdsError::MetadataValue),
     }
 }

@@ -1,25 +1,25 @@
-//! Query strings: few parameters, each at most once, nothing allocated unless something is encoded.
+//! Query strings: few parameters, each at most once. Nothing is allocated unless a value is encoded.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// More than any client sends; bounds the search for repeats.
+/// Greatest number of parameters, more than any client sends. It bounds the search for repeats.
 const PARAMETERS_MAX: usize = 16;
 
-/// Why a query, or one of its values, is refused.
+/// Reasons why a query, or one of its values, is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// A parameter stands twice.
+    /// A parameter occurs twice.
     #[error("the query repeats the parameter '{0}'")]
     DuplicateParameter(String),
     /// The name of a parameter is percent-encoded.
     #[error("the query encodes the name of a parameter")]
     EncodedName,
-    /// The value is not UTF-8 once it is decoded.
+    /// The decoded value is not UTF-8.
     #[error("the value of '{0}' is not valid")]
     InvalidParameter(&'static str),
-    /// More parameters than any client sends.
+    /// The query has more parameters than any client sends.
     #[error("the query cannot be read")]
     TooManyParameters,
 }
@@ -34,11 +34,11 @@ pub struct Query<'a> {
 impl<'a> Query<'a> {
     /// Splits `text` at `&` and `=`.
     ///
-    /// A name has one spelling: were `client%5Fid` taken for an unknown parameter, and so ignored, the
-    /// caller would be given another identity than it asked for.
+    /// A name has only one spelling. If `client%5Fid` were ignored as an unknown parameter, the caller would
+    /// get another identity than the one it asked for.
     ///
     /// # Errors
-    /// `EncodedName` or `TooManyParameters`.
+    /// Returns `EncodedName` or `TooManyParameters`.
     pub fn parse(text: &'a str) -> Result<Self, QueryError> {
         let mut query = Self { pairs: [("", ""); PARAMETERS_MAX], len: 0 };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -57,11 +57,11 @@ impl<'a> Query<'a> {
         self.pairs.get(..self.len).unwrap_or_default()
     }
 
-    /// Refuses a query that names any parameter twice, also one that is not known: which of two
-    /// values counts must never be a matter of who reads it.
+    /// Refuses a query that names any parameter twice, known or not, because two readers could choose
+    /// different values.
     ///
     /// # Errors
-    /// `DuplicateParameter`, with the name of the first.
+    /// Returns `DuplicateParameter` with the name of the first repeated parameter.
     pub fn refuse_repeats(&self) -> Result<(), QueryError> {
         let mut rest = self.pairs();
         while let Some(((name, _), later)) = rest.split_first() {
@@ -73,10 +73,10 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    /// The decoded value of a parameter.
+    /// Returns the decoded value of a parameter, if the query has it.
     ///
     /// # Errors
-    /// `InvalidParameter`.
+    /// Returns `InvalidParameter` when the value is not UTF-8.
     pub fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, QueryError> {
         let Some((_, raw)) = self.pairs().iter().find(|(other, _)| *other == name) else {
             return Ok(None);

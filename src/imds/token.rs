@@ -15,7 +15,7 @@ use crate::directory::Caller;
 use crate::http::{Payload, json_reply};
 use crate::world::Selector;
 
-/// Says how an answer came about; for measuring, and unknown to the real service.
+/// Header with the origin of an answer, for measurements. The real service has no such header.
 const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
 
 impl Imds {
@@ -38,22 +38,22 @@ impl Imds {
     }
 }
 
-/// The answer that carries a token.
+/// Returns the response that carries a token.
 pub(super) fn reply(answer: &Answer) -> Response<Payload> {
     let mut response = json_reply(StatusCode::OK, answer.token().body(answer.at));
     response.headers_mut().insert(CACHE, HeaderValue::from_static(answer.via.as_str()));
     response
 }
 
-/// The resource, which has to be named.
+/// Returns the resource, a required parameter.
 pub(super) fn resource<'a>(query: &Query<'a>) -> Result<Cow<'a, str>, ImdsError> {
     let resource = query.get("resource")?.filter(|resource| !resource.is_empty());
     resource.ok_or(ImdsError::ResourceMissing)
 }
 
-/// The selector, if one is given; a value that no id can have finds no identity.
+/// Returns the selector, if the query has one. A value that cannot be an id selects no identity.
 pub(super) fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError> {
-    // `mi_res_id` is the older spelling; real IMDS takes both.
+    // `mi_res_id` is the older spelling; real IMDS accepts both.
     let ids = [
         query.get("client_id")?.map(|id| id.parse().ok().map(Selector::ClientId)),
         query.get("object_id")?.map(|id| id.parse().ok().map(Selector::ObjectId)),
@@ -69,7 +69,7 @@ pub(super) fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError>
     }
 }
 
-/// `bypass_cache` has the one value `true` (IMDS specification of 2023-07-01).
+/// Reads `bypass_cache`, whose only value is `true` (IMDS specification of 2023-07-01).
 fn freshness(query: &Query<'_>, version: &str) -> Result<Freshness, ImdsError> {
     match query.get("bypass_cache")?.as_deref() {
         Some("true") if version >= versions::BYPASS_SINCE => Ok(Freshness::Renewed),

@@ -1,4 +1,4 @@
-//! API versions: which there are, and what a wrong one is answered with.
+//! API versions: the known ones, and the answer to an unknown one.
 
 use super::error::ImdsError;
 use super::query::Query;
@@ -42,35 +42,35 @@ const VERSIONS: [&str; 35] = [
     "2025-04-07",
 ];
 
-/// The identity category came with this version.
+/// First version with the identity category.
 pub(super) const IDENTITY_SINCE: &str = "2018-02-01";
 
-/// Versions of the scheduled events that no other category has (Azure documentation of scheduled events).
+/// Versions that only the scheduled events have (Azure documentation of scheduled events).
 const EVENTS_ONLY: [&str; 4] = ["2017-11-01", "2019-01-01", "2019-04-01", "2020-07-01"];
 
-/// The scheduled events came with this version.
+/// First version with the scheduled events.
 const EVENTS_SINCE: &str = "2017-08-01";
 
-/// The instance category came with this version.
+/// First version with the instance category.
 pub(super) const INSTANCE_SINCE: &str = "2017-04-02";
 
-/// `bypass_cache` came with this version; before, it is unknown and so ignored.
+/// First version with `bypass_cache`. Earlier versions ignore it, like any unknown parameter.
 pub(super) const BYPASS_SINCE: &str = "2023-07-01";
 
-/// The api-version of a query.
+/// Returns the api-version of a query.
 ///
 /// # Errors
-/// `ApiVersion` when there is none, it is unknown, or older than `since`.
+/// Returns `ApiVersion` when it is missing, unknown, or older than `since`.
 pub(super) fn require(query: &Query<'_>, since: &str) -> Result<&'static str, ImdsError> {
     let asked = query.get("api-version")?.ok_or(ImdsError::ApiVersion)?;
     let known = VERSIONS.iter().find(|version| **version == asked && **version >= since);
     known.copied().ok_or(ImdsError::ApiVersion)
 }
 
-/// Checks the api-version of a query for scheduled events, which has versions of its own.
+/// Checks the api-version of a query for scheduled events, which have some versions of their own.
 ///
 /// # Errors
-/// As [`require`].
+/// Returns the errors of [`require`].
 pub(super) fn require_events(query: &Query<'_>) -> Result<(), ImdsError> {
     let asked = query.get("api-version")?.unwrap_or_default();
     if EVENTS_ONLY.contains(&&*asked) {
@@ -79,13 +79,13 @@ pub(super) fn require_events(query: &Query<'_>) -> Result<(), ImdsError> {
     require(query, EVENTS_SINCE).map(|_| ())
 }
 
-/// The answer of `/metadata/versions`.
+/// Returns the answer of `/metadata/versions`.
 pub(super) fn document() -> String {
     let quoted = VERSIONS.map(|version| format!("\"{version}\""));
     format!(r#"{{"apiVersions":[{}]}}"#, quoted.join(","))
 }
 
-/// The answer to a missing or unknown version. MSAL.NET reads `newest-versions[0]` from it.
+/// Returns the body for a missing or unknown version. MSAL.NET reads `newest-versions[0]` from it.
 pub(super) fn refusal() -> String {
     let newest: Vec<String> =
         VERSIONS.iter().rev().take(3).map(|version| format!("\"{version}\"")).collect();

@@ -1,11 +1,11 @@
-//! Where this server is reached, and by what names.
+//! Names and addresses of this server.
 
 use super::{ServerOptions, Sockets};
 use crate::arm::Neighbours;
 use crate::world::vault::VaultUriTemplate;
 
-/// Whom the server certificate is for: this machine by every local name, the listeners' addresses, the
-/// vaults by name, and what was asked for.
+/// Returns the names in the server certificate: all local names of this machine, the listeners' addresses,
+/// the vaults' names, and the names in the options.
 pub(super) fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
     let mut names: Vec<String> = local.map(str::to_owned).into();
@@ -20,7 +20,7 @@ pub(super) fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     names
 }
 
-/// Where the listeners are that clients of the control plane are led to.
+/// Returns the addresses of the listeners to which the control plane directs its clients.
 pub(super) fn neighbours(
     options: &ServerOptions,
     sockets: &Sockets,

@@ -1,7 +1,7 @@
-//! The secret of the admin endpoint, and the file that hands it to whoever may change something there.
+//! Secret of the admin endpoint, and the file from which authorised users read it.
 //!
-//! A data folder keeps it. Without one it is in a folder of its own below the runtime folder of the user or
-//! the one for temporary files, and goes with the server.
+//! A data folder keeps it. Without one, it is in a folder of its own, below the user's runtime folder or the
+//! folder for temporary files, and is removed when the server stops.
 
 use std::env;
 use std::fs::Permissions;
@@ -14,51 +14,51 @@ use tempfile::TempDir;
 use crate::files::{self, GroupRead, SecretFileError, read_secret};
 use crate::secret::Redacted;
 
-/// The file.
+/// Name of the file.
 pub(super) const FILE: &str = "admin.secret";
 
-/// More than anybody would paste.
+/// Longest accepted file, in bytes.
 const BYTES_MAX: u64 = 4096;
-/// What guessing gets nowhere with, if its characters are random.
+/// Shortest secret. If its characters are random, guessing is hopeless.
 const CHARS_MIN: usize = 32;
 
-/// Why there is no secret.
+/// Reasons why there is no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminSecretError {
-    /// The one in the data folder is not used.
+    /// The file in the data folder cannot be used.
     #[error(transparent)]
     File(#[from] SecretFileError),
-    /// It cannot be sent in a header, or it is short.
+    /// The secret is too short, or cannot be sent in a header.
     #[error(
         "`{path}` holds no secret for the admin endpoint; write {CHARS_MIN} or more letters and digits into it, or remove it to have it made anew",
         path = path.display()
     )]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
 }
 
-/// The secret, and where it can be read.
+/// The secret, and the file that holds it.
 #[derive(Debug)]
 pub(super) struct AdminSecret {
     pub(super) secret: Redacted,
-    /// None when there is no place for it.
+    /// Path of the file; `None` if none could be written.
     pub(super) file: Option<PathBuf>,
-    /// The folder goes with this value.
+    /// Temporary folder, removed when this value is dropped.
     _folder: Option<TempDir>,
 }
 
 impl AdminSecret {
-    /// The secret that the data folder keeps; `fresh` is one that nobody knows, should there be none.
+    /// Returns the secret in the data folder. If there is none, writes `fresh`, a new random secret, there.
     pub(super) fn kept(
         folder: &Path,
         fresh: &Redacted,
@@ -80,8 +80,8 @@ impl AdminSecret {
         Ok(Self { secret: Redacted::new(secret.to_vec()), file: Some(path), _folder: None })
     }
 
-    /// The secret of a server that keeps nothing. It starts also where nothing can be written: then nobody
-    /// changes anything at the admin endpoint.
+    /// Returns the secret of a server without a data folder. The server starts even if nothing can be
+    /// written; then nobody can change anything at the admin endpoint.
     pub(super) fn passing(secret: Redacted) -> Self {
         match private_folder(&secret) {
             Ok(folder) => {
@@ -98,7 +98,7 @@ impl AdminSecret {
     }
 }
 
-/// In the first folder that takes it: the user's own, where the system has one, or the one of all.
+/// Creates a folder with the secret in the user's runtime folder, or else in the folder for temporary files.
 fn private_folder(secret: &Redacted) -> io::Result<TempDir> {
     let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let make = |above: &Path| {

@@ -1,4 +1,4 @@
-//! What has to be done from time to time, whether anybody asks or not.
+//! Periodic tasks of the server.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,37 +11,38 @@ use crate::directory::Directory;
 use crate::machine::give_way;
 use crate::vault;
 
-/// How often the caretaker looks; wall time has whole seconds.
+/// Interval between two rounds. Wall time has a resolution of one second.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Certificates rolled in a round, so that none takes much longer than its second, and a stop is seen.
+/// Greatest number of certificates rolled in one round, so that a round takes about a second and the thread
+/// notices a stop.
 const ROLLED_IN_A_ROUND: usize = 8;
 
-/// Between two looks whether the operator's certificate is due. Rounds do not follow the clock, which may be
-/// set back.
+/// Rounds between two checks of the operator's certificate. Rounds are counted, because the clock may be set
+/// back.
 const ROUNDS_PER_MINUTE: u64 = 60;
 
-/// How long before its end the certificate authority is in the log.
+/// Time before the certificate authority expires from which the log warns about it.
 const REMINDED_BEFORE: Seconds = Seconds(30 * 86_400);
 
-/// Between two such lines.
+/// Rounds between two such warnings.
 const ROUNDS_PER_DAY: u64 = 86_400;
 
-/// What the caretaker sees to.
+/// Settings of the tasks.
 #[derive(Debug)]
 pub(super) struct Duties {
-    /// How long a key signs tokens before the next one takes over; `None` is for ever.
+    /// Time for which a key signs tokens before the next one takes over; `None` for no limit.
     pub(super) signing_key_rotation: Option<Seconds>,
-    /// Whose certificate is renewed, if there is a data folder.
+    /// Operator whose certificate is renewed, if there is a data folder.
     pub(super) operator: Option<Operator>,
-    /// The last second of the certificate authority.
+    /// Last second of the certificate authority.
     pub(super) authority_end: UnixSeconds,
 }
 
-/// The thread that does it; ends when dropped.
+/// The thread that performs the tasks; ends when dropped.
 #[derive(Debug)]
 pub(super) struct Caretaker {
-    /// Dropping it wakes the thread and ends it.
+    /// Dropping this sender wakes the thread and ends it.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -79,7 +80,7 @@ fn go_round(directory: &Directory, clock: &dyn Clock, duties: &Duties, stopped: 
             remind_of_authority(duties.authority_end, now);
         }
         if directory.recover_store(now).is_err() {
-            // The log has told of it, and nothing of the rest could be stored.
+            // The fault is logged already, and the other tasks could not store anything.
             continue;
         }
         rotate_signing_keys(directory, now, duties);
@@ -101,7 +102,7 @@ fn renew_operator(directory: &Directory, duties: &Duties, now: UnixSeconds) {
     }
 }
 
-/// Whoever trusts the authority has to be told of the next one, which takes time.
+/// Logs a warning before the authority expires, because its users need time to trust the next one.
 fn remind_of_authority(end: UnixSeconds, now: UnixSeconds) {
     if now + REMINDED_BEFORE >= end {
         let days = end.since(now).0 / 86_400;
@@ -113,7 +114,7 @@ fn remind_of_authority(end: UnixSeconds, now: UnixSeconds) {
 }
 
 fn roll_credentials(directory: &Directory, now: UnixSeconds) {
-    // One in a round: what makes many identities at once is not to be held up by their keys.
+    // Only one per round, so that the keys of many new identities do not delay their creation.
     if let Err(error) = directory.provision_next(now) {
         tracing::warn!(%error, "an identity got no certificate; it is made when it is first needed");
     }
@@ -123,7 +124,7 @@ fn roll_credentials(directory: &Directory, now: UnixSeconds) {
 }
 
 fn rotate_signing_keys(directory: &Directory, now: UnixSeconds, duties: &Duties) {
-    // A key that is never changed still has a moment to be set right.
+    // Without rotation, `rotate_due` still corrects times after the clock was set back.
     let life = duties.signing_key_rotation.unwrap_or(Seconds(u64::MAX));
     if let Err(error) = directory.rotate_due(now, life) {
         tracing::warn!(%error, "the signing keys were not rotated; the old ones go on, and it is tried again");

@@ -1,28 +1,28 @@
-//! A check of a data folder that no server has open.
+//! Check of a data folder that no server has open.
 
 use std::path::Path;
 
 use crate::directory::{Directory, DirectoryError};
 use crate::store::Checkup;
 
-/// What a check has found.
+/// Result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// How many records can be read.
+    /// Number of records that can be read.
     pub records: usize,
-    /// What is damaged, in words; nothing of a sound store.
+    /// Descriptions of the damage; empty for a sound store.
     pub damages: Vec<String>,
 }
 
-/// Verifies every page and every record of the store in `folder`, and that what the records name is there.
-/// Changes nothing.
+/// Verifies every page and every record of the store in `folder`. Also checks that everything the records
+/// name exists. Changes nothing.
 ///
 /// # Errors
-/// When there is no store, a server has it open, or the system refuses.
+/// Returns an error when there is no store, a server has it open, or the system fails.
 pub fn check_store(folder: &Path) -> Result<Checked, DirectoryError> {
     let Checkup { records, mut damages } = Checkup::of(folder)?;
     let count = records.len();
-    // Of a damaged store, a record may name one that is lost.
+    // In a damaged store, a record may name one that is lost.
     if damages.is_empty()
         && let Err(error) = Directory::verify(records)
     {

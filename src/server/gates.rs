@@ -1,30 +1,30 @@
-//! How many connections this process takes: what is left of its file descriptors once the store, the
-//! workers and the operators have theirs.
+//! Connection limits. They follow from the number of file descriptors, less those that the store, the workers
+//! and the operators need.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::http::{ConnectionLimits, Gate, LEAVING_MAX};
 
-/// Connections of the admin endpoint. They are apart from all others, so operators get in at any time.
+/// Connections of the admin endpoint. They are reserved, so that operators can always connect.
 const ADMIN_CONNECTIONS: usize = 32;
 
-/// File descriptors of the store, the log, `/proc` and what the system libraries open.
+/// File descriptors of the store, the log, `/proc` and the system libraries.
 const OWN_DESCRIPTORS: usize = 48;
 
 /// File descriptors of a worker: its listener and its runtime.
 const WORKER_DESCRIPTORS: usize = 8;
 
-/// Most connections by default: some 5 GB of buffers.
+/// Upper bound of the default for connections: about 5 GB of buffers.
 const DEFAULT_MAX: usize = 262_144;
 
-/// Fewest connections by default, however few descriptors there are.
+/// Lower bound of the defaults for all connections and for those of one caller, even with fewer descriptors.
 const DEFAULT_MIN: usize = 16;
 
-/// The part of the connections that one caller may have by default.
+/// Divisor for the default limit of one caller: a quarter of the connections.
 const CALLERS_PART: usize = 4;
 
-/// More connections are asked for than there are file descriptors.
+/// Error for a connection limit above the number of file descriptors.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "--max-connections {asked} needs {needed} file descriptors, and this process may open {descriptors}; use at most {possible}, or raise the limit as in `ulimit -n {needed}`"
@@ -36,28 +36,28 @@ pub struct TooManyConnections {
     possible: usize,
 }
 
-/// What a process has, and what is asked of it.
+/// Settings for the connection limits.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionOptions {
-    /// Files that the process may open.
+    /// Number of files that the process may open.
     pub descriptors: usize,
-    /// Threads that answer requests of the identity endpoint.
+    /// Number of threads that answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
-    /// Connections that this process opens to a token service.
+    /// Number of connections that this process opens to a token service.
     pub outgoing: usize,
-    /// Connections of all endpoints but the admin endpoint; by default what the descriptors allow.
+    /// Connections of all endpoints except the admin endpoint; by default as many as the descriptors allow.
     pub max: Option<NonZeroUsize>,
-    /// Connections of one IP address; by default a quarter.
+    /// Connections of one IP address; by default a quarter of all, but at least 16.
     pub per_caller: Option<NonZeroUsize>,
-    /// Bytes of answers that an endpoint holds for callers that have not read them.
+    /// Bytes of answers that an endpoint buffers for callers that have not read them.
     pub unsent_bytes: usize,
 }
 
 impl ConnectionOptions {
-    /// The limits of the endpoints other than the admin endpoint.
+    /// Returns the limits of the endpoints other than the admin endpoint.
     ///
     /// # Errors
-    /// When there are too few file descriptors for what is asked.
+    /// Returns `TooManyConnections` when `max` needs more file descriptors than the process may open.
     pub fn limits(&self) -> Result<ConnectionLimits, TooManyConnections> {
         let Self { descriptors, unsent_bytes, .. } = *self;
         let reserve = self.reserve();
@@ -82,7 +82,7 @@ impl ConnectionOptions {
     }
 }
 
-/// Who may connect to which surface.
+/// Gates of the surfaces: one for the admin endpoint, one shared by all others.
 #[derive(Clone, Debug)]
 pub(super) struct Gates {
     shared: Arc<Gate>,

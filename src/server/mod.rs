@@ -1,4 +1,4 @@
-//! Assembly: sockets, worker threads, shutdown. The only place that knows every surface.
+//! Server assembly: sockets, worker threads, shutdown. Only this module knows every surface.
 
 mod addresses;
 mod admin_secret;
@@ -46,7 +46,7 @@ use trim::Trimmer;
 
 use crate::vault::{self, Vault, VaultOptions};
 
-// What a server is set up with, so that whoever starts one needs to know nothing below it.
+// Settings types, exported so that code that starts a server needs no module below this one.
 pub use crate::arm::ArmAuth;
 pub use crate::broker::BrokerOptions;
 pub use crate::directory::{
@@ -57,10 +57,10 @@ pub use crate::sts::StsOptions;
 pub use crate::tls::Authority;
 pub use crate::token::{Algorithm, Backend};
 
-/// The longest life of a token that can be set.
+/// Longest token lifetime that can be set.
 pub const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
 
-/// The files in the data folder beside the store.
+/// Files in the data folder besides the store.
 pub const FILES: [&str; 6] = [
     tls::FILES[0],
     tls::FILES[1],
@@ -70,55 +70,55 @@ pub const FILES: [&str; 6] = [
     admin_secret::FILE,
 ];
 
-/// Those of them that only a start writes. The authority and the secret of the admin endpoint may be given to
-/// a new folder.
+/// Those of them that only a start writes. A user may put the authority and the secret of the admin endpoint
+/// into a new folder.
 pub const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS];
 
 pub use crate::x509::{Certificate, CertificateError};
 
-/// Why a server does not start.
+/// Reasons why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// There is no secret for the admin endpoint.
+    /// The secret of the admin endpoint cannot be read or written.
     #[error(transparent)]
     AdminSecret(#[from] AdminSecretError),
-    /// A surface does not listen.
+    /// A surface cannot listen on its address.
     #[error("the {surface} endpoint does not start")]
     Bind {
-        /// Which surface.
+        /// Name of the surface.
         surface: &'static str,
-        /// Why.
+        /// Cause of the error.
         source: BindError,
     },
-    /// A surface that asks nobody who he is would be reachable from elsewhere.
+    /// A surface without authentication would be reachable from other machines.
     #[error(
         "the {surface} endpoint asks nobody who he is, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
     )]
     NotLoopback {
-        /// Which surface.
+        /// Name of the surface.
         surface: &'static str,
-        /// Where it was to listen.
+        /// Address that it was to listen on.
         addr: SocketAddr,
     },
     /// The operator cannot be set up.
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    /// The token service cannot be asked.
+    /// The client of the token service cannot start.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// There is no server certificate.
+    /// The server certificate cannot be issued.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The system gives no thread, runtime or socket.
+    /// The system could not start a thread, runtime or socket.
     #[error("cannot start a worker")]
     System(#[from] std::io::Error),
 }
 
-/// Time that requests in flight get to finish once the server is told to stop; the longest wait of a
-/// request, a full mint queue, is about as long.
+/// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
+/// full mint queue, is about as long.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A running server; stops when told to, or when dropped.
+/// A running server; stops when dropped.
 #[derive(Debug)]
 pub struct Server {
     endpoints: Vec<(&'static str, String)>,
@@ -126,16 +126,16 @@ pub struct Server {
     gates: Gates,
     threads: Vec<JoinHandle<()>>,
     caretaker: Option<Caretaker>,
-    /// Ends with the server.
+    /// Stops with the server.
     _trimmer: Trimmer,
     probe: Option<Probe>,
     admin_secret: AdminSecret,
 }
 
-/// Items of one page of a list, as in Azure.
+/// Items on one page of a list, as in Azure.
 const PAGE: usize = 200;
 
-/// What surfaces are made of.
+/// Common parts of the surfaces.
 struct Surfaces<'a> {
     directory: Arc<Directory>,
     broker: Arc<Broker>,
@@ -145,10 +145,11 @@ struct Surfaces<'a> {
 }
 
 impl Server {
-    /// Binds every surface and starts to answer. When this returns, requests are answered.
+    /// Binds every surface and starts the server. It answers requests when this returns.
     ///
     /// # Errors
-    /// When an address is refused or the system lacks something; then nothing goes on running.
+    /// Returns an error when an address is refused or the system lacks a resource. Then nothing keeps
+    /// running.
     pub fn start(
         directory: Arc<Directory>,
         authority: &Arc<Authority>,
@@ -158,7 +159,8 @@ impl Server {
         let sockets = Sockets::bind(options)?;
         let names = names(options, &sockets);
         let tls = ServerTls::new(Arc::clone(authority), Arc::clone(clock), names);
-        // A name that no certificate can have is refused now, not by the first handshake.
+        // Checks the names now: a name that no certificate can have would otherwise fail at the first
+        // handshake.
         tls.config(options.sts.ip())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
         let source = token_source(&directory, &issuer, authority, options)?;
@@ -311,7 +313,7 @@ impl Server {
                 give_way();
             }
         };
-        // The hook is for the threads that block; the runtime's own is the one below.
+        // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().on_thread_start(settle).build()?;
         let (stop, gate) = (self.stop.subscribe(), self.gates.of(name));
@@ -324,12 +326,13 @@ impl Server {
         Ok(())
     }
 
-    /// The file with the secret that admits changes at the admin endpoint; none where none could be written.
+    /// Returns the file with the secret that permits changes at the admin endpoint. Returns `None` if it
+    /// could not be written.
     pub fn admin_secret_file(&self) -> Option<&Path> {
         self.admin_secret.file.as_deref()
     }
 
-    /// Each surface's name and URL.
+    /// Returns each surface's name and URL.
     pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.endpoints.iter().map(|(name, url)| (*name, url.as_str()))
     }
@@ -347,7 +350,8 @@ fn token_source(
     Ok(Arc::new(Remote::start(Arc::clone(directory), &remote.url, trusted)?))
 }
 
-/// Lets the authority issue the certificates of service principals: who trusts it knows them all.
+/// Issuer that signs the certificates of service principals with the authority. A service that trusts the
+/// authority accepts them all.
 #[derive(Debug)]
 pub struct AuthorityIssuer(pub Arc<Authority>);
 

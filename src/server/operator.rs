@@ -1,9 +1,8 @@
-//! The operator: the principal that may do everything, for whoever owns the data folder.
+//! Operator: the principal that may do everything, for the owner of the data folder.
 //!
-//! The first start makes it, gives it Owner at the root and writes its certificate and key to
-//! `operator.pem`, readable by the owner of the folder only; `operator.json` says who it is. The
-//! certificate is made anew when half its life is over, while the server runs too, or at a start when the
-//! file is gone.
+//! The first start creates it and assigns it Owner at the root. Its certificate and key are in
+//! `operator.pem`, readable by the owner of the folder only; `operator.json` has its ids. The certificate is
+//! renewed after half its life, while the server runs too, or at a start without the file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,39 +20,39 @@ use crate::world::record::{Application, Change, Credential, Key, Record, RoleAss
 use crate::world::roles::{self, Scope};
 use crate::world::synthetic::IdentityIds;
 
-/// Its name in the directory.
+/// Display name in the directory.
 const NAME: &str = "mintbench operator";
 
-/// Its certificate and key.
+/// File with the certificate and key.
 pub(super) const PEM: &str = "operator.pem";
 
-/// It has some 3 kB.
+/// Longest accepted file; it usually has about 3 kB.
 const PEM_BYTES_MAX: u64 = 64 << 10;
 
-/// Who it is.
+/// File with the operator's ids.
 pub(super) const WHO: &str = "operator.json";
 
-/// The URLs of the endpoints.
+/// File with the URLs of the endpoints.
 pub(super) const ENDPOINTS: &str = "endpoints.json";
 
-/// Why there is no operator.
+/// Reasons why there is no operator.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// There is no certificate for it.
+    /// No certificate can be issued to it.
     #[error("cannot make the operator's certificate")]
     Credential(#[from] CredentialError),
-    /// The certificate and key in the folder are not used.
+    /// The file with the certificate and key cannot be used.
     #[error(transparent)]
     Exposed(#[from] SecretFileError),
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     File {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The world has no tenant to put it in, or no role of that name.
+    /// The world has no tenant for it, or no role of that name.
     #[error("the world has no tenant; add one to the world file")]
     NoTenant,
     /// The change was not stored.
@@ -61,7 +60,7 @@ pub enum OperatorError {
     Store(#[from] StoreError),
 }
 
-/// The operator of a server, and where its certificate lies.
+/// The operator of a server, and the path of its certificate.
 #[derive(Debug)]
 pub(super) struct Operator {
     path: PathBuf,
@@ -69,8 +68,8 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    /// Makes the next certificate when half the life of the newest is over. That one stays valid, for whoever
-    /// has read it already.
+    /// Issues the next certificate after half the life of the newest one. The newest one stays valid for
+    /// clients that have read it.
     pub(super) fn renew(
         &self,
         directory: &Directory,
@@ -84,14 +83,14 @@ impl Operator {
     }
 }
 
-/// Sees to it that there is an operator, and that `folder` holds what proves it.
+/// Creates the operator if necessary, and makes sure that `folder` holds its certificate and key.
 pub(super) fn establish(
     directory: &Directory,
     folder: &Path,
     now: UnixSeconds,
     group: GroupRead,
 ) -> Result<Operator, OperatorError> {
-    // Out of the `match`, which would hold the lock of the read through the write.
+    // Not part of the `match`, which would hold the read lock during the write.
     let existing = existing(&directory.read());
     let application = match existing {
         Some(application) => application,
@@ -103,7 +102,7 @@ pub(super) fn establish(
         Err(error) if error.is_missing() => None,
         read => Some(read?),
     };
-    // A start that ended between the two has left a file whose certificate nobody knows.
+    // If a start ended between the two steps, the certificate in the file is not registered.
     let proves = |own: &Credential| {
         let text = kept.as_ref().map(|kept| String::from_utf8_lossy(kept.expose()));
         text.is_some_and(|text| text.contains(&pem("CERTIFICATE", &own.certificate)))
@@ -111,8 +110,8 @@ pub(super) fn establish(
     if held.is_some_and(|own| proves(&own)) {
         operator.renew(directory, now)?;
     } else {
-        // Those before it end: whoever has lost the file makes a copy of it worthless by removing it and
-        // starting again.
+        // All earlier certificates end. So a user whose file was stolen can make the copy worthless by
+        // removing the file and starting again.
         operator.certify(directory, None, now)?;
     }
     let who = json!({
@@ -128,8 +127,8 @@ fn ids(application: &Application) -> IdentityIds {
     IdentityIds { client_id: application.client_id, principal_id: application.principal_id }
 }
 
-/// Whether half the life of a certificate is over, or it has not begun, as after the clock was set back.
-/// Verifiers allow for five minutes.
+/// Returns true if half the life of a certificate is over. Also if the certificate is not valid yet, as after
+/// the clock was set back; five minutes are tolerated, as by verifiers.
 fn is_due(credential: &Credential, now: UnixSeconds) -> bool {
     let life = credential.not_after.since(credential.not_before);
     let has_begun = credential.not_before <= now + Seconds(300);
@@ -175,10 +174,10 @@ fn enrol(
 }
 
 impl Operator {
-    /// Makes a certificate. All before it end, but for the one whose thumbprint is `kept`.
+    /// Issues a certificate. All earlier ones end, except the one whose thumbprint is `kept`.
     ///
-    /// The certificate is registered before the file is replaced, and those before it are removed after that:
-    /// whatever the file holds, its certificate is known.
+    /// The certificate is registered before the file is replaced, and the earlier ones are removed after
+    /// that. So the certificate in the file is always registered.
     fn certify(
         &self,
         directory: &Directory,
@@ -211,7 +210,7 @@ impl Operator {
     }
 }
 
-/// RFC 7468.
+/// Formats base64 text as PEM (RFC 7468).
 fn pem(label: &str, base64: &str) -> String {
     let mut text = format!("-----BEGIN {label}-----\n");
     let mut rest = base64;
@@ -224,7 +223,8 @@ fn pem(label: &str, base64: &str) -> String {
     text + &format!("-----END {label}-----\n")
 }
 
-/// Writes where everything listens, for whoever finds the folder: https where both are spoken.
+/// Writes the URLs of all endpoints to the folder, for its other users. A URL has https if the endpoint has
+/// both.
 pub(super) fn write_endpoints<'a>(
     folder: &Path,
     endpoints: impl Iterator<Item = (&'static str, &'a str)>,
@@ -239,7 +239,7 @@ pub(super) fn write_endpoints<'a>(
     replace_file(&folder.join(ENDPOINTS), 0o644, text.as_bytes())
 }
 
-/// Puts a file in place whole, in place of one that is there.
+/// Writes a whole file, and replaces an existing one.
 fn replace_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), OperatorError> {
     let failed = |source| OperatorError::File { path: path.to_owned(), source };
     files::replace(path, mode, content).map_err(failed)
@@ -273,7 +273,7 @@ mod tests {
         assert!(first.ends_with(&held()[0]) && second.ends_with(&held()[1]));
         operator.renew(&directory, NOW + Seconds(90 * DAY)).unwrap();
         assert!(held().len() == 2 && second.ends_with(&held()[0]) && file().ends_with(&held()[1]));
-        // Whoever has lost the file ends what is in it.
+        // A user who lost the file ends the certificate in it.
         fs::remove_file(folder.path().join(PEM)).unwrap();
         establish(&directory, folder.path(), NOW + Seconds(90 * DAY), GroupRead::Refused).unwrap();
         assert!(held().len() == 1 && file().ends_with(&held()[0]));

@@ -1,4 +1,4 @@
-//! How a server is set up.
+//! Settings of a server.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -13,71 +13,72 @@ use crate::secret::Redacted;
 use crate::world::vault::VaultUriTemplate;
 use crate::x509::Certificate;
 
-/// How a server is set up. Port 0 takes a free one.
+/// Settings of a server. Port 0 selects a free port.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where the identity endpoint listens.
+    /// Address of the identity endpoint.
     pub imds: SocketAddr,
-    /// Where the endpoint of the VM extension listens, if it is wanted.
+    /// Address of the VM extension endpoint, if it is wanted.
     pub vm_extension: Option<SocketAddr>,
-    /// Where tokens are asked for by clients with a credential, and keys are published.
+    /// Address of the token service, which issues tokens to clients with a credential and publishes keys.
     pub sts: SocketAddr,
-    /// Where the control plane listens.
+    /// Address of the control plane.
     pub arm: SocketAddr,
-    /// Whether its callers have to say who they are.
+    /// Authentication of the control plane's callers.
     pub arm_auth: ArmAuth,
-    /// Where the key vaults listen.
+    /// Address of the key vaults.
     pub vault: SocketAddr,
-    /// The URIs of the vaults; when not given, each vault has a loopback address of its own.
+    /// URIs of the vaults; if `None`, each vault has a loopback address of its own.
     pub vault_uri: Option<VaultUriTemplate>,
-    /// Versions that a secret of a vault has at most.
+    /// Greatest number of versions of a secret.
     pub max_secret_versions: NonZeroUsize,
-    /// Where vaults and control plane send clients for tokens, without a slash at the end; the token
-    /// service itself when not given.
+    /// URL to which vaults and control plane send clients for tokens, without a final slash; if `None`, the
+    /// token service itself.
     pub authority_url: Option<String>,
-    /// How many connections there may be, the admin endpoint's apart.
+    /// Limits for the connections of all endpoints except the admin endpoint.
     pub connections: ConnectionLimits,
-    /// Where operators look.
+    /// Address of the admin endpoint.
     pub admin: SocketAddr,
-    /// Whether a thread measures how late the host wakes it.
+    /// True if a thread measures wake-up delays of the host.
     pub hiccups: bool,
-    /// Whether the token service and the control plane refuse plain HTTP.
+    /// True if the token service and the control plane refuse plain HTTP.
     pub tls_only: bool,
-    /// Names, beside this machine's own, that the server certificate is for.
+    /// Names of the server certificate, besides this machine's own.
     pub host_names: Vec<String>,
-    /// Threads that read and answer requests of the identity endpoint.
+    /// Number of threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
-    /// Where the operator's certificate, the secret of the admin endpoint and the endpoints are written, if anywhere.
+    /// Folder for the operator's certificate, the secret of the admin endpoint and the list of endpoints, if
+    /// any.
     pub data: Option<PathBuf>,
-    /// Whether the group of the files there is trusted.
+    /// Trust in the group of the files in it.
     pub group_read: GroupRead,
-    /// The secret of the admin endpoint, unless the folder keeps one: random text that a header can hold.
+    /// Secret of the admin endpoint, if the folder has none: random text that is valid in a header.
     pub fresh_admin_secret: Redacted,
-    /// Where tokens come from: a token service in another process, or the directory's own issuer.
+    /// Token service in another process that mints the tokens; if `None`, the directory's own issuer.
     pub token_source: Option<RemoteSource>,
-    /// How long a token lives.
+    /// Lifetime of a token.
     pub token_lifetime: Seconds,
-    /// How long a key signs tokens before the next one takes over; `None` is for ever.
+    /// Time for which a key signs tokens before the next one takes over; `None` for no limit.
     pub signing_key_rotation: Option<Seconds>,
-    /// How long a token lives that an application gets from the token service.
+    /// Lifetime of a token that the token service issues to an application.
     pub application_token_lifetime: Seconds,
-    /// How much longer a client's assertion may be valid when it is shown; `None` is any time.
+    /// Longest remaining lifetime of an accepted client assertion; `None` for no limit.
     pub max_assertion_lifetime: Option<Seconds>,
-    /// Authorities by whose certificates clients of the token service may prove who they are.
+    /// Authorities whose certificates authenticate managed identities at the token service.
     pub trusted_issuers: Vec<Certificate>,
-    /// Makes the ids of the token service differ from those of others.
+    /// Seed of the token service's ids, different in each process.
     pub sts_seed: [u8; 32],
-    /// Makes the request ids of this process differ from those of others.
+    /// Seed of the request ids, different in each process.
     pub request_id_seed: u128,
-    /// The broker's own options.
+    /// Settings of the broker.
     pub broker: BrokerOptions,
 }
 
 /// A token service in another process.
 #[derive(Clone, Debug)]
 pub struct RemoteSource {
-    /// Its URL, without a path.
+    /// URL, without a path.
     pub url: String,
-    /// The certificate authorities that it is trusted by, PEM; none is this server's own.
+    /// Certificate authorities that the connection trusts (PEM); if `None`, this server's own.
     pub ca_pem: Option<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! The sockets of every surface.
+//! Sockets of all surfaces.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -7,7 +7,7 @@ use super::{ServerError, ServerOptions};
 use crate::arm::ArmAuth;
 use crate::http::{self, BindError, Scheme};
 
-/// Every surface's socket, bound before anything starts.
+/// The socket of each surface. All are bound before anything starts.
 pub(super) struct Sockets {
     pub(super) imds: Vec<TcpListener>,
     pub(super) imds_url: String,
@@ -37,7 +37,8 @@ impl Sockets {
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
                 .transpose()?,
-            // Nobody is asked who he is: not even the neighbours on a link may come.
+            // The endpoint has no authentication for reads, so it accepts no other machines, not even on the
+            // local link.
             admin: Bound::open_to_loopback("admin", options.admin, Scheme::Http)?,
         })
     }
@@ -51,12 +52,12 @@ pub(super) struct Bound {
     pub(super) urgency: Urgency,
 }
 
-/// How soon a surface's threads get a core that others want too.
+/// Priority of a surface's threads for a core that other threads need too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// As soon as any.
+    /// Normal priority.
     AtOnce,
-    /// After those: a change waits for the disk, and must not make token requests wait for it.
+    /// Lower priority: a change waits for the disk anyway, and must not delay token requests.
     GivesWay,
 }
 

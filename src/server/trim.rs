@@ -1,7 +1,7 @@
-//! Gives memory that is free inside the process back to the system.
+//! Return of free memory to the system.
 //!
-//! The allocator of the C library keeps what thousands of ended connections leave: their pieces lie between
-//! others that live. 5,000 connections from one caller left 120 MB until the process ended.
+//! The allocator of the C library keeps the memory of ended connections. Their pieces lie between pieces that
+//! are still in use. 5,000 connections from one caller left 120 MB until the process ended.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,14 +11,14 @@ use std::time::Duration;
 use crate::http::Gate;
 use crate::machine::return_free_memory;
 
-/// How often it is looked whether much has become free.
+/// Interval between two checks for free memory.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// The thread that does it; ends when dropped. It does not give way to others, as it holds a lock of the
-/// allocator while it works.
+/// The thread that returns free memory; ends when dropped. It keeps its normal priority, because it holds a
+/// lock of the allocator while it works.
 #[derive(Debug)]
 pub(super) struct Trimmer {
-    /// Dropping it wakes the thread and ends it.
+    /// Dropping this sender wakes the thread and ends it.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,7 +43,7 @@ impl Drop for Trimmer {
 
 fn go_round(gates: &[Arc<Gate>], stopped: &Receiver<()>) {
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
-        // Each is asked: the answer begins a new count.
+        // Every gate is asked, because each call starts a new count.
         if gates.iter().filter(|gate| gate.has_receded()).count() > 0 {
             return_free_memory();
         }

@@ -1,4 +1,4 @@
-//! Where the vaults listen, and the URIs under which they are reached.
+//! Socket, URIs and certificates of the vaults.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub(super) struct BoundVaults {
 }
 
 impl BoundVaults {
-    /// Binds the socket. Unless the URIs are given, it is bound to all of loopback where that is possible: then
-    /// each vault has an address of its own, which resolves everywhere.
+    /// Binds the socket. Unless the URIs are given, it binds all of loopback if possible: then each vault has
+    /// an address of its own, which works with every resolver.
     pub(super) fn open(options: &ServerOptions) -> Result<Self, ServerError> {
         let addr = options.vault;
         let everywhere = options.vault_uri.is_none().then(|| bind_all_loopback(addr)).flatten();
@@ -42,10 +42,10 @@ impl BoundVaults {
     }
 }
 
-/// Addresses of vaults in one certificate; a vault beyond them is added for a connection to it.
+/// Greatest number of vault addresses in one certificate. Other vaults are added on a connection to them.
 const ADDRESSES_MAX: usize = 256;
 
-/// The certificates of the vaults: for this machine's names and for the address of each vault.
+/// Returns the certificates of the vaults: for this machine's names and for the address of each vault.
 pub(super) fn tls(
     directory: &Arc<Directory>,
     authority: &Arc<Authority>,

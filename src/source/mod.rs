@@ -1,7 +1,8 @@
-//! Tokens from a token service in another process: the client-credentials call that Azure makes for a
-//! virtual machine (RFC 6749 section 4.4), with an assertion signed by the identity's certificate.
+//! Token source that calls a token service in another process. It makes the client-credentials call that
+//! Azure makes for a virtual machine (RFC 6749 section 4.4). An assertion signed with the identity's
+//! certificate is the credential.
 //!
-//! Mint lanes wait here; the connections, which are kept, live on a thread of their own.
+//! Mint lanes block here; the pooled connections belong to a thread of their own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ use crate::token::{
     AssertionForm, ClientAssertion, Entropy, MintError, Subject, Token, TokenSource,
 };
 
-/// One call. A service that is well answers within milliseconds; while one is silent, every lane that asks
-/// it is held, and three calls of this length are what a caller waits at most.
+/// Limits of one call. A healthy service answers within milliseconds. If it does not answer, each mint lane
+/// that calls it is blocked, for at most three such calls and their back-off.
 const LIMITS: ClientLimits = ClientLimits {
     connect: Duration::from_secs(1),
     total: Duration::from_secs(3),
@@ -34,19 +35,19 @@ const LIMITS: ClientLimits = ClientLimits {
     idle_max: 64,
 };
 
-/// A call is made this often at most, when the service fails or cannot be reached.
+/// Greatest number of calls for one token, when the service fails or cannot be reached.
 const ATTEMPTS: u32 = 3;
 
-/// The wait before the second attempt, at most; it doubles with each.
+/// Longest back-off before the second attempt. It doubles with each further attempt.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// Why there is no such source.
+/// Reasons why the source cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Not a URL to which `/{tenant}/oauth2/token` could be added.
+    /// The text is no URL to which `/{tenant}/oauth2/token` can be appended.
     #[error("`{0}` is not the URL of a token service; write https://HOST[:PORT]")]
     Url(String),
-    /// The system gives no thread.
+    /// The system could not start a thread.
     #[error("cannot start the thread of the token source")]
     System(#[from] std::io::Error),
 }
@@ -57,7 +58,7 @@ pub struct Remote {
     base_url: String,
     client: Arc<Client>,
     runtime: tokio::runtime::Handle,
-    /// Dropping it ends the thread.
+    /// Dropping this sender ends the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,10 +70,10 @@ impl fmt::Debug for Remote {
 }
 
 impl Remote {
-    /// A source at `base_url`; who it answers to is proved with the certificates of `directory`.
+    /// Starts a source that calls `base_url`. It authenticates with the certificates of `directory`.
     ///
     /// # Errors
-    /// When the URL cannot be one, or there is no thread.
+    /// Returns `Url` when the URL is not valid, or `System` when the thread or its runtime cannot be started.
     pub fn start(
         directory: Arc<Directory>,
         base_url: &str,
@@ -124,7 +125,7 @@ impl Remote {
         request.map_err(|error| MintError::Unavailable(error.to_string()))
     }
 
-    /// One call, waited for on a mint lane.
+    /// Sends one request, and blocks the mint lane until the response.
     fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
         let (tell, told) = mpsc::sync_channel(1);
         let client = Arc::clone(&self.client);
@@ -144,8 +145,8 @@ impl Remote {
     }
 }
 
-/// The URL with scheme and host in lower case (RFC 3986 section 6.2.2.1) and without a slash at its end;
-/// none where it is no URL of a service.
+/// Returns the URL with scheme and host in lower case (RFC 3986 section 6.2.2.1) and without a final slash.
+/// Returns `None` if it is no URL of a service.
 fn normal(url: &str) -> Option<String> {
     let uri: Uri = url.trim_end_matches('/').parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
@@ -168,7 +169,7 @@ impl TokenSource for Remote {
             if attempt > 0 {
                 std::thread::sleep(backoff(attempt, jitter));
             }
-            // Each attempt carries an assertion of its own: a service may refuse to see one twice.
+            // Each attempt has an assertion of its own, because a service may refuse a repeated one.
             let mut id = *id;
             id.rotate_left(attempt as usize);
             let answer = self.call(self.request(subject, resource, now, id)?);
@@ -193,13 +194,13 @@ impl Drop for Remote {
 
 enum Verdict {
     Token(Token),
-    /// To be passed on: asking again changes nothing.
+    /// The refusal is passed on: another attempt would not help.
     Refused(MintError),
-    /// To be tried again.
+    /// The call may be repeated.
     Failed(String),
 }
 
-/// The error object of RFC 6749 section 5.2.
+/// Error object of RFC 6749 section 5.2.
 #[derive(Deserialize)]
 struct ErrorAnswer {
     error: String,
@@ -230,7 +231,8 @@ fn judge(
     Verdict::Failed(format!("it answers {}", status.as_u16()))
 }
 
-/// From half of the whole backoff to all of it, so that callers who failed together part.
+/// Returns a random back-off between half and all of the longest one, so that callers who failed together do
+/// not retry together.
 fn backoff(attempt: u32, jitter: &[u8]) -> Duration {
     let whole = BACKOFF * 2_u32.saturating_pow(attempt.saturating_sub(1));
     let random = jitter.get(attempt as usize).copied().unwrap_or(0);

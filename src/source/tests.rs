@@ -10,7 +10,7 @@ use crate::token::{ClientProof, PresentedAssertion};
 
 const RESOURCE: &str = "https://vault.azure.net";
 
-/// A token service that gives these answers, one for each call, and tells what it was asked.
+/// A token service that gives these answers, one per call, and reports the requests that it got.
 struct Service {
     addr: SocketAddr,
     asked: std::sync::mpsc::Receiver<String>,

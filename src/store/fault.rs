@@ -1,22 +1,22 @@
-//! Why a store takes no changes, in words for operators and clients.
+//! Reasons why a store accepts no changes, in words for operators and clients.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// The reason why no change can be stored. What was stored before is served on.
+/// A reason why no change can be stored. Reads of stored records go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The folder of the store.
+    /// Folder of the store.
     pub folder: PathBuf,
-    /// What is wrong.
+    /// The cause.
     pub cause: Cause,
 }
 
-/// What is wrong with a store.
+/// Causes of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The file holds what the engine cannot have written.
+    /// The file's content is damaged: the engine cannot have written it.
     Damaged,
     /// The disk fails in another way.
     Disk(String),
@@ -24,7 +24,7 @@ pub enum Cause {
     FileSize,
     /// No space is left on the disk.
     Full,
-    /// The file that is open is no longer the one in the folder.
+    /// The open file is no longer the file in the folder.
     Lost,
     /// The disk quota is used up.
     Quota,
@@ -33,7 +33,7 @@ pub enum Cause {
 }
 
 impl Fault {
-    /// Whether only a new start can help.
+    /// Returns true if only a restart can help.
     pub(super) fn is_final(&self) -> bool {
         self.cause == Cause::Damaged
     }

@@ -1,11 +1,11 @@
-//! A store that keeps nothing: the world lives and ends with the process.
+//! Store that keeps no records: the world ends with the process.
 
 use parking_lot::Mutex;
 
 use super::{Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
-/// Counts revisions and forgets the records: whoever commits holds them already.
+/// A store that counts revisions and discards the records, which its caller has in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Revision>);
 

@@ -1,8 +1,8 @@
-//! Where records are kept: a commit makes a change durable, a replay brings everything back.
+//! Storage of records: a commit makes a change durable, a replay returns all records.
 //!
-//! The trait is cut so that a key-value engine with a watch (NATS `JetStream`, etcd) could stand behind
-//! it: every change gets a revision, the store keeps the last record of each key with the revision
-//! that wrote it, and a commit made against an older state is an error, not an overwrite.
+//! A key-value engine with a watch (NATS `JetStream`, etcd) could implement the trait. Every change gets a
+//! revision. The store keeps the last record of each key, with the revision that wrote it. A commit based on
+//! an older state is an error and overwrites nothing.
 
 mod fault;
 mod memory;
@@ -19,7 +19,7 @@ pub use fault::{Cause, Fault};
 pub use memory::MemoryStore;
 pub use redb::{Checkup, FolderOptions, NewStore, RedbStore};
 
-/// Counts changes since the store was made; 0 is the empty store.
+/// Number of changes since the store was created; 0 is the empty store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(pub u64);
 
@@ -29,89 +29,89 @@ impl fmt::Display for Revision {
     }
 }
 
-/// How records are written. A build reads its own format and older ones, and commits in its own.
+/// Format of the stored records. A build reads its own format and older ones, and commits in its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Format(pub u64);
 
 impl Format {
-    /// The format that this build writes. It grows when an older build would misread a record.
+    /// Format that this build writes. It increases when an older build would misread a record.
     pub const CURRENT: Self = Self(2);
-    /// The oldest format that this build reads. In format 1 no address of a former VM was stored, and the
-    /// only VM needed none.
+    /// Oldest format that this build reads. Format 1 stored no addresses of former VMs, and a single VM
+    /// needed no address.
     pub const OLDEST: Self = Self(1);
 }
 
-/// Why a store does not do what it is asked.
+/// Reasons why a store refuses a request.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The state is not the one that the change was planned on.
+    /// The change was planned on another state than the store's.
     #[error(
         "the store is at revision {found}, not {expected}; read it again and repeat the change"
     )]
     Conflict {
-        /// The revision that the change was planned on.
+        /// Revision that the change was planned on.
         expected: Revision,
-        /// The revision of the store.
+        /// Revision of the store.
         found: Revision,
     },
-    /// A record was changed by something else than this program, or it is not stored as it should be.
+    /// A record is not stored correctly, or another program changed it.
     #[error("record `{}` in the store is damaged: {defect}; restore the folder from a backup", .key.escape_debug())]
     Damaged {
-        /// The text under which the record is stored.
+        /// Key text of the record.
         key: String,
-        /// What is wrong with it.
+        /// The defect.
         defect: Defect,
     },
     /// The storage engine failed.
     #[error("the storage engine failed")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The file system does not do what is needed.
+    /// The file system failed.
     #[error("cannot {action} `{path}`")]
     File {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// On what.
+        /// Path that it was applied to.
         path: PathBuf,
-        /// Why not.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The file is a store of another build.
+    /// The file has a format that this build cannot read.
     #[error(
         "`{path}` was written by format {found}; this build reads formats up to {known}: use the build that wrote it"
     )]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The format of the file.
+        /// Format of the file.
         found: u64,
-        /// The format of this build.
+        /// Format of this build.
         known: u64,
     },
-    /// Others can write in the folder, or read what is in it.
+    /// Others can write in the folder, or read files in it.
     #[error(transparent)]
     Exposed(#[from] SecretFileError),
     /// Another process has the store open.
     #[error("another mintbench serves from `{folder}`; stop it or name another folder")]
     InUse {
-        /// The folder of the store.
+        /// Folder of the store.
         folder: PathBuf,
     },
-    /// The store is gone, and what a start made beside it is still there.
+    /// The store is gone, but files that a start wrote next to it still exist.
     #[error(
         "`{file}` is missing, but `{beside}` shows that `{folder}` held a store; restore the file from a backup; to begin a new world, remove the folder or name another one"
     )]
     Missing {
-        /// The file of the store.
+        /// File of the store.
         file: &'static str,
-        /// A file that a start made beside it.
+        /// File that a start wrote next to it.
         beside: String,
-        /// The folder.
+        /// Folder of the store.
         folder: PathBuf,
     },
-    /// The file is a database of something else, or it was never finished.
+    /// The file is another program's database, or its creation was never finished.
     #[error("`{path}` is not a store of mintbench; name another folder")]
     NotAStore {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// The storage engine cannot read the file.
@@ -120,80 +120,82 @@ pub enum StoreError {
         folder = .folder.display()
     )]
     Unreadable {
-        /// The folder of the store.
+        /// Folder of the store.
         folder: PathBuf,
-        /// What the engine says.
+        /// Error of the engine.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// No change can be stored now. What was committed before is kept. A commit that failed on the way may
-    /// be there or not: [`Store::recover`] tells.
+    /// No change can be stored now. Earlier commits are kept. The failed commit may be stored or not:
+    /// [`Store::recover`] finds out.
     #[error(transparent)]
     Unwritable(#[from] Fault),
 }
 
-/// What is wrong with a stored record. Says where, never what is there: that may be a secret.
+/// A defect of a stored record. Names the position but never the content, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Defect {
-    /// It is newer than the store.
+    /// A later revision than the store's wrote the record.
     #[error("revision {record} wrote it, but the store is at {store} only")]
     Ahead {
-        /// The revision that wrote it.
+        /// Revision that wrote the record.
         record: Revision,
-        /// The revision of the store.
+        /// Revision of the store.
         store: Revision,
     },
-    /// It is not what was written.
+    /// The record's bytes differ from those that were written.
     #[error("its checksum is wrong")]
     Checksum,
-    /// It is not the JSON of a record.
+    /// The bytes are not the JSON of a record.
     #[error("it is not the JSON of a record, from byte {column} on")]
     Json {
-        /// Counted from 1.
+        /// Position of the error in bytes, from 1.
         column: usize,
     },
-    /// There is a revision that wrote it, and no record.
+    /// A revision wrote the record, but it is missing.
     #[error("revision {0} wrote it, but it is not there")]
     Missing(Revision),
-    /// It is the record of another key.
+    /// The record belongs to another key.
     #[error("it is the record of `{}`", .0.escape_debug())]
     Misplaced(String),
-    /// The revision that it names is not known for having written it.
+    /// The record names a revision that did not write it.
     #[error("it names revision {0}, which did not write it")]
     Revision(Revision),
 }
 
-/// Keeps records.
+/// A store of records.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Makes all of `changes` durable, or none: each gets the next revision. The new revision of the
-    /// store is returned once a crash can no longer undo it.
+    /// Makes all of `changes` durable, or none. Each change gets the next revision. Returns the new revision
+    /// of the store once a crash can no longer undo it.
     ///
     /// # Errors
-    /// `Conflict` when the store is no longer at `expected`; then nothing was changed. `Unwritable` when the
-    /// disk or the file fails; then all of the changes are there or none, and the next commit tries again.
+    /// Returns `Conflict` when the store is no longer at `expected`; then nothing has changed. Returns
+    /// `Unwritable` when the disk or the file fails. Then all of the changes are stored or none, and the next
+    /// commit tries again.
     fn commit(&self, expected: Revision, changes: &[Change]) -> Result<Revision, StoreError>;
 
-    /// Hands out every record that is there, in the order of the revisions that wrote them, and says
-    /// which revision the store is at.
+    /// Calls `each` for every record, in the order of the revisions that wrote them. Returns the revision of
+    /// the store.
     ///
     /// # Errors
-    /// When a record cannot be read; what was handed out before is then not the whole.
+    /// Returns an error when a record cannot be read. The records passed to `each` before it are then
+    /// incomplete.
     fn replay(&self, each: &mut dyn FnMut(Record)) -> Result<Revision, StoreError>;
 
-    /// The format of the store when it was opened.
+    /// Returns the format that the store had when it was opened.
     fn format(&self) -> Format;
 
-    /// Whether changes can be stored, as far as can be told without storing one.
+    /// Checks whether changes can be stored, as far as possible without storing one.
     ///
     /// # Errors
-    /// What is wrong.
+    /// Returns the fault of the store.
     fn health(&self) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// Tries to write again after a failure, and returns the revision that the store is at.
+    /// Tries to write again after a failure, and returns the revision of the store.
     ///
     /// # Errors
-    /// `Unwritable` while the fault lasts.
+    /// Returns `Unwritable` while the fault lasts.
     fn recover(&self) -> Result<Revision, StoreError> {
         self.replay(&mut |_| {})
     }

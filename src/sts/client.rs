@@ -1,5 +1,5 @@
-//! Who asks for a token: a secret, or an assertion signed with a certificate, shown by the service principal
-//! of a tenant.
+//! Authentication of clients: a service principal of a tenant sends a secret, or an assertion signed with a
+//! certificate.
 
 use std::fmt::Write as _;
 
@@ -18,15 +18,15 @@ use crate::secret::Redacted;
 use crate::token::{AssertionClaims, ClientProof, PresentedAssertion};
 use crate::x509::Certificate;
 
-/// How far the clocks of client and server may be apart.
+/// Greatest tolerated difference between the clocks of client and server.
 const LEEWAY: Seconds = Seconds(300);
 
-/// RFC 7523 section 2.2.
+/// Value of `client_assertion_type` (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What a client shows.
+/// Credential that a client sent.
 pub(super) struct Shown<'a> {
-    /// As the client wrote it.
+    /// Client id in the client's spelling.
     client_id: String,
     credential: Credential<'a>,
 }
@@ -36,7 +36,7 @@ enum Credential<'a> {
     Secret(Redacted),
 }
 
-/// A client that has proved who it is.
+/// An authenticated client.
 pub(super) struct Client {
     pub(super) principal: Principal,
     pub(super) proof: ClientProof,
@@ -44,7 +44,7 @@ pub(super) struct Client {
 
 impl<'a> Shown<'a> {
     /// Reads the client's id and its one credential from the form or the `Authorization` header (RFC 6749
-    /// section 2.3.1). To show two is refused, as the RFC asks for.
+    /// section 2.3.1). Two credentials are refused, as the RFC requires.
     pub(super) fn of(form: &'a Form<'_>, headers: &HeaderMap) -> Result<Self, StsError> {
         let basic = basic(headers)?;
         let client_id = match (&basic, form.get("client_id")) {
@@ -73,7 +73,7 @@ fn assertion<'a>(form: &'a Form<'_>) -> Result<Option<&'a str>, StsError> {
     }
 }
 
-/// The id and secret of `Authorization: Basic`, if that is there; each is form-encoded inside.
+/// Returns the id and secret of `Authorization: Basic`, if the header exists. Both are form-encoded in it.
 fn basic(headers: &HeaderMap) -> Result<Option<(String, Redacted)>, StsError> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().ok().and_then(|value| value.split_once(' '));
@@ -88,7 +88,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, Redacted)>, StsError> {
 }
 
 impl Sts {
-    /// The client that shows this in `tenant`.
+    /// Authenticates the client of `tenant` that sent this credential.
     pub(super) fn authenticate(
         &self,
         shown: &Shown<'_>,
@@ -115,8 +115,8 @@ impl Sts {
         Ok(Client { principal: principal.clone(), proof })
     }
 
-    /// The claims of an assertion that a registered certificate of the client signed, or one that an
-    /// authority vouches for (Entra's subject name and issuer authentication).
+    /// Returns the claims of an assertion if a registered certificate of the client signed it. A certificate
+    /// that a trusted authority issued counts too (Entra's subject name and issuer authentication).
     fn signed<'a>(
         &self,
         assertion: &'a PresentedAssertion<'_>,
@@ -127,10 +127,10 @@ impl Sts {
         let client_id = principal.ids().client_id;
         let claims = assertion.unverified();
         if !assertion.says_certificate() && claims.issuer.parse() != Ok(client_id) {
-            // A token of another issuer; no client here has a federated credential.
+            // The token is of another issuer, and no client here has a federated credential.
             return Err(StsError::FederationUnmatched(claims.subject.clone()));
         }
-        // An authority speaks for the managed identities of the broker whose it is, for nobody else.
+        // An authority vouches only for the managed identities of its own broker.
         let vouched = match principal {
             Principal::ManagedIdentity(_) => self.vouched(assertion, client_id, now),
             Principal::Application(_) => None,
@@ -138,7 +138,7 @@ impl Sts {
         let named = held.iter().find(|own| assertion.names(own)).or(vouched.as_ref());
         let refused = |reason| key_refused(assertion, reason, named, client_id);
         let certificate = named.ok_or_else(|| refused(KeyReason::NotFound))?;
-        // The signature first: who cannot sign learns nothing about the certificate.
+        // The signature is checked first: a caller that cannot sign learns nothing about the certificate.
         let forged = |_| key_refused(assertion, KeyReason::Signature, None, client_id);
         let claims = assertion.verify(certificate).map_err(forged)?;
         if certificate.not_after() < now {
@@ -150,7 +150,7 @@ impl Sts {
         Ok(claims)
     }
 
-    /// The certificate that an assertion brings, if a trusted authority signed it for this client.
+    /// Returns the certificate in an assertion, if a trusted authority issued it for this client.
     fn vouched(
         &self,
         assertion: &PresentedAssertion<'_>,
@@ -165,8 +165,8 @@ impl Sts {
         (fits && trusted.any(|authority| leaf.is_signed_by(authority))).then_some(leaf)
     }
 
-    /// `iss`, `sub`, `aud`, `nbf` and `exp`. A `jti` may come again: Entra does not say that it refuses
-    /// one, MSAL for Python uses an assertion until it expires, and a library that retries sends the same.
+    /// Checks `iss`, `sub`, `aud`, `nbf` and `exp`. A `jti` may repeat: Entra documents no check, MSAL for
+    /// Python reuses an assertion until it expires, and a library that retries sends the same one.
     fn check_claims(
         &self,
         claims: &AssertionClaims,
@@ -198,9 +198,10 @@ impl Sts {
         }
     }
 
-    /// By what names an assertion may call this service: its token endpoints and its issuers, at the host
-    /// that the client called, or at that of the public cloud, which libraries write when only their
-    /// connections are led here. The scheme may be either: a proxy may speak TLS for us.
+    /// Returns the audiences that an assertion may name: the token endpoints and issuers of this service.
+    /// Their host is the one that the client called, or the public cloud's. Libraries write the latter when
+    /// only their connections are redirected here. Both schemes are accepted, because a proxy may terminate
+    /// TLS.
     fn audiences(&self, tenant: TenantId, parts: &Parts) -> Vec<String> {
         let host = self.called(parts);
         let bases = [&format!("http://{host}"), &format!("https://{host}"), PUBLIC_BASE_URL];
@@ -217,13 +218,13 @@ impl Sts {
 }
 
 fn is_among(audiences: &[String], audience: &str) -> bool {
-    // One slash at the end, or none: Entra takes both.
+    // Entra accepts an audience with or without one slash at the end.
     let bare = |text: &str| text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
     let audience = bare(audience);
     audiences.iter().any(|own| bare(own) == audience)
 }
 
-/// The service principal of `client_id` in `tenant`.
+/// Returns the service principal of `client_id` in `tenant`.
 fn client<'a>(
     state: &'a State,
     client_id: &str,
@@ -233,7 +234,7 @@ fn client<'a>(
     let id: Option<ClientId> = client_id.parse().ok();
     match id.and_then(|id| Some((id, state.client(id)?))) {
         Some((id, principal)) if principal.tenant_id() == tenant => Ok((id, principal)),
-        // As in Entra, of an application; of another tenant's managed identity nothing is told.
+        // As in Entra, the error reveals applications of other tenants, but no managed identities.
         Some((_, Principal::Application(_))) => {
             Err(StsError::ClientForeign { client, tenant: tenant_name })
         }
@@ -241,8 +242,8 @@ fn client<'a>(
     }
 }
 
-/// Only applications have secrets. Every digest is compared, so that the time taken does not say which
-/// fits.
+/// Checks a client secret; only applications have secrets. All digests are compared, so that the time taken
+/// does not reveal which one matches.
 fn check_secret(principal: &Principal, secret: &Redacted) -> Result<(), StsError> {
     let digests = match principal {
         Principal::Application(application) => application.secret_digests.as_slice(),
@@ -253,7 +254,7 @@ fn check_secret(principal: &Principal, secret: &Redacted) -> Result<(), StsError
     if fits { Ok(()) } else { Err(wrong()) }
 }
 
-/// The certificates that are registered for a principal, the oldest first.
+/// Returns the certificates that are registered for a principal, the oldest first.
 fn held(state: &State, principal: &Principal) -> Vec<Certificate> {
     let credentials = state.credentials(principal.ids().principal_id).iter();
     let der = credentials.filter_map(|own| BASE64_STANDARD.decode(&own.certificate).ok());
@@ -274,7 +275,7 @@ fn key_refused(
     StsError::Key { reason, thumbprint, found, client: client_id.to_string() }
 }
 
-/// As Entra writes thumbprints.
+/// Formats a thumbprint as Entra does, in upper-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02X}");

@@ -1,5 +1,5 @@
-//! The documents that lead clients and verifiers to everything else: `OpenID` discovery, instance
-//! discovery, and the published keys.
+//! Discovery documents for clients and verifiers: `OpenID` discovery, instance discovery, and the published
+//! keys.
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue,
@@ -13,18 +13,18 @@ use super::{Realm, Sts, Version};
 use crate::http::{Payload, json_reply};
 use crate::token::SigningKey;
 
-/// The hosts of the public cloud, which share their tokens: libraries take them for one.
+/// Hosts of the public cloud. Tokens of one are valid for all, so libraries treat them as one host.
 const PUBLIC_CLOUD: [&str; 4] =
     ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
 
-/// The tenant of personal Microsoft accounts.
+/// Tenant of personal Microsoft accounts.
 const PERSONAL_TENANT: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
-/// Where the sign-in pages of the public cloud are, as issuers name it.
+/// Base URL of the public cloud's sign-in, as in the names of issuers.
 pub(super) const PUBLIC_BASE_URL: &str = "https://login.microsoftonline.com";
 
 impl Sts {
-    /// The published keys (RFC 7517). Version 2 says of each key whose tokens it signs.
+    /// Returns the published keys (RFC 7517). In version 2 each key also names its issuer.
     pub(super) fn keys(&self, realm: Realm, version: Version) -> Response<Payload> {
         let issuer = realm.issuer(Version::V2);
         let keys = self.managed.keys();
@@ -38,8 +38,9 @@ impl Sts {
         published(&json!({ "keys": keys.collect::<Vec<_>>() }))
     }
 
-    /// OpenID Connect Discovery 1.0 section 3, with the issuers of Entra. `segment` is how the reader named
-    /// the realm. Of the endpoints that the document names only those for tokens and keys are here.
+    /// Returns the document of OpenID Connect Discovery 1.0 section 3, with the issuers of Entra. `segment`
+    /// is the realm in the client's spelling. Of the endpoints in the document, only those for tokens and
+    /// keys exist here.
     pub(super) fn configuration(
         &self,
         realm: Realm,
@@ -96,9 +97,9 @@ impl Sts {
         published(&document)
     }
 
-    /// What MSAL asks before it trusts a host: which hosts are one with it. The host asked for comes
-    /// first and is on its own, unless it is one of the public cloud's: a library that also speaks to
-    /// the real cloud must not mix the tokens of the two.
+    /// Answers instance discovery, by which MSAL learns which hosts are aliases. The requested host is its
+    /// own only alias, unless it belongs to the public cloud. A library that also uses the real cloud must
+    /// not mix the tokens of the two.
     pub(super) fn instance(
         query: Option<&str>,
         base_url: &str,
@@ -106,7 +107,7 @@ impl Sts {
         let form = Form::parse(query.unwrap_or_default().as_bytes())?;
         let endpoint = form.require("authorization_endpoint")?;
         let uri: Uri = endpoint.parse().map_err(|_| StsError::InstanceUnknown)?;
-        // A lone word counts as a host (RFC 9112 section 3.2.3), and is none.
+        // The parser reads a single word as an authority (RFC 9112 section 3.2.3), but it is no URL.
         let authority = uri.authority().filter(|_| uri.scheme().is_some());
         let authority = authority.ok_or(StsError::InstanceUnknown)?.as_str();
         let mut segments = uri.path().split('/').skip(1);
@@ -129,7 +130,7 @@ impl Sts {
 }
 
 impl Realm {
-    /// `iss` of the tokens of the realm. Where there is no one tenant, the text has a placeholder for it.
+    /// Returns the `iss` of the realm's tokens. A realm without a fixed tenant has a placeholder in it.
     pub(super) fn issuer(self, version: Version) -> String {
         let tenant = match self {
             Self::Tenant(id) => id.to_string(),

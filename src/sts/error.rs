@@ -1,11 +1,11 @@
-//! Every way in which Entra says no: one table of status, `error`, code and text
-//! (`docs/protocol.md`, from Microsoft's list of AADSTS codes and from captures).
+//! Errors of Entra: one table of status, `error`, code and text (`docs/protocol.md`, from Microsoft's list of
+//! AADSTS codes and from captures).
 
 use hyper::StatusCode;
 
 use crate::clock::UnixSeconds;
 
-/// Why a request is refused. The texts are Entra's, as far as they are known.
+/// Reasons why a request is refused. The texts are Entra's where they are known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum StsError {
     #[error(
@@ -94,7 +94,7 @@ pub(super) enum StsError {
     Transient,
 }
 
-/// What is wrong with the key that signed an assertion.
+/// Reasons why the key of an assertion is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KeyReason {
     #[error("The key used is expired.")]
@@ -107,7 +107,7 @@ pub(super) enum KeyReason {
     Signature,
 }
 
-/// Which kind of endpoint an unknown tenant was named at.
+/// Endpoint at which a request named an unknown tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TenantAt {
     Discovery,
@@ -120,7 +120,7 @@ pub(super) type Row = (StatusCode, &'static str, u32);
 impl StsError {
     pub(super) const fn row(&self) -> Row {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
-        // RFC 6749 lets a client that failed to authenticate be answered 401, and Entra does.
+        // RFC 6749 allows 401 for a client that failed to authenticate, and Entra sends it.
         const DENIED: StatusCode = StatusCode::UNAUTHORIZED;
         match self {
             Self::AssertionAudience => (DENIED, "invalid_client", 700_023),
@@ -155,12 +155,12 @@ impl StsError {
     }
 }
 
-/// A moment in a text: `2024-01-01T00:00:00.0000000Z`.
+/// Formats a time for a text: `2024-01-01T00:00:00.0000000Z`.
 pub(super) fn moment(time: UnixSeconds) -> String {
     rfc3339(time).replace('Z', ".0000000Z")
 }
 
-/// A moment in a field: `2024-01-01 00:00:00Z`.
+/// Formats a time for a field: `2024-01-01 00:00:00Z`.
 pub(super) fn timestamp(time: UnixSeconds) -> String {
     rfc3339(time).replace('T', " ")
 }

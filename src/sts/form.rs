@@ -7,15 +7,15 @@ use percent_encoding::percent_decode_str;
 
 use super::error::StsError;
 
-/// More fields than any client sends; bounds the search for repeats.
+/// Greatest number of fields, more than any client sends. It bounds the search for repeats.
 const FIELDS_MAX: usize = 64;
 
-/// The fields of a form, decoded, each there once. Has no `Debug`: one of them may be a secret.
+/// Decoded fields of a form, each at most once. Has no `Debug`, because a field may be a secret.
 pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Form<'a> {
-    /// Reads a form. A field that is there twice is refused, also one that is not known: which of the
-    /// two counts must never be a matter of who reads it.
+    /// Parses a form. A field that occurs twice is refused, known or not, because two readers could choose
+    /// different values.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, StsError> {
         let text = std::str::from_utf8(bytes).map_err(|_| StsError::Malformed)?;
         let mut form = Self(Vec::new());
@@ -33,19 +33,19 @@ impl<'a> Form<'a> {
         Ok(form)
     }
 
-    /// The value of a field; one that is empty is as good as none.
+    /// Returns the value of a field. An empty value counts as missing.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(other, _)| other == name)?;
         Some(value.as_ref()).filter(|value| !value.is_empty())
     }
 
-    /// The value of a field that must be there.
+    /// Returns the value of a required field.
     pub(super) fn require(&self, name: &'static str) -> Result<&str, StsError> {
         self.get(name).ok_or(StsError::Missing(name))
     }
 }
 
-/// Undoes the encoding of a name or a value; a space is `+` or `%20`.
+/// Decodes a name or a value. A space is `+` or `%20`.
 pub(super) fn decoded(text: &str) -> Result<Cow<'_, str>, StsError> {
     let malformed = |_| StsError::Malformed;
     if text.contains('+') {

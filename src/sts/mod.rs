@@ -1,8 +1,8 @@
-//! The token service: tokens for clients with a certificate or a secret, and for verifiers the published
-//! keys and the discovery documents.
+//! Token service: tokens for clients with a certificate or a secret, and the published keys and discovery
+//! documents for verifiers.
 //!
-//! Paths are those of Entra below any host; the documents name this listener as their own, in the
-//! words of who asks: `https://localhost:8443` leads to more of the same.
+//! Paths are those of Entra, below any host. The documents give this listener's URLs, with the host that the
+//! client called: a client of `https://localhost:8443` gets URLs that begin with it.
 
 mod client;
 mod discovery;
@@ -33,31 +33,31 @@ use crate::x509::Certificate;
 use error::{StsError, TenantAt};
 use reply::Trace;
 
-/// A form with an assertion and a chain of certificates has less than 10 kB.
+/// Longest accepted body. A form with an assertion and a certificate chain takes less than 10 kB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How the token service is set up.
+/// Settings of the token service.
 #[derive(Clone, Debug)]
 pub struct StsOptions {
-    /// Scheme, host and port of the listener, for those who do not say how they call it.
+    /// Scheme, host and port of the listener, used for requests without a usable `Host`.
     pub base_url: String,
-    /// By what names clients may call this listener, beside the addresses that it listens on.
+    /// Names of this listener that clients may use, besides the addresses that it listens on.
     pub names: Vec<String>,
-    /// How long the token of an application lives; those of managed identities go by their issuer.
+    /// Lifetime of applications' tokens. The issuer sets that of managed identities' tokens.
     pub application_token_lifetime: Seconds,
-    /// How much longer an assertion may be valid when it is shown; `None` is any time, as in Entra.
+    /// Longest remaining lifetime of an accepted assertion; `None` for no limit, as in Entra.
     pub max_assertion_lifetime: Option<Seconds>,
-    /// Authorities whose certificates prove that a client is the one of their subject, without being
-    /// registered.
+    /// Trusted authorities. A certificate from one of them proves a managed identity by its subject, without
+    /// being registered.
     pub trusted_issuers: Vec<Certificate>,
-    /// The other services of this server: the port of each, and the audience of tokens for it.
+    /// Other services of this server: port, and audience of tokens for the service.
     pub services: Vec<(u16, &'static str)>,
-    /// Makes request ids, and what is opaque in tokens.
+    /// Seed of request ids and of the opaque claims in tokens.
     pub seed: [u8; 32],
 }
 
 impl StsOptions {
-    /// An hour, the shortest that Entra gives.
+    /// One hour, the shortest lifetime in Entra.
     pub const APPLICATION_TOKEN_LIFETIME: Seconds = Seconds(3_600);
 }
 
@@ -66,11 +66,11 @@ impl StsOptions {
 pub struct Sts {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
-    /// Mints for managed identities.
+    /// Issuer for managed identities.
     managed: Arc<Issuer>,
-    /// Mints for applications.
+    /// Issuer for applications.
     applications: Issuer,
-    /// Host and port of this listener, for those who do not say how they call it.
+    /// Host and port of this listener, used for requests without a usable `Host`.
     authority: String,
     names: Vec<String>,
     max_assertion_lifetime: Option<Seconds>,
@@ -92,25 +92,25 @@ enum Document {
     Keys(Version),
 }
 
-/// Of the endpoint; tokens are of version 1 at both, as they are for Azure's own services.
+/// Version of the endpoint. Tokens are of version 1 at both endpoints, as for Azure's own services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     V1,
     V2,
 }
 
-/// Whose sign-in the first segment of a path is about.
+/// The accounts that the first segment of a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Realm {
-    /// The accounts of one tenant.
+    /// Accounts of one tenant.
     Tenant(TenantId),
-    /// `common` and `organizations`: those of any tenant.
+    /// `common` and `organizations`: accounts of any tenant.
     AnyTenant,
-    /// `consumers`: personal accounts, which are in a tenant of Microsoft's own.
+    /// `consumers`: personal accounts, in a tenant that Microsoft owns.
     Personal,
 }
 
-/// The body of a request.
+/// Body of a request.
 #[derive(Debug)]
 enum Body {
     Read(Bytes),
@@ -118,8 +118,8 @@ enum Body {
 }
 
 impl Route {
-    /// The segment of a path that names the realm, and where the rest leads. A slash too many at either end
-    /// is ignored: clients join URLs with one (msal-node with a region sends `/oauth2/v2.0/token/`).
+    /// Returns the realm segment of a path and the route of the rest. An extra slash at either end is
+    /// ignored, because clients join URLs with one (msal-node with a region sends `/oauth2/v2.0/token/`).
     fn of(path: &str) -> Option<(&str, Self)> {
         let (realm, rest) = path.trim_start_matches('/').split_once('/')?;
         let document = match rest.strip_suffix('/').unwrap_or(rest) {
@@ -137,8 +137,8 @@ impl Route {
 }
 
 impl Sts {
-    /// A token service of `directory`, which mints for managed identities with `managed` and publishes its
-    /// keys.
+    /// Creates a token service of `directory`. It mints for managed identities with `managed` and publishes
+    /// the keys of that issuer.
     pub fn new(
         directory: Arc<Directory>,
         managed: Arc<Issuer>,
@@ -172,14 +172,14 @@ impl Sts {
         }
     }
 
-    /// Scheme and authority by which a request reached this listener, without a slash at the end.
+    /// Returns the scheme and authority by which a request reached this listener, without a final slash.
     fn base_url(&self, scheme: Scheme, parts: &Parts) -> String {
         let authority = self.called(parts);
         format!("{scheme}://{authority}")
     }
 
-    /// Host and port by which a client called, if that is a name of this listener; else the listener's
-    /// own. What a client says it called is no proof that it meant this service.
+    /// Returns the host and port that a client called, if the host is a name of this listener; otherwise the
+    /// listener's own. The check is needed because a client may send any `Host`.
     fn called<'a>(&'a self, parts: &'a Parts) -> &'a str {
         let is_own = |host: &&str| {
             let name = host_name(host);
@@ -226,7 +226,7 @@ impl Sts {
         }
     }
 
-    /// The realm that a segment of a path names; domain names are not known here.
+    /// Returns the realm of a path segment. Domain names of tenants are not supported.
     fn realm(&self, segment: &str) -> Option<Realm> {
         match segment.to_ascii_lowercase().as_str() {
             "common" | "organizations" => Some(Realm::AnyTenant),
@@ -238,7 +238,7 @@ impl Sts {
         }
     }
 
-    /// Two ids that no other request has.
+    /// Returns two ids that no other request has.
     fn ids(&self) -> [Uuid; 2] {
         let mut rng = self.rng.lock();
         [(); 2].map(|()| {
@@ -249,7 +249,7 @@ impl Sts {
     }
 }
 
-/// The name in `name[:port]`, without the brackets of an address of version 6.
+/// Returns the name in `name[:port]`, without the brackets of an IPv6 address.
 fn host_name(authority: &str) -> &str {
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     let name = match authority.rsplit_once(':') {
@@ -259,12 +259,12 @@ fn host_name(authority: &str) -> &str {
     name.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The host and port that a request says it is for (RFC 9112 section 3.2), if it says so once and
-/// in letters of a host name or an address.
+/// Returns the host and port in a request (RFC 9112 section 3.2). Returns `None` unless the request has
+/// exactly one and its characters fit a host name or an address.
 fn named_host(parts: &Parts) -> Option<&str> {
     let host = sole_host_of(&parts.headers, &parts.uri)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    // A name has at most 253 letters (RFC 1035 section 2.3.4), a port five digits.
+    // A name has at most 253 characters (RFC 1035 section 2.3.4), a port at most five digits.
     let sane = host.len() <= 259 && host.bytes().all(plain) && host.parse::<Authority>().is_ok();
     sane.then_some(host)
 }
@@ -285,7 +285,7 @@ impl Surface for Sts {
         let body = match read_body(body, BODY_BYTES_MAX).await {
             Ok(bytes) => Body::Read(bytes),
             Err(BodyError::TooLarge(_)) => Body::TooLarge,
-            // Nobody is left to read the answer.
+            // The connection is broken, so nobody reads the answer.
             Err(BodyError::Broken) => Body::Read(Bytes::new()),
         };
         self.answer(*scheme, &parts, &body)

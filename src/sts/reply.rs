@@ -1,5 +1,4 @@
-//! What every answer of the token endpoint carries: the ids by which it can be traced, the headers, and
-//! the error object.
+//! Common parts of the token endpoint's answers: the ids for tracing, the headers, and the error object.
 
 use hyper::header::{
     ALLOW, CACHE_CONTROL, EXPIRES, HeaderMap, HeaderName, HeaderValue, PRAGMA,
@@ -19,18 +18,18 @@ const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const SERVER: HeaderName = HeaderName::from_static("x-ms-ests-server");
-/// Version, error and suberror, for the telemetry of Microsoft's libraries.
+/// Header with version, error and suberror, for the telemetry of Microsoft's libraries.
 const TELEMETRY: HeaderName = HeaderName::from_static("x-ms-clitelem");
 const P3P: HeaderName = HeaderName::from_static("p3p");
 
-/// The ids of one request, and when it came.
+/// The ids of one request, and its time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trace {
-    /// `trace_id` and `x-ms-request-id`: made here.
+    /// `trace_id` and `x-ms-request-id`: generated here.
     id: Uuid,
-    /// `correlation_id`: the client's `client-request-id`, if it is a GUID.
+    /// `correlation_id`: the client's `client-request-id`, if it is a GUID; otherwise generated here.
     correlation_id: Uuid,
-    /// Whether the client wants its id back.
+    /// The client's choice whether the answer repeats its id.
     echo: Echo,
     pub(super) now: UnixSeconds,
 }
@@ -42,7 +41,7 @@ enum Echo {
 }
 
 impl Trace {
-    /// Of a request with these headers; `fresh` are two ids that no other request has.
+    /// Creates the trace of a request with these headers; `fresh` holds two ids that no other request has.
     pub(super) fn of(headers: &HeaderMap, fresh: [Uuid; 2], now: UnixSeconds) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let [id, other] = fresh;
@@ -62,7 +61,7 @@ impl Trace {
         let p3p = r#"CP="DSP CUR OTPi IND OTRi ONL FIN""#;
         headers.insert(P3P, HeaderValue::from_static(p3p));
         headers.insert(SERVER, HeaderValue::from_static("2.1.0 - mintbench"));
-        // Not `Strict-Transport-Security`: a browser would keep it for the whole of localhost.
+        // `Strict-Transport-Security` is omitted: a browser would keep it for the whole of localhost.
         let mut ids = vec![(REQUEST_ID, self.id.to_string()), (TELEMETRY, format!("1,{code},0,,"))];
         if self.echo == Echo::Asked {
             ids.push((CLIENT_REQUEST_ID, self.correlation_id.to_string()));
@@ -71,8 +70,8 @@ impl Trace {
         headers.extend::<Vec<(HeaderName, HeaderValue)>>(ids.collect());
     }
 
-    /// The answer that refuses. Entra writes the ids below the text on its old endpoint and behind it on
-    /// the new one.
+    /// Returns the response for an error. Entra separates the ids by line breaks on its old endpoint and by
+    /// spaces on the new one.
     pub(super) fn refusal(&self, error: &StsError, version: Version) -> Response<Payload> {
         let (status, name, code) = error.row();
         let timestamp = timestamp(self.now);
@@ -102,14 +101,15 @@ impl Trace {
         response
     }
 
-    /// The answer that carries `token`: numbers and little more in version 2, strings in version 1.
+    /// Returns the response that carries `token`: few fields with numbers in version 2, more fields and only
+    /// strings in version 1.
     pub(super) fn granted(
         &self,
         token: &Token,
         resource: &str,
         version: Version,
     ) -> Response<Payload> {
-        // A second short of the life, as in Entra.
+        // One second less than the lifetime, as in Entra.
         let life = token.expires_on().since(self.now + Seconds(1)).0;
         let not_before = self.now - Issuer::BACKDATED;
         let mut response = match version {
@@ -140,7 +140,7 @@ impl Trace {
     }
 }
 
-/// RFC 6749 section 5.2, with what Entra adds.
+/// Error object of RFC 6749 section 5.2, with Entra's additional fields.
 #[derive(Serialize)]
 struct Refusal<'a> {
     error: &'static str,
@@ -163,7 +163,7 @@ struct GrantedV1<'a> {
     access_token: &'a str,
 }
 
-/// RFC 6749 section 5.1.
+/// Token response of RFC 6749 section 5.1.
 #[derive(Serialize)]
 struct GrantedV2<'a> {
     token_type: &'static str,

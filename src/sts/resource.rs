@@ -1,21 +1,21 @@
-//! What a token is asked for: `resource` in version 1, `scope` in version 2.
+//! Resource of a token request: `resource` in version 1, `scope` in version 2.
 
 use super::Version;
 use super::error::StsError;
 use super::form::Form;
 
-/// What stands behind the resource in the scope of a client that acts for itself.
+/// Suffix of the resource in the scope of a client without a user.
 const DEFAULT: &str = "/.default";
 
-/// The scopes of OpenID Connect, which Entra passes over beside that of a resource: MSAL for Go and Java
-/// send them with every request.
+/// Scopes of OpenID Connect. Entra ignores them next to a resource's scope; MSAL for Go and Java send them
+/// with every request.
 const OF_OPENID_CONNECT: [&str; 4] = ["openid", "offline_access", "profile", "email"];
 
-/// Entra's bound on an app id URI; a resource that is longer cannot be one.
+/// Entra's greatest length of an app id URI, in bytes. A longer resource cannot exist.
 const RESOURCE_LEN_MAX: usize = 255;
 
-/// The resource that `form` asks for, which becomes the audience exactly as it stands there. It is
-/// well-formed; whether there is one of that name is not said.
+/// Returns the resource that `form` asks for, exactly as written; it becomes the audience. The resource is
+/// well-formed but may not exist.
 pub(super) fn asked<'a>(form: &'a Form<'_>, version: Version) -> Result<&'a str, StsError> {
     let resource = match version {
         Version::V1 => form.require("resource")?,
@@ -29,8 +29,8 @@ pub(super) fn asked<'a>(form: &'a Form<'_>, version: Version) -> Result<&'a str,
     }
 }
 
-/// The one resource of a scope, beside those of OpenID Connect. What stands before `/.default` is taken as it is: of
-/// `https://management.azure.com//.default` a slash remains.
+/// Returns the one resource of a scope, without the scopes of OpenID Connect. The text before `/.default` is
+/// not changed: `https://management.azure.com//.default` keeps one slash at its end.
 fn in_scope(scope: &str) -> Result<&str, StsError> {
     let wrong = || StsError::ScopeSuffix(scope.to_owned());
     let is_passed_over =
@@ -46,7 +46,7 @@ fn in_scope(scope: &str) -> Result<&str, StsError> {
     Ok(first)
 }
 
-/// An app id, or a URI of printable characters without quotes.
+/// Returns true for a GUID, or a URI of printable ASCII characters without `"`, `\`, `<` and `>`.
 fn is_well_formed(resource: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\<>".contains(&byte);
     let is_uri = || resource.split_once(':').is_some_and(|(_, rest)| !rest.is_empty());

@@ -49,7 +49,7 @@ impl Sts {
         let tenant = self.tenant_of_clients(tenant)?;
         let form = match body {
             Body::Read(bytes) if is_form(parts) => Form::parse(bytes)?,
-            // Entra misses the first parameter of what is not a form.
+            // For a body that is not a form, Entra reports the first parameter as missing.
             Body::Read(_) => return Err(StsError::Missing("grant_type")),
             Body::TooLarge => return Err(StsError::TooLarge),
         };
@@ -70,8 +70,8 @@ impl Sts {
         Ok((token, listed.unwrap_or_else(|| resource.to_owned())))
     }
 
-    /// The audience of the service of this server that is at the URL `resource`: Terraform's provider takes
-    /// for resources the URLs that it reads from `/metadata/endpoints`.
+    /// Returns the audience of the service of this server at the URL `resource`. Terraform's provider uses
+    /// the URLs from `/metadata/endpoints` as resources.
     fn audience_of_service(&self, resource: &str) -> Option<&'static str> {
         let authority = resource.strip_prefix("https://")?;
         let authority = authority.strip_suffix('/').unwrap_or(authority);
@@ -84,8 +84,8 @@ impl Sts {
         services.find(|(own, _)| *own == port).map(|(_, audience)| *audience)
     }
 
-    /// The tenant of a client. In the other realms Entra finds out the tenant by who signs in; a client
-    /// alone has none.
+    /// Returns the tenant that a path names. In the other realms the user's account determines the tenant in
+    /// Entra, and a client without a user has none.
     fn tenant_of_clients(&self, name: &str) -> Result<TenantId, StsError> {
         match self.realm(name) {
             Some(Realm::Tenant(id)) => Ok(id),
@@ -94,8 +94,9 @@ impl Sts {
         }
     }
 
-    /// Signs here, on the thread of this surface: at under a millisecond, others do not wait long, and the
-    /// identity endpoint has threads of its own. A caller who wants many tokens is to keep them.
+    /// Signs the token on the thread of this surface. A signature takes less than a millisecond, so other
+    /// requests hardly wait, and the identity endpoint has threads of its own. Clients that need many tokens
+    /// should cache them.
     fn minted(
         &self,
         client: &Client,
@@ -127,7 +128,7 @@ impl Sts {
     }
 }
 
-/// Whether the body says that it is a form; none says nothing else.
+/// Returns true if the `Content-Type` is that of a form; false if the header is missing.
 fn is_form(parts: &Parts) -> bool {
     let Some(value) = parts.headers.get(CONTENT_TYPE) else { return false };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();

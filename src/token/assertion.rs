@@ -1,9 +1,13 @@
-//! Client assertions (RFC 7523 section 2.2) as the token service checks them.
+//! Verification of client assertions (RFC 7523 section 2.2) by the token service.
 //!
-//! Released clients spell them in several ways, which are all read here: parts padded with `=`
-//! (azure-identity for Python), thumbprints in standard base64 (MSAL for Go and Java) or in hex, the
-//! thumbprint in `kid` alone (Terraform), and `x5c` with line breaks (az). The signature is over the text
-//! as it was sent.
+//! Released clients encode assertions in several ways, and all of them are accepted:
+//!
+//! - parts padded with `=` (azure-identity for Python)
+//! - thumbprints in standard base64 (MSAL for Go and Java) or in hex
+//! - the thumbprint in `kid` alone (Terraform)
+//! - `x5c` with line breaks (az)
+//!
+//! The signature covers the text exactly as the client sent it.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, crypto};
@@ -12,18 +16,18 @@ use serde::Deserialize;
 use crate::clock::{Seconds, UnixSeconds};
 use crate::x509::Certificate;
 
-/// Why an assertion does not prove anything.
+/// Reasons why an assertion proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssertionError {
-    /// Not a JWT with the claims of an assertion, too long, or of another algorithm.
+    /// The assertion is no JWT with the required claims, is too long, or uses another algorithm.
     #[error("the assertion is not a well-formed JWT signed with PS256 or RS256")]
     Malformed,
-    /// The key of the certificate did not sign it.
+    /// The key of the certificate did not sign the assertion.
     #[error("the signature of the assertion is wrong")]
     Signature,
 }
 
-/// What an assertion claims. Entra asks for `iss`, `sub`, `aud` and `exp`; the rest may be missing.
+/// Claims of an assertion. Entra requires `iss`, `sub`, `aud` and `exp`; the rest may be missing.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct AssertionClaims {
     /// `iss`.
@@ -47,7 +51,7 @@ enum Audience {
 }
 
 impl AssertionClaims {
-    /// Whom it is for.
+    /// Returns the audiences (`aud`).
     pub fn audiences(&self) -> &[String] {
         match &self.audience {
             Audience::One(audience) => std::slice::from_ref(audience),
@@ -55,17 +59,17 @@ impl AssertionClaims {
         }
     }
 
-    /// From when on it counts.
+    /// Returns the first second in which the assertion is valid (`nbf`), if it has one.
     pub fn not_before(&self) -> Option<UnixSeconds> {
         self.nbf.map(whole)
     }
 
-    /// Until when it counts.
+    /// Returns the expiry (`exp`).
     pub fn expires(&self) -> UnixSeconds {
         whole(self.exp)
     }
 
-    /// Whether it counts at `now`, for clocks that are up to `leeway` apart.
+    /// Returns true if the assertion is valid at `now`, for clocks that differ by up to `leeway`.
     pub fn is_in_time(&self, now: UnixSeconds, leeway: Seconds) -> bool {
         let begun = self.not_before().is_none_or(|not_before| not_before <= now + leeway);
         begun && now < self.expires() + leeway
@@ -81,29 +85,29 @@ const fn whole(seconds: f64) -> UnixSeconds {
     UnixSeconds(seconds as u64)
 }
 
-/// An assertion that was read but not yet believed.
+/// An assertion that was parsed but not verified.
 #[derive(Debug)]
 pub struct PresentedAssertion<'a> {
-    /// Header and claims as they were sent, which is what the signature is over.
+    /// Header and claims as the client sent them: the text that the signature covers.
     message: &'a str,
     signature: String,
     algorithm: Algorithm,
     sha1: Option<Vec<u8>>,
     sha256: Option<Vec<u8>>,
-    /// A thumbprint of either kind, where there is no other.
+    /// Thumbprint from `kid`, SHA-1 or SHA-256; `None` if the header has `x5t` or `x5t#S256`.
     kid: Option<Vec<u8>>,
     chain: Vec<Vec<u8>>,
     claims: AssertionClaims,
 }
 
 impl<'a> PresentedAssertion<'a> {
-    /// Longer than an assertion with a chain of three certificates.
+    /// Longest accepted assertion; one with a chain of three certificates is shorter.
     const BYTES_MAX: usize = 16 * 1024;
 
-    /// Reads `jwt`. A key that it brings itself (`jwk`, `jku`, `x5u`) is not looked at.
+    /// Parses `jwt`. Keys in the assertion itself (`jwk`, `jku`, `x5u`) are ignored.
     ///
     /// # Errors
-    /// `Malformed`.
+    /// Returns `Malformed` when `jwt` is no assertion.
     pub fn parse(jwt: &'a str) -> Result<Self, AssertionError> {
         Self::read(jwt).ok_or(AssertionError::Malformed)
     }
@@ -136,28 +140,28 @@ impl<'a> PresentedAssertion<'a> {
         })
     }
 
-    /// What it claims, which anybody could have written.
+    /// Returns the claims without verification: anybody could have written them.
     pub const fn unverified(&self) -> &AssertionClaims {
         &self.claims
     }
 
-    /// The thumbprint of the certificate that it names.
+    /// Returns the thumbprint of the certificate that the assertion names.
     pub fn thumbprint(&self) -> Option<&[u8]> {
         [&self.sha256, &self.sha1, &self.kid].into_iter().find_map(Option::as_deref)
     }
 
-    /// Whether it names or brings a certificate in a field for that alone. A `kid` is no such field: in
-    /// a token of another issuer it names a key of that issuer.
+    /// Returns true if the header has a field that can only mean a certificate (`x5t`, `x5t#S256`, `x5c`). A
+    /// `kid` is no such field: in a token of another issuer it names a key of that issuer.
     pub const fn says_certificate(&self) -> bool {
         self.sha1.is_some() || self.sha256.is_some() || !self.chain.is_empty()
     }
 
-    /// The certificates that it brings (`x5c`, DER), the one that signed it first.
+    /// Returns the certificates of `x5c` (DER). The certificate of the signing key is the first.
     pub fn chain(&self) -> &[Vec<u8>] {
         &self.chain
     }
 
-    /// Whether `certificate` is the one that it names: every thumbprint that is there must fit.
+    /// Returns true if the assertion names `certificate`. Every thumbprint in its header must match.
     pub fn names(&self, certificate: &Certificate) -> bool {
         let fits =
             |named: &Option<Vec<u8>>, own: Vec<u8>| named.as_ref().is_none_or(|it| *it == own);
@@ -168,11 +172,11 @@ impl<'a> PresentedAssertion<'a> {
             && self.kid.as_ref().is_none_or(is_kid)
     }
 
-    /// The claims, if the key of `certificate` signed them. Time and audience are for the token service
-    /// to judge, by its own clock.
+    /// Returns the claims if the key of `certificate` signed the assertion. The token service checks time and
+    /// audience itself, by its own clock.
     ///
     /// # Errors
-    /// `Signature`.
+    /// Returns `Signature` when the signature does not match.
     pub fn verify(&self, certificate: &Certificate) -> Result<&AssertionClaims, AssertionError> {
         let key = certificate.rsa_public_key().ok_or(AssertionError::Signature)?;
         let key = DecodingKey::from_rsa_der(key);
@@ -183,7 +187,7 @@ impl<'a> PresentedAssertion<'a> {
     }
 }
 
-/// Reads a thumbprint in hex, which has 40 or 64 digits, or in base64, which never has as many.
+/// Reads a thumbprint in hex (40 or 64 digits) or in base64, which never has these lengths.
 fn thumbprint(text: &str) -> Option<Vec<u8>> {
     let is_hex = [40, 64].contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit());
     if !is_hex {
@@ -193,7 +197,7 @@ fn thumbprint(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks_exact(2).map(byte).collect()
 }
 
-/// Decodes a certificate, which may be broken into lines as in a PEM text (MSAL for Python).
+/// Decodes a certificate, which may contain line breaks as in PEM (MSAL for Python).
 fn certificate(text: &str) -> Option<Vec<u8>> {
     decoded(&text.split_ascii_whitespace().collect::<String>())
 }
@@ -207,10 +211,11 @@ fn url_safe(text: &str) -> String {
     text.trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
-/// The claims of `jwt`, if it names one of `candidates` and the key of that one signed it.
+/// Returns the claims of `jwt` if it names one of `candidates` and the key of that certificate signed it.
 ///
 /// # Errors
-/// `Malformed`, or `Signature`, also when it names none of them.
+/// Returns `Malformed` when `jwt` is no assertion. Returns `Signature` when the signature does not match, or
+/// when `jwt` names none of the candidates.
 pub fn verify_assertion(
     jwt: &str,
     candidates: &[Certificate],
@@ -236,8 +241,8 @@ pub(crate) mod tests {
     const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
     const URL: &str = "http://127.0.0.1:1/t/oauth2/token";
 
-    /// A key of `client_id` whose certificate is valid for these seconds from [`NOW`] on. The private key
-    /// is always the same.
+    /// Returns a key of `client_id` whose certificate is valid for `life` from [`NOW`] on. The private key is
+    /// always the same.
     pub(crate) fn certificate_key(client_id: ClientId, life: Seconds) -> Arc<CertificateKey> {
         let pkcs8 = &*PRIVATE_KEY;
         let der = certify_client(&SelfSigned, pkcs8, client_id, NOW, NOW + life).unwrap();

@@ -1,12 +1,12 @@
-//! The response that carries a token: the all-strings object of Entra's v1 token endpoint, which
-//! IMDS passes on. Rendered once; an answer patches the digits of `expires_in` and nothing else.
+//! Response that carries a token: the all-strings object of Entra's v1 token endpoint, which IMDS passes on.
+//! It is rendered once; an answer only inserts the digits of `expires_in`.
 
 use serde::Deserialize;
 
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::ClientId;
 
-/// What a response is rendered from.
+/// Inputs of [`Token::render`].
 pub(super) struct TokenFields<'a> {
     pub(super) jwt: &'a str,
     pub(super) client_id: &'a ClientId,
@@ -16,7 +16,7 @@ pub(super) struct TokenFields<'a> {
     pub(super) expires_on: UnixSeconds,
 }
 
-/// What is read of a token service's answer.
+/// Fields that mintbench reads of a token service's answer.
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
@@ -27,7 +27,7 @@ struct Answer {
     not_before: Option<Number>,
 }
 
-/// A number, or the text of one.
+/// A number, or a string with a number in it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Number {
@@ -44,24 +44,24 @@ impl Number {
     }
 }
 
-/// A minted token in the form it is handed out.
+/// A minted token, stored as the response that hands it out.
 #[derive(Clone)]
 pub struct Token {
-    /// The response body without the digits of `expires_in`.
+    /// Response body without the digits of `expires_in`.
     body: Box<[u8]>,
-    /// Where those digits belong.
+    /// Position of those digits in `body`.
     digits_at: usize,
-    /// Where the JWT stands in `body`.
+    /// Position of the JWT in `body`.
     jwt: std::ops::Range<usize>,
-    /// From the mint to `expires_on`.
+    /// Time from the mint to `expires_on`.
     life: Seconds,
     expires_on: UnixSeconds,
 }
 
 impl Token {
-    /// The token that a token service answered with (RFC 6749 section 5.1), received at `now`; `None` when
-    /// there is none in it, or it has expired. Numbers may be written as strings: Entra's v1.0 endpoint
-    /// does that.
+    /// Reads the token from a token service's answer (RFC 6749 section 5.1), received at `now`. Returns
+    /// `None` if the answer holds no token or the token has expired. Numbers may be written as strings, as in
+    /// answers of Entra's v1.0 endpoint.
     pub fn from_answer(
         body: &[u8],
         client_id: ClientId,
@@ -69,7 +69,7 @@ impl Token {
         now: UnixSeconds,
     ) -> Option<Self> {
         let answer: Answer = serde_json::from_slice(body).ok()?;
-        // It is handed out inside a JSON string as it stands.
+        // The JWT is copied into a JSON string without escaping.
         let is_jwt_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
         let jwt = answer.access_token;
         let lives = Seconds(answer.expires_in.number()?);
@@ -93,14 +93,14 @@ impl Token {
         Some(Self::render(&fields))
     }
 
-    /// Fields in alphabetical order, as real IMDS writes them: clients that map `expires_in` and
-    /// `expires_on` to one property take the last. `resource` holds no character that JSON escapes:
-    /// worlds accept none.
+    /// Renders the fields in alphabetical order, as real IMDS does: clients that map `expires_in` and
+    /// `expires_on` to one property take the last. `resource` needs no JSON escapes: world files with such
+    /// names are refused.
     pub(super) fn render(fields: &TokenFields<'_>) -> Self {
         let TokenFields { jwt, client_id, resource, minted_at, not_before, expires_on } = *fields;
         let prefix = r#"{"access_token":""#;
         let head = format!(r#"{prefix}{jwt}","client_id":"{client_id}","expires_in":""#);
-        // Entra's `ext_expires_in` is a second short of the life, and does not count down.
+        // Entra's `ext_expires_in` is one second less than the lifetime, and does not count down.
         let life = expires_on.since(minted_at);
         let extended = life.0.saturating_sub(1);
         let tail = format!(
@@ -115,12 +115,12 @@ impl Token {
         }
     }
 
-    /// When it expires (`exp`, `expires_on`).
+    /// Returns the expiry (`exp`, `expires_on`).
     pub const fn expires_on(&self) -> UnixSeconds {
         self.expires_on
     }
 
-    /// The JWT, in compact serialization.
+    /// Returns the JWT, in compact serialization.
     pub fn jwt(&self) -> &str {
         self.body
             .get(self.jwt.clone())
@@ -128,13 +128,13 @@ impl Token {
             .unwrap_or_default()
     }
 
-    /// Seconds left at `now`: never more than the token's life, also by a clock that was set back since
-    /// the mint, and never 0, which Python clients take for "missing".
+    /// Returns the seconds left at `now`. The value never exceeds the token's lifetime, even if the clock was
+    /// set back since the mint. It is never 0, which Python clients take for "missing".
     pub fn expires_in(&self, now: UnixSeconds) -> Seconds {
         Seconds(self.expires_on.since(now).min(self.life).0.max(1))
     }
 
-    /// The response body as of `now`, in one allocation of its exact length.
+    /// Returns the response body as of `now`, in one allocation of its exact length.
     #[inline]
     pub fn body(&self, now: UnixSeconds) -> Vec<u8> {
         let mut digits = itoa::Buffer::new();
@@ -149,7 +149,7 @@ impl Token {
 }
 
 impl std::fmt::Debug for Token {
-    /// Without the token itself.
+    /// Omits the token itself.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("expires_on", &self.expires_on).finish_non_exhaustive()
     }

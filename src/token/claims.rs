@@ -1,21 +1,21 @@
-//! The claims of a managed-identity access token (Entra v1.0 tokens; `docs/protocol.md`).
+//! Claims of a managed-identity access token (Entra v1.0 tokens; `docs/protocol.md`).
 
 use serde::Serialize;
 
 use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, PrincipalId, TenantId};
 
-/// How a client proved who it is.
+/// Credential with which a client proved who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientProof {
-    /// With a certificate, as managed identities do.
+    /// A certificate, as for managed identities.
     Certificate,
-    /// With a secret.
+    /// A secret.
     Secret,
 }
 
 impl ClientProof {
-    /// `appidacr`.
+    /// Returns the value of the claim `appidacr`.
     pub(super) const fn appidacr(self) -> &'static str {
         match self {
             Self::Certificate => "2",
@@ -24,7 +24,7 @@ impl ClientProof {
     }
 }
 
-/// Whom a token speaks for.
+/// The identity that a token is issued to.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// `tid`.
@@ -38,7 +38,7 @@ pub struct Subject<'a> {
     /// `xms_mirid`: the VM of a system-assigned identity, else the identity's own resource.
     /// `None` for an application, whose tokens have no such claim.
     pub resource_id: Option<&'a ArmId>,
-    /// `xms_az_rid`: the VM that asks for the token of a user-assigned identity, where it is known.
+    /// `xms_az_rid`: the VM that asks for the token of a user-assigned identity, if it is known.
     pub caller_id: Option<&'a ArmId>,
     /// `appidacr`.
     pub proof: ClientProof,
@@ -71,7 +71,7 @@ pub(super) struct Claims<'a> {
     pub(super) xms_tcdt: u64,
 }
 
-/// A resource id as claims have it: `resourceGroups` is in lower case in them alone.
+/// Returns a resource id as claims write it. Only claims write `resourceGroups` in lower case.
 pub(super) fn claimed(resource_id: &ArmId) -> String {
     resource_id.as_str().replacen("/resourceGroups/", "/resourcegroups/", 1)
 }

@@ -1,4 +1,4 @@
-//! Keys with which service principals prove who they are, and who certifies them.
+//! Keys with which service principals prove who they are, and the issuers of their certificates.
 
 use std::fmt;
 
@@ -11,38 +11,38 @@ use crate::clock::UnixSeconds;
 use crate::ids::ClientId;
 use crate::secret::Redacted;
 
-/// A private RSA-2048 key (RFC 5958, DER): what Entra takes of a client. Making one takes about
+/// Generates a private RSA-2048 key (RFC 5958, DER), the kind that Entra accepts from a client. Takes about
 /// 100 ms.
 ///
 /// # Errors
-/// `Generate` when the library fails.
+/// Returns `Generate` when the library fails.
 pub fn generate_client_key() -> Result<Redacted, KeyError> {
     generate_pkcs8(Algorithm::Rs256).ok_or(KeyError::Generate(Algorithm::Rs256))
 }
 
-/// What a certificate of a service principal is to say.
+/// Contents of a service principal's certificate.
 #[derive(Debug)]
 pub struct CertificateRequest<'a> {
-    /// Its subject: `CN=<client id>`.
+    /// Client id for the subject: `CN=<client id>`.
     pub client_id: ClientId,
-    /// Whose public half it certifies.
+    /// Key whose public half is certified.
     pub key: &'a rcgen::KeyPair,
-    /// The first second in which it is valid.
+    /// First second in which the certificate is valid.
     pub not_before: UnixSeconds,
-    /// The last second in which it is valid.
+    /// Last second in which the certificate is valid.
     pub not_after: UnixSeconds,
 }
 
-/// Certifies keys of service principals.
+/// An issuer of certificates for service principals' keys.
 pub trait CertificateIssuer: Send + Sync + fmt::Debug {
-    /// The certificate, DER.
+    /// Returns the certificate, DER.
     ///
     /// # Errors
-    /// `Certificate` when the library fails.
+    /// Returns `Certificate` when the library fails.
     fn certify(&self, request: &CertificateRequest<'_>) -> Result<Vec<u8>, KeyError>;
 }
 
-/// Lets every key certify itself: enough where certificates are registered one by one, as Entra does.
+/// Issues self-signed certificates. They suffice where each certificate is registered, as in Entra.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SelfSigned;
 
@@ -64,10 +64,10 @@ impl CertificateIssuer for SelfSigned {
     }
 }
 
-/// Certifies `pkcs8`, which [`generate_client_key`] made.
+/// Returns a certificate (DER) for `pkcs8`, a key from [`generate_client_key`].
 ///
 /// # Errors
-/// `Certificate` when a library fails.
+/// Returns `Certificate` when a library fails.
 pub fn certify_client(
     issuer: &dyn CertificateIssuer,
     pkcs8: &Redacted,

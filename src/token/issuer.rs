@@ -1,4 +1,4 @@
-//! Minting: claims, signature, response body.
+//! Minting of tokens: claims, signature, response body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use crate::assertion::SignError;
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::TenantId;
 
-/// Randomness for one token: its opaque claims are made of it, so that no two tokens are equal.
+/// Randomness for one token. Its opaque claims are made of it, so no two tokens are equal.
 pub type Entropy = [u8; 48];
 
-/// Why a token was not made.
+/// Reasons why no token was minted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
-    /// The token service says that there is no such token to be had.
+    /// The token service refused to issue this token.
     #[error("the token service refuses: {error}")]
     Refused {
-        /// Its `error` code (RFC 6749 section 5.2).
+        /// `error` code of the answer (RFC 6749 section 5.2).
         error: String,
-        /// Its `error_description`.
+        /// `error_description` of the answer.
         description: String,
     },
-    /// The token service does not answer, or not as one.
+    /// The token service did not answer, or its answer was no token answer.
     #[error("the token service gives no token: {0}")]
     Unavailable(String),
-    /// The claims did not serialise.
+    /// The claims could not be serialised.
     #[error("cannot serialise the claims of a token")]
     Claims,
     /// The signature library failed.
@@ -43,13 +43,13 @@ impl From<SignError> for MintError {
     }
 }
 
-/// Where a broker's tokens come from.
+/// A source of tokens for the broker.
 pub trait TokenSource: Send + Sync + fmt::Debug {
-    /// A token for `subject` to be shown to `resource`, minted at `now`. May take long: it is called
-    /// on mint lanes only.
+    /// Mints a token at `now` for `subject` to present to `resource`. May take long: the broker calls it on
+    /// mint lanes only.
     ///
     /// # Errors
-    /// When there is no token this time; the caller may try again.
+    /// Returns a [`MintError`] when there is no token this time; the caller may try again.
     fn mint(
         &self,
         subject: &Subject<'_>,
@@ -67,23 +67,23 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// How long before the mint a token is valid: Entra allows for clocks that lag by this much.
+    /// Time by which `nbf` precedes the mint, 300 s. Entra backdates its tokens as much, for clocks that lag.
     pub const BACKDATED: Seconds = Seconds(300);
 
-    /// The longest life of a token that can be set.
+    /// Longest token lifetime that can be set.
     pub const LIFETIME_MAX: Seconds = Seconds(366 * 86_400);
 
-    /// An issuer of tokens that expire `lifetime` after they are minted.
+    /// Creates an issuer of tokens that expire `lifetime` after they are minted.
     pub const fn new(ring: Arc<KeyRing>, lifetime: Seconds) -> Self {
         Self { ring, lifetime }
     }
 
-    /// The `iss` of version 1 tokens of a tenant.
+    /// Returns the `iss` of version 1 tokens of a tenant.
     pub fn url(tenant_id: TenantId) -> String {
         format!("https://sts.windows.net/{tenant_id}/")
     }
 
-    /// The keys with which tokens of this issuer are signed and verified.
+    /// Returns the keys with which this issuer's tokens are signed and verified.
     pub fn keys(&self) -> Arc<Keys> {
         self.ring.keys()
     }
@@ -125,7 +125,7 @@ impl Issuer {
         self.sign(&claims)
     }
 
-    /// JWS compact serialization (RFC 7515 section 7.1).
+    /// Signs the claims and returns the token in JWS compact serialization (RFC 7515 section 7.1).
     fn sign(&self, claims: &[u8]) -> Result<String, MintError> {
         const SIGNATURE_CHARS: usize = 343; // RSA-2048's 256 bytes and the dot: the longest.
         let keys = self.ring.keys();
@@ -162,7 +162,7 @@ impl TokenSource for Issuer {
     }
 }
 
-/// `aio`, `rh` and `uti`: opaque to everybody but Entra, random here.
+/// Returns `aio`, `rh` and `uti`. Only Entra can read the real ones; these are random.
 fn opaque(entropy: &Entropy) -> [String; 3] {
     let (uti, rest) = entropy.split_at(16);
     [

@@ -1,23 +1,23 @@
-//! The published key set (RFC 7517): public fields only, by construction.
+//! Published key set (RFC 7517). Its types hold public fields only.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::Serialize;
 
-/// A public key. There is no field that a private value could be put in.
+/// A public key. No field of this type can hold a private value.
 #[derive(Clone, Debug, Serialize)]
 pub struct Jwk {
-    /// `sig`.
+    /// Use of the key: always `sig`.
     #[serde(rename = "use")]
     pub usage: &'static str,
-    /// The algorithm that this key signs with.
+    /// Algorithm of the signatures that this key makes.
     pub alg: &'static str,
-    /// Names the key in token headers; the same as `x5t`, as Entra has it.
+    /// Name of the key in token headers; equals `x5t`, as in Entra's key sets.
     pub kid: String,
     /// base64url SHA-1 of the certificate (RFC 7517 section 4.8).
     pub x5t: String,
     /// The certificate, standard base64 DER (RFC 7517 section 4.7).
     pub x5c: [String; 1],
-    /// What depends on the kind of key.
+    /// Fields that depend on the kind of key.
     #[serde(flatten)]
     pub parameters: JwkParameters,
 }
@@ -59,7 +59,7 @@ impl JwkParameters {
         Self::Okp { crv: "Ed25519", x: BASE64_URL_SAFE_NO_PAD.encode(key) }
     }
 
-    /// From an uncompressed point (SEC 1 section 2.3.3): 4, x, y.
+    /// Reads an uncompressed point (SEC 1 section 2.3.3): the byte 4, then x, then y.
     pub(super) fn p256(point: &[u8]) -> Option<Self> {
         let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
         let encode = |half| BASE64_URL_SAFE_NO_PAD.encode(half);
@@ -75,6 +75,6 @@ impl JwkParameters {
 /// A JWK set (RFC 7517 section 5).
 #[derive(Clone, Debug, Serialize)]
 pub struct JwkSet<'a> {
-    /// Every key that may have signed a token that is still valid.
+    /// Every key that may have signed a token that is still valid, and the next key.
     pub keys: Vec<&'a Jwk>,
 }

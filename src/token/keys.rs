@@ -1,4 +1,4 @@
-//! Signing keys: made with a self-signed certificate, published without their private half.
+//! Signing keys. Each has a self-signed certificate; only the public half is published.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,13 +22,13 @@ pub enum Algorithm {
     EdDsa,
     /// ECDSA on P-256 with SHA-256.
     Es256,
-    /// RSA-2048, PKCS #1 v1.5, SHA-256: what Azure issues.
+    /// RSA-2048, PKCS #1 v1.5, SHA-256: the algorithm of Azure's tokens.
     #[default]
     Rs256,
 }
 
 impl Algorithm {
-    /// The `alg` value (RFC 7518 section 3.1).
+    /// Returns the `alg` value (RFC 7518 section 3.1).
     pub const fn name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
@@ -54,57 +54,57 @@ impl FromStr for Algorithm {
     }
 }
 
-/// Why there is no signing key.
+/// Reasons why there is no signing key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The certificate could not be made.
     #[error("cannot make the certificate of a signing key: {0}")]
     Certificate(String),
-    /// The library could not make a key.
+    /// The library could not generate a key.
     #[error("cannot generate a key for {0}")]
     Generate(Algorithm),
     /// The library refused a key.
     #[error("{backend} refuses the private key for {algorithm}")]
     Rejected {
-        /// Which library.
+        /// The library that refused the key.
         backend: Backend,
-        /// What the key was to be used for.
+        /// The algorithm that the key was meant for.
         algorithm: Algorithm,
     },
-    /// No such algorithm.
+    /// No algorithm has this name.
     #[error("`{0}` is not a signature algorithm; use RS256, ES256 or EdDSA")]
     UnknownAlgorithm(String),
-    /// No such library.
+    /// No library has this name.
     #[error("`{0}` is not a signature library; use aws-lc-rs or ring")]
     UnknownBackend(String),
 }
 
-/// What a signing key is made of, as it is kept.
+/// The parts of a signing key that are stored.
 #[derive(Clone, Debug)]
 pub struct KeyMaterial {
-    /// What it signs with.
+    /// Algorithm of its signatures.
     pub algorithm: Algorithm,
-    /// The private key (RFC 5958, DER).
+    /// Private key (RFC 5958, DER).
     pub pkcs8: Redacted,
-    /// The certificate (X.509, DER), by whose thumbprint the key is named.
+    /// Certificate (X.509, DER). Its thumbprint is the name of the key.
     pub certificate: Vec<u8>,
 }
 
 impl KeyMaterial {
-    /// Makes a key and its certificate, valid from `now`.
+    /// Generates a key and its certificate, valid from `now`.
     ///
     /// # Errors
-    /// When a library fails.
+    /// Returns `Generate` or `Certificate` when a library fails.
     pub fn generate(algorithm: Algorithm, now: UnixSeconds) -> Result<Self, KeyError> {
         let pkcs8 = generate_pkcs8(algorithm).ok_or(KeyError::Generate(algorithm))?;
         Self::certify(algorithm, pkcs8, now)
     }
 
-    /// Takes a private key and makes its certificate, valid from `now`. Since the certificate names the
-    /// key, the same private key gets another name each time.
+    /// Takes a private key and makes its certificate, valid from `now`. The name of the key comes from the
+    /// certificate, so the same private key gets another name each time.
     ///
     /// # Errors
-    /// `Certificate` when the key cannot be certified.
+    /// Returns `Certificate` when the key cannot be certified.
     pub fn certify(
         algorithm: Algorithm,
         pkcs8: Redacted,
@@ -115,20 +115,20 @@ impl KeyMaterial {
     }
 }
 
-/// A key that signs tokens, ready for use.
+/// A parsed key that is ready to sign tokens.
 #[derive(Debug)]
 pub struct SigningKey {
     signer: Signer,
-    /// The encoded JOSE header and its dot: the same in every token of this key.
+    /// Encoded JOSE header and its dot: the same in every token of this key.
     header: String,
     jwk: Jwk,
 }
 
 impl SigningKey {
-    /// Makes a key and its certificate, valid from `now`.
+    /// Generates a key and its certificate, valid from `now`.
     ///
     /// # Errors
-    /// When a library fails.
+    /// Returns `Generate`, `Certificate` or `Rejected` when a library fails.
     pub fn generate(
         algorithm: Algorithm,
         backend: Backend,
@@ -137,10 +137,10 @@ impl SigningKey {
         Self::new(backend, &KeyMaterial::generate(algorithm, now)?)
     }
 
-    /// Makes a kept key ready for use.
+    /// Parses a stored key, so that it is ready to sign.
     ///
     /// # Errors
-    /// `Rejected` when the library refuses the private key.
+    /// Returns `Rejected` when the library refuses the private key.
     pub fn new(backend: Backend, material: &KeyMaterial) -> Result<Self, KeyError> {
         let KeyMaterial { algorithm, pkcs8, certificate } = material;
         let algorithm = *algorithm;
@@ -163,12 +163,12 @@ impl SigningKey {
         })
     }
 
-    /// What the key set publishes of this key: public fields only.
+    /// Returns the entry of this key in the published key set: public fields only.
     pub const fn jwk(&self) -> &Jwk {
         &self.jwk
     }
 
-    /// The encoded header and its dot, with which every token of this key begins.
+    /// Returns the encoded header and its dot, with which every token of this key begins.
     pub(super) fn header(&self) -> &str {
         &self.header
     }
@@ -178,7 +178,7 @@ impl SigningKey {
     }
 }
 
-/// A fresh private key, as PKCS #8.
+/// Generates a private key, as PKCS #8.
 pub(super) fn generate_pkcs8(algorithm: Algorithm) -> Option<Redacted> {
     let rng = SystemRandom::new();
     let bytes = match algorithm {
@@ -195,7 +195,7 @@ pub(super) fn generate_pkcs8(algorithm: Algorithm) -> Option<Redacted> {
     Some(Redacted::new(bytes))
 }
 
-/// What the key set publishes of a private key.
+/// Returns the public parameters of a private key.
 fn public_half(algorithm: Algorithm, pkcs8: &[u8]) -> Option<JwkParameters> {
     match algorithm {
         Algorithm::EdDsa => {
@@ -215,7 +215,7 @@ fn public_half(algorithm: Algorithm, pkcs8: &[u8]) -> Option<JwkParameters> {
     }
 }
 
-/// Azure names a signing key by its certificate: `kid` and `x5t` are both the SHA-1 thumbprint.
+/// Returns the name of a key. Azure uses the SHA-1 thumbprint of its certificate for both `kid` and `x5t`.
 fn thumbprint(certificate: &[u8]) -> String {
     let digest =
         aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
@@ -247,5 +247,5 @@ fn self_signed(
     Ok(certificate.self_signed(&key).map_err(failed)?.der().to_vec())
 }
 
-/// Five years, as Entra's own token-signing certificates have.
+/// Five years, the life of Entra's own token-signing certificates.
 const CERTIFICATE_LIFE_SECONDS: u64 = 5 * 365 * 86_400;

@@ -1,8 +1,8 @@
-//! Access tokens: claims, signing keys, the published key set, and the response body that carries
-//! a token; and the assertions with which clients ask for one.
+//! Access tokens: claims, signing keys, the published key set, and the response body that carries a token.
+//! Also the assertions with which clients ask for tokens.
 //!
-//! Knows nothing of HTTP, caches or who may have which token. Keys are parsed once, when they are
-//! made; [`TokenSource::mint`] only builds the claims, signs and renders.
+//! This module knows nothing of HTTP, caches or permissions. Keys are parsed once, when they are made;
+//! [`TokenSource::mint`] only builds the claims, signs and renders.
 
 mod assertion;
 mod body;

@@ -1,7 +1,7 @@
-//! Raw signatures: three algorithms from either of two libraries, behind one enum.
+//! Raw signatures: three algorithms, two libraries, one enum.
 //!
-//! A key is parsed when the signer is made and never again: `jsonwebtoken::encode` re-reads the RSA
-//! key at every call, which costs more than the signature itself (`docs/BENCHMARKING.md`).
+//! The private key is parsed once, when the signer is made. `jsonwebtoken::encode` would parse the RSA key at
+//! every call, which costs more than the signature itself (`docs/BENCHMARKING.md`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use std::str::FromStr;
 use super::keys::{Algorithm, KeyError};
 use crate::secret::Redacted;
 
-/// Which library makes the signatures.
+/// Library that makes the signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// AWS-LC; the faster one for RSA (`docs/adr/0002-signature-backend.md`).
+    /// AWS-LC, the faster library for RSA (`docs/adr/0002-signature-backend.md`).
     #[default]
     AwsLcRs,
     /// *ring*.
@@ -40,7 +40,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A private key, ready to sign. Safe to use from many threads at once.
+/// A parsed private key. Many threads may sign with it at once.
 pub struct Signer(Key);
 
 enum Key {
@@ -56,7 +56,7 @@ impl Signer {
     /// Parses `pkcs8` (RFC 5958, DER) for `algorithm`.
     ///
     /// # Errors
-    /// `Rejected` when the library refuses the key.
+    /// Returns `Rejected` when the library refuses the key.
     pub fn new(backend: Backend, algorithm: Algorithm, pkcs8: &Redacted) -> Result<Self, KeyError> {
         let key = match backend {
             Backend::AwsLcRs => aws_key(algorithm, pkcs8.expose()),
@@ -65,8 +65,8 @@ impl Signer {
         key.map(Self).ok_or(KeyError::Rejected { backend, algorithm })
     }
 
-    /// The signature over `message`, in the form that JWS (RFC 7515) carries; `None` when the
-    /// library fails, which neither does for a key that it accepted.
+    /// Signs `message` and returns the signature in the form that JWS (RFC 7515) carries. Returns `None` when
+    /// the library fails, which neither library does with a key that it accepted.
     pub fn sign(&self, message: &[u8]) -> Option<Signature> {
         match &self.0 {
             Key::AwsEcdsa(key) => {
@@ -129,7 +129,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// A signature on the stack: RSA-2048 makes the longest, 256 bytes.
+/// A signature on the stack. RSA-2048 signatures are the longest: 256 bytes.
 #[derive(Debug)]
 pub struct Signature {
     bytes: [u8; RSA_2048_LEN],

@@ -38,7 +38,7 @@ fn body(token: &Token, now: UnixSeconds) -> String {
     String::from_utf8(token.body(now)).unwrap()
 }
 
-/// Verifies as a stranger would: from the published key set alone.
+/// Returns the claims of a token, verified with nothing but the published key set.
 fn verified_claims(issuer: &Issuer, token: &Token) -> Value {
     let published = serde_json::to_string(&JwkSet {
         keys: issuer.keys().published().map(SigningKey::jwk).collect(),

@@ -1,4 +1,4 @@
-//! Checking a bearer token that this service issued (RFC 6750, RFC 7519 section 7.2).
+//! Verification of bearer tokens that this service issued (RFC 6750, RFC 7519 section 7.2).
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use super::ring::KeyRing;
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ClientId, PrincipalId, TenantId};
 
-/// How far the clocks of issuer and verifier may be apart.
+/// Greatest tolerated difference between the clocks of issuer and verifier.
 const LEEWAY: Seconds = Seconds(300);
 
-/// Whom a valid token speaks for, and what it was meant for; whether that is right is for the service
-/// that was shown it to say.
+/// Claims of a valid token: its subject and its audience. The service that received the token decides whether
+/// they are acceptable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
-    /// `aud`, exactly as it stands there.
+    /// `aud`, exactly as the token has it.
     pub audience: String,
     /// `iss`.
     pub issuer: String,
@@ -30,22 +30,22 @@ pub struct Bearer {
     pub principal_id: PrincipalId,
 }
 
-/// Why a token is not valid.
+/// Reasons why a token is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
-    /// Not a JWT, or not with the claims of an access token.
+    /// The token is not a JWT, or lacks claims of an access token.
     #[error("the token is not a well-formed access token")]
     Malformed,
-    /// No published key has its `kid`, or the key is for another algorithm than the header says.
+    /// No published key has this `kid`, or the key's algorithm differs from the header's.
     #[error("the token is not signed with a key of this issuer")]
     UnknownKey,
-    /// The signature does not fit.
+    /// The signature does not match.
     #[error("the signature of the token is wrong")]
     Signature,
-    /// Its time is over.
+    /// The token has expired.
     #[error("the token expired at {0}")]
     Expired(UnixSeconds),
-    /// Its time has not come.
+    /// The token is not valid yet.
     #[error("the token is not valid before {0}")]
     NotYetValid(UnixSeconds),
 }
@@ -61,24 +61,24 @@ struct Claims {
     exp: u64,
 }
 
-/// Checks tokens against the keys of a ring.
+/// Verifies tokens with the keys of a ring.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     ring: Arc<KeyRing>,
 }
 
 impl Verifier {
-    /// A verifier of tokens signed with any published key of `ring`.
+    /// Creates a verifier that accepts tokens signed with any published key of `ring`.
     pub const fn new(ring: Arc<KeyRing>) -> Self {
         Self { ring }
     }
 
-    /// Checks signature and time. The algorithm is the key's, not the header's: `none`, and a public
-    /// key taken for a shared secret, come to nothing (RFC 8725 section 3.1). Keys that the token
-    /// brings itself (`jwk`, `jku`, `x5u`) are not looked at.
+    /// Checks signature and time. The algorithm comes from the key, not from the token's header. So neither
+    /// `none` nor a public key used as a shared secret passes (RFC 8725 section 3.1). Keys in the token
+    /// itself (`jwk`, `jku`, `x5u`) are ignored.
     ///
     /// # Errors
-    /// See [`BearerError`].
+    /// Returns the first check that failed, as a [`BearerError`].
     pub fn verify(&self, jwt: &str, now: UnixSeconds) -> Result<Bearer, BearerError> {
         let header = jsonwebtoken::decode_header(jwt).map_err(|_| BearerError::Malformed)?;
         let kid = header.kid.ok_or(BearerError::UnknownKey)?;
@@ -110,7 +110,7 @@ fn checked(
     let key = decoding_key(key).ok_or(BearerError::UnknownKey)?;
     let mut validation = Validation::new(algorithm);
     validation.required_spec_claims.clear();
-    // Time is checked below, by the clock that was given; the audience by the service.
+    // `in_time` checks the time, by the caller's clock; the service checks the audience.
     (validation.validate_exp, validation.validate_aud) = (false, false);
     let decoded = jsonwebtoken::decode::<Claims>(jwt, &key, &validation);
     let failed = |error: jsonwebtoken::errors::Error| match error.kind() {
@@ -135,7 +135,7 @@ fn decoding_key(key: &Jwk) -> Option<DecodingKey> {
     match &key.parameters {
         JwkParameters::Ec { x, y, .. } => DecodingKey::from_ec_components(x, y).ok(),
         JwkParameters::Okp { x, .. } => {
-            // Checked here since the library takes any text.
+            // Checked here because the library accepts any text.
             BASE64_URL_SAFE_NO_PAD.decode(x).ok()?;
             DecodingKey::from_ed_components(x).ok()
         }

@@ -1,11 +1,11 @@
-//! Held tokens while the clock is set, and when their key is revoked.
+//! Tests of cached tokens when the clock is set, and when their signing key is revoked.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use proptest::prelude::*;
 
 use super::*;
 
-/// How far clocks may be apart.
+/// Greatest tolerated difference between two clocks, in seconds.
 const LEEWAY: u64 = 300;
 
 fn claims(token: &Token) -> serde_json::Value {
@@ -19,7 +19,7 @@ fn kid(answer: &Answer) -> String {
     serde_json::from_slice::<serde_json::Value>(&header).unwrap()["kid"].to_string()
 }
 
-/// Everything that a client goes by.
+/// Checks every value of an answer that clients rely on.
 fn is_good(answer: &Answer) -> Result<(), TestCaseError> {
     let (now, claims) = (answer.at, claims(answer.token()));
     let [nbf, exp] = ["nbf", "exp"].map(|name| claims[name].as_u64().unwrap());
@@ -34,9 +34,9 @@ fn is_good(answer: &Answer) -> Result<(), TestCaseError> {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Ask(u8),
-    /// Sets the clock by as much, in seconds.
+    /// Moves the clock by this many seconds.
     Set(i64),
-    /// Lets the next mint fail.
+    /// Makes the next mint fail.
     Fail,
 }
 

@@ -1,4 +1,4 @@
-//! Tokens of one identity in the hands of several machines, and of resources that are on no list.
+//! Tests with one identity on several machines, and with resources that are on no list.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::world::record::{Change, Key as RecordKey};
 use crate::world::synthetic::IdentityIds;
 
-/// Four machines that share one user-assigned identity, and have one of their own each.
+/// Returns four machines that share one user-assigned identity; each also has an identity of its own.
 fn shared() -> (Fixture, IdentityIds) {
     let mut records = Synthetic { vms: 4, user_assigned: 1, seed: 1 }.build().unwrap();
     let first = records.iter().find_map(|record| match record {
@@ -42,7 +42,7 @@ fn entries(fixture: &Fixture) -> u64 {
     fixture.broker.stats().cache.entries
 }
 
-/// The record of a machine as it is now.
+/// Returns the current record of a machine.
 fn record(fixture: &Fixture, vm: u8) -> VirtualMachine {
     VirtualMachine::clone(&fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record)
 }
@@ -137,7 +137,7 @@ fn a_machine_that_makes_up_resources_displaces_its_own_tokens_and_nobody_elses()
     assert_eq!(entries(&fixture), 33);
     assert_eq!(ask(&fixture, 1, ids, &name(0)).unwrap().via, Via::Hit);
     assert_eq!(ask(&fixture, 0, ids, &name(99)).unwrap().via, Via::Hit);
-    // A name that comes again gets another number, and never the token of another name.
+    // A name that returns gets a new number, and never the token of another name.
     let again = ask(&fixture, 0, ids, &name(0)).unwrap();
     assert_eq!((again.via, claim(&again, "aud")), (Via::Miss, Some(name(0))));
 }

@@ -18,7 +18,7 @@ const ARM: &str = "https://management.azure.com/";
 const VAULT: &str = "https://vault.azure.net";
 const LIFETIME: Seconds = Seconds(1000);
 
-/// A source that a test can hold up, make fail, and ask what it was asked for.
+/// A token source that a test can block, make fail, and inspect for the resources asked for.
 #[derive(Debug)]
 struct Source {
     issuer: Issuer,
@@ -27,7 +27,7 @@ struct Source {
 
 #[derive(Debug, Default)]
 struct Script {
-    /// Each mint waits for a message, while there is a sender.
+    /// While the test holds the sender, each mint waits for one message.
     gate: Option<mpsc::Receiver<()>>,
     next: Vec<Mishap>,
     asked: Vec<String>,
@@ -47,7 +47,7 @@ impl TokenSource for Source {
         now: UnixSeconds,
         entropy: &Entropy,
     ) -> Result<Token, MintError> {
-        // Signed first: what happens while the gate is closed happens to a signed token.
+        // Signed first, so that the test acts on a signed token while the gate is closed.
         let signed = self.issuer.mint(subject, resource, now, entropy);
         let mishap = {
             let mut script = self.script.lock();
@@ -106,7 +106,7 @@ impl Fixture {
         self.broker.token(&self.vm(vm), &request, &*self.clock).await
     }
 
-    /// From now on mints wait until the sender speaks or is dropped.
+    /// Makes each mint wait for a message from the returned sender, until the sender is dropped.
     fn hold_mints(&self) -> mpsc::Sender<()> {
         let (go, gate) = mpsc::channel();
         self.source.script.lock().gate = Some(gate);
@@ -123,7 +123,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// Starts to ask and goes away.
+/// Polls a request once and drops it.
 fn ask_and_leave(fixture: &Fixture, vm: u8, resource: &str) {
     let asked = std::pin::pin!(fixture.ask(vm, resource));
     let waker = std::task::Waker::noop();
@@ -199,7 +199,7 @@ fn while_the_source_is_down_the_old_token_is_served_until_it_expires() {
         let answer = block_on(fixture.ask(0, ARM)).unwrap();
         assert_eq!((answer.via, answer.token().jwt()), (Via::Hit, old.token().jwt()));
         poll(|| (fixture.broker.stats().lanes.failures == failures).then_some(()));
-        // A failed renewal rests: asking again at once does not ask the source again.
+        // After a failed renewal, an immediate request does not ask the source again.
         block_on(fixture.ask(0, ARM)).unwrap();
         assert_eq!(fixture.broker.stats().lanes.queued, 0);
         fixture.clock.advance(Seconds(30));
@@ -265,7 +265,7 @@ fn another_vms_identity_is_not_found() {
     assert_eq!(refused, TokenError::Select(SelectError::NotFound));
 }
 
-/// Removes VM number `vm`'s system-assigned identity, as the control plane would.
+/// Removes the system-assigned identity of VM number `vm`, as the control plane would.
 fn disable_own_identity(fixture: &Fixture, vm: u8) {
     let record = Arc::clone(&fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record);
     let changed = VirtualMachine { system_assigned: None, ..VirtualMachine::clone(&record) };
@@ -280,7 +280,7 @@ fn a_removed_identity_gets_no_token_and_keeps_none_in_the_cache() {
     block_on(fixture.ask(1, ARM)).unwrap();
     disable_own_identity(&fixture, 0);
     assert_eq!(fixture.broker.stats().cache.entries, 1);
-    // Two user-assigned identities are left, so that a selector is needed.
+    // Two user-assigned identities are left, so a selector is needed.
     let refused = block_on(fixture.ask(0, ARM)).unwrap_err();
     assert_eq!(refused, TokenError::Select(SelectError::Ambiguous));
     assert_eq!(block_on(fixture.ask(1, ARM)).unwrap().via, Via::Hit);

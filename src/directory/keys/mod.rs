@@ -1,5 +1,5 @@
-//! The keys that tokens are signed with: made, published before their turn, and kept for as long as a
-//! token that they signed may live. `plan` has the rules.
+//! Keys that sign tokens: generated and published before they sign, and kept while a token that they signed
+//! may be valid. The rules are in `plan`.
 
 mod plan;
 
@@ -15,97 +15,98 @@ use crate::store::StoreError;
 use crate::token::{Algorithm, Backend, KeyError, KeyMaterial, KeyRing, Keys, SigningKey};
 use crate::world::record::{Change, StoredSigningKey};
 
-/// How tokens are signed.
+/// Settings for signing tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct SigningOptions {
-    /// What with.
+    /// Signature algorithm.
     pub algorithm: Algorithm,
-    /// Which library signs.
+    /// Library that signs.
     pub backend: Backend,
-    /// How long the longest token lives that is signed from now on.
+    /// Longest lifetime of the tokens that are signed from now on.
     pub token_lifetime: Seconds,
-    /// How long a key is published before it may sign: verifiers have to read it first.
+    /// Shortest time between a key's publication and its first signature, so that verifiers can read it.
     pub min_distance: Seconds,
 }
 
-/// Why there is no signing key.
+/// Reasons why there is no signing key, or why it cannot change.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// A key cannot be made or read.
+    /// A key cannot be generated or parsed.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The store holds a key that cannot be one.
+    /// A stored key is not valid.
     #[error("the stored signing key `{0}` cannot be read; restore the folder from a backup")]
     Stored(String),
     /// The change was not stored.
     #[error("cannot store a signing key")]
     Store(#[from] StoreError),
-    /// The next key was published a moment ago.
+    /// The next key was published too recently.
     #[error(
         "verifiers may not have read the next key yet: rotate again in {} s",
         until.since(*now).0
     )]
     TooSoon {
-        /// When it was tried.
+        /// Time of the attempt.
         now: UnixSeconds,
-        /// From when on the next key may sign.
+        /// Time from which the next key may sign.
         until: UnixSeconds,
     },
-    /// As many keys are published as may be, and tokens of each still live.
+    /// The greatest number of keys is published, and tokens of each may still be valid.
     #[error(
         "{KEYS_MAX} keys are published, and each may have signed a token that still lives: rotate again in {} s",
         until.since(*now).0
     )]
     TooMany {
-        /// When it was tried.
+        /// Time of the attempt.
         now: UnixSeconds,
-        /// When the first of them goes.
+        /// Time at which the first of them is removed.
         until: UnixSeconds,
     },
 }
 
-/// Keys published at most, about 50 kB of RSA keys.
+/// Greatest number of published keys; RSA keys then take about 50 kB.
 const KEYS_MAX: usize = 32;
 
 impl Directory {
-    /// The keys as they are now.
+    /// Returns the ring of signing keys.
     pub fn ring(&self) -> Arc<KeyRing> {
         Arc::clone(&self.ring)
     }
 
-    /// Lets the next key sign from `now` on, publishes a new next one, and forgets the keys whose last
-    /// token has expired. Verifiers that follow the published set notice nothing.
+    /// Makes the next key sign from `now` on, publishes a new next key, and removes the keys whose last token
+    /// has expired. Verifiers that follow the published key set are not affected.
     ///
     /// # Errors
-    /// `TooSoon` and `TooMany`, or when a key cannot be made or stored; the keys are then as before.
+    /// Returns `TooSoon` or `TooMany`, or an error when a key cannot be generated or stored. The keys are
+    /// then unchanged.
     pub fn rotate_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         self.settle_signing_keys(now)?;
-        // Asked before a key is made, which takes 100 ms, and again in the write.
+        // Checked before a key is generated, which takes 100 ms, and again in the write.
         plan::may_take_over(&stored(&self.read()), now, self.signing.min_distance)?;
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
         self.change_keys(now, |keys| plan::take_over(keys, now, &material, self.signing))
     }
 
-    /// Lets the next key sign from `now` on, whether or not verifiers know it, and ends the current one: it
-    /// is published no more, its tokens are refused, and those that are held are minted anew.
+    /// Revokes the current key, and makes the next key sign from `now` on, whether or not verifiers know it.
+    /// The revoked key is no longer published, its tokens are refused, and cached tokens are minted again.
     ///
     /// # Errors
-    /// When a key cannot be made or stored; the keys are then as before.
+    /// Returns an error when a key cannot be generated or stored. The keys are then unchanged.
     pub fn revoke_signing_key(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
         self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))
     }
 
-    /// How many signing keys were revoked since the start.
+    /// Returns the number of signing keys revoked since the start.
     pub fn revocations(&self) -> u64 {
         self.revocations.load(Ordering::Acquire)
     }
 
-    /// Rotates the signing keys if the current one has signed for `life`, as soon as it may be. Moments
-    /// that the clock was set back from count as now.
+    /// Rotates the signing keys once the current one has signed for `life` and the next one may sign. Times
+    /// in the future, left when the clock was set back, count as `now`.
     ///
     /// # Errors
-    /// When a key cannot be made or stored; the keys are then as before.
+    /// Returns an error when a key cannot be generated or stored. The keys are then unchanged.
     pub fn rotate_due(&self, now: UnixSeconds, life: Seconds) -> Result<(), SigningKeyError> {
         self.settle_signing_keys(now)?;
         let since = self.read().signing_keys().filter_map(|key| key.signs_from).max();
@@ -118,8 +119,8 @@ impl Directory {
         }
     }
 
-    /// Makes the first keys of a world, or new ones when its keys are for another algorithm: these sign at
-    /// once, and verifiers that keep an older key set have to read it again.
+    /// Generates the first keys of a world, or new ones if its keys are for another algorithm. These sign at
+    /// once, so verifiers with an older key set must read it again.
     pub(super) fn begin_signing(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         let name = self.signing.algorithm.name();
         let fits = |key: &&Arc<StoredSigningKey>| key.retired.is_none() && key.algorithm == name;
@@ -133,7 +134,7 @@ impl Directory {
         self.load_ring()
     }
 
-    /// Stores what has to change of the keys before they are used at `now`; most often nothing.
+    /// Stores the corrections that the keys need before they are used at `now`. Usually there are none.
     fn settle_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         let settled =
             |state: &State| plan::settle(state.signing_keys().map(|key| &**key), now, self.signing);
@@ -148,21 +149,21 @@ impl Directory {
         now: UnixSeconds,
         plan: impl FnOnce(Vec<StoredSigningKey>) -> Result<Vec<Change>, SigningKeyError>,
     ) -> Result<(), SigningKeyError> {
-        // Held until the ring is loaded: an older state must not take the place of a newer.
+        // Held until the ring is loaded, so that an older state cannot replace a newer one.
         let _turn = self.key_turns.lock();
         let planned = |state: &State| plan(stored(state));
         self.write(now, |state, _| Ok::<_, SigningKeyError>((planned(state)?, ())))?;
         self.load_ring()
     }
 
-    /// Uses the keys that are stored. If the one that signed until now is not among them, it was revoked.
+    /// Loads the stored keys into the ring. If the key that signed until now is not stored, it was revoked.
     pub(super) fn load_ring(&self) -> Result<(), SigningKeyError> {
         let keys = ready(&stored(&self.read()), self.signing.backend)?;
         let before = self.ring.keys();
         let is_kept = keys.published().any(|key| key.jwk().kid == before.current.jwk().kid);
         self.ring.replace(keys);
         if !is_kept {
-            // After the ring: a mint that sees the new number signs with the new key.
+            // Counted after the ring changed: a mint that sees the new count signs with the new key.
             self.revocations.fetch_add(1, Ordering::AcqRel);
             self.tell(&[Ended::SigningKey]);
         }
@@ -170,7 +171,7 @@ impl Directory {
     }
 }
 
-/// A ring to begin with, of a key that nobody else knows; it is replaced before the world is served.
+/// Returns a first ring with a key that nobody else knows. It is replaced before the directory is used.
 pub(super) fn empty_ring(now: UnixSeconds) -> Result<Arc<KeyRing>, DirectoryError> {
     let key = SigningKey::generate(Algorithm::EdDsa, Backend::AwsLcRs, now);
     Ok(Arc::new(KeyRing::of(key.map_err(SigningKeyError::from)?)))

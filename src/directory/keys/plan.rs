@@ -1,7 +1,7 @@
-//! Which changes make keys take turns: pure rules from the stored keys to changes.
+//! Rules that turn the stored keys into the changes of a rotation. They have no side effects.
 //!
-//! Of the keys, the oldest first, some are retired, one signs, and the last waits. The one that waits was
-//! published when the one that signs began to.
+//! The oldest keys are retired, one key signs, and the last key is the next one. The next key was published
+//! when the current key began to sign.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -11,7 +11,7 @@ use crate::directory::LEEWAY;
 use crate::token::{Backend, Issuer, KeyMaterial, SigningKey};
 use crate::world::record::{Change, Key, Record, StoredSecret, StoredSigningKey};
 
-/// Retires the keys that there are, and lets the first of two new ones sign.
+/// Retires the existing keys, and makes the first of two new keys sign.
 pub(super) fn begin(
     keys: Vec<StoredSigningKey>,
     now: UnixSeconds,
@@ -25,7 +25,7 @@ pub(super) fn begin(
     Ok(changes)
 }
 
-/// Whether the key that waits may sign: verifiers know it, and another one may be published.
+/// Checks that the next key may sign: verifiers had time to read it, and another key may be published.
 pub(super) fn may_take_over(
     keys: &[StoredSigningKey],
     now: UnixSeconds,
@@ -46,7 +46,7 @@ pub(super) fn may_take_over(
     }
 }
 
-/// Lets the key that waits sign, and publishes the next one.
+/// Makes the next key sign, and publishes a new next key.
 pub(super) fn take_over(
     keys: Vec<StoredSigningKey>,
     now: UnixSeconds,
@@ -57,7 +57,7 @@ pub(super) fn take_over(
     succeed(keys, now, material, options, |key| ended(key, now))
 }
 
-/// As [`take_over`], at any time, and the key that signs now is gone.
+/// Does the same as [`take_over`], but without its checks, and removes the current key.
 pub(super) fn revoke(
     keys: Vec<StoredSigningKey>,
     now: UnixSeconds,
@@ -83,8 +83,8 @@ fn succeed(
     Ok(changes)
 }
 
-/// What has to change before the keys are used: moments that the clock was set back from become `now`, and
-/// the key that signs is to outlive the tokens that it signs from now on.
+/// Returns the corrections that the keys need before they are used. Times in the future, left when the clock
+/// was set back, become `now`. The current key must outlive the tokens that it signs from now on.
 pub(super) fn settle<'a>(
     keys: impl Iterator<Item = &'a StoredSigningKey>,
     now: UnixSeconds,
@@ -105,13 +105,14 @@ pub(super) fn settle<'a>(
     settled.collect()
 }
 
-/// A key that signs from `now` on.
+/// Returns the key as one that signs from `now` on.
 fn signing(key: StoredSigningKey, now: UnixSeconds, options: SigningOptions) -> StoredSigningKey {
     let token_lifetime_seconds = Some(options.token_lifetime.0);
     StoredSigningKey { signs_from: Some(now), token_lifetime_seconds, ..key }
 }
 
-/// The end of a key: retired while its tokens live, and gone after that, or if it never signed.
+/// Ends the use of a key. It is retired while its tokens may be valid, and removed after that or if it never
+/// signed.
 fn ended(key: StoredSigningKey, now: UnixSeconds) -> Option<Change> {
     match (key.retired, key.signs_from) {
         (Some(_), _) => is_over(&key, now).then(|| remove(key)),
@@ -120,7 +121,8 @@ fn ended(key: StoredSigningKey, now: UnixSeconds) -> Option<Change> {
     }
 }
 
-/// The last moment at which a token of a retired key may be taken: verifiers' clocks may lag.
+/// Returns the last moment at which a verifier may accept a token of a retired key. Includes 300 s for
+/// lagging clocks.
 fn over_after(key: &StoredSigningKey) -> Option<UnixSeconds> {
     let life = key.token_lifetime_seconds.map_or(Issuer::LIFETIME_MAX, Seconds);
     Some(key.retired? + life + Issuer::BACKDATED)

@@ -1,4 +1,5 @@
-//! Which caller gets which identity: over random histories, after a restart, and from an older store.
+//! Tests that each caller gets the right identity: over random histories, after a restart, and from a store
+//! of an older format.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -10,7 +11,7 @@ use super::*;
 use crate::store::{FolderOptions, RedbStore};
 use crate::world::record::Assignment;
 
-/// The addresses that callers come from; no machine ever has the last.
+/// Number of addresses that callers come from. No machine ever has the last one.
 const CALLERS: u8 = 4;
 
 fn caller(number: u8) -> IpAddr {
@@ -20,13 +21,13 @@ fn caller(number: u8) -> IpAddr {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     RemoveVm(u8),
-    /// Makes the machine of this number, or gives it another address.
+    /// Creates the machine of this number, or gives it another address.
     PutVm(u8, Option<Address>),
-    /// Gives the machine a system-assigned identity, or takes it away.
+    /// Gives the machine a system-assigned identity, or removes it.
     SetOwn(u8, bool),
     Attach(u8, u8),
     Detach(u8, u8),
-    /// Makes the identity of this number anew, under the name that it may have had before.
+    /// Creates the identity of this number again, under a name that it may have had before.
     MakeIdentity(u8),
     DeleteIdentity(u8),
     Restart,
@@ -56,11 +57,11 @@ struct ModelVm {
     vm_id: VmId,
     address: Option<Address>,
     own: Option<PrincipalId>,
-    /// By the number of the identity, the principal that it had when it was attached.
+    /// For each attached identity, the principal that it had when it was attached.
     attached: BTreeMap<u8, PrincipalId>,
 }
 
-/// The rules in their simplest form.
+/// Model: the rules in their simplest form.
 #[derive(Default)]
 struct Model {
     vms: BTreeMap<u8, ModelVm>,
@@ -68,7 +69,7 @@ struct Model {
     last: HashMap<IpAddr, VmId>,
 }
 
-/// The machine that answers a caller, and the subject of its token.
+/// Machine that answers a caller, and the subject of its token.
 type Seen = Option<(VmId, Result<PrincipalId, SelectError>)>;
 
 impl Model {
@@ -113,7 +114,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        // In memory where there is such a folder: a thousand histories on a disk take minutes.
+        // Uses a folder in memory if there is one: a thousand histories on a disk take minutes.
         let shared = std::path::Path::new("/dev/shm");
         let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::tempdir_in(parent).unwrap();
@@ -222,7 +223,7 @@ impl World {
         self.alter(vm, |record| record.address = address, |model| model.address = address);
     }
 
-    /// Changes a machine, if it is there, and what is thought of it.
+    /// Changes a machine, if it exists, in the directory and in the model.
     fn alter(
         &mut self,
         vm: u8,
@@ -269,7 +270,7 @@ impl World {
     }
 }
 
-/// Each start makes other ids, as each process does.
+/// Starts a directory. Each start uses another seed, and so creates other ids, as each process does.
 fn started(folder: &tempfile::TempDir, start: u8, records: Vec<Record>) -> Directory {
     let options = DirectoryOptions { seed: [start; 32], ..options(Seconds(0)) };
     let store = Box::new(RedbStore::open(folder.path(), FolderOptions::default()).unwrap());
@@ -293,7 +294,7 @@ proptest! {
     }
 }
 
-/// The world of `demo.toml` as a build of format 1 left it: its machine without an address.
+/// Returns the world of `demo.toml` as a build of format 1 stored it: its machine has no address.
 fn of_format_1(more: impl FnOnce(&VirtualMachine) -> Vec<Record>) -> Disk {
     let disk = Disk::new(Format::OLDEST);
     let mut records = file::demo().unwrap();

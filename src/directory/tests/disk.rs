@@ -1,17 +1,17 @@
-//! A store in memory that can be opened again.
+//! Test store in memory that can be opened again.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// A store that outlives its directory, and holds records as text.
+/// A store that outlives its directory, and keeps records as JSON text.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     pub(super) format: Format,
     pub(super) kept: Arc<Mutex<(Revision, Kept)>>,
 }
 
-/// By key text, the revision that wrote the record, and its JSON.
+/// Records by key text: the revision that wrote the record, and its JSON.
 pub(super) type Kept = BTreeMap<String, (Revision, String)>;
 
 impl Disk {

@@ -1,9 +1,10 @@
-//! Changes whose commit failed: they are stored or not, and the directory goes by what the store says.
+//! Tests of changes whose commit failed. Such changes may be stored or not, and the directory must follow the
+//! store.
 
 use super::*;
 use crate::store::{Cause, Fault};
 
-/// What becomes of a commit.
+/// Outcome of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Disk {
     #[default]
@@ -12,7 +13,7 @@ enum Disk {
     FailsAfter,
 }
 
-/// A store on a disk that fails.
+/// A store on a disk that can fail.
 #[derive(Clone, Debug, Default)]
 struct Flaky {
     store: Arc<MemoryStore>,

@@ -1,4 +1,4 @@
-//! Signing keys: which are published when, over rotations, restarts and set clocks.
+//! Tests of signing keys: which keys are published, over rotations, restarts and clock changes.
 
 use super::disk::Disk;
 use super::*;
@@ -18,7 +18,7 @@ fn signing(token_lifetime: Seconds, min_distance: Seconds) -> DirectoryOptions {
     DirectoryOptions { signing, ..options(Seconds(0)) }
 }
 
-/// Starts with the records of the disk, or with the demo world, when there are none.
+/// Starts a directory with the records of the disk, or with the demo world if the disk is empty.
 fn start(disk: &Disk, now: UnixSeconds, options: &DirectoryOptions) -> Directory {
     let (store, seed) = (Box::new(disk.clone()), || Ok(file::demo().unwrap()));
     Directory::open::<DirectoryError>(store, seed, now, options).unwrap()
@@ -28,13 +28,13 @@ fn new(options: &DirectoryOptions) -> Directory {
     start(&Disk::new(Format::CURRENT), NOW, options)
 }
 
-/// The names of the keys, that of the current one first.
+/// Returns the names of the published keys, the current one first.
 fn published(directory: &Directory) -> Vec<String> {
     let keys = directory.ring().keys();
     keys.published().map(|key| key.jwk().kid.clone()).collect()
 }
 
-/// A token of an application that nobody knows, signed at `now`.
+/// Returns a token of an unknown application, signed at `now`.
 fn token(directory: &Directory, now: UnixSeconds) -> String {
     let subject = Subject {
         tenant_id: TenantId::from_bytes([1; 16]),
@@ -83,7 +83,7 @@ fn a_key_outlives_the_longest_token_that_it_signed_whatever_later_starts_are_tol
     for day in [2, 15, 31] {
         directory.rotate_signing_keys(days(day)).unwrap();
         assert!(published(&directory).contains(&first), "day {day}");
-        // The keys after it signed tokens of an hour.
+        // The later keys signed tokens that live for an hour.
         assert!(published(&directory).len() <= 4, "day {day}");
     }
     directory.rotate_signing_keys(days(32)).unwrap();
@@ -124,7 +124,7 @@ fn a_key_does_not_sign_before_it_was_published_for_the_least_time() {
         directory.rotate_signing_keys(from + Seconds(300)).unwrap();
     }
     assert_eq!(published(&directory)[1..].iter().filter(|kid| **kid == next).count(), 1);
-    // When it is done from time to time, it waits for its turn.
+    // Periodic rotation waits until the next key may sign.
     directory.rotate_due(NOW + Seconds(601), Seconds(1)).unwrap();
     assert_eq!(published(&directory).len(), 4);
     directory.rotate_due(NOW + Seconds(600), Seconds(1)).unwrap();
@@ -143,7 +143,7 @@ fn a_revoked_key_is_published_no_more_and_its_tokens_are_refused() {
     assert!(verifier.verify(&old, NOW).is_err());
     assert!(published(&directory)[0] == next && !published(&directory).contains(&first));
     let new = token(&directory, NOW);
-    // Keys that were retired before are not the one that is revoked.
+    // Revocation affects the current key, not keys that were retired before.
     directory.rotate_signing_keys(NOW + Seconds(300)).unwrap();
     directory.revoke_signing_key(NOW + Seconds(300)).unwrap();
     assert!(verifier.verify(&new, NOW).is_ok());
@@ -192,7 +192,7 @@ fn keys_from_before_the_clock_was_set_back_take_their_turns_from_now_on() {
     directory.rotate_due(days(31), month).unwrap();
     let second = published(&directory)[0].clone();
     assert_ne!(second, first);
-    // Back again: the new key signs on, and what was to happen in a month happens in time.
+    // The clock is back: the new key still signs, and later moments were moved to the present.
     directory.rotate_due(NOW + Seconds(600), month).unwrap();
     assert_eq!(published(&directory)[0], second);
     let moments = |key: &StoredSigningKey| key.signs_from.max(key.retired);
@@ -201,7 +201,7 @@ fn keys_from_before_the_clock_was_set_back_take_their_turns_from_now_on() {
     assert_eq!(published(&directory)[0], second);
     directory.rotate_due(NOW + Seconds(600) + month, month).unwrap();
     assert_ne!(published(&directory)[0], second);
-    // A step of a minute changes nothing.
+    // A clock step of one minute changes nothing.
     let revision = disk.replay(&mut |_| ()).unwrap();
     directory.rotate_due(NOW + Seconds(540) + month, month).unwrap();
     assert_eq!(disk.replay(&mut |_| ()).unwrap(), revision);

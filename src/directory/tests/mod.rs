@@ -17,7 +17,7 @@ use crate::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
-/// A directory in memory of this world, which signs with ES256.
+/// Returns a directory in memory of this world, which signs with ES256.
 pub(crate) fn of(records: Vec<Record>, propagation_delay: Seconds) -> Directory {
     open(Box::new(MemoryStore::default()), records, propagation_delay)
 }
@@ -45,12 +45,12 @@ fn options(propagation_delay: Seconds) -> DirectoryOptions {
     }
 }
 
-/// The world of `demo.toml`.
+/// Returns a directory of the world of `demo.toml`.
 pub(crate) fn demo() -> Directory {
     of(file::demo().unwrap(), Seconds(0))
 }
 
-/// A directory of one VM, which has what `identity_lines` say.
+/// Returns a directory of one VM with the identities of `identity_lines`.
 fn world(identity_lines: &str) -> Directory {
     let text = format!("{PREFIX}{identity_lines}");
     of(file::parse("test.toml", &text).unwrap(), Seconds(0))
@@ -61,7 +61,7 @@ fn sole_vm(directory: &Directory) -> Arc<Vm> {
     caller.with_vm(directory, NOW, Arc::clone).unwrap()
 }
 
-/// The name of what is selected without a selector.
+/// Returns the name of the identity that is selected without a selector.
 fn picked(identity_lines: &str) -> Result<String, SelectError> {
     let vm = sole_vm(&world(identity_lines));
     vm.select(None, NOW).map(|held| held.identity.resource_id.name().to_owned())
@@ -119,7 +119,7 @@ fn every_selector_finds_what_the_vm_holds_and_nothing_else() {
     }
 }
 
-/// The name of the VM that answers a caller.
+/// Returns the name of the VM that answers a caller.
 fn answers(directory: &Directory, caller: &Caller) -> Option<String> {
     caller.with_vm(directory, NOW, |vm| vm.record.id.name().to_owned())
 }
@@ -144,7 +144,7 @@ fn a_vm_that_answers_any_caller_leaves_other_vms_theirs_also_on_an_old_connectio
     put(&directory, Record::VirtualMachine(any));
     let [own, other, remote] =
         [[127, 0, 0, 1], [127, 0, 0, 2], [10, 0, 0, 4]].map(|ip| directory.caller(ip.into()));
-    // The address that it had itself is not another's.
+    // The former address of this VM does not count as another VM's.
     for caller in [&own, &other, &remote] {
         assert_eq!(answers(&directory, caller).as_deref(), Some("demo-vm"));
     }
@@ -159,7 +159,7 @@ fn a_vm_that_answers_any_caller_leaves_other_vms_theirs_also_on_an_old_connectio
     assert_eq!(answers(&directory, &other).as_deref(), Some("demo-vm-2"));
     assert_eq!(answers(&directory, &own).as_deref(), Some("demo-vm"));
     change(&directory, Change::Remove(Key::VirtualMachine(second.id)));
-    // A program that is left at the address of the second is not taken for the first.
+    // A program at the former address of the second VM does not get the first VM's identity.
     assert_eq!(answers(&directory, &other), None);
     assert_eq!(answers(&directory, &directory.caller([127, 0, 0, 2].into())), None);
     assert_eq!(answers(&directory, &remote).as_deref(), Some("demo-vm"));
@@ -207,7 +207,7 @@ fn a_deleted_identity_is_gone_from_every_vm_and_one_of_the_same_name_inherits_no
     let again = UserAssigned { ids: ids.unwrap(), ..UserAssigned::clone(&entry.record) };
     put(&directory, Record::UserAssigned(again));
     assert_eq!(sole_vm(&directory).select(None, NOW).unwrap_err(), SelectError::NotFound);
-    // Nor does it when the machine is written again, unchanged: the assignment is to the old principal.
+    // Writing the machine again, unchanged, does not help: the assignment names the old principal.
     put(&directory, Record::VirtualMachine(VirtualMachine::clone(&vm.record)));
     assert_eq!(sole_vm(&directory).select(None, NOW).unwrap_err(), SelectError::NotFound);
 }
@@ -238,7 +238,7 @@ fn the_roles_of_a_principal_that_is_gone_count_for_nobody() {
     assert_eq!(counts(), (true, 1));
     change(&directory, Change::Remove(Key::VirtualMachine(vm.record.id.clone())));
     assert_eq!(counts(), (false, 0));
-    // It is still there to be listed and removed.
+    // The assignment can still be listed and removed.
     assert_eq!(directory.read().role_assignments_of(principal_id).count(), 1);
 }
 

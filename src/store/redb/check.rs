@@ -1,4 +1,4 @@
-//! A check of a store that is not in use: what is damaged, and which records are lost with it.
+//! Check of a store that is not in use: the damage, and the records that are lost.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,20 +13,21 @@ use super::{Defect, ORDER, RECORDS, finish, read, read_format};
 use crate::store::{Revision, StoreError};
 use crate::world::record::Record;
 
-/// What a check of a store has found.
+/// Result of checking a store.
 #[derive(Debug)]
 pub struct Checkup {
     /// Records that can be read.
     pub records: Vec<Record>,
-    /// What is damaged, in words; nothing of a sound store.
+    /// Descriptions of the damage; empty for a sound store.
     pub damages: Vec<String>,
 }
 
 impl Checkup {
-    /// Verifies every page and every record of the store in `folder`, and changes nothing.
+    /// Verifies every page and every record of the store in `folder`. Changes nothing.
     ///
     /// # Errors
-    /// When there is no store, a process has it open, it is of another format, or the system refuses.
+    /// Returns an error when there is no store, a process has it open, it has another format, or the system
+    /// fails.
     pub fn of(folder: &Path) -> Result<Self, StoreError> {
         let _lock = folder::lock_shared(folder)?;
         let path = folder::file_in(folder);
@@ -57,7 +58,7 @@ impl Checkup {
                 Err(error) => {
                     let key = key.escape_debug();
                     self.note(&format!("the record `{key}` is lost: {}", reason(&error)));
-                    // The engine keeps what a damaged page has made of it.
+                    // The engine keeps its state after a damaged page, so the file is opened again.
                     database = copy.look()?;
                 }
             }
@@ -80,14 +81,14 @@ impl Checkup {
     }
 }
 
-/// The file, opened for reading as often as a damaged page makes that necessary.
+/// The store's file, which is opened again after each damaged page.
 struct Copy {
     file: File,
     path: PathBuf,
 }
 
 impl Copy {
-    /// Verifies every page.
+    /// Opens the file and verifies every page.
     fn verify(&self) -> Result<Readable, StoreError> {
         guarded(|| {
             let database = verify(&self.file, &self.path, Locks::Omitted)?;
@@ -96,7 +97,7 @@ impl Copy {
         })
     }
 
-    /// Opens the file without a look at its pages.
+    /// Opens the file without checking its pages.
     fn look(&self) -> Result<Readable, StoreError> {
         guarded(|| {
             let database = look(&self.file, &self.path)?;
@@ -105,8 +106,8 @@ impl Copy {
         })
     }
 
-    /// The keys that are named in the table of the order, with the revision that wrote each, and those in
-    /// the table of the records alone: for as far as both can be read.
+    /// Returns the keys in both tables, with the revision that wrote each, as far as the tables can be read.
+    /// The keys of the order table come first, then those that only the record table has.
     fn keys(&self, database: &dyn ReadableDatabase) -> Vec<(Revision, String)> {
         let mut keys = Vec::new();
         let _ = guarded(|| {

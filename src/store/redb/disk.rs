@@ -1,5 +1,4 @@
-//! The file of a store as the engine sees it: with what it writes kept in memory, or with every failure
-//! noted.
+//! File of a store, as the engine sees it. Either all writes stay in memory, or every failure is recorded.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,14 +14,14 @@ use redb::{BackendError, StorageBackend};
 
 use super::super::fault::Cause;
 
-/// Bytes of a block that is kept in memory; a page of the engine.
+/// Bytes of a block in memory; equals a page of the engine.
 const BLOCK_LEN: usize = 4096;
 const BLOCK: u64 = BLOCK_LEN as u64;
 
-/// Bytes that are read and written at once by [`rewrite`].
+/// Bytes that [`rewrite`] reads and writes in one step.
 const STEP: usize = 1 << 20;
 
-/// The failures of a file since it was opened.
+/// Failures of a file since it was opened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Failures(Arc<Mutex<Noted>>);
 
@@ -35,7 +34,7 @@ struct Noted {
 }
 
 impl Failures {
-    /// Makes every write and sync fail in this way, until there is another.
+    /// Makes every write and sync fail with this error, until the next call.
     #[cfg(test)]
     pub(super) fn inject(&self, error: Option<io::ErrorKind>) {
         self.0.lock().injected = error;
@@ -46,62 +45,62 @@ impl Failures {
         self.0.lock().injected.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
-    /// Takes the first failure.
+    /// Returns the first failure and forgets it.
     pub(super) fn take(&self) -> Option<Cause> {
         self.0.lock().first.take()
     }
 
-    /// Whether a sync failed since the last call: what was written before it may never reach the disk.
+    /// Returns true if a sync failed since the last call. Data written before it may never reach the disk.
     pub(super) fn take_unsynced(&self) -> bool {
         std::mem::take(&mut self.0.lock().unsynced)
     }
 
-    /// Notes that a sync failed.
+    /// Records that a sync failed.
     pub(super) fn note_unsynced(&self) {
         self.0.lock().unsynced = true;
     }
 
-    /// Notes a failure, unless there was one before: later ones only follow from it.
+    /// Records a failure, unless one is recorded: later failures only follow from the first.
     pub(super) fn note(&self, error: &io::Error) {
         self.0.lock().first.get_or_insert_with(|| error.into());
     }
 }
 
-/// The file behind the engine.
+/// Storage backend of the engine: a file, or a file with writes kept in memory.
 #[derive(Debug)]
 pub(super) struct Disk {
     file: FileBackend,
     failures: Failures,
-    /// What the engine has written, if the file itself is to stay as it is.
+    /// Writes of the engine, if the file itself must not change.
     preview: Option<Mutex<Written>>,
     locks: Locks,
 }
 
-/// Whether the engine locks the file against other programs.
+/// The engine's choice whether to lock the file against other programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Locks {
     Taken,
-    /// For a file that is open for reading only.
+    /// No lock, for a file that is open for reading only.
     Omitted,
 }
 
-/// What the engine has written over a file that stays as it is.
+/// Writes of the engine over a file that must not change.
 #[derive(Debug)]
 struct Written {
     len: u64,
-    /// Bytes of the file that are still valid; the engine has cut off the rest.
+    /// Bytes of the file that are still valid. The engine has truncated the rest.
     kept: u64,
     blocks: HashMap<u64, Box<[u8]>>,
 }
 
 impl Disk {
-    /// The file itself. Notes what fails in `failures`.
+    /// Opens the file itself, and records failures in `failures`.
     pub(super) fn new(file: &File, failures: Failures) -> Result<Self, redb::DatabaseError> {
         let file = FileBackend::new(file.try_clone()?)?;
         Ok(Self { file, failures, preview: None, locks: Locks::Taken })
     }
 
-    /// The file with all writes kept in memory: whatever the engine does, no byte of the file changes.
+    /// Opens the file with all writes kept in memory: the engine cannot change any byte of it.
     pub(super) fn preview(file: &File, locks: Locks) -> Result<Self, redb::DatabaseError> {
         let len = file.metadata()?.len();
         let written = Written { len, kept: len, blocks: HashMap::new() };
@@ -113,7 +112,7 @@ impl Disk {
         outcome.inspect_err(|error| self.failures.note(error))
     }
 
-    /// Reads from the file itself, of which `kept` bytes are valid; what lies behind them is zero.
+    /// Reads from the file itself. Only `kept` bytes of it are valid; bytes after them are zero.
     fn read_padded(&self, kept: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let held = kept.saturating_sub(offset);
         let held = usize::try_from(held).unwrap_or(usize::MAX).min(out.len());
@@ -123,13 +122,13 @@ impl Disk {
     }
 }
 
-/// The parts of the blocks that `len` bytes at `offset` touch: number of the block, first byte in it, and
-/// length.
+/// Splits the range of `len` bytes at `offset` by blocks. Returns the number of each block, the first byte in
+/// it, and the length.
 fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let end = offset + len as u64;
     (offset / BLOCK..end.div_ceil(BLOCK)).map(move |block| {
         let (from, to) = (offset.max(block * BLOCK), end.min((block + 1) * BLOCK));
-        // Both are at most the size of a block.
+        // Neither value exceeds the size of a block.
         let [start, len] = [from - block * BLOCK, to - from];
         (block, usize::try_from(start).unwrap_or(0), usize::try_from(len).unwrap_or(0))
     })
@@ -226,8 +225,8 @@ impl StorageBackend for Disk {
     }
 }
 
-/// Writes a file over itself and syncs it. After a failed sync the system holds pages for written that are
-/// not on the disk, and a later sync passes over them.
+/// Writes a file over itself and syncs it. After a failed sync, the system treats pages as written that are
+/// not on the disk, and a later sync skips them.
 pub(super) fn rewrite(file: &File) -> io::Result<()> {
     let mut step = vec![0; STEP];
     let mut offset = 0;

@@ -1,5 +1,6 @@
-//! The engine over the file of a store. It begins with a preview, which verifies every page and leaves the
-//! file as it is. The first commit opens the file for writing; after a failure the next one opens it anew.
+//! Storage engine on the file of a store. It starts with a preview, which verifies every page and does not
+//! change the file. The first commit opens the file for writing. After a failure the next commit opens it
+//! again.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -14,23 +15,23 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 use super::super::{Cause, Fault, StoreError};
 use super::disk::{Disk, Failures, Locks, rewrite};
 
-/// What the engine keeps of the file in memory. The whole is read once, at the start, and a commit
-/// touches a few pages: more would not make either faster.
+/// Bytes of the file that the engine caches. The whole file is read once, at the start, and a commit touches
+/// only a few pages, so a larger cache would speed up neither.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// The engine and its file, which stays open for as long as the store.
+/// The engine and its file, which stays open as long as the store.
 pub(super) struct Engine {
     file: File,
     path: PathBuf,
     database: Option<Database>,
-    /// Whether the database writes to the file.
+    /// True if the database writes to the file.
     writable: bool,
     failures: Failures,
     repaired: bool,
 }
 
 impl Engine {
-    /// Verifies the checksum of every page of `file`, which stands at `path`.
+    /// Verifies the checksum of every page of `file`. `path` is its path, for errors.
     pub(super) fn preview(file: File, path: PathBuf) -> Result<Self, StoreError> {
         let database = Some(verify(&file, &path, Locks::Taken)?);
         let failures = Failures::default();
@@ -42,22 +43,22 @@ impl Engine {
         self.failures.clone()
     }
 
-    /// The file.
+    /// Returns the file.
     pub(super) const fn file(&self) -> &File {
         &self.file
     }
 
-    /// Whether the file had to be repaired when it was opened for writing.
+    /// Returns true if the file had to be repaired when it was opened for writing.
     pub(super) const fn repaired(&self) -> bool {
         self.repaired
     }
 
-    /// The database as it is.
+    /// Returns the open database, for reading. Opens it for writing if it is closed.
     pub(super) fn readable(&mut self) -> Result<&Database, StoreError> {
         if self.database.is_none() { self.writable() } else { opened(self.database.as_ref()) }
     }
 
-    /// The database, opened for writing.
+    /// Returns the database, opened for writing.
     pub(super) fn writable(&mut self) -> Result<&Database, StoreError> {
         if !self.writable {
             self.close();
@@ -67,11 +68,11 @@ impl Engine {
         opened(self.database.as_ref())
     }
 
-    /// Closes the database, and returns what has failed since it was opened. The file stays open.
+    /// Closes the database, and returns the first failure since it was opened. The file stays open.
     pub(super) fn close(&mut self) -> Option<Cause> {
         let database = self.database.take();
         self.writable = false;
-        // Closing writes to the file, unless a write has failed before.
+        // Closing writes to the file, unless a write failed before.
         let _ = guarded(|| {
             drop(database);
             Ok(())
@@ -113,15 +114,15 @@ fn builder() -> Builder {
     builder
 }
 
-/// A database to be read.
+/// A database for reading.
 pub(super) type Readable = Box<dyn ReadableDatabase>;
 
-/// A database on a file that stays as it is, without a check of its pages and without a lock.
+/// Opens a database without changing its file, without checking its pages and without a lock.
 pub(super) fn look(file: &File, path: &Path) -> Result<Readable, StoreError> {
     let disk = || Disk::preview(file, Locks::Omitted);
     match builder().open_read_only_with_backend(disk()?) {
         Ok(database) => Ok(Box::new(database)),
-        // The file was not closed.
+        // The file was not closed properly.
         Err(DatabaseError::RepairAborted) => {
             let opened = builder().create_with_backend(disk()?);
             Ok(Box::new(opened.map_err(|error| refused(error, path))?))
@@ -130,14 +131,14 @@ pub(super) fn look(file: &File, path: &Path) -> Result<Readable, StoreError> {
     }
 }
 
-/// A database on a file that stays as it is, with every page checked.
+/// Opens a database without changing its file, and checks every page.
 pub(super) fn verify(file: &File, path: &Path, locks: Locks) -> Result<Database, StoreError> {
     let disk = Disk::preview(file, locks)?;
     let opened = builder().set_check_integrity_on_open(true).create_with_backend(disk);
     opened.map_err(|error| refused(error, path))
 }
 
-/// Makes a database in the empty `file`, which `folder` is to hold, and closes it.
+/// Creates a database in the empty `file`, which belongs into `folder`, and closes it.
 pub(super) fn create(
     file: &File,
     folder: &Path,
@@ -172,14 +173,14 @@ fn refused(error: DatabaseError, path: &Path) -> StoreError {
 }
 
 thread_local! {
-    /// Whether this thread is in [`guarded`].
+    /// True while this thread is in [`guarded`].
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 static QUIET_HOOK: Once = Once::new();
 
-/// The engine trusts pages that it has verified before, and panics when they have been damaged since. Such
-/// a panic is an error of the file: nothing of it is printed.
+/// Runs `work` and turns panics of the engine into errors. The engine trusts pages that it has verified, and
+/// panics if they were damaged since. Such a panic is an error of the file, so it is not printed.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     QUIET_HOOK.call_once(|| {
         let others = take_hook();

@@ -1,4 +1,4 @@
-//! The folder of a store: who may read it, who has it open, and how its file comes to be.
+//! Folder of a store: its permissions, its lock, and the creation of its file.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -11,28 +11,28 @@ use std::sync::Arc;
 use super::super::StoreError;
 use crate::files::{GroupRead, check_folder, check_secret};
 
-/// The file that is locked while a process has the folder.
+/// File that is locked while a process has the folder open.
 const LOCK: &str = "lock";
 
-/// The file of the store.
+/// File of the store.
 const FILE: &str = "world.redb";
 
-/// The file of a store that is being made.
+/// File of a store that is being created.
 const DRAFT: &str = "world.redb.new";
 
-/// What a store asks of its folder.
+/// Requirements of a store on its folder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FolderOptions {
-    /// Names of the files that whoever opens the store writes beside it; a start that is undone removes them.
+    /// Names of files that the caller writes next to the store. If a start is undone, they are removed.
     pub beside: &'static [&'static str],
-    /// Those of them that nobody else writes: where one of them is and the store is not, the store was lost.
+    /// Those of them that nothing else writes. If one of them exists without the store, the store was lost.
     pub traces: &'static [&'static str],
-    /// Whether the group of the files is trusted.
+    /// Trust in the group of the files.
     pub group: GroupRead,
 }
 
-/// A folder that no other process may open while this lives. The kernel lets go of the lock when
-/// the process ends, in whatever way.
+/// A locked folder: no other process can open it while this value lives. The kernel releases the lock when
+/// the process ends, however it ends.
 pub(super) struct Folder {
     path: PathBuf,
     lock: Arc<File>,
@@ -40,12 +40,12 @@ pub(super) struct Folder {
     options: FolderOptions,
 }
 
-/// What there was before the folder was opened.
+/// Files and folders that existed before the folder was opened.
 #[derive(Debug)]
 struct Found {
-    /// Folders that had to be made, the outer ones first.
+    /// Folders that had to be created, the outer ones first.
     made: Vec<PathBuf>,
-    /// Names in the folder.
+    /// Names of the files in the folder.
     names: HashSet<OsString>,
 }
 
@@ -74,9 +74,9 @@ fn is_missing(folder: &Path) -> bool {
     folder != Path::new("") && !folder.exists()
 }
 
-/// A store that did not exist before it was opened; whoever opened it may still undo that.
+/// A store that did not exist before it was opened, so that its creation can be undone.
 ///
-/// Holds the lock of the folder: nobody else has written there meanwhile.
+/// Holds the lock of the folder, so no other process has written there meanwhile.
 #[derive(Debug)]
 pub struct NewStore {
     path: PathBuf,
@@ -86,13 +86,14 @@ pub struct NewStore {
 }
 
 impl NewStore {
-    /// Removes the store, the files beside it that were not there when it was opened, and the folder if
-    /// it is new. Files of others stay, also those that came meanwhile.
+    /// Removes the store, the files next to it that are new, and the folder if it is new. Files of others
+    /// stay, including those created meanwhile.
     pub fn undo(self) {
-        // The store goes last: a start that finds the others without it takes it for lost.
+        // The store is removed before the lock and after the files next to it. A start that finds those files
+        // without the store reports the store as lost.
         let own = self.beside.iter().copied().chain([DRAFT, FILE, LOCK]);
         for name in own.filter(|name| !self.found.names.contains(OsStr::new(name))) {
-            // What cannot be removed stays: the start has failed for a reason that counts more.
+            // Files that cannot be removed stay: the caller already reports a more important error.
             let _ = fs::remove_file(self.path.join(name));
         }
         for folder in self.found.made.iter().rev() {
@@ -102,7 +103,7 @@ impl NewStore {
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and takes it, or fails at once.
+    /// Creates the folder if necessary, and locks it. Fails at once if another process holds the lock.
     pub(super) fn lock(path: &Path, options: FolderOptions) -> Result<Self, StoreError> {
         let found = Arc::new(Found::look(path)?);
         if !path.is_dir() {
@@ -114,13 +115,13 @@ impl Folder {
         let file = path.join(LOCK);
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&file);
         let lock = open.map_err(failed("open", &file))?;
-        // Whoever can read it can hold it, and so keep every server out.
+        // A user who can read the lock file can lock it, and so keep every server out.
         check_secret(&file, options.group)?;
         match lock.try_lock() {
             Ok(()) if is_at(&lock, &file) => {
                 Ok(Self { path: path.to_owned(), lock: Arc::new(lock), found, options })
             }
-            // A start that was undone has removed the file that is locked here.
+            // An undone start has removed the file that is locked here.
             Ok(()) | Err(TryLockError::WouldBlock) => {
                 Err(StoreError::InUse { folder: path.to_owned() })
             }
@@ -128,24 +129,24 @@ impl Folder {
         }
     }
 
-    /// The store of this folder, as one that may be undone.
+    /// Returns the store of this folder as a new one, whose creation can be undone.
     pub(super) fn as_new(&self) -> NewStore {
         let (found, lock) = (Arc::clone(&self.found), Arc::clone(&self.lock));
         NewStore { path: self.path.clone(), found, beside: self.options.beside, _lock: lock }
     }
 
-    /// The folder itself.
+    /// Returns the path of the folder.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether `file` is the store of this folder still.
+    /// Returns true if `file` is still the store of this folder.
     pub(super) fn holds(&self, file: &File) -> bool {
         is_at(file, &self.file())
     }
 
-    /// Refuses a folder without a store in which a start has left traces: the store is made before them, so it
-    /// was lost.
+    /// Returns an error if the folder has no store but has files from an earlier start. The store is always
+    /// created before those files, so it was lost.
     pub(super) fn refuse_remains(&self) -> Result<(), StoreError> {
         let remains = |name: &&&str| self.found.names.contains(OsStr::new(name));
         let Some(beside) = self.options.traces.iter().find(remains) else { return Ok(()) };
@@ -153,12 +154,12 @@ impl Folder {
         Err(StoreError::Missing { file: FILE, beside, folder })
     }
 
-    /// The file of the store.
+    /// Returns the path of the store's file.
     pub(super) fn file(&self) -> PathBuf {
         file_in(&self.path)
     }
 
-    /// Whether there is a file, which others must not be able to read.
+    /// Returns true if the store's file exists. Returns an error if others can read it.
     pub(super) fn holds_store(&self) -> Result<bool, StoreError> {
         match check_secret(&self.file(), self.options.group) {
             Err(error) if error.is_missing() => Ok(false),
@@ -166,14 +167,14 @@ impl Folder {
         }
     }
 
-    /// Puts the file in its place once `write` has finished it: the engine refuses a file that it
-    /// was killed in the first writes of.
+    /// Writes a new store file under another name, and renames it when `write` is done. If the process were
+    /// killed during the first writes, the engine would refuse the file.
     pub(super) fn install(
         &self,
         write: impl FnOnce(&File) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let draft = self.path.join(DRAFT);
-        // Never through a link that somebody left there.
+        // Removed first, so that nothing is written through a link that somebody left there.
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", &draft)(error));
@@ -187,7 +188,7 @@ impl Folder {
         sync(Some(&self.path))
     }
 
-    /// Opens the file of the store, for the engine.
+    /// Opens the store's file for the engine.
     pub(super) fn open(&self) -> Result<File, StoreError> {
         let file = self.file();
         let opened = OpenOptions::new().read(true).write(true).open(&file);
@@ -195,13 +196,13 @@ impl Folder {
     }
 }
 
-/// The file of the store in a folder.
+/// Returns the path of the store's file in a folder.
 pub(super) fn file_in(folder: &Path) -> PathBuf {
     folder.join(FILE)
 }
 
-/// Keeps servers out of a folder for as long as what is returned lives; a folder without the file to lock
-/// is not in use.
+/// Takes a shared lock on a folder, which keeps servers out while the returned file lives. Returns `None` if
+/// there is no lock file: then no server uses the folder.
 pub(super) fn lock_shared(folder: &Path) -> Result<Option<File>, StoreError> {
     let path = folder.join(LOCK);
     let lock = match File::open(&path) {
@@ -215,7 +216,7 @@ pub(super) fn lock_shared(folder: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// Makes what was created in or renamed inside `folder` outlast a loss of power.
+/// Syncs `folder`, so that files created or renamed in it survive a power failure.
 fn sync(folder: Option<&Path>) -> Result<(), StoreError> {
     let folder = folder.unwrap_or(Path::new("."));
     let open = File::open(folder);

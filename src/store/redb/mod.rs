@@ -1,7 +1,7 @@
-//! A store in one file, held by the embedded database redb. `docs/STORE-FORMAT.md` is its description.
+//! Store in one file, with the embedded database redb. `docs/STORE-FORMAT.md` describes the format.
 //!
-//! Every commit is one transaction, on disk before it is acknowledged, and leaves the file such that
-//! the next start needs no repair, however the process ends.
+//! Each commit is one transaction, which is on disk before it is acknowledged. It leaves the file so that the
+//! next start needs no repair, however the process ends.
 
 mod check;
 mod disk;
@@ -25,11 +25,12 @@ pub use self::folder::{FolderOptions, NewStore};
 use super::{Cause, Defect, Fault, Format, Revision, Store, StoreError};
 use crate::world::record::{Change, Record};
 
-/// Key text -> the revision that wrote the record, its checksum, the record as JSON.
+/// Records by key text: the revision that wrote the record, its checksum, and the record as JSON.
 const RECORDS: TableDefinition<'_, &str, Stored<'_>> = TableDefinition::new("records");
-/// Revision -> text of the key that it wrote; only the last of each key, and none of removed ones.
+/// Key texts by revision: the key that the revision wrote. Contains the last revision of each existing key
+/// only.
 const ORDER: TableDefinition<'_, u64, &str> = TableDefinition::new("order");
-/// `format` and `revision`.
+/// Values of `format` and `revision`.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 type Stored<'a> = (u64, u64, &'a [u8]);
@@ -37,38 +38,37 @@ type Stored<'a> = (u64, u64, &'a [u8]);
 const META_FORMAT: &str = "format";
 const META_REVISION: &str = "revision";
 
-/// What [`Store::recover`] writes and removes again, to find out whether there is space.
+/// Table that [`Store::recover`] writes and removes again, to test whether there is space.
 const TRIAL: TableDefinition<'_, (), &[u8]> = TableDefinition::new("trial");
 
 /// A store in the file `world.redb` of a folder.
 ///
-/// Commits wait for one another and for the disk: do not call them where nothing may block.
+/// Commits wait for each other and for the disk, so do not call them on a thread that must not block.
 pub struct RedbStore {
     engine: Mutex<Engine>,
     state: Mutex<State>,
     format: Format,
-    /// Whether the file was made when it was opened.
+    /// True if the file was created when the store was opened.
     new: bool,
-    /// Declared after the engine: the lock goes when the file is closed.
+    /// Declared after the engine, so that the lock is released after the file is closed.
     folder: Folder,
 }
 
-/// How the store stands.
+/// State of the store.
 #[derive(Debug, Default)]
 struct State {
     fault: Option<Fault>,
-    /// Bytes of the last commit that failed.
+    /// Bytes of the last failed commit.
     wanted: usize,
 }
 
 impl RedbStore {
-    /// Opens the store in `folder`, and makes both when they are not there: the folder and its file
-    /// are the owner's alone. Every page is verified. A file that is there stays as it is until the first
-    /// commit.
+    /// Opens the store in `folder`, and creates both if they do not exist, readable by their owner only.
+    /// Every page is verified. An existing file does not change until the first commit.
     ///
     /// # Errors
-    /// When another process has it open, others can read or change it, the file is of another format,
-    /// damaged or lost, or the file system refuses.
+    /// Returns an error when another process has the store open, or when others can read or change it. Also
+    /// when the file has another format, is damaged or lost, or the file system fails.
     pub fn open(folder: &Path, options: FolderOptions) -> Result<Self, StoreError> {
         guarded(|| Self::open_locked(Folder::lock(folder, options)?)).map_err(unreadable(folder))
     }
@@ -90,19 +90,20 @@ impl RedbStore {
         Ok(Self { engine, state, format, new, folder })
     }
 
-    /// The store, if it did not exist before it was opened: a start that fails undoes it.
+    /// Returns the store if it did not exist before it was opened. A failed start uses it to undo the
+    /// creation.
     pub fn new_store(&self) -> Option<NewStore> {
         self.new.then(|| self.folder.as_new())
     }
 
-    /// Whether the file had to be repaired when the first commit opened it: all of it was read then.
-    /// Nothing that this program does, or that is done to it, should lead there.
+    /// Returns true if the first commit had to repair the file, which means that it read all of it. Neither
+    /// this program nor a crash should lead to a repair.
     pub fn repaired(&self) -> bool {
         self.engine.lock().repaired()
     }
 
-    /// Does `work` on the file opened for writing. After a failure the engine refuses everything, so the
-    /// database is closed, and opened by the next attempt.
+    /// Runs `work` on the file, opened for writing. After a failure the engine refuses everything, so the
+    /// database is closed, and the next attempt opens it again.
     fn attempt<T>(
         &self,
         engine: &mut Engine,
@@ -117,7 +118,7 @@ impl RedbStore {
             tracing::debug!(error = error as &dyn std::error::Error, "the storage engine failed");
             return Err(self.fail(engine.close().unwrap_or(Cause::Damaged)).into());
         }
-        // What was written to a file that is gone would be lost with the process.
+        // If the file was removed, data written to it would be lost when the process ends.
         self.require_place(engine)?;
         if outcome.is_ok() {
             self.heal();
@@ -125,12 +126,12 @@ impl RedbStore {
         outcome
     }
 
-    /// Whether the path still leads to the file that is open.
+    /// Checks that the path still leads to the open file.
     fn require_place(&self, engine: &Engine) -> Result<(), Fault> {
         if self.folder.holds(engine.file()) { Ok(()) } else { Err(self.fail(Cause::Lost)) }
     }
 
-    /// Notes what is wrong; the log tells of it once.
+    /// Records a fault, and logs it if it is new.
     fn fail(&self, cause: Cause) -> Fault {
         let fault = Fault { folder: self.folder.path().to_owned(), cause };
         let before = self.state.lock().fault.replace(fault.clone());
@@ -147,7 +148,7 @@ impl RedbStore {
     }
 }
 
-/// Names the folder of a file that the engine cannot read.
+/// Adds the folder to the error for a file that the engine cannot read.
 fn unreadable(folder: &Path) -> impl FnOnce(StoreError) -> StoreError {
     let folder = folder.to_owned();
     move |error| match error {
@@ -156,7 +157,7 @@ fn unreadable(folder: &Path) -> impl FnOnce(StoreError) -> StoreError {
     }
 }
 
-/// The format of a file, if this build can read it.
+/// Returns the format of a file, if this build can read it.
 fn read_format(database: &dyn ReadableDatabase, path: PathBuf) -> Result<Format, StoreError> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
@@ -201,7 +202,7 @@ impl Store for RedbStore {
     }
 
     fn health(&self) -> Result<(), Fault> {
-        // Not while a commit is under way, which looks itself and may take long.
+        // Skipped during a commit, which checks the same itself and may take long.
         if let Some(engine) = self.engine.try_lock() {
             self.require_place(&engine)?;
         }
@@ -237,7 +238,7 @@ fn replay(
     guarded(|| finish(transaction, &records, &order))
 }
 
-/// Commits as many bytes as the commit that failed, and removes them again.
+/// Commits as many bytes as the failed commit had, and removes them again.
 fn try_space(database: &::redb::Database, bytes: usize) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     transaction.open_table(TRIAL)?.insert((), vec![0; bytes].as_slice())?;
@@ -247,7 +248,7 @@ fn try_space(database: &::redb::Database, bytes: usize) -> Result<(), StoreError
     Ok(transaction.commit()?)
 }
 
-/// The size of changes in the file, about.
+/// Returns the approximate size of changes in the file, in bytes.
 fn bytes(changes: &[Change]) -> usize {
     let size = |change: &Change| match change {
         Change::Put(record) => serde_json::to_vec(record).map_or(0, |json| json.len()),
@@ -265,7 +266,7 @@ fn next(
     read(records, key.value(), Revision(revision.value())).map(Some)
 }
 
-/// The revision of the store, once it is certain that no record was left out.
+/// Returns the revision of the store, after checking that no record was left out.
 fn finish(
     transaction: &ReadTransaction,
     records: &Records,
@@ -285,8 +286,8 @@ fn finish(
     }
 }
 
-/// A transaction that is on disk when its commit returns. It also writes down which pages are free,
-/// and syncs twice: so the file can be opened after a crash without being read as a whole.
+/// Begins a transaction that is on disk when its commit returns. It also stores the list of free pages and
+/// syncs twice, so that the file opens after a crash without being read completely.
 fn begin(database: &::redb::Database) -> Result<WriteTransaction, StoreError> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
@@ -294,7 +295,7 @@ fn begin(database: &::redb::Database) -> Result<WriteTransaction, StoreError> {
     Ok(transaction)
 }
 
-/// Makes the tables of an empty store.
+/// Creates the tables of an empty store.
 fn initialise(database: &::redb::Database) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     transaction.open_table(RECORDS)?;
@@ -331,11 +332,11 @@ fn write(
     Ok(revision)
 }
 
-/// The tables while a transaction writes them.
+/// Tables that a transaction is writing.
 struct Batch<'a> {
     records: Table<'a, &'static str, Stored<'static>>,
     order: Table<'a, u64, &'static str>,
-    /// Reused from record to record.
+    /// Buffer that is reused for each record.
     json: Vec<u8>,
 }
 
@@ -363,7 +364,7 @@ impl Batch<'_> {
 type Order = ReadOnlyTable<u64, &'static str>;
 type Records = ReadOnlyTable<&'static str, Stored<'static>>;
 
-/// The record of `key`, which `revision` wrote.
+/// Reads the record of `key`, which `revision` wrote.
 fn read(records: &Records, key: &str, revision: Revision) -> Result<Record, StoreError> {
     let wrong = |defect| StoreError::Damaged { key: key.to_owned(), defect };
     let stored = records.get(key)?.ok_or_else(|| wrong(Defect::Missing(revision)))?;
@@ -379,8 +380,8 @@ fn read(records: &Records, key: &str, revision: Revision) -> Result<Record, Stor
     if own == key { Ok(record) } else { Err(wrong(Defect::Misplaced(own))) }
 }
 
-/// The first 8 bytes of SHA-256 over key, revision and JSON. The engine has checksums of its pages, but
-/// verifies them in a repair only: without this, a bit that flips inside a value would go unseen.
+/// Returns the first 8 bytes of SHA-256 over key, revision and JSON. The engine has checksums of its pages
+/// but verifies them in a repair only. Without this checksum, a flipped bit in a value would not be noticed.
 fn checksum(key: &str, revision: Revision, json: &[u8]) -> u64 {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in [key.as_bytes(), &[0], &revision.0.to_be_bytes(), json] {
@@ -390,12 +391,13 @@ fn checksum(key: &str, revision: Revision, json: &[u8]) -> u64 {
     u64::from_be_bytes(digest.as_ref().first_chunk().copied().unwrap_or_default())
 }
 
-/// Drops the message, which quotes what it does not understand: that may be a secret.
+/// Returns the error for JSON that cannot be parsed. Omits serde's message, because it quotes the value,
+/// which may be a secret.
 fn damaged(key: &str, error: &serde_json::Error) -> StoreError {
     StoreError::Damaged { key: key.to_owned(), defect: Defect::Json { column: error.column() } }
 }
 
-/// Finds a record that no revision wrote; to be called when there is one.
+/// Finds a record that no revision wrote. Call it only when there is one.
 fn stray(records: &Records, order: &Order) -> Result<StoreError, StoreError> {
     for entry in records.iter()? {
         let (key, stored) = entry?;
@@ -408,7 +410,7 @@ fn stray(records: &Records, order: &Order) -> Result<StoreError, StoreError> {
     Ok(StoreError::Engine("the tables of the store do not have the length that they claim".into()))
 }
 
-/// The engine has one error type for each operation; here all mean the same.
+/// Converts the engine's errors. The engine has one error type per operation; here all mean the same.
 macro_rules! engine_errors {
     ($($error:ident),*) => {$(
         impl From<::redb::$error> for StoreError {

@@ -115,7 +115,7 @@ fn an_application_gets_a_token_for_its_certificate_in_every_form() {
     ] {
         jwts.push(forged(&header, &claims(&json!({}))));
     }
-    // As MSAL for Python writes it: fractions, and no `nbf`.
+    // MSAL for Python sends fractions and no `nbf`.
     let now = NOW.0;
     let fractions = format!(
         r#"{{"aud":"{}","iss":"{}","sub":"{}","exp":{}.25,"iat":{now}.25,"jti":"j"}}"#,
@@ -129,7 +129,7 @@ fn an_application_gets_a_token_for_its_certificate_in_every_form() {
     for jwt in jwts {
         let claims = world.assert(&jwt).claims();
         assert_eq!((&claims["appidacr"], &claims["oid"]), (&json!("2"), &json!(app().to_string())));
-        // The same assertion again: a `jti` is not remembered.
+        // The service does not remember a `jti`: the same assertion works again.
         assert_eq!(world.assert(&jwt).status, 200);
     }
 }
@@ -147,7 +147,7 @@ fn an_assertion_may_name_its_certificate_as_released_clients_spell_it() {
         json!({ "alg": "RS256", "x5t": BASE64_STANDARD.encode(&sha1) }),
         json!({ "alg": "RS256", "x5t": client::hex(&sha1) }),
         json!({ "alg": "PS256", "x5t#S256": client::hex(&sha256).to_lowercase() }),
-        // hashicorp/go-azure-sdk, and clients that are older.
+        // hashicorp/go-azure-sdk, and older clients.
         json!({ "alg": "RS256", "kid": BASE64_URL_SAFE.encode(&sha1) }),
         json!({ "alg": "RS256", "kid": client::hex(&sha1), "x5c": x5c }),
         json!({ "alg": "PS256", "kid": BASE64_URL_SAFE_NO_PAD.encode(&sha256) }),
@@ -163,7 +163,7 @@ fn the_parts_of_an_assertion_may_be_padded() {
     let key = certificate_key(app(), Seconds(1_000));
     world.register(&key);
     let x5t = BASE64_URL_SAFE.encode(key.certificate().sha256());
-    // Whatever their length, some of these have parts that end in one `=`, in two and in none.
+    // With these fillers, some parts end in one `=`, some in two and some in none.
     for filler in ["", "1", "12"] {
         let header = json!({ "alg": "PS256", "x5t#S256": x5t, "typ": filler });
         let jwt = encoded(&BASE64_URL_SAFE, &header, &claims(&json!({ "jti": filler })));
@@ -274,7 +274,7 @@ fn a_certificate_of_a_trusted_authority_needs_no_registration() {
     assert_eq!(ask(&world, &others).refusal().2, 700_027);
     assert_eq!(ask(&world, &self_signed).refusal().2, 700_027);
     assert_eq!(ask(&World::new(), &own).refusal().2, 700_027);
-    // It speaks for managed identities: an application, the operator above all, is not among them.
+    // The authority vouches for managed identities only, not for applications such as the operator.
     let application = signed(&issue(app()), app(), AssertionForm::Ps256WithCertificate);
     assert_eq!(world.assert(&application).refusal().2, 700_027);
     world.clock.advance(Seconds(61));

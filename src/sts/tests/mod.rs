@@ -1,4 +1,4 @@
-//! A token service of the demo world, and what is asked of it.
+//! Tests of the token service, with the demo world.
 
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair};
 use base64::engine::GeneralPurpose;
@@ -39,7 +39,7 @@ fn app() -> ClientId {
     "a0000000-0000-4000-8000-00000000000a".parse().unwrap()
 }
 
-/// The identity `demo-app` of `demo.toml`.
+/// Returns the ids of the identity `demo-app` of `demo.toml`.
 fn identity() -> (ClientId, PrincipalId) {
     let client_id = "c11e0000-0000-4000-8000-00000000000a".parse().unwrap();
     (client_id, "0b1ec700-0000-4000-8000-00000000000a".parse().unwrap())
@@ -62,7 +62,7 @@ fn foreign() -> ClientId {
     "a0000000-0000-4000-8000-00000000000f".parse().unwrap()
 }
 
-/// A token service of the demo world, with an application here and another in another tenant.
+/// A token service of the demo world, with one application in its tenant and one in another tenant.
 struct World {
     sts: Sts,
     clock: Arc<ManualClock>,
@@ -138,7 +138,7 @@ impl World {
         self.ask(&Request::get(path).header(HOST, "sts.localhost:8170").body(Vec::new()).unwrap())
     }
 
-    /// Posts `fields` to the token endpoint of version 2, those of no value left out.
+    /// Posts `fields` to the token endpoint of version 2; fields without a value are left out.
     fn post(&self, fields: &[(&str, &str)]) -> Answer {
         self.post_to(&format!("/{TENANT}/oauth2/v2.0/token"), fields)
     }
@@ -176,7 +176,7 @@ fn request(path: &str, fields: &[(&str, &str)]) -> Request<Vec<u8>> {
     builder.body(form.join("&").into_bytes()).unwrap()
 }
 
-/// A good request of the application with its secret, changed in these fields.
+/// Returns a good request of the application with its secret, with these fields changed.
 fn with<'a>(changed: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let good = [
         ("grant_type", "client_credentials"),
@@ -208,12 +208,12 @@ fn signed(key: &CertificateKey, client_id: ClientId, form: AssertionForm) -> Str
     ClientAssertion { client_id, audience, issued_at: NOW, id: [1; 16] }.sign(key, form).unwrap()
 }
 
-/// Any header and claims, signed with the private key that all test certificates share.
+/// Encodes any header and claims, signed with the private key that all test certificates share.
 fn forged(header: &Value, claims: &Value) -> String {
     encoded(&BASE64_URL_SAFE_NO_PAD, header, claims)
 }
 
-/// The same, with each part in base64 of this kind.
+/// Encodes them in the same way, with each part in this kind of base64.
 fn encoded(base64: &GeneralPurpose, header: &Value, claims: &Value) -> String {
     let encode = |value: &Value| base64.encode(value.to_string());
     let message = format!("{}.{}", encode(header), encode(claims));

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use super::*;
 
-/// What is changed in a good request; status, `error` and code.
+/// Changes to a good request; expected status, `error` and code.
 type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str, u64);
 
 #[test]
@@ -120,7 +120,7 @@ fn no_spelling_lets_in_who_has_not_the_key() {
         (json!({ "alg": "RS256", "kid": other }), 700_027),
         (json!({ "alg": "RS256", "kid": sha1.to_lowercase() }), 700_027),
         (json!({ "alg": "RS256", "kid": "whatever" }), 700_027),
-        // A `kid` never stands in for a thumbprint that does not fit.
+        // A `kid` never replaces a thumbprint that does not match.
         (json!({ "alg": "RS256", "kid": sha1, "x5t": other }), 700_027),
         (json!({ "alg": "RS256", "kid": other, "x5c": x5c }), 700_027),
         (json!({ "alg": "RS256", "x5t": client::hex(&stranger.certificate().sha1()) }), 700_027),
@@ -143,7 +143,7 @@ fn no_spelling_lets_in_who_has_not_the_key() {
     ] {
         assert_eq!(world.assert(&forged).refusal().2, 700_027, "{forged}");
     }
-    // The public key taken for a shared secret.
+    // The public key used as a shared secret.
     let public_key = key.certificate().rsa_public_key().unwrap();
     let secret = jsonwebtoken::EncodingKey::from_secret(public_key).unwrap();
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
@@ -291,12 +291,12 @@ fn a_long_assertion_is_taken_unless_the_longest_time_is_set() {
     };
     assert_eq!(ask(None, century.0, 0).0, 200);
     let ten_minutes = Some(Seconds(600));
-    // Clocks may be five minutes apart.
+    // Clocks may differ by five minutes.
     assert_eq!(ask(ten_minutes, 900, 0).0, 200);
     let (status, why) = ask(ten_minutes, 901, 0);
     assert!(status == 401 && why.starts_with("AADSTS700024"), "{status} {why}");
     assert!(why.contains("within 600 s"), "{why}");
     assert_eq!(ask(ten_minutes, century.0, 0).0, 401);
-    // What is left counts, not what it had.
+    // The remaining lifetime counts, not the whole lifetime.
     assert_eq!(ask(ten_minutes, 4_000, 3_500).0, 200);
 }

@@ -1,4 +1,4 @@
-//! What a start and a check say of a damaged store.
+//! Tests of the errors that a start and a check report for a damaged store.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn a_damaged_record_is_named_and_its_content_is_not() {
     let json = serde_json::to_string(&secret(b"hunter2")).unwrap();
     let encoded = "aHVudGVyMg==";
     assert!(json.contains(encoded));
-    // The last two are JSON whose errors serde would explain with the value that it found.
+    // serde's errors for the last two, which are JSON, quote the value.
     for bad in [
         "",
         "{",

@@ -16,7 +16,7 @@ use crate::world::record::{ResourceGroup, SecretVersion, StoredSecret, Tags};
 
 const GROUPS: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups";
 
-/// Equal slots are equal keys, but for the spelling: odd values write it in capitals.
+/// Returns a record. Equal slots give equal keys, but odd values spell the key in capitals.
 fn group(slot: u8, value: u8) -> Record {
     let name = if value.is_multiple_of(2) { format!("rg-{slot}") } else { format!("RG-{slot}") };
     let id = format!("{GROUPS}/{name}").parse().unwrap();
@@ -46,7 +46,7 @@ fn all(store: &RedbStore) -> Result<(Revision, Vec<Record>), StoreError> {
     Ok((revision, records))
 }
 
-/// A folder with one store in it, closed, that holds `records`.
+/// Creates a folder with a closed store that holds `records`.
 fn stored(records: &[Record]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let changes: Vec<Change> = records.iter().cloned().map(Change::Put).collect();
@@ -57,7 +57,7 @@ fn stored(records: &[Record]) -> tempfile::TempDir {
     folder
 }
 
-/// Changes the tables behind the store's back.
+/// Changes the tables without the store's knowledge.
 fn tamper(folder: &Path, write: impl FnOnce(&WriteTransaction)) {
     let database = ::redb::Database::open(folder.join("world.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -65,7 +65,7 @@ fn tamper(folder: &Path, write: impl FnOnce(&WriteTransaction)) {
     transaction.commit().unwrap();
 }
 
-/// Puts other bytes in the place of a record, with the checksum that they should have.
+/// Replaces the bytes of a record, with a correct checksum.
 fn overwrite(transaction: &WriteTransaction, key: &str, revision: u64, json: &[u8]) {
     let sum = checksum(key, Revision(revision), json);
     transaction.open_table(RECORDS).unwrap().insert(key, (revision, sum, json)).unwrap();
@@ -267,7 +267,7 @@ fn only_the_owner_can_read_a_store() {
     drop(RedbStore::open(&folder, FolderOptions::default()).unwrap());
 }
 
-/// The examples of the description, each a key and a record.
+/// Returns the examples of the format description, each as key and record.
 fn examples() -> Vec<(&'static str, &'static str)> {
     let text = include_str!("../../../../docs/STORE-FORMAT.md");
     let examples = text.split("\n```json\n").collect::<Vec<_>>();

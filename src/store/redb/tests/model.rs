@@ -1,16 +1,16 @@
-//! A store does what a map with revisions does, however it ends.
+//! Tests that a store behaves like a map with revisions, however it ends.
 
 use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Puts a value or removes; planned on the state before the last change if `stale`.
+    /// Puts or removes values. If `stale`, the commit is based on the state before the last change.
     Commit {
         stale: bool,
         changes: Vec<(u8, Option<u8>)>,
     },
     Reopen,
-    /// Goes on with the file as it is while the store has it open: what `kill -9` leaves.
+    /// Continues with the file as it is while the store has it open, as after `kill -9`.
     Kill,
 }
 
