@@ -30,7 +30,7 @@ impl Default for Blocks {
 
 impl Blocks {
     /// Creates an empty value that keeps at most `kept_max` blocks. A run of `kept_max / 2` seconds
-    /// or more keeps at least half of that.
+    /// or more keeps at least `kept_max / 2` blocks.
     pub const fn keeping(kept_max: usize) -> Self {
         Self { classes: BTreeMap::new(), length: 1, kept_max }
     }

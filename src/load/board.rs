@@ -263,8 +263,7 @@ mod tests {
     use crate::load::recorder::{Ended, Recorder};
     use std::sync::mpsc::channel;
 
-    /// Returns a board after two seconds: ten hits of 1 ms, then one request that failed after 9
-    /// ms.
+    /// Returns a board after two seconds: ten hits of 1 ms, then a failure after 9 ms.
     fn watched() -> Board {
         let board = Board::default();
         fill(&board);

@@ -81,7 +81,8 @@ fn changed(report: &Report) -> Vec<Failure> {
 
 /// Checks the share of failed requests.
 ///
-/// Our own broker may have none: it is asked for tokens that it has, at a rate that it can serve.
+/// Our own broker may have none: it is asked for identities that it has, at a rate that it can
+/// serve.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
     let share_max = match plan.classes {
@@ -134,8 +135,8 @@ fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
 /// Number of keys above which a cache of the usual size may drop tokens and mint them again.
 const KEYS_MAX: u64 = 100_000;
 
-/// Checks that each new key was missed, and that no key was minted twice where nothing expires or
-/// changes.
+/// Checks that each new key caused a cache miss, and that no key was minted twice where nothing
+/// expires or changes.
 fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     let mut failures = Vec::new();
     let novelty = if phases.any_new() {

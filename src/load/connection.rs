@@ -74,7 +74,7 @@ impl std::fmt::Debug for Place {
 impl Place {
     /// Connects a place, and opens a session if the target has sessions. Its events carry `token`.
     ///
-    /// The call blocks, because the load has not started yet.
+    /// The call blocks, which is harmless because the load has not started yet.
     pub(super) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
         let mut stream = ways.dial.wait(vm)?;
         let lease = match ways.requests.opening() {

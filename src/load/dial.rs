@@ -70,7 +70,7 @@ impl Dial {
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         if let Some(world) = &self.per_vm {
-            // The port is chosen at connect: unique per pair of addresses, not per source.
+            // The kernel chooses the port at connect: unique per pair of addresses, not per source.
             nix::sys::socket::setsockopt(
                 &socket,
                 nix::sys::socket::sockopt::IpBindAddressNoPort,

@@ -97,7 +97,7 @@ pub enum Failure {
     },
     /// Sampled tokens were signed with keys that were not published at the time.
     Rotation(Moments),
-    /// Callers waited for a mint although they held no new keys: their tokens were due for renewal.
+    /// Callers waited for a mint although their tokens were only due for renewal.
     Waited {
         /// Requests that waited.
         count: u64,

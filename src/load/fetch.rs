@@ -106,7 +106,7 @@ impl Conversation {
         Self { base, timeout: TIMEOUT, trusted: None, stream: None }
     }
 
-    /// Accepts a server certificate that these authorities issued.
+    /// Sets the authorities whose certificates are accepted.
     pub(super) fn trusting(self, trusted: Option<Trusted>) -> Self {
         Self { trusted, ..self }
     }

@@ -173,8 +173,8 @@ pub(super) fn run(
         })?;
         let watched = fleet.watch(common, window, observe);
         let ended_ns = common.clock.now_ns();
-        // Joins all threads before an error is returned: the scope panics if a thread did and was
-        // not joined.
+        // Joins all threads before any error is returned: the scope panics for a panicked thread
+        // that was not joined.
         let reports = fleet.join();
         let totals = collector.join().map_err(|_| LoadError::Died);
         let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
@@ -236,7 +236,7 @@ struct Fleet<'scope> {
     done: Receiver<()>,
 }
 
-/// Nanoseconds in which every thread sees the start before it comes.
+/// Nanoseconds from setting the start to the start, so that every thread sees it in time.
 const HEAD_START_NS: u64 = 50_000_000;
 /// Sleep of the collector after each histogram. It is longer than the work on one, so that the
 /// collector gives way to the generator even on a shared processor.
@@ -303,7 +303,8 @@ impl<'scope> Fleet<'scope> {
         let mut goes_on = ControlFlow::Continue(());
         loop {
             let now_ns = common.clock.now_ns();
-            // Without a warm-up a little earlier, so that counters that are read now miss nothing.
+            // Without a warm-up the observer is told slightly early, so that its counters miss no
+            // request.
             let early_ns = if common.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
             let begins_ns = window.start_ns.saturating_sub(early_ns);
             if goes_on.is_continue() && warm && now_ns >= begins_ns {
@@ -368,7 +369,7 @@ fn generate(
     drop(ready.send(Ok(())));
     // Hang up now: the start waits until all threads have hung up.
     drop(ready);
-    // Without a start, another thread has failed, and the run with it.
+    // If no start comes, another thread has failed, and the run with it.
     let start = start.recv().map_err(|_| LoadError::Died)?;
     let report = Generator::new(common, thread, prepared, start).run().map_err(LoadError::Wait);
     alarm.armed = report.is_err();

@@ -143,8 +143,8 @@ const SPIN_NS: u64 = 80_000;
 const TICK_NS: u64 = 1_000_000;
 /// Nanoseconds from the end of the rehearsal to the load: time to make the first arrivals.
 const SETTLE_NS: u64 = 25_000_000;
-/// Due requests to write before the thread looks for answers again. A write to loopback takes some
-/// 10 us, and an answer that comes meanwhile is noticed that much later.
+/// Due requests to write before the thread reads answers again. A write to loopback takes some 10
+/// us, and an answer that comes meanwhile is noticed that much later.
 const BATCH: usize = 4;
 /// More time than all connections take. Assertions remain valid for it, in addition to the run.
 const CONNECTING: Duration = Duration::from_mins(10);

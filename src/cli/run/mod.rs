@@ -462,8 +462,8 @@ fn identity(
 
 /// Returns the exit code.
 ///
-/// A failed check outranks an invalid run. Next come a missed objective, and one that nobody can
-/// tell.
+/// The first that applies decides: a failed check, an invalid run, a missed objective, an objective
+/// that nobody can tell.
 fn exit(outcome: &Outcome, slo: &[Objective]) -> Exit {
     let any = |verdict| slo.iter().any(|objective| objective.judge(outcome).verdict == verdict);
     if !outcome.failures.is_empty() {

@@ -1,4 +1,5 @@
-//! Record of which VM had which identity when, as seen from outside, and the judgement of answers.
+//! Record of the identities of each VM over time, as seen from outside, and the judgement of
+//! answers.
 //!
 //! A change takes effect between the write of its request and the read of its acknowledgement.
 //! Outside of that time the state is certain. An answer is judged only if the state was certain

@@ -253,7 +253,7 @@ impl Underway {
         }
     }
 
-    /// Ends the changes. Every copy of the witness must be dropped before.
+    /// Ends the changes. The caller must have dropped every copy of the witness.
     ///
     /// # Errors
     /// Returns an error when a thread has panicked.

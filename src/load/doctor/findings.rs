@@ -48,7 +48,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// p99 of the wake-up delay in nanoseconds, above which every tail of a server shows it.
+/// p99 wake-up delay in nanoseconds above which every tail of a server shows the delay.
 const SLEEP_WARN_NS: u64 = 1_000_000;
 /// Share of a core that other programs may take without a warning.
 const INTERRUPTIONS_WARN: f64 = 0.01;

@@ -1,4 +1,4 @@
-//! Shortest round trip that this machine can make, and its variation without a cause.
+//! Shortest round trip that this machine can make, and its variation between equal stretches.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -48,7 +48,7 @@ pub enum DoctorError {
     /// The pacing loop does not run.
     #[error("cannot test the pacing")]
     Pacing(#[from] LoadError),
-    /// The address of the probe's own socket makes no URL.
+    /// The address of the probe's own socket is not a valid URL.
     #[error("cannot test the pacing")]
     Url(#[from] UrlError),
     /// The user asked to stop.
@@ -139,7 +139,7 @@ pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     })
 }
 
-/// Runs the self-test of a run, in the loop of a run, and returns its lag in nanoseconds.
+/// Runs the pacing self-test in the loop of a run, and returns its lag in nanoseconds.
 ///
 /// Connections go to a socket that nobody reads. They are closed when the self-test is over.
 fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>, DoctorError> {

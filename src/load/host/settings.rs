@@ -1,14 +1,14 @@
 //! Settings of a machine that affect the measurements, for the record and for `doctor`.
 //!
 //! They are not part of the fingerprint. Most of them may change with a boot or with the container,
-//! and a stored baseline would then be refused.
+//! and a stored baseline would be refused after such a change.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::Path;
 
 use super::cgroup::Cgroup;
 
-/// What is known of the set-up; none where the system does not tell.
+/// Settings of a machine; `None` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostSettings {
     /// True if two hardware threads share a core.
@@ -96,7 +96,7 @@ fn list_length(list: &str) -> Option<usize> {
         .sum()
 }
 
-/// Returns the chosen one of `none voluntary (full)`, which is in round brackets.
+/// Returns the choice in round brackets, such as `full` in `none voluntary (full)`.
 fn bracketed(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('(')?;
     rest.split_once(')').map(|(chosen, _)| chosen.to_owned())

@@ -192,7 +192,8 @@ pub(in crate::cli::run) struct Definition {
     pub(in crate::cli::run) expect: Vec<Expectation>,
     pub(in crate::cli::run) world: World,
     pub(in crate::cli::run) serve_args: Vec<String>,
-    /// True if the file gives our broker any setting besides the token lifetime.
+    /// True if the file passes `arguments` to our broker, which may change how long it keeps
+    /// tokens.
     pub(in crate::cli::run) tuned: bool,
     /// Token lifetime, if the file sets it.
     pub(in crate::cli::run) token_lifetime: Option<Duration>,
