@@ -1,4 +1,4 @@
-//! The classes of answers.
+//! Classes of answers: cache hits, misses, refusals and failures.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// The class of a request: latencies of different work are never mixed.
+/// Class of a request. Reports never mix the latencies of different classes.
 ///
-/// Requests that failed have classes of their own, so that the others hold good answers only.
+/// Failed requests have their own classes, so that the other classes hold good answers only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -18,7 +18,8 @@ pub enum Class {
     Miss,
     /// Waited for the mint of another request.
     Coalesced,
-    /// Refused for want of the identity, in a run that takes identities away (status 400).
+    /// Refused with status 400, in a run that takes identities away, because the identity is
+    /// missing.
     Refused,
     /// Failed: refused by a limit (status 429).
     Throttled,
@@ -40,7 +41,7 @@ impl Class {
         Self::All,
     ];
 
-    /// The name in files, tables and tags.
+    /// Returns the name for files, tables and tags.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -53,22 +54,22 @@ impl Class {
         }
     }
 
-    /// The class of this name.
+    /// Returns the class with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 
-    /// Whether requests of this class failed.
+    /// Returns true if requests of this class failed.
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Throttled | Self::Error)
     }
 
-    /// Whether requests of this class got what they asked for.
+    /// Returns true if requests of this class received a token.
     pub const fn is_token(self) -> bool {
         matches!(self, Self::Hit | Self::Miss | Self::Coalesced | Self::All)
     }
 
-    /// The position in [`Class::ALL`].
+    /// Returns the position in [`Class::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }

@@ -1,25 +1,25 @@
-//! Response times over the course of a run, in stretches that grow with it.
+//! Response times over the course of a run, in blocks of time that get longer as the run does.
 //!
-//! Intervals of a percentile need some dozens of stretches and no more. A run of a day has 86,400
-//! seconds: neighbours are merged whenever there are more than twice as many as can be of use, so
-//! that memory does not grow with the length of the run.
+//! The confidence interval of a percentile needs a few dozen blocks, but a run of one day has
+//! 86,400 seconds. Neighbouring blocks are merged when there are more than twice as many as needed.
+//! Memory therefore does not grow with the length of the run.
 
 use std::collections::BTreeMap;
 
 use super::class::Class;
 use crate::stats::intervals::{BLOCKS_MAX, Counts};
 
-/// The values of each class, in equal stretches of time; the last may not be full yet.
+/// Counted values of each class, in blocks of equal time. The last block may be incomplete.
 #[derive(Debug)]
 pub struct Blocks {
     classes: BTreeMap<Class, Vec<Counts>>,
-    /// Seconds of one stretch.
+    /// Length of one block in seconds.
     length: u64,
-    /// More stretches than this are never kept.
+    /// Maximum number of blocks.
     kept_max: usize,
 }
 
-/// Halving leaves [`BLOCKS_MAX`], so that there are always enough.
+/// Twice [`BLOCKS_MAX`], so that merging pairs of blocks leaves at least `BLOCKS_MAX`.
 const KEPT_MAX: usize = 2 * BLOCKS_MAX;
 
 impl Default for Blocks {
@@ -29,22 +29,23 @@ impl Default for Blocks {
 }
 
 impl Blocks {
-    /// Keeps at most `kept_max` stretches, and at least half of that of a run with so many seconds.
+    /// Creates an empty value that keeps at most `kept_max` blocks. A run of `kept_max / 2` seconds
+    /// or more keeps at least `kept_max / 2` blocks.
     pub const fn keeping(kept_max: usize) -> Self {
         Self { classes: BTreeMap::new(), length: 1, kept_max }
     }
 
-    /// Seconds of one stretch.
+    /// Returns the length of one block in seconds.
     pub const fn seconds(&self) -> u64 {
         self.length
     }
 
-    /// The stretches of a class, in order; one in which it was not seen is empty.
+    /// Returns the blocks of a class in order. A block without the class is empty.
     pub fn of(&self, class: Class) -> &[Counts] {
         self.classes.get(&class).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds what was counted of a class in second number `index`.
+    /// Adds the counts of a class for second number `index`.
     pub fn add(&mut self, class: Class, index: u64, counts: Counts) {
         while self.position(index) >= self.kept_max {
             self.halve();
@@ -78,7 +79,7 @@ impl Blocks {
     }
 }
 
-/// Adds counts to counts, values staying in order and each occurring once.
+/// Adds counts to counts. The result is sorted by value and holds each value once.
 fn merge(into: &mut Counts, from: Counts) {
     if into.is_empty() {
         *into = from;

@@ -1,8 +1,7 @@
-//! How a run stands, for whoever wants to show it while it goes on.
+//! Progress of a running load test, for the terminal view and `/metrics`.
 //!
-//! Sits between the collector and whoever takes the intervals. The timed threads know nothing of it:
-//! it changes once a second, on the collector's thread, and is read under a lock that is held for the
-//! time of a copy.
+//! A [`Board`] sits between the collector and the interval sink. The timed threads never touch it.
+//! The collector's thread updates it once a second, and a reader holds its lock only for a copy.
 
 use std::io;
 
@@ -17,10 +16,10 @@ use super::validity::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
 use super::workload::Workload;
 use crate::clock::UnixSeconds;
 
-/// How a run stands.
+/// Progress of a running load test.
 #[derive(Debug)]
 pub struct Board {
-    /// Of bursts, from one to the next; none of a rate.
+    /// Time from one burst to the next, in nanoseconds; `None` for a workload with a rate.
     burst_gap_ns: Option<u64>,
     state: Mutex<State>,
 }
@@ -36,56 +35,56 @@ struct State {
     p99_us: Vec<u64>,
 }
 
-/// What a run is at.
+/// Stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Connections are made and the pacing is rehearsed.
     Preparing,
-    /// There is load, and it does not count.
+    /// Warm-up: requests are sent but not counted.
     WarmingUp,
-    /// It counts.
+    /// Requests are sent and counted.
     Measuring,
 }
 
-/// The figures of one stretch of time.
+/// Figures of one period of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
-    /// Requests that were meant to start in it and have ended, per second.
+    /// Requests that were due in the period and have ended, per second.
     pub rate: f64,
-    /// The median response of the good answers in nanoseconds; none without good answers.
+    /// Median response time of the good answers in nanoseconds; `None` without good answers.
     pub p50_ns: Option<u64>,
-    /// The 99th percentile of the same.
+    /// 99th percentile of the same response times.
     pub p99_ns: Option<u64>,
-    /// The 99th percentile of the lag in nanoseconds.
+    /// 99th percentile of the lag in nanoseconds.
     pub lag_p99_ns: u64,
     /// Requests that failed.
     pub errors: u64,
-    /// Answers from held tokens; none where nobody says.
+    /// Answers from the cache; `None` if the target does not report classes.
     pub hits: Option<u64>,
-    /// Answers that took a mint of their own; none where nobody says.
+    /// Answers that waited for their own mint; `None` if the target does not report classes.
     pub mints: Option<u64>,
 }
 
-/// A copy of what a view shows.
+/// Copy of a board's state, for a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// What the run is at.
+    /// Stage of the run.
     pub phase: Phase,
-    /// Nanoseconds of the load that are past.
+    /// Nanoseconds of the load that have passed.
     pub elapsed_ns: u64,
-    /// Seconds of the measured part that are in the figures.
+    /// Measured seconds that the figures cover.
     pub seconds: u64,
-    /// The last of them.
+    /// Figures of the last measured second.
     pub last: Option<Figures>,
-    /// All of them.
+    /// Figures of all measured seconds.
     pub so_far: Option<Figures>,
-    /// The p99 response of the latest seconds, in microseconds.
+    /// p99 response time of each of the latest seconds, in microseconds.
     pub p99_us: Vec<u64>,
-    /// Whether the lag so far is within what the rules allow.
+    /// True if the lag so far is within the validity rules.
     pub on_time: bool,
 }
 
-/// So many seconds fit on a wide terminal.
+/// Number of seconds to keep: as many as fit on a wide terminal.
 const KEPT_SECONDS: usize = 300;
 
 impl Default for Board {
@@ -104,7 +103,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// A board for a run of this workload.
+    /// Creates a board for a run of this workload.
     pub fn of(workload: &Workload) -> Self {
         let burst_gap_ns = match workload {
             Workload::Herd(herds) => Some(herds.gap_ns),
@@ -113,13 +112,13 @@ impl Board {
         Self { burst_gap_ns, ..Self::default() }
     }
 
-    /// Learns how far the run is.
+    /// Records the progress of the run.
     pub fn observe(&self, progress: Progress) {
         let mut state = self.state.lock();
         match progress {
             Progress::Measuring => state.phase = Phase::Measuring,
             Progress::Elapsed(ns) => {
-                // Zero until the rehearsal is over.
+                // `ns` stays zero until the rehearsal is over.
                 if ns > 0 && state.phase == Phase::Preparing {
                     state.phase = Phase::WarmingUp;
                 }
@@ -128,12 +127,12 @@ impl Board {
         }
     }
 
-    /// Passes intervals on to `sink`, and learns from them.
+    /// Returns a sink that passes intervals on to `sink` and updates this board.
     pub fn watching<'a>(&'a self, sink: &'a mut dyn IntervalSink) -> Watching<'a> {
         Watching { board: self, sink }
     }
 
-    /// How the run stands.
+    /// Returns a copy of the current state.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state.lock().clone();
         let all = merged(&state.so_far, &|| ());
@@ -149,24 +148,25 @@ impl Board {
         }
     }
 
-    /// The merged intervals so far.
+    /// Returns the sum of all intervals so far.
     pub fn so_far(&self) -> IntervalSet {
         self.state.lock().so_far.clone()
     }
 
-    /// The rules of a run's end for the lag, on what there is; a run without a request is on time.
+    /// Applies the final validity rules for the lag to the data so far. A run without requests is
+    /// on time.
     fn is_on_time(&self, all: &Merged) -> bool {
         if let Some(gap_ns) = self.burst_gap_ns {
             return all.lag.max() <= burst_limit_ns(gap_ns);
         }
-        // Without good answers there is nothing to be late for.
+        // Without good answers there is no limit to compare the lag with.
         all.response.is_empty()
             || all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
                 && all.lag.value_at_quantile(0.999) <= tail_limit_ns(&all.response)
     }
 }
 
-/// A sink that tells a board what it takes.
+/// Sink that updates a board and passes each interval on.
 pub struct Watching<'a> {
     board: &'a Board,
     sink: &'a mut dyn IntervalSink,
@@ -187,7 +187,7 @@ impl IntervalSink for Watching<'_> {
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let window = self.board.state.lock().window;
         let span_ns = window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
-        // Merged before the lock is taken again: who shows the run never waits for it.
+        // Merged before taking the lock again, so that a view never waits for the merge.
         let figures = Figures::of(set, &merged(set, rest), span_ns);
         self.board.state.lock().take(set, figures);
         rest();
@@ -207,7 +207,7 @@ impl State {
     }
 }
 
-/// The response and service of all good answers together, and the lag of all requests.
+/// Response and service times of all good answers, and the lag of all requests.
 struct Merged {
     response: Histogram<u64>,
     service: Histogram<u64>,
@@ -219,7 +219,7 @@ fn merged(set: &IntervalSet, rest: Rest<'_>) -> Merged {
     let mut all =
         Merged { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
     for (class, Latencies { response, service, lag, .. }) in set.seen() {
-        // Equal bounds everywhere: adding cannot fail.
+        // All histograms have equal bounds, so adding cannot fail.
         let _ = all.lag.add(lag);
         if class.is_failure() {
             all.errors += response.len();
@@ -263,7 +263,7 @@ mod tests {
     use crate::load::recorder::{Ended, Recorder};
     use std::sync::mpsc::channel;
 
-    /// Two seconds: ten hits of 1 ms, then one request that failed after 9 ms.
+    /// Returns a board after two seconds: ten hits of 1 ms, then a failure after 9 ms.
     fn watched() -> Board {
         let board = Board::default();
         fill(&board);
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
         assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(0)));
         assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);
-        // The failed request is in no percentile.
+        // No percentile includes the failed request.
         for ns in [so_far.p50_ns, so_far.p99_ns] {
             assert!((999_000..1_001_000).contains(&ns.unwrap()), "{ns:?}");
         }

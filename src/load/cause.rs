@@ -1,4 +1,4 @@
-//! Why a request failed.
+//! Causes of failed requests.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -7,50 +7,50 @@ use nix::libc;
 
 use super::class::Status;
 
-/// The cause of a failed request.
+/// Cause of a failed request.
 ///
-/// The last three are failures of the machine that generates the load, see [`Cause::remedy`]: they
-/// say nothing about the target.
+/// The last three are failures of the generator's machine and say nothing about the target; see
+/// [`Cause::remedy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// Nobody listens at the address.
+    /// Nothing listens at the address.
     ConnectRefused,
     /// The network gave up connecting.
     ConnectTimeout,
-    /// There is no way to the address.
+    /// No route leads to the address.
     ConnectUnreachable,
     /// Connecting failed for another reason.
     Connect,
-    /// TLS was not agreed on.
+    /// The TLS handshake failed.
     Tls,
     /// The target reset the connection.
     Reset,
-    /// The target closed the connection before the answer was whole.
+    /// The target closed the connection before the answer was complete.
     ClosedEarly,
     /// The connection was lost for another reason.
     Network,
-    /// No whole answer within the time limit.
+    /// No complete answer arrived within the timeout.
     Timeout,
-    /// The answer is not HTTP as this generator reads it.
+    /// The answer is not HTTP that this generator can parse.
     Malformed,
-    /// The target opened no session; the status of its answer.
+    /// The target opened no session. Holds the status of its answer.
     NoSession(u16),
-    /// The status of the answer.
+    /// The answer has this status, which is a failure.
     Status(u16),
-    /// The answer has a good status and holds no token.
+    /// The answer has a good status but holds no token.
     NoToken,
-    /// The answer has a good status and lacks a text that was expected.
+    /// The answer has a good status but lacks an expected text.
     NoText,
     /// No local port was free for a new connection.
     LocalPorts,
     /// The limit of open files was reached.
     OpenFiles,
-    /// There was no memory for a connection.
+    /// No memory was left for a connection.
     SocketMemory,
 }
 
 impl Cause {
-    /// The cause behind an error of connecting.
+    /// Returns the cause behind an error of connecting.
     pub(super) fn of_connecting(error: &io::Error) -> Self {
         Self::of_machine(error).unwrap_or_else(|| match error.kind() {
             ErrorKind::ConnectionRefused => Self::ConnectRefused,
@@ -61,7 +61,7 @@ impl Cause {
         })
     }
 
-    /// The cause behind an error of a TLS handshake.
+    /// Returns the cause behind an error of a TLS handshake.
     pub(super) fn of_handshake(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::InvalidData => Self::Tls,
@@ -69,7 +69,7 @@ impl Cause {
         }
     }
 
-    /// The cause behind an error of an established connection.
+    /// Returns the cause behind an error of an established connection.
     pub(super) fn of_connection(error: &io::Error) -> Self {
         Self::of_machine(error).unwrap_or_else(|| match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Self::Reset,
@@ -78,7 +78,7 @@ impl Cause {
         })
     }
 
-    /// The limit of this machine that an error stands for, if it does.
+    /// Returns the limit of this machine that an error reports, if it does.
     pub(super) fn of_machine(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
             libc::EADDRNOTAVAIL | libc::EADDRINUSE => Some(Self::LocalPorts),
@@ -88,7 +88,7 @@ impl Cause {
         }
     }
 
-    /// What to do about a cause on the generator's side; none for a cause on the target's side.
+    /// Returns advice for a cause on the generator's side; `None` for a cause on the target's side.
     pub const fn remedy(self) -> Option<&'static str> {
         match self {
             Self::LocalPorts => Some(
@@ -100,7 +100,7 @@ impl Cause {
         }
     }
 
-    /// How a request without a good answer counts among the statuses.
+    /// Returns the status under which a request with this cause is counted.
     pub(super) const fn status(self) -> Status {
         match self {
             Self::Status(code) | Self::NoSession(code) => Status::Http(code),

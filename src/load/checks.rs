@@ -1,4 +1,4 @@
-//! What a target must do, whatever its speed: answer, answer rightly, and mint as often as it says.
+//! Checks of a target at any speed: it answers, answers correctly, and mints as often as it should.
 
 use super::cause::Cause;
 use super::changes::writes::Writes;
@@ -14,7 +14,7 @@ use super::session::Counted;
 use super::verify::Verdict;
 use super::workload::{Novelty, Workload};
 
-/// Every check that failed.
+/// Returns every check that failed.
 pub(super) fn failures(
     plan: &Plan,
     measured: &Measured,
@@ -39,7 +39,10 @@ pub(super) fn failures(
     failures
 }
 
-/// A change that fails leaves open what the answers should be; one that nobody met shows nothing.
+/// Checks the changes of a run.
+///
+/// A failed change leaves open which answers are correct. A change that no request met shows
+/// nothing.
 fn changed(report: &Report) -> Vec<Failure> {
     let mut failures = Vec::new();
     let Writes { failed, first_failure, .. } = &report.writes;
@@ -56,7 +59,7 @@ fn changed(report: &Report) -> Vec<Failure> {
                 failures.push(Failure::NothingRemoved);
             }
         }
-        // What there was to see of it is in the broker's counters.
+        // The broker's counters show the outage.
         Truth::Outage { .. } => {}
         Truth::Rotate(Rotated { moments, certificates, unread }) => {
             if unread > 0 {
@@ -76,7 +79,10 @@ fn changed(report: &Report) -> Vec<Failure> {
     failures
 }
 
-/// Our own broker has no excuse: it is asked for what it has, and no faster than it can.
+/// Checks the share of failed requests.
+///
+/// Our own broker may have none: it is asked for identities that it has, at a rate that it can
+/// serve.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
     let share_max = match plan.classes {
@@ -93,7 +99,7 @@ fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
     })
 }
 
-/// The cause on the target's side that most requests failed for.
+/// Returns the most frequent cause of failure on the target's side.
 fn most_frequent(tally: &Tally) -> Option<Cause> {
     let causes = tally.causes.iter().filter(|(cause, _)| cause.remedy().is_none());
     causes.max_by_key(|(_, count)| **count).map(|(cause, _)| *cause)
@@ -126,10 +132,11 @@ fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     failures
 }
 
-/// Above this a cache of the usual size may drop tokens, and mint them again.
+/// Number of keys above which a cache of the usual size may drop tokens and mint them again.
 const KEYS_MAX: u64 = 100_000;
 
-/// Each new key is minted for once, and no key twice where nothing expires and nothing is changed.
+/// Checks that each new key caused a cache miss, and that no key was minted twice where nothing
+/// expires or changes.
 fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     let mut failures = Vec::new();
     let novelty = if phases.any_new() {
@@ -137,7 +144,7 @@ fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<F
     } else {
         Novelty::default()
     };
-    // What was lost on the way, or never sent, the broker may not have seen.
+    // The broker may not have seen requests that were lost or never sent.
     let complete = tally.lost == 0 && tally.unsent == 0;
     if complete && whole.misses + 0.5 < float(novelty.keys) {
         failures.push(Failure::NewKeys { keys: novelty.keys, misses: whole.misses });
@@ -152,7 +159,7 @@ fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<F
     failures
 }
 
-/// What the scenario says must hold.
+/// Checks the expectations that the scenario states.
 fn expected(plan: &Plan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let expectations = phases.expect.iter().filter_map(|expectation| match expectation {
@@ -178,7 +185,8 @@ const fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// A request that was lost on the way may have been minted for or not; no other may.
+/// Returns true if the broker counted one mint for each token. Only a lost request may add further
+/// mints.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn minted_for_each(tally: &Tally, whole: &Counters) -> bool {
     let (misses, mints) = (whole.misses, whole.foreground_mints());
@@ -189,7 +197,7 @@ fn minted_for_each(tally: &Tally, whole: &Counters) -> bool {
         && if tally.lost > 0 { ordered } else { exact }
 }
 
-/// Whether a counter, which travels as a decimal number, is this integer.
+/// Returns true if a counter is this integer. Counters travel as decimal numbers.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn equal(counter: f64, count: u64) -> bool {
     (counter - count as f64).abs() < 0.5
@@ -349,7 +357,8 @@ mod tests {
         assert!(check(&ours, (99, 0), mints(2.0), Some(1))[0].contains("99 tokens"));
     }
 
-    /// A warm-up of ten requests, then these, with one key that comes back.
+    /// Returns a plan with a warm-up of ten requests and then these kinds, with one key that comes
+    /// back.
     fn expecting(expect: Expectation, kinds: &[Kind]) -> Plan {
         let warmup = phase("w", 10.0, Kind::Popular { exponent: 0.0 });
         let measured = kinds.iter().map(|kind| phase("m", 3.0, *kind)).collect();
@@ -406,7 +415,7 @@ mod tests {
         assert!(check(&hits, (100, 0), counted(1.0, 1.0), Some(1)).is_empty());
         let again = check(&hits, (100, 0), counted(2.0, 2.0), Some(1));
         assert!(again[0].contains("minted twice"), "{again:?}");
-        // Three requests for a new key: one key of each, beside the one that comes back.
+        // The three requests for a new key share one key; another key comes back.
         let herd = [Kind::Popular { exponent: 0.0 }, Kind::New { repeat: 3 }];
         let mixed = expecting(Expectation::Refreshes, &herd);
         let renewed = |misses| {

@@ -1,19 +1,19 @@
-//! How answers are told apart.
+//! Classes and statuses of ended requests.
 
 use std::fmt;
 
 pub use crate::class::Class;
 
-/// How a request ended.
+/// Status with which a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// With a whole HTTP answer.
+    /// The HTTP answer was complete and has this status.
     Http(u16),
-    /// The connection could not be made, or was lost before the answer was whole.
+    /// The connection could not be made, or was lost before the answer was complete.
     Connection,
-    /// The answer was not HTTP as this generator reads it.
+    /// The answer was not HTTP that this generator can parse.
     Malformed,
-    /// No answer within the time limit.
+    /// No answer arrived within the timeout.
     Timeout,
 }
 

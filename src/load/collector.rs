@@ -1,4 +1,4 @@
-//! The merged intervals of a run: threads' sets, summed second by second off the timed path.
+//! Merged intervals of a run: the sets of all threads, summed second by second off the timed path.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
@@ -10,22 +10,22 @@ use super::recorder::{IntervalSet, Rest, Window};
 use crate::clock::UnixSeconds;
 use crate::stats::intervals::Counts;
 
-/// Where merged intervals go as they complete.
+/// Receiver of merged intervals as they complete.
 pub trait IntervalSink: Send {
-    /// Learns what is measured, and when that begins, before the load does.
+    /// Takes the measured window and its start time, before the load begins.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error when the sink cannot write.
     fn begin(&mut self, window: Window, start: UnixSeconds) -> std::io::Result<()>;
 
-    /// Takes one merged interval; they come in order, each once.
+    /// Takes one merged interval. Each interval comes once, in order.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error when the sink cannot write.
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> std::io::Result<()>;
 }
 
-/// A sink for whom the histograms of the whole are enough.
+/// Sink that ignores intervals, for runs whose totals are enough.
 #[derive(Clone, Copy, Debug)]
 pub struct Discard;
 
@@ -39,22 +39,22 @@ impl IntervalSink for Discard {
     }
 }
 
-/// The merged histograms of a run.
+/// Merged histograms of a run.
 #[derive(Debug)]
 pub struct Totals {
-    /// All of the measured part.
+    /// Sum of the measured part.
     pub whole: IntervalSet,
     /// Response times of each interval, by class, for confidence intervals.
     pub responses: Blocks,
 }
 
-/// Merges what recorders send until all have hung up.
+/// Merges the sets that recorders send, until all have hung up.
 ///
-/// Each recycled set goes back to the thread it came from, through `recycle`. `rest` is called between
-/// pieces of the work.
+/// Emptied sets go back to the threads in turn, through `recycle`. `rest` is called between pieces
+/// of the work.
 ///
 /// # Errors
-/// When the sink fails.
+/// Returns the error of the sink.
 pub fn collect(
     full: &Receiver<IntervalSet>,
     recycle: &[Sender<IntervalSet>],
@@ -86,7 +86,7 @@ pub fn collect(
             give_back(set, &mut spare, rest);
         }
     }
-    // Of a run that was cut short: not every thread had begun the last second.
+    // In a run that was cut short, not every thread had begun the last second.
     for (_, set) in waiting.into_values() {
         totals.take(&set, sink, rest)?;
     }
@@ -107,7 +107,7 @@ fn give_back<'a>(
     rest: Rest<'_>,
 ) {
     set.clear(rest);
-    // A thread that has ended needs none.
+    // A thread that has ended needs no set.
     let _ = spare.next().map(|thread| thread.send(set));
 }
 

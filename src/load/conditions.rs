@@ -1,21 +1,22 @@
-//! What a run was made under, beside the load itself: everything else that its judgement looks at.
+//! Conditions of a run besides the load: everything else that its judgement depends on.
 
 use super::course::{HitRatios, SteadyState};
 use super::host::strain::Strain;
 use super::pacing::GapFit;
 use super::self_report::SelfReport;
 
-/// The conditions of the measured part.
+/// Conditions of the measured part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conditions {
-    /// What the machine did to the generator.
+    /// Disturbance of the generator by the machine.
     pub strain: Strain,
-    /// How the gaps between requests compare with the schedule; none where that says nothing.
+    /// Comparison of the gaps between requests with the schedule; `None` where it says nothing.
     pub gap_fit: Option<GapFit>,
-    /// Whether there was a steady state.
+    /// Result of the steady-state check.
     pub steady: SteadyState,
-    /// The share of cache hits over time; none where nobody knows.
+    /// Cache hit ratios of the two halves; `None` where unknown, or where no steady state is
+    /// expected.
     pub hit_ratios: Option<HitRatios>,
-    /// What our broker said of itself; none for a foreign target.
+    /// Report of our broker about itself; `None` for a foreign target.
     pub broker: Option<SelfReport>,
 }

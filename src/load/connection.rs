@@ -1,4 +1,4 @@
-//! One keep-alive connection, with at most one request on it.
+//! One keep-alive connection, with at most one request in flight.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
@@ -26,44 +26,44 @@ enum Phase {
     Writing,
 }
 
-/// What the request under way is for.
+/// Purpose of the request in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
-    /// What was due.
+    /// The scheduled request.
     Ask,
-    /// A session, without which what was due cannot be asked.
+    /// A session that the scheduled request needs.
     Open,
 }
 
-/// Whether an answer was found in what has been read.
+/// Result of the search for an answer in the bytes that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// Yes, or something that is none; the bytes are done with.
+    /// An answer, or bytes that are not HTTP; they are used up.
     Ended,
     Incomplete,
 }
 
-/// A place for one connection at a time.
+/// Place for one connection at a time.
 ///
-/// When a world has more VMs than there are places, a place serves several VMs and connects anew,
-/// from the other address, whenever the VM changes.
+/// If a world has more VMs than places, a place serves several VMs. It then connects anew, from the
+/// other address, whenever the VM changes.
 pub(super) struct Place {
     token: u64,
     vm: u32,
     stream: Option<Transport>,
-    /// The session, where the target has them; it outlives connections.
+    /// Session, if the target has sessions. It outlives connections.
     lease: Option<Lease>,
     purpose: Purpose,
     phase: Phase,
     current: Option<Current>,
     output: Vec<u8>,
     output_done: usize,
-    /// The beginning of an answer that came in pieces.
+    /// Beginning of an answer that came in pieces.
     input: Vec<u8>,
 }
 
 impl std::fmt::Debug for Place {
-    /// Without what is sent and received.
+    /// Formats a place without the bytes that are sent and received.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut place = f.debug_struct("Place");
         place.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
@@ -72,8 +72,9 @@ impl std::fmt::Debug for Place {
 }
 
 impl Place {
-    /// A connected place, with a session where there are sessions; `token` comes back with its
-    /// events. All of it is waited for: the clock has not started.
+    /// Connects a place, and opens a session if the target has sessions. Its events carry `token`.
+    ///
+    /// The call blocks, which is harmless because the load has not started yet.
     pub(super) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
         let mut stream = ways.dial.wait(vm)?;
         let lease = match ways.requests.opening() {
@@ -97,12 +98,12 @@ impl Place {
         })
     }
 
-    /// Whether it can take a request.
+    /// Returns true if the place can take a request.
     pub(super) const fn is_free(&self) -> bool {
         self.current.is_none()
     }
 
-    /// Puts a request on the connection, which the caller guarantees to be free.
+    /// Sends a request on the connection. The caller ensures that the place is free.
     pub(super) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
         self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
         self.prepare(due, now_ns, shared);
@@ -115,7 +116,7 @@ impl Place {
         }
     }
 
-    /// Prepares what is to be sent first: the request, or the one that opens its session.
+    /// Prepares the bytes to send first: the request, or the one that opens its session.
     fn prepare(&mut self, due: Due, now_ns: u64, shared: &Shared) {
         self.output_done = 0;
         let session = self.lease.as_ref().and_then(|lease| lease.secret(now_ns));
@@ -142,7 +143,7 @@ impl Place {
         }
     }
 
-    /// Gives up a request that has taken too long.
+    /// Fails a request that has exceeded the timeout.
     pub(super) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
         let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
         if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
@@ -150,17 +151,17 @@ impl Place {
         }
     }
 
-    /// Gives up the request on the connection, if there is one.
+    /// Fails the request in flight, if there is one.
     pub(super) fn abandon(&mut self, shared: &mut Shared) {
         if !self.is_free() {
             self.fail(Cause::Timeout, shared);
         }
     }
 
-    /// Begins a connection for the request; the request fails if that is not possible.
+    /// Begins a new connection for the request. The request fails if that is impossible.
     fn reconnect(&mut self, shared: &mut Shared) {
         shared.reconnects += 1;
-        // Closing takes the old one out of the epoll set.
+        // Closing the old connection removes it from the epoll set.
         self.stream = None;
         if let Err(error) = self.connect_anew(shared) {
             self.fail(Cause::of_connecting(&error), shared);
@@ -189,7 +190,7 @@ impl Place {
         }
     }
 
-    /// Goes on with the handshake, where there is one; the request follows it.
+    /// Continues the TLS handshake, if there is one, and then sends the request.
     fn shake_hands(&mut self, shared: &mut Shared) {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_tls()) else {
             return self.write(shared.clock.now_ns(), shared);
@@ -208,7 +209,7 @@ impl Place {
         }
     }
 
-    /// Asks for these events; the request fails if that is not possible. Returns whether it goes on.
+    /// Registers for these events. Returns false, and fails the request, if that is impossible.
     fn watch(&mut self, flags: EventFlags, shared: &mut Shared) -> bool {
         let Some(stream) = &self.stream else { return true };
         let data = EventData::new_u64(self.token);
@@ -221,8 +222,8 @@ impl Place {
         }
     }
 
-    /// Writes what is left; `now_ns` was read before, not after, since on loopback the peer may
-    /// answer while the call has not yet returned.
+    /// Writes the remaining bytes. `now_ns` is a time before the write, because on loopback the
+    /// peer may answer before the call returns.
     fn write(&mut self, now_ns: u64, shared: &mut Shared) {
         loop {
             let rest = self.output.get(self.output_done..).unwrap_or_default();
@@ -263,7 +264,7 @@ impl Place {
         shared.scratch = scratch;
     }
 
-    /// Takes what is there; says whether to look again before the next event.
+    /// Reads the available bytes. Returns true if it should be called again before the next event.
     fn read_once(&mut self, scratch: &mut [u8], shared: &mut Shared) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         match stream.read(scratch) {
@@ -279,7 +280,7 @@ impl Place {
         false
     }
 
-    /// The server has ended the connection: that may be how it ends its answer.
+    /// Handles the end of the connection by the server, which may also mark the end of an answer.
     fn hung_up(&mut self, shared: &mut Shared) {
         let input = std::mem::take(&mut self.input);
         let answered =
@@ -291,7 +292,7 @@ impl Place {
 
     fn received(&mut self, bytes: &[u8], shared: &mut Shared) {
         if self.phase != Phase::Reading {
-            // Bytes that nobody asked for: the connection cannot be trusted.
+            // Bytes without a request: the connection cannot be trusted.
             return self.fail(Cause::Malformed, shared);
         }
         if self.input.is_empty() {
@@ -305,7 +306,7 @@ impl Place {
         if self.parse(&input, Rest::Open, shared) == Found::Ended {
             input.clear();
         }
-        // Uncopied, while it is incomplete; else for its memory.
+        // Keeps an incomplete answer without a copy, or an empty buffer for its memory.
         self.input = input;
     }
 
@@ -329,13 +330,13 @@ impl Place {
             return self.opened(answer, body, end_ns, shared);
         }
         if answer.status == 401 {
-            // The session, where there is one, does not count any more.
+            // The session, if there is one, is no longer valid.
             self.lease = None;
         }
         self.asked(answer, body, end_ns, shared);
     }
 
-    /// Goes on with the request for whose sake a session was asked for.
+    /// Continues with the request that needed the session.
     fn opened(&mut self, answer: &Answer, body: &[u8], now_ns: u64, shared: &mut Shared) {
         let status = answer.status;
         self.lease = Lease::opened(status, body, answer.session_seconds, now_ns);
@@ -370,7 +371,7 @@ impl Place {
         shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end_ns);
     }
 
-    /// Ends the request, if there is one, and the connection.
+    /// Fails the request, if there is one, and closes the connection.
     fn fail(&mut self, cause: Cause, shared: &mut Shared) {
         self.stream = None;
         self.phase = Phase::Idle;
@@ -381,7 +382,7 @@ impl Place {
     }
 }
 
-/// What connections are made with before the clock starts.
+/// Parts that are needed to connect before the load starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ways<'a> {
     pub(super) dial: &'a Dial,

@@ -1,20 +1,20 @@
-//! Which cores the broker and the generator run on, and what else makes a thread punctual.
+//! Cores of the broker and the generator, and settings that make threads punctual.
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::machine::{allowed_cpus, exact_timers};
 
-/// How the allowed cores are shared.
+/// Division of the allowed cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cores {
-    /// For the broker; none when there is only one core and both must share it.
+    /// Core of the broker; `None` if there is only one core, which both share.
     pub broker: Option<usize>,
-    /// For the generator's threads; empty when they are not pinned.
+    /// Cores of the generator's threads; empty if they are not pinned.
     pub generator: Vec<usize>,
 }
 
 impl Cores {
-    /// The first allowed core for the broker, the others for the generator.
+    /// Gives the first allowed core to the broker, and the others to the generator.
     pub fn split(allowed: &[usize]) -> Self {
         match allowed {
             [broker, generator @ ..] if !generator.is_empty() => {
@@ -24,22 +24,22 @@ impl Cores {
         }
     }
 
-    /// The core of thread number `thread`.
+    /// Returns the core of thread number `thread`; `None` if threads are not pinned.
     pub fn of_thread(&self, thread: usize) -> Option<usize> {
         self.generator.iter().cycle().nth(thread % self.generator.len().max(1)).copied()
     }
 }
 
-/// The cores that this process may use.
+/// Returns the cores that this process may use.
 pub fn allowed() -> Vec<usize> {
     let allowed = allowed_cpus();
-    // Where the system does not say, there is one at least.
+    // If the system does not say, there is at least one core.
     if allowed.is_empty() { vec![0] } else { allowed }
 }
 
-/// Pins the calling thread, if a core is given, and asks for exact timers.
+/// Pins the calling thread to the core, if one is given, and asks for exact timers.
 ///
-/// Failure is not an error: a run says through its lag whether the thread was punctual.
+/// A failure is not an error: the lag of the run shows whether the thread was punctual.
 pub(super) fn settle_thread(core: Option<usize>) {
     if let Some(core) = core {
         let mut set = CpuSet::new();
@@ -49,22 +49,23 @@ pub(super) fn settle_thread(core: Option<usize>) {
     exact_timers();
 }
 
-/// Keeps the calling thread off the cores that the generator spins on, where there are others, and
-/// behind everything else: for what shows a run while it goes on.
+/// Keeps the calling thread off the generator's cores, if there are others, at the lowest priority.
+///
+/// Used by threads that show the progress of a run.
 pub fn keep_off(cores: &Cores) {
     let others = allowed().into_iter().filter(|core| !cores.generator.contains(core));
     let mut set = CpuSet::new();
     others.for_each(|core| set.set(core));
     if !cores.generator.is_empty() && set.count() > 0 {
-        // Failure is not an error: it then runs where the system puts it.
+        // A failure is not an error: the thread then runs where the system puts it.
         let _ = sched_setaffinity(None, &set);
     }
     yield_to_all();
 }
 
-/// Lets the calling thread run only where nothing else wants to.
+/// Gives the calling thread the lowest priority.
 pub(super) fn yield_to_all() {
-    /// The most that an unprivileged process may give up.
+    /// Lowest priority that an unprivileged process may choose.
     const NICE_MAX: i32 = 19;
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX);
 }

@@ -1,6 +1,6 @@
-//! How a run went over time: whether it had a steady state, and whether the cache did.
+//! Checks that latency and cache hit ratio did not drift during the run.
 //!
-//! Sits between the collector and whoever takes the intervals, and keeps two numbers of each second.
+//! Sits between the collector and the interval sink, and keeps the p95 and the hits of each second.
 
 use std::io;
 
@@ -15,65 +15,66 @@ use crate::clock::UnixSeconds;
 use crate::stats::intervals::{Counts, quantile_interval};
 use crate::stats::stationarity::{self, Drift, Steadiness};
 
-/// Passes intervals on and keeps what the judgement of the whole needs.
+/// Sink that passes intervals on and keeps the data for the checks.
 pub(super) struct Course<'a> {
     sink: &'a mut dyn IntervalSink,
     window: Option<Window>,
     seconds: Seconds,
 }
 
-/// What was kept of each whole second, in order.
+/// Data of each whole second, in order.
 #[derive(Debug, Default)]
 pub(super) struct Seconds {
-    /// The p95 response of the class with the most answers, in nanoseconds.
+    /// p95 response time of the class with the most answers, in nanoseconds.
     p95_ns: Vec<f64>,
-    /// Answers from held tokens, and all answers of which the broker says where they came from.
+    /// Cache hits, and all answers for which the broker reports their origin.
     lookups: Vec<[u64; 2]>,
 }
 
-/// Whether a run had a steady state.
+/// Result of the steady-state check.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum SteadyState {
-    /// It was not meant to: what is sent or served changes by design.
+    /// No steady state is expected: the scenario changes its load or the broker.
     #[default]
     NotMeant,
-    /// It was too short to say.
+    /// The run was too short to tell.
     TooShort {
-        /// Whole seconds that it had.
+        /// Number of its whole seconds.
         seconds: usize,
     },
-    /// It had.
+    /// The run had a steady state.
     Steady {
         /// Seconds of the measured part that look like warm-up.
         warm_up_s: usize,
     },
     /// The latency rose or fell throughout.
     Drifting {
-        /// The median p95 of a second in the first half, and in the second.
+        /// Median p95 of a second, in the first and in the second half.
         drift: Drift,
-        /// Whether the run was long enough, and the intervals of the halves far enough apart, to
-        /// call it invalid for that.
+        /// True if the drift makes the run invalid. The run must be long enough, and the intervals
+        /// of its halves must not overlap.
         decided: bool,
     },
 }
 
-/// The share of answers from held tokens in the two halves of a run.
+/// Cache hit ratios of the two halves of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HitRatios {
-    /// Of the first half.
+    /// Hit ratio of the first half.
     pub first: f64,
-    /// Of the second half.
+    /// Hit ratio of the second half.
     pub second: f64,
-    /// How many standard errors they lie apart, if answers were independent.
+    /// Distance of the two in standard errors, as if answers were independent.
     pub apart: f64,
 }
 
-/// A drift on a shorter run may be the host's, and is a note: on shared machines latency wanders
-/// within a minute.
+/// Seconds from which on a drift makes a run invalid. On a shorter run it is only a note, because
+/// latency on shared machines wanders within a minute.
 const DECIDED_SECONDS: usize = 60;
-/// What counts as the same hit ratio: one answer in a hundred.
+/// Largest difference that counts as the same hit ratio: one answer in a hundred.
 const HIT_RATIO_TOLERANCE: f64 = 0.01;
-/// Popularity makes answers less than independent: twice the usual two standard errors.
+/// Standard errors that count as a difference: twice the usual two, because popularity makes
+/// answers less than independent.
 const APART_MIN: f64 = 4.0;
 
 impl<'a> Course<'a> {
@@ -93,7 +94,7 @@ impl IntervalSink for Course<'_> {
     }
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
-        // A part of a second has a quantile, but not one that compares.
+        // The quantile of a part of a second does not compare with the others.
         if self.window.is_some_and(|window| window.interval_ns(set.index) == INTERVAL_NS) {
             self.seconds.take(set);
         }
@@ -115,7 +116,7 @@ impl Seconds {
         self.lookups.push([count(&[Class::Hit]), all]);
     }
 
-    /// Judges the whole; `totals` are those of the same run.
+    /// Judges the steady state of the whole run. `totals` must come from the same run.
     pub(super) fn steady_state(&self, plan: &Plan, totals: &Totals) -> SteadyState {
         if !is_meant_to_be_steady(plan) {
             return SteadyState::NotMeant;
@@ -130,7 +131,8 @@ impl Seconds {
         }
     }
 
-    /// Compares the hit ratios of the halves; none where no answers say, or nothing was asked twice.
+    /// Compares the hit ratios of the halves. Returns `None` if no steady state is expected, or if
+    /// a half has no answers with a known origin.
     pub(super) fn hit_ratios(&self, plan: &Plan) -> Option<HitRatios> {
         if !is_meant_to_be_steady(plan) {
             return None;
@@ -141,7 +143,7 @@ impl Seconds {
 }
 
 impl HitRatios {
-    /// From hits and lookups of each half.
+    /// Computes the ratios from the hits and lookups of each half.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn of([hits, all]: [u64; 2], [later_hits, later_all]: [u64; 2]) -> Option<Self> {
         if all == 0 || later_all == 0 {
@@ -149,14 +151,14 @@ impl HitRatios {
         }
         let share = |part: u64, whole: u64| part as f64 / whole as f64;
         let (first, second) = (share(hits, all), share(later_hits, later_all));
-        // The test of two proportions, with a pooled one.
+        // Test of two proportions, with a pooled proportion.
         let pooled = share(hits + later_hits, all + later_all);
         let error = (pooled * (1.0 - pooled) * (1.0 / all as f64 + 1.0 / later_all as f64)).sqrt();
         let apart = if error > 0.0 { (first - second).abs() / error } else { 0.0 };
         Some(Self { first, second, apart })
     }
 
-    /// Whether the cache was still filling, or emptying.
+    /// Returns true if the cache was still filling or emptying.
     pub fn is_unstable(&self) -> bool {
         (self.first - self.second).abs() > HIT_RATIO_TOLERANCE && self.apart > APART_MIN
     }
@@ -166,7 +168,9 @@ fn total(seconds: &[[u64; 2]]) -> [u64; 2] {
     seconds.iter().fold([0, 0], |[hits, all], [more_hits, more]| [hits + more_hits, all + more])
 }
 
-/// Bursts, several phases, rates that change and changes under load have no steady state, and are not wrong for it.
+/// Returns true if a steady state is expected.
+///
+/// Bursts, several phases, changing rates and changes under load have none, and that is no fault.
 fn is_meant_to_be_steady(plan: &Plan) -> bool {
     let Some(Phases { phases, expect, .. }) = plan.workload.phases() else { return false };
     // Keys that are cold on purpose, and tokens that are renewed together, come in waves.
@@ -176,8 +180,8 @@ fn is_meant_to_be_steady(plan: &Plan) -> bool {
     matches!(plan.changes, Changes::None) && plan.workload.level().is_some() && !waves
 }
 
-/// Whether the 95 % intervals of the p99 of both halves have nothing in common; not if there are
-/// none.
+/// Returns true if the 95 % intervals of the p99 of both halves do not overlap. Returns false if
+/// there are no intervals.
 fn halves_differ(totals: &Totals) -> bool {
     let most = totals.whole.good().max_by_key(|(_, latencies)| latencies.response.len());
     let blocks = most.map_or(&[][..], |(class, _)| totals.responses.of(class));
@@ -201,9 +205,9 @@ mod tests {
         let unstable = |first, second| HitRatios::of(first, second).unwrap().is_unstable();
         assert!(!unstable([990, 1000], [985, 1000]));
         assert!(unstable([9000, 10_000], [9900, 10_000]));
-        // Far apart, but of a few answers only.
+        // Far apart, but only a few answers.
         assert!(!unstable([9, 10], [10, 10]));
-        // Surely different, and it matters to nobody.
+        // Certainly different, but too little to matter.
         assert!(!unstable([990_000, 1_000_000], [995_000, 1_000_000]));
         assert!(!unstable([0, 1000], [0, 1000]));
         assert_eq!(HitRatios::of([0, 0], [1, 1]), None);

@@ -1,23 +1,23 @@
-//! A measurement that the user ended before its time.
+//! Measurement that the user ended early.
 
 use super::checks::Failure;
 use super::recorder::{Tally, Window};
 
-/// What there is of a run that was interrupted.
+/// Extent of an interrupted run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Length of the measured part until the interrupt, in nanoseconds.
     pub measured_ns: u64,
-    /// Length that was planned, in nanoseconds.
+    /// Planned length of the measured part, in nanoseconds.
     pub planned_ns: u64,
-    /// Requests that were due and had no answer yet. No figure holds them.
+    /// Requests that were due but had no answer yet. No figure includes them.
     pub unfinished: u64,
-    /// Requests that had ended, well or badly.
+    /// Requests that had ended, with success or failure.
     pub ended: u64,
 }
 
 impl Cut {
-    /// The cut of a run that was stopped at `at_ns`; none if all of it had been measured.
+    /// Returns the cut of a run that was stopped at `at_ns`; `None` if all of the run was measured.
     pub(super) fn at(at_ns: u64, window: Window, tally: &Tally) -> Option<Self> {
         let ended: u64 = tally.statuses.values().sum();
         let cut = Self {
@@ -29,7 +29,7 @@ impl Cut {
         (cut.measured_ns < cut.planned_ns || cut.unfinished > 0).then_some(cut)
     }
 
-    /// The share of the requests that were due and had no answer: mostly the slowest ones.
+    /// Returns the share of due requests without an answer: mostly the slowest ones.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     pub(super) const fn unfinished_share(self) -> f64 {
         let all = self.unfinished + self.ended;
@@ -37,10 +37,9 @@ impl Cut {
     }
 }
 
-/// Whether a check that failed on a part of a run would have failed on all of it.
+/// Returns true if a check that failed on part of a run would also fail on the whole run.
 ///
-/// The others compare counts that belong together only at the end, or wait for something that was
-/// still to come.
+/// The other checks compare counts that agree only at the end, or wait for a later event.
 pub(super) const fn holds_of_a_part(failure: &Failure) -> bool {
     matches!(
         failure,

@@ -1,4 +1,4 @@
-//! How connections are made, and from which address.
+//! Connections to the target, and their source addresses.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -11,31 +11,32 @@ use super::transport::{Handshake, Tls, Transport};
 use super::trust::Greeting;
 use crate::world::synthetic::Synthetic;
 
-/// How connections are made.
+/// Settings for connecting to a target.
 #[derive(Clone, Debug)]
 pub(super) struct Dial {
     address: SocketAddr,
-    /// The world whose VM addresses connections come from; without one, the system chooses.
+    /// World whose VM addresses are the source addresses; `None` lets the system choose.
     pub(super) per_vm: Option<Synthetic>,
-    /// How TLS is begun, where it is spoken.
+    /// TLS settings; `None` for plain connections.
     greeting: Option<Greeting>,
 }
 
-/// Loopback answers at once; this bounds the start against a dead remote target.
+/// Connect timeout for a dead remote target; loopback answers at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Dial {
-    /// How to reach `target`.
+    /// Returns the settings for connecting to `target`.
     ///
     /// # Errors
-    /// When TLS cannot be begun with it.
+    /// Returns an error when TLS cannot be set up for the target.
     pub(super) fn to(target: &Target, per_vm: Option<Synthetic>) -> io::Result<Self> {
         let greeting = Greeting::of(&target.url, target.trusted.as_ref())?;
         Ok(Self { address: target.url.address, per_vm, greeting })
     }
 
-    /// Connects, waiting for it and for the handshake: for the time before the clock starts. The
-    /// connection still waits, for 5 s at most; [`settle`] ends that.
+    /// Connects, and completes the handshake, before the load starts.
+    ///
+    /// Later calls on the connection also block, for 5 s at most, until [`settle`] is called.
     pub(super) fn wait(&self, vm: u32) -> io::Result<Transport> {
         let socket = self.socket(vm)?;
         socket.connect_timeout(&self.address.into(), CONNECT_TIMEOUT)?;
@@ -49,7 +50,7 @@ impl Dial {
         }
     }
 
-    /// Begins to connect; the handshake, if there is one, comes after that.
+    /// Begins to connect without waiting. The handshake, if there is one, comes later.
     pub(super) fn begin(&self, vm: u32) -> io::Result<Transport> {
         let socket = self.socket(vm)?;
         socket.set_nonblocking(true)?;
@@ -69,22 +70,22 @@ impl Dial {
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         if let Some(world) = &self.per_vm {
-            // The port is then chosen at connect: unique per pair of addresses, not per source.
+            // The kernel chooses the port at connect: unique per pair of addresses, not per source.
             nix::sys::socket::setsockopt(
                 &socket,
                 nix::sys::socket::sockopt::IpBindAddressNoPort,
                 &true,
             )?;
             socket.bind(&SocketAddr::from((world.address(vm), 0)).into())?;
-            // A reset instead of TIME_WAIT: changing VMs thousands of times a second would
-            // otherwise use up the ports for a minute.
+            // A reset instead of TIME_WAIT: thousands of VM changes a second would otherwise use up
+            // the ports for a minute.
             socket.set_linger(Some(Duration::ZERO))?;
         }
         Ok(socket)
     }
 }
 
-/// From now on no call on the connection waits.
+/// Makes the connection non-blocking.
 pub(super) fn settle(transport: &Transport) -> io::Result<()> {
     transport.socket().set_nonblocking(true)
 }

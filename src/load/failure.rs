@@ -1,4 +1,4 @@
-//! What a target did that it must not, in sentences.
+//! Failed checks of a target, in sentences.
 
 use std::fmt;
 
@@ -8,38 +8,38 @@ use super::metrics::Counters;
 use super::verify::Verdict;
 use super::verify::moment::Moments;
 
-/// A check that failed: the target does not do what it must.
+/// Failed check: the target does not do what it must.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Failure {
     /// Sampled answers were wrong.
     Answers(Verdict),
     /// Changes were refused or not answered.
     Changes {
-        /// How many.
+        /// Number of failed changes.
         failed: u64,
-        /// Of how many.
+        /// Number of all changes.
         total: u64,
-        /// What became of the first of them.
+        /// Cause of the first failure.
         reason: String,
     },
-    /// Tokens or refusals came when they must not.
+    /// Tokens or refusals came at the wrong time.
     Churn(Judgement),
-    /// More requests failed than may.
+    /// More requests failed than allowed.
     Errors {
         /// Requests that failed, warm-up included.
         count: u64,
         /// All requests, warm-up included.
         total: u64,
-        /// The most frequent cause in the measured part.
+        /// Most frequent cause in the measured part.
         cause: Option<Cause>,
-        /// The share that is allowed.
+        /// Allowed share of failed requests.
         share_max: f64,
     },
-    /// A herd did not end in exactly one mint.
+    /// A herd did not cause exactly one mint.
     HerdMints {
         /// Herds that ran.
         herds: u32,
-        /// Tokens minted meanwhile.
+        /// Tokens minted during the run.
         mints: f64,
     },
     /// Not every caller of a herd got a token.
@@ -49,7 +49,7 @@ pub enum Failure {
         /// Tokens that came back.
         tokens: u64,
     },
-    /// A run in which every request has a key of its own did not mint for each.
+    /// Every request had a key of its own, but the broker did not mint once for each.
     MintCounts {
         /// The broker's counters.
         counted: Counters,
@@ -60,12 +60,12 @@ pub enum Failure {
     MintedAgain {
         /// Tokens minted for callers.
         mints: f64,
-        /// Keys that were asked for, at most.
+        /// Maximum number of keys that were requested.
         keys: u64,
     },
-    /// New keys were asked for, and fewer mints were waited for.
+    /// New keys were requested, but fewer mints were waited for.
     NewKeys {
-        /// Different keys.
+        /// Number of different new keys.
         keys: u64,
         /// Requests that started a mint.
         misses: f64,
@@ -76,7 +76,7 @@ pub enum Failure {
     NothingRemoved,
     /// All sampled tokens are signed by one key.
     NothingRotated {
-        /// How often the keys were rotated.
+        /// Number of key rotations.
         rotations: u64,
     },
     /// No certificate was rolled.
@@ -85,23 +85,23 @@ pub enum Failure {
     NothingVerified,
     /// The published keys could not be read.
     KeysUnread {
-        /// How often.
+        /// Number of failed reads.
         count: u64,
     },
     /// Fewer tokens were renewed than there are keys.
     Refreshes {
         /// Tokens renewed during the measured part.
         refreshes: f64,
-        /// Keys that the warm-up asked for.
+        /// Keys that the warm-up requested.
         keys: u64,
     },
-    /// Sampled tokens were signed with keys that were not published at their moment.
+    /// Sampled tokens were signed with keys that were not published at the time.
     Rotation(Moments),
-    /// Callers waited for a mint although their tokens were there to be renewed.
+    /// Callers waited for a mint although their tokens were only due for renewal.
     Waited {
         /// Requests that waited.
         count: u64,
-        /// Those of them that may: they asked for new keys.
+        /// Number of requests that may wait, because they asked for new keys.
         new: u64,
     },
 }

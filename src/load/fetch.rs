@@ -1,4 +1,4 @@
-//! Blocking HTTP, for what is not load: counters, key sets, and changes.
+//! Blocking HTTP client for everything except load: counters, key sets, and changes.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
@@ -9,60 +9,60 @@ use super::transport::{Handshake, Tls, Transport};
 use super::trust::{self, Greeting, Trusted};
 use crate::tls::Fault;
 
-/// Why a document could not be read.
+/// Failure to read a document.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The network failed.
     #[error("no answer from {url}")]
     Io {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// There is no TLS with the server.
+    /// The server and this client could not set up TLS.
     #[error("no TLS with {url}; {}", trust::remedy(*.fault))]
     Tls {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What is wrong.
+        /// Fault of the TLS connection.
         fault: Fault,
-        /// What the library said.
+        /// Error of the TLS library.
         source: std::io::Error,
     },
-    /// The server answered with something else than 200.
+    /// The server answered with a status other than 200.
     #[error("{url} answers with status {status}")]
     Status {
-        /// What was read.
+        /// URL of the document.
         url: String,
-        /// What came back.
+        /// Status of the answer.
         status: u16,
     },
-    /// The answer is not HTTP as read here, or not text.
+    /// The answer is not HTTP that this client can parse, or not text.
     #[error("{url} does not answer with text: {reason}")]
     Malformed {
-        /// What was read.
+        /// URL of the document.
         url: String,
-        /// What is wrong with it.
+        /// Reason why the answer cannot be used.
         reason: String,
     },
 }
 
-/// Long enough for a busy broker, short enough not to hang a run.
+/// Timeout of a request: long enough for a busy broker, short enough not to hang a run.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the document at `base` with `path` appended.
 ///
 /// # Errors
-/// [`FetchError`] when there is no such document.
+/// Returns [`FetchError`] when there is no such document.
 pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
     Conversation::with(base.clone()).document(path)
 }
 
-/// How long a server may take over a handshake.
+/// Timeout of the handshake that tests for TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tells whether the server of `url` speaks TLS, whatever the scheme of the URL.
+/// Returns true if the server of `url` speaks TLS, whatever the scheme of the URL.
 pub(super) fn speaks_tls(url: &HttpUrl) -> bool {
     let Ok(trusted) = Trusted::anybody() else { return false };
     let secure = HttpUrl { scheme: Scheme::Https, ..url.clone() };
@@ -73,18 +73,18 @@ pub(super) fn speaks_tls(url: &HttpUrl) -> bool {
     }
 }
 
-/// One request of a [`Conversation`].
+/// Request of a [`Conversation`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
     pub(super) method: &'a str,
-    /// Appended to the path of the conversation; may hold a query.
+    /// Path that is appended to the path of the conversation; may hold a query.
     pub(super) path: &'a str,
-    /// Whole lines, each with its line end.
+    /// Complete header lines, each with its line end.
     pub(super) headers: &'a str,
     pub(super) body: &'a str,
 }
 
-/// What came back.
+/// Answer to a request.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -101,17 +101,17 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// A conversation with this server; it connects when it is asked something.
+    /// Creates a conversation with this server. It connects for the first request.
     pub(super) const fn with(base: HttpUrl) -> Self {
         Self { base, timeout: TIMEOUT, trusted: None, stream: None }
     }
 
-    /// The same, with a server whose certificate counts by these authorities.
+    /// Sets the authorities whose certificates are accepted.
     pub(super) fn trusting(self, trusted: Option<Trusted>) -> Self {
         Self { trusted, ..self }
     }
 
-    /// The same, for what takes its time.
+    /// Sets the timeout, for requests that take long.
     pub(super) fn patient(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -119,7 +119,7 @@ impl Conversation {
     /// Reads the document at this path.
     ///
     /// # Errors
-    /// [`FetchError`] when there is no such document.
+    /// Returns [`FetchError`] when there is no such document.
     pub(super) fn document(&mut self, path: &str) -> Result<String, FetchError> {
         let reply = self.ask(&Question { method: "GET", path, headers: "", body: "" })?;
         match reply.status {
@@ -128,10 +128,11 @@ impl Conversation {
         }
     }
 
-    /// Sends a request and reads its whole answer, of whatever status.
+    /// Sends a request and reads its complete answer, whatever its status.
     ///
     /// # Errors
-    /// [`FetchError`] when there is no answer; the next request then takes a new connection.
+    /// Returns [`FetchError`] when there is no answer. The next request then takes a new
+    /// connection.
     pub(super) fn ask(&mut self, question: &Question<'_>) -> Result<Reply, FetchError> {
         let url = format!("{}{}", self.base, question.path);
         let io = |source| match Fault::of(&source) {
@@ -174,7 +175,7 @@ impl Conversation {
         let HttpUrl { path: base, authority, .. } = &self.base;
         let length = body.len();
         let base = if base.is_empty() && !path.starts_with('/') { "/" } else { base };
-        // RFC 9110 section 8.6: a length goes with content, or with a method that means some.
+        // RFC 9110 section 8.6: a length belongs to content, or to a method that expects content.
         let length =
             if *method == "GET" { String::new() } else { format!("Content-Length: {length}\r\n") };
         format!(
@@ -183,12 +184,12 @@ impl Conversation {
     }
 }
 
-/// Why there is no answer.
+/// Failure to get an answer.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The network failed.
     Io(io::Error),
-    /// What came is not an answer; the text says why.
+    /// The bytes that came are not an answer; the text gives the reason.
     Malformed(String),
 }
 
@@ -201,7 +202,7 @@ impl From<Failure> for io::Error {
     }
 }
 
-/// The first bytes of an alert in TLS: its content type and the major version (RFC 8446 section 5.1).
+/// First bytes of a TLS alert: its content type and the major version (RFC 8446 section 5.1).
 const TLS_ALERT: [u8; 2] = [21, 3];
 
 fn unreadable(input: &[u8], error: &AnswerError) -> Failure {
@@ -212,7 +213,8 @@ fn unreadable(input: &[u8], error: &AnswerError) -> Failure {
     })
 }
 
-/// Sends `request` and waits for its answer, which comes with the bytes that it was read from.
+/// Sends `request` and waits for its answer. Returns the answer with the bytes that it was parsed
+/// from.
 pub(super) fn exchange(
     stream: &mut Transport,
     request: &[u8],

@@ -1,7 +1,7 @@
-//! All generator threads together: connect, start at one instant, collect.
+//! All generator threads of a run: they connect, start at one instant, and report.
 //!
-//! The first thread that fails or panics ends the others, and so does a log that cannot be
-//! written: a run that cannot have a result does not go on.
+//! The first thread that fails or panics ends the others. A log that cannot be written does the
+//! same: a run that cannot have a result does not continue.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -29,47 +29,47 @@ use super::turns::Turns;
 use crate::clock::{Monotonic, Seconds, UnixSeconds};
 use crate::tls::Fault;
 
-/// Why no measurement came about.
+/// Failure to measure.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The target does not accept connections.
     #[error("cannot connect to {target}; check that it is running and reachable")]
     Connect {
-        /// Where to.
+        /// Address of the target.
         target: String,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The target's certificate does not count.
+    /// The certificate of the target is not accepted.
     #[error("the certificate of {target} does not count; {}", trust::remedy(*.fault))]
     Certificate {
-        /// Where to.
+        /// URL of the target.
         target: String,
-        /// What is wrong with it.
+        /// Fault of the certificate.
         fault: Fault,
-        /// What the library said.
+        /// Error of the TLS library.
         source: io::Error,
     },
-    /// The target and this client have no TLS in common.
+    /// The target and this client could not set up TLS.
     #[error("no TLS with {target}; {}", trust::remedy(*.fault))]
     Tls {
-        /// Where to.
+        /// URL of the target.
         target: String,
-        /// What is wrong.
+        /// Fault of the TLS connection.
         fault: Fault,
-        /// What the library said.
+        /// Error of the TLS library.
         source: io::Error,
     },
-    /// This machine lacks what connections need.
+    /// This machine lacks a resource that connections need.
     #[error("this machine cannot open its connections to {target}: {cause}; {remedy}")]
     Impeded {
-        /// Where to.
+        /// URL of the target.
         target: String,
-        /// What it lacks.
+        /// Resource that is missing.
         cause: Cause,
-        /// What to do about it.
+        /// Advice for the user.
         remedy: &'static str,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// The kernel refused the event loop.
@@ -84,7 +84,7 @@ pub enum LoadError {
     /// A thread ended without a report.
     #[error("a generator thread died; its panic message is above")]
     Died,
-    /// Whoever observes the run has ended it.
+    /// The observer ended the run, because the target had ended.
     #[error("the target ended during the run")]
     TargetEnded,
     /// The user asked to stop before anything was measured.
@@ -92,59 +92,60 @@ pub enum LoadError {
     Interrupted,
 }
 
-/// What a run measured.
+/// Measurements of a run.
 #[derive(Debug)]
 pub struct Measured {
-    /// The histograms.
+    /// Merged histograms.
     pub totals: Totals,
-    /// The counters of all threads.
+    /// Summed counters of all threads.
     pub tally: Tally,
-    /// Of the busiest thread: the share of its time that it was not waiting.
+    /// Share of its time that the busiest thread was not waiting.
     pub busy_share: f64,
-    /// How late the loops noticed the ticks of a 1 kHz probe, in nanoseconds.
+    /// Delay with which the loops noticed the ticks of a 1 kHz probe, in nanoseconds.
     pub hiccup: Histogram<u64>,
-    /// How late answers may have been noticed, at most, in nanoseconds.
+    /// Largest possible delay with which each answer was noticed, in nanoseconds.
     pub notice: Histogram<u64>,
-    /// Whether the generator kept to its schedule.
+    /// Data on how well the generator kept to its schedule.
     pub pacing: Pacing,
-    /// A uniform sample of the answers of each class.
+    /// Uniform sample of the answers of each class.
     pub samples: Vec<Sampled>,
-    /// Whether answers were too long to keep as many as were asked for.
+    /// True if answers were too long to keep the requested number of samples.
     pub samples_full: bool,
-    /// Where the user ended it, if that was before its time.
+    /// Extent of the run, if the user ended it early.
     pub cut: Option<Cut>,
 }
 
-/// What happens while a run goes on.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress {
     /// The warm-up is over.
     Measuring,
-    /// So many nanoseconds of the load are past.
+    /// Nanoseconds of the load that have passed.
     Elapsed(u64),
 }
 
-/// The run's clock, tied to wall time.
+/// Clock of a run, tied to wall time.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
-    /// The clock of all times in nanoseconds.
+    /// Clock of all times in nanoseconds.
     pub clock: Monotonic,
-    /// The wall time at its zero.
+    /// Wall time at the zero of the clock.
     pub wall: UnixSeconds,
 }
 
 impl Epoch {
-    /// The wall time at an instant of the run's clock.
+    /// Returns the wall time at an instant of the run's clock.
     pub fn wall_at(&self, at_ns: u64) -> UnixSeconds {
         self.wall + Seconds::from(Duration::from_nanos(at_ns))
     }
 }
 
-/// Runs the plan to its end, or until the user stops it; the observer may end it before. The witness, if
-/// there is one, is told what every request came to.
+/// Runs the plan until its end, or until the user or the observer ends the run.
+///
+/// The witness, if there is one, is told the outcome of every request.
 ///
 /// # Errors
-/// [`LoadError`] when there is no measurement; a bad measurement is not an error, nor is a short one.
+/// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
 pub(super) fn run(
     plan: &Plan,
     target: &Target,
@@ -157,7 +158,7 @@ pub(super) fn run(
     let common =
         Common::new(plan, target, epoch, witness, stop).map_err(|error| refused(target, error))?;
     std::thread::scope(|scope| {
-        // Whatever is returned, and why: no thread goes on.
+        // No thread continues, whatever is returned.
         let _alarm = Alarm::armed(&common);
         let fleet = Fleet::start(scope, &common)?;
         let Started { window, recycle, full } = fleet.go(&common);
@@ -172,7 +173,8 @@ pub(super) fn run(
         })?;
         let watched = fleet.watch(common, window, observe);
         let ended_ns = common.clock.now_ns();
-        // All of them, before any error is returned: the scope would panic for a thread that did.
+        // Joins all threads before any error is returned: the scope panics for a panicked thread
+        // that was not joined.
         let reports = fleet.join();
         let totals = collector.join().map_err(|_| LoadError::Died);
         let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
@@ -185,10 +187,10 @@ pub(super) fn run(
 }
 
 impl Measured {
-    /// What there is when the user stops a run.
+    /// Returns the measurement of a run that the user stopped.
     ///
     /// # Errors
-    /// [`LoadError::Interrupted`] when nothing was measured.
+    /// Returns [`LoadError::Interrupted`] when nothing was measured.
     fn cut_at(self, at_ns: u64, window: Window) -> Result<Self, LoadError> {
         let cut = Cut::at(at_ns, window, &self.tally);
         if self.totals.whole.seen().next().is_none() {
@@ -198,7 +200,7 @@ impl Measured {
     }
 }
 
-/// Ends the run when its owner fails or panics.
+/// Guard that ends the run when its owner fails or panics.
 struct Alarm<'a> {
     common: &'a Common<'a>,
     armed: bool,
@@ -218,7 +220,7 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// What the collector needs of a run that has started.
+/// Data that the collector needs of a run that has started.
 struct Started {
     window: Window,
     recycle: Vec<Sender<IntervalSet>>,
@@ -230,20 +232,20 @@ type Report = Result<ThreadReport, LoadError>;
 struct Fleet<'scope> {
     go: Vec<Sender<Start>>,
     threads: Vec<ScopedJoinHandle<'scope, Report>>,
-    /// Hangs up when all threads have ended.
+    /// Channel that hangs up when all threads have ended.
     done: Receiver<()>,
 }
 
-/// Time for every thread to see the start before it comes.
+/// Nanoseconds from setting the start to the start, so that every thread sees it in time.
 const HEAD_START_NS: u64 = 50_000_000;
-/// How long the collector sleeps after each histogram: longer than it works on one, so that it stays
-/// behind the generator even where both share a processor.
+/// Sleep of the collector after each histogram. It is longer than the work on one, so that the
+/// collector gives way to the generator even on a shared processor.
 const REST: Duration = Duration::from_micros(200);
-/// How often the observer is called.
+/// Time between two calls of the observer.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 
 impl<'scope> Fleet<'scope> {
-    /// Starts the threads and waits until all connections stand.
+    /// Starts the threads and waits until all connections are established.
     fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
         common: &'env Common<'env>,
@@ -266,7 +268,7 @@ impl<'scope> Fleet<'scope> {
         Ok(fleet)
     }
 
-    /// Sets the start and lets the threads go.
+    /// Sets the start time and lets the threads begin.
     fn go(&self, common: &Common<'_>) -> Started {
         let plan = common.plan;
         let soon_ns = common.clock.now_ns() + HEAD_START_NS + plan.rehearsal_ns;
@@ -279,7 +281,7 @@ impl<'scope> Fleet<'scope> {
         let phases_ns = common.plan.workload.ends_ns();
         for go in &self.go {
             let (spare, empty) = channel();
-            // One spare set from the start: the first hand-over allocates nothing.
+            // One spare set from the start, so that the first hand-over allocates nothing.
             drop(spare.send(IntervalSet::new(0)));
             recycle.push(spare);
             let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phases_ns);
@@ -288,7 +290,7 @@ impl<'scope> Fleet<'scope> {
         Started { window, recycle, full: sets }
     }
 
-    /// Waits for the threads to end, telling the observer how the run goes.
+    /// Waits for the threads to end, and reports progress to the observer.
     fn watch(
         &self,
         common: &Common<'_>,
@@ -301,7 +303,8 @@ impl<'scope> Fleet<'scope> {
         let mut goes_on = ControlFlow::Continue(());
         loop {
             let now_ns = common.clock.now_ns();
-            // Without a warm-up a little before: what is counted from here on is to miss nothing.
+            // Without a warm-up the observer is told slightly early, so that its counters miss no
+            // request.
             let early_ns = if common.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
             let begins_ns = window.start_ns.saturating_sub(early_ns);
             if goes_on.is_continue() && warm && now_ns >= begins_ns {
@@ -322,7 +325,7 @@ impl<'scope> Fleet<'scope> {
         }
     }
 
-    /// The reports of all threads, or the first failure.
+    /// Returns the reports of all threads, or the first failure.
     fn join(self) -> Result<Vec<ThreadReport>, LoadError> {
         drop(self.go);
         let join = |thread: ScopedJoinHandle<'_, Report>| thread.join();
@@ -348,7 +351,7 @@ fn refused(target: &Target, source: io::Error) -> LoadError {
     }
 }
 
-/// The life of a generator thread.
+/// Runs a generator thread, from connecting to its report.
 fn generate(
     common: &Common<'_>,
     thread: usize,
@@ -364,9 +367,9 @@ fn generate(
         }
     };
     drop(ready.send(Ok(())));
-    // Hung up now: the start waits for the end of all of these.
+    // Hang up now: the start waits until all threads have hung up.
     drop(ready);
-    // No start: another thread failed, and the run with it.
+    // If no start comes, another thread has failed, and the run with it.
     let start = start.recv().map_err(|_| LoadError::Died)?;
     let report = Generator::new(common, thread, prepared, start).run().map_err(LoadError::Wait);
     alarm.armed = report.is_err();
@@ -393,7 +396,7 @@ fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Mea
     for report in reports {
         tally.add(&report.tally);
         busy_share = busy_share.max(report.busy_share);
-        // Equal bounds: adding cannot fail.
+        // All histograms have equal bounds, so adding cannot fail.
         let _ = hiccup.add(&report.hiccup);
         let _ = notice.add(&report.notice);
         let _ = pacing.rehearsal.add(&report.rehearsal);

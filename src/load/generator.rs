@@ -1,4 +1,4 @@
-//! One pacing thread: it notices what is due, sends it, and takes what comes back.
+//! One pacing thread: it sends requests when they are due, and reads the answers.
 
 use std::io;
 use std::iter::Peekable;
@@ -30,7 +30,7 @@ use super::target::Target;
 use super::workload::{Arrival, Ask, Selector};
 use crate::clock::Monotonic;
 
-/// What one thread measured beside the histograms.
+/// Measurements of one thread besides the histograms.
 #[derive(Debug)]
 pub(super) struct ThreadReport {
     pub(super) tally: Tally,
@@ -38,13 +38,13 @@ pub(super) struct ThreadReport {
     pub(super) hiccup: Histogram<u64>,
     pub(super) notice: Histogram<u64>,
     pub(super) sampler: Sampler,
-    /// Lag of the rehearsal.
+    /// Lag of the rehearsal in nanoseconds.
     pub(super) rehearsal: Histogram<u64>,
-    /// Requests whose gaps are looked at.
+    /// Requests whose gaps are compared with the schedule.
     pub(super) acted: Vec<Acted>,
 }
 
-/// What all threads of a run have in common before it starts.
+/// Data that all threads of a run share, made before it starts.
 #[derive(Debug)]
 pub(super) struct Common<'a> {
     pub(super) plan: &'a Plan,
@@ -55,15 +55,16 @@ pub(super) struct Common<'a> {
     pub(super) clock: Monotonic,
     pub(super) witness: Option<Witness>,
     pub(super) gaps: Option<GapSampling>,
-    /// The user's wish to stop.
+    /// Request of the user to stop.
     pub(super) stop: &'a Stop,
-    /// Set when the run cannot succeed any more.
+    /// Set when the run can no longer succeed.
     pub(super) abort: AtomicBool,
 }
 
 impl<'a> Common<'a> {
     /// # Errors
-    /// When TLS cannot be begun with the target, or an assertion cannot be signed.
+    /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
+    /// signed.
     pub(super) fn new(
         plan: &'a Plan,
         target: &'a Target,
@@ -95,7 +96,7 @@ impl<'a> Common<'a> {
     }
 }
 
-/// A thread's connections and memory, made before the clock starts.
+/// Connections and memory of a thread, made before the load starts.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pool: Pool,
@@ -107,7 +108,7 @@ impl Prepared {
     /// Makes the connections of this thread.
     ///
     /// # Errors
-    /// When one cannot be made.
+    /// Returns an error when a connection cannot be made.
     pub(super) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
         let Common { plan, layout, stop, .. } = common;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -127,7 +128,7 @@ impl Prepared {
     }
 }
 
-/// When a run starts and what is measured of it.
+/// Start time of a run, and the measured window.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) at_ns: u64,
@@ -135,25 +136,25 @@ pub(super) struct Start {
     pub(super) recorder: Recorder,
 }
 
-/// A sleeper is woken this long before its deadline and spins the rest: wake-ups are late by tens
-/// of microseconds, spinning is not.
+/// Time before its deadline at which a sleeping thread is woken, in nanoseconds. It spins for the
+/// rest: wake-ups are late by tens of microseconds, spinning is not.
 const SPIN_NS: u64 = 80_000;
-/// The virtual probe of the hiccup histogram ticks at 1 kHz.
+/// Period of the virtual probe of the hiccup histogram in nanoseconds: it ticks at 1 kHz.
 const TICK_NS: u64 = 1_000_000;
-/// From the end of the rehearsal to the load: time to make the first arrivals.
+/// Nanoseconds from the end of the rehearsal to the load: time to make the first arrivals.
 const SETTLE_NS: u64 = 25_000_000;
-/// Due requests written before answers are looked at again: a write to loopback takes some 10 us,
-/// and an answer that comes meanwhile is noticed late by that.
+/// Due requests to write before the thread reads answers again. A write to loopback takes some 10
+/// us, and an answer that comes meanwhile is noticed that much later.
 const BATCH: usize = 4;
-/// More than all connections take; what is made for a span of time lasts beyond it.
+/// More time than all connections take. Assertions remain valid for it, in addition to the run.
 const CONNECTING: Duration = Duration::from_mins(10);
-/// Events taken by one call.
+/// Maximum number of events of one call.
 const EVENTS: usize = 256;
-/// Answers taken before it is looked whether a request is due: when a server answers thousands at once,
-/// what is due meanwhile does not wait for all of them.
+/// Answers to read before the thread looks for due requests. If a server answers thousands at once,
+/// a due request does not wait for all of them.
 const ANSWERS: usize = 4;
 
-/// One pacing thread at work.
+/// Pacing thread at work.
 pub(super) struct Generator<'a> {
     common: &'a Common<'a>,
     thread: usize,
@@ -164,9 +165,9 @@ pub(super) struct Generator<'a> {
     start_ns: u64,
     window: Window,
     tally: Tally,
-    /// The last reading of the clock.
+    /// Last reading of the clock.
     now_ns: u64,
-    /// When everything that had arrived was last taken.
+    /// Last time at which everything that had arrived was read.
     drained_ns: u64,
     next_tick_ns: u64,
     hiccup: Histogram<u64>,
@@ -227,7 +228,7 @@ impl<'a> Generator<'a> {
     /// Sends all the traffic and waits for its answers.
     ///
     /// # Errors
-    /// When the kernel refuses to wait for events.
+    /// Returns an error when the kernel refuses to wait for events.
     pub(super) fn run(mut self) -> io::Result<ThreadReport> {
         cores::settle_thread(self.common.plan.cores.of_thread(self.thread));
         self.rehearse()?;
@@ -237,8 +238,9 @@ impl<'a> Generator<'a> {
         Ok(self.report())
     }
 
-    /// Paces for a while as it will pace the load, but sends nothing: how late it is then is how
-    /// late this machine makes it, whatever the target does.
+    /// Paces for a while as for the load, but sends nothing.
+    ///
+    /// The lag in this time comes from this machine alone, whatever the target does.
     fn rehearse(&mut self) -> io::Result<()> {
         let start_ns = self.start_ns;
         let end_ns = start_ns.saturating_sub(SETTLE_NS);
@@ -275,14 +277,16 @@ impl<'a> Generator<'a> {
         self.receive()
     }
 
-    /// Counts the time since `begin_ns` as work. After the load, while the last answers come, there is
-    /// time to spare, and that says nothing of whether there was any before.
+    /// Counts the time since `begin_ns` as work.
+    ///
+    /// Time after the load does not count: the thread is idle while the last answers come, which
+    /// says nothing about the load.
     fn worked_since(&mut self, begin_ns: u64) {
         self.now_ns = self.shared.clock.now_ns();
         self.busy_ns += self.now_ns.min(self.window.end_ns).saturating_sub(begin_ns);
     }
 
-    /// The work of each millisecond; says whether there was any.
+    /// Does the work of each millisecond. Returns true if there was any.
     fn tick(&mut self) -> bool {
         let now_ns = self.now_ns;
         if now_ns < self.next_tick_ns {
@@ -301,7 +305,7 @@ impl<'a> Generator<'a> {
         true
     }
 
-    /// In the turns of another run this thread is to sleep, once it has all its answers.
+    /// Skips the turns of another run, so that this thread sleeps once it has all its answers.
     fn skip_to_turn(&mut self) {
         let idle = self.shared.outstanding == 0 && !self.rehearsing;
         if let Some(turns) = self.common.plan.turns.filter(|_| idle) {
@@ -310,7 +314,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Hands a batch of due requests to their connections; says whether there were any.
+    /// Hands a batch of due requests to their connections. Returns true if there were any.
     fn send_due(&mut self) -> bool {
         for sent in 0..BATCH {
             let (start_ns, now_ns) = (self.start_ns, self.now_ns);
@@ -331,13 +335,13 @@ impl<'a> Generator<'a> {
             self.tally.acted += u64::from(self.window.contains(now_ns));
             let due = Due { ask: arrival.ask, intended_ns, acted_ns: now_ns };
             self.pool.offer(self.common.layout.set_of_thread(&arrival), due, &mut self.shared);
-            // The write took its time: what is due next is acted on later than this.
+            // The write took time, so the next due request is acted on later.
             self.now_ns = self.shared.clock.now_ns();
         }
         true
     }
 
-    /// Keeps a request whose gap to the next is looked at, while there is room.
+    /// Keeps a request whose gap to the next is examined, while there is room.
     fn note_gap(&mut self, intended_ns: u64) {
         let Window { start_ns, .. } = self.window;
         if self.window.contains(intended_ns) && self.acted.len() < self.acted.capacity() {
@@ -348,7 +352,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Takes what has arrived; sleeps if there is nothing and nothing is due for a while.
+    /// Reads what has arrived. Sleeps if nothing has, and if nothing is due for a while.
     fn receive(&mut self) -> io::Result<()> {
         let next = self.arrivals.peek().map_or(u64::MAX, |a| self.start_ns + a.intended_ns);
         let wake_ns = next.min(self.next_tick_ns).saturating_sub(SPIN_NS);
@@ -373,7 +377,7 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Waits for events, for `span_ns` at most.
+    /// Waits for events, for at most `span_ns`.
     fn poll(&mut self, span_ns: u64) -> io::Result<()> {
         let nanos = i64::try_from(span_ns).unwrap_or(i64::MAX);
         let span = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
@@ -383,10 +387,10 @@ impl<'a> Generator<'a> {
             Err(error) => return Err(error.into()),
         }
         self.now_ns = self.shared.clock.now_ns();
-        // What ends a sleep happened during it; how long the kernel then took to wake this thread
-        // cannot be seen from here, which is why it sleeps only where cores are shared.
+        // The event that ends a sleep happened during it. The wake-up delay of the kernel cannot be
+        // seen from here, so a thread sleeps only where cores are shared.
         self.shared.unseen_since_ns = if span_ns == 0 { self.drained_ns } else { self.now_ns };
-        // A full batch may have left others behind, which have been there since before it.
+        // A full batch may have left other events behind, which were there before it.
         if self.events.len() < self.events.capacity() {
             self.drained_ns = self.now_ns;
         }

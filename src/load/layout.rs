@@ -1,17 +1,17 @@
-//! Which connections can stand in for each other, and which thread drives them.
+//! Division of the connections into sets, and of the sets among threads.
 //!
 //! Connections from one address to one target are equivalent: a request may go out on any of them.
-//! They form a *set* with one queue, so that nothing waits for one connection while its equal is
-//! idle. Sets never span threads; where there are fewer kinds of connections than threads, a kind
-//! is divided into several sets and its requests take turns among them.
+//! They form a *set* with one queue, so that no request waits for one connection while another is
+//! idle. A set never spans threads. If there are fewer kinds of connections than threads, a kind is
+//! divided into several sets that take turns.
 
 use super::plan::{Origin, Plan};
 use super::workload::Arrival;
 
-/// How a plan's connections are grouped; pure arithmetic on its numbers.
+/// Groups of a plan's connections, calculated from the numbers of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Kinds of connections: those of different kinds cannot stand in for each other.
+    /// Kinds of connections. Connections of different kinds cannot replace each other.
     kinds: u32,
     /// Connections of each kind.
     size: u32,
@@ -21,16 +21,16 @@ pub struct Layout {
     vms: u32,
 }
 
-/// The connections of one set.
+/// Connections of one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SetShape {
-    /// Whom they connect as at first.
+    /// VM from whose address they connect at first.
     pub(super) vm: u32,
     pub(super) connections: u32,
 }
 
 impl Layout {
-    /// The layout of `plan`.
+    /// Returns the layout of `plan`.
     pub fn of(plan: &Plan) -> Self {
         let vms = plan.workload.vms(&plan.world).max(1);
         let connections = plan.connections.max(1);
@@ -48,22 +48,22 @@ impl Layout {
         Self { kinds, size, shards, threads, vms }
     }
 
-    /// How many connections are made: every kind gets equally many.
+    /// Returns the number of connections. Every kind has the same number.
     pub const fn connections(&self) -> u32 {
         self.kinds * self.size
     }
 
-    /// How many threads have connections to drive.
+    /// Returns the number of threads that have connections.
     pub const fn threads(&self) -> usize {
         self.threads as usize
     }
 
-    /// The thread that an arrival belongs to.
+    /// Returns the thread of an arrival.
     pub(super) fn thread(&self, arrival: &Arrival) -> usize {
         self.set(arrival) as usize % self.threads()
     }
 
-    /// The place of its set among those of its thread.
+    /// Returns the position of an arrival's set among the sets of its thread.
     pub(super) fn set_of_thread(&self, arrival: &Arrival) -> usize {
         self.set(arrival) as usize / self.threads()
     }
@@ -74,7 +74,7 @@ impl Layout {
         arrival.ask.vm % self.kinds * self.shards + turn
     }
 
-    /// The sets of one thread, in the order of [`Layout::set_of_thread`].
+    /// Returns the sets of one thread, in the order of [`Layout::set_of_thread`].
     pub(super) fn sets(&self, thread: usize) -> impl Iterator<Item = SetShape> {
         let Self { kinds, size, shards, vms, .. } = *self;
         (0..kinds * shards).skip(thread).step_by(self.threads()).map(move |set| {

@@ -1,4 +1,4 @@
-//! What a run writes beside its result: the report, and files for other tools.
+//! Output of a run besides its result: the report, and files for other tools.
 
 use std::path::{Path, PathBuf};
 
@@ -46,10 +46,11 @@ impl BesideArgs {
         self.hand_on().check()
     }
 
-    /// Writes the report of a finished run, and what else is asked for; the result is complete without it.
+    /// Writes the report of a finished run, and the other files. The result is complete without
+    /// them.
     pub(super) fn write(&self, folder: &Path) -> Result<(), WriteError> {
         match report::write(folder, &self.hand_on()) {
-            // The exit code says what is wrong with the run; this says what follows from it.
+            // The exit code names the problem of the run; this message names its consequence.
             Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
                 complain(&error);
                 Ok(())

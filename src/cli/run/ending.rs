@@ -1,4 +1,4 @@
-//! The last lines of a run: where its result is.
+//! Last lines of a run, which name the place of its result.
 
 use std::path::Path;
 
@@ -8,10 +8,12 @@ use crate::printable::printable;
 use crate::report::html;
 use crate::report::table::wrapped;
 
-/// The width of the text on a terminal.
+/// Width of the text on a terminal, in columns.
 const COLUMNS: usize = 80;
 
-/// Names the folder and the report; the command for the report where the run was cut short or there is none.
+/// Returns the lines that name the folder, the report, and the command that draws the report.
+///
+/// The command appears if the run was cut short, or if there is no report.
 pub(super) fn places(folder: &Path, cut: Option<Cut>) -> String {
     let report = Some(folder.join(html::FILE)).filter(|report| report.exists());
     let command = (cut.is_some() || report.is_none()).then(|| again(folder));
@@ -23,7 +25,7 @@ pub(super) fn places(folder: &Path, cut: Option<Cut>) -> String {
     lines.into_iter().flatten().collect()
 }
 
-/// The command that draws a folder.
+/// Returns the command that draws the report of a folder.
 pub(super) fn again(folder: &Path) -> String {
     let path = folder.display().to_string();
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
@@ -33,8 +35,8 @@ pub(super) fn again(folder: &Path) -> String {
     format!("mintbench report '{}'", path.replace('\'', r"'\''"))
 }
 
-/// The text as standard output wants it: lines are broken on a terminal, and whole for a program that reads
-/// them.
+/// Returns the text for standard output: with broken lines for a terminal, with whole lines for a
+/// program.
 pub(super) fn laid_out(text: &str) -> String {
     let text = printable(text);
     if Stream::Output.is_terminal() { wrapped(&text, COLUMNS) } else { text.into_owned() }

@@ -1,23 +1,24 @@
-//! A warm-up that is too short to ask for every key: known before the load.
+//! Check before the load that the warm-up is long enough to request every key.
 
 use std::fmt;
 
 use crate::load::workload::Workload;
 use crate::world::synthetic::Synthetic;
 
-/// What a warm-up leaves cold of a cache.
+/// Keys that a warm-up leaves cold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Shortfall {
-    /// Keys that the warm-up asks for.
+    /// Keys that the warm-up requests.
     filled: u64,
     /// Keys that there are.
     keys: u64,
-    /// The warm-up that would ask for all of them, in seconds.
+    /// Length of a warm-up that requests all keys, in seconds.
     warmup_s: u64,
 }
 
 impl Shortfall {
-    /// The shortfall of a workload whose warm-up sends `rate` requests per second; none if there is none.
+    /// Returns the shortfall of a workload whose warm-up sends `rate` requests per second; `None`
+    /// if there is none.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -26,7 +27,7 @@ impl Shortfall {
     )]
     pub(super) fn of(workload: &Workload, world: &Synthetic, rate: f64) -> Option<Self> {
         let (filled, keys) = workload.filled(world)?;
-        // Half of the warm-up asks for keys, the other half is for the mints to end.
+        // Half of the warm-up requests keys; in the other half the mints end.
         let warmup_s = (2.0 * keys as f64 / rate).ceil() as u64;
         (filled < keys).then_some(Self { filled, keys, warmup_s })
     }

@@ -1,8 +1,8 @@
-//! What a run shows while it goes on: a view on a terminal, lines on a pipe, nothing when quiet.
+//! Display of a run in progress: a view on a terminal, lines on a pipe, nothing when quiet.
 //!
-//! The view is redrawn in place, below what is on the screen already. It leaves the terminal as it
-//! is: no raw mode, no other screen, no hidden cursor. So there is nothing to restore, however the
-//! process ends.
+//! The view is redrawn in place, below the text on the screen. It does not change the terminal: no
+//! raw mode, no other screen, no hidden cursor. Nothing needs to be restored, however the process
+//! ends.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -18,19 +18,19 @@ use crate::clock::readable;
 use crate::load::board::{Board, Figures, Phase, Snapshot};
 use crate::load::cores::{Cores, keep_off};
 
-/// How a run is shown.
+/// Kind of display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// One line every few seconds.
     Lines,
-    /// Not at all.
+    /// No display.
     Quiet,
-    /// A view, redrawn in place.
+    /// View that is redrawn in place.
     View,
 }
 
 impl Mode {
-    /// What standard error is good for.
+    /// Chooses the display that fits the arguments and standard error.
     pub(super) fn choose(args: &RunArgs) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         match (args.quiet, Stream::Error.is_terminal() && !dumb) {
@@ -41,18 +41,18 @@ impl Mode {
     }
 }
 
-/// The thread that shows a run, until it is dropped.
+/// Thread that displays a run until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Live {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Drawing takes time from a core: no more often than the eye needs.
+/// Time between drawings. Drawing takes time from a core, so it is as rare as the eye allows.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
-/// The most that the terminal is drawn; the view is drawn less often.
+/// Terminal updates per second, at most; the view changes less often.
 const DRAWS_PER_SECOND: u8 = 4;
-/// A line a second would be a log of its own.
+/// Time between lines. A line a second would be a log of its own.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Live {
@@ -63,7 +63,7 @@ impl Live {
             Mode::Lines => LINE_EVERY,
             Mode::View => DRAW_EVERY,
         };
-        // Without a thread the run goes on unseen.
+        // Without a thread the run continues without a display.
         let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || {
             keep_off(&cores);
             let view = (mode == Mode::View).then(|| {
@@ -73,7 +73,7 @@ impl Live {
                 let snapshot = board.snapshot();
                 match &view {
                     Some(view) => view.draw(&header, &snapshot),
-                    // A reader that went away is no reason to end the run.
+                    // A reader that hangs up does not end the run.
                     None => drop(Stream::Error.write(&(line(&header, &snapshot) + "\n"))),
                 }
             }
@@ -91,7 +91,7 @@ impl Drop for Live {
     }
 }
 
-/// The view on a terminal, erased when dropped.
+/// View on a terminal, erased when dropped.
 #[derive(Debug)]
 struct View {
     bar: ProgressBar,
@@ -133,7 +133,7 @@ fn painted(row: &Row, paint: fn(Tone) -> &'static str) -> String {
     if on.is_empty() { text.clone() } else { format!("{on}{text}\x1b[0m") }
 }
 
-/// Select graphic rendition (ECMA-48 8.3.117).
+/// Returns the escape sequence of a tone: select graphic rendition (ECMA-48 8.3.117).
 const fn sgr(tone: Tone) -> &'static str {
     match tone {
         Tone::Bad => "\x1b[1;31m",
@@ -142,7 +142,7 @@ const fn sgr(tone: Tone) -> &'static str {
     }
 }
 
-/// One line of a log.
+/// Returns one line of a log.
 pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
     let elapsed = snapshot.elapsed_ns / 1_000_000_000;
     let phase = match snapshot.phase {

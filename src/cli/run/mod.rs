@@ -1,4 +1,4 @@
-//! `mintbench run`: drives a token endpoint with open-loop load and says what its latency is.
+//! `mintbench run`: measures the latency of a token endpoint under open-loop load.
 
 mod beside;
 mod ending;
@@ -163,13 +163,13 @@ pub struct RunArgs {
     /// Serve the run in progress at `http://ADDR/metrics`, for Prometheus; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_RUN_METRICS")]
     pub(super) metrics: Option<SocketAddr>,
-    // Last: its heading holds for all that follow.
+    // Last, because its heading applies to all items that follow.
     #[command(flatten)]
     pub(super) access: TargetArgs,
 }
 
 impl RunArgs {
-    /// A run of `scenario` with no flag given: what other commands start from.
+    /// Returns the arguments of a run of `scenario` without flags, as a base for other commands.
     pub(super) fn of(scenario: Scenario) -> Self {
         Self {
             what: None,
@@ -208,8 +208,8 @@ impl RunArgs {
         }
     }
 
-    /// The arguments with the first one where it belongs, and the target at an address that takes
-    /// connections.
+    /// Returns the arguments with the first one as a scenario or a target. The target gets an
+    /// address that takes connections.
     fn settled(&self) -> Result<Self, RunError> {
         let mut args = self.clone();
         match (&self.what, &self.target) {
@@ -226,7 +226,7 @@ impl RunArgs {
         Ok(args)
     }
 
-    /// A flag about a target would be taken for one that did something.
+    /// Refuses flags about a target if there is none, because they would have no effect.
     fn check_no_target(&self) -> Result<(), TargetError> {
         self.access.check_absent()?;
         let flags = [
@@ -241,7 +241,7 @@ impl RunArgs {
     }
 }
 
-/// Why a run has no result.
+/// Failure of a run.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error("--alg is for our own broker, and the URL names another target; leave one out")]
@@ -271,7 +271,7 @@ enum RunError {
 }
 
 impl RunError {
-    /// Whether it is the target that failed, and not the attempt to measure it.
+    /// Returns true if the target failed, and not the attempt to measure it.
     const fn blames_target(&self) -> bool {
         matches!(
             self,
@@ -280,7 +280,7 @@ impl RunError {
         )
     }
 
-    /// Ends an interrupted run: what failed then mostly failed because of the interrupt.
+    /// Ends an interrupted run. Most failures at this point come from the interrupt.
     fn interrupted(&self) -> Exit {
         if let Self::Cut { .. } | Self::Folder(_) | Self::Print(_) | Self::Written(_) = self {
             complain(self);
@@ -323,7 +323,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let started_at = clock.now();
     let scenario = args.scenario.as_str();
     let path = args.out.clone().unwrap_or_else(|| Folder::default_path(started_at, scenario));
-    // Dropped empty, the folder is removed again.
+    // If it is dropped empty, the folder is removed again.
     let folder = Folder::create(path)?;
     args.beside.check().map_err(RunError::Beside)?;
     let mut subject = subject(args, &plan, stop)?;
@@ -354,7 +354,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     Stream::Output.write(&text).map_err(RunError::Print)?;
     let verdict = exit(&outcome, &slo);
     match written.map_err(RunError::Written) {
-        // What is wrong with the run outranks what is wrong with a file beside it.
+        // A problem of the run outranks a problem of a file beside it.
         Err(error) if verdict != Exit::Pass => {
             complain(&error);
             Ok(verdict)
@@ -374,7 +374,7 @@ fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, Run
     Ok(Subject::start(plan, &broker_flags(args), stop)?)
 }
 
-/// What the flags hand on to our broker.
+/// Returns the flags for our broker.
 fn broker_flags(args: &RunArgs) -> Vec<String> {
     let flags = [("--alg", &args.alg), ("--propagation-delay", &args.propagation_delay)];
     let given = flags.iter().filter_map(|(flag, value)| Some([*flag, value.as_deref()?]));
@@ -399,12 +399,12 @@ fn measure(
             folder.discard();
             Err(RunError::Session(source))
         }
-        // What was measured is kept: a long run may have died near its end.
+        // The measured part is kept: a long run may have died near its end.
         Err(source) => Err(RunError::Cut { path: folder.path().to_owned(), source }),
     }
 }
 
-/// Whoever shows the run while it goes on; dropped, they end.
+/// Displays of a run in progress, which end when dropped.
 struct Shown {
     board: Arc<Board>,
     _live: Live,
@@ -444,7 +444,7 @@ fn identity(
     notes: Vec<String>,
 ) -> Identity {
     let mut random = [0; 16];
-    // Without randomness runs can still be told apart by their time.
+    // Without randomness the start time still tells runs apart.
     if SysRng.try_fill_bytes(&mut random).is_err() {
         random = u128::from(started_at.0).to_be_bytes();
     }
@@ -460,8 +460,10 @@ fn identity(
     }
 }
 
-/// A failed check wins over an invalid run, that over a missed objective, and that over one that nobody
-/// can tell.
+/// Returns the exit code.
+///
+/// The first that applies decides: a failed check, an invalid run, a missed objective, an objective
+/// that nobody can tell.
 fn exit(outcome: &Outcome, slo: &[Objective]) -> Exit {
     let any = |verdict| slo.iter().any(|objective| objective.judge(outcome).verdict == verdict);
     if !outcome.failures.is_empty() {

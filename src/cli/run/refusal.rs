@@ -1,4 +1,4 @@
-//! Why a scenario and flags do not make a run, and what to do.
+//! Reasons why a scenario and flags do not make a run, with advice.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::settings::{CERTIFICATES_MAX, ROTATION_GAP_MIN, ROTATIONS_MAX};
 use crate::load::replay::TraceError;
 use crate::world::synthetic::SyntheticError;
 
-/// Why the flags do not make a run.
+/// Reason why the flags do not make a run.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum SettingsError {
     #[error("--rate {0} is out of range; use a number above 0, up to 10000000")]
@@ -77,7 +77,7 @@ pub(in crate::cli) enum SettingsError {
     World(#[from] SyntheticError),
 }
 
-/// How a user comes to a file to change.
+/// Returns the way to a scenario file that the user can edit.
 fn own_file(scenario: &Scenario) -> String {
     match scenario {
         Scenario::File(path) => format!("edit {}", path.display()),

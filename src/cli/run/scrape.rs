@@ -1,7 +1,7 @@
-//! `--metrics`: a run in progress, for Prometheus.
+//! `--metrics`: serves the progress of a run to Prometheus.
 //!
-//! One thread, one connection at a time, off the generator's cores. A scrape reads what the board
-//! has, which changes once a second.
+//! One thread off the generator's cores serves one connection at a time. A scrape reads the board,
+//! which changes once a second.
 
 use std::fmt::Error;
 use std::io::{self, Read, Write};
@@ -24,7 +24,7 @@ use crate::load::board::Board;
 use crate::load::cores::{Cores, keep_off};
 use crate::load::recorder::{IntervalSet, Latencies};
 
-/// The server; it ends when this is dropped.
+/// Metrics server, which ends when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Scrape {
     address: SocketAddr,
@@ -32,15 +32,15 @@ pub(super) struct Scrape {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How often a new connection, or the end, is looked for.
+/// Time between two looks for a new connection, or for the end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A scraper whose head takes more looks than this, some five seconds, is not one.
+/// Maximum number of looks at a request head, some five seconds. A slower client is no scraper.
 const LOOKS_MAX: usize = 100;
-/// More than any scraper's request head.
+/// Maximum size of a request head in bytes, more than any scraper's.
 const HEAD_MAX: usize = 16_384;
 
 impl Scrape {
-    /// Listens at `address`.
+    /// Starts a server that listens at `address`.
     pub(super) fn start(
         address: SocketAddr,
         board: Arc<Board>,
@@ -58,7 +58,7 @@ impl Scrape {
             keep_off(&cores);
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
-                    // Whatever a scraper does wrong is between it and its connection.
+                    // An error of a scraper affects its own connection only.
                     Ok((stream, _)) => drop(answer(stream, &registry, &stopped)),
                     Err(_) => std::thread::sleep(LOOK_EVERY),
                 }
@@ -67,7 +67,7 @@ impl Scrape {
         Ok(Self { address, stop, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -82,7 +82,7 @@ impl Drop for Scrape {
     }
 }
 
-/// Answers one request; a client that is slow does not hold up the end of the run.
+/// Answers one request. A slow client does not delay the end of the run.
 fn answer(mut stream: TcpStream, registry: &Registry, stopped: &AtomicBool) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(LOOK_EVERY))?;
@@ -175,7 +175,7 @@ const HISTOGRAMS: [(&str, &str, Pick); 3] = [
 ];
 
 impl Metrics {
-    /// What a run is at.
+    /// Encodes the progress of the run.
     #[expect(clippy::cast_precision_loss, reason = "times need no 53 bits here")]
     fn run(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let (snapshot, header) = (self.board.snapshot(), &self.header);
@@ -226,7 +226,7 @@ fn by_class(family: &mut MetricEncoder<'_>, set: &IntervalSet, of: Pick) -> Resu
     Ok(())
 }
 
-/// Upper bounds in nanoseconds: seven to a decade, from 10 us to 10 s.
+/// Returns the upper bounds of the buckets in nanoseconds: seven to a decade, from 10 us to 10 s.
 fn bounds() -> Vec<u64> {
     const STEPS: [u64; 7] = [10, 14, 20, 28, 40, 56, 75];
     let decades = (0..6).map(|decade| 1000 * 10_u64.pow(decade));
@@ -235,8 +235,9 @@ fn bounds() -> Vec<u64> {
     bounds
 }
 
-/// The sum in seconds, the count, and how many values lie in each bucket alone. A value counts as the
-/// upper end of its step in the histogram, which is at most 0.1 % off.
+/// Returns the sum in seconds, the count, and the number of values in each bucket alone.
+///
+/// A value counts as the upper end of its step in the histogram, which is at most 0.1 % off.
 #[expect(clippy::cast_precision_loss, reason = "a sum of times needs no 53 bits")]
 fn buckets(histogram: &Histogram<u64>) -> (f64, u64, Vec<(f64, u64)>) {
     let bounds = bounds();

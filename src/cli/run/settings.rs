@@ -1,4 +1,4 @@
-//! From a scenario and flags, which may be absent, to a plan, in which everything is decided.
+//! Turns a scenario and optional flags into a plan, in which everything is decided.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::load::workload::{Herds, Workload};
 use crate::machine::raise_file_limit;
 use crate::world::synthetic::Synthetic;
 
-/// What all flags, defaults and the machine come to.
+/// Plan and notes that result from the flags, the defaults and the machine.
 #[derive(Debug)]
 pub(in crate::cli) struct Settings {
     pub(in crate::cli) plan: Plan,
@@ -26,35 +26,40 @@ pub(in crate::cli) struct Settings {
 
 const VMS_DEFAULT: u32 = 1000;
 const USER_ASSIGNED_DEFAULT: u32 = 2;
-/// The first herd waits for the generator to settle.
+/// Start of the first herd: the generator settles before it.
 const FIRST_HERD: Duration = Duration::from_millis(500);
-/// Time for one herd to be served and for the broker to become idle again.
+/// Time from one herd to the next: the herd is served, and the broker becomes idle again.
 const HERD_GAP: Duration = Duration::from_secs(2);
-/// Above this, several VMs share a connection one after the other.
+/// Maximum default number of connections. With more VMs, several share a connection one after the
+/// other.
 const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
-/// Room for everything that is not a connection of the load.
+/// Open files for everything that is not a connection of the load.
 const OTHER_FILES: u64 = 64;
-/// A self-test tells no more after a minute.
+/// Maximum length of the self-test, which tells no more after a minute.
 const PACER_TEST_MAX: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
-/// More threads than any machine has cores for.
+/// Maximum number of threads: more than any machine has cores for.
 const THREADS_MAX: usize = 1024;
-/// Some 4 KB each, for every thread and class.
+/// Maximum number of samples: some 4 KB each, for every thread and class.
 const SAMPLES_MAX: usize = 50_000;
-/// What an administrator's tools, and a disk, may bear; each waits for the one before in any case.
+/// Default number of changes per second, which an administrator's tools and a disk can bear. Each
+/// change waits for the one before in any case.
 const CHANGES_DEFAULT: u32 = 20;
 const CHANGES_MAX: u32 = 10_000;
-/// A verifier that reads the keys five times meanwhile has no excuse.
+/// Minimum time between two rotations: a verifier can read the keys five times in it.
 pub(super) const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
 
-/// A broker publishes 32 keys at most, and keeps each for as long as its tokens may live.
+/// Maximum number of rotations. A broker publishes 32 keys at most, and keeps each for as long as
+/// its tokens may live.
 pub(super) const ROTATIONS_MAX: u32 = 30;
-/// All made within some ten seconds of a broker's core.
+/// Maximum number of identities with certificates: one core of a broker makes them in some ten
+/// seconds.
 pub(super) const CERTIFICATES_MAX: u64 = 100;
 const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);
-/// A foreign target may have a limit, or a deploy, of its own.
+/// Default share of requests that may fail: a foreign target may have a limit, or a deploy, of its
+/// own.
 const ERRORS_MAX_DEFAULT: f64 = 0.01;
-/// What `serve` gives a token that nothing else is said of.
+/// Default token lifetime of `serve`.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Flags and the scenario that they change.
@@ -65,7 +70,8 @@ struct Given<'a> {
 }
 
 impl Settings {
-    /// What the warm-up of a run cannot do, which is among its notes as well.
+    /// Returns the keys that the warm-up of a run leaves cold. The notes of the run name them as
+    /// well.
     pub(super) fn shortfall(
         args: &RunArgs,
         scenario: &Definition,
@@ -79,7 +85,7 @@ impl Settings {
         Self::of(args, &args.scenario.read()?)
     }
 
-    /// The same for a scenario that was read already.
+    /// Decides the same for a scenario that was read already.
     pub(super) fn of(args: &RunArgs, scenario: &Definition) -> Result<Self, SettingsError> {
         let given = Given { args, scenario };
         given.check_ignored()?;
@@ -124,7 +130,7 @@ fn check_file_limit(connections: u32) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// Warm-up and measured part.
+/// Lengths of the warm-up and of the measured part.
 #[derive(Clone, Copy)]
 struct Lengths {
     warmup: Duration,
@@ -136,7 +142,7 @@ impl Given<'_> {
         self.args.scenario.to_string()
     }
 
-    /// The only phase, where there is one.
+    /// Returns the only phase, if there is just one.
     const fn single(&self) -> Option<&PhaseDefinition> {
         match self.scenario.phases.as_slice() {
             [phase] => Some(phase),
@@ -144,7 +150,7 @@ impl Given<'_> {
         }
     }
 
-    /// A flag that changes nothing would be taken for one that did.
+    /// Refuses flags that would have no effect.
     fn check_ignored(&self) -> Result<(), SettingsError> {
         let Self { args, scenario } = self;
         let herd = scenario.herd.is_some();
@@ -234,7 +240,7 @@ impl Given<'_> {
 
     fn world(&self) -> Result<Synthetic, SettingsError> {
         let Self { args, scenario } = self;
-        // Nothing is known of a foreign world: ask without a selector, from one place.
+        // Nothing is known of a foreign world: ask without a selector, from one address.
         let foreign = World { vms: Some(1), user_assigned: Some(0) };
         let shape = if args.target.is_some() { foreign } else { scenario.world };
         // Each herd has a key of its own.
@@ -242,13 +248,14 @@ impl Given<'_> {
         let vms = args.vms.or(shape.vms).unwrap_or(VMS_DEFAULT);
         let user_assigned = args.user_assigned.or(shape.user_assigned);
         let user_assigned = user_assigned.unwrap_or(USER_ASSIGNED_DEFAULT.max(herds));
-        // The text form knows the bounds.
+        // Parsing the text form checks the bounds.
         Ok(Synthetic { vms, user_assigned, seed: args.seed }.to_string().parse()?)
     }
 
     fn lengths(&self) -> Lengths {
         if let Some(herd) = self.herd() {
-            // A herd has no warm-up, its key is cold; its length follows from the herds.
+            // A herd has no warm-up, because its key is cold. Its length follows from the number of
+            // herds.
             return Lengths {
                 warmup: Duration::ZERO,
                 duration: FIRST_HERD + HERD_GAP * herd.herds,
@@ -309,7 +316,8 @@ impl Given<'_> {
         }
     }
 
-    /// At the rate at which the first phase begins, or its mean where that is none.
+    /// Returns the warm-up. Its default rate is the first rate of the first phase, or the mean rate
+    /// if the first is 0.
     fn warmup(&self, first: &Phase, length: Duration) -> Option<Phase> {
         let begins = match &first.timing {
             Timing::Rate(profile) => profile.first_rate(),
@@ -323,7 +331,7 @@ impl Given<'_> {
         (length_ns > 0).then(|| Phase { name, timing, length_ns, ..first.clone() })
     }
 
-    /// What the warm-up leaves cold of our broker's cache.
+    /// Returns the keys that the warm-up leaves cold in our broker's cache.
     fn shortfall(&self, workload: &Workload, world: &Synthetic) -> Option<Shortfall> {
         let second = self.warmup(workload.phases()?.phases.first()?, Duration::from_secs(1))?;
         let shortfall = Shortfall::of(workload, world, second.mean_rate());
@@ -399,7 +407,7 @@ impl Given<'_> {
         Ok(())
     }
 
-    /// For as long as the phase that says so.
+    /// Returns the outage, which lasts as long as the phase that asks for it.
     fn outage(&self) -> Changes {
         let mut from_ns = 0;
         for phase in &self.scenario.phases {
@@ -416,7 +424,7 @@ impl Given<'_> {
         let Self { args, scenario } = self;
         let usual = match (self.herd(), &args.target, args.vms) {
             (Some(herd), _, _) => herd.callers,
-            // One place to ask from, but no reason to wait in line for it.
+            // One address to ask from, with enough connections that requests do not wait in line.
             (None, Some(_), None) => 64,
             (None, Some(_), Some(_)) => world.vms.min(CONNECTIONS_DEFAULT_MAX),
             (None, None, _) => {
@@ -429,7 +437,7 @@ impl Given<'_> {
 
 fn origin(args: &RunArgs) -> Origin {
     match &args.target {
-        // VM addresses reach loopback only, and mean something only to who asked for VMs.
+        // VM addresses reach loopback only, and mean something only to a user who asked for VMs.
         Some(target) if !target.url.address.ip().is_loopback() || args.vms.is_none() => {
             Origin::System
         }
@@ -448,8 +456,8 @@ fn check_cores(args: &RunArgs) -> Result<(), SettingsError> {
 
 fn cores(args: &RunArgs) -> Cores {
     if args.target.is_some() {
-        // Where a foreign target runs is unknown: let the scheduler keep out of its way, unless the
-        // user knows.
+        // The cores of a foreign target are unknown. The scheduler keeps the generator out of its
+        // way, unless the user names cores.
         return Cores { broker: None, generator: args.cores.clone() };
     }
     Cores::split(&allowed())
@@ -459,13 +467,16 @@ fn default_threads(args: &RunArgs, cores: &Cores) -> usize {
     own_cores(args, cores).clamp(1, THREADS_MAX)
 }
 
-/// A thread may spin where that takes no time from the target: on a core of the generator, or,
-/// beside a target that may be on this machine, where a core is left.
+/// Returns the way in which a thread waits.
+///
+/// A thread may spin where that takes no time from the target. It does so on a core of the
+/// generator, or where a core is left beside a target that may be on this machine.
 fn waiting(args: &RunArgs, cores: &Cores, threads: usize) -> Waiting {
     if threads <= own_cores(args, cores) { Waiting::Spin } else { Waiting::Sleep }
 }
 
-/// How many cores the generator has, or leaves to nobody but itself.
+/// Returns the number of cores for the generator alone. A foreign target, without `--cores`, counts
+/// as one core of this machine.
 fn own_cores(args: &RunArgs, cores: &Cores) -> usize {
     let unpinned = args.target.is_some() && cores.generator.is_empty();
     if unpinned { allowed().len().saturating_sub(1) } else { cores.generator.len() }
@@ -485,7 +496,7 @@ fn notes(args: &RunArgs, cores: &Cores, waiting: Waiting) -> Vec<String> {
     notes
 }
 
-/// The caller guarantees a span below a week.
+/// Returns the span in nanoseconds. The caller ensures that it is below a week.
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

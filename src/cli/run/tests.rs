@@ -9,7 +9,7 @@ use crate::load::recorder::{Latencies, Recorder, Tally, Window, histogram};
 use crate::load::validity::Reason;
 use std::sync::mpsc::channel;
 
-/// A thousand answers of class `hit` after this many nanoseconds.
+/// Returns a thousand answers of class `hit` after this many nanoseconds.
 fn totals(response_ns: u64) -> Totals {
     let ((full, sets), (spare, empty)) = (channel(), channel());
     let mut recorder = Recorder::new(Window { start_ns: 0, end_ns: 1 }, full, empty);

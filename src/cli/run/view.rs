@@ -1,4 +1,4 @@
-//! The picture of a run: what is where, and nothing of terminals.
+//! Content of the live view, independent of the terminal.
 
 use std::fmt::Write;
 
@@ -6,30 +6,30 @@ use crate::clock::readable;
 use crate::load::board::{Figures, Phase, Snapshot};
 use crate::printable::name;
 
-/// What does not change during a run.
+/// Properties that do not change during a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Header {
     pub(super) scenario: String,
     pub(super) target: String,
-    /// Requests per second that are meant; none for bursts.
+    /// Planned requests per second; `None` for bursts.
     pub(super) rate: Option<f64>,
     pub(super) warmup_ns: u64,
-    /// Warm-up included.
+    /// Length of the run in nanoseconds, warm-up included.
     pub(super) length_ns: u64,
 }
 
-/// What a row tells beside its text.
+/// Emphasis of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// A heading.
+    /// Heading.
     Faint,
-    /// Something that makes the run worse.
+    /// Value that makes the run worse.
     Bad,
-    /// A figure.
+    /// Other figure.
     Usual,
 }
 
-/// A line of the view.
+/// Line of the view.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) text: String,
@@ -42,7 +42,7 @@ impl Row {
     }
 }
 
-/// The first line: what runs against which target, and how far it is.
+/// Returns the first line: the scenario, the target and the stage of the run.
 pub(super) fn title(header: &Header, snapshot: &Snapshot) -> String {
     let phase = match snapshot.phase {
         Phase::Preparing => "preparing, pacer self-test",
@@ -52,13 +52,13 @@ pub(super) fn title(header: &Header, snapshot: &Snapshot) -> String {
     format!("{} {}  {phase}", name(&header.scenario), name(&header.target))
 }
 
-/// The time until the end of the run.
+/// Returns the time until the end of the run, in seconds.
 pub(super) fn time_left(header: &Header, snapshot: &Snapshot) -> String {
     let left = header.length_ns.saturating_sub(snapshot.elapsed_ns).div_ceil(1_000_000_000);
     format!("{left:>5} s left")
 }
 
-/// The figures of the last second beside those of all seconds.
+/// Returns the figures of the last second beside those of all seconds.
 pub(super) fn rows(header: &Header, snapshot: &Snapshot) -> Vec<Row> {
     let planned = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
     let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
@@ -98,10 +98,10 @@ fn count(counted: Option<u64>) -> String {
     counted.map_or("-".to_owned(), |count| count.to_string())
 }
 
-/// Seconds that the sparkline shows, the latest ones.
+/// Number of seconds that the sparkline shows, the latest ones.
 const SECONDS_SHOWN: usize = 60;
 
-/// A bar for each value, as high as its share of the largest.
+/// Returns a bar for each value, as high as its share of the largest.
 fn sparkline(values: &[u64]) -> String {
     const BARS: [char; 8] = [
         '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',

@@ -5,16 +5,16 @@ use std::str::FromStr;
 use super::scenario::{Scenario, UnknownScenario};
 use super::target::{TargetUrl, TargetUrlError};
 
-/// What the first argument names.
+/// Meaning of the first argument.
 #[derive(Clone, Debug)]
 pub(in crate::cli) enum What {
-    /// A scenario, by its name or file.
+    /// Scenario, by its name or file.
     Scenario(Scenario),
-    /// A target, by its URL; the scenario is `steady`.
+    /// Target, by its URL; the scenario is `steady`.
     Target(TargetUrl),
 }
 
-/// Why the first argument names nothing.
+/// Reason why the first argument names nothing.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum WhatError {
     #[error(transparent)]
@@ -43,8 +43,9 @@ impl FromStr for What {
     }
 }
 
-/// Whether the text looks like a URL without its scheme, as `localhost:8080/token`; one with a user may
-/// hold a password.
+/// Returns true if the text looks like a URL without its scheme, as `localhost:8080/token`.
+///
+/// Returns false for a URL with a user, which may hold a password.
 fn is_address(text: &str) -> bool {
     let host = text.split('/').next().unwrap_or_default();
     let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>().is_ok());

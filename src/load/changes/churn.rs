@@ -1,4 +1,4 @@
-//! Takes identities from VMs at the control plane and gives them back, as administrators do.
+//! Removes identities from VMs at the control plane and gives them back, as administrators do.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -17,14 +17,16 @@ use crate::load::target::HttpUrl;
 use crate::load::workload::Selector;
 use crate::world::synthetic::Synthetic;
 
-/// The VMs that lose identities: the most popular ones, so that somebody asks meanwhile.
+/// Maximum number of VMs that lose identities: the most popular ones, so that requests arrive while
+/// an identity is away.
 const VMS_MAX: u32 = 50;
-/// Identities that are away at a time; at 20 changes a second each is away for a second.
+/// Maximum number of identities that are away at a time. At 20 changes a second each is away for a
+/// second.
 const AWAY_MAX: usize = 10;
-/// A published version of the Compute API, <https://learn.microsoft.com/rest/api/compute>.
+/// Published version of the Compute API, <https://learn.microsoft.com/rest/api/compute>.
 const API_VERSION: &str = "2024-07-01";
 
-/// Makes the changes.
+/// Actor that sends the changes to the control plane.
 #[derive(Debug)]
 pub(super) struct Churner {
     arm: Conversation,
@@ -32,8 +34,9 @@ pub(super) struct Churner {
     ledger: Arc<Ledger>,
     clock: Monotonic,
     rng: Xoshiro256PlusPlus,
-    /// VMs that have all their identities. A VM lacks one at most: without its system-assigned
-    /// identity it then has several others, and a request that names none is refused.
+    /// VMs that have all their identities. A VM lacks at most one identity at a time. Without its
+    /// system-assigned identity a VM still has several others, and a request that names none of
+    /// them is refused.
     whole: Vec<u32>,
     away: VecDeque<Slot>,
     pub(super) removals: u64,
@@ -41,7 +44,7 @@ pub(super) struct Churner {
 }
 
 impl Churner {
-    /// How many VMs lose identities: number 0 and up.
+    /// Returns the number of VMs that lose identities. Their numbers begin at 0.
     pub(super) fn vms(world: &Synthetic) -> u32 {
         world.vms.min(VMS_MAX)
     }
@@ -58,7 +61,7 @@ impl Churner {
             world,
             ledger,
             clock,
-            // Another stream than those of the schedule and the workload.
+            // A random stream different from those of the schedule and the workload.
             rng: Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6368_7572_6E00),
             whole: (0..Self::vms(&world)).collect(),
             away: VecDeque::new(),
@@ -67,7 +70,8 @@ impl Churner {
         }
     }
 
-    /// Makes one change: gives the identity back that is away for longest, once enough are away.
+    /// Makes one change: removes an identity or, once enough are away, gives back the one that left
+    /// first.
     pub(super) fn change(&mut self) -> ControlFlow<()> {
         let enough = self.whole.is_empty() || self.away.len() >= AWAY_MAX;
         let back = if enough { self.away.pop_front() } else { None };
@@ -84,7 +88,7 @@ impl Churner {
                 self.writes.succeeded(acked_ns.saturating_sub(sent_ns));
                 self.changed(slot, deed);
             }
-            // What became of it is unknown; its VM is left alone from now on.
+            // The effect of the failed change is unknown, so its VM is left alone from now on.
             Err(reason) => self.writes.failed(reason),
         }
         ControlFlow::Continue(())
@@ -100,7 +104,8 @@ impl Churner {
         }
     }
 
-    /// A VM that has all of its identities, and one of these; the caller has seen that there is one.
+    /// Takes a VM that has all its identities, and picks one of them. The caller ensures that such
+    /// a VM exists.
     fn pick(&mut self) -> Slot {
         let place = self.rng.random_range(0..self.whole.len());
         let vm = self.whole.swap_remove(place);
@@ -111,7 +116,8 @@ impl Churner {
         Slot { vm, selector }
     }
 
-    /// Sends a change; says when that was, and the principal of the system-assigned identity since.
+    /// Sends a change. Returns the time of sending, and the new principal of a system-assigned
+    /// identity that was given back.
     fn send(&mut self, slot: Slot, deed: Deed) -> (u64, Result<Option<PrincipalId>, String>) {
         let request = request(&self.world, slot, deed);
         let sent_ns = self.ledger.sending(slot, deed);
@@ -128,18 +134,18 @@ impl Churner {
     }
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Path and content of the request that makes a change.
+/// Returns the path and body of the request that makes a change.
 fn request(world: &Synthetic, slot: Slot, deed: Deed) -> Result<(String, String), String> {
     let vm = world.vm_id(slot.vm).map_err(|error| error.to_string())?;
     let both = "SystemAssigned, UserAssigned";
     let identity = match (slot.selector, deed) {
-        // User-assigned identities that are there stay: the dictionary is merged.
+        // Existing user-assigned identities stay, because the server merges the dictionary.
         (Selector::Default, Deed::Remove) => json!({"type": "UserAssigned"}),
         (Selector::Default, Deed::GiveBack) => json!({"type": both}),
         (Selector::UserAssigned(index), deed) => {
@@ -152,7 +158,8 @@ fn request(world: &Synthetic, slot: Slot, deed: Deed) -> Result<(String, String)
     Ok((path, json!({ "identity": identity }).to_string()))
 }
 
-/// What the answer says of the change, if it was made.
+/// Returns the new principal of a system-assigned identity that was given back, or the reason why
+/// the change failed.
 fn principal(reply: &Reply, slot: Slot, deed: Deed) -> Result<Option<PrincipalId>, String> {
     if reply.status != 200 {
         return Err(format!("status {}: {}", reply.status, reply.body));

@@ -1,8 +1,9 @@
-//! Who had which identity when, as far as it can be known from outside, and what follows for an answer.
+//! Record of the identities of each VM over time, as seen from outside, and the judgement of
+//! answers.
 //!
-//! A change takes effect at some moment between the write of its request and the reading of its
-//! acknowledgement. Before and after that the state is certain. An answer is judged only if its
-//! request was written, and it was whole, within one certain stretch.
+//! A change takes effect between the write of its request and the read of its acknowledgement.
+//! Outside of that time the state is certain. An answer is judged only if the state was certain
+//! from the write of its request to the end of the answer.
 
 use std::collections::HashMap;
 
@@ -16,75 +17,75 @@ use crate::load::workload::Selector;
 /// One identity of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
-    /// Whose.
+    /// Number of the VM.
     pub vm: u32,
-    /// Which.
+    /// Identity of the VM.
     pub selector: Selector,
 }
 
-/// What a change does to a slot.
+/// Kind of a change of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::load) enum Deed {
     Remove,
     GiveBack,
 }
 
-/// One change of a slot; times in nanoseconds of the run's clock.
+/// One change of a slot. Times are in nanoseconds of the run's clock.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     deed: Deed,
-    /// Not yet in effect at this time.
+    /// Time of sending; the change is not in effect before it.
     sent_ns: u64,
-    /// In effect from this time on; none while that is not known.
+    /// Time of the acknowledgement; the change is in effect from then on. `None` if there was none.
     acked_ns: Option<u64>,
-    /// Whose the slot is since, if the acknowledgement said so.
+    /// Principal of the slot after the change, if the acknowledgement named it.
     principal: Option<PrincipalId>,
 }
 
-/// Whether a slot had its identity during a stretch of time.
+/// State of a slot during a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Absent,
     Present,
-    /// It changed, or may have changed, meanwhile.
+    /// The slot changed, or may have changed, during that time.
     Unsettled,
 }
 
-/// Every change of a run. Each slot has its identity at the start.
+/// All changes of a run. Each slot has its identity at the start.
 #[derive(Debug)]
 pub struct Ledger {
     clock: Monotonic,
     slots: Mutex<HashMap<Slot, Vec<Mark>>>,
 }
 
-/// What was found of the answers so far.
+/// Numbers of correct and wrong answers so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// Identities that were taken away.
+    /// Identities that were removed.
     pub removals: u64,
-    /// Refusals while the identity was away, as it must be.
+    /// Correct refusals: the identity was away.
     pub refused_rightly: u64,
-    /// Refusals while the identity was there.
+    /// Wrong refusals: the identity was there.
     pub refused_wrongly: u64,
-    /// Tokens while the identity was there, as it must be.
+    /// Correct tokens: the identity was there.
     pub tokens_rightly: u64,
-    /// Tokens that were asked for after the removal was acknowledged, and came before the identity
-    /// was asked back.
+    /// Wrong tokens: requested after the removal was acknowledged, and received before the identity
+    /// was requested back.
     pub tokens_after_removal: u64,
-    /// Answers during a change, when either is right.
+    /// Answers during a change, when a token and a refusal are both correct.
     pub undecided: u64,
 }
 
 impl Ledger {
-    /// A ledger in which nothing has changed yet.
+    /// Creates a ledger without changes.
     pub(in crate::load) fn new(clock: Monotonic) -> Self {
         Self { clock, slots: Mutex::default() }
     }
 
-    /// Notes that a change is about to be sent, and says when that was.
+    /// Records that a change is about to be sent, and returns the time.
     ///
-    /// The clock is read under the lock: whoever holds the lock later knows of every change that
-    /// was sent, or acknowledged, before.
+    /// The clock is read under the lock. Whoever takes the lock later therefore sees every change
+    /// that was sent or acknowledged before.
     pub(in crate::load) fn sending(&self, slot: Slot, deed: Deed) -> u64 {
         let mut slots = self.slots.lock();
         let sent_ns = self.clock.now_ns();
@@ -93,7 +94,7 @@ impl Ledger {
         sent_ns
     }
 
-    /// Notes that the last change of a slot has been acknowledged.
+    /// Records that the last change of a slot has been acknowledged.
     pub(in crate::load) fn acknowledged(&self, slot: Slot, principal: Option<PrincipalId>) {
         let mut slots = self.slots.lock();
         if let Some(mark) = slots.get_mut(&slot).and_then(|marks| marks.last_mut()) {
@@ -102,7 +103,7 @@ impl Ledger {
         }
     }
 
-    /// Judges answers, all of which were whole before this is called.
+    /// Judges answers, all of which must have been complete before this call.
     pub(super) fn judge(&self, seen: &[Seen], judgement: &mut Judgement) {
         let slots = self.slots.lock();
         for seen in seen {
@@ -118,8 +119,10 @@ impl Ledger {
         }
     }
 
-    /// Whether, between these times, the slot may have been that of the principal `named` when it
-    /// was last given back, or, for none, of the one that it had at the start.
+    /// Returns true if the slot may have belonged to this principal between these times.
+    ///
+    /// `named` is the principal that the acknowledgement of a change named. `None` stands for the
+    /// principal at the start of the run.
     pub(crate) fn may_have_been(
         &self,
         slot: Slot,
@@ -128,7 +131,8 @@ impl Ledger {
     ) -> bool {
         let slots = self.slots.lock();
         let marks = slots.get(&slot).map_or(&[][..], Vec::as_slice);
-        // Each holder from before it came, or the start, to after it went, or the end.
+        // Each holder counts from before its change was sent, or the start, until its removal was
+        // acknowledged, or the end.
         let removal_after = |index: usize| {
             let gone = marks.iter().skip(index).find(|mark| mark.deed == Deed::Remove);
             gone.map_or(u64::MAX, |mark| mark.acked_ns.unwrap_or(u64::MAX))
@@ -144,8 +148,10 @@ impl Ledger {
     }
 }
 
-/// The marks of a slot follow one another: each is sent after the one before was acknowledged, or
-/// was given up, after which nothing is certain any more.
+/// Returns the state of a slot between two times.
+///
+/// Each change is sent after the one before was acknowledged or given up. After a change that was
+/// given up, nothing is certain any more.
 fn presence(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
     let sent = marks.partition_point(|mark| mark.sent_ns < end_ns);
     let Some(last) = sent.checked_sub(1).and_then(|last| marks.get(last)) else {
@@ -167,7 +173,7 @@ mod tests {
         Mark { deed, sent_ns, acked_ns, principal: None }
     }
 
-    /// Removed within 10 to 20, given back within 50 to 60.
+    /// Returns a removal within 10 to 20 and a return within 50 to 60.
     fn away() -> Vec<Mark> {
         vec![mark(Deed::Remove, 10, Some(20)), mark(Deed::GiveBack, 50, Some(60))]
     }
@@ -247,8 +253,8 @@ mod tests {
         assert!(ledger.may_have_been(slot(1), None, (0, u64::MAX)));
     }
 
-    /// The rule word by word: inside the stretch between the end of one change and the begin of
-    /// the next, the state is that of the change before.
+    /// Applies the rule literally: between the end of one change and the beginning of the next, the
+    /// state is that of the first.
     fn naive(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
         let mut since = Some((0, Presence::Present));
         for mark in marks {

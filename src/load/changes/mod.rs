@@ -1,7 +1,8 @@
-//! What is changed at the broker while the load goes on, and whether its answers kept up with that.
+//! Changes to the broker under load, and checks that its answers kept up with them.
 //!
-//! Changes are made by threads of their own, beside the broker's; the generator goes on as it would
-//! without them. Everything is changed over the network, as an administrator would.
+//! Threads beside the broker make the changes; the generator runs as it would without them.
+//! Identities, keys and certificates are changed over the network, as by an administrator. An
+//! outage kills a process.
 
 mod churn;
 pub mod ledger;
@@ -38,49 +39,49 @@ use super::verify::{Identities, Keys};
 use crate::clock::Monotonic;
 use crate::world::synthetic::Synthetic;
 
-/// What is changed during the measured part of a run.
+/// Changes during the measured part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// Nothing.
+    /// No changes.
     None,
-    /// Identities are taken from VMs and given back.
+    /// Identities are removed from VMs and given back.
     Churn {
-        /// Changes per second, at most.
+        /// Maximum number of changes per second.
         per_second: u32,
     },
-    /// The token service that our broker asks is killed, and started again.
+    /// The token service that our broker asks is killed and started again.
     Outage {
-        /// When it goes, in nanoseconds from the start of the measured part.
+        /// Start of the outage, in nanoseconds from the start of the measured part.
         from_ns: u64,
-        /// How long it stays away, in nanoseconds.
+        /// Length of the outage in nanoseconds.
         length_ns: u64,
     },
-    /// The signing keys are rotated, and the certificates of all identities rolled, once.
+    /// The signing keys are rotated, and the certificates of all identities are rolled once.
     Rotate {
-        /// How often, at even distances.
+        /// Number of key rotations, at even distances.
         rotations: u32,
     },
 }
 
-/// Tokens of a rotating run live this long, in seconds, and are renewed at half of that: enough of
-/// them are signed by each key.
+/// Token lifetime in a run that rotates keys, in seconds. Tokens are renewed at half of it, so that
+/// each key signs enough of them.
 pub const ROTATING_TOKEN_LIFETIME_SECONDS: u32 = 4;
-/// How often the published keys are read.
+/// Time from one read of the published keys to the next, in nanoseconds.
 const POLL_EVERY_NS: u64 = 200_000_000;
 
 impl Changes {
-    /// What `serve` has to be told for it, and what it needs beside itself.
+    /// Returns the arguments, folder and address that the broker needs for the changes.
     ///
     /// # Errors
-    /// When there is no folder, or no free port.
+    /// Returns an error when no folder can be made, or when no port is free.
     pub(super) fn needs(self) -> std::io::Result<Needs> {
         match self {
             Self::None => Ok(Needs::default()),
             Self::Churn { .. } => {
                 let folder = data_folder()?;
                 let data = folder.path().display().to_string();
-                // It listens on loopback, and what is measured is the change, not the check of who
-                // asks for it.
+                // `serve` listens on loopback, and the run measures the change, not the
+                // authentication of the caller.
                 let args = ["--arm-auth", "off", "--data", &data].map(str::to_owned);
                 Ok(Needs { args: args.to_vec(), data: Some(folder), source: None })
             }
@@ -91,13 +92,14 @@ impl Changes {
                 Ok(Needs { args: args.to_vec(), data: None, source })
             }
             Self::Rotate { .. } => {
-                // The broker asks its own token service, over HTTP, so that certificates are used.
+                // The broker asks its own token service over HTTP, so that certificates are used.
                 let sts = free_address()?.to_string();
                 let source = format!("http://{sts}");
                 let lifetime = format!("{ROTATING_TOKEN_LIFETIME_SECONDS}s");
                 let args = ["--sts", &sts, "--token-source", &source];
                 let tokens = ["--token-lifetime", &lifetime, "--refresh-at", "0.5"];
-                // What is read in between shows whether a key signed that was not published.
+                // Rotations may follow each other at any distance: the polled key sets show if an
+                // unpublished key signed.
                 let keys = ["--signing-key-min-distance", "0s"];
                 let args = args.into_iter().chain(tokens).chain(keys).map(str::to_owned).collect();
                 Ok(Needs { args, data: None, source: None })
@@ -106,32 +108,33 @@ impl Changes {
     }
 }
 
-/// What a broker needs for the changes of a run.
+/// Requirements of a broker for the changes of a run.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
     /// Arguments of `serve`.
     pub(super) args: Vec<String>,
-    /// Where it keeps its world.
+    /// Folder for the broker's world.
     pub(super) data: Option<TempDir>,
-    /// Where the token service that it asks is to listen, and where that may keep its files.
+    /// Address and folder of the token service that the broker asks.
     pub(super) source: Option<(SocketAddr, TempDir)>,
 }
 
-/// A folder that only its owner may read.
+/// Creates a folder that only its owner may read.
 fn data_folder() -> std::io::Result<TempDir> {
     let mut folder = tempfile::Builder::new();
     folder.prefix("mintbench-run-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
-/// An address whose port was free just now: the broker has to know it before it listens there.
+/// Returns an address whose port was free just now. The broker must know it before anything listens
+/// there.
 fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// Why changes cannot be made.
+/// Failure to make changes.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangesError {
-    /// There is no thread for them.
+    /// A thread for the changes could not be started.
     #[error("cannot start a thread that makes changes")]
     Spawn(#[from] std::io::Error),
     /// A thread ended without a report.
@@ -145,7 +148,7 @@ impl From<Panicked> for ChangesError {
     }
 }
 
-/// Where changes are made; none where none are.
+/// Endpoints that the changes use; `None` for an endpoint that the broker does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places<'a> {
     pub(super) arm: Option<&'a HttpUrl>,
@@ -153,7 +156,7 @@ pub(super) struct Places<'a> {
     pub(super) admin: Option<&'a Admin>,
 }
 
-/// The threads that make changes, and those that watch.
+/// Threads that make changes, and threads that watch.
 #[derive(Debug)]
 pub(super) struct Underway(Threads);
 
@@ -175,10 +178,10 @@ enum Threads {
 }
 
 impl Underway {
-    /// Starts what the plan says; changes begin with [`Underway::begin`].
+    /// Starts the threads that the plan needs. The changes begin with [`Underway::begin`].
     ///
     /// # Errors
-    /// When there is no thread.
+    /// Returns an error when a thread cannot be started.
     pub(super) fn start(
         plan: &Plan,
         places: Option<Places<'_>>,
@@ -214,10 +217,10 @@ impl Underway {
                 let polls = Pace { first_ns: 0, gap_ns: POLL_EVERY_NS };
                 let poller = Poller::new(Keys::url_of_tenant(sts, &plan.world), clock);
                 let poller = Paced::start(polls, core, clock, poller, Poller::poll)?;
-                // Before the load: the first token needs a set that was read before.
+                // Before the load: the first token needs a key set that was read before it.
                 poller.begin();
                 let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
-                // Early enough for many tokens to be got with the new certificates.
+                // Early enough that many tokens are requested with the new certificates.
                 let once = Pace { first_ns: plan.duration_ns / 3, gap_ns: 0 };
                 let roller = Roller::new(admin.clone());
                 let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
@@ -228,7 +231,8 @@ impl Underway {
         Ok(Self(threads))
     }
 
-    /// Who has to be told of the answers.
+    /// Returns the witness to which the generator's threads report answers, if the changes need
+    /// one.
     pub(super) fn witness(&self) -> Option<Witness> {
         match &self.0 {
             Threads::Churn { witness, .. } => Some(witness.clone()),
@@ -236,7 +240,7 @@ impl Underway {
         }
     }
 
-    /// Lets the changes begin.
+    /// Starts the changes.
     pub(super) fn begin(&self) {
         match &self.0 {
             Threads::Nothing => {}
@@ -249,10 +253,10 @@ impl Underway {
         }
     }
 
-    /// Ends the changes; every copy of the witness must be gone by now.
+    /// Ends the changes. The caller must have dropped every copy of the witness.
     ///
     /// # Errors
-    /// When a thread has panicked.
+    /// Returns an error when a thread has panicked.
     pub(super) fn finish(self) -> Result<Changed, ChangesError> {
         match self.0 {
             Threads::Nothing => Ok(Changed::Nothing),
@@ -265,7 +269,7 @@ impl Underway {
             }
             Threads::Outage(outage) => {
                 let mut outage = outage.finish()?;
-                // The run may have been over before; the keys are still to be read.
+                // The run may have ended during the outage, but the keys must still be read.
                 outage.come_back();
                 let (down_ns, writes) = (outage.down_ns, outage.writes.clone());
                 Ok(Changed::Outage { writes, down_ns, source: Box::new(outage.into_source()) })
@@ -273,7 +277,7 @@ impl Underway {
             Threads::Rotate { rotator, roller, poller } => {
                 let (rotator, roller) = (rotator.finish()?, roller.finish()?);
                 let mut poller = poller.finish()?;
-                // Once more: the last token needs a set that was read after it.
+                // One more read: the last token needs a key set that was read after it.
                 let _ = poller.poll();
                 let Rotator { mut writes, rotations, .. } = rotator;
                 let certificates = roller.rolled.unwrap_or_else(|reason| {
@@ -288,7 +292,7 @@ impl Underway {
     }
 }
 
-/// Judges what the generator's threads hand over until all have hung up.
+/// Judges the answers that the generator's threads send, until all have hung up.
 fn judge(
     ledger: Arc<Ledger>,
     noted: Receiver<Vec<Seen>>,
@@ -303,7 +307,7 @@ fn judge(
     })
 }
 
-/// What was changed, and what the answers are to be judged by.
+/// Results of the changes, and the data for judging the answers.
 #[derive(Debug)]
 pub(super) enum Changed {
     Nothing,
@@ -312,7 +316,7 @@ pub(super) enum Changed {
         judgement: Judgement,
         ledger: Arc<Ledger>,
     },
-    /// The source goes on until the keys have been read from it.
+    /// The source keeps running until the keys have been read from it.
     Outage {
         writes: Writes,
         down_ns: u64,
@@ -327,7 +331,7 @@ pub(super) enum Changed {
 }
 
 impl Changed {
-    /// Whose the tokens of our broker must be.
+    /// Returns the identities that our broker's tokens must belong to.
     pub(super) fn identities<'a>(&'a self, world: &'a Synthetic) -> Identities<'a> {
         match self {
             Self::Churn { ledger, .. } => Identities::Changing(world, ledger),
@@ -335,7 +339,7 @@ impl Changed {
         }
     }
 
-    /// Every key that was published meanwhile, if that was watched.
+    /// Returns every key that was published during the run, if the keys were polled.
     pub(super) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Rotate { published, .. } => Some(published.keys()),
@@ -343,7 +347,7 @@ impl Changed {
         }
     }
 
-    /// What there is to say of it.
+    /// Returns the report on the changes; `None` without changes.
     pub(super) fn report(self, samples: &[Sampled], epoch: Epoch) -> Option<Report> {
         match self {
             Self::Nothing => None,
@@ -363,37 +367,37 @@ impl Changed {
     }
 }
 
-/// The changes of a run and what they showed.
+/// Report on the changes of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The requests that changed something.
+    /// Requests that changed something.
     pub writes: Writes,
-    /// Whether the answers kept up.
+    /// Verdict on the answers.
     pub truth: Truth,
 }
 
-/// What was found of the answers.
+/// Verdict on the answers of a run with changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
-    /// Of those to VMs that lost and got identities.
+    /// Verdict on the answers to VMs that lost identities and got them back.
     Churn(Judgement),
-    /// Nothing that the general checks do not say; the token service was away meanwhile.
+    /// No verdict beyond the general checks; the token service was away.
     Outage {
-        /// How long, in nanoseconds.
+        /// Length of the outage in nanoseconds.
         down_ns: u64,
     },
-    /// Of the sampled ones, signed by changing keys.
+    /// Verdict on the sampled answers, signed by changing keys.
     Rotate(Rotated),
 }
 
-/// What rotating the keys showed.
+/// Results of a run that rotates keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotated {
-    /// The sampled tokens beside the key sets of their moment.
+    /// Sampled tokens compared with the key sets of their time.
     pub moments: Moments,
-    /// Certificates of identities that were rolled.
+    /// Identity certificates that were rolled.
     pub certificates: u64,
-    /// Attempts to read the published keys that failed.
+    /// Failed attempts to read the published keys.
     pub unread: u64,
 }
 

@@ -1,7 +1,8 @@
-//! A token service in a process of its own, which is killed under load and started again.
+//! Token service in a process of its own, which is killed under load and started again.
 //!
-//! A killed process is the plainest of outages: its connections break and nobody listens at its
-//! address. It keeps its world in a folder, so that it signs with the same keys when it is back.
+//! A killed process is the simplest outage: its connections break, and nothing listens at its
+//! address. The service keeps its world in a folder, so that it signs with the same keys after the
+//! restart.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -17,41 +18,41 @@ use crate::load::stop::Stop;
 use crate::load::target::HttpUrl;
 use crate::world::synthetic::Synthetic;
 
-/// The token service that our broker gets its tokens from.
+/// Token service that our broker gets its tokens from.
 #[derive(Debug)]
 pub struct Source {
-    /// None while it is away.
+    /// `None` during the outage.
     process: Option<ServeProcess>,
     world: Synthetic,
     core: Option<usize>,
     args: Vec<String>,
     stop: Arc<Stop>,
-    /// Where it keeps its world.
+    /// Folder with the world of the token service.
     #[expect(dead_code, reason = "owned so that the folder stays for as long as the process")]
     folder: TempDir,
 }
 
-/// Why there is no token service.
+/// Failure to start a token service.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Its files cannot be written.
+    /// A file of the token service cannot be written.
     #[error("cannot write `{path}` for the token service; TMPDIR names another place", path = path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// It does not start.
+    /// The token service does not start.
     #[error("cannot start the token service that the broker asks")]
     Serve(#[from] ServeError),
 }
 
 impl Source {
-    /// Starts a token service at `address` that trusts the broker whose authority is `ca_pem`.
+    /// Starts a token service at `address` that trusts the broker with the authority `ca_pem`.
     ///
     /// # Errors
-    /// [`SourceError`] when it does not become ready.
+    /// Returns [`SourceError`] when the token service does not become ready.
     pub(in crate::load) fn start(
         address: SocketAddr,
         ca_pem: &str,
@@ -73,10 +74,10 @@ impl Source {
         Ok(source)
     }
 
-    /// Where its token service listens.
+    /// Returns the URL of the token service.
     ///
     /// # Errors
-    /// When it did not say.
+    /// Returns an error when the process is down or did not report the URL.
     pub(in crate::load) fn sts(&self) -> Result<HttpUrl, SourceError> {
         let process = self.process.as_ref().ok_or(ServeError::NoEndpoint("sts"))?;
         Ok(process.endpoint("sts")?)
@@ -90,13 +91,13 @@ impl Source {
     }
 }
 
-/// Takes the token service away and brings it back.
+/// Actor that kills the token service and starts it again.
 #[derive(Debug)]
 pub(super) struct Outage {
     source: Source,
     clock: Monotonic,
     down_at_ns: Option<u64>,
-    /// How long it was away, in nanoseconds.
+    /// Length of the outage in nanoseconds.
     pub(super) down_ns: u64,
     pub(super) writes: Writes,
 }
@@ -106,7 +107,7 @@ impl Outage {
         Self { source, clock, down_at_ns: None, down_ns: 0, writes: Writes::default() }
     }
 
-    /// The first time it goes, the second time it comes.
+    /// Kills the token service on the first call and restarts it on the second.
     pub(super) fn act(&mut self) -> ControlFlow<()> {
         let begin_ns = self.clock.now_ns();
         if let Some(process) = self.source.process.take() {
@@ -119,7 +120,7 @@ impl Outage {
         ControlFlow::Break(())
     }
 
-    /// Brings it back if it is away.
+    /// Restarts the token service if it is down.
     pub(super) fn come_back(&mut self) {
         let Some(down_at_ns) = self.down_at_ns.take() else { return };
         let begin_ns = self.clock.now_ns();
@@ -132,7 +133,7 @@ impl Outage {
         }
     }
 
-    /// The token service, which ends with this value.
+    /// Returns the token service, which ends when the value is dropped.
     pub(super) fn into_source(self) -> Source {
         self.source
     }

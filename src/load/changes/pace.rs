@@ -1,4 +1,4 @@
-//! When changes are made: at a steady pace between two signals, one after the other.
+//! Pace of the changes: one after the other, at steady distances, between two signals.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -8,33 +8,33 @@ use std::time::Duration;
 use crate::clock::Monotonic;
 use crate::load::cores;
 
-/// When a thread acts; times in nanoseconds.
+/// Schedule of a thread's actions. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// From the signal to begin to the first act.
+    /// Time from the start signal to the first action.
     pub(super) first_ns: u64,
-    /// From one act to the next; longer when an act takes longer.
+    /// Time from one action to the next; longer if an action takes longer.
     pub(super) gap_ns: u64,
 }
 
-/// A thread that acts at a pace, and gives something back at its end.
+/// Thread that acts at a pace, and returns its actor at the end.
 #[derive(Debug)]
 pub(super) struct Paced<T> {
-    /// A message begins, hanging up ends.
+    /// Channel to the thread: a message starts the actions, hanging up ends them.
     signal: Sender<()>,
     thread: JoinHandle<T>,
 }
 
-/// The thread has panicked.
+/// Error of a thread that has panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Panicked;
 
 impl<T: Send + 'static> Paced<T> {
-    /// A thread on this core that waits for [`Paced::begin`], then lets `actor` act until that breaks
-    /// or the run ends.
+    /// Starts a thread on this core that waits for [`Paced::begin`]. It then lets `actor` act until
+    /// `act` breaks or the run ends.
     ///
     /// # Errors
-    /// When there is no thread.
+    /// Returns an error when the thread cannot be started.
     pub(super) fn start(
         pace: Pace,
         core: Option<usize>,
@@ -45,7 +45,7 @@ impl<T: Send + 'static> Paced<T> {
         let (signal, signals) = channel();
         let thread = std::thread::Builder::new().name("changes".to_owned());
         let thread = thread.spawn(move || {
-            // Beside the broker: the generator's cores are not to be disturbed.
+            // On the broker's core, so that the generator's cores are not disturbed.
             cores::settle_thread(core);
             if signals.recv().is_ok() {
                 go(pace, clock, &signals, || act(&mut actor));
@@ -55,13 +55,13 @@ impl<T: Send + 'static> Paced<T> {
         Ok(Self { signal, thread })
     }
 
-    /// Lets it begin.
+    /// Starts the actions.
     pub(super) fn begin(&self) {
-        // A thread that has ended shows so when it is joined.
+        // A thread that has ended is found when it is joined.
         let _ = self.signal.send(());
     }
 
-    /// Ends it, after what it is about.
+    /// Ends the thread after its current action, and returns the actor.
     pub(super) fn finish(self) -> Result<T, Panicked> {
         drop(self.signal);
         self.thread.join().map_err(|_| Panicked)
@@ -80,7 +80,7 @@ fn go(
         if signals.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) || act().is_break() {
             return;
         }
-        // What is late is not made up for: a slow broker gets fewer changes, not a heap of them.
+        // Late actions are not made up for: a slow broker gets fewer changes, not a burst of them.
         due_ns = due_ns.saturating_add(pace.gap_ns).max(clock.now_ns());
     }
 }

@@ -1,5 +1,5 @@
-//! Rotates the signing keys and rolls the certificates on demand, and reads what is published as any
-//! verifier could.
+//! Rotates the signing keys, rolls the certificates, and reads the published keys as any verifier
+//! could.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::load::verify::Keys;
 use crate::load::verify::moment::{Fetched, Span};
 use crate::secret::Redacted;
 
-/// The broker's admin endpoint, and the secret that admits changes there.
+/// Admin endpoint of the broker, and the secret that authorizes changes there.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub(in crate::load) url: HttpUrl,
     pub(in crate::load) secret: Redacted,
 }
 
-/// Has the keys rotated.
+/// Actor that requests key rotations.
 #[derive(Debug)]
 pub(super) struct Rotator {
     admin: Admin,
@@ -37,14 +37,14 @@ impl Rotator {
         Self { admin, clock, left: rotations, rotations: Vec::new(), writes }
     }
 
-    /// Has them rotated once, and ends after the last time.
+    /// Requests one rotation. Breaks when none are left.
     pub(super) fn rotate(&mut self) -> ControlFlow<()> {
         let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
         self.left = left;
         let begin_ns = self.clock.now_ns();
         let answer = self.admin.post("/signing-keys/rotate");
         let end_ns = self.clock.now_ns();
-        // One that failed may have happened all the same.
+        // A failed request may still have rotated the keys.
         self.rotations.push(Span { begin_ns, end_ns });
         match answer {
             Ok(_) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
@@ -54,7 +54,7 @@ impl Rotator {
     }
 }
 
-/// Has every certificate rolled, once.
+/// Actor that has all certificates rolled, once.
 #[derive(Debug)]
 pub(super) struct Roller {
     admin: Admin,
@@ -76,16 +76,18 @@ impl Roller {
     }
 }
 
-/// Keys are made under load, on the core of the broker, each in a tenth of a second if it were idle.
+/// Timeout of an admin request. An idle core makes a key in 0.1 s, but the broker's core is under
+/// load.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Admin {
-    /// Asks the broker to do something.
+    /// Sends a request to the admin endpoint, and returns the body of the answer.
     fn post(&self, path: &str) -> Result<String, String> {
         let secret = String::from_utf8_lossy(self.secret.expose());
         let headers = &format!("Authorization: Bearer {secret}\r\n");
         let question = Question { method: "POST", path, headers, body: "" };
-        // Seconds may pass until the next one: a kept connection may be closed by then.
+        // A new connection each time: seconds may pass between requests, and a kept connection may
+        // be closed by then.
         let answer = Conversation::with(self.url.clone()).patient(PATIENCE).ask(&question);
         let reply = answer.map_err(|error| describe(&error))?;
         match reply.status {
@@ -95,13 +97,13 @@ impl Admin {
     }
 }
 
-/// Reads the published keys again and again.
+/// Actor that reads the published keys again and again.
 #[derive(Debug)]
 pub(super) struct Poller {
-    /// Exactly where they are.
+    /// URL of the published keys.
     jwks: HttpUrl,
     clock: Monotonic,
-    /// What was read last, so that equal sets are kept once.
+    /// Text of the last read, so that equal key sets are stored once.
     text: String,
     pub(super) fetched: Vec<Fetched>,
     pub(super) failures: u64,
@@ -112,7 +114,7 @@ impl Poller {
         Self { jwks, clock, text: String::new(), fetched: Vec::new(), failures: 0 }
     }
 
-    /// Reads them once.
+    /// Reads the published keys, and counts a failure.
     pub(super) fn poll(&mut self) -> ControlFlow<()> {
         let begin_ns = self.clock.now_ns();
         let text = fetch::get(&self.jwks, "");

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 
 const WORLD: Synthetic = Synthetic { vms: 3, user_assigned: 2, seed: 1 };
 
-/// A control plane that says to every change that it was made, and makes none.
+/// Control plane that acknowledges every change but makes none.
 fn liar() -> HttpUrl {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -46,7 +46,7 @@ fn an_endpoint_that_goes_on_giving_tokens_after_an_acknowledged_removal_is_found
     let (batches, noted) = channel();
     let mut witness = Witness::new(Churner::vms(&WORLD), batches);
     let mut churner = Churner::new(liar(), WORLD, Arc::clone(&ledger), clock, 1);
-    // Asks for every identity of the world once, of an endpoint that gives or refuses all.
+    // Requests every identity of the world once, from an endpoint that gives or refuses all.
     let mut ask = |token| {
         for slot in slots() {
             let (written_ns, end_ns) = (clock.now_ns(), clock.now_ns());
@@ -82,7 +82,7 @@ fn a_control_plane_that_does_not_answer_fails_the_changes_and_ends_them() {
     let clock = Monotonic::start();
     let mut churner = Churner::new(url, WORLD, Arc::new(Ledger::new(clock)), clock, 1);
     (0..WORLD.vms).for_each(|_| assert!(churner.change().is_continue()));
-    // Of no VM it is known any more what it has.
+    // The state of every VM is now unknown.
     assert!(churner.change().is_break());
     assert_eq!((churner.writes.failed, churner.removals), (3, 0));
     let reason = churner.writes.first_failure.unwrap();

@@ -1,41 +1,41 @@
-//! What became of every request that may have met a change, handed over in batches.
+//! Outcomes of requests that may have met a change, sent in batches.
 
 use std::sync::mpsc::Sender;
 
 use super::ledger::Slot;
 
-/// An answer; times in nanoseconds of the run's clock.
+/// Outcome of a request. Times are in nanoseconds of the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::load) struct Seen {
-    /// Who asked, and for which identity.
+    /// VM that asked, and the identity that it asked for.
     pub(in crate::load) slot: Slot,
-    /// Before its first byte was handed to the kernel.
+    /// Time before the first byte of the request was handed to the kernel.
     pub(in crate::load) written_ns: u64,
-    /// When the answer was whole.
+    /// Time of the complete answer.
     pub(in crate::load) end_ns: u64,
-    /// Whether a token came back; else it was refused.
+    /// True if a token came back, false if the request was refused.
     pub(in crate::load) token: bool,
 }
 
-/// Some 40 kB: seldom sent, and of little weight while it waits.
+/// Outcomes in a batch: some 40 kB, seldom sent and cheap to hold.
 const BATCH: usize = 1024;
 
-/// The notebook of one generator thread.
+/// Notes of one generator thread.
 #[derive(Clone, Debug)]
 pub(in crate::load) struct Witness {
-    /// Tokens of VMs from this one on cannot be wrong, and are not noted.
+    /// VMs from this number on never lose an identity, so their tokens are not noted.
     vms: u32,
     batch: Vec<Seen>,
     judge: Sender<Vec<Seen>>,
 }
 
 impl Witness {
-    /// Notes what the first `vms` VMs are answered, and every refusal.
+    /// Creates a witness that notes the answers to the first `vms` VMs, and every refusal.
     pub(super) const fn new(vms: u32, judge: Sender<Vec<Seen>>) -> Self {
         Self { vms, batch: Vec::new(), judge }
     }
 
-    /// Notes an answer.
+    /// Notes an outcome.
     pub(in crate::load) fn note(&mut self, seen: Seen) {
         if seen.token && seen.slot.vm >= self.vms {
             return;

@@ -1,17 +1,17 @@
-//! The requests that changed something: how long each took to be acknowledged, and which failed.
+//! Requests that changed something: the time until each was acknowledged, and the failures.
 
 use hdrhistogram::Histogram;
 
 use crate::load::recorder::histogram;
 
-/// Writes of one run.
+/// Change requests of one run.
 #[derive(Clone, Debug)]
 pub struct Writes {
-    /// From the moment before the request to the whole answer, in nanoseconds.
+    /// Time from just before the request to the complete answer, in nanoseconds.
     pub acknowledged: Histogram<u64>,
-    /// Writes that were refused, or not answered.
+    /// Requests that were refused or not answered.
     pub failed: u64,
-    /// Why the first of these was.
+    /// Cause of the first failure.
     pub first_failure: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl Default for Writes {
 }
 
 impl Writes {
-    /// All of them.
+    /// Returns the number of all requests, acknowledged or failed.
     pub fn count(&self) -> u64 {
         self.acknowledged.len() + self.failed
     }

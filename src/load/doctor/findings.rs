@@ -1,4 +1,4 @@
-//! Sentences about a machine: a pure function of what was measured.
+//! Findings about a machine: a pure function of the measurements.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::load::validity::{LAG_FLOOR_NS, Reason, STEAL_MAX, THROTTLED_MAX, Usab
 use crate::stats::smallest_effect::smallest_effect;
 
 impl Level {
-    /// Of what leaves these percentiles usable.
+    /// Returns the level for these usable percentiles.
     pub(super) const fn of(usable: Usable) -> Self {
         match usable {
             Usable::Nothing => Self::Hopeless,
@@ -20,7 +20,7 @@ impl Level {
         }
     }
 
-    /// As it is printed.
+    /// Returns the level as it is printed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -48,28 +48,28 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A server that is woken later than this shows it in every tail.
+/// p99 wake-up delay in nanoseconds above which every tail of a server shows the delay.
 const SLEEP_WARN_NS: u64 = 1_000_000;
-/// What other programs may take of a core without being named.
+/// Share of a core that other programs may take without a warning.
 const INTERRUPTIONS_WARN: f64 = 0.01;
-/// Connections of a usual run and their room.
+/// Open files for the connections of a usual run, with room to spare.
 const FILES_WANTED: u64 = 2_048;
 const PORTS_WANTED: u64 = 10_000;
 const BACKLOG_WANTED: u64 = 1_000;
-/// For broker, generator and histograms of a usual run.
+/// Bytes for the broker, the generator and the histograms of a usual run.
 const MEMORY_WANTED: u64 = 1 << 30;
-/// Pairs of legs in a gate of a minute.
+/// Pairs of legs in a one-minute gate.
 const GATE_PAIRS: u32 = 10;
-/// Above this a gate cannot see what people look for.
+/// Smallest visible effect above which a gate misses the changes that people look for.
 const EFFECT_WARN: f64 = 0.05;
 
 impl Examined {
-    /// What would make a run invalid that took place meanwhile.
+    /// Returns the reasons that would have made a run at the time of this examination invalid.
     pub fn reasons(&self) -> Vec<Reason> {
         strained(&self.strain, self.span_ns)
     }
 
-    /// Everything that there is to say, by what it is about.
+    /// Returns all findings, one for each subject.
     pub fn findings(&self) -> Vec<Finding> {
         vec![
             self.cores(),
@@ -256,7 +256,7 @@ impl Examined {
 
     fn idle_states(&self) -> Finding {
         let states = &self.settings.idle_states;
-        // The first polls and the second halts: neither takes long to leave.
+        // The first state polls and the second halts; a core leaves both quickly.
         if states.len() > 2 {
             return Finding::of(
                 "idle states",
@@ -376,12 +376,12 @@ impl Examined {
     }
 }
 
-/// How much it matters that everything stood still for a share of the time, by the rule for runs.
+/// Returns the level for a share of time in which the machine stood still, by the rule for runs.
 fn stalled(share: f64) -> Level {
     Level::of(Usable::beside_stalls(share))
 }
 
-/// What a gate of a minute could see, judged by pairs that do not differ.
+/// Finds the smallest change that a one-minute gate would see, from pairs that do not differ.
 pub fn effect(name: &str, pairs: &[Pair], of: &str) -> Finding {
     let differences: Vec<f64> = pairs
         .iter()

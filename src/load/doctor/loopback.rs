@@ -1,4 +1,4 @@
-//! The shortest round trip that this machine can make, and how it differs from itself.
+//! Shortest round trip that this machine can make, and its variation between equal stretches.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,16 +11,16 @@ use crate::clock::Monotonic;
 use crate::load::cores::{Cores, settle_thread};
 use crate::load::recorder::histogram;
 
-/// What was measured.
+/// Measured round trips.
 pub(super) struct Trips {
     pub(super) round_trip: Histogram<u64>,
     pub(super) alternate: Vec<Pair>,
 }
 
-/// Stretches of alternate round trips; each pair takes two, in the order A B B A.
+/// Stretches of alternate round trips. Each pair takes two, in the order A B B A.
 const STRETCHES: u32 = 32;
 const MESSAGE: usize = 64;
-/// A peer that does not answer for so long does not answer.
+/// Timeout for an answer of the peer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends 64 bytes to a thread that sends them back, again and again for `span`.
@@ -33,7 +33,7 @@ pub(super) fn trips(cores: &Cores, span: Duration) -> io::Result<Trips> {
         settle_thread(echo_core);
         echo(peer)
     });
-    // A thread of its own: the one that calls is not pinned for good.
+    // A separate thread, because the calling thread must not stay pinned.
     let asking = std::thread::spawn(move || {
         settle_thread(own_core);
         ask(&mut stream, span)
@@ -64,14 +64,14 @@ fn ask(stream: &mut TcpStream, span: Duration) -> io::Result<Trips> {
         while own.is_empty() || u128::from(clock.now_ns()) < end_ns {
             own.saturating_record(one_trip(stream, clock)?);
         }
-        // Equal bounds: adding cannot fail.
+        // All histograms have equal bounds, so adding cannot fail.
         let _ = round_trip.add(&own);
         medians.push(own.value_at_quantile(0.5));
     }
     Ok(Trips { round_trip, alternate: pairs(&medians) })
 }
 
-/// One message there and back; it spins, as the generator does.
+/// Measures one round trip in nanoseconds. It spins, as the generator does.
 fn one_trip(stream: &mut TcpStream, clock: Monotonic) -> io::Result<u64> {
     let (mut message, start_ns) = ([0; MESSAGE], clock.now_ns());
     stream.write_all(&message)?;
@@ -90,7 +90,7 @@ fn one_trip(stream: &mut TcpStream, clock: Monotonic) -> io::Result<u64> {
     Ok(clock.now_ns() - start_ns)
 }
 
-/// In the order A B B A, so that a steady drift cancels out over two pairs.
+/// Pairs medians in the order A B B A, so that a steady drift cancels out over two pairs.
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
 fn pairs(medians: &[u64]) -> Vec<Pair> {
     let fours = medians.chunks_exact(4).filter_map(|four| <[u64; 4]>::try_from(four).ok());

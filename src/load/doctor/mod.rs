@@ -1,7 +1,7 @@
-//! What this machine can and cannot measure: probes, and sentences about what they found.
+//! Probes of this machine, and findings about what it can and cannot measure.
 //!
-//! [`examine`] takes its time measuring; [`findings`](Examined::findings) is a pure function of what
-//! was measured.
+//! [`examine`] runs the probes. [`findings`](Examined::findings) is a pure function of the
+//! measurements.
 
 mod findings;
 mod loopback;
@@ -39,16 +39,16 @@ use crate::clock::{Monotonic, UnixSeconds};
 use crate::machine::raise_file_limit;
 use crate::world::synthetic::Synthetic;
 
-/// Why a machine cannot be examined.
+/// Failure to examine a machine.
 #[derive(Debug, thiserror::Error)]
 pub enum DoctorError {
-    /// There is no loopback to speak of.
+    /// The loopback network does not work.
     #[error("cannot measure the loopback network")]
     Loopback(#[source] io::Error),
     /// The pacing loop does not run.
     #[error("cannot test the pacing")]
     Pacing(#[from] LoadError),
-    /// Its own address is not one.
+    /// The address of the probe's own socket is not a valid URL.
     #[error("cannot test the pacing")]
     Url(#[from] UrlError),
     /// The user asked to stop.
@@ -56,61 +56,62 @@ pub enum DoctorError {
     Interrupted,
 }
 
-/// What was found out about a machine.
+/// Measurements of a machine.
 #[derive(Debug)]
 pub struct Examined {
-    /// What does not change.
+    /// Properties that do not change while the machine is up.
     pub host: Host,
-    /// How it is set up.
+    /// Settings of the machine.
     pub settings: HostSettings,
-    /// How `run` would share its cores.
+    /// Division of the cores in a `run`.
     pub cores: Cores,
-    /// Open files that a process may have.
+    /// Maximum number of open files of a process.
     pub file_limit: u64,
     /// Memory that can be used without swapping, in bytes.
     pub memory_available: Option<u64>,
-    /// Processes that wanted to run over the last minute, before the examination.
+    /// Load average over the last minute, read before the examination.
     pub load_average: Option<f64>,
-    /// How long the examination took, in nanoseconds.
+    /// Length of the examination in nanoseconds.
     pub span_ns: u64,
-    /// What the machine did meanwhile.
+    /// Disturbance by the machine during the examination.
     pub strain: Strain,
     /// Lag of the pacing loop without requests, in nanoseconds.
     pub pacer: Histogram<u64>,
-    /// Lateness of a thread that only sleeps, in nanoseconds.
+    /// Wake-up delay of a thread that only sleeps, in nanoseconds.
     pub sleep: Histogram<u64>,
-    /// The core that was stopped most: how long it did not run a thread that only spins.
+    /// Interruptions of a thread that only spins, on the core that lost the most time.
     pub stolen: Stolen,
     /// Round trips of 64 bytes over loopback, in nanoseconds.
     pub round_trip: Histogram<u64>,
-    /// Medians of alternate stretches of those round trips that did not differ by design.
+    /// Pairs of medians from alternate stretches of those round trips, which do not differ by
+    /// design.
     pub alternate: Vec<Pair>,
 }
 
-/// What a spinning thread did not get of its core.
+/// Interruptions of a spinning thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stolen {
-    /// Which core.
+    /// Number of the core.
     pub core: usize,
-    /// The share of the time in interruptions longer than 10 us.
+    /// Share of the time in interruptions longer than 10 us.
     pub share: f64,
-    /// The longest, in nanoseconds.
+    /// Longest interruption in nanoseconds.
     pub longest_ns: u64,
 }
 
-/// One figure of each of two stretches with the same build, next to each other.
+/// One figure from each of two adjacent stretches with the same build.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair(pub f64, pub f64);
 
-/// Takes `span` to examine this machine.
+/// Examines this machine, which takes `span`.
 ///
 /// # Errors
-/// [`DoctorError`] when a probe does not work.
+/// Returns [`DoctorError`] when a probe does not work, or when the user stops it.
 pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     let (clock, load) = (Monotonic::start(), load_average());
     let cores = Cores::split(&allowed());
     let strain = StrainCounters::read();
-    // A third each: pacing and sleeping, what cores lose, and the network.
+    // A third each: pacing and sleeping, lost time of cores, and the network.
     let third = span / 3;
     let goes_on = || if stop.is_requested() { Err(DoctorError::Interrupted) } else { Ok(()) };
     let (pacer, sleep) = (rehearse(&cores, third / 2, stop)?, quiet::sleep_lateness(third / 2));
@@ -138,8 +139,9 @@ pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     })
 }
 
-/// The self-test of a run, by the loop of a run: the connections that it wants are made to a socket
-/// that nobody reads, and are closed when the self-test is over.
+/// Runs the pacing self-test in the loop of a run, and returns its lag in nanoseconds.
+///
+/// Connections go to a socket that nobody reads. They are closed when the self-test is over.
 fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>, DoctorError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(DoctorError::Loopback)?;
     let address = listener.local_addr().map_err(DoctorError::Loopback)?;
@@ -153,7 +155,7 @@ fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>
     Ok(measured.pacing.rehearsal)
 }
 
-/// A rehearsal at a usual rate, and hardly any load after it.
+/// Returns a plan with a rehearsal at a usual rate, and hardly any load after it.
 fn plan(cores: &Cores, span: Duration) -> Plan {
     const RATE: f64 = 5000.0;
     const LENGTH_NS: u64 = 1_000_000;

@@ -1,4 +1,4 @@
-//! What a machine does to threads that want nothing of it.
+//! Delays of threads that are idle or only spin.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::clock::Monotonic;
 use crate::load::cores::settle_thread;
 use crate::load::recorder::histogram;
 
-/// How late a thread is woken that asks to be woken each millisecond, with exact timers.
+/// Measures the wake-up delay in nanoseconds of a thread that sleeps until each millisecond, with
+/// exact timers.
 pub(super) fn sleep_lateness(span: Duration) -> Histogram<u64> {
     const EACH_NS: u64 = 1_000_000;
     on_a_thread(None, move || {
@@ -29,10 +30,11 @@ pub(super) fn sleep_lateness(span: Duration) -> Histogram<u64> {
     .unwrap_or_else(histogram)
 }
 
-/// Cores examined at most: one after the other would take too long, all at once heat the machine.
+/// Maximum number of cores to examine: one after the other would take too long, and all at once
+/// heat the machine.
 const CORES_MAX: usize = 64;
 
-/// Spins on all cores at once and says which lost most to something else.
+/// Spins on all cores at once, and returns the core that lost the most time.
 pub(super) fn most_stolen(cores: &[usize], span: Duration) -> Stolen {
     let spinning: Vec<_> = cores
         .iter()
@@ -49,7 +51,8 @@ pub(super) fn most_stolen(cores: &[usize], span: Duration) -> Stolen {
     losses.max_by(|a, b| a.share.total_cmp(&b.share)).unwrap_or_default()
 }
 
-/// Two readings of the clock are some 30 ns apart, unless something came between them.
+/// Measures the time that a core loses. Two readings of the clock are some 30 ns apart unless
+/// something interrupts them.
 fn stolen_of(core: usize, span: Duration) -> Stolen {
     const INTERRUPTION_NS: u64 = 10_000;
     let clock = Monotonic::start();
@@ -68,7 +71,7 @@ fn stolen_of(core: usize, span: Duration) -> Stolen {
     Stolen { core, share, longest_ns }
 }
 
-/// Runs `body` on a thread of its own, set up as a pacing thread is.
+/// Runs `body` on a thread of its own, with the settings of a pacing thread.
 fn on_a_thread<T: Send + 'static>(
     core: Option<usize>,
     body: impl FnOnce() -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! What is said of machines of which everything is known.
+//! Findings about machines whose measurements are known.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +105,8 @@ fn a_quota_that_stops_even_an_examination_is_hopeless() {
     check(throttle, "quota", Level::Hopeless, "stopped for 20.00 %");
 }
 
-/// The reasons of a run of whose figures all but these are those of a quiet machine.
+/// Returns the reasons for a run with these figures, when all other figures are those of a quiet
+/// machine.
 fn reasons_of_run(lag: &Histogram<u64>, strain: Strain) -> Vec<Reason> {
     judge(&Evidence {
         cut: None,
@@ -113,7 +114,7 @@ fn reasons_of_run(lag: &Histogram<u64>, strain: Strain) -> Vec<Reason> {
         unsent: 0,
         lag,
         notice: &filled(200),
-        // A fast target, and one whose tail bears everything.
+        // A fast target, and one whose tail tolerates anything.
         service: &filled(100_000),
         response: &filled(1_000_000_000),
         causes: &BTreeMap::new(),

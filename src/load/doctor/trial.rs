@@ -1,21 +1,21 @@
-//! A short run of our broker, judged as every run is: what it says is what `run` would say.
+//! Short run of our broker, judged as every run is, so that `run` would give the same verdict.
 
 use crate::document::doctor::{Finding, Level};
 use crate::load::validity::{Headline, Reason, Usable};
 
-/// What came of the run.
+/// Result of the trial run.
 #[derive(Debug)]
 pub struct Trial {
-    /// Requests per second.
+    /// Rate in requests per second.
     pub rate: f64,
     /// Length of the measured part in seconds.
     pub duration_s: f64,
-    /// Why it was invalid, if it was.
+    /// Reasons why the run was invalid; empty if it was valid.
     pub reasons: Vec<Reason>,
 }
 
 impl Trial {
-    /// What it says of the machine.
+    /// Returns the finding about the machine.
     pub fn finding(&self) -> Finding {
         let Self { rate, duration_s, reasons } = self;
         let what = format!("a run of our broker at {rate} requests/s for {duration_s:.1} s");
@@ -29,7 +29,7 @@ impl Trial {
     }
 }
 
-/// The verdict on a machine that gave a run these reasons to be invalid.
+/// Returns the verdict on a machine, from its findings and the reasons why runs on it are invalid.
 pub fn verdict(findings: &[Finding], reasons: &[Reason]) -> String {
     let warnings = findings.iter().filter(|finding| finding.level == Level::Warn).count();
     match Headline::of(reasons) {

@@ -1,28 +1,29 @@
-//! What the control group of this process may use of the CPU, and how often it was stopped for it.
+//! CPU quota of this process's control group, and the time that the group was stopped for it.
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
-/// The folders of the CPU controller that hold for this process: its own group's and those above.
+/// Folders of the CPU controller that apply to this process: its own group's and those above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
     folders: Vec<PathBuf>,
 }
 
 impl Cgroup {
-    /// The groups of this process.
+    /// Returns the groups of this process.
     pub fn of_self() -> Self {
         let text = read_to_string("/proc/self/cgroup").unwrap_or_default();
         Self::find(Path::new("/sys/fs/cgroup"), &text)
     }
 
-    /// `text` is that of `/proc/PID/cgroup`: lines of `id:controllers:path` (cgroups(7)).
+    /// Finds the folders. `text` is the content of `/proc/PID/cgroup`: lines of
+    /// `id:controllers:path` (cgroups(7)).
     fn find(root: &Path, text: &str) -> Self {
         let mut folders = Vec::new();
         for line in text.lines() {
             let mut parts = line.splitn(3, ':').skip(1);
             let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-            // An empty list is version 2, whose one tree has all controllers.
+            // An empty list means version 2, whose single tree has all controllers.
             let is_cpu = controllers.is_empty() || controllers.split(',').any(|one| one == "cpu");
             if is_cpu {
                 let tree = root.join(controllers);
@@ -34,13 +35,13 @@ impl Cgroup {
         Self { folders }
     }
 
-    /// How many cores may be used at the most, if there is a limit: the least of all groups.
+    /// Returns the number of cores that may be used, if there is a limit: the least of all groups.
     pub fn quota_cores(&self) -> Option<f64> {
         let quotas = self.folders.iter().filter_map(|folder| quota(folder));
         quotas.min_by(f64::total_cmp)
     }
 
-    /// Nanoseconds so far that a group was stopped because its quota was used up.
+    /// Returns the nanoseconds so far that a group was stopped because its quota was used up.
     pub fn throttled_ns(&self) -> u64 {
         self.folders.iter().filter_map(|folder| throttled_ns(folder)).max().unwrap_or(0)
     }
@@ -54,7 +55,7 @@ fn quota(folder: &Path) -> Option<f64> {
             let mut numbers = text.split_whitespace().map(str::parse::<f64>);
             (numbers.next()?.ok()?, numbers.next()?.ok()?)
         }
-        // Version 1; -1 is no limit.
+        // Version 1, where -1 means no limit.
         Err(_) => (number("cpu.cfs_quota_us")?, number("cpu.cfs_period_us")?),
     };
     (quota > 0.0 && period > 0.0).then_some(quota / period)

@@ -1,4 +1,4 @@
-//! The machine that a run was made on, as far as it bears on the numbers.
+//! Properties of the machine that affect the measurements of a run.
 
 pub mod cgroup;
 pub mod settings;
@@ -8,23 +8,23 @@ use std::fs::read_to_string;
 
 use aws_lc_rs::digest;
 
-/// What does not change while the machine is up.
+/// Properties that do not change while the machine is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// As the kernel names it, or `unknown`.
+    /// Model as the kernel names it, or `unknown`.
     pub cpu_model: String,
     /// Cores that this process may use.
     pub cores: usize,
-    /// Name, release and machine.
+    /// Name, release and machine of the kernel.
     pub kernel: String,
-    /// The frequency governor of the first core, or `unknown`.
+    /// Frequency governor of the first core, or `unknown`.
     pub governor: String,
-    /// All memory; zero when unknown.
+    /// Total memory in bytes; zero when unknown.
     pub memory_bytes: u64,
 }
 
 impl Host {
-    /// Reads it from `/proc` and `/sys`.
+    /// Reads the properties from `/proc` and `/sys`.
     pub fn read() -> Self {
         let uname = rustix::system::uname();
         let [name, release, machine] = [uname.sysname(), uname.release(), uname.machine()]
@@ -41,10 +41,10 @@ impl Host {
         }
     }
 
-    /// A short hash of all of it: results compare only where it is equal.
+    /// Returns a short hash of all fields. Results compare only where it is equal.
     ///
-    /// Its parts are those of this struct and no others, so that stored baselines stay of use: the
-    /// same machine after an upgrade of the kernel is another one, in another container it is not.
+    /// No other property is part of it, so that stored baselines stay useful. It changes with an
+    /// upgrade of the kernel, but not with the container, if the container allows the same cores.
     pub fn fingerprint(&self) -> String {
         let all = format!(
             "{}\n{}\n{}\n{}\n{}",
@@ -60,34 +60,34 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-/// The value of the first `name: value` line.
+/// Returns the value of the first `name: value` line.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = read_to_string(path).ok()?;
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
 }
 
-/// The value of a line `name: value kB`.
+/// Returns the value of a `name: value kB` line.
 fn kib(path: &str, name: &str) -> Option<u64> {
     field(path, name)?.split(' ').next()?.parse().ok()
 }
 
-/// Memory that this process uses, in bytes, if the system tells.
+/// Returns the memory that this process uses, in bytes, if the system tells.
 pub fn resident_bytes() -> Option<u64> {
     kib("/proc/self/status", "VmRSS").map(|kib| kib * 1024)
 }
 
-/// Memory of a process that no file stands behind (heap and stacks), in bytes, if the system tells.
+/// Returns the anonymous memory of a process (heap and stacks) in bytes, if the system tells.
 ///
-/// It does not depend on how the executable lies in the page cache. The kernel adds it up over the page
-/// tables here. `RssAnon` of `status` is the second choice: its counters may be off by some hundred
-/// kilobytes in Linux 6.2 to 6.16.
+/// It does not depend on how much of the executable is in the page cache. In `smaps_rollup` the
+/// kernel adds it up over the page tables. `RssAnon` of `status` is the second choice: its counters
+/// may be off by some hundred kilobytes in Linux 6.2 to 6.16.
 pub fn anonymous_bytes(pid: u32) -> Option<u64> {
     let of = |file, name| kib(&format!("/proc/{pid}/{file}"), name);
     of("smaps_rollup", "Anonymous").or_else(|| of("status", "RssAnon")).map(|kib| kib * 1024)
 }
 
-/// Memory that can be used without swapping, in bytes, if the system tells.
+/// Returns the memory that can be used without swapping, in bytes, if the system tells.
 pub fn available_bytes() -> Option<u64> {
     kib("/proc/meminfo", "MemAvailable").map(|kib| kib * 1024)
 }
@@ -100,20 +100,20 @@ pub struct CpuTicks {
 }
 
 impl CpuTicks {
-    /// Reads it from `/proc/stat`; zero where there is none.
+    /// Reads the ticks from `/proc/stat`; zero if there are none.
     pub fn read() -> Self {
         read_to_string("/proc/stat").ok().and_then(|text| Self::parse(&text)).unwrap_or_default()
     }
 
-    /// The first line: `cpu user nice system idle iowait irq softirq steal ..` (proc(5)).
+    /// Parses the first line: `cpu user nice system idle iowait irq softirq steal ..` (proc(5)).
     fn parse(text: &str) -> Option<Self> {
         let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
-        // Guest time is part of user time already.
+        // User time already includes guest time.
         let ticks: Vec<u64> = numbers.take(8).filter_map(|number| number.parse().ok()).collect();
         Some(Self { all: ticks.iter().sum(), stolen: ticks.get(7).copied().unwrap_or(0) })
     }
 
-    /// The share of time since `earlier` that the hypervisor took away.
+    /// Returns the share of the time since `earlier` that the hypervisor took away.
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     pub fn steal_share_since(&self, earlier: &Self) -> f64 {
         let all = self.all.saturating_sub(earlier.all).max(1);
@@ -121,7 +121,7 @@ impl CpuTicks {
     }
 }
 
-/// Whether what is written to this folder ends with the machine: it is a `tmpfs`.
+/// Returns true if this folder is in memory (a `tmpfs`), so that its files end with the machine.
 pub fn is_in_memory(folder: &std::path::Path) -> bool {
     /// `TMPFS_MAGIC` of statfs(2).
     const TMPFS: u64 = 0x0102_1994;
@@ -129,7 +129,7 @@ pub fn is_in_memory(folder: &std::path::Path) -> bool {
     read.is_ok_and(|found| u64::try_from(found.f_type) == Ok(TMPFS))
 }
 
-/// The load average over one minute, if the system tells.
+/// Returns the load average over one minute, if the system tells.
 pub fn load_average() -> Option<f64> {
     read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
@@ -145,7 +145,7 @@ mod tests {
         let block = std::hint::black_box(vec![1_u8; usize::try_from(BLOCK).unwrap()]);
         assert!(own() >= BLOCK);
         drop(block);
-        // Of a small program most of what is resident are its own file and its libraries.
+        // Most resident memory of a small program holds its own file and its libraries.
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let status = format!("/proc/{}/status", child.id());
         while kib(&status, "RssFile").is_none_or(|kib| kib < 500) {}

@@ -1,40 +1,40 @@
-//! How a machine is set up, as far as it bears on the numbers: read for the record and for `doctor`.
+//! Settings of a machine that affect the measurements, for the record and for `doctor`.
 //!
-//! None of it is part of the fingerprint: most of it may change from one boot to the next, or with
-//! the container that a run is in, and a stored baseline would be refused for it.
+//! They are not part of the fingerprint. Most of them may change with a boot or with the container,
+//! and a stored baseline would be refused after such a change.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::Path;
 
 use super::cgroup::Cgroup;
 
-/// What is known of the set-up; none where the system does not tell.
+/// Settings of a machine; `None` where the system does not tell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostSettings {
-    /// Whether two hardware threads share a core.
+    /// True if two hardware threads share a core.
     pub smt: Option<bool>,
-    /// Whether the clock may rise above the nominal frequency.
+    /// True if the clock frequency may rise above the nominal one.
     pub turbo: Option<bool>,
-    /// Idle states that the first core may enter, from the lightest; empty when unknown.
+    /// Idle states that the first core may enter, the lightest first; empty when unknown.
     pub idle_states: Vec<String>,
-    /// Memory nodes.
+    /// Number of memory nodes.
     pub numa_nodes: Option<usize>,
-    /// Cores that the control group may use at the most.
+    /// Number of cores that the control group may use.
     pub quota_cores: Option<f64>,
-    /// What the kernel reads time from.
+    /// Clock source of the kernel.
     pub clock_source: Option<String>,
-    /// When the kernel may interrupt itself.
+    /// Preemption model of the kernel.
     pub preemption: Option<String>,
-    /// Whether there is a hypervisor below.
+    /// True if the machine runs on a hypervisor.
     pub virtualised: Option<bool>,
-    /// Connections that may wait to be accepted.
+    /// Maximum number of connections that wait to be accepted.
     pub somaxconn: Option<u64>,
-    /// The first and the last port that the system chooses itself.
+    /// First and last port that the system chooses itself.
     pub port_range: Option<[u64; 2]>,
 }
 
 impl HostSettings {
-    /// Reads them from `/proc` and `/sys`.
+    /// Reads the settings from `/proc` and `/sys`.
     pub fn read() -> Self {
         Self { quota_cores: Cgroup::of_self().quota_cores(), ..Self::below(Path::new("/")) }
     }
@@ -63,7 +63,8 @@ impl HostSettings {
         }
     }
 
-    /// How many ports the system can choose from, for connections to one address and port.
+    /// Returns the number of ports that the system can choose from, for connections to one address
+    /// and port.
     pub fn ports(&self) -> Option<u64> {
         self.port_range.map(|[first, last]| (last + 1).saturating_sub(first))
     }
@@ -84,7 +85,7 @@ fn idle_states(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// How many numbers a list such as `0-3,8` holds.
+/// Counts the numbers in a list such as `0-3,8`.
 fn list_length(list: &str) -> Option<usize> {
     list.split(',')
         .map(|part| {
@@ -95,13 +96,13 @@ fn list_length(list: &str) -> Option<usize> {
         .sum()
 }
 
-/// `none voluntary (full)` names the chosen one in round brackets.
+/// Returns the choice in round brackets, such as `full` in `none voluntary (full)`.
 fn bracketed(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('(')?;
     rest.split_once(')').map(|(chosen, _)| chosen.to_owned())
 }
 
-/// The kernel's version says for which models it was built.
+/// Returns the preemption model that the kernel was built for, from the text of its version.
 fn built_preemption(version: &str) -> Option<String> {
     let words = version.split_whitespace();
     let mut models = words.filter(|word| word.starts_with("PREEMPT"));

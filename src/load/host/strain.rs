@@ -1,11 +1,11 @@
-//! What the machine did to this process over a stretch of time.
+//! Disturbance of this process by the machine over a stretch of time.
 
 use std::fs::read_to_string;
 
 use super::CpuTicks;
 use super::cgroup::Cgroup;
 
-/// Counters at one moment; two of them make a [`Strain`].
+/// Counters at one moment. Two of them make a [`Strain`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StrainCounters {
     ticks: CpuTicks,
@@ -13,7 +13,7 @@ pub struct StrainCounters {
     paging: Paging,
 }
 
-/// Memory of this process that was not where it should be.
+/// Memory of this process that was not in RAM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paging {
     /// Page faults that waited for a disk.
@@ -22,19 +22,19 @@ pub struct Paging {
     pub swapped_kib: u64,
 }
 
-/// What happened between two moments.
+/// Disturbance between two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Strain {
-    /// The share of the machine's time that the hypervisor took away.
+    /// Share of the machine's time that the hypervisor took away.
     pub steal_share: f64,
-    /// The share of the time that the control group was stopped because its quota was used up.
+    /// Share of the time that the control group was stopped because its quota was used up.
     pub throttled_share: f64,
-    /// Faults meanwhile, and how much more is in swap.
+    /// Page faults during that time, and the growth of the memory in swap.
     pub paging: Paging,
 }
 
 impl StrainCounters {
-    /// Reads them; zero where the system does not tell.
+    /// Reads the counters; zero where the system does not tell.
     pub fn read() -> Self {
         Self {
             ticks: CpuTicks::read(),
@@ -43,7 +43,7 @@ impl StrainCounters {
         }
     }
 
-    /// What happened since `earlier`, `elapsed_ns` ago.
+    /// Returns the disturbance since `earlier`, which was read `elapsed_ns` nanoseconds ago.
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     pub fn since(&self, earlier: &Self, elapsed_ns: u64) -> Strain {
         let throttled_ns = self.throttled_ns.saturating_sub(earlier.throttled_ns);
@@ -70,7 +70,8 @@ impl Paging {
     }
 }
 
-/// Field 12 of `/proc/PID/stat` (proc(5)); the second, the name of the program, may hold blanks.
+/// Returns field 12 of `/proc/PID/stat` (proc(5)). Field 2, the name of the program, may hold
+/// blanks.
 fn major_faults(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(9)?.parse().ok()
 }
@@ -101,7 +102,7 @@ mod tests {
         };
         let strain = later.since(&earlier, 1_000_000);
         assert!((strain.throttled_share - 0.01).abs() < 1e-12);
-        // Less in swap than before is no swapping out.
+        // Less memory in swap than before counts as no swapping.
         assert_eq!(strain.paging, paging(3, 0));
     }
 }

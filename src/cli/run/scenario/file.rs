@@ -1,4 +1,4 @@
-//! The form of a scenario file, and what it comes to.
+//! Format of a scenario file, and the definition that it is read into.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::load::schedule::Arrivals;
 use crate::report::slo::Objective;
 use crate::toml_file::listed;
 
-/// Why a scenario file is refused.
+/// Reason why a scenario file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ScenarioError {
     #[error("the scenario cannot be used")]
@@ -27,7 +27,7 @@ pub(in crate::cli) enum ScenarioError {
     Trace(#[from] TraceError),
 }
 
-/// A length of time, written like 500ms or 1m 30s.
+/// Length of time, written like 500ms or 1m 30s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
 
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// The whole file.
+/// Complete scenario file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
@@ -64,7 +64,7 @@ pub(super) struct File {
     pub(super) phase: Vec<PhaseEntry>,
 }
 
-/// The shape of the world.
+/// Size of the world.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::cli::run) struct World {
@@ -72,7 +72,7 @@ pub(in crate::cli::run) struct World {
     pub(in crate::cli::run) user_assigned: Option<u32>,
 }
 
-/// How our broker is set up.
+/// Settings of our broker.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Broker {
@@ -82,17 +82,17 @@ pub(super) struct Broker {
     pub(super) arguments: Vec<String>,
 }
 
-/// What is changed at our broker during the measured part.
+/// Change at our broker during the measured part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(in crate::cli::run) enum Change {
-    /// Identities are taken from VMs and given back.
+    /// Identities are removed from VMs and given back.
     Churn { per_second: Option<u32> },
     /// Keys rotate and certificates roll.
     Rotate { rotations: Option<u32> },
 }
 
-/// Bursts of callers of a cold key each.
+/// Bursts of callers, each for a cold key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::cli::run) struct Herd {
@@ -118,7 +118,7 @@ const fn poisson() -> Arrivals {
     Arrivals::Poisson
 }
 
-/// Whether the token service that the broker asks is there.
+/// State of the token service that the broker asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum SourceState {
@@ -171,7 +171,7 @@ const fn one() -> f64 {
     1.0
 }
 
-/// How a share chooses its keys.
+/// Method by which a share chooses its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum KindName {
@@ -182,27 +182,28 @@ pub(super) enum KindName {
     Uniform,
 }
 
-/// A scenario as its file has it; flags may still change it.
+/// Scenario as its file defines it, before flags change it.
 #[derive(Clone, Debug)]
 pub(in crate::cli::run) struct Definition {
     pub(in crate::cli::run) warmup: Duration,
-    /// Left out, the warm-up has the rate at which the first phase begins.
+    /// Rate of the warm-up; `None` for the rate at which the first phase begins.
     pub(in crate::cli::run) warmup_rate: Option<f64>,
     pub(in crate::cli::run) connections: Option<u32>,
     pub(in crate::cli::run) expect: Vec<Expectation>,
     pub(in crate::cli::run) world: World,
     pub(in crate::cli::run) serve_args: Vec<String>,
-    /// Whether anything else than its tokens' life is said to our broker.
+    /// True if the file passes `arguments` to our broker, which may change how long it keeps
+    /// tokens.
     pub(in crate::cli::run) tuned: bool,
-    /// How long tokens live, if that is said.
+    /// Token lifetime, if the file sets it.
     pub(in crate::cli::run) token_lifetime: Option<Duration>,
     pub(in crate::cli::run) changes: Option<Change>,
     pub(in crate::cli::run) herd: Option<Herd>,
-    /// None for a herd.
+    /// Phases; empty for a herd.
     pub(in crate::cli::run) phases: Vec<PhaseDefinition>,
 }
 
-/// One phase of a scenario.
+/// Phase of a scenario.
 #[derive(Clone, Debug)]
 pub(in crate::cli::run) struct PhaseDefinition {
     pub(in crate::cli::run) name: String,
@@ -211,11 +212,11 @@ pub(in crate::cli::run) struct PhaseDefinition {
     pub(in crate::cli::run) rate: Rate,
     pub(in crate::cli::run) mix: Vec<Share>,
     pub(in crate::cli::run) slo: Vec<Objective>,
-    /// Whether the token service is down meanwhile.
+    /// True if the token service is down during the phase.
     pub(in crate::cli::run) source_down: bool,
 }
 
-/// When requests start.
+/// Request rate over time.
 #[derive(Clone, Debug)]
 pub(in crate::cli::run) enum Rate {
     Bursts(Bursts),
@@ -226,7 +227,7 @@ pub(in crate::cli::run) enum Rate {
 }
 
 impl Rate {
-    /// The same over a length of time.
+    /// Returns the timing of the requests over this length of time.
     pub(in crate::cli::run) fn over(&self, length_ns: u64) -> Timing {
         Timing::Rate(match self {
             Self::Bursts(bursts) => Profile::bursts(*bursts, length_ns),
@@ -241,7 +242,7 @@ impl Rate {
 }
 
 impl Definition {
-    /// Whether it can be run against our own broker only, whose keys and counters are known.
+    /// Returns true if the scenario needs our own broker, whose keys and counters are known.
     pub(in crate::cli::run) fn needs_broker(&self) -> bool {
         self.herd.is_some()
             || self.changes.is_some()
@@ -251,12 +252,12 @@ impl Definition {
             || self.shares().any(Share::is_new)
     }
 
-    /// Whether tokens come from a service in another process.
+    /// Returns true if tokens come from a service in another process.
     pub(in crate::cli::run) fn source_is_apart(&self) -> bool {
         self.phases.iter().any(|phase| phase.source_down)
     }
 
-    /// Whether anything is replayed.
+    /// Returns true if a phase replays a trace.
     pub(in crate::cli::run) fn replays(&self) -> bool {
         self.phases.iter().any(|phase| matches!(phase.rate, Rate::Replay { .. }))
     }
@@ -265,7 +266,7 @@ impl Definition {
         self.phases.iter().flat_map(|phase| &phase.mix)
     }
 
-    /// The objectives of all phases, each bound to its own.
+    /// Returns the objectives of all phases, each bound to its own phase.
     pub(in crate::cli::run) fn objectives(&self) -> Vec<Objective> {
         let bound = self.phases.iter().enumerate().flat_map(|(index, phase)| {
             phase.slo.iter().map(move |objective| objective.clone().of_phase(index, &phase.name))

@@ -1,4 +1,4 @@
-//! Scenarios: TOML files that say what is sent, and what happens meanwhile; some are built in.
+//! Scenarios: TOML files that define the requests and the changes of a run. Some are built in.
 
 pub(super) mod file;
 mod read;
@@ -12,14 +12,14 @@ pub(super) use self::read::{RATE_MAX, speed_is_fine};
 use crate::files::{self, SETTINGS_BYTES_MAX};
 use crate::secret::shown_url;
 
-/// What is sent, and what happens meanwhile.
+/// Requests and changes of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Scenario {
     /// All caches are cold and all VMs boot
     BootStorm,
     /// As steady, while identities are taken from VMs and given back: no token after a removal
     Churn,
-    /// A file of the user's
+    /// A file of the user
     File(PathBuf),
     /// Many callers of one cold key at one instant: one mint each time
     Herd,
@@ -35,7 +35,7 @@ pub(in crate::cli) enum Scenario {
     Steady,
 }
 
-/// A text names no scenario.
+/// Error of a text that names no scenario.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a scenario; write one of {known}, or the path of a file that ends in .toml",
@@ -55,7 +55,7 @@ const BUILT_IN: [Scenario; 8] = [
 ];
 
 impl Scenario {
-    /// The name in folders and files.
+    /// Returns the name for folders and files.
     pub(in crate::cli) fn as_str(&self) -> &str {
         match self {
             Self::File(path) => path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("file"),
@@ -63,13 +63,13 @@ impl Scenario {
         }
     }
 
-    /// The name of its file, of one that is not built in.
+    /// Returns the file name of a scenario that is not built in.
     pub(in crate::cli) fn file_name(&self) -> Option<String> {
         let Self::File(path) = self else { return None };
         Some(path.file_name()?.to_string_lossy().into_owned())
     }
 
-    /// Name and text of one that is built in; of a file neither is known here.
+    /// Returns the name and text of a built-in scenario. Both are empty for a file.
     const fn text(&self) -> (&'static str, &'static str) {
         match self {
             Self::BootStorm => ("boot-storm", include_str!("boot-storm.toml")),
@@ -84,10 +84,10 @@ impl Scenario {
         }
     }
 
-    /// The text of the file that describes it.
+    /// Returns the text of the scenario file.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// Returns an error when the file cannot be read.
     pub(super) fn source(&self) -> Result<String, ScenarioError> {
         match self {
             Self::File(path) => Ok(files::read_text(path, SETTINGS_BYTES_MAX)?),
@@ -95,10 +95,10 @@ impl Scenario {
         }
     }
 
-    /// What the file says.
+    /// Reads the scenario file.
     ///
     /// # Errors
-    /// [`ScenarioError`], which names the file, the key and what to write.
+    /// Returns [`ScenarioError`], which names the file, the key and what to write.
     pub(super) fn read(&self) -> Result<Definition, ScenarioError> {
         let folder = match self {
             Self::File(path) => path.parent().unwrap_or(Path::new("")),
@@ -126,7 +126,7 @@ impl FromStr for Scenario {
         }
         let path = Path::new(text);
         let is_file = path.extension().is_some_and(|extension| extension == "toml");
-        // A URL in the place of a scenario may hold a password.
+        // A URL in place of a scenario may hold a password.
         let shown = if text.contains("://") { shown_url(text) } else { text.to_owned() };
         is_file.then(|| Self::File(path.to_owned())).ok_or(UnknownScenario(shown))
     }

@@ -1,4 +1,4 @@
-//! From the text of a scenario file to a definition, or to everything that is wrong with it.
+//! Reads the text of a scenario file into a definition, or lists everything that is wrong with it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::report::slo::Objective;
 use crate::toml_file;
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
-/// 100 ns apart: below the cost of one request.
+/// Maximum rate in requests per second: 100 ns apart, which is below the cost of one request.
 pub(in crate::cli::run) const RATE_MAX: f64 = 1e7;
-/// Each takes some megabytes of histograms on each thread.
+/// Maximum number of phases. Each takes some megabytes of histograms on each thread.
 const PHASES_MAX: usize = 20;
 const STEPS_MAX: usize = 1000;
 const BURSTS_MAX: u64 = 100_000;
-/// Shorter bursts than this are single requests.
+/// Minimum length of a burst: shorter ones are single requests.
 const BURST_MIN: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_hours(24);
-/// A sharper law leaves one VM.
+/// Maximum exponent of the popularity law: a sharper law leaves one VM.
 const EXPONENT_MAX: f64 = 10.0;
 const REPEAT_MAX: u32 = 1_000_000;
 
-/// Reads a scenario; `name` is for messages, `folder` is where other files are looked for.
+/// Reads a scenario. Messages contain `name`, and `folder` holds the other files.
 ///
 /// # Errors
-/// [`ScenarioError`] with everything that is wrong.
+/// Returns [`ScenarioError`] with everything that is wrong.
 pub(super) fn definition(
     name: &str,
     folder: &Path,
@@ -61,7 +61,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// What the file says, and notes what is wrong with it.
+    /// Returns the definition, and notes everything that is wrong with the file.
     fn definition(&mut self, file: File) -> Result<Definition, ScenarioError> {
         self.check_file(&file);
         let mut phases = Vec::new();
@@ -148,7 +148,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What concerns several phases.
+    /// Checks the rules that concern several phases.
     fn check_phases(&mut self, file: &File, phases: &[PhaseDefinition]) {
         for (index, phase) in phases.iter().enumerate() {
             let earlier = phases.iter().take(index).any(|other| other.name == phase.name);
@@ -223,7 +223,7 @@ impl Reader<'_> {
     fn duration(&mut self, at: &str, entry: &PhaseEntry, rate: &Rate) -> Duration {
         let replayed = match rate {
             Rate::Replay { trace, speed } => {
-                // To the next whole second: the end is not part of a phase.
+                // Rounded up to a whole second, because the end is not part of a phase.
                 let seconds = Duration::from_nanos(trace.length_ns()).as_secs_f64() / speed;
                 Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(DAY))
             }
@@ -247,7 +247,7 @@ impl Reader<'_> {
         });
     }
 
-    /// The one profile that is given.
+    /// Returns the profile of a phase, which must give exactly one.
     fn profile(&mut self, at: &str, entry: &ProfileEntry) -> Result<Rate, ScenarioError> {
         let ProfileEntry { rate, ramp, steps, bursts, replay, speed } = entry;
         let given =
@@ -376,7 +376,8 @@ impl KindName {
     }
 }
 
-/// A day in a minute and a half is enough, and so is the other way round.
+/// Returns true if a replay may have this speed. At the upper limit a day takes a minute and a
+/// half.
 pub(in crate::cli::run) fn speed_is_fine(speed: f64) -> bool {
     (0.001..=1000.0).contains(&speed)
 }

@@ -107,17 +107,17 @@ fn a_file_may_use_every_key() {
     );
 }
 
-/// A phase with this profile.
+/// Returns a phase with this profile.
 fn with(profile: &str) -> String {
     one_phase(&format!("profile = {profile}\n{HIT}"))
 }
 
-/// A phase with this mix.
+/// Returns a phase with this mix.
 fn mixed(mix: &str) -> String {
     one_phase(&format!("profile = {{ rate = 5 }}\nmix = [{mix}]\n"))
 }
 
-/// A phase of which nothing is wrong.
+/// Returns a phase without mistakes.
 fn fine() -> String {
     with("{ rate = 5 }")
 }

@@ -1,11 +1,11 @@
-//! What a person should know of a target before the load, and after a load that got nothing from it.
+//! Hints about a target, before the load and after a load that got no token from it.
 
 use crate::load::class::Status;
 use crate::load::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
 use crate::load::session::Outcome;
 use crate::load::target::{HttpUrl, Scheme, Target};
 
-/// What is known of `target` before the load.
+/// Returns the hints about `target` before the load.
 pub(in crate::cli) fn before(target: &Target) -> Vec<String> {
     [unchecked(target), replicas(&target.url), token_path(target)].into_iter().flatten().collect()
 }
@@ -28,7 +28,7 @@ fn replicas(url: &HttpUrl) -> Option<String> {
     })
 }
 
-/// Plain GETs to a path where a token is asked for in another way.
+/// Warns of plain GETs to a path where another protocol asks for tokens.
 fn token_path(target: &Target) -> Option<String> {
     let protocol = match target.dialect.protocol() {
         Protocol::Get => protocol_of(&target.url.path)?,
@@ -40,7 +40,7 @@ fn token_path(target: &Target) -> Option<String> {
     ))
 }
 
-/// The protocol that asks for tokens at `path`.
+/// Returns the protocol that asks for tokens at `path`.
 fn protocol_of(path: &str) -> Option<Protocol> {
     let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
     let path = path.to_ascii_lowercase();
@@ -59,7 +59,7 @@ fn protocol_of(path: &str) -> Option<Protocol> {
     }
 }
 
-/// Why a target may have given nothing that counts, by how most requests ended.
+/// Returns a reason why the target gave no token, from the status with which most requests ended.
 pub(in crate::cli) fn after(target: &Target, outcome: &Outcome) -> Option<String> {
     let tally = &outcome.measured.tally;
     if tally.tokens > 0 {

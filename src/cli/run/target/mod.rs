@@ -1,4 +1,4 @@
-//! What is measured that is not a broker of our own: flags, variables and files to a target.
+//! Targets other than a broker of our own, from flags, variables and files.
 
 pub(in crate::cli) mod hint;
 mod url;
@@ -86,7 +86,7 @@ pub(in crate::cli) struct TargetArgs {
     pub(in crate::cli) secret_files: SecretFiles,
 }
 
-/// Why the flags make no target.
+/// Reason why the flags make no target.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum TargetError {
     #[error(
@@ -133,21 +133,21 @@ pub(in crate::cli) enum TargetError {
     Unchecked(#[source] TlsError),
 }
 
-/// The variables that hold a secret, which no command line should: others can read that.
+/// Variables that hold a secret. No command line should hold one, because others can read it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cli) struct SecretVariables {
     pub(in crate::cli) client_secret: &'static str,
     pub(in crate::cli) identity_header: &'static str,
 }
 
-/// Those of `mintbench run`.
+/// Variables of `mintbench run`.
 pub(in crate::cli) const RUN_VARIABLES: SecretVariables = SecretVariables {
     client_secret: "MINTBENCH_RUN_CLIENT_SECRET",
     identity_header: "MINTBENCH_RUN_IDENTITY_HEADER",
 };
 
 impl TargetArgs {
-    /// Refuses flags that none of `targets` uses: they would be taken for flags that are used.
+    /// Refuses flags that none of `targets` uses, because they would have no effect.
     pub(in crate::cli) fn check(
         &self,
         targets: &[&TargetUrl],
@@ -169,7 +169,7 @@ impl TargetArgs {
         }
     }
 
-    /// Refuses all flags: there is no target.
+    /// Refuses all flags about a target, because there is none.
     pub(in crate::cli) fn check_absent(&self) -> Result<(), TargetError> {
         let given = self.given().map(|(flag, given, _)| (flag, given));
         let others = [
@@ -184,7 +184,7 @@ impl TargetArgs {
         }
     }
 
-    /// The target at `target`; `jwks` is where the keys are that its answers are verified with.
+    /// Returns the target at `target`. `jwks` is the URL of the keys that verify its answers.
     pub(in crate::cli) fn resolve(
         &self,
         target: &TargetUrl,
@@ -249,7 +249,7 @@ impl TargetArgs {
         Ok(())
     }
 
-    /// The flags that only one protocol uses, and whether they are given.
+    /// Returns the flags that only one protocol uses, and whether each is given.
     fn given(&self) -> [(&'static str, bool, Protocol); 10] {
         [
             ("client-id", self.client_id.is_some(), Protocol::OAuth2),
@@ -265,7 +265,7 @@ impl TargetArgs {
         ]
     }
 
-    /// The same, of a file in `folder`: it names files beside it.
+    /// Resolves the paths of a file in `folder`, which names files beside it.
     fn beside(mut self, folder: &Path) -> Self {
         let files = [
             &mut self.client_secret_file,
@@ -347,7 +347,8 @@ impl TargetArgs {
         Ok(OAuth2 { client_id, proof, scope, audience })
     }
 
-    /// The names that IAM allows: each is sent as it stands, and none leaves its segment of the path.
+    /// Returns the role, if IAM allows its name. Such a name is sent as it stands, and does not
+    /// leave its segment of the path.
     fn role(&self) -> Result<Option<String>, TargetError> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
         let dots = |role: &str| matches!(role, "." | "..");
@@ -376,7 +377,7 @@ impl TargetArgs {
         Ok(headers)
     }
 
-    /// The secret in the file, or else in the variable.
+    /// Returns the secret in the file, or in the variable if no file is given.
     fn secret(&self, file: Option<&Path>, variable: &str) -> Result<Option<Redacted>, TargetError> {
         let Some(path) = file else {
             let value = std::env::var_os(variable).filter(|value| !value.is_empty());
@@ -413,7 +414,7 @@ impl TargetArgs {
     }
 }
 
-/// Identities are named to protocols that can be told of them.
+/// Refuses `--user-assigned` for a protocol that cannot name identities.
 pub(super) fn check_selectors(
     protocol: Protocol,
     user_assigned: Option<u32>,
@@ -426,7 +427,8 @@ pub(super) fn check_selectors(
     }
 }
 
-/// The text without the blanks around it. It may go into a header field: a line end would begin another.
+/// Returns the text without the blanks around it, if it is one line. In a header field, a line end
+/// would begin another field.
 fn one_line(text: &Redacted, from: &str) -> Result<Redacted, TargetError> {
     let secret = text.expose().trim_ascii();
     if secret.is_empty() || secret.iter().any(u8::is_ascii_control) {
@@ -435,10 +437,10 @@ fn one_line(text: &Redacted, from: &str) -> Result<Redacted, TargetError> {
     Ok(Redacted::new(secret.to_vec()))
 }
 
-/// The mark in UTF-8, with which some editors begin a text.
+/// Byte order mark in UTF-8, with which some editors begin a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The bytes of a file, without the mark with which some editors begin a text.
+/// Reads the bytes of a file, without the byte order mark.
 fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
     let mut bytes = files::read(path, CREDENTIAL_BYTES_MAX)?;
     if bytes.starts_with(BYTE_ORDER_MARK) {

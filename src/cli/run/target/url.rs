@@ -1,4 +1,4 @@
-//! A target as it is written: a URL with or without a protocol before it, or the name of a file.
+//! Written form of a target: a URL with or without a protocol before it, or the name of a file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,20 +10,22 @@ use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
 use crate::load::protocol::Protocol;
 use crate::load::target::{HttpUrl, UrlError};
 
-/// A URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
+/// URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
 ///
-/// Or the name of a TOML file that says all of this, and the flags of the target besides.
+/// The written form may also be the name of a TOML file, which holds the URL and the flags of the
+/// target.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct TargetUrl {
     pub(super) protocol: Option<Protocol>,
-    /// The protocol where none is named.
+    /// Protocol that applies if none is named.
     pub(super) default: Protocol,
     pub(in crate::cli) url: HttpUrl,
-    /// What its file says, instead of the flags.
+    /// Flags in the target file. `--ca` and `--insecure` of the command line apply if the file has
+    /// neither.
     pub(super) own: Option<Box<TargetArgs>>,
 }
 
-/// Why a text names no target.
+/// Reason why a text names no target.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum TargetUrlError {
     #[error(transparent)]
@@ -59,21 +61,21 @@ fn plain(url: &str) -> Result<TargetUrl, TargetUrlError> {
 }
 
 impl TargetUrl {
-    /// The target of `mintbench run URL`, which is asked by a plain GET unless a protocol is named.
+    /// Parses the target of `mintbench run URL`. Plain GETs ask it, unless a protocol is named.
     ///
     /// # Errors
-    /// When the text is no URL that can be used.
+    /// Returns an error when the text is no URL that can be used.
     pub(in crate::cli::run) fn alone(text: &str) -> Result<Self, TargetUrlError> {
         Ok(Self { default: Protocol::Get, ..text.parse()? })
     }
 
-    /// The same, at the first address of its host that takes a connection.
+    /// Returns the target at the first address of its host that takes a connection.
     pub(in crate::cli) fn reached(&self) -> Self {
         Self { url: self.url.clone().reached(), ..self.clone() }
     }
 }
 
-/// A target file: the key `target`, and keys named like the flags of the target.
+/// Target file: the key `target`, and keys named like the flags of the target.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct TargetFile {
