@@ -1,4 +1,4 @@
-//! Rules of key vaults: what their owners may set, and under which URI each is reached.
+//! Rules of key vaults: their settings and their URIs.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,16 +17,16 @@ pub const RETENTION_DAYS: RangeInclusive<u64> = 7..=90;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VaultSettings {
-    /// The price tier; both serve the same secrets.
+    /// The price tier. Both tiers serve the same secrets.
     pub sku: Sku,
-    /// How long the vault and its secrets can be recovered once they are deleted, in days.
+    /// Retention of the deleted vault and its deleted secrets, in days. They can be recovered until it ends.
     pub retention_days: u64,
-    /// Whether nobody may purge before the retention is over.
+    /// True if nobody may purge before the retention ends.
     pub purge_protection: bool,
-    /// For what Azure itself may use the vault; notes, for nothing of that happens here.
+    /// Azure services that may use the vault. The value is only stored: those services do not exist here.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub enabled_for: BTreeSet<Purpose>,
-    /// The `bypass` of the network rules, once they were set. Rules that keep anybody out are refused.
+    /// The `bypass` of the network rules, if they were set. Rules that keep any caller out are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_bypass: Option<NetworkBypass>,
 }
@@ -42,7 +42,7 @@ pub enum Sku {
     Premium,
 }
 
-/// For what Azure itself may use a vault.
+/// Use of a vault by an Azure service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Purpose {
@@ -54,10 +54,10 @@ pub enum Purpose {
     TemplateDeployment,
 }
 
-/// Traffic that passes the network rules of a vault in any case.
+/// Traffic that always passes the network rules of a vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkBypass {
-    /// That of Azure's own services.
+    /// Traffic of Azure's own services.
     AzureServices,
     /// No traffic.
     None,
@@ -76,28 +76,28 @@ impl Default for VaultSettings {
 }
 
 impl VaultSettings {
-    /// Whether nothing was set.
+    /// Returns true if all settings have their defaults.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// How long what is deleted can be recovered.
+    /// Returns the retention of deleted vaults and secrets.
     pub const fn retention(&self) -> Seconds {
         Seconds(self.retention_days * 24 * 60 * 60)
     }
 }
 
-/// The loopback address of the vault `name`, at which only this vault is reached.
+/// Returns the loopback address of the vault `name`. It reaches only this vault.
 ///
-/// A name below `localhost` would say more, but not every resolver knows such names. The address follows
-/// from the name, so it is the same after every start. It lies in 127.128.0.0/9, beside the addresses that
-/// people choose by hand.
+/// A name below `localhost` would be easier to read, but not every resolver knows such names. The address
+/// follows from the name, so it is the same after every start. It lies in 127.128.0.0/9, apart from the
+/// addresses that people choose by hand.
 pub fn vault_address(name: &str) -> Ipv4Addr {
     let [a, b, c, ..] = named_guid(&format!("vault address:{}", name.to_ascii_lowercase()));
     Ipv4Addr::new(127, a | 0x80, b, c)
 }
 
-/// Whether the address lies where those of vaults do: there it means one vault, or none.
+/// Returns true if the address lies in the range of vault addresses. Such an address means one vault or none.
 pub fn is_vault_address(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_loopback() && v4 >= Ipv4Addr::new(127, 128, 0, 0))
 }

@@ -1,4 +1,4 @@
-//! What tools ask beside what they are about: az, Terraform, Prometheus.
+//! Side requests of tools: az, Terraform, Prometheus.
 
 use super::*;
 
