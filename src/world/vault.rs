@@ -102,18 +102,18 @@ pub fn is_vault_address(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_loopback() && v4 >= Ipv4Addr::new(127, 128, 0, 0))
 }
 
-/// How the URIs of vaults are formed.
+/// Form of the URIs of vaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VaultUris {
-    /// Each vault has a loopback address of its own, on this port.
+    /// Each vault has its own loopback address, on this port.
     Addresses(u16),
-    /// Each vault has a host name of its own.
+    /// Each vault has its own host name.
     Names(VaultUriTemplate),
 }
 
 impl VaultUris {
-    /// The URI of the vault `name`, with a slash at its end. A vault whose `address` another vault has is
-    /// reached by name.
+    /// Returns the URI of the vault `name`, with a slash at its end. Without an `address` the URI contains
+    /// the name, because another vault has the address.
     pub fn of(&self, name: &str, address: Option<Ipv4Addr>) -> String {
         match (self, address) {
             (Self::Addresses(port), Some(address)) => format!("https://{address}:{port}/"),
@@ -122,14 +122,14 @@ impl VaultUris {
         }
     }
 
-    /// The port of all of them.
+    /// Returns the port of all vaults.
     pub const fn port(&self) -> u16 {
         match self {
             Self::Addresses(port) | Self::Names(VaultUriTemplate { port, .. }) => *port,
         }
     }
 
-    /// What follows the name of a vault, and a dot, where a vault is reached by name.
+    /// Returns the suffix of the host of a vault that is reached by name, without the dot before it.
     pub fn suffix(&self) -> String {
         match self {
             Self::Addresses(port) => VaultUriTemplate::local(*port).suffix(),
@@ -138,18 +138,18 @@ impl VaultUris {
     }
 }
 
-/// The port of `https`, which URIs leave out.
+/// The default port of `https`, which URIs omit.
 const HTTPS: u16 = 443;
 
-/// A URI of vaults with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
+/// A URI template for vaults, with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultUriTemplate {
-    /// What follows the name in the host, without the first dot.
+    /// Host name below which the vaults are, without a leading dot.
     domain: String,
     port: u16,
 }
 
-/// Why a text is no template.
+/// Reason why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a URI of vaults; write https://{{name}}.DOMAIN or https://{{name}}.DOMAIN:PORT, where {{name}} stands for the name of the vault"
@@ -157,12 +157,13 @@ pub struct VaultUriTemplate {
 pub struct VaultUriError(String);
 
 impl VaultUriTemplate {
-    /// Names below `vault.localhost`, for which the server certificate is valid in any case.
+    /// Creates the template with names below `vault.localhost`. The server certificate is always valid for
+    /// these names.
     pub fn local(port: u16) -> Self {
         Self { domain: "vault.localhost".to_owned(), port }
     }
 
-    /// The URI of the vault `name`, with a slash at its end.
+    /// Returns the URI of the vault `name`, with a slash at its end.
     pub fn of(&self, name: &str) -> String {
         format!("https://{name}.{}/", self.suffix())
     }
@@ -174,7 +175,7 @@ impl VaultUriTemplate {
         }
     }
 
-    /// The name in a certificate that is valid for every vault.
+    /// Returns the name in a certificate that is valid for every vault.
     pub fn certificate_name(&self) -> String {
         format!("*.{}", self.domain)
     }
