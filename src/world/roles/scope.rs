@@ -173,8 +173,8 @@ enum Link {
     Resource,
 }
 
-/// Returns true if `segments` are pairs in an order that Azure has: at most one resource group, which comes
-/// first, then provider namespaces with at least one `type/name` pair after each.
+/// Returns true if `segments` are pairs in an order that Azure has. A resource group occurs at most once and
+/// first. Provider namespaces follow, each with at least one `type/name` pair.
 fn is_chain<'a>(start: Link, mut segments: impl Iterator<Item = &'a str>) -> bool {
     let mut last = start;
     while let Some(key) = segments.next() {
