@@ -103,7 +103,8 @@ guid_id! {
 }
 
 guid_id! {
-    /// A virtual machine's own id (`vmId`). A new machine of the same name gets another one.
+    /// A virtual machine's own id (`vmId`). It outlives the machine's name: a new machine of the same name
+    /// gets another id.
     VmId
 }
 guid_id! {

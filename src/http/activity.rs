@@ -87,7 +87,7 @@ pub(super) struct Activity {
     clock: Arc<CoarseClock>,
     /// Second of the last change of the phase, and the phase in the lowest bits.
     state: AtomicU32,
-    /// Second in which the peer stopped reading, plus 1. It is 0 while the peer reads everything.
+    /// Second since which the peer reads too little, plus 1. It is 0 while the peer reads everything.
     unsent_since: AtomicU32,
     /// Length of the body of the last request, in bytes.
     body_bytes: AtomicU64,
@@ -130,7 +130,7 @@ impl Activity {
         self.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// Marks that the peer has stopped reading.
+    /// Starts the timeout of a peer that does not read.
     pub(super) fn mark_unsent(&self) {
         self.unsent_since.store(self.clock.now_s() + 1, Ordering::Relaxed);
     }

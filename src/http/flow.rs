@@ -22,7 +22,7 @@ pub(super) struct Flow<I> {
     heads: Heads,
     /// Bytes after the end of a head, which are not passed on yet.
     rest: BytesMut,
-    /// Bytes that the peer has read since it was found to read too little.
+    /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
 }
 

@@ -258,7 +258,7 @@ impl Caller {
         })
     }
 
-    /// Returns the next candidate of the last scan that has been idle since.
+    /// Returns the next candidate of the last scan without activity since.
     fn known_candidate(&mut self) -> Option<u64> {
         while let Some(rank @ (_, _, number)) = self.candidates.pop() {
             let now = self.connections.get(&number).and_then(|activity| activity.rank());
@@ -293,7 +293,7 @@ mod tests {
         [127, 0, 0, last].into()
     }
 
-    /// A connection that has had a request and waits for the next.
+    /// Creates a connection that has had a request and waits for the next.
     fn idle(gate: &Arc<Gate>, last: u8) -> Place {
         let admitted = gate.admit(caller(last), &gate.tally("test")).unwrap();
         admitted.place.activity.begin(0);

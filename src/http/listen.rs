@@ -68,7 +68,6 @@ pub fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Bi
 /// Listens at every IPv4 loopback address of this machine, on the port of `addr`. No other machine can reach
 /// it. Returns `None` when `addr` is not such an address or the system does not support it. In this case call
 /// [`bind`], which reports the error or listens on `addr` alone.
-/// [`bind`] says what is wrong, or listens on `addr` alone.
 pub fn bind_all_loopback(addr: SocketAddr) -> Option<TcpListener> {
     if !addr.is_ipv4() || !addr.ip().is_loopback() {
         return None;

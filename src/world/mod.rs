@@ -4,8 +4,6 @@
 //! [`record`] holds the stored records. [`seed`] builds the first records of a world, from a
 //! [`file`](mod@file) or a [`synthetic`] shape. [`Vm`] and [`Identity`] are the rules that the broker
 //! follows. `directory` holds the current world.
-//! [`synthetic`]); [`Vm`] and [`Identity`] are the rules that the broker goes by. Who holds the world as
-//! it is now is `directory`.
 
 pub mod file;
 pub mod record;
