@@ -124,7 +124,7 @@ pub(super) fn put(
 }
 
 impl Wanted {
-    /// Reads the content of a request.
+    /// Parses the content of a request.
     pub(super) fn read(content: &Content) -> Result<Self, ArmError> {
         let properties = content.properties();
         let text = |name: &str| {

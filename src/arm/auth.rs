@@ -174,7 +174,8 @@ fn bearer(headers: &HeaderMap, verifier: &Verifier, now: UnixSeconds) -> Result<
     verifier.verify(jwt.trim(), now).map_err(|error| untrue(&error, now))
 }
 
-/// The principal was deleted after the token was issued. Azure takes such a token until it expires.
+/// Returns the refusal of a token whose principal was deleted after it was issued. Azure accepts such a token
+/// until it expires.
 fn gone(bearer: &Bearer) -> Refusal {
     Refusal::new(
         "InvalidAuthenticationToken",

@@ -10,7 +10,7 @@ use super::error::ArmError;
 use super::version::ResourceType;
 use crate::world::record::Tags;
 
-/// A request body. Names of properties ignore case, as in Azure.
+/// A request body. The case of property names is ignored, as in Azure.
 #[derive(Debug)]
 pub(super) struct Content {
     /// All fields except `properties` and `tags`.

@@ -1,8 +1,8 @@
 //! `GET /metadata/endpoints`: the addresses of the services of this cloud. Clients that know only the control
 //! plane (`az cloud register`, Terraform's `metadata_host`) ask this first, without a token.
 //!
-//! Control plane, token service and vaults are those of this server; all other services keep the
-//! addresses of the public cloud. URLs are always `https`, which every one of these listeners speaks.
+//! Control plane, token service and vaults are those of this server. All other services keep the addresses of
+//! the public cloud. URLs are always `https`, which all of these listeners support.
 
 use std::net::SocketAddr;
 

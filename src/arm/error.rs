@@ -1,7 +1,7 @@
 //! Refusals with the status, the code and the text of Azure Resource Manager.
 //!
-//! Codes and texts come from captures or from Azure's documentation. Where neither has a text, it follows their
-//! style (`docs/protocol.md`).
+//! Codes and texts come from captures or from Azure's documentation. Where neither has a text, it follows
+//! their style (`docs/protocol.md`).
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -158,7 +158,7 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// The header's value; what would end the quotes is left out.
+    /// Returns the header's value. Characters that would end the quotes are left out.
     pub(super) fn header(&self) -> String {
         let plain = |char: &char| char.is_ascii() && !char.is_ascii_control() && *char != '"';
         let description: String = self.description.chars().filter(plain).collect();

@@ -19,7 +19,7 @@ pub(super) enum Term {
     Field(Field, Test),
 }
 
-/// A field that a text is compared with.
+/// Field that a filter compares with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Location,
@@ -27,7 +27,7 @@ pub(super) enum Field {
     ResourceGroup,
     ResourceType,
     RoleName,
-    /// The scale set that a machine is in.
+    /// The scale set of a machine.
     ScaleSet,
     TagName,
     TagValue,
@@ -121,7 +121,7 @@ pub(super) const fn is_of_tags(term: &Term) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token<'a> {
     Word(&'a str),
-    /// A literal, in which a quote is written twice.
+    /// A literal. A quote in it is written twice.
     Text(String),
     /// `(`, `)` or `,`.
     Mark(char),

@@ -9,7 +9,7 @@ use super::content::{Content, unexpected};
 use super::error::ArmError;
 use crate::world::vault::{NetworkBypass, Purpose, RETENTION_DAYS, Sku, VaultSettings};
 
-/// Properties that the service sets. A client that writes back what it has read sends them too.
+/// Properties that the service sets. A client that reads a vault and writes it back sends them too.
 const OWN: [&str; 4] =
     ["vaultUri", "provisioningState", "hsmPoolResourceId", "privateEndpointConnections"];
 
@@ -33,7 +33,7 @@ fn purpose(property: &str) -> Option<Purpose> {
     found.map(|(_, purpose)| *purpose)
 }
 
-/// Settings that a `PUT` or a `PATCH` names.
+/// Settings in a `PUT` or a `PATCH`.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) recover: bool,
@@ -97,7 +97,7 @@ impl Wanted {
         self.over(before, Some(before))
     }
 
-    /// Lays the named settings over `base`. `before` holds the settings of a vault that exists.
+    /// Applies the named settings to `base`. `before` contains the settings of an existing vault.
     fn over(
         &self,
         base: &VaultSettings,

@@ -190,7 +190,7 @@ async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
 }
 
 /// Serves one connection for each of `scripts`. For every entry it reads a request and writes the entry. Then
-/// it closes the connection. Returns the number of requests that it has read.
+/// it closes the connection. The returned task yields the number of requests read.
 async fn scripted(scripts: Vec<Vec<&'static str>>) -> (String, tokio::task::JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,8 +1,8 @@
 //! Secrets in files, and the check that no other user can read or change them.
 //!
 //! The check applies to the file at the end of all links, because Kubernetes mounts secrets as links. Its
-//! owner must be this user or root. A user who can write in its folder can put own files there, but not files
-//! of this user.
+//! owner must be this user or root. Other users who can write in its folder can put their own files there,
+//! but not files that this user owns.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -16,7 +16,7 @@ use crate::secret::Redacted;
 
 /// Trust in the group of a secret file. Kubernetes mounts volumes for a group.
 ///
-/// Reading a private key is as dangerous as writing it: its reader can sign in as its owner.
+/// Read permission alone is dangerous: whoever can read a private key can sign in as its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupRead {
     /// Only the owner is trusted.
@@ -146,8 +146,8 @@ pub fn check_secret(path: &Path, group: GroupRead) -> Result<(), SecretFileError
     check(path, &fs::metadata(path).map_err(unread(path))?, group)
 }
 
-/// Checks that others cannot put their own files in a folder of secrets. Files in it that are not secret may
-/// be readable by everybody.
+/// Checks that others cannot put their own files in a folder of secrets. The other files in the folder are
+/// not checked one by one, and any user may own them.
 ///
 /// # Errors
 /// See [`SecretFileError`].
@@ -296,7 +296,7 @@ mod tests {
         let file = folder.path().join("key");
         fs::write(&file, "secret").unwrap();
         give(&file, 0o600);
-        // A process that is not root can give nothing away.
+        // Only root can give a file to another user.
         if geteuid().is_root() {
             std::os::unix::fs::chown(&file, Some(12_345), None).unwrap();
             let refused = read_secret(&file, 100, Allowed).unwrap_err().to_string();

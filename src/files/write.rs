@@ -86,8 +86,8 @@ pub fn is_direct(path: &Path) -> bool {
     is_special || (is_link && folder(path).canonicalize().is_ok_and(of_system))
 }
 
-/// Locks the folder of `place` against other processes that call this function. The lock lasts as long as the
-/// returned file.
+/// Locks the folder of `place`, after waiting for other processes that hold the lock. Callers hold it while
+/// they change files there. The lock lasts as long as the returned file.
 ///
 /// # Errors
 /// Returns an error when the folder cannot be opened or locked.

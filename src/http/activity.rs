@@ -125,7 +125,7 @@ impl Activity {
         self.state.store((self.clock.now_s() << PHASE_BITS) | phase, Ordering::Relaxed);
     }
 
-    /// Length of the body of the last request, in bytes; [`UNBOUNDED`] when unknown.
+    /// Returns the length of the body of the last request, in bytes, or [`UNBOUNDED`] when unknown.
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes.load(Ordering::Relaxed)
     }

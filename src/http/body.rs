@@ -1,4 +1,4 @@
-//! Request bodies, read whole.
+//! Reading of whole request bodies.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -2,8 +2,8 @@
 //!
 //! A timer for each request head would be armed and disarmed at every request, and would not detect a peer
 //! that never reads. Instead each connection records its activity, and a sweep ends two kinds of connections.
-//! The first kind has sent no complete request for two minutes: idle ones, and those that send their head
-//! byte by byte. The second kind has a peer that has not read its answer for half a minute.
+//! The first kind has begun no new request for two minutes: it is idle, or sends its head byte by byte. The
+//! second kind has a peer that has not read its answer for half a minute.
 
 use std::collections::HashMap;
 use std::future::Future;

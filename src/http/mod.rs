@@ -88,7 +88,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Interval of updating the clock and removing ended connections.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Ticks between sweeps.
+/// Number of ticks between two sweeps.
 const SWEEP_TICKS: u32 = 5;
 
 /// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`. Then answers the

@@ -274,7 +274,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     let base64 = BASE64_STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----");
     for (index, character) in base64.char_indices() {
-        // Lines of 64 characters (RFC 7468 section 2).
+        // Lines have 64 characters (RFC 7468 section 2).
         if index % 64 == 0 {
             text.push('\n');
         }

@@ -66,7 +66,7 @@ impl ServerCertVerifier for Naming {
     }
 }
 
-/// Accepts every server certificate and checks no name or time.
+/// Accepts every server certificate. Checks neither the certificate nor the signatures of the handshake.
 #[derive(Debug)]
 pub(super) struct Unchecked(pub(super) WebPkiSupportedAlgorithms);
 

@@ -46,7 +46,7 @@ pub(super) enum BackupError {
     TooManyVersions,
 }
 
-/// Seals and opens backups with a key of 32 bytes.
+/// Encrypts and decrypts backups with a key of 32 bytes.
 #[derive(Debug)]
 pub(super) struct Sealer(pub(super) Redacted);
 

@@ -104,7 +104,7 @@ impl SecretRef<'_> {
         let NewVersion { value, properties } = new;
         let version = SecretVersion {
             vault: self.vault.clone(),
-            // The first spelling of a name stays.
+            // The name keeps its first spelling.
             name: last.map_or(self.name, |last| &last.name).to_owned(),
             version: Uuid::from_bytes(fresh.guid()).simple().to_string(),
             value: StoredSecret(value),

@@ -22,7 +22,7 @@ pub struct HoldingIndex(pub u32);
 pub enum IdentityKind {
     /// Created with a VM and deleted with it.
     SystemAssigned,
-    /// A resource of its own, assigned to any number of VMs.
+    /// An independent resource, assigned to any number of VMs.
     UserAssigned,
 }
 
@@ -84,7 +84,7 @@ pub enum Selector {
     ClientId(ClientId),
     /// By `object_id`.
     ObjectId(PrincipalId),
-    /// By `msi_res_id` (or the older `mi_res_id`); user-assigned identities only.
+    /// By `msi_res_id` (or the older `mi_res_id`), for user-assigned identities only.
     ResourceId(ArmId),
 }
 

@@ -51,7 +51,7 @@ pub enum Record {
     RoleAssignment(RoleAssignment),
     /// A certificate of a service principal.
     Credential(Credential),
-    /// A key that tokens are signed with.
+    /// A key that signs tokens.
     SigningKey(StoredSigningKey),
     /// One version of a secret.
     SecretVersion(SecretVersion),
@@ -229,7 +229,7 @@ pub struct Credential {
 #[serde(transparent)]
 pub struct StoredSecret(#[serde(with = "secret::stored")] pub Redacted);
 
-/// A key that tokens are signed with.
+/// A key that signs tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSigningKey {
     /// Name of the key in tokens: the thumbprint of its certificate.
@@ -425,7 +425,7 @@ impl Record {
     }
 }
 
-/// One step from a state of the world to the next.
+/// One change of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Adds the record, or replaces the record with the same key.

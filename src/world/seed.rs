@@ -96,7 +96,7 @@ pub struct Added {
 pub struct VmIdentities {
     /// The ids of its system-assigned identity.
     pub system_assigned: Option<IdentityIds>,
-    /// Those assigned to it; repeats are ignored.
+    /// User-assigned identities. Repeats are ignored.
     pub user_assigned: Vec<Added>,
 }
 

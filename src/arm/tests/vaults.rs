@@ -133,7 +133,7 @@ fn every_setting_of_a_vault_is_kept_until_it_is_changed() {
     });
     assert_eq!(world.put(&path, &with(&asked)).body["properties"], kept);
     assert_eq!(world.get(&path).body["properties"], kept);
-    // A client may write back what it has read.
+    // A client may write back the vault that it read.
     let read = world.get(&path).body;
     assert_eq!(world.put(&path, &read).body, read);
     assert_eq!(world.patch(&path, &json!({"tags": {}})).body["properties"], kept);

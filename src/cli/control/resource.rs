@@ -160,7 +160,8 @@ impl Session {
         Ok(self.arm(&Method::PUT, &target, Some(&Value::Object(whole)))?.body)
     }
 
-    /// Returns an error if the resource exists already, because replacing it would remove its identities.
+    /// Returns an error if the resource exists already, because replacing it would also remove the properties
+    /// that the request omits, such as identities.
     pub(super) fn must_be_new(
         &self,
         kind: &Kind,

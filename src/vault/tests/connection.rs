@@ -1,4 +1,5 @@
-//! Tests that need a connection: requests whose bodies arrive late, incomplete or whole.
+//! Test of requests over a real connection: first without the body, then with it, and with a body that is too
+//! long.
 
 use std::time::Duration;
 

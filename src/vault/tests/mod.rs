@@ -1,4 +1,4 @@
-//! The surface as a client sees it, without a connection.
+//! Requests to the vaults as a client sends them, without a connection.
 
 mod access;
 mod backup;

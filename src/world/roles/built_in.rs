@@ -1,8 +1,7 @@
 //! The built-in roles, with the ids and permissions that Azure publishes.
 //!
-//! Source: Azure RBAC documentation, "Azure built-in roles" (pages privileged, general, identity,
-//! compute, security and storage). Azure adds actions to a role now and then;
-//! the ids are the same in every tenant.
+//! Source: Azure RBAC documentation, "Azure built-in roles" (pages privileged, general, identity, compute,
+//! security and storage). Azure occasionally adds actions to a role. The ids are the same in every tenant.
 
 use uuid::{Uuid, uuid};
 
