@@ -266,7 +266,7 @@ pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
     ],
 };
 
-/// All types, for the list of providers.
+/// Types in the list of providers.
 pub(super) static ALL: [&ResourceType; 11] = [
     &ROLE_ASSIGNMENTS,
     &ROLE_DEFINITIONS,

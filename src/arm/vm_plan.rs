@@ -20,7 +20,7 @@ pub(super) const ADDRESS_TAG: &str = "mintbench-address";
 
 const ASSIGN: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
 
-/// Fields with their own record, and fields that only the service sets.
+/// Fields that are stored separately, and fields that only the service sets.
 const OWN: [&str; 10] = [
     "id",
     "name",

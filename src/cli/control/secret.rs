@@ -119,7 +119,8 @@ impl FromStr for VaultName {
 impl FromStr for SecretId {
     type Err = String;
 
-    /// Parses the names that Key Vault allows: 1 to 127 letters, digits and hyphens.
+    /// Parses VAULT/NAME or VAULT/NAME/VERSION. The name has 1 to 127 letters, digits and hyphens, as in Key
+    /// Vault.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(

@@ -325,7 +325,8 @@ fn bearer(token: &[u8]) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// Returns the path of a link from the server at the known base URL, so that no link sends a token elsewhere.
+/// Returns a link from the server with the known base URL instead of its own, so that no link sends a token
+/// elsewhere.
 fn here(base: &str, link: &str) -> Option<String> {
     let target = link.parse::<Uri>().ok()?.path_and_query()?.to_string();
     Some(format!("{base}{target}"))
