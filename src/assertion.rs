@@ -1,8 +1,8 @@
-//! Client assertions (RFC 7523 section 2.2) as Entra takes them, made by who holds the certificate of
-//! a service principal.
+//! Client assertions (RFC 7523 section 2.2) in Entra's format, created by the holder of a service principal's
+//! certificate.
 //!
-//! The side of the client, which broker, commands and load generator are alike; who checks assertions
-//! is the token service. Knows nothing of HTTP.
+//! This is the client side, for the broker, the commands and the load generator. The token service checks
+//! assertions. This module knows nothing of HTTP.
 
 use std::fmt;
 
@@ -17,19 +17,19 @@ use crate::clock::{Seconds, UnixSeconds};
 use crate::secret::Redacted;
 use crate::x509::{Certificate, CertificateError};
 
-/// How an assertion is signed, and how it names its certificate.
+/// Signature algorithm of an assertion, and its reference to the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum AssertionForm {
-    /// PS256 and `x5t#S256`: what Entra asks for.
+    /// PS256 and `x5t#S256`, which Entra requires.
     #[default]
     Ps256,
-    /// The same, and the certificate itself (`x5c`): for a service that trusts who signed it.
+    /// The same, with the certificate itself (`x5c`), for a service that trusts its issuer.
     Ps256WithCertificate,
-    /// RS256 and `x5t`: what older servers know.
+    /// RS256 and `x5t`, for older servers.
     Rs256,
 }
 
-/// What an assertion says.
+/// Claims of an assertion.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAssertion<'a> {
     /// `iss` and `sub`: a GUID with Entra, any name elsewhere.
@@ -38,18 +38,18 @@ pub struct ClientAssertion<'a> {
     pub audience: &'a str,
     /// `iat` and `nbf`.
     pub issued_at: UnixSeconds,
-    /// `jti`: another one for every assertion.
+    /// `jti`: different for every assertion.
     pub id: [u8; 16],
 }
 
 impl ClientAssertion<'_> {
-    /// From `nbf` to `exp`: ten minutes, as Microsoft's libraries have it.
+    /// Time from `nbf` to `exp`: ten minutes, as in Microsoft's libraries.
     pub const LIFETIME: Seconds = Seconds(600);
 
-    /// The assertion, signed with `key`.
+    /// Returns the assertion, signed with `key`.
     ///
     /// # Errors
-    /// [`SignError`] when the library fails.
+    /// Returns [`SignError`] when the library fails.
     pub fn sign(&self, key: &CertificateKey, form: AssertionForm) -> Result<String, SignError> {
         let claims = json!({
             "aud": self.audience,
@@ -94,7 +94,7 @@ fn header(certificate: &Certificate, form: AssertionForm) -> Value {
 #[error("cannot sign a client assertion")]
 pub struct SignError;
 
-/// Why a certificate and a private key are of no use together.
+/// Reason why a certificate and a private key cannot be used together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientKeyError {
     /// The certificate cannot be read.
@@ -103,7 +103,7 @@ pub enum ClientKeyError {
     /// The private key cannot be read.
     #[error("the private key cannot be read; give an RSA key in PKCS #8")]
     PrivateKey,
-    /// The two do not belong together.
+    /// The private key does not belong to the certificate.
     #[error("the private key is not that of the certificate; give the two that belong together")]
     Mismatch,
 }
@@ -115,8 +115,8 @@ pub struct CertificateKey {
 }
 
 impl CertificateKey {
-    /// Reads a certificate (DER) and its private key (PKCS #8), which takes about as long as a
-    /// signature: keep what comes out.
+    /// Parses a certificate (DER) and its private key (PKCS #8). This takes about as long as a signature, so
+    /// keep the result.
     ///
     /// # Errors
     /// See [`ClientKeyError`].
@@ -129,14 +129,14 @@ impl CertificateKey {
         Ok(Self { certificate, key })
     }
 
-    /// The certificate.
+    /// Returns the certificate.
     pub const fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 }
 
 impl fmt::Debug for CertificateKey {
-    /// Without the key.
+    /// Formats without the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let thumbprint = self.certificate.thumbprint();
         f.debug_struct("CertificateKey").field("thumbprint", &thumbprint).finish_non_exhaustive()

@@ -1,7 +1,7 @@
-//! Time: the only file that reads a clock.
+//! Clocks. This is the only file that reads a clock.
 //!
-//! Everything else takes `now` as an argument. Wall time, in whole seconds, is what tokens carry;
-//! monotonic nanoseconds are what latencies are measured in. Depends on nothing.
+//! All other code takes `now` as an argument. Tokens carry wall time, in whole seconds. Latencies are
+//! measured in monotonic nanoseconds. This module depends on no other.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -32,7 +32,7 @@ impl Sub<Seconds> for UnixSeconds {
 }
 
 impl UnixSeconds {
-    /// The span from `earlier` to `self`; zero when `earlier` is not earlier.
+    /// Returns the span from `earlier` to `self`, or zero when `earlier` is not earlier.
     pub fn since(self, earlier: Self) -> Seconds {
         Seconds(self.0.saturating_sub(earlier.0))
     }
@@ -44,20 +44,20 @@ impl fmt::Display for UnixSeconds {
     }
 }
 
-/// Nanoseconds as microseconds.
+/// Converts nanoseconds to microseconds.
 #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 ns")]
 pub fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }
 
-/// Nanoseconds in the unit that people read, to three digits: `35 ns`, `64.6 us`, `1.04 ms`, `1.43 s`.
+/// Formats nanoseconds with a suitable unit and three digits: `35 ns`, `64.6 us`, `1.04 ms`, `1.43 s`.
 pub fn readable(ns: u64) -> String {
     readable_us(us(ns))
 }
 
-/// Microseconds in the unit that people read.
+/// Formats microseconds with a suitable unit.
 pub fn readable_us(us: f64) -> String {
-    // By what is shown: 999.97 us is 1.00 ms.
+    // The rounded value decides: 999.97 us is 1.00 ms.
     let (value, unit) = match us {
         us if us < 0.9995 => return format!("{:.0} ns", us * 1e3),
         us if us < 999.5 => (us, "us"),
@@ -83,9 +83,9 @@ impl From<Duration> for Seconds {
     }
 }
 
-/// Where wall time comes from.
+/// Source of wall time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The wall time now.
+    /// Returns the wall time now.
     fn now(&self) -> UnixSeconds;
 }
 
@@ -106,7 +106,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// Creates a clock that stands at `now`.
     pub const fn new(now: UnixSeconds) -> Self {
         Self(AtomicU64::new(now.0))
     }
@@ -128,30 +128,30 @@ impl Clock for ManualClock {
     }
 }
 
-/// A monotonic clock, in nanoseconds since it was made.
+/// A monotonic clock, in nanoseconds since its creation.
 ///
-/// Copies share the origin, so readings of copies compare.
+/// Copies share the origin, so their readings are comparable.
 #[derive(Clone, Copy, Debug)]
 pub struct Monotonic {
     origin: Instant,
 }
 
 impl Monotonic {
-    /// A clock whose zero is this moment.
+    /// Creates a clock whose zero is this moment.
     #[expect(clippy::disallowed_methods, reason = "this is the one reader of monotonic time")]
     pub fn start() -> Self {
         Self { origin: Instant::now() }
     }
 
-    /// Nanoseconds since the start; never goes back.
+    /// Returns nanoseconds since the start. Never goes back.
     pub fn now_ns(&self) -> u64 {
         let elapsed = self.origin.elapsed();
-        // In 64 bits, which last for 584 years: `as_nanos` multiplies in 128.
+        // Computed in 64 bits, which last for 584 years. `as_nanos` would multiply in 128 bits.
         elapsed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(elapsed.subsec_nanos().into())
     }
 }
 
-/// Nanoseconds of processor time that this process has used, in user and system mode.
+/// Returns the processor time that this process has used in user and system mode, in nanoseconds.
 pub fn process_cpu_ns() -> u64 {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let [seconds, nanoseconds] =

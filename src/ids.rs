@@ -1,6 +1,6 @@
 //! Identifiers: GUIDs of the directory and resource ids of Azure Resource Manager.
 //!
-//! Every id has one door, `FromStr`; whoever holds one holds a well-formed id. Depends on nothing.
+//! `FromStr` is the only way to parse an id, so every id is well-formed. This module depends on no other.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// Why a text is not an identifier.
+/// Reason why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseIdError {
     /// The text is not a GUID in the 8-4-4-4-12 form.
@@ -22,7 +22,7 @@ pub enum ParseIdError {
     Arm(String),
 }
 
-/// Stores an identifier as its text.
+/// Serializes an identifier as its text.
 macro_rules! serde_as_text {
     ($name:ident) => {
         impl serde::Serialize for $name {
@@ -48,12 +48,12 @@ macro_rules! guid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps 16 bytes as they are.
+            /// Wraps 16 bytes unchanged.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 
-            /// The 16 bytes, most significant first.
+            /// Returns the 16 bytes, most significant first.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
@@ -62,7 +62,7 @@ macro_rules! guid_id {
         impl FromStr for $name {
             type Err = ParseIdError;
 
-            /// Accepts the hyphenated form only, in any letter case.
+            /// Parses the hyphenated form only, in any letter case.
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 let guid = (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten();
                 guid.map(Self).ok_or_else(|| ParseIdError::Guid(text.to_owned()))
@@ -103,39 +103,40 @@ guid_id! {
 }
 
 guid_id! {
-    /// A virtual machine's own id (`vmId`), which outlives its name.
+    /// A virtual machine's own id (`vmId`). It outlives the machine's name: a new machine of the same name
+    /// gets another id.
     VmId
 }
 guid_id! {
-    /// A role definition, the `name` of its ARM resource; built-in ones are the same in every tenant.
+    /// A role definition, the `name` of its ARM resource. Built-in roles have the same id in every tenant.
     RoleDefinitionId
 }
 guid_id! {
-    /// A role assignment, the `name` of its ARM resource; chosen by whoever creates it.
+    /// A role assignment, the `name` of its ARM resource. Its creator chooses it.
     RoleAssignmentId
 }
 
 /// A resource id of Azure Resource Manager.
 ///
-/// Azure compares these without regard to letter case and echoes them as first written: equality,
-/// order and hashing ignore ASCII case, `Display` gives back the stored spelling. A copy shares the text.
+/// Azure compares these ids without regard to letter case and returns them as first written. So equality,
+/// order and hashing ignore ASCII case, and `Display` returns the stored spelling. Cloning shares the text.
 #[derive(Clone)]
 pub struct ArmId(Arc<str>);
 
 serde_as_text!(ArmId);
 
 impl ArmId {
-    /// The spelling it was created with.
+    /// Returns the original spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The last segment: the resource's own name.
+    /// Returns the last segment, the resource's own name.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The segment after `key`, as in `/subscriptions/<value>`; keys ignore case.
+    /// Returns the segment after `key`, as in `/subscriptions/<value>`. The case of keys is ignored.
     pub fn segment(&self, key: &str) -> Option<&str> {
         let mut segments = self.0.split('/').skip(1);
         while let (Some(name), Some(value)) = (segments.next(), segments.next()) {
@@ -146,18 +147,18 @@ impl ArmId {
         None
     }
 
-    /// The subscription that it lies in: every resource id begins with one.
+    /// Returns the subscription of the resource. Every resource id begins with one.
     pub fn subscription(&self) -> SubscriptionId {
         let id = self.segment("subscriptions").and_then(|id| id.parse().ok());
         id.unwrap_or(SubscriptionId::from_bytes([0; 16]))
     }
 
-    /// The name of the resource group that it lies in, or that it is.
+    /// Returns the name of the resource group that the id is or lies in.
     pub fn resource_group(&self) -> Option<&str> {
         self.segment("resourceGroups")
     }
 
-    /// Whether it lies in `parent`: in the group, in the subscription, under the resource.
+    /// Returns true if the id lies below `parent`: a group, a subscription or a resource.
     pub fn is_below(&self, parent: &Self) -> bool {
         let parent = parent.0.as_bytes();
         let head = self.0.as_bytes().split_at_checked(parent.len());
@@ -166,12 +167,12 @@ impl ArmId {
         })
     }
 
-    /// Where the ids below this one begin in the order of ids: not itself an id, a bound for a search.
+    /// Returns the lower bound of the ids below this one, for a search. The bound itself is not a valid id.
     pub(crate) fn first_below(&self) -> Self {
         Self(format!("{}/", self.0).into())
     }
 
-    /// In lower case: the same text for all spellings of one id.
+    /// Returns the id in lower case: the same text for all spellings of one id.
     pub fn to_key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -180,7 +181,7 @@ impl ArmId {
 impl FromStr for ArmId {
     type Err = ParseIdError;
 
-    /// Accepts `/key/value` pairs below `/subscriptions/<guid>`, at most 2048 printable bytes.
+    /// Parses `/key/value` pairs below `/subscriptions/<guid>`, at most 2048 printable bytes.
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         if is_arm_id(text) {
             Ok(Self(text.into()))

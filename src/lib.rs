@@ -1,25 +1,26 @@
 //! mintbench: a managed-identity token broker, and the harness that measures it.
 //!
-//! Two halves that never call each other. The serving half answers the identity endpoint of Azure's
-//! instance metadata service for many virtual machines; the measuring half drives it, or any other
-//! endpoint, over the network, and says how fast it is.
+//! mintbench has two halves that never call each other. The serving half answers the identity endpoint of
+//! Azure's instance metadata service for many virtual machines. The measuring half drives it, or any other
+//! endpoint, over the network, and reports how fast it is.
 //!
 //! # Reading order
 //!
-//! One sitting: [`ids`], [`world`] (what can exist, and which identity a VM may use), [`directory`]
-//! (what exists now, and how it changes), [`broker`] (the use case: select, look up, join or mint),
+//! For the serving half: [`ids`], [`world`] (possible items, and the identities that a VM may use),
+//! [`directory`] (current items and their changes), [`broker`] (the use case: select, look up, join or mint),
 //! [`cache`] (hits, single flight, eviction), [`token`] (claims, keys, the response body), [`imds`] (the
-//! rules of the endpoint), [`server`] (assembly). Then, for the other half, [`load`] from `schedule` through `generator` to `validity`, [`stats`],
-//! [`report`].
+//! rules of the endpoint), [`server`] (assembly). For the measuring half: [`load`] from `schedule` through
+//! `generator` to `validity`, [`stats`], [`report`].
 //!
-//! # The way of a request
+//! # The path of a request
 //!
-//! [`http`] reads a request from a connection whose virtual machine is known by its address;
-//! [`imds`] checks it and asks [`broker`]; a held token comes from [`cache`] at once, a missing one
-//! is minted once for all who wait, on a mint lane; the body, rendered when the token was minted, goes
-//! out with the digits of `expires_in` patched.
+//! [`http`] reads a request from a connection. The address of the connection identifies the virtual machine.
+//! [`imds`] checks the request and asks [`broker`]. A cached token comes from [`cache`] at once. A missing
+//! token is minted on a mint lane, once for all waiting requests. The body is rendered when the token is
+//! minted. Only the digits of `expires_in` are patched for each response.
 //!
-//! Who may name whom is a table in `tests/architecture`, drawn in `docs/ARCHITECTURE.md`.
+//! A table in `tests/architecture` lists the allowed dependencies between modules. `docs/ARCHITECTURE.md`
+//! draws them.
 
 pub mod admin;
 pub mod arm;

@@ -1,34 +1,35 @@
-//! What a process asks of the machine: cores and file descriptors. Depends on nothing.
+//! Requests of a process to the machine: cores, priorities, timers, file descriptors and memory. This module
+//! depends on no other.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Why the machine does not give what is asked for.
+/// Reason why the machine refuses a request.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
-    /// Not a list of cores.
+    /// The text is not a list of cores.
     #[error("`{0}` is not a list of cores; write their numbers with commas, such as 0,1")]
     CpuList(String),
     /// The system refuses these cores.
     #[error("cannot run on the cores {cpus}; allowed are {allowed}")]
     Pin {
-        /// What was asked for.
+        /// The requested cores.
         cpus: String,
-        /// What the process may use.
+        /// The cores that the process may use.
         allowed: String,
     },
 }
 
-/// The numbers of the cores that this process may run on.
+/// Returns the numbers of the cores that this process may run on.
 pub fn allowed_cpus() -> Vec<usize> {
     let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
     (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
-/// Restricts the process to the cores of a comma-separated list; call it before threads are started.
+/// Restricts the process to the cores of a comma-separated list. Call it before any thread starts.
 ///
 /// # Errors
-/// When the list is malformed or names a core that the process may not use.
+/// Returns an error when the list is malformed or names a core that the process may not use.
 pub fn pin_process(list: &str) -> Result<(), MachineError> {
     let allowed = allowed_cpus();
     let refused = || MachineError::Pin {
@@ -46,26 +47,25 @@ pub fn pin_process(list: &str) -> Result<(), MachineError> {
     sched_setaffinity(None, &set).map_err(|_| refused())
 }
 
-/// How far a thread that can wait stands behind the others: far enough that whoever answers a token
-/// request takes its core at once, near enough that it still gets on.
+/// Increase of the nice value of threads that can wait. Threads that answer token requests then get a core at
+/// once, and the others still make progress.
 const BEHIND: i32 = 10;
 
-/// Puts the thread that calls behind the others of this machine. What waits for a disk anyway can wait
-/// for a core.
+/// Lowers the priority of the calling thread. A thread that waits for a disk anyway can also wait for a core.
 pub fn give_way() {
-    // Without it everything is as right, and only less even.
+    // A failure changes no result. It only makes response times less even.
     let _ = rustix::process::nice(BEHIND);
 }
 
-/// Asks for exact timers for the thread that calls: by default the kernel may wake a sleeper 50 us late,
-/// to wake others with it.
+/// Requests exact timers for the calling thread. By default the kernel may wake a sleeper 50 us late, to wake
+/// several at once.
 pub fn exact_timers() {
-    // Without it a probe sees more lateness than there is, and nothing else changes.
+    // Without it a probe measures too much lateness. Nothing else changes.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
-/// Raises the limit on open files to what the system allows, and says how many that is; each
-/// connection takes one.
+/// Raises the limit on open files to the largest that the system allows, and returns it. Each connection uses
+/// one file.
 pub fn raise_file_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -73,24 +73,24 @@ pub fn raise_file_limit() -> u64 {
     limit.unwrap_or(u64::MAX)
 }
 
-/// Resident memory of this process: the second field of `/proc/self/statm`, in pages (proc(5)). `None` where
-/// there is no such file.
+/// Returns the resident memory of this process, in bytes: the second field of `/proc/self/statm`, which is in
+/// pages (proc(5)). Returns `None` where this file does not exist.
 pub fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Gives the pages that the allocator holds free back to the system.
+/// Returns the allocator's free pages to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "the C library has no other way")]
 pub fn return_free_memory() {
-    // SAFETY: it takes a number, touches free memory alone, and locks what it walks through (malloc_trim(3)
-    // is MT-Safe).
+    // SAFETY: `malloc_trim` takes a number, touches only free memory, and locks the arenas that it walks
+    // through (malloc_trim(3) is MT-Safe).
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Gives the pages that the allocator holds free back to the system, where that is possible.
+/// Does nothing: this platform has no way to return free memory.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn return_free_memory() {}
 
@@ -104,7 +104,7 @@ mod tests {
         const PIECE_BYTES: usize = 32 * 1024;
         let mut pieces: Vec<Vec<u8>> = (0..4096).map(|_| vec![1; PIECE_BYTES]).collect();
         let held = resident_bytes().unwrap();
-        // The last one stays, so that the allocator cannot shorten what it has.
+        // The last piece stays allocated, so that the allocator cannot simply shrink its heap.
         drop(pieces.drain(..4095));
         return_free_memory();
         let left = resident_bytes().unwrap();

@@ -1,4 +1,4 @@
-//! Text from outside as a terminal, a log, a page and an XML file can hold it.
+//! Text from outside, made safe for a terminal, a log, a page and an XML file.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -6,23 +6,24 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-/// Shows every control character but a line's end as text, `\u{1b}` for an escape.
+/// Escapes every control character except a line end, as in `\u{1b}` for an escape.
 ///
-/// So are characters that cannot be seen or change the direction of a line, and those that XML forbids.
+/// Invisible characters, characters that change the direction of a line, and characters that XML forbids are
+/// escaped as well.
 pub fn printable(text: &str) -> Cow<'_, str> {
     shown(text, |hidden, shown| shown.extend(hidden.escape_default()))
 }
 
-/// A name within a line: its ends of lines are shown as text, too.
+/// Escapes a name for use within a line: line ends are escaped, too.
 pub fn name(text: &str) -> String {
     printable(&text.replace('\n', "\\n")).into_owned()
 }
 
-/// A value as JSON over several lines. What [`printable`] would not show as it is stands as `\u1234`, which
-/// JSON reads as the same.
+/// Formats a value as JSON over several lines. Characters that [`printable`] escapes become `\u1234`, which
+/// JSON parsers read as the same character.
 ///
 /// # Errors
-/// When the value has no form in JSON.
+/// Returns an error when the value cannot be written as JSON.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(value)?;
     let escape = |hidden: char, shown: &mut String| {
@@ -34,8 +35,8 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(shown(&text, escape).into_owned() + "\n")
 }
 
-/// A text of our own in colours, into which text from outside was put after its own escapes were taken out:
-/// as [`printable`], but colours stay.
+/// Like [`printable`], but keeps colours. For texts of this program that contain text from outside whose own
+/// escapes were removed.
 pub fn coloured(text: &str) -> String {
     let mut pieces = text.split('\u{1b}');
     let mut shown = printable(pieces.next().unwrap_or_default()).into_owned();
@@ -64,8 +65,8 @@ fn shown(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Characters that have no form of their own (Unicode, `Default_Ignorable_Code_Point`), separate lines, or are
-/// none. Selectors of variants stay: emoji have them.
+/// Characters that are invisible (Unicode, `Default_Ignorable_Code_Point`), separate lines, or are not
+/// characters. Variation selectors stay, because emoji use them.
 const HIDDEN: [RangeInclusive<char>; 14] = [
     '\u{ad}'..='\u{ad}',
     '\u{61c}'..='\u{61c}',

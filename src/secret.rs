@@ -1,4 +1,4 @@
-//! Secrets that cannot be printed by accident.
+//! Protection against printing secrets by accident.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Redacted(Vec<u8>);
 
 impl Redacted {
-    /// Takes the bytes over.
+    /// Takes ownership of the bytes.
     pub const fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for the code that must use them; never for a log or an error.
+    /// Returns the bytes, for code that must use them. Never put them into a log or an error.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// SHA-256 in hexadecimal: what is kept of a secret that only has to be recognised.
+    /// Returns the SHA-256 in hexadecimal. It is enough to recognise a secret later.
     pub fn digest(&self) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.0);
         digest.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
@@ -28,8 +28,7 @@ impl Redacted {
         })
     }
 
-    /// Whether this is the secret of `digest`; takes as long for the first digit that differs as for
-    /// the last.
+    /// Returns true if this is the secret of `digest`, in constant time.
     pub fn has_digest(&self, digest: &str) -> bool {
         let own = self.digest();
         let same = aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -37,23 +36,22 @@ impl Redacted {
     }
 }
 
-/// A URL as it may be shown, whether or not it is one: its user name and password are left out, and
-/// so is what follows the path.
+/// Returns a URL for display, even if it is malformed. User name, password, query and fragment are left out.
 pub fn shown_url(url: &str) -> String {
     let host = url.find("://").map_or(0, |scheme| scheme + 3);
     let (scheme, rest) = url.split_at(host);
-    // A password may hold anything, also what ends the host.
+    // A password may contain any character, including those that end the host.
     let (hidden, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("...@", rest));
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
     format!("{scheme}{hidden}{}", rest.get(..end).unwrap_or_default())
 }
 
-/// A secret that stands in a text as a plain string: a request, a world file.
+/// A secret that is a plain string in a text, such as a request or a world file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretText(pub Redacted);
 
 impl<'de> serde::Deserialize<'de> for SecretText {
-    /// Of what is no string the error says only that it is none: not what it is.
+    /// For a value that is not a string, the error does not show the value.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
@@ -86,25 +84,25 @@ impl std::str::FromStr for SecretText {
     }
 }
 
-/// Stores a secret, as base64, in a record of the store: the one place where it leaves memory.
+/// Stores a secret, as base64, in a record of the store. This is the only place where secrets leave memory.
 pub mod stored {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Redacted;
 
-    /// Writes the secret.
+    /// Serializes the secret as base64.
     ///
     /// # Errors
-    /// When the serializer fails.
+    /// Returns an error when the serializer fails.
     pub fn serialize<S: Serializer>(secret: &Redacted, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64_STANDARD.encode(secret.expose()))
     }
 
-    /// Reads it back.
+    /// Deserializes a secret.
     ///
     /// # Errors
-    /// When it is not base64; the text is not quoted.
+    /// Returns an error when the text is not base64. The error does not quote it.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Redacted, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let bytes = BASE64_STANDARD.decode(&*text);
@@ -113,7 +111,7 @@ pub mod stored {
 }
 
 impl PartialEq for Redacted {
-    /// Takes as long for the first byte that differs as for the last.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
     }

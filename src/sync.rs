@@ -1,5 +1,5 @@
-//! The locks and atomics of the concurrent core, in one place, so that the `shuttle` model checker
-//! can stand in for them: `MINTBENCH_SHUTTLE=1 cargo test --lib shuttle`.
+//! The locks and atomics of the concurrent core, in one place. The `shuttle` model checker can replace them:
+//! `MINTBENCH_SHUTTLE=1 cargo test --lib shuttle`.
 
 #[cfg(not(all(test, mintbench_shuttle)))]
 mod imp {
@@ -26,7 +26,7 @@ mod imp {
         }
     }
 
-    /// As `Mutex`.
+    /// `parking_lot`'s interface over shuttle's lock, as in `Mutex`.
     #[derive(Debug, Default)]
     pub(crate) struct RwLock<T>(shuttle::sync::RwLock<T>);
 

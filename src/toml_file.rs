@@ -1,7 +1,7 @@
-//! TOML files that people write: a value, or everything that is wrong with the text.
+//! TOML files that people write: parsing to a value, or to a list of all faults.
 //!
-//! serde stops at the first fault. Here a faulty entry is noted and left out, and the rest is read
-//! again, until nothing is left to note.
+//! serde stops at the first fault. Here a faulty entry is recorded and removed, and the rest is read again,
+//! until there are no more faults.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,9 +11,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-/// Nobody mends more at once.
+/// Largest number of reported faults. Nobody fixes more at once.
 const FAULTS_MAX: usize = 100;
-/// Each fault costs one reading of the file: of a large file, fewer are named.
+/// Largest number of bytes that are read again. Each fault costs one reading of the file, so a large file
+/// reports fewer faults.
 const REREAD_BYTES_MAX: usize = 16 << 20;
 
 /// One fault of a file.
@@ -21,7 +22,7 @@ const REREAD_BYTES_MAX: usize = 16 << 20;
 pub(crate) struct Fault {
     /// Line of the file, from 1.
     pub(crate) line: usize,
-    /// What is wrong, and what to write instead.
+    /// Description of the fault, and its remedy.
     pub(crate) what: String,
 }
 
@@ -29,7 +30,7 @@ impl Fault {
     fn of(lines: &Lines, error: &Error) -> Self {
         let line = error.span().map_or(1, |span| lines.at(&span));
         let what = error.message().trim().replace('\n', "; ");
-        // The path of the key, which the message of a wrong value leaves out.
+        // Adds the path of the key, which the message of a wrong value omits.
         let said = error.to_string();
         let path =
             said.trim_end().rsplit_once("\nin `").map(|(_, path)| path.trim_end_matches('`'));
@@ -39,13 +40,13 @@ impl Fault {
         }
     }
 
-    /// The fault as a line of an error, with the `name` of the file before it.
+    /// Formats the fault as a line of an error, with the `name` of the file before it.
     pub(crate) fn of_file(&self, name: impl fmt::Display) -> String {
         format!("{name}:{}: {}", self.line, self.what)
     }
 }
 
-/// Problems as an error shows them, each on a line of its own: the first hundred.
+/// Formats problems for an error, one on each line, at most a hundred.
 pub(crate) fn listed(problems: &[String]) -> String {
     let more = problems.len().saturating_sub(FAULTS_MAX);
     let more = (more > 0).then(|| format!("\n  and {more} more"));
@@ -53,32 +54,32 @@ pub(crate) fn listed(problems: &[String]) -> String {
     first.chain(more).collect()
 }
 
-/// Where the lines of a text begin: built once, then asked for each fault.
+/// Line starts of a text. They are found once and used for each fault.
 #[derive(Debug)]
 pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {
-    /// The lines of `text`.
+    /// Finds the lines of `text`.
     pub(crate) fn of(text: &str) -> Self {
         Self(text.match_indices('\n').map(|(at, _)| at).collect())
     }
 
-    /// The line at which `span` begins, from 1.
+    /// Returns the line at which `span` begins, from 1.
     pub(crate) fn at(&self, span: &Range<usize>) -> usize {
         self.0.partition_point(|end| *end < span.start) + 1
     }
 }
 
-/// What a file says.
+/// Result of reading a file.
 #[derive(Debug)]
 pub(crate) struct Read<T> {
-    /// The value without its unknown keys; `None` when anything else is wrong.
+    /// The value without its unknown keys, or `None` when there is any other fault.
     pub(crate) value: Option<T>,
-    /// All faults, at most a hundred (fewer of a file of megabytes), in the order of their lines.
+    /// All faults, in the order of their lines: at most a hundred, and fewer for a file of megabytes.
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a file that has nothing but keys of `T`.
+/// Reads a file that may contain only keys of `T`.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
     let (mut document, errors) = DeTable::parse_recoverable(text);
     let lines = Lines::of(text);
@@ -107,24 +108,24 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
     Read { value: value.filter(|_| !removed.needed), faults }
 }
 
-/// What was left out of a document so far.
+/// Entries that were removed from a document so far.
 #[derive(Debug, Default)]
 struct Removed {
-    /// Keys whose values were wrong, by the place of their table.
+    /// Keys whose values were wrong, with the position of their table.
     keys: HashSet<(Range<usize>, String)>,
-    /// Whether anything else than an unknown key was left out.
+    /// True if anything other than an unknown key was removed.
     needed: bool,
 }
 
 impl Removed {
-    /// Whether `error` only misses what was left out: enough was said of that.
+    /// Returns true if `error` only reports a removed entry as missing. Its fault was already reported.
     fn explains(&self, error: &Error) -> bool {
         let missing = error.message().trim().strip_prefix("missing field `");
         let key = missing.and_then(|rest| rest.split('`').next()).map(str::to_owned);
         key.zip(error.span()).is_some_and(|(key, table)| self.keys.contains(&(table, key)))
     }
 
-    /// Leaves out the innermost entry whose key or value is at `span`; the table itself is at `own`.
+    /// Removes the innermost entry whose key or value is at `span`. The table itself is at `own`.
     fn take(&mut self, table: &mut DeTable<'_>, own: &Range<usize>, span: &Range<usize>) -> bool {
         if table.iter_mut().any(|(_, value)| self.take_below(value, span)) {
             return true;

@@ -1,5 +1,5 @@
-//! X.509 certificates (RFC 5280), as far as whoever checks a signature needs them: public key, validity,
-//! subject, and who signed. No chains longer than one step, no names but the common name.
+//! X.509 certificates (RFC 5280), reduced to the needs of signature checks: public key, validity, subject and
+//! issuer. Supports chains of one step and only common names.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use aws_lc_rs::signature::{
@@ -14,7 +14,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::clock::UnixSeconds;
 
-/// Why something is not a certificate.
+/// Reason why a text or DER is not a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     /// Not DER, or not a certificate.
@@ -25,16 +25,16 @@ pub enum CertificateError {
         "there is no certificate in the PEM text; give a block that begins with `-----BEGIN CERTIFICATE-----`"
     )]
     Pem,
-    /// A private key stands where only a certificate belongs.
+    /// The text contains a private key, but only a certificate is expected.
     #[error("the PEM text holds a private key; give the certificate alone and keep the key")]
     PrivateKey,
 }
 
-/// A certificate that was read.
+/// A parsed certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
-    /// `subjectPublicKey`; for RSA a PKCS #1 `RSAPublicKey`.
+    /// `subjectPublicKey`, which is a PKCS #1 `RSAPublicKey` for RSA.
     public_key: Vec<u8>,
     is_rsa: bool,
     common_name: Option<String>,
@@ -43,10 +43,10 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads one certificate in DER; bytes behind it are refused.
+    /// Parses one certificate in DER. Trailing bytes are refused.
     ///
     /// # Errors
-    /// `Malformed`.
+    /// Returns `Malformed` when it cannot be parsed.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let parsed = parse(der).ok_or(CertificateError::Malformed)?;
         let since_epoch = |time: x509_parser::time::ASN1Time| {
@@ -64,8 +64,8 @@ impl Certificate {
         })
     }
 
-    /// Reads every certificate of a PEM text (RFC 7468 section 5), at least one. The text may begin with
-    /// a byte order mark.
+    /// Parses every certificate of a PEM text (RFC 7468 section 5), at least one. The text may begin with a
+    /// byte order mark.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -85,53 +85,53 @@ impl Certificate {
         if certificates.is_empty() { Err(CertificateError::Pem) } else { Ok(certificates) }
     }
 
-    /// The certificate as it was read.
+    /// Returns the original DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// The RSA public key (RFC 8017 appendix A.1.1, DER), if it is one.
+    /// Returns the RSA public key (RFC 8017 appendix A.1.1, DER), or `None` for another kind of key.
     pub fn rsa_public_key(&self) -> Option<&[u8]> {
         self.is_rsa.then_some(&self.public_key)
     }
 
-    /// The common name of the subject.
+    /// Returns the common name of the subject.
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
     }
 
-    /// The first second in which it is valid.
+    /// Returns the first second in which it is valid.
     pub const fn not_before(&self) -> UnixSeconds {
         self.not_before
     }
 
-    /// The last second in which it is valid.
+    /// Returns the last second in which it is valid.
     pub const fn not_after(&self) -> UnixSeconds {
         self.not_after
     }
 
-    /// `x5t`: SHA-1 of the certificate (RFC 7515 section 4.1.7).
+    /// Returns `x5t`: SHA-1 of the certificate (RFC 7515 section 4.1.7).
     pub fn sha1(&self) -> Vec<u8> {
         digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der).as_ref().to_vec()
     }
 
-    /// `x5t#S256`: SHA-256 of the certificate (RFC 7515 section 4.1.8).
+    /// Returns `x5t#S256`: SHA-256 of the certificate (RFC 7515 section 4.1.8).
     pub fn sha256(&self) -> Vec<u8> {
         digest(&SHA256, &self.der).as_ref().to_vec()
     }
 
-    /// [`sha256`](Self::sha256) in base64url, as headers write it.
+    /// Returns [`sha256`](Self::sha256) in base64url, as in headers.
     pub fn thumbprint(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.sha256())
     }
 
-    /// Whether `now` lies within its validity.
+    /// Returns true if `now` lies within its validity.
     pub fn is_valid(&self, now: UnixSeconds) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
 
-    /// Whether it may prove who a client is (RFC 5280 section 4.2.1.12); one that says nothing of what it
-    /// is for may.
+    /// Returns true if it may authenticate a client (RFC 5280 section 4.2.1.12). A certificate without an
+    /// extended key usage may.
     pub fn is_for_clients(&self) -> bool {
         let usage = parse(&self.der).map(|own| match own.extended_key_usage() {
             Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
@@ -141,7 +141,7 @@ impl Certificate {
         usage == Some(true)
     }
 
-    /// Whether `issuer` is an authority of the name that this certificate says signed it, and did.
+    /// Returns true if `issuer` is an authority with the issuer name of this certificate and has signed it.
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
         let (Some(own), Some(above)) = (parse(&self.der), parse(&issuer.der)) else { return false };
         let Some(algorithm) = verification(&own) else { return false };
@@ -157,10 +157,10 @@ fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     rest.is_empty().then_some(certificate)
 }
 
-/// How the signature of a certificate is checked (RFC 5758, RFC 8410).
+/// Returns the algorithm that verifies the signature of a certificate (RFC 5758, RFC 8410).
 fn verification(certificate: &X509Certificate<'_>) -> Option<&'static dyn VerificationAlgorithm> {
     let algorithm = certificate.signature_algorithm.oid();
-    // Both places that name the algorithm must say the same (RFC 5280 section 4.1.1.2).
+    // Both fields that name the algorithm must agree (RFC 5280 section 4.1.1.2).
     if certificate.tbs_certificate.signature.oid() != algorithm {
         return None;
     }
@@ -184,7 +184,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// RFC 7468 section 2.
+    /// Formats DER as PEM (RFC 7468 section 2).
     pub(crate) fn pem(label: &str, der: &[u8]) -> String {
         let text = BASE64_STANDARD.encode(der);
         let lines: Vec<_> =
@@ -192,7 +192,7 @@ pub(crate) mod tests {
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     }
 
-    /// A certificate of an RSA key that nobody keeps.
+    /// Creates a certificate of an RSA key that is then dropped.
     pub(crate) fn rsa_certificate() -> Vec<u8> {
         let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
         let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap();

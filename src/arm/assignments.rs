@@ -34,7 +34,7 @@ pub(super) fn get(
     Ok(Reply::ok(show(found.ok_or_else(|| ArmError::RoleAssignmentNotFound(hex(name)))?)))
 }
 
-/// `GET` of the assignments at a scope, above it and, unless `atScope()`, below it.
+/// `GET` of the assignments at a scope and above it and, without `atScope()`, below it.
 pub(super) fn list(call: &Call, state: &State, scope: &Scope) -> Result<Reply, ArmError> {
     call.require(state, READ, scope.as_str())?;
     let filter = Filter::parse(call.query.filter(), is_about_assignments)?;
@@ -62,8 +62,8 @@ const fn is_about_assignments(term: &Term) -> bool {
     matches!(term, Term::AtScope | Term::AtScopeAndBelow | Term::Principal(_) | Term::AssignedTo(_))
 }
 
-/// Scopes above subscriptions are not of one tenant by their text: there, what is another tenant's is not
-/// shown.
+/// Returns true if the caller's tenant may see the assignment. A scope above all subscriptions does not name
+/// a tenant, so there the tenant of the principal counts.
 fn is_of_tenant(call: &Call, state: &State, own: &RoleAssignment) -> bool {
     let Some(tenant) = call.actor.tenant_id() else { return true };
     let subscription = own.scope.subscription().and_then(|id| state.subscription(id));
@@ -72,7 +72,7 @@ fn is_of_tenant(call: &Call, state: &State, own: &RoleAssignment) -> bool {
     by_scope.or_else(by_principal).is_none_or(|other| other == tenant)
 }
 
-/// What a `PUT` asks for.
+/// Parsed content of a `PUT`.
 #[derive(Debug)]
 pub(super) struct Wanted {
     role: RoleDefinitionId,
@@ -81,7 +81,7 @@ pub(super) struct Wanted {
     description: Option<String>,
 }
 
-/// `PUT`: makes the assignment. One that is there may be put again, with another description at most.
+/// `PUT`: creates the assignment. An existing assignment may be sent again, with at most a new description.
 pub(super) fn put(
     call: &Call,
     state: &State,
@@ -124,7 +124,7 @@ pub(super) fn put(
 }
 
 impl Wanted {
-    /// Reads the content of a request.
+    /// Parses the content of a request.
     pub(super) fn read(content: &Content) -> Result<Self, ArmError> {
         let properties = content.properties();
         let text = |name: &str| {
@@ -133,7 +133,7 @@ impl Wanted {
             value.map(|value| value.as_str().map(str::to_owned).ok_or_else(bad)).transpose()
         };
         let missing = |name: &str| unexpected(&format!("properties.{name}"), "there");
-        // To grant without the condition would grant more than was asked for.
+        // Ignoring the condition would grant more than was asked for.
         if text("condition")?.is_some_and(|condition| !condition.is_empty()) {
             return Err(ArmError::BadRequest(
                 "Conditions on role assignments are not served here.".to_owned(),
@@ -162,8 +162,8 @@ fn role_of(text: &str) -> Result<RoleDefinitionId, ArmError> {
     roles::by_id(id).map(|role| role.id).ok_or_else(missing)
 }
 
-/// The type of the principal, which is to be in the directory of the scope; one that is not is taken at the
-/// client's word, as in Azure, unless it says nothing about it.
+/// Returns the type of the principal, which should be in the directory of the scope. If it is not, the type
+/// in the request counts, as in Azure. Without a type, the request is refused.
 fn principal_type(
     call: &Call,
     state: &State,
@@ -201,7 +201,7 @@ fn tenant_of(call: &Call, state: &State, scope: &Scope) -> Option<TenantId> {
     subscription.map(|own| own.tenant).or_else(|| call.actor.tenant_id())
 }
 
-/// That there is something at the scope. What lies within resources is not looked for.
+/// Checks that the scope exists. Scopes inside a resource are not checked.
 fn require_scope(state: &State, scope: &Scope) -> Result<(), ArmError> {
     let (Some(_), Some(_)) = (scope.subscription(), scope.resource_group()) else { return Ok(()) };
     let Ok(id) = scope.as_str().parse::<ArmId>() else { return Ok(()) };
@@ -233,7 +233,7 @@ pub(super) fn delete(
     })
 }
 
-/// A GUID without its hyphens, as errors of this provider have it.
+/// Returns a GUID without its hyphens, as in the errors of this provider.
 fn hex(guid: &str) -> String {
     guid.replace('-', "").to_ascii_lowercase()
 }

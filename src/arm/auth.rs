@@ -1,4 +1,4 @@
-//! Who calls, and whether the caller may.
+//! Authentication and authorization of callers.
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
@@ -10,7 +10,7 @@ use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId};
 use crate::token::{Bearer, BearerError, Issuer, Verifier};
 use crate::world::roles::{Action, Scope, permits};
 
-/// The audiences that Resource Manager takes, to the letter, and its application id.
+/// The exact audiences that Resource Manager accepts, and its application id.
 const AUDIENCES: [&str; 5] = [
     "https://management.core.windows.net/",
     "https://management.core.windows.net",
@@ -19,19 +19,19 @@ const AUDIENCES: [&str; 5] = [
     "797f4846-ba00-4fd7-ba43-dac1f8f63013",
 ];
 
-/// The audiences that clients are told to ask for; az takes the first.
+/// The audiences that clients are told to request. az uses the first.
 pub(super) const AUDIENCES_OF_CLIENTS: [&str; 2] =
     ["https://management.core.windows.net/", AUDIENCE];
 
-/// The audience that Resource Manager is named after.
+/// The audience of Resource Manager.
 pub const AUDIENCE: &str = "https://management.azure.com/";
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Actor {
-    /// Whoever it is: nobody is asked, everybody may do everything.
+    /// Any caller, without authentication. May do everything.
     Anyone,
-    /// The service principal that a token speaks for.
+    /// The service principal in the caller's token.
     Principal { client_id: ClientId, principal_id: PrincipalId, tenant_id: TenantId },
 }
 
@@ -61,7 +61,7 @@ impl Actor {
         })
     }
 
-    /// The tenant that the caller is from.
+    /// Returns the tenant of the caller.
     pub(super) const fn tenant_id(&self) -> Option<TenantId> {
         match self {
             Self::Anyone => None,
@@ -69,7 +69,7 @@ impl Actor {
         }
     }
 
-    /// The caller's service principal.
+    /// Returns the caller's service principal.
     pub(super) const fn principal_id(&self) -> Option<PrincipalId> {
         match self {
             Self::Anyone => None,
@@ -77,7 +77,7 @@ impl Actor {
         }
     }
 
-    /// How errors name the caller: application and object id.
+    /// Returns application id and object id of the caller, for errors.
     pub(super) fn names(&self) -> (String, String) {
         match self {
             Self::Anyone => Default::default(),
@@ -87,14 +87,14 @@ impl Actor {
         }
     }
 
-    /// Whether the caller may do `action` at `scope`.
+    /// Returns true if the caller may do `action` at `scope`.
     pub(super) fn may(&self, state: &State, action: &str, scope: &str, now: UnixSeconds) -> bool {
         let Self::Principal { principal_id, .. } = self else { return true };
         let Ok(scope) = scope.parse::<Scope>() else { return false };
         state.permits(*principal_id, Action::ControlPlane(action), &scope, now).is_some()
     }
 
-    /// That the caller may do `action` at `scope`.
+    /// Checks that the caller may do `action` at `scope`.
     pub(super) fn require(
         &self,
         state: &State,
@@ -110,8 +110,8 @@ impl Actor {
         Err(ArmError::AuthorizationFailed { client, object, action, scope })
     }
 
-    /// Whether the caller may do `action` somewhere below `scope`, where it may not: roles at `scope` and
-    /// above it hold below as well, so they are no reason to look there.
+    /// Returns true if the caller may do `action` somewhere below `scope`. Call this only when it may not at
+    /// `scope`. Roles at `scope` and above also hold below, so only roles below are checked.
     pub(super) fn may_below(&self, state: &State, action: &str, scope: &str) -> bool {
         let Self::Principal { principal_id, .. } = self else { return true };
         let Ok(scope) = scope.parse::<Scope>() else { return false };
@@ -122,7 +122,7 @@ impl Actor {
         })
     }
 
-    /// Whether the caller holds any role in the subscription: then it sees that it is there.
+    /// Returns true if the caller holds any role in the subscription. Such a caller may see the subscription.
     pub(super) fn has_role_in(&self, state: &State, subscription: &ArmId) -> bool {
         let Self::Principal { principal_id, .. } = self else { return true };
         let id = subscription.subscription();
@@ -130,7 +130,7 @@ impl Actor {
     }
 }
 
-/// A refused token: code, message, and what the challenge says.
+/// A refused token: code, message, and the description in the challenge.
 struct Refusal {
     code: &'static str,
     message: String,
@@ -174,7 +174,8 @@ fn bearer(headers: &HeaderMap, verifier: &Verifier, now: UnixSeconds) -> Result<
     verifier.verify(jwt.trim(), now).map_err(|error| untrue(&error, now))
 }
 
-/// The principal was deleted after the token was issued. Azure takes such a token until it expires.
+/// Returns the refusal of a token whose principal was deleted after it was issued. Azure accepts such a token
+/// until it expires.
 fn gone(bearer: &Bearer) -> Refusal {
     Refusal::new(
         "InvalidAuthenticationToken",
@@ -207,8 +208,8 @@ fn untrue(error: &BearerError, now: UnixSeconds) -> Refusal {
     }
 }
 
-/// That the token is for Resource Manager and from the tenant that counts: the one of the subscription,
-/// or else any that is there.
+/// Checks that the token is for Resource Manager and from the right tenant: the tenant of the subscription,
+/// or any known tenant if the request names no subscription.
 fn trusted(
     bearer: &Bearer,
     expected: Option<TenantId>,

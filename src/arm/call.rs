@@ -1,4 +1,4 @@
-//! A request that has been let in: who asks what, where, with which query.
+//! An admitted request: caller, path, query and content.
 
 use bytes::Bytes;
 use hyper::Method;
@@ -19,33 +19,33 @@ pub(super) struct Call {
     pub(super) route: Route,
     pub(super) path: String,
     pub(super) query: Query,
-    /// Empty until the caller is let in, and where no content belongs.
+    /// Empty until the caller is admitted, and for methods without content.
     pub(super) body: Bytes,
     pub(super) actor: Actor,
-    /// Scheme and authority under which the client knows this service.
+    /// Scheme and authority that the client used for this service.
     pub(super) base_url: String,
-    /// Whether the client wants the resource only if there is none yet (`If-None-Match: *`).
+    /// True if the client wants to create the resource only if it does not exist (`If-None-Match: *`).
     pub(super) only_new: bool,
-    /// Names the write for who asks after it.
+    /// Id of the write, for clients that poll its state.
     pub(super) operation: String,
-    /// Most items of one page of a list.
+    /// Largest number of items on one page of a list.
     pub(super) page_size: usize,
     pub(super) vault_uris: VaultUris,
     pub(super) now: UnixSeconds,
 }
 
 impl Call {
-    /// The content of the request.
+    /// Parses the content of the request.
     pub(super) fn content(&self) -> Result<Content, ArmError> {
         Content::parse(&self.body)
     }
 
-    /// That the caller may do `action` at `scope`.
+    /// Checks that the caller may do `action` at `scope`.
     pub(super) fn require(&self, state: &State, action: &str, scope: &str) -> Result<(), ArmError> {
         self.actor.require(state, action, scope, self.now)
     }
 
-    /// Whether the caller may do `action` at `scope`.
+    /// Returns true if the caller may do `action` at `scope`.
     pub(super) fn may(&self, state: &State, action: &str, scope: &str) -> bool {
         self.actor.may(state, action, scope, self.now)
     }
@@ -55,11 +55,11 @@ impl Call {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query(Vec<(String, String)>);
 
-/// What has a meaning in a query, and may be there once.
+/// Names of the parameters with a meaning. Each may occur once.
 const NAMES: [&str; 6] = ["api-version", "$expand", "$filter", "$top", "$skiptoken", "monitor"];
 
 impl Query {
-    /// The decoded pairs of a query; what cannot be decoded is replaced.
+    /// Decodes the pairs of a query. Bytes that are not UTF-8 are replaced.
     pub(super) fn parse(text: &str) -> Self {
         let decoded = |text: &str| {
             let spaced = text.replace('+', " ");
@@ -70,7 +70,7 @@ impl Query {
         Self(split.map(|(name, value)| (decoded(name), decoded(value))).collect())
     }
 
-    /// That nothing with a meaning is there twice: which of the two counts would be a guess.
+    /// Refuses a query that repeats a parameter with a meaning, because the intended value is unknown.
     pub(super) fn refuse_repeats(&self) -> Result<(), ArmError> {
         let is_repeated = |name: &&str| {
             self.0.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).count() > 1
@@ -83,23 +83,23 @@ impl Query {
         }
     }
 
-    /// The value of a parameter; names ignore case.
+    /// Returns the value of a parameter. The case of its name is ignored.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The API version, empty if none is given.
+    /// Returns the API version, empty if none is given.
     pub(super) fn version(&self) -> &str {
         self.get("api-version").unwrap_or_default()
     }
 
-    /// `$filter`, unless it is empty.
+    /// Returns `$filter`, unless it is empty.
     pub(super) fn filter(&self) -> Option<&str> {
         self.get("$filter").map(str::trim).filter(|filter| !filter.is_empty())
     }
 
-    /// The same query, encoded, for the page that begins at `token`.
+    /// Returns the same query, encoded, for the page that begins at `token`.
     pub(super) fn with_skip_token(&self, token: &str) -> String {
         const KEPT: &AsciiSet =
             &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'$');

@@ -10,23 +10,23 @@ use super::error::ArmError;
 use super::version::ResourceType;
 use crate::world::record::Tags;
 
-/// A request body. Names of properties ignore case, as in Azure.
+/// A request body. The case of property names is ignored, as in Azure.
 #[derive(Debug)]
 pub(super) struct Content {
-    /// All but the properties.
+    /// All fields except `properties` and `tags`.
     object: Map<String, Value>,
     properties: Map<String, Value>,
     tags: Option<Tags>,
 }
 
-/// Most tags of a resource, and most characters of their names and values ("Tag support", Azure Resource
-/// Manager).
+/// Limits on the tags of a resource: their number, and the characters of names and values ("Tag support",
+/// Azure Resource Manager).
 const TAGS_MAX: usize = 50;
 const TAG_NAME_CHARS_MAX: usize = 512;
 const TAG_VALUE_CHARS_MAX: usize = 256;
 
 impl Content {
-    /// Reads a body, which must be an object, and its tags.
+    /// Parses a body, which must be a JSON object, and its tags.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ArmError> {
         let invalid = |what: &str| {
             ArmError::InvalidContent(format!(
@@ -47,27 +47,27 @@ impl Content {
         Ok(Self { object, properties, tags })
     }
 
-    /// A property; `null` is as good as none.
+    /// Returns a property. `null` counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         given(&self.object, name)
     }
 
-    /// The property that must be an object, if it is there.
+    /// Returns a property that must be an object if it is present.
     pub(super) fn object(&self, name: &str) -> Result<Option<&Map<String, Value>>, ArmError> {
         object_of(&self.object, name)
     }
 
-    /// `properties`, empty if there are none.
+    /// Returns `properties`, or an empty object if it is absent.
     pub(super) const fn properties(&self) -> &Map<String, Value> {
         &self.properties
     }
 
-    /// `tags`, if they are there, none of them twice.
+    /// Returns `tags` if present. No tag occurs twice.
     pub(super) const fn tags(&self) -> Option<&Tags> {
         self.tags.as_ref()
     }
 
-    /// `location`, if it is there, as a region's short name: `West US` is `westus`.
+    /// Returns `location`, if present, as the region's short name: `West US` is `westus`.
     pub(super) fn location(&self, kind: &'static ResourceType) -> Result<Option<String>, ArmError> {
         let Some(value) = self.get("location") else { return Ok(None) };
         let text = value.as_str().ok_or_else(|| unexpected("location", "a string"))?;
@@ -80,7 +80,7 @@ impl Content {
         Err(ArmError::LocationNotAvailable { location: text.to_owned(), kind: kind.name })
     }
 
-    /// What the object holds besides `properties` and what is named.
+    /// Returns the fields of the object except `properties` and `names`.
     pub(super) fn except(&self, names: &[&str]) -> Map<String, Value> {
         let known = |name: &str| names.iter().any(|one| one.eq_ignore_ascii_case(name));
         let others = self.object.iter().filter(|(name, _)| !known(name));
@@ -115,7 +115,7 @@ fn read_tags(content: &Map<String, Value>) -> Result<Option<Tags>, ArmError> {
     Ok(Some(tags))
 }
 
-/// A property; `null` is as good as none.
+/// Returns a property. `null` counts as absent.
 fn given<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     property(object, name).filter(|value| !value.is_null())
 }
@@ -128,26 +128,26 @@ fn object_of<'a>(
     value.map(|value| value.as_object().ok_or_else(|| unexpected(name, "an object"))).transpose()
 }
 
-/// The property of an object, whatever the case of its name.
+/// Returns the property of an object. The case of its name is ignored.
 pub(super) fn property<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let other = || object.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
     object.get(name).or_else(|| other().map(|(_, value)| value))
 }
 
-/// Takes a property out of an object, whatever the case of its name.
+/// Removes a property from an object. The case of its name is ignored.
 pub(super) fn strip(object: &mut Map<String, Value>, name: &str) {
     object.retain(|other, _| !other.eq_ignore_ascii_case(name));
 }
 
-/// How long `value` is as JSON, in bytes.
+/// Returns the length of `value` as JSON, in bytes.
 pub(super) fn json_bytes(value: &impl Serialize) -> usize {
     let mut bytes = Counter(0);
-    // Neither writing to a counter nor JSON values as such can fail.
+    // Neither writing to a counter nor serializing a JSON value can fail.
     let _ = serde_json::to_writer(&mut bytes, value);
     bytes.0
 }
 
-/// Counts what is written to it.
+/// Counts the bytes that are written to it.
 struct Counter(usize);
 
 impl io::Write for Counter {
@@ -161,15 +161,15 @@ impl io::Write for Counter {
     }
 }
 
-/// That a property is not what it should be.
+/// Returns the error for a property whose value is not `what`.
 pub(super) fn unexpected(name: &str, what: &str) -> ArmError {
     ArmError::InvalidContent(format!(
         "The request content was invalid and could not be deserialized: 'the property '{name}' is not {what}'."
     ))
 }
 
-/// Puts the properties of `patch` over those of `target`, objects into objects; `null` removes
-/// (RFC 7396).
+/// Merges the properties of `patch` into `target`, nested objects included. `null` removes a property (RFC
+/// 7396).
 pub(super) fn merge(target: &mut Map<String, Value>, patch: Map<String, Value>) {
     for (name, value) in patch {
         match (target.get_mut(&name), value) {
@@ -219,7 +219,7 @@ mod tests {
         {
             assert!(tags(bad.clone()).is_err(), "{bad}");
         }
-        // The number counts before anything is done with each of them.
+        // The number of tags is checked before any single tag.
         let odd: Map<String, Value> = (0..51).map(|n| (format!("<{n}"), json!(n))).collect();
         let error = tags(json!(odd)).unwrap_err();
         assert_eq!(error.body()["error"]["code"], "TagCountExceeded");

@@ -1,8 +1,8 @@
-//! Moments as Azure Resource Manager writes them, in UTC.
+//! Timestamps in the formats of Azure Resource Manager, in UTC.
 
 use crate::clock::UnixSeconds;
 
-/// A moment of the proleptic Gregorian calendar.
+/// A timestamp of the proleptic Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Civil {
     year: u64,
@@ -13,8 +13,8 @@ struct Civil {
     second: u64,
 }
 
-/// Days to a date by eras of 400 years that begin on the first of March (Howard Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms", `civil_from_days`); what comes before 1970 does not occur.
+/// Converts a timestamp to a date, by eras of 400 years that begin on the first of March (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`). Dates before 1970 do not occur.
 const fn civil(moment: UnixSeconds) -> Civil {
     const DAYS_FROM_0000_03_01: u64 = 719_468;
     const DAYS_OF_ERA: u64 = 146_097;
@@ -35,19 +35,19 @@ const fn civil(moment: UnixSeconds) -> Civil {
     }
 }
 
-/// `2023-05-12T16:27:38.0000000Z`, as in the properties of resources.
+/// Formats `2023-05-12T16:27:38.0000000Z`, as in the properties of resources.
 pub(super) fn iso(moment: UnixSeconds) -> String {
     let Civil { year, month, day, hour, minute, second } = civil(moment);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.0000000Z")
 }
 
-/// `20230512T162738Z`, as in `x-ms-routing-request-id`.
+/// Formats `20230512T162738Z`, as in `x-ms-routing-request-id`.
 pub(super) fn compact(moment: UnixSeconds) -> String {
     let Civil { year, month, day, hour, minute, second } = civil(moment);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
-/// `5/12/2023 4:27:38 PM`, as in error messages.
+/// Formats `5/12/2023 4:27:38 PM`, as in error messages.
 pub(super) fn american(moment: UnixSeconds) -> String {
     let Civil { year, month, day, hour, minute, second } = civil(moment);
     let (of_day, half) = (hour % 12, if hour < 12 { "AM" } else { "PM" });

@@ -1,4 +1,4 @@
-//! Role definitions (Microsoft.Authorization, `roleDefinitions`): the built-in ones; others cannot be made.
+//! Role definitions (Microsoft.Authorization, `roleDefinitions`). Only the built-in roles exist.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -55,7 +55,8 @@ pub(super) fn get(
     Ok(Reply::ok(show(role.ok_or_else(missing)?, scope)))
 }
 
-/// Whoever is known may see the built-in roles of the tenant as a whole; elsewhere it takes a role.
+/// Checks the right to read definitions. Every known caller may read those of the whole tenant; any other
+/// scope needs a role.
 fn require(call: &Call, state: &State, scope: &Scope) -> Result<(), ArmError> {
     if scope.is_root() { Ok(()) } else { call.require(state, READ, scope.as_str()) }
 }

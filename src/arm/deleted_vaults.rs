@@ -1,4 +1,4 @@
-//! Deleted key vaults (Microsoft.KeyVault, `deletedVaults`): shown and purged; `vaults` recovers them.
+//! Deleted key vaults (Microsoft.KeyVault, `deletedVaults`): showing and purging. `vaults` recovers them.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) fn get(call: &Call, state: &State, path: &DeletedVaultPath) -> Result
     Ok(Reply::ok(show(found(call, state, path)?)))
 }
 
-/// `POST .../purge`: ends the vault and its secrets for good, unless it is protected from that.
+/// `POST .../purge`: removes the vault and its secrets for good, unless it has purge protection.
 pub(super) fn purge(
     call: &Call,
     state: &State,
@@ -72,7 +72,7 @@ fn found<'a>(
     held.ok_or_else(|| ArmError::DeletedVaultNotFound(path.name.clone()))
 }
 
-/// Whether the vault is of the subscription, and not due to be purged.
+/// Returns true if the vault belongs to the subscription and is not yet due to be purged.
 fn is_shown(call: &Call, held: &DeletedVault, subscription: SubscriptionId) -> bool {
     held.vault.id.subscription() == subscription && call.now < held.scheduled_purge
 }

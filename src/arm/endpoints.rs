@@ -1,8 +1,8 @@
-//! `GET /metadata/endpoints`: where the services of this cloud are. Clients that are told only where the
-//! control plane is (`az cloud register`, Terraform's `metadata_host`) ask this first, without a token.
+//! `GET /metadata/endpoints`: the addresses of the services of this cloud. Clients that know only the control
+//! plane (`az cloud register`, Terraform's `metadata_host`) ask this first, without a token.
 //!
-//! Control plane, token service and vaults are those of this server; all other services keep the
-//! addresses of the public cloud. URLs are always `https`, which every one of these listeners speaks.
+//! Control plane, token service and vaults are those of this server. All other services keep the addresses of
+//! the public cloud. URLs are always `https`, which all of these listeners support.
 
 use std::net::SocketAddr;
 
@@ -14,23 +14,23 @@ use super::error::ArmError;
 use super::reply::Reply;
 use super::version::is_well_formed;
 
-/// Where the listeners of this server are.
+/// Addresses of the other listeners of this server.
 #[derive(Clone, Debug)]
 pub struct Neighbours {
     /// The control plane.
     pub arm: SocketAddr,
     /// The token service.
     pub sts: SocketAddr,
-    /// What follows the name of a vault, and a dot, in its URI.
+    /// Suffix of vault URIs, after the vault's name and a dot.
     pub vault_suffix: String,
-    /// URL of the token service, without a slash at the end, for clients that do not reach it at the
-    /// address above.
+    /// URL of the token service, without a slash at the end, for clients that do not reach it at
+    /// [`sts`](Self::sts).
     pub authority_url: Option<String>,
 }
 
 impl Neighbours {
-    /// URL of the token service for a client that calls the control plane `host`. Has no slash at the end:
-    /// clients append one.
+    /// Returns the URL of the token service for a client that calls the control plane `host`. The URL has no
+    /// slash at the end, because clients append one.
     fn login_endpoint(&self, host: &str) -> String {
         if let Some(url) = &self.authority_url {
             return url.clone();
@@ -43,12 +43,12 @@ impl Neighbours {
     }
 }
 
-/// How the document is laid out, which depends on the API version.
+/// Layout of the document, which depends on the API version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
     /// The gallery, the graph, the portal and the token service.
     Brief,
-    /// All endpoints of each of several clouds; here there is one.
+    /// A list of clouds with all their endpoints. Here it has one entry.
     List,
     /// All endpoints of this cloud.
     Object,
@@ -58,8 +58,8 @@ impl Layout {
     const LIST_SINCE: &str = "2019-05-01";
     const OBJECT_SINCE: &str = "2022-09-01";
 
-    /// The layout of a version. Azure does not say which versions there are, and clients ask for many, so
-    /// every date is one.
+    /// Returns the layout of a version. Azure does not document the versions, and clients ask for many, so
+    /// every date is accepted.
     fn of(version: Option<&str>) -> Result<Self, ArmError> {
         match version.filter(|version| !version.is_empty()).ok_or(ArmError::MissingApiVersion)? {
             "1.0" => Ok(Self::Brief),
@@ -74,7 +74,7 @@ impl Layout {
     }
 }
 
-/// That the document is there in this version.
+/// Checks that the document exists in this version.
 pub(super) fn require_version(version: Option<&str>) -> Result<(), ArmError> {
     Layout::of(version).map(drop)
 }
@@ -101,8 +101,9 @@ fn brief(host: &str, neighbours: &Neighbours) -> Value {
     })
 }
 
-/// Terraform takes a cloud of another name, tenant or identity provider for Azure Stack. `az role` asks
-/// Microsoft Graph for the names of principals and goes on without them when it is answered 404, as here.
+/// Returns all endpoints. Terraform treats a cloud with another name, tenant or identity provider as Azure
+/// Stack. `az role` asks Microsoft Graph for the names of principals and continues without them after a 404,
+/// as here.
 fn full(host: &str, neighbours: &Neighbours) -> Value {
     let own = format!("https://{host}/");
     json!({
@@ -149,12 +150,12 @@ fn full(host: &str, neighbours: &Neighbours) -> Value {
     })
 }
 
-/// A name with a port, unless that is the one of `https`.
+/// Appends the port to a name, unless it is 443, the default of `https`.
 fn at_port(name: &str, port: u16) -> String {
     if port == 443 { name.to_owned() } else { format!("{name}:{port}") }
 }
 
-/// The name in `name[:port]`; an address of version 6 stands in brackets and keeps them.
+/// Returns the name in `name[:port]`. An IPv6 address keeps its brackets.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

@@ -1,17 +1,17 @@
-//! Refusals: the status, the code and the words of Azure Resource Manager.
+//! Refusals with the status, the code and the text of Azure Resource Manager.
 //!
-//! Codes and texts are those of captures, of Azure's documentation or, where neither has one, in their
-//! manner (`docs/protocol.md`).
+//! Codes and texts come from captures or from Azure's documentation. Where neither has a text, it follows
+//! their style (`docs/protocol.md`).
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::directory::{Fault, StoreError};
 
-/// Why a request is refused; `Display` is the message that the client reads.
+/// Reason for a refusal. `Display` is the message for the client.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArmError {
-    /// The caller is not known: the code, the message, and what the challenge says if that differs.
+    /// The caller is not authenticated: code, message and challenge.
     #[error("{message}")]
     Unauthenticated { code: &'static str, message: String, challenge: Challenge },
     #[error(
@@ -137,7 +137,7 @@ pub(super) enum ArmError {
     Interrupted,
 }
 
-/// What a caller may do, and what it would have to be able to do elsewhere as well.
+/// An action that the caller may do, and the action elsewhere that it may not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Linked {
     pub(super) client: String,
@@ -148,7 +148,7 @@ pub(super) struct Linked {
     pub(super) scope_there: String,
 }
 
-/// What `WWW-Authenticate` says with a 401 (RFC 6750 section 3): where tools learn the tenant from.
+/// Parameters of `WWW-Authenticate` with a 401 (RFC 6750 section 3). Tools learn the tenant from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Challenge {
     /// The tenant to get a token from, or `common`.
@@ -158,7 +158,7 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// The header's value; what would end the quotes is left out.
+    /// Returns the header's value. Characters that would end the quotes are left out.
     pub(super) fn header(&self) -> String {
         let plain = |char: &char| char.is_ascii() && !char.is_ascii_control() && *char != '"';
         let description: String = self.description.chars().filter(plain).collect();
@@ -179,7 +179,7 @@ impl From<StoreError> for ArmError {
 }
 
 impl ArmError {
-    /// The status of the answer.
+    /// Returns the status of the answer.
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
@@ -259,8 +259,8 @@ impl ArmError {
         }
     }
 
-    /// Whether Resource Manager itself refuses, not a provider behind it: it says so in
-    /// `x-ms-failure-cause`.
+    /// Returns true if Resource Manager itself refuses, not a provider behind it. `x-ms-failure-cause`
+    /// reports this.
     pub(super) const fn is_of_gateway(&self) -> bool {
         !matches!(
             self,
@@ -283,7 +283,7 @@ impl ArmError {
         )
     }
 
-    /// The body of the answer.
+    /// Returns the body of the answer.
     pub(super) fn body(&self) -> Value {
         let (code, message) = (self.code(), self.to_string());
         match self {

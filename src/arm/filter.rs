@@ -1,4 +1,4 @@
-//! `$filter`: terms joined by `and` and `or`, of which `and` binds closer (`OData` 4.0).
+//! `$filter`: terms joined by `and` and `or`. `and` binds closer (`OData` 4.0).
 
 use super::error::ArmError;
 use crate::ids::PrincipalId;
@@ -7,19 +7,19 @@ use crate::world::record::Tags;
 /// One condition of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Term {
-    /// `atScope()`: not what is below.
+    /// `atScope()`: excludes the scopes below.
     AtScope,
     /// `atScopeAndBelow()`.
     AtScopeAndBelow,
     /// `principalId eq '..'`.
     Principal(PrincipalId),
-    /// `assignedTo('..')`: the principal, and groups that it is in, of which there are none here.
+    /// `assignedTo('..')`: the principal itself. Azure includes its groups, but there are no groups here.
     AssignedTo(PrincipalId),
     /// A comparison of a field with a text.
     Field(Field, Test),
 }
 
-/// A field that a text is compared with.
+/// Field that a filter compares with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Location,
@@ -27,7 +27,7 @@ pub(super) enum Field {
     ResourceGroup,
     ResourceType,
     RoleName,
-    /// The scale set that a machine is in.
+    /// The scale set of a machine.
     ScaleSet,
     TagName,
     TagValue,
@@ -44,7 +44,7 @@ pub(super) enum Test {
 }
 
 impl Test {
-    /// Whether `text` meets the condition.
+    /// Returns true if `text` meets the condition.
     pub(super) fn fits(&self, text: &str) -> bool {
         match self {
             Self::Is(wanted) => text.eq_ignore_ascii_case(wanted),
@@ -70,12 +70,13 @@ const FIELDS: [(&str, Field); 9] = [
     ("type", Field::Type),
 ];
 
-/// A filter: one of its lists of terms must hold as a whole. Without a `$filter` everything passes.
+/// A filter: a list of alternatives. One of them must hold with all its terms. Without a `$filter` everything
+/// passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filter(Vec<Vec<Term>>);
 
 impl Filter {
-    /// Reads a filter. Terms that the list does not take are refused: to pass them over would show too much.
+    /// Parses a filter. A term that the list does not support is refused: ignoring it would show too much.
     pub(super) fn parse(
         filter: Option<&str>,
         takes: impl Fn(&Term) -> bool,
@@ -89,12 +90,13 @@ impl Filter {
         tokens.split(is("or")).map(all).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether something passes for which `holds` judges each term.
+    /// Returns true if the terms of one alternative all hold. `holds` judges a single term.
     pub(super) fn passes(&self, holds: impl Fn(&Term) -> bool) -> bool {
         self.0.iter().any(|terms| terms.iter().all(&holds))
     }
 
-    /// As [`passes`](Self::passes), for something with tags: one tag must fit all that is said of tags.
+    /// Like [`passes`](Self::passes), for an item with tags: one and the same tag must meet all conditions on
+    /// tags.
     pub(super) fn passes_tagged(&self, tags: &Tags, holds: impl Fn(&Term) -> bool) -> bool {
         self.0.iter().any(|terms| {
             let (of_tags, others): (Vec<_>, Vec<_>) =
@@ -111,7 +113,7 @@ impl Filter {
     }
 }
 
-/// Whether the term is about a tag.
+/// Returns true if the term is about a tag.
 pub(super) const fn is_of_tags(term: &Term) -> bool {
     matches!(term, Term::Field(Field::TagName | Field::TagValue, _))
 }
@@ -119,7 +121,7 @@ pub(super) const fn is_of_tags(term: &Term) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token<'a> {
     Word(&'a str),
-    /// A literal, in which a quote is written twice.
+    /// A literal. A quote in it is written twice.
     Text(String),
     /// `(`, `)` or `,`.
     Mark(char),
@@ -131,7 +133,7 @@ impl Token<'_> {
     }
 }
 
-/// The tokens of a filter; `None` when a literal does not end.
+/// Splits a filter into tokens. Returns `None` when a literal does not end.
 fn tokens(filter: &str) -> Option<Vec<Token<'_>>> {
     let (mut found, mut rest) = (Vec::new(), filter.trim_start());
     while let Some(first) = rest.chars().next() {
@@ -158,7 +160,7 @@ fn tokens(filter: &str) -> Option<Vec<Token<'_>>> {
     Some(found)
 }
 
-/// The text of a literal whose first quote was read, and what follows its last.
+/// Returns the text of a literal whose opening quote was read, and the rest after its closing quote.
 fn literal(mut rest: &str) -> Option<(String, &str)> {
     let mut text = String::new();
     loop {
@@ -183,7 +185,7 @@ fn term(tokens: &[Token<'_>]) -> Option<Term> {
         [name, eq, Text(id)] if name.is_word("principalId") && eq.is_word("eq") => {
             Some(Term::Principal(id.parse().ok()?))
         }
-        // One field is written in quotes, for there is a slash in it.
+        // One field name is written in quotes because it contains a slash.
         [Word(name), eq, Text(value)] if eq.is_word("eq") => field(name, Test::Is(value.clone())),
         [Text(name), eq, Text(value)] if eq.is_word("eq") => field(name, Test::Is(value.clone())),
         [Word(name), ne, Text(value)] if ne.is_word("ne") => {

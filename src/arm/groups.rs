@@ -52,7 +52,7 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
     )
 }
 
-/// `PUT`: makes the group, or sets its tags.
+/// `PUT`: creates the group, or sets its tags.
 pub(super) fn put(
     call: &Call,
     state: &State,
@@ -66,7 +66,7 @@ pub(super) fn put(
     Ok((vec![Change::Put(Record::ResourceGroup(group))], reply))
 }
 
-/// The group that a `PUT` asks for.
+/// Returns the group that a `PUT` asks for.
 fn planned(
     content: &Content,
     id: &ArmId,
@@ -99,7 +99,7 @@ pub(super) fn patch(
     Ok((vec![Change::Put(Record::ResourceGroup(group))], reply))
 }
 
-/// `DELETE`: the group and everything in it. Vaults can be recovered once the group is there again.
+/// `DELETE`: removes the group and everything in it. Its vaults can be recovered once the group exists again.
 pub(super) fn delete(
     call: &Call,
     state: &State,

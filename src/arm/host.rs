@@ -1,4 +1,4 @@
-//! The name under which a client knows this service: links in answers begin with it.
+//! The host name that a client uses for this service. Links in answers begin with it.
 
 use hyper::http::request::Parts;
 
@@ -6,10 +6,10 @@ use super::error::ArmError;
 use super::{ArmAuth, ArmOptions};
 use crate::http::sole_host_of;
 
-/// Scheme and authority of the request, without a slash at the end.
+/// Returns scheme and authority of the request, without a slash at the end.
 ///
-/// When nobody is asked who they are, the authority must be an address, `localhost` or a name that the
-/// operator has given: names that no foreign DNS server answers for.
+/// If callers are not authenticated, the authority must be an address, `localhost` or a name that the
+/// operator allows. Foreign DNS servers cannot answer for these names.
 pub(super) fn base_url(
     parts: &Parts,
     scheme: &str,

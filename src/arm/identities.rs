@@ -41,7 +41,7 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
     )
 }
 
-/// `PUT`: makes the identity and its service principal; one that is there keeps its principal.
+/// `PUT`: creates the identity and its service principal. An existing identity keeps its principal.
 pub(super) fn put(
     call: &Call,
     state: &State,
@@ -71,7 +71,7 @@ pub(super) fn put(
     Ok((vec![Change::Put(Record::UserAssigned(identity))], reply))
 }
 
-/// `PATCH`: sets tags and isolation scope, as far as they are given.
+/// `PATCH`: sets tags and isolation scope if they are given.
 pub(super) fn patch(
     call: &Call,
     state: &State,
@@ -91,7 +91,7 @@ pub(super) fn patch(
     Ok((vec![Change::Put(Record::UserAssigned(identity))], reply))
 }
 
-/// `DELETE`: the identity and its principal. Machines that it is assigned to keep the reference.
+/// `DELETE`: removes the identity and its principal. Machines that it is assigned to keep the reference.
 pub(super) fn delete(
     call: &Call,
     state: &State,

@@ -1,5 +1,5 @@
-//! Network interfaces (Microsoft.Network, `networkInterfaces`): one for each machine that names no other. It
-//! tells tools the address of the machine, and cannot be changed.
+//! Network interfaces (Microsoft.Network, `networkInterfaces`): one for each machine that names no interface
+//! of its own. It tells tools the address of the machine, and cannot be changed.
 
 use serde_json::{Value, json};
 

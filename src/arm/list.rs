@@ -1,4 +1,4 @@
-//! Lists, a page at a time.
+//! Paged lists.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Value, json};
@@ -9,20 +9,21 @@ use super::error::ArmError;
 use super::reply::Reply;
 use crate::directory::State;
 
-/// Most bytes of the items of a page, unless a single one is longer: a page is made and sent as a whole.
+/// Largest size of the items of a page, in bytes, because a page is built and sent as a whole. A single
+/// larger item gets its own page.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Which page of a list is asked for.
+/// The requested page of a list.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// The key of the last item of the page before.
+    /// Key of the last item of the previous page.
     pub(super) after: Option<String>,
-    /// Most items.
+    /// Largest number of items.
     size: usize,
 }
 
 impl Page {
-    /// The page that a request asks for with `$top` and `$skiptoken`.
+    /// Parses `$top` and `$skiptoken` of a request.
     pub(super) fn of(call: &Call) -> Result<Self, ArmError> {
         let invalid = |name: &str, value: &str| {
             ArmError::InvalidQuery(format!(
@@ -42,7 +43,7 @@ impl Page {
         Ok(Self { after: after.transpose()?, size: size.max(1) })
     }
 
-    /// The key of the last item before, as `T`.
+    /// Parses the key of the last item of the previous page as `T`.
     pub(super) fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, ArmError> {
         let invalid = |_| {
             ArmError::InvalidQuery(
@@ -52,7 +53,8 @@ impl Page {
         self.after.as_deref().map(|text| text.parse().map_err(invalid)).transpose()
     }
 
-    /// The answer: the first of `items`, as many as a page holds, which come after the page before, and a link to the rest.
+    /// Builds the answer: the first of `items`, as many as fit on a page, and a link to the next page.
+    /// `items` begins after the previous page.
     pub(super) fn reply<T>(
         &self,
         call: &Call,
@@ -66,7 +68,7 @@ impl Page {
         for item in items.by_ref().take(self.size) {
             let shown = show(&item);
             bytes += json_bytes(&shown);
-            // What is longer than a page on its own is one.
+            // An item that is larger than a page gets its own page.
             if bytes > PAGE_BYTES_MAX && !value.is_empty() {
                 is_cut = true;
                 break;
@@ -86,8 +88,8 @@ impl Page {
     }
 }
 
-/// The answer to a list of `items` at `scope`: all of them for who may do `action` there; what they may
-/// see one by one for others, who are refused when that is nothing.
+/// Builds the answer to a list of `items` at `scope`. A caller that may do `action` there gets all items.
+/// Other callers get the items that they may see, and are refused when there are none.
 pub(super) fn readable<'a, T>(
     call: &Call,
     state: &State,

@@ -74,8 +74,8 @@ const REGIONS: [(&str, &str); 58] = [
     ("westus", "West US"),
 ];
 
-/// `GET /subscriptions/{id}/locations`: Azure's public regions, and what resource groups of the subscription
-/// name beside them.
+/// `GET /subscriptions/{id}/locations`: Azure's public regions, and the other locations that resource groups
+/// of the subscription use.
 pub(super) fn list(
     call: &Call,
     state: &State,
@@ -85,7 +85,7 @@ pub(super) fn list(
     call.require(state, READ, &path)?;
     let scope: ArmId = path.parse().map_err(|_| ArmError::NoSuchPath)?;
     let used = state.groups(&scope, None).map(|group| (&*group.location, &*group.location));
-    // The later one of equal names counts.
+    // A region's display name replaces the plain name of a used location.
     let all: BTreeMap<_, _> = used.chain(REGIONS).collect();
     let shown: Vec<_> = all.iter().map(|(name, display)| show(&path, name, display)).collect();
     Ok(Reply::ok(json!({"value": shown})))

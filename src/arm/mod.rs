@@ -1,9 +1,9 @@
 //! Azure Resource Manager: the control plane over HTTP.
 //!
-//! A request is let in (`auth`), led to its resource (`route`, `version`), and then answered from the
-//! state of the directory or planned on it: the modules of the resources turn a request and a state into
-//! changes and a reply, without I/O. A write is authorised, checked and planned on one state, which no other
-//! write changes meanwhile, and is durable and in effect when it is answered.
+//! A request is admitted (`auth`) and led to its resource (`route`, `version`). A read is answered from the
+//! state of the directory. A write is planned on that state: the modules of the resources turn a request and
+//! a state into changes and a reply, without I/O. A write is authorised, checked and planned on one state,
+//! which no other write changes meanwhile. When it is answered, it is durable and in effect.
 //!
 //! Paths, bodies, statuses and texts are those of Azure (`docs/protocol.md`).
 
@@ -61,37 +61,38 @@ use reply::{Envelope, Reply};
 use route::{Kind, Route};
 use tracked::Deed;
 
-/// Longest body of a request, in bytes.
+/// Largest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Whether callers have to say who they are.
+/// Authentication of callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArmAuth {
-    /// A bearer token for Resource Manager, and a role that permits what is asked.
+    /// Callers need a bearer token for Resource Manager, and a role that permits the action.
     Bearer,
-    /// Nobody is asked anything: for whoever has the machine to himself. Only requests to an address or to
-    /// `localhost` are answered then, so that no page in a browser gets in by a name of its own.
+    /// Callers are not authenticated, for a machine with a single user. Only requests to an address, to
+    /// `localhost` or to an allowed name are answered then, so that a web page in a browser cannot call under
+    /// its own host name.
     Off,
 }
 
-/// How the control plane is served.
+/// Settings of the control plane.
 #[derive(Clone, Debug)]
 pub struct ArmOptions {
-    /// Whether callers have to say who they are.
+    /// Authentication of callers.
     pub auth: ArmAuth,
-    /// By what names they may call if they have not, beside addresses and `localhost`.
+    /// Host names that unauthenticated callers may use beside addresses and `localhost`.
     pub names: HostNames,
-    /// Most items of one page of a list.
+    /// Largest number of items on one page of a list.
     pub page_size: usize,
-    /// Makes request ids differ from those of other processes.
+    /// Seed that makes request ids differ from those of other processes.
     pub seed: u128,
-    /// What clients are told about the other endpoints of this server.
+    /// Addresses of the other endpoints of this server, for clients.
     pub neighbours: Neighbours,
-    /// The URIs under which the vaults are reached.
+    /// URIs of the vaults.
     pub vault_uris: VaultUris,
 }
 
-/// The control plane. Copies share everything.
+/// The control plane. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Arm(Arc<Inner>);
 
@@ -105,17 +106,17 @@ struct Inner {
 }
 
 impl Arm {
-    /// A control plane of the world of `directory`.
+    /// Creates a control plane for the world of `directory`.
     pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: ArmOptions) -> Self {
         let verifier = Verifier::new(directory.ring());
         let request_ids = RequestIds::new(options.seed);
         Self(Arc::new(Inner { directory, verifier, clock, options, request_ids }))
     }
 
-    /// Answers a request; `scheme` is how it arrived, `http` or `https`. Its `body` is awaited only once
-    /// the caller may do what it asks, and not at all where no content belongs.
+    /// Answers a request. `scheme` is the scheme of the connection, `http` or `https`. `body` is awaited only
+    /// once the caller may do the action, and not at all for requests without content.
     ///
-    /// A write waits for the disk, so it is done on a thread for what blocks: this needs a Tokio runtime.
+    /// A write waits for the disk, so it runs on a blocking thread. This needs a Tokio runtime.
     pub async fn answer(
         &self,
         parts: Parts,
@@ -148,7 +149,7 @@ impl Arm {
                 BodyError::TooLarge(max) => ArmError::ContentTooLarge(max),
                 BodyError::Broken => ArmError::ContentBroken,
             })?;
-            // The caller's role may have gone while the body was on its way: it is asked for again.
+            // The caller may have lost its role while the body arrived, so the write checks it again.
             call.now = self.0.clock.now();
         }
         let inner = Arc::clone(&self.0);
@@ -197,8 +198,8 @@ impl Inner {
         envelope.seal(outcome)
     }
 
-    /// Lets a request in. Checks come in the order in which the least is revealed: who calls, before what
-    /// there is.
+    /// Admits a request. The checks run in the order that reveals least: the caller is checked before the
+    /// resource.
     fn admit(&self, parts: &Parts, scheme: &str, request_id: &str) -> Result<Call, ArmError> {
         let now = self.clock.now();
         require_verb(&parts.method)?;
@@ -242,7 +243,7 @@ impl Inner {
         Actor::of(&parts.headers, &self.verifier, &self.directory.read(), subscription, now)
     }
 
-    /// Does a write. Its content is read before other writes are kept waiting.
+    /// Runs a write. Its content is parsed before it blocks other writes.
     fn write(&self, call: &Call) -> Result<Reply, ArmError> {
         let plan = plan(call)?;
         self.directory.write(call.now, |state, fresh| {
@@ -252,19 +253,20 @@ impl Inner {
     }
 }
 
-/// Whether the request changes nothing: every provider is registered already.
+/// Returns true if the request changes nothing. This includes `register`: every provider is registered
+/// already.
 fn is_read(call: &Call) -> bool {
     matches!(call.method, Method::GET | Method::HEAD)
         || matches!(call.route, Route::Register { .. })
 }
 
-/// What a write changes, and how it is answered once that is done.
+/// Changes of a write, and its answer once they are done.
 type Planned = Result<(Vec<Change>, Reply), ArmError>;
 
-/// A write whose content is read: what is left is to plan it on a state.
+/// A write whose content is parsed and which still has to be planned on a state.
 type Plan<'a> = Box<dyn FnOnce(&State, &mut Fresh<'_>) -> Planned + 'a>;
 
-/// The action that a write with content is, and where.
+/// Returns action and scope of a write with content.
 fn written(call: &Call) -> Option<(String, &str)> {
     match (call.method.as_str(), &call.route) {
         ("PUT" | "PATCH", Route::Group(id)) => Some((groups::WRITE.to_owned(), id.as_str())),
@@ -278,7 +280,7 @@ fn written(call: &Call) -> Option<(String, &str)> {
     }
 }
 
-/// That the verb is one that some path takes.
+/// Checks that at least one path allows the verb.
 fn require_verb(method: &Method) -> Result<(), ArmError> {
     let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE";
     let known = allowed.split(", ").any(|one| one == method.as_str());

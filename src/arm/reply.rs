@@ -1,4 +1,4 @@
-//! Answers, and the headers that every one of them carries.
+//! Answers, and the headers that all answers carry.
 
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, EXPIRES, HeaderMap, HeaderName, HeaderValue, PRAGMA,
@@ -19,7 +19,7 @@ const CLIENT_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const RETURN_CLIENT_ID: HeaderName = HeaderName::from_static("x-ms-return-client-request-id");
 const FAILURE_CAUSE: HeaderName = HeaderName::from_static("x-ms-failure-cause");
 
-/// An answer to be.
+/// An answer that is still without its common headers.
 #[derive(Debug)]
 pub(super) struct Reply {
     status: StatusCode,
@@ -28,27 +28,27 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// An answer with a body.
+    /// Returns an answer with a body.
     pub(super) const fn json(status: StatusCode, body: Value) -> Self {
         Self { status, body: Some(body), headers: Vec::new() }
     }
 
-    /// 200 with a body.
+    /// Returns a 200 with a body.
     pub(super) const fn ok(body: Value) -> Self {
         Self::json(StatusCode::OK, body)
     }
 
-    /// The answer to a `PUT`: 200 if there was something `before`, 201 for what is new.
+    /// Returns the answer to a `PUT`: 200 if the resource existed `before`, 201 if it is new.
     pub(super) fn put<T>(before: Option<&T>, body: Value) -> Self {
         Self::json(before.map_or(StatusCode::CREATED, |_| StatusCode::OK), body)
     }
 
-    /// An answer without a body.
+    /// Returns an answer without a body.
     pub(super) const fn empty(status: StatusCode) -> Self {
         Self { status, body: None, headers: Vec::new() }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     pub(super) fn with(mut self, name: HeaderName, value: String) -> Self {
         self.headers.push((name, value));
         self
@@ -92,7 +92,7 @@ fn refused(error: &ArmError) -> Response<Payload> {
     response
 }
 
-/// What the headers of an answer depend on.
+/// Facts about the request that the headers of its answer depend on.
 pub(super) struct Envelope<'a> {
     pub(super) request_id: &'a str,
     pub(super) method: &'a Method,
@@ -102,7 +102,7 @@ pub(super) struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// The whole answer.
+    /// Builds the whole answer.
     pub(super) fn seal(&self, outcome: Result<Reply, ArmError>) -> Response<Payload> {
         let mut response = match outcome {
             Ok(reply) => reply.into_response(),
@@ -116,7 +116,7 @@ impl Envelope<'_> {
         headers.insert(EXPIRES, HeaderValue::from_static("-1"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if *self.method == Method::HEAD {
-            // The length of the body that is not sent is of no use to anybody.
+            // A reply without a body needs no length.
             headers.remove(CONTENT_LENGTH);
         }
         response
@@ -142,7 +142,8 @@ impl Envelope<'_> {
         }
     }
 
-    /// What is left of the limits: as after the first request, for nothing is limited here.
+    /// Sets the remaining rate limits. They are always those after a first request, because nothing is
+    /// limited here.
     fn count(&self, headers: &mut HeaderMap) {
         let (left, all) = match *self.method {
             Method::GET | Method::HEAD => ("249", "3749"),
@@ -164,12 +165,12 @@ impl Envelope<'_> {
     }
 }
 
-/// Whether a client's id may be sent back: short, and plain text.
+/// Returns true if a client's id is short plain text and may be sent back.
 fn is_id(value: &HeaderValue) -> bool {
     (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-/// Sets a header; a value that cannot be one is left out.
+/// Sets a header. A value that is not valid in a header is left out.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -19,7 +19,7 @@ use crate::world::roles::Scope;
 
 const READ: &str = "Microsoft.Resources/subscriptions/resources/read";
 
-/// What the list shows of a resource.
+/// Fields of a resource that the list shows.
 #[derive(Clone, Copy, Debug)]
 struct Resource<'a> {
     kind: Kind,
@@ -50,7 +50,7 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
     )
 }
 
-/// `GET` of the resources of a type of which there are none here.
+/// `GET` of the resources of a type that is always empty here.
 pub(super) fn none(
     call: &Call,
     state: &State,
@@ -69,7 +69,7 @@ pub(super) fn none(
     Ok(Reply::ok(json!({"value": []})))
 }
 
-/// `GET` of one resource of such a type.
+/// `GET` of one resource of a type that is always empty here.
 pub(super) fn absent(
     call: &Call,
     state: &State,
@@ -107,7 +107,8 @@ fn holds(term: &Term, resource: &Resource<'_>) -> bool {
     }
 }
 
-/// Whether `$expand` names `wanted`. Times are taken, as Azure does, but not shown: they are not recorded.
+/// Returns true if `$expand` names `wanted`. Times may be named, as in Azure, but are not shown because they
+/// are not recorded.
 fn expands(call: &Call, wanted: &str) -> Result<bool, ArmError> {
     const KNOWN: [&str; 3] = ["createdTime", "changedTime", "provisioningState"];
     let named = call.query.get("$expand").unwrap_or_default();
@@ -122,7 +123,7 @@ fn expands(call: &Call, wanted: &str) -> Result<bool, ArmError> {
     Ok(named.any(|name| name.eq_ignore_ascii_case(wanted)))
 }
 
-/// The resources in the order of their ids, which is that of the pages.
+/// Returns the resources in the order of their ids, which is also the order of pages.
 fn all<'a>(
     state: &'a State,
     parent: &'a ArmId,
@@ -145,7 +146,7 @@ fn all<'a>(
     in_order(in_order(vms, vaults), identities)
 }
 
-/// Two lists that are in order, as one.
+/// Merges two sorted lists.
 fn in_order<'a>(
     left: impl Iterator<Item = Resource<'a>>,
     right: impl Iterator<Item = Resource<'a>>,

@@ -14,7 +14,7 @@ use crate::world::record::{Subscription, Tenant};
 const READ: &str = "Microsoft.Resources/subscriptions/read";
 const PROVIDERS_READ: &str = "Microsoft.Resources/subscriptions/providers/read";
 
-/// `GET /tenants`: the caller's own.
+/// `GET /tenants`: lists the caller's own tenant.
 pub(super) fn tenants(call: &Call, state: &State) -> Result<Reply, ArmError> {
     let page = Page::of(call)?;
     let after = page.after()?;
@@ -34,7 +34,7 @@ fn show_tenant(tenant: &Tenant) -> Value {
     })
 }
 
-/// `GET /subscriptions`: those in which the caller may read, or holds a role.
+/// `GET /subscriptions`: lists those that the caller may read, or in which it holds a role.
 pub(super) fn list(call: &Call, state: &State) -> Result<Reply, ArmError> {
     let page = Page::of(call)?;
     let after = page.after::<SubscriptionId>()?;
@@ -59,7 +59,7 @@ pub(super) fn get(call: &Call, state: &State, id: SubscriptionId) -> Result<Repl
     Ok(Reply::ok(show(&subscription)))
 }
 
-/// A subscription that is there.
+/// Returns a subscription, or an error if it does not exist.
 pub(super) fn found(
     state: &State,
     id: SubscriptionId,
@@ -85,8 +85,8 @@ fn show(subscription: &Subscription) -> Value {
     })
 }
 
-/// `GET [/subscriptions/{id}]/providers[/{namespace}]`, and the answer to `.../register`: every provider
-/// is registered everywhere.
+/// `GET [/subscriptions/{id}]/providers[/{namespace}]`, and the answer to `.../register`. Every provider is
+/// registered everywhere.
 pub(super) fn providers(
     call: &Call,
     state: &State,

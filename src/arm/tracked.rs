@@ -1,4 +1,4 @@
-//! What resources in resource groups have in common.
+//! Rules that all resources in resource groups share.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::directory::State;
 use crate::ids::ArmId;
 use crate::world::record::{Change, Key, ResourceGroup};
 
-/// What is done to a resource, as the last part of the name of an action.
+/// An operation on a resource, as the last part of the name of an action.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
     Read,
@@ -19,7 +19,7 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    /// The name of the action on a resource type.
+    /// Returns the name of the action on a resource type.
     pub(super) fn on(self, kind: Kind) -> String {
         let verb = match self {
             Self::Read => "read",
@@ -30,7 +30,7 @@ impl Deed {
     }
 }
 
-/// That the caller may do `deed` to the resource, and that its resource group is there.
+/// Checks that the caller may do `deed` to the resource and that its resource group exists.
 pub(super) fn admit(
     call: &Call,
     state: &State,
@@ -42,7 +42,7 @@ pub(super) fn admit(
     group_of(state, id)
 }
 
-/// The resource group that `id` is or lies in.
+/// Returns the resource group that `id` is or lies in.
 pub(super) fn group_of(state: &State, id: &ArmId) -> Result<Arc<ResourceGroup>, ArmError> {
     let name = id.resource_group().unwrap_or_default();
     let missing = || ArmError::ResourceGroupNotFound(name.to_owned());
@@ -51,14 +51,14 @@ pub(super) fn group_of(state: &State, id: &ArmId) -> Result<Arc<ResourceGroup>, 
     state.group(&group).cloned().ok_or_else(missing)
 }
 
-/// The id of a new resource: with the group's name as the group spells it.
+/// Returns the id of a new resource, with the resource group in its original spelling.
 pub(super) fn new_id(group: &ResourceGroup, kind: Kind, id: &ArmId) -> Result<ArmId, ArmError> {
     let full_name = kind.resource_type().full_name();
     let text = format!("{}/providers/{full_name}/{}", group.id, id.name());
     text.parse().map_err(|_| ArmError::NoSuchPath)
 }
 
-/// That there is no such resource.
+/// Returns the error for a resource that does not exist.
 pub(super) fn not_found(kind: Kind, id: &ArmId) -> ArmError {
     ArmError::ResourceNotFound {
         resource: format!("{}/{}", kind.resource_type().full_name(), id.name()),
@@ -66,7 +66,7 @@ pub(super) fn not_found(kind: Kind, id: &ArmId) -> ArmError {
     }
 }
 
-/// Where the resource is to be: a location is required for what is new, and does not change.
+/// Returns the location of the resource. A new resource must have one, and it cannot change.
 pub(super) fn location(
     content: &Content,
     kind: Kind,
@@ -93,7 +93,7 @@ fn short(location: &str) -> String {
     location.split(' ').collect()
 }
 
-/// A rule for names: how long they are, and what they are made of.
+/// Checks a name: its length, and its characters.
 pub(super) fn require_name(
     kind: Kind,
     name: &str,
@@ -115,15 +115,15 @@ pub(super) fn require_name(
     Err(ArmError::InvalidName { code, message })
 }
 
-/// The changes that remove a resource and its role assignments. A resource that is made again under the same
-/// name does not inherit them.
+/// Returns the changes that remove a resource and its role assignments. A new resource of the same name does
+/// not inherit them.
 pub(super) fn removal(call: &Call, state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
     let mut changes = role_assignments_within(state, id);
     changes.extend(removal_of_one(call, state, kind, id));
     changes
 }
 
-/// The changes that remove the resource itself. A vault can be recovered.
+/// Returns the changes that remove the resource itself. A vault can be recovered.
 pub(super) fn removal_of_one(call: &Call, state: &State, kind: Kind, id: &ArmId) -> Vec<Change> {
     match kind {
         Kind::UserAssigned => vec![Change::Remove(Key::UserAssigned(id.clone()))],
@@ -132,15 +132,15 @@ pub(super) fn removal_of_one(call: &Call, state: &State, kind: Kind, id: &ArmId)
     }
 }
 
-/// Ends the role assignments at `id` and below it.
+/// Returns the changes that remove the role assignments at `id` and below it.
 pub(super) fn role_assignments_within(state: &State, id: &ArmId) -> Vec<Change> {
     let held = state.role_assignments();
     let ended = held.filter(|assignment| is_within(assignment.scope.as_str(), id.as_str()));
     ended.map(|assignment| Change::Remove(Key::RoleAssignment(assignment.name))).collect()
 }
 
-/// Whether the path `scope` is `id` or lies below it. Both are well-formed already: nothing is parsed, as
-/// every role assignment there is gets compared while other writes wait.
+/// Returns true if the path `scope` is `id` or lies below it. Both are well-formed already and are not
+/// parsed: all role assignments are compared while other writes wait.
 fn is_within(scope: &str, id: &str) -> bool {
     let (scope, id) = (scope.as_bytes(), id.as_bytes());
     scope.split_at_checked(id.len()).is_some_and(|(start, rest)| {

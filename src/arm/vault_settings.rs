@@ -1,5 +1,5 @@
 //! Settings of a vault in requests and answers. Every property of a request is kept, checked or refused by
-//! name: none is dropped.
+//! name. No property is dropped.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::content::{Content, unexpected};
 use super::error::ArmError;
 use crate::world::vault::{NetworkBypass, Purpose, RETENTION_DAYS, Sku, VaultSettings};
 
-/// Properties that the service sets. A client that writes back what it has read sends them too.
+/// Properties that the service sets. A client that reads a vault and writes it back sends them too.
 const OWN: [&str; 4] =
     ["vaultUri", "provisioningState", "hsmPoolResourceId", "privateEndpointConnections"];
 
@@ -21,7 +21,7 @@ const NO_POLICIES: &str =
 
 const ALWAYS_SOFT_DELETE: &str = "The property \"enableSoftDelete\" can no longer be false: deleted vaults can be recovered until they are purged.";
 
-/// The properties that say for what Azure itself may use a vault.
+/// The properties that allow Azure services to use a vault.
 const PURPOSES: [(&str, Purpose); 3] = [
     ("enabledForDeployment", Purpose::Deployment),
     ("enabledForDiskEncryption", Purpose::DiskEncryption),
@@ -33,7 +33,7 @@ fn purpose(property: &str) -> Option<Purpose> {
     found.map(|(_, purpose)| *purpose)
 }
 
-/// Settings that a `PUT` or a `PATCH` names.
+/// Settings in a `PUT` or a `PATCH`.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) recover: bool,
@@ -45,7 +45,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the content of a request for a vault whose subscription trusts `tenant`.
+    /// Parses the content of a request for a vault whose subscription trusts `tenant`.
     pub(super) fn read(content: &Content, tenant: &str) -> Result<Self, ArmError> {
         if let Some((name, _)) = content.except(&MEMBERS).into_iter().next() {
             return Err(unknown(&name));
@@ -78,8 +78,8 @@ impl Wanted {
         Ok(())
     }
 
-    /// The settings of a vault that is made, or replaced by a `PUT`: what was not said falls back to the
-    /// default, but for what can be set once only.
+    /// Returns the settings of a vault after a `PUT`. Omitted settings return to their defaults, except those
+    /// that can be set only once.
     pub(super) fn replace(
         &self,
         before: Option<&VaultSettings>,
@@ -92,12 +92,12 @@ impl Wanted {
         self.over(&lasting.unwrap_or_default(), before)
     }
 
-    /// The settings of a vault after a `PATCH`: what was not said stays.
+    /// Returns the settings of a vault after a `PATCH`. Omitted settings stay.
     pub(super) fn merge(&self, before: &VaultSettings) -> Result<VaultSettings, ArmError> {
         self.over(before, Some(before))
     }
 
-    /// Lays the named settings over `base`. `before` holds the settings of a vault that exists.
+    /// Applies the named settings to `base`. `before` contains the settings of an existing vault.
     fn over(
         &self,
         base: &VaultSettings,
@@ -130,7 +130,7 @@ impl Wanted {
     }
 }
 
-/// The members of an object but for those that are `null`, which is as good as none.
+/// Returns the members of an object without those that are `null`. `null` counts as absent.
 fn said(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     object.iter().filter(|(_, value)| !value.is_null())
 }
@@ -153,7 +153,7 @@ fn object<'a>(name: &str, value: &'a Value) -> Result<&'a Map<String, Value>, Ar
     value.as_object().ok_or_else(|| unexpected(&format!("properties.{name}"), "an object"))
 }
 
-/// The entry of a list of spellings that `text` is, whatever its case.
+/// Returns the value for `text` in a list of spellings. Case is ignored.
 fn one_of<T: Copy>(name: &str, text: &str, known: &[(&str, T)]) -> Result<T, ArmError> {
     let found = known.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(text));
     let spellings = || known.iter().map(|(spelling, _)| *spelling).collect::<Vec<_>>().join(", ");
@@ -170,7 +170,8 @@ fn check_tenant(given: &str, tenant: &str) -> Result<(), ArmError> {
     )))
 }
 
-/// Role assignments alone decide here: to take policies in silence would promise too much.
+/// Refuses access policies, because only role assignments decide here. Ignoring policies would promise too
+/// much.
 fn check_no_policies(value: &Value) -> Result<(), ArmError> {
     let policies = value.as_array();
     let policies =
@@ -222,7 +223,8 @@ fn sku(object: &Map<String, Value>) -> Result<Sku, ArmError> {
     Ok(found)
 }
 
-/// The `bypass` of network rules that let everybody in; others would have to be kept, and are refused.
+/// Returns the `bypass` of network rules that let everybody in. Other rules are not supported and are
+/// refused.
 fn network_bypass(object: &Map<String, Value>) -> Result<NetworkBypass, ArmError> {
     let mut found = NetworkBypass::AzureServices;
     for (name, value) in said(object) {
@@ -252,7 +254,7 @@ fn network_bypass(object: &Map<String, Value>) -> Result<NetworkBypass, ArmError
     Ok(found)
 }
 
-/// The settings as `properties` shows them.
+/// Returns the settings as `properties` shows them.
 pub(super) fn show(settings: &VaultSettings) -> Map<String, Value> {
     let mut shown = Map::new();
     let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);

@@ -1,4 +1,4 @@
-//! Key vaults, as resources (Microsoft.KeyVault); what is in them is the `vault` surface's.
+//! Key vaults as resources (Microsoft.KeyVault). The `vault` surface serves their contents.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
     )
 }
 
-/// `PUT`: makes the vault, sets what is said of it, or recovers it.
+/// `PUT`: creates the vault, sets its properties, or recovers it.
 pub(super) fn put(
     call: &Call,
     state: &State,
@@ -109,8 +109,8 @@ fn replace(
     Ok((vec![Change::Put(Record::Vault(vault))], reply))
 }
 
-/// Brings a deleted vault back with its secrets: as it was, but for what the request says. Its role assignments
-/// do not come back, as in Azure.
+/// Recovers a deleted vault with its secrets and its old settings, except those in the request. Its role
+/// assignments do not come back, as in Azure.
 fn recover(
     call: &Call,
     state: &State,
@@ -123,7 +123,7 @@ fn recover(
     Ok((State::vault_recovery(vault), reply))
 }
 
-/// `PATCH`: sets what is said of the vault.
+/// `PATCH`: sets the given properties of the vault.
 pub(super) fn patch(
     call: &Call,
     state: &State,
@@ -146,7 +146,7 @@ fn merged(before: &Vault, content: &Content, wanted: &Wanted) -> Result<Vault, A
     })
 }
 
-/// `DELETE`: the vault, which can be recovered with its secrets until it is purged.
+/// `DELETE`: deletes the vault. It can be recovered with its secrets until it is purged.
 pub(super) fn delete(
     call: &Call,
     state: &State,
@@ -164,7 +164,7 @@ pub(super) fn delete(
 
 fn show(call: &Call, state: &State, vault: &Vault) -> Value {
     let name = vault.id.name();
-    // What is being made or recovered has an address if no other vault has it.
+    // A vault that is being created or recovered gets its address if no other vault has it.
     let address = vault_address(name);
     let at_address = state.vault_at(address.into());
     let address = at_address.is_none_or(|held| held.id == vault.id).then_some(address);

@@ -2,14 +2,14 @@
 
 use super::error::ArmError;
 
-/// A resource type of a provider, and the versions that it is served in, the oldest first.
+/// A resource type of a provider, and its supported API versions, the oldest first.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ResourceType {
     /// The provider, such as `Microsoft.Compute`.
     pub(super) namespace: &'static str,
     /// The type, such as `virtualMachines`.
     pub(super) name: &'static str,
-    /// Its API versions; empty for a type that is served in every version.
+    /// Its API versions. Empty for a type that is served in every version.
     pub(super) versions: &'static [&'static str],
 }
 
@@ -103,7 +103,7 @@ const MANAGED_IDENTITY: &[&str] = &[
     "2026-05-31",
 ];
 
-// From 2018-06-01 on, when user-assigned identities became a dictionary.
+// From 2018-06-01 on: in that version user-assigned identities became a dictionary.
 pub(super) static VIRTUAL_MACHINES: ResourceType =
     ResourceType { namespace: "Microsoft.Compute", name: "virtualMachines", versions: COMPUTE };
 
@@ -170,12 +170,12 @@ const KEY_VAULT: &[&str] = &[
     "2026-05-15",
 ];
 
-/// The interface that every machine has; in every version.
+/// The network interface of a machine. Served in every version.
 pub(super) static INTERFACES: ResourceType =
     in_every_version("Microsoft.Network", "networkInterfaces");
 
-/// Types of which there are none here. Tools list them beside machines, vaults and role assignments, and an
-/// error in place of the empty list ends the tool.
+/// Types that are always empty here. Tools list them beside machines, vaults and role assignments, and a tool
+/// fails when it gets an error instead of an empty list.
 static UNPOPULATED: [ResourceType; 18] = [
     in_every_version("Microsoft.Authorization", "classicAdministrators"),
     in_every_version("Microsoft.Authorization", "denyAssignments"),
@@ -201,15 +201,15 @@ const fn in_every_version(namespace: &'static str, name: &'static str) -> Resour
     ResourceType { namespace, name, versions: &[] }
 }
 
-/// A namespace in its usual spelling.
+/// Returns a namespace in its usual spelling.
 pub(super) fn namespace(name: &str) -> Option<&'static str> {
     let all = ALL.into_iter().chain([&INTERFACES]).chain(&UNPOPULATED);
     let mut names = all.map(|known| known.namespace);
     names.find(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The type among those of which there are none here, for what follows `/providers/{namespace}`: the type
-/// alone, or with a name.
+/// Returns the always empty type for `rest`, the segments after `/providers/{namespace}`: the type, or the
+/// type and a name.
 pub(super) fn unpopulated(namespace: &str, rest: &[&str]) -> Option<&'static ResourceType> {
     let ([name] | [name, _]) = rest else { return None };
     UNPOPULATED.iter().find(|known| {
@@ -266,7 +266,7 @@ pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
     ],
 };
 
-/// Every type that a provider is asked for, for the list of providers.
+/// Types in the list of providers.
 pub(super) static ALL: [&ResourceType; 11] = [
     &ROLE_ASSIGNMENTS,
     &ROLE_DEFINITIONS,
@@ -282,12 +282,12 @@ pub(super) static ALL: [&ResourceType; 11] = [
 ];
 
 impl ResourceType {
-    /// The type with its provider, as in the `type` of a resource.
+    /// Returns the type with its provider, as in the `type` of a resource.
     pub(super) fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// Checks the `api-version` of a request; `location` is where it goes, if it says so.
+    /// Checks the `api-version` of a request. `location` is the location in the request, for the error.
     pub(super) fn require(
         &self,
         version: Option<&str>,
@@ -315,7 +315,7 @@ impl ResourceType {
     }
 }
 
-/// Whether a text is a date, with or without a word that says how ripe the version is.
+/// Returns true if a text is a date, alone or with a suffix such as `-preview`.
 pub(super) fn is_well_formed(version: &str) -> bool {
     let digits =
         |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());

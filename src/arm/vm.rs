@@ -44,7 +44,7 @@ fn wants_instance_view(call: &Call) -> bool {
     expanded.any(|name| name.trim().eq_ignore_ascii_case("instanceView"))
 }
 
-/// `GET` of what a machine is doing.
+/// `GET` of the state of a machine.
 pub(super) fn instance_view(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
     call.require(state, "Microsoft.Compute/virtualMachines/instanceView/read", id.as_str())?;
     tracked::group_of(state, id)?;
@@ -70,7 +70,7 @@ pub(super) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
     )
 }
 
-/// The id of the scale set that the machine names, or nothing.
+/// Returns the id of the machine's scale set, or an empty text.
 fn scale_set(vm: &VirtualMachine) -> &str {
     let properties = vm.properties.get("properties").and_then(Value::as_object);
     let scale_set = properties.and_then(|own| property(own, "virtualMachineScaleSet"));
@@ -78,7 +78,7 @@ fn scale_set(vm: &VirtualMachine) -> &str {
     id.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// `PUT`: makes the machine, or replaces what is said of it.
+/// `PUT`: creates the machine, or replaces its properties.
 pub(super) fn put(
     call: &Call,
     state: &State,
@@ -112,7 +112,7 @@ pub(super) fn put(
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
-/// `PATCH`: merges what is said of the machine.
+/// `PATCH`: merges properties into those of the machine.
 pub(super) fn patch(
     call: &Call,
     state: &State,
@@ -128,7 +128,7 @@ pub(super) fn patch(
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
-/// `DELETE`: the machine and its system-assigned identity.
+/// `DELETE`: removes the machine and its system-assigned identity.
 pub(super) fn delete(
     call: &Call,
     state: &State,
@@ -145,7 +145,7 @@ pub(super) fn delete(
     Ok((tracked::removal(call, state, KIND, &vm.id), reply))
 }
 
-/// The headers of a write that may take its time, though here it is done: clients ask after it once.
+/// Adds the headers of a long-running write. The write is already done, so clients ask for its state once.
 fn tracking(call: &Call, reply: Reply, vm: &VirtualMachine) -> Reply {
     reply.with(ASYNC_OPERATION, operation_url(call, vm)).with(RETRY_AFTER, "0".to_owned())
 }
@@ -160,7 +160,8 @@ fn operation_url(call: &Call, vm: &VirtualMachine) -> String {
     )
 }
 
-/// `GET` of an operation: whatever it was, it is done. With `monitor` it is the answer to a `Location`.
+/// `GET` of the state of an operation, which is always `Succeeded`. With `monitor` it answers a `Location`
+/// URL.
 pub(super) fn operation(call: &Call, id: &str) -> Result<Reply, ArmError> {
     if uuid::Uuid::try_parse(id).is_err() {
         return Err(ArmError::NoSuchPath);
@@ -182,8 +183,8 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
     properties.insert("vmId".to_owned(), vm.vm_id.to_string().into());
     properties.insert("provisioningState".to_owned(), "Succeeded".into());
     let mut tags = vm.tags.clone();
-    // A machine of a world file has an address, but no tag that says so: a client that reads it and
-    // writes it back would take the address away.
+    // A machine from a world file has an address, but no tag for it. Without this tag, a client that reads
+    // the machine and writes it back would remove the address.
     if let Some(address) = vm.address.filter(|_| vm_plan::address_tag(&vm.tags).is_none()) {
         tags.insert(ADDRESS_TAG.to_owned(), address.to_string());
     }
@@ -203,7 +204,7 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
     Value::Object(shown)
 }
 
-/// The `identity` of a machine that has one. An identity that was deleted is still listed, without ids.
+/// Returns the `identity` of a machine that has one. A deleted identity is still listed, without ids.
 fn show_identity(state: &State, vm: &VirtualMachine) -> Option<Value> {
     let kind = IdentityType {
         system_assigned: vm.system_assigned.is_some(),

@@ -1,7 +1,7 @@
-//! The `identity` property of a resource: what a `PUT` or a `PATCH` makes of it.
+//! The `identity` property of a resource, and the result of a `PUT` or a `PATCH` of it.
 //!
-//! Pure rules, on names alone: whether what is named is there, and whether the caller may assign it, is
-//! asked of the result (azure-rest-api-specs, `VirtualMachineIdentity`; Azure's page on managed identities of
+//! These rules look at names alone. The caller checks the result: every named identity must exist and be the
+//! client's to assign (azure-rest-api-specs, `VirtualMachineIdentity`; Azure's page on managed identities of
 //! virtual machines).
 
 use std::collections::HashSet;
@@ -13,10 +13,10 @@ use super::error::ArmError;
 use super::route::Kind;
 use crate::ids::ArmId;
 
-/// Most user-assigned identities of a machine, and of a request.
+/// Largest number of user-assigned identities of a machine, and of a request.
 const USER_ASSIGNED_MAX: usize = 1000;
 
-/// Which kinds of identity a `type` names.
+/// Kinds of identity that a `type` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdentityType {
     pub(super) system_assigned: bool,
@@ -26,7 +26,7 @@ pub(super) struct IdentityType {
 impl IdentityType {
     pub(super) const NONE: Self = Self { system_assigned: false, user_assigned: false };
 
-    /// The spelling of Azure.
+    /// Returns the spelling of Azure.
     pub(super) const fn name(self) -> &'static str {
         match (self.system_assigned, self.user_assigned) {
             (false, false) => "None",
@@ -36,7 +36,7 @@ impl IdentityType {
         }
     }
 
-    /// Reads a type in any case, in either order, with or without the blank.
+    /// Parses a type in any case, in either order, with or without the blank.
     fn parse(text: &str) -> Option<Self> {
         let mut found = Self::NONE;
         if text.eq_ignore_ascii_case("None") {
@@ -57,21 +57,21 @@ impl IdentityType {
     }
 }
 
-/// What a request says.
+/// Parsed `identity` property of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IdentityRequest {
     kind: Option<IdentityType>,
     /// The identities to assign.
     assign: Vec<ArmId>,
-    /// The identities to take away: those whose value is `null`.
+    /// The identities to remove: those whose value is `null`.
     remove: Vec<ArmId>,
 }
 
-/// What a machine has, or is to have.
+/// Identities of a machine, current or planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identities {
     pub(super) system_assigned: bool,
-    /// Each once, in any order.
+    /// User-assigned identities without repeats, in any order.
     pub(super) user_assigned: Vec<ArmId>,
 }
 
@@ -79,7 +79,7 @@ impl Identities {
     /// No identity.
     pub(super) const NONE: Self = Self { system_assigned: false, user_assigned: Vec::new() };
 
-    /// What `type` says of it.
+    /// Returns the `type` for these identities.
     pub(super) const fn kind(&self) -> IdentityType {
         IdentityType {
             system_assigned: self.system_assigned,
@@ -89,7 +89,7 @@ impl Identities {
 }
 
 impl IdentityRequest {
-    /// Reads the property; ids that the service gives out itself are not looked at.
+    /// Parses the property. Ids that the service sets itself are ignored.
     pub(super) fn parse(identity: &Map<String, Value>) -> Result<Self, ArmError> {
         let kind = property(identity, "type").filter(|value| !value.is_null());
         let kind = kind.map(|value| {
@@ -120,12 +120,12 @@ impl IdentityRequest {
         Ok(request)
     }
 
-    /// The identities that the request assigns.
+    /// Returns the identities that the request assigns.
     pub(super) fn assigned(&self) -> &[ArmId] {
         &self.assign
     }
 
-    /// What a `PUT` makes: what it says and nothing else.
+    /// Returns the result of a `PUT`: the identities in the request and no others.
     pub(super) fn replace(&self) -> Result<Identities, ArmError> {
         let inferred =
             IdentityType { system_assigned: false, user_assigned: !self.assign.is_empty() };
@@ -138,8 +138,8 @@ impl IdentityRequest {
         Ok(Identities { system_assigned: kind.system_assigned, user_assigned })
     }
 
-    /// What a `PATCH` makes of `current`: identities are added and taken away one by one, and a type that
-    /// leaves a kind out ends that kind.
+    /// Returns the result of a `PATCH` of `current`. Identities are added and removed one by one. If the type
+    /// omits a kind, all identities of that kind are removed.
     pub(super) fn merge(&self, current: &Identities) -> Result<Identities, ArmError> {
         let inferred = IdentityType {
             system_assigned: current.system_assigned,
@@ -158,7 +158,7 @@ impl IdentityRequest {
         let added = self.assign.iter().filter(|id| !held.contains(id));
         let user_assigned: Vec<ArmId> = kept.chain(added).cloned().collect();
         require_few(user_assigned.len())?;
-        // Taking the last one away is no mistake, asking for the kind without any is.
+        // Removing the last identity is allowed. Asking for the kind without any identity is an error.
         if user_assigned.is_empty() && self.remove.is_empty() {
             return Err(required(kind));
         }
@@ -177,7 +177,7 @@ impl IdentityRequest {
     }
 }
 
-/// The ids, for one to be found among many.
+/// Returns the ids as a set, for fast lookups.
 pub(super) fn set(ids: &[ArmId]) -> HashSet<&ArmId> {
     ids.iter().collect()
 }
@@ -227,7 +227,7 @@ mod tests {
         )
     }
 
-    /// `type` and user-assigned identities: `+a` is `{}`, `-a` is `null`.
+    /// Builds a request from a `type` and user-assigned identities: `+a` is `{}`, `-a` is `null`.
     fn request(kind: &str, named: &str) -> Result<IdentityRequest, ArmError> {
         let mut identity = json!({});
         if !kind.is_empty() {
@@ -240,7 +240,7 @@ mod tests {
         IdentityRequest::parse(identity.as_object().unwrap())
     }
 
-    /// `S`, then the names of the user-assigned identities.
+    /// Parses `S` for system-assigned, then the names of the user-assigned identities.
     fn identities(text: &str) -> Identities {
         let named = text.split_whitespace().filter(|word| *word != "S");
         Identities {
@@ -376,7 +376,7 @@ mod tests {
     fn a_machine_has_a_bounded_number_of_identities() {
         let refused = |error: ArmError| error.body()["error"]["target"].clone();
         let target = json!("identity.userAssignedIdentities");
-        // What is too many is not looked at one by one: these are no ids.
+        // Too many entries are refused before any of them is parsed: these are not valid ids.
         let names = (0..=USER_ASSIGNED_MAX).map(|n| (n.to_string(), Value::Null));
         let many = json!({"userAssignedIdentities": names.collect::<Map<_, _>>()});
         assert_eq!(refused(IdentityRequest::parse(many.as_object().unwrap()).unwrap_err()), target);

@@ -1,4 +1,4 @@
-//! What a write makes of a virtual machine: its identities, its address, and what else was said of it.
+//! Planning of writes to a virtual machine: its identities, its address and its other properties.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,12 @@ use crate::ids::ArmId;
 use crate::world::Address;
 use crate::world::record::{Assignment, Tags, VirtualMachine};
 
-/// The tag that says where the requests of a machine come from, for Azure has no property for it.
+/// The tag with the source address of a machine's requests. Azure has no property for it.
 pub(super) const ADDRESS_TAG: &str = "mintbench-address";
 
 const ASSIGN: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
 
-/// What has a record of its own, or is the service's to say.
+/// Fields that are stored separately, and fields that only the service sets.
 const OWN: [&str; 10] = [
     "id",
     "name",
@@ -34,26 +34,26 @@ const OWN: [&str; 10] = [
     "systemData",
 ];
 
-/// Most bytes of JSON that are kept of what is said of a machine.
+/// Largest size of the properties that are kept for a machine, in bytes of JSON.
 const PROPERTIES_BYTES_MAX: usize = 64 * 1024;
 
-/// What Azure takes and never gives back, wherever it stands.
+/// Properties that Azure accepts and never returns, at any depth.
 const SECRETS: [&str; 4] = ["adminPassword", "customData", "userData", "protectedSettings"];
 
-/// Settings of Windows whose `content` has passwords in it.
+/// Settings of Windows whose `content` contains passwords.
 const UNATTEND: &str = "additionalUnattendContent";
 
-/// What a request asks for.
+/// Parsed content of a write.
 #[derive(Debug)]
 pub(super) struct Wanted {
     content: Content,
-    /// What is kept as it was said, `properties` among it.
+    /// Fields that are kept as sent, `properties` included.
     rest: Map<String, Value>,
     identity: Option<IdentityRequest>,
 }
 
 impl Wanted {
-    /// Reads the content of a request.
+    /// Parses the content of a request.
     pub(super) fn read(content: Content) -> Result<Self, ArmError> {
         let identity = content.object("identity")?.map(IdentityRequest::parse).transpose()?;
         let mut rest = content.except(&OWN);
@@ -63,13 +63,13 @@ impl Wanted {
         Ok(Self { content, rest, identity })
     }
 
-    /// Where the machine is to be.
+    /// Returns the location of the machine.
     pub(super) fn location(&self, id: &ArmId, existing: Option<&str>) -> Result<String, ArmError> {
         tracked::location(&self.content, Kind::VirtualMachine, id, existing)
     }
 }
 
-/// The machine after a `PUT`.
+/// Returns the machine after a `PUT`.
 pub(super) fn replace(
     call: &Call,
     state: &State,
@@ -85,7 +85,7 @@ pub(super) fn replace(
     identified(call, state, fresh, vm, (&made, request.as_ref()))
 }
 
-/// The machine after a `PATCH`.
+/// Returns the machine after a `PATCH`.
 pub(super) fn merge(
     call: &Call,
     state: &State,
@@ -108,7 +108,7 @@ pub(super) fn merge(
     identified(call, state, fresh, vm, (&made, Some(&request)))
 }
 
-/// The properties that a client may set: without those that the service says itself.
+/// Returns the properties that a client may set, without those that only the service sets.
 fn writable(content: &Content) -> Map<String, Value> {
     let mut properties = content.properties().clone();
     for name in ["vmId", "provisioningState", "instanceView", "timeCreated"] {
@@ -117,7 +117,7 @@ fn writable(content: &Content) -> Map<String, Value> {
     properties
 }
 
-/// Takes out what is named, here and below, whatever the case of the names.
+/// Removes the named properties at every depth. The case of the names is ignored.
 fn strip_secrets(object: &mut Map<String, Value>, secrets: &[&str]) {
     object.retain(|name, _| !secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name)));
     for (name, value) in object {
@@ -142,7 +142,7 @@ fn strip_secrets_within(value: &mut Value, secrets: &[&str]) {
     }
 }
 
-/// That what is kept of a machine is not too long: it is written, held and listed as a whole.
+/// Checks the size of the kept properties of a machine. They are written, held and listed as a whole.
 fn require_short(properties: &Map<String, Value>) -> Result<(), ArmError> {
     if json_bytes(properties) <= PROPERTIES_BYTES_MAX {
         return Ok(());
@@ -155,13 +155,13 @@ fn require_short(properties: &Map<String, Value>) -> Result<(), ArmError> {
     })
 }
 
-/// The value of the tag that holds an address; names of tags ignore case.
+/// Returns the value of the tag that holds an address. The case of tag names is ignored.
 pub(super) fn address_tag(tags: &Tags) -> Option<&str> {
     let found = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(ADDRESS_TAG));
     found.map(|(_, value)| value.as_str())
 }
 
-/// The machine with these tags, and the address that they name.
+/// Returns the machine with these tags and the address that they name.
 fn readdressed(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualMachine, ArmError> {
     let Some(text) = address_tag(&tags) else {
         return Ok(VirtualMachine { address: None, tags, ..vm });
@@ -181,8 +181,8 @@ fn readdressed(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualM
     Ok(VirtualMachine { address: Some(address), tags, ..vm })
 }
 
-/// The machine with these identities. What it has already stays as it is; what the request names must be
-/// there and be the caller's to assign.
+/// Returns the machine with these identities. Existing assignments stay unchanged. An identity in the request
+/// must exist, and the caller must have the right to assign it.
 fn identified(
     call: &Call,
     state: &State,
@@ -207,7 +207,8 @@ fn identified(
     Ok(VirtualMachine { system_assigned, user_assigned, ..vm })
 }
 
-/// That the caller may assign an identity: it is of the same tenant, and the caller has the right to.
+/// Checks that the caller may assign an identity: it is in the same tenant, and the caller has the
+/// permission.
 fn require_assignable(call: &Call, state: &State, vm: &ArmId, id: &ArmId) -> Result<(), ArmError> {
     let (own, other) = (state.tenant_of(vm), state.tenant_of(id));
     let own = own.map(|tenant| tenant.id);
@@ -234,7 +235,7 @@ fn require_assignable(call: &Call, state: &State, vm: &ArmId, id: &ArmId) -> Res
     })))
 }
 
-/// The assignment of an identity as it is now.
+/// Returns the assignment of an identity with its current ids.
 fn binding(state: &State, vm: &ArmId, id: &ArmId) -> Result<Assignment, ArmError> {
     let missing =
         || ArmError::FailedIdentityOperation { vm: vm.name().to_owned(), identity: id.to_string() };

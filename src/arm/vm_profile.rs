@@ -1,5 +1,5 @@
-//! Members that every machine of Azure has, and that a request or a world file may leave out: size, disk,
-//! network, state. Tools read these members without a check.
+//! Members that every Azure machine has and that a request or a world file may omit: size, disk, network,
+//! state. Tools read these members without a check.
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +8,10 @@ use super::date;
 use crate::clock::UnixSeconds;
 use crate::world::record::VirtualMachine;
 
-/// The size of a machine that names none.
+/// Default size of a machine.
 const SIZE: &str = "Standard_B1s";
 
-/// Adds what is missing to the properties of a machine.
+/// Adds missing members to the properties of a machine.
 pub(super) fn complete(properties: &mut Map<String, Value>, vm: &VirtualMachine) {
     let name = vm.id.name();
     let os = member(properties, "osProfile", json!({"computerName": name}));
@@ -39,8 +39,7 @@ pub(super) fn complete(properties: &mut Map<String, Value>, vm: &VirtualMachine)
     }
 }
 
-/// Puts a member into an object that has none of the name, and returns the one that is there then if it
-/// is an object.
+/// Adds a member to an object unless it is there. Returns the member if it is an object.
 fn member<'a>(
     object: &'a mut Map<String, Value>,
     name: &str,
@@ -54,13 +53,13 @@ fn member<'a>(
     value.as_object_mut()
 }
 
-/// The id of the interface that a machine has if it names no other.
+/// Returns the id of the default interface of a machine.
 pub(super) fn interface_id(vm: &VirtualMachine) -> String {
     let group = vm.id.as_str().split("/providers/").next().unwrap_or_default();
     format!("{group}/providers/Microsoft.Network/networkInterfaces/{}-nic", vm.id.name())
 }
 
-/// Whether the machine names no interfaces of its own.
+/// Returns true if the machine names no interfaces of its own.
 pub(super) fn has_default_interface(vm: &VirtualMachine) -> bool {
     let properties = vm.properties.get("properties").and_then(Value::as_object);
     let network = properties.and_then(|own| property(own, "networkProfile"));
@@ -69,7 +68,7 @@ pub(super) fn has_default_interface(vm: &VirtualMachine) -> bool {
     named.is_none_or(Value::is_null)
 }
 
-/// What a machine is doing: it runs, always.
+/// Returns the state of a machine, which is always running.
 pub(super) fn instance_view(vm: &VirtualMachine, now: UnixSeconds) -> Value {
     let status = |code: &str, text: &str| json!({"code": code, "level": "Info", "displayStatus": text, "time": date::iso(now)});
     json!({

@@ -1,4 +1,4 @@
-//! One connection.
+//! A single connection.
 
 use std::io;
 use std::pin::Pin;
@@ -19,23 +19,23 @@ use tokio_rustls::TlsConnector;
 use super::{ClientError, Origin, protocol};
 use crate::http::{Payload, Scheme};
 
-/// A connection over which one request at a time can go; dropping it closes it.
+/// A connection for one request at a time. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<Payload>,
     received: Arc<AtomicU64>,
 }
 
-/// Why an exchange failed.
+/// Reason why an exchange failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// Whether the connection was lost without a byte in answer to the request.
+    /// True if the connection was lost before the first byte of the answer.
     pub(super) before_answer: bool,
     pub(super) source: hyper::Error,
 }
 
 impl Connection {
-    /// Connects, and shakes hands where the scheme asks for it. The caller bounds all of it by `limit`.
+    /// Connects, and performs the TLS handshake for `https`. The caller enforces `limit` for the whole call.
     pub(super) async fn open(
         origin: &Origin,
         tls: &Arc<ClientConfig>,
@@ -43,7 +43,7 @@ impl Connection {
     ) -> Result<Self, ClientError> {
         let refused = |source| ClientError::Connect { origin: origin.to_string(), source };
         let stream = origin.connect(limit).await.map_err(refused)?;
-        // Without it, Nagle's algorithm may hold a request back; failing costs only speed.
+        // Disables Nagle's algorithm, which may delay a request. Failure costs only speed.
         let _ = stream.set_nodelay(true);
         if origin.scheme == Scheme::Http {
             return Self::over(stream, origin).await;
@@ -64,19 +64,19 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(counted))
             .await
             .map_err(|error| protocol(origin)(error.into()))?;
-        // Ends with the sender or with the peer; what goes wrong is told to the request as well.
+        // Ends with the sender or with the peer. The request gets the error as well.
         tokio::spawn(async move {
             let _ = connection.await;
         });
         Ok(Self { sender, received })
     }
 
-    /// Waits until the exchange before is over; false when the peer has closed the connection.
+    /// Waits until the previous exchange has ended. Returns false when the peer has closed the connection.
     pub(super) async fn is_usable(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }
 
-    /// Whether the peer is known to have closed the connection.
+    /// Returns true if the peer is known to have closed the connection.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
@@ -86,7 +86,7 @@ impl Connection {
         &mut self,
         request: Request<Payload>,
     ) -> Result<Response<Incoming>, Failure> {
-        // The last bytes of an exchange before are counted: its body was read to the end.
+        // The bytes of previous exchanges are counted already, because their bodies were read to the end.
         let before = self.received.load(Ordering::Relaxed);
         self.sender.send_request(request).await.map_err(|source| {
             let silent = self.received.load(Ordering::Relaxed) == before;
@@ -95,7 +95,7 @@ impl Connection {
     }
 }
 
-/// A stream that counts what it receives; in TLS, what is left when the records are opened.
+/// A stream that counts received bytes. With TLS it counts decrypted bytes.
 struct Counted<I> {
     stream: I,
     received: Arc<AtomicU64>,

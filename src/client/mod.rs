@@ -1,7 +1,6 @@
-//! A small client: HTTP/1.1, in TLS or in the clear, whole bodies, and connections that are kept.
+//! A small client: HTTP/1.1, plain or over TLS, with whole bodies and a connection pool.
 //!
-//! Follows no redirects, keeps no cookies and knows no proxies: it talks to services whose URL
-//! somebody has configured.
+//! It follows no redirects, keeps no cookies and uses no proxies, because it only calls configured services.
 
 mod connection;
 mod origin;
@@ -25,21 +24,21 @@ use connection::{Connection, Failure};
 use origin::Origin;
 use pool::Pool;
 
-/// What a [`Client`] waits for and holds at most.
+/// Timeouts and limits of a [`Client`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
     /// Time to resolve a name, connect and shake hands.
     pub connect: Duration,
-    /// Time for the whole of a request, from the first attempt to connect to the last byte.
+    /// Time for a whole request, from the first attempt to connect to the last byte.
     pub total: Duration,
-    /// Bytes of an answer's body.
+    /// Largest body of an answer, in bytes.
     pub response_bytes_max: usize,
-    /// Connections that are kept for later, for each scheme, host and port.
+    /// Largest number of idle connections in the pool, for each scheme, host and port.
     pub idle_max: usize,
 }
 
 impl Default for ClientLimits {
-    /// Five and thirty seconds, 1 MB, and eight idle connections.
+    /// Returns 5 s to connect, 30 s in total, 1 MB, and eight idle connections.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
@@ -50,59 +49,59 @@ impl Default for ClientLimits {
     }
 }
 
-/// Why there is no answer.
+/// Reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no connection.
     #[error("cannot connect to {origin}")]
     Connect {
-        /// Where to.
+        /// Called origin.
         origin: String,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// What came back is not HTTP, or ended early.
+    /// The answer is not HTTP, or ended early.
     #[error("the exchange with {origin} failed")]
     Protocol {
-        /// With whom.
+        /// Called origin.
         origin: String,
-        /// What happened.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The URL of the request leads nowhere.
+    /// The URL of the request is not usable.
     #[error("`{0}` is not a URL of the form http://HOST or https://HOST")]
     Target(Uri),
-    /// It took too long.
+    /// A timeout passed.
     #[error("{origin} took longer than {} to {to}", humantime::format_duration(*limit))]
     Timeout {
-        /// Who.
+        /// Called origin.
         origin: String,
-        /// What it had to do.
+        /// The step that took too long.
         to: &'static str,
-        /// How long it had.
+        /// The timeout.
         limit: Duration,
     },
-    /// The handshake failed: the server is not trusted, has another name, or speaks no TLS.
+    /// The handshake failed: the server is not trusted, has another name, or does not speak TLS.
     #[error("cannot set up TLS with {origin}")]
     Tls {
-        /// With whom.
+        /// Called origin.
         origin: String,
-        /// What the library says; a `rustls::Error` is inside.
+        /// The error of the library. It contains a `rustls::Error`.
         source: std::io::Error,
     },
-    /// The answer is larger than this client takes.
+    /// The answer is larger than this client allows.
     #[error("the answer of {origin} is larger than {max} bytes")]
     TooLarge {
-        /// Whose.
+        /// Called origin.
         origin: String,
-        /// What would have been taken.
+        /// The limit, in bytes.
         max: usize,
     },
 }
 
-/// A client and the connections that it keeps.
+/// A client and its connection pool.
 ///
-/// To be used in one runtime of tokio, with I/O and time: connections live as long as it does.
+/// Use it in a single Tokio runtime with I/O and time: connections live as long as the runtime.
 #[derive(Debug)]
 pub struct Client {
     tls: Arc<ClientConfig>,
@@ -111,23 +110,23 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that trusts whom `tls` trusts.
+    /// Creates a client with this TLS configuration.
     pub fn new(tls: Arc<ClientConfig>, limits: ClientLimits) -> Self {
         Self { tls, limits, pool: Pool::new(limits.idle_max) }
     }
 
-    /// Sends `request`, whose URL is absolute, and reads the whole answer, of whatever status.
+    /// Sends `request`, whose URL is absolute, and reads the whole answer, whatever its status.
     ///
-    /// A kept connection that turns out to be closed before any byte of the answer is replaced,
-    /// once, by a fresh one. The request may then arrive twice, of whatever method: a server closes
-    /// idle connections far more often than it dies in the middle of a request.
+    /// A pooled connection that was closed before the first byte of the answer is replaced once by a new one.
+    /// The request may then arrive twice, also for methods that are not idempotent. This is accepted because
+    /// a server closes idle connections far more often than it dies in the middle of a request.
     ///
     /// # Errors
-    /// See [`ClientError`]; no error holds anything of the request but scheme, host and port, save
-    /// `Target`, which has the URL that was refused.
+    /// See [`ClientError`]. Errors contain only scheme, host and port of the request, except `Target`, which
+    /// contains the refused URL.
     ///
     /// # Cancel safety
-    /// Dropping the future closes the connection in use; the request may have arrived.
+    /// Dropping the future closes the connection in use. The request may have arrived.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError> {
         let origin =
             Origin::of(request.uri()).ok_or_else(|| ClientError::Target(request.uri().clone()))?;
@@ -161,7 +160,7 @@ impl Client {
         }
     }
 
-    /// Reads the body, and keeps the connection unless the server is about to close it.
+    /// Reads the body. Keeps the connection unless the server is about to close it.
     async fn finish(
         &self,
         origin: &Origin,
@@ -177,7 +176,7 @@ impl Client {
     }
 }
 
-/// The request as it goes over the wire: the path alone as its target, and the host in its header
+/// Converts the request to the form that is sent: only the path as its target, and the host in its header
 /// (RFC 9112 section 3.2).
 fn addressed(request: Request<Bytes>, origin: &Origin) -> Request<Payload> {
     let mut request = request.map(Payload::from);

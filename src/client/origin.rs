@@ -1,4 +1,4 @@
-//! Where requests go.
+//! Origins of requests, and connecting to them.
 
 use std::fmt;
 use std::io;
@@ -14,17 +14,17 @@ use crate::http::Scheme;
 /// Scheme, host and port of a URL (RFC 6454 section 4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
-    /// Whether to speak TLS.
+    /// Scheme, which selects plain HTTP or TLS.
     pub(super) scheme: Scheme,
     /// A name in lower case, or an address without brackets.
     pub(super) host: String,
     port: u16,
-    /// Host and port as the URL has them.
+    /// Host and port as in the URL.
     authority: String,
 }
 
 impl Origin {
-    /// The origin of an absolute URL, unless it holds a user name.
+    /// Returns the origin of an absolute URL, unless it contains a user name.
     pub(super) fn of(url: &Uri) -> Option<Self> {
         let (scheme, default_port) = match url.scheme_str()? {
             "http" => (Scheme::Http, 80),
@@ -43,15 +43,15 @@ impl Origin {
         (!host.is_empty()).then_some(Self { scheme, host, port, authority })
     }
 
-    /// Host and port, as in the `Host` header.
+    /// Returns host and port, as in the `Host` header.
     pub(super) fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Connects over TCP to the first address that takes a connection, within `limit` for all of them.
+    /// Connects over TCP to the first address that accepts. `limit` is the time for all addresses together.
     pub(super) async fn connect(&self, limit: Duration) -> io::Result<TcpStream> {
         if self.host == "localhost" || self.host.ends_with(".localhost") {
-            // Such names are this machine (RFC 6761 section 6.3); not every resolver knows them.
+            // Such names mean this machine (RFC 6761 section 6.3), but not every resolver knows them.
             let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             return first_of(&loopback.map(|ip| (ip, self.port).into()), limit).await;
         }
@@ -60,8 +60,8 @@ impl Origin {
     }
 }
 
-/// Connects to the first address that takes a connection. Each has a share of `limit`, so that a silent
-/// one leaves time for the next; the caller bounds the last.
+/// Connects to the first address that accepts. Each address has a share of `limit`, so that a silent one
+/// leaves time for the next. The caller limits the time of the last address.
 async fn first_of(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
     let Some((last, before)) = addresses.split_last() else {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
@@ -111,7 +111,7 @@ mod tests {
         full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         full.listen(0).unwrap();
         let silent = full.local_addr().unwrap().as_socket().unwrap();
-        // The queue has room for one; the system drops what comes after it.
+        // The queue has room for one connection. The system drops later ones.
         let _queued = TcpStream::connect(silent).await.unwrap();
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = open.local_addr().map(|address| (address, open)).unwrap();

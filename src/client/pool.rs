@@ -1,4 +1,4 @@
-//! Connections that wait for their next request.
+//! Connection pool: idle connections that wait for their next request.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use super::connection::Connection;
 use super::origin::Origin;
 
-/// Origins with idle connections; a client knows a handful.
+/// Largest number of origins with idle connections. A client has only a few.
 const ORIGINS_MAX: usize = 64;
 
-/// Idle connections by origin, the one used last at the end of its list.
+/// Idle connections by origin. The most recently used is last in its list.
 #[derive(Debug)]
 pub(super) struct Pool {
     idle: Mutex<HashMap<Origin, Vec<Connection>>>,
@@ -18,15 +18,15 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool that keeps `idle_max` connections to each origin.
+    /// Creates a pool that keeps `idle_max` connections to each origin.
     pub(super) fn new(idle_max: usize) -> Self {
         Self { idle: Mutex::default(), idle_max }
     }
 
-    /// The connection used last that is still open.
+    /// Takes the most recently used connection that is still open.
     pub(super) async fn take(&self, origin: &Origin) -> Option<Connection> {
         loop {
-            // The lock is let go before the wait.
+            // The lock is released before the wait.
             let last = self.idle.lock().get_mut(origin).and_then(Vec::pop);
             let mut connection = last?;
             if connection.is_usable().await {
@@ -35,7 +35,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose exchange is over, if there is room.
+    /// Keeps a connection whose exchange has ended, if there is room.
     pub(super) fn keep(&self, origin: &Origin, connection: Connection) {
         let mut idle = self.idle.lock();
         if idle.len() >= ORIGINS_MAX && !idle.contains_key(origin) {

@@ -12,7 +12,7 @@ use crate::clock::{ManualClock, UnixSeconds};
 use crate::http::{ConnectionLimits, Gate, Peer, Surface, Transport, serve, text_reply};
 use crate::tls::{Authority, ServerTls, client_config};
 
-/// Says how it was reached: scheme, number of the connection, host and body.
+/// Answers with the properties of the request: scheme, number of the connection, host and body.
 #[derive(Debug, Default)]
 struct Echo {
     connections: AtomicUsize,
@@ -189,8 +189,8 @@ async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
     assert!(matches!(refused, ClientError::Target(_)), "{refused:?}");
 }
 
-/// Plays one connection for each of `scripts`: for every entry reads a request and writes that,
-/// then closes, and says how many requests it has read.
+/// Serves one connection for each of `scripts`. For every entry it reads a request and writes the entry. Then
+/// it closes the connection. The returned task yields the number of requests read.
 async fn scripted(scripts: Vec<Vec<&'static str>>) -> (String, tokio::task::JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,7 +1,8 @@
-//! Files of users: read with a limit, written whole or not at all, secrets read by their owner alone.
+//! Files of users: reading with a limit, writing whole or not at all, and reading secrets that only their
+//! owner can read.
 //!
-//! A path comes from outside. It may lead to a device without an end, through a link to a file that is
-//! somebody else's, or to a key that everybody can read.
+//! A path comes from outside. It may lead to a device without an end, through a link to another user's file,
+//! or to a key that everybody can read.
 
 mod limits;
 mod read;

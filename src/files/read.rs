@@ -1,58 +1,58 @@
-//! Reading with a limit.
+//! Reading of files with a size limit.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-/// Why a file is not read.
+/// Reason why a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It has no end, or reading it does something.
+    /// The file has no end, or reading it has side effects.
     #[error("`{path}` is a device or a socket; name a file or a pipe", path = path.display())]
     Device {
         /// The file.
         path: PathBuf,
     },
-    /// It is a folder.
+    /// The path leads to a folder.
     #[error("`{path}` is a folder; name a file in it", path = path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
     },
-    /// It is larger than a file of its kind can be.
+    /// The file is larger than a file of its kind can be.
     #[error("`{path}` is larger than {limit} bytes, the limit for a file of its kind; check that it is the file you meant", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most that is read, in bytes.
+        /// Largest size that is read, in bytes.
         limit: u64,
     },
-    /// The system does not give it.
+    /// The system refuses to open or read the file.
     #[error("cannot read `{path}`", path = path.display())]
     System {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It is not text.
+    /// The file is not text.
     #[error("`{path}` is not UTF-8 from byte {offset} on", path = path.display())]
     NotText {
         /// The file.
         path: PathBuf,
-        /// Counted from 0.
+        /// First invalid byte, counted from 0.
         offset: usize,
     },
 }
 
 impl ReadError {
-    /// Whether there is no file of that name.
+    /// Returns true if the file does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::System { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// The error with its cause, where only one line is shown.
+    /// Returns the error with its cause on a single line.
     pub fn in_a_line(&self) -> String {
         match self {
             Self::System { source, .. } => format!("{self}: {source}"),
@@ -61,7 +61,7 @@ impl ReadError {
     }
 }
 
-/// Reads a file of at most `limit` bytes, or a pipe that gives no more.
+/// Reads a file or a pipe of at most `limit` bytes.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -69,7 +69,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     read_open(open(path)?, path, limit)
 }
 
-/// Reads a file of text, as [`read`].
+/// Reads a text file, like [`read`].
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -80,7 +80,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     })
 }
 
-/// Opens a file or a pipe; a device is not even opened, since that may do something already.
+/// Opens a file or a pipe. A device is not even opened, because opening may have side effects.
 ///
 /// # Errors
 /// See [`ReadError`].

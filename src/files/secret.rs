@@ -1,8 +1,8 @@
-//! Secrets in files: who else can read or change them.
+//! Secrets in files, and the check that no other user can read or change them.
 //!
-//! What counts is the file at the end of all links, as Kubernetes makes them for the secrets that it
-//! mounts. Its owner is this user or root: whoever can write in its folder can put a file of their own
-//! there, but none of this user's.
+//! The check applies to the file at the end of all links, because Kubernetes mounts secrets as links. Its
+//! owner must be this user or root. Other users who can write in its folder can put their own files there,
+//! but not files that this user owns.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,20 +14,20 @@ use rustix::process::geteuid;
 use super::read::{ReadError, open, read, read_open};
 use crate::secret::Redacted;
 
-/// Whether the group of a secret is trusted with it, as where Kubernetes mounts volumes for a group.
+/// Trust in the group of a secret file. Kubernetes mounts volumes for a group.
 ///
-/// Whoever can read a private key needs no permission to write: they can sign in as its owner.
+/// Read permission alone is dangerous: whoever can read a private key can sign in as its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupRead {
     /// Only the owner is trusted.
     #[default]
     Refused,
-    /// The group is trusted as the owner is.
+    /// The group is trusted like the owner.
     Allowed,
 }
 
 impl GroupRead {
-    /// The permissions of those who are not trusted.
+    /// Returns the permission bits of users who are not trusted.
     const fn of_others(self) -> u32 {
         match self {
             Self::Refused => 0o077,
@@ -39,13 +39,13 @@ impl GroupRead {
 const WRITE: u32 = 0o222;
 const ENTER: u32 = 0o111;
 
-/// Why a secret in a file, or a folder of secrets, is not used.
+/// Reason why a secret in a file, or a folder of secrets, is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    /// The file is not read at all.
+    /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Others can read the file, or change it.
+    /// Others can read or change the file.
     #[error(
         "others can read or change the secret in `{path}` (its mode is {mode:04o}); run `chmod {} {}`{}",
         if *group == GroupRead::Refused { "600" } else { "o-rwx" },
@@ -58,10 +58,10 @@ pub enum SecretFileError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
-        /// Whether its group was trusted.
+        /// Trust in its group.
         group: GroupRead,
     },
-    /// Others can put files of their own in the folder.
+    /// Others can put their own files in the folder.
     #[error(
         "others can write in the folder `{path}` (its mode is {mode:04o}); run `chmod go-w {}`, or name a new folder in it{}",
         shell_word(path),
@@ -74,7 +74,7 @@ pub enum SecretFileError {
         /// Its permissions.
         mode: u32,
     },
-    /// The file or folder is neither this user's nor root's.
+    /// The file or folder belongs neither to this user nor to root.
     #[error(
         "`{path}` belongs to another user ({owner}) than this process ({user}); run `chown {user} {}`, or run mintbench as its owner",
         shell_word(path),
@@ -83,22 +83,22 @@ pub enum SecretFileError {
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// The id of the user that it belongs to.
+        /// The id of its owner.
         owner: u32,
-        /// The id of the user that this process acts as.
+        /// The effective user id of this process.
         user: u32,
     },
 }
 
 impl SecretFileError {
-    /// Whether there is no file of that name.
+    /// Returns true if the file does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Read(error) if error.is_missing())
     }
 }
 
-/// Reads a secret of at most `limit` bytes that others can neither read nor change. A pipe is not asked: nobody
-/// else can read from it what arrives here.
+/// Reads a secret of at most `limit` bytes that others can neither read nor change. A pipe is not checked:
+/// nobody else can read the bytes that arrive here.
 ///
 /// # Errors
 /// See [`SecretFileError`].
@@ -111,8 +111,8 @@ pub fn read_secret(path: &Path, limit: u64, group: GroupRead) -> Result<Redacted
     Ok(Redacted::new(read_open(file, path, limit)?))
 }
 
-/// Reads a secret from a file that a user has made: as [`read_secret`], but its permissions do not matter in a
-/// folder that nobody else can enter.
+/// Reads a secret from a file that a user has created, like [`read_secret`]. Its permissions do not matter in
+/// a folder that nobody else can enter.
 ///
 /// # Errors
 /// See [`SecretFileError`].
@@ -129,7 +129,7 @@ pub fn read_given_secret(
     })
 }
 
-/// Whether only those who are trusted can enter the folder where the file is, behind all links.
+/// Returns true if only trusted users can enter the folder of the file, at the end of all links.
 fn is_closed_in(path: &Path, group: GroupRead) -> bool {
     let Ok(file) = fs::canonicalize(path) else { return false };
     let folder = file.parent().and_then(|folder| Some((folder, fs::metadata(folder).ok()?)));
@@ -138,7 +138,7 @@ fn is_closed_in(path: &Path, group: GroupRead) -> bool {
     })
 }
 
-/// Checks that others can neither read nor change a secret file that is read elsewhere.
+/// Checks that others can neither read nor change a secret file that other code reads.
 ///
 /// # Errors
 /// See [`SecretFileError`].
@@ -146,8 +146,8 @@ pub fn check_secret(path: &Path, group: GroupRead) -> Result<(), SecretFileError
     check(path, &fs::metadata(path).map_err(unread(path))?, group)
 }
 
-/// Checks that others cannot put files of their own in a folder of secrets: not all of its files are
-/// secret, and those that are not may be anybody's.
+/// Checks that others cannot put their own files in a folder of secrets. The other files in the folder are
+/// not checked one by one, and any user may own them.
 ///
 /// # Errors
 /// See [`SecretFileError`].
@@ -183,12 +183,12 @@ fn unread(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
     move |source| ReadError::System { path, source }
 }
 
-/// The flag that helps if only the group is refused.
+/// Returns the hint at the flag that helps if only the group is refused.
 const fn flag(of_others: u32) -> &'static str {
     if of_others == 0 { ", or add --allow-group-read if you trust its group" } else { "" }
 }
 
-/// The path as a word of a shell command.
+/// Returns the path as a word of a shell command.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-+@%:,=".contains(char);
@@ -296,7 +296,7 @@ mod tests {
         let file = folder.path().join("key");
         fs::write(&file, "secret").unwrap();
         give(&file, 0o600);
-        // A process that is not root can give nothing away.
+        // Only root can give a file to another user.
         if geteuid().is_root() {
             std::os::unix::fs::chown(&file, Some(12_345), None).unwrap();
             let refused = read_secret(&file, 100, Allowed).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Writing whole or not at all: into a temporary file beside the place, which is then renamed.
+//! Writing of whole files or none: a temporary file in the same folder is renamed to its place.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-/// A file that is being written. Until [`Draft::place`] nobody sees it; dropped before, it is gone.
+/// A file that is being written. It is not visible before [`Draft::place`]. Dropping it earlier removes it.
 #[derive(Debug)]
 pub struct Draft {
     file: BufWriter<NamedTempFile>,
@@ -15,11 +15,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A file that is to stand at `place`, with the permissions `mode` less those that the process leaves
-    /// out.
+    /// Creates a draft for the file `place`. Its permissions are `mode` minus those in the umask of the
+    /// process.
     ///
     /// # Errors
-    /// When the folder of `place` cannot be written to.
+    /// Returns an error when the folder of `place` is not writable.
     pub fn new(place: &Path, mode: u32) -> io::Result<Self> {
         let mut builder = Builder::new();
         let builder = builder.prefix(".").suffix(".new");
@@ -27,11 +27,10 @@ impl Draft {
         Ok(Self { file: BufWriter::new(file), place: place.to_owned() })
     }
 
-    /// Puts the file in its place, for good: in place of a file that is there, or of a link, which is not
-    /// followed.
+    /// Puts the file in its place durably. It replaces an existing file or link. A link is not followed.
     ///
     /// # Errors
-    /// When it cannot be written; then what was there stays.
+    /// Returns an error when it cannot be written. An existing file then stays.
     pub fn place(self) -> io::Result<()> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
@@ -50,27 +49,27 @@ impl Write for Draft {
     }
 }
 
-/// Puts a file with this content at `place`, as [`Draft`].
+/// Writes a file with this content to `place`, like [`Draft`].
 ///
 /// # Errors
-/// As [`Draft::place`].
+/// Returns the errors of [`Draft::new`] and [`Draft::place`].
 pub fn replace(place: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut draft = Draft::new(place, mode)?;
     draft.write_all(content)?;
     draft.place()
 }
 
-/// The permissions of files that are no secret, before the process leaves some out.
+/// Permissions of files that are not secret, before the umask.
 pub const PLAIN: u32 = 0o666;
 
-/// Writes output to the file that a user named: whole or not at all, as [`replace`]; a device or a pipe is
-/// written to.
+/// Writes output to a file that a user named: whole or not at all, like [`replace`]. Output to a device or a
+/// pipe is written directly.
 ///
 /// # Errors
-/// When it cannot be written.
+/// Returns an error when it cannot be written.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if is_direct(path) {
-        // Standard output may go on in the same file: what is there stays.
+        // Standard output may go to the same file, so its content must stay.
         return OpenOptions::new().append(true).open(path)?.write_all(content);
     }
     let before = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
@@ -78,8 +77,8 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     replace(path, mode, content)
 }
 
-/// Whether output to `path` goes to what is there: a device, a pipe, or what this process has open, such as
-/// `/dev/stdout`, whose link is not to be replaced.
+/// Returns true if output to `path` is written directly: to a device, a pipe, or an open file of this
+/// process. The link of an open file, such as `/dev/stdout`, must not be replaced.
 pub fn is_direct(path: &Path) -> bool {
     let is_special = path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
@@ -87,11 +86,11 @@ pub fn is_direct(path: &Path) -> bool {
     is_special || (is_link && folder(path).canonicalize().is_ok_and(of_system))
 }
 
-/// Waits until no other process that calls this changes a file in the folder of `place`. Held as long as the
-/// file that is returned.
+/// Locks the folder of `place`, after waiting for other processes that hold the lock. Callers hold it while
+/// they change files there. The lock lasts as long as the returned file.
 ///
 /// # Errors
-/// When the folder cannot be opened or locked.
+/// Returns an error when the folder cannot be opened or locked.
 pub fn lock(place: &Path) -> io::Result<File> {
     let folder = File::open(folder(place))?;
     folder.lock()?;

@@ -1,4 +1,5 @@
-//! What a connection is doing: written by the thread that serves it, read by whoever makes room.
+//! Activity of a connection. The thread that serves it writes the activity, and the gate reads it to make
+//! room.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,9 +9,9 @@ use tokio::task::AbortHandle;
 use super::tally::Tally;
 use crate::clock::Monotonic;
 
-/// Seconds since the start, as all connections see them.
+/// Seconds since the start, the same for all connections.
 ///
-/// Requests read a number in memory instead of a clock; each surface's loop brings it up to date.
+/// Requests read a number in memory instead of a clock. The loop of each surface updates it.
 #[derive(Debug)]
 pub(super) struct CoarseClock {
     clock: Monotonic,
@@ -22,7 +23,7 @@ impl CoarseClock {
         Self { clock: Monotonic::start(), seconds: AtomicU32::new(0) }
     }
 
-    /// Brings the seconds up to date.
+    /// Updates the seconds.
     pub(super) fn tick(&self) {
         let seconds = u32::try_from(self.clock.now_ns() / 1_000_000_000).unwrap_or(u32::MAX);
         self.seconds.store(seconds, Ordering::Relaxed);
@@ -38,36 +39,37 @@ impl CoarseClock {
     }
 }
 
-/// Two minutes: longer than the keep-alive of the Azure SDKs' HTTP clients, so that they close first.
+/// Idle timeout: two minutes. It is longer than the keep-alive of the Azure SDKs' HTTP clients, so that they
+/// close first.
 pub(super) const SILENT_S: u32 = 120;
 
-/// Time in which a peer has to take an answer, or [`super::flow::PROGRESS_BYTES`] of it.
+/// Time for a peer to read an answer, or [`super::flow::PROGRESS_BYTES`] of it.
 pub(super) const STALLED_S: u32 = 30;
 
-/// Time for which a request in flight keeps its connection from being closed to make room. The longest
-/// wait of a request, a full mint queue, is about as long.
+/// Time for which a request in flight protects its connection from being closed to make room. The longest
+/// wait of a request, in a full mint queue, is about as long.
 const PROTECTED_S: u32 = 10;
 
-/// Time in which a client sends its first request: clients speak as soon as they have connected.
+/// Time for a client to send its first request. Clients send it as soon as they have connected.
 const FRESH_S: u32 = 2;
 
-/// A request body whose end only its chunks tell.
+/// Length of a chunked request body, which is unknown until its last chunk.
 pub(super) const UNBOUNDED: u64 = u64::MAX;
 
-/// How a connection stands when room is needed, the first to be closed first.
+/// State of a connection when room is needed, in the order of closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// No request has come.
+    /// No request has arrived.
     Silent,
     /// The last request is answered.
     Idle,
-    /// A request, or the peer's reading of its answer, takes long.
+    /// A request takes long, or the peer reads its answer slowly.
     Slow,
     /// Only just opened.
     Fresh,
 }
 
-/// The order in which connections of a caller are closed: standing, second of the last activity, number.
+/// Order in which connections of a caller are closed: standing, second of the last activity, number.
 pub(super) type Rank = (Standing, u32, u64);
 
 const NEW: u32 = 0;
@@ -75,17 +77,17 @@ const BUSY: u32 = 1;
 const IDLE: u32 = 2;
 const PHASE_BITS: u32 = 2;
 
-/// What one connection is doing. Only the thread that serves the connection writes it, apart from its
-/// end, so `Relaxed` is enough.
+/// Activity of one connection. Only the thread that serves the connection writes it, except its end, so
+/// `Relaxed` is enough.
 #[derive(Debug)]
 pub(super) struct Activity {
-    /// Counts connections of the process.
+    /// Number of the connection within the process.
     pub(super) number: u64,
     pub(super) tally: Arc<Tally>,
     clock: Arc<CoarseClock>,
     /// Second of the last change of the phase, and the phase in the lowest bits.
     state: AtomicU32,
-    /// The second after the one since which the peer takes too little; 0 when it takes what comes.
+    /// Second since which the peer reads too little, plus 1. It is 0 while the peer reads everything.
     unsent_since: AtomicU32,
     /// Length of the body of the last request, in bytes.
     body_bytes: AtomicU64,
@@ -114,7 +116,7 @@ impl Activity {
         self.mark(BUSY);
     }
 
-    /// Marks that the request has its answer.
+    /// Marks that the request is answered.
     pub(super) fn finish(&self) {
         self.mark(IDLE);
     }
@@ -123,22 +125,22 @@ impl Activity {
         self.state.store((self.clock.now_s() << PHASE_BITS) | phase, Ordering::Relaxed);
     }
 
-    /// Length of the body of the last request, in bytes; [`UNBOUNDED`] when unknown.
+    /// Returns the length of the body of the last request, in bytes, or [`UNBOUNDED`] when unknown.
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// Marks that the peer takes nothing now.
+    /// Starts the timeout of a peer that does not read.
     pub(super) fn mark_unsent(&self) {
         self.unsent_since.store(self.clock.now_s() + 1, Ordering::Relaxed);
     }
 
-    /// Marks that the peer has taken everything.
+    /// Marks that the peer has read everything.
     pub(super) fn mark_sent(&self) {
         self.unsent_since.store(0, Ordering::Relaxed);
     }
 
-    /// Names the task that serves the connection.
+    /// Sets the task that serves the connection.
     pub(super) fn served_by(&self, task: AbortHandle) {
         let task = self.task.get_or_init(|| task);
         if self.is_ended.load(Ordering::SeqCst) {
@@ -146,7 +148,7 @@ impl Activity {
         }
     }
 
-    /// Ends the connection; its thread closes it soon.
+    /// Ends the connection. Its thread closes it soon.
     pub(super) fn end(&self) {
         self.is_ended.store(true, Ordering::SeqCst);
         if let Some(task) = self.task.get() {
@@ -154,7 +156,7 @@ impl Activity {
         }
     }
 
-    /// Place in the order in which connections are closed to make room; `None` when it must not be.
+    /// Returns the position in the order of closing, or `None` when the connection must not be closed.
     pub(super) fn rank(&self) -> Option<Rank> {
         let now_s = self.clock.now_s();
         let state = self.state.load(Ordering::Relaxed);
@@ -171,13 +173,13 @@ impl Activity {
         Some((standing, last_s, self.number))
     }
 
-    /// Whether nothing has been asked for too long.
+    /// Returns true if the connection has sent no request for too long.
     pub(super) fn is_silent(&self) -> bool {
         let last_s = self.state.load(Ordering::Relaxed) >> PHASE_BITS;
         self.clock.now_s().saturating_sub(last_s) > SILENT_S
     }
 
-    /// Whether the peer has not taken its answer for too long.
+    /// Returns true if the peer has not read its answer for too long.
     pub(super) fn is_stalled(&self) -> bool {
         let since = self.unsent_since.load(Ordering::Relaxed);
         since > 0 && (self.clock.now_s() + 1).saturating_sub(since) > STALLED_S

@@ -1,23 +1,24 @@
-//! How often a line may be written to the log.
+//! Rate limit of log lines.
 
-/// Lines that may still be written: a burst, and then one line in each period.
+/// Number of log lines that may still be written: a burst, and then one line in each period.
 #[derive(Debug)]
 pub(super) struct Allowance {
     burst: u64,
     period_s: u64,
     lines: u64,
-    /// Up to which period lines were added.
+    /// Last period for which lines were added.
     period: u64,
     left_out: u64,
 }
 
 impl Allowance {
-    /// `burst` lines at once, and one more every `period_s` seconds.
+    /// Allows `burst` lines at once, and one more every `period_s` seconds.
     pub(super) const fn new(burst: u64, period_s: u64) -> Self {
         Self { burst, period_s, lines: burst, period: 0, left_out: 0 }
     }
 
-    /// Takes a line and returns how many were left out before it; `None` when there is none to take.
+    /// Takes a line and returns the number of lines left out before it. Returns `None` when no line is
+    /// allowed.
     pub(super) fn admit(&mut self, now_ns: u64) -> Option<u64> {
         let period = now_ns / 1_000_000_000 / self.period_s;
         self.lines = self.burst.min(self.lines + period.saturating_sub(self.period));

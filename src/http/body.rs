@@ -1,4 +1,4 @@
-//! Request bodies, read whole.
+//! Reading of whole request bodies.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -6,21 +6,21 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 
-/// Why a request's body is not read.
+/// Reason why a request's body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// The connection broke off, or the body is not framed as it should be.
+    /// The connection was closed early, or the body is framed wrongly.
     #[error("the body of the request ended early")]
     Broken,
-    /// It is longer than this surface takes.
+    /// The body is longer than this surface allows.
     #[error("the body of the request is longer than {0} bytes")]
     TooLarge(usize),
 }
 
-/// The whole body of a request, at most `max_bytes` of it.
+/// Reads the whole body of a request, at most `max_bytes`.
 ///
 /// # Errors
-/// `TooLarge` as soon as that is known, `Broken` when it does not come to its end.
+/// Returns `TooLarge` as soon as the length is known, and `Broken` when the body ends early.
 pub async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bytes, BodyError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > max_bytes {

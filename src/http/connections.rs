@@ -1,9 +1,9 @@
-//! The connections of one worker, and the end of those that keep silent.
+//! The connections of one worker, and the closing of silent ones.
 //!
-//! A timer for each request head would be armed and disarmed at every request, and would not see a
-//! peer that never reads. Here a connection notes what it is doing, and a sweep ends the connections that
-//! have asked for nothing for two minutes (idle ones, and ones that bring their head byte by byte), and
-//! those whose peer has not taken its answer for half a minute.
+//! A timer for each request head would be armed and disarmed at every request, and would not detect a peer
+//! that never reads. Instead each connection records its activity, and a sweep ends two kinds of connections.
+//! The first kind has begun no new request for two minutes: it is idle, or sends its head byte by byte. The
+//! second kind has a peer that has not read its answer for half a minute.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::activity::Activity;
 
-/// The tasks of all live connections; dropping it ends them.
+/// The tasks of all live connections. Dropping it ends them.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     tasks: JoinSet<()>,
@@ -32,19 +32,20 @@ impl Connections {
         activity.served_by(task);
     }
 
-    /// Forgets the connections that have ended.
+    /// Forgets ended connections.
     pub(super) fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
             self.live.remove(&id);
         }
-        // After a flood of connections, the room for them is given back.
+        // Frees memory after a flood of connections.
         if self.live.capacity() / 8 > self.live.len() {
             self.live.shrink_to(self.live.len() * 2);
         }
     }
 
-    /// Ends the connections that have kept silent, or have not taken their answer, for too long.
+    /// Ends the connections that were silent for too long, or whose peer has not read its answer for too
+    /// long.
     pub(super) fn sweep(&self) {
         for activity in self.live.values() {
             if activity.is_stalled() {

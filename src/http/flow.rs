@@ -1,4 +1,4 @@
-//! The bytes of a connection, on their way in and out.
+//! The bytes of a connection, in both directions.
 
 use std::io::{Error, IoSlice};
 use std::pin::Pin;
@@ -11,19 +11,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 use super::heads::Heads;
 
-/// Bytes that a peer has to take within [`super::activity::STALLED_S`] when its answer is longer: some
-/// 9 kB/s.
+/// Bytes of a longer answer that a peer must read within [`super::activity::STALLED_S`]: about 9 kB/s.
 pub(super) const PROGRESS_BYTES: usize = 256 * 1024;
 
-/// A stream that looks at request heads and notes whether the peer takes its answers.
+/// A stream that examines request heads and records whether the peer reads its answers.
 #[derive(Debug)]
 pub(super) struct Flow<I> {
     io: I,
     activity: Arc<Activity>,
     heads: Heads,
-    /// What came after the end of a head, and is not handed on yet.
+    /// Bytes after the end of a head, which are not passed on yet.
     rest: BytesMut,
-    /// While the peer takes too little, how much it took since that was noted.
+    /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
 }
 
@@ -32,7 +31,7 @@ impl<I> Flow<I> {
         Self { io, activity, heads: Heads::new(), rest: BytesMut::new(), unsent: None }
     }
 
-    /// Hands on the bytes of `buf` from `start`, apart from those that have to wait.
+    /// Passes on the bytes of `buf` from `start`, except those that must wait.
     fn hand_on(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
         let come = buf.filled_mut().get_mut(start..).unwrap_or_default();
         let count = self.heads.examine(come, self.activity.body_bytes());
@@ -164,7 +163,7 @@ mod tests {
         assert!(write(&answer) && !write(&answer));
         clock.set(STALLED_S + 1);
         assert!(activity.is_stalled());
-        // It goes on to read: it gets as much time again.
+        // The peer continues to read, so the timeout starts again.
         peer.read_exact(&mut read).await.unwrap();
         assert!(write(&answer) && !activity.is_stalled());
         clock.set(2 * STALLED_S + 2);

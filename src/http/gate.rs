@@ -1,8 +1,8 @@
-//! Who may open a connection, and which connection is closed to make room for another.
+//! Limits on connections: admission of new ones, and the choice of a connection to close for them.
 //!
-//! One gate counts the connections of all surfaces that share it. At the cap of a caller, that caller's
-//! longest idle connection goes. At the cap of all, it is one of the caller who has the most, so no caller
-//! locks out another.
+//! One gate counts the connections of all surfaces that share it. At the limit of a caller, it closes that
+//! caller's connection that was idle longest. At the limit of all, it closes a connection of the caller with
+//! the most connections, so no caller locks out another.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -13,35 +13,35 @@ use parking_lot::Mutex;
 use super::activity::{Activity, CoarseClock, Rank};
 use super::tally::Tally;
 
-/// How many connections there may be, and how many bytes of answers may wait for their readers.
+/// Limits on the number of connections and on the bytes of unsent answers.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections of all surfaces together.
+    /// Largest number of connections of all surfaces together.
     pub max: usize,
-    /// Connections of one IP address.
+    /// Largest number of connections of one IP address.
     pub per_caller: usize,
-    /// Bytes of large answers that one surface holds for peers that have not taken them; a caller may use
-    /// a quarter.
+    /// Largest number of unsent bytes of large answers, for each surface. One caller may use a quarter.
     pub unsent_bytes: usize,
 }
 
 impl ConnectionLimits {
-    /// Connections that hold a descriptor, those on their way out included.
+    /// Returns the largest number of connections that hold a file descriptor, including those that are
+    /// closing.
     fn ceiling(&self) -> usize {
         self.max.saturating_add(LEAVING_MAX)
     }
 }
 
-/// Connections that may be on their way out: told to end, and not closed yet by their thread.
+/// Largest number of closing connections: told to end, but not yet closed by their thread.
 pub const LEAVING_MAX: usize = 32;
 
-/// Candidates that one look at a caller's connections yields: closing thousands takes few looks.
+/// Number of candidates from one scan of a caller's connections, so that closing thousands takes few scans.
 const CANDIDATES: usize = 256;
 
-/// Connections whose end frees enough memory to look for it.
+/// Smallest peak of connections after which it is worth looking for free memory.
 const PEAK_MIN: usize = 256;
 
-/// Counts connections and makes room for new ones. A request does not touch it.
+/// Counts connections and makes room for new ones. Requests do not touch it.
 #[derive(Debug)]
 pub struct Gate {
     limits: ConnectionLimits,
@@ -50,13 +50,13 @@ pub struct Gate {
     tallies: Mutex<Vec<Arc<Tally>>>,
 }
 
-/// Why a connection is refused: no other can be closed for it.
+/// Reason for refusing a connection: no other connection can be closed for it.
 #[derive(Debug, thiserror::Error)]
 #[error("all connections have a request in flight")]
 pub(super) struct Full;
 
 impl Gate {
-    /// A gate without connections.
+    /// Creates a gate without connections.
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
@@ -66,17 +66,17 @@ impl Gate {
         })
     }
 
-    /// The limits that it was made with.
+    /// Returns its limits.
     pub(super) fn limits(&self) -> ConnectionLimits {
         self.limits
     }
 
-    /// The counts of each surface.
+    /// Returns the counts of each surface.
     pub fn tallies(&self) -> Vec<Arc<Tally>> {
         self.tallies.lock().clone()
     }
 
-    /// The counts of a surface, which its workers share.
+    /// Returns the counts of a surface, which its workers share.
     pub(super) fn tally(&self, surface: &'static str) -> Arc<Tally> {
         let mut tallies = self.tallies.lock();
         if let Some(known) = tallies.iter().find(|tally| tally.surface == surface) {
@@ -87,7 +87,7 @@ impl Gate {
         tally
     }
 
-    /// Gives a connection of `caller` its place. Ends another one if there are too many.
+    /// Admits a connection of `caller`. Ends another one if there are too many.
     pub(super) fn admit(
         self: &Arc<Self>,
         caller: IpAddr,
@@ -108,8 +108,8 @@ impl Gate {
         Ok(Admitted { place: Place { gate: Arc::clone(self), caller, activity }, has_shed })
     }
 
-    /// Whether much memory may have become free since the last call: most connections have ended, or a
-    /// limit was reached.
+    /// Returns true if much memory may have become free since the last call: most connections have ended, or
+    /// a limit was reached.
     pub fn has_receded(&self) -> bool {
         let limits_reached: u64 = self.tallies().iter().map(|tally| tally.limits_reached()).sum();
         let mut callers = self.callers.lock();
@@ -122,20 +122,22 @@ impl Gate {
         has_receded
     }
 
-    /// Whether so many connections are on their way out that a new one would be refused.
+    /// Returns true if so many connections are closing that a new one would be refused.
     pub(super) fn is_crowded(&self) -> bool {
         let callers = self.callers.lock();
         callers.leaving > 0 && callers.open + callers.leaving >= self.limits.ceiling()
     }
 
-    /// Ends a connection of the caller who has the most, as the system has no descriptor left.
+    /// Ends a connection of the caller with the most connections, because the system has no file descriptor
+    /// left.
     pub(super) fn shed_one(&self) {
         let shed = self.callers.lock().shed_largest();
         end(shed);
     }
 }
 
-/// Out of the lock: a task that is ended may be dropped at once, and gives back its place.
+/// Ends a connection. Call it without the lock: the ended task may be dropped at once, and its place takes
+/// the lock.
 fn end(shed: Option<Arc<Activity>>) {
     if let Some(shed) = shed {
         shed.tally.shed.add();
@@ -143,15 +145,15 @@ fn end(shed: Option<Arc<Activity>>) {
     }
 }
 
-/// A place that was given.
+/// Result of an admission.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) place: Place,
-    /// Whether another connection was ended for it.
+    /// True if another connection was ended for it.
     pub(super) has_shed: bool,
 }
 
-/// The place of a connection among those that are open; dropping it gives it back.
+/// The place of an open connection. Dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     gate: Arc<Gate>,
@@ -173,26 +175,26 @@ impl Drop for Place {
 #[derive(Debug, Default)]
 struct Callers {
     by_address: HashMap<IpAddr, Caller>,
-    /// Callers by the number of their connections.
+    /// Callers ordered by their number of connections.
     by_count: BTreeSet<(usize, IpAddr)>,
     open: usize,
     leaving: usize,
     next_number: u64,
-    /// Most that were open since most had ended.
+    /// Largest number of open connections since most had ended.
     peak: usize,
-    /// How often a limit had been reached at the last look.
+    /// Number of reached limits at the last check.
     limits_reached: u64,
 }
 
 #[derive(Debug, Default)]
 struct Caller {
     connections: HashMap<u64, Arc<Activity>>,
-    /// Connections that are to be closed first, as of the last look; the next one comes last.
+    /// Connections to close first, as of the last scan. The next one is at the end.
     candidates: Vec<Rank>,
 }
 
 impl Callers {
-    /// Makes room for a connection of `caller`; returns the one that has to go.
+    /// Makes room for a connection of `caller`. Returns the connection to end, if any.
     fn make_room(
         &mut self,
         caller: IpAddr,
@@ -248,7 +250,7 @@ impl Callers {
 }
 
 impl Caller {
-    /// The connection to be closed next.
+    /// Returns the connection to close next.
     fn next_candidate(&mut self) -> Option<u64> {
         self.known_candidate().or_else(|| {
             self.look();
@@ -256,7 +258,7 @@ impl Caller {
         })
     }
 
-    /// The next of the last look that has done nothing since.
+    /// Returns the next candidate of the last scan without activity since.
     fn known_candidate(&mut self) -> Option<u64> {
         while let Some(rank @ (_, _, number)) = self.candidates.pop() {
             let now = self.connections.get(&number).and_then(|activity| activity.rank());
@@ -291,7 +293,7 @@ mod tests {
         [127, 0, 0, last].into()
     }
 
-    /// A connection that has had a request and waits for the next.
+    /// Creates a connection that has had a request and waits for the next.
     fn idle(gate: &Arc<Gate>, last: u8) -> Place {
         let admitted = gate.admit(caller(last), &gate.tally("test")).unwrap();
         admitted.place.activity.begin(0);

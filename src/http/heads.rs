@@ -1,33 +1,33 @@
-//! Heads of requests whose lines do not end with CR LF are refused.
+//! Protection against request smuggling: refuses request heads whose lines do not end with CR LF.
 //!
-//! The parser takes a bare LF for the end of a line, as RFC 9112 section 2.2 allows. Who stands before this
-//! server may not, and then the two see different requests. So each bare LF of a head becomes a NUL, which
-//! the parser refuses wherever it stands. Bodies are left alone: a head is handed on without what follows
-//! it, so that the length of its body is known before the next byte is looked at.
+//! The parser accepts a bare LF as the end of a line, as RFC 9112 section 2.2 allows. A proxy in front of
+//! this server may not, and then the two see different requests. So each bare LF of a head is replaced by a
+//! NUL, which the parser refuses everywhere. Bodies are not changed. A head is passed on without the bytes
+//! after it, so that the length of its body is known before the next byte is examined.
 
 use memchr::memchr_iter;
 
 use super::activity::UNBOUNDED;
 
-/// What the next byte belongs to.
+/// The part of a request that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Head,
-    /// A head is complete, and the length of its body not known yet.
+    /// A head is complete, but the length of its body is not known yet.
     Between,
-    /// A body, and how many bytes of it are to come.
+    /// A body, with the number of bytes still to come.
     Body(u64),
 }
 
-/// The requests of one connection, as far as their bytes have come.
+/// The requests of one connection, up to the last received byte.
 #[derive(Debug)]
 pub(super) struct Heads {
     part: Part,
-    /// Bytes of the line that has not ended yet.
+    /// Bytes of the current line so far.
     line_bytes: usize,
-    /// Whether the last of them is CR.
+    /// True if the last of them is CR.
     ends_with_cr: bool,
-    /// Whether the head has a line: empty lines before it are passed over (RFC 9112 section 2.2).
+    /// True if the head has a line. Empty lines before it are ignored (RFC 9112 section 2.2).
     has_line: bool,
 }
 
@@ -36,8 +36,8 @@ impl Heads {
         Self { part: Part::Head, line_bytes: 0, ends_with_cr: false, has_line: false }
     }
 
-    /// Looks at bytes that have come, and returns how many may be handed on now: not those after the end
-    /// of a head. `body_bytes` is the length of the body that follows the last head.
+    /// Examines received bytes and returns how many may be passed on now. Bytes after the end of a head must
+    /// wait. `body_bytes` is the length of the body after the last head.
     pub(super) fn examine(&mut self, bytes: &mut [u8], body_bytes: u64) -> usize {
         if self.part == Part::Between {
             self.part = Part::Body(body_bytes);
@@ -93,7 +93,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What is handed on of `sent`, which comes in pieces of `piece_bytes`: the parts, each up to a head's end.
+    /// Returns the parts of `sent` that are passed on, each up to the end of a head. `sent` arrives in pieces
+    /// of `piece_bytes`.
     fn handed_on(sent: &[u8], piece_bytes: usize, bodies: &[u64]) -> Vec<u8> {
         let (mut heads, mut passed) = (Heads::new(), Vec::new());
         let mut bodies = bodies.iter();

@@ -1,4 +1,4 @@
-//! The host that a request names, and which names are this machine's.
+//! The host name in a request, and the host names of this machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -7,26 +7,26 @@ use hyper::header::{HOST, HeaderMap};
 use hyper::http::uri::Scheme;
 use hyper::{Request, Uri};
 
-/// Names by which clients may call a surface beside addresses and `localhost`: the operator has given
-/// them. In a name `*.example` the star is one label.
+/// Names that the operator allows clients to use for a surface, beside addresses and `localhost`. In a name
+/// `*.example` the star is one label.
 #[derive(Clone, Debug, Default)]
 pub struct HostNames(Arc<[String]>);
 
 impl HostNames {
-    /// These names.
+    /// Creates the list from these names.
     pub fn new(names: &[String]) -> Self {
         Self(names.into())
     }
 
-    /// Whether a `Host`, with or without a port, is one of the names, an IP address or `localhost`: names
-    /// that no foreign DNS server answers for, unless the operator wants it to. A page in a browser whose
-    /// own name was re-bound to an address of this machine comes with that name, and is told apart by it.
+    /// Returns true if a `Host`, with or without a port, is one of the names, an IP address or `localhost`.
+    /// No foreign DNS server answers for these names, unless the operator wants it. A web page whose own name
+    /// was re-bound to an address of this machine still sends its own name and is refused.
     pub fn admit(&self, host: &str) -> bool {
         let (name, _) = split(host);
         is_local(name) || self.0.iter().any(|own| matches(own, name))
     }
 
-    /// Whether a `Host` is one of the names.
+    /// Returns true if a `Host` is one of the names.
     pub fn contain(&self, host: &str) -> bool {
         let (name, _) = split(host);
         self.0.iter().any(|own| matches(own, name))
@@ -40,7 +40,7 @@ fn matches(own: &str, name: &str) -> bool {
     }
 }
 
-/// Whether a host name is an IP address or `localhost`. An IPv6 address stands in brackets, without a
+/// Returns true if a host name is an IP address or `localhost`. An IPv6 address is in brackets, without a
 /// zone (RFC 3986 section 3.2.2).
 fn is_local(name: &str) -> bool {
     name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost") || v6(name).is_some()
@@ -50,13 +50,13 @@ fn v6(name: &str) -> Option<Ipv6Addr> {
     name.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// The one `Host` of a request (RFC 9112 section 3.2). `None` when there is none, or more than one, or the
-/// target is absolute and names another authority.
+/// Returns the single `Host` of a request (RFC 9112 section 3.2). Returns `None` when there is none or more
+/// than one, or when the target is absolute and names another authority.
 pub fn sole_host<B>(request: &Request<B>) -> Option<&str> {
     sole_host_of(request.headers(), request.uri())
 }
 
-/// As [`sole_host`], for the parts of a request.
+/// Like [`sole_host`], for the parts of a request.
 pub fn sole_host_of<'a>(headers: &'a HeaderMap, target: &Uri) -> Option<&'a str> {
     let mut hosts = headers.get_all(HOST).iter();
     let (host, None) = (hosts.next()?, hosts.next()) else { return None };
@@ -73,8 +73,8 @@ fn default_port(scheme: Option<&Scheme>) -> Option<u16> {
     }
 }
 
-/// Whether two authorities are one: in any case, with or without the default port, and in any spelling of
-/// an IPv6 address (RFC 9110 section 4.2.3, RFC 3986 section 6.2).
+/// Returns true if two authorities are equal. Letter case, the default port and the spelling of an IPv6
+/// address do not count (RFC 9110 section 4.2.3, RFC 3986 section 6.2).
 fn is_same(one: &str, other: &str, default_port: Option<u16>) -> bool {
     if one == other {
         return true;
@@ -88,7 +88,8 @@ fn is_same(one: &str, other: &str, default_port: Option<u16>) -> bool {
     one_port == other_port && same_name()
 }
 
-/// A name and its port. An empty port is none; what is no port is part of the name.
+/// Splits an authority into name and port. An empty port counts as none. A suffix that is not a valid port is
+/// part of the name.
 fn split(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((name, "")) => (name, None),

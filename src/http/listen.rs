@@ -5,17 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+/// Length of the queue of connections to accept. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Bytes of answers that the kernel holds for a peer that does not read; it doubles the number for its own
-/// needs. Left alone, it holds up to 4 MB for each connection, out of reach of the budget of unread answers.
+/// Size of the send buffer of a connection, in bytes. The kernel doubles it for its own needs. Without this
+/// limit it holds up to 4 MB for each connection that does not read, which the budget of unread answers does
+/// not count.
 const SEND_BYTES: usize = 32 * 1024;
 
-/// Why a surface does not listen.
+/// Reason why a surface does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address could be reached from other machines.
+    /// Other machines could reach the address.
     #[error(
         "{0} can be reached from other machines, and whoever reaches it gets tokens; listen on 127.0.0.0/8, [::1] or 169.254.0.0/16"
     )]
@@ -23,9 +24,9 @@ pub enum BindError {
     /// The system refuses.
     #[error("cannot listen on {addr}; {}", remedy(source.kind()))]
     System {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
 }
@@ -41,31 +42,32 @@ fn remedy(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// Listens on `addr`, alone.
+/// Listens on `addr` with one exclusive socket.
 ///
 /// # Errors
-/// When the address is not of this machine alone, is taken, or the system refuses.
+/// Returns an error when other machines could reach the address, when it is taken, or when the system
+/// refuses.
 pub fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
     listening(addr, Sharing::Exclusive)
 }
 
-/// Listens on `addr` with `count` sockets (`SO_REUSEPORT`), over which the kernel spreads
-/// connections; no other process shares the port.
+/// Listens on `addr` with `count` sockets (`SO_REUSEPORT`). The kernel spreads connections over them. No
+/// other process shares the port.
 ///
 /// # Errors
-/// As [`bind`].
+/// Returns the same errors as [`bind`].
 pub fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
-    // Sockets that share a port let any process of the same user in. To be refused when the port is
-    // taken, take it alone first; that also finds the number when any free port will do.
+    // Sockets that share a port also admit any process of the same user. An exclusive socket first finds out
+    // whether the port is taken. It also finds the number when any free port will do.
     let alone = bind(addr)?;
     let bound = alone.local_addr().map_err(|source| BindError::System { addr, source })?;
     drop(alone);
     (0..count).map(|_| listening(bound, Sharing::Group)).collect()
 }
 
-/// Listens at every IPv4 loopback address of this machine, on the port of `addr`; it can be reached from no
-/// other machine. Returns `None` when `addr` is no such address, or the system has no way to do it: then
-/// [`bind`] says what is wrong, or listens on `addr` alone.
+/// Listens at every IPv4 loopback address of this machine, on the port of `addr`. No other machine can reach
+/// it. Returns `None` when `addr` is not such an address or the system does not support it. In this case call
+/// [`bind`], which reports the error or listens on `addr` alone.
 pub fn bind_all_loopback(addr: SocketAddr) -> Option<TcpListener> {
     if !addr.is_ipv4() || !addr.ip().is_loopback() {
         return None;
@@ -76,7 +78,7 @@ pub fn bind_all_loopback(addr: SocketAddr) -> Option<TcpListener> {
     listen(socket, everywhere, Sharing::Exclusive).ok()
 }
 
-/// Lets the socket take connections of the loopback device alone.
+/// Limits the socket to connections of the loopback device.
 #[cfg(target_os = "linux")]
 fn confine_to_loopback(socket: &Socket) -> std::io::Result<()> {
     socket.bind_device(Some(b"lo"))
@@ -106,7 +108,7 @@ fn listen(socket: Socket, addr: SocketAddr, sharing: Sharing) -> std::io::Result
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Group)?;
     socket.set_nonblocking(true)?;
-    // Connections have it from their listener.
+    // Accepted connections inherit the size from their listener.
     socket.set_send_buffer_size(SEND_BYTES)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;

@@ -1,6 +1,6 @@
-//! What every HTTP surface shares: the connection loop with its limits, and small replies.
+//! The code that all HTTP surfaces share: the connection loop with its limits, and small replies.
 //!
-//! HTTP/1.1 only. A surface is asked once for each connection who calls, and then answers requests.
+//! HTTP/1.1 only. A surface identifies the caller once for each connection and then answers requests.
 
 mod activity;
 mod allowance;
@@ -59,13 +59,13 @@ use unsent::{Allotment, Unsent};
 
 /// An HTTP surface: one of the listeners of a broker.
 pub trait Surface: Send + Sync + 'static {
-    /// Who calls, as far as the surface cares.
+    /// Caller of a connection, as the surface identifies it.
     type Caller: Send + Sync;
 
-    /// The name of the surface in the log.
+    /// Returns the name of the surface, for the log.
     fn name(&self) -> &'static str;
 
-    /// Says who `peer` is; asked once for each connection.
+    /// Identifies `peer`. Called once for each connection.
     fn caller(&self, peer: &Peer) -> Self::Caller;
 
     /// Answers one request.
@@ -76,26 +76,26 @@ pub trait Surface: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Payload>> + Send;
 }
 
-/// Tells connections to finish the request they are at and close.
+/// Signal that tells connections to finish their current request and close.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Longest head of a request; IMDS requests have about 300 bytes, bearer tokens 2 kB.
+/// Largest request head, in bytes. IMDS requests have about 300 bytes, bearer tokens 2 kB.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long accepting rests when the process is out of file descriptors.
+/// Pause of accepting after the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The time between looks at the clock and at the connections that have ended.
+/// Interval of updating the clock and removing ended connections.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Ticks between sweeps.
+/// Number of ticks between two sweeps.
 const SWEEP_TICKS: u32 = 5;
 
-/// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`, then
-/// answers what has already arrived and ends. `gate` says how many connections there may be.
+/// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`. Then answers the
+/// requests that have already arrived, and returns. `gate` limits the number of connections.
 ///
-/// The caller gives each thread a `shutdown` of its own: every connection looks at it whenever it
-/// wakes, and looking takes a lock.
+/// The caller gives each thread its own `shutdown`: every connection reads it whenever it wakes, and reading
+/// takes a lock.
 pub async fn serve<S: Surface>(
     listener: TcpListener,
     transport: Transport,
@@ -117,7 +117,7 @@ pub async fn serve<S: Surface>(
     }
 }
 
-/// The end of a listener at which connections come in.
+/// The accepting side of a listener.
 struct Door<S> {
     transport: Transport,
     surface: Arc<S>,
@@ -128,7 +128,7 @@ struct Door<S> {
     shutdown: Shutdown,
 }
 
-/// A connection and its place among those that are served.
+/// A connection and its place among the open ones.
 struct Connection<I> {
     stream: I,
     peer: Peer,
@@ -136,7 +136,7 @@ struct Connection<I> {
     allotment: Allotment,
 }
 
-/// Resolves when the process is to end, also when whoever would say so is gone.
+/// Resolves when the process should end, or when the sender of the signal is dropped.
 async fn stopped(shutdown: &mut Shutdown) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
@@ -149,7 +149,7 @@ impl<S: Surface> Door<S> {
         Self { transport, surface, gate, tally, unsent, connections, shutdown }
     }
 
-    /// Does what is due once a second.
+    /// Runs the tasks that are due once a second.
     fn tick(&mut self, ticks: u32) {
         self.gate.clock.tick();
         self.connections.reap();
@@ -164,11 +164,11 @@ impl<S: Surface> Door<S> {
             Ok((stream, addr)) => {
                 self.wait_for_leavers().await;
                 if self.start(stream, addr) {
-                    // The one that goes has to be closed before many more come.
+                    // The connection that is closed for this one must be closed before many more arrive.
                     tokio::task::yield_now().await;
                 }
             }
-            // The peer has left before it was its turn.
+            // The peer left before its connection was accepted.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
@@ -181,7 +181,7 @@ impl<S: Surface> Door<S> {
         self.connections.reap();
     }
 
-    /// Waits, for a second at most, while other threads close connections that were told to end.
+    /// Waits up to one second while other threads close connections that were told to end.
     async fn wait_for_leavers(&self) {
         for _ in 0..1000 {
             if !self.gate.is_crowded() {
@@ -191,7 +191,7 @@ impl<S: Surface> Door<S> {
         }
     }
 
-    /// Starts to serve a connection; returns whether another one is closed for it.
+    /// Starts to serve a connection. Returns true if another connection is closed for it.
     fn start(&mut self, stream: TcpStream, addr: SocketAddr) -> bool {
         let admitted = self.gate.admit(addr.ip(), &self.tally);
         let refused = |full: &Full| {
@@ -207,9 +207,9 @@ impl<S: Surface> Door<S> {
         has_shed
     }
 
-    /// Starts the task of the connection: a larger one where TLS is spoken, as it has more to hold.
+    /// Starts the task of the connection. With TLS the task is larger because it holds more.
     fn spawn(&mut self, connection: Connection<TcpStream>) {
-        // Without it, Nagle's algorithm holds back the second of two answers; failing costs only speed.
+        // Disables Nagle's algorithm, which delays the second of two answers. Failure costs only speed.
         let _ = connection.stream.set_nodelay(true);
         let (surface, shutdown) = (Arc::clone(&self.surface), self.shutdown.clone());
         let activity = Arc::clone(&connection.place.activity);
@@ -222,9 +222,9 @@ impl<S: Surface> Door<S> {
         }
     }
 
-    /// Serves those that wait in the backlog, and returns when the last connection has ended.
+    /// Serves the connections in the backlog, and returns when the last connection has ended.
     async fn close(mut self, listener: TcpListener) {
-        // Closing the socket would reset the connections that wait in its backlog, requests and all.
+        // Closing the socket would reset the connections in its backlog, together with their requests.
         while let Ok(Ok((stream, addr))) = timeout(Duration::ZERO, listener.accept()).await {
             self.start(stream, addr);
         }
@@ -232,7 +232,7 @@ impl<S: Surface> Door<S> {
         self.connections.finish().await;
     }
 
-    /// Writes a line, unless there were many; it names the peer that gave rise to it.
+    /// Writes a log line about a peer, unless there were too many lines.
     fn warn(&self, what: &dyn std::fmt::Display, peer: Option<SocketAddr>) {
         if let Some(left_out) = self.tally.line(refusals::now_ns()) {
             let peer = peer.map(tracing::field::display);
@@ -242,14 +242,14 @@ impl<S: Surface> Door<S> {
 }
 
 impl Connection<TcpStream> {
-    /// Serves the connection once its peer has sent something: until then it needs no buffers.
+    /// Serves the connection once its peer has sent a byte. Until then it needs no buffers.
     async fn serve_plain<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
         tokio::select! {
             biased;
             first = transport::first_byte(&self.stream) => if first.is_none() { return },
             () = stopped(&mut shutdown) => return,
         }
-        // Boxed, here and where TLS is spoken, so that a silent connection does without the room for it.
+        // Boxed, here and for TLS, so that a silent connection does not use the memory for it.
         Box::pin(self.serve(surface, shutdown)).await;
     }
 }
@@ -259,12 +259,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let Self { stream, peer, place, allotment } = self;
         let name = surface.name();
         let flow = Flow::new(stream, Arc::clone(&place.activity));
-        // One allocation for the connection: requests share it without touching what other threads share.
+        // One allocation for the connection: requests share it without touching memory that other threads
+        // share.
         let shared = Arc::new((surface.caller(&peer), surface, place, allotment));
         let service = service_fn(move |request: Request<Incoming>| {
             let shared = Arc::clone(&shared);
             let body_bytes = request.body().size_hint().exact().unwrap_or(UNBOUNDED);
-            // At once: it is needed before the next byte is read.
+            // Runs before the first await, because the length is needed before the next byte is read.
             shared.2.activity.begin(body_bytes);
             async move {
                 let (caller, surface, place, allotment) = &*shared;
@@ -277,7 +278,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 };
                 allotment.charge(response.body_mut());
                 if body_bytes == UNBOUNDED {
-                    // Where the next head begins is not known.
+                    // The start of the next head is unknown.
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 place.activity.finish();

@@ -1,9 +1,9 @@
 //! The log line of a refused request.
 //!
-//! Surfaces attach the reason to their answer; the connection, which knows the peer, writes the line
-//! at level `info`. The first [`BURST`] lines of a surface come as they are, later ones once a second; the
-//! next line says how many were left out. With at most 1 kB a line, a flood of one surface writes less than
-//! 90 MB a day.
+//! Surfaces attach the reason to their answer. The connection, which knows the peer, writes the line at level
+//! `info`. The first [`BURST`] lines of a surface are written at once, later ones once a second. The next
+//! line says how many were left out. With at most 1 kB a line, a flood of one surface writes less than 90 MB
+//! a day.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -17,32 +17,32 @@ use super::Payload;
 use super::allowance::Allowance;
 use crate::clock::Monotonic;
 
-/// Lines of a surface that may come at once.
+/// Burst of log lines of a surface.
 const BURST: u64 = 1000;
 
-/// Seconds after which another line may come.
+/// Seconds until another line is allowed.
 const PERIOD_S: u64 = 1;
 
-/// Longest text of a line that comes from a client, in bytes.
+/// Longest client text in a line, in bytes.
 const TEXT_BYTES_MAX: usize = 250;
 
-/// Why a request is refused; stays in this process.
+/// Reason for a refusal. Never leaves this process.
 #[derive(Clone, Debug)]
 struct Reason(String);
 
-/// What was asked for, kept until it is known whether it is refused.
+/// Method and URI of a request, kept until the request is answered.
 #[derive(Debug)]
 pub(super) struct Asked {
     method: Method,
     uri: Uri,
 }
 
-/// Whether refusals are logged at all.
+/// Returns true if refusals are logged at all.
 fn is_logged() -> bool {
     tracing::enabled!(tracing::Level::INFO)
 }
 
-/// Attaches to a refusal the reason that the log gives; it holds no secret of the request.
+/// Attaches the reason to a refusal, for the log. It contains no secret of the request.
 pub fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
     if !is_logged() {
         return;
@@ -57,14 +57,14 @@ pub fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
     refusal.extensions_mut().insert(Reason(reason));
 }
 
-/// The request, as far as its line needs it; nothing when no line can come.
+/// Returns the parts of the request that the log line needs, or `None` when refusals are not logged.
 pub(super) fn asked<B>(request: &Request<B>) -> Option<Box<Asked>> {
-    // The query and the body may hold what nobody else should read.
+    // The query and the body may contain secrets.
     let of = || Asked { method: request.method().clone(), uri: request.uri().clone() };
     is_logged().then(|| Box::new(of()))
 }
 
-/// Writes the line, if the answer is a refusal.
+/// Writes the log line if the answer is a refusal.
 pub(super) fn log(
     surface: &'static str,
     peer: SocketAddr,
@@ -87,7 +87,7 @@ pub(super) fn log(
     }
 }
 
-/// Writes the line of a connection that brought no request that can be read.
+/// Writes the log line of a connection that sent no readable request.
 pub(super) fn log_connection(surface: &'static str, peer: SocketAddr, error: &dyn Error) {
     if !is_logged() {
         return;
@@ -98,7 +98,7 @@ pub(super) fn log_connection(surface: &'static str, peer: SocketAddr, error: &dy
     }
 }
 
-/// The beginning of a text, as one line of printable ASCII: no client writes a line of its own.
+/// Returns the beginning of a text as one line of printable ASCII, so that a client cannot forge a log line.
 fn short(text: &str) -> String {
     let mut line = String::new();
     for char in text.chars() {
@@ -116,8 +116,8 @@ fn short(text: &str) -> String {
 static SINCE_START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
 static LINES: Mutex<Vec<(&str, Allowance)>> = Mutex::new(Vec::new());
 
-/// Takes a line of a surface, so that a flood at one hides nothing of the others; returns how many were
-/// left out before it.
+/// Takes a log line of a surface and returns the number of lines left out before it. Each surface has its own
+/// limit, so that a flood at one does not hide the lines of others.
 fn line(surface: &'static str) -> Option<u64> {
     let mut lines = LINES.lock();
     let known = lines.iter().position(|(name, _)| *name == surface);
@@ -128,7 +128,7 @@ fn line(surface: &'static str) -> Option<u64> {
     lines.get_mut(at)?.1.admit(now_ns())
 }
 
-/// Nanoseconds of the clock by which lines are counted.
+/// Returns the time of the clock that limits log lines, in nanoseconds.
 pub(super) fn now_ns() -> u64 {
     SINCE_START.now_ns()
 }

@@ -1,4 +1,4 @@
-//! Replies with a body that is known whole.
+//! Replies whose whole body is known in advance.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,12 +20,12 @@ impl<T: Into<Bytes>> From<T> for Payload {
 }
 
 impl Payload {
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     pub(super) fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -52,19 +52,19 @@ impl Body for Payload {
     }
 }
 
-/// A reply of `body`, which is JSON.
+/// Returns a reply with a JSON body.
 pub fn json_reply(status: StatusCode, body: impl Into<Payload>) -> Response<Payload> {
     reply(status, HeaderValue::from_static("application/json; charset=utf-8"), body.into())
 }
 
-/// A reply of plain text.
+/// Returns a reply with plain text.
 pub fn text_reply(status: StatusCode, body: impl Into<Payload>) -> Response<Payload> {
     reply(status, HeaderValue::from_static("text/plain; charset=utf-8"), body.into())
 }
 
-/// A reply of the error object of OAuth 2.0 (RFC 6749 section 5.2), which IMDS uses too.
+/// Returns a reply with the error object of OAuth 2.0 (RFC 6749 section 5.2), which IMDS uses too.
 pub fn json_error(status: StatusCode, error: &str, description: &str) -> Response<Payload> {
-    // A string value always serialises.
+    // A string value always serializes.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let (error, description) = (quoted(error), quoted(description));
     json_reply(status, format!(r#"{{"error":{error},"error_description":{description}}}"#))

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-/// GUIDs that no two answers share: a random start, and a count.
+/// GUIDs that no two answers share: a random start, combined with a counter.
 #[derive(Debug)]
 pub struct RequestIds {
     seed: u128,
@@ -12,12 +12,12 @@ pub struct RequestIds {
 }
 
 impl RequestIds {
-    /// Ids that differ from those of another `seed`.
+    /// Creates ids that differ from those of another `seed`.
     pub const fn new(seed: u128) -> Self {
         Self { seed, count: AtomicU64::new(0) }
     }
 
-    /// The next one.
+    /// Returns the next id.
     pub fn next(&self) -> Uuid {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let spread = u128::from(count).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);

@@ -1,19 +1,19 @@
-//! Counters that a surface fills and the administration surface reads.
+//! Counters that a surface increments and the administration surface reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::StatusCode;
 
-/// Responses by status, counted by one worker.
+/// Number of responses by status, counted by one worker.
 #[derive(Debug, Default)]
 #[repr(align(128))] // workers count on their own cache lines
 pub struct Responses([AtomicU64; Responses::STATUSES.len()]);
 
 impl Responses {
-    /// The statuses that the identity endpoint answers with.
+    /// The statuses that the identity endpoint sends.
     pub const STATUSES: [u16; 7] = [200, 400, 403, 404, 405, 500, 503];
 
-    /// Counts one response; a status that is not listed is not counted.
+    /// Counts one response. Other statuses are not counted.
     pub fn count(&self, status: StatusCode) {
         let position = Self::STATUSES.iter().position(|known| *known == status.as_u16());
         if let Some(counter) = position.and_then(|at| self.0.get(at)) {
@@ -21,7 +21,7 @@ impl Responses {
         }
     }
 
-    /// Each status with how often it was answered.
+    /// Returns each status with its number of responses.
     pub fn counts(&self) -> impl Iterator<Item = (u16, u64)> {
         let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
         Self::STATUSES.into_iter().zip(counts)

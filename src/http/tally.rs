@@ -6,13 +6,13 @@ use parking_lot::Mutex;
 
 use super::allowance::Allowance;
 
-/// Lines about connections that are refused or closed to make room, which may come at once.
+/// Burst of log lines about connections that are refused or closed to make room.
 const LINES_BURST: u64 = 5;
 
-/// Seconds after which another line may come.
+/// Seconds until another line is allowed.
 const LINES_PERIOD_S: u64 = 10;
 
-/// What became of the connections of one surface. Requests do not touch it.
+/// Counts of the connections of one surface. Requests do not touch it.
 #[derive(Debug)]
 pub struct Tally {
     /// The name of the surface.
@@ -21,9 +21,9 @@ pub struct Tally {
     pub open: Count,
     /// Connections that were closed to make room for others.
     pub shed: Count,
-    /// Connections that were refused, as no other could be closed.
+    /// Connections that were refused because no other could be closed.
     pub refused: Count,
-    /// Connections that were ended because their peer did not take its answer.
+    /// Connections that were closed because their peer did not read its answer.
     pub stalled: Count,
     /// Requests that were refused because too many bytes of answers were unsent.
     pub over_budget: Count,
@@ -37,23 +37,23 @@ impl Tally {
         Self { surface, open, shed, refused, stalled, over_budget, lines }
     }
 
-    /// How often a limit was reached beyond which memory would grow.
+    /// Returns how often one of the limits that bound memory was reached.
     pub(super) fn limits_reached(&self) -> u64 {
         self.shed.get() + self.stalled.get() + self.over_budget.get()
     }
 
-    /// Takes a line for the log, and returns how many were left out before it.
+    /// Takes a log line and returns the number of lines left out before it.
     pub(super) fn line(&self, now_ns: u64) -> Option<u64> {
         self.lines.lock().admit(now_ns)
     }
 }
 
-/// A number that several threads change.
+/// A counter that several threads change.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// The number now.
+    /// Returns the current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

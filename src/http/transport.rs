@@ -1,4 +1,4 @@
-//! Plain HTTP and TLS on one port: the first byte of a connection says which.
+//! Plain HTTP and TLS on one port, told apart by the first byte of a connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,28 +16,28 @@ use tokio_rustls::server::TlsStream;
 use super::{Connection, Payload, Shutdown, Surface, refusals, stopped, text_reply};
 use crate::tls::ServerTls;
 
-/// What a listener speaks.
+/// Protocol of a listener.
 #[derive(Clone, Debug)]
 pub enum Transport {
-    /// Plain HTTP, without a look at what arrives.
+    /// Plain HTTP. The first byte is not examined.
     Plain,
-    /// TLS for those who begin with a handshake, plain HTTP for others.
+    /// TLS for connections that begin with a handshake, plain HTTP for others.
     Either(Arc<ServerTls>),
-    /// TLS; plain HTTP is answered with an error that says so.
+    /// TLS. Plain HTTP is answered with an error that asks for https.
     Tls(Arc<ServerTls>),
 }
 
-/// How requests of a connection arrive.
+/// URL scheme of the requests of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// In the clear.
+    /// Plain HTTP.
     Http,
-    /// In TLS.
+    /// HTTP over TLS.
     Https,
 }
 
 impl Scheme {
-    /// As in a URL (RFC 9110 section 4.2).
+    /// Returns the scheme as in a URL (RFC 9110 section 4.2).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -55,32 +55,32 @@ impl fmt::Display for Scheme {
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Where it calls from.
+    /// Its source address.
     pub addr: SocketAddr,
-    /// What it speaks.
+    /// Its URL scheme.
     pub scheme: Scheme,
 }
 
-/// The content type of a TLS handshake record (RFC 8446 section 5.1); no HTTP method begins with it.
+/// The content type of a TLS handshake record (RFC 8446 section 5.1). No HTTP method begins with it.
 const HANDSHAKE: u8 = 0x16;
 
-/// How long a peer may take to send its first byte: clients speak as soon as they have connected.
+/// Timeout of a peer's first byte. Clients send it as soon as they have connected.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(5);
 
-/// How long a handshake may take: two round trips and a signature.
+/// Timeout of a handshake, which takes two round trips and a signature.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Bytes of encrypted answers that a connection holds for a peer that does not read: one TLS record.
+/// Encrypted bytes that a connection buffers for a peer that does not read: one TLS record.
 const UNSENT_RECORDS_MAX: usize = 16 * 1024;
 
-/// What becomes of plain HTTP where TLS is spoken.
+/// Handling of plain HTTP on a TLS listener.
 #[derive(Clone, Copy, Debug)]
 enum InTheClear {
     Refused,
     Served,
 }
 
-/// How a connection comes to speak TLS.
+/// Settings of the TLS handshake.
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
     certificates: Arc<ServerTls>,
@@ -90,7 +90,7 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// What `transport` asks of a connection that has just been accepted.
+    /// Returns the handshake of a connection over `transport`, or `None` for plain HTTP.
     pub(super) fn of(transport: &Transport) -> Option<Self> {
         let (certificates, in_the_clear) = match transport {
             Transport::Plain => return None,
@@ -107,8 +107,8 @@ impl Handshake {
 }
 
 impl Connection<TcpStream> {
-    /// Serves the connection in TLS if it begins with a handshake; one that is told to end before
-    /// its handshake is over has no request to finish.
+    /// Serves the connection over TLS if it begins with a handshake. A connection that is told to end during
+    /// its handshake has no request to finish.
     pub(super) async fn serve_tls<S: Surface>(
         self,
         handshake: Handshake,
@@ -161,18 +161,18 @@ impl Connection<TcpStream> {
     }
 }
 
-/// The first byte of a connection, which stays where it is.
+/// Returns the first byte of a connection without consuming it.
 pub(super) async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [0];
     let len = stream.peek(&mut first).await.ok()?;
     first.into_iter().take(len).next()
 }
 
-/// Answers those who speak plain HTTP where TLS is asked for, in the name of a surface.
+/// Answers plain HTTP on a TLS listener, under the name of a surface.
 #[derive(Debug)]
 struct Refusal(&'static str);
 
-/// Why it does.
+/// Reason for the refusal.
 #[derive(Debug, thiserror::Error)]
 #[error("this endpoint speaks https")]
 struct SpeaksTls;

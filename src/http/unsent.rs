@@ -1,9 +1,9 @@
-//! The bytes of answers that peers have not taken yet, bounded for a surface and for each caller.
+//! Budget of unsent answers, in bytes, for a surface and for each caller.
 //!
-//! An answer lies in memory until its peer has taken it, so who asks for much and reads little holds
+//! An answer stays in memory until its peer has read it, so a client that requests much and reads little uses
 //! memory. Answers above [`LARGE_BYTES`] are charged to a budget until they are sent or their connection
-//! ends. While a budget is used up, requests are refused before anything is done for them. Smaller
-//! answers are bounded by the number of connections: each holds one answer at most.
+//! ends. While a budget is used up, requests are refused before any work is done for them. Smaller answers
+//! are bounded by the number of connections, because each connection holds at most one answer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ use parking_lot::Mutex;
 
 use super::{Payload, json_reply, refusals};
 
-/// Answers up to this size are not charged: token answers have 2 kB, and pay nothing.
+/// Largest size of an answer that is not charged, in bytes. Token answers have 2 kB and are not charged.
 const LARGE_BYTES: usize = 16 * 1024;
 
-/// The part of a surface's budget that one caller may use.
+/// Divisor of a surface's budget for one caller: a caller may use a quarter.
 const CALLERS_PART: usize = 4;
 
 /// The budget of one surface.
@@ -36,7 +36,7 @@ impl Unsent {
         Self { max_bytes, of_surface: Arc::default(), callers: Mutex::default() }
     }
 
-    /// The budget of a connection of `caller`.
+    /// Returns the budget of a connection of `caller`.
     pub(super) fn allotment(&self, caller: IpAddr) -> Allotment {
         let mut callers = self.callers.lock();
         let known = callers.get(&caller).and_then(Weak::upgrade);
@@ -49,7 +49,7 @@ impl Unsent {
         Allotment { max_bytes: self.max_bytes, of_surface, of_caller }
     }
 
-    /// Forgets callers that have no connection.
+    /// Forgets callers without connections.
     pub(super) fn forget(&self) {
         let mut callers = self.callers.lock();
         callers.retain(|_, bytes| bytes.strong_count() > 0);
@@ -61,22 +61,22 @@ impl Unsent {
 #[derive(Clone, Debug)]
 pub(super) struct Allotment {
     max_bytes: usize,
-    /// Unsent answers of the surface.
+    /// Unsent bytes of the surface.
     of_surface: Arc<AtomicUsize>,
-    /// Those of the caller.
+    /// Unsent bytes of the caller.
     of_caller: Arc<AtomicUsize>,
 }
 
-/// Why a request is refused.
+/// Reason for refusing a request.
 #[derive(Debug, thiserror::Error)]
 #[error("too many bytes of earlier answers are unread; read them, and try again")]
 struct Unread;
 
 impl Allotment {
-    /// Whether another answer may be made.
+    /// Returns true if another answer may be created.
     pub(super) fn has_room(&self) -> bool {
         let of_surface = self.of_surface.load(Ordering::Relaxed);
-        // A surface with small answers alone looks no further.
+        // A surface with only small answers skips the other checks.
         of_surface == 0
             || of_surface < self.max_bytes
                 && self.of_caller.load(Ordering::Relaxed) < self.max_bytes / CALLERS_PART
@@ -93,7 +93,7 @@ impl Allotment {
         *body = Bytes::from_owner(Charged { bytes, allotment: self.clone() }).into();
     }
 
-    /// The answer when there is no room, in the form of the control plane and the vaults.
+    /// Returns the answer when there is no room, in the format of the control plane and the vaults.
     pub(super) fn refusal() -> Response<Payload> {
         let text = format!(r#"{{"error":{{"code":"TooManyRequests","message":"{Unread}"}}}}"#);
         let mut refusal = json_reply(StatusCode::TOO_MANY_REQUESTS, text);
@@ -103,7 +103,7 @@ impl Allotment {
     }
 }
 
-/// An answer that is charged.
+/// An answer that is charged to a budget.
 struct Charged {
     bytes: Bytes,
     allotment: Allotment,

@@ -1,4 +1,4 @@
-//! The authority: its own certificate, and those it issues.
+//! The certificate authority: its own certificate, and those that it issues.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,20 +20,19 @@ use super::{CERTIFICATE, TlsError, alpn, provider, x509};
 use crate::clock::{Seconds, UnixSeconds};
 use crate::secret::Redacted;
 
-/// The name of an authority that is given none.
+/// Default name of an authority.
 const COMMON_NAME: &str = "mintbench local CA";
 
-/// The common name of servers, which clients do not look at (RFC 9525 section 2): it could not hold
-/// every DNS name.
+/// The common name of servers, which clients ignore (RFC 9525 section 2). A DNS name may be too long for it.
 const SERVER_COMMON_NAME: &str = "mintbench";
 
-/// The longest common name (`ub-common-name`, RFC 5280 appendix A.1).
+/// Longest common name, in bytes (`ub-common-name`, RFC 5280 appendix A.1).
 const COMMON_NAME_BYTES_MAX: usize = 64;
 
-/// Ten years: whoever trusts it does so by hand.
+/// Lifetime of an authority: ten years, because users trust it by hand.
 const AUTHORITY_LIFE: Seconds = Seconds(10 * 365 * 86_400);
 
-/// One year: some clients refuse more.
+/// Lifetime of a server's certificate: one year, because some clients refuse a longer one.
 const SERVER_LIFE: Seconds = Seconds(365 * 86_400);
 
 /// A certificate authority with its private key.
@@ -50,21 +49,21 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// How far in the past certificates begin, for clients whose clock is behind.
+    /// Time by which certificates are backdated, for clients whose clock is behind.
     pub(super) const BACKDATING: Seconds = Seconds(3_600);
 
-    /// A new authority, valid for ten years from `now`.
+    /// Creates an authority that is valid for ten years from `now`.
     ///
     /// # Errors
-    /// `Certify` when the library fails.
+    /// Returns `Certify` when the library fails.
     pub fn create(now: UnixSeconds) -> Result<Self, TlsError> {
         Self::create_named(COMMON_NAME, now)
     }
 
-    /// A new authority with a name of its own, valid for ten years from `now`.
+    /// Creates an authority with a given name, valid for ten years from `now`.
     ///
     /// # Errors
-    /// As [`Authority::create`], and `CommonName` when the name is empty or too long.
+    /// Returns the errors of [`Authority::create`], and `CommonName` when the name is empty or too long.
     pub fn create_named(common_name: &str, now: UnixSeconds) -> Result<Self, TlsError> {
         let key = KeyPair::generate().map_err(certify("the key of an authority"))?;
         Self::certify_itself(common_name, key, now)
@@ -80,19 +79,19 @@ impl Authority {
         }
         let not_after = now + AUTHORITY_LIFE;
         let mut params = parameters(common_name, &key, now - Self::BACKDATING, not_after);
-        // It signs certificates of servers and clients, never of other authorities.
+        // It signs certificates of servers and clients, but not of other authorities.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(certify("an authority"))?.into();
         Ok(Self { issuer: Issuer::new(params, key), certificate, not_after })
     }
 
-    /// Reads an authority back: the first certificate of `certificate_pem` and the first private
-    /// key of `key_pem`. Says nothing of whether it is still valid.
+    /// Reads an authority back: the first certificate of `certificate_pem` and the first private key of
+    /// `key_pem`. Does not check that it is still valid.
     ///
     /// # Errors
-    /// `Pem` when one is missing, `Config` when the key is not the certificate's, `Foreign` when
-    /// the certificate was not made here.
+    /// Returns `Pem` when one is missing, `Config` when the key does not belong to the certificate, and
+    /// `Foreign` when mintbench did not create the certificate.
     pub fn from_pem(certificate_pem: &[u8], key_pem: &Redacted) -> Result<Self, TlsError> {
         let certificate = CertificateDer::from_pem_slice(certificate_pem)
             .map_err(|_| TlsError::Pem(CERTIFICATE))?;
@@ -106,39 +105,40 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate, not_after })
     }
 
-    /// The authority's certificate, for those who are to trust it (RFC 7468 section 5).
+    /// Returns the authority's certificate, for clients that trust it (RFC 7468 section 5).
     pub fn certificate_pem(&self) -> String {
         pem("CERTIFICATE", &self.certificate)
     }
 
-    /// The authority's certificate in DER, for those who send it along, as `x5c` does.
+    /// Returns the authority's certificate in DER, for inclusion in messages, as in `x5c`.
     pub const fn certificate_der(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
-    /// The private key as PKCS #8 (RFC 7468 section 10): whoever has it is the authority.
+    /// Returns the private key as PKCS #8 (RFC 7468 section 10). Whoever has it can issue certificates.
     pub fn key_pem(&self) -> Redacted {
         key_pem(self.issuer.key())
     }
 
-    /// 32 secret bytes that follow from the private key and `label`: the same for the same authority, and of no
-    /// use to find the private key (HMAC-SHA-256, RFC 2104).
+    /// Derives 32 secret bytes from the private key and `label`. They are the same for the same authority,
+    /// and do not reveal the private key (HMAC-SHA-256, RFC 2104).
     pub fn derived_key(&self, label: &str) -> Redacted {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.issuer.key().serialized_der());
         Redacted::new(hmac::sign(&key, label.as_bytes()).as_ref().to_vec())
     }
 
-    /// The last second in which the authority's certificate is valid.
+    /// Returns the last second in which the authority's certificate is valid.
     pub const fn not_after(&self) -> UnixSeconds {
         self.not_after
     }
 
-    /// What a server that is reached by `names` needs: a certificate for a year from `now`, whose
-    /// key never leaves memory, and HTTP/1.1. A name is an IP address or a DNS name, of which `*`
-    /// may be the first label; clients want at least two labels behind it.
+    /// Returns the TLS configuration of a server with these `names`: HTTP/1.1 and a certificate for a year
+    /// from `now`. Its key never leaves memory. A name is an IP address or a DNS name. The first label of a
+    /// DNS name may be `*`; clients require at least two labels after it.
     ///
     /// # Errors
-    /// `NoNames`, or `Name` when one is neither; `Certify` or `Config` when a library fails.
+    /// Returns `NoNames` without names, `Name` when a name is neither an address nor a DNS name, and
+    /// `Certify` or `Config` when a library fails.
     pub fn server_config(
         &self,
         names: &[String],
@@ -165,16 +165,16 @@ impl Authority {
         Ok(Arc::new(config))
     }
 
-    /// The last second of a server's certificate that is made at `now`.
+    /// Returns the last second of a server's certificate that is created at `now`.
     pub(super) fn server_end(&self, now: UnixSeconds) -> UnixSeconds {
         self.not_after.min(now + SERVER_LIFE)
     }
 
-    /// Certifies that `key` is a client's, such as a principal that authenticates with a certificate
-    /// (RFC 7523 section 2.2), in DER. The authority's own end does not shorten its life.
+    /// Certifies that `key` belongs to a client, such as a principal that authenticates with a certificate
+    /// (RFC 7523 section 2.2). Returns DER. The certificate may outlive the authority's own.
     ///
     /// # Errors
-    /// `Certify` when the library fails.
+    /// Returns `Certify` when the library fails.
     pub fn issue_client(
         &self,
         subject_common_name: &str,
@@ -188,13 +188,13 @@ impl Authority {
         Ok(certificate.into())
     }
 
-    /// The authority of a private key that has no certificate yet.
+    /// Creates the authority of a private key that has no certificate yet.
     pub(super) fn from_key(key_pem: &Redacted, now: UnixSeconds) -> Result<Self, TlsError> {
         Self::certify_itself(COMMON_NAME, read_key(key_pem)?, now)
     }
 }
 
-/// A new private key, as [`Authority::key_pem`] writes it.
+/// Creates a private key in the format of [`Authority::key_pem`].
 pub(super) fn new_key_pem() -> Result<Redacted, TlsError> {
     let key = KeyPair::generate().map_err(certify("the key of an authority"))?;
     Ok(key_pem(&key))
@@ -220,7 +220,7 @@ fn leaf(
     let mut params = parameters(common_name, key, not_before, not_after);
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    // Strict clients, such as Python 3.13, insist on it.
+    // Strict clients, such as Python 3.13, require it.
     params.use_authority_key_identifier_extension = true;
     params
 }
@@ -243,11 +243,11 @@ fn parameters(
     params
 }
 
-/// The last second that a certificate can name (RFC 5280 section 4.1.2.5).
+/// The last second that a certificate can contain (RFC 5280 section 4.1.2.5).
 const YEAR_9999_END: u64 = 253_402_300_799;
 
-/// A number that differs between the certificates of an issuer (RFC 5280 section 4.1.2.2), also
-/// when one key is certified again later.
+/// Returns a serial number that differs between the certificates of an issuer (RFC 5280 section 4.1.2.2),
+/// also when one key is certified again later.
 fn serial(
     key: &impl PublicKeyData,
     not_before: UnixSeconds,
@@ -274,7 +274,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     let base64 = BASE64_STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----");
     for (index, character) in base64.char_indices() {
-        // Lines of 64 characters (RFC 7468 section 2).
+        // Lines have 64 characters (RFC 7468 section 2).
         if index % 64 == 0 {
             text.push('\n');
         }

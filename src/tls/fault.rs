@@ -1,32 +1,32 @@
-//! Why a client and a server set up no TLS, and what a person can do about it.
+//! Reasons for a failed TLS handshake, and their remedies.
 
 use std::io;
 
 use rustls::CertificateError;
 
-/// Why a client sets up no TLS with a server.
+/// Reason why a client cannot set up TLS with a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The certificate is that of an authority, and nobody has named it as trusted.
+    /// The certificate belongs to an authority that is not named as trusted.
     Authority,
-    /// The certificate has ended.
+    /// The certificate has expired.
     Expired,
     /// No trusted authority has issued the certificate.
     Issuer,
     /// The certificate is for another name.
     Name,
-    /// The certificate begins later.
+    /// The certificate is not valid yet.
     NotYetValid,
     /// The server does not speak TLS.
     NotTls,
-    /// The server ends the handshake with an alert.
+    /// The server aborts the handshake with an alert.
     Refused,
-    /// The certificate is wrong in another way.
+    /// The certificate has another fault.
     Certificate,
 }
 
 impl Fault {
-    /// What `error` is about, if the TLS library raised it.
+    /// Returns the fault of `error`, if the TLS library raised it.
     pub fn of(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref::<rustls::Error>()? {
             rustls::Error::InvalidCertificate(reason) => Some(Self::of_certificate(reason)),
@@ -51,12 +51,12 @@ impl Fault {
         }
     }
 
-    /// Whether the server's certificate is at fault.
+    /// Returns true if the server's certificate is at fault.
     pub const fn is_of_certificate(self) -> bool {
         !matches!(self, Self::NotTls | Self::Refused)
     }
 
-    /// What to do about it, where `ca` is the flag that names an authority's certificate.
+    /// Returns the remedy. `ca` is the flag that names an authority's certificate.
     pub fn remedy(self, ca: &str) -> String {
         match self {
             Self::Authority => format!(
@@ -83,8 +83,8 @@ impl Fault {
     }
 }
 
-/// Whether a certificate is refused because it is an authority's and a server shows it as its own. The
-/// library knows this reason by its text only.
+/// Returns true if a certificate is refused because it belongs to an authority and a server shows it as its
+/// own. The library exposes this reason only as text.
 pub(super) fn is_authority(reason: &CertificateError) -> bool {
     matches!(reason, CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity")
 }

@@ -1,8 +1,8 @@
-//! An authority in a folder, written so that no crash and no second process leaves a broken pair.
+//! An authority in a folder. No crash and no second process leaves a broken pair of files.
 //!
-//! The key comes first and the certificate follows from it, each whole or not at all, and whoever
-//! comes second takes what is there. So a certificate has its key, and a key without a certificate
-//! is one whose certificate is yet to be made.
+//! The key is written first, and the certificate follows from it. Each file is written whole or not at all,
+//! and a second process uses the existing files. So every certificate has its key, and a key without a
+//! certificate only waits for its certificate.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -15,22 +15,22 @@ use crate::clock::UnixSeconds;
 use crate::files::{self, GroupRead, ReadError, SecretFileError, read_secret};
 use crate::secret::Redacted;
 
-/// The certificate, for everybody.
+/// The certificate, readable by everybody.
 pub(super) const CERTIFICATE_FILE: &str = "ca.pem";
 
-/// The private key, for this user alone.
+/// The private key, readable by this user alone.
 pub(super) const KEY_FILE: &str = "ca.key";
 
-/// Neither file has a tenth of it.
+/// Largest file that is read, in bytes: more than ten times the size of either file.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 impl Authority {
-    /// The authority whose certificate and private key are `ca.pem` and `ca.key` in the folder
-    /// `dir`; what does not exist is made. `group` says whether the group of the key is trusted.
+    /// Opens the authority in the folder `dir`: the certificate `ca.pem` and the private key `ca.key`.
+    /// Creates missing files. `group` says whether the group of the key is trusted.
     ///
     /// # Errors
-    /// `File` and `Read` when the system refuses, `Exposed` when others can read the key, `Folder` when
-    /// what is there makes no authority that is valid at `now`.
+    /// Returns `File` and `Read` when the system refuses, and `Exposed` when others can read the key. Returns
+    /// `Folder` when the files do not form an authority that is valid at `now`.
     pub fn open(dir: &Path, now: UnixSeconds, group: GroupRead) -> Result<Self, TlsError> {
         DirBuilder::new()
             .recursive(true)
@@ -38,7 +38,7 @@ impl Authority {
             .create(dir)
             .map_err(file_error("make the folder", dir))?;
         let unusable = |source| TlsError::Folder { path: dir.to_owned(), source: Box::new(source) };
-        // The certificate is looked for first: if it is there, its key was there before.
+        // The certificate is read first: if it exists, its key existed before.
         let certificate = certificate(dir)?;
         let key = match (key(dir, group)?, &certificate) {
             (Some(key), _) => key,
@@ -77,19 +77,19 @@ fn key(dir: &Path, group: GroupRead) -> Result<Option<Redacted>, SecretFileError
     }
 }
 
-/// Puts a file in its place whole and for good, unless there is one.
+/// Writes a file durably and whole, unless it exists.
 fn place(dir: &Path, name: &str, mode: u32, content: &[u8]) -> Result<(), TlsError> {
     link_whole(dir, name, mode, content).map_err(file_error("write", &dir.join(name)))
 }
 
 fn link_whole(dir: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-    // Named by its content, so that two processes that write different contents do not meet.
+    // The name depends on the content, so that two processes with different contents do not collide.
     let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, content);
     let unique = digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     let draft = dir.join(format!(".{name}.{unique:016x}"));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
-    // A rename would replace what another process has put there; a link does not.
+    // A rename would replace another process's file. A link does not.
     let linked = written.and_then(|()| match fs::hard_link(&draft, dir.join(name)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         linked => linked,

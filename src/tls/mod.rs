@@ -1,7 +1,6 @@
-//! A certificate authority of this machine's own, and what is set up with it: servers that present
-//! its certificates and clients that trust it.
+//! A local certificate authority: servers that present its certificates, and clients that trust it.
 //!
-//! Keys are ECDSA on P-256. Only authorities that this module has made can be read back.
+//! Keys are ECDSA on P-256. Only authorities that this module has created can be read back.
 
 mod authority;
 mod fault;
@@ -31,18 +30,18 @@ use verifier::{Naming, Unchecked};
 /// The files of an authority in its folder.
 pub const FILES: [&str; 2] = [folder::CERTIFICATE_FILE, folder::KEY_FILE];
 
-/// Why there is no authority, certificate or configuration.
+/// Error of an authority, a certificate or a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A certificate or its key could not be made.
+    /// A certificate or its key could not be created.
     #[error("cannot make {what}")]
     Certify {
-        /// For whom.
+        /// Owner of the certificate or key.
         what: &'static str,
-        /// What the library says.
+        /// The error of the library.
         source: rcgen::Error,
     },
-    /// An authority's name has to fit the certificate (RFC 5280 appendix A.1).
+    /// The authority's name does not fit into a certificate (RFC 5280 appendix A.1).
     #[error("`{0}` cannot name an authority; take 1 to 64 bytes")]
     CommonName(String),
     /// A certificate or key is refused.
@@ -54,20 +53,20 @@ pub enum TlsError {
     /// The authority's certificate is no longer valid.
     #[error("the certificate expired at {not_after} (Unix time)")]
     Expired {
-        /// The last second of its life.
+        /// The last second of its validity.
         not_after: UnixSeconds,
     },
     /// A file or folder of the authority cannot be written.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The files of an authority make none.
+    /// The files do not form an authority.
     #[error(
         "the certificate authority in {} cannot be used; restore its ca.pem and ca.key, or remove both to have new ones made",
         path.display()
@@ -75,37 +74,38 @@ pub enum TlsError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with the files.
+        /// The problem with the files.
         source: Box<TlsError>,
     },
-    /// A certificate that this module has not made.
+    /// The certificate was not created by this module.
     #[error("the certificate is not one that mintbench made for an authority")]
     Foreign,
-    /// There is a certificate, but no key to it.
+    /// There is a certificate without its private key.
     #[error("there is a certificate without its private key")]
     NoKey,
-    /// A certificate without names is accepted by nobody.
+    /// The certificate would have no names. No client accepts that.
     #[error("a server's certificate needs a name; give a DNS name or an IP address")]
     NoNames,
-    /// The machine trusts nobody.
+    /// The machine has no trusted authorities.
     #[error("this machine has no certificate authorities: {0}")]
     NoRoots(String),
-    /// A certificate cannot be made out to such a name.
+    /// A certificate cannot contain this name.
     #[error("`{0}` is not a DNS name or an IP address")]
     Name(String),
     /// A file of the authority cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A text holds nothing that is wanted.
+    /// A text contains no PEM block of this kind.
     #[error("no PEM block holds {0}")]
     Pem(&'static str),
 }
 
-/// What a client needs to trust exactly the authorities whose certificates `ca_pem` holds, and to
-/// speak HTTP/1.1. The text may begin with a byte order mark.
+/// Returns the configuration of a client that trusts exactly the authorities whose certificates `ca_pem`
+/// contains, with HTTP/1.1. The text may begin with a byte order mark.
 ///
 /// # Errors
-/// `Pem` when it holds no certificate, `Config` when it holds one that is none of an authority.
+/// Returns `Pem` when the text contains no certificate, and `Config` when a certificate does not belong to an
+/// authority.
 pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     let ca_pem = ca_pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(ca_pem);
     let named: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca_pem).collect();
@@ -117,19 +117,19 @@ pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     verifying(Arc::new(Naming { library: library_verifier(roots)?, named }))
 }
 
-/// What a client needs to accept every certificate, and to speak HTTP/1.1.
+/// Returns the configuration of a client that accepts every certificate, with HTTP/1.1.
 ///
 /// # Errors
-/// `Config` when the library refuses its own settings.
+/// Returns `Config` when the library refuses its own settings.
 pub fn unchecked_client_config() -> Result<Arc<ClientConfig>, TlsError> {
     verifying(Arc::new(Unchecked(provider().signature_verification_algorithms)))
 }
 
-/// What a client needs to trust the authorities that this machine trusts, and to speak HTTP/1.1.
-/// The files of authorities are read each time, which takes some milliseconds.
+/// Returns the configuration of a client that trusts the authorities of this machine, with HTTP/1.1. Each
+/// call reads the files of the authorities, which takes some milliseconds.
 ///
 /// # Errors
-/// `NoRoots` when the machine has none; those that cannot be read are passed over, as they are by others.
+/// Returns `NoRoots` when the machine has no authorities. Unreadable files are ignored, as other programs do.
 pub fn system_client_config() -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -160,15 +160,15 @@ fn verifying(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>,
 
 const CERTIFICATE: &str = "a certificate";
 
-/// The mark in UTF-8, with which some editors begin a text.
+/// The byte order mark in UTF-8. Some editors write it at the start of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The one cryptographic library, named so that no global default decides.
+/// Returns the cryptographic library. It is named so that the global default does not matter.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// HTTP/1.1 alone (RFC 7301 section 6).
+/// Returns the ALPN protocols: only HTTP/1.1 (RFC 7301 section 6).
 fn alpn() -> Vec<Vec<u8>> {
     vec![b"http/1.1".to_vec()]
 }

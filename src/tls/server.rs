@@ -1,5 +1,5 @@
-//! The certificates of a server: for its names and for the addresses at which it is called, and renewed while
-//! it runs.
+//! The certificates of a server, for its names and for the addresses that clients call. They are renewed
+//! while the server runs.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,15 +11,15 @@ use rustls::ServerConfig;
 use super::{Authority, TlsError};
 use crate::clock::{Clock, UnixSeconds};
 
-/// Returns the addresses at which a listener is called now.
+/// Function that returns the current addresses of a listener.
 type Addresses = Box<dyn Fn() -> Vec<IpAddr> + Send + Sync>;
 
-/// Certificates held at once: one for all addresses, and one for each address beside them.
+/// Largest number of certificates held at once: one for all addresses, and one for each additional address.
 const HELD_MAX: usize = 64;
 
-/// Makes certificates that are valid for fixed names and, if asked to, for the addresses at which a listener is
-/// called. A certificate names single addresses, not ranges, and clients that call an address do not say
-/// which. Each is made anew when half its life is over.
+/// Issues certificates that are valid for fixed names and, if requested, for the addresses of a listener. A
+/// certificate names single addresses, not ranges, and clients that call an address do not name it. Each
+/// certificate is renewed when half its lifetime is over.
 pub struct ServerTls {
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
@@ -28,16 +28,16 @@ pub struct ServerTls {
     made: Mutex<Made>,
 }
 
-/// Configurations that are in use.
+/// Configurations in use.
 #[derive(Default)]
 struct Made {
     addresses: Vec<IpAddr>,
-    /// The oldest first.
+    /// Configurations, the oldest first.
     held: VecDeque<Certified>,
 }
 
 struct Certified {
-    /// The address that it is for as well.
+    /// Additional address that the certificate is valid for.
     beside: Option<IpAddr>,
     made: UnixSeconds,
     config: Arc<ServerConfig>,
@@ -50,12 +50,12 @@ impl fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// Certificates for these names.
+    /// Creates certificates for these names.
     pub fn new(authority: Arc<Authority>, clock: Arc<dyn Clock>, names: Vec<String>) -> Self {
         Self { authority, clock, names, addresses: None, made: Mutex::default() }
     }
 
-    /// Certificates for what `addresses` returns, too, and for each address that is called.
+    /// Adds the addresses that `addresses` returns, and each address that a client calls.
     #[must_use]
     pub fn with_addresses(
         self,
@@ -64,11 +64,11 @@ impl ServerTls {
         Self { addresses: Some(Box::new(addresses)), ..self }
     }
 
-    /// The configuration for a connection to `called`. It is made when there is none, when the addresses have
-    /// changed, or when it is due.
+    /// Returns the configuration for a connection to `called`. A new one is created when there is none, when
+    /// the addresses have changed, or when the old one is due.
     ///
     /// # Errors
-    /// As [`Authority::server_config`], and `Expired` when the life of the authority is over.
+    /// Returns the same errors as [`Authority::server_config`], and `Expired` when the authority has expired.
     pub fn config(&self, called: IpAddr) -> Result<Arc<ServerConfig>, TlsError> {
         let (called, now) = (called.to_canonical(), self.clock.now());
         let addresses = self.addresses.as_ref().map(|addresses| addresses());
@@ -92,7 +92,8 @@ impl ServerTls {
         Ok(config)
     }
 
-    /// Whether half the life of a certificate is over, or its life has not begun by a clock that was set back.
+    /// Returns true if half the lifetime of a certificate is over, or if it is not valid yet after the clock
+    /// was set back.
     fn is_due(&self, made: UnixSeconds, now: UnixSeconds) -> bool {
         let life = self.authority.server_end(made).since(made);
         now.since(made).0 > life.0 / 2 || now + Authority::BACKDATING < made

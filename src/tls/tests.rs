@@ -13,7 +13,7 @@ use crate::secret::Redacted;
 
 const YEAR: Seconds = Seconds(365 * 86_400);
 
-/// The machine's time, by which the library's own verifier goes.
+/// Returns the machine's time, which the library's own verifier uses.
 fn now() -> UnixSeconds {
     UnixSeconds(UnixTime::now().as_secs())
 }
@@ -22,7 +22,7 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Shakes hands in memory.
+/// Performs a handshake in memory.
 fn greet(
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,

@@ -1,4 +1,4 @@
-//! How clients check the certificates of servers.
+//! Verification of server certificates by clients.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 use super::fault::is_authority;
 
-/// Trusts named authorities. It also accepts an authority's certificate that a server shows as its own
-/// if this very certificate was named: `openssl req -x509` makes such certificates, and curl accepts them.
+/// Trusts named authorities. Also accepts an authority's certificate that a server shows as its own, if this
+/// very certificate was named. `openssl req -x509` creates such certificates, and curl accepts them.
 #[derive(Debug)]
 pub(super) struct Naming {
     pub(super) library: Arc<WebPkiServerVerifier>,
@@ -31,7 +31,7 @@ impl ServerCertVerifier for Naming {
         let verify = &self.library;
         match verify.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         {
-            // The library looks at the times of a certificate before it gives this reason.
+            // The library checks the validity times before it returns this reason.
             Err(Error::InvalidCertificate(reason))
                 if is_authority(&reason) && self.named.contains(end_entity) =>
             {
@@ -66,7 +66,7 @@ impl ServerCertVerifier for Naming {
     }
 }
 
-/// Accepts every certificate and checks nothing.
+/// Accepts every server certificate. Checks neither the certificate nor the signatures of the handshake.
 #[derive(Debug)]
 pub(super) struct Unchecked(pub(super) WebPkiSupportedAlgorithms);
 

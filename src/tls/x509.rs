@@ -1,10 +1,10 @@
-//! Just enough of X.509 to read back an authority's certificate that was made here.
+//! The minimum of X.509 that is needed to read back an authority's own certificate.
 
 use std::time::SystemTime;
 
 use crate::clock::UnixSeconds;
 
-/// The last second in which `certificate` is valid (RFC 5280 section 4.1.2.5).
+/// Returns the last second in which `certificate` is valid (RFC 5280 section 4.1.2.5).
 pub(super) fn not_after(certificate: &[u8]) -> Option<UnixSeconds> {
     let (_, validity, _) = element(field(certificate, VALIDITY)?)?;
     let (_, _, rest) = element(validity)?;
@@ -25,8 +25,8 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<UnixSeconds> {
     Some(UnixSeconds(since_epoch.ok()?.as_secs()))
 }
 
-/// The subject of `certificate`, if it is nothing but a common name in UTF-8 (RFC 5280 section
-/// 4.1.2.6), as authorities made here have.
+/// Returns the subject of `certificate` if it consists of only a common name in UTF-8 (RFC 5280 section
+/// 4.1.2.6), as in authorities of mintbench.
 pub(super) fn common_name(certificate: &[u8]) -> Option<&str> {
     let (_, subject, _) = element(field(certificate, SUBJECT)?)?;
     // SET { SEQUENCE { OID 2.5.4.3, UTF8String } }, each shorter than 128 bytes.
@@ -34,27 +34,27 @@ pub(super) fn common_name(certificate: &[u8]) -> Option<&str> {
     std::str::from_utf8(name).ok().filter(|name| name.len() == usize::from(*len))
 }
 
-/// Places in `TBSCertificate` (RFC 5280 section 4.1) of a certificate that states its version.
+/// Positions in `TBSCertificate` (RFC 5280 section 4.1) of a certificate that states its version.
 const VALIDITY: usize = 4;
 const SUBJECT: usize = 5;
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// What begins with the given place of the signed part.
+/// Returns the signed part from the given position on.
 fn field(certificate: &[u8], place: usize) -> Option<&[u8]> {
     let (_, certificate, _) = element(certificate)?;
     let (_, signed, _) = element(certificate)?;
     (0..place).try_fold(signed, |rest, _| Some(element(rest)?.2))
 }
 
-/// The first element of `der` (X.690 section 8.1): its tag, its content, and what follows it.
+/// Returns the first element of `der` (X.690 section 8.1): its tag, its content, and the bytes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (len, rest) = match first {
         0..=0x7f => (usize::from(*first), rest),
-        // Two bytes of length are more than a certificate here takes.
+        // No certificate here needs more than two bytes of length.
         0x81 | 0x82 => {
             let (len, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             (len.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)), rest)

@@ -1,4 +1,4 @@
-//! Who calls, and whether they may: the bearer token and the caller's roles.
+//! Authentication and authorization of callers: the bearer token and the caller's roles.
 
 use hyper::header::HeaderMap;
 
@@ -11,13 +11,14 @@ use crate::ids::PrincipalId;
 use crate::token::{Bearer, BearerError, Issuer, Verifier};
 use crate::world::roles::{Action, Scope};
 
-/// The resource that a token for a vault is asked for.
+/// The resource of tokens for a vault.
 pub const RESOURCE: &str = "https://vault.azure.net";
 
-/// Its app id, which a token may name instead.
+/// App id of the resource, which a token may name instead.
 const APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
 
-/// Why it is not known who calls. The messages are the bodies of the 401; all but the last two were seen.
+/// Reason why the caller is not authenticated. The messages are the bodies of the 401. All but the last two
+/// come from the real service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AccessError {
     #[error("AKV10000: Request is missing a Bearer or PoP token.")]
@@ -36,7 +37,7 @@ pub(super) enum AccessError {
     Gone(PrincipalId),
 }
 
-/// Says that no role of the caller permits the operation, line by line as the real service does.
+/// No role of the caller permits the operation. The message has the lines of the real service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Caller is not authorized to perform action on resource.\r\n\
@@ -58,10 +59,10 @@ pub(super) struct Denied {
     location: String,
 }
 
-/// Whom the token of a request speaks for.
+/// Verifies the token of a request and returns its claims.
 ///
-/// The audience has two spellings and no slash at its end; the issuer is the tenant that the vault's
-/// subscription trusts. A principal that was deleted is nobody at once; Azure takes its tokens until they
+/// The audience has two spellings, without a slash at the end. The issuer must be the tenant that the vault's
+/// subscription trusts. Tokens of a deleted principal are refused at once. Azure accepts them until they
 /// expire.
 pub(super) fn authenticate(
     headers: &HeaderMap,
@@ -89,7 +90,7 @@ pub(super) fn authenticate(
     Ok(bearer)
 }
 
-/// Refuses what no role assignment at the secret, the vault or above permits.
+/// Checks that a role assignment at the secret, the vault or above permits the operation.
 pub(super) fn authorize(
     state: &State,
     located: &Located,

@@ -1,8 +1,8 @@
-//! Backups of secrets: all versions of one secret, sealed so that only this server's vaults can read
-//! them, and nobody can make one (AES-256-GCM).
+//! Backups of secrets: all versions of one secret, encrypted with AES-256-GCM. Only this server's vaults can
+//! make and read them.
 //!
-//! The key follows from the certificate authority of the server. A backup is of no use to a server with
-//! another authority.
+//! The key is derived from the certificate authority of the server. A server with another authority cannot
+//! read the backup.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -18,16 +18,16 @@ use crate::ids::ArmId;
 use crate::secret::Redacted;
 use crate::world::record::{Change, Record, SecretVersion};
 
-/// Versions that a backup holds at most (Azure, "Azure Key Vault backup and restore").
+/// Largest number of versions in a backup (Azure, "Azure Key Vault backup and restore").
 const VERSIONS_MAX: usize = 500;
 
-/// The longest body of a restore: 500 versions of 25 KB, twice in base64, with what is said of each.
+/// Largest body of a restore, in bytes: 500 versions of 25 KB, base64-encoded twice, with their properties.
 pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Distinguishes these backups from whatever else the key may seal one day.
+/// Label that separates these backups from other uses of the same key.
 const LABEL: &[u8] = b"mintbench secret backup 1";
 
-/// Why a backup is not made or not taken. Says nothing of what is in it.
+/// Reason for refusing a backup or a restore. Does not reveal the contents of the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BackupError {
     #[error(
@@ -46,7 +46,7 @@ pub(super) enum BackupError {
     TooManyVersions,
 }
 
-/// Seals and opens backups with a key of 32 bytes.
+/// Encrypts and decrypts backups with a key of 32 bytes.
 #[derive(Debug)]
 pub(super) struct Sealer(pub(super) Redacted);
 
@@ -61,7 +61,7 @@ impl Sealer {
         RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| BackupError::Seal)
     }
 
-    /// The answer to a backup of a live secret.
+    /// Encrypts a live secret and returns the answer to a backup.
     pub(super) fn backup(&self, secret: &Secret) -> Result<String, BackupError> {
         let versions: Vec<&SecretVersion> = secret.versions.iter().map(|held| &**held).collect();
         if versions.len() > VERSIONS_MAX {
@@ -74,7 +74,7 @@ impl Sealer {
         Ok(json(&Body { value: BASE64_URL_SAFE_NO_PAD.encode(bytes) }))
     }
 
-    /// The versions in the body of a restore, the oldest first; there is at least one.
+    /// Decrypts the body of a restore. Returns its versions, the oldest first, and at least one.
     pub(super) fn open(&self, body: &[u8]) -> Result<Vec<SecretVersion>, BackupError> {
         let body: Body = serde_json::from_slice(body).map_err(|_| BackupError::Malformed)?;
         let text = body.value.trim_end_matches('=');
@@ -89,8 +89,8 @@ impl Sealer {
     }
 }
 
-/// The changes that put the versions of a backup, `max` at most, into a vault, which must not hold the secret
-/// yet, and the last version.
+/// Returns the changes that restore the versions of a backup, and the last version. At most `max` versions
+/// are allowed. The vault must not hold the secret yet.
 pub(super) fn restore(
     state: &State,
     located: &Located,

@@ -1,4 +1,4 @@
-//! The bodies of answers (Key Vault REST API, `SecretBundle` and its kin).
+//! The bodies of answers (Key Vault REST API, `SecretBundle` and related types).
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::clock::UnixSeconds;
 use crate::world::record::{SecretVersion, Tags};
 use crate::world::vault::{RETENTION_DAYS, VaultSettings};
 
-/// A secret, one of its versions, or a deleted secret. What is not there is left out.
+/// A secret, one of its versions, or a deleted secret. Absent fields are left out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Bundle<'a> {
@@ -50,17 +50,17 @@ pub(super) struct Page<'a> {
     pub(super) next_link: Option<String>,
 }
 
-/// Which id a secret is shown with.
+/// Kind of id that a secret is shown with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Its own, for it may get new versions.
+    /// The id of the secret, which may get new versions.
     Secret,
-    /// That of the version.
+    /// The id of the version.
     Version,
 }
 
 impl<'a> Bundle<'a> {
-    /// Without the value.
+    /// Creates a bundle without the value.
     pub(super) fn of(version: &'a SecretVersion, located: &Located, shown: Shown) -> Self {
         let (name, base_url) = (&version.name, &located.base_url);
         let settings = &located.vault.settings;
@@ -88,14 +88,14 @@ impl<'a> Bundle<'a> {
         }
     }
 
-    /// With the value: for who sets it and for who may read it.
+    /// Creates a bundle with the value, for callers that set it or may read it.
     pub(super) fn with_value(version: &'a SecretVersion, located: &Located) -> Self {
-        // It came as a string.
+        // The value arrived as a string, so it is UTF-8.
         let value = std::str::from_utf8(version.value.0.expose()).ok();
         Self { value, ..Self::of(version, located, Shown::Version) }
     }
 
-    /// A deleted secret.
+    /// Creates the bundle of a deleted secret.
     pub(super) fn of_deleted(deleted: &'a Deleted, located: &Located, shown: Shown) -> Self {
         let (record, base_url) = (&deleted.record, &located.base_url);
         Self {
@@ -107,7 +107,7 @@ impl<'a> Bundle<'a> {
     }
 }
 
-/// What becomes of a deleted secret (`DeletionRecoveryLevel`).
+/// Returns the recovery level of deleted secrets (`DeletionRecoveryLevel`).
 fn recovery_level(settings: &VaultSettings) -> &'static str {
     let is_customized = settings.retention_days != *RETENTION_DAYS.end();
     match (is_customized, settings.purge_protection) {
@@ -118,8 +118,8 @@ fn recovery_level(settings: &VaultSettings) -> &'static str {
     }
 }
 
-/// The text of a body.
+/// Serializes a body.
 pub(super) fn json(body: &impl Serialize) -> String {
-    // Strings, numbers and maps with string keys always serialise.
+    // Strings, numbers and maps with string keys always serialize.
     serde_json::to_string(body).unwrap_or_default()
 }

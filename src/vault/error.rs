@@ -1,6 +1,7 @@
-//! Every way in which a vault says no: one table of status, code and message.
+//! Refusals of a vault: one table of status, code and message.
 //!
-//! The messages are for clients. Those marked (seen) are the real service's; none holds a secret value.
+//! The messages are for clients. Those marked (seen) come from the real service. No message contains a secret
+//! value.
 
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
@@ -14,10 +15,10 @@ use super::request::BodyRefused;
 use crate::http::{BodyError, Payload, give_reason, json_reply};
 use crate::store::{Fault, StoreError};
 
-/// Why a request is refused.
+/// Reason for a refusal.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum VaultError {
-    /// Who calls is not known; the answer goes with a challenge.
+    /// The caller is not authenticated. The answer carries a challenge.
     #[error(transparent)]
     Access(#[from] AccessError),
     #[error(transparent)]
@@ -60,7 +61,7 @@ pub(super) enum VaultError {
     SecretNotFound(String),
     #[error("The vault cannot store the change.")]
     Store(#[source] StoreError),
-    /// A write that was not waited for to its end.
+    /// A write whose task ended early.
     #[error("The change ended early; look whether it was made, and repeat it.")]
     Interrupted,
     #[error("The change cannot be confirmed: {0}.")]
@@ -75,7 +76,7 @@ pub(super) enum VaultError {
     VaultNotFound(String),
 }
 
-/// The body of a refusal; its fields stand in this order on the wire.
+/// The body of a refusal. Its fields are sent in this order.
 #[derive(Serialize)]
 struct Body {
     error: Fields<Fields<()>>,
@@ -132,7 +133,7 @@ impl VaultError {
         }
     }
 
-    /// `code`, and the `code` of the inner error.
+    /// Returns `code`, and the `code` of the inner error.
     const fn codes(&self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Access(_) => ("Unauthorized", None),

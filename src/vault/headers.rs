@@ -1,4 +1,4 @@
-//! The headers of every answer, as a vault of Azure sends them.
+//! Headers of all answers, as Azure's vaults send them.
 
 use std::net::IpAddr;
 
@@ -13,9 +13,9 @@ use super::Located;
 use super::access::RESOURCE;
 use crate::http::Payload;
 
-/// What the headers tell.
+/// Facts about an answer that its headers show.
 pub(super) struct Answered<'a> {
-    /// Of the caller.
+    /// Address of the caller.
     pub(super) address: IpAddr,
     pub(super) request_id: Uuid,
     pub(super) located: Option<&'a Located>,
@@ -40,7 +40,8 @@ impl Answered<'_> {
         let headers = response.headers_mut();
         headers.extend(FIXED);
         let mut put = |name, text: String| {
-            // Regions come from clients of the control plane: what no header can hold is left out.
+            // Clients of the control plane choose regions freely. A region that is not valid in a header is
+            // left out.
             if let Ok(value) = HeaderValue::try_from(text) {
                 headers.insert(name, value);
             }
@@ -56,7 +57,8 @@ impl Answered<'_> {
         }
     }
 
-    /// Where to get a token for what; clients look for the double quotes.
+    /// Returns the challenge: the token service and the resource to ask for. Clients look for the double
+    /// quotes.
     fn challenge(&self, located: &Located) -> String {
         let (authority, tenant_id) = (self.authority, located.tenant_id);
         format!(r#"Bearer authorization="{authority}/{tenant_id}", resource="{RESOURCE}""#)
@@ -70,7 +72,7 @@ impl Answered<'_> {
     }
 }
 
-/// 204, which has no body and so no type.
+/// Returns a 204, which has no body and so no content type.
 pub(super) fn no_content() -> Response<Payload> {
     let mut response = Response::new(Payload::default());
     *response.status_mut() = StatusCode::NO_CONTENT;

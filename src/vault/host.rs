@@ -1,4 +1,4 @@
-//! The host that a request names.
+//! The host name in a request.
 
 use std::net::IpAddr;
 
@@ -12,8 +12,8 @@ use crate::world::vault::is_vault_address;
 pub(super) struct Host<'a>(&'a str);
 
 impl<'a> Host<'a> {
-    /// The one `Host` header, which is also that of the target if the target has one (RFC 9112
-    /// section 3.2): it stands in links and ids, so it is letters, digits and what separates them.
+    /// Returns the single `Host` header. It must equal the host of the target, if the target has one (RFC
+    /// 9112 section 3.2). Links and ids contain it, so it may hold only letters, digits and separators.
     pub(super) fn of(parts: &'a Parts) -> Option<Self> {
         let text = sole_host_of(&parts.headers, &parts.uri)?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
@@ -28,19 +28,20 @@ impl<'a> Host<'a> {
         self.name().split('.').next().unwrap_or_default()
     }
 
-    /// Whether it names this machine and no vault: `localhost`, or an address that can be no vault's own.
+    /// Returns true if the host names this machine and no vault: `localhost`, or an address outside the range
+    /// of vault addresses.
     pub(super) fn is_any_vault(self) -> bool {
         let is_localhost = || self.name().eq_ignore_ascii_case("localhost");
         let is_other = |address: IpAddr| !is_vault_address(address.to_canonical());
         self.address().map_or_else(is_localhost, is_other)
     }
 
-    /// What names the vault: the address, or the first label.
+    /// Returns the part that names the vault: the address, or the first label.
     pub(super) fn vault_name(self) -> &'a str {
         if self.address().is_some() { self.name() } else { self.first_label() }
     }
 
-    /// The address, if it is one.
+    /// Returns the address, if the host is one.
     pub(super) fn address(self) -> Option<IpAddr> {
         let name = self.name();
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));

@@ -1,7 +1,7 @@
-//! Lists, page by page.
+//! Paged lists.
 //!
-//! A page ends with a link to the next, which names the last thing that was shown: what comes or goes
-//! between two pages moves nothing else in or out.
+//! A page ends with a link to the next page. The link names the last item shown, so items that are added or
+//! removed between two pages do not move other items in or out.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
@@ -12,16 +12,16 @@ use super::secrets::{deleted, live};
 use crate::clock::UnixSeconds;
 use crate::directory::State;
 
-/// The list that is asked for, and where it lies.
+/// The requested list.
 pub(super) struct List<'a> {
     pub(super) located: &'a Located,
     pub(super) query: &'a Query,
-    /// Of the list itself, as in `/secrets`.
+    /// Path of the list, as in `/secrets`.
     pub(super) path: String,
 }
 
 impl List<'_> {
-    /// The secrets that are live, by name.
+    /// Returns the live secrets, ordered by name.
     pub(super) fn secrets(&self, state: &State) -> Result<String, QueryError> {
         let after = self.after()?;
         let all = state.secrets_after(&self.located.vault.id, &after);
@@ -31,7 +31,7 @@ impl List<'_> {
         Ok(json(&Page { value: bundles.collect(), next_link }))
     }
 
-    /// The versions of a live secret, the oldest first; none of one that is not there.
+    /// Returns the versions of a live secret, the oldest first. A secret that does not exist has no versions.
     pub(super) fn versions(&self, state: &State, name: &str) -> Result<String, QueryError> {
         let after = match &*self.after()? {
             "" => None,
@@ -45,7 +45,7 @@ impl List<'_> {
         Ok(json(&Page { value: bundles.collect(), next_link }))
     }
 
-    /// The secrets that are deleted and can be recovered, by name.
+    /// Returns the deleted secrets that can be recovered, ordered by name.
     pub(super) fn deleted(&self, state: &State, now: UnixSeconds) -> Result<String, QueryError> {
         let after = self.after()?;
         let all = state.secrets_after(&self.located.vault.id, &after);
@@ -57,14 +57,14 @@ impl List<'_> {
         Ok(json(&Page { value, next_link }))
     }
 
-    /// After what the page begins; empty at the beginning.
+    /// Returns the key of the last item of the previous page, empty for the first page.
     fn after(&self) -> Result<String, QueryError> {
         let token = self.query.skip_token.as_deref().unwrap_or_default();
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| QueryError::SkipToken)?;
         String::from_utf8(bytes).map_err(|_| QueryError::SkipToken)
     }
 
-    /// The first of `items`, and the link to the rest if there is one.
+    /// Returns the first page of `items`, and the link to the next page if there is one.
     fn cut<T>(&self, mut items: impl Iterator<Item = (String, T)>) -> (Vec<T>, Option<String>) {
         let Query { api_version, page_size, .. } = self.query;
         let (keys, page): (Vec<_>, Vec<_>) = items.by_ref().take(*page_size).unzip();

@@ -1,11 +1,10 @@
 //! Key vaults: the secrets data plane of Azure Key Vault, for every vault of the world on one listener.
 //!
-//! The host of a request says which vault. A request without a token is answered with a challenge
-//! before anything else of it is looked at: clients send a first one, without its body, to learn what
-//! token they need. Then come the path, the query, the caller's roles, the body, and only then
-//! whether the secret is there.
+//! The host of a request names the vault. A request without a token gets a challenge before any other check,
+//! because clients send a first request without its body to learn which token they need. The next checks, in
+//! this order, are the path, the query, the caller's roles and the body. Only then is the secret looked up.
 //!
-//! A write is durable when it is answered. There is no CORS: a page in a browser reads nothing here.
+//! A write is durable when it is answered. There is no CORS, so a web page in a browser cannot read answers.
 
 mod access;
 mod backup;
@@ -53,23 +52,23 @@ use crate::token::{Bearer, Verifier};
 use crate::world::is_secret_name;
 use crate::world::record;
 
-/// How the vaults are served.
+/// Settings of the vaults.
 #[derive(Clone, Debug)]
 pub struct VaultOptions {
-    /// Where clients are sent for tokens: scheme and host, without a slash at the end, as in
+    /// URL of the token service in challenges: scheme and host, without a slash at the end, as in
     /// `https://login.microsoftonline.com`.
     pub authority: String,
-    /// By what names clients may call this machine and no vault, beside addresses and `localhost`.
+    /// Host names, beside addresses and `localhost`, that name this machine and no vault.
     pub names: HostNames,
-    /// Makes the ids of requests differ from those of other surfaces.
+    /// Seed that makes request ids differ from those of other surfaces.
     pub seed: u128,
-    /// Seals backups of secrets; 32 bytes.
+    /// Key of 32 bytes that encrypts backups of secrets.
     pub backup_key: Redacted,
-    /// Versions that a secret has at most.
+    /// Largest number of versions of a secret.
     pub max_versions: usize,
 }
 
-/// All key vaults of a directory. Copies share everything.
+/// All key vaults of a directory. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Vault(Arc<Inner>);
 
@@ -85,17 +84,17 @@ struct Inner {
     request_ids: RequestIds,
 }
 
-/// The vault that a request is for.
+/// The vault of a request.
 #[derive(Clone, Debug)]
 struct Located {
     vault: Arc<record::Vault>,
-    /// Its subscription trusts this tenant.
+    /// Tenant that the vault's subscription trusts.
     tenant_id: TenantId,
-    /// How the client calls it, which is how ids and links call it back.
+    /// Base URL that the client used. Ids and links begin with it.
     base_url: String,
 }
 
-/// A write of a caller who was let in, for a thread that may wait for the disk.
+/// A write of an authorized caller, for a thread that may wait for the disk.
 struct Write {
     located: Located,
     bearer: Bearer,
@@ -105,14 +104,14 @@ struct Write {
     now: UnixSeconds,
 }
 
-/// What an operation answers.
+/// Result of an operation.
 enum Outcome {
     Done,
     Json(String),
 }
 
 impl Vault {
-    /// The vaults of `directory`.
+    /// Creates the vaults of `directory`.
     pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
         let VaultOptions { authority, names, seed, backup_key, max_versions } = options;
         let verifier = Verifier::new(directory.ring());
@@ -129,9 +128,9 @@ impl Vault {
         }))
     }
 
-    /// Answers one request of `peer`; `body` is awaited only once the caller may do what it asks.
+    /// Answers one request of `peer`. `body` is awaited only once the caller may do the operation.
     ///
-    /// A write waits for the disk, so it is done on a thread for what blocks: this needs a Tokio runtime.
+    /// A write waits for the disk, so it runs on a blocking thread. This needs a Tokio runtime.
     pub async fn answer(
         &self,
         peer: Peer,
@@ -178,7 +177,7 @@ impl Vault {
         let mut json = Bytes::new();
         if operation.takes_body() {
             json = body.await?;
-            // The caller's role may have gone while the body was on its way.
+            // The caller may have lost its role while the body arrived.
             authorize(&inner.directory.read(), located, &bearer, &operation, now)?;
         }
         if let Some(json) = inner.read(located, &operation, &query, now)? {
@@ -186,7 +185,7 @@ impl Vault {
         }
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let write = Write { located: located.clone(), bearer, method, path, body: json, now };
-        // It is done to its end, also when the client goes away.
+        // The write runs to its end even if the client disconnects.
         let inner = Arc::clone(inner);
         let done = tokio::task::spawn_blocking(move || inner.write(&write)).await;
         done.unwrap_or(Err(VaultError::Interrupted))
@@ -194,8 +193,8 @@ impl Vault {
 }
 
 impl Inner {
-    /// Finds the vault that the host names: by its first label, by its own loopback address, or, when the
-    /// host is another address, `localhost` or a name of this machine, the only vault there is.
+    /// Finds the vault that the host names, by its first label or by its own loopback address. If the host is
+    /// another address, `localhost` or a name of this machine, it means the only vault.
     fn locate(&self, peer: Peer, parts: &Parts) -> Result<Located, VaultError> {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
@@ -219,7 +218,7 @@ impl Inner {
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })
     }
 
-    /// The answer to an operation that changes nothing.
+    /// Returns the answer to an operation that changes nothing.
     fn read(
         &self,
         located: &Located,
@@ -259,14 +258,14 @@ impl Inner {
         Ok(Some(answer))
     }
 
-    /// Does an operation that changes something.
+    /// Runs an operation that changes something.
     fn write(&self, write: &Write) -> Result<Outcome, VaultError> {
         let Write { located, bearer, method, path, body, now } = write;
         let (operation, now) = (Operation::of(method, path)?, *now);
         let vault = &located.vault.id;
         let secret = SecretRef { vault, name: operation.secret().unwrap_or_default() };
         let directory = &self.directory;
-        // Again, now that no role assignment can be taken away before the write.
+        // Checks the roles again, on the state that the write changes.
         let permit = |state: &State| authorize(state, located, bearer, &operation, now);
         let shown = |version: &record::SecretVersion| {
             Outcome::Json(json(&Bundle::of(version, located, Shown::Version)))

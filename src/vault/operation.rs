@@ -1,10 +1,10 @@
-//! Where a method and a path lead.
+//! Operations: the parsing of methods and paths.
 
 use hyper::Method;
 
 use super::error::VaultError;
 
-/// What a request asks for. Names and versions stand as they do in the path, which is never decoded.
+/// A requested operation. Names and versions are as in the path, which is never percent-decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation<'a> {
     BackupSecret {
@@ -16,7 +16,7 @@ pub(super) enum Operation<'a> {
     GetDeletedSecret {
         name: &'a str,
     },
-    /// The latest version if none is named.
+    /// Reads the latest version if none is named.
     GetSecret {
         name: &'a str,
         version: Option<&'a str>,
@@ -37,19 +37,20 @@ pub(super) enum Operation<'a> {
     SetSecret {
         name: &'a str,
     },
-    /// The latest version if none is named.
+    /// Changes the latest version if none is named.
     UpdateSecret {
         name: &'a str,
         version: Option<&'a str>,
     },
 }
 
-/// Methods that some path takes; all others are refused before anything else is looked at, so that a
-/// browser's preflight (`OPTIONS`) fails.
+/// Methods that at least one path allows. All others are refused before any other check, so that a browser's
+/// preflight (`OPTIONS`) fails.
 pub(super) const METHODS: &str = "GET, PUT, PATCH, POST, DELETE";
 
 impl<'a> Operation<'a> {
-    /// A slash at the end is let pass, and a second one at the beginning: clients put them there.
+    /// Parses a method and a path. A trailing slash and a second leading slash are ignored because clients
+    /// add them.
     pub(super) fn of(method: &Method, path: &'a str) -> Result<Self, VaultError> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_prefix('/').unwrap_or(path);
@@ -99,7 +100,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The secret that it is about; without one it is about the vault.
+    /// Returns the name of the secret. Without one, the operation is about the vault.
     pub(super) const fn secret(&self) -> Option<&'a str> {
         match self {
             Self::ListDeletedSecrets | Self::ListSecrets | Self::RestoreSecret => None,
@@ -115,7 +116,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The data action that a role must hold (Azure permissions for Security,
+    /// Returns the data action that a role must permit (Azure permissions for Security,
     /// `Microsoft.KeyVault/vaults/secrets`).
     pub(super) const fn action(&self) -> &'static str {
         match self {
@@ -134,7 +135,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Whether the request's body says how.
+    /// Returns true if the operation needs a body.
     pub(super) const fn takes_body(&self) -> bool {
         matches!(self, Self::RestoreSecret | Self::SetSecret { .. } | Self::UpdateSecret { .. })
     }

@@ -1,13 +1,13 @@
-//! The query of a request: the API version, and which page of a list is wanted.
+//! The query of a request: the API version and the requested page of a list.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The most that a page of a list holds, and what it holds unless less is asked for.
+/// Largest and default number of items on a page.
 pub(super) const PAGE_MAX: usize = 25;
 
-/// Why a query is refused.
+/// Reason for refusing a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QueryError {
     #[error("The request URI is missing the query parameter api-version.")]
@@ -26,7 +26,7 @@ pub(super) enum QueryError {
     SkipToken,
 }
 
-/// What a query says; parameters that are not known are not looked at.
+/// Parsed query. Unknown parameters are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) api_version: String,
@@ -43,7 +43,7 @@ impl Query {
             let (slot, name) = match &*name {
                 "api-version" => (&mut api_version, "api-version"),
                 "maxresults" => (&mut page_size, "maxresults"),
-                // Clients write the dollar sign as it is or encoded.
+                // Clients send the dollar sign plain or percent-encoded.
                 "$skiptoken" => (&mut skip_token, "$skiptoken"),
                 _ => continue,
             };
@@ -70,8 +70,8 @@ fn page_size_of(text: &str) -> Result<usize, QueryError> {
     size.ok_or(QueryError::MaxResults)
 }
 
-/// `7.4`, `2025-07-01`, either with `-preview` or `-preview.1`: clients come with versions newer than
-/// this code, and the shapes of secrets have not changed since 7.1.
+/// Returns true for `7.4` or `2025-07-01`, either with `-preview` or `-preview.1`. Unknown versions are
+/// accepted: clients use newer versions than this code, and the format of secrets has not changed since 7.1.
 fn is_api_version(text: &str) -> bool {
     let digits = |text: &str, count: std::ops::RangeInclusive<usize>| {
         count.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())

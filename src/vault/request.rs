@@ -1,4 +1,4 @@
-//! The bodies of requests, checked.
+//! Parsing and checking of request bodies.
 
 use serde::Deserialize;
 
@@ -7,20 +7,21 @@ use crate::secret::{Redacted, SecretText};
 use crate::world::record::Tags;
 use crate::world::seed::SECRET_BYTES_MAX;
 
-/// A value of the longest kind, each byte of it escaped (`\u0000`), and everything else at its longest.
+/// Largest body, in bytes: the largest value with each byte escaped (`\u0000`), and all other fields at their
+/// largest.
 pub(super) const BODY_BYTES_MAX: usize = 6 * SECRET_BYTES_MAX + 32 * 1024;
 
-/// Azure, "About Azure Key Vault secrets".
+/// Limit on the characters of a content type (Azure, "About Azure Key Vault secrets").
 const CONTENT_TYPE_CHARS_MAX: usize = 255;
 
-/// Azure, "About Azure Key Vault secrets", secret tags: 15 of 256 characters each.
+/// Limits on tags: 15 tags of 256 characters each (Azure, "About Azure Key Vault secrets", secret tags).
 const TAGS_MAX: usize = 15;
 const TAG_CHARS_MAX: usize = 256;
 
-/// The last second of the year 9999, after which clients cannot show a time.
+/// The last second of the year 9999. Clients cannot show a later time.
 const TIME_MAX: UnixSeconds = UnixSeconds(253_402_300_799);
 
-/// Why a body is refused. What stands in it is not quoted: it may be the secret.
+/// Reason for refusing a body. The body is not quoted because it may contain the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyRefused {
     #[error("The content type is longer than {CONTENT_TYPE_CHARS_MAX} characters.")]
@@ -37,14 +38,14 @@ pub(super) enum BodyRefused {
     ValueTooLong,
 }
 
-/// What a new version of a secret is to be.
+/// A requested new version of a secret.
 #[derive(Debug)]
 pub(super) struct NewVersion {
     pub(super) value: Redacted,
     pub(super) properties: Properties,
 }
 
-/// What is said of a version; what is not named stays as it is.
+/// Requested properties of a version. Properties that are `None` stay unchanged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Properties {
     pub(super) content_type: Option<String>,
@@ -71,7 +72,7 @@ struct Attributes {
 }
 
 impl NewVersion {
-    /// Reads the body of a PUT.
+    /// Parses the body of a PUT.
     pub(super) fn parse(json: &[u8]) -> Result<Self, BodyRefused> {
         let mut body = Body::parse(json)?;
         let value = body.value.take().ok_or(BodyRefused::ValueMissing)?.0;
@@ -83,7 +84,7 @@ impl NewVersion {
 }
 
 impl Properties {
-    /// Reads the body of a PATCH.
+    /// Parses the body of a PATCH.
     pub(super) fn parse(json: &[u8]) -> Result<Self, BodyRefused> {
         Body::parse(json)?.properties()
     }
@@ -91,7 +92,7 @@ impl Properties {
 
 impl Body {
     fn parse(json: &[u8]) -> Result<Self, BodyRefused> {
-        // A derived reader would take an array of the fields in order.
+        // A derived deserializer would also accept an array of the fields in order.
         let is_object = json.trim_ascii_start().first() == Some(&b'{');
         let body = is_object.then(|| serde_json::from_slice(json).ok()).flatten();
         body.ok_or(BodyRefused::Malformed)

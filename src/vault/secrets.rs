@@ -1,8 +1,8 @@
-//! What can be done to a secret: pure rules from the state to changes.
+//! Operations on secrets: pure rules from a state to changes.
 //!
-//! A secret is live, deleted but recoverable, or not there. One whose purge is due is not there,
-//! whether or not it was purged yet. `nbf` and `exp` keep nobody from reading a secret: for a vault
-//! they are a note to its users (Azure, "About Azure Key Vault secrets"); `enabled` is a rule.
+//! A secret is live, deleted but recoverable, or absent. A secret whose purge is due counts as absent, even
+//! before it is purged. `nbf` and `exp` do not prevent reading: for a vault they are a note to its users
+//! (Azure, "About Azure Key Vault secrets"). `enabled` is enforced.
 
 use std::sync::Arc;
 
@@ -18,36 +18,36 @@ use crate::world::record::{
     Change, DeletedSecret, Key, Record, SecretVersion, StoredSecret, Vault,
 };
 
-/// A secret by its vault and name; names ignore case.
+/// A secret, by its vault and name. The case of names is ignored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SecretRef<'a> {
     pub(super) vault: &'a ArmId,
     pub(super) name: &'a str,
 }
 
-/// A deleted secret and the last of its versions.
+/// A deleted secret and its last version.
 #[derive(Clone, Debug)]
 pub(super) struct Deleted {
     pub(super) record: Arc<DeletedSecret>,
     pub(super) last: Arc<SecretVersion>,
 }
 
-/// The changes that do it, and what there is to tell.
+/// Changes of an operation, and its result.
 type Planned<T> = Result<(Vec<Change>, T), VaultError>;
 
-/// The last version of a secret that is live.
+/// Returns the last version of a live secret.
 pub(super) fn live(secret: &Secret) -> Option<&Arc<SecretVersion>> {
     secret.versions.last().filter(|_| secret.deleted.is_none())
 }
 
-/// A secret that is deleted and can be recovered.
+/// Returns a deleted secret that can be recovered.
 pub(super) fn deleted(secret: &Secret, now: UnixSeconds) -> Option<Deleted> {
     let record = secret.deleted.as_ref().filter(|record| now < record.scheduled_purge)?;
     Some(Deleted { record: Arc::clone(record), last: Arc::clone(secret.versions.last()?) })
 }
 
 impl SecretRef<'_> {
-    /// A version of a live secret; the last if none is named.
+    /// Returns a version of a live secret, the last version if none is named.
     pub(super) fn version(
         self,
         state: &State,
@@ -61,13 +61,13 @@ impl SecretRef<'_> {
         found.cloned().ok_or_else(|| self.not_found(version))
     }
 
-    /// A live secret with all its versions.
+    /// Returns a live secret with all its versions.
     pub(super) fn live<'s>(&self, state: &'s State) -> Result<&'s Secret, VaultError> {
         let secret = state.secret(self.vault, self.name);
         secret.filter(|secret| live(secret).is_some()).ok_or_else(|| self.not_found(None))
     }
 
-    /// As [`version`](Self::version), for its value to be read.
+    /// Like [`version`](Self::version), for reading the value. Refuses a disabled version.
     pub(super) fn readable(
         self,
         state: &State,
@@ -77,14 +77,14 @@ impl SecretRef<'_> {
         if version.enabled { Ok(version) } else { Err(VaultError::SecretDisabled) }
     }
 
-    /// The secret as it was deleted.
+    /// Returns the deleted secret.
     pub(super) fn deleted(self, state: &State, now: UnixSeconds) -> Result<Deleted, VaultError> {
         let secret = state.secret(self.vault, self.name);
         let found = secret.and_then(|secret| deleted(secret, now));
         found.ok_or_else(|| VaultError::DeletedSecretNotFound(self.name.to_owned()))
     }
 
-    /// Adds a version, unless there are `max` of them.
+    /// Adds a version, unless the secret already has `max` versions.
     pub(super) fn set(
         self,
         state: &State,
@@ -104,7 +104,7 @@ impl SecretRef<'_> {
         let NewVersion { value, properties } = new;
         let version = SecretVersion {
             vault: self.vault.clone(),
-            // The first spelling of a name stays.
+            // The name keeps its first spelling.
             name: last.map_or(self.name, |last| &last.name).to_owned(),
             version: Uuid::from_bytes(fresh.guid()).simple().to_string(),
             value: StoredSecret(value),
@@ -123,7 +123,7 @@ impl SecretRef<'_> {
         Ok((changes, version))
     }
 
-    /// Changes what is said of a version, never its value.
+    /// Changes the properties of a version. Its value never changes.
     pub(super) fn update(
         self,
         state: &State,
@@ -145,7 +145,7 @@ impl SecretRef<'_> {
         Ok((vec![Change::Put(Record::SecretVersion(updated.clone()))], updated))
     }
 
-    /// Deletes the secret with all its versions, so that it can be recovered.
+    /// Deletes the secret with all its versions. It can be recovered.
     pub(super) fn delete(self, state: &State, now: UnixSeconds) -> Planned<Deleted> {
         let retention = self.in_vault(state)?.settings.retention();
         let last = self.version(state, None)?;
@@ -159,7 +159,7 @@ impl SecretRef<'_> {
         Ok((changes, Deleted { record: Arc::new(record), last }))
     }
 
-    /// Brings a deleted secret back.
+    /// Recovers a deleted secret.
     pub(super) fn recover(self, state: &State, now: UnixSeconds) -> Planned<Arc<SecretVersion>> {
         self.in_vault(state)?;
         let Deleted { record, last } = self.deleted(state, now)?;
@@ -167,7 +167,7 @@ impl SecretRef<'_> {
         Ok((vec![Change::Remove(key)], last))
     }
 
-    /// Ends a deleted secret for good, unless the vault is protected from that.
+    /// Purges a deleted secret, unless the vault has purge protection.
     pub(super) fn purge(self, state: &State, now: UnixSeconds) -> Planned<()> {
         let vault = self.in_vault(state)?;
         self.deleted(state, now)?;
@@ -179,7 +179,7 @@ impl SecretRef<'_> {
         Ok((secret.map(secret_purge).unwrap_or_default(), ()))
     }
 
-    /// The vault, which may have gone while the request was read.
+    /// Returns the vault, or an error if it was deleted while the request was read.
     fn in_vault<'s>(&self, state: &'s State) -> Result<&'s Arc<Vault>, VaultError> {
         let gone = || VaultError::VaultNotFound(self.vault.name().to_owned());
         state.vault(self.vault).ok_or_else(gone)
@@ -192,11 +192,11 @@ impl SecretRef<'_> {
     }
 }
 
-/// Purges what is due: deleted vaults, and deleted secrets of all vaults. Returns how many there were.
-/// Call it now and then: until then they are not shown, but they lie in the store.
+/// Purges deleted vaults and deleted secrets of all vaults that are due. Returns their number. Call it
+/// periodically: due items are not shown any more, but they stay in the store until this call.
 ///
 /// # Errors
-/// When the store fails; then nothing was purged.
+/// Returns an error when the store fails. Nothing was purged then.
 pub fn purge_due(directory: &Directory, now: UnixSeconds) -> Result<usize, StoreError> {
     if directory.read().due_purges(now).is_empty() {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! Where the requests of a virtual machine come from.
+//! Source addresses of virtual machines.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The address that a virtual machine calls from.
+/// The source address of a virtual machine's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Address {
     /// One IP address. An IPv4 address is never written as IPv6.
     Ip(IpAddr),
-    /// Every address that is not, and was not last, that of another machine.
+    /// Every address that does not belong to another machine, and did not last belong to one.
     Any,
 }
 
-/// Why a text is not the address of a virtual machine.
+/// Reason why a text is not the address of a virtual machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Neither an IP address nor `any`.
@@ -32,7 +32,7 @@ pub enum AddressError {
 impl Address {
     const ANY: &'static str = "any";
 
-    /// The IP address; `None` for [`Address::Any`].
+    /// Returns the IP address, or `None` for [`Address::Any`].
     pub const fn ip(self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(address),
@@ -71,7 +71,7 @@ fn is_callable(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || is_broadcast)
 }
 
-/// A stored address was checked when it was written, by rules that may have been others.
+/// Parses a stored address. It was checked when it was written, but the rules may have changed since.
 impl TryFrom<String> for Address {
     type Error = AddressError;
 

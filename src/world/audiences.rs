@@ -1,15 +1,15 @@
-//! Azure's own services as every tenant knows them: the resources that tokens may be asked for.
+//! Azure's own services as every tenant knows them: the resources that clients request tokens for.
 //!
-//! Values are those of client libraries and of the service principals that real tenants show
+//! The values come from client libraries and from the service principals of real tenants
 //! (`docs/protocol.md`).
 
 /// One service.
 pub(super) struct Service {
-    /// The application id, in lower case; empty where none is known.
+    /// The application id, in lower case. Empty where none is known.
     pub(super) app_id: &'static str,
     /// The identifier URIs, without a slash at the end.
     pub(super) uris: &'static [&'static str],
-    /// What follows the account in a host name that is a resource of its own.
+    /// Suffixes of host names that name a resource of their own. The account comes before the suffix.
     pub(super) hosts: &'static [&'static str],
 }
 
@@ -25,7 +25,7 @@ const fn hosted(
     Service { app_id, uris, hosts }
 }
 
-/// Every service. The order gives resources their numbers within one process, and nothing else.
+/// Every service. The order only determines the numbers of resources within one process.
 pub(super) const SERVICES: &[Service] = &[
     // Resource Manager, the classic management API, Microsoft Graph, and the Graph before it.
     service(
@@ -128,6 +128,6 @@ pub(super) const SERVICES: &[Service] = &[
         ],
         &[".fhir.azurehealthcareapis.com"],
     ),
-    // The audience of tokens that another directory or cloud takes in exchange for its own.
+    // The audience of tokens that another directory or cloud exchanges for its own.
     service("fb60f99c-7a34-4190-8149-302f77469936", &["api://AzureADTokenExchange"]),
 ];

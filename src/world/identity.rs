@@ -1,4 +1,4 @@
-//! Identities, and which of them a virtual machine may use.
+//! Identities, and the choice of the identity that a virtual machine uses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,21 +8,21 @@ use super::synthetic::IdentityIds;
 use crate::clock::{Seconds, UnixSeconds};
 use crate::ids::{ArmId, ClientId, PrincipalId};
 
-/// Number of an identity in its world; never used again once the identity is gone.
+/// Number of an identity in its world. The number of a deleted identity is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdentityIndex(pub u32);
 
-/// Number of an identity in the hands of one VM; never used again once the VM has lost it. The tokens
-/// of an identity name the VM that asked, so each VM has its own.
+/// Number of an identity as held by one VM, never used again once the VM has lost the identity. The tokens of
+/// an identity name the VM that asked, so each VM has its own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HoldingIndex(pub u32);
 
-/// How an identity came to be, and so when it ends.
+/// Kind of an identity, which determines its lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityKind {
-    /// Made with a VM and gone with it.
+    /// Created with a VM and deleted with it.
     SystemAssigned,
-    /// A resource of its own, assigned to any number of VMs.
+    /// An independent resource, assigned to any number of VMs.
     UserAssigned,
 }
 
@@ -35,7 +35,7 @@ pub struct Identity {
     pub kind: IdentityKind,
     /// `appid` and `oid` of its tokens.
     pub ids: IdentityIds,
-    /// The tenant that it lives in.
+    /// Tenant of the identity.
     pub tenant: Arc<Tenant>,
     /// The VM (system-assigned) or the identity itself (user-assigned), as in `xms_mirid`.
     pub resource_id: ArmId,
@@ -43,11 +43,11 @@ pub struct Identity {
     gone_from: AtomicU64,
 }
 
-/// A clock that is set back by less does not bring the end of an identity forward.
+/// Tolerance for a clock that is set back. A smaller step does not bring the end of an identity forward.
 const LEEWAY: Seconds = Seconds(300);
 
 impl Identity {
-    /// A living identity.
+    /// Creates an identity that has not ended.
     pub const fn new(
         index: IdentityIndex,
         kind: IdentityKind,
@@ -59,16 +59,16 @@ impl Identity {
         Self { index, kind, ids, tenant, resource_id, ended_at, gone_from }
     }
 
-    /// Ends the identity at `now`: from `moment` on it gets no token, nor when the clock is set to before
-    /// its end.
+    /// Ends the identity at `now`. It gets no token from `moment` on, nor when the clock is set to before its
+    /// end.
     pub fn end(&self, now: UnixSeconds, moment: UnixSeconds) {
         self.ended_at.store(now.0, Ordering::Relaxed);
-        // `Release` pairs with the `Acquire` below: a mint lane that inserts a token and then finds the
-        // identity alive knows that the removal, which ends it first, has yet to clear the cache.
+        // `Release` pairs with the `Acquire` below. A mint lane inserts a token and then checks that the
+        // identity is alive. If it is, the removal, which ends the identity first, clears the cache later.
         self.gone_from.fetch_min(moment.0, Ordering::AcqRel);
     }
 
-    /// Whether it gets tokens at `now`.
+    /// Returns true if the identity gets tokens at `now`.
     pub fn is_alive(&self, now: UnixSeconds) -> bool {
         let gone_from = self.gone_from.load(Ordering::Acquire);
         let is_after_end =
@@ -77,21 +77,22 @@ impl Identity {
     }
 }
 
-/// Which of a VM's identities a token is asked for.
+/// Selection of one of a VM's identities in a token request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// By `client_id`.
     ClientId(ClientId),
     /// By `object_id`.
     ObjectId(PrincipalId),
-    /// By `msi_res_id` (or the older `mi_res_id`); user-assigned identities only.
+    /// By `msi_res_id` (or the older `mi_res_id`), for user-assigned identities only.
     ResourceId(ArmId),
 }
 
-/// Why no identity is selected.
+/// Reason why no identity is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// The VM has no identity, or not the one that was named. Whether another VM has it is not said.
+    /// The VM does not have the named identity, or has no identity. The error does not reveal whether another
+    /// VM has it.
     #[error("identity not found on the calling virtual machine")]
     NotFound,
     /// No selector, no system-assigned identity, and more than one user-assigned.
@@ -99,7 +100,7 @@ pub enum SelectError {
     Ambiguous,
 }
 
-/// An identity in the hands of one VM.
+/// An identity as held by one VM.
 #[derive(Clone, Debug)]
 pub struct Held {
     /// Its number.
@@ -114,20 +115,20 @@ impl Held {
     }
 }
 
-/// A virtual machine and the identities that it may use. Does not change: a changed machine is another `Vm`.
+/// A virtual machine and the identities that it may use. Immutable: a changed machine is another `Vm`.
 #[derive(Debug)]
 pub struct Vm {
-    /// What is stored of it.
+    /// Its stored record.
     pub record: Arc<VirtualMachine>,
     /// The tenant that its subscription trusts.
     pub tenant: Arc<Tenant>,
     system_assigned: Option<Held>,
-    /// Sorted by client id, so that the commonest selector is a binary search.
+    /// Sorted by client id, so that the most common selector is a binary search.
     user_assigned: Box<[Held]>,
 }
 
 impl Vm {
-    /// A machine that may use these identities.
+    /// Creates a machine that may use these identities.
     pub fn new(
         record: Arc<VirtualMachine>,
         tenant: Arc<Tenant>,
@@ -138,11 +139,12 @@ impl Vm {
         Self { record, tenant, system_assigned, user_assigned: user_assigned.into() }
     }
 
-    /// The identity that `selector` names, or the one that IMDS picks without a selector: the
-    /// system-assigned one, else the only user-assigned one (Azure managed identities FAQ).
+    /// Returns the identity that `selector` names. Without a selector, returns the one that IMDS picks: the
+    /// system-assigned identity, else the only user-assigned one (Azure managed identities FAQ).
     ///
     /// # Errors
-    /// `NotFound` when the VM does not hold it, or it is gone; `Ambiguous` when a selector is needed.
+    /// Returns `NotFound` when the VM does not hold the identity or it was deleted, and `Ambiguous` when a
+    /// selector is needed.
     pub fn select(
         &self,
         selector: Option<&Selector>,
@@ -185,23 +187,23 @@ impl Vm {
         user_assigned.or_else(own)
     }
 
-    /// The identities that it may use, the system-assigned one first; also those that are gone.
+    /// Returns the identities of the VM, the system-assigned one first. Deleted identities are included.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.system_assigned.iter().chain(&self.user_assigned)
     }
 
-    /// This very identity, if the VM may use it.
+    /// Returns the holding of this very identity, if the VM may use it.
     pub fn holding_of(&self, identity: &Arc<Identity>) -> Option<&Held> {
         let found = self.of_client(identity.ids.client_id);
         found.filter(|held| Arc::ptr_eq(&held.identity, identity))
     }
 
-    /// The holding of this number, if the VM has it.
+    /// Returns the holding of this number, if the VM has it.
     pub fn holding(&self, index: HoldingIndex) -> Option<&Held> {
         self.held().find(|held| held.index == index)
     }
 
-    /// Its system-assigned identity.
+    /// Returns its system-assigned identity.
     pub fn system_assigned(&self) -> Option<&Arc<Identity>> {
         self.system_assigned.as_ref().map(|own| &own.identity)
     }

@@ -1,8 +1,9 @@
-//! The world: tenants, virtual machines, identities and which VM may use which. Pure rules, no I/O.
+//! The world: tenants, virtual machines, identities, and the identities that each VM may use. Pure rules, no
+//! I/O.
 //!
-//! [`record`] is what is stored, [`seed`] what a world begins with (from a [`file`](mod@file) or made up by
-//! [`synthetic`]); [`Vm`] and [`Identity`] are the rules that the broker goes by. Who holds the world as
-//! it is now is `directory`.
+//! [`record`] holds the stored records. [`seed`] builds the first records of a world, from a
+//! [`file`](mod@file) or a [`synthetic`] shape. [`Vm`] and [`Identity`] are the rules that the broker
+//! follows. `directory` holds the current world.
 
 pub mod file;
 pub mod record;

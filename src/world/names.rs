@@ -1,7 +1,8 @@
-//! How key vaults and what is in them may be called (Azure naming rules, `Microsoft.KeyVault`).
+//! Valid names of key vaults and secrets (Azure naming rules, `Microsoft.KeyVault`).
 
-/// Whether a key vault may have this name: 3 to 24 letters, digits and hyphens, a letter first, no
-/// hyphen last, no two in a row. The name is also a label of the vault's host name.
+/// Returns true if the name is valid for a key vault: 3 to 24 letters, digits and hyphens. A letter comes
+/// first, no hyphen comes last, and no two hyphens are adjacent. The name is also a label of the vault's host
+/// name.
 pub fn is_vault_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (3..=24).contains(&text.len())
@@ -11,7 +12,7 @@ pub fn is_vault_name(text: &str) -> bool {
         && !text.contains("--")
 }
 
-/// Whether a secret may have this name: 1 to 127 letters, digits and hyphens.
+/// Returns true if the name is valid for a secret: 1 to 127 letters, digits and hyphens.
 pub fn is_secret_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=127).contains(&text.len()) && text.bytes().all(allowed)

@@ -1,7 +1,7 @@
-//! What is stored: one record for each thing that exists, and the changes that make them.
+//! Stored records, one for each item of the world, and the changes to them.
 //!
-//! Tokens are not stored. A record holds what its thing was told, nothing that can be worked out from
-//! others. `docs/STORE-FORMAT.md` describes how records lie in a file.
+//! Tokens are not stored. A record holds the given properties of its item, and nothing that can be derived
+//! from other records. `docs/STORE-FORMAT.md` describes the records in a file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,10 +20,10 @@ use crate::ids::{
 };
 use crate::secret::{self, Redacted};
 
-/// Names and values that a user hangs on a resource.
+/// Names and values that a user attaches to a resource.
 pub type Tags = BTreeMap<String, String>;
 
-/// One thing that exists.
+/// One item of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Record {
@@ -31,7 +31,7 @@ pub enum Record {
     Tenant(Tenant),
     /// A subscription, which trusts one tenant.
     Subscription(Subscription),
-    /// A resource that tokens may be asked for, in one exact spelling.
+    /// A resource that clients may request tokens for, in one exact spelling.
     Audience(String),
     /// An application registered in a tenant, and its service principal.
     Application(Application),
@@ -47,11 +47,11 @@ pub enum Record {
     Vault(Vault),
     /// A key vault that was deleted and can still be recovered.
     DeletedVault(DeletedVault),
-    /// That a principal holds a role at a scope.
+    /// A role that a principal holds at a scope.
     RoleAssignment(RoleAssignment),
     /// A certificate of a service principal.
     Credential(Credential),
-    /// A key that tokens are signed with.
+    /// A key that signs tokens.
     SigningKey(StoredSigningKey),
     /// One version of a secret.
     SecretVersion(SecretVersion),
@@ -64,7 +64,7 @@ pub enum Record {
 pub struct Tenant {
     /// Its id, the `tid` of its tokens.
     pub id: TenantId,
-    /// When it was made, the `xms_tcdt` of its tokens.
+    /// Creation time, the `xms_tcdt` of its tokens.
     pub created: UnixSeconds,
 }
 
@@ -73,9 +73,9 @@ pub struct Tenant {
 pub struct Subscription {
     /// Its id.
     pub id: SubscriptionId,
-    /// The tenant that it trusts: its identities are made there.
+    /// The tenant that it trusts. Its identities are created there.
     pub tenant: TenantId,
-    /// Its name for people.
+    /// Display name.
     pub display_name: String,
     /// The management groups above it, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -87,7 +87,7 @@ pub struct Subscription {
 pub struct ResourceGroup {
     /// `/subscriptions/<id>/resourceGroups/<name>`.
     pub id: ArmId,
-    /// The region that it was made in.
+    /// The region that it was created in.
     pub location: String,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
@@ -101,12 +101,12 @@ pub struct UserAssigned {
     pub id: ArmId,
     /// The ids of its service principal.
     pub ids: IdentityIds,
-    /// The region that it was made in.
+    /// The region that it was created in.
     pub location: String,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// `None` or `Regional`, once it was said.
+    /// `None` or `Regional`, if it was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation_scope: Option<String>,
 }
@@ -116,29 +116,29 @@ pub struct UserAssigned {
 pub struct VirtualMachine {
     /// Its resource id.
     pub id: ArmId,
-    /// The id that it keeps for its life.
+    /// The id that it keeps for its whole life.
     pub vm_id: VmId,
-    /// The region that it was made in.
+    /// The region that it was created in.
     pub location: String,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// Where its requests come from; a machine without an address answers nobody.
+    /// Source address of its requests. A machine without an address gets no requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
     /// Its system-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_assigned: Option<IdentityIds>,
-    /// The user-assigned identities that it may use, each once.
+    /// The user-assigned identities that it may use, without repeats.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user_assigned: Vec<Assignment>,
-    /// What else a client said about the machine; kept and given back, never looked at.
+    /// Other properties that a client has set. They are stored and returned, but have no effect.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub properties: serde_json::Map<String, serde_json::Value>,
 }
 
-/// An address that a virtual machine has left, or that was left with the machine. A machine that
-/// answers [`Address::Any`] does not answer there, unless it is that same machine.
+/// An address that a virtual machine left, or that was removed together with the machine. A machine with
+/// [`Address::Any`] does not answer there, unless it is the same machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerAddress {
     /// The address.
@@ -147,13 +147,13 @@ pub struct FormerAddress {
     pub vm_id: VmId,
 }
 
-/// That a VM may use a user-assigned identity. It is bound to the principal, not to the name: when the
-/// identity is deleted and made anew, the assignment leads nowhere, as in Azure.
+/// The right of a VM to use a user-assigned identity. It is bound to the principal, not to the name: when the
+/// identity is deleted and created again, the assignment has no effect, as in Azure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The identity's resource id.
     pub id: ArmId,
-    /// Its principal when it was assigned.
+    /// Its principal at the time of the assignment.
     pub principal_id: PrincipalId,
 }
 
@@ -164,34 +164,34 @@ pub struct Application {
     pub client_id: ClientId,
     /// `oid` of its tokens.
     pub principal_id: PrincipalId,
-    /// Where it is registered.
+    /// Tenant of its registration.
     pub tenant: TenantId,
-    /// Its name for people.
+    /// Display name.
     pub display_name: String,
     /// SHA-256 of each of its client secrets, in hexadecimal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_digests: Vec<String>,
 }
 
-/// That a principal holds a role at a scope.
+/// A role that a principal holds at a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleAssignment {
     /// Its name, unique among all assignments.
     pub name: RoleAssignmentId,
-    /// Where it holds, and below.
+    /// Scope of the role, which includes everything below.
     pub scope: Scope,
-    /// Which role.
+    /// The assigned role.
     pub role: RoleDefinitionId,
-    /// Who holds it. The assignment outlives its principal, as in Azure.
+    /// Principal that holds the role. The assignment outlives its principal, as in Azure.
     pub principal_id: PrincipalId,
-    /// `ServicePrincipal`, or what else was said.
+    /// `ServicePrincipal`, or another type that the client gave.
     pub principal_type: String,
     /// A note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// When it was made.
+    /// Creation time.
     pub created: UnixSeconds,
-    /// By whom; nobody when the world began with it.
+    /// Principal that created it, absent for an assignment from the start of the world.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<PrincipalId>,
 }
@@ -206,21 +206,21 @@ impl Grant for RoleAssignment {
     }
 }
 
-/// A certificate with which a service principal proves who it is.
+/// A certificate that authenticates a service principal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Whose it is.
+    /// Its owner.
     pub principal_id: PrincipalId,
     /// SHA-256 of the certificate, base64url: the `x5t#S256` of its assertions (RFC 7515 section 4.1.8).
     pub thumbprint: String,
     /// The certificate, DER, base64.
     pub certificate: String,
-    /// Its private key, PKCS #8; not there when the principal keeps it itself.
+    /// Its private key, PKCS #8. Absent when only the owner has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<StoredSecret>,
-    /// From when on it counts.
+    /// Start of its validity.
     pub not_before: UnixSeconds,
-    /// Until when it counts.
+    /// End of its validity.
     pub not_after: UnixSeconds,
 }
 
@@ -229,10 +229,10 @@ pub struct Credential {
 #[serde(transparent)]
 pub struct StoredSecret(#[serde(with = "secret::stored")] pub Redacted);
 
-/// A key that tokens are signed with.
+/// A key that signs tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSigningKey {
-    /// Names the key in tokens: the thumbprint of its certificate.
+    /// Name of the key in tokens: the thumbprint of its certificate.
     pub kid: String,
     /// `alg` of its tokens.
     pub algorithm: String,
@@ -240,16 +240,16 @@ pub struct StoredSigningKey {
     pub private_key: StoredSecret,
     /// Its certificate, DER, base64.
     pub certificate: String,
-    /// Grows with every key: the order in which they sign.
+    /// Position in the order of signing. Grows with every key.
     pub generation: u64,
-    /// When it began to sign; the one that waits its turn has none.
+    /// Time of its first signature. Absent for the key that is next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signs_from: Option<UnixSeconds>,
-    /// When the next one took over.
+    /// Time at which the next key took over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<UnixSeconds>,
-    /// The longest life of a token that it may have signed. A key that never signed has none, nor has one
-    /// that an older build wrote: that may have signed tokens of any life.
+    /// Longest lifetime of a token that the key may have signed. Absent for a key that never signed, and for
+    /// a key from an older build, which may have signed tokens of any lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_lifetime_seconds: Option<u64>,
 }
@@ -257,14 +257,14 @@ pub struct StoredSigningKey {
 /// A key vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vault {
-    /// Its resource id; the name is unique among all vaults.
+    /// Its resource id. The name is unique among all vaults.
     pub id: ArmId,
-    /// The region that it was made in.
+    /// The region that it was created in.
     pub location: String,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// What its owner has set.
+    /// Settings by its owner.
     #[serde(default, skip_serializing_if = "VaultSettings::is_default")]
     pub settings: VaultSettings,
 }
@@ -272,16 +272,16 @@ pub struct Vault {
 /// A key vault that was deleted and can still be recovered. Its secrets stay stored until it is purged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedVault {
-    /// The vault as it was.
+    /// The vault before its deletion.
     pub vault: Vault,
-    /// When it was deleted.
+    /// Time of deletion.
     pub deleted: UnixSeconds,
-    /// When it is to be purged.
+    /// Time of the planned purge.
     pub scheduled_purge: UnixSeconds,
 }
 
 impl DeletedVault {
-    /// The vault, deleted at `now`.
+    /// Returns the vault as deleted at `now`.
     pub fn of(vault: &Vault, now: UnixSeconds) -> Self {
         let scheduled_purge = now + vault.settings.retention();
         Self { vault: vault.clone(), deleted: now, scheduled_purge }
@@ -299,25 +299,25 @@ pub struct SecretVersion {
     pub version: String,
     /// The value, UTF-8.
     pub value: StoredSecret,
-    /// What the value is, if it was said.
+    /// Type of the value, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// Whether it may be read.
+    /// True if it may be read.
     pub enabled: bool,
-    /// From when on it is meant to be used; a note, which keeps nobody from reading it.
+    /// Start of its intended use. A note only: it does not prevent reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<UnixSeconds>,
-    /// Until when it is meant to be used; likewise.
+    /// End of its intended use. A note only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<UnixSeconds>,
-    /// When it was set.
+    /// Creation time.
     pub created: UnixSeconds,
-    /// When its attributes were changed last.
+    /// Time of the last change of its attributes.
     pub updated: UnixSeconds,
-    /// Orders the versions of one secret that were set within a second.
+    /// Order of the versions of one secret that were set within the same second.
     pub ordinal: u64,
 }
 
@@ -328,20 +328,20 @@ pub struct DeletedSecret {
     pub vault: ArmId,
     /// The secret's name.
     pub name: String,
-    /// When it was deleted.
+    /// Time of deletion.
     pub deleted: UnixSeconds,
-    /// When it is to be purged.
+    /// Time of the planned purge.
     pub scheduled_purge: UnixSeconds,
 }
 
-/// Names one record.
+/// Key of one record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// A tenant.
     Tenant(TenantId),
     /// A subscription.
     Subscription(SubscriptionId),
-    /// A resource that tokens may be asked for.
+    /// A resource that clients may request tokens for.
     Audience(String),
     /// An application, by its client id.
     Application(ClientId),
@@ -355,7 +355,7 @@ pub enum Key {
     FormerAddress(IpAddr),
     /// A key vault.
     Vault(ArmId),
-    /// A deleted key vault, by the id that it had.
+    /// A deleted key vault, by its former id.
     DeletedVault(ArmId),
     /// A role assignment.
     RoleAssignment(RoleAssignmentId),
@@ -370,7 +370,7 @@ pub enum Key {
 }
 
 impl fmt::Display for Key {
-    /// The text under which the record is stored: equal for equal ids, however they are spelt.
+    /// Writes the text under which the record is stored. Ids that differ only in case give the same text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tenant(id) => write!(f, "tenant {id}"),
@@ -397,7 +397,7 @@ impl fmt::Display for Key {
 }
 
 impl Record {
-    /// What names this record.
+    /// Returns the key of this record.
     pub fn key(&self) -> Key {
         match self {
             Self::Tenant(tenant) => Key::Tenant(tenant.id),
@@ -425,17 +425,17 @@ impl Record {
     }
 }
 
-/// One step from a state of the world to the next.
+/// One change of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Makes the thing, or puts the record in place of the one with the same key.
+    /// Adds the record, or replaces the record with the same key.
     Put(Record),
-    /// Ends the thing.
+    /// Removes the record.
     Remove(Key),
 }
 
 impl Change {
-    /// The record that it is about.
+    /// Returns the key of the changed record.
     pub fn key(&self) -> Key {
         match self {
             Self::Put(record) => record.key(),

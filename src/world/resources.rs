@@ -1,4 +1,4 @@
-//! The resources that tokens may be asked for.
+//! The resources that clients may request tokens for.
 
 use std::collections::HashMap;
 
@@ -9,40 +9,40 @@ use super::audiences::SERVICES;
 pub struct ResourceIndex(u32);
 
 impl ResourceIndex {
-    /// No resource has this number, or a greater one.
+    /// Upper bound: every index is smaller than this number.
     pub const MAX: u32 = 1 << 31;
 
-    /// The bare number, for building a cache key.
+    /// Returns the bare number, for building a cache key.
     pub const fn get(self) -> u32 {
         self.0
     }
 }
 
-/// Longest resource, in bytes: Entra's bound on an application id URI.
+/// Largest length of a resource, in bytes: Entra's limit on an application id URI.
 pub(super) const RESOURCE_LEN_MAX: usize = 255;
 
-/// Labels of a host name before the part that a service gives: `cluster.region` has two.
+/// Largest number of labels before the host suffix of a service: `cluster.region` has two.
 const LABELS_MAX: usize = 2;
 
 type Map<V> = HashMap<Box<str>, V, foldhash::fast::RandomState>;
 
-/// The known resources. Inside the broker they are small integers, so that a cache key is one `u64` and
-/// a lookup compares no strings. Their number is fixed when the world is opened: no caller adds one.
+/// The known resources. Inside the broker they are small integers, so that a cache key is one `u64` and a
+/// lookup compares no strings. Their number is fixed when the world is opened: no caller adds one.
 #[derive(Debug)]
 pub struct Resources {
     names: Vec<Box<str>>,
     by_name: Map<ResourceIndex>,
-    /// By the name in lower case.
+    /// Indices by name in lower case.
     by_folded_name: Map<ResourceIndex>,
 }
 
-/// A resource that a name stands for.
+/// Resource that a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// A listed one, perhaps in another spelling.
+    /// A listed resource, perhaps in another spelling.
     Listed(ResourceIndex),
-    /// The host of one account of a service, as its tokens name it. Names of this kind are without
-    /// number, so they are not interned here.
+    /// The host of one account of a service, as its tokens name it. The number of such names is unlimited, so
+    /// they are not interned here.
     Host(String),
 }
 
@@ -61,7 +61,7 @@ impl Default for Resources {
 }
 
 impl Resources {
-    /// Adds a resource; a URI with and without a slash at its end. One that is there keeps its place.
+    /// Adds a resource. A URI is added with and without a slash at its end. A known resource keeps its index.
     pub fn add(&mut self, name: &str) {
         let bare = name.strip_suffix('/').unwrap_or(name);
         self.add_spelling(bare);
@@ -81,13 +81,13 @@ impl Resources {
         self.by_folded_name.entry(name.to_ascii_lowercase().into()).or_insert(next);
     }
 
-    /// The listed resource of exactly this spelling.
+    /// Returns the listed resource of exactly this spelling.
     pub fn named(&self, name: &str) -> Option<ResourceIndex> {
         self.by_name.get(name).copied()
     }
 
-    /// The resource that `name` stands for, in any case (Entra compares names so; RFC 3986 section
-    /// 6.2.2.1 and RFC 9562 section 4 do for hosts and GUIDs).
+    /// Returns the resource that `name` stands for. Case is ignored: Entra ignores it, and so do RFC 3986
+    /// section 6.2.2.1 for hosts and RFC 9562 section 4 for GUIDs.
     pub fn find(&self, name: &str) -> Option<Known> {
         if name.len() > RESOURCE_LEN_MAX {
             return None;
@@ -100,14 +100,14 @@ impl Resources {
         }
     }
 
-    /// The spelling of the resource at `index`, which becomes the audience of its tokens; empty for an
-    /// index of another world.
+    /// Returns the spelling of the resource at `index`, which becomes the audience of its tokens. Empty for
+    /// an index of another world.
     pub fn name(&self, index: ResourceIndex) -> &str {
         self.names.get(index.0 as usize).map_or("", |name| name)
     }
 }
 
-/// Whether a URL in lower case is the host of one account of a service, as in
+/// Returns true if a URL in lower case is the host of one account of a service, as in
 /// `https://account.blob.core.windows.net/`.
 fn is_host_of_service(url: &str) -> bool {
     let Some(host) = url.strip_prefix("https://") else { return false };
@@ -119,7 +119,7 @@ fn is_host_of_service(url: &str) -> bool {
     })
 }
 
-/// Whether a text is a label of a host name in lower case (RFC 1123 section 2.1).
+/// Returns true if a text is a label of a host name in lower case (RFC 1123 section 2.1).
 fn is_label(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len())

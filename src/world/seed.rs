@@ -1,4 +1,4 @@
-//! What a world begins with: records, and the rules that hold between them.
+//! First records of a world, and the rules between them.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,22 +15,22 @@ use crate::clock::UnixSeconds;
 use crate::ids::{ArmId, ClientId, ParseIdError, PrincipalId, SubscriptionId, TenantId, VmId};
 use crate::secret::Redacted;
 
-/// Makes every tenant that names no date as old as managed identities: 2017-09-14.
+/// Default creation date of tenants: 2017-09-14, the age of managed identities.
 const TENANT_CREATED: UnixSeconds = UnixSeconds(1_505_347_200);
 
-/// Bounds the value of a secret, in bytes (Azure, "About Azure Key Vault secrets": 25 KB).
+/// Largest value of a secret, in bytes (Azure, "About Azure Key Vault secrets": 25 KB).
 pub const SECRET_BYTES_MAX: usize = 25 * 1024;
 
-/// Where things are made that name no region.
+/// Default region.
 pub const LOCATION: &str = "local";
 
-/// Which rule between items is broken.
+/// Broken rule between items.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorldError {
     /// Two items share an id that must be unique.
     #[error("the {what} `{id}` is used twice; give each its own")]
     Duplicate {
-        /// What kind of id.
+        /// Kind of id.
         what: &'static str,
         /// The id.
         id: String,
@@ -45,22 +45,22 @@ pub enum WorldError {
         /// The identity.
         identity: String,
     },
-    /// Not a resource that a token can be for.
+    /// The name is not valid as the resource of a token.
     #[error(
         "`{0}` is not a resource; write a URI such as api://my-app, at most {RESOURCE_LEN_MAX} printable characters without quotes or backslashes"
     )]
     Resource(String),
-    /// The value of a secret is longer than a vault takes.
+    /// The value of a secret is longer than a vault allows.
     #[error(
         "the value of the secret `{name}` has {bytes} bytes; a vault takes {SECRET_BYTES_MAX} at most, shorten it"
     )]
     SecretTooLong {
         /// The secret.
         name: String,
-        /// The length of its value.
+        /// Length of its value, in bytes.
         bytes: usize,
     },
-    /// An id that was put together is malformed.
+    /// A derived id is malformed.
     #[error(transparent)]
     Id(#[from] ParseIdError),
 }
@@ -75,7 +75,7 @@ pub struct SeedBuilder {
     resource_ids: HashSet<ArmId>,
     groups: HashSet<ArmId>,
     addresses: HashSet<Address>,
-    /// In lower case, as the secrets.
+    /// Names in lower case, as in `secrets`.
     vaults: HashSet<String>,
     vault_addresses: HashSet<Ipv4Addr>,
     secrets: HashSet<(ArmId, String)>,
@@ -96,7 +96,7 @@ pub struct Added {
 pub struct VmIdentities {
     /// The ids of its system-assigned identity.
     pub system_assigned: Option<IdentityIds>,
-    /// Those assigned to it; repeats are ignored.
+    /// User-assigned identities. Repeats are ignored.
     pub user_assigned: Vec<Added>,
 }
 
@@ -104,7 +104,7 @@ impl SeedBuilder {
     /// Adds a tenant.
     ///
     /// # Errors
-    /// When its id is taken.
+    /// Returns an error when its id is taken.
     pub fn tenant(&mut self, id: TenantId) -> Result<(), WorldError> {
         if !self.tenants.insert(id) {
             return Err(WorldError::Duplicate { what: "tenant id", id: id.to_string() });
@@ -113,7 +113,7 @@ impl SeedBuilder {
         Ok(())
     }
 
-    /// Adds a subscription that trusts `tenant`; whoever calls has seen to it that its id is new.
+    /// Adds a subscription that trusts `tenant`. The caller makes sure that its id is new.
     pub fn subscription(
         &mut self,
         id: SubscriptionId,
@@ -125,10 +125,10 @@ impl SeedBuilder {
         self.records.push(Record::Subscription(subscription));
     }
 
-    /// Adds a resource that tokens may be asked for, beside those of Azure's own services.
+    /// Adds a resource that clients may request tokens for, beside those of Azure's own services.
     ///
     /// # Errors
-    /// When it could not stand in a token's response as it is.
+    /// Returns an error when the name would need escaping in a token response, or is too long.
     pub fn resource(&mut self, name: &str) -> Result<(), WorldError> {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         let fits = (1..=RESOURCE_LEN_MAX).contains(&name.len()) && name != "/";
@@ -144,7 +144,7 @@ impl SeedBuilder {
     /// Adds a user-assigned identity, and its resource group if that is new.
     ///
     /// # Errors
-    /// When its resource id, client id or principal id is taken.
+    /// Returns an error when its resource id, client id or principal id is taken.
     pub fn user_assigned(
         &mut self,
         tenant: TenantId,
@@ -164,7 +164,7 @@ impl SeedBuilder {
     /// Adds a VM and its system-assigned identity, and its resource group if that is new.
     ///
     /// # Errors
-    /// When its resource id, its address or an id of its identity is taken.
+    /// Returns an error when its resource id, its address or an id of its identity is taken.
     pub fn vm(
         &mut self,
         tenant: TenantId,
@@ -195,7 +195,7 @@ impl SeedBuilder {
     /// Adds a key vault, and its resource group if that is new.
     ///
     /// # Errors
-    /// When its resource id, its name, which is also a host name, or its address is taken.
+    /// Returns an error when its resource id, its address or its name is taken. The name is also a host name.
     pub fn vault(&mut self, id: ArmId, settings: VaultSettings) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
         if !self.vaults.insert(id.name().to_ascii_lowercase()) {
@@ -212,10 +212,10 @@ impl SeedBuilder {
         Ok(())
     }
 
-    /// Adds a secret of one version, whose id follows from its vault and its name.
+    /// Adds a secret with one version. The id of the version is derived from vault and name.
     ///
     /// # Errors
-    /// When the name is taken, or the value longer than [`SECRET_BYTES_MAX`].
+    /// Returns an error when the name is taken, or the value is longer than [`SECRET_BYTES_MAX`].
     pub fn secret(&mut self, vault: ArmId, name: &str, value: Redacted) -> Result<(), WorldError> {
         let (key, name) = (name.to_ascii_lowercase(), name.to_owned());
         let bytes = value.expose().len();
@@ -254,10 +254,10 @@ impl SeedBuilder {
         Ok(())
     }
 
-    /// Takes the ids of an application, which whoever calls then adds.
+    /// Claims the ids of an application, which the caller then adds.
     ///
     /// # Errors
-    /// When one is taken.
+    /// Returns an error when one of them is taken.
     pub(super) fn claim_application(&mut self, ids: IdentityIds) -> Result<(), WorldError> {
         self.claim_ids(ids)
     }
@@ -283,12 +283,12 @@ impl SeedBuilder {
         if self.resource_ids.insert(id.clone()) { Ok(()) } else { Err(duplicate()) }
     }
 
-    /// Adds a record whose rules whoever calls has seen to.
+    /// Adds a record without checks. The caller makes sure that it follows the rules.
     pub fn push(&mut self, record: Record) {
         self.records.push(record);
     }
 
-    /// The records, each after those that it names.
+    /// Returns the records, each after those that it names.
     pub fn build(self) -> Vec<Record> {
         self.records
     }
@@ -309,10 +309,10 @@ fn assignments(added: Vec<Added>) -> Vec<Assignment> {
 }
 
 impl Synthetic {
-    /// The whole world of this shape.
+    /// Builds the whole world of this shape.
     ///
     /// # Errors
-    /// Never for a shape that was parsed: derived ids do not collide (64 mixed bits each way).
+    /// Never fails for a parsed shape: derived ids do not collide (64 mixed bits each way).
     pub fn build(&self) -> Result<Vec<Record>, WorldError> {
         let mut builder = SeedBuilder::default();
         let tenant = self.tenant_id();
@@ -334,7 +334,7 @@ impl Synthetic {
     }
 }
 
-/// Ids for an identity whose file names none: the same resource id always gives the same ids.
+/// Derives ids for an identity whose file names none. The same resource id always gives the same ids.
 pub(super) fn derived_ids(resource_id: &ArmId) -> IdentityIds {
     let guid = |kind: &str| named_guid(&format!("{kind}{}", resource_id.to_key()));
     IdentityIds {

@@ -1,25 +1,26 @@
-//! Worlds made from three numbers, for load: any item can be computed without building the world.
+//! Synthetic worlds for load tests, made from three numbers. Any item can be computed without building the
+//! world.
 //!
-//! The broker builds the whole; the harness asks for single items, so that it knows which identity
-//! a VM may use without being told by the broker it measures.
+//! The broker builds the whole world. The harness computes single items, so it knows which identity a VM may
+//! use without asking the broker that it measures.
 
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use crate::ids::{ArmId, ClientId, PrincipalId, SubscriptionId, TenantId};
 
-/// The shape of a synthetic world; equal shapes are equal worlds.
+/// The shape of a synthetic world. Equal shapes give equal worlds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synthetic {
     /// Virtual machines, each with its own address and system-assigned identity.
     pub vms: u32,
-    /// User-assigned identities of each VM, shared with no other.
+    /// User-assigned identities of each VM. VMs do not share them.
     pub user_assigned: u32,
-    /// Everything random is derived from this.
+    /// Seed of all random values.
     pub seed: u64,
 }
 
-/// Why a synthetic world cannot be made.
+/// Reason why a synthetic world cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SyntheticError {
     /// Not `name=number` pairs of known names.
@@ -28,13 +29,13 @@ pub enum SyntheticError {
     /// A number is out of range.
     #[error("{name}={value} is out of range; use {min} to {max}")]
     Range {
-        /// Which number.
+        /// Name of the number.
         name: &'static str,
-        /// What was asked for.
+        /// Requested value.
         value: u64,
-        /// The least that is accepted.
+        /// Smallest accepted value.
         min: u64,
-        /// The most that is accepted.
+        /// Largest accepted value.
         max: u64,
     },
 }
@@ -49,34 +50,35 @@ pub struct IdentityIds {
 }
 
 impl Synthetic {
-    /// 127.1.0.1 + this many stays inside 127.0.0.0/8 and clear of its broadcast address.
+    /// Largest number of VMs: 127.1.0.1 plus this number stays inside 127.0.0.0/8 and below its broadcast
+    /// address.
     pub const VMS_MAX: u32 = 16_000_000;
-    /// What IMDS supports on one VM.
+    /// Limit of IMDS for one VM.
     pub const USER_ASSIGNED_MAX: u32 = 1000;
-    /// Keeps an index of an identity within 32 bits.
+    /// Limit that keeps an index of an identity within 32 bits.
     pub const IDENTITIES_MAX: u64 = 100_000_000;
 
-    /// The tenant that all identities live in.
+    /// Returns the tenant of all identities.
     pub fn tenant_id(&self) -> TenantId {
         TenantId::from_bytes(self.guid(b"tenant", 0, 0))
     }
 
-    /// The subscription that all resources live in.
+    /// Returns the subscription of all resources.
     pub fn subscription_id(&self) -> SubscriptionId {
         SubscriptionId::from_bytes(self.guid(b"subscription", 0, 0))
     }
 
-    /// The address that VM number `vm` calls from: 127.1.0.1 and up.
+    /// Returns the source address of VM number `vm`: 127.1.0.1 and up.
     pub fn address(&self, vm: u32) -> Ipv4Addr {
         Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(127, 1, 0, 1)).saturating_add(vm))
     }
 
-    /// The system-assigned identity of VM number `vm`.
+    /// Returns the system-assigned identity of VM number `vm`.
     pub fn system_assigned(&self, vm: u32) -> IdentityIds {
         self.identity(vm, 0)
     }
 
-    /// User-assigned identity number `index`, from 0, of VM number `vm`.
+    /// Returns user-assigned identity number `index`, from 0, of VM number `vm`.
     pub fn user_assigned(&self, vm: u32, index: u32) -> IdentityIds {
         self.identity(vm, index.saturating_add(1))
     }
@@ -88,37 +90,37 @@ impl Synthetic {
         }
     }
 
-    /// The name of VM number `vm`.
+    /// Returns the name of VM number `vm`.
     pub fn vm_name(&self, vm: u32) -> String {
         format!("vm-{vm}")
     }
 
-    /// The resource id of VM number `vm`.
+    /// Returns the resource id of VM number `vm`.
     ///
     /// # Errors
-    /// Never for the names made here; the type of `FromStr` allows it.
+    /// Never fails for these names. `FromStr` requires the type.
     pub fn vm_id(&self, vm: u32) -> Result<ArmId, crate::ids::ParseIdError> {
         let subscription = self.subscription_id();
         let name = self.vm_name(vm);
         format!("/subscriptions/{subscription}/resourceGroups/synthetic/providers/Microsoft.Compute/virtualMachines/{name}").parse()
     }
 
-    /// The resource id of user-assigned identity number `index` of VM number `vm`.
+    /// Returns the resource id of user-assigned identity number `index` of VM number `vm`.
     ///
     /// # Errors
-    /// Never for the names made here; the type of `FromStr` allows it.
+    /// Never fails for these names. `FromStr` requires the type.
     pub fn user_assigned_id(&self, vm: u32, index: u32) -> Result<ArmId, crate::ids::ParseIdError> {
         let subscription = self.subscription_id();
         format!("/subscriptions/{subscription}/resourceGroups/synthetic/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-{vm}-{index}").parse()
     }
 
-    /// A GUID of the seed, a kind and two indices.
+    /// Returns a GUID that depends on the seed, a kind and two indices.
     fn guid(&self, kind: &[u8], vm: u32, slot: u32) -> [u8; 16] {
         guid_of(absorb(self.seed, kind), (u64::from(vm) << 32) | u64::from(slot))
     }
 }
 
-/// A GUID that depends on `name` alone.
+/// Returns a GUID that depends on `name` alone.
 pub(crate) fn named_guid(name: &str) -> [u8; 16] {
     guid_of(absorb(0, name.as_bytes()), 0)
 }
@@ -127,7 +129,7 @@ fn absorb(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(seed, |hash, byte| mix(hash ^ u64::from(*byte)))
 }
 
-/// A version 8 GUID (RFC 9562): `SplitMix64` over a tag and an index.
+/// Returns a version 8 GUID (RFC 9562): `SplitMix64` over a tag and an index.
 fn guid_of(tag: u64, index: u64) -> [u8; 16] {
     let (high, low) = (mix(tag ^ index), mix(tag.wrapping_add(mix(index))));
     let bits = (u128::from(high) << 64) | u128::from(low);
@@ -196,7 +198,7 @@ impl std::fmt::Display for Synthetic {
     }
 }
 
-/// The resources that every world knows: the audience a token may be asked for.
+/// Resources that every world knows: valid audiences of tokens.
 pub const WELL_KNOWN_RESOURCES: [&str; 5] = [
     "https://management.azure.com/",
     "https://management.core.windows.net/",

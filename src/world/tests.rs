@@ -3,7 +3,7 @@ use super::vault::VaultSettings;
 use super::*;
 use proptest::prelude::*;
 
-/// A world of one VM, which further keys may be added to.
+/// A world of one VM. Tests append further keys to it.
 pub(crate) const PREFIX: &str = "[[tenants]]
 id = '00000000-0000-4000-8000-000000000001'
 [[subscriptions]]
@@ -40,7 +40,7 @@ fn a_bad_world_file_names_line_problem_and_remedy_for_every_fault() {
     );
 }
 
-/// A search from the beginning of the file for the line of each fault takes minutes here.
+/// The line of each fault must be found quickly: a search from the beginning of the file takes minutes here.
 #[test]
 fn a_file_of_very_many_faults_is_refused_soon_and_lists_the_first() {
     let count = 30_000;

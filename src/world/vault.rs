@@ -1,4 +1,4 @@
-//! Rules of key vaults: what their owners may set, and under which URI each is reached.
+//! Rules of key vaults: their settings and their URIs.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,16 +17,16 @@ pub const RETENTION_DAYS: RangeInclusive<u64> = 7..=90;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VaultSettings {
-    /// The price tier; both serve the same secrets.
+    /// The price tier. Both tiers serve the same secrets.
     pub sku: Sku,
-    /// How long the vault and its secrets can be recovered once they are deleted, in days.
+    /// Retention of the deleted vault and its deleted secrets, in days. They can be recovered until it ends.
     pub retention_days: u64,
-    /// Whether nobody may purge before the retention is over.
+    /// True if nobody may purge before the retention ends.
     pub purge_protection: bool,
-    /// For what Azure itself may use the vault; notes, for nothing of that happens here.
+    /// Azure services that may use the vault. The value is only stored: those services do not exist here.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub enabled_for: BTreeSet<Purpose>,
-    /// The `bypass` of the network rules, once they were set. Rules that keep anybody out are refused.
+    /// The `bypass` of the network rules, if they were set. Rules that keep any caller out are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_bypass: Option<NetworkBypass>,
 }
@@ -42,7 +42,7 @@ pub enum Sku {
     Premium,
 }
 
-/// For what Azure itself may use a vault.
+/// Use of a vault by an Azure service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Purpose {
@@ -54,10 +54,10 @@ pub enum Purpose {
     TemplateDeployment,
 }
 
-/// Traffic that passes the network rules of a vault in any case.
+/// Traffic that always passes the network rules of a vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkBypass {
-    /// That of Azure's own services.
+    /// Traffic of Azure's own services.
     AzureServices,
     /// No traffic.
     None,
@@ -76,44 +76,44 @@ impl Default for VaultSettings {
 }
 
 impl VaultSettings {
-    /// Whether nothing was set.
+    /// Returns true if all settings have their defaults.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// How long what is deleted can be recovered.
+    /// Returns the retention of deleted vaults and secrets.
     pub const fn retention(&self) -> Seconds {
         Seconds(self.retention_days * 24 * 60 * 60)
     }
 }
 
-/// The loopback address of the vault `name`, at which only this vault is reached.
+/// Returns the loopback address of the vault `name`. It reaches only this vault.
 ///
-/// A name below `localhost` would say more, but not every resolver knows such names. The address follows
-/// from the name, so it is the same after every start. It lies in 127.128.0.0/9, beside the addresses that
-/// people choose by hand.
+/// A name below `localhost` would be easier to read, but not every resolver knows such names. The address
+/// follows from the name, so it is the same after every start. It lies in 127.128.0.0/9, apart from the
+/// addresses that people choose by hand.
 pub fn vault_address(name: &str) -> Ipv4Addr {
     let [a, b, c, ..] = named_guid(&format!("vault address:{}", name.to_ascii_lowercase()));
     Ipv4Addr::new(127, a | 0x80, b, c)
 }
 
-/// Whether the address lies where those of vaults do: there it means one vault, or none.
+/// Returns true if the address lies in the range of vault addresses. Such an address means one vault or none.
 pub fn is_vault_address(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_loopback() && v4 >= Ipv4Addr::new(127, 128, 0, 0))
 }
 
-/// How the URIs of vaults are formed.
+/// Form of the URIs of vaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VaultUris {
-    /// Each vault has a loopback address of its own, on this port.
+    /// Each vault has its own loopback address, on this port.
     Addresses(u16),
-    /// Each vault has a host name of its own.
+    /// Each vault has its own host name.
     Names(VaultUriTemplate),
 }
 
 impl VaultUris {
-    /// The URI of the vault `name`, with a slash at its end. A vault whose `address` another vault has is
-    /// reached by name.
+    /// Returns the URI of the vault `name`, with a slash at its end. Without an `address` the URI contains
+    /// the name, because another vault has the address.
     pub fn of(&self, name: &str, address: Option<Ipv4Addr>) -> String {
         match (self, address) {
             (Self::Addresses(port), Some(address)) => format!("https://{address}:{port}/"),
@@ -122,14 +122,14 @@ impl VaultUris {
         }
     }
 
-    /// The port of all of them.
+    /// Returns the port of all vaults.
     pub const fn port(&self) -> u16 {
         match self {
             Self::Addresses(port) | Self::Names(VaultUriTemplate { port, .. }) => *port,
         }
     }
 
-    /// What follows the name of a vault, and a dot, where a vault is reached by name.
+    /// Returns the suffix of the host of a vault that is reached by name, without the dot before it.
     pub fn suffix(&self) -> String {
         match self {
             Self::Addresses(port) => VaultUriTemplate::local(*port).suffix(),
@@ -138,18 +138,18 @@ impl VaultUris {
     }
 }
 
-/// The port of `https`, which URIs leave out.
+/// The default port of `https`, which URIs omit.
 const HTTPS: u16 = 443;
 
-/// A URI of vaults with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
+/// A URI template for vaults, with `{name}` in place of the name: `https://{name}.vault.localhost:8173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultUriTemplate {
-    /// What follows the name in the host, without the first dot.
+    /// Host name below which the vaults are, without a leading dot.
     domain: String,
     port: u16,
 }
 
-/// Why a text is no template.
+/// Reason why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a URI of vaults; write https://{{name}}.DOMAIN or https://{{name}}.DOMAIN:PORT, where {{name}} stands for the name of the vault"
@@ -157,12 +157,13 @@ pub struct VaultUriTemplate {
 pub struct VaultUriError(String);
 
 impl VaultUriTemplate {
-    /// Names below `vault.localhost`, for which the server certificate is valid in any case.
+    /// Creates the template with names below `vault.localhost`. The server certificate is always valid for
+    /// these names.
     pub fn local(port: u16) -> Self {
         Self { domain: "vault.localhost".to_owned(), port }
     }
 
-    /// The URI of the vault `name`, with a slash at its end.
+    /// Returns the URI of the vault `name`, with a slash at its end.
     pub fn of(&self, name: &str) -> String {
         format!("https://{name}.{}/", self.suffix())
     }
@@ -174,7 +175,7 @@ impl VaultUriTemplate {
         }
     }
 
-    /// The name in a certificate that is valid for every vault.
+    /// Returns the name in a certificate that is valid for every vault.
     pub fn certificate_name(&self) -> String {
         format!("*.{}", self.domain)
     }

@@ -1,7 +1,7 @@
-//! Where a path leads.
+//! Routes: the parsing of request paths.
 //!
-//! Paths compare without regard to case; keywords are brought into Azure's spelling here, names stay as
-//! they came. Each segment is decoded once, and what then is not a plain name leads nowhere.
+//! Paths are compared without regard to case. Keywords get Azure's spelling here; names stay as they came.
+//! Each segment is percent-decoded once. A decoded segment that is not a plain name leads to no route.
 
 use hyper::Method;
 use percent_encoding::percent_decode_str;
@@ -31,7 +31,7 @@ impl Kind {
         }
     }
 
-    /// The kind of a resource id, which must be one of a whole resource.
+    /// Returns the kind of a resource id. The id must name a whole resource, not a part of one.
     pub(super) fn of(id: &ArmId) -> Option<Self> {
         let mut segments = id.as_str().split('/').skip(1);
         let in_group = segments.next().is_some()
@@ -51,15 +51,15 @@ impl Kind {
     }
 }
 
-/// Where a path leads.
+/// Target of a request path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Where the services of this cloud are, for anybody.
+    /// The endpoints of the services of this cloud. Needs no token.
     Endpoints,
     Tenants,
     Subscriptions,
     Subscription(SubscriptionId),
-    /// The providers, or one of them, as a subscription or the tenant sees them.
+    /// The providers, or one of them, in a subscription or in the tenant.
     Providers {
         subscription: Option<SubscriptionId>,
         namespace: Option<String>,
@@ -84,17 +84,17 @@ pub(super) enum Route {
         kind: Kind,
         id: ArmId,
     },
-    /// What a machine is doing.
+    /// The state of a machine.
     InstanceView(ArmId),
     /// The network interfaces of the machines in a subscription or a resource group.
     Interfaces(ArmId),
     Interface(ArmId),
-    /// The resources of a type of which there are none here.
+    /// The resources of a type that is always empty here.
     Unpopulated {
         resource_type: &'static ResourceType,
         scope: Scope,
     },
-    /// One of them.
+    /// One resource of a type that is always empty here.
     Absent {
         resource_type: &'static ResourceType,
         id: ArmId,
@@ -115,7 +115,7 @@ pub(super) enum Route {
         scope: Scope,
         name: String,
     },
-    /// The state of a write that a client asks after.
+    /// The state of a write, which a client polls.
     Operation {
         subscription: SubscriptionId,
         id: String,
@@ -131,9 +131,9 @@ pub(super) struct DeletedVaultPath {
 }
 
 impl Route {
-    /// Where `path` leads; `version` is told when it leads nowhere.
+    /// Parses `path`. `version` only goes into the error when the path leads nowhere.
     pub(super) fn of(path: &str, version: &str) -> Result<Self, ArmError> {
-        // Clients put a scope, which begins with a slash, behind a slash of their own.
+        // Clients put a slash before a scope, which itself begins with a slash.
         let path = path.trim_start_matches('/');
         let path = path.strip_suffix('/').unwrap_or(path);
         let segments: Vec<_> =
@@ -194,7 +194,7 @@ impl Route {
         resource_type.require(version, None)
     }
 
-    /// The subscription that the path names.
+    /// Returns the subscription that the path names.
     pub(super) fn subscription(&self) -> Option<SubscriptionId> {
         match self {
             Self::Endpoints | Self::Tenants | Self::Subscriptions => None,
@@ -222,7 +222,7 @@ impl Route {
         }
     }
 
-    /// The methods that it takes, as in `Allow` (RFC 9110 section 10.2.1).
+    /// Returns the methods of the route, as in `Allow` (RFC 9110 section 10.2.1).
     pub(super) const fn allowed(&self) -> &'static str {
         match self {
             Self::Register { .. } | Self::PurgeVault(_) => "POST",
@@ -232,7 +232,7 @@ impl Route {
         }
     }
 
-    /// Whether the route is a list that takes no filter.
+    /// Returns true if the route is a list without filters.
     pub(super) const fn takes_no_filter(&self) -> bool {
         matches!(
             self,
@@ -244,7 +244,7 @@ impl Route {
         )
     }
 
-    /// That the route takes `method`.
+    /// Checks that the route allows `method`.
     pub(super) fn allows(&self, method: &Method) -> Result<(), ArmError> {
         let allowed = self.allowed();
         let refused = || ArmError::MethodNotAllowed { method: method.to_string(), allowed };
@@ -263,7 +263,8 @@ fn lower(segments: &[&str]) -> Vec<String> {
     segments.iter().map(|segment| segment.to_ascii_lowercase()).collect()
 }
 
-/// A path that ends at the name of a management group: that is a scope, not a provider's resource.
+/// Returns true if the path ends at the name of a management group. Such a path is a scope, not the resource
+/// of a provider.
 fn is_management_group(segments: &[&str]) -> bool {
     matches!(segments, [_, namespace, kind, _]
         if namespace.eq_ignore_ascii_case("Microsoft.Management")
@@ -377,8 +378,8 @@ fn below_provider(
     }
 }
 
-/// The id of a resource in a resource group, with its type in the usual spelling; what follows its name is
-/// left out.
+/// Returns the id of a resource in a resource group, with its type in the usual spelling. Segments after its
+/// name are left out.
 fn in_type(scope: &[&str], known: &ResourceType, rest: &[&str]) -> Result<ArmId, ArmError> {
     let (group, full_name) = (in_group(scope)?, known.full_name());
     let name = rest.get(1).copied().unwrap_or_default();
@@ -457,7 +458,7 @@ fn scope_of(segments: &[&str]) -> Result<Scope, ArmError> {
     text.parse().map_err(|_| ArmError::NoSuchPath)
 }
 
-/// The usual spelling of the segments that are the same in all scopes.
+/// Returns the usual spelling of the segments that are the same in all scopes.
 fn keyword(segment: &str) -> &str {
     const KEYWORDS: [&str; 5] = [
         "subscriptions",

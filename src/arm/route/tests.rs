@@ -1,4 +1,4 @@
-//! Where paths lead.
+//! Tests of the parsing of paths into routes.
 
 use super::*;
 use proptest::prelude::*;

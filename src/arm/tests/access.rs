@@ -1,4 +1,4 @@
-//! Who is let in, and who may do what.
+//! Authentication, and the permissions of callers.
 
 use super::*;
 use crate::ids::ArmId;
@@ -58,7 +58,7 @@ fn a_malformed_header_is_refused() {
     assert_eq!(twice.status, 401);
 }
 
-/// The header with a token for the control plane of whoever has these ids.
+/// Returns the header with a token for the control plane for these ids.
 fn token_of(world: &World, tenant: &str, client_id: ClientId, principal_id: PrincipalId) -> String {
     let subject = Subject {
         tenant_id: tenant.parse().unwrap(),
@@ -277,7 +277,7 @@ fn to_assign_an_identity_takes_the_right_to_it() {
             principal("machinist")
         )
     );
-    // Not even whether it is there is said.
+    // The answer does not reveal whether the identity exists.
     let missing = json!({"location": "westus", "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity_id("none"): {}}}});
     assert_eq!(world.send("machinist", "PUT", &path, &missing).code(), "LinkedAuthorizationFailed");
     assert_eq!(world.get(&path).status, 404);
@@ -324,7 +324,7 @@ fn lists_show_what_the_caller_may_read() {
     assert_eq!(count("reader", "/subscriptions"), Ok(1));
     assert_eq!(count("group-reader", "/subscriptions"), Ok(1));
     assert_eq!(count("nobody", "/subscriptions"), Ok(0));
-    // An owner of everything sees nothing of another tenant.
+    // An owner at the root scope sees nothing of another tenant.
     assert_eq!((count("owner", "/subscriptions"), count("owner", "/tenants")), (Ok(1), Ok(1)));
 }
 

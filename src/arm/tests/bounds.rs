@@ -1,4 +1,4 @@
-//! What a request may cost, and what is done for whom.
+//! Limits on the cost of a request, and the order of its checks.
 
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -13,7 +13,7 @@ fn filled(bytes: usize) -> Value {
     json!({"location": "westus", "properties": {"filler": "x".repeat(bytes)}})
 }
 
-/// A request by `name`, let in.
+/// An admitted request by `name`.
 fn admitted(world: &World, name: &str, method: &str, path: &str) -> Call {
     let request = Request::builder()
         .method(method)
@@ -128,7 +128,7 @@ fn the_properties_of_a_machine_are_bounded_also_in_small_steps() {
     assert_eq!(world.put(&path, &filled(40 * 1024)).status, 201);
     let more = json!({"properties": {"more": "x".repeat(40 * 1024)}});
     assert_eq!(world.patch(&path, &more).refusal(), (400, "InvalidParameter"));
-    // Secrets may be long in Azure, and are not kept.
+    // Azure allows long secrets. They are not kept here, so their length does not matter.
     let secret = json!({"location": "westus", "properties": {"userData": "x".repeat(80 * 1024)}});
     assert_eq!(world.put(&path, &secret).status, 200);
 }

@@ -1,4 +1,4 @@
-//! What clients are told before they have a token.
+//! The document that clients read before they have a token.
 
 use super::*;
 

@@ -185,7 +185,7 @@ fn a_deleted_identity_stays_listed_without_ids_until_it_is_taken_away() {
     let listed = || world.get(&vm).body["identity"]["userAssignedIdentities"][&one].clone();
     let nulls = json!({"principalId": null, "clientId": null});
     assert_eq!(listed(), nulls);
-    // A new one of the name is not the one that was assigned.
+    // A new identity of the same name is not the assigned one.
     world.identity("one");
     assert_eq!(listed(), nulls);
     assert_eq!(world.patch(&vm, &json!({"tags": {"a": "b"}})).status, 200);

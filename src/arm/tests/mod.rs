@@ -157,7 +157,7 @@ fn world() -> World {
     world_with(ArmAuth::Bearer, 100)
 }
 
-/// The path with an API version that its type has.
+/// Adds an API version of the path's type.
 fn versioned(path: &str) -> String {
     let versions = [
         ("Microsoft.Authorization", "2022-04-01"),
@@ -188,7 +188,7 @@ impl World {
         self.issuer.mint(&subject, audience, NOW, &[1; 48]).unwrap().jwt().to_owned()
     }
 
-    /// Sends what `alter` makes of a request by `name` to `path`, as it stands.
+    /// Sends a request by `name` to `path`, as changed by `alter`.
     fn raw(
         &self,
         (name, method, path): (&str, &str, &str),
@@ -236,7 +236,7 @@ impl World {
         self.send("owner", "PATCH", path, body)
     }
 
-    /// Makes an identity in the group and returns its resource id.
+    /// Creates an identity in the group and returns its resource id.
     fn identity(&self, name: &str) -> String {
         let path = identity_id(name);
         let made = self.put(&path, &json!({"location": "westus"}));
@@ -244,7 +244,7 @@ impl World {
         path
     }
 
-    /// Makes a machine with this identity property and returns its resource id.
+    /// Creates a machine with this identity property and returns its resource id.
     fn machine(&self, name: &str, identity: &Value) -> String {
         let path = machine_id(name);
         let made = self.put(&path, &json!({"location": "westus", "identity": identity}));
@@ -252,7 +252,7 @@ impl World {
         path
     }
 
-    /// Gives `name` a role and returns the path of the assignment.
+    /// Assigns a role to `name` and returns the path of the assignment.
     fn grant(&self, number: usize, name: &str, role: &str, scope: &str) -> String {
         let path = assignment_path(scope, number);
         let made = self.put(

@@ -1,4 +1,4 @@
-//! What every path refuses, and how.
+//! Refusals that all paths share.
 
 use super::*;
 use crate::http::BodyError;

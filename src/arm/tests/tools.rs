@@ -1,4 +1,4 @@
-//! What tools ask beside what they are about: az, Terraform, Prometheus.
+//! Side requests of tools: az, Terraform, Prometheus.
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn a_list_that_takes_no_filter_refuses_one() {
     }
 }
 
-/// As `versioned`, also for the types of networks.
+/// Like `versioned`, also for network types.
 fn api(path: &str) -> String {
     if !path.contains("Microsoft.Network") {
         return versioned(path);

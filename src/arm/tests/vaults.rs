@@ -1,4 +1,4 @@
-//! Key vaults: their settings, and what becomes of them once they are deleted.
+//! Key vaults: their settings, deletion, recovery and purging.
 
 use super::*;
 use crate::ids::ArmId;
@@ -19,7 +19,7 @@ fn with(properties: &Value) -> Value {
     json!({"location": "westus", "properties": properties})
 }
 
-/// A vault with one secret; returns its resource id.
+/// Creates a vault with one secret and returns its resource id.
 fn vault_with_secret(world: &World, name: &str, properties: &Value) -> String {
     let path = vault_id(name);
     assert_eq!(world.put(&path, &with(properties)).status, 201);
@@ -133,7 +133,7 @@ fn every_setting_of_a_vault_is_kept_until_it_is_changed() {
     });
     assert_eq!(world.put(&path, &with(&asked)).body["properties"], kept);
     assert_eq!(world.get(&path).body["properties"], kept);
-    // A client may write back what it has read.
+    // A client may write back the vault that it read.
     let read = world.get(&path).body;
     assert_eq!(world.put(&path, &read).body, read);
     assert_eq!(world.patch(&path, &json!({"tags": {}})).body["properties"], kept);
@@ -145,7 +145,7 @@ fn every_setting_of_a_vault_is_kept_until_it_is_changed() {
         (&json!(false), &json!("standard"))
     );
     assert_eq!(properties["enabledForDiskEncryption"], true);
-    // What can be set once stays when a PUT leaves it out; the rest falls back.
+    // A setting that can be set only once stays when a PUT omits it. Other settings return to their defaults.
     let replaced = world.put(&path, &with(&json!({}))).body["properties"].clone();
     assert_eq!(
         (&replaced["softDeleteRetentionInDays"], &replaced["enablePurgeProtection"]),
@@ -258,7 +258,7 @@ fn a_recovered_vault_is_as_it_was_but_for_its_role_assignments() {
 
 #[test]
 fn nobody_purges_a_protected_vault_before_its_time() {
-    // Time passes, and tokens would not outlive it.
+    // Authentication is off because a token would expire in the meantime.
     let world = world_with(ArmAuth::Off, 100);
     let settings = json!({"enablePurgeProtection": true, "softDeleteRetentionInDays": 7});
     let path = vault_with_secret(&world, "vault-1", &settings);
@@ -272,7 +272,7 @@ fn nobody_purges_a_protected_vault_before_its_time() {
     assert!(has_secret(&world, &path));
     world.clock.advance(Seconds(7 * DAY));
     assert_eq!(world.get(&deleted_path("vault-1")).status, 404);
-    // The name is free at once, and the secrets of the old vault do not come with it.
+    // The name is free at once. The secrets of the old vault do not come back.
     assert_eq!(world.put(&path, &with(&json!({}))).status, 201);
     assert!(!has_secret(&world, &path));
 }

@@ -1,4 +1,4 @@
-//! The folder of `serve --data`, as far as its clients read it.
+//! The folder of `serve --data`, as its clients read it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::files::{self, GroupRead, check_folder, read_secret};
 use crate::ids::{ClientId, PrincipalId, TenantId};
 use crate::tls::client_config;
 
-/// Where the server listens (`endpoints.json`): base URLs without a slash at the end.
+/// Addresses of the server (`endpoints.json`): base URLs without a slash at the end.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Endpoints {
     /// The identity endpoint.
@@ -22,11 +22,11 @@ pub(super) struct Endpoints {
     pub(super) sts: String,
     /// The management API.
     pub(super) arm: String,
-    /// The vaults; each has a host name of its own below `vault.localhost`.
+    /// The vaults. Each has its own host name below `vault.localhost`.
     pub(super) vault: String,
 }
 
-/// Who the operator is (`operator.json`).
+/// Ids of the operator (`operator.json`).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names of the file")]
 pub(super) struct OperatorIds {
@@ -35,28 +35,28 @@ pub(super) struct OperatorIds {
     pub(super) object_id: PrincipalId,
 }
 
-/// The folder.
+/// The data folder.
 #[derive(Clone, Debug)]
 pub(super) struct DataFolder {
     path: PathBuf,
-    /// Whether the group of its files is trusted.
+    /// Trust in the group of its files.
     group: GroupRead,
 }
 
-/// Its files have a few kB.
+/// Largest file that is read, in bytes. Its files have a few kB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl DataFolder {
-    /// The folder at `path`, unless others can put files of their own there.
+    /// Opens the folder at `path`, unless others can put their own files there.
     pub(super) fn open(path: &Path, group: GroupRead) -> Result<Self, ControlError> {
         match check_folder(path, group) {
-            // The file that is looked for says what to do.
+            // The error of the missing file tells the user what to do.
             Err(error) if !error.is_missing() => Err(error.into()),
             _ => Ok(Self { path: path.to_owned(), group }),
         }
     }
 
-    /// Where the server listens.
+    /// Reads the addresses of the server.
     pub(super) fn endpoints(&self) -> Result<Endpoints, ControlError> {
         let path = self.path.join("endpoints.json");
         let no_server = |path| ControlError::NoServer { path };
@@ -68,13 +68,13 @@ impl DataFolder {
         Ok(endpoints)
     }
 
-    /// What a client needs to trust this server and no other.
+    /// Returns the configuration of a client that trusts this server and no other.
     pub(super) fn trust(&self) -> Result<Arc<ClientConfig>, ControlError> {
         let path = self.path.join("ca.pem");
         Ok(client_config(&read(&path, |path| ControlError::NoServer { path })?)?)
     }
 
-    /// The operator of the server, and the key to prove it.
+    /// Reads the operator of the server, with the private key.
     pub(super) fn operator(&self) -> Result<Operator, ControlError> {
         let no_operator = |path| ControlError::NoOperator { path };
         let path = self.path.join("operator.json");

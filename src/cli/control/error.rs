@@ -1,4 +1,4 @@
-//! Why a command failed, and what to do about it.
+//! Errors of the commands, and their remedies.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,16 @@ use crate::files::{ReadError, SecretFileError};
 use crate::ids::SubscriptionId;
 use crate::tls::TlsError;
 
-/// Why a command failed.
+/// Reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ControlError {
-    /// A name that several things have.
+    /// Several resources have this name.
     #[error("{} things are called `{name}`: {}", ids.len(), ids.join(", "))]
     Ambiguous { name: String, ids: Vec<String> },
-    /// The server answered with something else than was asked for.
+    /// The answer of the server has an unexpected form.
     #[error("{url} answers with something that is not understood: {reason}")]
     Answer { url: String, reason: String },
-    /// What was given as an access token could not stand in a header.
+    /// The given access token is not valid in a header.
     #[error("the access token is not one; take what `mintbench token --bare` prints")]
     AccessToken,
     /// The system gives no random numbers.
@@ -27,22 +27,22 @@ pub(super) enum ControlError {
     /// Others can read the operator's key, or write in the folder.
     #[error(transparent)]
     Exposed(#[from] SecretFileError),
-    /// What is to be made is there already.
+    /// The resource to create exists already.
     #[error("the {noun} `{name}` exists already")]
     Exists { noun: &'static str, name: String },
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    /// A file is not read: one of the server's folder, or one that was named.
+    /// A file of the server's folder, or a named file, is not read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Nothing was said that the command could do.
+    /// The options of the command leave nothing to do.
     #[error("nothing to do for `{name}`")]
     Idle { name: String, remedy: &'static str },
-    /// A file of the server's folder holds something else.
+    /// A file of the server's folder is malformed.
     #[error("`{}` is not as a server writes it: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
-    /// Several subscriptions, and none was named.
+    /// There are several subscriptions, and none was named.
     #[error("there are {} subscriptions: {}", ids.len(), ids.join(", "))]
     ManySubscriptions { ids: Vec<String> },
     /// The request got no answer.
@@ -51,37 +51,37 @@ pub(super) enum ControlError {
     /// No resource group was named.
     #[error("a {noun} is made in a resource group, and none is named")]
     NoGroup { noun: &'static str },
-    /// The folder has no key to prove that somebody is the operator.
+    /// The folder has no operator key to sign in with.
     #[error("`{}` does not exist: nobody can sign in to the server", path.display())]
     NoOperator { path: PathBuf },
     /// No server has written its addresses to the folder.
     #[error("`{}` does not exist: no server has this folder", path.display())]
     NoServer { path: PathBuf },
-    /// There is no subscription that the operator may see.
+    /// The operator may not see any subscription.
     #[error("the server shows no subscription")]
     NoSubscription,
-    /// Nothing has this name.
+    /// No resource has this name.
     #[error("no {noun} is called `{name}`{place}")]
     NotFound { noun: &'static str, name: String, place: &'static str, remedy: String },
-    /// The server said no.
+    /// The server refused.
     #[error("{refusal}")]
     Refused { refusal: Box<Refusal>, remedy: Option<String> },
-    /// An operation of the server did not come to its end.
+    /// An operation of the server did not end in time.
     #[error("the server did not finish the operation in time; it may still do")]
     Unfinished,
-    /// The server is not trusted, or nobody is.
+    /// The server is not trusted, or the client has no trusted authority.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No runtime for requests.
+    /// The runtime for requests could not be started.
     #[error("cannot start the network of this process")]
     Runtime(#[source] std::io::Error),
-    /// A text that stands for something cannot be read as that.
+    /// An argument is malformed.
     #[error("{0}")]
     Usage(String),
 }
 
 impl ControlError {
-    /// How the process ends: 2 when the command, its files or the environment are wrong, else 1.
+    /// Returns the exit code: 2 when the command, its files or the environment are wrong, else 1.
     pub(super) const fn exit(&self) -> Exit {
         match self {
             Self::AccessToken
@@ -109,7 +109,7 @@ impl ControlError {
         }
     }
 
-    /// What to do about it.
+    /// Returns the remedy.
     pub(super) fn remedy(&self) -> Option<String> {
         let remedy = match self {
             Self::Ambiguous { .. } => "give one of these ids instead of the name, or --group".to_owned(),
@@ -145,7 +145,7 @@ impl ControlError {
         Some(remedy)
     }
 
-    /// The subscriptions to choose from.
+    /// Creates the error with the subscriptions to choose from.
     pub(super) fn choice(ids: &[SubscriptionId]) -> Self {
         Self::ManySubscriptions { ids: ids.iter().map(ToString::to_string).collect() }
     }

@@ -44,7 +44,7 @@ enum Verb {
     },
 }
 
-/// The region of a group that names none; a world file's groups have it too.
+/// Default region of a group, also in a world file.
 const LOCATION: &str = "local";
 
 impl GroupArgs {

@@ -1,7 +1,7 @@
 //! The commands for people: clients of the management API and of the vaults of a running server.
 //!
-//! One file for each noun. A command finds the server through the folder of `serve --data`, proves
-//! to be its operator, and asks over the network like any other client; it knows nothing else.
+//! One file for each noun. A command finds the server through the folder of `serve --data` and signs in as
+//! its operator. Like any other client, it uses only the network, and knows nothing else about the server.
 
 mod data;
 mod error;
@@ -150,7 +150,7 @@ impl Control {
     }
 }
 
-/// Runs the command: the result to standard output, what failed and what to do to standard error.
+/// Runs the command. The result goes to standard output, an error and its remedy to standard error.
 pub fn main(control: &Control) -> Exit {
     match control.run() {
         Ok(output) => {

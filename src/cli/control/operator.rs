@@ -1,4 +1,4 @@
-//! The operator: who signs in, and with which key.
+//! The operator: the ids and the key for signing in.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -17,7 +17,8 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    /// The operator whose private key (PKCS #8) and certificate are in `pem`; else what is wrong.
+    /// Creates the operator from the private key (PKCS #8) and the certificate in `pem`. Returns the problem
+    /// as text.
     pub(super) fn from_pem(ids: OperatorIds, pem: &Redacted) -> Result<Self, String> {
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem.expose());
         let key = key.map_err(|_| "no PEM block holds a private key (PKCS #8)")?;
@@ -28,8 +29,8 @@ impl Operator {
         Ok(Self { ids, key })
     }
 
-    /// A client assertion (RFC 7523 section 2.2) for the token endpoint at `url`; `None` when the
-    /// library fails.
+    /// Creates a client assertion (RFC 7523 section 2.2) for the token endpoint at `url`. Returns `None` when
+    /// the library fails.
     pub(super) fn assertion(&self, url: &str, now: UnixSeconds, id: Uuid) -> Option<String> {
         let client_id = &self.ids.client_id.to_string();
         let assertion =

@@ -1,4 +1,4 @@
-//! What the server says when it refuses, and what can be done about it.
+//! Refusals of the server, and their remedies.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::data::OperatorIds;
 use crate::world::roles::{Action, RoleDefinition, by_name};
 
-/// Who was asked.
+/// The service that refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Service {
     /// The management API.
@@ -22,7 +22,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// The scope of a token for it (Entra, "The .default scope").
+    /// Returns the scope of a token for the service (Entra, "The .default scope").
     pub(super) const fn scope(self) -> &'static str {
         match self {
             Self::Arm | Self::Imds | Self::Sts => "https://management.azure.com/.default",
@@ -40,18 +40,18 @@ impl Service {
     }
 }
 
-/// A refusal, as the server words it.
+/// A refusal in the words of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     service: Service,
     status: u16,
-    /// The code; empty when the answer has none.
+    /// The error code, empty when the answer has none.
     pub(super) code: String,
     message: String,
 }
 
 impl Refusal {
-    /// Reads the error object of Azure Resource Manager and the vaults, or that of OAuth 2.0.
+    /// Parses the error object of Azure Resource Manager and the vaults, or that of OAuth 2.0.
     pub(super) fn new(service: Service, status: StatusCode, body: &Value) -> Self {
         let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
         let code = text("/error/code").or_else(|| text("/error")).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Refusal {
         Self { service, status: status.as_u16(), code: code.to_owned(), message }
     }
 
-    /// The text between the quotes after the first of `marks` that occurs.
+    /// Returns the quoted text after the first of `marks` that occurs.
     fn quoted(&self, marks: &[&str]) -> Option<&str> {
         let after = marks.iter().find_map(|mark| self.message.split_once(mark));
         after?.1.split('\'').next().filter(|text| !text.is_empty())
@@ -77,7 +77,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What to do about a refusal of what was asked at `url`.
+/// Returns the remedy for the refusal of a request to `url`.
 pub(super) fn remedy(refusal: &Refusal, url: &str, operator: &OperatorIds) -> Option<String> {
     let vault = || Some(url.strip_prefix("https://")?.split_once(".vault.localhost")?.0);
     match (refusal.service, refusal.status, refusal.code.as_str()) {
@@ -91,7 +91,7 @@ pub(super) fn remedy(refusal: &Refusal, url: &str, operator: &OperatorIds) -> Op
             let scope = format!("vault/{}", vault()?);
             Some(grant(Action::DataPlane(action), &scope, operator))
         }
-        // The message itself says what to do.
+        // The message itself contains the remedy.
         (Service::Vault, 409, _) if refusal.message.contains("--max-secret-versions") => None,
         (Service::Vault, 409, _) => Some(
             "a removed secret keeps its name until it is purged: `mintbench secret recover VAULT/NAME` or `mintbench secret purge VAULT/NAME`".to_owned(),
@@ -127,7 +127,7 @@ pub(super) fn remedy(refusal: &Refusal, url: &str, operator: &OperatorIds) -> Op
     }
 }
 
-/// How somebody who may do so grants what is missing.
+/// Returns the command that grants the missing permission, for a user with the right to assign roles.
 fn grant(action: Action<'_>, scope: &str, operator: &OperatorIds) -> String {
     let Some(role) = least(action) else {
         return format!("no built-in role allows `{}`", action.name());
@@ -139,7 +139,7 @@ fn grant(action: Action<'_>, scope: &str, operator: &OperatorIds) -> String {
     )
 }
 
-/// Built-in roles from narrow to wide, so that the first one that allows something is enough.
+/// Built-in roles from narrow to wide. The first one that allows an action is the least one needed.
 const NARROW_FIRST: [&str; 12] = [
     "Key Vault Secrets User",
     "Key Vault Secrets Officer",
@@ -160,7 +160,7 @@ fn least(action: Action<'_>) -> Option<&'static RoleDefinition> {
     roles.into_iter().find(|role| role.permissions.allow(action))
 }
 
-/// The command for what a URL leads to.
+/// Returns the command for the resource of a URL.
 fn noun(url: &str) -> &'static str {
     let url = url.to_ascii_lowercase();
     let nouns = [

@@ -6,14 +6,14 @@ use serde_json::Value;
 use crate::cli::terminal::Stream;
 use crate::printable::{json, printable};
 
-/// Who reads standard output.
+/// Reader of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     Pipe,
     Terminal,
 }
 
-/// What a command prints on standard output.
+/// Output of a command on standard output.
 #[derive(Debug)]
 pub(super) struct Output {
     json: Value,
@@ -22,20 +22,20 @@ pub(super) struct Output {
 
 #[derive(Debug)]
 enum View {
-    /// Columns under their names.
+    /// Columns with their names.
     Rows {
         header: Vec<&'static str>,
         rows: Vec<Vec<String>>,
     },
-    /// One thing: what is known of it.
+    /// The fields of one item.
     Record(Vec<(&'static str, String)>),
     Sentence(String),
-    /// A text as it is; a line end is added on a terminal alone.
+    /// A text printed unchanged. A line end is added only on a terminal.
     Verbatim(String),
 }
 
 impl Output {
-    /// A list of things, in the order of their first columns.
+    /// Creates a list of items, in the order of their first columns.
     pub(super) fn rows<const N: usize>(
         json: Vec<Value>,
         header: [&'static str; N],
@@ -45,7 +45,7 @@ impl Output {
         Self { json: Value::Array(json), view: View::Rows { header: header.into(), rows } }
     }
 
-    /// One thing; what has no value is left out.
+    /// Creates the fields of one item. Fields without a value are left out.
     pub(super) fn record(json: Value, fields: Vec<(&'static str, String)>) -> Self {
         let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         Self { json, view: View::Record(fields) }
@@ -59,17 +59,17 @@ impl Output {
         Self { json, view: View::Verbatim(text) }
     }
 
-    /// Prints it as JSON.
+    /// Prints the output as JSON.
     pub(super) fn print_json(&self) {
         write(&self.as_json());
     }
 
-    /// Prints it for people.
+    /// Prints the output for people.
     pub(super) fn print(&self) {
         let reader = if Stream::Output.is_terminal() { Reader::Terminal } else { Reader::Pipe };
         let text = self.as_text(reader);
         match (&self.view, reader) {
-            // A program gets the value that it asked for.
+            // A program gets exactly the value.
             (View::Verbatim(_), Reader::Pipe) => {
                 let _ = Stream::Output.write_as_is(text.as_bytes());
             }
@@ -78,7 +78,7 @@ impl Output {
     }
 
     fn as_json(&self) -> String {
-        // A value has a form in JSON.
+        // A `Value` can always be written as JSON.
         json(&self.json).unwrap_or_default()
     }
 
@@ -100,12 +100,12 @@ impl Output {
     }
 }
 
-/// A reader that has gone away is no error.
+/// Writes a text. A reader that has closed the pipe is not an error.
 fn write(text: &str) {
     let _ = Stream::Output.write(text);
 }
 
-/// Aligned columns; with a line below the header on a terminal, plain otherwise.
+/// Aligns columns. On a terminal there is a line below the header.
 fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, reader: Reader) -> String {
     let mut table = Table::new();
     table.load_style(match reader {
@@ -116,7 +116,7 @@ fn columns(header: Option<Vec<String>>, rows: Vec<Vec<String>>, reader: Reader) 
         table.set_header(header);
     }
     for row in rows {
-        // Before the columns are measured: what is shown as text is longer.
+        // Escapes first, because escaped text is longer and the columns are measured next.
         let shown = |cell: &String| printable(cell).into_owned();
         let cells =
             row.iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { shown(cell) });

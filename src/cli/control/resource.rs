@@ -1,4 +1,4 @@
-//! Resources of the management API: their paths, and what people call them.
+//! Resources of the management API: their paths and their short names.
 
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,9 +15,9 @@ pub(super) struct Kind {
     /// Provider and type, such as `Microsoft.Compute/virtualMachines`.
     provider: &'static str,
     api_version: &'static str,
-    /// What people call it.
+    /// Name in messages.
     noun: &'static str,
-    /// The command that deals with it.
+    /// Command for this type.
     command: &'static str,
 }
 
@@ -45,17 +45,17 @@ pub(super) static VAULT: Kind = Kind {
 /// API version of resource groups.
 pub(super) const GROUP_API: &str = "2021-04-01";
 
-/// The characters of RFC 3986 section 2.3, which need no escape in a segment of a path.
+/// The characters of RFC 3986 section 2.3 and parentheses, which are not escaped in a path segment.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'(').remove(b')');
 
-/// `name` as one segment of a path, or as a value in a query.
+/// Escapes `name` as one segment of a path, or as a value in a query.
 pub(super) fn segment(name: &str) -> String {
     utf8_percent_encode(name, SEGMENT).to_string()
 }
 
 impl Kind {
-    /// A path of it with its API version.
+    /// Returns the path of a resource with the API version.
     pub(super) fn target(&self, id: &str) -> String {
         format!("{id}?api-version={}", self.api_version)
     }
@@ -68,7 +68,7 @@ impl Kind {
         ControlError::NotFound { noun: self.noun, name: name.to_owned(), place: "", remedy }
     }
 
-    /// Whether `id` is one of this kind.
+    /// Returns true if `id` is of this kind.
     fn owns(&self, id: &ArmId) -> bool {
         let (namespace, kind) = self.provider.split_once('/').unwrap_or_default();
         id.segment("providers").is_some_and(|own| own.eq_ignore_ascii_case(namespace))
@@ -87,7 +87,7 @@ impl Kind {
 }
 
 impl Session {
-    /// The path of a resource group.
+    /// Returns the path of a resource group.
     pub(super) fn group_path(&self, group: &str) -> Result<String, ControlError> {
         Ok(format!("/subscriptions/{}/resourceGroups/{}", self.subscription()?, segment(group)))
     }
@@ -97,7 +97,7 @@ impl Session {
         Ok(format!("{group}/providers/{}/{}", kind.provider, segment(name)))
     }
 
-    /// The resources of `kind`, of one group or of all.
+    /// Returns the resources of `kind`, of one group or of all.
     pub(super) fn all(&self, kind: &Kind, group: Option<&str>) -> Result<Vec<Value>, ControlError> {
         let parent = match group {
             Some(group) => self.group_path(group)?,
@@ -106,7 +106,7 @@ impl Session {
         self.list(&kind.target(&format!("{parent}/providers/{}", kind.provider)))
     }
 
-    /// The one resource of `kind` that is called `name`, or has it as its id.
+    /// Returns the only resource of `kind` with this name or id.
     pub(super) fn find(
         &self,
         kind: &Kind,
@@ -125,7 +125,7 @@ impl Session {
         the_one(name, found).unwrap_or_else(|| Err(kind.not_found(name)))
     }
 
-    /// The id of the one resource of `kind` that is called `name`; an id stands for itself.
+    /// Returns the id of the only resource of `kind` with this name. An id is returned unchanged.
     pub(super) fn id_of(
         &self,
         kind: &Kind,
@@ -138,7 +138,8 @@ impl Session {
         self.find(kind, name, group).map(|found| text(&found, "/id").to_owned())
     }
 
-    /// Makes or changes a resource in `group`; `body` is what its kind has beyond region and tags.
+    /// Creates or changes a resource in `group`. `body` contains the properties of its kind beside region and
+    /// tags.
     pub(super) fn put(
         &self,
         kind: &Kind,
@@ -159,7 +160,8 @@ impl Session {
         Ok(self.arm(&Method::PUT, &target, Some(&Value::Object(whole)))?.body)
     }
 
-    /// Refuses to make what is there: to replace it would take away what it holds.
+    /// Returns an error if the resource exists already, because replacing it would also remove the properties
+    /// that the request omits, such as identities.
     pub(super) fn must_be_new(
         &self,
         kind: &Kind,
@@ -185,11 +187,11 @@ impl Session {
     /// Changes the resource with this id.
     pub(super) fn patch(&self, kind: &Kind, id: &str, body: &Value) -> Result<Value, ControlError> {
         self.arm(&Method::PATCH, &kind.target(id), Some(body))?;
-        // The answer to a change may be of the time before it has taken effect.
+        // The answer to a change may show the state before the change took effect.
         self.get(&kind.target(id))
     }
 
-    /// Removes the one resource of `kind` that is called `name`.
+    /// Removes the only resource of `kind` with this name.
     pub(super) fn remove(
         &self,
         kind: &Kind,
@@ -202,7 +204,7 @@ impl Session {
     }
 }
 
-/// The only one of `found`, none, or an error that lists the ids of all.
+/// Returns the only item of `found`, `None` if it is empty, or an error with the ids of all.
 pub(super) fn the_one(name: &str, mut found: Vec<Value>) -> Option<Result<Value, ControlError>> {
     if found.len() > 1 {
         let ids = found.iter().map(|one| text(one, "/id").to_owned()).collect();
@@ -211,22 +213,22 @@ pub(super) fn the_one(name: &str, mut found: Vec<Value>) -> Option<Result<Value,
     found.pop().map(Ok)
 }
 
-/// What is said when something is gone.
+/// Returns the output after a removal.
 pub(super) fn removed(noun: &str, id: &str) -> render::Output {
     render::Output::sentence(json!({ "removed": id }), format!("removed the {noun} {id}"))
 }
 
-/// What is said when something is gone for good.
+/// Returns the output after a purge.
 pub(super) fn purged(noun: &str, id: &str) -> render::Output {
     render::Output::sentence(json!({ "removed": id }), format!("purged the {noun} {id}"))
 }
 
-/// The text at `pointer` (RFC 6901), empty when there is none.
+/// Returns the text at `pointer` (RFC 6901), empty when there is none.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The group that an id lies in, as people write it.
+/// Returns the resource group of an id, empty when there is none.
 pub(super) fn group_in(id: &str) -> String {
     id.parse::<ArmId>()
         .ok()
@@ -234,12 +236,12 @@ pub(super) fn group_in(id: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The name at the end of an id.
+/// Returns the name at the end of an id.
 pub(super) fn last(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or_default()
 }
 
-/// Tags as the management API takes them.
+/// Returns tags in the format of the management API.
 pub(super) fn tags(tags: &[(String, String)]) -> Value {
     tags.iter()
         .map(|(key, value)| (key.clone(), Value::from(value.clone())))
@@ -247,7 +249,7 @@ pub(super) fn tags(tags: &[(String, String)]) -> Value {
         .into()
 }
 
-/// Tags as people read them.
+/// Formats tags for people.
 pub(super) fn shown_tags(value: &Value) -> String {
     let tags = value.get("tags").and_then(Value::as_object).into_iter().flatten();
     let pairs = tags.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));

@@ -114,7 +114,8 @@ impl RoleArgs {
 }
 
 impl Session {
-    /// Who is meant: an object id, an identity or a machine with one of its own.
+    /// Returns the object id of a principal, from its id, the name of an identity, or the name of a machine
+    /// with its own identity.
     fn principal(&self, name: &str) -> Result<PrincipalId, ControlError> {
         if let Ok(id) = name.parse() {
             return Ok(id);
@@ -134,7 +135,7 @@ impl Session {
         principal_of(&one).parse().map_err(|_| missing())
     }
 
-    /// The identities and machines called `name` that have a principal.
+    /// Returns the identities and machines called `name` that have a principal.
     fn holders(&self, name: &str) -> Result<Vec<Value>, ControlError> {
         if name.starts_with('/') {
             let kind = if name.to_ascii_lowercase().contains("/virtualmachines/") {
@@ -152,7 +153,7 @@ impl Session {
         Ok(all)
     }
 
-    /// What people call each principal; empty when the operator may not see it.
+    /// Returns the display names of principals. Empty when the operator may not read them.
     fn principal_names(&self) -> BTreeMap<String, String> {
         let all =
             [&IDENTITY, &VM].into_iter().flat_map(|kind| self.all(kind, None).unwrap_or_default());
@@ -161,7 +162,7 @@ impl Session {
         named.chain([own]).collect()
     }
 
-    /// Which role is meant: one of those that the server has.
+    /// Returns the id of a role, from its id or its name on the server.
     fn role(&self, name: &str) -> Result<RoleDefinitionId, ControlError> {
         if let Ok(id) = name.parse() {
             return Ok(id);
@@ -177,7 +178,7 @@ impl Session {
         })
     }
 
-    /// Where: a scope as it is, or in the short form that people use.
+    /// Returns a scope, from its full or its short form.
     fn scope(&self, short: &str) -> Result<Scope, ControlError> {
         let id = match short.split_once('/') {
             Some(("", _)) => short.to_owned(),
@@ -232,7 +233,7 @@ impl Session {
         }
     }
 
-    /// The assignments that are chosen, of all that hold in the subscription.
+    /// Returns the role assignments of the subscription that match the choice.
     fn assignments(&self, choice: &Choice) -> Result<Vec<Value>, ControlError> {
         let principal = choice.principal.as_deref().map(|name| self.principal(name)).transpose()?;
         let role = choice.role.as_deref().map(|name| self.role(name)).transpose()?;
@@ -254,7 +255,7 @@ impl Session {
         self.list(&format!("{}/{ASSIGNMENTS}?{API}{filter}", path(scope)))
     }
 
-    /// The full id of an assignment, which people may call by its name alone.
+    /// Returns the full id of an assignment, from its id or its name.
     fn assignment_id(&self, id: &str) -> Result<String, ControlError> {
         if id.starts_with('/')
             && id.to_ascii_lowercase().contains(&format!("/{ASSIGNMENTS}/").to_ascii_lowercase())
@@ -285,7 +286,7 @@ impl Session {
     }
 }
 
-/// The scope in front of a path; `/` is the empty one.
+/// Returns the path of a scope. The path of `/` is empty.
 fn path(scope: &Scope) -> &str {
     if scope.is_root() { "" } else { scope.as_str() }
 }
@@ -297,7 +298,7 @@ fn is(assignment: &Value, role: Option<RoleDefinitionId>, scope: Option<&Scope>)
         && scope.is_none_or(|scope| own_scope.as_ref() == Some(scope))
 }
 
-/// The principal of an identity or of a machine's own identity.
+/// Returns the principal of an identity, or of a machine's own identity.
 fn principal_of(resource: &Value) -> &str {
     let own = text(resource, "/properties/principalId");
     if own.is_empty() { text(resource, "/identity/principalId") } else { own }

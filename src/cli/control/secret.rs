@@ -1,4 +1,4 @@
-//! `mintbench secret`: what is in the vaults.
+//! `mintbench secret`: the contents of vaults.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,8 @@ impl FromStr for VaultName {
 impl FromStr for SecretId {
     type Err = String;
 
-    /// Accepts the names that Key Vault does: 1 to 127 letters, digits and hyphens.
+    /// Parses VAULT/NAME or VAULT/NAME/VERSION. The name has 1 to 127 letters, digits and hyphens, as in Key
+    /// Vault.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -216,13 +217,13 @@ fn read(path: &Path) -> Result<String, ControlError> {
         return Ok(files::read_text(path, CREDENTIAL_BYTES_MAX)?);
     }
     let mut text = String::new();
-    // No vault takes a value of this length: the rest is not read.
+    // No vault allows a value of this length, so the rest is not read.
     let read = std::io::stdin().lock().take(CREDENTIAL_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|source| ControlError::File { path: path.to_owned(), source })?;
     Ok(text)
 }
 
-/// What is known of a secret; never its value, neither as a table nor as JSON.
+/// Shows the properties of a secret. Its value is never shown, neither as a table nor as JSON.
 fn record(mut bundle: Value) -> Output {
     if let Some(bundle) = bundle.as_object_mut() {
         bundle.remove("value");
@@ -262,7 +263,7 @@ fn enabled(bundle: &Value) -> String {
         .map_or_else(String::new, |enabled| enabled.to_string())
 }
 
-/// A time of the attributes, as RFC 3339 has it.
+/// Formats a time of the attributes as RFC 3339.
 fn time(bundle: &Value, name: &str) -> String {
     let seconds = bundle.pointer(&format!("/attributes/{name}")).and_then(Value::as_u64);
     let time = seconds
@@ -271,7 +272,7 @@ fn time(bundle: &Value, name: &str) -> String {
     shown.map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
 }
 
-/// The last second of the year 9999, beyond which RFC 3339 cannot write.
+/// The last second of the year 9999. RFC 3339 has no later one.
 const LAST_YEAR: u64 = 253_402_300_799;
 
 #[cfg(test)]

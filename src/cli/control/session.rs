@@ -1,4 +1,4 @@
-//! Requests to the server in the operator's name.
+//! Requests to the server as the operator.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -23,15 +23,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::ids::{PrincipalId, SubscriptionId};
 use crate::secret::SecretText;
 
-/// Sends a request and waits; a seam for tests.
+/// Sends a request and waits for its answer. Tests replace it.
 pub(super) trait Transport: fmt::Debug {
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError>;
 
-    /// Rests between two looks at an operation that is not yet done.
+    /// Waits between two polls of an unfinished operation.
     fn pause(&self, span: Duration);
 }
 
-/// The network: one client on a runtime of its own.
+/// The network: one client on its own runtime.
 #[derive(Debug)]
 struct Network {
     runtime: tokio::runtime::Runtime,
@@ -48,18 +48,19 @@ impl Transport for Network {
     }
 }
 
-/// Lists may be long: a world has up to 16 million VMs, and a page of the server 1000 things.
+/// Largest answer, in bytes. Lists may be long: a world has up to 16 million VMs, and a page of the server
+/// 1000 items.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Looks at an operation before it is given up, and the longest rest between two of them.
+/// Largest number of polls of an operation, and the longest wait between two of them.
 const LOOKS_MAX: u32 = 120;
 const REST_MAX: Duration = Duration::from_secs(2);
 const REST: Duration = Duration::from_millis(100);
 
-/// The management API's list of subscriptions.
+/// API version of the list of subscriptions.
 const SUBSCRIPTIONS_API: &str = "2022-12-01";
 
-/// An answer with a status of success.
+/// A successful answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -67,7 +68,7 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
-/// A server, and who asks.
+/// A server and its caller.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) operator: Operator,
@@ -79,7 +80,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The server of `folder`; nothing is sent yet.
+    /// Opens a session with the server of `folder`. Nothing is sent yet.
     pub(super) fn open(
         folder: &DataFolder,
         subscription: Option<SubscriptionId>,
@@ -107,7 +108,7 @@ impl Session {
         Self { operator, endpoints, transport, clock, tokens, subscription }
     }
 
-    /// Asks in the name of whoever `token` speaks for, if there is one, wherever it is taken.
+    /// Uses `token`, if given, instead of the operator's, for every service that accepts it.
     pub(super) fn with_access_token(
         mut self,
         token: Option<&SecretText>,
@@ -123,7 +124,7 @@ impl Session {
         Ok(self)
     }
 
-    /// The subscription that was named, or the only one.
+    /// Returns the named subscription, or the only one.
     pub(super) fn subscription(&self) -> Result<SubscriptionId, ControlError> {
         if let Some(subscription) = self.subscription.get() {
             return Ok(*subscription);
@@ -137,7 +138,7 @@ impl Session {
         }
     }
 
-    /// Asks the management API; `target` is a path with a query. Waits for operations to end.
+    /// Sends a request to the management API. `target` is a path with a query. Waits until operations end.
     pub(super) fn arm(
         &self,
         method: &Method,
@@ -149,17 +150,17 @@ impl Session {
         self.settle(answer)
     }
 
-    /// What the management API has at `target`.
+    /// Reads the resource at `target` from the management API.
     pub(super) fn get(&self, target: &str) -> Result<Value, ControlError> {
         Ok(self.arm(&Method::GET, target, None)?.body)
     }
 
-    /// All pages of a list of the management API.
+    /// Reads all pages of a list from the management API.
     pub(super) fn list(&self, target: &str) -> Result<Vec<Value>, ControlError> {
         self.pages(Service::Arm, &self.endpoints.arm, target)
     }
 
-    /// Asks a vault.
+    /// Sends a request to a vault.
     pub(super) fn vault(
         &self,
         vault: &str,
@@ -171,12 +172,12 @@ impl Session {
         Ok(self.ask(Service::Vault, method, &url, body)?.body)
     }
 
-    /// All pages of a list of a vault.
+    /// Reads all pages of a list from a vault.
     pub(super) fn vault_list(&self, vault: &str, target: &str) -> Result<Vec<Value>, ControlError> {
         self.pages(Service::Vault, &self.vault_url(vault)?, target)
     }
 
-    /// A vault is told by the name that the server is called by.
+    /// Returns the URL of a vault. The server identifies the vault by its host name.
     pub(super) fn vault_url(&self, vault: &str) -> Result<String, ControlError> {
         let url = &self.endpoints.vault;
         let port = url.parse::<Uri>().ok().and_then(|url| url.port_u16());
@@ -203,7 +204,7 @@ impl Session {
         Ok(all)
     }
 
-    /// Waits until the operation that `answer` speaks of has ended.
+    /// Waits until the operation that `answer` refers to has ended.
     fn settle(&self, answer: Answer) -> Result<Answer, ControlError> {
         let link = |answer: &Answer| {
             let named = |name| answer.headers.get(name)?.to_str().ok();
@@ -277,7 +278,7 @@ impl Session {
         ControlError::Refused { refusal, remedy }
     }
 
-    /// The `Authorization` header for `service`; one token serves the whole session.
+    /// Returns the `Authorization` header for `service`. One token serves the whole session.
     fn token(&self, service: Service) -> Result<HeaderValue, ControlError> {
         if let Some(token) = self.tokens.borrow().get(&service) {
             return Ok(token.clone());
@@ -287,7 +288,8 @@ impl Session {
         Ok(token)
     }
 
-    /// The client-credentials grant with a certificate (RFC 6749 section 4.4, RFC 7523 section 2.2).
+    /// Signs in with the client-credentials grant and a certificate (RFC 6749 section 4.4, RFC 7523 section
+    /// 2.2).
     fn sign_in(&self, service: Service) -> Result<HeaderValue, ControlError> {
         let ids = &self.operator.ids;
         let url = format!("{}/{}/oauth2/v2.0/token", self.endpoints.sts, ids.tenant_id);
@@ -309,7 +311,7 @@ impl Session {
     }
 }
 
-/// Whom a token speaks for, as it says itself: for advice, not for trust.
+/// Returns the object id in a token without verifying it, only for advice.
 fn object_id(token: &[u8]) -> Option<PrincipalId> {
     let claims = token.split(|byte| *byte == b'.').nth(1)?;
     let claims: Value =
@@ -323,7 +325,8 @@ fn bearer(token: &[u8]) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// The URL that the server gave, at the address that is known: no link may lead a token away.
+/// Returns a link from the server with the known base URL instead of its own, so that no link sends a token
+/// elsewhere.
 fn here(base: &str, link: &str) -> Option<String> {
     let target = link.parse::<Uri>().ok()?.path_and_query()?.to_string();
     Some(format!("{base}{target}"))
@@ -339,7 +342,7 @@ fn unreadable(url: &str, reason: &str) -> ControlError {
     ControlError::Answer { url: url.to_owned(), reason: reason.to_owned() }
 }
 
-/// A GUID that nobody has yet (RFC 9562 section 5.4).
+/// Returns a random GUID (RFC 9562 section 5.4).
 pub(super) fn new_guid() -> Result<Uuid, ControlError> {
     let mut bytes = [0; 16];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| ControlError::Entropy)?;

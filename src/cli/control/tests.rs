@@ -32,11 +32,12 @@ const IDS: OperatorIds = OperatorIds {
     object_id: PrincipalId::from_bytes([3; 16]),
 };
 
-/// Answers from a script: the first entry whose text is in `METHOD target` answers, and stays.
+/// Scripted answers: the first entry whose text occurs in `METHOD target` answers. Entries stay for further
+/// requests.
 #[derive(Clone, Debug, Default)]
 struct Script(Rc<ScriptState>);
 
-/// What is asked, and the answer: status, body, headers.
+/// Part of a request, and its answer: status, body, headers.
 type Scripted = (String, u16, Value, Vec<(&'static str, String)>);
 
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ impl Script {
         self
     }
 
-    /// The requests after those for tokens, as `METHOD URL`.
+    /// Returns the requests after those for tokens, as `METHOD URL`.
     fn asked(&self) -> Vec<String> {
         self.0.asked.borrow().iter().map(|(asked, _)| asked.clone()).collect()
     }
@@ -102,12 +103,12 @@ impl Transport for Script {
 
     fn pause(&self, _: Duration) {
         *self.0.rests.borrow_mut() += 1;
-        // Time brings the operation to its end.
+        // The operation ends during the pause.
         self.0.answers.borrow_mut().retain(|(_, _, body, _)| body["status"] != "InProgress");
     }
 }
 
-/// An operator and the certificate that tells them.
+/// Creates an operator, and the certificate that identifies them.
 fn operator() -> (Operator, Certificate) {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
     let made = KeyMaterial::generate(Algorithm::Rs256, NOW).unwrap();

@@ -1,4 +1,4 @@
-//! `mintbench token`: asks the identity endpoint as a virtual machine does.
+//! `mintbench token`: requests a token from the identity endpoint, as a virtual machine does.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -18,10 +18,10 @@ use crate::client::ClientError;
 use crate::ids::ClientId;
 use crate::printable::json;
 
-/// How long the identity endpoint may take.
+/// Timeout of the identity endpoint.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of its answer at most; a token has about 2 kB.
+/// Largest answer, in bytes. A token has about 2 kB.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Ask the identity endpoint for a token.
@@ -77,7 +77,7 @@ impl TokenArgs {
         )
     }
 
-    /// Who asks is told by the address that it asks from, so the connection is made by hand.
+    /// Sends the request. The source address identifies the caller, so the connection is made by hand.
     fn ask(&self, imds: &str) -> io::Result<(String, String)> {
         let authority = imds.trim_start_matches("http://");
         let to: SocketAddr =
@@ -101,7 +101,7 @@ impl TokenArgs {
     }
 }
 
-/// What to do about an error code of the identity endpoint.
+/// Returns the remedy for an error code of the identity endpoint.
 fn remedy(code: &str) -> &'static str {
     match code {
         "invalid_resource" => {

@@ -1,4 +1,4 @@
-//! `mintbench vault`: vaults as resources; what is in them is `mintbench secret`.
+//! `mintbench vault`: vaults as resources. `mintbench secret` handles their contents.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -104,7 +104,7 @@ impl VaultArgs {
     }
 }
 
-/// The vaults that were removed and can be recovered.
+/// Returns the removed vaults that can be recovered.
 fn removed_vaults(session: &Session) -> Result<Vec<Value>, ControlError> {
     let subscription = session.subscription()?;
     let path = format!("/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedVaults");

@@ -1,4 +1,4 @@
-//! `mintbench vm`: virtual machines, and the identities that they hold.
+//! `mintbench vm`: virtual machines and their identities.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use super::session::Session;
 use super::{Connection, GroupArg, SubscriptionArg, Traits};
 use crate::world::Address;
 
-/// The tag that says from which address a machine calls.
+/// The tag with the source address of a machine.
 pub(super) const ADDRESS_TAG: &str = "mintbench-address";
 
 /// Virtual machines.
@@ -135,7 +135,8 @@ impl VmArgs {
     }
 }
 
-/// The tags of a machine, which are written as a whole, with this address in place of the one that it has.
+/// Returns the tags of a machine with this address in place of its old one. Tags are always written as a
+/// whole.
 fn readdressed(vm: &Value, address: Option<Address>) -> Map<String, Value> {
     let tags = vm.get("tags").and_then(Value::as_object).cloned().unwrap_or_default();
     let others = tags.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case(ADDRESS_TAG));
@@ -156,7 +157,7 @@ impl Identities {
         Err(ControlError::Idle { name: vm.to_owned(), remedy })
     }
 
-    /// What is meant by the names. An identity may lie in another group than the machine.
+    /// Looks up the named identities. An identity may lie in another group than the machine.
     fn resolve(&self, session: &Session) -> Result<Held, ControlError> {
         let ids = self.identity.iter().map(|name| session.id_of(&IDENTITY, name, None));
         Ok(Held {
@@ -166,11 +167,11 @@ impl Identities {
     }
 }
 
-/// The identities of a machine, as its `identity` property has them.
+/// The identities of a machine, as in its `identity` property.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Held {
     system_assigned: bool,
-    /// Resource ids.
+    /// Resource ids of user-assigned identities.
     user_assigned: Vec<String>,
 }
 
@@ -184,7 +185,7 @@ impl Held {
         }
     }
 
-    /// The `type` of the property.
+    /// Returns the `type` of the property.
     const fn kind(&self) -> &'static str {
         match (self.system_assigned, self.user_assigned.is_empty()) {
             (true, false) => "SystemAssigned, UserAssigned",
@@ -194,8 +195,8 @@ impl Held {
         }
     }
 
-    /// The `identity` to send so that the machine holds these as well. The dictionary is merged with
-    /// what is there, but the type is not: it has to name all that stays.
+    /// Returns the `identity` to send so that the machine holds these identities as well. The server merges
+    /// the dictionary with the existing one, but not the type: the type must name every kind that stays.
     fn with(&self, more: &Self) -> Value {
         let user_assigned = [self.user_assigned.as_slice(), more.user_assigned.as_slice()].concat();
         let system_assigned = self.system_assigned || more.system_assigned;
@@ -203,8 +204,8 @@ impl Held {
         entries(kind, more.user_assigned.iter().map(|id| (id, json!({}))))
     }
 
-    /// The `identity` to send so that the machine no longer holds these. The entries to remove are
-    /// null, but the type `SystemAssigned` and `None` take no entries and drop them all.
+    /// Returns the `identity` to send so that the machine no longer holds these identities. The entries to
+    /// remove are null. The types `SystemAssigned` and `None` allow no entries and drop all of them.
     fn without(&self, leaving: &Identities) -> Result<Value, ControlError> {
         let mut gone = Vec::new();
         for name in &leaving.identity {
@@ -219,7 +220,7 @@ impl Held {
         Ok(entries(left.kind(), gone.into_iter().map(|id| (id, Value::Null))))
     }
 
-    /// The id among those held that is called `name`; the identity itself may be gone already.
+    /// Returns the held id that is called `name`. The identity itself may be deleted already.
     fn own(&self, name: &str) -> Result<&String, ControlError> {
         let is_named = |id: &&String| {
             let own = if name.starts_with('/') { id } else { last(id) };
@@ -241,7 +242,7 @@ impl Held {
     }
 }
 
-/// An `identity` property; without entries, it has no dictionary.
+/// Builds an `identity` property. Without entries, it has no dictionary.
 fn entries<'a>(kind: &str, entries: impl Iterator<Item = (&'a String, Value)>) -> Value {
     let entries: Map<_, _> = entries.map(|(id, value)| (id.clone(), value)).collect();
     if entries.is_empty() {
@@ -300,7 +301,7 @@ mod tests {
         format!("/subscriptions/s/resourceGroups/g/providers/p/userAssignedIdentities/{name}")
     }
 
-    /// What is held by these names, of which `system` is the machine's own identity.
+    /// Creates held identities with these names. `system` is the machine's own identity.
     fn held(names: &[&str]) -> Held {
         let Identities { system_assigned, identity } = leaving(names);
         let user_assigned = identity.iter().map(|name| id(name)).collect();

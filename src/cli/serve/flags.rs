@@ -1,4 +1,4 @@
-//! What `mintbench serve` is told: its flags, and which of two that exclude each other counts.
+//! Flags of `mintbench serve`, and the choice between two that exclude each other.
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;
@@ -200,7 +200,7 @@ fn arm_auth(text: &str) -> Result<ArmAuth, String> {
     }
 }
 
-/// How often keys are changed; `None` is never.
+/// Interval of key rotation. `None` means never.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rotation(pub(super) Option<Seconds>);
 
@@ -221,11 +221,11 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 impl ServeArgs {
-    /// Keeps one of two settings that exclude each other: the nearer one, as everywhere (a flag
-    /// before a variable, a variable before the file).
+    /// Keeps one of two settings that exclude each other: the one from the nearer source. A flag is nearer
+    /// than an environment variable, and a variable is nearer than the file.
     ///
     /// # Errors
-    /// When both are given in the same way.
+    /// Returns an error when both come from the same source.
     pub(in crate::cli) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
         let distance = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => 0,

@@ -1,4 +1,4 @@
-//! `mintbench serve`: starts every endpoint and prints where each one listens.
+//! `mintbench serve`: starts every endpoint and prints its address.
 
 mod flags;
 mod stop;
@@ -71,15 +71,15 @@ pub fn main(args: &ServeArgs) -> Exit {
     logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
 
-/// The variable that says what is logged.
+/// The environment variable with the log level.
 const LOG: &str = "MINTBENCH_LOG";
 
-/// What `MINTBENCH_LOG` asks for: a level, or a list such as `mintbench::http=debug,info`.
+/// Parses `MINTBENCH_LOG`: a level, or a list such as `mintbench::http=debug,info`.
 fn logged() -> Result<EnvFilter, ServeError> {
     let text = sources::variable(LOG).unwrap_or_else(|| "warn".into());
     let text = text.to_string_lossy();
     let refused = || ServeError::Log(text.clone().into_owned());
-    // A word that is no level would be taken for the name of a module, of which there is none.
+    // A single word that is not a level would be parsed as the name of a module, and there is no such module.
     let is_word = text.chars().all(|char| char.is_ascii_alphanumeric());
     if is_word && text.parse::<LevelFilter>().is_err() {
         return Err(refused());
@@ -92,10 +92,10 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         machine::pin_process(cpus)?;
     }
     let options = options(args)?;
-    // Signals are caught before anything starts, so that none finds a half-started server.
+    // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
     let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
     let (store, new) = store(args)?;
-    // A start that fails leaves nothing behind.
+    // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
     let server = start(args, &options, store, &mut signals).inspect_err(undo)?;
     announce(&server);
@@ -122,7 +122,7 @@ fn start(
     Ok(Server::start(directory, &authority, &clock, options)?)
 }
 
-/// The first to be opened: it refuses a folder that another process has.
+/// Opens the store. It is opened first, because it refuses a folder that another process uses.
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
     let group = args.secret_files.group();
@@ -145,7 +145,7 @@ fn directory(
         signing: SigningOptions {
             algorithm: args.alg,
             backend: args.signer,
-            // Applications' tokens are signed with the same keys.
+            // The same keys sign the tokens of applications.
             token_lifetime: args.token_lifetime.max(args.application_token_lifetime),
             min_distance: args.signing_key_min_distance,
         },
@@ -158,7 +158,7 @@ fn directory(
     Directory::open(store, seed, now, &options)
 }
 
-/// The certificate authority of the data folder, or one that ends with the process.
+/// Returns the certificate authority of the data folder, or a temporary one for this process.
 fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError> {
     let authority = match &args.data {
         Some(folder) => Authority::open(folder, now, args.secret_files.group()),
@@ -167,7 +167,7 @@ fn authority(args: &ServeArgs, now: UnixSeconds) -> Result<Authority, ServeError
     Ok(authority.map_err(ServerError::from)?)
 }
 
-/// The token service in another process, if tokens come from one.
+/// Returns the settings of an external token service, if there is one.
 fn token_source(args: &ServeArgs) -> Result<Option<RemoteSource>, ServeError> {
     let Some(url) = &args.token_source else { return Ok(None) };
     let read = |path: &PathBuf| files::read(path, CREDENTIAL_BYTES_MAX);
@@ -181,7 +181,7 @@ fn entropy<const N: usize>() -> Result<[u8; N], ServeError> {
     Ok(bytes)
 }
 
-/// 256 random bits as text.
+/// Returns 256 random bits as text.
 fn fresh_secret() -> Result<Redacted, ServeError> {
     let bytes = Redacted::new(entropy::<32>()?.to_vec());
     Ok(Redacted::new(BASE64_URL_SAFE_NO_PAD.encode(bytes.expose()).into_bytes()))
@@ -202,7 +202,7 @@ fn seed(args: &ServeArgs, signals: &mut StopSignals) -> Result<Vec<Record>, Serv
     }
 }
 
-/// Names the first VM that no program can call as, and how many there are.
+/// Logs the first VM without an address, and the number of such VMs. No program can call as such a VM.
 fn warn_of_vms_without_address(records: &[Record]) {
     let without = |record: &Record| match record {
         Record::VirtualMachine(vm) if vm.address.is_none() => Some(vm.id.name().to_owned()),
@@ -224,12 +224,12 @@ fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
     Certificate::all_from_pem(&text).map_err(refused)
 }
 
-/// For each core, when tokens come from another process: so many calls are made at once.
+/// Mint lanes for each core when tokens come from another process. It is the number of simultaneous calls.
 const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
-    // Lanes that sign want a core each; lanes that ask somebody else mostly wait.
+    // Lanes that sign need a core each. Lanes that call another process mostly wait.
     let is_remote = args.token_source.is_some();
     let lanes = if is_remote { cores.saturating_mul(REMOTE_LANES) } else { cores };
     let (lanes, workers) = (args.mint_lanes.unwrap_or(lanes), args.workers.unwrap_or(cores));
@@ -278,7 +278,8 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     })
 }
 
-/// Standard output is an interface: a reader waits for `ready`. A closed pipe ends nothing.
+/// Prints the addresses. Standard output is an interface: readers wait for `ready`. A closed pipe does not
+/// end the server.
 fn announce(server: &Server) {
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
     let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));

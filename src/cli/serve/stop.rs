@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, which end a server in order.
+//! Ctrl-C and SIGTERM, which stop a server gracefully.
 
 use std::future::Future;
 use std::io;
@@ -22,7 +22,7 @@ impl StopSignals {
     /// Catches signals from now on.
     ///
     /// # Errors
-    /// When the system refuses it.
+    /// Returns an error when the system refuses.
     pub(super) fn catch() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stopped = Box::pin(runtime.block_on(async { stop_signal() })?);
@@ -34,14 +34,14 @@ impl StopSignals {
         self.runtime.block_on(self.stopped);
     }
 
-    /// Reads the world file. It may be a pipe to which nobody writes, so a signal ends the wait.
+    /// Reads the world file. It may be a pipe without a writer, so a signal ends the wait.
     ///
     /// # Errors
-    /// When the file cannot be read, or a signal comes first.
+    /// Returns an error when the file cannot be read, or when a signal comes first.
     pub(super) fn read_world(&mut self, path: &Path) -> Result<String, ServeError> {
         let (done, read) = oneshot::channel();
         let file = path.to_owned();
-        // A thread of its own: no runtime waits for it at the end.
+        // Runs on its own thread, which no runtime waits for at the end.
         std::thread::spawn(move || done.send(files::read_text(&file, WORLD_BYTES_MAX)));
         let stopped = || ServeError::Stopped(path.to_owned());
         let Self { runtime, stopped: signal } = self;
@@ -58,7 +58,8 @@ impl StopSignals {
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // Caught, so that a store at the size limit of the process fails one write and does not end the server.
+    // Caught, so that a store at the file size limit of the process fails one write instead of ending the
+    // server.
     let oversize = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     Ok(async move {
         let _oversize = oversize;

@@ -1,4 +1,4 @@
-//! Who gets in, and what is said to who does not.
+//! Authentication and authorization, and the texts of refusals.
 
 use super::*;
 use crate::directory::Principal;
@@ -131,7 +131,7 @@ fn a_token_that_is_old_torn_or_forged_is_refused_with_a_challenge() {
     assert_eq!(message(&jwt), "[TokenExpired] Error validating token: 'S2S12086'.");
 }
 
-/// Asks for everything, and says which of it is answered, in the order of the list.
+/// Requests every operation and returns which ones were answered, in the order of the list.
 fn allowed(world: &World, principal: u8) -> String {
     let value = r#"{"value":"x"}"#;
     let asked = [
@@ -219,7 +219,8 @@ fn who_may_not_is_told_line_by_line() {
         ]
         .join("\r\n")
     };
-    // Also of a secret that is not there: who may not read does not learn which there are.
+    // The same holds for a missing secret: a caller without the permission does not learn which secrets
+    // exist.
     let answer = world.ask_as(OTHER, "GET", "/secrets/Not-There", "");
     assert_eq!(answer.message(), message("getSecret/action", "/secrets/not-there"));
     assert_eq!(answer.codes(), ("Forbidden".to_owned(), Some("ForbiddenByRbac".to_owned())));

@@ -1,4 +1,4 @@
-//! Backups, restores, and what the settings of a vault mean for its secrets.
+//! Backups, restores, and the effect of a vault's settings on its secrets.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn restore(world: &World, backup: &str) -> Answer {
     world.ask("POST", "/secrets/restore", &format!(r#"{{"value":"{backup}"}}"#))
 }
 
-/// The same vault, with these settings.
+/// Replaces the settings of the vault.
 fn set_up(world: &World, settings: VaultSettings) {
     world.add_vault("demo-vault", settings);
 }

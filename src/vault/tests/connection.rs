@@ -1,4 +1,5 @@
-//! What can only be seen on a connection: requests whose bodies do not come, or come whole.
+//! Test of requests over a real connection: first without the body, then with it, and with a body that is too
+//! long.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::http::{ConnectionLimits, Gate, Transport, serve};
 
-/// Sends `text` and reads until `end` has come.
+/// Sends `text` and reads until `end` arrives.
 async fn exchange(stream: &mut TcpStream, text: &str, end: &str) -> String {
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! What becomes of a secret between set and purge.
+//! The life of a secret from set to purge.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn version_of(answer: &Answer) -> String {
     answer.json()["id"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-/// The last segments of the ids of a page.
+/// Returns the last segments of the ids of a page.
 fn names(page: &Value) -> Vec<String> {
     let ids = page["value"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap());
     ids.map(|id| id.rsplit('/').next().unwrap().to_owned()).collect()

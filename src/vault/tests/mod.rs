@@ -1,4 +1,4 @@
-//! The surface as a client sees it, without a connection.
+//! Requests to the vaults as a client sends them, without a connection.
 
 mod access;
 mod backup;
@@ -31,12 +31,12 @@ const VAULT: &str = "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourc
 const HOST_NAME: &str = "demo-vault.vault.azure.net:8443";
 const BASE_URL: &str = "https://demo-vault.vault.azure.net:8443";
 
-/// Versions that a secret has at most.
+/// Largest number of versions of a secret.
 const MAX_VERSIONS: usize = 20;
 
-/// Holds the role Key Vault Secrets Officer at the vault.
+/// Principal with the role Key Vault Secrets Officer at the vault.
 const OFFICER: u8 = 0x01;
-/// Holds nothing until a test gives it something.
+/// Principal without roles until a test assigns one.
 const OTHER: u8 = 0x0a;
 
 pub(super) struct World {
@@ -58,7 +58,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap()
     }
 
-    /// `code`, and that of the inner error.
+    /// Returns `code`, and the code of the inner error.
     fn codes(&self) -> (String, Option<String>) {
         let error = &self.json()["error"];
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -70,7 +70,7 @@ impl Answer {
     }
 }
 
-/// A request that is not sent yet.
+/// A request that is not yet sent.
 #[derive(Clone)]
 pub(super) struct Ask<'a> {
     method: &'a str,
@@ -146,7 +146,7 @@ impl World {
         token.jwt().to_owned()
     }
 
-    /// Asks as the officer, with an API version.
+    /// Sends a request as the officer, with an API version.
     fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         self.ask_as(OFFICER, method, path, body)
     }
@@ -200,7 +200,7 @@ impl World {
 }
 
 impl<'a> Ask<'a> {
-    /// To the demo vault by its name, with an API version, without a token.
+    /// Creates a request to the demo vault by its name, with an API version and without a token.
     fn new(method: &'a str, path: &str) -> Self {
         let separator = if path.contains('?') { '&' } else { '?' };
         Self::bare(method, &format!("{path}{separator}api-version=7.4"))

@@ -1,4 +1,4 @@
-//! Any sequence of operations does what it does to a map of names to values.
+//! Random sequences of operations have the same effect on the vault as on a simple model.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,7 @@ enum Step {
     Switch(bool),
 }
 
-/// What a secret is, as simply as it can be said: the values of its versions, and whether each is
-/// enabled; and when it was deleted.
+/// Model of a secret: the values of its versions with their enabled flags, and the time of its deletion.
 #[derive(Clone, Debug, Default)]
 struct Modelled {
     versions: Vec<(u8, bool)>,
@@ -41,7 +40,7 @@ impl Model {
         self.secrets.retain(|_, secret| secret.deleted.is_none_or(|at| now < at + RECOVERABLE));
     }
 
-    /// The status that the step is to be answered with.
+    /// Applies a step and returns the expected status.
     fn step(&mut self, name: &'static str, step: &Step) -> u16 {
         if let Step::Advance(seconds) = step {
             self.now += seconds;
@@ -104,7 +103,7 @@ fn perform(world: &World, name: &str, step: &Step) -> u16 {
     answer.status
 }
 
-/// Everything that can be read of the secrets agrees with the model.
+/// Checks that all readable secrets agree with the model.
 fn agree(world: &World, model: &Model) {
     let listed = |path: &str| {
         let page = world.get(path).json();

@@ -12,10 +12,10 @@ use super::*;
 use crate::http::{ConnectionLimits, Gate, Transport, serve};
 use crate::store::{Format, MemoryStore, Revision, Store, StoreError};
 
-/// Tells that a commit waits, and when it may go on.
+/// Channels that report a waiting commit and release it.
 type Turnstile = (Sender<()>, Receiver<()>);
 
-/// A store whose commits, once it has been slowed, wait until they are released.
+/// A store whose commits, once slowed, wait until they are released.
 #[derive(Debug, Default)]
 struct Slow {
     store: MemoryStore,
@@ -46,7 +46,7 @@ async fn send(address: std::net::SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// Waits until a commit waits.
+/// Waits until a commit is waiting.
 async fn until_it_waits(waiting: Receiver<()>) -> Receiver<()> {
     let waited = tokio::task::spawn_blocking(move || {
         waiting.recv_timeout(Duration::from_secs(20)).expect("no write comes to the store");
@@ -55,7 +55,7 @@ async fn until_it_waits(waiting: Receiver<()>) -> Receiver<()> {
     waited.await.unwrap()
 }
 
-/// The status line of the answer.
+/// Reads the status line of the answer.
 async fn status(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n") {

@@ -15,7 +15,8 @@ use crate::world::record::{Application, Credential, Record};
 use crate::world::synthetic::{IdentityIds, named_guid};
 use crate::x509::Certificate;
 
-/// Entra makes secrets of 40 characters; fewer than this are guessed.
+/// Smallest length of a secret. Entra makes secrets of 40 characters; shorter ones than this are easy to
+/// guess.
 const SECRET_CHARS_MIN: usize = 8;
 
 #[derive(Debug, Deserialize)]
@@ -30,7 +31,7 @@ pub(super) struct ApplicationEntry {
     certificate: Option<Spanned<String>>,
 }
 
-/// A secret as people write it; only its digest goes into the world.
+/// A secret in plain text. The world keeps only its digest.
 struct PlainSecret(Redacted);
 
 impl fmt::Debug for PlainSecret {

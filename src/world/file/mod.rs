@@ -1,4 +1,4 @@
-//! World files: TOML to records, or a list of everything that is wrong, each with its line.
+//! World files: parsing of TOML to records, or a list of all faults, each with its line.
 
 mod applications;
 mod role_assignments;
@@ -23,7 +23,7 @@ use crate::world::record::Record;
 use crate::world::seed::{Added, SeedBuilder, VmIdentities, derived_ids};
 use crate::world::synthetic::IdentityIds;
 
-/// What is wrong with a world file: one line per problem, `name:line: what; how to fix it`.
+/// Faults of a world file: one line per problem, `name:line: what; how to fix it`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the world file is refused{problems}", problems = listed(.0))]
 pub struct WorldFileError(Vec<String>);
@@ -88,18 +88,18 @@ struct VmEntry {
     user_assigned: Vec<Spanned<String>>,
 }
 
-/// The world that is served when no other is named.
+/// Returns the default world.
 ///
 /// # Errors
-/// Never: a test reads it.
+/// Never fails. A test parses it.
 pub fn demo() -> Result<Vec<Record>, WorldFileError> {
     parse("demo.toml", include_str!("../demo.toml"))
 }
 
-/// Reads the text of a world file; `name` is how errors call it.
+/// Parses the text of a world file. Errors call the file `name`.
 ///
 /// # Errors
-/// Everything that is wrong with it, not only the first problem.
+/// Returns all faults of the file, not only the first.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     let unread = |name: &str| {
         let source = std::io::ErrorKind::Unsupported.into();
@@ -108,13 +108,13 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     parse_with(name, text, &unread)
 }
 
-/// Gives the text of a file that a world file names.
+/// Function that returns the text of a file that a world file names.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ReadError>;
 
-/// As [`parse`], for a world file that may name others: `read` gives their text.
+/// Like [`parse`], for a world file that may name other files. `read` returns their text.
 ///
 /// # Errors
-/// As [`parse`].
+/// Returns the same errors as [`parse`].
 pub fn parse_with(
     name: &str,
     text: &str,
@@ -131,20 +131,20 @@ pub fn parse_with(
         .map_err(|faults| WorldFileError(faults.iter().map(|fault| fault.of_file(name)).collect()))
 }
 
-/// Turns entries into items of the world and collects problems as it goes.
+/// Converts entries to items of the world and collects problems on the way.
 struct Reader<'a> {
     lines: Lines,
     read_file: ReadFile<'a>,
     builder: SeedBuilder,
     tenants: HashMap<String, TenantId>,
-    /// `None` stands for one that is there but wrong, about which enough was said.
+    /// `None` marks an entry with a fault that was already reported.
     subscriptions: HashMap<String, Option<(SubscriptionId, TenantId)>>,
-    /// By name; `None` as above.
+    /// User-assigned identities by name. `None` as above.
     user_assigned: HashMap<String, Option<Added>>,
-    /// Whoever can be given a role, by the name of its VM, identity or application; `None` as above.
+    /// Principals by the name of their VM, identity or application. `None` as above.
     principals: HashMap<String, Option<PrincipalId>>,
     ambiguous: HashSet<String>,
-    /// By name in lower case; `None` as above.
+    /// Vaults by name in lower case. `None` as above.
     vaults: HashMap<String, Option<ArmId>>,
     problems: Vec<Fault>,
 }
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         self.problems.push(Fault { line: self.lines.at(span), what: what.to_string() });
     }
 
-    /// Keeps a good value; notes a bad one with its line.
+    /// Returns a good value. Records the problem of a bad one with its line.
     fn keep<T, E: fmt::Display>(&mut self, span: &Range<usize>, value: Result<T, E>) -> Option<T> {
         value.map_err(|error| self.problem(span, error)).ok()
     }
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
         self.keep(&span, added);
     }
 
-    /// `true`, or a table of exactly the two ids.
+    /// Parses `true`, or a table of exactly the two ids.
     fn system_assigned(&mut self, vm: &ArmId, own: &Spanned<toml::Value>) -> Option<IdentityIds> {
         let id = |name| own.get_ref().get(name).and_then(toml::Value::as_str);
         match (own.get_ref(), id("client_id"), id("principal_id")) {
@@ -378,7 +378,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Azure's rule for names of resources and groups, as far as both share it.
+/// Returns true if a name meets the rules that Azure has for both resources and groups.
 fn is_resource_name(text: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'(' | b')');

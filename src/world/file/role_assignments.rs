@@ -1,4 +1,4 @@
-//! `[[role_assignments]]`: who may do what from the start.
+//! `[[role_assignments]]`: role assignments that exist from the start.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -21,7 +21,7 @@ pub(super) struct RoleAssignmentEntry {
 }
 
 impl Reader<'_> {
-    /// Notes that roles can be given to `id` by `name`.
+    /// Registers `name`, so that role assignments can name the principal `id`.
     pub(super) fn principal(&mut self, name: &Spanned<String>, id: Option<PrincipalId>) {
         if self.principals.insert(name.get_ref().clone(), id).is_some() {
             // Only a role assignment that uses the name needs it to be unique.

@@ -1,4 +1,4 @@
-//! `[[vaults]]` and `[[secrets]]`: the key vaults of the world and what lies in them from the start.
+//! `[[vaults]]` and `[[secrets]]`: the key vaults of the world and their first secrets.
 
 use serde::Deserialize;
 use toml::Spanned;

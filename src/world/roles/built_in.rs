@@ -1,8 +1,7 @@
 //! The built-in roles, with the ids and permissions that Azure publishes.
 //!
-//! Source: Azure RBAC documentation, "Azure built-in roles" (pages privileged, general, identity,
-//! compute, security and storage). Azure adds actions to a role now and then;
-//! the ids are the same in every tenant.
+//! Source: Azure RBAC documentation, "Azure built-in roles" (pages privileged, general, identity, compute,
+//! security and storage). Azure occasionally adds actions to a role. The ids are the same in every tenant.
 
 use uuid::{Uuid, uuid};
 
@@ -24,11 +23,11 @@ const fn role(
     }
 }
 
-/// No permission at all: what a role does not mention.
+/// No permission at all, the base of every role.
 const NONE: Permissions =
     Permissions { actions: &[], not_actions: &[], data_actions: &[], not_data_actions: &[] };
 
-/// Every role that can be assigned, the general ones first.
+/// Every built-in role that can be assigned, the general ones first.
 pub(super) const BUILT_INS: &[RoleDefinition] = &[
     role(
         uuid!("8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
@@ -243,7 +242,7 @@ pub(super) const BUILT_INS: &[RoleDefinition] = &[
     ),
 ];
 
-/// The control plane of the roles that work on the contents of a vault: they see the vault.
+/// Control-plane permissions of the roles for the contents of a vault. They include reading the vault.
 const VAULT_READ: &[&str] = &[
     "Microsoft.Authorization/*/read",
     "Microsoft.Insights/alertRules/*",
@@ -257,7 +256,7 @@ const VAULT_READ: &[&str] = &[
     "Microsoft.KeyVault/operations/read",
 ];
 
-/// The control plane of Virtual Machine Contributor.
+/// Control-plane permissions of Virtual Machine Contributor.
 const MANAGE_VIRTUAL_MACHINES: &[&str] = &[
     "Microsoft.Authorization/*/read",
     "Microsoft.Compute/availabilitySets/*",

@@ -1,32 +1,33 @@
-//! Role definitions: what a role allows, and its shape on the wire.
+//! Role definitions: the permissions of a role, and its JSON form.
 
 use serde::{Serialize, Serializer};
 
 use super::{Action, BUILT_INS, Scope, pattern};
 use crate::ids::{RoleDefinitionId, SubscriptionId};
 
-/// The type of the ARM resource that a role definition is.
+/// The ARM resource type of a role definition.
 const RESOURCE_TYPE: &str = "Microsoft.Authorization/roleDefinitions";
 
-/// What a role allows: per plane, what `actions` match and `not_actions` do not.
+/// Permissions of a role. Per plane, an operation is allowed if it matches `actions` and does not match
+/// `not_actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Permissions {
     /// Control-plane operations that the role grants, with wildcards.
     pub actions: &'static [&'static str],
-    /// Control-plane operations taken back from `actions`, of this role only.
+    /// Control-plane operations excluded from `actions`, of this role only.
     pub not_actions: &'static [&'static str],
     /// Data-plane operations that the role grants, with wildcards.
     pub data_actions: &'static [&'static str],
-    /// Data-plane operations taken back from `data_actions`, of this role only.
+    /// Data-plane operations excluded from `data_actions`, of this role only.
     pub not_data_actions: &'static [&'static str],
 }
 
 impl Permissions {
-    /// Whether `action` is granted and not taken back.
+    /// Returns true if `action` is granted and not excluded.
     ///
-    /// The planes are apart: `*` in `actions` reads no secret (Azure RBAC, "Understand role
-    /// definitions", control and data actions).
+    /// The planes are separate: `*` in `actions` does not allow reading a secret (Azure RBAC, "Understand
+    /// role definitions", control and data actions).
     pub fn allow(&self, action: Action<'_>) -> bool {
         let (granted, taken_back) = match action {
             Action::ControlPlane(_) => (self.actions, self.not_actions),
@@ -38,26 +39,26 @@ impl Permissions {
     }
 }
 
-/// A role that can be assigned. Only built-in ones exist here; they are the same in every tenant.
+/// A role that can be assigned. Only built-in roles exist here. They are the same in every tenant.
 ///
-/// Serialises to its ARM resource as seen from the tenant root; [`RoleDefinition::resource`] gives
-/// the one that a subscription sees.
+/// Serializes to its ARM resource as seen from the tenant root. [`RoleDefinition::resource`] returns the one
+/// that a subscription sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleDefinition {
     /// Its id, the `name` of its resource.
     pub id: RoleDefinitionId,
-    /// The name that people know it by, such as `Key Vault Reader`.
+    /// Display name, such as `Key Vault Reader`.
     pub role_name: &'static str,
-    /// What it is for, in Azure's words.
+    /// Purpose of the role, in Azure's words.
     pub description: &'static str,
-    /// What it allows.
+    /// Its permissions.
     pub permissions: Permissions,
-    /// Where it may be assigned; `/`, anywhere, for a built-in role.
+    /// Scopes where it may be assigned: `/`, anywhere, for a built-in role.
     pub assignable_scopes: &'static [&'static str],
 }
 
 impl RoleDefinition {
-    /// Its resource id, below `subscription` or else below the tenant root.
+    /// Returns its resource id, below `subscription` or else below the tenant root.
     pub fn resource_id(&self, subscription: Option<SubscriptionId>) -> String {
         match subscription {
             Some(subscription) => {
@@ -67,7 +68,7 @@ impl RoleDefinition {
         }
     }
 
-    /// The ARM resource as seen from `subscription`, or else from the tenant root
+    /// Returns the ARM resource as seen from `subscription`, or else from the tenant root
     /// (Microsoft.Authorization 2022-04-01, `RoleDefinition`).
     pub fn resource(&self, subscription: Option<SubscriptionId>) -> RoleDefinitionResource<'_> {
         RoleDefinitionResource {
@@ -91,7 +92,7 @@ impl Serialize for RoleDefinition {
     }
 }
 
-/// The ARM resource of a role definition; made by [`RoleDefinition::resource`].
+/// The ARM resource of a role definition, created by [`RoleDefinition::resource`].
 #[derive(Clone, Debug, Serialize)]
 pub struct RoleDefinitionResource<'a> {
     properties: Properties<'a>,
@@ -112,23 +113,23 @@ struct Properties<'a> {
     permissions: [&'a Permissions; 1],
 }
 
-/// Every built-in role that is known here; Azure has some hundreds more.
+/// Returns every built-in role that is known here. Azure has several hundred more.
 pub fn built_ins() -> &'static [RoleDefinition] {
     BUILT_INS
 }
 
-/// The built-in role of this id.
+/// Returns the built-in role of this id.
 pub fn by_id(id: RoleDefinitionId) -> Option<&'static RoleDefinition> {
     BUILT_INS.iter().find(|role| role.id == id)
 }
 
-/// The built-in role of this name, in any letter case.
+/// Returns the built-in role of this name, in any letter case.
 pub fn by_name(role_name: &str) -> Option<&'static RoleDefinition> {
     BUILT_INS.iter().find(|role| role.role_name.eq_ignore_ascii_case(role_name))
 }
 
-/// The id in the resource id of a role definition, as role assignments carry it: below any scope
-/// or none, in any letter case. Whether there is such a role is not asked.
+/// Returns the id in the resource id of a role definition, as in role assignments: below any scope or none,
+/// in any letter case. Does not check that the role exists.
 pub fn id_in_resource_id(text: &str) -> Option<RoleDefinitionId> {
     let (rest, id) = text.rsplit_once('/')?;
     let (at, resource_type) =

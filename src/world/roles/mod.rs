@@ -1,13 +1,12 @@
-//! Azure RBAC: who may do what where, as pure rules.
+//! Azure RBAC as pure rules: roles, scopes and the permission check.
 //!
-//! Owns scopes, the built-in roles and the question whether a set of role assignments permits an
-//! action. Knows nothing of who holds an assignment, how it is stored or how long it takes to
-//! spread; holds no state, so every answer is true of exactly the grants that were passed in.
+//! This module owns scopes, the built-in roles and the check whether a set of role assignments permits an
+//! action. It does not know who holds an assignment, how it is stored or how long it takes to take effect. It
+//! holds no state, so every answer depends only on the grants that were passed in.
 //!
-//! Assignments are inherited downwards and add up. A role's `notActions` narrow that role alone:
-//! what it leaves out, another role may still grant (Azure RBAC overview, "How Azure RBAC
-//! determines if a user has access to a resource"). Deny assignments and conditions do not exist
-//! here.
+//! Assignments are inherited downwards and add up. A role's `notActions` limit that role alone: another role
+//! may still grant an operation that this role excludes (Azure RBAC overview, "How Azure RBAC determines if a
+//! user has access to a resource"). Deny assignments and conditions do not exist here.
 
 mod built_in;
 mod definition;
@@ -23,18 +22,17 @@ pub use scope::{Hierarchy, NoManagementGroups, ParseScopeError, Scope};
 
 use crate::ids::RoleDefinitionId;
 
-/// An operation that somebody wants to perform, such as
-/// `Microsoft.KeyVault/vaults/secrets/getSecret/action`.
+/// An operation to be checked, such as `Microsoft.KeyVault/vaults/secrets/getSecret/action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// On a resource through Azure Resource Manager: `actions` decide.
+    /// Operation on a resource through Azure Resource Manager: `actions` decide.
     ControlPlane(&'a str),
-    /// On the data within a resource, through its own endpoint: `dataActions` decide.
+    /// Operation on the data within a resource, through its own endpoint: `dataActions` decide.
     DataPlane(&'a str),
 }
 
 impl<'a> Action<'a> {
-    /// The name of the operation, in the spelling it was given.
+    /// Returns the name of the operation in its given spelling.
     pub const fn name(self) -> &'a str {
         match self {
             Self::ControlPlane(name) | Self::DataPlane(name) => name,
@@ -42,18 +40,18 @@ impl<'a> Action<'a> {
     }
 }
 
-/// A role held at a scope: what of a role assignment the rules read.
+/// A role held at a scope: the parts of a role assignment that the rules read.
 pub trait Grant {
-    /// The role; an unknown one grants nothing.
+    /// Returns the role. An unknown role grants nothing.
     fn role(&self) -> RoleDefinitionId;
 
-    /// Where it holds, and below.
+    /// Returns the scope of the role, which includes everything below.
     fn scope(&self) -> &Scope;
 }
 
-/// The first of `grants` that permits `action` at `scope`, if any does.
+/// Returns the first of `grants` that permits `action` at `scope`, if any.
 ///
-/// The caller guarantees that the grants are all of one principal.
+/// The caller guarantees that all grants belong to one principal.
 pub fn permits<'g, G: Grant>(
     grants: impl IntoIterator<Item = &'g G>,
     action: Action<'_>,

@@ -1,15 +1,14 @@
 //! Matching an operation against a permission string such as `Microsoft.KeyVault/vaults/*/read`.
 
-/// Whether the operation `name` matches `pattern`, without regard to ASCII case.
+/// Returns true if the operation `name` matches `pattern`, without regard to ASCII case.
 ///
-/// `*` stands for any run of characters, slashes included and none included. Standing alone
-/// between two slashes it also stands for no segment at all, slash included: Azure checks
-/// `userAssignedIdentities/assign/action` and its built-in operator role grants it as
-/// `userAssignedIdentities/*/assign/action`; likewise Key Vault Reader sees a vault through
-/// `vaults/*/read`.
+/// `*` stands for any run of characters, including slashes and the empty run. Alone between two slashes it
+/// may also stand for no segment at all, slash included. Azure checks `userAssignedIdentities/assign/action`,
+/// and its built-in operator role grants it as `userAssignedIdentities/*/assign/action`. In the same way Key
+/// Vault Reader reads a vault through `vaults/*/read`.
 ///
-/// Each stretch between stars is searched for once, from left to right and never again, so the
-/// cost is at most `name` times the longest stretch, however many stars there are.
+/// Each stretch between stars is searched for once, from left to right. The cost is at most the length of
+/// `name` times the longest stretch, for any number of stars.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let name = name.as_bytes();
     let Some((head, rest)) = pattern.split_once('*') else {
@@ -30,21 +29,21 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     reached.ends(name, tail)
 }
 
-/// How much of a name is matched, and by which stretch of the pattern last.
+/// Progress of a match: the end of the matched part of the name, and the last matched stretch of the pattern.
 struct Reached<'p> {
-    /// The first byte that is not matched yet.
+    /// The first unmatched byte.
     end: usize,
     stretch: &'p str,
 }
 
 impl<'p> Reached<'p> {
-    /// The first byte where `next` may start: the last slash counts for both sides of `/*/`.
+    /// Returns the first byte where `next` may start. The last slash counts for both sides of `/*/`.
     fn earliest(&self, next: &str) -> usize {
         let shared = self.stretch.ends_with('/') && next.starts_with('/');
         self.end.saturating_sub(usize::from(shared))
     }
 
-    /// The leftmost match of `next`: an earlier end never rules out what a later one allows.
+    /// Finds the leftmost match of `next`. An earlier end allows every match that a later end allows.
     fn advance(&self, name: &[u8], next: &'p str) -> Option<Self> {
         let start = self.earliest(next);
         let found = match next.len() {
@@ -57,7 +56,7 @@ impl<'p> Reached<'p> {
         Some(Self { end: start + found + next.len(), stretch: next })
     }
 
-    /// Whether `name` ends in `tail`, in what is not matched yet.
+    /// Returns true if the unmatched part of `name` ends with `tail`.
     fn ends(&self, name: &[u8], tail: &str) -> bool {
         let unmatched = name.get(self.earliest(tail)..).unwrap_or_default();
         let start = unmatched.len().checked_sub(tail.len());
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same rule by trying everything: exponential, and short enough to be seen to be right.
+    /// Matches by trying everything: exponential, and short enough to be obviously right.
     fn naive(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern, name) {
             ([b'*', rest @ ..], _) => (0..=name.len()).any(|skip| naive(rest, &name[skip..])),

@@ -1,4 +1,4 @@
-//! Scopes: where a role assignment holds.
+//! Scopes of role assignments.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,41 +8,40 @@ use std::sync::Arc;
 
 use crate::ids::{ArmId, SubscriptionId};
 
-/// Why a text is not a scope.
+/// Reason why a text is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseScopeError {
-    /// It is none of the forms of a scope.
+    /// It has none of the forms of a scope.
     #[error(
         "`{0}` is not a scope; write it as /, /providers/Microsoft.Management/managementGroups/<name> or /subscriptions/<id>[/resourceGroups/<name>][/providers/<namespace>/<type>/<name>]"
     )]
     Malformed(String),
-    /// It has this many bytes, more than Azure takes in a URL.
+    /// It has this many bytes, more than Azure allows in a URL.
     #[error("a scope of {0} bytes is longer than {LEN_MAX}; shorten its names")]
     TooLong(usize),
 }
 
-/// Azure's own bound on a resource id in a URL, in bytes.
+/// Azure's limit on a resource id in a URL, in bytes.
 const LEN_MAX: usize = 2048;
 
-/// The segments in front of the name of a management group.
+/// The segments before the name of a management group.
 const MANAGEMENT_GROUPS: [&str; 3] = ["providers", "Microsoft.Management", "managementGroups"];
 
-/// The reach of a role assignment, and the place where an action happens.
+/// The scope of a role assignment, and the place of an action.
 ///
-/// One of: `/` (the whole tenant), a management group, a subscription, a resource group, a
-/// resource or a part of one (`.../vaults/v/secrets/s`). Like a resource id it compares without
-/// regard to ASCII case, also in order, and `Display` gives back the spelling it came with
-/// (Azure RBAC, "Understand scope"). Cloning shares the text.
+/// One of: `/` (the whole tenant), a management group, a subscription, a resource group, a resource or a part
+/// of one (`.../vaults/v/secrets/s`). Comparison and order ignore ASCII case, as for resource ids. `Display`
+/// returns the original spelling (Azure RBAC, "Understand scope"). Cloning shares the text.
 #[derive(Clone)]
 pub struct Scope(Arc<str>);
 
-/// Which management groups stand above what: asked for, because it changes with the world.
+/// The management groups above a scope. A trait, because they change with the world.
 pub trait Hierarchy {
-    /// The names of the management groups that `subscription` is in, the nearest first.
+    /// Returns the names of the management groups above `subscription`, the nearest first.
     fn above_subscription(&self, subscription: SubscriptionId) -> impl Iterator<Item = &str>;
 
-    /// The names of the management groups that `management_group` is in, the nearest first;
-    /// none unless said otherwise.
+    /// Returns the names of the management groups above `management_group`, the nearest first. By default
+    /// there are none.
     fn above_management_group(&self, management_group: &str) -> impl Iterator<Item = &str> {
         let _ = management_group;
         std::iter::empty()
@@ -60,40 +59,40 @@ impl Hierarchy for NoManagementGroups {
 }
 
 impl Scope {
-    /// The spelling it was created with.
+    /// Returns the original spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// `/`: the whole tenant.
+    /// Returns `/`, the whole tenant.
     pub fn root() -> Self {
         Self("/".into())
     }
 
-    /// Whether it is `/`, the whole tenant.
+    /// Returns true if the scope is `/`, the whole tenant.
     pub fn is_root(&self) -> bool {
         &*self.0 == "/"
     }
 
-    /// The subscription that it is or lies in.
+    /// Returns the subscription that the scope is or lies in.
     pub fn subscription(&self) -> Option<SubscriptionId> {
         self.value_after(&["subscriptions"])?.parse().ok()
     }
 
-    /// The name of the resource group that it is or lies in.
+    /// Returns the name of the resource group that the scope is or lies in.
     pub fn resource_group(&self) -> Option<&str> {
         let mut segments = self.segments().skip(2);
         let key = segments.next()?;
         key.eq_ignore_ascii_case("resourceGroups").then(|| segments.next()).flatten()
     }
 
-    /// The name of the management group that it is or lies in by its own text; the groups of a
-    /// subscription are the [`Hierarchy`]'s to say.
+    /// Returns the name of the management group in the text of the scope. The [`Hierarchy`] knows the groups
+    /// above a subscription.
     pub fn management_group(&self) -> Option<&str> {
         self.value_after(&MANAGEMENT_GROUPS)
     }
 
-    /// Whether what holds here holds at `other`: it is the same scope or an ancestor of it.
+    /// Returns true if a role at this scope also holds at `other`: it is the same scope or an ancestor of it.
     ///
     /// Only whole segments count: `.../resourceGroups/a` does not contain `.../resourceGroups/ab`.
     pub fn contains(&self, other: &Self, hierarchy: &impl Hierarchy) -> bool {
@@ -108,7 +107,7 @@ impl Scope {
         same && other.get(self.0.len()).is_none_or(|next| *next == b'/')
     }
 
-    /// Whether it is a management group, and one that `other` is in.
+    /// Returns true if the scope is a management group above `other`.
     fn governs(&self, other: &Self, hierarchy: &impl Hierarchy) -> bool {
         let is_whole = self.segments().count() == MANAGEMENT_GROUPS.len() + 1;
         let Some(own) = self.management_group().filter(|_| is_whole) else { return false };
@@ -120,7 +119,7 @@ impl Scope {
         }
     }
 
-    /// The segment after `keys`, if it begins with them.
+    /// Returns the segment after `keys`, if the scope begins with them.
     fn value_after(&self, keys: &[&str]) -> Option<&str> {
         let mut segments = self.segments();
         keys.iter()
@@ -137,7 +136,7 @@ impl Scope {
 impl FromStr for Scope {
     type Err = ParseScopeError;
 
-    /// Accepts the forms listed at [`Scope`], in any letter case, without a trailing slash.
+    /// Parses the forms listed at [`Scope`], in any letter case, without a trailing slash.
     fn from_str(text: &str) -> Result<Self, ParseScopeError> {
         if text.len() > LEN_MAX {
             return Err(ParseScopeError::TooLong(text.len()));
@@ -165,7 +164,7 @@ fn is_below_management_group(text: &str) -> bool {
         && is_chain(Link::Resource, segments)
 }
 
-/// What the last pair of a path named, which decides what the next may be.
+/// Kind of the last pair of a path, which decides what may follow.
 #[derive(Clone, Copy)]
 enum Link {
     Subscription,
@@ -174,8 +173,8 @@ enum Link {
     Resource,
 }
 
-/// Whether `segments` are pairs in an order that Azure has: a resource group at most once and
-/// first, then provider namespaces with at least one `type/name` pair after each.
+/// Returns true if `segments` are pairs in an order that Azure has. A resource group occurs at most once and
+/// first. Provider namespaces follow, each with at least one `type/name` pair.
 fn is_chain<'a>(start: Link, mut segments: impl Iterator<Item = &'a str>) -> bool {
     let mut last = start;
     while let Some(key) = segments.next() {
@@ -196,7 +195,8 @@ fn is_chain<'a>(start: Link, mut segments: impl Iterator<Item = &'a str>) -> boo
     !matches!(last, Link::Provider)
 }
 
-/// Whether a segment can name something; `.` and `..` would let a path mean another one.
+/// Returns true if a segment is a valid name. `.` and `..` are not, because they would change the meaning of
+/// a path.
 fn is_name(segment: &str) -> bool {
     let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.()".contains(&byte);
     segment.bytes().all(is_byte) && segment.bytes().any(|byte| byte != b'.')
