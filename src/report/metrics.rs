@@ -61,11 +61,11 @@ pub struct Label {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
-    /// More is better.
+    /// Higher values are better.
     Higher,
-    /// Less is better.
+    /// Lower values are better.
     Lower,
-    /// Neither: it says how the run was.
+    /// Neither: the metric describes the run.
     Neither,
 }
 

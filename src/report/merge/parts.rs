@@ -141,7 +141,7 @@ pub(super) fn missing(parts: &[Part], windows: &[(f64, f64)]) -> Vec<String> {
     missing
 }
 
-/// Returns remarks on unusual parts that are not missing anything.
+/// Returns remarks on differences between the parts that do not mean missing data.
 pub(super) fn oddities(parts: &[Part]) -> Vec<String> {
     let names: BTreeSet<&String> = parts.iter().flat_map(|part| part.settings.keys()).collect();
     let mut remarks: Vec<String> =
