@@ -182,7 +182,7 @@ pub fn percentile(nines: f64) -> String {
     trimmed(&text)
 }
 
-/// Formats a number to three significant digits, without needless zeros.
+/// Formats a number with two decimals below 10, one below 100, else none; without needless zeros.
 pub fn plain(value: f64) -> String {
     let digits = match value.abs() {
         value if value >= 100.0 => 0,
