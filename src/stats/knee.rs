@@ -9,8 +9,8 @@ pub struct Point {
     pub latency: f64,
 }
 
-/// Returns the rate from which 1 % more load costs more than 1 % more latency, at this step and at all
-/// later steps: d ln latency / d ln rate is above 1. Returns none if the last step is not that steep.
+/// Returns the rate from which 1 % more load costs more than 1 % more latency (d ln latency / d ln rate
+/// is above 1). This must hold at all later steps, too. Returns none if the last step is not that steep.
 ///
 /// `points` must ascend by rate. Steps between equal rates are skipped.
 pub fn elastic(points: &[Point]) -> Option<f64> {
