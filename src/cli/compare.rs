@@ -33,16 +33,16 @@ pub(super) struct FolderArgs {
     strict: bool,
 }
 
-/// How the comparison is printed.
+/// Output form of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// For a script.
+    /// JSON, for a script.
     Json,
-    /// For a person.
+    /// Text, for a person.
     Text,
 }
 
-/// Compares the folders.
+/// Compares two result folders.
 pub(super) fn main(args: &FolderArgs, form: Form) -> Exit {
     match compare(args, form) {
         Ok(exit) => exit,
@@ -50,7 +50,7 @@ pub(super) fn main(args: &FolderArgs, form: Form) -> Exit {
     }
 }
 
-/// Why there is no comparison.
+/// Reasons why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 enum CompareError {
     #[error(transparent)]
@@ -63,7 +63,7 @@ fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
     outputs::check(&[("html", args.html.as_deref())])?;
     let sides = args.dirs.iter().map(|dir| Side::read(dir)).collect::<Result<Vec<_>, _>>();
     let sides = sides.map_err(ReportError::from)?;
-    // The caller has counted them.
+    // The caller has checked that there are two.
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
     let comparison = Comparison::new(a, b);
     if let Some(path) = &args.html {
@@ -71,14 +71,14 @@ fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
     }
     let text = match form {
         Form::Text => comparison.text(),
-        // Text, numbers and lists of them: this cannot fail.
+        // Texts, numbers and lists of them can always be serialised.
         Form::Json => json(&comparison).unwrap_or_default(),
     };
     let _ = Stream::Output.write(&text);
     Ok(if args.strict { strict(&comparison) } else { Exit::Pass })
 }
 
-/// What may not be compared for a claim.
+/// Returns the exit code of `--strict`: fails if the runs cannot support a claim.
 fn strict(comparison: &Comparison) -> Exit {
     if !comparison.is_sound() {
         Exit::Invalid

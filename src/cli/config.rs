@@ -1,4 +1,4 @@
-//! The `--config` file: its keys become the defaults of the flags of the same name.
+//! The `--config` file: its keys become the defaults of the flags with the same names.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use super::sources;
 use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
 use crate::toml_file::{self, Fault, Lines, listed};
 
-/// Why a configuration file is refused.
+/// Reasons why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
     #[error("the configuration file cannot be used")]
@@ -20,33 +20,33 @@ pub(super) enum ConfigError {
     Refused(Vec<String>),
 }
 
-/// Sections, each of which has keys.
+/// Sections with their keys.
 type Sections = BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<toml::Value>>>;
 
-/// What a configuration file sets.
+/// Contents of a configuration file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
     pub(super) keys: Vec<Key>,
 }
 
-/// One key of a section.
+/// Key of a section.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
-    /// The name of a command.
+    /// Name of the command.
     pub(super) section: String,
-    /// The name of a flag.
+    /// Name of the flag.
     pub(super) name: String,
-    /// What clap calls the flag.
+    /// Id of the flag in clap.
     pub(super) id: clap::Id,
     values: Vec<String>,
 }
 
 impl ConfigFile {
-    /// Reads the file that `args` or the environment names; without one, nothing is set.
+    /// Reads the file that `args` or the environment names. Without a name, nothing is set.
     ///
     /// # Errors
-    /// [`ConfigError`] with every fault of the file.
+    /// Returns [`ConfigError`] with every fault of the file.
     pub(super) fn read(command: &Command, args: &[OsString]) -> Result<Self, ConfigError> {
         let Some(path) = config_path(args) else { return Ok(Self::default()) };
         let text = files::read_text(&path, SETTINGS_BYTES_MAX)?;
@@ -69,7 +69,7 @@ impl ConfigFile {
         Err(ConfigError::Refused(problems.collect()))
     }
 
-    /// The commands with what the file sets as their defaults.
+    /// Returns the commands, with the values of the file as their defaults.
     pub(super) fn apply(&self, command: Command) -> Command {
         self.keys.iter().fold(command, |command, key| {
             let set = |arg: clap::Arg| arg.default_values(key.values.clone());
@@ -77,7 +77,7 @@ impl ConfigFile {
         })
     }
 
-    /// The same file without one of its keys.
+    /// Returns the same file without one of its keys.
     pub(super) fn without(&self, index: usize) -> Self {
         let mut rest = self.clone();
         rest.keys.remove(index);
@@ -113,7 +113,7 @@ fn unknown_section(command: &Command, section: &Spanned<String>, lines: &Lines) 
     }
 }
 
-/// The keys of a section, or what is wrong with them; none of a command that does not exist.
+/// Returns the keys of a section, or their faults; empty for a command that does not exist.
 fn keys_of(
     command: &Command,
     section: &str,

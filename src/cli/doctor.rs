@@ -1,4 +1,4 @@
-//! `mintbench doctor`: what this machine can and cannot measure, and what to change.
+//! `mintbench doctor`: tests which measurements are valid on this machine, and advises changes.
 
 use std::io;
 use std::sync::Arc;
@@ -61,12 +61,12 @@ pub fn main(args: &DoctorArgs) -> Exit {
     let (known, json) = (Arc::new(Mutex::new(String::new())), args.json);
     let so_far = Arc::clone(&known);
     signals::end_at_once(Arc::clone(&stop), move || {
-        // JSON is whole or not there.
+        // Standard output gets whole JSON or nothing.
         let out = if json { Stream::Error } else { Stream::Output };
         signals::interrupted_after(&so_far.lock(), out, "the examination is not complete");
     });
     match run(args, &stop, &known) {
-        // Whatever failed then failed because of it.
+        // Failures after the interruption are caused by it.
         _ if stop.is_requested() => Exit::Interrupted,
         Ok(exit) => exit,
         Err(error) => refuse(&error),
@@ -124,7 +124,7 @@ fn json(
     printable::json(&document).map_err(|error| CliError::Print(error.into()))
 }
 
-/// A run at the rate that `run` has where none is given.
+/// Measures a run at the default rate of `run`.
 fn trial(span: Duration, stop: &Arc<Stop>) -> Result<Trial, CliError> {
     let (plan, Outcome { reasons, .. }) = short_run(span, None, stop)?;
     let rate = plan.workload.level().unwrap_or_default();
@@ -152,7 +152,7 @@ fn short_run(
     Ok((plan, outcome))
 }
 
-/// What one short run of our broker comes to.
+/// Results of one short run of our broker.
 #[derive(Clone, Copy)]
 struct Leg {
     p50_ns: f64,
@@ -160,19 +160,19 @@ struct Leg {
     cpu_us: f64,
 }
 
-/// Pairs of legs, each with a broker of its own, as in a gate.
+/// Number of pairs of legs. Each leg has its own broker, as in a gate.
 const PAIRS: u32 = 8;
-/// About how long a leg takes, with its broker's start.
+/// Approximate time of a leg, including the start of its broker.
 const LEG: Duration = Duration::from_secs(5);
 
-/// Pairs of the same build: what they differ by is what the machine does.
+/// Measures pairs of the same build. Their differences come from the machine.
 fn thorough(stop: &Arc<Stop>, progress: &Progress) -> Result<Vec<Finding>, CliError> {
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
         let ahead = left((LEG * 2 * (PAIRS - pair)).as_secs_f64());
         progress.step(format!("pair {} of {PAIRS}, {ahead}", pair + 1));
         let (first, second) = (leg(stop)?, leg(stop)?);
-        // In the order A B B A: a steady drift cancels out.
+        // In the order A B B A, a steady drift cancels out.
         pairs.push(if pair % 2 == 0 { (first, second) } else { (second, first) });
     }
     let of = |metric: fn(&Leg) -> f64| -> Vec<Pair> {

@@ -1,4 +1,4 @@
-//! What the command-line parser has to say, in words that lead on.
+//! Messages of the command-line parser, with advice on what to do.
 
 use std::ffi::OsString;
 
@@ -12,8 +12,8 @@ use super::terminal::Stream;
 use crate::printable::name;
 use crate::secret::shown_url;
 
-/// Prints what the parser has to say, which may be the help that was asked for. `origin` is where
-/// the setting comes from that it is about, if `args` do not have it.
+/// Prints the message of the parser, which may be the requested help. `origin` is the source of the
+/// setting at fault, if it is not in `args`.
 pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[OsString]) -> Exit {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
@@ -52,8 +52,8 @@ fn print_help(error: &clap::Error) {
     };
 }
 
-/// The parser repeats what was given. A URL may hold a password; and what commands a terminal would be left out
-/// where the error becomes text.
+/// Cleans the given text that the parser repeats. A URL may hold a password. Terminal control characters
+/// are replaced, because they would be left out when the error becomes text.
 fn clean(error: &mut clap::Error) {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
     {
@@ -71,7 +71,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-/// Adds advice on the argument or command that is wrong, if there is any.
+/// Adds advice on the wrong argument or command, if there is any.
 fn advise(error: &mut clap::Error, advice: impl FnOnce(&str) -> Option<String>) {
     let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
     let given = kinds.into_iter().find_map(|kind| text(error, kind));
@@ -85,7 +85,7 @@ fn suggest(error: &mut clap::Error, advice: String) {
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(advice)]));
 }
 
-/// What is no command may be what a command is to work on.
+/// Suggests a command for an unknown command that is a scenario or a URL.
 fn of_command(given: &str) -> Option<String> {
     if given.contains("://") {
         return Some(format!("to measure an endpoint: mintbench run {}", shown_url(given)));
@@ -100,7 +100,7 @@ fn is_negative(given: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// The parser takes a negative value, as in `--duration -5s`, for a flag.
+/// Explains a negative value, as in `--duration -5s`, which the parser takes for a flag.
 fn of_negative(given: &str, args: &[OsString]) -> Option<String> {
     let mut args = args.iter().filter_map(|arg| arg.to_str());
     let mut before = args.next()?;

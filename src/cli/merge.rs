@@ -48,7 +48,7 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
     let whole = merge(&args.dirs, args.align)?;
     let folder = whole.write(folder)?;
     let text = if args.json {
-        // What was read from JSON can be written as such.
+        // Values that were read from JSON can be written as JSON.
         json(&whole.run).unwrap_or_default()
     } else {
         format!("{}results   {}\n", text::render(&whole.run), folder.path().display())
@@ -57,8 +57,8 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
     Ok(exit(&whole.run))
 }
 
-/// As of a run: a failed check wins over an invalid part, that over a missed objective, and that over one
-/// that nobody can tell.
+/// Returns the exit code in the order of a run: failed checks, invalid parts, missed objectives, and
+/// objectives with too few answers.
 fn exit(run: &Run) -> Exit {
     if !run.checks.passed {
         Exit::Failed

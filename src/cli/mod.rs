@@ -1,8 +1,9 @@
 //! The command line: one file per subcommand, one definition per setting.
 //!
-//! A setting is a flag, an environment variable `MINTBENCH_<COMMAND>_<FLAG>` and a key of the same
-//! name in the command's section of the `--config` file; the nearer one wins, in that order. All
-//! three come from the one clap definition of the flag, so `--help` cannot disagree with the rest.
+//! Each setting has three sources: a flag, an environment variable `MINTBENCH_<COMMAND>_<FLAG>`, and a
+//! key of the same name in the command's section of the `--config` file. The first of these that is set
+//! wins. All three come from the one clap definition of the flag, so `--help` cannot disagree with the
+//! rest.
 
 mod compare;
 mod config;
@@ -83,12 +84,12 @@ enum Shell {
     Zsh,
 }
 
-/// How the process ends; the numbers are part of the interface.
+/// Exit code of the process. The numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done, or passed.
+    /// The command succeeded, or the verdict is a pass.
     Pass = 0,
-    /// A measured regression or a failed check.
+    /// There is a measured regression or a failed check.
     Failed = 1,
     /// The command line, a file or the environment is wrong.
     Usage = 2,
@@ -98,13 +99,13 @@ pub enum Exit {
     Invalid = 4,
     /// A service-level objective was missed.
     SloBreached = 5,
-    /// No baseline, or one that cannot be repeated here.
+    /// There is no baseline, or it cannot be repeated here.
     NoBaseline = 6,
-    /// Stopped by Ctrl-C.
+    /// The command was stopped by Ctrl-C.
     Interrupted = 130,
 }
 
-/// Parses `args` (the program's name first), runs the command and says how the process ends.
+/// Parses `args` (including the program's name), runs the command and returns the exit code.
 ///
 /// Diagnostics go to standard error, results to standard output.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
@@ -147,9 +148,9 @@ fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
     }
 }
 
-/// The definition of the command line.
+/// Returns the definition of the command line.
 ///
-/// Flags that several commands share are defined once; each command has variables of its own.
+/// Flags that several commands share are defined once. Each command has its own environment variables.
 fn command() -> clap::Command {
     let own = |arg: clap::Arg| {
         let shared = arg.get_env().and_then(|name| name.to_str()?.strip_prefix("MINTBENCH_RUN_"));
@@ -161,7 +162,7 @@ fn command() -> clap::Command {
     with_negative_numbers(Cli::command().mut_subcommand("compare", |compare| compare.mut_args(own)))
 }
 
-/// Lets every flag take a negative number, so that its own range refuses it and not the parser, which
+/// Lets every flag take a negative number, so that the flag's own range check refuses it. The parser
 /// would take the number for a flag.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     let takes_values =
@@ -179,14 +180,14 @@ fn completions(shell: Shell) -> Exit {
         Shell::Fish => clap_complete::Shell::Fish,
         Shell::Zsh => clap_complete::Shell::Zsh,
     };
-    // Written to memory first: the library does not survive a reader that goes away.
+    // Write to memory first, because the library panics if the reader goes away.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "mintbench", &mut script);
     let _ = Stream::Output.write_as_is(&script);
     Exit::Pass
 }
 
-/// Prints an error with its causes, and what follows from it.
+/// Prints an error with its causes, and returns the exit code.
 pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
     complain(error);
     Exit::Usage

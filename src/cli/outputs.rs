@@ -1,4 +1,4 @@
-//! Output files, checked before the work: an hour of load must not end at a misspelt path.
+//! Output files, checked before the work, so that an hour of load does not end at a misspelt path.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{Draft, PLAIN, is_direct};
 
-/// Why an output file cannot be written.
+/// Reasons why an output file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OutputError {
     #[error("there is no folder for --{flag} `{path}`; make it, or name another file", path = path.display())]
@@ -19,10 +19,10 @@ pub(super) enum OutputError {
     Write { flag: &'static str, path: PathBuf, source: io::Error },
 }
 
-/// Checks that each file of `outputs`, a flag and its value, can be written; changes nothing.
+/// Checks that each file of `outputs` (a flag and its value) can be written. Changes nothing.
 ///
 /// # Errors
-/// [`OutputError`] names the flag and the file.
+/// Returns [`OutputError`], which names the flag and the file.
 pub(super) fn check(outputs: &[(&'static str, Option<&Path>)]) -> Result<(), OutputError> {
     let mut seen: Vec<(&'static str, PathBuf)> = Vec::new();
     for (flag, path) in outputs.iter().filter_map(|(flag, path)| Some((*flag, (*path)?))) {
@@ -36,7 +36,7 @@ pub(super) fn check(outputs: &[(&'static str, Option<&Path>)]) -> Result<(), Out
     Ok(())
 }
 
-/// One path for one file, however it is written.
+/// Returns one path for a file, however its path is written.
 fn place(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new(".")).canonicalize().unwrap_or_default();
@@ -48,7 +48,7 @@ fn check_file(flag: &'static str, path: &Path) -> Result<(), OutputError> {
         Ok(found) if found.is_dir() => {
             return Err(OutputError::Folder { flag, path: path.to_owned() });
         }
-        // A pipe or a device: to open it would already do something.
+        // Do not open a pipe or a device, because opening it already has an effect.
         Ok(_) if is_direct(path) => Ok(()),
         _ => try_replace(path),
     };
@@ -58,12 +58,12 @@ fn check_file(flag: &'static str, path: &Path) -> Result<(), OutputError> {
     })
 }
 
-/// Tries to write to the file, if there is one, and beside it: it is written there and then renamed.
+/// Tries to write to an existing file, and to create a file beside it, which would later be renamed.
 fn try_replace(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop)?,
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        // A link is replaced, whatever it leads to.
+        // A link is replaced, whatever its target.
         _ => {}
     }
     Draft::new(path, PLAIN).map(drop)

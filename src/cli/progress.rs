@@ -1,22 +1,22 @@
-//! Progress of a command that measures for minutes: one line, redrawn, on a terminal; a line for each step
-//! elsewhere.
+//! Progress of a command that measures for minutes. A terminal gets one line that is redrawn; other
+//! outputs get a line for each step.
 //!
-//! It is drawn by the thread that measures, between steps: a thread of its own would disturb them.
+//! The measuring thread draws it between steps, because a separate thread would disturb the measurement.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::terminal::{Stream, say};
 use crate::printable::name;
 
-/// What a command does now, on standard error, until it is dropped.
+/// Current step of a command, shown on standard error until dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// None without a terminal.
+    /// Progress bar; none without a terminal.
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Nothing is shown before the first step.
+    /// Starts the display. Nothing is shown before the first step.
     pub(super) fn start() -> Self {
         const DRAWS_PER_SECOND: u8 = 2;
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -42,7 +42,7 @@ impl Progress {
         }
     }
 
-    /// Draws again, for the elapsed time.
+    /// Redraws the elapsed time.
     pub(super) fn tick(&self) {
         if let Some(bar) = &self.bar {
             bar.tick();
@@ -58,7 +58,7 @@ impl Drop for Progress {
     }
 }
 
-/// The time that is left, as it is said.
+/// Formats the time left.
 pub(super) fn left(seconds: f64) -> String {
     if seconds < 90.0 {
         format!("about {seconds:.0} s left")

@@ -38,18 +38,18 @@ pub struct ReportArgs {
     out_branch: Option<String>,
 }
 
-/// Where the numbers of a run go besides its folder.
+/// Files that receive the numbers of a run, besides its folder.
 #[derive(Debug)]
 pub(super) struct HandOn<'a> {
-    /// A file for a JSON list.
+    /// File for a JSON list.
     pub(super) json: Option<&'a Path>,
-    /// A file for a row.
+    /// CSV file for a row.
     pub(super) csv: Option<&'a Path>,
-    /// What was measured.
+    /// Name of the measured version.
     pub(super) label: Label,
 }
 
-/// Why a report or a file beside it was not written.
+/// Reasons why a report or a file beside it was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
     #[error("`{folder}` has no run.json, so there are no numbers to hand on: the run did not end", folder = .0.display())]
@@ -66,17 +66,17 @@ impl HandOn<'_> {
     /// Checks that the files can be written.
     ///
     /// # Errors
-    /// When one cannot, or when the CSV file has other columns.
+    /// Returns [`WriteError`] when a file cannot be written, or when the CSV file has other columns.
     pub(super) fn check(&self) -> Result<(), WriteError> {
         outputs::check(&[("out-json", self.json), ("out-csv", self.csv)])?;
         Ok(self.csv.map_or(Ok(()), check_csv)?)
     }
 }
 
-/// Writes the report of a folder, and hands the numbers of its run on.
+/// Writes the report of a folder, and the numbers of its run to the other files.
 ///
 /// # Errors
-/// When something cannot be read or written.
+/// Returns [`WriteError`] when a file cannot be read or written.
 pub(super) fn write(folder: &Path, to: &HandOn<'_>) -> Result<PathBuf, WriteError> {
     let path = html::write(folder)?;
     if to.json.is_none() && to.csv.is_none() {

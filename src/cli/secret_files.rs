@@ -1,4 +1,4 @@
-//! Whose the files with secrets may be that a command reads: one flag, the same for every command.
+//! The flag for the permissions of files with secrets, the same for every command.
 
 use clap::Args;
 
@@ -13,7 +13,7 @@ pub(super) struct SecretFiles {
 }
 
 impl SecretFiles {
-    /// Whether the group is trusted.
+    /// Tells if the group of such files is trusted.
     pub(super) const fn group(self) -> GroupRead {
         if self.allow_group_read { GroupRead::Allowed } else { GroupRead::Refused }
     }

@@ -10,9 +10,10 @@ use super::Exit;
 use super::terminal::{Stream, say};
 use crate::load::stop::{Request, Stop};
 
-/// The first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second at once.
+/// Starts listening: the first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second
+/// ends them at once.
 ///
-/// Listening has begun when this returns: before there is a broker to leave behind.
+/// Listening has begun when this function returns, so no broker can be left behind.
 pub(super) fn listen(stop: Arc<Stop>) {
     // Without a listener a signal ends the process at once, as it does by default.
     let Ok(mut signals) = Signals::listen() else { return };
@@ -27,15 +28,15 @@ pub(super) fn listen(stop: Arc<Stop>) {
     });
 }
 
-/// The first Ctrl-C (or SIGTERM) ends the process at once, and its children: for what leaves nothing
-/// half done.
+/// Starts listening: the first Ctrl-C (or SIGTERM) ends the process and its children at once. For
+/// commands that leave nothing half done.
 ///
-/// `interrupted` is called before that, to say what is known.
+/// Calls `interrupted` before the end, to print the results so far.
 pub(super) fn end_at_once(stop: Arc<Stop>, interrupted: impl FnOnce() + Send + 'static) {
     let Ok(mut signals) = Signals::listen() else { return };
     std::thread::spawn(move || {
         signals.wait();
-        // No child is begun from here on.
+        // No child is started from here on.
         let _ = stop.request();
         stop.kill_children();
         interrupted();
@@ -43,15 +44,15 @@ pub(super) fn end_at_once(stop: Arc<Stop>, interrupted: impl FnOnce() + Send + '
     });
 }
 
-/// Says that the user ended the command, and what that means.
+/// Reports that the user interrupted the command, and the consequence.
 pub(super) fn interrupted(consequence: &str) -> Exit {
     say(format_args!("interrupted: {consequence}"));
     Exit::Interrupted
 }
 
-/// Prints what is known to `out`, and says that the user ended the command.
+/// Prints the results so far to `out`, and reports that the user interrupted the command.
 pub(super) fn interrupted_after(known: &str, out: Stream, consequence: &str) -> Exit {
-    // Whoever went away does not want to know.
+    // A reader that has gone away does not need the results.
     let _ = out.write(known);
     interrupted(consequence)
 }

@@ -1,5 +1,5 @@
-//! Where settings come from besides the command line: variables of the environment and the
-//! `--config` file. An error names the one that it is about.
+//! Sources of settings other than the command line: environment variables and the `--config` file. An
+//! error names the source that caused it.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -14,7 +14,7 @@ use super::terminal::say;
 use super::versus::VARIABLES as COMPARE_VARIABLES;
 use crate::secret::shown_url;
 
-/// Variables that are read without a flag: secrets, the log level, and what tests and builds use.
+/// Variables that are read without a flag: secrets, the log level, and variables of tests and builds.
 const WITHOUT_FLAG: [&str; 7] = [
     "MINTBENCH_BLESS",
     "MINTBENCH_LOG",
@@ -24,22 +24,22 @@ const WITHOUT_FLAG: [&str; 7] = [
     COMPARE_VARIABLES.client_secret,
     COMPARE_VARIABLES.identity_header,
 ];
-/// Variables of the build, which `cargo run` hands on.
+/// Prefix of the build's variables, which `cargo run` passes on.
 const OF_BUILD: &str = "MINTBENCH_BUILD_";
-/// Farther names are no slips of the finger.
+/// Maximum number of slips in a misspelt name. Names with more are not suggested.
 const SLIPS_MAX: usize = 3;
 
-/// The value of a variable of the environment; an empty one counts as not set.
+/// Returns the value of an environment variable. An empty variable counts as not set.
 pub(super) fn variable(name: impl AsRef<OsStr>) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Where one setting comes from.
+/// Source of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A key of the configuration file.
+    /// Key of the configuration file.
     Key { path: String, section: String, key: String },
-    /// A variable; the value is missing where it may be secret.
+    /// Environment variable. The value is missing if it may be secret.
     Variable { name: String, value: Option<String> },
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The commands, with what the environment and the configuration file set.
+/// Commands, with the values of the environment and the configuration file.
 #[derive(Debug)]
 pub(super) struct Sources {
     command: Command,
@@ -70,7 +70,7 @@ impl Sources {
     /// Reads the configuration file that `args` or the environment names.
     ///
     /// # Errors
-    /// When the file is refused.
+    /// Returns [`ConfigError`] when the file is refused.
     pub(super) fn read(command: Command, args: &[OsString]) -> Result<Self, ConfigError> {
         warn_of_unknown(&command);
         let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
@@ -79,10 +79,10 @@ impl Sources {
         Ok(Self { command, config })
     }
 
-    /// Parses the command line; what it leaves out comes from the environment, then from the file.
+    /// Parses the command line. Missing values come from the environment, then from the file.
     ///
     /// # Errors
-    /// As the parser has it, and where the setting comes from that it is about, if not from `args`.
+    /// Returns the error of the parser, with the source of the setting at fault if it is not in `args`.
     pub(super) fn parse(
         &self,
         args: &[OsString],
@@ -94,7 +94,7 @@ impl Sources {
         })
     }
 
-    /// The setting without which the error would be another, or none.
+    /// Returns the setting whose removal changes or clears the error, if there is one.
     fn blamed(&self, args: &[OsString], error: &clap::Error) -> Option<Origin> {
         let said = error.to_string();
         let differs = |parsed: Result<ArgMatches, clap::Error>| {
@@ -125,7 +125,7 @@ impl Sources {
         })
     }
 
-    /// Each setting in effect that the command line does not show: what sets it, and what is set.
+    /// Returns each setting in effect that is not on the command line: its source, and its flag.
     pub(super) fn in_effect(&self, matches: &ArgMatches) -> Vec<(Origin, String)> {
         let (mut found, mut names) = (Vec::new(), BTreeSet::new());
         let (mut command, mut matches) = (&self.command, matches);
@@ -143,10 +143,10 @@ impl Sources {
         found
     }
 
-    /// Where a flag has its value from, if not from the command line or from the program.
+    /// Returns the source of a flag's value, if it is neither the command line nor the program.
     fn origin(&self, section: &str, arg: &Arg, matches: &ArgMatches) -> Option<Origin> {
         let id = arg.get_id();
-        // To ask for the source of a flag that the matches do not know is a panic.
+        // Asking for the source of a flag that the matches do not know would panic.
         matches.try_contains_id(id.as_str()).ok()?;
         match matches.value_source(id.as_str())? {
             ValueSource::EnvVariable => of_variable(arg),
@@ -168,12 +168,12 @@ fn parse_with(
     config.apply(command).try_get_matches_from(args)
 }
 
-/// How a person would write the flag.
+/// Returns the flag as a user would write it.
 fn flag(arg: &Arg) -> String {
     arg.get_long().map_or_else(|| arg.to_string(), |long| format!("--{long}"))
 }
 
-/// The variable that sets a flag, if it is set.
+/// Returns the variable that sets a flag, if it is set.
 fn of_variable(arg: &Arg) -> Option<Origin> {
     let name = arg.get_env()?;
     let value = variable(name)?.to_string_lossy().into_owned();
@@ -187,7 +187,7 @@ fn for_each_flag(command: &Command, each: &mut impl FnMut(&Arg)) {
     command.get_subcommands().for_each(|sub| for_each_flag(sub, each));
 }
 
-/// The same commands, deaf to some variables.
+/// Returns the same commands without some of their variables.
 fn without_variables(command: Command, which: &dyn Fn(&OsStr) -> bool) -> Command {
     let deaf = |arg: Arg| {
         let named = arg.get_env().is_some_and(which);
@@ -196,7 +196,7 @@ fn without_variables(command: Command, which: &dyn Fn(&OsStr) -> bool) -> Comman
     command.mut_args(deaf).mut_subcommands(|sub| without_variables(sub, which))
 }
 
-/// A misspelt variable would be taken for one that is obeyed.
+/// Warns of unknown variables, because a user would take a misspelt variable for an effective one.
 fn warn_of_unknown(command: &Command) {
     let mut known: BTreeSet<String> = WITHOUT_FLAG.map(str::to_owned).into();
     let mut learn =
@@ -212,15 +212,16 @@ fn warn_of_unknown(command: &Command) {
     }
 }
 
-/// The known name that `name` is most likely a misspelling of.
+/// Returns the known name that `name` most likely misspells.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Each letter more is a slip: names of megabytes are not compared letter by letter.
+    // Each extra letter is a slip, so names of very different length are not compared letter by letter.
     let near = known.filter(|known| known.len().abs_diff(name.len()) <= 4 * SLIPS_MAX);
     let near = near.map(|known| (slips(name, known), known)).min()?;
     (near.0 <= SLIPS_MAX.min(name.len() / 3)).then_some(near.1)
 }
 
-/// Letters to insert, remove or replace until `a` is `b` (Levenshtein's distance).
+/// Returns the number of letters to insert, remove or replace to turn `a` into `b` (Levenshtein
+/// distance).
 fn slips(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (index, own) in a.chars().enumerate() {

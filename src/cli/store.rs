@@ -1,4 +1,4 @@
-//! `mintbench store`: looks after a data folder that no server has open.
+//! `mintbench store`: checks a data folder that no server has open.
 
 use std::path::PathBuf;
 

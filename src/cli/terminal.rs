@@ -1,22 +1,22 @@
-//! Standard output and standard error, which nothing else here writes to: text from outside (names in results,
-//! scenarios and world files, arguments, answers) commands no terminal.
+//! Standard output and standard error; no other module writes to them. Text from outside (names in
+//! results, scenarios and world files, arguments, answers) cannot control the terminal.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 
 use crate::printable::{coloured, printable};
 
-/// One of the two streams.
+/// Output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
-    /// Results.
+    /// Standard output, for results.
     Output,
-    /// Diagnostics.
+    /// Standard error, for diagnostics.
     Error,
 }
 
 impl Stream {
-    /// Whether somebody looks at it.
+    /// Returns true if the stream is a terminal.
     pub(super) fn is_terminal(self) -> bool {
         match self {
             Self::Output => io::stdout().is_terminal(),
@@ -24,10 +24,10 @@ impl Stream {
         }
     }
 
-    /// Writes a text; what would command a terminal is shown as text.
+    /// Writes a text. Terminal control characters are shown as text.
     ///
     /// # Errors
-    /// When the reader has gone away.
+    /// Returns an error when the reader has gone away.
     pub(super) fn write(self, text: &str) -> io::Result<()> {
         self.write_as_is(printable(text).as_bytes())
     }
@@ -35,17 +35,17 @@ impl Stream {
     /// Writes a text of our own in colours.
     ///
     /// # Errors
-    /// When the reader has gone away.
+    /// Returns an error when the reader has gone away.
     pub(super) fn write_coloured(self, text: &str) -> io::Result<()> {
         self.write_as_is(coloured(text).as_bytes())
     }
 
-    /// Writes what holds no text from outside, or text that a program asked for as it is.
+    /// Writes bytes without text from outside, or text that another program needs unchanged.
     ///
     /// # Errors
-    /// When the reader has gone away.
+    /// Returns an error when the reader has gone away.
     pub(super) fn write_as_is(self, bytes: &[u8]) -> io::Result<()> {
-        // One write: no other thread's text comes in between.
+        // Write once, so that no other thread's text comes in between.
         let write = |mut out: Box<dyn Write>| out.write_all(bytes).and_then(|()| out.flush());
         match self {
             Self::Output => write(Box::new(io::stdout().lock())),
@@ -54,16 +54,16 @@ impl Stream {
     }
 }
 
-/// Writes a line of diagnostics. A reader that has gone away is no error.
+/// Writes a line of diagnostics. It is not an error if the reader has gone away.
 pub(super) fn say(line: impl fmt::Display) {
     let _ = Stream::Error.write(&format!("{line}\n"));
 }
 
-/// The writer of the log: it writes each event at once, shows escapes of text from outside as text, and keeps the
-/// colours that the log puts in.
+/// Writer of the log. It writes each event at once, shows escapes of text from outside as text, and
+/// keeps the colours of the log itself.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// Whether it has colours.
+    /// True if the log has colours.
     pub(super) colours: bool,
 }
 

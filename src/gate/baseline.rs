@@ -1,4 +1,5 @@
-//! A stored run as the base: read from its `run.json`, and used on the same machine only.
+//! A stored run as the base of a gate. It is read from its `run.json` and used only on the machine it
+//! was measured on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,64 +12,64 @@ use crate::document::run::load::Load;
 use crate::load::class::Class;
 use crate::report::stored::{StoredError, read_run};
 
-/// Why a folder is no baseline.
+/// Reasons why a folder cannot be used as a baseline.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
-    /// There is no such file.
+    /// The folder has no `run.json`.
     #[error("there is no baseline: `{path}` holds no run.json; make one with `mintbench run --out DIR`", path = .0.display())]
     Absent(PathBuf),
-    /// It cannot be read, or is of another format.
+    /// The file cannot be read, or has another format.
     #[error("there is no baseline that can be read; make one with `mintbench run --out DIR`")]
     Stored(#[from] StoredError),
-    /// It was measured on another machine.
+    /// The baseline was measured on another machine.
     #[error(
         "the baseline is from an unlike machine ({theirs}, {their_cpu}), and this one is {ours} ({our_cpu}); numbers of two machines do not compare: make a baseline here, or name the other build with --base"
     )]
     Unlike {
-        /// The fingerprint of the baseline.
+        /// Fingerprint of the baseline's machine.
         theirs: String,
-        /// Its processor.
+        /// Processor of the baseline's machine.
         their_cpu: String,
-        /// The fingerprint of this machine.
+        /// Fingerprint of this machine.
         ours: String,
-        /// Its processor.
+        /// Processor of this machine.
         our_cpu: String,
     },
-    /// It is of something that a gate cannot repeat.
+    /// A gate cannot repeat this kind of run.
     #[error("the baseline cannot be compared with: {0}")]
     Unfit(&'static str),
-    /// Its broker was not one as the gate starts them.
+    /// Its broker was started with arguments that the gate does not use.
     #[error(
         "the baseline cannot be compared with: its broker was started with `{0}`, and the gate starts one without; make a baseline without them, or use --base"
     )]
     Started(String),
-    /// Its scenario is not built in.
+    /// Its scenario is a file, not a built-in scenario.
     #[error(
         "the baseline cannot be compared with: its scenario is the file `{0}`, and the gate knows those that are built in"
     )]
     Scenario(String),
 }
 
-/// A stored run.
+/// Stored run that a candidate is compared with.
 #[derive(Debug)]
 pub struct Baseline {
-    /// What was sent.
+    /// Name of the scenario.
     pub scenario: String,
-    /// Of everything random.
+    /// Seed of everything random.
     pub seed: u64,
-    /// How.
+    /// Load of the run.
     pub load: Load,
-    /// The build that was measured.
+    /// Commit of the measured build.
     pub commit: String,
-    /// What it came to.
+    /// Results of the run.
     pub leg: Leg,
 }
 
 impl Baseline {
-    /// Reads the run in the folder `path`, which must be of a machine with this fingerprint.
+    /// Reads the run in the folder `path`. It must come from a machine with this fingerprint.
     ///
     /// # Errors
-    /// [`BaselineError`] when there is none, or none that this machine can be compared with.
+    /// Returns [`BaselineError`] when there is no run, or none that this machine can be compared with.
     pub fn read(path: &Path, fingerprint: &str, cpu: &str) -> Result<Self, BaselineError> {
         let run = read_run(path)?.ok_or_else(|| BaselineError::Absent(path.to_owned()))?;
         if run.host.fingerprint != fingerprint {
@@ -89,7 +90,7 @@ impl Baseline {
     }
 }
 
-/// What the broker of a run counted, if a gate can do the same again.
+/// Returns the broker's counters of a run, if a gate can repeat that run.
 fn repeatable(run: &Run) -> Result<&Broker, BaselineError> {
     if run.merged.is_some() {
         return Err(BaselineError::Unfit("it is merged of several runs"));
@@ -152,7 +153,7 @@ fn at(run: &Run, class: Class, percentile: Percentile) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// A committed run of 30 s, as users have them.
+    /// Returns a committed run of 30 s, like one a user has.
     const STEADY: &str = "results/reference/steady";
 
     fn fingerprint_of(folder: &str) -> String {
@@ -171,7 +172,7 @@ mod tests {
         }
         let mut run = read_run(Path::new(STEADY)).unwrap().unwrap();
         let memory = |run: &Run| value(run, run.broker.as_ref().unwrap(), Metric::Memory);
-        // Resident memory of older runs is another number than what legs are compared by.
+        // Resident memory, as older runs have it, is another quantity than the memory of a leg.
         run.broker.as_mut().unwrap().anonymous_bytes = None;
         assert_eq!(memory(&run), None);
         run.broker.as_mut().unwrap().anonymous_bytes = Some(1_056_768);
@@ -195,7 +196,7 @@ mod tests {
         }
     }
 
-    /// The refusal of the committed run, had it been another.
+    /// Returns the refusal of the committed run after `change`.
     fn refusal(change: impl FnOnce(&mut Run)) -> String {
         let mut run = read_run(Path::new(STEADY)).unwrap().unwrap();
         change(&mut run);

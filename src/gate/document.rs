@@ -1,7 +1,7 @@
-//! Makes the `gate.json` of a gate, which the other forms are made of.
+//! Builds the `gate.json` document of a gate. All other output forms are made from it.
 //!
-//! Effects, bounds and limits are shares that the candidate is worse by: 0.05 is 5 % slower, or for
-//! the hit ratio 5 of 100 lookups lost.
+//! Effects, bounds and limits are shares by which the candidate is worse: 0.05 means 5 % slower, or 5 of
+//! 100 lookups lost for the hit ratio.
 
 use std::fmt;
 
@@ -22,20 +22,20 @@ use crate::report::run_json::rfc3339;
 use crate::stats::paired::signed_rank::hodges_lehmann;
 use crate::stats::paired::{self, Bounds};
 
-/// What identifies a gate.
+/// Identity of a gate: its time, scenario, seed and builds.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// When it began.
+    /// Time at which the gate began.
     pub started_at: UnixSeconds,
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// Of the first pair; each has its own.
+    /// Seed of the first pair. Each pair has its own.
     pub seed: u64,
-    /// What is compared with.
+    /// Base build.
     pub base: BuildName,
-    /// What is judged.
+    /// Candidate build.
     pub candidate: BuildName,
-    /// Things that a reader should know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for BuildName {
     }
 }
 
-/// Makes the document of a gate.
+/// Builds the document of a gate.
 pub fn document(
     identity: Identity,
     plan: &Plan,
@@ -80,7 +80,7 @@ pub fn document(
     }
 }
 
-/// The largest of all legs.
+/// Returns the largest steal share of all legs.
 fn steal(pairs: &[leg::Pair]) -> f64 {
     let legs = pairs.iter().flat_map(|pair| [&pair.base, &pair.candidate]);
     legs.map(|leg| leg.steal_share).fold(0.0, f64::max)
@@ -97,7 +97,7 @@ fn failures(pairs: &[leg::Pair]) -> Vec<String> {
     all
 }
 
-/// A share in per cent, without needless zeros.
+/// Formats a share in per cent, without needless zeros.
 pub(super) fn percent(share: f64) -> String {
     let rounded = (share * 1e4).round() / 1e2;
     format!("{rounded} %")
@@ -156,7 +156,7 @@ pub(super) fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: No
 }
 
 fn judged(judged: &judge::Judged) -> Judged {
-    // Minus infinity is a share, too: that of all.
+    // Minus infinity also has a share: -1, a loss of everything.
     let share = |difference| finite(difference).map(|known| judged.metric.share_of(known));
     let both = |bounds: Bounds| [share(bounds.low), share(bounds.high)];
     let method = match judged.method {

@@ -1,21 +1,21 @@
-//! Which pairs are evidence for a metric, and why the others are not.
+//! Selects the pairs that count as evidence for a metric, and counts the others by reason.
 
 use super::leg::{Pair, Side, Useless};
 use super::metric::{Demand, Metric};
 use super::policy::{Design, Policy};
 
-/// Why a metric is not judged.
+/// Counts of the pairs that made a metric impossible to judge, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotJudged {
-    /// How many pairs had a leg that was not what the metric needs.
+    /// Pairs with a leg that does not meet the demand of the metric.
     pub invalid: usize,
-    /// How many others had too few samples on both sides.
+    /// Other pairs with too few samples on both sides.
     pub missing: usize,
-    /// How many had enough of the base, and too few of the candidate.
+    /// Pairs with enough samples of the base but too few of the candidate.
     pub lost: usize,
-    /// How many had enough of the candidate, and too few of the base.
+    /// Pairs with enough samples of the candidate but too few of the base.
     pub gained: usize,
-    /// Of how many pairs.
+    /// Number of all pairs.
     pub pairs: usize,
 }
 
@@ -24,9 +24,10 @@ impl NotJudged {
         self.missing == self.pairs && self.pairs > 0
     }
 
-    /// Whether the candidate no longer has what the base has: no slow-down of it can be excluded.
+    /// Returns true if the candidate lacks a value that the base has, so that no slow-down can be
+    /// excluded.
     ///
-    /// A count of samples near the least one falls on either side by chance: most pairs have to say so.
+    /// A sample count near the minimum falls on either side by chance, so most pairs must agree.
     pub const fn is_lost(&self) -> bool {
         self.lost > self.gained + self.pairs / 2
     }
@@ -37,7 +38,7 @@ impl NotJudged {
             (false, false) => &mut self.missing,
             (true, true) if useless == Useless::Missing => &mut self.missing,
             (true, true) => &mut self.invalid,
-            // Away from its rate a leg has other counts for that reason alone.
+            // A leg off its rate has other sample counts for that reason alone.
             _ if !(pair.base.kept_rate && pair.candidate.kept_rate) => &mut self.invalid,
             (true, false) => &mut self.lost,
             (false, true) => &mut self.gained,
@@ -50,13 +51,14 @@ impl NotJudged {
     }
 }
 
-/// What the pairs have on one metric.
+/// Evidence of the pairs for one metric.
 pub(super) enum Evidence {
-    /// Enough pairs whose legs are what the metric needs.
+    /// Enough pairs have legs that meet the demand of the metric.
     Fit(Values),
-    /// All pairs, whatever the host did to them: enough to show a large slow-down, and nothing else.
+    /// All pairs, including those that the host disturbed. They can show a large slow-down and nothing
+    /// else.
     Disturbed(Values, NotJudged),
-    /// Nothing to judge by.
+    /// There is no evidence.
     None(NotJudged),
 }
 
@@ -73,18 +75,18 @@ impl Evidence {
         }
     }
 
-    /// Whether neither build has what the metric is about.
+    /// Returns true if neither build has values of the metric.
     pub(super) const fn is_absent(&self) -> bool {
         matches!(self, Self::None(not) if not.is_absent())
     }
 
-    /// Whether the metric is put to a test.
+    /// Returns true if the metric is tested.
     pub(super) const fn is_tested(&self) -> bool {
         !matches!(self, Self::None(_))
     }
 }
 
-/// The values of a metric in the pairs that count.
+/// Values of a metric in the pairs that count.
 #[derive(Default)]
 pub(super) struct Values {
     pub(super) base: Vec<f64>,
@@ -100,7 +102,7 @@ impl Values {
     }
 }
 
-/// Above this share of useless pairs the others are no fair sample.
+/// Maximum share of useless pairs. Above it, the other pairs are not a fair sample.
 const USELESS_MAX: f64 = 0.25;
 
 fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
@@ -124,11 +126,12 @@ fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
     Ok(values)
 }
 
-/// The values of every pair, if each has them.
+/// Returns the values of every pair, or none unless all pairs have them.
 ///
-/// Equal builds take turns in mirrored order, so their differences are symmetric about zero whatever
-/// the host did. All pairs have to count for that: a choice among them would not be symmetric. With
-/// fewer pairs than `level` allows, equal builds would differ in one direction too often by chance.
+/// Equal builds take turns in mirrored order, so their differences are symmetric about zero whatever the
+/// host did. All pairs must count, because a selection of them would not be symmetric. With too few
+/// pairs for the level of the policy, equal builds would too often all differ in one direction by
+/// chance.
 fn disturbed(pairs: &[Pair], metric: Metric, policy: &Policy) -> Option<Values> {
     let one_sided = 0.5_f64.powi(i32::try_from(pairs.len()).unwrap_or(i32::MAX));
     if policy.design != Design::Pairs || one_sided > policy.level() {
@@ -136,7 +139,7 @@ fn disturbed(pairs: &[Pair], metric: Metric, policy: &Policy) -> Option<Values> 
     }
     let mut values = Values::default();
     for pair in pairs {
-        // A base away from its rate had another load: what a request costs there is no measure.
+        // A base off its rate had another load, so its cost per request does not compare.
         if metric.demand() == Demand::Rate && !pair.base.kept_rate {
             return None;
         }

@@ -1,4 +1,4 @@
-//! From pairs to verdicts.
+//! Turns pairs into verdicts.
 
 use super::evidence::{Evidence, NotJudged, Values};
 use super::leg::{Leg, Pair};
@@ -8,48 +8,48 @@ pub use crate::document::gate::Verdict;
 use crate::stats::median::median;
 use crate::stats::paired::{Bounds, Method, Rates, Summary};
 
-/// What the pairs say about one metric.
+/// Verdict on one metric, with its figures.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// Which.
+    /// The metric.
     pub metric: Metric,
-    /// The differences of the pairs that count.
+    /// Differences of the pairs that count.
     pub differences: Vec<f64>,
-    /// The median of the base's values, in the metric's unit.
+    /// Median of the base's values, in the metric's unit.
     pub base: f64,
-    /// The median of the candidate's.
+    /// Median of the candidate's values, in the metric's unit.
     pub candidate: f64,
-    /// The middle of the differences, by the method of the bounds: it lies between them.
+    /// Middle of the differences, by the method of the bounds. It lies between them.
     pub effect: f64,
     /// Mean and spread of the differences.
     pub summary: Summary,
-    /// Where the middle lies with 95 % confidence, by the same method.
+    /// 95 % confidence interval of the middle, by the method of the bounds.
     pub interval: Bounds,
-    /// Where the middle lies, at the rates of this look: the verdict is made of these.
+    /// Bounds of the middle at the error rates of this look. The verdict depends on them.
     pub bounds: Bounds,
-    /// How the bounds were found.
+    /// Method that found the bounds.
     pub method: Method,
-    /// A difference of this size would have failed, with the power of the policy.
+    /// Smallest difference that would have failed, with the power of the policy.
     pub smallest: f64,
-    /// How likely such differences are if the candidate is no slower than tolerated; where the host
-    /// disturbed the legs, than the limit.
+    /// P-value of the hypothesis that the candidate is not slower than tolerated. If the host disturbed
+    /// the legs, the hypothesis is that it is not slower than the limit.
     pub p: f64,
-    /// What follows.
+    /// Verdict on this metric.
     pub verdict: Verdict,
-    /// Whether it fails in spite of legs that the host disturbed: by every pair being beyond the limit.
+    /// True if it fails although the host disturbed the legs, because every pair is beyond the limit.
     pub disturbed: bool,
 }
 
-/// Of the interval that is stored beside the bounds.
+/// Confidence of the interval that is stored beside the bounds.
 const CONFIDENCE: f64 = 0.95;
 
-/// One metric: judged, or not.
+/// Metric with its result, or the reason why it was not judged.
 pub type Finding = (Metric, Result<Judged, NotJudged>);
 
 /// Judges every metric of the policy at one look.
 pub fn judge(pairs: &[Pair], policy: &Policy) -> Vec<Finding> {
     let found = policy.metrics.iter().map(|metric| (*metric, Evidence::of(pairs, *metric, policy)));
-    // A class that this load does not have is worth a word only where it was asked for.
+    // A class that this load does not have is reported only if it was asked for.
     let found: Vec<(Metric, Evidence)> = found
         .filter(|(_, evidence)| policy.wanted == Wanted::Named || !evidence.is_absent())
         .collect();
@@ -88,12 +88,12 @@ fn decide(
     }
 }
 
-/// The findings that are judged.
+/// Returns the findings that were judged.
 pub fn judged(findings: &[Finding]) -> impl Iterator<Item = &Judged> {
     findings.iter().filter_map(|(_, finding)| finding.as_ref().ok())
 }
 
-/// What the findings and the checks come to.
+/// Returns the verdict of the whole gate, from the findings and the checks.
 pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict {
     let any = |verdict| judged(findings).any(|judged| judged.verdict == verdict);
     let broken = |leg: fn(&Pair) -> &Leg| pairs.iter().any(|pair| !leg(pair).failures.is_empty());
@@ -102,7 +102,7 @@ pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict
     if broken(|pair| &pair.candidate) {
         Verdict::Fail
     } else if broken(|pair| &pair.base) {
-        // Whatever is compared with it says nothing.
+        // A comparison with a broken base says nothing.
         Verdict::Invalid
     } else if any(Verdict::Fail) {
         Verdict::Fail
@@ -115,13 +115,13 @@ pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict
     }
 }
 
-/// Whether a gate that compares latency could judge none of it.
+/// Returns true if the gate compares latency but could not judge any latency.
 pub fn lacks_latency(findings: &[Finding], policy: &Policy) -> bool {
     policy.metrics.iter().any(|metric| metric.is_latency())
         && !judged(findings).any(|judged| judged.metric.is_latency())
 }
 
-/// Sets the values against `null`, the difference that is to be exceeded.
+/// Compares the values with `null`, the difference that must be exceeded.
 fn weigh(metric: Metric, values: Values, design: Design, null: f64, rates: Rates) -> Judged {
     let Values { base, candidate, differences } = values;
     let summary = Summary::of(&differences);

@@ -1,7 +1,7 @@
-//! A gate as a JUnit file: one test case for each metric, and one for the checks.
+//! Writes a gate as a JUnit file: one test case for each metric, and one for the checks.
 //!
-//! JUnit has no standard. What is written here is what the strictest reader takes: Jenkins' xUnit
-//! plugin, whose schema (`junit-10.xsd`) refuses a file with an attribute that it does not know.
+//! JUnit has no standard. This file satisfies the strictest reader, Jenkins' xUnit plugin: its schema
+//! (`junit-10.xsd`) refuses unknown attributes.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::text::{change, share};
 use crate::document::gate::{Gate, Judged, MetricResult};
 use crate::printable::printable;
 
-/// The file's text.
+/// Returns the text of the file.
 pub fn render(document: &Gate) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -18,7 +18,7 @@ pub fn render(document: &Gate) -> String {
     text
 }
 
-/// How a test case ended, by the name of the element that says so.
+/// Outcome of a test case. Each outcome but success has an XML element of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Error,
@@ -98,7 +98,7 @@ fn checks(document: &Gate) -> Case {
 fn case(metric: &MetricResult, verdict: Verdict) -> Case {
     let name = metric.metric.to_string();
     let Some(judged) = &metric.judged else {
-        // A gate that says nothing must not look like one that passed.
+        // A gate without a verdict must not look like one that passed.
         let invalid = verdict == Verdict::Invalid;
         let outcome = if invalid { Outcome::Error } else { Outcome::Skipped };
         let said = metric.not_judged.as_deref().unwrap_or("-");
@@ -123,7 +123,7 @@ fn says(judged: &Judged) -> String {
     )
 }
 
-/// Text as an element or an attribute can hold it.
+/// Escapes text for an element or an attribute.
 fn escaped(text: &str) -> String {
     let text = printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\n', "&#10;")

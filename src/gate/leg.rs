@@ -1,4 +1,4 @@
-//! One short run of one build, as far as the gate looks at it.
+//! One short run of one build, reduced to the values that the gate needs.
 
 use std::collections::BTreeMap;
 
@@ -12,39 +12,39 @@ use crate::load::session::Outcome;
 use crate::load::validity::Reason;
 use crate::stats::paired::signed_rank::hodges_lehmann;
 
-/// What one run came to.
+/// Results of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Leg {
-    /// What was measured; what has too few samples is missing.
+    /// Measured values. Metrics with too few samples are missing.
     pub values: BTreeMap<Metric, f64>,
-    /// The response times by class, in nanoseconds; none of a stored run.
+    /// Response times by class, in nanoseconds; empty for a stored run.
     pub responses: BTreeMap<Class, Histogram<u64>>,
-    /// Whether the requests were sent at their rate.
+    /// True if the requests were sent at their rate.
     pub kept_rate: bool,
-    /// Why the run is invalid, if it is.
+    /// Reasons why the run is invalid; empty if it is valid.
     pub reasons: Vec<String>,
-    /// Checks that failed.
+    /// Failed checks.
     pub failures: Vec<String>,
-    /// The share of the machine's time that the hypervisor took.
+    /// Share of the machine's time that the hypervisor took.
     pub steal_share: f64,
 }
 
-/// Which build a leg is of.
+/// Build that a leg measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What is compared with.
+    /// The build that is compared with.
     Base,
-    /// What is judged.
+    /// The build that is judged.
     Candidate,
 }
 
 impl Side {
-    /// Which has the first turn in pair `number`: they alternate.
+    /// Returns the side that goes first in pair `number`. The sides alternate.
     pub const fn first_of(number: usize) -> Self {
         if number.is_multiple_of(2) { Self::Base } else { Self::Candidate }
     }
 
-    /// The name in reports and messages.
+    /// Returns the name in reports and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -53,38 +53,38 @@ impl Side {
     }
 }
 
-/// Two legs in turns, under the same seed.
+/// Two legs in turns, with the same seed.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// Of schedule, workload and world.
+    /// Seed of schedule, workload and world.
     pub seed: u64,
-    /// Which of the two came first.
+    /// Side that went first.
     pub first: Side,
-    /// The leg of the base.
+    /// Leg of the base.
     pub base: Leg,
-    /// The leg of the candidate.
+    /// Leg of the candidate.
     pub candidate: Leg,
-    /// By which factor a turn of the candidate took more processor time than that of the base beside
-    /// it, as logarithms; none where the two did not take turns.
+    /// Logarithms of the candidate's processor time over that of the base, one for each pair of turns.
+    /// Empty if the two did not take turns.
     pub cpu_by_turn: Vec<f64>,
 }
 
-/// Fewer turns than this say less than the whole legs.
+/// Minimum number of turns. Fewer say less than the whole legs.
 const TURNS_MIN: usize = 8;
 
 impl Pair {
-    /// The difference of a metric that has these values in the two legs; above zero is worse for the
-    /// candidate. None where there is none, as of zeros.
+    /// Returns the difference of a metric with these values in the two legs; above zero the candidate is
+    /// worse. Returns none if it is not finite, as with zeros.
     ///
-    /// That of the processor time is the robust middle of the turns, where there are some: whatever
-    /// disturbs the machine for a moment hits a turn of one side, and moves the middle of all little.
+    /// For processor time with enough turns, this is the robust middle of the turns. A short disturbance
+    /// of the machine hits a turn of one side only and hardly moves that middle.
     pub fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
         let by_turn = metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN;
         let turns = by_turn.then(|| hodges_lehmann(&self.cpu_by_turn)).flatten();
         turns.or_else(|| metric.difference(base, candidate))
     }
 
-    /// The leg of one side.
+    /// Returns the leg of one side.
     pub const fn leg(&self, side: Side) -> &Leg {
         match side {
             Side::Base => &self.base,
@@ -93,28 +93,28 @@ impl Pair {
     }
 }
 
-/// The response times of all legs of one side, by class, in nanoseconds.
+/// Returns the response times of all legs of one side, by class, in nanoseconds.
 pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
     let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
     for (class, histogram) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
         let sum = all.entry(*class).or_insert_with(recorder::histogram);
-        // Equal bounds everywhere: adding cannot fail.
+        // All histograms have equal bounds, so adding cannot fail.
         let _ = sum.add(histogram);
     }
     all
 }
 
-/// Why a leg says nothing about a metric.
+/// Reasons why a leg says nothing about a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Useless {
-    /// The run was not what the metric needs.
+    /// The run did not meet the demand of the metric.
     Invalid,
     /// There were too few samples.
     Missing,
 }
 
 impl Leg {
-    /// Of a run.
+    /// Extracts the leg from the outcome of a run.
     pub fn of(outcome: &Outcome) -> Self {
         let values = Metric::ALL.into_iter();
         Self {
@@ -127,10 +127,10 @@ impl Leg {
         }
     }
 
-    /// The value of a metric.
+    /// Returns the value of a metric.
     ///
     /// # Errors
-    /// When this leg has none that counts.
+    /// Returns [`Useless`] when this leg has no value of the metric, or does not meet its demand.
     pub fn value(&self, metric: Metric) -> Result<f64, Useless> {
         let value = self.values.get(&metric).copied().ok_or(Useless::Missing)?;
         let fit = match metric.demand() {
@@ -146,9 +146,10 @@ fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
     seen.map(|(class, latencies)| (class, latencies.response.clone())).collect()
 }
 
-/// Whether a run was so far from its rate that it is another load.
+/// Returns true if a run was so far from its rate that it had another load.
 ///
-/// A run itself is stricter, since its latencies depend on the rate: the cost of a request hardly does.
+/// The validity of a run is stricter, because its latencies depend on the rate. The cost of a request
+/// hardly does.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn spoils_rate(reason: &Reason) -> bool {
     match reason {
@@ -158,7 +159,7 @@ fn spoils_rate(reason: &Reason) -> bool {
     }
 }
 
-/// Whether so many requests acted on in time are the load that was meant.
+/// Returns true if the requests sent in time are within a tenth of the scheduled ones.
 pub(super) fn keeps_rate(acted: f64, scheduled: f64) -> bool {
     const TOLERANCE: f64 = 0.1;
     (acted - scheduled).abs() <= (TOLERANCE * scheduled).max(1.0)
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_disturbed_turn_moves_the_processor_time_little_and_other_metrics_have_no_turns() {
-        // One turn of nine took ten times as long, which makes the whole leg twice as dear.
+        // One turn of nine took ten times as long, which doubles the cost of the whole leg.
         let mut turns = vec![0.02; 8];
         turns.push(10.0_f64.ln());
         let pair = pair(turns);

@@ -1,4 +1,4 @@
-//! A gate as a comment on a pull request.
+//! Writes a gate as a comment on a pull request.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::text::{made, table};
 use crate::document::gate::Gate;
 use crate::printable;
 
-/// A heading, the sentence, the table, what was measured and where.
+/// Returns a heading, the verdict sentence, the table, the builds, the load and the host.
 pub fn render(document: &Gate) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -45,7 +45,7 @@ the *smallest* fails. A candidate that is at most {} slower fails by chance in a
     writeln!(text, "- host: {}; {}", escaped(&document.host.to_string()), document.started_at)
 }
 
-/// Names come from outside: nothing in them may start a tag or a mention, or be invisible.
+/// Escapes names, which come from outside: they must not start a tag or a mention, or be invisible.
 fn escaped(text: &str) -> String {
     printable::name(text).replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;")
 }

@@ -1,9 +1,9 @@
-//! How the metrics of a gate are compared.
+//! Rules for comparing the metrics of a gate.
 
 pub use crate::document::metric::{Metric, Percentile};
 
 impl Percentile {
-    /// As a share of the samples.
+    /// Returns the percentile as a share of the samples.
     pub const fn share(self) -> f64 {
         match self {
             Self::P50 => 0.5,
@@ -11,8 +11,8 @@ impl Percentile {
         }
     }
 
-    /// Fewer samples than this in a leg give no such percentile worth a comparison: some ten must
-    /// lie above it.
+    /// Returns the minimum number of samples in a leg for this percentile: about ten must lie above a
+    /// p99.
     pub const fn samples_min(self) -> u64 {
         match self {
             Self::P50 => 100,
@@ -21,26 +21,26 @@ impl Percentile {
     }
 }
 
-/// How two values are compared.
+/// Scale on which two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// By how much was lost of a share: base minus candidate.
+    /// Loss of a share: base minus candidate.
     Loss,
-    /// By their ratio: the logarithm of candidate over base.
+    /// Ratio: the logarithm of candidate over base.
     Ratio,
 }
 
-/// What is asked of the legs that a metric is taken from.
+/// Condition that a leg must meet for a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The requests were sent at their rate; when exactly they were answered does not matter.
+    /// The requests were sent at their rate; the exact response times do not matter.
     Rate,
     /// The run was valid: neither the generator nor the host was the bottleneck.
     Valid,
 }
 
 impl Metric {
-    /// How it is compared.
+    /// Returns the scale of comparison.
     pub const fn scale(self) -> Scale {
         match self {
             Self::HitRatio => Scale::Loss,
@@ -48,7 +48,7 @@ impl Metric {
         }
     }
 
-    /// What a leg must be for it.
+    /// Returns the condition that a leg must meet.
     pub const fn demand(self) -> Demand {
         match self {
             Self::Cpu | Self::HitRatio | Self::Memory => Demand::Rate,
@@ -56,12 +56,12 @@ impl Metric {
         }
     }
 
-    /// Whether it is a response time.
+    /// Returns true if the metric is a response time.
     pub const fn is_latency(self) -> bool {
         matches!(self, Self::Response(..))
     }
 
-    /// The unit of its values.
+    /// Returns the unit of the values.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Cpu | Self::Response(..) => "us",
@@ -70,7 +70,7 @@ impl Metric {
         }
     }
 
-    /// A value of it, with its unit.
+    /// Formats a value with its unit.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Cpu => format!("{value:.2} us"),
@@ -80,7 +80,8 @@ impl Metric {
         }
     }
 
-    /// The difference of a pair; above zero is worse. None where there is none, as of zeros.
+    /// Returns the difference of a pair; above zero is worse. Returns none if it is not finite, as with
+    /// zeros.
     pub fn difference(self, base: f64, candidate: f64) -> Option<f64> {
         let difference = match self.scale() {
             Scale::Loss => base - candidate,
@@ -89,7 +90,7 @@ impl Metric {
         difference.is_finite().then_some(difference)
     }
 
-    /// A difference, or a middle of them, as the share that the candidate is worse by.
+    /// Converts a difference, or a middle of differences, to the share by which the candidate is worse.
     pub fn share_of(self, difference: f64) -> f64 {
         match self.scale() {
             Scale::Loss => difference,
@@ -97,7 +98,7 @@ impl Metric {
         }
     }
 
-    /// The difference that a share stands for.
+    /// Converts a share to a difference.
     pub fn difference_of(self, share: f64) -> f64 {
         match self.scale() {
             Scale::Loss => share,

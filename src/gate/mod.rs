@@ -1,9 +1,9 @@
 //! The gate: is the candidate slower than the base?
 //!
-//! Judges pairs of legs (short runs of the two builds, side by side) and knows nothing of how they
-//! came about. A verdict is one of three: *fail* where the candidate is slower beyond doubt, *pass*
-//! where a slow-down of the limit is excluded, *cannot tell* else. The rules and the reasons for them
-//! are in `docs/adr/0007-gate-verdicts.md` and `docs/adr/0008-disturbed-hosts.md`.
+//! The gate judges pairs of legs (short runs of the two builds, side by side) and does not depend on how
+//! they were made. It *fails* if the candidate is slower beyond doubt, *passes* if a slow-down of the
+//! limit is excluded, and *cannot tell* otherwise. The legs may also be no evidence; then the gate is
+//! *invalid*. `docs/adr/0007-gate-verdicts.md` and `docs/adr/0008-disturbed-hosts.md` explain the rules.
 
 pub mod baseline;
 pub mod document;

@@ -1,60 +1,61 @@
-//! What a gate tolerates, what it must find, and how often it may be wrong.
+//! The rules of a gate: tolerated slow-down, limit, and error rates.
 
 use super::metric::{Metric, Scale};
 pub use crate::document::gate::{Design, Wanted};
 use crate::stats::paired::Rates;
 
-/// The rules of one gate.
+/// Rules of one gate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// How the base is measured.
+    /// Design of the comparison: pairs of legs, or legs against a stored baseline.
     pub design: Design,
-    /// How often a candidate that is not slower than tolerated may fail, all metrics and looks together.
+    /// Maximum probability that a candidate within the tolerance fails, over all metrics and looks
+    /// together.
     pub alpha: f64,
-    /// How often a candidate that is slower by the limit must not pass, and one that is slower by the
-    /// smallest effect must fail.
+    /// Minimum probability that a candidate slower by the limit does not pass, and that one slower by
+    /// the smallest effect fails.
     pub power: f64,
-    /// The slow-down that nobody minds, as a share.
+    /// Tolerated slow-down, as a share.
     pub tolerance: f64,
-    /// The slow-down that must not pass, as a share.
+    /// Slow-down that must not pass, as a share.
     pub limit: f64,
-    /// What is compared.
+    /// Compared metrics.
     pub metrics: Vec<Metric>,
-    /// Whether each of them must be judged, or only those that the machine allows.
+    /// Tells if each metric must be judged, or only those that the machine allows.
     pub wanted: Wanted,
-    /// After how many pairs it is looked whether there is a verdict, ascending.
+    /// Numbers of pairs after which the gate looks for a verdict, ascending.
     pub looks: Vec<usize>,
 }
 
-/// A share of lookups is worth more than the same share of time: a loss of one hit in a hundred
-/// doubles the misses of a cache that hits 99 % of the time.
+/// Weight of a share of lookups relative to the same share of time. A loss of 1 % of the hits doubles
+/// the misses of a cache that hits 99 % of the time.
 const LOSS_WEIGHT: f64 = 5.0;
 
 impl Policy {
-    /// After these many pairs it is looked: twice as many each time.
+    /// Returns the looks from `first` to `last` pairs, with twice as many pairs each time.
     pub fn doubling(first: usize, last: usize) -> Vec<usize> {
         let doubled = std::iter::successors(Some(first), |pairs| pairs.checked_mul(2));
         doubled.take_while(|pairs| *pairs < last).chain([last.max(first)]).collect()
     }
 
-    /// The difference of this metric that nobody minds.
+    /// Returns the tolerated difference of this metric.
     pub fn tolerated(&self, metric: Metric) -> f64 {
         metric.difference_of(weighed(metric, self.tolerance))
     }
 
-    /// The difference of this metric that must not pass.
+    /// Returns the difference of this metric that must not pass.
     pub fn limit_of(&self, metric: Metric) -> f64 {
         metric.difference_of(weighed(metric, self.limit))
     }
 
-    /// The level of one look, for all metrics together: the whole is shared evenly.
+    /// Returns the error rate of one look, for all metrics together: the looks share `alpha` evenly.
     pub fn level(&self) -> f64 {
         shared(self.alpha, self.looks.len())
     }
 
-    /// The error rates of the bounds of one metric among `tested` (Bonferroni).
+    /// Returns the error rates of the bounds of one metric among `tested` (Bonferroni).
     pub fn rates(&self, tested: usize) -> Rates {
-        // To pass, every metric must: no share is needed between metrics for the upper bound.
+        // All metrics must pass for a pass, so the rate of the upper bound is not divided among them.
         let silent = shared(1.0 - self.power, self.looks.len());
         Rates { low: shared(self.level(), tested), high: silent }
     }

@@ -1,11 +1,12 @@
-//! What a gate comes to, in a sentence.
+//! The verdict of a gate as a sentence.
 
 use super::document::percent;
 use super::evidence::NotJudged;
 use super::judge::{Finding, Judged, Verdict, judged, lacks_latency};
 use super::policy::Policy;
 
-/// States the verdict: what it covers or what it is about first, then what was not judged.
+/// Returns the verdict as text: first the metrics that it covers or concerns, then those that were not
+/// judged.
 pub(super) fn sentence(
     verdict: Verdict,
     findings: &[Finding],
@@ -27,7 +28,7 @@ pub(super) fn sentence(
     parts.join("; ")
 }
 
-/// The names of the judged metrics that `holds` is true of.
+/// Returns the names of the judged metrics for which `holds` is true.
 fn names(findings: &[Finding], holds: impl Fn(&Judged) -> bool) -> String {
     let named = judged(findings).filter(|judged| holds(judged));
     named.map(|judged| judged.metric.to_string()).collect::<Vec<_>>().join(", ")
@@ -73,7 +74,7 @@ fn open(findings: &[Finding], policy: &Policy) -> Vec<String> {
     said
 }
 
-/// What the verdict does not cover.
+/// Returns the metrics that the verdict does not cover.
 fn unjudged(findings: &[Finding]) -> Vec<String> {
     let unjudged = findings.iter().filter(|(_, finding)| finding.is_err());
     let unjudged: Vec<String> = unjudged.map(|(metric, _)| metric.to_string()).collect();
@@ -104,7 +105,7 @@ mod tests {
         }
     }
 
-    /// Of equal builds whose legs are invalid for these reasons.
+    /// Returns the sentence of a verdict on equal builds whose legs are invalid for these reasons.
     fn said(verdict: Verdict, policy: &Policy, reasons: &[&str]) -> String {
         let values = policy.metrics.iter().map(|metric| (*metric, 1.0)).collect();
         let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();

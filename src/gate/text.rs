@@ -1,4 +1,4 @@
-//! What a gate says on the terminal: the table, what was not judged, the verdict.
+//! Writes a gate for the terminal: the table, the metrics not judged, the verdict.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::judge::Finding;
 use crate::document::gate::{Gate, MetricResult};
 use crate::printable::printable;
 
-/// The table of metrics, how it was made, the verdict.
+/// Returns the table of metrics, the builds and the load, and the verdict.
 pub fn render(document: &Gate) -> String {
     let mut text = table(document, presets::UTF8_HORIZONTAL_ONLY);
     text.push_str("\n\n");
@@ -18,7 +18,7 @@ pub fn render(document: &Gate) -> String {
     printable(&text).into_owned()
 }
 
-/// What the pairs say before there is a verdict, for a user who interrupts a gate.
+/// Returns the results so far, for a user who interrupts a gate before its verdict.
 pub fn so_far(pairs: usize, findings: &[Finding]) -> String {
     if pairs == 0 {
         return "no pair was measured\n".to_owned();
@@ -40,7 +40,7 @@ pub fn so_far(pairs: usize, findings: &[Finding]) -> String {
     printable(&text).into_owned()
 }
 
-/// The metrics as a table in a style of the library.
+/// Returns the metrics as a table in this style.
 pub(super) fn table(document: &Gate, style: TableStyle) -> String {
     let mut table = Table::new();
     table.load_style(style);
@@ -85,20 +85,20 @@ fn span([low, high]: [Option<f64>; 2]) -> String {
     format!("{} to {}", share(low), share(high))
 }
 
-/// Ten times slower: whatever is above it is as bad.
+/// Largest share that is shown: 1000 % worse. Anything above it is as bad.
 const SHARE_MAX: f64 = 10.0;
 
-/// A share in per cent with its sign.
+/// Formats a share in per cent with its sign.
 pub(super) fn share(share: Option<f64>) -> String {
     match share {
         None => "-".to_owned(),
-        // Of two or three noisy pairs, say: the digits of such a number mean nothing.
+        // With two or three noisy pairs, say, the digits of such a number mean nothing.
         Some(share) if share > SHARE_MAX => format!("> {:.0} %", SHARE_MAX * 100.0),
         Some(share) => format!("{:+.2} %", share * 100.0),
     }
 }
 
-/// A share in words: which way it goes, and how far.
+/// Formats a share in words: its direction and its size.
 pub(super) fn change(share: Option<f64>) -> String {
     let rounded = share.map(|share| (share * 1e4).round() / 1e2);
     match rounded {
@@ -112,7 +112,7 @@ pub(super) fn change(share: Option<f64>) -> String {
     }
 }
 
-/// How the gate was made, without its host.
+/// Describes the load and the world of the gate, without its host.
 pub(super) fn made(document: &Gate) -> String {
     let Gate { load, policy, scenario, .. } = document;
     let rate = load.rate.map_or("-".to_owned(), |rate| rate.to_string());

@@ -1,24 +1,24 @@
-//! The answer of a plan: whether the nodes are enough, and of what that is said.
+//! The answer of a plan: tells if the nodes are enough, and for which conditions.
 
 use super::fit::{FitError, Side};
 use super::fleet_file::NODES_MAX;
 use super::forecast::{Forecast, Missed};
 pub use crate::document::plan::Answer;
 
-/// A side of the calibration, if it has one.
+/// Side of the calibration, or the reason why it could not be fitted.
 pub type Fitted<'a> = Result<&'a Side, FitError>;
 
-/// What a plan is held to, as it is said.
+/// Objective and target that a plan must meet, as the answer words them.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// The objective.
     pub slo: &'a str,
-    /// The share of the cores' time that may be used.
+    /// Maximum share of the cores' time that may be used.
     pub target: f64,
 }
 
 impl Answer {
-    /// The answer, and the sentences that say it: the answer itself, then the reason.
+    /// Returns the answer and its sentences: first the answer itself, then the reason.
     pub fn of(
         sides: [Fitted<'_>; 2],
         forecast: Option<&Forecast>,
@@ -83,7 +83,7 @@ pub(super) fn of_forecast(forecast: &Forecast, terms: Terms<'_>) -> (Answer, Vec
     (answer, std::iter::once(said).chain(reason).collect())
 }
 
-/// Every condition that the answer is about.
+/// Returns all conditions that the answer covers.
 fn conditions(forecast: &Forecast, Terms { slo, target }: Terms<'_>) -> String {
     let storm = if forecast.storm.is_some() { ", the boot storm" } else { "" };
     let lost = match forecast.nodes_lost {

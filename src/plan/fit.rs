@@ -1,9 +1,10 @@
-//! From levels to costs: what a hit and a mint take of a core, and what a token takes of memory.
+//! Turns levels into costs: core time for each hit and each mint, and memory for each token.
 //!
-//! The time of a core is taken at high load. At low load the broker wakes for each request and the
-//! time from the write to the answer is mostly waking; near saturation one wake-up serves many. Where
-//! a level was measured at which the broker itself was the limit, its pace is the cost, to the last
-//! interrupt; else the processor time of the busiest levels, those that are not the generator's first.
+//! Core time is taken at high load. At low load the broker wakes up for each request, and waking takes
+//! most of the time from the write to the answer. Near saturation, one wake-up serves many requests. If
+//! the broker itself was the limit at some levels, its pace there is the cost and includes interrupts.
+//! Otherwise the cost is the processor time of the busiest levels, preferably those where the generator
+//! was not the limit.
 
 use hdrhistogram::Histogram;
 
@@ -17,48 +18,49 @@ use crate::stats::knee;
 use crate::stats::median::median;
 use crate::stats::scalability::{self, Fitted, ScalabilityError};
 
-/// One side of the calibration: hits, or mints.
+/// Side of the calibration: hits or mints.
 #[derive(Clone, Debug)]
 pub struct Side {
-    /// What the search found.
+    /// Result of the search.
     pub found: Found,
-    /// What each request takes.
+    /// Core time of each request.
     pub cost: Cost,
-    /// The scalability law of the levels, if they determine one.
+    /// Scalability law of the levels, if they determine one.
     pub law: Result<Fitted, ScalabilityError>,
-    /// Where d ln p99 / d ln rate exceeds 1, in requests per second.
+    /// Rate from which d ln p99 / d ln rate exceeds 1, in requests per second.
     pub knee_elastic: Option<f64>,
-    /// Where Kneedle puts it.
+    /// Knee by Kneedle, in requests per second.
     pub knee_kneedle: Option<f64>,
 }
 
-/// What the speed of a machine is told by, later.
+/// Reference point for measuring the machine's speed again later.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reference {
     /// Requests per second.
     pub rate: f64,
-    /// What a request took of a core, in microseconds, the middle of all levels of that rate.
+    /// Core time of a request in microseconds: the median of all levels at that rate.
     pub core_us: f64,
 }
 
-/// Why a side has no cost.
+/// Reason why a side has no cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
-    /// No level had a broker that counts.
+    /// The broker counted no processor time at any level.
     #[error("at no level did the broker count its processor time")]
     NoLevel,
 }
 
-/// Levels without fault of the generator are preferred down to this part of the busiest rate.
+/// Minimum rate of the levels without generator limit, as a share of the busiest rate. Below it, all
+/// levels are used.
 const CLEAN_MIN: f64 = 0.5;
-/// Levels whose processor time is averaged: the busiest, where waking is rare.
+/// Number of busiest levels whose processor time is used. There, waking up is rare.
 const BUSIEST: usize = 3;
 
 impl Side {
-    /// Fits everything to what a search measured; `seed` is of the resampling.
+    /// Fits cost, law and knees to the result of a search. `seed` seeds the resampling.
     ///
     /// # Errors
-    /// [`FitError`] when no level is of use.
+    /// Returns [`FitError`] when no level is usable.
     pub fn fit(found: Found, seed: u64) -> Result<Self, FitError> {
         let cost = cost(&found.probes).ok_or(FitError::NoLevel)?;
         let points: Vec<scalability::Level> = usable(&found.probes)
@@ -78,23 +80,23 @@ impl Side {
         Ok(Self { found, cost, law, knee_elastic, knee_kneedle })
     }
 
-    /// The highest rate that met the objective, if any did.
+    /// Returns the highest rate that met the objective, if any did.
     pub fn rate(&self) -> Option<f64> {
         self.found.met.as_ref().map(|step| step.rate)
     }
 
-    /// Whether it is the generator that the search ended at.
+    /// Returns true if the generator was the limit at the rate where the search ended.
     pub fn is_generator_limited(&self) -> bool {
         let missed = self.found.missed.as_ref().and_then(|step| step.missed.as_ref());
         matches!(missed, Some(Cause::Generator(_)))
     }
 
-    /// Answers per second of a broker that could do no more.
+    /// Returns the answers per second of a saturated broker.
     pub fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
     }
 
-    /// A rate that it met, and what a request took at it.
+    /// Returns a rate that met the objective, and the core time of a request at that rate.
     pub fn reference(&self) -> Option<Reference> {
         let rate = self.rate()?;
         let at = self.found.probes.iter().filter(|probe| probe.rate.to_bits() == rate.to_bits());
@@ -102,7 +104,7 @@ impl Side {
         (!taken.is_empty()).then(|| Reference { rate, core_us: median(&taken) })
     }
 
-    /// The side as it is when a request takes so many times what it took.
+    /// Returns the side with all core times multiplied by `times`.
     #[must_use]
     pub fn drifted(&self, times: f64) -> Self {
         let mut side = self.clone();
@@ -115,14 +117,15 @@ impl Side {
         side
     }
 
-    /// What a request takes of a core that is busy for this share of its time, in microseconds: the
-    /// less idle a broker, the more requests one waking serves. Between levels by the logarithm of
-    /// the share, above them as at saturation.
+    /// Returns the core time of a request in microseconds, for a core that is busy for this share of its
+    /// time. The busier the broker, the more requests one wake-up serves. Values between levels are
+    /// interpolated by the logarithm of the share. Above the levels, the cost at saturation applies.
     pub fn core_us_at(&self, busy: f64) -> f64 {
         interpolated(&self.core_us_by_share(), busy).unwrap_or(self.cost.core_us)
     }
 
-    /// Shares of a core and what a request takes at them, which never rises.
+    /// Returns shares of a core and the core time of a request at each. The core time never rises with
+    /// the share.
     fn core_us_by_share(&self) -> Vec<(f64, f64)> {
         let probes = self.found.probes.iter().filter(|probe| !probe.level.is_left_over());
         let busy = |probe: &Probe| {
@@ -135,13 +138,15 @@ impl Side {
         let falling = |(_, core_us): &(f64, f64)| isotonic::Point { value: -core_us, weight: 1.0 };
         let fitted = isotonic::non_decreasing(&levels.iter().map(falling).collect::<Vec<_>>());
         let shares = levels.iter().map(|(share, _)| *share);
-        // Processor time is without the interrupts of a full core: nothing takes less than at saturation.
+        // Processor time excludes the interrupts of a full core, so no cost may be below that at
+        // saturation.
         let costs = fitted.into_iter().map(|core_us| self.cost.core_us.max(-core_us));
         shares.zip(costs).chain([(1.0, self.cost.core_us)]).collect()
     }
 }
 
-/// On the line between the two points around `x`, on a logarithmic scale; beyond the ends as there.
+/// Interpolates between the two points around `x` on a logarithmic scale. Beyond the ends, returns the
+/// end value.
 fn interpolated(points: &[(f64, f64)], x: f64) -> Option<f64> {
     let above = points.partition_point(|(at, _)| *at <= x);
     let Some((low, low_value)) = above.checked_sub(1).and_then(|index| points.get(index)) else {
@@ -152,13 +157,13 @@ fn interpolated(points: &[(f64, f64)], x: f64) -> Option<f64> {
     Some(low_value + share * (high_value - low_value))
 }
 
-/// Levels that tell of the broker and not of the generator.
+/// Returns the levels where the generator was not the limit.
 fn usable(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     probes.iter().filter(|probe| probe.level.generator.is_none())
 }
 
-/// Answers per second of a broker that was asked for more, the middle of such levels: the measure of a
-/// cost, so that a pace and what costs predict of it are the same thing.
+/// Returns the answers per second of a saturated broker, as the median of such levels. It is the inverse
+/// of the cost, so that measured pace and predicted pace agree.
 pub fn pace(probes: &[Probe]) -> Option<f64> {
     saturated(probes).map(|cost| 1e6 / cost.core_us)
 }
@@ -179,8 +184,8 @@ fn cost(probes: &[Probe]) -> Option<Cost> {
     let all = sorted(probes.iter().filter_map(with_cpu).collect());
     let clean = sorted(usable(probes).filter_map(with_cpu).collect());
     let top = |levels: &[(f64, f64)]| levels.first().map_or(0.0, |level| level.0);
-    // Behind a late generator requests come in bunches, which are cheaper; far below saturation they
-    // come one by one, which is dearer by far. Percentiles play no part in either.
+    // Behind a late generator, requests come in bunches, which cost less. Far below saturation they come
+    // one by one, which costs far more. Percentiles do not matter here.
     let levels = if top(&clean) >= CLEAN_MIN * top(&all) { clean } else { all };
     let busiest = levels.into_iter().take(BUSIEST).map(|(_, cpu_us)| cpu_us);
     middle(busiest.collect(), Basis::Processor)
@@ -193,7 +198,7 @@ fn middle(mut values: Vec<f64>, basis: Basis) -> Option<Cost> {
     Some(Cost { core_us: median(&values), low_us, high_us, basis })
 }
 
-/// A line through memory against tokens; none where the levels hold alike many.
+/// Fits a line to memory against tokens. Returns none if all levels hold the same number of tokens.
 pub fn memory(probes: &[Probe]) -> Option<MemoryModel> {
     let points: Vec<(f64, f64)> = probes
         .iter()
@@ -213,21 +218,21 @@ pub fn memory(probes: &[Probe]) -> Option<MemoryModel> {
     Some(MemoryModel { base_bytes: (bytes - token_bytes * tokens).max(0.0), token_bytes })
 }
 
-/// The costs of a node: measured shapes at low load, measured costs at high load.
+/// Returns the costs of a node: the shapes are measured at low load, the means at high load.
 ///
-/// A mint's own part is what a request that is minted takes beyond one that is not.
+/// The cost of a mint is the core time of a minted request minus that of a hit.
 pub fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
     let hit_ns = hit.core_us * 1e3;
     let mint_ns = ((mint.core_us - hit.core_us) * 1e3).max(0.0);
     Costs {
-        // Handling a request is short and even; its spread at low load is that of waking.
+        // Handling a request takes a short and even time. Its spread at low load comes from waking up.
         hit: Service::Constant(hit_ns / efficiency),
         mint: Service::shaped(&quiet.mint, mint_ns / efficiency),
         way: Service::beyond(&quiet.hit, hit_ns),
     }
 }
 
-/// The costs of a node at so many requests per second, of which a share is minted.
+/// Returns the costs of a node at `rate` requests per second, of which the share `misses` is minted.
 pub fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) -> Costs {
     let busy = busy(|busy| {
         let mean_us = (1.0 - misses) * hit.core_us_at(busy) + misses * mint.core_us_at(busy);
@@ -237,11 +242,11 @@ pub fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) 
     costs(&of(hit), &of(mint), quiet, 1.0)
 }
 
-/// Halvings after which a share of a core is known to a millionth.
+/// Number of halvings that give the share of a core to a millionth.
 const HALVINGS: u32 = 20;
 
-/// The share of its time that a core is busy, where `asked` is what its work takes at each share, which
-/// falls the busier it is; all of it where that is not enough.
+/// Returns the share of time that a core is busy, by bisection. `asked` is the share that the work needs
+/// at a given share; it falls as the core gets busier. Returns 1 if a full core is not enough.
 fn busy(asked: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..HALVINGS {
@@ -254,9 +259,9 @@ fn busy(asked: impl Fn(f64) -> f64) -> f64 {
 /// Service times at low load.
 #[derive(Clone, Debug)]
 pub struct Quiet {
-    /// Of hits, in nanoseconds.
+    /// Service times of hits, in nanoseconds.
     pub hit: Histogram<u64>,
-    /// Of mints, in nanoseconds.
+    /// Service times of mints, in nanoseconds.
     pub mint: Histogram<u64>,
 }
 
@@ -290,12 +295,12 @@ mod tests {
         let late = Level { generator: limited, cpu_us: Some(5.0), ..level(1.7e4, 1e5) };
         probes.push(probe(late.clone()));
         assert_eq!(super::cost(&probes).unwrap(), cost);
-        // Where all else is far from saturation, it is still the better guide.
+        // Even if all other levels are far from saturation, this level is the better guide.
         probes.push(probe(Level { answered: 1e5, ..late }));
         assert_eq!(super::cost(&probes).unwrap().core_us, 5.0);
         probes.pop();
 
-        // A broker whose core was full was the limit, however late the generator.
+        // A broker with a full core was the limit, however late the generator was.
         let late = Some("late".to_owned());
         let full =
             Level { generator: late, cpu_us: Some(12.0), answered: 75_000.0, ..level(1e5, 1e8) };
@@ -308,7 +313,7 @@ mod tests {
         let cost = super::cost(&probes).unwrap();
         assert_eq!((cost.core_us, cost.basis), (12.5, Basis::Saturation));
 
-        // A broker that was idle half of the time was not the limit.
+        // A broker that was idle for half of the time was not the limit.
         probes.pop();
         probes.push(probe(Level { cpu_us: Some(6.0), ..overrun }));
         assert_eq!(super::cost(&probes).unwrap().basis, Basis::Processor);
@@ -321,7 +326,8 @@ mod tests {
     #[test]
     fn a_request_costs_less_the_busier_the_core_and_never_less_than_at_saturation() {
         let overrun = Level { growing: true, answered: 50_000.0, ..level(1e5, 1e8) };
-        // Busy for 0.06, 0.24, 0.544 and 0.72. The third was disturbed: it is evened out with the second.
+        // Busy for 0.06, 0.24, 0.544 and 0.72. The third level was disturbed and is pooled with the
+        // second.
         let levels = [(1000.0, 60.0), (8000.0, 30.0), (16_000.0, 34.0), (40_000.0, 18.0)];
         let mut probes: Vec<Probe> = levels.map(|(rate, cpu)| with_cpu(rate, cpu)).into();
         probes.push(probe(overrun));
@@ -343,9 +349,10 @@ mod tests {
             Service::Constant(ns) => ns,
             other => panic!("{other:?}"),
         };
-        // A tenth of 400 us and nine tenths of 20 us: a full core does 17,241 of them.
+        // A tenth of 400 us and nine tenths of 20 us: a full core serves 17,241 per second.
         assert_eq!(hit_ns(at(17_300.0)), 20_000.0);
-        // 1,000 of 60 or 600 us keep it busy for a tenth of the time, where each is cheaper.
+        // 1,000 of 60 or 600 us keep the core busy for about a tenth of the time, where each hit takes
+        // less.
         let few = hit_ns(at(1000.0));
         assert!((50_000.0..60_000.0).contains(&few), "{few}");
     }

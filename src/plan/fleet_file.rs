@@ -1,4 +1,4 @@
-//! The fleet file (TOML): who asks, how often, and on what it is to be served.
+//! The fleet file (TOML): its callers, their load, and the nodes that serve them.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -11,105 +11,106 @@ use super::simulate::client::Kit;
 use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
 use crate::toml_file;
 
-/// Why a fleet file is refused.
+/// Reasons why a fleet file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the fleet file cannot be used")]
     Read(#[from] ReadError),
-    /// It is not TOML, has keys that are unknown, missing or of another kind, or values out of range.
+    /// The file is not TOML, has unknown or missing keys or keys of a wrong type, or values out of
+    /// range.
     #[error(
         "the fleet file `{path}` is refused{problems}",
         path = path.display(), problems = toml_file::listed(problems)
     )]
     Problems {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, each with what may stand there.
+        /// Problems, each with the allowed values.
         problems: Vec<String>,
     },
 }
 
-/// The whole file.
+/// Contents of the fleet file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fleet {
-    /// Who asks.
+    /// Callers of the fleet.
     pub fleet: Callers,
-    /// With which kits, by share.
+    /// Software development kits (SDKs) of the callers, with the share of each.
     #[serde(default)]
     pub kits: BTreeMap<Kit, f64>,
-    /// How many boot at once.
+    /// Boot storm: machines that boot at about the same time.
     pub storm: Option<Boot>,
-    /// Whether tokens age together.
+    /// Deployment wave: tokens of the whole fleet that age together.
     pub wave: Option<Wave>,
-    /// What serves them.
+    /// Nodes that serve the fleet.
     pub nodes: Nodes,
 }
 
-/// `[fleet]`.
+/// Table `[fleet]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Callers {
-    /// Virtual machines.
+    /// Number of virtual machines.
     pub vms: u32,
-    /// Identities that each asks for.
+    /// Identities that each VM uses.
     #[serde(default = "one")]
     pub identities: u32,
-    /// Resources that each asks for with each identity.
+    /// Resources that each VM asks for with each identity.
     #[serde(default = "one")]
     pub resources: u32,
-    /// How long a token lives.
+    /// Lifetime of a token.
     #[serde(default = "day", deserialize_with = "duration")]
     pub token_lifetime: Duration,
-    /// Requests per second of each VM by callers that cache nothing.
+    /// Requests per second of each VM from callers that cache nothing.
     #[serde(default)]
     pub uncached_per_second: f64,
 }
 
-/// `[storm]`.
+/// Table `[storm]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Boot {
-    /// Virtual machines that boot.
+    /// Number of virtual machines that boot.
     pub vms: u32,
-    /// Within this time.
+    /// Time within which they boot.
     #[serde(deserialize_with = "duration")]
     pub within: Duration,
-    /// What the 99th percentile of the time to a token may be.
+    /// Limit of the 99th percentile of the time to a token.
     #[serde(default = "second", deserialize_with = "duration")]
     pub p99: Duration,
 }
 
-/// `[wave]`.
+/// Table `[wave]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Wave {
-    /// The whole fleet was deployed within this time.
+    /// Time within which the whole fleet was deployed.
     #[serde(deserialize_with = "duration")]
     pub deployed_within: Duration,
 }
 
-/// `[nodes]`.
+/// Table `[nodes]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Nodes {
-    /// Cores of each.
+    /// Cores of each node.
     pub cores: NonZeroUsize,
-    /// How many there are; what is needed, if not given.
+    /// Number of nodes; without it, the plan is about the number needed.
     pub count: Option<NonZeroUsize>,
-    /// How many may be lost at a time.
+    /// Number of nodes that may be lost at the same time.
     #[serde(default = "lost")]
     pub lost: usize,
-    /// Mint lanes of each; one for each core, if not given.
+    /// Mint lanes of each node; without it, one for each core.
     pub lanes: Option<NonZeroUsize>,
-    /// `serve --mint-queue`.
+    /// Value of `serve --mint-queue`.
     #[serde(default = "mint_queue")]
     pub mint_queue: NonZeroUsize,
-    /// `serve --refresh-at`.
+    /// Value of `serve --refresh-at`.
     #[serde(default = "refresh_at")]
     pub refresh_at: f64,
-    /// What a core is worth beside the others, 0 to 1: measured is one alone.
+    /// Efficiency of a core beside others, above 0 to 1. The calibration measures a single core.
     #[serde(default = "whole")]
     pub efficiency: f64,
 }
@@ -130,12 +131,12 @@ const fn second() -> Duration {
     Duration::from_secs(1)
 }
 
-/// As `serve` has it.
+/// Returns the default of `serve`.
 const fn mint_queue() -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(8191)
 }
 
-/// As `serve` has it.
+/// Returns the default of `serve`.
 const fn refresh_at() -> f64 {
     0.5
 }
@@ -155,7 +156,7 @@ impl Fleet {
     /// Reads and checks the file.
     ///
     /// # Errors
-    /// [`FleetError`], naming the key.
+    /// Returns [`FleetError`], which names the key.
     pub fn read(path: &Path) -> Result<Self, FleetError> {
         let text = files::read_text(path, SETTINGS_BYTES_MAX)?;
         let toml_file::Read { value, faults } = toml_file::read::<Self>(&text);
@@ -167,7 +168,7 @@ impl Fleet {
             .ok_or_else(|| FleetError::Problems { path: path.to_owned(), problems })
     }
 
-    /// What is out of range, and what may stand there.
+    /// Returns the values that are out of range, each with the allowed range.
     fn out_of_range(&self) -> Vec<String> {
         let counts = "1 to 16000000 in all";
         let shares: f64 = self.kits.values().sum();
@@ -231,17 +232,17 @@ impl Fleet {
             .collect()
     }
 
-    /// Tokens that the fleet holds.
+    /// Returns the number of tokens that the fleet holds.
     pub const fn keys(&self) -> u64 {
         (self.fleet.vms as u64).saturating_mul(self.tokens_each())
     }
 
-    /// Tokens that each VM holds.
+    /// Returns the number of tokens that each VM holds.
     pub const fn tokens_each(&self) -> u64 {
         self.fleet.identities as u64 * self.fleet.resources as u64
     }
 
-    /// The kits and their shares; azure-identity for Python where none are named.
+    /// Returns the kits and their shares. Without any, all callers use azure-identity for Python.
     pub fn kits(&self) -> Vec<(Kit, f64)> {
         if self.kits.is_empty() {
             return vec![(Kit::Python, 1.0)];
@@ -255,9 +256,9 @@ const fn float(count: usize) -> f64 {
     count as f64
 }
 
-/// More than any broker has.
+/// Maximum number of cores and lanes, more than any broker has.
 const CORES_MAX: usize = 256;
-/// No fleet has more brokers.
+/// Maximum number of nodes, more than any fleet has.
 pub(super) const NODES_MAX: usize = 4096;
 
 #[cfg(test)]

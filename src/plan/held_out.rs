@@ -1,8 +1,8 @@
-//! How far the model is from runs that it was not fitted to.
+//! Compares the model with runs that it was not fitted to.
 //!
-//! The model knows hits alone and mints alone. It is asked what a mix of both does, and a storm; then
-//! both are measured. The share of misses is given to it, as it is to a planner: what is checked is
-//! what becomes of it.
+//! The model is fitted to hits alone and mints alone. It predicts a mix of both and a storm; then both
+//! are measured. The model is given the share of misses, as a planner is: only its consequences are
+//! checked.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::simulate::window::{Played, Storm, Window, play};
 pub use crate::document::plan::held_out::Compared;
 
 impl Compared {
-    /// Compares; none where there is nothing to compare with.
+    /// Compares a prediction with a measurement. Returns none if the error is not finite.
     pub fn of(what: &str, unit: &str, predicted: f64, measured: f64) -> Option<Self> {
         let error_percent = (predicted / measured - 1.0) * 100.0;
         let (what, unit) = (what.to_owned(), unit.to_owned());
@@ -24,27 +24,27 @@ impl Compared {
     }
 }
 
-/// `serve --mint-queue` unless told otherwise.
+/// Default of `serve --mint-queue`.
 const MINT_QUEUE: usize = 8192;
-/// A queue that began empty is then as long as it gets.
+/// Simulated warm-up, after which a queue that began empty has its full length.
 const WARMUP: Duration = Duration::from_secs(1);
-/// The seconds that a window tells apart, but for its warm-up.
+/// Maximum length: a window keeps 60 separate seconds, of which the warm-up takes one.
 const LENGTH_MAX: Duration = Duration::from_secs(59);
 
-/// What is asked for in a mix.
+/// Mix of hits and mints.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// The share of requests that are minted.
+    /// Share of requests that are minted.
     pub misses: f64,
-    /// The percentile of the objective, 0 to 1.
+    /// Percentile of the objective, 0 to 1.
     pub quantile: f64,
-    /// Of each level, as measured; more than a minute says no more.
+    /// Length of each level, as measured. At most 59 s are simulated, because more adds nothing.
     pub length: Duration,
 }
 
-/// The highest rate of a mix by the model, found by the same search as the measured one and judged by
-/// the same bound: the end of an interval is above the percentile itself, most of all near saturation.
-/// What work costs depends on the rate.
+/// Predicts the highest rate of a mix. The model is searched and judged like the measured broker, by the
+/// upper end of an interval. That end lies above the percentile itself, above all near saturation.
+/// `costs_at` returns the costs at a rate.
 pub fn mixed_rate(costs_at: &dyn Fn(f64) -> Costs, mix: &Mix, terms: Terms) -> Found {
     let shape = measured_shape(MINT_QUEUE);
     let mix = Mix { length: mix.length.min(LENGTH_MAX), ..*mix };
@@ -69,7 +69,7 @@ fn simulated(rate: f64, mix: &Mix, shape: &Shape, costs: &Costs, seed: u64) -> L
     level(rate, mix, &play(&window, shape, costs, seed))
 }
 
-/// The level that a window is, without its warm-up.
+/// Returns the level that corresponds to a window, without its warm-up.
 fn level(rate: f64, mix: &Mix, played: &Played) -> Level {
     let warmup = usize::try_from(WARMUP.as_secs()).unwrap_or(0);
     let seconds = played.seconds.get(warmup..).unwrap_or_default();
@@ -97,9 +97,9 @@ fn level(rate: f64, mix: &Mix, played: &Played) -> Level {
     }
 }
 
-/// The 99th percentile of the time to a token, in nanoseconds, of a storm on one core by the model.
+/// Predicts the 99th percentile of the time to a token of a storm on one core, in nanoseconds.
 pub fn storm_p99_ns(costs: &Costs, tokens: u32, within: Duration, seed: u64) -> f64 {
-    // Nobody is refused in the measured storm, so that it does not matter which kit it is.
+    // The measured storm refuses nobody, so any kit will do.
     let kits = vec![(Kit::Go, 1.0)];
     let storm = Storm { vms: tokens, tokens_each: 1, within, kits };
     let window = Window {
@@ -146,7 +146,7 @@ mod tests {
         let found = mixed_rate(&|_| costs.clone(), &mix(0.0), terms(2e6));
         let truth = 10_000.0 - 100_f64.ln() / 2e6 * 1e9;
         let rate = found.met.unwrap().rate;
-        // It is judged by the end of an interval, as a measured rate is: below the truth, if anything.
+        // Like a measured rate, it is judged by the end of an interval, so it is at or below the truth.
         assert!((0.8..1.02).contains(&(rate / truth)), "{rate} {truth}");
     }
 
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_storm_waits_for_what_it_brings() {
-        // 2000 mints of 0.5 ms within 0.2 s: the last is served after a second.
+        // 2000 mints of 0.5 ms within 0.2 s: the last one is served after a second.
         let p99_ns = storm_p99_ns(&costs(0.0, 500_000.0), 2000, Duration::from_millis(200), 1);
         assert!((p99_ns / 0.795e9 - 1.0).abs() < 0.03, "{p99_ns}");
     }

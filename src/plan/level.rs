@@ -1,4 +1,4 @@
-//! One level of load and what came of it.
+//! One level of load and its results.
 
 use hdrhistogram::Histogram;
 
@@ -13,60 +13,61 @@ use crate::report::slo::{Answers, Objective};
 use crate::report::stored::Stored;
 use crate::stats::intervals::{Counts, interval_of_blocks};
 
-/// What was measured at one rate. Times are in nanoseconds.
+/// Results measured at one rate. Times are in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Level {
-    /// Requests per second that were meant.
+    /// Scheduled requests per second.
     pub offered: f64,
     /// Answers per second.
     pub answered: f64,
-    /// The percentile of the objective; none when errors or a want of answers leave none.
+    /// Percentile of the objective; none if errors or too few answers leave it undefined.
     pub quantile_ns: Option<f64>,
-    /// Its upper bound: of the 95 % interval, or else of the worst second.
+    /// Upper bound of the percentile: the end of the 95 % interval, or else the worst second.
     pub upper_ns: Option<f64>,
-    /// Median response.
+    /// Median response time.
     pub p50_ns: f64,
-    /// 99th percentile of the response.
+    /// 99th percentile of the response time.
     pub p99_ns: f64,
-    /// Mean response.
+    /// Mean response time.
     pub mean_ns: f64,
-    /// The share of requests that ended without a token.
+    /// Share of requests that ended without a token.
     pub errors: f64,
-    /// The queue grew from second to second: the level has no percentile, it has a length.
+    /// True if the queue grew from second to second. The percentile then depends only on the length of
+    /// the level.
     pub growing: bool,
-    /// Why the generator was the limit, if it was.
+    /// Reason why the generator was the limit, if it was.
     pub generator: Option<String>,
-    /// What the host did to the numbers.
+    /// Disturbances of the results by the host.
     pub noise: Vec<String>,
     /// Processor time of the broker for each request, in microseconds.
     pub cpu_us: Option<f64>,
-    /// The share of requests that were minted for.
+    /// Share of requests that needed a mint.
     pub misses: Option<f64>,
-    /// Memory of the broker at the end, in bytes, and the tokens minted until then.
+    /// Memory of the broker at the end of the level.
     pub memory: Option<Memory>,
-    /// From the write to the answer, in nanoseconds.
+    /// Service times from the write to the answer, in nanoseconds.
     pub service: Histogram<u64>,
 }
 
-/// How much the broker held, and in how much memory.
+/// Memory of a broker and the tokens that it minted.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Anonymous, in bytes.
+    /// Anonymous memory in bytes.
     pub bytes: f64,
-    /// Tokens minted since it started.
+    /// Tokens minted since the broker started.
     pub tokens: f64,
 }
 
-/// What a level says about the objective.
+/// Verdict of a level on the objective.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// The upper bound is within it.
+    /// The upper bound is within the objective.
     Met,
-    /// It is not, or nothing can be said.
+    /// The upper bound is beyond the objective, or the level proves nothing.
     Missed(Cause),
 }
 
-/// Why a level does not count as capacity.
+/// Reasons why a level does not count as capacity.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cause {
     /// Requests ended without a token.
@@ -92,21 +93,22 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// A broker that is asked for no more than it can give answers all but a few.
+/// Maximum share of errors. Below saturation, a broker answers all but a few requests.
 const ERRORS_MAX: f64 = 0.001;
-/// A Poisson stream of a second at 50 per second varies by more than a tenth in one level of six, and
-/// such a level is idle, which is seen by its processor time.
+/// Minimum share of the offered rate that must be answered. A level of a second at 50 per second falls
+/// below it by chance in one case of five. Such a level leaves the core idle, which its processor time
+/// shows.
 const ANSWERED_MIN: f64 = 0.9;
-/// A core is full from here on; the rest is interrupts that no process is charged for.
+/// Share of its time above which a core is full. The rest is interrupts that no process is charged for.
 const BUSY_MIN: f64 = 0.85;
-/// Blocks of a second: a level is short.
+/// Minimum number of one-second blocks for an interval, because levels are short.
 const BLOCKS_MIN: usize = 5;
 
 impl Level {
     /// Judges the level by a limit of its percentile, in nanoseconds.
     ///
-    /// A generator that could not keep up comes first: what follows from it says nothing about the
-    /// broker.
+    /// A generator that could not keep up is checked first: the other results of such a level say
+    /// nothing about the broker.
     pub fn verdict(&self, limit_ns: f64) -> Verdict {
         if let Some(why) = &self.generator {
             return Verdict::Missed(Cause::Generator(why.clone()));
@@ -123,8 +125,8 @@ impl Level {
         }
     }
 
-    /// Whether the broker was asked for more than it could do: the rest was left over, and its core
-    /// was full. How late the generator was is then no matter.
+    /// Returns true if the load exceeded the capacity of the broker: requests were left over and its
+    /// core was full. The lateness of the generator does not matter then.
     pub fn is_overrun(&self) -> bool {
         let busy = match self.cpu_us {
             Some(cpu_us) => cpu_us * self.answered / 1e6 > BUSY_MIN,
@@ -133,23 +135,23 @@ impl Level {
         self.is_left_over() && busy
     }
 
-    /// Whether it was ended before its end: all that is known is what was answered in its last seconds
-    /// of what was asked for in them.
+    /// Returns true if the level was stopped early because its queue grew. Its only results are the
+    /// requests and answers of its last seconds.
     pub const fn is_given_up(&self) -> bool {
         self.growing && self.quantile_ns.is_none()
     }
 
-    /// Whether more was asked for than was answered in time, whoever was at its limit.
+    /// Returns true if more was requested than answered in time, whatever the limit was.
     pub fn is_left_over(&self) -> bool {
         self.growing || self.errors > ERRORS_MAX || self.answered < ANSWERED_MIN * self.offered
     }
 
-    /// The requests in the system, by Little's law.
+    /// Returns the number of requests in the system, by Little's law.
     pub fn concurrency(&self) -> f64 {
         self.answered * self.mean_ns / 1e9
     }
 
-    /// The level of a result folder.
+    /// Reads the level from a result folder.
     pub fn of_stored(stored: &Stored, run: &Run, slo: &Objective) -> Self {
         let mut seconds: BTreeMap<u64, Counts> = BTreeMap::new();
         for class in good_of(stored) {
@@ -186,7 +188,7 @@ impl Level {
         }
     }
 
-    /// The level that a session measured.
+    /// Extracts the level from the outcome of a session.
     pub fn of(outcome: &Outcome, offered: f64, slo: &Objective) -> Self {
         let good = &outcome.good;
         let p = |quantile| float(good.response.value_at_quantile(quantile));
@@ -224,12 +226,12 @@ fn share(part: u64, whole: u64) -> f64 {
     float(part) / float(whole.max(1))
 }
 
-/// The classes of a stored result whose requests did not fail.
+/// Returns the classes of a stored result whose requests did not fail.
 fn good_of(stored: &Stored) -> impl Iterator<Item = Class> {
     stored.response.classes().into_iter().filter(|class| !class.is_failure())
 }
 
-/// Response times second by second, all good answers together.
+/// Returns the response times for each second, all good answers together.
 fn seconds(outcome: &Outcome) -> Vec<Counts> {
     let mut seconds: Vec<Counts> = Vec::new();
     for (class, _) in outcome.measured.totals.whole.good() {
@@ -247,7 +249,7 @@ fn merge(seconds: &mut Vec<Counts>, of_class: &[Counts]) {
     }
 }
 
-/// A histogram of counts.
+/// Returns a histogram of counts.
 pub fn filled<'a>(counts: impl Iterator<Item = &'a (u64, u64)>) -> Histogram<u64> {
     let mut filled = histogram();
     for (value, times) in counts {
@@ -256,7 +258,7 @@ pub fn filled<'a>(counts: impl Iterator<Item = &'a (u64, u64)>) -> Histogram<u64
     filled
 }
 
-/// The upper end of the interval of a percentile; the worst second where there is no interval.
+/// Returns the upper end of the interval of a percentile, or the worst second if there is no interval.
 pub(super) fn upper(seconds: &[Counts], quantile: f64) -> f64 {
     let interval = interval_of_blocks(seconds, quantile, BLOCKS_MIN);
     interval.map_or_else(
@@ -277,8 +279,8 @@ fn quantile_of(counts: &Counts, quantile: f64) -> f64 {
     found.or(sorted.last()).map_or(0.0, |(value, _)| float(*value))
 }
 
-/// Whether the median rose from each second to the next, over four of them, and ended far beyond
-/// the limit: a queue that is served as fast as it is filled does not do that.
+/// Returns true if the median rose in each of the last four seconds and ended far beyond the limit. A
+/// queue that is served as fast as it is filled does not do that.
 pub fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
     let medians: Vec<f64> = seconds
         .iter()
@@ -291,16 +293,16 @@ pub fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
         && medians.last().is_some_and(|median| *median > HOPELESS * limit_ns)
 }
 
-/// Seconds on end in which the median rises before a level is given up.
+/// Number of consecutive seconds with a rising median after which a level is given up.
 pub const GROWING_SECONDS: usize = 4;
-/// A median so many times the limit does not come back within a level.
+/// Multiple of the limit from which a median does not recover within a level.
 const HOPELESS: f64 = 10.0;
 
-/// Tells what the generator could not do from what the host did to it.
+/// Separates limits of the generator from disturbances by the host.
 ///
-/// A thread without time to spare, a rate that was missed and requests left over are limits of the
-/// generator. Lateness of a thread that had time is the host's doing; it is a limit only where it
-/// alone could make the objective fail.
+/// A busy thread, a missed rate and unsent requests are limits of the generator. A thread that was late
+/// although it had time was disturbed by the host. This lateness counts as a limit only if it alone
+/// could make the objective fail.
 fn blame(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
     let mut limits = Vec::new();
     let mut noise = Vec::new();
@@ -322,7 +324,7 @@ fn blame(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
     (limits, noise)
 }
 
-/// The same rules on what a folder says.
+/// Applies the same rules to a stored run.
 fn blame_stored(run: &Run, lag: &Histogram<u64>, slo: &Objective) -> (Option<String>, Vec<String>) {
     let busy = run.validity.generator_cpu_share;
     let missed = run.load.rate_achieved.zip(run.load.rate_target);
@@ -339,7 +341,7 @@ fn blame_stored(run: &Run, lag: &Histogram<u64>, slo: &Objective) -> (Option<Str
     (limit, noise)
 }
 
-/// Whether lateness of the generator alone could make the objective fail.
+/// Returns a reason if lateness of the generator alone could make the objective fail.
 fn too_late(lag: &Histogram<u64>, slo: &Objective) -> Option<String> {
     let late = float(lag.value_at_quantile(slo.quantile()));
     (late > slo.limit_ns() / 2.0).then(|| {
@@ -351,9 +353,9 @@ fn too_late(lag: &Histogram<u64>, slo: &Objective) -> Option<String> {
     })
 }
 
-/// As in the rules of a valid run.
+/// Maximum share of time that a generator thread may be busy, as in the rules of a valid run.
 const BUSY_MAX: f64 = 0.8;
-/// Five per cent below the target is more than a Poisson stream of a few seconds varies.
+/// Minimum share of the target rate. A Poisson stream of a few seconds varies by less than 5 %.
 const RATE_MIN: f64 = 0.95;
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
@@ -366,7 +368,7 @@ fn float(count: u64) -> f64 {
 pub(crate) mod tests {
     use super::*;
 
-    /// A level without a fault, of these response times.
+    /// Returns a level without faults that has these response times.
     pub(crate) fn level(rate: f64, upper_ns: f64) -> Level {
         Level {
             offered: rate,

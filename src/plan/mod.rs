@@ -1,9 +1,9 @@
-//! Capacity: what a broker can do within an objective, and what a fleet asks of it.
+//! Capacity planning: the capacity of a broker within an objective, and the demand of a fleet.
 //!
-//! [`search`] finds the highest rate that meets an objective; who measures a level is its caller's
-//! choice, so that the search is a pure function and simulated servers test it. [`fit`] turns levels
-//! into costs: time of a core for each hit and each mint. [`simulate`] plays a day and a storm of a
-//! fleet with these costs. [`forecast`] puts the two together, [`answer`] and [`sentences`] say it.
+//! [`search`] finds the highest rate that meets an objective. Its caller measures the levels, so the
+//! search is a pure function that simulated servers can test. [`fit`] turns levels into costs: core time
+//! for each hit and each mint. [`simulate`] plays a day and a boot storm of a fleet with these costs.
+//! [`forecast`] combines both; [`answer`] and [`sentences`] put the result into words.
 
 pub mod answer;
 pub mod fit;

@@ -1,4 +1,4 @@
-//! Makes the parts of `plan.json`.
+//! Builds the parts of `plan.json`.
 
 use super::fit;
 use super::forecast;
@@ -8,7 +8,7 @@ use crate::document::plan::calibration::{Bracket, Law, Level, Point, Side};
 use crate::document::plan::forecast::Forecast;
 use crate::stats::scalability::Fitted;
 
-/// Returns what a side of the calibration says.
+/// Converts a side of the calibration.
 pub fn side(side: &fit::Side) -> Side {
     let curve = side.found.curve.iter();
     Side {
@@ -46,12 +46,12 @@ fn law(fitted: &Fitted) -> Law {
     }
 }
 
-/// Returns every level of a search.
+/// Converts every level of a search.
 pub fn levels(found: &Found) -> Vec<Level> {
     found.probes.iter().map(|probe: &Probe| level(&probe.level, &probe.verdict)).collect()
 }
 
-/// Returns a level and what it says.
+/// Converts a level with its verdict.
 pub fn level(level: &level::Level, verdict: &Verdict) -> Level {
     Level {
         rate: level.offered,
@@ -71,7 +71,7 @@ pub fn level(level: &level::Level, verdict: &Verdict) -> Level {
     }
 }
 
-/// Returns what the fleet comes to.
+/// Converts a forecast of the fleet.
 pub fn forecast(forecast: &forecast::Forecast) -> Forecast {
     let said = |missed: &[forecast::Missed]| missed.iter().map(ToString::to_string).collect();
     Forecast {

@@ -1,12 +1,13 @@
-//! The highest rate that meets an objective.
+//! The search for the highest rate that meets an objective.
 //!
-//! The rate doubles until a level fails, then the gap is halved on a logarithmic scale down to 3 %.
-//! The last two levels are repeated in shuffled order, so that a slow drift of the machine does not
-//! favour one of them (rpc-perf repeats so); before that the rate doubles on until more is asked for than
-//! can be answered, if it was not yet, or until two levels were left over without a full core. The bounds of all levels are made monotone by isotonic
-//! regression; the answer is the largest rate whose bound meets the objective, and the next rate that
-//! does not is its bracket. A level whose queue grew tells the broker's own pace, which the next
-//! probe takes for a hint.
+//! The rate doubles until a level fails. Then the gap is halved on a logarithmic scale down to the
+//! resolution. Next, the rate doubles on until the broker is saturated, or until two levels left
+//! requests over without a full core. Last, the two levels around the answer are repeated in shuffled
+//! order, so that a slow drift of the machine favours neither (rpc-perf does the same).
+//!
+//! Isotonic regression makes the bounds of all levels monotone. The answer is the largest rate whose
+//! bound meets the objective. Its bracket is the next rate, which does not. A level whose queue grew
+//! shows the broker's own pace, which guides the next probe.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -15,78 +16,79 @@ use super::level::{Cause, Level, Verdict};
 use crate::stats::isotonic::{Point, non_decreasing};
 use crate::stats::median::median;
 
-/// What is searched for, and how far.
+/// Settings of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// The limit of the percentile in nanoseconds.
+    /// Limit of the percentile, in nanoseconds.
     pub limit_ns: f64,
-    /// The first rate, in requests per second.
+    /// First rate, in requests per second.
     pub start: f64,
-    /// No rate above this is tried.
+    /// Maximum rate that is tried, in requests per second.
     pub rate_max: f64,
-    /// The gap between the answer and the next failing rate, as a ratio above 1.
+    /// Maximum gap between the answer and the next failing rate, as a ratio above 1.
     pub resolution: f64,
-    /// How often each of the last two levels is repeated.
+    /// Number of repeats of each of the last two levels.
     pub repeats: u32,
-    /// Of the shuffled order.
+    /// Seed of the shuffled order.
     pub seed: u64,
 }
 
-/// A measured level and what it says.
+/// Measured level with its verdict.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// The rate that was asked for.
+    /// Requested rate.
     pub rate: f64,
-    /// What came of it.
+    /// Results of the level.
     pub level: Level,
-    /// What that means.
+    /// Verdict of the level.
     pub verdict: Verdict,
 }
 
-/// A rate of the monotone curve.
+/// Rate on the monotone curve.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Requests per second.
     pub rate: f64,
-    /// The bound after isotonic regression, in nanoseconds.
+    /// Bound after isotonic regression, in nanoseconds.
     pub upper_ns: f64,
-    /// Why this rate does not count, if it does not.
+    /// Reason why this rate does not count, if there is one.
     pub missed: Option<Cause>,
 }
 
-/// What a search came to.
+/// Result of a search.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Every level, in the order of measurement.
+    /// All levels, in the order of measurement.
     pub probes: Vec<Probe>,
-    /// The monotone curve, by rate.
+    /// Monotone curve, ascending by rate.
     pub curve: Vec<Step>,
-    /// The largest rate that meets the objective.
+    /// Largest rate that meets the objective, if any does.
     pub met: Option<Step>,
-    /// The next rate that does not; none where the largest allowed rate still did.
+    /// Next rate, which does not meet it; none if the largest allowed rate still did.
     pub missed: Option<Step>,
 }
 
-/// A search gives up this many times below its first rate: what fails there is not the load.
+/// Divisor of the first rate at which a search gives up. A failure at such a low rate is not caused by
+/// load.
 const FLOOR: f64 = 16.0;
-/// The doublings, halvings and repeats of any sensible search are far fewer.
+/// Maximum number of probes. Any sensible search needs far fewer.
 const PROBES_MAX: usize = 200;
-/// A pace measured under overload is a hint, not a bound: look a little beyond it.
+/// Margin above a pace measured under overload, which is a hint and not a bound.
 const PACE_MARGIN: f64 = 1.05;
 
-/// Levels of more than can be answered: their middle is the pace.
+/// Number of overloaded levels whose median is the pace.
 const OVERRUN_LEVELS: usize = 3;
 
-/// A level that asks for less than so many times what was answered at the most may be one that could have
-/// been borne, on a machine that stood still.
+/// Minimum ratio of the rate of an overloaded level to the highest answered rate. Below it, the broker
+/// might have kept up but for a stall of the machine.
 const OVERRUN_MIN: f64 = 1.25;
 
-/// The levels that were more than the broker can do.
+/// Returns the levels that exceeded the capacity of the broker.
 pub fn overrun(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     left_over(probes).filter(|probe| probe.level.is_overrun())
 }
 
-/// The levels that asked for far more than was ever answered, and had it left over.
+/// Returns the levels with a rate far above any answered rate, which left requests over.
 fn left_over(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     let most = probes.iter().map(|probe| probe.level.answered).fold(0.0, f64::max);
     let beyond = move |probe: &&Probe| probe.level.offered >= OVERRUN_MIN * most;
@@ -102,13 +104,13 @@ struct Search<'a, E> {
 /// Searches with levels that `run` measures at the rate it is given.
 ///
 /// # Errors
-/// Those of `run`.
+/// Returns the errors of `run`.
 pub fn search<E>(terms: Terms, run: &mut dyn FnMut(f64) -> Result<Level, E>) -> Result<Found, E> {
     let mut search = Search { terms, run, probes: Vec::new() };
     let (low, high) = search.double()?;
     let (low, high) = search.bisect(low, high)?;
     search.overrun()?;
-    // A rate beyond the bracket may do better than the machine did before: it needs a bracket as fine.
+    // A rate beyond the bracket may have passed since. It then needs an equally fine bracket.
     let (low, high) = match search.beyond(high) {
         Some((better, failed)) => search.bisect(Some(better), failed)?,
         None => (low, high),
@@ -117,7 +119,7 @@ pub fn search<E>(terms: Terms, run: &mut dyn FnMut(f64) -> Result<Level, E>) -> 
     Ok(conclude(terms, search.probes))
 }
 
-/// Judges levels that were measured before, whoever chose their rates.
+/// Judges levels that were measured before, at any rates.
 pub fn judge(terms: Terms, levels: Vec<Level>) -> Found {
     let probe =
         |level: Level| Probe { rate: level.offered, verdict: level.verdict(terms.limit_ns), level };
@@ -133,8 +135,8 @@ impl<E> Search<'_, E> {
         Ok(met)
     }
 
-    /// Whether a rate meets the objective. A level that misses it by its percentile alone may have met a
-    /// stall of the machine: another one decides.
+    /// Returns true if a rate meets the objective. A level that misses it only by its percentile is run
+    /// again, because a stall of the machine may have caused it.
     fn holds(&mut self, rate: f64) -> Result<bool, E> {
         if self.probe(rate)? {
             return Ok(true);
@@ -144,7 +146,8 @@ impl<E> Search<'_, E> {
         Ok(slow && self.probe(rate)?)
     }
 
-    /// The last rate that met the objective and the first that did not, a factor of two apart.
+    /// Returns the last rate that met the objective and the first that did not, at most a factor of two
+    /// apart.
     fn double(&mut self) -> Result<(Option<f64>, Option<f64>), E> {
         let mut rate = self.terms.start.min(self.terms.rate_max);
         if !self.holds(rate)? {
@@ -184,7 +187,8 @@ impl<E> Search<'_, E> {
         Ok((Some(low), Some(high)))
     }
 
-    /// The logarithmic middle, or the middle up to the broker's own pace where that is known.
+    /// Returns the logarithmic middle of the gap. If the broker's own pace is known, the pace is the top
+    /// of the gap.
     fn between(&self, low: f64, high: f64) -> f64 {
         let pace = |probe: &Probe| match probe.verdict {
             Verdict::Missed(Cause::Growing | Cause::Errors(_)) => {
@@ -197,9 +201,9 @@ impl<E> Search<'_, E> {
         (low * top).sqrt()
     }
 
-    /// Doubles on until a level is more than can be answered, whatever its percentile: the pace of a
-    /// broker that can do no more is what work costs, also where the objective is out of reach. Then it
-    /// repeats that: a stall of the machine is not to be taken for the pace.
+    /// Doubles the rate until a level exceeds the capacity of the broker, whatever its percentile. The
+    /// pace of a saturated broker is the cost of its work, even if no rate meets the objective. Then
+    /// repeats that level, so that a stall of the machine is not taken for the pace.
     fn overrun(&mut self) -> Result<(), E> {
         let rates = self.probes.iter().map(|probe| probe.rate);
         let mut rate = rates.fold(self.terms.start, f64::max);
@@ -208,7 +212,7 @@ impl<E> Search<'_, E> {
             self.probe(rate)?;
         }
         let rates: Vec<f64> = overrun(&self.probes).map(|probe| probe.rate).collect();
-        // Without one the core was not full, and the pace is not the broker's.
+        // Without such a level the core was never full, and the pace is not the broker's.
         let Some(rate) = rates.iter().copied().reduce(f64::max) else { return Ok(()) };
         for _ in rates.len()..OVERRUN_LEVELS {
             self.probe(rate)?;
@@ -216,16 +220,17 @@ impl<E> Search<'_, E> {
         Ok(())
     }
 
-    /// Whether a level was too much for the broker, or two were for whatever is in its way, generator
-    /// or connections, which no higher rate will change: one alone may be a stall of the machine. Of a
-    /// level that was given up it is not known whether the core was full.
+    /// Returns true if one level exceeded the capacity of the broker. Also returns true if two levels
+    /// left requests over because of the generator or the connections, which no higher rate changes. One
+    /// such level is not enough, because a stall of the machine may have caused it. For a level that was
+    /// given up, it is unknown if the core was full.
     fn is_overrun(&self) -> bool {
         let told = |probe: &Probe| !probe.level.is_given_up() || probe.level.generator.is_some();
         overrun(&self.probes).next().is_some()
             || left_over(&self.probes).count() > 1 && left_over(&self.probes).any(told)
     }
 
-    /// The largest rate above `high` that met the objective, and the next that did not.
+    /// Returns the largest rate above `high` that met the objective, and the next rate, which did not.
     fn beyond(&self, high: Option<f64>) -> Option<(f64, Option<f64>)> {
         let met =
             |probe: &&Probe| probe.verdict == Verdict::Met && probe.rate > high.unwrap_or(f64::MAX);
@@ -268,7 +273,7 @@ fn conclude(terms: Terms, probes: Vec<Probe>) -> Found {
     let curve: Vec<Step> = steps
         .map(|(rate, log)| {
             let upper_ns = log.exp();
-            // The logarithm and back costs the last bits.
+            // Converting to the logarithm and back loses the last bits.
             let slo = (upper_ns > terms.limit_ns * (1.0 + 1e-9)).then_some(Cause::Slo);
             Step { rate: rate.rate, upper_ns, missed: rate.fault().or(slo) }
         })
@@ -280,9 +285,9 @@ fn conclude(terms: Terms, probes: Vec<Probe>) -> Found {
 }
 
 impl Rate<'_> {
-    /// The median bound, on a logarithmic scale: delays multiply.
+    /// Returns the median bound on a logarithmic scale, because delays multiply.
     fn point(&self, limit_ns: f64) -> Point {
-        // A level without a percentile is beyond any limit, but a mean needs a number.
+        // A level without a percentile is beyond any limit, but the regression needs a number.
         let beyond = limit_ns * 1000.0;
         let bound = |probe: &&Probe| probe.level.upper_ns.unwrap_or(beyond).clamp(1.0, beyond);
         let bounds: Vec<f64> = self.probes.iter().map(bound).map(f64::ln).collect();
@@ -291,7 +296,7 @@ impl Rate<'_> {
         Point { value: median(&bounds), weight }
     }
 
-    /// What more than half of the probes suffered from, other than a slow percentile.
+    /// Returns the fault of more than half of the probes, other than a slow percentile.
     fn fault(&self) -> Option<Cause> {
         let faults = self.probes.iter().filter_map(|probe| match &probe.verdict {
             Verdict::Missed(cause) if *cause != Cause::Slo => Some(cause),
@@ -333,7 +338,7 @@ mod tests {
         assert!(missed.rate / met.rate <= 1.0301, "{} {}", met.rate, missed.rate);
     }
 
-    /// The p99 of the time in M/M/1: exponential with rate mu - lambda.
+    /// Returns the p99 of the time in M/M/1, which is exponential with rate mu - lambda.
     fn memoryless(rate: f64, service_ns: f64) -> Level {
         let left = 1e9 / service_ns - rate;
         if left <= 0.0 {
@@ -401,8 +406,9 @@ mod tests {
         assert_eq!(missed.missed, Some(Cause::Generator("busy".to_owned())));
     }
 
-    /// The highest rate that is tried with a server of 10,000/s that counts so much of its processor's
-    /// time, in microseconds for each request; without, levels beyond it are given up.
+    /// Returns the highest rate that is tried with a server of 10,000/s. `cpu_us` is the counted
+    /// processor time for each request in microseconds; without it, levels beyond the capacity are given
+    /// up.
     fn highest_tried(cpu_us: Option<f64>) -> f64 {
         let found = found(terms(), |rate| {
             let level = memoryless(rate, 100_000.0);
@@ -429,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_is_met_beyond_the_bracket_gets_a_bracket_as_fine() {
-        // A stall of the generator at one rate, far below what the broker can do.
+        // A stall of the generator at one rate, far below the capacity of the broker.
         let mut stalls = 2;
         let found = found(terms(), |rate| {
             let stalled = rate > 300.0 && rate <= 400.0 && stalls > 0;

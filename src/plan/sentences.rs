@@ -1,4 +1,4 @@
-//! A plan in words and one table.
+//! A plan as sentences and one table.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ use crate::document::plan::calibration::Basis;
 use crate::document::plan::held_out::{Drift, HeldOut};
 use crate::document::plan::{self, Plan};
 
-/// The error that is still called good.
+/// Largest prediction error that counts as good, in per cent.
 pub const ERROR_GOOD_PERCENT: f64 = 15.0;
 
-/// What one side of the calibration says.
+/// Describes one side of the calibration.
 pub fn of_side(name: &str, alg: &str, slo: &str, side: &Side) -> Vec<String> {
     let mut said = Vec::new();
     let what = if name == "hit" { "hits".to_owned() } else { format!("mints ({alg})") };
@@ -69,7 +69,7 @@ fn law(what: &str, side: &Side) -> String {
     }
 }
 
-/// What the fleet comes to.
+/// Describes the demand of the fleet and the load of the nodes.
 pub fn of_forecast(forecast: &Forecast, target: f64) -> Vec<String> {
     let demand = &forecast.demand;
     let mut said = vec![format!(
@@ -120,7 +120,7 @@ fn of_storm(name: &str, storm: &Situation) -> String {
     )
 }
 
-/// How far the model was from what it was not fitted to.
+/// Describes the errors of the model on the held-out runs.
 pub fn of_held_out(held_out: &HeldOut) -> Vec<String> {
     let mut said: Vec<String> = held_out
         .compared
@@ -147,7 +147,7 @@ pub fn of_held_out(held_out: &HeldOut) -> Vec<String> {
     said
 }
 
-/// How the machine had changed beside a held-out run.
+/// Describes the change of the machine's speed beside a held-out run.
 fn of_drift(what: &str, drift: &Drift) -> Option<String> {
     let times = [("hit", drift.hit), ("mint", drift.mint)].into_iter();
     let parts: Vec<String> =
@@ -161,7 +161,7 @@ fn of_drift(what: &str, drift: &Drift) -> Option<String> {
     })
 }
 
-/// The whole on a terminal.
+/// Returns the whole plan for a terminal.
 pub fn render(plan: &Plan) -> String {
     let mut text = String::new();
     let mut sentences = plan.sentences.iter();

@@ -1,4 +1,4 @@
-//! What was changed during a run and what that showed, as `run.json` has it.
+//! The changes made during a run and their effects, for `run.json`.
 
 use super::quantiles::percentiles;
 use super::run_json::whole_number;
@@ -8,7 +8,7 @@ use crate::document::run::changes::{Changes, Churn, Outage, Rotation};
 use crate::load::changes::{Report, Rotated, Truth};
 use crate::load::session::Outcome;
 
-/// Returns how many changes were made and how fast they were acknowledged.
+/// Returns the number of changes and the times of their acknowledgements.
 pub(super) fn writes(report: &Report) -> Changes {
     let writes = &report.writes;
     Changes {
@@ -50,7 +50,7 @@ pub(super) fn rotation(report: &Report) -> Option<Rotation> {
     })
 }
 
-/// Returns how long the token service was away and what failed meanwhile.
+/// Returns how long the token service was away, and how many mints failed.
 pub(super) fn outage(report: &Report, outcome: &Outcome) -> Option<Outage> {
     let Truth::Outage { down_ns } = report.truth else { return None };
     let measured = outcome.broker.and_then(|counted| counted.measured);

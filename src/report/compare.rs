@@ -1,4 +1,4 @@
-//! Two results side by side: ratios with intervals where the runs support them.
+//! Compares two results: ratios, with intervals where the runs support them.
 
 use std::path::Path;
 
@@ -14,28 +14,28 @@ use crate::load::class::Class;
 use crate::stats::intervals::quantile_interval;
 use crate::stats::ratio::{Estimate, ratio_interval};
 
-/// What must be known of every comparison of two runs.
+/// Caveat of every comparison of two runs.
 pub const APART: &str = "The two runs were made apart from each other: what the machine did between them is part of every ratio, and no interval here knows of it. `mintbench gate` interleaves the two sides, so that they share it.";
 
-/// The percentiles that are compared.
+/// Percentiles that are compared.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// A result folder with what is drawn of it.
+/// Result folder with the figures drawn from it.
 #[derive(Debug)]
 pub struct Side {
-    /// As it was named.
+    /// Name of the folder, as the user gave it.
     pub folder: String,
-    /// What it says of itself; none of a run that did not end.
+    /// Contents of `run.json`; none if the run did not end.
     pub run: Option<Run>,
-    /// Its logs.
+    /// Digest of its logs.
     pub digest: Digest,
 }
 
 impl Side {
-    /// Reads a folder.
+    /// Reads a result folder.
     ///
     /// # Errors
-    /// [`StoredError`] names the file and what is wrong with it.
+    /// Returns [`StoredError`], which names the file and its fault.
     pub fn read(folder: &Path) -> Result<Self, StoredError> {
         let (run, digest) = (read_run(folder)?, Digest::read(folder)?);
         Ok(Self { folder: folder.display().to_string(), run, digest })
@@ -67,12 +67,12 @@ impl Comparison {
         }
     }
 
-    /// Whether both runs ended and are valid.
+    /// Returns true if both runs ended and are valid.
     pub fn is_sound(&self) -> bool {
         [&self.a, &self.b].iter().all(|side| side.valid == Some(true))
     }
 
-    /// The comparison as a terminal shows it.
+    /// Formats the comparison for a terminal.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
         for (name, side) in [("A", &self.a), ("B", &self.b)] {
@@ -128,7 +128,7 @@ impl Summary {
         }
     }
 
-    /// Whether it can be believed, in a word.
+    /// Returns the validity of the run in one word.
     pub const fn verdict(&self) -> &'static str {
         match self.valid {
             Some(true) => "valid",
@@ -152,7 +152,7 @@ impl Compared {
     }
 }
 
-/// One percentile of one latency of a class, on both sides.
+/// Returns the ratio of one percentile of one latency of a class.
 pub(super) fn quantile_ratio(sides: [&Side; 2], class: Class, latency: Latency, p: f64) -> Ratio {
     let estimates = sides.map(|side| {
         let course = side.digest.course(latency);
@@ -167,7 +167,7 @@ pub(super) fn quantile_ratio(sides: [&Side; 2], class: Class, latency: Latency, 
     Ratio { interval, ..Ratio::of(a.map(|(value, _)| value), b.map(|(value, _)| value)) }
 }
 
-/// What differs between the two and should not, and what spoils one of them.
+/// Returns the differences between the two runs that should not exist, and the faults of each.
 fn warnings(a: &Side, b: &Side) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, side) in [("A", a), ("B", b)] {

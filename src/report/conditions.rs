@@ -1,4 +1,4 @@
-//! What `run.json` and the notes say of the conditions that a run was made under.
+//! The conditions that a run was made under, for `run.json` and the notes.
 
 use crate::clock::{readable, readable_us, us};
 use crate::document::percentiles::Hiccup;
@@ -11,19 +11,19 @@ use crate::load::plan::Plan;
 use crate::load::self_report::{BrokerBuild, SelfReport, WakeUps};
 use crate::load::session::Outcome;
 
-/// Returns the lateness of the broker's probe; none where it does not say.
+/// Returns the lateness of the broker's probe, or none if the broker does not report it.
 pub(super) fn broker_hiccup(report: &SelfReport) -> Option<Hiccup> {
     let at = |quantile| report.wakeups.quantile_ns(quantile).map(us);
     (report.wakeups.count() > 0).then(|| Hiccup { p99: at(0.99), p999: at(0.999) })
 }
 
-/// Returns how well the gaps between requests fit.
+/// Returns the goodness of fit of the gaps between requests.
 pub(super) const fn gaps(fit: &GapFit) -> Gaps {
     let GapFit { gaps, acted, intended, limit } = *fit;
     Gaps { count: gaps as u64, distance: acted, distance_intended: intended, limit }
 }
 
-/// Returns whether the p95 of a second stayed the same.
+/// Returns the verdict on the steady state, from the p95 of each second.
 pub(super) fn steady(state: &SteadyState) -> Steady {
     let (state, warm_up_s, halves_p95_us) = match state {
         SteadyState::NotMeant => (validity::SteadyState::NotExpected, None, None),
@@ -39,13 +39,13 @@ pub(super) fn steady(state: &SteadyState) -> Steady {
     Steady { state, warm_up_s, halves_p95_us }
 }
 
-/// Returns the build that the broker says it is.
+/// Returns the build that the broker reports.
 pub(super) fn broker_build(build: &BrokerBuild) -> documents::BrokerBuild {
     let BrokerBuild { version, commit, dirty, profile } = build.clone();
     documents::BrokerBuild { version, git_commit: commit, git_dirty: dirty, profile }
 }
 
-/// What a reader should know of the conditions although it makes nothing wrong.
+/// Returns notes on the conditions that do not make the run invalid.
 pub(super) fn notes(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     [pacer(outcome), steadiness(outcome), broker(outcome), timeouts(plan, outcome)]
         .into_iter()
@@ -84,8 +84,8 @@ fn steadiness(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// Lateness of its probe is no fault of the run: a busy broker makes its own threads wait. But it is
-/// in the response times, whoever was to blame.
+/// Lateness of the broker's probe does not make the run invalid, because a busy broker makes its own
+/// threads wait. But the response times include it, whatever its cause.
 fn broker(outcome: &Outcome) -> Option<String> {
     let wakeups: &WakeUps = &outcome.conditions.broker.as_ref()?.wakeups;
     let late_ns = wakeups.quantile_ns(0.999)?;

@@ -1,4 +1,4 @@
-//! The result folder: created before the run, filled during it, completed after.
+//! The result folder: created before the run, filled during the run, completed after it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,38 +18,38 @@ use crate::load::class::Class;
 use crate::load::session::Outcome;
 use crate::printable::json;
 
-/// Why results cannot be stored.
+/// Reasons why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The folder cannot be used.
     #[error(transparent)]
     Out(#[from] OutFolderError),
-    /// A file in it cannot be written.
+    /// A file in the folder cannot be written.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// A folder for one run.
+/// Result folder of one run.
 #[derive(Debug)]
 pub struct Folder(OutFolder);
 
 impl Folder {
-    /// `results/<UTC time>-<scenario>`, as a run is stored that names no folder.
+    /// Returns `results/<UTC time>-<scenario>`, the default folder of a run.
     pub fn default_path(started_at: UnixSeconds, scenario: &str) -> PathBuf {
         let time: String =
             rfc3339(started_at).chars().filter(|c| !matches!(c, '-' | ':')).collect();
         Path::new("results").join(format!("{time}-{scenario}"))
     }
 
-    /// Creates the folder, which must not hold a run already, nor files that are of no run.
+    /// Creates the folder. It must not hold a run or other files.
     ///
     /// # Errors
-    /// When it cannot be created or is in use.
+    /// Returns [`FolderError`] when the folder cannot be created or is in use.
     pub fn create(path: PathBuf) -> Result<Self, FolderError> {
         if path.join("run.json").exists() || path.join("response.hlog").exists() {
             return Err(OutFolderError::Taken { path, what: "a run" }.into());
@@ -57,30 +57,30 @@ impl Folder {
         Ok(Self(OutFolder::claim(path, |name| own().any(|own| own == name))?))
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// The interval logs of the run.
+    /// Returns the writer of the interval logs.
     pub fn logs(&self) -> Logs {
         Logs::new(self.path().to_owned())
     }
 
-    /// Writes the distributions and, last, `run.json`: a folder that has it is complete.
+    /// Writes the distributions and, last, `run.json`. A folder with `run.json` is complete.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// Returns [`FolderError::Write`] when a file cannot be written.
     pub fn complete(&self, outcome: &Outcome, run: &Run) -> Result<(), FolderError> {
         let seen = outcome.measured.totals.whole.seen();
         let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
         self.finish(responses.iter().map(|(class, of)| (class, *of)), run)
     }
 
-    /// The same, of histograms and a `run.json` that come from elsewhere.
+    /// Completes the folder with histograms and a `run.json` from elsewhere.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// Returns [`FolderError::Write`] when a file cannot be written.
     pub(super) fn finish<'a>(
         &self,
         responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
@@ -106,22 +106,22 @@ impl Folder {
         write().map_err(|source| FolderError::Write { path: path.clone(), source })
     }
 
-    /// Removes what was begun; for a run that came to nothing.
+    /// Removes the files of this run, for a run without a result.
     pub fn discard(self) {
-        // Only what this run wrote; the folder itself stays if it holds anything else.
+        // Remove only files of a run. The folder itself stays if it holds anything else.
         for name in own() {
             let _ = fs::remove_file(self.path().join(name));
         }
     }
 }
 
-/// The names of all files of a result.
+/// Returns the names of all files of a result.
 fn own() -> impl Iterator<Item = String> {
     let others = ["response.hlog", "service.hlog", "lag.hlog", "run.json", REPORT];
     others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
 }
 
-/// The name of a file.
+/// Returns the name of the file with the distribution of a class.
 fn distribution(class: Class) -> String {
     format!("response.{class}.hgrm")
 }

@@ -1,6 +1,7 @@
-//! Columns of text without rules.
+//! Text in columns, without lines between them.
 
-/// Rows as lines: the first `named` columns to the left, numbers to the right, two blanks between.
+/// Formats rows as lines. The first `named` columns are aligned left, numbers right, with two blanks
+/// between columns.
 pub fn grid(named: usize, rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();

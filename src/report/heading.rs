@@ -1,4 +1,4 @@
-//! What a run is of, in two lines.
+//! The heading of a run: its scenario, target and load in two lines.
 
 use super::phases::arrivals;
 use crate::clock::us;
@@ -8,19 +8,19 @@ use crate::load::session::Outcome;
 use crate::load::target::Target;
 use crate::load::workload::Workload;
 
-/// What a result is of.
+/// Inputs of the heading.
 #[derive(Clone, Copy, Debug)]
 pub struct Heading<'a> {
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: &'a str,
-    /// Where requests went, and how they asked.
+    /// Target of the requests, with its protocol.
     pub target: &'a Target,
-    /// What was sent.
+    /// Plan of the run.
     pub plan: &'a Plan,
 }
 
 impl Heading<'_> {
-    /// Scenario, protocol and URL; then rate, duration and connections.
+    /// Returns scenario, protocol and URL; then rate, duration and connections.
     pub(super) fn lines(&self, outcome: &Outcome) -> String {
         let Self { scenario, target, plan } = self;
         let protocol = target.dialect.protocol();
@@ -40,7 +40,7 @@ impl Heading<'_> {
     }
 }
 
-/// How much is sent.
+/// Describes the load.
 fn load(plan: &Plan) -> String {
     let phases = match &plan.workload {
         Workload::Herd(herds) => {
@@ -56,7 +56,7 @@ fn load(plan: &Plan) -> String {
     }
 }
 
-/// A length of time to the hundredth of a second.
+/// Formats a time in seconds, to the hundredth.
 fn seconds(ns: u64) -> String {
     format!("{} s", (us(ns) / 1e4).round() / 100.0)
 }

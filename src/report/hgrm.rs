@@ -1,4 +1,4 @@
-//! The percentile distribution text of `HdrHistogram` (`.hgrm`), as its plotters read it.
+//! The percentile distribution text of `HdrHistogram` (`.hgrm`), for its plotters.
 
 use std::io::{self, Write};
 
@@ -6,15 +6,15 @@ use hdrhistogram::Histogram;
 
 use crate::clock::us;
 
-/// Lines per halving of the distance to 100 %; what `HdrHistogram` prints by default.
+/// Lines per halving of the distance to 100 %, as `HdrHistogram` prints by default.
 const TICKS_PER_HALF: f64 = 5.0;
-/// The file is in microseconds, the histogram in nanoseconds.
+/// Nanoseconds of the histogram per microsecond of the file.
 const NS_PER_US: f64 = 1000.0;
 
-/// Writes the distribution of a histogram in nanoseconds, values in microseconds.
+/// Writes the distribution of a histogram in nanoseconds, with values in microseconds.
 ///
 /// # Errors
-/// When `out` fails.
+/// Returns the error of `out`.
 pub fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
@@ -44,15 +44,15 @@ pub fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "#[Buckets = {:>12}, SubBuckets     = {:>12}]", histogram.buckets(), SUB_BUCKETS)
 }
 
-/// One line of a distribution: `count` values do not exceed `value`, `percent` of them or more.
+/// Line of a distribution: `count` samples, at least `percent` of all, are at or below `value`.
 struct Line {
     value: u64,
     percent: f64,
     count: u64,
 }
 
-/// The lines that the Java library writes (its `PercentileIterator`). The crate's own iterator adds
-/// up shares of 1 instead of per cents, which rounds: 12 of 16 were less than its 75 %.
+/// Returns the lines that the Java library writes (its `PercentileIterator`). The crate's own iterator
+/// adds up shares of 1 instead of per cents and rounds: 12 of 16 were less than its 75 %.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn lines(histogram: &Histogram<u64>) -> Vec<Line> {
     let (total, mut lines) = (histogram.len(), Vec::new());
@@ -74,12 +74,12 @@ fn lines(histogram: &Histogram<u64>) -> Vec<Line> {
     lines
 }
 
-/// In how many steps the whole would be walked at the pace that belongs to this percentage.
+/// Returns the number of steps from 0 to 100 % at the step size of this percentage.
 fn ticks(percent: f64) -> f64 {
     TICKS_PER_HALF * ((100.0 / (100.0 - percent)).log2().floor() + 1.0).exp2()
 }
 
-/// With three significant digits `HdrHistogram` needs 2 x 10^3 values in a bucket: 2^11.
+/// Values in a bucket. With three significant digits, `HdrHistogram` needs 2 x 10^3 values: 2^11.
 const SUB_BUCKETS: u32 = 2048;
 
 #[cfg(test)]

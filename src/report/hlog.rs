@@ -1,4 +1,4 @@
-//! The interval logs: `HdrHistogram` log format 1.3, one line per second and class.
+//! The interval logs: `HdrHistogram` log format 1.3, one line for each second and class.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -15,10 +15,10 @@ use crate::load::class::Class;
 use crate::load::collector::IntervalSink;
 use crate::load::recorder::{INTERVAL_NS, IntervalSet, Rest, Window};
 
-/// The three logs of a run, written as it goes on.
+/// The three logs of a run, written during the run.
 pub struct Logs {
     folder: PathBuf,
-    /// None until it is known when the measured part begins, which the files say first.
+    /// None until the start of the measured part is known, because the header states it.
     begun: Option<Begun>,
     intervals: u64,
 }
@@ -37,12 +37,12 @@ impl std::fmt::Debug for Logs {
 }
 
 impl Logs {
-    /// Will write `response.hlog`, `service.hlog` and `lag.hlog` in `folder`.
+    /// Prepares `response.hlog`, `service.hlog` and `lag.hlog` in `folder`.
     pub(super) const fn new(folder: PathBuf) -> Self {
         Self { folder, begun: None, intervals: 0 }
     }
 
-    /// Whether no interval with a request in it has been written.
+    /// Returns true if no interval with a request has been written.
     pub const fn is_empty(&self) -> bool {
         self.intervals == 0
     }
@@ -72,7 +72,7 @@ impl IntervalSink for Logs {
                 rest();
             }
         }
-        // A run that is cut short leaves whole lines behind.
+        // Flush, so that an interrupted run leaves whole lines.
         [response, service, lag].into_iter().try_for_each(|log| log.file.flush())
     }
 }
@@ -80,7 +80,7 @@ impl IntervalSink for Logs {
 /// Writes a whole log.
 ///
 /// # Errors
-/// When the file exists or cannot be written.
+/// Returns an error when the file exists or cannot be written.
 pub(super) fn write(
     path: &Path,
     start: UnixSeconds,
@@ -93,18 +93,18 @@ pub(super) fn write(
     log.file.flush()
 }
 
-/// What a line is about.
+/// Second and class of a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    /// Which second, from 0.
+    /// Number of the second, from 0.
     pub(super) index: u64,
-    /// How long it is: the last may be shorter.
+    /// Length of the interval. The last one may be shorter.
     pub(super) length: Duration,
-    /// What its samples are of.
+    /// Class of the samples.
     pub(super) class: Class,
 }
 
-/// Written by hand: the crate's writer borrows its file for life, and a run outlives one call.
+/// Log file. The crate's writer borrows its file for life and cannot be stored beside it.
 struct Log {
     file: BufWriter<File>,
     serializer: V2DeflateSerializer,

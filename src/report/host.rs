@@ -1,4 +1,4 @@
-//! This build and this machine, as documents have them.
+//! This build and this machine, for documents.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::document::host::{Build, Host};
 use crate::load::host::settings::HostSettings;
 use crate::load::host::{self, available_bytes, load_average, resident_bytes};
 
-/// Returns the build of this executable, as the build script found it.
+/// Returns the build of this executable, as the build script recorded it.
 pub(crate) fn build() -> Build {
     Build {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -19,7 +19,7 @@ pub(crate) fn build() -> Build {
     }
 }
 
-/// Reads what this machine is and how it is set up.
+/// Reads the hardware and the settings of this machine.
 pub(crate) fn host(steal_share: f64) -> Host {
     let (host, settings) = (host::Host::read(), HostSettings::read());
     let fingerprint = host.fingerprint();

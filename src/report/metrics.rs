@@ -1,8 +1,8 @@
 //! A run as a row of numbers, for tools that watch trends.
 //!
-//! Two forms: a JSON list of metrics (each with the fields of the run, so that every entry stands
-//! alone), and CSV as Apache Otava reads it (docs/CSV.md of apache/otava: a time column, attribute
-//! columns that are copied, and one column per metric).
+//! There are two forms. The JSON form is a list of metrics, each with the fields of the run, so that
+//! every entry is complete. The CSV form is what Apache Otava reads (docs/CSV.md of apache/otava): a
+//! time column, attribute columns that are copied, and one column for each metric.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::files::{self, ReadError, SERIES_BYTES_MAX};
 use crate::load::class::Class;
 use crate::printable::{json, name};
 
-/// Why numbers cannot be handed on.
+/// Reasons why numbers cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
     /// The file has other columns.
@@ -24,15 +24,15 @@ pub enum MetricsError {
         path = .0.display()
     )]
     Columns(PathBuf),
-    /// The run cannot stand beside others.
+    /// The run is invalid or failed its checks, so it must not be in a trend.
     #[error(
         "the run is not added to `{path}`: {why}, and a trend must not hold it",
         path = path.display()
     )]
     Unsound {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with the run.
+        /// Fault of the run.
         why: &'static str,
     },
     /// The file cannot be read.
@@ -41,44 +41,44 @@ pub enum MetricsError {
     /// The file cannot be written.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// What a run was a run of, in the words of whoever measures.
+/// Name of the measured version, chosen by the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Label {
-    /// Which version was measured; without one it is that of this program.
+    /// Commit of the measured version; without it, the commit of this program.
     pub commit: Option<String>,
-    /// Of which branch.
+    /// Branch of the measured version.
     pub branch: Option<String>,
 }
 
-/// Which way is better.
+/// Direction in which a metric improves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
-    /// More is better.
+    /// Higher values are better.
     Higher,
-    /// Less is better.
+    /// Lower values are better.
     Lower,
-    /// Neither: it says how the run was.
+    /// Neither: the metric describes the run.
     Neither,
 }
 
-/// One number of a run.
+/// Number of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// Its name, which does not change from run to run.
+    /// Name, the same in every run.
     pub name: String,
-    /// None when it is not known of this run.
+    /// Value, or none if this run does not have it.
     pub value: Option<f64>,
-    /// What it counts.
+    /// Unit of the value.
     pub unit: &'static str,
-    /// Which way is better.
+    /// Direction of improvement.
     pub better: Better,
 }
 
@@ -91,12 +91,12 @@ fn metric(
     Metric { name: name.into(), value, unit, better }
 }
 
-/// Every number of a run, always the same ones in the same order.
+/// Returns every number of a run, always the same metrics in the same order.
 pub fn of(run: &Run) -> Vec<Metric> {
     of_any(Some(run))
 }
 
-/// The same, or only their names where there is no run.
+/// Returns every number of a run, or only the names without a run.
 fn of_any(run: Option<&Run>) -> Vec<Metric> {
     let mut metrics = whole(run);
     metrics.extend(Class::ALL.into_iter().flat_map(|class| of_class(class, run)));
@@ -124,7 +124,7 @@ fn whole(run: Option<&Run>) -> Vec<Metric> {
             "bytes",
             Better::Lower,
         ),
-        // Counts how the executable lies in the page cache, too: equal builds differ by 10 %.
+        // This also depends on how the executable lies in the page cache: equal builds differ by 10 %.
         metric(
             "broker_rss_bytes",
             broker.and_then(|b| b.rss_bytes).map(float),
@@ -149,10 +149,10 @@ fn whole(run: Option<&Run>) -> Vec<Metric> {
 fn of_class(class: Class, run: Option<&Run>) -> Vec<Metric> {
     let result = run.and_then(|run| run.classes.get(&class));
     let counts = [("count", Better::Neither), ("errors", Better::Lower)];
-    // A run without failed requests has none, which is a number: the next one may have some.
+    // A run without failed requests has zero of them, not none: the next run may have some.
     let none = run.filter(|_| class.is_failure()).map(|_| [0, 0]);
     let counted = result.map(|result| [result.count, result.errors]).or(none);
-    // Failing sooner is no progress.
+    // Failing sooner is not an improvement.
     let faster = if class.is_failure() { Better::Neither } else { Better::Lower };
     let mut metrics: Vec<Metric> = counts
         .into_iter()
@@ -180,11 +180,11 @@ fn ratio(part: u64, all: [u64; 3]) -> Option<f64> {
     (all > 0).then(|| float(part) / float(all))
 }
 
-/// The names of the fields that say which run it was.
+/// Names of the fields that identify the run.
 const ATTRIBUTES: [&str; 8] =
     ["time", "commit", "branch", "version", "scenario", "seed", "host", "run_id"];
 
-/// Those fields.
+/// Returns the values of these fields.
 fn attributes(run: &Run, label: &Label) -> [String; ATTRIBUTES.len()] {
     let own = run.build.git_commit.clone();
     [
@@ -199,7 +199,7 @@ fn attributes(run: &Run, label: &Label) -> [String; ATTRIBUTES.len()] {
     ]
 }
 
-/// An entry of the list.
+/// Entry of the JSON list.
 #[derive(Serialize)]
 struct Entry<'a> {
     name: &'a str,
@@ -215,10 +215,11 @@ struct Entry<'a> {
     valid: bool,
 }
 
-/// Writes the numbers that are known of a run as a JSON list, also of an invalid run: each says so.
+/// Writes the known numbers of a run as a JSON list, also for an invalid run. Each entry tells if the
+/// run is valid.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// Returns [`MetricsError::Write`] when the file cannot be written.
 pub fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
     let fields = attributes(run, label);
     let [time, commit, branch, ..] = &fields;
@@ -243,11 +244,11 @@ pub fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
     write().map_err(|source| MetricsError::Write { path: path.to_owned(), source })
 }
 
-/// Adds a run as a row to a CSV file, which gets its header when it is new.
+/// Appends a run as a row to a CSV file. A new file gets a header.
 ///
 /// # Errors
-/// When the file has other columns or cannot be written, and for a run that is invalid or failed
-/// its checks: its numbers say nothing about what was measured.
+/// Returns [`MetricsError`] when the file has other columns or cannot be written. Also refuses a run
+/// that is invalid or failed its checks, because its numbers say nothing about the target.
 pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
     let unsound = |why| MetricsError::Unsound { path: path.to_owned(), why };
     if !run.checks.passed {
@@ -257,13 +258,13 @@ pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
         return Err(unsound("it is invalid"));
     }
     let failed = |source| MetricsError::Write { path: path.to_owned(), source };
-    // Runs that end at the same time add their rows one after the other.
+    // The lock makes runs that end at the same time add their rows one after the other.
     let _lock = files::lock(path).map_err(failed)?;
     let mut text = rows_before(path)?;
     if text.is_empty() {
         text = header();
     }
-    // Whoever edited the file by hand may have left its last line open.
+    // A hand-edited file may lack its last line end.
     if !text.ends_with('\n') {
         text.push('\n');
     }
@@ -274,12 +275,12 @@ pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
 /// Checks that a row can be added to a CSV file.
 ///
 /// # Errors
-/// When the file has other columns or cannot be read.
+/// Returns [`MetricsError`] when the file has other columns or cannot be read.
 pub fn check_csv(path: &Path) -> Result<(), MetricsError> {
     rows_before(path).map(drop)
 }
 
-/// What is in a CSV file so far; nothing is in a pipe, which is not read.
+/// Returns the contents of a CSV file; empty for a pipe, which is not read.
 fn rows_before(path: &Path) -> Result<String, MetricsError> {
     if files::is_direct(path) {
         return Ok(String::new());
@@ -304,7 +305,7 @@ fn row(run: &Run, label: &Label) -> String {
     format!("{}\n", values.chain(numbers).collect::<Vec<_>>().join(","))
 }
 
-/// A cell as RFC 4180 section 2 has it.
+/// Quotes a cell as in RFC 4180 section 2.
 fn quoted(text: &str) -> String {
     let text = &name(text);
     if text.contains(['"', ',', '\n', '\r']) {
@@ -357,7 +358,8 @@ mod tests {
         assert_eq!(Some(cell), run.classes[&Class::Hit].response_us.p99);
         let second: Vec<&str> = lines[2].split(',').collect();
         assert_eq!(second.len(), header.len());
-        // No failed request is a number; no answer of a class that a run does not have is none.
+        // No failed requests is the number zero; no answers of a class that the run does not have is no
+        // number.
         let at = |name: &str| second[header.iter().position(|column| *column == name).unwrap()];
         assert_eq!([at("error_count"), at("throttled_errors"), at("hit_count")], ["0", "0", ""]);
     }

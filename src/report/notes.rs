@@ -1,4 +1,4 @@
-//! What a reader of the numbers should know although it makes nothing wrong.
+//! Notes for the reader of a run that do not make it invalid.
 
 use super::conditions;
 use crate::clock::readable;
@@ -6,7 +6,7 @@ use crate::load::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::load::plan::Plan;
 use crate::load::session::{Counted, Outcome};
 
-/// The notes that follow from a plan and what came of it.
+/// Returns the notes that follow from a plan and its outcome.
 pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     let own = [
         queue(outcome),
@@ -35,7 +35,7 @@ fn samples(plan: &Plan, outcome: &Outcome) -> Option<String> {
 
 fn queue(outcome: &Outcome) -> Option<String> {
     let p99_ns = outcome.all.queue.value_at_quantile(0.99);
-    // A tenth of what was measured, as for the generator's own lateness.
+    // A tenth of the response time, as for the generator's own lateness.
     (p99_ns > outcome.all.response.value_at_quantile(0.99) / 10).then(|| {
         format!(
             "requests waited for a free connection, {} at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",

@@ -1,54 +1,55 @@
-//! A folder for results: checked before the work, gone again if nothing comes of it.
+//! A folder for results. It is checked before the work, and removed if it stays empty.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why results cannot go into a folder.
+/// Reasons why a folder cannot hold results.
 #[derive(Debug, thiserror::Error)]
 pub enum OutFolderError {
-    /// The folder cannot be made or written to.
+    /// The folder cannot be created or written to.
     #[error("cannot write to the folder `{path}`; choose another with --out", path = path.display())]
     Unusable {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// Results of other work are in the folder.
+    /// The folder holds results of other work.
     #[error("`{path}` holds {what} already; choose another folder with --out", path = path.display())]
     Taken {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What is there.
+        /// Kind of the results.
         what: &'static str,
     },
-    /// Files that are no results are in the folder.
+    /// The folder holds files that are not results.
     #[error(
         "`{path}` holds `{name}`, which mintbench did not write; choose another folder with --out",
         path = path.display()
     )]
     Foreign {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// One of the files.
+        /// Name of one of the files.
         name: String,
     },
 }
 
-/// A folder that this process may write results to. Dropped empty, it is removed, if it was made here.
+/// Folder that this process may write results to. When dropped, the folders that it created are removed
+/// if they are empty.
 #[derive(Debug)]
 pub struct OutFolder {
     path: PathBuf,
-    /// Folders that had to be made, the outer ones first.
+    /// Folders that were created, the outer ones first.
     made: Vec<PathBuf>,
 }
 
 impl OutFolder {
-    /// Makes the folder if it does not exist. All that it holds must be `own`.
+    /// Creates the folder if it does not exist. All files in it must be `own`.
     ///
     /// # Errors
-    /// [`OutFolderError`] when it holds other files or cannot be written to.
+    /// Returns [`OutFolderError`] when the folder holds other files or cannot be written to.
     pub fn claim(path: PathBuf, own: impl Fn(&str) -> bool) -> Result<Self, OutFolderError> {
         let missing = |folder: &&Path| **folder != *Path::new("") && !folder.exists();
         let missing: Vec<&Path> = path.ancestors().take_while(missing).collect();
@@ -64,7 +65,7 @@ impl OutFolder {
         }
     }
 
-    /// Makes the folder, tries to write to it, and returns the first name that is not `own`.
+    /// Creates the folder, tests writing to it, and returns the first name that is not `own`.
     fn foreign(&self, own: impl Fn(&str) -> bool) -> io::Result<Option<String>> {
         fs::create_dir_all(&self.path)?;
         let mut names = Vec::new();
@@ -76,7 +77,7 @@ impl OutFolder {
         Ok(names.into_iter().min())
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -85,7 +86,7 @@ impl OutFolder {
 impl Drop for OutFolder {
     fn drop(&mut self) {
         for folder in self.made.iter().rev() {
-            // Fails where something was written, which then stays.
+            // This fails if the folder holds anything, which then stays.
             let _ = fs::remove_dir(folder);
         }
     }

@@ -1,4 +1,4 @@
-//! The phases of a run, as `run.json` has them.
+//! The phases of a run, for `run.json`.
 
 use super::quantiles::percentiles;
 use crate::clock::us;
@@ -13,7 +13,7 @@ use crate::load::recorder::Latencies;
 use crate::load::session::Outcome;
 use crate::load::workload::Workload;
 
-/// How the requests of a workload are spaced, and how many there are per second where that is one number.
+/// Returns the spacing of the requests of a workload, and the rate per second if there is a single one.
 pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
     match workload.phases() {
         None => ("burst", None),
@@ -21,20 +21,20 @@ pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
     }
 }
 
-/// How all phases are spaced, if they are alike.
+/// Returns the spacing of the phases, or `mixed` if they differ.
 fn spacing(phases: &Phases) -> &'static str {
     let mut all = phases.phases.iter().map(Phase::spacing);
     let first = all.next().unwrap_or("mixed");
     if all.all(|spacing| spacing == first) { first } else { "mixed" }
 }
 
-/// The rate of a run that has one throughout.
+/// Returns the rate of a run with a single constant rate.
 fn level(phases: &Phases) -> Option<f64> {
     let [phase] = phases.phases.as_slice() else { return None };
     phase.level()
 }
 
-/// What each phase measured that had begun; a single one is all of the measured part.
+/// Returns the results of each phase that had begun. A single phase is the whole measured part.
 pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseResult> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let Measured { totals, tally, .. } = &outcome.measured;
@@ -59,7 +59,7 @@ pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseResult> {
     begun.flatten().collect()
 }
 
-/// The mean of the rate that was meant, over the first `length_ns` of a phase.
+/// Returns the mean of the intended rate over the first `length_ns` of a phase.
 fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
     if length_ns == phase.length_ns {
         return phase.mean_rate();
@@ -67,11 +67,11 @@ fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
     phase.meant(length_ns).first().map_or(0.0, |requests| requests * 1e9 / (us(length_ns) * 1e3))
 }
 
-/// Steps of a phase at most: more than a chart shows.
+/// Maximum number of steps of a phase, more than a chart shows.
 const STEPS_MAX: u64 = 600;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// The steps that begin within the first `length_ns`; none of a rate that does not change.
+/// Returns the steps that begin within the first `length_ns`, or none for a constant rate.
 fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateCourse> {
     if phase.level().is_some() {
         return None;
@@ -122,7 +122,7 @@ mod tests {
         let phase = ramp(4 * SECOND_NS);
         let course = rate_course(&phase, phase.length_ns).unwrap();
         assert_eq!((course.step_s, course.rates), (1, vec![750.0, 1250.0, 1750.0, 2250.0]));
-        // Half a second is left for the last step.
+        // The last step is half a second long.
         let short = ramp(5 * SECOND_NS / 2);
         let course = rate_course(&short, short.length_ns).unwrap();
         assert_eq!(course.rates, [900.0, 1700.0, 2300.0]);

@@ -1,11 +1,11 @@
-//! Percentiles of histograms in microseconds, as documents have them.
+//! Percentiles of histograms in microseconds, for documents.
 
 use hdrhistogram::Histogram;
 
 use crate::clock::us;
 use crate::document::percentiles::{Percentiles, Tail};
 
-/// Returns a quantile in microseconds; none of an empty histogram.
+/// Returns a quantile in microseconds, or none for an empty histogram.
 pub(super) fn at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
     (!histogram.is_empty()).then(|| us(histogram.value_at_quantile(quantile)))
 }

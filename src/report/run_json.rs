@@ -1,4 +1,4 @@
-//! Makes the `run.json` of a run.
+//! Builds the `run.json` of a run.
 
 use std::collections::BTreeMap;
 
@@ -26,28 +26,28 @@ use crate::load::target::Target;
 use crate::load::validity::Usable;
 use crate::stats::intervals::{TooShort, quantile_interval};
 
-/// What identifies a run.
+/// Identity of a run: its id, time, scenario, seed and target.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// A random GUID.
+    /// Random GUID.
     pub run_id: String,
-    /// When it began.
+    /// Time at which the run began.
     pub started_at: UnixSeconds,
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// Of the schedule, the workload and the world.
+    /// Seed of the schedule, the workload and the world.
     pub seed: u64,
-    /// Where requests went.
+    /// Target of the requests.
     pub target: Target,
-    /// The name of the scenario's file, where it is not built in.
+    /// Name of the scenario's file, if it is not built in.
     pub scenario_file: Option<String>,
-    /// Arguments of `serve`, beyond the world's, that our broker was started with.
+    /// Arguments of `serve`, beyond those of the world, that our broker was started with.
     pub serve_args: Vec<String>,
-    /// Things that a reader of the numbers should know.
+    /// Notes for the reader of the numbers.
     pub notes: Vec<String>,
 }
 
-/// Makes the document of a run.
+/// Builds the document of a run.
 pub fn document(identity: Identity, plan: &Plan, outcome: &Outcome, slo: &[Objective]) -> Run {
     let load = load(plan, outcome, &identity);
     let report = outcome.changes.as_ref();
@@ -91,12 +91,12 @@ fn interrupted(cut: Cut) -> Interrupted {
     Interrupted { planned_s, unfinished: cut.unfinished, extra: Extra::new() }
 }
 
-/// Counts by the names of what they count.
+/// Converts the keys of counts to their names.
 fn named<T: ToString>(counts: &BTreeMap<T, u64>) -> BTreeMap<String, u64> {
     counts.iter().map(|(what, count)| (what.to_string(), *count)).collect()
 }
 
-/// A time as RFC 3339 writes it, to the second.
+/// Formats a time as in RFC 3339, to the second.
 pub fn rfc3339(at: UnixSeconds) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(at.0);
     humantime::format_rfc3339_seconds(time).to_string()
@@ -174,16 +174,16 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassResult> {
     seen.collect()
 }
 
-/// The 95 % interval of the p99 response of a class.
+/// Returns the 95 % interval of the p99 response time of a class, in microseconds.
 ///
 /// # Errors
-/// [`TooShort`] when the run does not support one.
+/// Returns [`TooShort`] when the run does not support an interval.
 pub(super) fn p99_interval_us(outcome: &Outcome, class: Class) -> Result<[f64; 2], TooShort> {
     let (low, high) = quantile_interval(outcome.measured.totals.responses.of(class), 0.99)?;
     Ok([us(low), us(high)])
 }
 
-/// None of a foreign target, and where the counters of the measured part are not known.
+/// Returns none for a foreign target, or if the counters of the measured part are unknown.
 fn broker(outcome: &Outcome) -> Option<Broker> {
     let counted = outcome.broker.as_ref()?;
     let (measured, anonymous_bytes) = (counted.measured?, counted.anonymous_bytes);
@@ -228,7 +228,8 @@ fn judged(objective: &Objective, outcome: &Outcome) -> Slo {
     }
 }
 
-/// A counter, which travels as a decimal number; one that was reset meanwhile counts as none.
+/// Rounds a counter, which travels as a decimal number. A counter that was reset in between counts as
+/// zero.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative here")]
 pub(super) fn whole_number(counter: f64) -> u64 {
     counter.max(0.0).round() as u64

@@ -1,4 +1,4 @@
-//! Service-level objectives: `p99<2ms`, on the response time of all classes or of one.
+//! Service-level objectives such as `p99<2ms`, on the response time of all classes or of one class.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,19 +11,19 @@ use crate::load::recorder::histogram;
 use crate::load::session::Outcome;
 use crate::stats::binomial::at_least;
 
-/// An upper bound of a percentile of the response time.
+/// Upper bound of a percentile of the response time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
     class: Option<Class>,
-    /// From 0 to 1.
+    /// Percentile as a quantile, 0 to 1.
     quantile: f64,
     limit: Duration,
     text: String,
-    /// Number and name of the phase that it is about; none for the whole measured part.
+    /// Number and name of the phase; none for the whole measured part.
     phase: Option<(usize, String)>,
 }
 
-/// Why a text is not an objective.
+/// Error: a text is not an objective.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not an objective; write [CLASS.]pNN<TIME or max<TIME, like p99<2ms or hit.p99.9<500us"
@@ -62,13 +62,13 @@ impl Objective {
         })
     }
 
-    /// The same, of one phase.
+    /// Returns the same objective for one phase.
     #[must_use]
     pub fn of_phase(self, index: usize, name: &str) -> Self {
         Self { phase: Some((index, name.to_owned())), ..self }
     }
 
-    /// The name of the phase that it is about, if it is not about all of the measured part.
+    /// Returns the name of the phase, or none if the objective covers the whole measured part.
     pub fn phase(&self) -> Option<&str> {
         self.phase.as_ref().map(|(_, name)| name.as_str())
     }
@@ -76,7 +76,7 @@ impl Objective {
     /// Judges a run.
     pub fn judge(&self, outcome: &Outcome) -> Judgement {
         let of_phase = self.phase.as_ref().and_then(|(index, _)| {
-            // A single phase is all of the measured part.
+            // A single phase is the whole measured part.
             outcome.measured.tally.phases.get(*index)
         });
         let set = of_phase.unwrap_or(&outcome.measured.totals.whole);
@@ -84,10 +84,10 @@ impl Objective {
         self.decide(&self.answers(seen))
     }
 
-    /// The answers of these classes that the objective is about.
+    /// Returns the answers of these classes that the objective covers.
     ///
-    /// Whatever a failed request asked for, it might have been of any class of good answers: it counts
-    /// against the objective of each. An objective of a class of failures or refusals is about these.
+    /// A failed request might have been of any class of good answers, so it counts against the objective
+    /// of each. An objective of a class of failures or refusals covers only that class.
     pub fn answers<'a>(
         &self,
         classes: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
@@ -95,7 +95,7 @@ impl Objective {
         let mut answers = Answers { response: histogram(), failed: 0 };
         for (class, response) in classes {
             if self.class.map_or(!class.is_failure(), |own| own == class) {
-                // Equal bounds everywhere: adding cannot fail.
+                // All histograms have equal bounds, so adding cannot fail.
                 let _ = answers.response.add(response);
             } else if class.is_failure() && self.class.is_none_or(Class::is_token) {
                 answers.failed += response.len();
@@ -104,23 +104,23 @@ impl Objective {
         answers
     }
 
-    /// Whose response time it bounds; none is of all classes together.
+    /// Returns the class whose response time is bounded, or none for all classes together.
     pub const fn class(&self) -> Option<Class> {
         self.class
     }
 
-    /// Which quantile, from 0 to 1.
+    /// Returns the quantile, 0 to 1.
     pub const fn quantile(&self) -> f64 {
         self.quantile
     }
 
-    /// The bound in nanoseconds.
+    /// Returns the bound in nanoseconds.
     pub const fn limit_ns(&self) -> f64 {
         self.limit.as_secs_f64() * 1e9
     }
 
-    /// The percentile of these answers in nanoseconds, of which failed requests are the slowest; none
-    /// if it is one of those, or if there are no answers.
+    /// Returns the percentile of these answers in nanoseconds. Failed requests count as the slowest
+    /// answers. Returns none if the percentile is one of them, or if there are no answers.
     pub fn of(&self, answers: &Answers) -> Option<u64> {
         let Answers { response, .. } = answers;
         let quantile = self.quantile * float(answers.count()) / float(response.len());
@@ -130,8 +130,8 @@ impl Objective {
 
     /// Judges these answers.
     ///
-    /// A percentile is known from ten answers beyond it. With fewer, the objective is never
-    /// met; it is missed if more answers are over the limit than chance explains.
+    /// A percentile is known from ten answers beyond it. With fewer, the objective is never met. It is
+    /// missed if more answers are over the limit than chance explains.
     pub fn decide(&self, answers: &Answers) -> Judgement {
         let (count, count_min, measured_ns) =
             (answers.count(), self.answers_min(), self.of(answers));
@@ -154,7 +154,8 @@ impl Objective {
         Duration::from_nanos(response_ns) < self.limit
     }
 
-    /// So many answers have [`BEYOND_MIN`] beyond the percentile; beyond the maximum there are none.
+    /// Returns the number of answers that puts [`BEYOND_MIN`] beyond the percentile; 1 for the maximum,
+    /// which has none beyond it.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -166,22 +167,22 @@ impl Objective {
     }
 }
 
-/// The answers that an objective is judged by.
+/// Answers that an objective is judged by.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    /// Response times of those that came, in nanoseconds.
+    /// Response times of the answers that came, in nanoseconds.
     pub response: Histogram<u64>,
-    /// Requests that failed: slower than every objective.
+    /// Failed requests, which count as slower than every objective.
     pub failed: u64,
 }
 
 impl Answers {
-    /// How many there are, failed ones included.
+    /// Returns the number of answers, including failed requests.
     pub fn count(&self) -> u64 {
         self.response.len() + self.failed
     }
 
-    /// How many are over the limit.
+    /// Returns the number of answers over the limit, including failed requests.
     fn over(&self, objective: &Objective) -> u64 {
         let steps = self.response.iter_recorded();
         let over = steps.filter(|step| !objective.allows(step.value_iterated_to()));
@@ -189,19 +190,19 @@ impl Answers {
     }
 }
 
-/// What answers say of an objective.
+/// Verdict on an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The percentile is within the limit.
     Met,
-    /// It is not.
+    /// The percentile is beyond the limit.
     Missed,
     /// There are too few answers to tell.
     CannotTell,
 }
 
 impl Verdict {
-    /// Whether the objective is met; none where nobody can tell.
+    /// Returns true if the objective is met, or none if there are too few answers to tell.
     pub const fn met(self) -> Option<bool> {
         match self {
             Self::Met => Some(true),
@@ -211,16 +212,16 @@ impl Verdict {
     }
 }
 
-/// The verdict on an objective, with what it rests on.
+/// Verdict on an objective, with its basis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// The percentile in nanoseconds; none where it is a failed request, or where nobody can tell.
+    /// Percentile in nanoseconds; none if it is a failed request, or if there are too few answers.
     pub measured_ns: Option<u64>,
-    /// Answers that it rests on, failed ones included.
+    /// Number of answers, including failed requests.
     pub count: u64,
-    /// Answers that are always enough.
+    /// Number of answers that is always enough.
     pub count_min: u64,
 }
 
@@ -247,12 +248,12 @@ impl fmt::Display for Judgement {
     }
 }
 
-/// Answers beyond a percentile from which it is known: with fewer, a few bad moments decide it.
+/// Minimum number of answers beyond a percentile. With fewer, a few bad moments decide it.
 const BEYOND_MIN: f64 = 10.0;
-/// What a calculation with shares that are written in decimals is off by, at most.
+/// Maximum error of a calculation with decimal shares.
 const ROUNDING: f64 = 1e-9;
-/// How often an objective that is met may look missed, where there are too few answers to know the
-/// percentile.
+/// Maximum probability that an objective which is met looks missed, if there are too few answers to know
+/// the percentile.
 const CHANCE: f64 = 0.05;
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -347,7 +348,7 @@ mod tests {
     #[test]
     fn few_answers_show_a_miss_that_is_no_chance() {
         let over = |count| answers(&[(5_000_000, 100 - count), (2_000_000_000, count)], 0);
-        // One of a hundred may be over, and three are in one case of thirteen.
+        // One of a hundred may be over the limit; three are over it in one case of thirteen.
         assert_eq!(judge("p99<1s", &over(3)).0, Verdict::CannotTell);
         assert_eq!(judge("p99<1s", &over(4)).0, Verdict::Missed);
         assert_eq!(judge("p99.99<1s", &answers(&[(5, 22)], 1)).0, Verdict::Missed);

@@ -1,4 +1,4 @@
-//! What a run says on the terminal.
+//! The terminal output of a run.
 
 use std::fmt::Write;
 
@@ -17,7 +17,8 @@ use crate::load::session::Outcome;
 use crate::load::validity::{Headline, Reason};
 use crate::stats::intervals::quantile_interval;
 
-/// Notes and counts, then what a reader looks for: heading, percentiles and verdict are last.
+/// Returns the notes and counts first; the heading, the percentiles and the verdict come last, where
+/// readers look.
 pub fn render(
     heading: &Heading<'_>,
     outcome: &Outcome,
@@ -35,10 +36,11 @@ pub fn render(
     text
 }
 
-/// The width of the labels of lines.
+/// Width of the labels of lines.
 const LABEL: usize = 10;
 
-/// Breaks lines at blanks so that they fit into `width` columns; what follows a label stays beside it.
+/// Breaks lines at blanks to fit into `width` columns. Continued lines are indented by the width of a
+/// label.
 pub fn wrapped(text: &str, width: usize) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -79,7 +81,7 @@ fn percentiles(outcome: &Outcome) -> String {
     grid(2, &rows)
 }
 
-/// Response times per phase, where there are several.
+/// Returns response times for each phase, if there are several.
 fn phases(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let phases = plan.workload.phases().filter(|phases| phases.phases.len() > 1)?;
     let mut rows = vec![head(["phase", "response", "count"])];
@@ -99,7 +101,7 @@ fn row(names: [&str; 3], histogram: &Histogram<u64>) -> Vec<String> {
     names.into_iter().map(str::to_owned).chain(quantiles).collect()
 }
 
-/// A quantile in the unit that people read.
+/// Formats a quantile in a readable unit.
 fn at(histogram: &Histogram<u64>, quantile: f64) -> String {
     if histogram.is_empty() {
         return "-".to_owned();
@@ -107,7 +109,7 @@ fn at(histogram: &Histogram<u64>, quantile: f64) -> String {
     readable(histogram.value_at_quantile(quantile))
 }
 
-/// The 95 % intervals of the p99, of classes that have one.
+/// Writes the 95 % intervals of the p99, for classes that have one.
 fn intervals(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let Outcome { measured, .. } = outcome;
     for (class, _) in measured.totals.whole.seen() {
@@ -119,14 +121,14 @@ fn intervals(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     Ok(())
 }
 
-/// How the requests of the measured part ended.
+/// Writes how the requests of the measured part ended.
 fn answers(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let statuses = outcome.measured.tally.statuses.iter();
     let statuses: Vec<String> =
         statuses.map(|(status, count)| format!("{count} x {status}")).collect();
     let failed = outcome.measured.totals.whole.failed();
     let statuses = statuses.join(", ");
-    // Whether these were due is said below, of the whole run.
+    // The check below tells for the whole run if these refusals were right.
     let refused = outcome.measured.totals.whole.seen().find(|(class, _)| *class == Class::Refused);
     match refused.map(|(_, latencies)| latencies.response.len()) {
         None => writeln!(text, "answers   {statuses}; {failed} failed"),
@@ -138,7 +140,7 @@ fn answers(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     causes(text, outcome)
 }
 
-/// Why requests of the measured part failed, the most frequent cause first.
+/// Writes why requests of the measured part failed, the most frequent cause first.
 fn causes(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let mut causes: Vec<(&Cause, &u64)> = outcome.measured.tally.causes.iter().collect();
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -147,7 +149,7 @@ fn causes(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     if causes.is_empty() { Ok(()) } else { writeln!(text, "causes    {}", causes.join(", ")) }
 }
 
-/// What was changed meanwhile, and what that showed.
+/// Writes the changes during the run, and their effects.
 fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
     let Writes { acknowledged, failed, .. } = &report.writes;
     writeln!(
@@ -215,7 +217,7 @@ fn sentences(text: &mut String, outcome: &Outcome, notes: &[String]) -> std::fmt
     }
 }
 
-/// Whether objectives were met, checks passed and the run can be believed.
+/// Writes the verdicts on objectives, checks and validity.
 fn verdict(text: &mut String, outcome: &Outcome, slo: &[Objective]) -> std::fmt::Result {
     intervals(text, outcome)?;
     for objective in slo {
@@ -228,7 +230,7 @@ fn verdict(text: &mut String, outcome: &Outcome, slo: &[Objective]) -> std::fmt:
     validity(text, &outcome.reasons)
 }
 
-/// One line: the reasons stand in the report and in run.json.
+/// Writes one line of validity. The report and `run.json` list the reasons.
 fn validity(text: &mut String, reasons: &[Reason]) -> std::fmt::Result {
     for reason in reasons {
         if let Reason::Interrupted(_) = reason {
@@ -252,7 +254,7 @@ mod tests {
     fn long_lines_are_broken_at_blanks_beside_their_label() {
         let text = "note      one two three four\nshort\n";
         assert_eq!(wrapped(text, 20), "note      one two\n          three four\nshort\n");
-        // What cannot be broken is left whole.
+        // A word that cannot be broken stays whole.
         assert_eq!(
             wrapped("results   a/very/long/path/indeed", 20),
             "results   a/very/long/path/indeed\n"

@@ -1,9 +1,9 @@
-//! The binomial distribution: how often chance alone makes so many of a number.
+//! The binomial distribution: the probability that chance alone produces a count.
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-/// The probability that at least `least` of `count` independent trials succeed, each with probability
-/// `share`.
+/// Returns the probability that at least `least` of `count` independent trials succeed, each with
+/// probability `share`.
 pub fn at_least(least: u64, count: u64, share: f64) -> f64 {
     let Some(below) = least.checked_sub(1) else { return 1.0 };
     Binomial::new(share, count).map_or(1.0, |successes| successes.sf(below))

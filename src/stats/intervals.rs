@@ -1,26 +1,27 @@
-//! Confidence intervals of a percentile that survive queueing.
+//! Confidence intervals of a percentile that stay correct under queueing.
 //!
-//! Latencies under load are correlated: the order-statistic interval, which assumes independent
-//! samples, covered the truth 18 % of the time at 80 % load. The batch-indicator method here looks
-//! at how the share of samples at or below the percentile moves from one block of time to the next.
+//! Latencies under load are correlated. The order-statistic interval assumes independent samples, so it
+//! covered the truth only 18 % of the time at 80 % load. The batch-indicator method used here measures
+//! how the share of samples at or below the percentile changes from one block of time to the next.
 //!
-//! A far percentile of a short run has few excursions above it. A run that by luck had fewer still
-//! shows a low percentile and a low spread together: at 80 % load, intervals of the p99.9 covered the
-//! truth 83 % of the time. So the spread is taken from the nearer percentiles too, which see the
-//! same queue more often (`tests/truth/coverage.rs` holds all this against a simulated queue).
+//! A high percentile of a short run has few excursions above it. If a run has even fewer by luck, it
+//! shows a low percentile and a low spread together. Because of this, intervals of the p99.9 covered the
+//! truth only 83 % of the time at 80 % load. So the spread is also taken from the lower percentiles,
+//! which the same queue crosses more often. `tests/truth/coverage.rs` checks the coverage against a
+//! simulated queue.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// The samples of one stretch of time: (value, how often), values ascending.
+/// Samples of one stretch of time as (value, count), in ascending order of value.
 pub type Counts = Vec<(u64, u64)>;
 
-/// Why no interval can be given.
+/// Reasons why no interval can be given.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum TooShort {
-    /// There are not enough stretches of time to see how they differ.
+    /// There are not enough stretches of time to estimate how much they differ.
     #[error("the run has {0} intervals; at least {BLOCKS_MIN} are needed, so measure for longer")]
     Blocks(usize),
-    /// Neighbouring blocks are alike even at the longest block that the run affords.
+    /// Neighbouring blocks are correlated even at the longest block length that the run allows.
     #[error("neighbouring intervals are correlated ({0:.2}); measure for longer")]
     Correlated(f64),
     /// The upper bound lies above every sample.
@@ -28,32 +29,34 @@ pub enum TooShort {
     Samples(u64),
 }
 
-/// With fewer blocks the spread of the shares is itself too uncertain (`t` grows fast below 20).
+/// Minimum number of blocks. With fewer, the spread of the shares is too uncertain (`t` grows fast below
+/// 20).
 pub const BLOCKS_MIN: usize = 20;
-/// More blocks than this only make each one shorter than the correlation time.
+/// Maximum number of blocks. More would only make each block shorter than the correlation time.
 pub const BLOCKS_MAX: usize = 40;
-/// Above this lag-1 correlation the blocks are shorter than the correlation time.
+/// Maximum lag-1 correlation of the blocks. Above it, the blocks are shorter than the correlation time.
 const CORRELATION_MAX: f64 = 0.3;
-/// Two-sided 95 %.
+/// Upper quantile of a two-sided 95 % interval.
 const CONFIDENCE_UPPER: f64 = 0.975;
 
-/// The 95 % interval of quantile `p` (0 to 1), in the unit of the values.
+/// Returns the 95 % interval of quantile `p` (0 to 1), in the unit of the values.
 ///
-/// `intervals` are equal stretches of time in order; empty ones carry no weight. They are grouped
-/// into 20 to 40 blocks, and into longer ones while neighbours are correlated.
+/// `intervals` are equal stretches of time in order; empty ones carry no weight. They are grouped into
+/// 20 to 40 blocks. While neighbouring blocks are correlated, the length of the blocks is doubled.
 ///
 /// # Errors
-/// [`TooShort`] when the run cannot support an interval.
+/// Returns [`TooShort`] when the run cannot support an interval.
 pub fn quantile_interval(intervals: &[Counts], p: f64) -> Result<(u64, u64), TooShort> {
     Stretches::new(intervals).quantile_interval(p)
 }
 
-/// As [`quantile_interval`], for the short levels of a search: from `blocks_min` blocks on, 2 or more.
+/// Returns the same as [`quantile_interval`], but accepts as few as `blocks_min` blocks (at least 2),
+/// for the short levels of a search.
 ///
-/// With few blocks Student's t makes the interval wide, and the check for correlation is weak.
+/// With few blocks, Student's t makes the interval wide and the correlation check is weak.
 ///
 /// # Errors
-/// [`TooShort`] when the run cannot support an interval.
+/// Returns [`TooShort`] when the run cannot support an interval.
 pub fn interval_of_blocks(
     intervals: &[Counts],
     p: f64,
@@ -62,7 +65,7 @@ pub fn interval_of_blocks(
     Stretches::new(intervals).interval_of_blocks(p, blocks_min)
 }
 
-/// Stretches of time that are asked for many quantiles: they are put together once.
+/// Stretches of time with their samples merged once, for computing many quantiles.
 pub struct Stretches<'a> {
     intervals: &'a [Counts],
     merged: Merged,
@@ -76,20 +79,20 @@ impl std::fmt::Debug for Stretches<'_> {
 }
 
 impl<'a> Stretches<'a> {
-    /// Of equal stretches of time, in order.
+    /// Merges equal stretches of time, given in order.
     pub fn new(intervals: &'a [Counts]) -> Self {
         Self { intervals, merged: Merged::of(intervals) }
     }
 
-    /// As [`quantile_interval`].
+    /// Returns the same as the function [`quantile_interval`].
     ///
     /// # Errors
-    /// [`TooShort`] when the run cannot support an interval.
+    /// Returns [`TooShort`] when the run cannot support an interval.
     pub fn quantile_interval(&self, p: f64) -> Result<(u64, u64), TooShort> {
         self.interval_of_blocks(p, BLOCKS_MIN)
     }
 
-    /// As [`interval_of_blocks`].
+    /// Returns the same as the function [`interval_of_blocks`].
     fn interval_of_blocks(&self, p: f64, blocks_min: usize) -> Result<(u64, u64), TooShort> {
         let Self { intervals, merged } = self;
         let quantile = merged.quantile(p);
@@ -117,14 +120,14 @@ impl<'a> Stretches<'a> {
     }
 }
 
-/// One block: its weight, and the share of its samples at or below the quantile.
+/// Block of time: its sample count, and the share of its samples at or below the quantile.
 struct Block {
     count: f64,
     share: f64,
 }
 
 fn block_shares(intervals: &[Counts], group: usize, quantile: u64) -> Vec<Block> {
-    // A last group with fewer intervals would be a block of another length.
+    // Drop a shorter last group: blocks must have equal length.
     let groups = intervals.chunks_exact(group);
     groups
         .map(|group| {
@@ -139,17 +142,19 @@ fn block_shares(intervals: &[Counts], group: usize, quantile: u64) -> Vec<Block>
         .collect()
 }
 
-/// The percentiles below `p`, down to the median, above which there are ten times the samples each.
+/// Returns the percentiles below `p`, down to the median. Each has ten times as many samples above it as
+/// the one before.
 fn nearer(p: f64) -> impl Iterator<Item = f64> {
     std::iter::successors(Some(p), |p| Some(1.0 - 10.0 * (1.0 - p)))
         .skip(1)
         .take_while(|nearer| *nearer >= 0.5)
 }
 
-/// How many times its binomial error the share of samples at or below quantile `p` is off by.
+/// Returns the error of the share of samples at or below quantile `p`, as a multiple of its binomial
+/// error.
 ///
-/// A ratio estimator, since blocks differ in count: W. G. Cochran, Sampling Techniques, 3rd edition,
-/// 6.3; its square is the design effect of the same book, 4.11 there.
+/// Uses a ratio estimator, because blocks differ in count: W. G. Cochran, Sampling Techniques, 3rd
+/// edition, 6.3. The square of the result is the design effect (4.11 in the same book).
 fn inflation(blocks: &[Block], p: f64, total: u64) -> f64 {
     let number = float(blocks.len() as u64);
     let count: f64 = blocks.iter().map(|block| block.count).sum();
@@ -159,11 +164,11 @@ fn inflation(blocks: &[Block], p: f64, total: u64) -> f64 {
         .map(|block| (block.count * number / count * (block.share - mean)).powi(2))
         .sum();
     let blocks_error = (squares / (number * (number - 1.0))).sqrt();
-    // Never narrower than independence allows: few samples can agree by chance.
+    // Never below the error of independent samples: a few blocks can agree by chance.
     (blocks_error / binomial_error(p, total)).max(1.0)
 }
 
-/// The standard error of a share `p` of `total` independent samples.
+/// Returns the standard error of a share `p` of `total` independent samples.
 fn binomial_error(p: f64, total: u64) -> f64 {
     (p * (1.0 - p) / float(total.max(1))).sqrt()
 }
@@ -180,7 +185,7 @@ fn lag_one_correlation(blocks: &[Block]) -> f64 {
     if variance > 0.0 { covariance / variance } else { 0.0 }
 }
 
-/// All samples of a run, values ascending.
+/// All samples of a run, in ascending order of value.
 struct Merged {
     counts: Counts,
     total: u64,
@@ -194,7 +199,7 @@ impl Merged {
         Self { counts, total }
     }
 
-    /// The least value that at least a share `p` of the samples does not exceed.
+    /// Returns the smallest value such that at least a share `p` of the samples is at or below it.
     fn quantile(&self, p: f64) -> u64 {
         let rank = (p.clamp(0.0, 1.0) * float(self.total)).ceil().max(1.0);
         let mut seen = 0;
@@ -215,7 +220,7 @@ impl Merged {
     }
 }
 
-/// Counts stay far below 2^53, where the conversion would start to round.
+/// Converts a count. Counts stay far below 2^53, where the conversion would start to round.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 fn float(count: u64) -> f64 {
     count as f64

@@ -1,26 +1,26 @@
-//! A curve that must not fall, from measurements that may.
+//! Isotonic regression: fits a non-decreasing curve to measurements.
 //!
-//! Pool adjacent violators (Ayer, Brunk, Ewing, Reid and Silverman, 1955; Barlow et al., *Statistical
-//! Inference under Order Restrictions*, 1972): the one non-decreasing sequence with the least weighted
-//! squared distance from the measurements.
+//! Uses the pool-adjacent-violators algorithm (Ayer, Brunk, Ewing, Reid and Silverman, 1955; Barlow et
+//! al., *Statistical Inference under Order Restrictions*, 1972). It finds the one non-decreasing
+//! sequence with the least weighted squared distance from the measurements.
 
-/// One measurement: its value, and how much it weighs (above 0).
+/// Measurement with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// What was measured.
+    /// Measured value.
     pub value: f64,
-    /// Its weight, such as the number of repeats behind it.
+    /// Weight above 0, such as the number of repeats.
     pub weight: f64,
 }
 
-/// Neighbours that were pooled.
+/// Neighbouring points that were pooled.
 struct Pool {
     mean: f64,
     weight: f64,
     points: usize,
 }
 
-/// The fitted value of each point, in their order; never falling.
+/// Returns the fitted value of each point, in the order of the points. The values never decrease.
 pub fn non_decreasing(points: &[Point]) -> Vec<f64> {
     let mut pools: Vec<Pool> = Vec::with_capacity(points.len());
     for point in points {

@@ -1,18 +1,18 @@
-//! Where a latency curve turns up: two definitions, since neither is the truth.
+//! The knee of a latency curve, by two definitions, because no single definition is standard.
 
-/// One point of the curve: both above 0.
+/// Point of the curve. Both values are above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Requests per second.
     pub rate: f64,
-    /// The percentile of the response time, in any unit.
+    /// Percentile of the response time, in any unit.
     pub latency: f64,
 }
 
-/// The rate from which a per cent more load costs more than a per cent more latency, for good:
-/// d ln latency / d ln rate > 1 there and at every later step. None if the curve never gets there.
+/// Returns the rate from which 1 % more load costs more than 1 % more latency (d ln latency / d ln rate
+/// is above 1). This must hold at all later steps, too. Returns none if the last step is not that steep.
 ///
-/// `points` ascend by rate; a step to the same rate is skipped.
+/// `points` must ascend by rate. Steps between equal rates are skipped.
 pub fn elastic(points: &[Point]) -> Option<f64> {
     let steps = points.windows(2).filter_map(|pair| match pair {
         [from, to] if to.rate > from.rate => {
@@ -26,10 +26,12 @@ pub fn elastic(points: &[Point]) -> Option<f64> {
     steps.iter().rev().map_while(|rate| *rate).last()
 }
 
-/// The rate that lies furthest below the chord from the first point to the last, both axes scaled to
-/// 0..1: Kneedle (Satopää, Albrecht, Irwin and Raghavan, 2011) for a convex curve that rises.
+/// Returns the rate whose point lies furthest below the chord from the first point to the last, with
+/// both axes scaled to 0..1. This is Kneedle (Satopää, Albrecht, Irwin and Raghavan, 2011) for a convex,
+/// rising curve.
 ///
-/// None for fewer than three points, or a curve that does not rise or nowhere lies below its chord.
+/// Returns none for fewer than three points, or if the curve does not rise or nowhere lies below its
+/// chord.
 pub fn kneedle(points: &[Point]) -> Option<f64> {
     let (first, last) = (points.first()?, points.last()?);
     let (width, height) = (last.rate - first.rate, last.latency - first.latency);
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Mean response of M/M/1 with a service time of 1.
+    /// Returns the mean response time of M/M/1 with a service time of 1.
     fn queue(count: u32) -> Vec<Point> {
         let rates = (1..count).map(|step| f64::from(step) / f64::from(count));
         rates.map(|rate| Point { rate, latency: 1.0 / (1.0 - rate) }).collect()

@@ -1,33 +1,34 @@
-//! How far a sample is from an exponential distribution: the Kolmogorov-Smirnov distance.
+//! The Kolmogorov-Smirnov distance of a sample from an exponential distribution.
 //!
-//! The gaps of a Poisson process, measured in expected arrivals, are exponential with mean 1. The
-//! mean is known, not estimated, so the classical limit holds (with an estimated one it would be
-//! far too wide: Lilliefors 1969).
+//! The gaps of a Poisson process, measured in expected arrivals, are exponential with mean 1. This mean
+//! is known, not estimated, so the classical limit applies. With an estimated mean that limit would be
+//! far too wide (Lilliefors 1969).
 //!
-//! The idea to test a load generator this way is Lancet's (Kogias, Mallon, Bugnion, USENIX ATC 2019,
-//! section 3.2).
+//! The Lancet load tester introduced this check of a load generator (Kogias, Mallon, Bugnion, USENIX ATC
+//! 2019, section 3.2).
 
-/// 95 % of samples of the stated distribution stay below this, divided by the square root of their
-/// size (Kolmogorov 1933; Smirnov 1948, table of the limiting distribution: K(1.36) = 0.95).
+/// Limit of the distance times the square root of the sample size. 95 % of samples of the stated
+/// distribution stay below it (Kolmogorov 1933; Smirnov 1948, table of the limiting distribution:
+/// K(1.36) = 0.95).
 pub const LIMIT_95: f64 = 1.36;
 
-/// The greatest difference between the sample's distribution function and `1 - exp(-x)`.
+/// Returns the greatest difference between the sample's distribution function and `1 - exp(-x)`.
 ///
-/// Zero for an empty sample.
+/// Returns zero for an empty sample.
 pub fn distance_from_exponential(sample: &[f64]) -> f64 {
     let mut sorted = sample.to_vec();
     sorted.sort_by(f64::total_cmp);
     let size = float(sorted.len());
     let steps = sorted.iter().enumerate().map(|(rank, value)| {
         let expected = 1.0 - (-value.max(0.0)).exp();
-        // The sample's function jumps here: both of its ends count.
+        // The sample's function jumps here, so both ends of the jump count.
         let (below, above) = (float(rank) / size, float(rank + 1) / size);
         (expected - below).abs().max((above - expected).abs())
     });
     steps.fold(0.0, f64::max)
 }
 
-/// The distance that 95 % of samples of this size stay below.
+/// Returns the distance that 95 % of samples of this size stay below.
 pub fn limit_95(size: usize) -> f64 {
     LIMIT_95 / float(size.max(1)).sqrt()
 }

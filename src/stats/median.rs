@@ -1,6 +1,6 @@
-//! The value in the middle.
+//! The median.
 
-/// Between the two in the middle where their number is even; zero of nothing.
+/// Returns the median: for an even count the mean of the two middle values, for no values zero.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,27 +1,27 @@
-//! Where the warm-up of a series ends: MSER-5.
+//! The end of the warm-up of a series, found by MSER-5.
 //!
-//! White, "An effective truncation heuristic for bias reduction in simulation output", Simulation
-//! 69(6), 1997; White, Cobb and Spratt, "A comparison of five steady-state truncation heuristics",
-//! WSC 2000. Averages of five are taken first; what is cut is what makes the standard error of the
-//! mean of the rest smallest.
+//! White, "An effective truncation heuristic for bias reduction in simulation output", Simulation 69(6),
+//! 1997; White, Cobb and Spratt, "A comparison of five steady-state truncation heuristics", WSC 2000.
+//! The series is averaged in groups of five. The best cut minimises the standard error of the mean of
+//! the averages after it.
 
-/// Values that are averaged before anything else.
+/// Number of values in each average.
 pub const BATCH: usize = 5;
-/// With fewer averages every cut is as good as a guess.
+/// Minimum number of averages. With fewer, every cut is a guess.
 const BATCHES_MIN: usize = 4;
 
-/// Where the warm-up ends.
+/// End of the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Values at the start that do not belong to the rest; a multiple of [`BATCH`].
+    /// Values at the start that belong to the warm-up; a multiple of [`BATCH`].
     pub values: usize,
-    /// The best cut is the longest that was tried, half of the series: no steady rest was found.
+    /// True if the best cut is the longest one tried (half of the series): no steady rest was found.
     pub at_limit: bool,
 }
 
-/// The cut of a series, or none of one that is shorter than 20 values.
+/// Returns the cut of a series, or none if the series has fewer than 20 values.
 ///
-/// Values after the last full group of five are left out.
+/// Ignores the values after the last full group of five.
 pub fn cut(series: &[f64]) -> Option<Cut> {
     let averages = averages(series);
     if averages.len() < BATCHES_MIN {
@@ -31,7 +31,7 @@ pub fn cut(series: &[f64]) -> Option<Cut> {
     let mut best = (0, f64::INFINITY);
     for dropped in 0..=longest {
         let error = averages.get(dropped..).map_or(f64::INFINITY, squared_error);
-        // Of cuts that are equally good, the one that drops least.
+        // Of equally good cuts, take the shortest.
         if error < best.1 {
             best = (dropped, error);
         }
@@ -43,7 +43,7 @@ fn averages(series: &[f64]) -> Vec<f64> {
     series.chunks_exact(BATCH).map(mean).collect()
 }
 
-/// The squared standard error of the mean, up to a constant.
+/// Returns the squared standard error of the mean, up to a constant factor.
 fn squared_error(values: &[f64]) -> f64 {
     let (mean, size) = (mean(values), float(values.len()));
     values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (size * size)
@@ -107,7 +107,7 @@ mod tests {
             // Powers of two: the arithmetic stays the same to the last bit.
             let scaled: Vec<f64> = series.iter().map(|value| value * 8.0).collect();
             prop_assert_eq!(cut(&series), cut(&scaled));
-            // A shift may change which of two cuts that are equally good is taken, by rounding.
+            // Rounding of a shift may change which of two equally good cuts is taken.
             let whole: Vec<f64> = series.iter().map(|value| value.round() * 5.0).collect();
             let shifted: Vec<f64> = whole.iter().map(|value| value + 1024.0).collect();
             let (one, other) = (cut(&whole).unwrap(), cut(&shifted).unwrap());

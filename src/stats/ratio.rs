@@ -1,24 +1,25 @@
-//! The interval of a ratio of two quantities that were measured apart from each other.
+//! The confidence interval of a ratio of two quantities that were measured separately.
 //!
-//! MOVER ("method of variance estimates recovery"): Zou and Donner, "Construction of confidence
-//! limits about effect measures: a general approach", Statistics in Medicine 27(10), 2008, pages
-//! 1693-1702: the limits of a difference from those of its terms, here of the logarithms.
+//! Uses MOVER ("method of variance estimates recovery"), which derives the limits of a difference from
+//! those of its terms. Here the terms are logarithms. Source: Zou and Donner, "Construction of
+//! confidence limits about effect measures: a general approach", Statistics in Medicine 27(10), 2008,
+//! pages 1693-1702.
 
-/// A quantity with its interval; all of one unit.
+/// Quantity with its interval, all in one unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// The lower end.
+    /// Lower end of the interval.
     pub low: f64,
-    /// The best guess.
+    /// Best estimate.
     pub value: f64,
-    /// The upper end.
+    /// Upper end of the interval.
     pub high: f64,
 }
 
-/// The interval of `b / a`, at the confidence of the two intervals.
+/// Returns the interval of `b / a`, at the confidence of the two intervals.
 ///
-/// Holds where the two are independent: what they have in common, such as a slow machine, cancels
-/// in the ratio but not in this interval. None where a bound is not positive.
+/// The two must be independent. A common cause, such as a slow machine, cancels in the ratio but does
+/// not narrow this interval. Returns none unless all values are positive, finite and in order.
 pub fn ratio_interval(a: Estimate, b: Estimate) -> Option<(f64, f64)> {
     let is_ordered = |e: &Estimate| 0.0 < e.low && e.low <= e.value && e.value <= e.high;
     if ![a, b].iter().all(|e| is_ordered(e) && e.high.is_finite()) {

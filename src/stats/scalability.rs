@@ -1,26 +1,27 @@
-//! The universal scalability law: how throughput grows with concurrency, and where it stops.
+//! The universal scalability law: throughput as a function of concurrency, and its maximum.
 //!
-//! X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)), with lambda the throughput at N = 1, sigma
-//! the part that waits in line, kappa the part spent on agreeing with each other (Gunther, *Guerrilla
-//! Capacity Planning*, 2007, chapter 4). N may be a count of cores, or, by Little's law, the requests
-//! in the system (throughput times response time), which need not be whole and may lie below 1.
+//! X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)). lambda is the throughput at N = 1, sigma the
+//! contention (work that waits in line), kappa the coherency (work spent on agreeing with each other):
+//! Gunther, *Guerrilla Capacity Planning*, 2007, chapter 4. N may be a number of cores. By Little's law,
+//! it may also be the requests in the system (throughput times response time), which need not be whole
+//! and may be below 1.
 //!
-//! It is fitted in its linear form N/X = b0 + b1 (N - 1) + b2 N (N - 1), by least squares with
-//! coefficients that may not be negative, weighted for errors in proportion to the value.
+//! The fit uses the linear form N/X = b0 + b1 (N - 1) + b2 N (N - 1) and least squares with coefficients
+//! of at least 0. The weights assume errors in proportion to the value.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-/// One measured level.
+/// Measured level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
-    /// N, above 0.
+    /// Concurrency N, above 0.
     pub concurrency: f64,
-    /// X, above 0, in any unit.
+    /// Throughput X, above 0, in any unit.
     pub throughput: f64,
 }
 
-/// The coefficients of the law.
+/// Coefficients of the law.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Law {
     /// Throughput at N = 1.
@@ -31,63 +32,65 @@ pub struct Law {
     pub kappa: f64,
 }
 
-/// Why there is no law, or none for this place.
+/// Reasons why there is no law, or no value at this concurrency.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum ScalabilityError {
-    /// Three coefficients need more than this.
+    /// There are too few different levels for three coefficients.
     #[error(
         "{0} different levels are too few for the scalability law; at least {LEVELS_MIN} are needed"
     )]
     Levels(usize),
-    /// A value is zero, negative or no number, or all lie in one place.
+    /// A value is zero, negative or not a number, or the levels span less than a doubling of the
+    /// concurrency.
     #[error("the levels do not determine a scalability law")]
     Degenerate,
-    /// Too far from what was measured.
+    /// The concurrency is too far beyond the measured levels.
     #[error(
         "the law was fitted up to a concurrency of {measured:.1} and says nothing about {wanted:.1}; at most twice as far"
     )]
     Extrapolation {
-        /// What was asked for.
+        /// Requested concurrency.
         wanted: f64,
-        /// The largest that was measured.
+        /// Largest measured concurrency.
         measured: f64,
     },
 }
 
-/// A law with what is known of its uncertainty.
+/// Law with the uncertainty of its coefficients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitted {
-    /// The fit to all levels.
+    /// Fit to all levels.
     pub law: Law,
-    /// 95 % intervals by resampling levels: lambda, sigma, kappa.
+    /// 95 % intervals of lambda, sigma and kappa, by resampling the levels.
     pub intervals: [(f64, f64); 3],
-    /// The largest concurrency that was measured.
+    /// Largest measured concurrency.
     pub measured_max: f64,
 }
 
-/// Fewer levels leave nothing to judge the three coefficients by.
+/// Minimum number of different levels. With fewer, nothing is left to judge the three coefficients by.
 pub const LEVELS_MIN: usize = 6;
-/// Beyond this many times the largest measured concurrency the law is a guess.
+/// Maximum concurrency, as a multiple of the largest measured one. Beyond it, the law is a guess.
 const EXTRAPOLATION_MAX: f64 = 2.0;
-/// Levels that span less than a doubling tell nothing of how throughput grows.
+/// Minimum ratio of the largest to the smallest concurrency. A smaller span does not show how throughput
+/// grows.
 const GROWTH_MIN: f64 = 2.0;
-/// Enough for the 2.5 % points of an interval.
+/// Number of resamples, enough for the 2.5 % points of an interval.
 const RESAMPLES: usize = 1000;
 
 impl Law {
-    /// X(N).
+    /// Returns the throughput X(N).
     pub fn throughput(&self, concurrency: f64) -> f64 {
         let n = concurrency;
         self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
     }
 
-    /// The concurrency of the highest throughput, which by Little's law may lie below 1; none where more
-    /// concurrency never harms.
+    /// Returns the concurrency of the highest throughput, which may be below 1 by Little's law. Returns
+    /// none if more concurrency never reduces the throughput.
     pub fn peak(&self) -> Option<f64> {
         (self.kappa > 0.0 && self.sigma < 1.0).then(|| ((1.0 - self.sigma) / self.kappa).sqrt())
     }
 
-    /// The throughput that no concurrency exceeds; none for a law that never saturates.
+    /// Returns the throughput that no concurrency exceeds, or none if the law never saturates.
     pub fn ceiling(&self) -> Option<f64> {
         match self.peak() {
             Some(peak) => Some(self.throughput(peak)),
@@ -97,10 +100,10 @@ impl Law {
 }
 
 impl Fitted {
-    /// X(N), for N up to twice the largest that was measured.
+    /// Returns the throughput X(N), for N up to twice the largest measured concurrency.
     ///
     /// # Errors
-    /// [`ScalabilityError::Extrapolation`] beyond that.
+    /// Returns [`ScalabilityError::Extrapolation`] for a larger N.
     pub fn throughput(&self, concurrency: f64) -> Result<f64, ScalabilityError> {
         if concurrency > EXTRAPOLATION_MAX * self.measured_max {
             let measured = self.measured_max;
@@ -110,10 +113,10 @@ impl Fitted {
     }
 }
 
-/// Fits the law to at least six levels; `seed` is of the resampling.
+/// Fits the law to at least six different levels. `seed` seeds the resampling.
 ///
 /// # Errors
-/// [`ScalabilityError`] when the levels do not determine it.
+/// Returns [`ScalabilityError`] when the levels do not determine the law.
 pub fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
     let different = different(levels);
     if different < LEVELS_MIN {
@@ -129,7 +132,7 @@ pub fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
         let sample: Vec<Level> = (0..levels.len())
             .filter_map(|_| levels.get(rng.random_range(0..levels.len())).copied())
             .collect();
-        // Three coefficients cannot come from fewer than three places.
+        // Three coefficients need at least three different concurrencies.
         if self::different(&sample) >= 3 {
             drawn.extend(self::law(&sample));
         }
@@ -141,7 +144,7 @@ pub fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
     Ok(Fitted { law, intervals, measured_max })
 }
 
-/// The middle 95 % of resampled values, widened to hold the fit itself.
+/// Returns the middle 95 % of the resampled values, widened to include the fit itself.
 fn middle(values: impl Iterator<Item = f64>, law: &Law, of: fn(&Law) -> f64) -> (f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -151,7 +154,7 @@ fn middle(values: impl Iterator<Item = f64>, law: &Law, of: fn(&Law) -> f64) -> 
     (low.min(of(law)), high.max(of(law)))
 }
 
-/// Whether the concurrency grows: levels of one load differ by chance alone.
+/// Returns true if the concurrency at least doubles. Levels of a single load differ by chance alone.
 fn grows(levels: &[Level]) -> bool {
     let places = levels.iter().map(|level| level.concurrency);
     let (low, high) = (places.clone().fold(f64::INFINITY, f64::min), places.fold(0.0, f64::max));
@@ -174,8 +177,9 @@ fn law(levels: &[Level]) -> Option<Law> {
     Some(Law { lambda: 1.0 / b0, sigma: b1 / b0, kappa: b2 / b0 })
 }
 
-/// The best non-negative coefficients. With three of them every set that may be zero can be tried:
-/// the optimum is the unconstrained one of some set (Lawson and Hanson, 1974, chapter 23).
+/// Returns the best non-negative coefficients. With only three, every set of non-zero coefficients can
+/// be tried: the optimum is the unconstrained fit of one of these sets (Lawson and Hanson, 1974, chapter
+/// 23).
 fn non_negative(levels: &[Level]) -> Option<[f64; 3]> {
     // b0 is 1/lambda and cannot be zero.
     let sets = [[true, true, true], [true, true, false], [true, false, true], [true, false, false]];
@@ -184,7 +188,7 @@ fn non_negative(levels: &[Level]) -> Option<[f64; 3]> {
     allowed.min_by(|a, b| residual(levels, a).total_cmp(&residual(levels, b)))
 }
 
-/// The terms of the linear form, and the value and weight of a level.
+/// Returns the terms of the linear form, and the value and weight of a level.
 fn row(level: &Level) -> ([f64; 3], f64, f64) {
     let n = level.concurrency;
     let value = n / level.throughput;
@@ -200,7 +204,7 @@ fn residual(levels: &[Level], b: &[f64; 3]) -> f64 {
     levels.iter().map(square).sum()
 }
 
-/// Solves the normal equations of the coefficients in `set`; the others are zero.
+/// Solves the normal equations for the coefficients in `set`; the others are zero.
 fn least_squares(levels: &[Level], set: [bool; 3]) -> Option<[f64; 3]> {
     let mut system = [[0.0; 4]; 3];
     for level in levels {
@@ -213,7 +217,7 @@ fn least_squares(levels: &[Level], set: [bool; 3]) -> Option<[f64; 3]> {
     }
     for (index, used) in set.into_iter().enumerate() {
         if !used {
-            // The equation `b = 0` in its place, and no part in the others.
+            // Replace its equation with `b = 0`, and remove it from the others.
             for (row, equation) in system.iter_mut().enumerate() {
                 for (column, cell) in equation.iter_mut().enumerate() {
                     if row == index || column == index {
@@ -226,7 +230,8 @@ fn least_squares(levels: &[Level], set: [bool; 3]) -> Option<[f64; 3]> {
     solve(system)
 }
 
-/// Gauss-Jordan elimination with pivots; none when a pivot is lost in rounding.
+/// Solves the system by Gauss-Jordan elimination with pivots. Returns none when rounding makes a pivot
+/// zero.
 #[expect(clippy::indexing_slicing, reason = "indices below the fixed lengths 3 and 4")]
 fn solve(mut system: [[f64; 4]; 3]) -> Option<[f64; 3]> {
     for column in 0..3 {

@@ -1,26 +1,26 @@
-//! The smallest effect that a number of pairs could show.
+//! The smallest effect that a number of pairs can detect.
 
 use super::paired::{Rates, Summary};
 
-/// One-sided false alarms.
+/// Rate of false alarms, one-sided.
 const ALPHA: f64 = 0.05;
-/// Probability to find an effect of the stated size.
+/// Probability of detecting an effect of the stated size.
 const POWER: f64 = 0.8;
 
-/// The relative change, such as 0.03 for 3 %, that `pairs` pairs find in four of five cases when the
-/// logarithms of their ratios differ as `differences` of pairs without a change do; none for fewer
-/// than two.
+/// Returns the smallest relative change that `pairs` pairs detect in four of five cases; 0.03 means 3 %.
+/// `differences` are logarithms of the ratios of pairs without a change. Returns none for fewer than two
+/// differences or pairs.
 ///
-/// `exp((t(1-alpha) + t(1-beta)) s / sqrt(K)) - 1` with K-1 degrees of freedom: the usual two-quantile
-/// approximation for a paired t-test (for instance Chow, Shao and Wang, "Sample Size Calculations in
-/// Clinical Research", section 3.1).
+/// The formula is `exp((t(1-alpha) + t(1-beta)) s / sqrt(K)) - 1` with K-1 degrees of freedom. It is the
+/// usual two-quantile approximation for a paired t-test (for instance Chow, Shao and Wang, "Sample Size
+/// Calculations in Clinical Research", section 3.1).
 pub fn smallest_effect(differences: &[f64], pairs: u32) -> Option<f64> {
     if differences.len() < 2 || pairs < 2 {
         return None;
     }
     let Summary { mean, deviation, .. } = Summary::of(differences);
     let count = usize::try_from(pairs).ok()?;
-    // As if so many pairs had been made.
+    // A summary as if `pairs` pairs had been measured.
     let meant = Summary { count, mean, deviation, error: deviation / f64::from(pairs).sqrt() };
     let rates = Rates { low: ALPHA, high: 1.0 - POWER };
     Some(meant.bounds(rates).width().exp_m1())

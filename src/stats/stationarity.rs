@@ -1,39 +1,40 @@
-//! Whether a run had a steady state: one number for each stretch of time, and three witnesses.
+//! Checks a series for a steady state, with one number for each stretch of time.
 //!
-//! The cut of [`mser`], the trend test of [`trend`], and the two halves of what is left. Each of
-//! them alone is wrong too often on a series of some dozens of values: the cut ends up at its limit
-//! by chance, the trend test assumes independence, and halves always differ a little. A drift is
-//! what the cut or the trend sees *and* what makes the halves differ by more than a tenth.
+//! Three checks are combined: the cut of [`mser`], the trend test of [`trend`], and the two halves of
+//! the rest. On a series of some dozens of values, each alone is wrong too often. The cut reaches its
+//! limit by chance, the trend test assumes independence, and halves always differ a little. So a drift
+//! needs both a trend and halves that differ by more than a tenth.
 
 use super::median::median;
 use super::{mser, trend};
 
-/// What can be said of a series.
+/// Verdict on a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Steadiness {
-    /// It is too short to say anything.
+    /// The series is too short for a verdict.
     TooShort,
-    /// It stays where it is, from here on.
+    /// The series is steady after its warm-up.
     Steady {
-        /// Values at the start that lie more than a tenth off the rest; zero where none do.
+        /// Values at the start that differ from the rest by more than a tenth; zero if none do.
         warm_up: usize,
     },
-    /// It rises or falls.
+    /// The series rises or falls.
     Drifting(Drift),
 }
 
-/// How far a series went.
+/// Medians of the two halves of a drifting series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
-    /// The median of the first half of what is left after the cut.
+    /// Median of the first half.
     pub first: f64,
-    /// The median of the second half.
+    /// Median of the second half.
     pub second: f64,
 }
 
-/// A trend that chance makes in one of a hundred series.
+/// Significance level of the trend test: chance makes such a trend in one of a hundred series.
 const TREND_P: f64 = 0.01;
-/// Less than a tenth is within what the harness tolerates of its own errors, too.
+/// Maximum ratio of two medians that counts as equal. The harness tolerates errors of a tenth of its
+/// own, too.
 const TENTH: f64 = 1.1;
 
 /// Judges a series of positive numbers: one quantile for each equal stretch of time.
@@ -48,7 +49,7 @@ pub fn judge(series: &[f64]) -> Steadiness {
     if trend && differ(drift.first, drift.second) {
         return Steadiness::Drifting(drift);
     }
-    // Where the cut found no rest, the halves of the whole are what it saw differ.
+    // If the cut reached its limit, compare the halves of the whole series.
     let rising = trend::mann_kendall_p(series) < TREND_P;
     if cut.at_limit && rising && differ(over_all.first, over_all.second) {
         return Steadiness::Drifting(over_all);
@@ -70,7 +71,7 @@ mod tests {
     use rand::rngs::Xoshiro256PlusPlus;
     use rand_distr::{Distribution, StandardNormal};
 
-    /// A series about 100 whose neighbours are alike by `correlation`, with this spread.
+    /// Returns a series around 100 with this lag-1 correlation and this spread.
     fn noisy(seed: u64, length: usize, correlation: f64, spread: f64) -> Vec<f64> {
         let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut state = 0.0_f64;

@@ -1,16 +1,17 @@
-//! Whether a series rises or falls: the test of Mann and Kendall.
+//! The trend test of Mann and Kendall.
 //!
 //! Mann, "Nonparametric tests against trend", Econometrica 13, 1945; Kendall, "Rank Correlation
-//! Methods", 1975, with the variance for ties. It assumes independent values: where neighbours are
-//! alike it finds trends too often, so it is never the only witness.
+//! Methods", 1975, with the variance for ties. The test assumes independent values. It finds trends too
+//! often if neighbouring values are correlated, so it is never used alone.
 
 use std::collections::BTreeMap;
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// The probability of a series at least this one-sided if its order were chance; two-sided.
+/// Returns the two-sided p-value: the probability of a trend at least this strong in a series of random
+/// order.
 ///
-/// One for fewer than three values, and for values that are all equal.
+/// Returns one for fewer than three values, and for values that are all equal.
 pub fn mann_kendall_p(series: &[f64]) -> f64 {
     let sign = |(earlier, later): (&f64, &f64)| {
         f64::from(i8::from(later > earlier)) - f64::from(i8::from(later < earlier))
@@ -26,7 +27,7 @@ pub fn mann_kendall_p(series: &[f64]) -> f64 {
     if series.len() < 3 || variance <= 0.0 {
         return 1.0;
     }
-    // The score is a whole number of the same parity throughout: corrected for continuity.
+    // The score always has the same parity, so correct for continuity.
     let z = (score.abs() - 1.0).max(0.0) / variance.sqrt();
     2.0 * (1.0 - standard_normal_cdf(z))
 }
@@ -45,7 +46,7 @@ fn variance(series: &[f64]) -> f64 {
 }
 
 fn standard_normal_cdf(z: f64) -> f64 {
-    // The parameters are constants that are valid.
+    // The parameters are valid constants.
     Normal::new(0.0, 1.0).map_or(0.5, |normal| normal.cdf(z))
 }
 

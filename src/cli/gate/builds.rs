@@ -1,4 +1,4 @@
-//! The two builds: where their executables are, and whether they are what they should be.
+//! The two builds of a gate: finds their executables and checks that they are mintbench.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -17,7 +17,7 @@ use crate::load::serve_process::this_program;
 use crate::load::stop::Stop;
 use crate::printable;
 
-/// Why there is nothing to compare.
+/// Reasons why a build cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BuildError {
     #[error("cannot find the {side} `{path}`; name a mintbench executable", path = path.display())]
@@ -30,30 +30,30 @@ pub(super) enum BuildError {
     Revision(#[from] RevisionError),
 }
 
-/// What is compared with.
+/// Base build that the candidate is compared with.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) name: BuildName,
     pub(super) source: Source,
 }
 
-/// Where the base's numbers come from.
+/// Source of the base's numbers.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// An executable, measured beside the candidate.
+    /// Executable that is measured beside the candidate.
     Program(PathBuf),
-    /// A run that was stored.
+    /// Stored run.
     Stored(Box<Leg>),
 }
 
-/// What is judged.
+/// Candidate build that is judged.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) name: BuildName,
     pub(super) program: PathBuf,
 }
 
-/// Both.
+/// Both builds of a gate.
 #[derive(Debug)]
 pub(super) struct Builds {
     pub(super) base: Base,
@@ -61,13 +61,13 @@ pub(super) struct Builds {
 }
 
 impl Builds {
-    /// Finds them, and builds the base if it is a revision.
+    /// Finds both builds. If the base is a revision, builds it.
     pub(super) fn find(
         args: &GateArgs,
         baseline: Option<Baseline>,
         stop: &Arc<Stop>,
     ) -> Result<Self, BuildError> {
-        // The candidate first: a base takes minutes to build, and a typing error none.
+        // Check the candidate first: a typing error is found at once, but a base takes minutes to build.
         let candidate = candidate(args)?;
         let base = match (baseline, &args.base_rev, &args.base) {
             (Some(baseline), ..) => stored(args, baseline),
@@ -115,7 +115,8 @@ fn known(commit: &str) -> Option<String> {
     (commit != "unknown").then(|| commit.to_owned())
 }
 
-/// Tells two builds apart; without it the report only says less.
+/// Returns the digest of an executable, which tells two builds apart. Without it, the report only says
+/// less.
 fn sha256(program: &Path) -> Option<String> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(program).ok()?);
     let mut context = digest::Context::new(&digest::SHA256);
@@ -132,7 +133,7 @@ fn sha256(program: &Path) -> Option<String> {
     Some(digest.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
 }
 
-/// The executable at `path`, which says that it is a mintbench.
+/// Returns the executable at `path`, after checking that it calls itself mintbench.
 fn program(side: Side, path: &Path) -> Result<PathBuf, BuildError> {
     let side = side.as_str();
     let found = path.canonicalize();

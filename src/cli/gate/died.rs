@@ -1,16 +1,16 @@
-//! A candidate that ended under load: a failed check of its pair, and no end of the gate.
+//! Handles a candidate that died under load: this fails a check of its pair and does not end the gate.
 
 use std::error::Error;
 
 use super::legs::{LegError, Legs};
 use crate::gate::leg::{Leg, Pair, Side};
 
-/// The pair number `number` as evidence against the candidate.
+/// Returns pair number `number` as evidence against the candidate.
 ///
 /// # Errors
-/// `error` itself, where it is not the candidate's.
+/// Returns `error` itself if the candidate did not cause it.
 pub(super) fn pair(error: LegError, legs: &Legs<'_>, number: usize) -> Result<Pair, LegError> {
-    // What fails once the gate is to end fails because of that.
+    // Failures after a request to stop are caused by that request.
     if !error.blames_candidate() || legs.stop.is_requested() {
         return Err(error);
     }
@@ -24,7 +24,7 @@ pub(super) fn pair(error: LegError, legs: &Legs<'_>, number: usize) -> Result<Pa
     })
 }
 
-/// What lies under `error`, which itself says only whose it is.
+/// Returns the causes of `error`, whose own text only names the side.
 fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,7 +1,8 @@
-//! The pairs of legs: both builds alive at once and loaded in turns; which is first alternates.
+//! The pairs of legs: both builds run at once and are loaded in turns. The side that goes first
+//! alternates.
 //!
-//! What drifts (temperature, neighbours) hits both builds alike, and being first or second hits each
-//! as often.
+//! Drift (temperature, neighbours) hits both builds alike, and each build is first or second equally
+//! often.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -23,7 +24,7 @@ use crate::load::session::{self, SessionError, Subject, Watcher};
 use crate::load::stop::Stop;
 use crate::load::woven::{self, Woven};
 
-/// Why a leg came to nothing.
+/// Reasons why a leg has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LegError {
     #[error(transparent)]
@@ -33,7 +34,7 @@ pub(super) enum LegError {
 }
 
 impl LegError {
-    /// Whether the candidate died under load, which is a failed check and no mistake of the user's.
+    /// Returns true if the candidate died under load. This is a failed check, not a mistake of the user.
     pub(super) const fn blames_candidate(&self) -> bool {
         matches!(
             self,
@@ -46,7 +47,7 @@ impl LegError {
     }
 }
 
-/// What is needed to run any leg.
+/// Context for running any leg.
 pub(super) struct Legs<'a> {
     pub(super) run: &'a RunArgs,
     pub(super) base: &'a Base,
@@ -55,14 +56,14 @@ pub(super) struct Legs<'a> {
     pub(super) stop: &'a Arc<Stop>,
 }
 
-/// The pairs of a gate, and what they say.
+/// Pairs of a gate, and the findings on them.
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) pairs: Vec<Pair>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Tells how far the pairs are, between legs.
+/// Shows the progress of the pairs, between legs.
 struct Pace<'a> {
     progress: Progress,
     clock: Monotonic,
@@ -95,8 +96,8 @@ impl Legs<'_> {
         Ok(made)
     }
 
-    /// Makes pairs up to the next look, or to the first whose checks fail: what answers wrongly is not
-    /// worth the time.
+    /// Makes pairs up to the next look, or to the first pair with a failed check. Measuring a build that
+    /// answers wrongly is a waste of time.
     fn until(
         &self,
         look: usize,
@@ -117,9 +118,9 @@ impl Legs<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// What both legs of pair `number` are to do.
+    /// Returns the plan of both legs of pair `number`.
     pub(super) fn plan(&self, number: usize) -> Result<Plan, LegError> {
-        // A stored run has one seed, and so have the runs that are compared with it.
+        // A stored run has one seed, so the runs that are compared with it use the same one.
         let seeds = if matches!(self.base.source, Source::Stored(_)) { 0 } else { number };
         Ok(settings(self.run, seeds)?.plan)
     }
@@ -137,7 +138,7 @@ impl Legs<'_> {
         }
     }
 
-    /// Both builds at once, each with fresh processes, in turns.
+    /// Measures both builds at once in turns, each with fresh processes.
     fn woven(
         &self,
         base: &Path,
@@ -149,7 +150,7 @@ impl Legs<'_> {
         let start = |(side, program): (Side, &Path)| {
             Subject::start_program(program, plan, &[], self.stop).map_err(failed(side))
         };
-        // Whoever runs longer may hold more memory: that, too, alternates.
+        // A process that runs longer may hold more memory, so the order of starting alternates, too.
         let programs = in_order(
             first,
             (Side::Base, base),
@@ -161,7 +162,7 @@ impl Legs<'_> {
         let Woven { outcomes, costs } = woven::measure(plan, in_turn, self.clock, self.stop);
         let [one, other] = outcomes;
         let [base, candidate] = in_order(first, one, other);
-        // Where both came to nothing, it is the candidate that is judged.
+        // If both failed, report the failure of the candidate, which is the side that is judged.
         let candidate = candidate.map_err(failed(Side::Candidate))?;
         let base = base.map_err(failed(Side::Base))?;
         let by_turn = costs.into_iter().map(|[one, other]| in_order(first, one, other));
@@ -174,7 +175,7 @@ impl Legs<'_> {
         })
     }
 
-    /// A leg of the candidate, to be compared with a stored run.
+    /// Measures a leg of the candidate, for comparison with a stored run.
     fn alone(&self, plan: &Plan, number: usize) -> Result<Leg, LegError> {
         let failed = |source| LegError::Session { side: Side::Candidate, pair: number + 1, source };
         let program = &self.candidate.program;
@@ -185,7 +186,7 @@ impl Legs<'_> {
     }
 }
 
-/// Base and candidate as they take turns, and back.
+/// Converts between (base, candidate) and the order of the turns.
 const fn in_order<T>(first: Side, one: T, other: T) -> [T; 2] {
     match first {
         Side::Base => [one, other],
@@ -193,19 +194,19 @@ const fn in_order<T>(first: Side, one: T, other: T) -> [T; 2] {
     }
 }
 
-/// By which factor the candidate's turn took more than the base's, as a logarithm.
+/// Returns the logarithm of the candidate's cost of a turn over that of the base.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a turn are far below 2^53")]
 fn cost_ratio([base, candidate]: [u64; 2]) -> Option<f64> {
     Metric::Cpu.difference(base as f64, candidate as f64)
 }
 
-/// The runs of pair number `pair`: each pair has a seed of its own.
+/// Returns the settings of the runs of pair number `pair`. Each pair has its own seed.
 pub(super) fn settings(run: &RunArgs, pair: usize) -> Result<Settings, LegError> {
     let seed = run.seed.wrapping_add(pair as u64);
     Ok(Settings::resolve(&RunArgs { seed, ..run.clone() })?)
 }
 
-/// Which pair is next, and how long all of them take at the pace of those that are done.
+/// Describes the next pair, and the time left for all pairs at the pace so far.
 #[expect(clippy::cast_precision_loss, reason = "dozens of pairs, minutes of nanoseconds")]
 fn next_pair(done: usize, most: usize, elapsed_ns: u64) -> String {
     let pair = format!("pair {} of at most {most}", done + 1);

@@ -113,7 +113,7 @@ pub struct GateArgs {
     pub(super) json: bool,
 }
 
-/// Why a gate has no verdict.
+/// Reasons why a gate has no verdict.
 #[derive(Debug, thiserror::Error)]
 enum GateError {
     #[error(transparent)]
@@ -149,11 +149,11 @@ pub fn main(args: &GateArgs) -> Exit {
     let consequence = "there is no verdict, and no file was written";
     match result {
         Err(GateError::Interrupted { known }) => {
-            // JSON is whole or not there.
+            // Standard output gets whole JSON or nothing.
             let out = if args.json { Stream::Error } else { Stream::Output };
             signals::interrupted_after(&known, out, consequence)
         }
-        // Whatever failed then failed because of it.
+        // Failures after the interruption are caused by it.
         Err(_) if stop.is_requested() => signals::interrupted(consequence),
         Err(error) => {
             refuse(&error);

@@ -1,4 +1,4 @@
-//! Where a verdict goes: standard output, `gate.json`, JUnit, Markdown.
+//! The outputs of a verdict: standard output, `gate.json`, JUnit, Markdown.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::printable::json;
 use crate::report::out_folder::{OutFolder, OutFolderError};
 use crate::report::{hgrm, html};
 
-/// Why a verdict cannot be stored.
+/// Reasons why a verdict cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OutputError {
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub(super) enum OutputError {
 
 const FILE: &str = "gate.json";
 
-/// Finds out before the minutes of measuring what would fail after them, and makes the folder.
+/// Checks the outputs before the minutes of measuring, and creates the folder.
 pub(super) fn check(args: &GateArgs) -> Result<Option<OutFolder>, OutputError> {
     let folder = args.out.clone().map(claim).transpose()?;
     outputs::check(&[("junit", args.junit.as_deref()), ("markdown", args.markdown.as_deref())])?;
@@ -52,13 +52,13 @@ fn claim(path: PathBuf) -> Result<OutFolder, OutFolderError> {
     })
 }
 
-/// Writes the files that are asked for.
+/// Writes the files that the user asked for.
 pub(super) fn write(args: &GateArgs, document: &Gate, pairs: &[Pair]) -> Result<(), OutputError> {
     if let Some(folder) = &args.out {
         for side in [Side::Base, Side::Candidate] {
             curves(folder, pairs, side)?;
         }
-        // Last but for the page that is made of it: a folder that has it is complete.
+        // Write this file last, except for the page made from it: a folder with this file is complete.
         let path = folder.join(FILE);
         stored(&path, files::replace(&path, files::PLAIN, json(document)?.as_bytes()))?;
         html::write(folder)?;
@@ -78,7 +78,7 @@ pub(super) fn print(args: &GateArgs, document: &Gate) -> io::Result<()> {
     Stream::Output.write(&text)
 }
 
-/// The distributions of all legs of one side, as a run has them of its one.
+/// Writes the distributions of all legs of one side, in the format of a run's distributions.
 fn curves(folder: &Path, pairs: &[Pair], side: Side) -> Result<(), OutputError> {
     for (class, histogram) in merged(pairs, side) {
         let path = folder.join(format!("{}.response.{class}.hgrm", side.as_str()));

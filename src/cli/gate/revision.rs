@@ -1,8 +1,10 @@
-//! A build of a git revision, made in a work tree of its own and kept for the next gate.
+//! A build of a git revision, made in its own work tree and kept for the next gate.
 //!
-//! Under `target/gate/` (beside what cargo builds): `<commit>/mintbench` is a finished build,
-//! `build/` the objects of such builds, so that the next revision compiles only what differs,
-//! `tree-*` a work tree while one is built, and `lock` what only one gate at a time holds.
+//! The folder `target/gate/` (beside cargo's own output) holds:
+//! - `<commit>/mintbench`: a finished build,
+//! - `build/`: the objects of such builds, so that the next revision compiles only the differences,
+//! - `tree-*`: a work tree during a build,
+//! - `lock`: a file that only one gate at a time holds.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use crate::load::stop::Stop;
 
-/// Why a revision was not built.
+/// Reasons why a revision was not built.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RevisionError {
     #[error("cannot run `{program}`; --base-rev needs it, --base takes an executable instead")]
@@ -36,13 +38,13 @@ pub(super) enum RevisionError {
     Interrupted,
 }
 
-/// How often a request to stop is looked for while cargo builds.
+/// Interval of the checks for a request to stop while cargo builds.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 
-/// The commit that `revision` names, and an executable of it.
+/// Returns the commit that `revision` names, and its executable.
 pub(super) fn build(revision: &str, stop: &Arc<Stop>) -> Result<(String, PathBuf), RevisionError> {
     let root = git(&["rev-parse", "--show-toplevel"])?.ok_or(RevisionError::NoRepository)?;
-    // What starts with a dash would be an option.
+    // The suffix and `--end-of-options` keep a revision that starts with a dash from being an option.
     let wanted = format!("{revision}^{{commit}}");
     let commit = git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])?;
     let commit = commit.ok_or_else(|| RevisionError::Unknown(revision.to_owned()))?;
@@ -57,7 +59,7 @@ pub(super) fn build(revision: &str, stop: &Arc<Stop>) -> Result<(String, PathBuf
 fn store(root: &Path) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| root.join("target"));
-    // Absolute: cargo is run elsewhere.
+    // Absolute, because cargo runs in another folder.
     std::path::absolute(&target).unwrap_or(target).join("gate")
 }
 
@@ -74,7 +76,7 @@ fn make(
     if stop.is_requested() {
         return Err(RevisionError::Interrupted);
     }
-    // Another gate may have built it meanwhile.
+    // Another gate may have built it in the meantime.
     if kept.exists() {
         return Ok(());
     }
@@ -84,9 +86,9 @@ fn make(
     let mut command = Command::new(&cargo);
     command.args(["build", "--release", "--locked", "--bin", "mintbench"]);
     command.current_dir(tree.path()).env("CARGO_TARGET_DIR", &objects);
-    // It would put the executable elsewhere.
+    // This variable would put the executable elsewhere.
     command.env_remove("CARGO_BUILD_TARGET");
-    // What cargo says is for whoever waits, and no result.
+    // Cargo's messages on standard error are for the waiting user. Its standard output is not a result.
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let program = cargo.to_string_lossy().into_owned();
     let child = command.spawn().map_err(|source| RevisionError::Run { program, source })?;
@@ -100,7 +102,8 @@ fn make(
     settle(&objects.join("release/mintbench"), kept).map_err(keep)
 }
 
-/// Waits until no other gate builds: two would take each other's objects. Held as long as the file.
+/// Waits until no other gate builds, because two builds would overwrite each other's objects. The lock
+/// is held as long as the file is open.
 fn lock(store: &Path, stop: &Stop) -> io::Result<File> {
     let file = File::create(store.join("lock"))?;
     while !stop.is_requested() {
@@ -113,7 +116,7 @@ fn lock(store: &Path, stop: &Stop) -> io::Result<File> {
     Ok(file)
 }
 
-/// Puts the executable in its place whole or not at all.
+/// Puts the executable in its place as a whole or not at all.
 fn settle(built: &Path, kept: &Path) -> io::Result<()> {
     let folder = kept.parent().unwrap_or(kept);
     std::fs::create_dir_all(folder)?;
@@ -128,7 +131,7 @@ fn wait(mut child: Child, stop: &Stop) -> io::Result<ExitStatus> {
             return Ok(status);
         }
         if stop.is_requested() {
-            // A Ctrl-C in a terminal reached it too; a signal to this process alone did not.
+            // A Ctrl-C in a terminal has reached cargo, too; a signal to this process alone has not.
             let _ = child.kill();
             return child.wait();
         }
@@ -136,7 +139,7 @@ fn wait(mut child: Child, stop: &Stop) -> io::Result<ExitStatus> {
     }
 }
 
-/// A work tree that ends with its owner.
+/// Work tree that is removed when dropped.
 struct Tree {
     folder: tempfile::TempDir,
 }
@@ -169,14 +172,14 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        // Git forgets it; what is left of the folder goes with the folder's owner.
+        // Git removes the work tree; dropping `folder` removes any remaining files.
         let mut command = Command::new("git");
         command.args(["worktree", "remove", "--force"]).arg(self.path());
         let _ = command.stdin(Stdio::null()).output();
     }
 }
 
-/// What git says; none if it does not succeed.
+/// Returns the output of git, or none if git fails.
 fn git(args: &[&str]) -> Result<Option<String>, RevisionError> {
     let output = Command::new("git").args(args).stdin(Stdio::null()).output();
     let output =

@@ -1,4 +1,4 @@
-//! From flags to the runs of a gate and the rules it judges by.
+//! Turns flags into the runs of a gate and its policy.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::load::host::Host;
 use crate::load::schedule::Arrivals;
 use crate::load::turns::TURN_NS;
 
-/// Why the flags do not make a gate.
+/// Reasons why the flags do not describe a gate.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GateSettingsError {
     #[error("a gate compares `steady` and `mint`, not `{0}`")]
@@ -32,26 +32,28 @@ pub(super) enum GateSettingsError {
     NoRate,
 }
 
-/// What all flags and defaults come to.
+/// Settings of a gate, from flags and defaults.
 #[derive(Debug)]
 pub(super) struct GateSettings {
-    /// The run that every leg is, but for its seed.
+    /// Arguments of each leg's run, except for its seed.
     pub(super) run: RunArgs,
     pub(super) policy: Policy,
     pub(super) notes: Vec<String>,
 }
 
-/// A gate of a thousand pairs takes an hour; more would ask for an effect that nobody feels.
+/// Maximum number of pairs. A thousand pairs take an hour; more would look for an effect that nobody
+/// notices.
 const PAIRS_MAX: usize = 1000;
-/// Of each leg: short, since only differences between processes count, and there should be many.
+/// Length of each leg. Legs are short, because only differences between processes count, so there should
+/// be many.
 const DURATION: Duration = Duration::from_secs(1);
 const WARMUP: Duration = Duration::from_millis(500);
-/// Filled within the warm-up, even with the slowest signatures.
+/// VMs of the world. Their tokens are cached within the warm-up, even with the slowest signatures.
 const VMS: u32 = 100;
-/// A tenth of what a run verifies; there are many legs.
+/// Verified answers of each leg: a tenth of those of a run, because there are many legs.
 const SAMPLES: usize = 100;
 
-/// A share or a chance: `5%`, `0.05`.
+/// Parses a share or a probability: `5%`, `0.05`.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     let refused = || format!("`{text}` is not a share; write it like 5% or 0.05");
     let (number, scale) = match text.trim().strip_suffix('%') {
@@ -62,7 +64,7 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     if number.is_finite() && number >= 0.0 { Ok(number / scale) } else { Err(refused()) }
 }
 
-/// The stored run that the flags name, if they name one.
+/// Reads the stored run that the flags name, if they name one.
 pub(super) fn baseline(args: &GateArgs) -> Result<Option<Baseline>, BaselineError> {
     let host = Host::read();
     let read =
@@ -71,7 +73,7 @@ pub(super) fn baseline(args: &GateArgs) -> Result<Option<Baseline>, BaselineErro
 }
 
 impl GateSettings {
-    /// Decides everything that the flags leave open.
+    /// Chooses everything that the flags leave open.
     pub(super) fn resolve(
         args: &GateArgs,
         baseline: Option<&Baseline>,
@@ -107,7 +109,7 @@ fn own_run(args: &GateArgs) -> Result<RunArgs, GateSettingsError> {
     })
 }
 
-/// The next whole number of turns.
+/// Rounds a time up to a whole number of turns.
 fn whole_turns(span: Duration) -> Duration {
     let turn = Duration::from_nanos(TURN_NS);
     let turns = span.as_nanos().div_ceil(turn.as_nanos());
@@ -134,7 +136,7 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunArgs, GateSetti
         scenario.ok_or_else(|| GateSettingsError::Scenario(baseline.scenario.clone()))?;
     let load = &baseline.load;
     let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(DURATION);
-    // What does not fit is out of the range of its flag, which says so.
+    // A value that does not fit is out of the range of its flag, whose check reports it.
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(RunArgs {
         rate: Some(load.rate_target.ok_or(GateSettingsError::NoRate)?),
@@ -175,7 +177,7 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
     }
     let named = !args.metrics.is_empty();
     let mut metrics = if named { args.metrics.clone() } else { Metric::ALL.to_vec() };
-    // One named twice would count twice among those that share the chance of a false alarm.
+    // A metric named twice would count twice in the division of the error rate.
     metrics.sort_unstable();
     metrics.dedup();
     Ok(Policy {

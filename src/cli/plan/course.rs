@@ -1,30 +1,31 @@
-//! How far a calibration is: levels that were measured, and about how many are left.
+//! Progress of a calibration: the levels measured, and about how many are left.
 
 use crate::plan::search::Terms;
 
-/// The levels of a plan.
+/// Levels of a plan.
 #[derive(Clone, Debug)]
 pub(super) struct Course {
-    /// Levels that have begun.
+    /// Number of levels that have begun.
     begun: u64,
-    /// Of the current stage, about so many are left.
+    /// Approximate number of levels left in the current stage.
     left: u64,
-    /// About so many levels of each later stage, the next one last.
+    /// Approximate number of levels of each later stage, the next one last.
     later: Vec<u64>,
 }
 
 impl Course {
-    /// The stages in their order, each with about so many levels.
+    /// Starts with the stages in their order, each with its approximate number of levels.
     pub(super) fn new(stages: &[u64]) -> Self {
         Self { begun: 0, left: 0, later: stages.iter().rev().copied().collect() }
     }
 
-    /// Goes on to the next stage, however many levels the last one had.
+    /// Goes on to the next stage, whatever number of levels the last one had.
     pub(super) fn next_stage(&mut self) {
         self.left = self.later.pop().unwrap_or_default();
     }
 
-    /// Counts a level; returns its number, about how many there are, and about how many are left with it.
+    /// Counts a level. Returns its number, the approximate number of all levels, and the approximate
+    /// number left including this one.
     pub(super) fn next_level(&mut self) -> (u64, u64, u64) {
         self.begun += 1;
         self.left = self.left.saturating_sub(1);
@@ -33,8 +34,8 @@ impl Course {
     }
 }
 
-/// Levels of a search, about: doublings up to the middle of the range, halvings of the last gap, levels of more
-/// than can be answered, and repeats.
+/// Returns the approximate number of levels of a search: doublings up to the middle of the range,
+/// halvings of the last gap, overloaded levels, and repeats.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "dozens")]
 pub(super) fn levels(terms: &Terms) -> u64 {
     const OVERRUN: f64 = 4.0;

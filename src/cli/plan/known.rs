@@ -1,16 +1,16 @@
-//! What is known of a broker before a plan is complete, for a user who interrupts it.
+//! The results before a plan is complete, for a user who interrupts it.
 
 use std::fmt::Write;
 
 use crate::plan::level::{Level, Verdict};
 
-/// The levels measured so far.
+/// Levels measured so far.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     searches: Vec<Search>,
 }
 
-/// One search: hits, mints or the mix.
+/// Search for the highest rate of hits, mints or the mix.
 #[derive(Debug)]
 struct Search {
     name: String,
@@ -20,7 +20,7 @@ struct Search {
 }
 
 impl Known {
-    /// Takes a level of the search `name`.
+    /// Adds a level of the search `name`.
     pub(super) fn add(&mut self, name: &str, level: &Level, limit_ns: f64) {
         if self.searches.last().is_none_or(|last| last.name != name) {
             let name = name.to_owned();
@@ -37,7 +37,7 @@ impl Known {
         }
     }
 
-    /// One line for each search.
+    /// Returns one line for each search.
     pub(super) fn text(&self, slo: &str) -> String {
         let mut text = String::new();
         let or_none =

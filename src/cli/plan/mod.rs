@@ -1,4 +1,4 @@
-//! `mintbench plan`: how many cores a fleet needs, from what was measured.
+//! `mintbench plan`: how many cores a fleet needs, from measured costs.
 
 mod course;
 mod execute;
@@ -93,7 +93,7 @@ fn target(text: &str) -> Result<f64, String> {
     allowed.then_some(share).ok_or_else(|| "use 0.05 to 0.95".to_owned())
 }
 
-/// Why there is no plan.
+/// Reasons why there is no plan.
 #[derive(Debug, thiserror::Error)]
 enum PlanError {
     #[error(transparent)]
@@ -128,10 +128,10 @@ enum PlanError {
     LevelsDuration(Duration),
 }
 
-/// The files of a plan.
+/// Names of the files of a plan.
 const JSON: &str = "plan.json";
 const TEXT: &str = "plan.txt";
-/// What a broker signs with that is told nothing else.
+/// Default signature algorithm of the broker.
 const ALG: &str = "RS256";
 
 /// Runs the command.
@@ -141,10 +141,10 @@ pub fn main(args: &PlanArgs) -> Exit {
     let mut known = Known::default();
     match plan(args, &SystemClock, &stop, &mut known) {
         Ok(exit) => exit,
-        // Whatever failed then failed because of it.
+        // Failures after the interruption are caused by it.
         Err(_) if stop.is_requested() => {
             let known = known.text(&args.slo.to_string());
-            // JSON is whole or not there.
+            // Standard output gets whole JSON or nothing.
             let out = if args.json { Stream::Error } else { Stream::Output };
             signals::interrupted_after(&known, out, "no plan was made")
         }
@@ -156,7 +156,7 @@ pub fn main(args: &PlanArgs) -> Exit {
     }
 }
 
-/// What was measured, or read.
+/// Measured or stored calibration.
 #[derive(Debug)]
 struct Calibration {
     hit: Result<Side, FitError>,
@@ -177,8 +177,8 @@ impl Calibration {
     }
 }
 
-/// A shared machine disturbs nearly every tail. The levels are kept, their bounds are wider and the
-/// answer lower than on a quiet one: that is said, aloud, instead of saying nothing at all.
+/// Returns a note if the host disturbed levels of a search. A shared machine disturbs nearly every tail,
+/// so such levels are kept. Their bounds are wider, and the answer is lower than on a quiet machine.
 fn disturbed(name: &str, found: &Found) -> Option<String> {
     let mut noisy = found.probes.iter().filter(|probe| !probe.level.noise.is_empty());
     let count = noisy.clone().count();
@@ -242,14 +242,14 @@ fn calibrate(args: &PlanArgs, bench: &mut Bench<'_>) -> Result<Calibration, Plan
     Ok(Calibration::new(hit, mint, args.seed, bench.notes()))
 }
 
-/// How far and how finely rates are searched.
+/// Returns the range and the resolution of a search.
 fn terms(args: &PlanArgs, start: f64, rate_max: f64) -> Terms {
     let (resolution, repeats) = if args.quick { (1.5, 1) } else { (1.03, 3) };
     let (limit_ns, seed) = (args.slo.limit_ns(), args.seed);
     Terms { limit_ns, start, rate_max, resolution, repeats, seed }
 }
 
-/// Service times of the lowest rate that tells of the broker.
+/// Returns the service times at the lowest rate where the generator was not the limit.
 fn quiet(hit: &Side, mint: &Side) -> Quiet {
     let lowest = |side: &Side| {
         let usable = side.found.probes.iter().filter(|probe| probe.level.generator.is_none());
@@ -259,7 +259,7 @@ fn quiet(hit: &Side, mint: &Side) -> Quiet {
     Quiet { hit: lowest(hit), mint: lowest(mint) }
 }
 
-/// The forecast of a calibration that allows one.
+/// Forecasts the fleet, if the calibration allows it.
 fn forecast_of(
     args: &PlanArgs,
     fleet: &Fleet,

@@ -1,4 +1,4 @@
-//! A calibration from result folders: no load is run.
+//! A calibration from result folders, without running any load.
 
 use std::path::Path;
 
@@ -8,7 +8,8 @@ use crate::plan::level::Level;
 use crate::plan::search::judge;
 use crate::report::stored::Stored;
 
-/// Whether a run was of a broker that a plan of `alg` is about, as far as the run says so.
+/// Checks that a run measured the kind of broker that a plan of `alg` is about, as far as the run states
+/// it.
 fn repeatable(path: &Path, load: &Load, alg: Option<&str>) -> Result<(), PlanError> {
     if let Some(file) = load.scenario_file.clone() {
         return Err(PlanError::ScenarioFile { path: path.to_owned(), file });
@@ -25,7 +26,7 @@ fn repeatable(path: &Path, load: &Load, alg: Option<&str>) -> Result<(), PlanErr
     Err(PlanError::Started { path: path.to_owned(), args: args.join(" ") })
 }
 
-/// Reads the folders of `--from`: `steady` is of hits, `mint` of mints.
+/// Reads the folders of `--from`: `steady` runs measure hits, `mint` runs measure mints.
 pub(super) fn calibration(args: &PlanArgs) -> Result<Calibration, PlanError> {
     let (mut hits, mut mints) = (Vec::new(), Vec::new());
     let mut first = None;

@@ -1,4 +1,4 @@
-//! Watches a level while it is measured, and ends it when its queue has no end.
+//! Watches a level during its measurement, and ends it when its queue grows without end.
 
 use std::io;
 
@@ -11,31 +11,31 @@ use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::report::slo::Objective;
 use crate::stats::intervals::Counts;
 
-/// Watches a level second by second and ends it when its queue has no end.
+/// Watches a level second by second, and ends it when its queue grows without end.
 pub(super) struct Watch {
     slo: Option<Objective>,
     seconds: Vec<Counts>,
-    /// Answers with a token, by second: what was given up or refused is no pace.
+    /// Answers with a token in each second. Requests given up or refused do not count for the pace.
     tokens: Vec<u64>,
     lag: Histogram<u64>,
-    /// Seconds that the level has.
+    /// Length of the level in seconds.
     length: u64,
-    /// Whether it was ended.
+    /// True if the level was ended.
     pub(super) hopeless: bool,
 }
 
 impl Watch {
-    /// Without an objective it watches nothing.
+    /// Creates a watch. Without an objective it never ends a level.
     pub(super) fn new(slo: Option<&Objective>) -> Self {
         let (slo, lag) = (slo.cloned(), histogram());
         Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, length: 0, hopeless: false }
     }
 
-    /// What is known of a level that was given up.
+    /// Returns the results of a level that was given up.
     #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
     pub(super) fn level(&self, offered: f64) -> Level {
         let all = filled(self.seconds.iter().flatten());
-        // What was asked for in the warm-up is answered first, and is not counted.
+        // Requests of the warm-up are answered first, so the first of these seconds is not counted.
         let settled: u64 = self.tokens.iter().rev().take(GROWING_SECONDS - 1).sum();
         let at = |quantile| all.value_at_quantile(quantile) as f64;
         Level {
@@ -57,8 +57,8 @@ impl Watch {
         }
     }
 
-    /// Whether the queue is the generator's: half of the wait is its own lateness. What is late by far
-    /// less than a hopeless queue is long does not make it hopeless.
+    /// Returns a reason if the generator caused the queue: its own lateness is more than half of the
+    /// wait. A lateness far below the wait of such a queue did not cause it.
     #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
     fn late(&self, p50_ns: f64) -> Option<String> {
         let late_ns = self.lag.value_at_quantile(0.5) as f64;
@@ -83,7 +83,7 @@ impl IntervalSink for Watch {
         for (class, latencies) in set.seen() {
             tokens += if class.is_failure() { 0 } else { latencies.response.len() };
             let steps = latencies.response.iter_recorded();
-            // Equal bounds: adding cannot fail.
+            // All histograms have equal bounds, so adding cannot fail.
             let _ = self.lag.add(&latencies.lag);
             second.extend(steps.map(|step| (step.value_iterated_to(), step.count_at_value())));
             rest();
@@ -91,7 +91,7 @@ impl IntervalSink for Watch {
         self.seconds.push(second);
         self.tokens.push(tokens);
         let growing = |slo: &Objective| is_growing(&self.seconds, slo.limit_ns());
-        // The last second holds all that was answered afterwards, and there is nothing left to give up.
+        // The last second holds everything that was answered afterwards, and nothing is left to give up.
         let goes_on = (self.seconds.len() as u64) < self.length;
         if goes_on && self.slo.as_ref().is_some_and(growing) {
             self.hopeless = true;
@@ -111,7 +111,7 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    /// Watches a level of so many seconds, in four of which answers took a second more than before.
+    /// Watches a level of `seconds` seconds. In each of the first four, answers take a second more.
     fn watched(seconds: u64) -> Watch {
         let window = Window { start_ns: 0, end_ns: seconds * SECOND_NS };
         let (full, sets) = channel();

@@ -1,4 +1,4 @@
-//! What blocks of two endpoints say of their ratio: pure arithmetic.
+//! Computes the ratio of two endpoints from their blocks. Pure arithmetic.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::load::schedule::Arrivals;
 use crate::load::session::Outcome;
 use crate::stats::paired::{Method, Rates, Summary, signed_rank};
 
-/// What was asked of both.
+/// Question of a comparison: its endpoints and their load.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
-    /// A and B, as they are written.
+    /// Endpoints A and B, as they are displayed.
     pub(super) targets: [String; 2],
     pub(super) pairs: u32,
     pub(super) block: Duration,
@@ -28,14 +28,14 @@ pub(super) struct Question {
     pub(super) seed: u64,
 }
 
-/// One endpoint for a short time.
+/// Measurement of one endpoint for a short time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
-    /// Of the good answers.
+    /// Latencies of the good answers.
     latencies: Latencies,
-    /// Requests that failed.
+    /// Number of failed requests.
     failed: u64,
-    /// Why it is no evidence, if it is none.
+    /// Reasons why the block is no evidence; empty if it is.
     spoiled: Vec<Spoiled>,
 }
 
@@ -48,7 +48,7 @@ impl Block {
     }
 
     fn new(latencies: Latencies, failed: u64, mut spoiled: Vec<Spoiled>) -> Self {
-        // Where so many may fail that all did, nothing else says so.
+        // If all requests were allowed to fail and all did, no other check reports it.
         if spoiled.is_empty() && latencies.response.is_empty() {
             spoiled.push(Spoiled::Unanswered);
         }
@@ -56,14 +56,14 @@ impl Block {
     }
 }
 
-/// The percentiles that are compared.
+/// Percentiles that are compared.
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 const CONFIDENCE: f64 = 0.95;
-/// The share of pairs that must be evidence: more noise than that is a noisy machine, and leaving it
-/// out would be choosing.
+/// Minimum share of pairs that must be evidence. With fewer, the machine is too noisy, and leaving out
+/// noisy pairs would bias the result.
 const VALID_SHARE_MIN: f64 = 0.8;
 
-/// Which times of a request.
+/// Kind of latency of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Response,
@@ -88,7 +88,7 @@ impl Kind {
     }
 }
 
-/// B over A, and between which values it lies.
+/// Ratio of B over A with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Ratio {
     middle: f64,
@@ -104,13 +104,13 @@ impl Ratio {
     }
 }
 
-/// What has been measured so far.
+/// Results of a comparison so far.
 #[derive(Debug)]
 pub(super) struct Finding {
     question: Question,
-    /// All valid blocks together, A and B.
+    /// Sums of all valid blocks, A and B.
     sides: [Block; 2],
-    /// The logarithms of B over A of each pair, by kind and quantile.
+    /// Logarithms of B over A for each pair, by kind and quantile.
     differences: [[Vec<f64>; QUANTILES.len()]; 2],
     pairs_made: u32,
     used: u32,
@@ -129,7 +129,7 @@ impl Finding {
         }
     }
 
-    /// Adds a pair; one of which a block is no evidence is none.
+    /// Adds a pair. A pair with a block that is no evidence is not used.
     pub(super) fn add(&mut self, a: Block, b: Block) {
         self.pairs_made += 1;
         if !(a.spoiled.is_empty() && b.spoiled.is_empty()) {
@@ -157,12 +157,12 @@ impl Finding {
         }
     }
 
-    /// Whether no pair was measured.
+    /// Returns true if no pair was measured.
     pub(super) const fn is_empty(&self) -> bool {
         self.pairs_made == 0
     }
 
-    /// Whether enough of what was measured is evidence.
+    /// Returns true if enough pairs are evidence.
     pub(super) fn is_valid(&self) -> bool {
         self.used >= 2 && f64::from(self.used) >= VALID_SHARE_MIN * f64::from(self.question.pairs)
     }
@@ -175,7 +175,7 @@ impl Finding {
         })
     }
 
-    /// As a table and sentences.
+    /// Returns the results as a table and sentences.
     pub(super) fn text(&self) -> String {
         let [a, b] = &self.sides;
         let mut table = Table::new();
@@ -200,7 +200,7 @@ impl Finding {
                 right(within),
             ]);
         }
-        // A table of nothing would be read as one of no time.
+        // An empty table would look like times of zero.
         let mut text = if self.used == 0 { String::new() } else { format!("{table}\n\n") };
         // Writing to a string cannot fail.
         let _ = self.sentences(&mut text);
@@ -235,7 +235,7 @@ impl Finding {
         }
     }
 
-    /// Makes the document of the comparison.
+    /// Builds the document of the comparison.
     pub(super) fn document(&self) -> Versus {
         let Question { targets: [of_a, of_b], pairs, block, rate, arrivals, seed } = &self.question;
         let [a, b] = &self.sides;
@@ -294,13 +294,13 @@ fn us_at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
     (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile) as f64 / 1000.0)
 }
 
-/// The logarithm of B over A; none where one of them has no such time.
+/// Returns the logarithm of B over A, or none if one of them has no such time.
 fn difference(a: &Histogram<u64>, b: &Histogram<u64>, quantile: f64) -> Option<f64> {
     let [a, b] = [a, b].map(|histogram| us_at(histogram, quantile));
     a.zip(b).filter(|(a, b)| *a > 0.0 && *b > 0.0).map(|(a, b)| (b / a).ln())
 }
 
-/// The middle of the ratios and its bounds; none of fewer than two pairs.
+/// Returns the middle of the ratios and its bounds, or none for fewer than two pairs.
 fn ratio(differences: &[f64]) -> Option<Ratio> {
     if differences.len() < 2 {
         return None;
@@ -332,7 +332,7 @@ mod tests {
         }
     }
 
-    /// A block whose every answer took so many microseconds.
+    /// Returns a block in which every answer took `us` microseconds.
     fn block(us: u64) -> Block {
         let mut latencies = Latencies::default();
         for histogram in [&mut latencies.response, &mut latencies.service] {
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn the_ratio_is_that_of_the_pairs_and_not_of_the_drift() {
         let mut finding = Finding::new(question(12));
-        // The machine becomes ten times slower meanwhile; B takes a fifth longer throughout.
+        // The machine becomes ten times slower in the meantime; B takes a fifth longer throughout.
         for step in 0..12 {
             finding.add(block(500 + 400 * step), block(600 + 480 * step));
         }

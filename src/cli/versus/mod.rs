@@ -1,7 +1,7 @@
 //! `mintbench compare --target A --target B`: two endpoints under the same load, in turns.
 //!
-//! Short blocks alternate, A B B A, so that whatever drifts on the machine meets both alike, and each
-//! pair of blocks has the same schedule. What is reported is the ratio over the pairs; nothing is judged.
+//! Short blocks alternate (A B B A), so that drift of the machine hits both endpoints alike. Both blocks
+//! of a pair have the same schedule. The result is the ratio over the pairs; there is no verdict on it.
 
 mod finding;
 mod spoiled;
@@ -82,14 +82,14 @@ pub struct VersusArgs {
     /// Print JSON instead of the table
     #[arg(long, env = "MINTBENCH_COMPARE_JSON")]
     json: bool,
-    // Last: a heading holds for all that follow.
+    // These come last, because a help heading applies to all flags after it.
     #[command(flatten)]
     folders: FolderArgs,
     #[command(flatten)]
     access: TargetArgs,
 }
 
-/// Why there is no comparison.
+/// Reasons why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 enum VersusError {
     #[error(
@@ -113,10 +113,10 @@ enum VersusError {
 }
 
 const PAIRS_MAX: u32 = 10_000;
-/// As long as a run may be.
+/// Range of the length of a block, with the maximum of a run.
 const BLOCKS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
 
-/// Those of `mintbench compare`.
+/// Secret variables of `mintbench compare`.
 pub(super) const VARIABLES: SecretVariables = SecretVariables {
     client_secret: "MINTBENCH_COMPARE_CLIENT_SECRET",
     identity_header: "MINTBENCH_COMPARE_IDENTITY_HEADER",
@@ -172,7 +172,7 @@ fn run(args: &VersusArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Versus
         progress.step(format!("pair {} of {}, {ahead}", pair + 1, args.pairs));
         match args.pair(pair, [&a, &b], clock, stop) {
             Ok([of_a, of_b]) => finding.add(of_a, of_b),
-            // The pairs before it are whole.
+            // The pairs measured before are whole.
             Err(_) if stop.is_requested() && !finding.is_empty() => break,
             Err(error) => return Err(error),
         }
@@ -204,7 +204,7 @@ impl VersusArgs {
         }
     }
 
-    /// One block of each; which goes first alternates.
+    /// Measures one block of each endpoint. The endpoint that goes first alternates.
     fn pair(
         &self,
         number: u32,
@@ -239,7 +239,7 @@ impl VersusArgs {
             threads: self.threads,
             timeout: self.timeout,
             max_errors: self.max_errors,
-            // Nothing is verified.
+            // No answers are verified.
             samples: 1,
             seed,
             ..RunArgs::of(Scenario::Steady)

@@ -1,4 +1,4 @@
-//! Why a block of a comparison is no evidence.
+//! The reasons why a block of a comparison is no evidence.
 
 use std::fmt;
 use std::mem::discriminant;
@@ -6,20 +6,20 @@ use std::mem::discriminant;
 use crate::load::checks::Failure;
 use crate::load::validity::Reason;
 
-/// What makes a block no evidence.
+/// Reason why a block is no evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Spoiled {
-    /// The generator or the host.
+    /// The generator or the host was the bottleneck.
     Generator(Reason),
-    /// The endpoint.
+    /// Too many requests to the endpoint failed.
     Requests(Failure),
     /// No request got a good answer.
     Unanswered,
 }
 
 impl Spoiled {
-    /// The same, if it bears on what is compared: nothing beyond the p99 is, and the p99.9 of a short
-    /// block is its slowest request.
+    /// Converts a reason, if it affects the comparison. Reasons about the p99.9 do not: no percentile
+    /// beyond the p99 is compared, and the p99.9 of a short block is its slowest request.
     pub(super) fn of(reason: &Reason) -> Option<Self> {
         let tail = matches!(
             reason,
@@ -52,7 +52,7 @@ impl fmt::Display for Spoiled {
     }
 }
 
-/// Blocks of one side that were spoiled alike: the first, and how many.
+/// Blocks of one side with the same kind of fault: the first fault, and the number of blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Complaint {
     pub(super) side: &'static str,

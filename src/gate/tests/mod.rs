@@ -1,8 +1,8 @@
-//! Whole gates on a machine that is made up: how often they are wrong.
+//! Error rates of whole gates on a simulated machine.
 //!
-//! The machine drifts (a slope, a random walk that all builds feel, a penalty for being second), its
-//! processes differ, and some legs are disturbed. The looks, the number of metrics and the rules are
-//! those of a default gate.
+//! The simulated machine drifts: a slope, a random walk that all builds share, and a penalty for the
+//! second leg. Its processes differ, and some legs are disturbed. The looks, the metrics and the rules
+//! are those of a default gate.
 
 mod neighbour;
 
@@ -17,18 +17,18 @@ use super::policy::{Design, Policy, Wanted};
 
 const GATES: u64 = 400;
 
-/// What the machine does to a leg.
+/// Effects of the machine on a leg.
 #[derive(Clone, Copy)]
 struct Machine {
     /// Standard deviation of the logarithm of a leg.
     noise: f64,
-    /// Of the step from leg to leg that all builds feel.
+    /// Standard deviation of the step from leg to leg that all builds share.
     walk: f64,
-    /// How much slower each leg is than the one before.
+    /// Slow-down of each leg relative to the one before.
     slope: f64,
-    /// How much slower the second leg of a pair is.
+    /// Slow-down of the second leg of a pair.
     second: f64,
-    /// One leg in so many is slower by half; 0 for none.
+    /// Number of legs among which one is slower by half; 0 for none.
     disturbed: u32,
 }
 
@@ -67,7 +67,7 @@ impl Simulated {
         StandardNormal.sample(&mut self.rng)
     }
 
-    /// A leg of a build that is slower by `slower` (of a logarithm) in everything.
+    /// Returns a leg of a build that is slower by `slower` (a logarithm) in every metric.
     fn leg(&mut self, policy: &Policy, slower: f64) -> Leg {
         self.walked += self.machine.walk * self.normal();
         self.legs += 1.0;
@@ -102,7 +102,7 @@ impl Simulated {
     }
 }
 
-/// One gate, as the command makes it.
+/// Runs one gate as the command does.
 fn gate(policy: &Policy, machine: Machine, slower: f64, seed: u64) -> (Verdict, Vec<Finding>) {
     let mut simulated = Simulated::new(machine, seed);
     let (mut pairs, mut findings) = (Vec::new(), Vec::new());
@@ -136,11 +136,11 @@ fn equal_builds_fail_at_most_as_often_as_stated_over_all_metrics_and_looks() {
         let failed = count(Verdict::Fail, &gates(&policy(&FIVE), machine, 0.0));
         assert!(failed <= 0.05, "{failed}");
     }
-    // At the tolerance itself, where the rate is used up.
+    // At the tolerance itself, where the whole error rate is used.
     let just = Policy { tolerance: 0.0, ..policy(&FIVE) };
     for machine in [CALM, ROUGH] {
         let failed = count(Verdict::Fail, &gates(&just, machine, 0.0));
-        // Twice the standard error of 400 gates is allowed for chance.
+        // Allow twice the standard error of 400 gates for chance.
         assert!(failed <= 0.05 + 0.022, "{failed}");
     }
 }
@@ -200,7 +200,7 @@ fn a_gate_that_cannot_tell_says_that_its_smallest_effect_is_above_the_limit() {
     assert!(open > 0);
 }
 
-/// How many pairs of each finding were invalid, and how many had too few samples.
+/// Returns the counts of invalid pairs and of pairs with too few samples, for each finding.
 fn unjudged(findings: &[Finding]) -> Vec<Option<(usize, usize)>> {
     let counts = |(_, finding): &Finding| finding.as_ref().err().map(|n| (n.invalid, n.missing));
     findings.iter().map(counts).collect()
@@ -221,7 +221,7 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
     }
     let findings = judge(&pairs, &wanted);
     assert_eq!(unjudged(&findings), [None, Some((4, 0))]);
-    // No latency was judged: such a gate has not found that all is well.
+    // No latency was judged, so the gate has not shown that the candidate is as fast.
     assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
     let costs = policy(&["cpu"]);
     assert_eq!(overall(&pairs, &judge(&pairs, &costs), &costs), Verdict::Pass);
@@ -252,7 +252,7 @@ fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
     assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
     let without = [0, 1, 3].map(|place| findings[place].clone());
     assert_eq!(overall(&pairs, &without, &wanted), Verdict::Pass);
-    // A leg that was not sent at its rate says nothing about what there is.
+    // A leg off its rate says nothing about which values exist.
     for pair in &mut pairs {
         pair.base.kept_rate = false;
     }

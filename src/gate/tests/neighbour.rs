@@ -15,7 +15,7 @@ fn few() -> Policy {
     Policy { limit: 0.6, tolerance: 0.4, looks: vec![6], ..policy(&FIVE) }
 }
 
-/// What a host does to the two legs of a pair, as logarithms.
+/// Effects of a host on the two legs of a pair, as logarithms.
 type Host = fn(&mut StdRng) -> [f64; 2];
 
 /// Half of the legs are slower, by a factor of up to a hundred.
@@ -23,12 +23,12 @@ fn wild(rng: &mut StdRng) -> [f64; 2] {
     [(); 2].map(|()| if rng.random() { rng.random_range(0.0..4.6) } else { 0.0 })
 }
 
-/// One leg of each pair is ten times slower, the other is not.
+/// One leg of each pair is ten times slower; the other is not.
 fn one_of_two(rng: &mut StdRng) -> [f64; 2] {
     if rng.random() { [0.0, 2.3] } else { [2.3, 0.0] }
 }
 
-/// Both legs lose some milliseconds, hardly ever the same.
+/// Both legs lose some milliseconds, hardly ever the same amount.
 fn busy(rng: &mut StdRng) -> [f64; 2] {
     [(); 2].map(|()| rng.random_range(0.0..0.5))
 }
@@ -93,7 +93,7 @@ fn equal_builds_fail_at_most_as_often_as_stated_on_the_worst_of_hosts() {
         let strict = Policy { tolerance: 0.0, limit: 1e-6, looks, ..policy(&FIVE[3..]) };
         for host in [wild, busy, one_of_two] {
             let failed = count(Verdict::Fail, &strict, host, 0.0);
-            // Twice the standard error of 400 gates is allowed for chance.
+            // Allow twice the standard error of 400 gates for chance.
             assert!(failed <= GATES / 20 + 9, "{failed} at {:?}", strict.looks);
         }
     }
@@ -142,7 +142,7 @@ fn a_candidate_that_is_too_slow_for_the_rate_fails_and_one_that_outruns_the_base
         pair.candidate.kept_rate = false;
     }
     assert_eq!(overall(&slow, &judge(&slow, &policy), &policy), Verdict::Fail);
-    // It does more in the same time, and so a request of it may cost more than one of such a base.
+    // The candidate does more in the same time, so its cost per request may exceed that of such a base.
     let mut fast = pairs(&policy, busy, -40.0_f64.ln(), 1);
     for pair in &mut fast {
         pair.base.kept_rate = false;

@@ -2,27 +2,28 @@
 
 use super::missed::Missed;
 
-/// What a search for the least number came to.
+/// Result of the search for the least number.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Least {
-    /// The least number; none where the largest allowed does not do.
+    /// Least number of nodes, or none if the largest allowed number is not enough.
     pub(super) nodes: Option<usize>,
-    /// What one node fewer does not meet, or the largest number if there is no least one. Empty where no
-    /// node would be left.
+    /// Conditions that one node fewer misses, or the largest number if none is enough. Empty if no
+    /// smaller number is allowed.
     pub(super) fewer: Vec<Missed>,
 }
 
-/// Searches from `guess`, with doubled steps and then halved gaps; `missed` says what a number does not
-/// meet. The number found meets everything, and one fewer was tried and does not.
+/// Searches from `guess`, first with doubled steps, then by halving the gap. `missed` returns the
+/// conditions that a number of nodes misses. The result meets all of them; one node fewer was tried and
+/// does not.
 ///
 /// # Errors
-/// Those of `missed`.
+/// Returns the errors of `missed`.
 pub(super) fn least<E>(
     guess: usize,
     (min, max): (usize, usize),
     missed: &mut dyn FnMut(usize) -> Result<Vec<Missed>, E>,
 ) -> Result<Least, E> {
-    // `low` fails, or is one below the least allowed.
+    // `low` misses a condition, or is one below the minimum.
     let (mut low, mut fewer, mut high) = (min - 1, Vec::new(), None);
     let (mut nodes, mut step) = (guess.clamp(min, max), 1);
     loop {
@@ -36,7 +37,7 @@ pub(super) fn least<E>(
             None if low == max => return Ok(Least { nodes: None, fewer }),
             None => (low + step).min(max),
             Some(high) if high - low == 1 => return Ok(Least { nodes: Some(high), fewer }),
-            // Down from the guess as long as nothing has failed, then between the two.
+            // Step down from the guess until a number fails, then halve the gap.
             Some(high) if low < min => high.saturating_sub(step).max(min),
             Some(high) => usize::midpoint(low, high),
         };

@@ -1,9 +1,9 @@
-//! Conditions of a plan, and those that a number of nodes does not meet.
+//! The conditions of a plan, and those that a number of nodes misses.
 
 use super::Situation;
 use crate::plan::simulate::estimate::Estimate;
 
-/// What is simulated of a fleet.
+/// Simulated situation of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     /// The busiest minute of the day.
@@ -17,10 +17,10 @@ pub enum Case {
 }
 
 impl Case {
-    /// Every case, in the order of the table.
+    /// All cases, in the order of the table.
     pub const ALL: [Self; 4] = [Self::Busiest, Self::Lost, Self::Storm, Self::StormLost];
 
-    /// In words.
+    /// Returns the name of the case for tables and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Busiest => "busiest minute",
@@ -35,16 +35,16 @@ impl Case {
     }
 }
 
-/// What situations are held to.
+/// Limits that a situation must meet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Of the objective's percentile, in milliseconds.
+    /// Limit of the objective's percentile, in milliseconds.
     pub(super) limit_ms: f64,
-    /// Of the p99 of the time to a token in a storm, in milliseconds.
+    /// Limit of the p99 of the time to a token in a storm, in milliseconds.
     pub(super) storm_p99_ms: f64,
 }
 
-/// A condition that is not met.
+/// Condition that is not met.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum Missed {
@@ -54,13 +54,13 @@ pub enum Missed {
         used * 100.0, target * 100.0
     )]
     Target { used: f64, target: f64 },
-    /// Callers are answered 503.
+    /// Requests are answered with status 503.
     #[error("{}: {:.3} % of the requests are answered 503", case.as_str(), share * 100.0)]
     Refused { case: Case, share: f64 },
     /// Callers end without a token.
     #[error("{}: {:.3} % of the callers end without a token", case.as_str(), share * 100.0)]
     GaveUp { case: Case, share: f64 },
-    /// A queue of mints or requests has no end.
+    /// A queue of mints or requests grows without end.
     #[error("{}: a queue still grows at the end of the simulated time", case.as_str())]
     Growing { case: Case },
     /// The objective's percentile is too high.
@@ -72,7 +72,8 @@ pub enum Missed {
 }
 
 impl Situation {
-    /// The conditions that this situation does not meet, by `by` of each estimate.
+    /// Returns the conditions that this situation misses. `by` picks the judged value of each
+    /// percentile's estimate.
     pub(super) fn missed(
         &self,
         case: Case,

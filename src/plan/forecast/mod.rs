@@ -1,7 +1,8 @@
-//! What a fleet asks of its nodes: a day, a steady second, a storm, and all that with nodes lost.
+//! The demand of a fleet on its nodes: over a day, in the busiest minute, in a boot storm, and with
+//! nodes lost.
 //!
-//! Nodes are alike and share nothing, and each VM belongs to one: a node is played with its share of
-//! the callers, several times with different seeds, and that stands for all of them.
+//! All nodes are alike and share nothing, and each VM belongs to one node. So one node is simulated with
+//! its share of the callers, several times with different seeds, and stands for all nodes.
 
 mod least;
 mod missed;
@@ -23,58 +24,60 @@ use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Adopted, Played, Storm, Window, play};
 pub use crate::document::plan::forecast::{Demand, Situation};
 
-/// What is asked of the forecast.
+/// Inputs of a forecast.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
-    /// What work costs, for the simulation.
+    /// Costs for the simulation.
     pub costs: &'a Costs,
-    /// What a hit costs.
+    /// Cost of a hit.
     pub hit: Cost,
-    /// What a request costs that is minted.
+    /// Cost of a request that is minted.
     pub mint: Cost,
-    /// What tokens take of memory, if it was measured.
+    /// Memory of tokens, if it was measured.
     pub memory: Option<MemoryModel>,
-    /// The limit of the percentile, in nanoseconds.
+    /// Limit of the percentile, in nanoseconds.
     pub limit_ns: f64,
-    /// Which percentile, 0 to 1.
+    /// Percentile of the objective, 0 to 1.
     pub quantile: f64,
-    /// The share of the cores' time that may be used, also with nodes lost.
+    /// Maximum share of the cores' time that may be used, also with nodes lost.
     pub target: f64,
-    /// How often each window is played.
+    /// Number of simulations of each window.
     pub replications: u32,
-    /// Of everything random.
+    /// Seed of everything random.
     pub seed: u64,
 }
 
-/// What a number of nodes comes to.
+/// Result of a forecast.
 #[derive(Clone, Debug)]
 pub struct Forecast {
-    /// What is asked for.
+    /// Demand of the fleet.
     pub demand: Demand,
-    /// Cores needed for the day at the target, no node lost.
+    /// Cores needed for the day at the target, with no node lost.
     pub cores_for_day: f64,
-    /// The least number of nodes that meets every condition.
+    /// Least number of nodes that meets every condition, if any does.
     pub nodes_needed: Option<usize>,
-    /// What one node fewer does not meet, in the first case that fails; without a least number, what the
-    /// largest number does not.
+    /// Conditions that one node fewer misses, in the first case that fails. If no number is enough,
+    /// those that the largest number misses.
     pub fewer_missed: Vec<Missed>,
-    /// The number of nodes that the rest is about.
+    /// Number of nodes that the other fields describe.
     pub nodes: usize,
-    /// Of them, those that may be lost.
+    /// Number of these nodes that may be lost.
     pub nodes_lost: usize,
-    /// What `nodes` do not meet.
+    /// Conditions that `nodes` miss.
     pub missed: Vec<Missed>,
-    /// Cores of each.
+    /// Cores of each node.
     pub cores_per_node: usize,
-    /// Memory of each in bytes, with its share of the tokens and those of lost nodes.
+    /// Memory of each node in bytes, with its share of the tokens and those of lost nodes.
     pub memory_per_node_bytes: Option<f64>,
     /// The busiest minute of the day.
     pub steady: Situation,
-    /// The moment after nodes are lost: their callers come over, and their tokens are not held.
+    /// The moment after nodes are lost. Their callers move to the other nodes, which do not hold their
+    /// tokens.
     pub lost: Option<Situation>,
-    /// How much more load the remaining nodes bear before they reach the target; negative if none.
+    /// Share by which the load can grow before the remaining nodes reach the target; negative if they
+    /// exceed it.
     pub headroom_lost: f64,
     /// The boot storm.
     pub storm: Option<Situation>,
@@ -82,30 +85,30 @@ pub struct Forecast {
     pub storm_lost: Option<Situation>,
 }
 
-/// While the number of nodes is searched, each window is played so often.
+/// Number of simulations of each window during the search for the number of nodes.
 const SEARCH_REPLICATIONS: u32 = 3;
-/// Requests of a steady window: enough for its p99.
+/// Requests of a steady window, enough for its p99.
 const REQUESTS: f64 = 100_000.0;
-/// Requests of the longest window whose queue grows.
+/// Requests of the longest window that is simulated because its queue grows.
 const REQUESTS_LONGEST: f64 = 8.0 * REQUESTS;
-/// The busiest minute is as long as that.
+/// Maximum length of a steady window: the busiest minute is no longer.
 const LENGTH_MAX_S: f64 = 60.0;
-/// The share of its time above which a core has nothing to spare.
+/// Utilisation above which a core has nothing to spare.
 const FULL: f64 = 0.98;
-/// Between the least time slice of Linux's scheduler (0.7 to 2.8 ms, by cores) and a timer tick (4 ms
-/// at 250 Hz), at which it is enforced.
+/// Time slice of the simulated scheduler. It lies between the minimum slice of Linux (0.7 to 2.8 ms, by
+/// cores) and the timer tick that enforces it (4 ms at 250 Hz).
 const SLICE_NS: u64 = 3_000_000;
 
-/// The simulation was to stop.
+/// The simulation was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the simulation of the fleet was interrupted")]
 pub struct Interrupted;
 
-/// How thoroughly a number of nodes is judged.
+/// Effort with which a number of nodes is judged.
 #[derive(Clone, Copy)]
 struct Effort {
     replications: u32,
-    /// The value of an estimate that counts.
+    /// Picks the value of an estimate that is compared with its limit.
     by: fn(&Estimate) -> f64,
 }
 
@@ -113,18 +116,19 @@ impl Effort {
     const SEARCH: Self = Self { replications: SEARCH_REPLICATIONS, by: |estimate| estimate.mean };
 }
 
-/// Is told of how many nodes a window is about to be played, and says whether to go on.
+/// Callback before each simulation of a window. It receives the number of nodes and tells if the work
+/// goes on.
 pub type Watch<'a> = &'a dyn Fn(usize) -> ControlFlow<()>;
 
-/// Forecasts.
+/// Computes the forecast.
 ///
 /// # Errors
-/// [`Interrupted`] when `watch` breaks off.
+/// Returns [`Interrupted`] when `watch` breaks off.
 pub fn forecast(question: &Question<'_>, watch: Watch<'_>) -> Result<Forecast, Interrupted> {
     Forecaster::new(question, watch).forecast()
 }
 
-/// The shape of a node of the fleet file.
+/// Returns the shape of a node in the fleet file.
 pub fn shape(fleet: &Fleet) -> Shape {
     let nodes = &fleet.nodes;
     Shape {
@@ -135,7 +139,7 @@ pub fn shape(fleet: &Fleet) -> Shape {
     }
 }
 
-/// A broker on one core with the broker's own defaults, as it is measured.
+/// Returns the shape of the measured broker: one core, with the broker's own defaults.
 pub const fn measured_shape(mint_queue: usize) -> Shape {
     Shape { cores: NonZeroUsize::MIN, lanes: NonZeroUsize::MIN, mint_queue, slice_ns: SLICE_NS }
 }
@@ -208,8 +212,8 @@ impl<'a> Forecaster<'a> {
         self.demand.cores_busy / float((nodes * self.shape.cores.get()) as u64)
     }
 
-    /// A few replications find the number roughly. Then all of them decide, by the upper ends of the intervals,
-    /// as they do for what the plan shows.
+    /// Searches for the least number of nodes. A few replications find it roughly. Then all replications
+    /// decide, by the upper ends of the intervals, as for the figures that the plan shows.
     fn least(&self) -> Result<Least, Interrupted> {
         let (lost, cores) = (self.question.fleet.nodes.lost, float(self.shape.cores.get() as u64));
         let busy = whole(self.demand.cores_busy / self.question.target / cores) as usize;
@@ -228,7 +232,8 @@ impl<'a> Forecaster<'a> {
         Effort { replications: self.question.replications, by: |estimate| estimate.high }
     }
 
-    /// What so many nodes do not meet in the first case that fails; the hardest comes first.
+    /// Returns the conditions that `nodes` miss in the first case that fails. The hardest case comes
+    /// first.
     fn first_missed(&self, nodes: usize, effort: Effort) -> Result<Vec<Missed>, Interrupted> {
         let over = self.over_target(nodes);
         if over.is_some() {
@@ -257,12 +262,12 @@ impl<'a> Forecaster<'a> {
         Bounds { limit_ms: self.question.limit_ns / 1e6, storm_p99_ms }
     }
 
-    /// Nodes that remain of so many after the loss.
+    /// Returns the number of nodes that remain after the loss.
     fn left(&self, nodes: usize) -> usize {
         nodes.saturating_sub(self.question.fleet.nodes.lost).max(1)
     }
 
-    /// What a node has to do in a case; none where the fleet file has no such case.
+    /// Returns the load of a node in a case, or none if the fleet file does not have the case.
     fn window(&self, case: Case, nodes: usize) -> Option<Window> {
         let (left, lost) = (self.left(nodes), self.question.fleet.nodes.lost > 0);
         match case {
@@ -273,8 +278,8 @@ impl<'a> Forecaster<'a> {
         }
     }
 
-    /// Plays a case. While a queue grows, the window is played again with twice the length: it may settle, or
-    /// turn out to have no end.
+    /// Simulates a case. While a queue grows, the window is simulated again with twice the length, up to
+    /// a maximum. The queue may settle, or turn out to grow without end.
     fn situation(
         &self,
         case: Case,
@@ -285,7 +290,7 @@ impl<'a> Forecaster<'a> {
         let longest = length(&window, REQUESTS_LONGEST);
         loop {
             let situation = self.played(&window, nodes, replications)?;
-            // A full node is not served by more time.
+            // More time does not help a full node.
             let is_full = situation.utilisation.mean > FULL;
             if !situation.growing || is_full || window.length >= longest {
                 return Ok(Some(situation));
@@ -294,7 +299,7 @@ impl<'a> Forecaster<'a> {
         }
     }
 
-    /// A node's share of the busiest minute.
+    /// Returns a node's share of the busiest minute.
     fn steady(&self, nodes: usize) -> Window {
         let share = 1.0 / float(nodes.max(1) as u64);
         let Demand { requests_per_s_busiest, misses_per_s_busiest, mints_per_s_busiest, .. } =
@@ -311,7 +316,8 @@ impl<'a> Forecaster<'a> {
         Window { length: length(&window, REQUESTS), ..window }
     }
 
-    /// A remaining node just after the loss: the tokens of the callers that come over are not held.
+    /// Returns the load of a remaining node just after the loss. It does not hold the tokens of the
+    /// callers that move to it.
     fn after_loss(&self, nodes: usize, left: usize) -> Window {
         let lost = nodes.saturating_sub(left);
         let own = self.steady(nodes);
@@ -355,13 +361,13 @@ impl<'a> Forecaster<'a> {
         }
         let cores = float(self.shape.cores.get() as u64);
         let situation = Situation::of(&plays, self.question.quantile, cores);
-        // A storm is played to its end, and its queue is not a steady one.
+        // A storm is simulated to its end, and its queue is never steady.
         Ok(Situation { growing: situation.growing && window.storm.is_none(), ..situation })
     }
 }
 
-/// The time that so many requests and renewals of a window take, at most a minute. There is no least length: a
-/// node that is asked for far too much would be played without an end.
+/// Returns the time that `requests` requests and renewals of a window take, at most a minute. There is
+/// no minimum: an overloaded node would be simulated without end.
 fn length(window: &Window, requests: f64) -> Duration {
     let adopted = window.adopted.map_or(0.0, |adopted| adopted.per_second);
     let Window { hits_per_second, misses_per_second, renewals_per_second, .. } = window;
@@ -402,7 +408,7 @@ fn demand(day: &Day, uncached_per_s: f64, question: &Question<'_>) -> Demand {
     let misses = float(busiest.misses) / 60.0;
     let renewals = float(busiest.renewals) / 60.0;
     let requests_per_s = uncached_per_s + float(day.asks()) / DAY_S;
-    // Nobody asks for a renewal: it has no request of its own.
+    // Nobody asks for a renewal, so its own request costs nothing.
     let renewal_us = (question.mint.core_us - question.hit.core_us).max(0.0);
     let requests_per_s_busiest = uncached_per_s + float(busiest.asks) / 60.0;
     let busy_us = (requests_per_s_busiest - misses).max(0.0) * question.hit.core_us
@@ -418,10 +424,10 @@ fn demand(day: &Day, uncached_per_s: f64, question: &Question<'_>) -> Demand {
     }
 }
 
-/// Hits and mints together.
+/// Returns the times of hits and mints together.
 pub(super) fn all(played: &Played) -> hdrhistogram::Histogram<u64> {
     let mut all = played.hits.clone();
-    // Equal bounds: adding cannot fail.
+    // All histograms have equal bounds, so adding cannot fail.
     let _ = all.add(&played.minted);
     all
 }

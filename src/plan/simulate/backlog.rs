@@ -1,29 +1,29 @@
-//! The backlog of a window, and whether it grows without end.
+//! The backlog of a window, and the test for growth without end.
 
 use std::time::Duration;
 
-/// The mean backlog in two quarters of a window: requests that have no answer yet, and renewals that wait.
+/// Mean backlog in two quarters of a window: requests without an answer yet, and waiting renewals.
 #[derive(Clone, Debug)]
 pub struct Backlog {
     /// Start and end of the second and of the last quarter, in nanoseconds.
     quarters: [(u64, u64); 2],
-    /// Backlog times nanoseconds in each.
+    /// Sum of backlog times nanoseconds in each quarter.
     areas: [f64; 2],
 }
 
-/// A backlog that is so many times as long in the last quarter as in the second one grows. Steady growth
+/// Ratio of the backlogs in the last and the second quarter from which a backlog grows. Steady growth
 /// from an empty node gives 2.3.
 const GROWTH: f64 = 1.5;
 
 impl Backlog {
-    /// An empty backlog of a window of this length.
+    /// Returns an empty backlog of a window of this length.
     pub fn new(length: Duration) -> Self {
         let ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let quarter = ns / 4;
         Self { quarters: [(quarter, 2 * quarter), (3 * quarter, ns)], areas: [0.0; 2] }
     }
 
-    /// Adds a stretch of time during which the backlog was `waiting` long.
+    /// Adds a stretch of time with `waiting` requests and renewals.
     #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
     pub fn add(&mut self, from_ns: u64, to_ns: u64, waiting: u64) {
         for ((start, end), area) in self.quarters.iter().zip(&mut self.areas) {
@@ -32,7 +32,7 @@ impl Backlog {
         }
     }
 
-    /// The mean backlog of the second and of the last quarter.
+    /// Returns the mean backlog of the second and of the last quarter.
     #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
     pub fn means(&self) -> [f64; 2] {
         let [middle_ns, end_ns] = self.quarters.map(|(start, end)| (end - start).max(1) as f64);
@@ -41,8 +41,8 @@ impl Backlog {
     }
 }
 
-/// Whether the backlogs of several plays of a window grow, taken together. A backlog of at most one for each
-/// core is no queue.
+/// Returns true if the backlog grows over several simulations of a window, taken together. A backlog of
+/// at most one for each core is not a queue.
 pub fn is_growing(means: impl Iterator<Item = [f64; 2]>, cores: f64) -> bool {
     let sum = |sums: (f64, f64, f64), [middle, end]: [f64; 2]| {
         (sums.0 + middle, sums.1 + end, sums.2 + 1.0)
@@ -55,13 +55,13 @@ pub fn is_growing(means: impl Iterator<Item = [f64; 2]>, cores: f64) -> bool {
 mod tests {
     use super::*;
 
-    /// A window of four seconds whose backlog is `waiting` in each of its quarters.
+    /// Returns a window of four seconds whose backlog is `waiting` in each of its quarters.
     fn means(waiting: [u64; 4]) -> [f64; 2] {
         let mut backlog = Backlog::new(Duration::from_secs(4));
         for (second, waiting) in (0..).zip(waiting) {
             backlog.add(second * 1_000_000_000, (second + 1) * 1_000_000_000, waiting);
         }
-        // What is left after the window is no part of it.
+        // The backlog after the end of the window does not count.
         backlog.add(4_000_000_000, 9_000_000_000, 1000);
         backlog.means()
     }

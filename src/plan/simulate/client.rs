@@ -1,18 +1,18 @@
-//! What real clients do: when they ask, and what they do when they are refused.
+//! Behaviour of real clients: when they ask for tokens, and what they do after a refusal.
 //!
-//! Each row is what the client's source says; see `docs/planning.md` for where. Retries are of status
-//! 503. A delay of the client and a `Retry-After` of the broker are not added: the longer one counts,
-//! for the clients that look at it.
+//! Each row is taken from the client's source; `docs/planning.md` lists the places. Retries apply to
+//! status 503. The client's own delay and the broker's `Retry-After` are not added: a client that reads
+//! `Retry-After` waits for the longer one.
 
 use std::time::Duration;
 
-/// A software development kit.
+/// Software development kit (SDK).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Kit {
-    /// `az login --identity` and what follows: MSAL Python without retries.
+    /// `az login --identity` and later commands: MSAL Python without retries.
     AzureCli,
     /// `Azure.Identity` and MSAL.NET.
     Dotnet,
@@ -22,9 +22,9 @@ pub enum Kit {
     Javascript,
     /// MSAL Go.
     MsalGo,
-    /// msal-node alone.
+    /// msal-node, used directly.
     MsalNode,
-    /// MSAL Python alone.
+    /// MSAL Python, used directly.
     MsalPython,
     /// azure-identity for Python.
     Python,
@@ -32,17 +32,18 @@ pub enum Kit {
     Rust,
 }
 
-/// When a cached token is asked for anew.
+/// Rule for refreshing a cached token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refresh {
-    /// At half of what was left when it came, if that was two hours or more; else before expiry.
+    /// Refresh at half of the remaining lifetime if at least two hours remained, otherwise five minutes
+    /// before expiry.
     HalfLife,
-    /// Five minutes before it expires.
+    /// Refresh five minutes before expiry.
     BeforeExpiry,
 }
 
 impl Kit {
-    /// Every kit, in the order of their names.
+    /// All kits, in the order of their names.
     pub const ALL: [Self; 9] = [
         Self::AzureCli,
         Self::Dotnet,
@@ -55,20 +56,20 @@ impl Kit {
         Self::Rust,
     ];
 
-    /// The delay before attempt number `attempt` (from 1) after one that was refused; none when the
-    /// client gives up.
+    /// Returns the delay before retry number `attempt` (from 1) after a refusal, or none if the client
+    /// gives up.
     pub fn retry(self, attempt: u32, retry_after: Duration) -> Option<Duration> {
         let delays: &[u64] = match self {
-            // They remember the refusal and answer from memory: the application must ask again.
+            // These clients cache the refusal, so the application must ask again.
             Self::AzureCli | Self::MsalPython => &[],
             Self::Dotnet | Self::MsalNode => &[1000, 2000, 4000],
             Self::Go => &[2000, 4000, 8000, 16_000, 32_000],
-            // The pipeline retries three times and takes the broker's Retry-After for the delay.
+            // The pipeline retries three times and waits for the broker's `Retry-After`.
             Self::Javascript => &[0, 0, 0],
-            // Three tries, a second apart.
+            // Three attempts, a second apart.
             Self::MsalGo => &[1000, 1000],
             Self::Python => &[0, 1600, 3200, 6400, 12_800],
-            // Six from 1.34 s, doubling, none beyond 72 s in all.
+            // Six retries: the delay starts at 1.34 s and doubles; 72 s in total.
             Self::Rust => &[1340, 2680, 5360, 10_720, 21_440, 30_460],
         };
         let index = usize::try_from(attempt.checked_sub(1)?).ok()?;
@@ -76,7 +77,7 @@ impl Kit {
         Some(if self == Self::Javascript { own.max(retry_after) } else { own })
     }
 
-    /// When it asks anew.
+    /// Returns the refresh rule of the kit.
     pub const fn refresh(self) -> Refresh {
         match self {
             Self::AzureCli | Self::MsalPython | Self::Rust => Refresh::BeforeExpiry,
@@ -91,13 +92,13 @@ impl Kit {
 }
 
 impl Refresh {
-    /// Seconds until the client asks anew for a token that has `left` seconds.
+    /// Returns the seconds until the client asks again for a token that is valid for `left` seconds.
     pub fn after(self, left: f64) -> f64 {
         const HALF_FROM: f64 = 7200.0;
         const MARGIN: f64 = 300.0;
         match self {
             Self::HalfLife if left >= HALF_FROM => left / 2.0,
-            // A token that is shorter than the margin is used up before the next is asked for.
+            // A token that is shorter than the margin is used up before the next request.
             Self::HalfLife | Self::BeforeExpiry if left > MARGIN => left - MARGIN,
             Self::HalfLife | Self::BeforeExpiry => left.max(1.0),
         }

@@ -1,8 +1,8 @@
-//! A day of every token of a fleet: when it is asked for, minted and renewed.
+//! Simulates a day of every token of a fleet: its requests, mints and renewals.
 //!
-//! Keys do not disturb each other as long as nothing waits, which over a day is nearly always. Each is
-//! therefore played alone, from one moment that matters to the next, and counted by the minute; what
-//! happens within the busiest minute is for a window at full detail.
+//! Keys do not affect each other while nothing waits, which is nearly always true over a day. So each
+//! key is simulated alone, from event to event, and its events are counted by the minute. The busiest
+//! minute is then simulated in full detail as a window.
 
 use std::time::Duration;
 
@@ -12,67 +12,68 @@ use rand_distr::{Distribution, Exp1};
 
 use super::client::Kit;
 
-/// What decides when tokens are minted.
+/// Inputs that decide when tokens are minted.
 #[derive(Clone, Debug)]
 pub struct Rhythm {
-    /// Tokens of the fleet: VMs times what each asks for.
+    /// Tokens of the fleet: VMs times tokens of each VM.
     pub keys: u64,
-    /// How long a token lives.
+    /// Lifetime of a token.
     pub lifetime: Duration,
-    /// The part of it after which the broker renews a token that is asked for.
+    /// Share of the lifetime after which the broker renews a token on request.
     pub refresh_fraction: f64,
-    /// What asks, by share; shares add up to 1.
+    /// Kits of the callers and their shares, which add up to 1.
     pub kits: Vec<(Kit, f64)>,
     /// Requests per second for each key from callers that cache nothing.
     pub uncached_per_key: f64,
-    /// The fleet came up within this time at the start of the day; none if it did so long ago, one
-    /// machine after the other.
+    /// Time within which the fleet came up at the start of the day. None if the machines came up one by
+    /// one, long ago.
     pub deployed_within: Option<Duration>,
 }
 
-/// One minute of the whole fleet.
+/// Counts of one minute of the whole fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Minute {
     /// Requests of kits that cache.
     pub asks: u64,
-    /// Mints that somebody waits for.
+    /// Mints that a caller waits for.
     pub misses: u64,
     /// Mints in the background.
     pub renewals: u64,
 }
 
-/// The minutes of a day; a deployment itself is not part of it.
+/// Minutes of a day, without the deployment itself.
 #[derive(Clone, Debug)]
 pub struct Day {
-    /// 1440 of them.
+    /// The 1440 minutes.
     pub minutes: Vec<Minute>,
 }
 
 const DAY_MINUTES: usize = 24 * 60;
-/// Each token draws its own moment from 10 % of its life around the fraction, as in the broker.
+/// Width of the jitter as a share of the lifetime. Each token draws its own moment around the fraction,
+/// as in the broker.
 const JITTER: f64 = 0.1;
-/// Lifetimes after which a fleet that came up one by one has forgotten how.
+/// Number of lifetimes after which a fleet that came up one by one is in a steady state.
 const SETTLED: f64 = 2.0;
 
 impl Day {
-    /// The minute with the most mints.
+    /// Returns the minute with the most mints.
     pub fn busiest(&self) -> Minute {
         let busiest = self.minutes.iter().max_by_key(|minute| minute.misses + minute.renewals);
         busiest.copied().unwrap_or_default()
     }
 
-    /// Mints of the whole day.
+    /// Returns the mints of the whole day.
     pub fn mints(&self) -> u64 {
         self.minutes.iter().map(|minute| minute.misses + minute.renewals).sum()
     }
 
-    /// Requests of the whole day of kits that cache.
+    /// Returns the requests of the whole day from kits that cache.
     pub fn asks(&self) -> u64 {
         self.minutes.iter().map(|minute| minute.asks).sum()
     }
 }
 
-/// Plays the day.
+/// Simulates the day.
 pub fn play(rhythm: &Rhythm, seed: u64) -> Day {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let life = rhythm.lifetime.as_secs_f64().max(1.0);
@@ -100,7 +101,7 @@ struct KeyLife<'a> {
     rhythm: &'a Rhythm,
     kit: Option<Kit>,
     life: f64,
-    /// When the day begins, in seconds.
+    /// Start of the day, in seconds.
     from: f64,
 }
 
@@ -112,7 +113,7 @@ impl KeyLife<'_> {
         self.count(born, day, |minute| {
             (minute.asks, minute.misses) = (minute.asks + 1, minute.misses + 1);
         });
-        // Calls before the token is due change nothing: the next that matters is the first after.
+        // Calls before the token is due change nothing, so skip to the first call after.
         let mut other_next = refresh + self.gap(rng);
         loop {
             let now = kit_next.min(other_next);
@@ -131,13 +132,13 @@ impl KeyLife<'_> {
             }
             if now >= kit_next {
                 self.count(now, day, |minute| minute.asks += 1);
-                // A renewal is in the background: its caller gets the old token.
+                // A renewal runs in the background: its caller gets the old token.
                 kit_next = now + self.kit_after(if left > 0.0 { left } else { self.life });
             }
         }
     }
 
-    /// When a token minted now expires, and when it is due.
+    /// Returns the expiry of a token minted now, and the time from which it is due for renewal.
     fn mint(&self, now: f64, rng: &mut Xoshiro256PlusPlus) -> (f64, f64) {
         let jitter = (rng.random::<f64>() - 0.5) * JITTER;
         let fraction = (self.rhythm.refresh_fraction + jitter).clamp(0.0, 1.0);
@@ -150,7 +151,7 @@ impl KeyLife<'_> {
 
     fn gap(&self, rng: &mut Xoshiro256PlusPlus) -> f64 {
         let unit: f64 = Exp1.sample(rng);
-        // Never zero divided by zero: no callers are infinitely far apart.
+        // Avoid zero divided by zero: without such callers, the gap is infinite.
         if self.rhythm.uncached_per_key > 0.0 {
             unit / self.rhythm.uncached_per_key
         } else {
@@ -204,7 +205,7 @@ mod tests {
         for kit in Kit::ALL {
             let day = play(&Rhythm { kits: vec![(kit, 1.0)], ..rhythm() }, 1);
             let mints = day.mints() as f64 / 2000.0;
-            // At most twice a life, as the broker renews; at least once, as tokens end.
+            // At most twice a lifetime, because the broker renews; at least once, because tokens expire.
             assert!((0.95..2.1).contains(&mints), "{kit:?} {mints}");
         }
     }
@@ -217,7 +218,8 @@ mod tests {
             ..rhythm()
         };
         let (wave, even) = (play(&wave, 1), play(&Rhythm { uncached_per_key: 1.0, ..rhythm() }, 1));
-        // Each once at the half of its life, and about every second once more before the day ends.
+        // Each token once at the half of its lifetime; about every second token once more before the day
+        // ends.
         assert!((2_800..3_200).contains(&wave.mints()), "{}", wave.mints());
         assert!(wave.busiest().renewals > 2 * even.busiest().renewals);
         // 10 % of 24 h around the half: nothing before 10.8 h.

@@ -1,11 +1,12 @@
-//! A mean over replications, with its interval.
+//! The mean over replications, with its 95 % interval.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 pub use crate::document::plan::forecast::Estimate;
 
 impl Estimate {
-    /// Of one value for each replication; none of none. One alone has no spread to tell.
+    /// Estimates from one value for each replication. Returns none for no values. A single value has no
+    /// spread, so both ends equal it.
     pub fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -19,7 +20,7 @@ impl Estimate {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let error = (squares / (count - 1.0) / count).sqrt();
         let t = StudentsT::new(0.0, 1.0, count - 1.0).map_or(2.0, |t| t.inverse_cdf(0.975));
-        // None of what is estimated here can be negative.
+        // No estimated quantity can be negative.
         Some(Self { mean, low: (mean - t * error).max(0.0), high: mean + t * error })
     }
 }

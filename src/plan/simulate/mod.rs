@@ -1,9 +1,9 @@
-//! A fleet without the fleet: discrete events instead of requests.
+//! Discrete-event simulation of a fleet.
 //!
 //! [`node`] is one broker process: cores, worker threads, mint lanes, a bounded mint queue. [`client`]
-//! is what real software development kits do when they are refused. [`window`] plays some seconds of
-//! one node at full detail; [`day`] plays a day of every key of the fleet without queues, which needs
-//! no clock that they share. All of it is seeded.
+//! holds the retries and refreshes of real software development kits. [`window`] simulates some seconds
+//! of one node in full detail. [`day`] simulates a day of every key of the fleet without queues, so its
+//! keys need no common clock. Everything is seeded.
 
 pub mod backlog;
 pub mod client;

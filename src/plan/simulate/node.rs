@@ -1,10 +1,10 @@
-//! One broker process: cores that worker threads and mint lanes share.
+//! One broker process: its worker threads and mint lanes share the cores.
 //!
-//! Each core has a worker with a queue of its own, as connections belong to one worker, and runs at
-//! most one lane; lanes share one bounded queue, callers' mints before renewals. A core runs one of
-//! its two threads at a time. The other gets in when the first has nothing to do or has run for a
-//! time slice, as under Linux's scheduler, which protects a running thread until then; a lane is
-//! interrupted in the middle of a signature, a worker between requests.
+//! A connection belongs to one worker. So each core has a worker with its own queue, and runs at most
+//! one lane. Lanes share one bounded queue, in which callers' mints come before renewals. A core runs
+//! one of its two threads at a time. The other runs when the first is idle or has used up its time
+//! slice, as under Linux's scheduler. A lane can be interrupted in the middle of a signature, a worker
+//! only between requests.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,45 +14,45 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::service::Service;
 
-/// What a broker process is made of.
+/// Shape of a broker process.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// Cores, each with a worker.
+    /// Number of cores, each with a worker.
     pub cores: NonZeroUsize,
-    /// Mints at the same time, at most.
+    /// Maximum number of mints at the same time.
     pub lanes: NonZeroUsize,
-    /// Mints that may wait, and as many renewals.
+    /// Maximum number of waiting mints, and of waiting renewals.
     pub mint_queue: usize,
-    /// How long a thread runs before the other of its core gets in, in nanoseconds.
+    /// Time slice in nanoseconds: how long a thread runs before the other thread of its core may run.
     pub slice_ns: u64,
 }
 
-/// What its work costs.
+/// Costs of the work of a node.
 #[derive(Clone, Debug)]
 pub struct Costs {
-    /// Time of a core for each request, hit or not.
+    /// Core time of each request, hit or not.
     pub hit: Service,
-    /// Time of a core for each mint, beside that.
+    /// Additional core time of each mint.
     pub mint: Service,
-    /// Time that a caller waits beside all this, for the way there and back.
+    /// Additional time that a caller waits, for the way there and back.
     pub way: Service,
 }
 
-/// A number that tells requests and mints apart; what it means is the owner's affair.
+/// Number that identifies a request or a mint. Its meaning is up to the owner.
 pub type Ticket = u64;
 
-/// What a core has done.
+/// Work that a core has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// A worker has handled this request.
     Handled(Ticket),
     /// A lane has minted for this ticket.
     Minted(Ticket),
-    /// Nothing that anybody waits for.
+    /// A lane has finished a renewal, which nobody waits for.
     Renewed,
 }
 
-/// A step of the node's own clockwork.
+/// Scheduled event of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick {
     at_ns: u64,
@@ -68,7 +68,7 @@ enum Kind {
     Slice,
 }
 
-/// A mint, or a renewal.
+/// Mint, or renewal if it has no ticket.
 #[derive(Clone, Copy, Debug)]
 struct Job {
     ticket: Option<Ticket>,
@@ -94,13 +94,13 @@ struct Core {
     state: State,
     suspended: Option<Job>,
     side: Side,
-    /// Since when that side has had the core.
+    /// Time since which that side has had the core.
     since_ns: u64,
-    /// Tells ticks of what is over from ticks of what runs.
+    /// Number of the current assignment of the core. Ticks of earlier assignments are ignored.
     epoch: u64,
 }
 
-/// The process.
+/// Broker process.
 #[derive(Debug)]
 pub struct Node {
     shape: Shape,
@@ -112,18 +112,18 @@ pub struct Node {
     ticks: BinaryHeap<Reverse<Tick>>,
     order: u64,
     rng: Xoshiro256PlusPlus,
-    /// The most mints that waited at one time.
+    /// Largest number of mints that waited at one time.
     pub queue_peak: usize,
     /// Time that cores were busy, in nanoseconds.
     pub busy_ns: u64,
 }
 
-/// The mint queue is full.
+/// Error: the mint queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl Node {
-    /// An idle process.
+    /// Returns an idle process.
     pub fn new(shape: Shape, costs: Costs, rng: Xoshiro256PlusPlus) -> Self {
         let core = || Core {
             requests: VecDeque::new(),
@@ -149,27 +149,27 @@ impl Node {
         }
     }
 
-    /// The time that a caller waits beside the node's own work.
+    /// Draws the time that a caller waits in addition to the node's own work.
     pub fn way_ns(&mut self) -> u64 {
         self.costs.way.draw(&mut self.rng)
     }
 
-    /// Cores, each with a worker.
+    /// Returns the number of cores, each with a worker.
     pub const fn cores(&self) -> usize {
         self.shape.cores.get()
     }
 
-    /// Mints that wait for a lane.
+    /// Returns the number of mints that wait for a lane.
     pub fn queued(&self) -> usize {
         self.mints.len()
     }
 
-    /// Renewals that wait for a lane.
+    /// Returns the number of renewals that wait for a lane.
     pub const fn renewals(&self) -> usize {
         self.renewals
     }
 
-    /// A request comes in on a connection of this worker.
+    /// Adds a request on a connection of this worker.
     pub fn request(&mut self, now_ns: u64, ticket: Ticket, worker: usize) {
         let index = worker % self.cores.len().max(1);
         let Some(core) = self.cores.get_mut(index) else { return };
@@ -182,10 +182,10 @@ impl Node {
         }
     }
 
-    /// A mint that a caller waits for.
+    /// Queues a mint that a caller waits for.
     ///
     /// # Errors
-    /// When the queue is full.
+    /// Returns [`Full`] when the queue is full.
     pub fn mint(&mut self, now_ns: u64, ticket: Ticket) -> Result<(), Full> {
         if self.mints.len() >= self.shape.mint_queue {
             return Err(Full);
@@ -196,10 +196,10 @@ impl Node {
         Ok(())
     }
 
-    /// A mint that nobody waits for; with a full queue it is put off.
+    /// Queues a renewal, which nobody waits for. It is put off if its queue is full.
     ///
     /// # Errors
-    /// When it is put off.
+    /// Returns [`Full`] when the renewal is put off.
     pub fn renew(&mut self, now_ns: u64) -> Result<(), Full> {
         if self.renewals >= self.shape.mint_queue {
             return Err(Full);
@@ -216,12 +216,12 @@ impl Node {
         }
     }
 
-    /// When the node next does something.
+    /// Returns the time of the node's next event.
     pub fn next_ns(&self) -> Option<u64> {
         self.ticks.peek().map(|Reverse(tick)| tick.at_ns)
     }
 
-    /// Does the next thing; what came of it, if that concerns anybody.
+    /// Handles the next event. Returns the finished work, if any.
     pub fn step(&mut self) -> Option<Done> {
         let Reverse(tick) = self.ticks.pop()?;
         let core = self.cores.get_mut(tick.core)?;
@@ -312,7 +312,7 @@ impl Node {
         }
     }
 
-    /// Ends a lane's turn when its slice is used up, if it would not end before.
+    /// Schedules the end of a lane's turn at the end of its slice, unless the lane ends before.
     fn limit(&mut self, now_ns: u64, index: usize, ends_ns: u64) {
         let Some(core) = self.cores.get(index) else { return };
         let at_ns = now_ns.max(core.since_ns + self.shape.slice_ns);

@@ -1,33 +1,33 @@
-//! How long work takes: a law, or what was measured.
+//! Service times: a distribution, or measured values.
 
 use hdrhistogram::Histogram;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1};
 
-/// A distribution of times in nanoseconds.
+/// Distribution of times in nanoseconds.
 #[derive(Clone, Debug)]
 pub enum Service {
-    /// Always the same.
+    /// Always the same time.
     Constant(f64),
-    /// Exponential with this mean.
+    /// Exponential distribution with this mean.
     Exponential(f64),
-    /// As measured.
+    /// Measured distribution.
     Measured(Measured),
 }
 
-/// Values and the share of samples up to each.
+/// Values, each with the share of samples up to it.
 #[derive(Clone, Debug)]
 pub struct Measured {
     steps: Vec<(f64, f64)>,
     mean: f64,
 }
 
-/// Of a measured shape the part above this is cut down to it: at low load it is stalls of the machine
-/// and not work, and they are in the way there and back already.
+/// Quantile above which a measured shape is cut off. At low load, higher values are stalls of the
+/// machine, not work. They are already part of the way there and back.
 const TRUSTED: f64 = 0.9;
 
 impl Service {
-    /// The shape of `histogram` with the mean `mean_ns`; constant where nothing was measured.
+    /// Returns the shape of `histogram` with the mean `mean_ns`, or a constant if nothing was measured.
     pub fn shaped(histogram: &Histogram<u64>, mean_ns: f64) -> Self {
         let cap = histogram.value_at_quantile(TRUSTED);
         Self::of(histogram, |value| float(value.min(cap)))
@@ -35,7 +35,7 @@ impl Service {
             .unwrap_or(Self::Constant(mean_ns))
     }
 
-    /// What is left of each measured time beyond `part_ns`.
+    /// Returns the measured times minus `part_ns`, but not below zero.
     pub fn beyond(histogram: &Histogram<u64>, part_ns: f64) -> Self {
         Self::of(histogram, |value| (float(value) - part_ns).max(0.0))
     }
@@ -68,7 +68,7 @@ impl Service {
         }
     }
 
-    /// The mean in nanoseconds.
+    /// Returns the mean in nanoseconds.
     pub const fn mean_ns(&self) -> f64 {
         match self {
             Self::Constant(mean) | Self::Exponential(mean) => *mean,
@@ -76,7 +76,7 @@ impl Service {
         }
     }
 
-    /// Draws one, in nanoseconds.
+    /// Draws a time in nanoseconds.
     pub fn draw(&self, rng: &mut impl Rng) -> u64 {
         match self {
             Self::Constant(value) => nanos(*value),
@@ -93,7 +93,7 @@ impl Service {
     }
 }
 
-/// The caller guarantees a time: finite, not negative, below centuries.
+/// Rounds a time. The caller guarantees that it is finite, not negative, and below centuries.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
 pub(super) fn nanos(value: f64) -> u64 {
     value.max(0.0).round() as u64

@@ -1,50 +1,51 @@
-//! Estimates with their intervals, one below the other, against a limit.
+//! A forest plot: estimates with their intervals, one below the other, against their limits.
 
 use std::fmt::Write;
 
 use super::{Axis, LEFT, RIGHT, Scale, across, escaped};
 
-/// One estimate.
+/// Estimate with its interval.
 #[derive(Clone, Debug)]
 pub struct Estimate {
-    /// What it is of.
+    /// Name of the estimated quantity.
     pub name: String,
-    /// The best guess.
+    /// Best estimate.
     pub value: f64,
-    /// Its interval; an end that is unknown reaches to the edge.
+    /// Interval of the estimate. An unknown end reaches to the edge.
     pub interval: [Option<f64>; 2],
-    /// Drawn as a line across the estimate's row.
+    /// Limit, drawn as a line across the estimate's row.
     pub limit: f64,
-    /// Which of the page's colours.
+    /// Index of the page's colour.
     pub colour: usize,
 }
 
-/// The chart.
+/// Forest plot.
 #[derive(Clone, Debug)]
 pub struct Forest {
-    /// Unique in its page.
+    /// Id, unique in its page.
     pub id: String,
-    /// What it shows, for who cannot see it.
+    /// Title for screen readers.
     pub title: String,
-    /// What there is to see in it.
+    /// Description for screen readers.
     pub description: String,
-    /// Of all estimates.
+    /// Horizontal axis of all estimates.
     pub x: Axis,
-    /// What x is.
+    /// Label of the horizontal axis.
     pub x_label: String,
-    /// From top to bottom.
+    /// Estimates from top to bottom.
     pub estimates: Vec<Estimate>,
 }
 
-/// A name above, the interval below.
+/// Height of a row: the name above, the interval below.
 const ROW: f64 = 48.0;
 const TOP: f64 = 12.0;
 const FOOT: f64 = 52.0;
-/// Names stand above their rows, so that the rows need less room at the left than a chart.
+/// Left end of the axis. Names stand above their rows, so the rows need less room at the left than a
+/// chart.
 const BEGIN: f64 = LEFT - 40.0;
 
 impl Forest {
-    /// The drawing.
+    /// Returns the drawing as SVG.
     pub fn svg(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
@@ -53,7 +54,7 @@ impl Forest {
     }
 
     fn at(&self, value: f64) -> f64 {
-        // `across` begins where charts do; a forest begins further left.
+        // `across` starts where charts do; a forest plot starts further left.
         BEGIN + (across(&self.x, value) - LEFT) * (RIGHT - BEGIN) / (RIGHT - LEFT)
     }
 

@@ -1,36 +1,36 @@
-//! A heat map: how many samples fell into each cell of time and latency.
+//! A heat map: the number of samples in each cell of time and latency.
 
 use std::fmt::Write;
 
 use super::scale::float;
 use super::{Axis, across, frame, open, up};
 
-/// A heat map; a cell's darkness is the logarithm of its count.
+/// Heat map. The darkness of a cell follows the logarithm of its count.
 #[derive(Clone, Debug)]
 pub struct Heat {
-    /// Unique in its page.
+    /// Id, unique in its page.
     pub id: String,
-    /// What it shows, for who cannot see it.
+    /// Title for screen readers.
     pub title: String,
-    /// What there is to see in it.
+    /// Description for screen readers.
     pub description: String,
-    /// Time.
+    /// Time axis.
     pub x: Axis,
-    /// Latency.
+    /// Latency axis.
     pub y: Axis,
-    /// The edges of the columns, in values of `x`; one more than columns.
+    /// Edges of the columns, in values of `x`; one more than columns.
     pub columns: Vec<f64>,
-    /// The edges of the rows, in values of `y`, ascending; one more than rows.
+    /// Edges of the rows, in values of `y`, ascending; one more than rows.
     pub rows: Vec<f64>,
-    /// How many, column by column.
+    /// Counts, column by column.
     pub counts: Vec<Vec<u64>>,
 }
 
-/// The faintest that can still be told from nothing, of 1.
+/// Opacity of the faintest cell, 0 to 1. It must still differ from an empty cell.
 const FAINTEST: f64 = 0.15;
 
 impl Heat {
-    /// The drawing.
+    /// Returns the drawing as SVG.
     pub fn svg(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
@@ -38,7 +38,7 @@ impl Heat {
         out
     }
 
-    /// The greatest count of a cell.
+    /// Returns the greatest count of a cell.
     pub fn most(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or(0)
     }

@@ -1,7 +1,7 @@
 //! Charts as SVG: lines, bands and heat maps between two axes.
 //!
-//! An `svg` element carries its axes as attributes (`data-x`, `data-y`: scale, ends in values and
-//! in places), so that whoever reads the page can turn places back into values.
+//! An `svg` element carries its axes as attributes (`data-x`, `data-y`: the scale, the end values and
+//! their places). With these, a reader of the page can turn places back into values.
 
 pub mod forest;
 pub mod heat;
@@ -11,23 +11,23 @@ use std::fmt::Write;
 
 pub use self::scale::{Axis, Scale};
 
-/// The look of a line: colour is never the only difference.
+/// Look of a line. Lines never differ by colour alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Which of the page's colours, 0 to 6; the mark has a shape for each as well.
+    /// Index of the page's colour, 0 to 6. The mark has a different shape for each.
     pub colour: usize,
-    /// How the line is drawn.
+    /// Dash pattern of the line.
     pub dash: Dash,
 }
 
-/// How a line is drawn.
+/// Dash pattern of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dash {
-    /// Without a gap.
+    /// Without gaps.
     Solid,
-    /// In strokes.
+    /// Strokes.
     Strokes,
-    /// In dots.
+    /// Dots.
     Dots,
 }
 
@@ -41,81 +41,81 @@ impl Dash {
     }
 }
 
-/// A line through points; a gap where there is none.
+/// Line through points, with a gap where a point is missing.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// What it is, for the reader of the page and in the legend.
+    /// Name for the reader of the page and in the legend.
     pub name: String,
-    /// How it looks.
+    /// Look of the line.
     pub look: Look,
-    /// Its points, from left to right.
+    /// Points from left to right.
     pub points: Vec<Option<(f64, f64)>>,
-    /// A mark is drawn at each of these values of x.
+    /// Values of x at which a mark is drawn.
     pub marked: Vec<f64>,
 }
 
-/// An area between two lines.
+/// Area between two lines.
 #[derive(Clone, Debug)]
 pub struct Band {
-    /// Which of the page's colours.
+    /// Index of the page's colour.
     pub colour: usize,
-    /// x, lower and upper y, from left to right.
+    /// Points from left to right: x, lower y, upper y.
     pub points: Vec<(f64, f64, f64)>,
 }
 
-/// A bound that a line should stay below.
+/// Bound that a line should stay below.
 #[derive(Clone, Debug)]
 pub struct Goal {
-    /// What is written beside it.
+    /// Text beside the bound.
     pub name: String,
-    /// The bound.
+    /// Value of the bound.
     pub value: f64,
-    /// From where to where it holds, as values of x; the whole axis if not given.
+    /// Range in values of x where the bound holds; without it, the whole axis.
     pub span: Option<(f64, f64)>,
-    /// Where it is judged, as a value of x, if at one place only.
+    /// Value of x at which the bound is judged, if there is only one.
     pub judged_at: Option<f64>,
 }
 
-/// A chart of lines.
+/// Chart of lines.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// Unique in its page.
+    /// Id, unique in its page.
     pub id: String,
-    /// What it shows, for who cannot see it.
+    /// Title for screen readers.
     pub title: String,
-    /// What there is to see in it.
+    /// Description for screen readers.
     pub description: String,
-    /// From left to right.
+    /// Horizontal axis, from left to right.
     pub x: Axis,
-    /// From bottom to top.
+    /// Vertical axis, from bottom to top.
     pub y: Axis,
-    /// What x is.
+    /// Label of the horizontal axis.
     pub x_label: &'static str,
-    /// What y is.
+    /// Label of the vertical axis.
     pub y_label: &'static str,
-    /// Drawn first.
+    /// Bands, drawn first.
     pub bands: Vec<Band>,
-    /// Drawn over the bands.
+    /// Lines, drawn over the bands.
     pub lines: Vec<Line>,
-    /// Drawn over the lines.
+    /// Goals, drawn over the lines.
     pub goals: Vec<Goal>,
 }
 
-/// The drawing in its own units; the page scales it.
+/// Width of the drawing in its own units; the page scales it.
 pub(super) const WIDTH: f64 = 560.0;
 pub(super) const HEIGHT: f64 = 330.0;
-/// How high a line of text is, at the size that it has on a phone.
+/// Height of a line of text, at its size on a phone.
 const LABEL: f64 = 20.0;
-/// How wide a digit is at the size that it has on a phone.
+/// Width of a digit, at its size on a phone.
 const DIGIT: f64 = 10.0;
-/// Room for the labels, at the size that they have on a phone.
+/// Left end of the horizontal axis. It leaves room for labels at their size on a phone.
 pub(super) const LEFT: f64 = 72.0;
 pub(super) const RIGHT: f64 = WIDTH - 20.0;
 pub(super) const TOP: f64 = 34.0;
 pub(super) const BOTTOM: f64 = HEIGHT - 50.0;
 
 impl Chart {
-    /// The drawing.
+    /// Returns the drawing as SVG.
     pub fn svg(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
@@ -136,7 +136,7 @@ impl Chart {
         out.write_str("</svg>")
     }
 
-    /// Bounds with their names: neighbours that are close have theirs at different ends.
+    /// Draws the bounds with their names. Names of close neighbours stand at different ends.
     fn goals(&self, out: &mut String) -> std::fmt::Result {
         let mut last: Option<(f64, bool)> = None;
         let mut goals: Vec<&Goal> = self.goals.iter().collect();
@@ -198,7 +198,7 @@ impl Chart {
         write!(out, "<path class=\"line c{colour} {dash}\" data-series=\"{name}\" d=\"{path}\"/>")?;
         let is_marked = |x: f64| line.marked.iter().any(|at| (at - x).abs() <= x.abs() * 1e-9);
         for (index, point) in line.points.iter().enumerate() {
-            // What has no neighbour has no line either: it would not be seen without a mark.
+            // A point without neighbours has no line, so only a mark makes it visible.
             let alone = !is_point(line, index.wrapping_sub(1)) && !is_point(line, index + 1);
             if let Some(point) = point.filter(|(x, _)| alone || is_marked(*x)) {
                 mark(out, colour, self.at(point))?;
@@ -212,7 +212,7 @@ fn is_point(line: &Line, index: usize) -> bool {
     line.points.get(index).is_some_and(Option::is_some)
 }
 
-/// Begins a drawing, which says what it is and how to read its places.
+/// Begins a drawing with its title, its description and its axes.
 pub(super) fn open(
     out: &mut String,
     id: &str,
@@ -239,7 +239,7 @@ pub(super) fn open(
     )
 }
 
-/// Draws the grid and what is written beside it.
+/// Draws the grid and its labels.
 pub(super) fn frame(
     out: &mut String,
     [x, y]: [&Axis; 2],
@@ -285,7 +285,7 @@ pub(super) fn up(axis: &Axis, value: f64) -> f64 {
     BOTTOM - (BOTTOM - TOP) * axis.place(value)
 }
 
-/// A mark whose shape tells what its colour does.
+/// Draws a mark. Its shape depends on the colour, so that colour is never the only difference.
 fn mark(out: &mut String, colour: usize, (x, y): (f64, f64)) -> std::fmt::Result {
     let d = match colour {
         0 => "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
@@ -299,7 +299,7 @@ fn mark(out: &mut String, colour: usize, (x, y): (f64, f64)) -> std::fmt::Result
     write!(out, "<path class=\"mark c{colour}\" d=\"M{x:.2} {y:.2}{d}\"/>")
 }
 
-/// A piece of line with its mark, for a legend.
+/// Returns a piece of line with its mark, for a legend.
 pub fn swatch(look: Look) -> String {
     let (colour, dash) = (look.colour, look.dash.class());
     let mut out = format!(
@@ -310,7 +310,7 @@ pub fn swatch(look: Look) -> String {
     out + "</svg>"
 }
 
-/// Text that is no markup, whatever it holds.
+/// Escapes text for XML, and replaces control characters with spaces.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {

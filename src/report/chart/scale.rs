@@ -1,54 +1,54 @@
-//! Axes: from a value to a place, and round numbers to write beside it.
+//! Axes: map values to places, and choose round numbers for the labels.
 
-/// How values are spread along an axis.
+/// Scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal differences are equally long.
+    /// Equal differences have equal lengths.
     Linear,
-    /// Equal ratios are equally long.
+    /// Equal ratios have equal lengths.
     Log,
 }
 
-/// What the numbers of an axis are, which decides how they are written.
+/// Kind of the numbers of an axis, which decides how they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Plain numbers.
     Count,
-    /// Microseconds, written in the unit that suits them.
+    /// Microseconds, written in a suitable unit.
     Micros,
-    /// One number divided by another of its kind.
+    /// Ratios of two numbers of the same kind.
     Ratio,
     /// `1 / (1 - p)` of a percentile, written as the percentile.
     Nines,
-    /// Seconds since the beginning, written in the unit that suits the whole axis.
+    /// Seconds since the beginning, written in a unit that suits the whole axis.
     Seconds,
 }
 
-/// One axis.
+/// Axis of a chart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Axis {
-    /// How values are spread.
+    /// Scale of the axis.
     pub scale: Scale,
-    /// What they are.
+    /// Kind of the numbers.
     pub unit: Unit,
-    /// The value at its beginning.
+    /// Value at the beginning.
     pub from: f64,
-    /// The value at its end; above `from`.
+    /// Value at the end, above `from`.
     pub to: f64,
 }
 
-/// More labels than this would touch each other on a phone.
+/// Maximum number of labels. More would touch each other on a phone.
 const TICKS_MAX: f64 = 6.0;
-/// Drawn at the foot of the axis, in microseconds: nobody looks at what is shorter.
+/// Least value on a latency axis, in microseconds. Shorter times are of no interest.
 const LEAST_US: f64 = 1.0;
 
 impl Axis {
-    /// A time axis, in seconds, from zero.
+    /// Returns a time axis in seconds, from zero.
     pub fn seconds(to: f64) -> Self {
         Self { scale: Scale::Linear, unit: Unit::Seconds, from: 0.0, to: positive(to) }
     }
 
-    /// A linear axis from zero to a round number that is not below any of `values`.
+    /// Returns a linear axis from zero to a round number that is at or above all `values`.
     pub fn counts(values: impl Iterator<Item = f64>) -> Self {
         let greatest = positive(values.fold(0.0, f64::max));
         let step = step(greatest / (TICKS_MAX - 1.0));
@@ -56,7 +56,7 @@ impl Axis {
         Self { scale: Scale::Linear, unit: Unit::Count, from: 0.0, to }
     }
 
-    /// A logarithmic axis of latencies that holds all of `values`, ending at round numbers.
+    /// Returns a logarithmic axis of latencies that holds all `values`, with round numbers at both ends.
     pub fn latencies(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values
             .map(|value| value.max(LEAST_US))
@@ -67,9 +67,10 @@ impl Axis {
         Self { scale: Scale::Log, unit: Unit::Micros, from, to }
     }
 
-    /// An axis of ratios that holds all of `values` and 1.
+    /// Returns an axis of ratios that holds all `values` and 1.
     ///
-    /// Logarithmic where they differ by more than a factor, since 0.5 is as far from 1 as 2.
+    /// The axis is logarithmic if the ratios span more than a factor of 3, because 0.5 is as far from 1
+    /// as 2 is.
     pub fn ratios(values: impl Iterator<Item = f64>) -> Self {
         const WIDE: f64 = 3.0;
         let values = values.filter(|ratio| ratio.is_finite() && *ratio > 0.0);
@@ -82,7 +83,7 @@ impl Axis {
         Self::around(low, high, 0.05)
     }
 
-    /// A linear axis of changes in per cent that holds all of `values` and 0.
+    /// Returns a linear axis of changes in per cent that holds all `values` and 0.
     pub fn changes(values: impl Iterator<Item = f64>) -> Self {
         let values = values.filter(|change| change.is_finite());
         let (low, high) =
@@ -97,13 +98,14 @@ impl Axis {
         Self { scale: Scale::Linear, unit: Unit::Ratio, from, to }
     }
 
-    /// The percentile axis of up to `samples` samples: the last is at `1 / (1 - p) = samples`.
+    /// Returns the percentile axis for `samples` samples. The last sample is at `1 / (1 - p) = samples`.
     pub fn nines(samples: u64) -> Self {
         let to = float(samples).max(10.0);
         Self { scale: Scale::Log, unit: Unit::Nines, from: 1.0, to }
     }
 
-    /// Where a value is: 0 at the beginning, 1 at the end; what lies outside is put there.
+    /// Returns the place of a value: 0 at the beginning, 1 at the end. Values outside are moved to the
+    /// nearest end.
     pub fn place(&self, value: f64) -> f64 {
         let along = match self.scale {
             Scale::Linear => (value - self.from) / (self.to - self.from),
@@ -112,7 +114,7 @@ impl Axis {
         along.clamp(0.0, 1.0)
     }
 
-    /// The values to write beside the axis, in order, and how they are written.
+    /// Returns the values of the labels with their texts, in order.
     pub fn ticks(&self) -> Vec<(f64, String)> {
         match self.unit {
             Unit::Nines => self.percentiles(),
@@ -142,11 +144,12 @@ impl Axis {
 
     fn percentiles(&self) -> Vec<(f64, String)> {
         let decades = (1..20).map(|power| 10_f64.powi(power)).take_while(|nines| *nines <= self.to);
-        // Half of all is the one that everybody looks for.
+        // The median is the percentile that every reader looks for.
         [1.0, 2.0].into_iter().chain(decades).map(|nines| (nines, percentile(nines))).collect()
     }
 
-    /// The round numbers of a logarithmic axis: the fewer to a decade, the more decades there are.
+    /// Returns the round numbers of a logarithmic axis. The more decades there are, the fewer numbers
+    /// each gets.
     fn rounds(&self) -> impl Iterator<Item = f64> {
         let decades = (self.to / self.from).log10();
         let steps: &[f64] = if decades <= 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
@@ -158,7 +161,7 @@ impl Axis {
     }
 }
 
-/// A latency in the unit that suits it: `250 us`, `1.5 ms`, `12 s`.
+/// Formats a latency in a suitable unit: `250 us`, `1.5 ms`, `12 s`.
 pub fn latency(us: f64) -> String {
     let (value, unit) = match us {
         us if us < 1.0 => (us * 1e3, "ns"),
@@ -169,17 +172,17 @@ pub fn latency(us: f64) -> String {
     format!("{} {unit}", plain(value))
 }
 
-/// A percentile as people say it, of `1 / (1 - p)`: 50, 99, 99.9.
+/// Formats a percentile, given as `1 / (1 - p)`: 50, 99, 99.9.
 pub fn percentile(nines: f64) -> String {
     let percent = 100.0 - 100.0 / nines;
     let digits = (nines.log10().ceil() - 1.0).clamp(0.0, 17.0);
-    // As many as it takes to tell it from 100.
+    // As many digits as are needed to tell it from 100.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 17")]
     let text = format!("{percent:.*}", digits as usize + 1);
     trimmed(&text)
 }
 
-/// A number to three significant digits, without needless zeros.
+/// Formats a number with two decimals below 10, one below 100, else none; without needless zeros.
 pub fn plain(value: f64) -> String {
     let digits = match value.abs() {
         value if value >= 100.0 => 0,
@@ -189,8 +192,8 @@ pub fn plain(value: f64) -> String {
     trimmed(&format!("{value:.digits$}"))
 }
 
-/// A number for a table: to the thousandth, and below 1 to three significant digits. Microseconds keep
-/// their nanoseconds, and nothing has the 17 digits of a binary fraction.
+/// Formats a number for a table: to the thousandth, and below 1 to three significant digits.
+/// Microseconds keep their nanoseconds, and binary fractions lose their 17 digits.
 pub fn rounded(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -200,7 +203,7 @@ pub fn rounded(value: f64) -> String {
     trimmed(&format!("{value:.digits$}"))
 }
 
-/// A whole number with commas between the thousands.
+/// Formats a whole number with commas between the thousands.
 pub fn thousands(value: f64) -> String {
     if value < 10.0 && value.fract() != 0.0 {
         return plain(value);
@@ -224,7 +227,7 @@ fn trimmed(text: &str) -> String {
     }
 }
 
-/// The unit of a time axis of this many seconds.
+/// Returns the unit of a time axis of this many seconds: its length in seconds, and its name.
 const fn clock_unit(seconds: f64) -> (f64, &'static str) {
     match seconds {
         seconds if seconds < 600.0 => (1.0, "s"),
@@ -239,7 +242,7 @@ fn multiples(every: f64, to: f64) -> impl Iterator<Item = f64> {
         .take_while(move |value| *value <= to * 1.001)
 }
 
-/// The least of 1, 2, 5, 10, 20 .. (and 0.1, 0.2 ..) that is not below `least`.
+/// Returns the least of 1, 2, 5, 10, 20 .. (and 0.1, 0.2 ..) that is not below `least`.
 fn step(least: f64) -> f64 {
     let power = 10_f64.powf(positive(least).log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|step| step * power);

@@ -1,4 +1,4 @@
-//! What happened over time: latencies, throughput, and the heat map of both.
+//! Charts over time: latencies, throughput, and a heat map of response times.
 
 use super::digest::{Course, Digest, quantile, total};
 use super::page::{Figure, Key, Table};
@@ -12,23 +12,23 @@ use crate::report::chart::{Chart, Dash, Goal, Line, Look};
 use crate::report::stored::log::add;
 use crate::stats::intervals::Counts;
 
-/// Marks of a line over time; more would hide it.
+/// Marks of a line over time. More would hide the line.
 const MARKS: usize = 8;
 
-/// A line over time that is also a column.
+/// Line over time that is also a column of the table.
 struct Trace {
     name: String,
     look: Look,
     values: Vec<Option<f64>>,
 }
 
-/// The middles of the stretches of `course`, in seconds.
+/// Returns the middles of the first `count` stretches of `course`, in seconds.
 fn middles(course: &Course, count: usize) -> Vec<f64> {
     let spans = (0..count).map(|index| course.span(index));
     spans.map(|(start, length)| start + length / 2.0).collect()
 }
 
-/// The p50 and p99 of the three latencies of a class over time, and the objectives that bound them.
+/// Draws the p50 and p99 of the three latencies of a class over time, with their objectives.
 pub fn latencies(digest: &Digest, class: Class, goals: Vec<Goal>) -> Figure {
     let of = |course: &Course, name: &str, colour| {
         let stretches = course.stretches.of(class);
@@ -56,7 +56,7 @@ pub fn latencies(digest: &Digest, class: Class, goals: Vec<Goal>) -> Figure {
     timeline(&digest.response, &id, [&title, text], look, &traces, goals)
 }
 
-/// What was asked and what was answered over time.
+/// Draws the intended rate, the ended requests and the failures over time.
 pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
     let course = &digest.response;
     let together = course.together();
@@ -87,7 +87,7 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
     timeline(course, "throughput", names, (y, "requests/s"), &traces, Vec::new())
 }
 
-/// The answers without a token over time.
+/// Returns the answers without a token over time.
 fn failed(course: &Course, count: usize) -> Vec<Counts> {
     let mut failed = vec![Counts::new(); count];
     for class in [Class::Error, Class::Throttled] {
@@ -98,7 +98,7 @@ fn failed(course: &Course, count: usize) -> Vec<Counts> {
     failed
 }
 
-/// What was meant to be sent per second over a stretch: by phase, where there are any.
+/// Returns the intended rate of a stretch, in requests per second, by phase if there are any.
 fn intended(run: &Run, (start_s, length_s): (f64, f64)) -> Option<f64> {
     if run.phases.is_empty() {
         return run.load.rate_target;
@@ -107,7 +107,7 @@ fn intended(run: &Run, (start_s, length_s): (f64, f64)) -> Option<f64> {
     Some(planned.sum::<f64>() / length_s)
 }
 
-/// Requests that a phase planned from one time to another, in seconds of the measured part.
+/// Returns the requests that a phase planned between two times, in seconds of the measured part.
 fn planned(phase: &Phase, from_s: f64, to_s: f64) -> f64 {
     let end_s = phase.start_s + phase.duration_s;
     let overlap_s = |from: f64, to: f64| (to.min(to_s).min(end_s) - from.max(from_s)).max(0.0);
@@ -193,11 +193,11 @@ fn table(title: &str, course: &Course, traces: &[Trace], unit: &str) -> Table {
     Table { caption, head, rows: (0..count).map(row).collect() }
 }
 
-/// Columns and rows of the heat map: more would be finer than a phone shows.
+/// Maximum number of columns of the heat map. More would be finer than a phone shows.
 const COLUMNS_MAX: usize = 60;
 const ROWS_PER_DECADE: i32 = 6;
 
-/// How many requests of each response time there were over time.
+/// Draws the heat map: the number of requests by time and response time.
 pub fn heat(digest: &Digest) -> Figure {
     let course = &digest.response;
     let together = course.together();
@@ -247,7 +247,7 @@ fn columns(course: &Course, together: &[Counts], grouped: usize) -> (Vec<f64>, V
     (edges, stretches)
 }
 
-/// The edges of the rows: equal steps from one end of the axis to the other.
+/// Returns the edges of the rows, in equal steps from one end of the axis to the other.
 fn rows(y: &Axis) -> Vec<f64> {
     let decades = (y.to / y.from).log10();
     #[expect(clippy::cast_possible_truncation, reason = "an axis has a dozen decades")]
@@ -256,7 +256,8 @@ fn rows(y: &Axis) -> Vec<f64> {
     (0..=count).map(edge).collect()
 }
 
-/// The counts between the edges; what is on one belongs above it, except the last.
+/// Counts values between the edges. A value on an edge belongs to the row above it, except at the last
+/// edge.
 fn by_row(counts: &[(u64, u64)], edges: &[f64]) -> Vec<u64> {
     let last = edges.len().saturating_sub(2);
     let mut rows = vec![0; last + 1];

@@ -10,50 +10,50 @@ use crate::report::chart::scale::{Axis, latency, percentile, rounded};
 use crate::report::chart::{Band, Chart, Dash, Goal, Line, Look};
 use crate::stats::intervals::{Counts, Stretches};
 
-/// What one curve is drawn of.
+/// Input of one curve.
 #[derive(Debug)]
 pub struct Source<'a> {
-    /// Its name in the legend and in the table.
+    /// Name in the legend and in the table.
     pub name: String,
-    /// How it looks.
+    /// Look of the curve.
     pub look: Look,
-    /// Its samples, in nanoseconds.
+    /// Samples in nanoseconds.
     pub histogram: &'a Histogram<u64>,
-    /// The same over time, for the interval around the curve; empty for no interval.
+    /// The same samples over time, for the interval around the curve; empty for no interval.
     pub blocks: &'a [Counts],
 }
 
-/// One curve.
+/// Percentile curve.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// Its name in the legend and in the table.
+    /// Name in the legend and in the table.
     pub name: String,
-    /// How it looks.
+    /// Look of the curve.
     pub look: Look,
-    /// How many samples it is of.
+    /// Number of samples.
     pub samples: u64,
-    /// Whether it has intervals.
+    /// True if the curve has intervals.
     pub intervals: bool,
-    /// `1 / (1 - p)` and what is there, ascending.
+    /// Points with their `1 / (1 - p)`, ascending.
     pub points: Vec<(f64, Point)>,
 }
 
-/// A point of a curve.
+/// Point of a curve.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// The latency in microseconds.
+    /// Latency in microseconds.
     pub us: f64,
-    /// Its 95 % interval.
+    /// 95 % interval in microseconds.
     pub interval_us: Option<(f64, f64)>,
 }
 
-/// What remains above each percentile, in each decade: 10 % is the p90, 5 % the p95.
+/// Per cents above each percentile, repeated in each decade: 10 % is the p90, 5 % the p95.
 ///
-/// Close enough together that a curve shows its bends, and all of them percentiles to speak of.
+/// They are close enough to show the bends of a curve, and all are common percentiles.
 const REMAINDERS: [f64; 14] =
     [10.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0, 1.75, 1.5, 1.25];
 
-/// `1 / (1 - p)` and `p` of every point up to `samples` samples, then all of them.
+/// Returns `1 / (1 - p)` and `p` of every point below `samples`, and of the maximum.
 fn stops(samples: u64) -> Vec<(f64, f64)> {
     let decades = (1..20).flat_map(|decade| {
         REMAINDERS.iter().map(move |remainder| remainder * 10_f64.powi(-decade))
@@ -69,7 +69,7 @@ fn stops(samples: u64) -> Vec<(f64, f64)> {
 }
 
 impl Curve {
-    /// The curve of a histogram.
+    /// Computes the curve of a histogram.
     pub fn of(source: &Source<'_>) -> Self {
         let samples = source.histogram.len();
         let stops = if samples == 0 { Vec::new() } else { stops(samples) };
@@ -90,7 +90,7 @@ impl Curve {
         }
     }
 
-    /// The intervals, in one piece for each stretch that has them.
+    /// Returns the intervals, as one band for each unbroken range of points that have them.
     fn bands(&self) -> Vec<Band> {
         let mut pieces: Vec<Vec<(f64, f64, f64)>> = vec![Vec::new()];
         for (nines, point) in &self.points {
@@ -117,7 +117,8 @@ impl Curve {
         }
     }
 
-    /// The least latency that a share of the samples does not exceed, as far as points tell.
+    /// Returns the least latency that a share of the samples does not exceed, to the precision of the
+    /// points.
     fn at(&self, nines: f64) -> Option<f64> {
         let (_, point) = self.points.iter().find(|(at, _)| *at >= nines * (1.0 - 1e-9))?;
         Some(point.us)
@@ -142,7 +143,7 @@ impl Curve {
     }
 }
 
-/// The chart of some curves, of the objectives that bound them, and its table.
+/// Draws curves with their objectives, and makes their table.
 pub fn figure(id: &str, [title, text]: [&str; 2], curves: &[Curve], goals: Vec<Goal>) -> Figure {
     let all = curves.iter().flat_map(|curve| &curve.points);
     let values = all.flat_map(|(_, point)| {
@@ -181,7 +182,7 @@ fn table(title: &str, curves: &[Curve]) -> Table {
             head.extend(["95 % from".to_owned(), "to".to_owned()]);
         }
     }
-    // Keyed by the bits of a positive number, which sort like the number.
+    // The key is the bits of a positive number, which sort like the number.
     let all = curves.iter().flat_map(|curve| &curve.points);
     let stops: BTreeMap<u64, f64> = all.map(|(nines, _)| (nines.to_bits(), *nines)).collect();
     let row = |nines: f64| {
@@ -197,7 +198,7 @@ fn table(title: &str, curves: &[Curve]) -> Table {
     Table { caption, head, rows: stops.into_values().map(row).collect() }
 }
 
-/// How the curves of a class look: its colour, and a line for each of the latencies.
+/// Returns the look of a class: its colour, and a dash pattern for each latency.
 pub const fn look(class: crate::load::class::Class, dash: Dash) -> Look {
     Look { colour: class.index(), dash }
 }

@@ -1,4 +1,4 @@
-//! What a report draws, gathered while the logs of a run are read once, in bounded memory.
+//! The data of a report's charts, gathered in one pass over the logs of a run, in bounded memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,41 +12,41 @@ use crate::report::stored::log::{Head, Interval, each};
 use crate::report::stored::{StoredError, log};
 use crate::stats::intervals::Counts;
 
-/// Points of a line over time: no more fit beside each other on a page.
+/// Points of a line over time. No more fit beside each other on a page.
 const POINTS_MAX: usize = 120;
 
-/// One of the three latencies of a run.
+/// Course of one of the three latencies of a run.
 #[derive(Debug)]
 pub struct Course {
     /// All samples of each class.
     pub whole: BTreeMap<Class, Histogram<u64>>,
-    /// The samples over time, in stretches for drawing.
+    /// Samples over time, in stretches for drawing.
     pub stretches: Blocks,
-    /// The same in the stretches that confidence intervals are made from.
+    /// Samples over time, in the stretches for confidence intervals.
     pub blocks: Blocks,
-    /// When the last interval ended, in seconds from the beginning.
+    /// End of the last interval, in seconds from the beginning.
     pub end_s: f64,
-    /// What the log says of itself.
+    /// Header of the log.
     pub head: Head,
 }
 
-/// One of the two that a target answers for.
+/// Latency that the target causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latency {
-    /// What callers feel.
+    /// Latency that callers see, from the intended start.
     Response,
-    /// What the target takes.
+    /// Latency of the target, from the write.
     Service,
 }
 
-/// The three latencies.
+/// The three latencies of a run.
 #[derive(Debug)]
 pub struct Digest {
-    /// Ends minus intended starts.
+    /// Response times: ends minus intended starts.
     pub response: Course,
-    /// Ends minus writes.
+    /// Service times: ends minus writes.
     pub service: Course,
-    /// How late the generator acted.
+    /// Lateness of the generator.
     pub lag: Course,
 }
 
@@ -54,7 +54,7 @@ impl Digest {
     /// Reads the logs of a folder.
     ///
     /// # Errors
-    /// [`StoredError`] names the file and what is wrong with it.
+    /// Returns [`StoredError`], which names the file and its fault.
     pub fn read(folder: &Path) -> Result<Self, StoredError> {
         if !folder.join("response.hlog").exists() && !folder.join("run.json").exists() {
             return Err(StoredError::Absent(folder.to_owned()));
@@ -67,7 +67,7 @@ impl Digest {
         })
     }
 
-    /// The course of one latency.
+    /// Returns the course of one latency.
     pub const fn course(&self, latency: Latency) -> &Course {
         match latency {
             Latency::Response => &self.response,
@@ -75,27 +75,28 @@ impl Digest {
         }
     }
 
-    /// The classes that were seen.
+    /// Returns the classes that have samples.
     pub fn classes(&self) -> Vec<Class> {
         self.response.whole.keys().copied().collect()
     }
 
-    /// Makes the logs end no earlier than this many seconds from their beginning: at the end
-    /// of a run there may be seconds without an answer.
+    /// Extends the logs to at least this many seconds from their beginning, because the last seconds of
+    /// a run may have no answers.
     pub fn reach(&mut self, end_s: f64) {
         for course in [&mut self.response, &mut self.service, &mut self.lag] {
             course.end_s = course.end_s.max(end_s);
         }
     }
 
-    /// Makes the logs end where an interrupted run did: they hold a whole second for its last one.
+    /// Sets the end of the logs of an interrupted run. Its last second counts as a whole one in the
+    /// logs.
     pub const fn end(&mut self, end_s: f64) {
         self.response.end_s = end_s;
         self.service.end_s = end_s;
         self.lag.end_s = end_s;
     }
 
-    /// Whether a log broke off.
+    /// Returns true if a log broke off.
     pub fn is_cut(&self) -> bool {
         [&self.response, &self.service, &self.lag].iter().any(|course| course.head.cut)
     }
@@ -125,7 +126,7 @@ impl Course {
         self.blocks.add(class, start.as_secs(), counts);
     }
 
-    /// The samples of all classes over time.
+    /// Returns the samples of all classes over time.
     pub fn together(&self) -> Vec<Counts> {
         let mut together = Vec::new();
         for class in self.whole.keys() {
@@ -140,7 +141,8 @@ impl Course {
         together
     }
 
-    /// Where stretch number `index` begins and how long it is, in seconds: the last may be shorter.
+    /// Returns the start and the length of stretch number `index`, in seconds. The last one may be
+    /// shorter.
     #[expect(clippy::cast_precision_loss, reason = "a run has far below 2^53 seconds")]
     pub fn span(&self, index: usize) -> (f64, f64) {
         let length = self.stretches.seconds() as f64;
@@ -149,12 +151,13 @@ impl Course {
     }
 }
 
-/// How many samples there are.
+/// Returns the number of samples.
 pub fn total(counts: &[(u64, u64)]) -> u64 {
     counts.iter().map(|(_, times)| times).sum()
 }
 
-/// The least value that a share `quantile` of the samples does not exceed; none without samples.
+/// Returns the least value that a share `quantile` of the samples does not exceed, or none without
+/// samples.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -1,7 +1,7 @@
-//! The page of a gate: the change of each metric with its interval, and both builds' curves.
+//! The page of a gate: the change of each metric with its interval, and the curves of both builds.
 //!
-//! Reads the folder that `mintbench gate --out` writes: `gate.json` (schema `mintbench/gate/1`) and
-//! the distributions of both sides.
+//! Reads the folder that `mintbench gate --out` writes: `gate.json` (schema `mintbench/gate/1`) and the
+//! distributions of both sides.
 
 use std::path::{Path, PathBuf};
 
@@ -17,45 +17,45 @@ use crate::report::chart::forest::{Estimate, Forest};
 use crate::report::chart::scale::{Axis, plain, rounded};
 use crate::report::chart::{Dash, Look};
 
-/// Why the result of a gate cannot be read.
+/// Reasons why the result of a gate cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// `gate.json` is not what its schema says.
+    /// `gate.json` does not match its schema.
     #[error("`{path}` is damaged", path = path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and how.
+        /// Place and kind of the damage.
         source: serde_json::Error,
     },
-    /// A distribution is not as a gate writes it.
+    /// A distribution does not have the format that a gate writes.
     #[error("`{path}` is damaged in line {line}: it is no line of a percentile distribution", path = path.display())]
     Curve {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
     },
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The file says that it is something else.
+    /// The file names another schema.
     #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
     Schema {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it says.
+        /// Schema that it names.
         found: String,
     },
 }
 
-/// Returns the change that lies between the bounds. Older files have another one as `effect`.
+/// Returns the change that lies between the bounds. In older files, `effect` may lie outside.
 fn change(judged: &Judged) -> f64 {
     let ranked = judged.bounds_method == Method::SignedRank;
     judged.robust_effect.filter(|_| ranked).unwrap_or(judged.effect)
 }
 
-/// Reads the `gate.json` of a folder, if it is that of a gate.
+/// Reads the `gate.json` of a folder, if there is one.
 pub(super) fn read(folder: &Path) -> Result<Option<Gate>, GateError> {
     let path = folder.join("gate.json");
     let text = match files::read(&path, RESULT_BYTES_MAX) {
@@ -71,7 +71,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Gate>, GateError> {
     serde_json::from_value(value).map(Some).map_err(damaged)
 }
 
-/// The page of a gate.
+/// Builds the page of a gate.
 pub(super) fn page(gate: &Gate, folder: &Path) -> Result<Page, GateError> {
     let mut figures: Vec<Figure> = changes(gate).into_iter().collect();
     for class in Class::ALL {
@@ -228,7 +228,7 @@ fn about(gate: &Gate) -> Vec<Panel> {
     panels
 }
 
-/// Both builds' curves of a class, of all legs together.
+/// Draws the curves of both builds for a class, with all legs of each build together.
 fn curves(folder: &Path, class: Class) -> Result<Option<Figure>, GateError> {
     let mut curves = Vec::new();
     for (name, colour, dash) in [("base", 0, Dash::Solid), ("candidate", 1, Dash::Strokes)] {
@@ -249,7 +249,8 @@ fn curves(folder: &Path, class: Class) -> Result<Option<Figure>, GateError> {
     Ok(drawn.then(|| figure(&format!("curves-{class}"), [&title, text], &curves, Vec::new())))
 }
 
-/// The points of a percentile distribution; the number of the line that is none.
+/// Parses a percentile distribution. Returns the number of samples and the points, or the number of the
+/// wrong line.
 fn distribution(text: &str) -> Result<(u64, Vec<(f64, Point)>), usize> {
     let (mut samples, mut points) = (0, Vec::new());
     for (index, line) in text.lines().enumerate().skip(1) {
@@ -257,7 +258,7 @@ fn distribution(text: &str) -> Result<(u64, Vec<(f64, Point)>), usize> {
         if line.starts_with('#') || line.trim().is_empty() {
             continue;
         }
-        // The last line, of all samples, has no number there, or `Infinity`.
+        // The last line holds all samples; its fourth number is missing or `Infinity`.
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (us, count, nines) = match fields.as_slice() {
             [us, _, count] | [us, _, count, "Infinity"] => (us, count, None),
@@ -274,7 +275,7 @@ fn distribution(text: &str) -> Result<(u64, Vec<(f64, Point)>), usize> {
         samples = samples.max(count);
         points.push((nines, Point { us, interval_us: None }));
     }
-    // The last steps may name percentiles beyond the last sample: they are all its value.
+    // The last steps may name percentiles beyond the last sample. They all have its value.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     let all = samples as f64;
     points.retain(|(nines, _)| *nines <= all);

@@ -5,16 +5,17 @@ use crate::load::class::Class;
 use crate::report::chart::Goal;
 use crate::report::slo::Objective;
 
-/// What stands at the x axis of a chart.
+/// Quantity on the x axis of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// `1 / (1 - p)` of percentiles, of the whole run.
+    /// `1 / (1 - p)` of percentiles of the whole run.
     Percentile,
     /// Seconds since the beginning.
     Time,
 }
 
-/// The objectives about `class`, or about any; those that this version cannot read are in the table.
+/// Returns the objectives for `class`, or all of them without a class. Skips those that this version
+/// cannot read; the table lists them.
 pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
     let goal = |slo: &Slo| {
         let objective: Objective = slo.objective.parse().ok()?;
@@ -26,7 +27,7 @@ pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
             None => slo.objective.clone(),
         };
         let (span, judged_at) = match (place, phase) {
-            // A percentile of one phase is no point of the curve of all.
+            // A percentile of one phase is not a point of the curve of the whole run.
             (Place::Percentile, Some(_)) => return None,
             (Place::Percentile, None) => (None, Some(1.0 / (1.0 - objective.quantile()))),
             (Place::Time, None) => (None, None),
@@ -37,7 +38,7 @@ pub(super) fn of(run: &Run, class: Option<Class>, place: Place) -> Vec<Goal> {
     run.slo.iter().filter_map(goal).collect()
 }
 
-/// When a phase begins and ends.
+/// Returns the begin and the end of a phase, in seconds.
 fn span(run: &Run, name: &str) -> Option<(f64, f64)> {
     let phase = run.phases.iter().find(|phase| phase.name == name)?;
     Some((phase.start_s, phase.start_s + phase.duration_s))

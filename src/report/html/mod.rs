@@ -25,35 +25,35 @@ use crate::document::run::Run;
 use crate::files;
 use crate::printable::printable;
 
-/// Why there is no report.
+/// Reasons why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The result cannot be read.
     #[error(transparent)]
     Stored(#[from] StoredError),
-    /// The gate's result cannot be read.
+    /// The result of the gate cannot be read.
     #[error(transparent)]
     Gate(#[from] GateError),
-    /// The page cannot be put together.
+    /// The page cannot be rendered.
     #[error("cannot put the report together")]
     Template(#[from] askama::Error),
     /// The page cannot be written.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// The name of a report in its folder.
+/// File name of a report in its folder.
 pub const FILE: &str = "report.html";
 
-/// Writes `report.html` into the folder of a run or of a gate and says where it is.
+/// Writes `report.html` into the folder of a run or of a gate, and returns its path.
 ///
 /// # Errors
-/// When the result cannot be read, or the page not be written.
+/// Returns [`ReportError`] when the result cannot be read or the page cannot be written.
 pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
     let gate = gate::read(folder)?;
     let page = match gate {
@@ -65,10 +65,10 @@ pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
     Ok(path)
 }
 
-/// Writes a page to the file that a user named.
+/// Writes a page to the file that the user named.
 ///
 /// # Errors
-/// When it cannot be written.
+/// Returns [`ReportError`] when the file cannot be written.
 pub fn write_to(path: &Path, page: &Page) -> Result<(), ReportError> {
     save(page, path, files::write)
 }
@@ -79,15 +79,15 @@ fn save(
     write: impl FnOnce(&Path, &[u8]) -> io::Result<()>,
 ) -> Result<(), ReportError> {
     let html = page.render()?;
-    // Names in results come from outside.
+    // Names in results come from outside, so make them printable.
     write(path, printable(&html).as_bytes())
         .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
-/// The page of a result folder.
+/// Builds the page of a result folder.
 ///
 /// # Errors
-/// When the result cannot be read.
+/// Returns [`ReportError`] when the result cannot be read.
 pub fn of_folder(folder: &Path) -> Result<Page, ReportError> {
     let run = read_run(folder)?;
     let mut digest = Digest::read(folder)?;

@@ -1,86 +1,86 @@
-//! The parts of a page, and the template that they are put into.
+//! The parts of a page, and its template.
 
 use askama::Template;
 
 use crate::report::chart::{Look, swatch};
 
-/// A page that needs nothing but itself: no script, no network.
+/// Page that needs no script and no network.
 #[derive(Debug, Default, Template)]
 #[template(path = "report.html")]
 pub struct Page {
-    /// What it is about.
+    /// Title of the page.
     pub title: String,
-    /// Where and when.
+    /// Lines about place, time and builds.
     pub lead: Vec<String>,
-    /// The verdicts.
+    /// Verdicts.
     pub badges: Vec<Badge>,
-    /// What must be known before anything is believed.
+    /// Warnings to read before the figures.
     pub alerts: Vec<Alert>,
-    /// The figures that most readers came for.
+    /// Main figures, as tables.
     pub summary: Vec<Table>,
-    /// The charts.
+    /// Charts.
     pub figures: Vec<Figure>,
-    /// The rest.
+    /// All other facts.
     pub panels: Vec<Panel>,
 }
 
-/// A verdict in a word or two.
+/// Verdict in a word or two.
 #[derive(Clone, Debug)]
 pub struct Badge {
-    /// Whether it is a good one.
+    /// True if the verdict is good.
     pub good: bool,
-    /// The words.
+    /// Text of the verdict.
     pub text: String,
 }
 
-/// A warning with what it is based on.
+/// Warning with its reasons.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// What is wrong.
+    /// Title of the warning.
     pub title: String,
-    /// Why.
+    /// Reasons of the warning.
     pub reasons: Vec<String>,
 }
 
-/// Rows of figures.
+/// Table of figures.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// What it holds.
+    /// Caption of the table.
     pub caption: String,
-    /// The names of the columns.
+    /// Names of the columns.
     pub head: Vec<String>,
-    /// The cells; the first of a row names it.
+    /// Cells. The first cell of a row is its name.
     pub rows: Vec<Vec<String>>,
 }
 
-/// A chart and, beneath it, its figures.
+/// Chart with its figures in a table below.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Unique in the page.
+    /// Id, unique in the page.
     pub id: String,
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
-    /// How to read it.
+    /// Explanation of the chart.
     pub text: String,
-    /// The drawing.
+    /// Drawing as SVG.
     pub svg: String,
-    /// The lines by name.
+    /// Entries of the legend.
     pub legend: Vec<Key>,
-    /// The figures that are drawn.
+    /// Drawn figures.
     pub table: Table,
 }
 
-/// An entry of a legend.
+/// Entry of a legend.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// A piece of the line.
+    /// Piece of the line.
     pub swatch: String,
-    /// What it is.
+    /// Name of the line.
     pub name: String,
 }
 
 impl Key {
-    /// The entry of a line.
+    /// Returns the entry of a line.
     pub fn new(name: &str, look: Look) -> Self {
         Self { swatch: swatch(look), name: name.to_owned() }
     }
@@ -89,21 +89,21 @@ impl Key {
 /// Facts under one heading.
 #[derive(Clone, Debug, Default)]
 pub struct Panel {
-    /// The heading.
+    /// Heading.
     pub title: String,
-    /// Sentences.
+    /// Facts as sentences.
     pub sentences: Vec<String>,
-    /// Names and values.
+    /// Facts as names and values.
     pub pairs: Vec<(String, String)>,
-    /// What has more than one value.
+    /// Facts with more than one value.
     pub tables: Vec<Table>,
 }
 
-/// More columns do not fit into a panel beside another.
+/// Maximum number of columns of a panel that stands beside another.
 const COLUMNS_MAX: usize = 4;
 
 impl Panel {
-    /// Whether it takes the whole width of the page.
+    /// Returns true if the panel needs the whole width of the page.
     pub fn is_broad(&self) -> bool {
         self.tables.iter().any(|table| table.head.len() > COLUMNS_MAX)
     }

@@ -1,4 +1,4 @@
-//! What a run says of itself, as panels: every field of `run.json`, also those of later versions.
+//! The fields of `run.json` as panels, including fields of later versions.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::document::run::merged::{Merged, Part};
 use crate::document::run::phases::Phase;
 use crate::report::chart::scale::{plain, rounded};
 
-/// The verdicts of a run.
+/// Returns the verdicts of a run.
 pub fn badges(run: &Run) -> Vec<Badge> {
     let badge = |good: bool, yes: &str, no: &str| Badge {
         good,
@@ -31,7 +31,7 @@ pub fn badges(run: &Run) -> Vec<Badge> {
     badges
 }
 
-/// What must be read before the figures.
+/// Returns the warnings to read before the figures.
 pub fn alerts(run: &Run) -> Vec<Alert> {
     let alert = |title: &str, reasons: &[String]| {
         (!reasons.is_empty()).then(|| Alert { title: title.to_owned(), reasons: reasons.to_vec() })
@@ -41,7 +41,7 @@ pub fn alerts(run: &Run) -> Vec<Alert> {
     failed.into_iter().chain(invalid).collect()
 }
 
-/// How far the figures of an invalid run can be used.
+/// Describes which figures of an invalid run are usable.
 fn invalidity(run: &Run) -> String {
     let usable = run.validity.usable.as_deref().unwrap_or_default();
     match (&run.interrupted, usable) {
@@ -54,7 +54,7 @@ fn invalidity(run: &Run) -> String {
     }
 }
 
-/// The percentiles of each class, in the microseconds of `run.json`.
+/// Returns the percentiles of each class in microseconds, as in `run.json`.
 pub fn summary(run: &Run) -> Table {
     let head = [
         "class", "latency", "count", "errors", "p50", "p90", "p99", "p99.9", "max", "p99 from",
@@ -77,7 +77,7 @@ pub fn summary(run: &Run) -> Table {
     Table { caption: caption.to_owned(), head: head.map(str::to_owned).to_vec(), rows }
 }
 
-/// Everything else, one panel for each part of `run.json`.
+/// Returns all other facts, one panel for each part of `run.json`.
 pub fn panels(run: &Run) -> Vec<Panel> {
     let mut panels = vec![validity(run), panel("Load", &run.load), panel("Host", &run.host)];
     panels.extend([panel("Build", &run.build), panel("Verification", &run.verified)]);
@@ -114,7 +114,7 @@ fn validity(run: &Run) -> Panel {
         "The reasons why this run is invalid stand at the top of the page."
     };
     panel.sentences = vec![verdict.to_owned()];
-    // How the classes' requests waited for a connection stands beside the generator's lateness.
+    // The wait of the classes' requests for a connection is shown beside the generator's lateness.
     let waits: Map<String, Value> = run
         .classes
         .iter()
@@ -130,7 +130,7 @@ fn validity(run: &Run) -> Panel {
     panel
 }
 
-/// The parts of the run by time, class by class.
+/// Returns the phases of the run, class by class.
 fn phases(phases: &[Phase]) -> Panel {
     let head = [
         "phase",
@@ -163,7 +163,7 @@ fn phases(phases: &[Phase]) -> Panel {
     Panel { title: "Phases".to_owned(), tables: vec![table], ..Panel::default() }
 }
 
-/// What a merged result was made of.
+/// Returns the parts of a merged result.
 fn parts(merged: &Merged, parts: &[Part]) -> Panel {
     let head = ["part", "from", "class", "count", "p50 (us)", "p99 (us)", "valid", "host"];
     let mut rows = Vec::new();
@@ -196,14 +196,14 @@ fn notes(run: &Run) -> Option<Panel> {
     })
 }
 
-/// A panel of whatever fields a value has.
+/// Returns a panel of all fields of a value.
 pub fn panel(title: &str, value: &impl Serialize) -> Panel {
     let mut panel = Panel { title: title.to_owned(), ..Panel::default() };
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => object(&mut panel, &fields),
         Ok(Value::Array(items)) => array(&mut panel, title, &items),
         Ok(other) => panel.sentences.push(text("", &other)),
-        // Everything that comes here was read from JSON.
+        // All values were read from JSON, so this cannot happen.
         Err(_) => {}
     }
     panel
@@ -237,7 +237,7 @@ fn object(panel: &mut Panel, fields: &Map<String, Value>) {
     }
 }
 
-/// Longer texts are sentences; shorter ones are names, which fit beside their heading.
+/// Maximum length of a name. Longer texts are shown as sentences; names fit beside their heading.
 const NAME_MAX: usize = 40;
 
 fn array(panel: &mut Panel, name: &str, items: &[Value]) {
@@ -254,7 +254,7 @@ fn array(panel: &mut Panel, name: &str, items: &[Value]) {
     }
 }
 
-/// One table for all objects that have the same fields.
+/// Returns one table for all objects with the same fields.
 fn alike(caption: &str, objects: Map<String, Value>) -> Vec<Table> {
     let mut groups: BTreeMap<Vec<String>, Map<String, Value>> = BTreeMap::new();
     for (name, value) in objects {
@@ -264,7 +264,7 @@ fn alike(caption: &str, objects: Map<String, Value>) -> Vec<Table> {
     groups.into_values().filter_map(|rows| columns(caption, &rows)).collect()
 }
 
-/// Objects as rows; their fields are the columns.
+/// Returns a table with objects as rows and their fields as columns.
 fn columns(caption: &str, rows: &Map<String, Value>) -> Option<Table> {
     let mut names: Vec<&String> = Vec::new();
     for fields in rows.values().filter_map(Value::as_object) {
@@ -295,7 +295,7 @@ fn is_plain(value: &Value) -> bool {
     !value.is_object() && !value.is_array()
 }
 
-/// A field's name as words, and its unit.
+/// Converts a field name to words with its unit.
 fn heading(name: &str) -> String {
     let units = ["us", "s", "bytes"];
     let unit = units.into_iter().find_map(|unit| {
@@ -308,7 +308,7 @@ fn heading(name: &str) -> String {
     }
 }
 
-/// A value as it is read, with its size in words where that helps; only fractions are rounded.
+/// Formats a value for a reader. Shares and sizes get a second form; only fractions are rounded.
 fn text(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

@@ -1,4 +1,4 @@
-//! The page of a comparison: both curves, and their ratio with its interval.
+//! The page of a comparison: the curves of both results, and their ratio with its interval.
 
 use hdrhistogram::Histogram;
 
@@ -12,7 +12,7 @@ use crate::report::chart::scale::{self, Axis, percentile, plain};
 use crate::report::chart::{Band, Chart, Dash, Line, Look};
 use crate::report::compare::{APART, Side, quantile_ratio};
 
-/// The page of two results.
+/// Builds the page of two results.
 pub fn page(a: &Side, b: &Side, comparison: &Comparison) -> Page {
     let classes = || comparison.classes.keys().copied();
     let mut figures: Vec<Figure> = classes().map(|class| curves(a, b, class)).collect();
@@ -49,7 +49,7 @@ fn known(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), scale::rounded)
 }
 
-/// A ratio is read to the thousandth.
+/// Formats a ratio to the ten-thousandth.
 fn rounded(value: f64) -> String {
     format!("{value:.4}")
 }
@@ -97,7 +97,7 @@ fn curves(a: &Side, b: &Side, class: Class) -> Figure {
     figure(&format!("curves-{class}"), [&title, text], &curves, Vec::new())
 }
 
-/// The percentiles at which ratios are drawn, as `1 / (1 - p)` and `p`.
+/// Percentiles at which ratios are drawn, as `1 / (1 - p)` and `p`.
 const DRAWN: [(f64, f64); 9] = [
     (2.0, 0.5),
     (4.0, 0.75),

@@ -1,10 +1,10 @@
-//! What the parts of a merged result have alike.
+//! The values on which all parts of a merged result agree.
 
 use std::collections::BTreeSet;
 
 use crate::document::extra::Extra;
 
-/// Returns the value that all have; none where it is not known of one, or where they differ.
+/// Returns the value that all share, or none if one is unknown or differs.
 pub(super) fn alike<'a, T: Clone + PartialEq + 'a>(
     mut values: impl Iterator<Item = &'a Option<T>>,
 ) -> Option<T> {
@@ -12,7 +12,7 @@ pub(super) fn alike<'a, T: Clone + PartialEq + 'a>(
     values.all(|value| value.as_ref() == Some(first)).then(|| first.clone())
 }
 
-/// Fields of later versions: what all have alike, and nothing known of what they do not.
+/// Merges fields of later versions: keeps the values that all share, and sets the others to null.
 pub(super) fn agreed<'a>(all: impl Iterator<Item = &'a Extra>) -> Extra {
     let all: Vec<&Extra> = all.collect();
     let names: BTreeSet<&String> = all.iter().flat_map(|extra| extra.keys()).collect();

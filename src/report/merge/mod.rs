@@ -1,8 +1,8 @@
-//! Adds results exactly, by their histograms.
+//! Merges results exactly, by adding their histograms.
 //!
-//! Counts of buckets are added second by second, so merging in steps gives what merging at once
-//! gives. Whatever is no sum (the hosts, the intended rates, who is invalid) follows from the list of
-//! parts, which a merged result carries: a step on the way leaves no trace.
+//! Bucket counts are added second by second, so merging in steps gives the same as merging at once.
+//! Values that are not sums (the hosts, the intended rates, invalid parts) are derived from the list of
+//! parts, which a merged result carries. So intermediate merges leave no trace.
 
 mod agreed;
 mod parts;
@@ -34,7 +34,7 @@ pub enum Align {
 }
 
 impl Align {
-    /// The name in files.
+    /// Returns the name in files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Index => "index",
@@ -43,32 +43,32 @@ impl Align {
     }
 }
 
-/// Why results cannot be merged.
+/// Reasons why results cannot be merged.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
-    /// Bounds of histograms differ, so that their buckets do.
+    /// The histograms have different bounds, so their buckets differ.
     #[error(
         "the histograms in `{path}` have other bounds ({found:?}) than those of this version ({expected:?}): they cannot be added exactly",
         path = path.display()
     )]
     Bounds {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What it has.
+        /// Bounds of its histograms.
         found: Bounds,
-        /// What is written.
+        /// Bounds that this version writes.
         expected: Bounds,
     },
-    /// Runs of different things.
+    /// The runs differ in a setting that must be equal.
     #[error("`{path}` has the {what} `{found}`, the others have `{expected}`: only parts of one run can be merged", path = path.display())]
     Differ {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What differs.
+        /// Setting that differs.
         what: &'static str,
-        /// There.
+        /// Value in this folder.
         found: String,
-        /// Before it.
+        /// Value in the folders before.
         expected: String,
     },
     /// The result folder cannot be written.
@@ -77,17 +77,17 @@ pub enum MergeError {
     /// A log of the result cannot be written.
     #[error("cannot write the logs into `{path}`", path = path.display())]
     Log {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A merged result was aligned in another way.
     #[error("`{path}` was merged by {found}; merge it with --align {found}", path = path.display())]
     Realigned {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// How it was merged.
+        /// Alignment of that merge.
         found: String,
     },
     /// The report cannot be written.
@@ -96,23 +96,23 @@ pub enum MergeError {
     /// A part cannot be read.
     #[error(transparent)]
     Stored(#[from] StoredError),
-    /// A run is in two of the folders.
+    /// The same run is in two of the folders.
     #[error("the run {run_id} is in `{path}` and in a folder before it: it would count twice", path = path.display())]
     Twice {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The run.
+        /// Id of the run.
         run_id: String,
     },
-    /// A run that did not end has nothing to be judged by.
+    /// A run did not end, so it cannot be judged.
     #[error("`{path}` is of a run that did not end (it has no run.json): leave it out", path = .0.display())]
     Unfinished(PathBuf),
-    /// There is no time to align by.
+    /// The logs have no start time to align by.
     #[error("the logs in `{path}` do not say when they begin; merge with --align index", path = .0.display())]
     Undated(PathBuf),
 }
 
-/// A result to be merged.
+/// Result to merge.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) stored: Stored,
@@ -127,10 +127,10 @@ impl Piece {
     }
 }
 
-/// What was merged.
+/// Merged result.
 #[derive(Debug)]
 pub struct Whole {
-    /// The merged `run.json`.
+    /// Merged `run.json`.
     pub run: Run,
     response: Seconds,
     service: Seconds,
@@ -138,10 +138,10 @@ pub struct Whole {
     start: UnixSeconds,
 }
 
-/// Merges the results in `folders`, which stay as they are.
+/// Merges the results in `folders`, which stay unchanged.
 ///
 /// # Errors
-/// [`MergeError`] names the folder and what is wrong with it.
+/// Returns [`MergeError`], which names the folder and its fault.
 pub fn merge(folders: &[PathBuf], align: Align) -> Result<Whole, MergeError> {
     let pieces = folders.iter().map(|path| Piece::read(path)).collect::<Result<Vec<_>, _>>()?;
     check(&pieces, align)?;
@@ -164,7 +164,7 @@ pub fn merge(folders: &[PathBuf], align: Align) -> Result<Whole, MergeError> {
     Ok(Whole { run, response, service, lag, start })
 }
 
-/// When the first interval of a piece began; where only the order counts, it may be unknown.
+/// Returns the start of the first interval of a piece. It may be unknown if only the order counts.
 fn started(piece: &Piece, align: Align) -> Result<UnixSeconds, MergeError> {
     let start = piece.stored.response.head.start;
     match align {
@@ -173,7 +173,7 @@ fn started(piece: &Piece, align: Align) -> Result<UnixSeconds, MergeError> {
     }
 }
 
-/// Whether the pieces can be added at all.
+/// Checks that the pieces can be merged.
 fn check(pieces: &[Piece], align: Align) -> Result<(), MergeError> {
     let Some(first) = pieces.first() else { return Ok(()) };
     let expected = seconds::bounds();
@@ -201,10 +201,10 @@ fn check(pieces: &[Piece], align: Align) -> Result<(), MergeError> {
 }
 
 impl Whole {
-    /// Writes the result into a new folder, with its report.
+    /// Writes the result and its report into a new folder.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// Returns [`MergeError`] when the folder cannot be written.
     pub fn write(&self, folder: Folder) -> Result<Folder, MergeError> {
         if let Err(error) = self.fill(&folder) {
             folder.discard();

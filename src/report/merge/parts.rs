@@ -1,4 +1,4 @@
-//! The parts of a merged result: what each run said of itself.
+//! The parts of a merged result, each with the facts of its run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,11 @@ use crate::document::run::merged::Part;
 use crate::load::class::Class;
 use crate::report::quantiles::at;
 
-/// Above this the slowest part stands out: its p99 over the median of all.
+/// Ratio of the slowest part's p99 to the median of all, above which the part stands out.
 const UNEVEN: f64 = 1.25;
 
-/// All parts of the pieces, merged ones taken apart, in an order that does not depend on theirs.
+/// Returns the parts of all pieces, ordered by start and run id. A piece that was merged before
+/// contributes its own parts.
 pub(super) fn collect(pieces: &[Piece]) -> Result<Vec<Part>, MergeError> {
     let (mut parts, mut seen) = (Vec::new(), BTreeSet::new());
     for piece in pieces {
@@ -70,11 +71,11 @@ fn part(piece: &Piece) -> Part {
     }
 }
 
-/// The name of the target among the settings.
+/// Name of the target among the settings.
 pub(super) const TARGET: &str = "target";
 
-/// What the parts of one run have alike. Our own broker has another port in each run, so that its URL is
-/// none of it.
+/// Returns the settings that the parts of one run should share. The URL of our own broker is not one of
+/// them, because its port differs in each run.
 fn settings(run: &Run) -> BTreeMap<String, String> {
     let Build { version, git_commit, .. } = &run.build;
     let target = run.broker.is_none().then(|| (TARGET, run.target.clone()));
@@ -90,7 +91,7 @@ fn settings(run: &Run) -> BTreeMap<String, String> {
     settings.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The stretches of time of the parts, in seconds from the first beginning.
+/// Returns the time windows of the parts, in seconds from the first start.
 pub(super) fn windows(parts: &[Part], align: Align) -> Vec<(f64, f64)> {
     let first = parts.iter().filter_map(|part| part.measured_from).min().unwrap_or(0);
     let start = |part: &Part| match align {
@@ -101,7 +102,7 @@ pub(super) fn windows(parts: &[Part], align: Align) -> Vec<(f64, f64)> {
     parts.iter().map(|part| (start(part), start(part) + part.duration_s)).collect()
 }
 
-/// How many seconds some part covers, and how many all of them do.
+/// Returns how many seconds at least one part covers, and how many all parts cover.
 pub(super) fn covered(windows: &[(f64, f64)]) -> (f64, f64) {
     let mut edges: Vec<(f64, i32)> =
         windows.iter().flat_map(|(from, to)| [(*from, 1), (*to, -1)]).collect();
@@ -116,7 +117,7 @@ pub(super) fn covered(windows: &[(f64, f64)]) -> (f64, f64) {
     (some, all)
 }
 
-/// The parts whose logs are not whole.
+/// Returns a message for each part whose logs are incomplete.
 pub(super) fn lost(parts: &[Part]) -> impl Iterator<Item = String> {
     parts.iter().filter(|part| part.missing > 0).map(|part| {
         format!(
@@ -126,12 +127,12 @@ pub(super) fn lost(parts: &[Part]) -> impl Iterator<Item = String> {
     })
 }
 
-/// What is missing; nothing of a whole result.
+/// Returns a message for each thing that is missing; empty for a whole result.
 pub(super) fn missing(parts: &[Part], windows: &[(f64, f64)]) -> Vec<String> {
     let mut missing: Vec<String> = lost(parts).collect();
     let (some, all) = covered(windows);
     let alone = some - all;
-    // Less than an interval is how far starts lie apart that were meant to be one.
+    // Starts that should be equal differ by less than an interval.
     if alone >= 1.0 {
         missing.push(format!(
             "in {alone:.0} of {some:.0} s not all parts ran: they stand for less load than the others"
@@ -140,7 +141,7 @@ pub(super) fn missing(parts: &[Part], windows: &[(f64, f64)]) -> Vec<String> {
     missing
 }
 
-/// What is odd about the parts although nothing is missing.
+/// Returns remarks on differences between the parts that do not mean missing data.
 pub(super) fn oddities(parts: &[Part]) -> Vec<String> {
     let names: BTreeSet<&String> = parts.iter().flat_map(|part| part.settings.keys()).collect();
     let mut remarks: Vec<String> =
@@ -153,7 +154,7 @@ pub(super) fn oddities(parts: &[Part]) -> Vec<String> {
     remarks
 }
 
-/// Names the values of a setting that differs between the parts, each with the first part that has it.
+/// Returns the values of a setting if the parts differ in it, each with the first part that has it.
 fn different(parts: &[Part], name: &str) -> Option<String> {
     let mut values: BTreeMap<&String, &str> = BTreeMap::new();
     for part in parts {
@@ -171,7 +172,7 @@ fn different(parts: &[Part], name: &str) -> Option<String> {
     })
 }
 
-/// Whether one part was much slower than the others.
+/// Returns a remark if one part was much slower than the others.
 fn uneven(parts: &[Part], class: Class) -> Option<String> {
     let p99 = |part: &Part| part.classes.get(&class)?.p99_us;
     let mut sorted: Vec<(f64, &str)> =

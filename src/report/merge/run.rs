@@ -26,14 +26,14 @@ use crate::report::quantiles::{percentiles, tail};
 use crate::report::slo::Objective;
 use crate::stats::intervals::quantile_interval;
 
-/// The merged logs.
+/// Merged logs.
 pub(super) struct Logs<'a> {
     pub(super) response: &'a Seconds,
     pub(super) service: &'a Seconds,
     pub(super) lag: &'a Seconds,
 }
 
-/// Puts together what the whole says of itself. There is at least one piece.
+/// Builds the `run.json` of the whole. There must be at least one piece.
 pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Logs<'_>) -> Run {
     let runs: Vec<&Run> = pieces.iter().map(|piece| &piece.run).collect();
     let spans = windows(&parts, align);
@@ -65,7 +65,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         slo: objectives(&runs, logs.response, &classes),
         classes,
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
-        // Phases have no logs of their own to add.
+        // Phases have no logs of their own that could be added.
         phases: Vec::new(),
         interrupted: None,
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
@@ -78,24 +78,25 @@ fn first(parts: &[Part], field: &dyn Fn(&Part) -> String) -> String {
     parts.first().map(field).unwrap_or_default()
 }
 
-/// The targets, each once; of brokers of our own the first.
+/// Returns the foreign targets, each once; without any, the first of our own brokers.
 fn target(parts: &[Part]) -> String {
     let foreign = parts.iter().filter_map(|part| part.settings.get(TARGET).cloned());
     let foreign = joined(foreign);
     if foreign.is_empty() { first(parts, &|part| part.target.clone()) } else { foreign }
 }
 
-/// The values in order, each once.
+/// Returns the values in order, each once.
 fn distinct(values: impl Iterator<Item = String>) -> Vec<String> {
     values.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The value that all have, or all values.
+/// Returns the common value, or all values joined.
 fn joined(values: impl Iterator<Item = String>) -> String {
     distinct(values).join("; ")
 }
 
-/// What all runs have, or nothing: a sum without some of them would be too small.
+/// Returns the values of all runs, or none if one is missing, because a sum without it would be too
+/// small.
 fn together<'a, T>(runs: &[&'a Run], of: impl Fn(&'a Run) -> Option<&'a T>) -> Option<Vec<&'a T>> {
     runs.iter().map(|run| of(run)).collect()
 }
@@ -109,7 +110,7 @@ fn sums<'a>(all: impl Iterator<Item = &'a BTreeMap<String, u64>>) -> BTreeMap<St
     sums
 }
 
-/// A GUID that follows from those of the parts (RFC 9562 section 5.8).
+/// Returns a GUID derived from those of the parts (RFC 9562 section 5.8).
 fn id(parts: &[Part]) -> String {
     let ids: BTreeSet<&str> = parts.iter().map(|part| part.run_id.as_str()).collect();
     let ids: Vec<&str> = ids.into_iter().collect();
@@ -133,7 +134,7 @@ fn build(parts: &[Part]) -> Build {
     }
 }
 
-/// One host, if they are alike; else what can be said of several.
+/// Returns the host if all parts ran on the same one, otherwise a summary of the hosts.
 fn host(parts: &[Part]) -> Host {
     let of =
         |field: fn(&Host) -> &String| joined(parts.iter().map(|part| field(&part.host).clone()));
@@ -168,7 +169,7 @@ fn host(parts: &[Part]) -> Host {
     }
 }
 
-/// As many digits as a fingerprint has.
+/// Formats as many digits as a fingerprint has.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
@@ -177,7 +178,8 @@ fn greatest(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     values.flatten().reduce(f64::max)
 }
 
-/// Rates are of the seconds that any part covers: those of parts that ran together add up.
+/// Merges the loads. Rates refer to the seconds that any part covers, so the rates of simultaneous parts
+/// add up.
 fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
     let rate = |of: &dyn Fn(&Part) -> Option<f64>| -> Option<f64> {
         let requests: Option<f64> =
@@ -212,18 +214,18 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
     }
 }
 
-/// The worst of all: an invalid part spoils every percentile of the whole.
+/// Returns the worst validity of all parts: an invalid part spoils every percentile of the whole.
 fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
     let named = |part: &Part| -> Vec<String> {
         let reasons = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
         reasons.collect()
     };
     let mut reasons: Vec<String> = parts.iter().flat_map(named).collect();
-    // Percentiles of what is left say nothing of the whole.
+    // Percentiles of incomplete logs do not describe the whole.
     reasons.extend(lost(parts));
     let mut all = histogram();
     for of_class in lag.whole().values() {
-        // Equal bounds everywhere: adding cannot fail.
+        // All histograms have equal bounds, so adding cannot fail.
         let _ = all.add(of_class);
     }
     let of = || runs.iter().map(|run| &run.validity);
@@ -232,7 +234,7 @@ fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
         usable: alike(of().map(|validity| &validity.usable)),
         reasons,
         lag_us: tail(&all),
-        // There are no logs of these to add: only their greatest value is known.
+        // These delays have no logs to add, so only their greatest value is known.
         notice_us: max_only(of().map(|validity| validity.notice_us.max)),
         unsent: of().map(|validity| validity.unsent).sum(),
         generator_cpu_share: of().map(|validity| validity.generator_cpu_share).fold(0.0, f64::max),
@@ -273,7 +275,7 @@ fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
     response.iter().map(|(class, of)| (*class, result(class, of))).collect()
 }
 
-/// CPU time and memory of several brokers are no one number.
+/// Adds up the counters. CPU time and memory of several brokers have no common value.
 fn broker(all: &[&Broker]) -> Broker {
     let sum = |of: fn(&Broker) -> u64| all.iter().map(|broker| of(broker)).sum();
     Broker {
@@ -351,7 +353,8 @@ fn checks(parts: &[Part]) -> Checks {
     Checks { passed: failures.is_empty(), failures, extra: Extra::default() }
 }
 
-/// The objectives of all, judged by the whole; of what it cannot judge, whether every part met it.
+/// Judges the objectives of all runs by the whole. For objectives that the whole cannot judge, the
+/// verdicts of the parts count.
 fn objectives(
     runs: &[&Run],
     response: &Seconds,
@@ -378,7 +381,7 @@ fn judge(
 ) -> Slo {
     let mut answers = objective.answers(response.iter().map(|(class, of)| (*class, of)));
     for (class, result) in classes.iter().filter(|(class, _)| class.is_token()) {
-        // Earlier versions had failed requests in the class `all`.
+        // Earlier versions counted failed requests in the class `all`.
         let of = response.get(class).filter(|_| objective.class().is_none_or(|own| own == *class));
         answers.failed += of.map_or(0, |of| fail_fastest(&mut answers.response, of, result.errors));
     }
@@ -387,10 +390,10 @@ fn judge(
     Slo { measured_us, met: judgement.verdict.met(), ..slo }
 }
 
-/// Takes the fastest of `of` out of `all` and returns how many, at most `errors`.
+/// Removes the fastest samples of `of` from `all`, at most `errors`, and returns their number.
 ///
-/// The logs do not tell which answers of a class failed: if the fastest did, the others are as slow as
-/// they can have been.
+/// The logs do not tell which answers of a class failed. If the fastest did, the remaining ones are as
+/// slow as possible, which is the safe assumption.
 fn fail_fastest(all: &mut Histogram<u64>, of: &Histogram<u64>, errors: u64) -> u64 {
     let (mut fastest, mut left) = (histogram(), errors);
     for step in of.iter_recorded() {
@@ -398,12 +401,12 @@ fn fail_fastest(all: &mut Histogram<u64>, of: &Histogram<u64>, errors: u64) -> u
         fastest.saturating_record_n(step.value_iterated_to(), times);
         left -= times;
     }
-    // All of these were added before: subtracting cannot fail.
+    // All of these were added before, so subtracting cannot fail.
     let _ = all.subtract(&fastest);
     fastest.len()
 }
 
-/// Whether two parts met an objective: one that missed it decides, then one that nobody can tell.
+/// Combines the results of two parts: a missed objective decides, then an unknown one.
 fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
     match (one, other) {
         (Some(false), _) | (_, Some(false)) => Some(false),

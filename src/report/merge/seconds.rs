@@ -1,4 +1,4 @@
-//! The sums of interval logs.
+//! Sums of interval logs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::report::stored::Log;
 use crate::report::stored::log::{Bounds, add};
 use crate::stats::intervals::Counts;
 
-/// What was counted in each second, by class.
+/// Samples of each second, by class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seconds(BTreeMap<(u64, Class), (Duration, Counts)>);
 
@@ -23,20 +23,20 @@ impl Seconds {
         for interval in &log.intervals {
             let key = (interval.start.as_secs().saturating_add(offset), interval.class);
             let (length, counts) = self.0.entry(key).or_default();
-            // The last interval of a part may be shorter than that of another.
+            // The last interval of a part may be shorter than that of another part.
             *length = interval.length.max(*length);
             add(counts, &interval.counts);
         }
     }
 
-    /// Every second as it is written, in order.
+    /// Returns every second in order, as it is written.
     pub(super) fn spans(&self) -> impl Iterator<Item = (Span, Histogram<u64>)> {
         self.0.iter().map(|((index, class), (length, counts))| {
             (Span { index: *index, length: *length, class: *class }, filled(counts))
         })
     }
 
-    /// All seconds together.
+    /// Returns the samples of all seconds, by class.
     pub(super) fn whole(&self) -> BTreeMap<Class, Histogram<u64>> {
         let mut whole = BTreeMap::new();
         for ((_, class), (_, counts)) in &self.0 {
@@ -45,7 +45,7 @@ impl Seconds {
         whole
     }
 
-    /// The stretches that confidence intervals are made from.
+    /// Returns the stretches for confidence intervals.
     pub(super) fn blocks(&self) -> Blocks {
         let mut blocks = Blocks::default();
         for ((index, class), (_, counts)) in &self.0 {
@@ -55,7 +55,7 @@ impl Seconds {
     }
 }
 
-/// A histogram of counts: what is read from a bucket goes into the same bucket.
+/// Returns a histogram of counts. A value read from a bucket goes into the same bucket.
 pub(super) fn filled(counts: &Counts) -> Histogram<u64> {
     let mut filled = histogram();
     fill(&mut filled, counts);
@@ -68,7 +68,7 @@ fn fill(histogram: &mut Histogram<u64>, counts: &Counts) {
     }
 }
 
-/// Those of every histogram that is written.
+/// Returns the bounds of every histogram that this version writes.
 pub(super) fn bounds() -> Bounds {
     let histogram = histogram();
     Bounds { low: histogram.low(), high: histogram.high(), digits: histogram.sigfig() }

@@ -1,5 +1,5 @@
-//! Properties: merging in any order and in any steps gives the same; nothing is lost or counted
-//! twice; the worst of the parts is the verdict of the whole.
+//! Checks properties of merging: order and steps do not matter, nothing is lost or counted twice, and
+//! the worst of the parts is the verdict of the whole.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::load::collector::{IntervalSink, Totals, collect as gather};
 use crate::load::recorder::{Ended, INTERVAL_NS, Recorder, Window};
 use crate::report::stored::read_run;
 
-/// One run: when it began, its seed, and (class, second, latency) of its answers.
+/// Test run: its start, its seed, and (class, second, latency) of its answers.
 #[derive(Clone, Debug)]
 struct Spec {
     start: u64,
@@ -54,7 +54,7 @@ fn record(folder: &Path, spec: &Spec) -> Totals {
     gather(&sets, &[spare], &mut logs, &|| ()).unwrap()
 }
 
-/// A folder as a run leaves it, but for what a merge does not look at.
+/// Writes a folder like a run does, without the parts that a merge ignores.
 fn write(folder: &Path, number: u64, spec: &Spec) {
     let totals = record(folder, spec);
     let mut run = read_run(Path::new("results/reference/steady")).unwrap().unwrap();
@@ -73,7 +73,7 @@ fn write(folder: &Path, number: u64, spec: &Spec) {
     fs::write(folder.join("run.json"), serde_json::to_vec(&run).unwrap()).unwrap();
 }
 
-/// Three runs in a folder of their own.
+/// Returns three runs, each in its own folder.
 struct Three {
     root: tempfile::TempDir,
 }
@@ -136,7 +136,7 @@ fn calm(start: u64) -> Spec {
     Spec { start: 1_700_000_000 + start, answers, valid: true }
 }
 
-/// A run with 40 answers of this class in each second.
+/// Returns a run with 40 answers of this class in each second.
 fn many(class: Class, response_ns: u64) -> Spec {
     let answers = (0..SECONDS).flat_map(|second| vec![(class, second, response_ns); 40]).collect();
     Spec { answers, ..calm(0) }
@@ -246,7 +246,7 @@ fn what_cannot_be_added_is_refused() {
     assert!(refusal(&[a, b], Align::Time).contains("other bounds"));
 }
 
-/// A log of one histogram.
+/// Returns a log of one histogram.
 fn line(mut histogram: hdrhistogram::Histogram<u64>) -> String {
     use base64::Engine;
     use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
@@ -279,8 +279,8 @@ fn objectives_are_judged_by_the_whole() {
     let whole = three.merge(&["a", "b"], "ab", Align::Time);
     let verdicts: Vec<(Option<bool>, bool)> =
         whole.slo.iter().map(|slo| (slo.met, slo.measured_us.is_some())).collect();
-    // By name: the median of 240 is one of the fast ones, and they are too few for the p99.9; the last
-    // is no objective of the whole.
+    // By name: the median of 240 is one of the fast ones, and 240 are too few for the p99.9; the last is
+    // not an objective of the whole.
     let (met, missed) = (Some(true), Some(false));
     assert_eq!(verdicts, [(met, true), (missed, true), (None, false), (missed, false)]);
 }

@@ -1,11 +1,11 @@
-//! What a merge says on the terminal.
+//! The terminal output of a merge.
 
 use crate::clock::readable_us;
 use crate::document::percentiles::Percentiles;
 use crate::document::run::{Run, Slo};
 use crate::report::grid::grid;
 
-/// The merged percentiles, those of each part, and whether they can be believed.
+/// Returns the merged percentiles, those of each part, the remarks and the validity.
 pub fn render(run: &Run) -> String {
     let mut lines = vec![whole(run), parts(run)];
     lines.extend(intervals(run));
@@ -61,7 +61,7 @@ fn whole(run: &Run) -> String {
     grid(2, &rows)
 }
 
-/// The 95 % intervals of the p99, of classes that have one.
+/// Returns the 95 % intervals of the p99, for classes that have one.
 fn intervals(run: &Run) -> impl Iterator<Item = String> {
     run.classes.iter().filter_map(|(class, of)| {
         let [low, high] = of.p99_interval_us?.map(readable_us);

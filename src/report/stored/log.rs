@@ -1,7 +1,7 @@
-//! Reads an interval log: `HdrHistogram` log format 1.3, one line per second and class.
+//! Reads an interval log: `HdrHistogram` log format 1.3, one line for each second and class.
 //!
-//! Line by line, so that a run of a day needs no more memory than one of a minute; what a line
-//! claims of sizes is checked before anything is allocated for it.
+//! The log is read line by line, so that a run of a day needs no more memory than one of a minute. The
+//! sizes that a line claims are checked before memory is allocated for them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -23,47 +23,47 @@ use crate::files::{self, ReadError};
 use crate::load::class::Class;
 use crate::stats::intervals::Counts;
 
-/// The samples of one class in one stretch of time.
+/// Samples of one class in one stretch of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interval {
-    /// From the beginning of the log.
+    /// Start, from the beginning of the log.
     pub start: Duration,
-    /// How long it is.
+    /// Length of the stretch.
     pub length: Duration,
-    /// What the samples are of.
+    /// Class of the samples.
     pub class: Class,
-    /// In nanoseconds, values ascending: each the highest that its bucket stands for.
+    /// Counts by value in nanoseconds, ascending. Each value is the highest of its bucket.
     pub counts: Counts,
 }
 
-/// What the histograms of a log can hold.
+/// Bounds of the histograms of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The least value that is told from zero.
+    /// Least value that differs from zero.
     pub low: u64,
-    /// The greatest value.
+    /// Greatest value.
     pub high: u64,
     /// Significant decimal digits.
     pub digits: u8,
 }
 
-/// What is known of a log besides its intervals.
+/// Facts about a log besides its intervals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// When its first interval began, if it says.
+    /// Start of the first interval, if the log states it.
     pub start: Option<UnixSeconds>,
-    /// Of every histogram in it; none of an empty log.
+    /// Bounds of every histogram in the log; none for an empty log.
     pub bounds: Option<Bounds>,
-    /// Whether its last line broke off: the run that wrote it was killed.
+    /// True if the last line broke off, because the run that wrote it was killed.
     pub cut: bool,
 }
 
-/// A whole log.
+/// Whole log in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    /// What it says of itself.
+    /// Facts about the log.
     pub head: Head,
-    /// In the order of the file.
+    /// Intervals in the order of the file.
     pub intervals: Vec<Interval>,
 }
 
@@ -71,12 +71,12 @@ impl Log {
     /// Reads a log into memory.
     ///
     /// # Errors
-    /// [`StoredError`] when the file cannot be read or is malformed.
+    /// Returns [`StoredError`] when the file cannot be read or is malformed.
     pub fn read(path: &Path) -> Result<Self, StoredError> {
         let (mut intervals, mut values) = (Vec::new(), 0_usize);
         let head = each(path, &mut |interval| {
             values = values.saturating_add(interval.counts.len());
-            // What is beyond is only counted.
+            // Values beyond the limit are only counted.
             if values <= VALUES_MAX {
                 intervals.push(interval);
             }
@@ -87,9 +87,10 @@ impl Log {
         Ok(Self { head, intervals })
     }
 
-    /// The samples of `class` by the second, from the first; seconds without any take no memory.
+    /// Returns the samples of `class` by second, from the start of the log. Empty seconds take no
+    /// memory.
     ///
-    /// What began between two seconds belongs to the earlier one.
+    /// An interval that begins between two seconds belongs to the earlier one.
     pub fn seconds(&self, class: Class) -> BTreeMap<u64, Counts> {
         let mut seconds = BTreeMap::new();
         for interval in self.intervals.iter().filter(|interval| interval.class == class) {
@@ -98,7 +99,7 @@ impl Log {
         seconds
     }
 
-    /// All samples of `class`.
+    /// Returns all samples of `class`.
     pub fn whole(&self, class: Class) -> Counts {
         let of_class = self.intervals.iter().filter(|interval| interval.class == class);
         let all: Counts = of_class.flat_map(|interval| interval.counts.iter().copied()).collect();
@@ -107,14 +108,14 @@ impl Log {
         whole
     }
 
-    /// The classes that it has samples of, in the order of [`Class::ALL`].
+    /// Returns the classes with samples, in the order of [`Class::ALL`].
     pub fn classes(&self) -> Vec<Class> {
         let seen = |class: &Class| self.intervals.iter().any(|interval| interval.class == *class);
         Class::ALL.into_iter().filter(seen).collect()
     }
 }
 
-/// Adds counts to counts: values ascending, each once.
+/// Adds counts to counts, and keeps the values ascending and unique.
 pub fn add(into: &mut Counts, from: &[(u64, u64)]) {
     into.extend_from_slice(from);
     into.sort_unstable_by_key(|(value, _)| *value);
@@ -130,7 +131,7 @@ pub fn add(into: &mut Counts, from: &[(u64, u64)]) {
 /// Passes every interval of a log to `visit`, in the order of the file.
 ///
 /// # Errors
-/// [`StoredError`] when the file cannot be read or is malformed.
+/// Returns [`StoredError`] when the file cannot be read or is malformed.
 pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, StoredError> {
     let read = |source| ReadError::System { path: path.to_owned(), source };
     let mut file = BufReader::new(files::open(path)?);
@@ -138,7 +139,7 @@ pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, Stored
     let mut values = VALUES_FREE;
     loop {
         line.clear();
-        // A line is bounded, so that a file without line ends is not read into memory.
+        // Bound the line, so that a file without line ends is not read into memory.
         file.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut line).map_err(read)?;
         number += 1;
         if line.is_empty() {
@@ -159,17 +160,17 @@ pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, Stored
     }
 }
 
-/// Deflated data can grow a thousandfold. What a log comes to is held to its length: so many values for each
-/// of its bytes, of which a run writes one or two.
+/// Maximum number of values for each byte of a log. Deflated data can grow a thousandfold; a run writes
+/// one or two values per byte.
 const VALUES_PER_BYTE: usize = 8;
-/// So many values are free, for short logs: 32 MB of memory.
+/// Number of values that are always allowed, for short logs: 32 MB of memory.
 const VALUES_FREE: usize = 2 << 20;
-/// So many values of a log are held in memory at once, in 2 GB: a run of a day has some 90 million.
+/// Maximum number of values of a log in memory: 2 GB. A run of a day has some 90 million.
 const VALUES_MAX: usize = 1 << 27;
 
-/// A line as long as this holds no histogram that a run writes: they are some kilobytes.
+/// Maximum length of a line. The lines that a run writes have some kilobytes.
 const LINE_MAX_BYTES: u64 = 4 << 20;
-/// Ten years: a later interval is a damaged number.
+/// Maximum start of an interval: ten years. A later one is a damaged number.
 const START_MAX_S: u64 = 10 * 366 * 86_400;
 
 fn parse(line: &[u8], head: &mut Head) -> Result<Option<Interval>, &'static str> {
@@ -202,17 +203,17 @@ fn interval(entry: &IntervalLogHistogram<'_>, head: &mut Head) -> Result<Interva
     Ok(Interval { start, length: entry.duration(), class, counts })
 }
 
-/// The first bytes of a deflated and of a plain histogram of version 2, as Java's writes them.
+/// First bytes of a deflated and of a plain histogram of version 2, as the Java library writes them.
 const DEFLATED: u32 = 0x1c84_9314;
 const PLAIN: u32 = 0x1c84_9313;
-/// What stands before the counts: cookie, length, offset, digits, low, high, ratio.
+/// Length of the header before the counts: cookie, length, offset, digits, low, high, ratio.
 const HEADER_BYTES: usize = 40;
-/// Twice what the histograms of a run have, at one byte for an empty bucket.
+/// Maximum inflated size: twice that of a run's histograms, at one byte for an empty bucket.
 const INFLATED_MAX_BYTES: u64 = 1 << 20;
-/// More requests than any second can have; sums of them stay far below 2^64.
+/// Maximum number of requests in a second, more than is possible. Sums of it stay far below 2^64.
 const COUNT_MAX: u64 = 1 << 40;
 
-/// Decodes a histogram, after what it says of its own size has been checked.
+/// Decodes a histogram, after checking the sizes that it claims.
 fn histogram(encoded: &str) -> Result<Histogram<u64>, &'static str> {
     let bytes = STANDARD.decode(encoded).map_err(|_| "its histogram is not Base64")?;
     let plain = inflate(&bytes).ok_or("its histogram is not deflated data of version 2")?;
@@ -233,11 +234,12 @@ fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     ((length as u64) < INFLATED_MAX_BYTES).then_some(plain)
 }
 
-/// Whether the decoder can be trusted with this: it allocates by what the header says.
+/// Returns true if it is safe to decode the data. The decoder allocates by the sizes in the header.
 fn is_sound(plain: &[u8]) -> Option<bool> {
-    /// Digits beyond this make a histogram of tens of megabytes.
+    /// Maximum number of digits. More make a histogram of tens of megabytes.
     const DIGITS_MAX: u32 = 4;
-    /// A number of more than seven bytes is a count beyond 2^48; eight such bytes overflow.
+    /// Number of bytes in which a count must end. A longer number is a count beyond 2^48; eight such
+    /// bytes overflow.
     const NUMBER_MAX_BYTES: usize = 7;
     let counts = plain.get(HEADER_BYTES..)?;
     let is_long = |bytes: &[u8]| bytes.iter().all(|byte| byte & 0x80 != 0);

@@ -1,8 +1,8 @@
-//! Reads a result folder back: `run.json` and the three interval logs.
+//! Reads a result folder: `run.json` and the three interval logs.
 //!
-//! A folder without `run.json` is of a run that did not end; its logs are good up to there.
-//! Nothing in a file can make the reader panic or take memory without bound: folders come from
-//! other machines.
+//! A folder without `run.json` comes from a run that did not end; its logs are valid up to that point.
+//! Folders come from other machines, so no file content may make the reader panic or take unbounded
+//! memory.
 
 pub mod log;
 #[cfg(test)]
@@ -14,7 +14,7 @@ pub use self::log::Log;
 use crate::document::run::{Run, SCHEMA};
 use crate::files::{self, RESULT_BYTES_MAX, ReadError};
 
-/// Why a result folder cannot be read.
+/// Reasons why a result folder cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
     /// The folder holds no result.
@@ -26,11 +26,11 @@ pub enum StoredError {
     /// A line of a log is malformed.
     #[error("`{path}` is damaged in line {line}: {what}", path = path.display())]
     Log {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// From 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with the line.
+        /// Fault of the line.
         what: &'static str,
     },
     /// A file cannot be read.
@@ -42,25 +42,25 @@ pub enum StoredError {
         path = path.display()
     )]
     LongLog {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// How many different latencies there are, counted in each of its intervals.
+        /// Number of different latencies, summed over the intervals.
         values: usize,
     },
-    /// The file says that it is something else.
+    /// The file names another schema.
     #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
     Schema {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it says.
+        /// Schema that it names.
         found: String,
     },
-    /// `run.json` is not what its schema says.
+    /// `run.json` does not match its schema.
     #[error("`{path}` is damaged", path = path.display())]
     Run {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and how.
+        /// Place and kind of the damage.
         source: serde_json::Error,
     },
 }
@@ -69,18 +69,18 @@ fn malformed(path: &Path, line: u64, what: &'static str) -> StoredError {
     StoredError::Log { path: path.to_owned(), line, what }
 }
 
-/// A result folder in memory.
+/// Result folder in memory.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Where it is.
+    /// Path of the folder.
     pub path: PathBuf,
-    /// None of a run that did not end.
+    /// Contents of `run.json`; none if the run did not end.
     pub run: Option<Run>,
-    /// Ends minus intended starts.
+    /// Response times: ends minus intended starts.
     pub response: Log,
-    /// Ends minus writes.
+    /// Service times: ends minus writes.
     pub service: Log,
-    /// How late the generator acted.
+    /// Lateness of the generator.
     pub lag: Log,
 }
 
@@ -88,7 +88,7 @@ impl Stored {
     /// Reads a folder.
     ///
     /// # Errors
-    /// [`StoredError`] names the file and what is wrong with it.
+    /// Returns [`StoredError`], which names the file and its fault.
     pub fn read(path: &Path) -> Result<Self, StoredError> {
         let run = read_run(path)?;
         if run.is_none() && !path.join("response.hlog").exists() {
@@ -104,18 +104,18 @@ impl Stored {
         })
     }
 
-    /// Whether the run ended and its files are whole.
+    /// Returns true if the run ended and its logs are whole.
     pub fn is_complete(&self) -> bool {
         self.run.is_some() && [&self.response, &self.service, &self.lag].iter().all(|l| !l.head.cut)
     }
 }
 
-/// Reads the `run.json` of a folder, if it has one.
+/// Reads the `run.json` of a folder, if there is one.
 ///
 /// # Errors
-/// [`StoredError`] when there is one that cannot be read.
+/// Returns [`StoredError`] when there is a file that cannot be read.
 pub fn read_run(folder: &Path) -> Result<Option<Run>, StoredError> {
-    /// The name alone, so that another schema is named and not called damaged.
+    /// The schema name alone, so that a file of another schema is not called damaged.
     #[derive(serde::Deserialize)]
     struct Named {
         schema: String,

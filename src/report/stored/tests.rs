@@ -52,7 +52,7 @@ fn what_is_read_is_written_again_and_what_an_older_build_did_not_know_as_unknown
     }
 }
 
-/// Takes what `before` does not have out of `after`, if it is unknown or empty.
+/// Removes from `after` the values that `before` does not have, if they are unknown or empty.
 fn keep(after: &mut Value, before: &Value) {
     let (Some(fields), Some(known)) = (after.as_object_mut(), before.as_object()) else { return };
     fields.retain(|name, value| {
@@ -67,7 +67,7 @@ fn ended(class: Class, intended_ns: u64, end_ns: u64) -> Ended {
     Ended { class, ..recorder::tests::ended(intended_ns, end_ns) }
 }
 
-/// A folder whose logs were written as a run writes them.
+/// Writes a folder whose logs are like those of a run.
 fn written(window: Window, all: &[Ended]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut logs = Folder::create(folder.path().to_owned()).unwrap().logs();
@@ -119,7 +119,7 @@ fn a_log_that_grows_out_of_proportion_when_it_is_read_is_refused() {
     use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
     let mut every = recorder::histogram();
     let mut value = 1;
-    // One in each bucket deflates to next to nothing.
+    // One count in each bucket deflates to next to nothing.
     while value < 100_000_000_000 {
         every.record(value).unwrap();
         value = every.next_non_equivalent(value);
@@ -227,7 +227,7 @@ proptest! {
     }
 }
 
-/// A log of one line whose histogram was damaged before it was deflated.
+/// Returns a log of one line, whose histogram was damaged before it was deflated.
 fn with_inner_damage(at: usize, byte: u8) -> Vec<u8> {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;

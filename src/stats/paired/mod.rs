@@ -1,43 +1,42 @@
-//! Paired comparisons: what differences of pairs say about their middle.
+//! Paired comparisons: estimates the middle of the differences of pairs.
 //!
-//! The differences are those of pairs of measurements that were made side by side, mostly of
-//! logarithms, so that their middle is the logarithm of a ratio. Everything here is a pure function
-//! of them.
+//! Each difference comes from two measurements made side by side. Most are differences of logarithms, so
+//! their middle is the logarithm of a ratio. All functions here are pure.
 
 pub mod signed_rank;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Where the middle of the differences lies, with one error rate for each side.
+/// Bounds of the middle of the differences, with one error rate for each side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    /// The middle is below this with at most the lower rate.
+    /// Lower bound. The middle is below it with at most the lower rate.
     pub low: f64,
-    /// The middle is above this with at most the upper rate.
+    /// Upper bound. The middle is above it with at most the upper rate.
     pub high: f64,
 }
 
 impl Bounds {
-    /// How far apart they are: the smallest effect that cannot hide between them.
+    /// Returns the distance between the bounds: the smallest effect that cannot hide between them.
     pub fn width(&self) -> f64 {
         self.high - self.low
     }
 }
 
-/// How the bounds of a middle are found.
+/// Method that finds the bounds of the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Wilcoxon's signed ranks: exact for symmetric differences, and one wild pair moves little.
+    /// Wilcoxon's signed ranks: exact for symmetric differences, and robust against single outliers.
     SignedRank,
-    /// Student's t: for pairs too few to have enough ranks.
+    /// Student's t, for too few pairs to have enough ranks.
     Student,
 }
 
 impl Method {
-    /// The method for this many pairs at these error rates.
+    /// Chooses the method for `count` pairs at these error rates.
     ///
-    /// Ranks come in steps of `2^-count`. With fewer than four steps below a rate the test could
-    /// reject by a single pattern of signs only, or not at all.
+    /// The probabilities of ranks come in steps of `2^-count`. With fewer than four steps below a rate,
+    /// the rank test could reject only on a single pattern of signs, or never.
     pub fn for_pairs(count: usize, rates: Rates) -> Self {
         const STEPS_MIN: f64 = 4.0;
         let step = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
@@ -45,7 +44,8 @@ impl Method {
         if least >= STEPS_MIN * step { Self::SignedRank } else { Self::Student }
     }
 
-    /// The estimate of the middle that lies within the bounds of this method; zero of none.
+    /// Returns the estimate of the middle that belongs to the bounds of this method, or zero for no
+    /// differences.
     pub fn middle(self, differences: &[f64]) -> f64 {
         match self {
             Self::SignedRank => signed_rank::hodges_lehmann(differences).unwrap_or_default(),
@@ -53,7 +53,7 @@ impl Method {
         }
     }
 
-    /// The bounds of the middle of `differences`.
+    /// Returns the bounds of the middle of `differences`.
     pub fn bounds(self, differences: &[f64], rates: Rates) -> Bounds {
         match self {
             Self::SignedRank => signed_rank::bounds(differences, rates),
@@ -61,7 +61,7 @@ impl Method {
         }
     }
 
-    /// How likely differences as large as these are if their middle is not above `null`.
+    /// Returns the p-value of the hypothesis that the middle is not above `null`.
     pub fn p_above(self, differences: &[f64], null: f64) -> f64 {
         match self {
             Self::SignedRank => signed_rank::p_above(differences, null),
@@ -70,39 +70,39 @@ impl Method {
     }
 }
 
-/// How often each bound may be wrong.
+/// Error rates of the two bounds, as probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// How often the lower bound may be above the truth.
+    /// Probability that the lower bound is above the true middle.
     pub low: f64,
-    /// How often the upper bound may be below it.
+    /// Probability that the upper bound is below the true middle.
     pub high: f64,
 }
 
 impl Rates {
-    /// Both alike, so that together they hold the truth with this confidence.
+    /// Returns equal rates for both bounds, so that together they hold the true middle with this
+    /// confidence.
     pub fn two_sided(confidence: f64) -> Self {
         let each = (1.0 - confidence) / 2.0;
         Self { low: each, high: each }
     }
 }
 
-/// Mean and spread, and what Student's t makes of them ("The probable error of a mean",
-/// Biometrika 6, 1908).
+/// Mean and spread of differences, for Student's t ("The probable error of a mean", Biometrika 6, 1908).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// How many differences there are.
+    /// Number of differences.
     pub count: usize,
-    /// Their mean.
+    /// Mean of the differences.
     pub mean: f64,
-    /// Their standard deviation, with `count - 1` in the denominator; infinite for fewer than two.
+    /// Standard deviation, with `count - 1` in the denominator; infinite for fewer than two differences.
     pub deviation: f64,
-    /// The standard error of the mean.
+    /// Standard error of the mean.
     pub error: f64,
 }
 
 impl Summary {
-    /// Of these differences.
+    /// Computes the summary of these differences.
     pub fn of(differences: &[f64]) -> Self {
         let count = differences.len();
         let number = float(count);
@@ -111,7 +111,7 @@ impl Summary {
         let deviation = if count < 2 {
             f64::INFINITY
         } else if are_equal(differences) {
-            // The mean of equal numbers may be off by its rounding.
+            // The mean of equal numbers may be off by rounding.
             0.0
         } else {
             (squares / (number - 1.0)).sqrt()
@@ -119,18 +119,18 @@ impl Summary {
         Self { count, mean, deviation, error: deviation / number.max(1.0).sqrt() }
     }
 
-    /// Of differences from one measurement that was not repeated.
+    /// Widens the error for differences from one measurement that was not repeated.
     ///
-    /// That one is a draw like the others, which shifts all differences alike, so the error is that
-    /// of predicting a draw: `s sqrt(1 + 1/n)` (G. Hahn, "Factors for calculating two-sided
-    /// prediction intervals", JASA 64, 1969). It does not vanish however large the count.
+    /// Such a measurement is a random draw like the others and shifts all differences alike. So the error
+    /// is that of predicting a draw: `s sqrt(1 + 1/n)` (G. Hahn, "Factors for calculating two-sided
+    /// prediction intervals", JASA 64, 1969). It does not vanish, however large the count.
     #[must_use]
     pub fn against_one_draw(self) -> Self {
         let number = float(self.count).max(1.0);
         Self { error: self.deviation * (1.0 + 1.0 / number).sqrt(), ..self }
     }
 
-    /// The bounds by Student's t; infinite for fewer than two differences.
+    /// Returns the bounds by Student's t; infinite for fewer than two differences.
     pub fn bounds(&self, rates: Rates) -> Bounds {
         let Some(t) = self.student() else {
             return Bounds { low: f64::NEG_INFINITY, high: f64::INFINITY };
@@ -140,7 +140,7 @@ impl Summary {
         Bounds { low: self.mean - reach(rates.low), high: self.mean + reach(rates.high) }
     }
 
-    /// How likely a mean as large as this is if the truth is not above `null`.
+    /// Returns the p-value of the hypothesis that the true mean is not above `null`.
     pub fn p_above(&self, null: f64) -> f64 {
         let Some(t) = self.student() else { return 1.0 };
         if self.error > 0.0 {
@@ -158,7 +158,7 @@ fn are_equal(differences: &[f64]) -> bool {
     differences.iter().zip(differences.iter().skip(1)).all(|(a, b)| a.total_cmp(b).is_eq())
 }
 
-/// Pairs are few.
+/// Converts a count. The number of pairs is small.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 fn float(count: usize) -> f64 {
     count as f64

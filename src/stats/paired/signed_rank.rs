@@ -1,16 +1,16 @@
-//! Wilcoxon's signed ranks, by way of Walsh averages.
+//! Wilcoxon's signed-rank test, computed from Walsh averages.
 //!
-//! The Walsh averages are the means of all pairs of differences, each with itself included. The
-//! number of them above a value is the signed-rank statistic of the differences minus that value
-//! (J. W. Tukey, 1949), so that the bounds of the middle are order statistics of the averages, and
-//! their median estimates it (J. L. Hodges, E. L. Lehmann, "Estimates of location based on rank
-//! tests", Annals of Mathematical Statistics 34, 1963). The distribution is exact for differences
-//! that are symmetric about their middle, as those of two equal builds in random or mirrored order
-//! are, whatever else they are.
+//! The Walsh averages are the means of all pairs of differences, including each difference paired with
+//! itself. The number of averages above a value is the signed-rank statistic of the differences minus
+//! that value (J. W. Tukey, 1949). So the bounds of the middle are order statistics of the averages, and
+//! their median estimates the middle (J. L. Hodges, E. L. Lehmann, "Estimates of location based on rank
+//! tests", Annals of Mathematical Statistics 34, 1963). The distribution is exact for differences that
+//! are symmetric about their middle. Two equal builds in random or mirrored order have such differences.
 
 use super::{Bounds, Rates};
 
-/// The robust middle of the differences: the median of their Walsh averages; none of none.
+/// Returns the robust middle of the differences: the median of their Walsh averages. Returns none for no
+/// differences.
 pub fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
     let averages = walsh_averages(differences);
     let (low, high) =
@@ -18,7 +18,8 @@ pub fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
     Some(f64::midpoint(*low, *high))
 }
 
-/// The exact bounds of the middle; infinite where the rate cannot be reached with so few.
+/// Returns the exact bounds of the middle. A bound is infinite if so few differences cannot reach its
+/// rate.
 pub fn bounds(differences: &[f64], rates: Rates) -> Bounds {
     let averages = walsh_averages(differences);
     let tail = Tail::of(differences.len());
@@ -31,15 +32,15 @@ pub fn bounds(differences: &[f64], rates: Rates) -> Bounds {
     }
 }
 
-/// How likely as many Walsh averages above `null` are if the middle is not above it.
+/// Returns the p-value of the hypothesis that the middle is not above `null`.
 pub fn p_above(differences: &[f64], null: f64) -> f64 {
     let averages = walsh_averages(differences);
     let not_above = averages.iter().filter(|average| **average <= null).count();
-    // By symmetry: as few at or below it.
+    // By symmetry, the probability of at most this many averages at or below `null`.
     Tail::of(differences.len()).at_most(not_above)
 }
 
-/// Ascending.
+/// Returns the Walsh averages in ascending order.
 fn walsh_averages(differences: &[f64]) -> Vec<f64> {
     let mut averages: Vec<f64> = differences
         .iter()
@@ -50,14 +51,15 @@ fn walsh_averages(differences: &[f64]) -> Vec<f64> {
     averages
 }
 
-/// The distribution of the statistic under the null hypothesis, from its lower end.
+/// Distribution of the statistic under the null hypothesis, from its lower end.
 struct Tail {
-    /// The chance of at most 0, 1, 2 and so on.
+    /// Probabilities of a statistic of at most 0, 1, 2 and so on.
     cumulated: Vec<f64>,
 }
 
 impl Tail {
-    /// Each of the ranks 1 to `count` is counted or not, by a fair coin.
+    /// Computes the distribution: a fair coin decides for each of the ranks 1 to `count` whether it
+    /// counts.
     fn of(count: usize) -> Self {
         let sums = count * (count + 1) / 2;
         let mut chances = vec![0.0_f64; sums + 1];
@@ -82,7 +84,7 @@ impl Tail {
         self.cumulated.get(sum).map_or(1.0, |chance| chance.min(1.0))
     }
 
-    /// How many of the smallest sums together are no likelier than `rate`.
+    /// Returns how many of the lowest sums have a cumulated probability of at most `rate`.
     fn count_within(&self, rate: f64) -> usize {
         self.cumulated.iter().take_while(|chance| **chance <= rate).count()
     }

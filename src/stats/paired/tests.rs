@@ -14,7 +14,7 @@ fn normal(rng: &mut StdRng) -> f64 {
     StandardNormal.sample(rng)
 }
 
-/// How often the bounds of `method` miss a middle of 0, on either side.
+/// Returns the share of draws in which the bounds of `method` miss a middle of 0, for either side.
 fn misses(
     method: Method,
     count: usize,

@@ -1,7 +1,7 @@
-//! Measures what the model was not fitted to, and beside it again what it was fitted to.
+//! Measures runs that the model was not fitted to, and repeats parts of the calibration beside them.
 //!
-//! The speed of a shared machine drifts by a fifth and more within minutes. A model that knows what
-//! a mint took ten minutes ago would be judged by that drift, not by what it says of mixes and storms.
+//! The speed of a shared machine drifts by a fifth and more within minutes. A model with costs from ten
+//! minutes ago would be judged by that drift, not by its predictions of mixes and storms.
 
 use std::time::Duration;
 
@@ -19,29 +19,31 @@ use crate::plan::plan_json;
 use crate::plan::search::Found;
 use crate::stats::median::median;
 
-/// What is left of the keys in a cache that is too small: so many requests miss that hits and mints take
-/// about as much of the core.
+/// Share of the keys that fits into the cache of the mix. With it, so many requests miss that hits and
+/// mints use about equal shares of the core.
 const CACHE_SHARE: f64 = 0.5;
-/// A storm brings so many times what the lanes can do. Near one its length would say little of the model:
-/// a few per cent of a cost decide whether there is a queue at all.
+/// Load of a storm as a multiple of the capacity of the lanes. Near 1, a few per cent of the cost would
+/// decide if there is a queue at all, so the length of the storm would say little about the model.
 const STORM_OVERLOAD: f64 = 5.0;
-/// Storms are short, and the speed of a shared machine changes by a third from one to the next.
+/// Number of storms. They are short, and the speed of a shared machine changes by a third from one to
+/// the next.
 const STORMS: usize = 9;
-/// The shortest load that `run` takes.
+/// Shortest duration that `run` accepts.
 const STORM_MIN: Duration = Duration::from_millis(100);
-/// Room for what is no connection of the load.
+/// File descriptors reserved for other uses than connections.
 const OTHER_FILES: f64 = 200.0;
-/// Levels of the mix between one and the next in which a side is measured again.
+/// Number of levels of the mix between two repeats of the calibration.
 const AGAIN_EVERY: usize = 5;
 
-/// About how many levels the storms and the mix have, where the search of the mix has `search`.
+/// Returns the approximate numbers of levels of the storms and of the mix, where the search of the mix
+/// has `search`.
 pub(super) const fn levels(search: u64) -> [u64; 2] {
-    // Mints are measured before each storm, and both sides among the levels of the mix.
+    // Mints are measured before each storm, and both sides between the levels of the mix.
     let again = search.div_ceil(AGAIN_EVERY as u64);
     [2 * STORMS as u64, 2 * FILL + search + 2 * again]
 }
 
-/// A side of the calibration, measured again at a rate that it has met.
+/// Side of the calibration, measured again at a rate that it has met.
 struct Again<'a> {
     side: &'a Side,
     reference: Option<Reference>,
@@ -53,20 +55,21 @@ impl<'a> Again<'a> {
         Self { side, reference: side.reference(), taken_us: Vec::new() }
     }
 
-    /// How many times what it took then a request takes now; none where it was not measured.
+    /// Returns the cost of a request now as a multiple of its cost in the calibration, or none if it was
+    /// not measured again.
     fn times(&self) -> Option<f64> {
         let reference = self.reference.filter(|_| !self.taken_us.is_empty())?;
         Some(median(&self.taken_us) / reference.core_us)
     }
 
-    /// The side as it is now.
+    /// Returns the side with its present costs.
     fn drifted(&self) -> Side {
         self.side.drifted(self.times().unwrap_or(1.0))
     }
 }
 
 impl Bench<'_> {
-    /// Measures what the model has not seen, and compares.
+    /// Measures the held-out runs and compares them with the model.
     pub(in super::super) fn held_out(
         &mut self,
         hit: &Side,
@@ -80,7 +83,7 @@ impl Bench<'_> {
         Ok(held_out)
     }
 
-    /// A cache that is too small for its keys: hits and mints on one core.
+    /// Measures a mix of hits and mints on one core, with a cache that is too small for its keys.
     fn mix(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
         let entries = format!("{:.0}", self.scale.keys() * CACHE_SHARE);
         let extra = ["--cache-entries".to_owned(), entries];
@@ -128,7 +131,8 @@ impl Bench<'_> {
         }
     }
 
-    /// All VMs boot in a fifth of the time that the lanes need for them; the middle of several storms.
+    /// Measures storms in which all VMs boot in a fifth of the time that the lanes need for them.
+    /// Compares the median storm with the model.
     fn storms(&mut self, hit: &Side, mint: &Side, into: &mut HeldOut) -> Result<(), MeasureError> {
         let within = self.storm_length(mint);
         let mut mint = Again::of(mint);
@@ -185,7 +189,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// As many VMs as there may be connections, within the limits of the scale.
+    /// Returns the number of VMs of a storm: as many as there may be connections, within the limits of
+    /// the scale.
     fn storm_vms(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         let files = raise_file_limit() as f64 - OTHER_FILES;
@@ -221,14 +226,14 @@ impl Bench<'_> {
     }
 }
 
-/// A storm that was measured.
+/// Measured storm.
 struct Storm {
     level: Level,
     tokens: f64,
 }
 
-/// The share of misses, the middle of the levels that the broker bore: beyond them who asks often waits
-/// longest, and what is answered is minted for more often.
+/// Returns the share of misses: the median of the levels without overload. Under overload, frequent
+/// callers wait longest, so a larger share of the answers is minted.
 fn misses(found: &Found) -> Option<f64> {
     let borne = found.probes.iter().filter(|probe| !probe.level.is_left_over());
     let shares: Vec<f64> = borne.filter_map(|probe| probe.level.misses).collect();

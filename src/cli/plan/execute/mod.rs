@@ -20,7 +20,7 @@ use crate::plan::level::Level;
 use crate::plan::search::{Found, search};
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
-/// Why a level was not measured.
+/// Reasons why a level was not measured.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MeasureError {
     #[error(transparent)]
@@ -32,7 +32,7 @@ pub(super) enum MeasureError {
 }
 
 impl MeasureError {
-    /// Whether it is the broker that failed, and not the attempt to measure it.
+    /// Returns true if the broker failed, and not the attempt to measure it.
     pub(super) const fn blames_broker(&self) -> bool {
         matches!(
             self,
@@ -41,17 +41,18 @@ impl MeasureError {
     }
 }
 
-/// How much is measured.
+/// Size of the measurement.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     duration: Duration,
-    /// Thousands of connections open in it: near saturation the backlog of that takes two seconds to go.
+    /// Warm-up, in which thousands of connections open. Near saturation, the backlog of that takes two
+    /// seconds to drain.
     warmup: Duration,
     vms: u32,
-    /// First and largest rate, for hits and for mints.
+    /// First and largest rate for hits; `mints` is the same for mints.
     hits: (f64, f64),
     mints: (f64, f64),
-    /// Machines that boot at the most.
+    /// Maximum number of machines that boot.
     storm: f64,
 }
 
@@ -61,7 +62,8 @@ impl Scale {
         Self { duration: args.levels_duration.unwrap_or(scale.duration), ..scale }
     }
 
-    /// About how many levels each stage has: hits, mints and, if they are measured, storms and the mix.
+    /// Returns the approximate number of levels of each stage: hits, mints and, if they are measured,
+    /// storms and the mix.
     fn stages(&self, args: &PlanArgs) -> Vec<u64> {
         let search = |(start, rate_max)| levels(&terms(args, start, rate_max));
         let mut stages = vec![FILL + search(self.hits), search(self.mints)];
@@ -71,12 +73,12 @@ impl Scale {
         stages
     }
 
-    /// Keys that hits ask for.
+    /// Returns the number of keys that hits ask for.
     fn keys(&self) -> f64 {
         f64::from(self.vms) * f64::from(HIT_IDENTITIES + 1)
     }
 
-    /// First and largest rate of a mix of both.
+    /// Returns the first and the largest rate of a mix of hits and mints.
     const fn mix(&self) -> (f64, f64) {
         (self.mints.0 * 4.0, self.hits.1)
     }
@@ -87,7 +89,7 @@ impl Scale {
         vms: 1000,
         hits: (1000.0, 1e6),
         mints: (50.0, 1e5),
-        // They must fit in the broker's mint queue.
+        // They must fit into the broker's mint queue.
         storm: 8000.0,
     };
 
@@ -101,24 +103,27 @@ impl Scale {
     };
 }
 
-/// The level that fills a cache.
+/// Number of levels that fill a cache.
 const FILL: u64 = 1;
-/// User-assigned identities of each VM: three keys with the VM's own, as in `run steady`.
+/// User-assigned identities of each VM for hits. With the VM's own identity this makes three keys, as in
+/// `run steady`.
 const HIT_IDENTITIES: u32 = 2;
-/// As in `run mint`; more where a level needs more keys.
+/// Minimum number of user-assigned identities of each VM for mints, as in `run mint`. Some levels need
+/// more keys.
 const MINT_IDENTITIES: u32 = 20;
-/// Connections of each VM. With one, a popular VM would wait for its own answers long before the broker
-/// is at its limit.
+/// Connections of each VM. With only one, a popular VM would wait for its own answers long before the
+/// broker is at its limit.
 const CONNECTIONS_EACH: u32 = 4;
-/// Longer than anything waits in a level whose rate is twice what the broker can do. What is given up is
-/// minted all the same: it would be missing from the pace, and the cost of a mint too high.
+/// Timeout of a request, longer than any wait in a level at twice the broker's capacity. The broker
+/// would mint also for requests that were given up. These mints would be missing from the pace, so the
+/// cost of a mint would come out too high.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// Between levels: queues drain, connections close.
+/// Pause between levels, in which queues drain and connections close.
 const COOL_DOWN: Duration = Duration::from_millis(300);
-/// Answers that are verified after each level.
+/// Number of answers that are verified after each level.
 const SAMPLES: usize = 100;
 
-/// Where levels are measured.
+/// Measures levels with a broker of our own.
 pub(super) struct Bench<'a> {
     args: &'a PlanArgs,
     clock: &'a dyn Clock,
@@ -143,18 +148,19 @@ impl<'a> Bench<'a> {
         Self { args, clock, stop, scale, progress, course, known, levels: 0, notes: Vec::new() }
     }
 
-    /// What the settings of the levels had to say, once.
+    /// Returns the notes of the levels' settings, which are taken once, from the first level.
     pub(super) fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
 
-    /// The highest rate of hits.
+    /// Searches for the highest rate of hits.
     pub(super) fn hits(&mut self) -> Result<Found, MeasureError> {
         self.course.next_stage();
         self.steady("hits", self.scale.hits, &[], &mut |_| Ok(()))
     }
 
-    /// Searches with `steady` on one broker, whose cache is filled first. `between` comes before each level.
+    /// Searches with `steady` on one broker, whose cache is filled first. Calls `between` before each
+    /// level.
     fn steady(
         &mut self,
         name: &str,
@@ -171,13 +177,13 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// A broker that has been asked for every key once, at a rate that lanes can follow.
+    /// Starts a broker and asks it for every key once, at a rate that its lanes can follow.
     fn filled(&mut self, name: &str, extra: &[String]) -> Result<Subject, MeasureError> {
         let keys = self.scale.keys();
         let rate = (keys / 2.0).min(1000.0);
         let fill = RunArgs {
             rate: Some(rate),
-            // Each within the first half of it.
+            // Each key is requested within the first half of the warm-up.
             warmup: Some(Duration::from_secs_f64(keys * 2.0 / rate)),
             duration: Some(Duration::from_millis(200)),
             ..self.steady_args()
@@ -191,7 +197,8 @@ impl<'a> Bench<'a> {
         Ok(subject)
     }
 
-    /// The highest rate of mints: a broker for each level, since a key is cold only once.
+    /// Searches for the highest rate of mints. Each level has a new broker, because a key is cold only
+    /// once.
     pub(super) fn mints(&mut self) -> Result<Found, MeasureError> {
         self.course.next_stage();
         let (start, rate_max) = self.scale.mints;
@@ -202,7 +209,8 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// A broker that has no tokens, and what asks it for new ones only.
+    /// Starts a broker without tokens. Returns it with the arguments of a run that asks only for new
+    /// tokens.
     fn cold(&self, rate: f64) -> Result<(RunArgs, Subject), MeasureError> {
         let args = RunArgs { rate: Some(rate), ..self.run_args(Scenario::Mint) };
         let args = RunArgs { user_assigned: Some(identities(&args)), ..args };
@@ -223,13 +231,14 @@ impl<'a> Bench<'a> {
             user_assigned: Some(HIT_IDENTITIES),
             timeout: TIMEOUT,
             samples: SAMPLES,
-            // Levels are independent: none repeats the arrivals of another.
+            // Levels are independent: no level repeats the arrivals of another.
             seed: self.args.seed.wrapping_add(self.levels),
             ..RunArgs::of(scenario)
         }
     }
 
-    /// Levels differ in the seed of their arrivals, but not of the world that the broker has.
+    /// Resolves the settings. Levels differ in the seed of their arrivals, but share the seed of the
+    /// broker's world.
     fn settings(&self, args: &RunArgs) -> Result<Settings, SettingsError> {
         let mut settings = Settings::resolve(args)?;
         settings.plan.world.seed = self.args.seed;
@@ -240,7 +249,7 @@ impl<'a> Bench<'a> {
         self.args.alg.iter().flat_map(|alg| ["--alg".to_owned(), alg.clone()]).collect()
     }
 
-    /// A level of a search, which counts as known when the user interrupts.
+    /// Measures a level of a search. It counts as known if the user interrupts.
     fn searched(
         &mut self,
         args: &RunArgs,
@@ -281,7 +290,7 @@ impl<'a> Bench<'a> {
         std::thread::sleep(COOL_DOWN);
         let watcher = Watcher { sink: watch, observe: &mut |_| self.progress.tick() };
         let outcome = measure(&plan, subject, self.clock, self.stop, watcher)?;
-        // Errors are what a level beyond the capacity has; wrong answers are not.
+        // Errors are normal for a level beyond the capacity; wrong answers are not.
         let wrong = |failure: &&Failure| matches!(failure, Failure::Answers(_));
         match outcome.failures.iter().find(wrong) {
             Some(failure) => Err(MeasureError::Wrong(failure.clone())),
@@ -291,7 +300,7 @@ impl<'a> Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// What is measured next, and how far that is.
+    /// Describes the next level and the progress.
     fn next_step(&mut self, name: &str, rate: f64) -> String {
         let (number, all, ahead) = self.course.next_level();
         let each = self.scale.warmup + self.scale.duration + COOL_DOWN;
@@ -301,7 +310,8 @@ impl Bench<'_> {
     }
 }
 
-/// Identities of each VM that a level of mints needs: six standard deviations above its mean.
+/// Returns the identities of each VM that a level of mints needs: six standard deviations above the
+/// mean.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -1,4 +1,4 @@
-//! The forecast of small fleets, and of random ones.
+//! Forecasts of small fleets, and of random ones.
 
 mod properties;
 
@@ -19,7 +19,7 @@ fn costs() -> Costs {
     }
 }
 
-/// The questions of these tests, of which each changes what it is about.
+/// Returns the common question of these tests, which each test then changes.
 fn question<'a>(fleet: &'a Fleet, costs: &'a Costs) -> Question<'a> {
     Question {
         fleet,
@@ -124,8 +124,9 @@ fn headroom_is_negative_where_the_rest_is_too_few() {
 
 #[test]
 fn the_loss_of_a_node_decides_on_the_number() {
-    // The busiest minute and a loss are no work for one node. But just after the loss of one of two, one
-    // answer of ten waits for a new token, and at a limit below the cost of a mint that takes more nodes.
+    // One node can serve the busiest minute and also the load after a loss. But just after one of two
+    // nodes is lost, one answer of ten waits for a new token. At a limit below the cost of a mint, that
+    // takes more nodes.
     let text = "[fleet]\nvms = 20000\nuncached-per-second = 0.1\n[nodes]\ncores = 1\n";
     let (fleet, costs) = (parse(text).unwrap(), costs());
     let needed = |limit_ns| {
@@ -162,7 +163,7 @@ fn a_refused_caller_counts_even_if_it_comes_back_in_time() {
 
 #[test]
 fn a_queue_of_renewals_without_an_end_is_not_enough() {
-    // Four cores are hardly used, but one lane renews at most 3.4 tokens a second of about 4.5.
+    // Four cores are hardly used, but a single lane renews at most 3.4 of about 4.5 tokens per second.
     let costs = Costs {
         hit: Service::Constant(1e6),
         mint: Service::Constant(290e6),

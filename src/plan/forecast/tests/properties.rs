@@ -1,4 +1,4 @@
-//! The answer of a plan against its own figures, for random fleets.
+//! Checks the answer of a plan against its own figures, for random fleets.
 
 use super::super::*;
 use crate::plan::answer::{self, Answer};
@@ -7,7 +7,7 @@ use crate::plan::fleet_file::tests::parse;
 use crate::plan::simulate::service::Service;
 use proptest::prelude::*;
 
-/// A fleet of slow work and few requests: a busy minute of it is played within milliseconds.
+/// Returns a fleet with slow work and few requests, whose busy minute is simulated within milliseconds.
 #[derive(Clone, Debug)]
 struct Random {
     vms: u32,
@@ -72,7 +72,8 @@ impl Random {
         forecast(&question, &|_| ControlFlow::Continue(())).unwrap()
     }
 
-    /// Whether the figures of a forecast meet every condition: not by the code that decides.
+    /// Returns true if the figures of a forecast meet every condition. Does not use the code that
+    /// decides.
     fn is_met(&self, forecast: &Forecast) -> bool {
         let refuses = |of: &Situation| of.refused_share.mean > 0.0 || of.gave_up_share.mean > 0.0;
         let load =
@@ -118,7 +119,7 @@ proptest! {
             prop_assert_eq!(answer, Answer::NotEnough);
             prop_assert!(said[0].contains("not enough") && said[1].contains("not enough: "), "{:?}", said);
         }
-        // Two more do too, unless the last percentile of a storm is mostly chance.
+        // Two more nodes are also enough, unless the last percentile of a storm is mostly chance.
         let more = random.forecast(Some(nodes + 2));
         let (answer, _) = answer::of_forecast(&more, terms);
         prop_assert_eq!(answer == Answer::Enough, random.is_met(&more));

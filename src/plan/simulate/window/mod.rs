@@ -1,4 +1,4 @@
-//! Some seconds of one node at full detail: callers, a storm, a lost neighbour.
+//! Simulates some seconds of one node in full detail: callers, a boot storm, a lost neighbour.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,81 +16,81 @@ use super::service::{float, nanos};
 use crate::load::recorder::histogram;
 use crate::stats::intervals::Counts;
 
-/// What comes to a node.
+/// Load of a node.
 #[derive(Clone, Debug)]
 pub struct Window {
-    /// Requests per second for tokens that are held.
+    /// Requests per second for tokens that the node holds.
     pub hits_per_second: f64,
-    /// Requests per second for tokens that are not held, each for another.
+    /// Requests per second for tokens that the node does not hold, each for a different token.
     pub misses_per_second: f64,
     /// Renewals per second in the background.
     pub renewals_per_second: f64,
-    /// Machines that boot.
+    /// Boot storm, if there is one.
     pub storm: Option<Storm>,
-    /// Callers of a node that is lost, whose tokens are not held here.
+    /// Callers of a lost node, whose tokens this node does not hold.
     pub adopted: Option<Adopted>,
-    /// How long load goes on; a storm is always played to its end.
+    /// Length of the load. A storm is always simulated to its end.
     pub length: Duration,
 }
 
-/// Machines that boot within a time, each at a moment of its own.
+/// Machines that boot within a time, each at a random moment.
 #[derive(Clone, Debug)]
 pub struct Storm {
-    /// How many.
+    /// Number of machines.
     pub vms: u32,
-    /// Tokens that each asks for at once.
+    /// Tokens that each machine asks for at once.
     pub tokens_each: u32,
-    /// Within this time.
+    /// Time within which the machines boot.
     pub within: Duration,
-    /// What they run, by share; shares add up to 1.
+    /// Kits of the machines and their shares, which add up to 1.
     pub kits: Vec<(Kit, f64)>,
 }
 
-/// Callers that come over.
+/// Callers that move from a lost node to this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Adopted {
-    /// Tokens that they ask for.
+    /// Number of tokens that they ask for.
     pub keys: u32,
     /// Requests per second of all of them.
     pub per_second: f64,
 }
 
-/// What came of it.
+/// Results of a simulated window.
 #[derive(Clone, Debug)]
 pub struct Played {
-    /// Time to an answer from the cache, in nanoseconds.
+    /// Times to an answer from the cache, in nanoseconds.
     pub hits: Histogram<u64>,
-    /// Time to a token that had to be minted, from the first attempt on, in nanoseconds.
+    /// Times to a minted token, from the first attempt on, in nanoseconds.
     pub minted: Histogram<u64>,
-    /// The same times by the second of the answer, hits and mints together, of the first minute.
+    /// Times of hits and mints together, by the second of the answer, for the first minute.
     pub seconds: Vec<Counts>,
-    /// Requests, repeated ones counted again.
+    /// Number of requests, including repeated ones.
     pub requests: u64,
-    /// Of them, those answered 503.
+    /// Requests that were answered with status 503.
     pub refused: u64,
     /// Callers that ended without a token.
     pub gave_up: u64,
-    /// Renewals that found their queue full.
+    /// Renewals that were put off because their queue was full.
     pub put_off: u64,
-    /// The most mints that waited.
+    /// Largest number of mints that waited at one time.
     pub queue_peak: usize,
-    /// The mean backlog of the second and of the last quarter of the window.
+    /// Mean backlog of the second and of the last quarter of the window.
     pub backlog: [f64; 2],
-    /// From the end of the storm to its last token; zero without one.
+    /// Time from the end of the storm to its last token; zero without a storm.
     pub recovery: Duration,
-    /// From the start to the last answer.
+    /// Time from the start to the last event.
     pub lasted: Duration,
-    /// The share of the cores' time that was used, over the whole.
+    /// Share of the cores' time that was used, over the whole simulation.
     pub utilisation: f64,
 }
 
-/// `Retry-After` of the broker's 503.
+/// `Retry-After` of the broker's status 503.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Whatever is still going on by then has no end.
+/// Time after which streams end, because a storm that still goes on has no end.
 const TOO_LONG_NS: u64 = 3_600_000_000_000;
-/// Streams end after so many requests: a storm that lasts beside a great load says no more by then.
+/// Number of requests after which streams end. A storm under a heavy load has shown enough by then.
 const REQUESTS_MAX: u64 = 5_000_000;
-/// Seconds that are told apart.
+/// Maximum number of seconds that are counted separately.
 const SECONDS_MAX: usize = 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,14 +130,14 @@ struct Play<'a> {
     adopted_from: u32,
     storm_left: u64,
     storm_last_ns: u64,
-    /// Requests that are at the node.
+    /// Number of requests at the node.
     inside: u64,
     backlog: Backlog,
     rng: Xoshiro256PlusPlus,
     played: Played,
 }
 
-/// Plays `window` on a node.
+/// Simulates `window` on a node.
 pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let node = Node::new(shape.clone(), costs.clone(), Xoshiro256PlusPlus::from_rng(&mut rng));
@@ -238,7 +238,7 @@ impl Play<'_> {
         self.events.push(Reverse((at_ns, self.order, event)));
     }
 
-    /// Schedules the next event of a stream that goes on as long as the window.
+    /// Schedules the next event of a stream. Streams go on as long as the window.
     fn again(&mut self, now_ns: u64, event: Event) {
         let per_second = match event {
             Event::Adopted => self.window.adopted.map_or(0.0, |adopted| adopted.per_second),
@@ -253,7 +253,7 @@ impl Play<'_> {
         }
     }
 
-    /// Whether streams have come to their end: with the window, but not before a storm has.
+    /// Returns true if the streams have ended: with the window, but not before the storm has.
     fn is_over(&self, at_ns: u64) -> bool {
         let past = float(at_ns) > self.window.length.as_secs_f64() * 1e9;
         (past && self.storm_left == 0) || at_ns > TOO_LONG_NS || self.played.requests > REQUESTS_MAX
@@ -268,7 +268,7 @@ impl Play<'_> {
                 (None, None) => return now_ns,
                 (Some(at_ns), step) if step.is_none_or(|step| at_ns <= step) => {
                     let Some(Reverse((.., event))) = self.events.pop() else { continue };
-                    // The next of a slow stream may be long after all else.
+                    // The next event of a slow stream may be long after all others.
                     if matches!(event, Event::Ask(_)) || !self.is_over(at_ns) {
                         now_ns = self.pass(now_ns, at_ns);
                         self.happen(now_ns, event);
@@ -286,7 +286,7 @@ impl Play<'_> {
         }
     }
 
-    /// Lets time pass; returns the new time.
+    /// Lets time pass and returns the new time.
     fn pass(&mut self, now_ns: u64, to_ns: u64) -> u64 {
         let waiting = self.inside + self.node.renewals() as u64;
         self.backlog.add(now_ns, to_ns, waiting);
@@ -323,7 +323,8 @@ impl Play<'_> {
         self.node.request(now_ns, ticket, worker);
     }
 
-    /// A worker has read the request: a held token goes out, a missing one is minted once.
+    /// Handles a request that a worker has read: answers with a held token, or starts one mint of a
+    /// missing token.
     fn handled(&mut self, now_ns: u64, ticket: Ticket) {
         let key = index(&mut self.requests, ticket).and_then(|request| request.key);
         let Some(key) = key else { return self.answer(now_ns, ticket, Answer::Held) };
@@ -376,7 +377,7 @@ impl Play<'_> {
         }
     }
 
-    /// A caller is told to come back: it does as its kit does, or ends without a token.
+    /// Refuses a caller. It retries as its kit does, or ends without a token.
     fn refuse(&mut self, now_ns: u64, ticket: Ticket) {
         self.played.refused += 1;
         self.inside -= 1;

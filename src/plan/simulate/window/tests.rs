@@ -1,4 +1,5 @@
-//! The simulator against queueing theory. Seeds are fixed: a tolerance that holds, holds always.
+//! Checks the simulator against queueing theory. Seeds are fixed, so a tolerance that holds once always
+//! holds.
 
 use super::super::service::Service;
 use super::*;
@@ -53,7 +54,7 @@ fn a_constant_server_waits_half_of_that() {
     for load in [0.3, 0.5, 0.8] {
         let costs = costs(Service::Constant(SERVICE_NS), Service::Constant(0.0));
         let played = play(&hits(load * 1e9 / SERVICE_NS, 60), &shape(1, 10), &costs, 2);
-        // Pollaczek and Khinchine.
+        // The formula of Pollaczek and Khinchine.
         near(played.hits.mean(), SERVICE_NS * (1.0 + load / (2.0 * (1.0 - load))), 0.02);
     }
 }
@@ -66,7 +67,7 @@ fn lanes_share_one_queue_as_erlang_says() {
     let misses_per_second = offered * 1e9 / SERVICE_NS;
     let window = Window { misses_per_second, ..hits(0.0, 20) };
     let costs = costs(Service::Constant(0.0), Service::Exponential(SERVICE_NS));
-    // Requests take no time, and get in at once.
+    // Requests take no time, and run at once.
     let shape = Shape { slice_ns: 0, ..shape(4, 100_000) };
     let played = play(&window, &shape, &costs, 3);
     let term = |n: i32| offered.powi(n) / (1..=n).map(f64::from).product::<f64>();
@@ -107,7 +108,7 @@ fn renewals_never_delay_a_storm_by_more_than_one_signature() {
     let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
     let alone = storm(500, Duration::from_secs(1), Kit::Go);
     let beside = Window { renewals_per_second: 2000.0, ..alone.clone() };
-    // Requests get in at once, so that it is the queues alone that are looked at.
+    // Requests run at once, so that only the queues matter.
     let shape = Shape { slice_ns: 0, ..shape(1, 8192) };
     let p50 = |window: &Window| play(window, &shape, &costs, 6).minted.value_at_quantile(0.5);
     assert!(p50(&beside) < p50(&alone) + 2_000_000, "{} {}", p50(&beside), p50(&alone));
@@ -120,7 +121,7 @@ fn renewals_that_find_their_queue_full_are_counted() {
         let window = Window { renewals_per_second: 2000.0, ..hits(0.0, 4) };
         play(&window, &shape(1, queue), &costs, 11)
     };
-    // A thousand a second are renewed, as many wait or are put off.
+    // A thousand renewals per second are done; as many wait or are put off.
     let (short, long) = (play_with(100), play_with(10_000));
     near(float(short.put_off), 3900.0, 0.1);
     assert_eq!(long.put_off, 0);
@@ -155,7 +156,7 @@ fn the_same_seed_plays_the_same_window() {
 #[test]
 fn every_core_has_callers_however_many_there_are() {
     let costs = costs(Service::Constant(SERVICE_NS), Service::Constant(0.0));
-    // 60 % of 100 cores: were some without callers, the rest would be full.
+    // 60 % of 100 cores: if some cores had no callers, the rest would be full.
     let played = play(&hits(0.6 * 100.0 * 1e9 / SERVICE_NS, 1), &shape(100, 10), &costs, 10);
     near(played.utilisation, 0.6, 0.03);
     assert!(played.hits.value_at_quantile(0.99) < 1_500_000, "{:?}", played.utilisation);
@@ -173,7 +174,7 @@ proptest! {
         let window = Window { hits_per_second, misses_per_second, ..storm(vms, Duration::from_millis(300), Kit::ALL[kit]) };
         let played = play(&window, &shape(cores, queue), &costs, seed);
         let ended = played.hits.len() + played.minted.len() + played.gave_up;
-        // A caller that is refused and comes back has asked once more for each time.
+        // A caller that is refused and comes back counts as one more request each time.
         let came_back = played.refused - played.gave_up;
         prop_assert_eq!(played.requests - came_back, ended);
         let by_second: usize = played.seconds.iter().map(Vec::len).sum();
@@ -184,7 +185,8 @@ proptest! {
     #[test]
     fn more_cores_never_slow_a_storm_down_beyond_noise(seed: u64, cores in 1_usize..6, vms in 1000_u32..2000) {
         let costs = costs(Service::Constant(10_000.0), Service::Exponential(1e6));
-        // More than all cores can do meanwhile: the last percentile of a short queue is mostly chance.
+        // More than all cores can do in that time, because the last percentile of a short queue is
+        // mostly chance.
         let storm = storm(vms, Duration::from_millis(100), Kit::Go);
         let p99 = |cores| float(play(&storm, &shape(cores, 8192), &costs, seed).minted.value_at_quantile(0.99));
         prop_assert!(p99(cores + 1) <= 1.1 * p99(cores), "{} {}", p99(cores + 1), p99(cores));
