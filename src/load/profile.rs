@@ -184,8 +184,8 @@ impl Inverse {
     /// Returns the time in nanoseconds after which there are more than `requests`, or `None` if
     /// that never happens.
     ///
-    /// If the number is reached just before a silence, the result is the end of the silence: a
-    /// request that is due between two bursts is the first of the next burst.
+    /// If the number is reached just before a silence, the result is the end of the silence. A
+    /// request that is due between two bursts is therefore the first of the next burst.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -2,8 +2,8 @@
 //!
 //! Each run sends only in its own turns and pauses in those of the other. The speed of a shared
 //! machine changes by a tenth within seconds, but hardly from one turn to the next, some thirty
-//! milliseconds later. (R. Bulej et al., "Duet benchmarking", ICPE 2020, run both at the very same
-//! time, which needs a core for each.) Nothing else of a run changes: its schedule is cut into
+//! milliseconds later. In "Duet benchmarking" (R. Bulej et al., ICPE 2020) both run at the very
+//! same time, which needs a core for each. Nothing else of a run changes: its schedule is cut into
 //! turns, and its requests keep their order, and their gaps within a turn.
 //!
 //! This is pure arithmetic. *Own* time is that of the schedule, *wall* time that of both runs. Both
