@@ -56,9 +56,9 @@ impl Keys {
     /// order.
     ///
     /// The next key depends on the value, in the same way for every subject. Otherwise a processor
-    /// overlaps lookups or not, by accidents of the machine code around them: a map behind a lock
-    /// was timed at a third of the same map without a lock. A request waits for its own lookup, so
-    /// dependent lookups are timed.
+    /// overlaps lookups or not, by accidents of the machine code around them. By such an accident,
+    /// a map behind a lock once took a third of the time of the same map without a lock. A request
+    /// waits for its own lookup, so dependent lookups are timed.
     #[expect(clippy::cast_possible_truncation, reason = "what is added is zero")]
     pub(crate) fn ask(&self, thread: usize, share: u64, look: impl Fn(Key, u64) -> u64) {
         let zero = black_box(0);

@@ -205,7 +205,7 @@ impl Phases {
     }
 
     /// Returns how many keys the warm-up asks for once each, and the number of all such keys.
-    /// Returns `None` if a phase needs cold keys, or asks for no key repeatedly.
+    /// Returns `None` if a phase needs cold keys, or if no phase asks for the same keys again.
     ///
     /// At most half of the warm-up fills the cache; in the other half the queue of mints drains.
     #[expect(

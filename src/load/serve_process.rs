@@ -185,7 +185,7 @@ impl ServeProcess {
     ///
     /// # Errors
     /// Returns an error if the broker did not report the file of the secret, or if the file is not
-    /// private.
+    /// as a broker writes it.
     pub fn admin_secret(&self) -> Result<Redacted, ServeError> {
         let file = self.endpoints.get(ADMIN_SECRET).ok_or(ServeError::NoEndpoint(ADMIN_SECRET))?;
         let secret = read_secret(Path::new(file), SECRET_BYTES_MAX, GroupRead::Refused)?;

@@ -18,7 +18,7 @@ pub struct Tally {
     /// Requests of the class `refused`, warm-up included. Another check judges if the refusals were
     /// right.
     pub refused: u64,
-    /// Other requests that were sent and failed, warm-up included.
+    /// Other requests that failed, warm-up included, except those in `impeded`.
     pub failures: u64,
     /// Requests for which this machine lacked a port, a file or memory, warm-up included.
     pub impeded: u64,

@@ -45,7 +45,8 @@ impl Transport {
         }
     }
 
-    /// Returns true if received data is buffered, of which no socket event will tell.
+    /// Returns true if received data, or the announced end of the data, is buffered and no socket
+    /// event will tell of it.
     pub(super) const fn has_more(&self) -> bool {
         match self {
             Self::Plain(_) => false,

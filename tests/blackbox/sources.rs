@@ -164,7 +164,7 @@ fn an_empty_variable_is_as_if_it_were_not_set() {
         let without = mintbench().args(args).output().unwrap();
         let with = mintbench().args(args).envs(empty()).output().unwrap();
         assert_eq!(without.status.code(), Some(2), "{args:?}: {}", stderr(&without));
-        // The usage lists the given flags. A flag without a value is not listed.
+        // The usage text lists the settings that were given. An empty variable is not among them.
         assert_eq!(stderr(&with), stderr(&without), "{args:?}");
     }
     let broker = Broker::serve_with(&[], |command| {

@@ -165,7 +165,7 @@ fn a_build_that_takes_several_times_the_processor_time_fails() {
 fn a_candidate_whose_answers_wait_for_milliseconds_fails_on_any_machine() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    // The build is stopped most of the time, so none of its legs is valid: the host seems
+    // The build is stopped most of the time, so hardly any of its legs is valid: the host seems
     // disturbed.
     let slow = path("slow");
     let stopping = "while kill -STOP $$; do sleep 0.03; kill -CONT $$; sleep 0.002; done";

@@ -24,8 +24,8 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// Answers each request with the result of `answer`. After an answer that announces `close`,
-    /// the connection ends.
+    /// Answers each request with the result of `answer`. The connection ends after an HTTP/1.0
+    /// answer or one with `Connection: close`.
     pub(crate) fn serve(answer: impl Fn(&Request) -> Pieces + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let authority = listener.local_addr().unwrap().to_string();

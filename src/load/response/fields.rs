@@ -52,7 +52,7 @@ impl Fields {
 }
 
 impl Length {
-    /// Combines the length with the value of one more field.
+    /// Combines the length with the value of one more `Content-Length` field.
     fn and(self, value: &[u8]) -> Self {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let text = std::str::from_utf8(value).ok().filter(|_| digits);
