@@ -4,11 +4,11 @@
 //! |---|---|
 //! | 0 | a run that is valid and meets its objective |
 //! | 1 | a target that answers with errors |
-//! | 2 | flags that cannot be run |
+//! | 2 | invalid flags |
 //! | 3 | a gate of two pairs that may never be wrong, an objective on too few answers |
-//! | 4 | a rate that no generator makes |
-//! | 5 | an objective below what the target takes |
-//! | 6 | a baseline that is not there |
+//! | 4 | a rate that no generator reaches |
+//! | 5 | an objective below the target's response time |
+//! | 6 | a missing baseline |
 //! | 130 | Ctrl-C |
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

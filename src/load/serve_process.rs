@@ -40,7 +40,7 @@ pub enum ServeError {
     /// The broker ended before it was ready.
     #[error("the broker ended before it was ready ({0}); its messages are above")]
     Ended(String),
-    /// The user asked to stop before it was ready.
+    /// The user asked to stop before the broker was ready.
     #[error("interrupted")]
     Interrupted,
     /// The broker was not ready in time.

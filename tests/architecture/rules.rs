@@ -82,7 +82,7 @@ fn vague(path: &str, source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Returns the TODO and FIXME notes without the number of an issue.
+/// Returns the notes for later work that do not name an issue.
 fn unfiled(path: &str, source: &Source) -> Vec<String> {
     let marks = |text: &str| {
         ["TODO", "FIXME"].iter().any(|mark| {
@@ -172,8 +172,8 @@ fn clocks(path: &str, source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Returns the writes to standard output and standard error outside the file that limits text from
-/// outside.
+/// Returns the writes to standard output and standard error outside the file that makes text from
+/// outside harmless for a terminal.
 fn streams(path: &str, source: &Source) -> Vec<String> {
     const MACROS: [&str; 4] = ["print", "println", "eprint", "eprintln"];
     if path == "src/cli/terminal.rs" {

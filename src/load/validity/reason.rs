@@ -23,7 +23,7 @@ pub enum Reason {
     },
     /// The requests that were sent did not follow the random schedule.
     Gaps(GapFit),
-    /// The generator had no time to spare.
+    /// A generator thread was busy for too much of the time.
     Busy {
         /// The busy share.
         share: f64,
@@ -46,9 +46,9 @@ pub enum Reason {
         /// The remedy.
         remedy: &'static str,
     },
-    /// The user ended the run before its time.
+    /// The user ended the run early.
     Interrupted(Cut),
-    /// The generator was late as a rule.
+    /// The p99 of the generator's lag exceeded the limit.
     Lag {
         /// The 99th percentile in nanoseconds.
         p99_ns: u64,
@@ -57,7 +57,7 @@ pub enum Reason {
         /// The percentiles that stay usable.
         usable: Usable,
     },
-    /// The generator was late in the tail.
+    /// The p99.9 of the generator's lag exceeded the limit.
     LagTail {
         /// The 99.9th percentile in nanoseconds.
         p999_ns: u64,
