@@ -1,9 +1,10 @@
 //! A hit of the token cache.
 //!
-//! Comparison: `cache/hit` is divided by `cache/bare-map`, one `HashMap` of the same keys and hasher
-//! that one thread reads, and by `cache/locked-map`, the same map behind one `parking_lot::RwLock`.
-//! Those two only read the value; a hit also takes a share of it, checks its expiry and counts.
-//! The time is wall time over the lookups of all threads, each of which waits for its last one.
+//! Comparison: `cache/hit` is divided by two baselines. `cache/bare-map` is one `HashMap` of the
+//! same keys and hasher that one thread reads. `cache/locked-map` is the same map behind one
+//! `parking_lot::RwLock`. The baselines only read the value; a hit also takes a share of it (an
+//! `Arc`), checks its expiry and counts. The time is wall time divided by the lookups of all
+//! threads. In each thread a lookup waits for the one before it.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -60,9 +61,9 @@ fn lookups<T: Sync>(
     });
 }
 
-/// A cache that holds `keys`, none of them due for renewal.
+/// Returns a cache that holds `keys`, none of them due for renewal.
 pub(crate) fn filled(keys: &Keys) -> Cache<u64, TokenError> {
-    // Shards fill unevenly: twice the room, and nothing is evicted.
+    // Shards fill unevenly; with twice the capacity nothing is evicted.
     let cache = Cache::new(keys.entries as usize * 2);
     for (key, value) in keys.all().zip(0..) {
         cache.insert(key, fresh(value), NOW);

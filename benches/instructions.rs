@@ -1,13 +1,13 @@
-//! How many instructions the steps of a token request take, with limits: a gate that needs no quiet
+//! Instruction counts of the steps of a token request, with limits: a gate that needs no quiet
 //! machine.
 //!
 //!     cargo bench --bench instructions
 //!
-//! fails where a step takes more than its limit, which is what it took when the limit was set and 5 to
-//! 10 % more; who makes a step dearer on purpose raises the limit in the same commit. Valgrind counts,
-//! which `gungraun-runner` of the version in `Cargo.lock` starts: `.ci/run instructions` installs both.
-//! Counts depend on the compiler and on the build profile, and hardly on the processor: only the C library
-//! copies memory as each does best.
+//! fails if a step takes more than its limit. A limit is the count when the limit was set, plus 5
+//! to 10 %. A commit that makes a step more expensive on purpose raises the limit. Valgrind counts,
+//! started by `gungraun-runner` of the version in `Cargo.lock`; `.ci/run instructions` installs
+//! both. Counts depend on the compiler and on the build profile, and hardly on the processor: only
+//! the C library copies memory differently on each.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report")]
 #![expect(missing_docs, unused_qualifications, reason = "the macros write items without them")]
@@ -31,7 +31,7 @@ use support::NOW;
 use support::keys::Keys;
 use support::tokens::rs256_token;
 
-/// Many where one is short: what surrounds them is then of no weight.
+/// The number of repetitions of a short step, which makes the overhead around them negligible.
 const TIMES: u64 = 1000;
 
 fn limit(instructions: u64) -> LibraryBenchmarkConfig {
@@ -40,7 +40,7 @@ fn limit(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-/// As the Azure SDK for Python sends it.
+/// The query that the Azure SDK for Python sends.
 const QUERY: &str = "api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
 
 fn parsed(query: &str) -> usize {
@@ -57,10 +57,10 @@ fn request_parse() -> usize {
 
 type Held = (Keys, Cache<u64, TokenError>);
 
-/// A thousand keys, all held, none due for renewal.
+/// Returns a thousand keys, and a cache that holds them all, none due for renewal.
 fn held() -> Held {
     let keys = Keys::hot();
-    // Shards fill unevenly: twice the room, and nothing is evicted.
+    // Shards fill unevenly; with twice the capacity nothing is evicted.
     let cache = Cache::new(keys.entries as usize * 2);
     for (key, value) in keys.all().zip(0..) {
         let (refresh_at, expires_at) = (NOW + Seconds(43_200), NOW + Seconds(86_400));
@@ -76,8 +76,8 @@ fn cache_hit((keys, cache): Held) -> Held {
     (keys, cache)
 }
 
-// Half of it is the copy, which some processors do in half as many instructions as others. Copying it
-// twice, or growing it, takes more than this.
+// The copy of the body is half of the count; some processors copy with half as many instructions as
+// others. A second copy, or a growing buffer, exceeds this limit.
 #[library_benchmark(config = limit(1_200_000))]
 #[bench::thousand(args = (), setup = rs256_token)]
 fn body_render(token: Token) -> Token {

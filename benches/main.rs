@@ -1,10 +1,10 @@
-//! Micro-benchmarks: what the steps of a token request cost, each beside the least that it could cost.
+//! Micro-benchmarks of the steps of a token request, each beside the least possible cost.
 //!
-//! A figure of a micro-benchmark means little on another machine; its ratio to a figure of the same
-//! run means something. So every module names what its benches are divided by, and `benches/run.sh`
-//! prints those ratios. Ids are stable: results are compared by them.
+//! A figure of a micro-benchmark means little on another machine, but its ratio to another figure
+//! of the same run does. Every module therefore names the figures that its benches are divided by,
+//! and `benches/run.sh` prints the ratios. Ids are stable, because results are compared by them.
 //!
-//! One program, not one for each file: with link-time optimisation the link is the slow part.
+//! All files form one program, because with link-time optimisation the link is the slow part.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report")]
 

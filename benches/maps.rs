@@ -1,12 +1,12 @@
-//! Which map holds the tokens (`docs/adr/0001-cache-map.md`).
+//! Comparison of maps that could hold the tokens (`docs/adr/0001-cache-map.md`).
 //!
 //! Comparison: every `maps/<map>` is divided by `maps/shards`, 64 `HashMap`s behind `parking_lot`
-//! locks, at the same keys and threads. All have one hasher and one duty: 999 of 1000 operations take
-//! a share (an `Arc`) of a value, one replaces a value. `maps/cache` is the cache as it is, which
-//! also checks expiry, marks use, counts hits and keeps an eviction order.
+//! locks, with the same keys and threads. All maps have the same hasher and the same work: 999 of
+//! 1000 operations share a value (an `Arc`), one replaces a value. `maps/cache` is the real cache,
+//! which also checks expiry, marks use, counts hits and keeps an eviction order.
 //! `maps/hand-out/copy-under-lock` is divided by `maps/hand-out/arc-clone`: the response body is
-//! copied out while the shard is locked, or after it was released.
-//! The time is wall time over the operations of all threads, each of which waits for its last one.
+//! copied while the shard is locked, or after it was released. The time is wall time divided by the
+//! operations of all threads. In each thread an operation waits for the one before it.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -29,7 +29,8 @@ use crate::support::keys::Keys;
 use crate::support::threads::{THREADS, shared_out};
 use crate::support::tokens::rs256_token;
 
-/// One in this many operations is a write: far more than a broker has, whose every write is a mint.
+/// One in this many operations is a write. A broker writes far less often, because each write is a
+/// mint.
 const OPERATIONS_PER_WRITE: u64 = 1000;
 
 pub(crate) fn benches(criterion: &mut Criterion) {
@@ -38,7 +39,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         mostly_reads::<Shards<u64>>(criterion, "shards", &keys);
         mostly_reads::<DashMap<Key, Arc<u64>, FixedState>>(criterion, "dashmap", &keys);
         mostly_reads::<papaya::HashMap<Key, Arc<u64>, FixedState>>(criterion, "papaya", &keys);
-        // It copies the whole table at each write: with a million keys that is not a candidate.
+        // This map copies the whole table at each write, which rules it out for a million keys.
         if keys.entries <= 1000 {
             mostly_reads::<Swapped>(criterion, "arc-swap", &keys);
         }
@@ -49,7 +50,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
 trait Map: Sync {
     fn filled(keys: &Keys) -> Self;
 
-    /// Takes a share of the value, reads it, and gives the share back.
+    /// Shares the value, reads it, and drops the share.
     fn read(&self, key: Key) -> Option<u64>;
 
     fn write(&self, key: Key, value: u64);
@@ -90,7 +91,7 @@ impl Map for Cache<u64, TokenError> {
     }
 }
 
-/// The cache's own shape without its duties.
+/// A map with the structure of the cache, without its other work.
 struct Shards<V>(Vec<Shard<V>>);
 
 #[repr(align(128))] // as in the cache: no two shards share a cache line
@@ -107,7 +108,8 @@ impl<V> Shards<V> {
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the number of shards")]
     fn shard(&self, key: Key) -> &RwLock<HashMap<Key, Arc<V>, FixedState>> {
-        // The table of a shard uses the uppermost bits and the lowest ones.
+        // The table of a shard uses the highest and the lowest bits of the hash, so the shard uses
+        // others.
         let hash = FixedState::default().hash_one(key);
         &self.0[(hash >> 48) as usize % Self::COUNT].0
     }
@@ -167,7 +169,7 @@ impl Map for papaya::HashMap<Key, Arc<u64>, FixedState> {
     }
 }
 
-/// One table that never changes: a write puts a changed copy in its place.
+/// An immutable table. A write replaces it with a changed copy.
 struct Swapped(ArcSwap<HashMap<Key, Arc<u64>, FixedState>>);
 
 impl Map for Swapped {
@@ -191,7 +193,8 @@ impl Map for Swapped {
     }
 }
 
-/// A token is shared and then written out, or written out under the lock and never shared.
+/// Compares two ways to hand out a token: share it and then write it out, or write it out under the
+/// lock.
 fn hand_out(criterion: &mut Criterion) {
     let keys = Keys::hot();
     let tokens = LazyCell::new(|| {

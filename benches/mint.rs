@@ -1,9 +1,9 @@
 //! Minting a token: claims, signature, response body.
 //!
-//! Comparison: `mint/<alg>/<backend>/token` is divided by `mint/<alg>/<backend>/bare-signature`, the
-//! same library's signature with the same key over the same bytes, and by `mint/<alg>/jsonwebtoken`,
-//! `jsonwebtoken::encode` of the same claims with the same key (over aws-lc-rs; it makes the JWT
-//! only, from claims that are there already, and no response body).
+//! Comparison: `mint/<alg>/<backend>/token` is divided by two baselines.
+//! `mint/<alg>/<backend>/bare-signature` is the same library's signature with the same key over the
+//! same bytes. `mint/<alg>/jsonwebtoken` is `jsonwebtoken::encode` of the same claims with the same
+//! key, over aws-lc-rs. It makes only the JWT, from existing claims, and no response body.
 
 use std::cell::LazyCell;
 use std::hint::black_box;
@@ -85,7 +85,8 @@ fn claims(jwt: &str) -> Value {
 }
 
 fn encoding_key(algorithm: Algorithm, pkcs8: &Redacted) -> EncodingKey {
-    /// What PKCS #8 (RFC 5208) puts before the PKCS #1 key of RSA-2048, which is what is wanted here.
+    /// Length of the PKCS #8 (RFC 5208) header before the PKCS #1 key of RSA-2048, which is needed
+    /// here.
     const RSA_2048_WRAPPING_LEN: usize = 26;
     let pkcs8 = pkcs8.expose();
     match algorithm {

@@ -1,7 +1,7 @@
-//! A miss: `Broker::token` for a key that is not held, from the call to the token.
+//! A miss: `Broker::token` for a key that is not cached, from the call to the token.
 //!
-//! Comparison: `miss/<alg>` is divided by `mint/<alg>/aws-lc-rs/token`, the mint alone; the rest is
-//! the way to a mint lane and back: two thread switches, the flight, the cache.
+//! Comparison: `miss/<alg>` is divided by `mint/<alg>/aws-lc-rs/token`, the mint alone. The rest is
+//! the way to a mint lane and back: two thread switches, the flight and the cache.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::support::tokens::{RESOURCE, broker};
 
 const WORLD: Synthetic = Synthetic { vms: 4096, user_assigned: 0, seed: 1 };
 
-/// So few that every token is evicted long before its VM is asked for again.
+/// A cache so small that every token is evicted long before its VM asks again.
 const CACHE_ENTRIES: usize = 64;
 
 pub(crate) fn benches(criterion: &mut Criterion) {

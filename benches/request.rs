@@ -1,9 +1,10 @@
-//! The steps of a request that hits, and the whole of it without sockets.
+//! The steps of a request that hits, and the whole request without sockets.
 //!
-//! Comparison: `request/query/parse` is divided by `request/query/form-urlencoded`, the parser of the
-//! `url` crate; `request/body/render` by `request/body/copy`, the same bytes copied; and
-//! `request/in-process/imds-hit` by `request/in-process/fixed-response`, the same HTTP server loop
-//! that answers the same bytes from a constant: what is left is ours.
+//! Comparison: `request/query/parse` is divided by `request/query/form-urlencoded`, the parser of
+//! the `url` crate. `request/body/render` is divided by `request/body/copy`, the same bytes copied.
+//! `request/in-process/imds-hit` is divided by `request/in-process/fixed-response`, the same HTTP
+//! server loop that answers the same bytes from a constant. The difference of the last two is the
+//! work of the broker itself.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -24,7 +25,7 @@ use crate::support::NOW;
 use crate::support::memory_connection::{Head, MemoryConnection};
 use crate::support::tokens::{broker, rs256_token};
 
-/// As the Azure SDK for Python sends it.
+/// The query that the Azure SDK for Python sends.
 const QUERY: &str = "api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
 
 const WORLD: Synthetic = Synthetic { vms: 1000, user_assigned: 2, seed: 1 };
@@ -75,7 +76,7 @@ fn in_process(criterion: &mut Criterion) {
     });
 }
 
-/// A request, a connection that answers it with a held token, and that answer.
+/// Returns a request, a connection that answers it with a cached token, and that answer.
 fn imds() -> (Vec<u8>, MemoryConnection, Vec<u8>) {
     let broker = Arc::new(broker(&WORLD, Algorithm::Rs256, 10_000));
     let imds = Imds::new(broker, Arc::new(ManualClock::new(NOW)), HostNames::default(), 7);
@@ -94,7 +95,7 @@ fn caller() -> SocketAddr {
     (WORLD.address(0), 50_000).into()
 }
 
-/// Answers everything with one response.
+/// A surface that answers every request with one response.
 struct Fixed(Response<Payload>);
 
 impl Fixed {

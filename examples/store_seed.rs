@@ -1,9 +1,9 @@
-//! How long the store takes for a large world, and how much room: `store_seed FOLDER [VMS [COMMITS]]`.
+//! Time and space that the store takes for a large world: `store_seed FOLDER [VMS [COMMITS]]`.
 //!
-//! Stores `VMS` machines (100,000) and three user-assigned identities of each in one commit, times
-//! `COMMITS` small commits (200), closes, opens and reads all back; when the folder is there, it only
-//! opens and reads. The numbers are of one run on this machine, file system and disk: good for an
-//! order of magnitude.
+//! Stores `VMS` machines (100,000) and three user-assigned identities of each in one commit. Then
+//! it times `COMMITS` small commits (200), closes the store, opens it and reads everything back. If
+//! the folder exists, it only opens and reads. The numbers come from one run on one machine, file
+//! system and disk, and show an order of magnitude.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::path::Path;

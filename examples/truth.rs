@@ -1,8 +1,8 @@
-//! A server whose delays follow a known law, to hold load generators against.
+//! A server whose delays follow a known law, to check load generators.
 //!
-//! Prints where it listens, then `ready`. `GET /stats` answers with the server's own record of how
-//! long its answers took, `GET /forget/MS` leaves out of that what comes until a load has gone on for
-//! so long; on SIGTERM the record goes to standard output, as one line of JSON.
+//! It prints its address, then `ready`. `GET /stats` returns the server's own record of the times
+//! of its answers. `GET /forget/MS` leaves the first `MS` milliseconds of a load out of the record.
+//! On SIGTERM the server writes the record to standard output, as one line of JSON.
 //! `benches/truth/run.sh` and `benches/generator/run.sh` use it.
 
 #[path = "../tests/truth/server/mod.rs"]
@@ -56,14 +56,14 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", truth.addr))?;
     let (record, stop) = (Record::new(), Stop::new()?);
     stop_on_signals(stop.clone());
-    // A connection for each request of a stall is more than what is usually allowed at first.
+    // Each request of a stall needs a connection, which is more than the usual limit of open files.
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     let mut out = std::io::stdout().lock();
-    // The socket already queues connections, so a client may come before the first accept.
+    // The socket already queues connections, so a client may connect before the first accept.
     writeln!(out, "truth http://{}\nready", listener.local_addr()?)?;
     out.flush()?;
-    // After the thread of signals was started, which stays where it was.
+    // Pins this thread only after the thread of signals was started, which is not pinned.
     truth.cpu.map_or(Ok(()), pin)?;
     let Truth { law, seed, body_bytes, .. } = truth;
     let early_ns = (!truth.spin).then_some(truth.early_us * 1000);

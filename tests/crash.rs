@@ -1,8 +1,8 @@
-//! What a store holds after `kill -9`: every commit that was acknowledged, the one under way whole or
+//! The content of a store after `kill -9`: every acknowledged commit, the one in progress wholly or
 //! not at all, and a file that opens without a repair.
 //!
-//! The writer is this test program once more, started with a folder in its environment. It prints the
-//! revision of every commit that returned, and is killed at a moment that is drawn anew each round.
+//! The writer is this test program again, started with a folder in its environment. It prints the
+//! revision of every commit that returned, and is killed at a random moment in each round.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -20,12 +20,13 @@ use rand::{RngExt as _, SeedableRng as _};
 
 const ROUNDS: u32 = 240;
 const SEED: u64 = 20;
-/// Reaches from before the file is made to well into the commits.
+/// The longest delay before the kill. The range begins before the file is made and ends well within
+/// the commits.
 const KILL_AFTER_US_MAX: u64 = 30_000;
 const FOLDER: &str = "MINTBENCH_CRASH_FOLDER";
 
-/// What commit number `n` changes: three records that belong together, by `location`; every eleventh
-/// removes them, every twentieth comes with many more, so that it spans many pages.
+/// Returns the changes of commit number `n`: three records that belong together, by `location`.
+/// Every eleventh commit removes them. Every twentieth has many more, so that it spans many pages.
 fn changes(n: u64) -> Vec<Change> {
     let slots = if n.is_multiple_of(20) { 0..200 } else { n % 7..n % 7 + 1 };
     let records = slots.flat_map(|slot| together(slot, n));
@@ -67,7 +68,7 @@ fn together(slot: u64, n: u64) -> [Record; 3] {
     ]
 }
 
-/// What a store holds after whole commits.
+/// The content of a store after whole commits.
 #[derive(Default)]
 struct Model {
     commits: u64,
@@ -95,7 +96,7 @@ impl Model {
     }
 }
 
-/// The child that commits for ever.
+/// Runs the child that commits for ever.
 #[test]
 #[ignore = "the process that is killed; only another test starts it"]
 fn writer() {
@@ -109,7 +110,7 @@ fn writer() {
     for n in model.commits + 1.. {
         revision = store.commit(revision, &changes(n)).unwrap();
         acknowledge(revision);
-        // Closing and opening write too.
+        // Closing and opening also write to the file.
         if n.is_multiple_of(9) {
             drop(store);
             store = RedbStore::open(Path::new(&folder), FolderOptions::default()).unwrap();
@@ -117,7 +118,7 @@ fn writer() {
     }
 }
 
-/// The child that keeps a store open.
+/// Runs the child that keeps a store open.
 #[test]
 #[ignore = "the process that is killed; only another test starts it"]
 fn holder() {
@@ -127,7 +128,7 @@ fn holder() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-/// One write for each line, past the test harness, which would hold it back.
+/// Writes each line in one call, past the test harness, which would buffer it.
 fn acknowledge(revision: Revision) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("\nacknowledged {revision}\n").as_bytes()).unwrap();
@@ -147,14 +148,14 @@ fn start(child: &str, folder: &Path) -> Running {
     Running { process, lines }
 }
 
-/// A process whose acknowledgements are read.
+/// A process, and the lines in which it acknowledges commits.
 struct Running {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    /// The next acknowledged revision; `None` when the process has ended.
+    /// Returns the next acknowledged revision, or `None` if the process has ended.
     fn next(&mut self) -> Option<u64> {
         self.lines
             .by_ref()
@@ -162,7 +163,8 @@ impl Running {
             .find_map(|line| line.strip_prefix("acknowledged ")?.parse().ok())
     }
 
-    /// Kills it and says which revision it acknowledged since `seen`, or `seen`.
+    /// Kills the process. Returns the last revision that it acknowledged since `seen`, or else
+    /// `seen`.
     fn kill(mut self, mut seen: Option<u64>) -> Option<u64> {
         self.process.kill().unwrap();
         while let Some(revision) = self.next() {
@@ -181,12 +183,13 @@ fn after_kill_9_every_acknowledged_commit_is_there_and_none_is_there_in_part() {
     let (mut model, mut folder) = (Model::default(), tempfile::tempdir().unwrap());
     let (mut idle, mut unacknowledged) = (0, 0);
     for round in 0..ROUNDS {
-        // The first start, in which the file is made, is one of the things to be killed in.
+        // Every fourth round begins with the first start, so that the creation of the file is
+        // interrupted too.
         if round % 4 == 0 {
             (model, folder) = (Model::default(), tempfile::tempdir().unwrap());
         }
         let mut writer = start("writer", folder.path());
-        // Every third counts from its start, the others from their first commit.
+        // Every third round counts the delay from the start, the others from the first commit.
         let first = if round % 3 == 0 { None } else { writer.next() };
         std::thread::sleep(Duration::from_micros(random.random_range(0..KILL_AFTER_US_MAX)));
         let acknowledged = writer.kill(first);
@@ -204,8 +207,9 @@ fn after_kill_9_every_acknowledged_commit_is_there_and_none_is_there_in_part() {
     );
 }
 
-/// Holds the store in `folder` against the model, and moves the model on when the commit under way
-/// is there. Every other time it opens a copy, so that the next writer finds what the kill left.
+/// Compares the store in `folder` with the model. If the commit in progress is there, adds it to
+/// the model. Every other time it opens a copy, so that the next writer finds the file as the kill
+/// left it.
 fn check(folder: &Path, model: &mut Model, round: u32) -> bool {
     let copy = tempfile::tempdir().unwrap();
     let mut opened = folder;

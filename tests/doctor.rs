@@ -1,5 +1,5 @@
-//! `mintbench doctor`, black box. What it finds depends on the machine; that it finds something about
-//! everything does not.
+//! `mintbench doctor`, black box. Its findings depend on the machine, but it always has one for
+//! every check.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -90,7 +90,7 @@ fn an_interrupt_ends_it_in_the_middle_of_an_examination() {
         assert!(clock.now_ns() < 60_000_000_000, "not within a minute");
         std::thread::sleep(Duration::from_millis(20));
     };
-    // It listens before it says what it does.
+    // The signal handler is installed before the first line is printed.
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     stderr.read_line(&mut said).unwrap();

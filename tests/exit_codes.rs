@@ -4,11 +4,11 @@
 //! |---|---|
 //! | 0 | a run that is valid and meets its objective |
 //! | 1 | a target that answers with errors |
-//! | 2 | flags that cannot be run |
+//! | 2 | invalid flags |
 //! | 3 | a gate of two pairs that may never be wrong, an objective on too few answers |
-//! | 4 | a rate that no generator makes |
-//! | 5 | an objective below what the target takes |
-//! | 6 | a baseline that is not there |
+//! | 4 | a rate that no generator reaches |
+//! | 5 | an objective below the target's response time |
+//! | 6 | a missing baseline |
 //! | 130 | Ctrl-C |
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,7 +21,8 @@ use std::time::Duration;
 use mintbench::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A keep-alive server on loopback that answers with this status, and a token, after this time; its URL.
+/// Starts a keep-alive server on loopback that answers with this status and a token after `delay`.
+/// Returns its URL.
 fn serve(status: &'static str, delay: Duration) -> String {
     serve_body(status, r#"{"access_token":"x"}"#, delay)
 }
@@ -53,7 +54,8 @@ fn converse(mut stream: TcpStream, status: &str, body: &str, delay: Duration) {
     }
 }
 
-/// So slow that a tenth of it, which the rules of validity allow, is more than a scheduler takes.
+/// A delay so long that a tenth of it, the limit of the validity rules, exceeds the delays of a
+/// scheduler.
 const SLOW: Duration = Duration::from_millis(500);
 
 fn mintbench(args: &[&str]) -> Output {
@@ -72,8 +74,8 @@ fn says(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
 
-/// Runs until the machine lets the run be valid: a hypervisor may take more than the rules allow, and
-/// the run then rightly says so. What else it ends with must be `code` at once.
+/// Runs until a run is valid. A hypervisor may take more time than the rules allow, and then the
+/// run is rightly invalid. Any other exit code must be `code` at once.
 fn ends_with(code: i32, args: &[&str]) {
     const TRIES: usize = 60;
     for _ in 0..TRIES {
@@ -130,14 +132,14 @@ fn exit_2_is_a_wrong_command_line_or_configuration() {
 #[test]
 fn exit_3_is_evidence_that_does_not_suffice() {
     const TRIES: usize = 60;
-    // Two pairs of equal builds neither fail nor pass, each at its rate of errors.
+    // Two pairs of equal builds neither fail nor pass at these error rates.
     let rates = ["--alpha=0.0001", "--power=0.9999"];
     let pairs = ["--pairs=2", "--pairs-max=2", "--metrics=cpu"];
     let load = ["--rate=50", "--vms=5", "--duration=500ms", "--warmup=100ms"];
     let base = ["gate", "--base", env!("CARGO_BIN_EXE_mintbench")];
     for _ in 0..TRIES {
         let output = mintbench(&[&base[..], &rates, &pairs, &load].concat());
-        // As for a run: a machine that others use may not let any leg be valid.
+        // On a machine that others use, perhaps no leg is valid.
         if output.status.code() != Some(4) {
             assert_eq!(output.status.code(), Some(3), "{}", says(&output));
             return;

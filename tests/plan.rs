@@ -1,6 +1,6 @@
-//! `mintbench plan`, black box: the real binary, with a broker of its own or with result folders.
+//! `mintbench plan`, black box: the real binary, with its own broker or with result folders.
 //!
-//! What is asserted holds on a busy machine too: whether an objective is met there is not.
+//! The assertions also hold on a busy machine. They do not depend on an objective being met there.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Fixture {
         self.command(args).output().unwrap()
     }
 
-    /// A result folder of a short run.
+    /// Makes the result folder of a short run.
     fn run(&self, scenario: &str, rate: &str) -> String {
         let out = self.path(&format!("{scenario}-{rate}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
@@ -75,7 +75,7 @@ fn validated(text: &[u8]) -> Value {
     json
 }
 
-/// The exit code, the answer and its sentence agree.
+/// Asserts that the exit code, the answer and its sentence agree.
 fn answers_by_exit_code(json: &Value, output: &Output) {
     let said = json.pointer("/sentences/0").and_then(Value::as_str).unwrap();
     let (code, says) = match json["answer"].as_str().unwrap() {
@@ -153,7 +153,7 @@ fn folders_are_planned_by_without_running_load() {
     assert_eq!(json["held_out"]["compared"].as_array().unwrap().len(), 0);
     assert_eq!(validated(&fixture.plan(&args).stdout)["forecast"], json["forecast"], "seeded");
 
-    // A storm that no mint is fast enough for.
+    // A storm for which no mint is fast enough.
     std::fs::write(fixture.path("fleet.toml"), FLEET.replace("p99 = \"5s\"", "p99 = \"1us\""))
         .unwrap();
     let output = fixture.plan(&args);
@@ -167,7 +167,7 @@ fn folders_are_planned_by_without_running_load() {
     let args: Vec<&str> =
         out_of_reach.into_iter().chain(folders.iter().map(String::as_str)).collect();
     let output = fixture.plan(&args);
-    // A generator that is late by a microsecond could be the reason: then nothing can be said.
+    // A generator that is late by a microsecond could be the cause, so the plan may have no answer.
     assert!(matches!(output.status.code(), Some(4 | 5)), "{}", stderr(&output));
 
     let half = fixture.plan(&["--json", "--from", &folders[0]]);

@@ -1,4 +1,4 @@
-//! Which keys are asked for, drawn beforehand: a bench neither draws nor allocates.
+//! Keys drawn before a bench runs, so that it neither draws nor allocates.
 
 use std::hint::black_box;
 
@@ -8,19 +8,19 @@ use rand::distr::{Distribution, Uniform};
 use rand::rngs::StdRng;
 use rand_distr::Zipf;
 
-/// A set of keys, and an order of asking for them.
+/// A set of keys, and the order in which they are asked for.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// How a bench id calls the set.
+    /// The name of the set in the id of a bench.
     pub(crate) name: &'static str,
-    /// How many keys there are.
+    /// The number of keys.
     pub(crate) entries: u32,
-    /// As many as a power of two: the place in it is a mask away.
+    /// The order of the requests. Its length is a power of two, so that a mask gives the position.
     order: Vec<Key>,
 }
 
 impl Keys {
-    /// A thousand keys, some of them much asked for (Zipf, exponent 1): they stay in the processor's
+    /// Returns a thousand keys with Zipf popularity (exponent 1). They stay in the processor's
     /// caches, and threads meet at the same entries.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 1 to 1000")]
     pub(crate) fn hot() -> Self {
@@ -28,8 +28,8 @@ impl Keys {
         Self::drawn("hot", 1000, 1 << 14, |rng| zipf.sample(rng) as u32 - 1)
     }
 
-    /// A million keys, all asked for alike: nearly every lookup misses the processor's caches, and
-    /// threads hardly meet.
+    /// Returns a million keys, all equally popular. Nearly every lookup misses the processor's
+    /// caches, and threads hardly meet.
     pub(crate) fn wide() -> Self {
         let uniform = Uniform::new(0, 1_000_000).unwrap();
         Self::drawn("wide", 1_000_000, 1 << 20, |rng| uniform.sample(rng))
@@ -46,18 +46,19 @@ impl Keys {
         Self { name, entries, order }
     }
 
-    /// Each key once.
+    /// Returns each key once.
     pub(crate) fn all(&self) -> impl Iterator<Item = Key> {
         (0..self.entries).map(|identity| Key::new(identity, 0))
     }
 
-    /// Looks `share` keys up, each once the value of the one before is there; `look` is told the key
-    /// and which lookup it is, from 1. Each thread begins at another place of the same order.
+    /// Looks up `share` keys, each after the value of the previous one is there. `look` gets the
+    /// key and the number of the lookup, from 1. Each thread begins at another position of the same
+    /// order.
     ///
-    /// The next key is made to depend on the value, in the same way for every subject. Left to itself,
-    /// a processor overlaps lookups or not by accidents of the machine code around them: a map behind a
-    /// lock was timed at a third of the same map without one. A request waits for its own lookup, so
-    /// that is what is timed.
+    /// The next key depends on the value, in the same way for every subject. Otherwise a processor
+    /// overlaps lookups or not, by accidents of the machine code around them. By such an accident,
+    /// a map behind a lock once took a third of the time of the same map without a lock. A request
+    /// waits for its own lookup, so dependent lookups are timed.
     #[expect(clippy::cast_possible_truncation, reason = "what is added is zero")]
     pub(crate) fn ask(&self, thread: usize, share: u64, look: impl Fn(Key, u64) -> u64) {
         let zero = black_box(0);

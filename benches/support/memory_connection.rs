@@ -1,4 +1,4 @@
-//! An HTTP connection without sockets: client and server on one thread, joined by memory.
+//! An HTTP connection in memory, without sockets: client and server on one thread.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,18 +13,19 @@ use mintbench::http::{Peer, Scheme, Surface};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
 
-/// One kept-alive connection to a surface.
+/// A keep-alive connection to a surface.
 #[derive(Debug)]
 pub(crate) struct MemoryConnection {
     runtime: Runtime,
     client: DuplexStream,
 }
 
-/// More than a request or a response takes: neither side ever waits for room.
+/// The buffer size of each direction: larger than a request or a response, so that neither side
+/// waits.
 const PIPE_BYTES: usize = 64 * 1024;
 
 impl MemoryConnection {
-    /// Serves `surface` to `peer`, with the settings of `mintbench::http`.
+    /// Serves `surface` to `peer` with the settings of `mintbench::http`.
     pub(crate) fn open<S: Surface>(surface: S, peer: SocketAddr) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
@@ -43,7 +44,7 @@ impl MemoryConnection {
         Self { runtime, client }
     }
 
-    /// Sends `request` and reads the one response to it.
+    /// Sends `request` and returns its response.
     pub(crate) fn ask(&mut self, request: &[u8]) -> Vec<u8> {
         self.runtime.block_on(async {
             self.client.write_all(request).await.unwrap();
@@ -55,7 +56,7 @@ impl MemoryConnection {
         })
     }
 
-    /// Sends `request` `iters` times, each time waiting for the `response_len` bytes of its answer.
+    /// Returns the time for `iters` requests in turn, each with a response of `response_len` bytes.
     pub(crate) fn time(&mut self, request: &[u8], response_len: usize, iters: u64) -> Duration {
         let mut response = vec![0; response_len];
         self.runtime.block_on(async {
@@ -72,14 +73,14 @@ impl MemoryConnection {
 /// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// Bytes up to the body.
+    /// Length in bytes, up to the body.
     pub(crate) len: usize,
     /// Names in lower case, and values.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Head {
-    /// The head of `response`, once all of it is there.
+    /// Returns the head of `response`, or `None` if it is incomplete.
     pub(crate) fn of(response: &[u8]) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; 16];
         let mut parsed = httparse::Response::new(&mut headers);

@@ -1,4 +1,4 @@
-//! Builders, so that a bench is about one sentence.
+//! Builders that keep benches short.
 
 pub(crate) mod keys;
 pub(crate) mod memory_connection;
@@ -7,5 +7,6 @@ pub(crate) mod tokens;
 
 use mintbench::clock::UnixSeconds;
 
-/// When every bench happens. Clocks stand still: reading one is not what is measured.
+/// The time at which every bench takes place. The clock stands still, so that no bench measures
+/// reading it.
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);

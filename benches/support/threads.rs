@@ -1,4 +1,4 @@
-//! Timing what several threads do at once.
+//! Timing of work on several threads at once.
 
 use std::sync::Barrier;
 use std::thread;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use mintbench::clock::Monotonic;
 
-/// How many threads contended benches run on.
+/// The thread counts of contended benches.
 pub(crate) const THREADS: [usize; 3] = [1, 2, 4];
 
-/// Wall time for `iters` operations shared out over `threads`, from when the first thread begins to
-/// when the last one ends. Perfect scaling halves it with each doubling of the threads, as long as
-/// there are processors for them.
+/// Returns the wall time for `iters` operations shared by `threads`, from the first start to the
+/// last end. With perfect scaling, each doubling of the threads halves it, as long as there are
+/// enough processors.
 ///
-/// `work` is told which thread it is on, and how many operations are its share.
+/// `work` gets the number of its thread and the number of its operations.
 #[expect(clippy::cast_precision_loss, reason = "counts of operations are far below 2^52")]
 pub(crate) fn shared_out(threads: usize, iters: u64, work: impl Fn(usize, u64) + Sync) -> Duration {
     let (clock, start) = (Monotonic::start(), Barrier::new(threads));
@@ -31,7 +31,7 @@ pub(crate) fn shared_out(threads: usize, iters: u64, work: impl Fn(usize, u64) +
     });
     let begun_ns = spans.iter().map(|(begun_ns, _)| *begun_ns).min().unwrap();
     let ended_ns = spans.iter().map(|(_, ended_ns)| *ended_ns).max().unwrap();
-    // The shares are rounded up: charge only for what was asked.
+    // The shares are rounded up; the result is scaled to the requested number of operations.
     Duration::from_nanos(ended_ns - begun_ns)
         .mul_f64(iters as f64 / (share * threads as u64) as f64)
 }

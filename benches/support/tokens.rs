@@ -24,12 +24,12 @@ use mintbench::world::synthetic::Synthetic;
 
 use super::NOW;
 
-/// The resource that tokens are asked for.
+/// The resource that tokens are requested for.
 pub(crate) const RESOURCE: &str = "https://management.azure.com/";
 
 const LIFETIME: Seconds = Seconds(86_400);
 
-/// A private key that every library can read.
+/// Returns a private key that every library can read.
 pub(crate) fn pkcs8(algorithm: Algorithm) -> Redacted {
     let rng = SystemRandom::new();
     Redacted::new(match algorithm {
@@ -45,7 +45,7 @@ pub(crate) fn pkcs8(algorithm: Algorithm) -> Redacted {
     })
 }
 
-/// An issuer of day-long tokens.
+/// Returns an issuer of tokens that live for a day.
 pub(crate) fn issuer(algorithm: Algorithm, backend: Backend, pkcs8: &Redacted) -> Issuer {
     let key = KeyMaterial::certify(algorithm, pkcs8.clone(), NOW)
         .and_then(|material| SigningKey::new(backend, &material))
@@ -53,12 +53,12 @@ pub(crate) fn issuer(algorithm: Algorithm, backend: Backend, pkcs8: &Redacted) -
     Issuer::new(Arc::new(KeyRing::of(key)), LIFETIME)
 }
 
-/// A system-assigned identity.
+/// Returns the id of a VM, which has a system-assigned identity.
 pub(crate) fn resource_id() -> ArmId {
     Synthetic { vms: 1, user_assigned: 0, seed: 1 }.vm_id(0).unwrap()
 }
 
-/// A token of `resource_id` for [`RESOURCE`].
+/// Mints a token of `resource_id` for [`RESOURCE`].
 pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
     let subject = Subject {
         tenant_id: TenantId::from_bytes([1; 16]),
@@ -72,13 +72,13 @@ pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
     issuer.mint(&subject, RESOURCE, NOW, &[9; 48]).unwrap()
 }
 
-/// A token as Azure issues them: RS256.
+/// Returns a token as Azure issues them: RS256.
 pub(crate) fn rs256_token() -> Token {
     let pkcs8 = pkcs8(Algorithm::Rs256);
     mint(&issuer(Algorithm::Rs256, Backend::AwsLcRs, &pkcs8), &resource_id())
 }
 
-/// A broker with one mint lane for a synthetic world.
+/// Starts a broker with one mint lane for a synthetic world.
 pub(crate) fn broker(world: &Synthetic, algorithm: Algorithm, cache_entries: usize) -> Broker {
     let issuer = issuer(algorithm, Backend::AwsLcRs, &pkcs8(algorithm));
     let options = BrokerOptions {

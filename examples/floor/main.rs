@@ -1,11 +1,12 @@
-//! Two servers that do nothing but answer, to tell what a broker adds to its plumbing.
+//! Two servers without any work of their own, to separate the cost of a broker from that of its
+//! HTTP server.
 //!
-//! `floor hyper` is hyper's HTTP/1.1 server on one current-thread runtime; `floor raw` is an epoll
+//! `floor hyper` is hyper's HTTP/1.1 server on one current-thread runtime. `floor raw` is an epoll
 //! loop that makes one read and one write per request. Both send one fixed response: the built-in
-//! one, or the bytes captured from a broker (`curl -is URL > FILE`) with `--response FILE`. What a
-//! broker costs beyond `hyper` is its own work; what `hyper` costs beyond `raw` is HTTP.
+//! one, or with `--response FILE` the bytes captured from a broker (`curl -is URL > FILE`). The
+//! cost of a broker beyond `hyper` is its own work; the cost of `hyper` beyond `raw` is HTTP.
 //!
-//! Each prints where it listens, then `ready`, and ends on SIGTERM, which it leaves to the system.
+//! Each prints its address, then `ready`. SIGTERM ends it by the system's default action.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -64,7 +65,7 @@ fn read_response(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read the response `{}`", path.display()))
 }
 
-/// A response of the headers and the size that real IMDS sends; its token is not one.
+/// Returns a response with the headers and the size of those of real IMDS. Its token is not valid.
 fn built_in() -> Vec<u8> {
     let token = "x".repeat(1500);
     let body = format!(
@@ -83,7 +84,8 @@ fn built_in() -> Vec<u8> {
     .into_bytes()
 }
 
-/// Turns the raw bytes into what hyper sends; its own `date` and `content-length` replace theirs.
+/// Converts the raw bytes into a response of hyper, whose own `date` and `content-length` replace
+/// theirs.
 fn parse(response: &[u8]) -> anyhow::Result<Response<Full<Bytes>>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut headers);
@@ -104,7 +106,8 @@ fn parse(response: &[u8]) -> anyhow::Result<Response<Full<Bytes>>> {
     Ok(builder.body(Full::new(body))?)
 }
 
-/// A file whose length lies would make clients wait for ever or misread the next response.
+/// Checks the stated length. A wrong one would make clients wait for ever or misread the next
+/// response.
 fn check_length(value: &[u8], body: usize) -> anyhow::Result<()> {
     let stated = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<usize>().ok());
     if stated != Some(body) {
@@ -128,13 +131,13 @@ fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "floor http://{}", listener.local_addr()?)?;
-    // The socket already queues connections, so a client may come before the first accept.
+    // The socket already queues connections, so a client may connect before the first accept.
     writeln!(out, "ready")?;
     out.flush()?;
     Ok(listener)
 }
 
-/// Serves `template` by hyper alone.
+/// Serves `template` with hyper only.
 fn serve(listener: TcpListener, template: &Response<Full<Bytes>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
@@ -148,7 +151,7 @@ fn serve(listener: TcpListener, template: &Response<Full<Bytes>>) -> anyhow::Res
                     std::future::ready(Ok::<_, Infallible>(response.clone()))
                 });
                 let stream = hyper_util::rt::TokioIo::new(stream);
-                // A client that goes away ends its connection, which is not worth a word.
+                // A client that goes away only ends its connection.
                 let _ = hyper::server::conn::http1::Builder::new()
                     .serve_connection(stream, service)
                     .await;

@@ -1,4 +1,4 @@
-//! The least a server can do: wait, read, write.
+//! The minimal server: wait, read, write.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -7,19 +7,19 @@ use std::net::{TcpListener, TcpStream};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
-/// The key of the listener; connections count up from the next one.
+/// The key of the listener. The keys of connections count up from the next number.
 const LISTENER: u64 = 0;
 
-/// Most events taken per wait; as many as one thread has ready under the load we put on it.
+/// The most events taken per wait: as many as one thread has ready under the loads used here.
 const EVENTS: usize = 256;
 
-/// A token request is below 1 kB; a longer one arrives in several reads.
+/// The size of one read. A token request is below 1 kB; a longer one arrives in several reads.
 const READ_BYTES: usize = 4096;
 
 /// Answers every request with `response`.
 ///
-/// A request is taken to end where a read ends in an empty line, so clients may not pipeline and
-/// may not send bodies. A connection that cannot take the whole response at once is closed.
+/// A request ends where a read ends in an empty line, so clients may not pipeline and may not send
+/// bodies. A connection that cannot take the whole response at once is closed.
 pub(crate) fn serve(listener: &TcpListener, response: &[u8]) -> anyhow::Result<()> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     watch(&poll, listener, LISTENER)?;
@@ -40,7 +40,7 @@ pub(crate) fn serve(listener: &TcpListener, response: &[u8]) -> anyhow::Result<(
                     next += 1;
                 }
             } else if !connections.get_mut(&key).is_some_and(|stream| answer(stream, response)) {
-                // Closing the socket takes it out of the poll as well.
+                // Closing the socket also removes it from the poll.
                 connections.remove(&key);
             }
         }
@@ -68,7 +68,7 @@ fn accept(listener: &TcpListener) -> std::io::Result<Option<TcpStream>> {
     }
 }
 
-/// One read and one write; says whether the connection lives on.
+/// Reads once and writes once. Returns true if the connection stays open.
 fn answer(stream: &mut TcpStream, response: &[u8]) -> bool {
     let mut buffer = [0; READ_BYTES];
     match stream.read(&mut buffer) {

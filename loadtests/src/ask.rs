@@ -1,4 +1,4 @@
-//! Asking for a token, and everything that must be true of the answer.
+//! Requests for tokens, and checks of their answers.
 
 use std::collections::BTreeMap;
 
@@ -26,15 +26,16 @@ const FIELDS: [&str; 8] = [
     "token_type",
 ];
 
-/// One request for a token, and what its answer is held against.
+/// A request for a token, and the expectations of its answer.
 #[derive(Debug)]
 pub(crate) struct Ask {
-    /// What the report calls it.
+    /// The name of the request in the report.
     pub(crate) name: &'static str,
     pub(crate) resource: &'static str,
-    /// The user-assigned identity that is meant; the machine's own when absent.
+    /// The `client_id` of the requested user-assigned identity. None requests the machine's own
+    /// identity.
     pub(crate) client_id: Option<String>,
-    /// An earlier answer to the same question: the token must be the same.
+    /// An earlier answer to the same request. The token must be the same.
     pub(crate) earlier: Option<Token>,
 }
 
@@ -44,7 +45,7 @@ impl Ask {
     }
 }
 
-/// The part of an answer that a later one is compared with.
+/// The part of an answer that is compared with a later one.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     jwt: String,
@@ -53,13 +54,13 @@ pub(crate) struct Token {
 }
 
 impl std::fmt::Debug for Token {
-    /// Leaves the token out, so that no log holds one.
+    /// Formats the answer without its token, so that no log holds one.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("expires_on", &self.expires_on).finish_non_exhaustive()
     }
 }
 
-/// Asks as SDKs do to learn whether they run on a machine with identities: without the header.
+/// Sends a request without the header, as SDKs do to find out if the machine has identities.
 pub(crate) async fn probe(user: &mut GooseUser) -> TransactionResult {
     let url = user.build_url(PATH)?;
     let builder = user.client.get(url);
@@ -76,7 +77,7 @@ pub(crate) async fn probe(user: &mut GooseUser) -> TransactionResult {
     Ok(())
 }
 
-/// Asks for a token and fails the request, for the error budget, when the answer is wrong.
+/// Requests a token. Fails the request, which counts for the error budget, if the answer is wrong.
 pub(crate) async fn token(user: &mut GooseUser, ask: Ask) -> Result<Token, Box<TransactionError>> {
     let mut url = reqwest::Url::parse(&user.build_url(PATH)?)
         .map_err(|error| TransactionError::Custom(error.to_string()))?;
@@ -116,7 +117,7 @@ fn judge(
     read(ask, body)
 }
 
-/// Holds a body against the question and against the earlier answer.
+/// Checks a body against the request and against the earlier answer.
 fn read(ask: &Ask, body: &str) -> Result<Token, String> {
     let fields = eight_strings(body)?;
     let field = |name: &str| fields.get(name).map_or("", String::as_str);
@@ -163,7 +164,7 @@ fn eight_strings(body: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(fields)
 }
 
-/// A cached token comes back unchanged, and its life only shrinks.
+/// Checks that a cached token is unchanged and that its remaining life has not grown.
 fn repeated(earlier: &Token, token: Token) -> Result<Token, String> {
     if token.jwt != earlier.jwt || token.expires_on != earlier.expires_on {
         return Err("asked again, the broker answered with another token".to_owned());

@@ -20,9 +20,10 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Goose judges the error budget itself: a broken one makes `execute` fail.
+/// Runs the journeys. Goose judges the error budget itself: `execute` fails if it is exceeded.
 async fn play() -> Result<(), Box<dyn std::error::Error>> {
-    // A mistake here would fail every user's start, which is no request and breaks no budget.
+    // Checked first, because an invalid value would fail every user's start, which counts as no
+    // request and so not against the budget.
     journeys::vms()?;
     let attack = defaults(GooseAttack::initialize()?)?
         .register_scenario(journeys::boot::scenario()?)
@@ -31,14 +32,14 @@ async fn play() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What the plain command does; each of these is one of goose's own flags.
+/// Sets the defaults of the plain command. Each is one of goose's own flags.
 fn defaults(attack: GooseAttack) -> Result<Box<GooseAttack>, GooseError> {
     attack
         .set_default(GooseDefault::Users, 8)?
         .set_default(GooseDefault::IncreaseRate, "4")?
         .set_default(GooseDefault::RunTime, 16)?
         .set_default(GooseDefault::Threshold, "error-rate<=0")?
-        // The cold start is part of what is judged, so nothing is forgotten once all users run.
+        // The cold start is judged too, so metrics are kept when all users run.
         .set_default(GooseDefault::NoResetMetrics, true)?
         // A run needs no remote control, which would listen on a fixed port.
         .set_default(GooseDefault::NoTelnet, true)

@@ -3,14 +3,14 @@
 use super::fetch::{self, FetchError};
 use super::target::HttpUrl;
 
-/// What the broker had counted at one moment.
+/// The broker's counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counters {
     /// Tokens served from the cache.
     pub hits: f64,
     /// Requests that started a mint.
     pub misses: f64,
-    /// Requests that waited for another's mint.
+    /// Requests that waited for the mint of another request.
     pub coalesced: f64,
     /// Tokens minted, renewals included.
     pub mints: f64,
@@ -28,7 +28,7 @@ impl Counters {
     /// Reads the counters of the broker whose admin endpoint is `admin`.
     ///
     /// # Errors
-    /// When the endpoint does not answer.
+    /// Returns an error if the endpoint does not answer.
     pub fn read(admin: &HttpUrl) -> Result<Self, FetchError> {
         fetch::get(admin, "/metrics").map(|text| Self::parse(&text))
     }
@@ -56,7 +56,7 @@ impl Counters {
         counters
     }
 
-    /// What was counted since `earlier`; memory is what it is now.
+    /// Returns the counts since `earlier`, with the present memory in use.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -71,27 +71,28 @@ impl Counters {
         }
     }
 
-    /// Requests that the cache saw.
+    /// Returns the requests that the cache saw.
     pub fn lookups(&self) -> f64 {
         self.hits + self.misses + self.coalesced
     }
 
-    /// Tokens minted for callers.
+    /// Returns the tokens minted for callers, without background renewals.
     pub fn foreground_mints(&self) -> f64 {
         self.mints - self.refreshes
     }
 
-    /// CPU time per request in microseconds, if there were requests.
+    /// Returns the CPU time per request in microseconds, if there were requests.
     pub fn cpu_us_per_request(&self) -> Option<f64> {
         (self.lookups() > 0.0).then(|| self.cpu_seconds * 1e6 / self.lookups())
     }
 
-    /// The share of lookups that a token was minted for: one for all who wait for the same.
+    /// Returns the share of lookups that started a mint. Requests that wait for the same token
+    /// start one mint together.
     pub fn mint_ratio(&self) -> Option<f64> {
         (self.lookups() > 0.0).then(|| self.misses / self.lookups())
     }
 
-    /// The share of lookups that were hits, if there were any.
+    /// Returns the share of lookups that were hits, if there were any.
     pub fn hit_ratio(&self) -> Option<f64> {
         (self.lookups() > 0.0).then(|| self.hits / self.lookups())
     }

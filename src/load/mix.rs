@@ -1,4 +1,4 @@
-//! What the requests of a phase ask for: weighted shares, each with its own choice of keys.
+//! The mix of a phase: weighted shares of its requests, each with its own choice of keys.
 
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -7,55 +7,58 @@ use rand_distr::{Distribution, Zipf};
 use super::workload::{Ask, Selector};
 use crate::world::synthetic::{Synthetic, WELL_KNOWN_RESOURCES};
 
-/// A part of the requests of a phase.
+/// A share of the requests of a phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
-    /// Its part, relative to the weights of the other shares.
+    /// The weight of the share, relative to the weights of the other shares.
     pub weight: f64,
-    /// How keys are chosen.
+    /// The choice of keys.
     pub kind: Kind,
-    /// Which identities of a VM are asked for; not for [`Kind::New`], which takes what is left.
+    /// The identities of a VM that are asked for. Ignored for [`Kind::New`], which takes the keys
+    /// that no other share uses.
     pub identities: Identities,
-    /// Which of [`WELL_KNOWN_RESOURCES`]; not for [`Kind::New`].
+    /// The index of the resource in [`WELL_KNOWN_RESOURCES`]. Ignored for [`Kind::New`].
     pub resource: u8,
 }
 
-/// How the keys of a share are chosen.
+/// The choice of keys of a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Keys that nobody has asked for before, each so many times in a row: 1 mints every time, more
-    /// is a herd on a cold key.
+    /// Keys that nobody has asked for before, each `repeat` times in a row. A `repeat` of 1 mints
+    /// every time; a higher one is a herd on a cold key.
     New {
         /// Requests for each key.
         repeat: u32,
     },
-    /// VMs by Zipf popularity, VM 0 first; each identity alike.
+    /// VMs by Zipf popularity, VM 0 first. Each identity of a VM is equally likely.
     Popular {
-        /// The exponent: 0 is no difference, 1 is the classic law.
+        /// The exponent of the Zipf law: 0 makes all VMs equally popular, 1 is the classic law.
         exponent: f64,
     },
-    /// One key after the other, each so many times in a row, over and over: machines that boot.
+    /// All keys in turn, each `repeat` times in a row, then again from the first, as when machines
+    /// boot.
     Turn {
         /// Requests for each key.
         repeat: u32,
     },
 }
 
-/// Which identities of a VM.
+/// A selection of the identities of a VM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identities {
-    /// Each of them alike.
+    /// All identities, equally likely.
     #[default]
     All,
-    /// The system-assigned one.
+    /// The system-assigned identity.
     System,
-    /// Each of the user-assigned ones alike.
+    /// The user-assigned identities, equally likely.
     UserAssigned,
 }
 
 impl Identities {
-    /// The identities by number, 0 being the system-assigned one: from, to (not included).
+    /// Returns the range of identity numbers as (first, end); the end is excluded, and 0 is the
+    /// system-assigned identity.
     const fn slots(self, world: &Synthetic) -> (u32, u32) {
         let end = world.user_assigned + 1;
         match self {
@@ -66,27 +69,27 @@ impl Identities {
     }
 }
 
-/// What one VM can ask for: identity number and resource.
+/// A key without its VM: identity number and resource.
 pub(super) type Wish = (u32, u8);
 
 impl Share {
-    /// Whether the VMs of a world have what it asks for.
+    /// Returns true if the VMs of `world` have the identities that the share asks for.
     pub fn fits(&self, world: &Synthetic) -> bool {
         let (from, to) = self.identities.slots(world);
         self.is_new() || from < to
     }
 
-    /// Whether it asks for keys that are asked for again and again.
+    /// Returns true if the share asks for the same keys again and again.
     pub(super) const fn returns(&self) -> bool {
         matches!(self.kind, Kind::Popular { .. })
     }
 
-    /// Whether it asks for new keys.
+    /// Returns true if the share asks for new keys.
     pub const fn is_new(&self) -> bool {
         matches!(self.kind, Kind::New { .. })
     }
 
-    /// What it asks for of each VM; nothing for new keys.
+    /// Returns the wishes of the share for each VM; none for new keys.
     pub(super) fn wishes(&self, world: &Synthetic) -> impl Iterator<Item = Wish> {
         let (from, to) = self.identities.slots(world);
         let to = if self.is_new() { from } else { to };
@@ -95,14 +98,15 @@ impl Share {
     }
 }
 
-/// All that a VM can ask for, in the order of resources, then identities.
+/// Returns every wish that a VM can have, ordered by resource, then by identity.
 pub(super) fn all_wishes(world: &Synthetic) -> impl Iterator<Item = Wish> {
     let slots = world.user_assigned + 1;
     let resources = u8::try_from(WELL_KNOWN_RESOURCES.len()).unwrap_or(u8::MAX);
     (0..resources).flat_map(move |resource| (0..slots).map(move |slot| (slot, resource)))
 }
 
-/// Key number `index` of these wishes: VMs take turns, then wishes; starts again after the last.
+/// Returns key number `index` of `wishes`. VMs take turns first, then wishes; after the last key it
+/// starts again.
 pub(super) fn nth_key(world: &Synthetic, wishes: &[Wish], index: u64) -> Ask {
     let vms = u64::from(world.vms.max(1));
     let wish = usize::try_from(index / vms).unwrap_or(usize::MAX) % wishes.len().max(1);
@@ -111,7 +115,7 @@ pub(super) fn nth_key(world: &Synthetic, wishes: &[Wish], index: u64) -> Ask {
     Ask { vm, selector: selector(slot), resource }
 }
 
-/// The selector of an identity by its number.
+/// Returns the selector of identity number `slot`.
 pub(super) const fn selector(slot: u32) -> Selector {
     match slot.checked_sub(1) {
         None => Selector::Default,
@@ -119,7 +123,7 @@ pub(super) const fn selector(slot: u32) -> Selector {
     }
 }
 
-/// A mix that is being drawn from.
+/// The state from which the requests of a mix are drawn.
 #[derive(Debug)]
 pub(super) struct Mixer {
     world: Synthetic,
@@ -143,7 +147,7 @@ enum Choice {
     Turn { wishes: Vec<Wish>, next: u64, repeated: Repeated },
 }
 
-/// A key that is asked for several times in a row.
+/// A key that is asked for `times` times in a row.
 #[derive(Debug)]
 struct Repeated {
     times: u32,
@@ -156,7 +160,7 @@ impl Repeated {
         Self { times, left: 0, key: 0 }
     }
 
-    /// The present key, or the next when that had its turns.
+    /// Returns the present key, or the next one if the present key has been asked for often enough.
     fn key(&mut self, next: &mut u64) -> u64 {
         if self.left == 0 {
             self.left = self.times;
@@ -168,14 +172,14 @@ impl Repeated {
     }
 }
 
-/// The keys that nobody has asked for before, for all shares and phases of a run.
+/// The supply of new keys for all shares and phases of a run.
 #[derive(Debug)]
 pub(super) struct NewKeys {
     pub(super) wishes: Vec<Wish>,
     pub(super) next: u64,
 }
 
-/// A request, and whether it is one for a new key.
+/// A drawn request, marked if its key is new.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drawn {
     pub(super) ask: Ask,
@@ -213,7 +217,7 @@ impl Mixer {
     }
 }
 
-/// A share by its weight. One alone draws nothing from the random stream.
+/// Picks a share by its weight. A single share draws nothing from the random stream.
 fn pick<'a>(
     shares: &'a mut [Source],
     weights: f64,
@@ -225,7 +229,7 @@ fn pick<'a>(
         left -= share.weight;
         left < 0.0
     });
-    // Rounding may leave a last bit over.
+    // Rounding may leave a remainder; then the last share is chosen.
     shares.get_mut(chosen.unwrap_or(last))
 }
 

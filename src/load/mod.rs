@@ -1,12 +1,13 @@
 //! The open-loop load generator.
 //!
-//! Requests start when a seeded [`schedule`] says, never when an answer allows it. Each generator
-//! thread paces itself (sleep, then spin), drives its own connections and takes four times of every
-//! request: *response* from the intended start, *service* from the write, *lag* from the intended
-//! start to the moment the generator noticed it, *queue* from then to the write. Nothing is skipped: what cannot be sent in time is
-//! sent late with its intended time kept.
+//! Requests start at the times of a seeded [`schedule`], never when an answer arrives. Each
+//! generator thread paces itself (sleep, then spin), drives its own connections and takes four
+//! times of every request: *response* from the intended start, *service* from the write, *lag* from
+//! the intended start to the moment the generator noticed it, *queue* from that moment to the
+//! write. Nothing is skipped: a request that cannot be sent in time is sent late, with its intended
+//! time kept.
 //!
-//! Knows token endpoints over the network only, and the synthetic world as a pure rule.
+//! The module knows token endpoints over the network only, and the synthetic world as a pure rule.
 
 pub mod blocks;
 pub mod board;

@@ -1,11 +1,12 @@
-//! Whether the generator kept to its schedule, beyond what single latenesses say.
+//! Checks that the generator kept to its schedule as a whole, beyond the lateness of single
+//! requests.
 //!
-//! Two things: a rehearsal of the pacing loop without requests, and a random sample of the requests
-//! whose gaps are compared with those that the schedule drew.
+//! There are two checks: a rehearsal of the pacing loop without requests, and a random sample of
+//! the requests, whose gaps are compared with those of the schedule.
 //!
-//! The lag rules look at quantiles, relative to what was measured: against a slow target they allow
-//! milliseconds. The gaps say whether what arrived was still a Poisson stream: a coarse clock, or a
-//! stall that ends in a burst, leaves gaps that no independent callers make.
+//! The lag rules look at quantiles relative to the measured times: against a slow target they allow
+//! milliseconds. The gaps show if the requests still arrived as a Poisson stream. A coarse clock,
+//! or a stall that ends in a burst, leaves gaps that independent callers do not make.
 
 use hdrhistogram::Histogram;
 use rand::SeedableRng;
@@ -19,14 +20,14 @@ use super::schedule::Arrivals;
 use super::workload::Workload;
 use crate::stats::kolmogorov::{LIMIT_95, distance_from_exponential};
 
-/// What the pacing of a run was like.
+/// Measurements of the pacing of a run.
 #[derive(Debug)]
 pub struct Pacing {
     /// Lag of the rehearsal, in nanoseconds; empty where there was none.
     pub rehearsal: Histogram<u64>,
     /// The sampled requests of all threads.
     pub sampled: Vec<Acted>,
-    /// How they were sampled; none where the spacing is not random.
+    /// The sampling rule; none if the arrivals are not a Poisson stream.
     pub sampling: Option<GapSampling>,
 }
 
@@ -36,39 +37,40 @@ impl Default for Pacing {
     }
 }
 
-/// When a sampled request was meant to start, and when it was acted on, in nanoseconds from the start
-/// of the measured part.
+/// A sampled request: its intended start and the time when the generator acted on it, both in
+/// nanoseconds from the start of the measured part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acted {
     /// The intended start.
     pub intended_ns: u64,
-    /// When the generator acted on it.
+    /// The time when the generator acted on it.
     pub acted_ns: u64,
 }
 
-/// Which requests are sampled: each by a coin of its own, since only then the sample of a Poisson
-/// stream is one again.
+/// The rule that selects the sampled requests. Each request is selected independently, because only
+/// then the sample of a Poisson stream is a Poisson stream again.
 #[derive(Clone, Debug)]
 pub struct GapSampling {
-    /// The rate over the measured part, by which gaps are measured.
+    /// The rate over the measured part, in which gaps are measured.
     profile: Profile,
     share: f64,
     seed: u64,
 }
 
-/// More gaps than this find differences that matter to nobody.
+/// The expected sample size. More gaps would detect differences too small to matter.
 const SAMPLE: f64 = 2000.0;
-/// Fewer gaps than this find nothing.
+/// The smallest useful sample size. Fewer gaps detect nothing.
 const SAMPLE_MIN: usize = 100;
-/// The mean gap of the sample is so many times what the lag rules allow: lateness within those
-/// rules moves the distance by a hundredth at most, and lateness that varies by far less.
+/// The ratio of the mean gap in the sample to the lag limit. Lateness within the limit then changes
+/// the distance by a hundredth at most; lateness that varies changes it far less.
 const GAP_PER_LAG: u64 = 100;
-/// What lateness may add to the distance that the schedule's own draw has, in units of the limit's
+/// The distance that lateness may add to that of the schedule itself, in units of the limit's
 /// numerator.
 const ADDED_MAX: f64 = 0.34;
 
 impl GapSampling {
-    /// A sample of some 2000 requests of a Poisson stream; none of any other.
+    /// Returns the rule for a sample of some 2000 requests of a Poisson stream, or `None` for any
+    /// other stream.
     pub fn of(workload: &Workload, seed: u64) -> Option<Self> {
         let mut whole = Profile::default();
         for Phase { arrivals, timing, .. } in &workload.phases()?.phases {
@@ -83,19 +85,19 @@ impl GapSampling {
         Some(Self { profile: whole, share, seed })
     }
 
-    /// How many are sampled at the most, but for a chance of one in a billion.
+    /// Returns an upper bound of the sample size, exceeded with a probability of one in a billion.
     pub const fn capacity() -> usize {
         2300
     }
 
-    /// Whether request number `index` is one of them.
+    /// Returns true if request number `index` is in the sample.
     pub fn takes(&self, index: u64) -> bool {
         unit(index ^ self.seed.rotate_left(32)) < self.share
     }
 }
 
-/// A number of 0 to 1 that looks like chance: the finaliser of `SplitMix64` (Steele, Lea and Flood,
-/// OOPSLA 2014).
+/// Returns a pseudo-random number from 0 to 1 for `index`: the finaliser of `SplitMix64` (Steele,
+/// Lea and Flood, OOPSLA 2014).
 fn unit(index: u64) -> f64 {
     let mut z = index.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -103,33 +105,33 @@ fn unit(index: u64) -> f64 {
     float((z ^ (z >> 31)) >> 11) / float(1 << 53)
 }
 
-/// How the gaps between sampled requests compare with an exponential distribution.
+/// Comparison of the gaps between sampled requests with an exponential distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GapFit {
-    /// Gaps that were compared.
+    /// Number of gaps compared.
     pub gaps: usize,
-    /// The Kolmogorov-Smirnov distance of what was acted on.
+    /// Kolmogorov-Smirnov distance of the times when the generator acted.
     pub acted: f64,
-    /// That of the schedule's own draw, of the same requests.
+    /// Kolmogorov-Smirnov distance of the intended starts of the same requests.
     pub intended: f64,
-    /// What is allowed for the former.
+    /// Upper limit of `acted`.
     pub limit: f64,
 }
 
 impl GapFit {
-    /// Whether what arrived was not what the schedule drew.
+    /// Returns true if the gaps differ from those of the schedule by more than the limit.
     pub fn is_off(&self) -> bool {
         self.acted > self.limit
     }
 }
 
 impl Pacing {
-    /// Compares the gaps, on a scale at which `lag_limit_ns` of lateness do not show; none where
-    /// the spacing is not random or the sample is too small.
+    /// Compares the gaps on a scale at which lateness of `lag_limit_ns` does not show. Returns
+    /// `None` if the arrivals are not a Poisson stream or the sample is too small.
     ///
-    /// The limit is 1.36/sqrt(n), which one in twenty schedules exceeds by chance. Those are
-    /// known, since the schedule is, so they are judged by what lateness added instead: a generator
-    /// that is on time never fails this test.
+    /// The limit is 1.36/sqrt(n), which one in twenty schedules exceeds by chance. The schedule is
+    /// known, so these cases are recognised and judged by the distance that lateness added instead.
+    /// A generator that is on time therefore never fails this test.
     pub fn gap_fit(&self, lag_limit_ns: u64) -> Option<GapFit> {
         let sampling = self.sampling.as_ref()?;
         let GapSampling { profile, mut share, .. } = sampling.clone();
@@ -137,7 +139,7 @@ impl Pacing {
         let wanted_ns = float(lag_limit_ns.saturating_mul(GAP_PER_LAG));
         let kept = (mean_ns / wanted_ns.max(1.0)).min(1.0);
         share *= kept;
-        // Coins of their own again, and not those that chose the sample.
+        // This selection is independent of the one that chose the sample.
         let keep = |acted: &&Acted| unit(!acted.intended_ns) < kept;
         let sample: Vec<Acted> = self.sampled.iter().filter(keep).copied().collect();
         if sample.len() <= SAMPLE_MIN {
@@ -158,7 +160,8 @@ impl Pacing {
     }
 }
 
-/// When the loop of a rehearsal has something due: a Poisson stream, in nanoseconds from its start.
+/// The times at which the rehearsal loop has something due: a Poisson stream, in nanoseconds from
+/// its start.
 #[derive(Debug)]
 pub(super) struct RehearsalTimes {
     rng: Xoshiro256PlusPlus,
@@ -166,13 +169,14 @@ pub(super) struct RehearsalTimes {
     at_ns: f64,
 }
 
-/// Enough for a p99.9 within a second.
+/// The minimum rate of a rehearsal, in events per second: enough for a p99.9 within a second.
 const REHEARSED_MIN: f64 = 1000.0;
-/// More would rehearse the reading of the clock, since nothing is sent.
+/// The maximum rate of a rehearsal. A higher rate would only measure the reading of the clock,
+/// since nothing is sent.
 const REHEARSED_MAX: f64 = 20_000.0;
 
 impl RehearsalTimes {
-    /// As often as one of `threads` threads of this workload has something due.
+    /// Returns the times of a rehearsal at the rate of one of `threads` threads of this workload.
     pub(super) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
         let phases = workload.phases().map_or(&[][..], |phases| &phases.phases);
         let rate = phases.iter().map(Phase::mean_rate).fold(REHEARSED_MIN, f64::max);
@@ -239,7 +243,7 @@ mod tests {
         }))
     }
 
-    /// What a generator that is late in this way leaves behind; `late` may depend on the request.
+    /// Returns the pacing of a generator that is late by `late(index, intended_ns)`.
     fn pacing(seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
         pacing_of(&Profile::constant(RATE, DURATION_NS), seed, late)
     }
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn gaps_are_measured_by_the_rate_of_their_moment() {
-        // By its mean rate, the draw of a ramp would be far from exponential.
+        // Measured by its mean rate, a ramp would be far from exponential.
         let ramp = Profile::ramp(1000.0, 20_000.0, DURATION_NS);
         for seed in 0..20 {
             let fit = pacing_of(&ramp, seed, |_, _| 0).gap_fit(20_000).unwrap();
@@ -279,22 +283,22 @@ mod tests {
 
     #[test]
     fn lateness_that_the_lag_rules_allow_does_not_fail() {
-        // Any lateness up to the limit, differing from request to request.
+        // Any lateness up to the limit, different for each request.
         assert_eq!(alarms(|index, _| index.wrapping_mul(7919) % LAG_LIMIT_NS), 0);
-        // As a loop that acts on all that is due each 80 us.
+        // A loop that acts every 80 us on all requests that are due.
         assert_eq!(alarms(|_, at| at.next_multiple_of(80_000) - at), 0);
     }
 
     #[test]
     fn a_stall_of_every_second_that_ends_in_a_burst_fails() {
-        // 15 % of each second: requests due then are all acted on at its end.
+        // The loop stalls for 15 % of each second and acts on all requests of that time at its end.
         let late = |_, at: u64| 150_000_000_u64.saturating_sub(at % 1_000_000_000);
         assert_eq!(alarms(late), 100);
     }
 
     #[test]
     fn a_schedule_of_another_rate_fails() {
-        // Time runs a fifth faster for the generator: gaps are shorter throughout.
+        // The clock of the generator runs a fifth faster, so all gaps are shorter.
         let mut pacing = pacing(3, |_, _| 0);
         for acted in &mut pacing.sampled {
             acted.acted_ns = acted.intended_ns / 5 * 4;

@@ -1,7 +1,7 @@
-//! Traffic in phases: each with its own rate over time and its own mix, after a warm-up.
+//! Traffic in phases, each with its own rate over time and its own mix, after a warm-up.
 //!
-//! Phases that follow each other are schedules of their own. For Poisson arrivals that is the same as
-//! one process whose rate changes: what happens in one stretch says nothing of the next.
+//! Each phase has a schedule of its own. For Poisson arrivals this equals one process with a
+//! changing rate, because the numbers of arrivals in separate stretches are independent.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -16,69 +16,69 @@ use super::schedule::{Arrivals, Schedule};
 use super::workload::Ask;
 use crate::world::synthetic::Synthetic;
 
-/// What is sent, in order, and what must hold of it.
+/// The traffic of a run in order, and the expectations of its result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phases {
-    /// Before the measured part; its mix is that of the first phase.
+    /// The part before the measured part. Its mix is that of the first phase.
     pub warmup: Option<Phase>,
     /// The measured part.
     pub phases: Vec<Phase>,
-    /// What must hold beside what always must.
+    /// Expectations beyond those of every run.
     pub expect: Vec<Expectation>,
-    /// What our broker has to be told: arguments of `serve`.
+    /// Further arguments of `serve` for our own broker.
     pub serve_args: Vec<String>,
-    /// Whether no token can expire before the run is over, so that no key is minted twice.
+    /// True if no token can expire before the run is over, so that no key is minted twice.
     pub tokens_outlive_run: bool,
-    /// Of the schedules and of what is asked.
+    /// Seed of the schedules and of the choice of keys.
     pub seed: u64,
 }
 
-/// A stretch of the load.
+/// A stretch of the load with its own rate and mix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phase {
     /// Its name in results; unique within a run.
     pub name: String,
-    /// How requests are spaced.
+    /// Spacing of the requests.
     pub arrivals: Arrivals,
-    /// When requests start.
+    /// Start times of the requests.
     pub timing: Timing,
     /// Its length in nanoseconds.
     pub length_ns: u64,
-    /// What they ask for.
+    /// The mix of keys that the requests ask for.
     pub mix: Vec<Share>,
 }
 
-/// When the requests of a phase start.
+/// Start times of the requests of a phase.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Timing {
-    /// By a rate over time.
+    /// Times that follow a rate.
     Rate(Profile),
-    /// As recorded; what the trace does not say of a request is drawn from the mix.
+    /// Recorded times. Fields that the trace does not hold are drawn from the mix.
     Replay {
-        /// What was recorded.
+        /// The recorded requests.
         trace: Trace,
-        /// How much faster than recorded.
+        /// The replay speed: 2 is twice as fast as recorded.
         speed: f64,
     },
 }
 
-/// What must hold in a run of our own broker.
+/// An expectation of a run of our own broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expectation {
-    /// After the warm-up nobody waits for a token, but for those who ask for a new key.
+    /// After the warm-up nobody waits for a token, except callers that ask for a new key.
     Hits,
     /// After the warm-up every key is renewed at least once in the background.
     Refreshes,
 }
 
 impl Phase {
-    /// Requests per second on average, as meant.
+    /// Returns the mean of the intended rate, in requests per second.
     pub fn mean_rate(&self) -> f64 {
         self.total() * 1e9 / float(self.length_ns.max(1))
     }
 
-    /// Requests that are meant.
+    /// Returns the number of intended requests.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn total(&self) -> f64 {
         match &self.timing {
@@ -87,7 +87,8 @@ impl Phase {
         }
     }
 
-    /// Requests that are meant in each step of `step_ns`, which is above 0; the last may be shorter.
+    /// Returns the number of intended requests in each step of `step_ns`, which is above 0. The
+    /// last step may be shorter.
     pub fn meant(&self, step_ns: u64) -> Vec<f64> {
         let steps = 0..self.length_ns.div_ceil(step_ns);
         match &self.timing {
@@ -107,7 +108,7 @@ impl Phase {
         }
     }
 
-    /// The rate in requests per second, where it is the same throughout.
+    /// Returns the rate in requests per second if it is constant.
     pub fn level(&self) -> Option<f64> {
         match &self.timing {
             Timing::Rate(profile) => profile.level(),
@@ -115,7 +116,7 @@ impl Phase {
         }
     }
 
-    /// How its requests are spaced, for reports.
+    /// Returns the name of the spacing of the requests, for reports.
     pub const fn spacing(&self) -> &'static str {
         match self.timing {
             Timing::Rate(_) => self.arrivals.as_str(),
@@ -123,7 +124,7 @@ impl Phase {
         }
     }
 
-    /// The recorded requests that fall into it, with their times.
+    /// Returns the recorded requests that fall into the phase, with their times.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -138,8 +139,8 @@ impl Phase {
         timed.take_while(|(at_ns, _)| *at_ns < self.length_ns)
     }
 
-    /// Its share of requests for new keys, and the keys that takes at most: six standard deviations
-    /// above the mean of a Poisson stream.
+    /// Returns an upper bound of the new keys that the phase uses: six standard deviations above
+    /// the mean of a Poisson stream.
     fn new_keys_max(&self) -> f64 {
         let weights: f64 = self.mix.iter().map(|share| share.weight).sum();
         let of_share = |share: &Share| {
@@ -152,7 +153,7 @@ impl Phase {
 }
 
 impl Phases {
-    /// All stretches in order, the warm-up first.
+    /// Returns all stretches in order, the warm-up first.
     fn stages(&self) -> impl Iterator<Item = &Phase> {
         self.warmup.iter().chain(&self.phases)
     }
@@ -161,17 +162,17 @@ impl Phases {
         self.stages().flat_map(|phase| &phase.mix)
     }
 
-    /// Whether every request is for a key that nobody has asked for.
+    /// Returns true if every request asks for a key that nobody has asked for before.
     pub fn only_new(&self) -> bool {
         self.shares().all(|share| matches!(share.kind, mix::Kind::New { repeat: 1 }))
     }
 
-    /// Whether some requests are for new keys.
+    /// Returns true if some requests ask for new keys.
     pub fn any_new(&self) -> bool {
         self.shares().any(Share::is_new)
     }
 
-    /// New keys that are needed at most, and those that there are.
+    /// Returns the upper bound of the new keys needed, and the number of new keys in `world`.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -183,7 +184,7 @@ impl Phases {
         (needed as u64, there)
     }
 
-    /// What the shares that come back to their keys ask of each VM.
+    /// Returns the wishes, for each VM, of the shares with reusable keys that satisfy `wanted`.
     fn old_wishes(&self, world: &Synthetic, wanted: impl Fn(&Share) -> bool) -> Vec<Wish> {
         let shares = self.shares().filter(|share| wanted(share));
         let mut wishes: Vec<Wish> = shares.flat_map(|share| share.wishes(world)).collect();
@@ -192,20 +193,21 @@ impl Phases {
         wishes
     }
 
-    /// What only new keys are made of.
+    /// Returns the wishes that only new keys are made of.
     fn new_wishes(&self, world: &Synthetic) -> Vec<Wish> {
         let old = self.old_wishes(world, |_| true);
         mix::all_wishes(world).filter(|wish| !old.contains(wish)).collect()
     }
 
-    /// Distinct keys that are not new ones.
+    /// Returns the number of distinct keys that are not new.
     pub fn old_keys(&self, world: &Synthetic) -> u64 {
         self.old_wishes(world, |_| true).len() as u64 * u64::from(world.vms)
     }
 
-    /// How many keys the warm-up asks for once each, of how many; none where keys are cold on purpose.
+    /// Returns how many keys the warm-up asks for once each, and the number of all such keys.
+    /// Returns `None` if a phase needs cold keys, or if no phase asks for the same keys again.
     ///
-    /// Half of the warm-up at most: the other half is for the queue of mints to drain.
+    /// At most half of the warm-up fills the cache; in the other half the queue of mints drains.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -218,8 +220,8 @@ impl Phases {
         (keys > 0 && !cold).then_some((half.min(keys), keys))
     }
 
-    /// Where each phase ends, in nanoseconds from the start of the measured part; nothing where one
-    /// phase is all of it.
+    /// Returns the end of each phase in nanoseconds from the start of the measured part, or nothing
+    /// if there is one phase only.
     pub fn ends_ns(&self) -> Vec<u64> {
         let mut end_ns = 0;
         let ends = self.phases.iter().map(|phase| {
@@ -230,16 +232,16 @@ impl Phases {
     }
 }
 
-/// The arrivals of phases.
+/// The iterator over the arrivals of all phases.
 #[derive(Debug)]
 pub(super) struct Staged {
     phases: Arc<Phases>,
     world: Synthetic,
-    /// The next stage to begin, and when it does.
+    /// The index of the next stage, and its start.
     next: usize,
     begins_ns: u64,
     running: Option<Running>,
-    /// Keys that are asked for once each before anything else.
+    /// Numbers of the keys that are asked for once each at the start.
     fill: std::ops::Range<u64>,
     fill_wishes: Vec<Wish>,
     keys: NewKeys,
@@ -285,12 +287,12 @@ impl Staged {
         }
     }
 
-    /// Requests so far that were for new keys: of the measured part.
+    /// Returns the number of requests for new keys so far, in the measured part.
     pub(super) const fn new_measured(&self) -> u64 {
         self.new_measured
     }
 
-    /// Different new keys so far, warm-up included.
+    /// Returns the number of distinct new keys so far, warm-up included.
     pub(super) const fn new_keys(&self) -> u64 {
         self.keys.next
     }
@@ -298,7 +300,7 @@ impl Staged {
     fn begin(&mut self) -> Option<Running> {
         let phases = Arc::clone(&self.phases);
         let phase = phases.stages().nth(self.next)?;
-        // Odd and far from regular, so that the streams of stages have nothing in common.
+        // An odd, irregular factor makes the streams of the stages independent.
         let seed = phases.seed.wrapping_add((self.next as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let times = match &phase.timing {
             Timing::Rate(profile) => {
@@ -309,7 +311,7 @@ impl Staged {
                 Times::Replay(rows.into_iter().peekable())
             }
         };
-        // Another stream than the schedule's, which is seeded with the seed itself.
+        // Differs from the stream of the schedule, which uses the seed itself.
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x005A_6970_6600);
         let measured = self.next > 0 || phases.warmup.is_none();
         let mixer = Mixer::new(&phase.mix, &self.world, rng);
@@ -319,7 +321,7 @@ impl Staged {
         Some(running)
     }
 
-    /// The next request: when, and for what.
+    /// Returns the next request: its start and its key.
     pub(super) fn next(&mut self) -> Option<(u64, Ask)> {
         loop {
             if self.running.is_none() {
@@ -341,7 +343,7 @@ impl Staged {
     }
 }
 
-/// What was recorded, where it was.
+/// Returns the recorded request, with missing fields taken from `drawn`.
 fn recorded(drawn: Ask, row: &Row) -> Ask {
     Ask {
         vm: row.vm.unwrap_or(drawn.vm),

@@ -1,4 +1,4 @@
-//! What a run of the generator is made of.
+//! The settings of a run of the generator.
 
 use super::changes::Changes;
 use super::cores::Cores;
@@ -7,59 +7,62 @@ use super::turns::Turns;
 use super::workload::Workload;
 use crate::world::synthetic::Synthetic;
 
-/// Where the connections come from.
+/// Source addresses of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Each from the address of its VM, within 127.0.0.0/8.
+    /// The address of the VM, within 127.0.0.0/8.
     PerVm,
-    /// From wherever the system chooses.
+    /// An address that the system chooses.
     System,
 }
 
-/// What a thread does while answers are outstanding and nothing is due.
+/// Behaviour of a thread while answers are outstanding and nothing is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// It sleeps until the kernel wakes it, which takes tens of microseconds: cores are shared.
+    /// The thread sleeps until the kernel wakes it, which takes tens of microseconds. Used if cores
+    /// are shared.
     Sleep,
-    /// It asks again and again: the core is its own, and an answer is noticed at once.
+    /// The thread polls without pause and notices an answer at once. Used if the thread has a core
+    /// of its own.
     Spin,
 }
 
-/// Everything that a run of the generator is made of, but for where it goes.
+/// All settings of a run of the generator, except its target.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The shape of the world that is asked about.
+    /// The shape of the world that requests ask about.
     pub world: Synthetic,
-    /// What is sent.
+    /// The requests to send.
     pub workload: Workload,
-    /// Where connections come from.
+    /// Source addresses of the connections.
     pub origin: Origin,
-    /// How answers are classed.
+    /// Classes of the answers.
     pub classes: Classes,
-    /// What is changed at the target meanwhile.
+    /// Changes made at the target during the run.
     pub changes: Changes,
-    /// Connections, held open throughout.
+    /// Number of connections, held open throughout.
     pub connections: u32,
-    /// Generator threads.
+    /// Number of generator threads.
     pub threads: usize,
-    /// Where they run.
+    /// Cores of the threads and of the broker.
     pub cores: Cores,
-    /// How they wait for answers.
+    /// Behaviour of the threads while they wait for answers.
     pub waiting: Waiting,
-    /// When it may send, if it is woven with another run.
+    /// Turns in which the run may send, if it is woven with another run.
     pub turns: Option<Turns>,
-    /// How long the pacing is rehearsed without requests before the load, in nanoseconds.
+    /// Length of the rehearsal of the pacing before the load, in nanoseconds.
     pub rehearsal_ns: u64,
-    /// From the start of the load to the measured part, in nanoseconds.
+    /// Time from the start of the load to the measured part, in nanoseconds.
     pub warmup_ns: u64,
-    /// The measured part, in nanoseconds.
+    /// Length of the measured part, in nanoseconds.
     pub duration_ns: u64,
-    /// After this a request is given up; also the time allowed after the end for what is under way.
+    /// Timeout of a request in nanoseconds, and the time that outstanding requests get after the
+    /// end.
     pub timeout_ns: u64,
-    /// Answers kept for verification.
+    /// Number of answers kept for verification.
     pub samples: usize,
-    /// The share of requests that may end without a token.
+    /// The largest allowed share of requests that end without a token.
     pub errors_max: f64,
-    /// Of the sample.
+    /// Seed of the sample.
     pub seed: u64,
 }

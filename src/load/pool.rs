@@ -1,8 +1,9 @@
-//! The connections of one thread in their sets, each set with one queue and a list of free places.
+//! The connections of one generator thread, in sets. Each set has one queue and a list of free
+//! connections.
 //!
 //! A request that is due goes to a free connection of its set, or waits in the queue for the first
-//! that becomes free. One queue per connection would make requests wait while an equal connection
-//! is idle, and would book that wait on the target.
+//! connection that becomes free. With one queue per connection, requests would wait while an equal
+//! connection is idle, and that wait would be charged to the target.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,11 +13,11 @@ use super::layout::SetShape;
 use super::shared::{Due, Shared};
 use super::stop::Stop;
 
-/// Equivalent connections.
+/// A set of equivalent connections.
 #[derive(Debug)]
 struct Set {
-    /// First in, first out, so that all connections of a set carry alike: a server that ties
-    /// connections to its threads would otherwise have one busy thread.
+    /// Free connections, used first in, first out, so that all connections of a set carry equal
+    /// load. A server that ties connections to its threads would otherwise have one busy thread.
     free: VecDeque<usize>,
     queue: VecDeque<Due>,
 }
@@ -25,22 +26,22 @@ struct Set {
 #[derive(Debug)]
 pub(super) struct Pool {
     places: Vec<Place>,
-    /// The set of each place.
+    /// The set of each connection.
     set_of: Vec<usize>,
     sets: Vec<Set>,
     next_expiry: usize,
 }
 
-/// Room for a queue before it has to grow.
+/// Initial capacity of a queue.
 const QUEUE_ROOM: usize = 16;
-/// One call looks at one in so many connections for time-outs.
+/// Number of slices of the connections; each call checks one slice for timeouts.
 const EXPIRY_SLICES: usize = 100;
 
 impl Pool {
     /// Connects all of `shapes`, waiting for each.
     ///
     /// # Errors
-    /// When a connection cannot be made, or a stop was requested meanwhile.
+    /// Returns an error if a connection cannot be made, or if a stop was requested meanwhile.
     pub(super) fn connect(
         shapes: impl Iterator<Item = SetShape>,
         ways: &Ways<'_>,
@@ -64,7 +65,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Takes a request that is due now; writes it at once if a connection of the set is free.
+    /// Accepts a request that is due now, and writes it at once if a connection of the set is free.
     pub(super) fn offer(&mut self, set: usize, due: Due, shared: &mut Shared) {
         let Some(queue) = self.sets.get_mut(set).map(|set| &mut set.queue) else { return };
         shared.outstanding += 1;
@@ -72,13 +73,13 @@ impl Pool {
         self.proceed(set, due.acted_ns, shared);
     }
 
-    /// Handles an event of place number `place`.
+    /// Handles an event of connection number `place`.
     pub(super) fn ready(&mut self, place: usize, shared: &mut Shared) {
         self.with(place, shared, Place::ready);
     }
 
-    /// Gives up what has taken too long, on a slice of the connections: on all of them within a
-    /// hundred calls.
+    /// Ends the requests that have timed out on the next slice of the connections. A hundred calls
+    /// check them all.
     pub(super) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
         let slice = self.places.len().div_ceil(EXPIRY_SLICES);
         let end = self.places.len().min(self.next_expiry + slice);
@@ -88,10 +89,10 @@ impl Pool {
         self.next_expiry = if end < self.places.len() { end } else { 0 };
     }
 
-    /// Gives up all that has not ended.
+    /// Ends all requests that are still outstanding.
     ///
-    /// What still waits in a queue waits for the target, which has not answered what is before it;
-    /// it has timed out like that, and its time belongs in the response histogram.
+    /// A request in a queue still waits for the target, which has not answered the requests before
+    /// it. It is recorded as a timeout, because its time belongs in the response histogram.
     pub(super) fn abandon(&mut self, now_ns: u64, shared: &mut Shared) {
         for set in &mut self.sets {
             set.queue.drain(..).for_each(|due| shared.give_up(due, now_ns));
@@ -99,7 +100,8 @@ impl Pool {
         self.places.iter_mut().for_each(|place| place.abandon(shared));
     }
 
-    /// Lets a place act; if that made it free, its set goes on.
+    /// Lets connection number `index` act. If that makes the connection free, its set starts the
+    /// next request.
     fn with(
         &mut self,
         index: usize,
@@ -124,14 +126,14 @@ impl Pool {
         }
     }
 
-    /// Puts waiting requests on free connections.
+    /// Starts waiting requests on free connections.
     fn proceed(&mut self, set: usize, now_ns: u64, shared: &mut Shared) {
         let Some(Set { free, queue }) = self.sets.get_mut(set) else { return };
         while !queue.is_empty() {
             let Some(index) = free.pop_front() else { return };
             if let Some((place, due)) = self.places.get_mut(index).zip(queue.pop_front()) {
                 place.start(due, now_ns, shared);
-                // It fails at once where nobody listens any more.
+                // The request fails at once if nobody listens any more.
                 if place.is_free() {
                     free.push_back(index);
                 }

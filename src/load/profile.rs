@@ -1,15 +1,16 @@
-//! Rates over time: straight pieces, one after the other, and where their integral reaches a number.
+//! Rates over time as linear pieces, and the times at which their integral reaches a number.
 //!
-//! The integral of a rate is a number of requests. A schedule asks where it reaches 1, 2, 3 ... (equal
-//! spacing) or the sums of exponential gaps (a Poisson process of that rate: D. R. Cox and V. Isham,
-//! Point Processes, 1980, section 4.2). Each piece is inverted in closed form, so that nothing drifts.
+//! The integral of a rate is a number of requests. A schedule asks for the times at which it
+//! reaches 1, 2, 3 ... (equal spacing), or the sums of exponential gaps. The latter is a Poisson
+//! process of that rate (D. R. Cox and V. Isham, Point Processes, 1980, section 4.2). Each piece is
+//! inverted in closed form, so that no error accumulates.
 
-/// Requests per second over a length of time.
+/// A rate over time, in requests per second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
     pieces: Vec<Piece>,
     length_ns: u64,
-    /// Requests of the whole.
+    /// Number of requests of the whole profile.
     total: f64,
 }
 
@@ -18,16 +19,16 @@ pub struct Profile {
 struct Piece {
     start_ns: u64,
     length_ns: u64,
-    /// Requests per second at its start and at its end.
+    /// Requests per second at the start and at the end of the piece.
     from: f64,
     to: f64,
-    /// Requests before it.
+    /// Number of requests before the piece.
     before: f64,
-    /// Requests of its own.
+    /// Number of requests in the piece.
     own: f64,
 }
 
-/// Times of on and of off, over and over.
+/// Bursts that alternate with pauses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bursts {
     /// Requests per second while on.
@@ -36,29 +37,29 @@ pub struct Bursts {
     pub base: f64,
     /// Length of a burst in nanoseconds.
     pub on_ns: u64,
-    /// From the end of a burst to the next, in nanoseconds.
+    /// Time from the end of a burst to the start of the next, in nanoseconds.
     pub off_ns: u64,
 }
 
 impl Profile {
-    /// One rate throughout.
+    /// Returns a profile with a constant rate.
     pub fn constant(rate: f64, length_ns: u64) -> Self {
         Self::ramp(rate, rate, length_ns)
     }
 
-    /// From one rate to another in a straight line.
+    /// Returns a profile whose rate changes linearly from `from` to `to`.
     pub fn ramp(from: f64, to: f64, length_ns: u64) -> Self {
         let mut profile = Self::default();
         profile.push(from, to, length_ns);
         profile
     }
 
-    /// These rates one after the other, each for an equal part of the length.
+    /// Returns a profile of these rates in order, each for an equal part of the length.
     pub fn steps(rates: &[f64], length_ns: u64) -> Self {
         let mut profile = Self::default();
         let count = rates.len() as u64;
         for (index, rate) in (1_u64..).zip(rates) {
-            // Each ends where it should; what does not divide evenly does not add up.
+            // Each end is computed from the start, so that rounding errors do not add up.
             let end_ns = u128::from(length_ns) * u128::from(index) / u128::from(count);
             let end_ns = u64::try_from(end_ns).unwrap_or(length_ns);
             profile.push(*rate, *rate, end_ns - profile.length_ns);
@@ -66,7 +67,7 @@ impl Profile {
         profile
     }
 
-    /// Bursts from the start on; the last may be cut short.
+    /// Returns a profile of bursts, the first at the start. The last burst may be cut short.
     pub fn bursts(bursts: Bursts, length_ns: u64) -> Self {
         let Bursts { rate, base, on_ns, off_ns } = bursts;
         let mut profile = Self::default();
@@ -80,7 +81,7 @@ impl Profile {
         profile
     }
 
-    /// This one, then another.
+    /// Appends another profile.
     #[must_use]
     pub fn then(mut self, next: &Self) -> Self {
         next.pieces.iter().for_each(|piece| self.push(piece.from, piece.to, piece.length_ns));
@@ -88,7 +89,7 @@ impl Profile {
     }
 
     fn push(&mut self, from: f64, to: f64, length_ns: u64) {
-        // Multiplied before it is divided: a whole number of requests stays one.
+        // Multiplies before it divides, so that a whole number of requests stays whole.
         let own = f64::midpoint(from, to) * float(length_ns) / 1e9;
         let (start_ns, before) = (self.length_ns, self.total);
         self.pieces.push(Piece { start_ns, length_ns, from, to, before, own });
@@ -96,27 +97,27 @@ impl Profile {
         self.total += own;
     }
 
-    /// Its length in nanoseconds.
+    /// Returns the length in nanoseconds.
     pub const fn length_ns(&self) -> u64 {
         self.length_ns
     }
 
-    /// How many requests it comes to.
+    /// Returns the number of requests in the whole profile.
     pub const fn total(&self) -> f64 {
         self.total
     }
 
-    /// The rate at its start, in requests per second.
+    /// Returns the rate at the start, in requests per second.
     pub fn first_rate(&self) -> f64 {
         self.pieces.first().map_or(0.0, |piece| piece.from)
     }
 
-    /// The highest rate, in requests per second.
+    /// Returns the highest rate, in requests per second.
     pub fn peak(&self) -> f64 {
         self.pieces.iter().fold(0.0, |peak, piece| piece.from.max(piece.to).max(peak))
     }
 
-    /// The rate, in requests per second, where it is the same throughout.
+    /// Returns the rate in requests per second if it is constant.
     pub fn level(&self) -> Option<f64> {
         let rate = self.first_rate();
         let is_other = |other: f64| other.total_cmp(&rate).is_ne();
@@ -124,19 +125,19 @@ impl Profile {
         (!self.pieces.iter().any(bends)).then_some(rate)
     }
 
-    /// The mean rate, in requests per second.
+    /// Returns the mean rate, in requests per second.
     pub fn mean(&self) -> f64 {
         self.total * 1e9 / float(self.length_ns.max(1))
     }
 
-    /// Requests until `at_ns`.
+    /// Returns the number of requests until `at_ns`.
     pub fn integral(&self, at_ns: u64) -> f64 {
         let after = self.pieces.partition_point(|piece| piece.start_ns <= at_ns);
         let piece = after.checked_sub(1).and_then(|index| self.pieces.get(index));
         piece.map_or(0.0, |piece| piece.before + piece.until(at_ns - piece.start_ns))
     }
 
-    /// Where the integral reaches ever larger numbers.
+    /// Returns the inverse of the integral, for ascending arguments.
     pub const fn inverse(self) -> Inverse {
         Inverse { profile: self, piece: 0 }
     }
@@ -148,20 +149,20 @@ impl Piece {
         self.from * seconds + self.slope() * seconds * seconds / 2.0
     }
 
-    /// Change of the rate per second.
+    /// Returns the change of the rate per second.
     fn slope(&self) -> f64 {
         (self.to - self.from) * 1e9 / float(self.length_ns.max(1))
     }
 
-    /// Nanoseconds from its start to where it has had so many requests: the root of
-    /// `from x + slope x^2 / 2 = requests`, in the form that does not cancel.
+    /// Returns the nanoseconds from the start of the piece to its request number `requests`. This
+    /// is the root of `from x + slope x^2 / 2 = requests`, in the form without cancellation.
     fn span_ns(&self, requests: f64) -> f64 {
-        // Where the rate begins at nothing the form below is nothing by nothing.
+        // If the rate begins at 0, the formula below would divide 0 by 0.
         if requests == 0.0 {
             return 0.0;
         }
         let slope = self.slope();
-        // Exact for a level piece.
+        // Exact if the rate is constant.
         let root = if slope == 0.0 {
             self.from
         } else {
@@ -180,10 +181,11 @@ pub struct Inverse {
 }
 
 impl Inverse {
-    /// The time in nanoseconds after which there are more than `requests`; none where that is never.
+    /// Returns the time in nanoseconds after which there are more than `requests`, or `None` if
+    /// that never happens.
     ///
-    /// At a number that is reached just before a silence that is the end of the silence: a request
-    /// that is due between two bursts is the first of the next.
+    /// If the number is reached just before a silence, the result is the end of the silence. A
+    /// request that is due between two bursts is therefore the first of the next burst.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -195,7 +197,7 @@ impl Inverse {
             let into = (requests - piece.before).max(0.0);
             if into < piece.own {
                 let span_ns = piece.span_ns(into);
-                // Rounding may put it behind the end of its piece.
+                // Rounding may move the time past the end of its piece.
                 if span_ns < float(piece.length_ns) {
                     return Some(piece.start_ns + span_ns as u64);
                 }
@@ -251,7 +253,7 @@ mod tests {
     fn a_rate_that_begins_at_nothing_has_its_first_request_at_once() {
         let mut inverse = Profile::ramp(0.0, 1_000.0, SECOND).inverse();
         assert_eq!(inverse.at(0.0), Some(0));
-        // A quarter of the requests comes in the first half.
+        // The first half holds a quarter of the requests.
         assert_eq!(inverse.at(125.0), Some(SECOND / 2));
     }
 

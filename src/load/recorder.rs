@@ -1,7 +1,7 @@
 //! Latency histograms: one set per second and thread, merged off the timed path.
 //!
-//! The timed loop only increments counters of histograms it owns; at each second it hands the set
-//! to the collector and goes on with a cleared one. The collector merges the threads' sets in
+//! The timed loop only increments counters of its own histograms. After each second it hands the
+//! set to the collector and continues with a cleared one. The collector merges the threads' sets in
 //! order, passes each second to the sink (the log files) and adds it to the totals.
 
 use std::collections::BTreeMap;
@@ -13,37 +13,39 @@ use super::cause::Cause;
 use super::class::{Class, Status};
 pub use super::tally::Tally;
 
-/// One second, the interval of the log files.
+/// The interval of the log files: one second.
 pub const INTERVAL_NS: u64 = 1_000_000_000;
-/// Latencies above an hour are recorded as an hour.
+/// The highest recorded latency: an hour. Longer ones are recorded as an hour.
 const HIGHEST_NS: u64 = 3_600_000_000_000;
-/// Three significant digits: an error of at most 0.1 %.
+/// The number of significant digits: three, an error of at most 0.1 %.
 const DIGITS: u8 = 3;
 
-/// A histogram in nanoseconds as used throughout a run.
+/// Returns a histogram in nanoseconds, with the bounds used throughout a run.
 ///
 /// # Panics
-/// Never: its bounds are constants that are valid.
+/// Never panics: its bounds are valid constants.
 pub fn histogram() -> Histogram<u64> {
     #[expect(clippy::expect_used, reason = "the bounds are constants: 1 < highest, digits <= 5")]
     Histogram::new_with_bounds(1, HIGHEST_NS, DIGITS).expect("valid bounds")
 }
 
-/// A short sleep. Whoever works on the collector's thread takes one after each histogram: that thread
-/// may share its processor with a timed one, from which a scheduler would otherwise take a whole slice,
-/// some milliseconds, however low the collector's priority.
+/// A short sleep that work on the collector's thread takes after each histogram. The thread may
+/// share its processor with a timed thread. Without the sleep, a scheduler would take a whole slice
+/// of some milliseconds from the timed thread, however low the collector's priority.
 pub type Rest<'a> = &'a dyn Fn();
 
-/// The three latencies of one class, in nanoseconds.
+/// The latency histograms of one class, in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Latencies {
-    /// End minus intended start; the number that callers feel.
+    /// End minus intended start: the latency that callers see.
     pub response: Histogram<u64>,
-    /// End minus the write; absent for what was never written.
+    /// End minus the write; not recorded for a request that was never written.
     pub service: Histogram<u64>,
-    /// When the generator noticed it, minus the intended start: the harness's own lateness.
+    /// The time when the generator noticed the request, minus its intended start: the harness's own
+    /// lateness.
     pub lag: Histogram<u64>,
-    /// The write, minus when the generator noticed it: the wait for a free connection.
+    /// The write, minus the time when the generator noticed the request: the wait for a free
+    /// connection.
     pub queue: Histogram<u64>,
 }
 
@@ -55,14 +57,14 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Adds the latencies of others.
+    /// Adds the latencies of `other`.
     pub fn add(&mut self, other: &Self) {
         self.add_resting(other, &|| ());
     }
 
     pub(super) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
         for (into, from) in self.histograms().into_iter().zip(other.each()) {
-            // Equal bounds everywhere: adding cannot fail.
+            // All histograms have equal bounds, so adding cannot fail.
             let _ = into.add(from);
             rest();
         }
@@ -89,21 +91,21 @@ impl Latencies {
 /// The latencies of one stretch of time, by class.
 #[derive(Clone, Debug)]
 pub struct IntervalSet {
-    /// Which second of the measured part, from 0.
+    /// The number of the second in the measured part, from 0.
     pub index: u64,
-    /// How the requests ended, all classes together.
+    /// The outcomes of the requests, over all classes.
     pub statuses: BTreeMap<Status, u64>,
     classes: Vec<Latencies>,
 }
 
 impl IntervalSet {
-    /// An empty set.
+    /// Returns an empty set.
     pub fn new(index: u64) -> Self {
         let statuses = BTreeMap::new();
         Self { index, statuses, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
     }
 
-    /// The classes that were seen, in the order of [`Class::ALL`].
+    /// Returns the classes with at least one request, in the order of [`Class::ALL`].
     pub fn seen(&self) -> impl Iterator<Item = (Class, &Latencies)> {
         Class::ALL.into_iter().zip(&self.classes).filter(|(_, set)| !set.response.is_empty())
     }
@@ -123,12 +125,12 @@ impl IntervalSet {
         }
     }
 
-    /// The classes of requests that did not fail.
+    /// Returns the classes of requests that did not fail.
     pub fn good(&self) -> impl Iterator<Item = (Class, &Latencies)> {
         self.seen().filter(|(class, _)| !class.is_failure())
     }
 
-    /// How many requests failed.
+    /// Returns the number of requests that failed.
     pub fn failed(&self) -> u64 {
         let failed = self.seen().filter(|(class, _)| class.is_failure());
         failed.map(|(_, latencies)| latencies.response.len()).sum()
@@ -147,59 +149,60 @@ impl IntervalSet {
 
     pub(super) fn clear(&mut self, rest: Rest<'_>) {
         self.statuses.clear();
-        // A clean histogram is not wiped again: a set is several megabytes.
+        // Skips clean histograms, because a set is several megabytes.
         let seen = self.classes.iter_mut().filter(|set| !set.response.is_empty());
         seen.for_each(|set| set.clear(rest));
     }
 }
 
-/// One request that has ended; times in nanoseconds of one clock.
+/// A request that has ended. Times in nanoseconds of one clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// Which work it was.
+    /// The class of the request.
     pub class: Class,
-    /// How it ended.
+    /// The outcome of the request.
     pub status: Status,
-    /// Why it failed, if it did.
+    /// The cause of the failure, if it failed.
     pub cause: Option<Cause>,
-    /// When it was meant to start.
+    /// The intended start.
     pub intended_ns: u64,
-    /// When the generator noticed that it was due.
+    /// The time when the generator noticed that the request was due.
     pub acted_ns: u64,
-    /// When its last byte was handed to the kernel, if it was.
+    /// The time when the last byte was handed to the kernel, if it was.
     pub written_ns: Option<u64>,
-    /// When its answer was whole, or it was given up.
+    /// The time when the answer was complete or the request was given up.
     pub end_ns: u64,
 }
 
 /// The measured part of a run, in nanoseconds of the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Its first instant.
+    /// The first instant.
     pub start_ns: u64,
-    /// The instant after its last.
+    /// The instant after the last.
     pub end_ns: u64,
 }
 
 impl Window {
-    /// Whether an instant belongs to it.
+    /// Returns true if the instant lies in the measured part.
     pub fn contains(&self, at_ns: u64) -> bool {
         (self.start_ns..self.end_ns).contains(&at_ns)
     }
 
-    /// The length of its interval number `index`: the last may be shorter than the others.
+    /// Returns the length of interval number `index`; the last interval may be shorter than the
+    /// others.
     pub fn interval_ns(&self, index: u64) -> u64 {
         let start_ns = self.start_ns.saturating_add(index.saturating_mul(INTERVAL_NS));
         self.end_ns.saturating_sub(start_ns).min(INTERVAL_NS)
     }
 
-    /// How many intervals it has.
+    /// Returns the number of intervals.
     pub fn intervals(&self) -> u64 {
         self.end_ns.saturating_sub(self.start_ns).div_ceil(INTERVAL_NS).max(1)
     }
 }
 
-/// The recording end of one generator thread.
+/// The recorder of one generator thread.
 #[derive(Debug)]
 pub struct Recorder {
     window: Window,
@@ -207,22 +210,23 @@ pub struct Recorder {
     full: Sender<IntervalSet>,
     empty: Receiver<IntervalSet>,
     tally: Tally,
-    /// Where each phase ends, in nanoseconds of the run's clock.
+    /// The end of each phase, in nanoseconds of the run's clock.
     phase_ends_ns: Vec<u64>,
 }
 
 impl Recorder {
-    /// Records what belongs to `window`; hands full sets to `full`, takes cleared ones from `empty`.
+    /// Creates a recorder for the requests of `window`. It hands full sets to `full` and takes
+    /// cleared ones from `empty`.
     pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
         let tally = Tally::default();
         Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends_ns: Vec::new() }
     }
 
-    /// Records each phase by itself too; `ends_ns` count from the start of the window.
+    /// Records each phase separately too. The times `ends_ns` count from the start of the window.
     #[must_use]
     pub fn with_phases(mut self, ends_ns: &[u64]) -> Self {
-        // Their memory is taken here, not in the timed loop. It is touched as it is used: some
-        // hundred pages for each class and phase.
+        // The memory is allocated here, not in the timed loop. Its pages are first touched on use:
+        // some hundred pages for each class and phase.
         self.tally.phases = (0..).zip(ends_ns).map(|(index, _)| IntervalSet::new(index)).collect();
         let start_ns = self.window.start_ns;
         self.phase_ends_ns =
@@ -230,7 +234,7 @@ impl Recorder {
         self
     }
 
-    /// Hands over every set whose second is past; the caller does this at least once a second.
+    /// Hands over every set whose second is past. The caller calls this at least once a second.
     pub fn advance(&mut self, now_ns: u64) {
         let last = self.window.intervals() - 1;
         let index = now_ns.saturating_sub(self.window.start_ns) / INTERVAL_NS;
@@ -243,16 +247,16 @@ impl Recorder {
         let index = self.set.index + 1;
         let mut next = self.empty.try_recv().unwrap_or_else(|_| IntervalSet::new(index));
         next.index = index;
-        // The collector outlives the threads; if it is gone, the run has failed elsewhere.
+        // The collector outlives the threads. If it is gone, the run has failed elsewhere.
         let _ = self.full.send(std::mem::replace(&mut self.set, next));
     }
 
-    /// Whether a request with this intended start is measured.
+    /// Returns true if a request with this intended start is measured.
     pub fn measures(&self, intended_ns: u64) -> bool {
         self.window.contains(intended_ns)
     }
 
-    /// Records one request, if its intended start is in the measured part.
+    /// Counts one request, and records it if its intended start is in the measured part.
     pub fn record(&mut self, ended: &Ended) {
         let impeded = ended.cause.is_some_and(|cause| cause.remedy().is_some());
         self.tally.tokens += u64::from(ended.class.is_token());
@@ -272,20 +276,22 @@ impl Recorder {
         self.advance(ended.end_ns);
         *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record(ended);
-        // By when it was meant to start: what a phase leaves behind is not blamed on the next.
+        // The phase is chosen by intended start, so that a backlog of one phase is not charged to
+        // the next.
         let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);
         if let Some(set) = self.tally.phases.get_mut(phase) {
             set.record(ended);
         }
     }
 
-    /// Hands over the present interval alone: of a run that was cut short.
+    /// Hands over the present interval only, for a run that was cut short.
     pub fn abandon(self) -> Tally {
         let _ = self.full.send(self.set);
         self.tally
     }
 
-    /// Hands over what is left, so that each thread gives every interval exactly once.
+    /// Hands over the remaining intervals, so that each thread delivers every interval exactly
+    /// once.
     pub fn finish(mut self) -> Tally {
         let last = self.window.intervals() - 1;
         while self.set.index < last {
@@ -301,7 +307,7 @@ pub(crate) mod tests {
     use super::*;
     use std::sync::mpsc::channel;
 
-    /// A hit with a token, acted on and written when it was meant to start.
+    /// Returns a hit with a token that was acted on and written at its intended start.
     pub(crate) fn ended(intended_ns: u64, end_ns: u64) -> Ended {
         Ended {
             class: Class::Hit,

@@ -1,8 +1,9 @@
-//! Requests as they were recorded elsewhere: a file of times, and of who asked for what.
+//! Requests recorded elsewhere: a file of start times, and optionally of VMs, identities and
+//! resources.
 //!
-//! Two forms, told apart by the first character that is not blank: CSV with a header line (RFC 4180,
-//! also as spreadsheets export it), or JSON lines (one object on each). `t_offset_s` is needed; `vm`,
-//! `identity` and `resource` are not.
+//! There are two formats, told apart by the first character that is not blank: CSV with a header
+//! line (RFC 4180, also as spreadsheets export it), or JSON lines (one object per line). The field
+//! `t_offset_s` is required; `vm`, `identity` and `resource` are optional.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,19 +16,20 @@ use crate::world::synthetic::{Synthetic, WELL_KNOWN_RESOURCES};
 /// A recorded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// When it starts, in nanoseconds from the start of the trace.
+    /// Start of the request, in nanoseconds from the start of the trace.
     pub at_ns: u64,
-    /// Which VM asks, if that was recorded.
+    /// Number of the VM that asks, if recorded.
     pub vm: Option<u32>,
-    /// For which of its identities: 0 is the system-assigned one, then come the user-assigned ones.
+    /// Number of the identity, if recorded: 0 is the system-assigned one, then the user-assigned
+    /// ones follow.
     pub identity: Option<u32>,
-    /// For which of [`WELL_KNOWN_RESOURCES`].
+    /// Index of the resource in [`WELL_KNOWN_RESOURCES`], if recorded.
     pub resource: Option<u8>,
-    /// Its line in the file, from 1.
+    /// Line of the request in the file, from 1.
     line: usize,
 }
 
-/// Recorded requests, by time; cheap to clone.
+/// Recorded requests, ordered by time; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Trace {
     name: Arc<str>,
@@ -41,7 +43,7 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// What is wrong with a trace, and in which line.
+/// A fault of a trace, and its line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}:{line}: {fault}")]
 pub struct TraceError {
@@ -80,44 +82,44 @@ enum Fault {
     Identity { identity: u32, user_assigned: u32 },
 }
 
-/// Longer than any run.
+/// The largest offset in seconds: seven days, longer than any run.
 const OFFSET_MAX_S: f64 = 7.0 * 86_400.0;
 const OFFSET: &str = "seconds from the start of the trace, 0 to 604800";
 const NUMBER: &str = "a number from 0, or leave it empty";
 
 impl Trace {
-    /// Reads a trace; `name` is for messages.
+    /// Reads a trace. `name` is for messages.
     ///
     /// # Errors
-    /// [`TraceError`] for the first line that is wrong.
+    /// Returns [`TraceError`] for the first invalid line.
     pub fn parse(name: &str, text: &str) -> Result<Self, TraceError> {
         let at = |(line, fault)| TraceError { name: name.to_owned(), line, fault };
-        // A byte order mark, as spreadsheets write one.
+        // Spreadsheets write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let json = text.trim_start().starts_with('{');
         let mut rows = if json { json_lines(text) } else { csv(text) }.map_err(at)?;
         if rows.is_empty() {
             return Err(at((1, Fault::Empty)));
         }
-        // Logs of several machines, put together, seldom are in order.
+        // Merged logs of several machines are seldom in order.
         rows.sort_by_key(|row| row.at_ns);
         Ok(Self { name: name.into(), rows: rows.into() })
     }
 
-    /// The requests, by time.
+    /// Returns the requests, ordered by time.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// From the start to just behind the last request, in nanoseconds.
+    /// Returns the time from the start to just after the last request, in nanoseconds.
     pub fn length_ns(&self) -> u64 {
         self.rows.last().map_or(0, |row| row.at_ns + 1)
     }
 
-    /// Checks that whoever asks is in the world.
+    /// Checks that the VM and the identity of each request are in the world.
     ///
     /// # Errors
-    /// [`TraceError`] for the first request of which that is not so.
+    /// Returns [`TraceError`] for the first request whose VM or identity is not.
     pub fn check(&self, world: &Synthetic) -> Result<(), TraceError> {
         let Synthetic { vms, user_assigned, .. } = *world;
         let fault = |row: &Row| match (row.vm, row.identity) {
@@ -135,7 +137,7 @@ impl Trace {
 
 type Line = (usize, Fault);
 
-/// Lines with something on them, from 1.
+/// Returns the lines that are neither blank nor comments, numbered from 1.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = (1..).zip(text.lines().map(str::trim));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
@@ -158,8 +160,8 @@ fn csv(text: &str) -> Result<Vec<Row>, Line> {
     lines.map(|(number, line)| csv_row(number, line, &columns).map_err(|e| (number, e))).collect()
 }
 
-/// The fields of a line without the blanks around them. A quoted one may hold commas (RFC 4180 section
-/// 2), but no line end: no column here has one.
+/// Returns the fields of a line without the blanks around them. A quoted field may hold commas (RFC
+/// 4180 section 2), but no line end, because no column here has one.
 fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     let (mut fields, mut rest) = (Vec::new(), Some(line));
     while let Some(text) = rest {
@@ -175,7 +177,8 @@ fn fields(line: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     Ok(fields)
 }
 
-/// The content of a quoted field, whose opening quote is gone, and what begins with the next comma.
+/// Returns the content of a quoted field whose opening quote is removed, and the text from the next
+/// comma on.
 fn quoted(text: &str) -> Result<(Cow<'_, str>, &str), Fault> {
     let mut end = 0;
     loop {
@@ -260,7 +263,8 @@ fn resource(text: &str) -> Result<u8, Fault> {
     resource_index(text).ok_or_else(|| Fault::Resource(text.to_owned()))
 }
 
-/// Which of [`WELL_KNOWN_RESOURCES`] a text names; a slash at its end makes no difference.
+/// Returns the index in [`WELL_KNOWN_RESOURCES`] of the resource that `text` names. A slash at its
+/// end makes no difference.
 pub fn resource_index(text: &str) -> Option<u8> {
     let plain = |name: &str| name.trim_end_matches('/').to_owned();
     let position = WELL_KNOWN_RESOURCES.iter().position(|name| plain(name) == plain(text))?;

@@ -1,8 +1,8 @@
 //! A uniform sample of the answers of each class, kept for verification after the run.
 //!
-//! Every answer draws a number and those with the lowest numbers are kept. The samples of several
-//! threads therefore merge into one that is as uniform as if one thread had drawn it, whatever
-//! share of the traffic each had.
+//! Every answer draws a number, and the answers with the lowest numbers are kept. The samples of
+//! several threads therefore merge into one that is as uniform as the sample of a single thread,
+//! whatever share of the traffic each thread had.
 
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -13,35 +13,35 @@ use rand::{RngExt, SeedableRng};
 use super::class::Class;
 use super::workload::Ask;
 
-/// An answer and the question it answers; times in nanoseconds of the run's clock.
+/// A request and its answer. Times in nanoseconds of the run's clock.
 #[derive(Clone, Debug)]
 pub struct Sampled {
-    /// What was asked.
+    /// The key that was asked for.
     pub ask: Ask,
-    /// When the request was written.
+    /// The time when the request was written.
     pub written_ns: u64,
-    /// When the answer was whole.
+    /// The time when the answer was complete.
     pub end_ns: u64,
-    /// The body that came back.
+    /// The body of the answer.
     pub body: Vec<u8>,
 }
 
-/// What identifies an answer that is offered.
+/// An answer that is offered to the sample.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
-    /// What was asked.
+    /// The key that was asked for.
     pub ask: Ask,
     /// The class of the answer.
     pub class: Class,
-    /// When the request was written.
+    /// The time when the request was written.
     pub written_ns: u64,
-    /// When the answer was whole.
+    /// The time when the answer was complete.
     pub end_ns: u64,
-    /// The body that came back.
+    /// The body of the answer.
     pub body: &'a [u8],
 }
 
-/// Ordered by the number drawn alone: the highest goes first.
+/// A sampled answer with its number. Ordered by the number alone; the highest is dropped first.
 #[derive(Debug)]
 struct Drawn {
     number: u64,
@@ -72,9 +72,10 @@ impl Eq for Drawn {}
 #[derive(Debug)]
 struct Kept {
     drawn: BinaryHeap<Drawn>,
-    /// The memory of the bodies.
+    /// Memory of the bodies, in bytes.
     bytes: usize,
-    /// Answers whose number is not lower are not kept: with one of this number the memory was full.
+    /// The lowest number that was dropped for lack of memory. Answers whose number is not lower are
+    /// not kept.
     below: u64,
 }
 
@@ -88,7 +89,7 @@ impl Kept {
         self.drawn.push(drawn);
     }
 
-    /// Takes out the answer with the highest number, if that is higher than `number`.
+    /// Removes the answer with the highest number, if that is higher than `number`.
     fn take_above(&mut self, number: u64) -> Option<Drawn> {
         let highest = self.drawn.peek_mut().filter(|highest| highest.number > number)?;
         let drawn = PeekMut::pop(highest);
@@ -96,7 +97,7 @@ impl Kept {
         Some(drawn)
     }
 
-    /// Drops the highest numbers until the bodies fit into `bytes_max`; one answer always stays.
+    /// Drops the highest numbers until the bodies fit into `bytes_max`. One answer always stays.
     fn fit(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max && self.drawn.len() > 1 {
             let Some(dropped) = self.take_above(0) else { break };
@@ -105,25 +106,26 @@ impl Kept {
     }
 }
 
-/// The sample of one thread, and after the run of all of them.
+/// The sample of one thread, or of all threads after the run.
 #[derive(Debug)]
 pub struct Sampler {
-    /// By [`Class::index`].
+    /// Samples of the classes, by [`Class::index`].
     classes: Vec<Kept>,
-    /// Buffers for what will be kept, so that the timed loop allocates none.
+    /// Spare buffers for bodies, so that the timed loop allocates none.
     spare: Vec<Vec<u8>>,
     capacity: usize,
     rng: SmallRng,
 }
 
-/// A token answer with an RSA signature fits; a longer one makes its buffer grow once.
+/// Initial size of a buffer. A token answer with an RSA signature fits; a longer one makes its
+/// buffer grow once.
 const BODY_BYTES: usize = 4096;
-/// For each answer that is to be kept, so much memory is taken at most: answers that are longer on average are
-/// kept in smaller number.
+/// Memory limit for each answer of the capacity. If answers are longer on average, fewer are kept.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 impl Sampler {
-    /// Keeps up to `capacity` answers of each of `classes`; their memory is taken and touched here.
+    /// Creates a sample of up to `capacity` answers of each of `classes`. Their memory is allocated
+    /// and touched here.
     pub fn new(capacity: usize, classes: &[Class], seed: u64) -> Self {
         let heap = |class| Kept::new(if classes.contains(&class) { capacity } else { 0 });
         let touched = || {
@@ -139,7 +141,7 @@ impl Sampler {
         }
     }
 
-    /// Considers one answer.
+    /// Offers one answer to the sample.
     pub fn offer(&mut self, offer: &Offer<'_>) {
         let number = self.rng.random();
         let Some(kept) = self.classes.get_mut(offer.class.index()) else { return };
@@ -161,12 +163,13 @@ impl Sampler {
         kept.fit(self.capacity * BODY_BYTES_MAX);
     }
 
-    /// Adds what another thread kept.
+    /// Merges the sample of another thread.
     pub fn merge(&mut self, other: Self) {
         for (into, from) in self.classes.iter_mut().zip(other.classes) {
             into.below = into.below.min(from.below);
             into.drawn.extend(from.drawn);
-            // What one thread had no room for must not weigh more for another.
+            // Numbers that one thread had to drop are dropped for all, so that no thread weighs
+            // more.
             while into.drawn.peek().is_some_and(|highest| highest.number >= into.below)
                 || into.drawn.len() > self.capacity
             {
@@ -175,17 +178,19 @@ impl Sampler {
         }
     }
 
-    /// Whether answers were too long to keep as many as there was to be.
+    /// Returns true if answers were so long that fewer than planned were kept.
     pub fn is_full(&self) -> bool {
         self.classes.iter().any(|kept| kept.below < u64::MAX)
     }
 
-    /// What was kept: of every class alike where there is enough, up to the capacity in all.
+    /// Returns the sampled answers, up to the capacity in total, an equal share of each class where
+    /// it has enough.
     pub fn into_samples(self) -> Vec<Sampled> {
         let mut left = self.capacity;
         let mut classes: Vec<Vec<Drawn>> =
             self.classes.into_iter().map(|kept| kept.drawn.into_sorted_vec()).collect();
-        // The rarest first: what it leaves of its share goes to the others.
+        // The rarest class comes first; the part of its share that it does not use goes to the
+        // others.
         classes.retain(|drawn| !drawn.is_empty());
         classes.sort_by_key(Vec::len);
         let mut samples = Vec::with_capacity(left);

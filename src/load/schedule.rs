@@ -1,8 +1,8 @@
-//! When requests are meant to start: a pure function of the rate over time and of a seed.
+//! Intended start times of requests: a pure function of the rate over time and of a seed.
 //!
-//! The schedule never looks at an answer; that is what makes the loop open. Poisson arrivals are
-//! the default because constant spacing hides the queue in front of a constant-time server
-//! (at 80 % load its p99 is 1.0 service times against 11.2).
+//! The schedule never looks at an answer, which makes the load an open loop. Poisson arrivals are
+//! the default, because constant spacing hides the queue in front of a constant-time server (at 80
+//! % load its p99 is 1.0 service times, against 11.2 with Poisson arrivals).
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -21,7 +21,7 @@ pub enum Arrivals {
 }
 
 impl Arrivals {
-    /// The name in files and on the command line.
+    /// Returns the name in files and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Constant => "constant",
@@ -30,24 +30,24 @@ impl Arrivals {
     }
 }
 
-/// Intended start times in nanoseconds from the start of the load, ascending, all below its end.
+/// Intended start times in nanoseconds from the start of the load: ascending, all below its end.
 #[derive(Debug)]
 pub struct Schedule {
     arrivals: Arrivals,
     inverse: Inverse,
     rng: Xoshiro256PlusPlus,
     drawn: u64,
-    /// The number of requests reached: where the integral of the rate is to be inverted.
+    /// The number of requests reached so far, at which the integral of the rate is inverted.
     reached: f64,
 }
 
 impl Schedule {
-    /// `rate` requests per second for `length_ns` nanoseconds.
+    /// Creates a schedule of `rate` requests per second for `length_ns` nanoseconds.
     pub fn new(arrivals: Arrivals, rate: f64, length_ns: u64, seed: u64) -> Self {
         Self::over(arrivals, Profile::constant(rate, length_ns), seed)
     }
 
-    /// A rate that may change over time.
+    /// Creates a schedule for a rate that may change over time.
     pub fn over(arrivals: Arrivals, profile: Profile, seed: u64) -> Self {
         Self {
             arrivals,
@@ -65,7 +65,8 @@ impl Iterator for Schedule {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn next(&mut self) -> Option<u64> {
         self.reached = match self.arrivals {
-            // The first is due at once, number k where the integral reaches k: a sum of gaps drifts.
+            // The first request is due at once, and request k when the integral reaches k. A sum of
+            // gaps would drift.
             Arrivals::Constant => self.drawn as f64,
             Arrivals::Poisson => {
                 let gap: f64 = Exp1.sample(&mut self.rng);
@@ -86,7 +87,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// Pieces of all sorts, silences among them, of up to three seconds in all.
+    /// Returns profiles of one to six pieces of all kinds, also silent ones, three seconds long at
+    /// most.
     fn profiles() -> impl Strategy<Value = Profile> {
         let rate = || prop_oneof![4 => 0_u32..4_000, 1 => Just(0)];
         let rates = (rate(), rate()).prop_map(|(from, to)| (from.into(), to.into()));
@@ -128,7 +130,8 @@ mod tests {
 
         #[test]
         fn a_poisson_schedule_has_its_mean_count(seed: u64) {
-            // 10,000 expected, standard deviation 100: six of them never fail by chance.
+            // 10,000 expected, standard deviation 100: six deviations are hardly ever exceeded by
+            // chance.
             let count = Schedule::new(Arrivals::Poisson, 10_000.0, 1_000_000_000, seed).count();
             prop_assert!((9_400..=10_600).contains(&count), "{}", count);
         }
@@ -139,7 +142,7 @@ mod tests {
         fn any_profile_has_as_many_equally_spaced_requests_as_its_integral(profile in profiles()) {
             let (total, length_ns) = (profile.total(), profile.length_ns());
             let times: Vec<u64> = Schedule::over(Arrivals::Constant, profile, 1).collect();
-            // The first is number 0, and the end is not part of it.
+            // The first request is number 0, and the end is excluded.
             prop_assert!((times.len() as f64 - total.ceil()).abs() < 1.0 + 1e-6);
             prop_assert!(times.len() as f64 >= total - 1e-6);
             prop_assert!(times.is_sorted() && times.iter().all(|at| *at < length_ns));
@@ -147,7 +150,8 @@ mod tests {
 
         #[test]
         fn request_k_is_where_the_integral_reaches_k(profile in profiles()) {
-            // A time is cut to whole nanoseconds, which at the highest rate is this many requests.
+            // Times are rounded down to whole nanoseconds, which at the highest rate is this many
+            // requests.
             let (peak, grain) = (profile.peak(), profile.peak() * 1.5e-9 + 1e-9);
             for (k, at) in Schedule::over(Arrivals::Constant, profile.clone(), 1).enumerate() {
                 let reached = profile.integral(at);
@@ -177,14 +181,16 @@ mod tests {
                 let end_ns = start_ns + 250_000_000;
                 let mean = profile.integral(end_ns) - profile.integral(start_ns);
                 let count = times.iter().filter(|at| (start_ns..end_ns).contains(*at)).count();
-                // Six standard deviations, and what a small mean needs beyond the normal law.
+                // Six standard deviations, plus an allowance for small means, which are not
+                // normally distributed.
                 let bound = 6.0 * mean.sqrt() + 12.0;
                 prop_assert!((count as f64 - mean).abs() <= bound, "{count} of {mean}");
             }
         }
     }
 
-    /// Kolmogorov's distance of the gaps, measured by the integral, from the exponential law.
+    /// Returns the Kolmogorov distance of the gaps, measured by the integral, from the exponential
+    /// law.
     fn distance(profile: &Profile, seed: u64) -> f64 {
         let times = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
         let reached: Vec<f64> = times.map(|at| profile.integral(at)).collect();
@@ -207,7 +213,7 @@ mod tests {
             Profile::ramp(15_000.0, 100.0, SECOND),
             Profile::bursts(bursts, 2 * SECOND),
         ] {
-            // 2.2 is passed once in 8,000 times by chance (Kolmogorov's law); the seeds are fixed.
+            // By Kolmogorov's law, chance exceeds 2.2 once in 8,000 times. The seeds are fixed.
             let worst = (0..5).map(|seed| distance(&profile, seed)).fold(0.0, f64::max);
             assert!(worst < 2.2, "{worst}");
         }
@@ -215,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_ramp_is_not_mistaken_for_its_mean_rate() {
-        // The test above could pass for anything if the distance were blind.
+        // Guards the test above: a distance that sees nothing would pass for any schedule.
         let (ramp, level) =
             (Profile::ramp(0.0, 20_000.0, SECOND), Profile::constant(10_000.0, SECOND));
         let times = Schedule::over(Arrivals::Poisson, ramp, 1);

@@ -1,49 +1,49 @@
-//! What our broker says of itself beside its counters: which build it is, and how late its host wakes
-//! a thread that only sleeps.
+//! The broker's report on itself, beside its counters: its build, and how late its host wakes a
+//! thread that only sleeps.
 
 use super::fetch::{self, FetchError};
 use super::metrics::Counters;
 use super::target::HttpUrl;
 
-/// At one moment, or between two.
+/// The broker's report at one moment, or the difference of two.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SelfReport {
-    /// Wake-ups of its probe.
+    /// Wake-ups of the broker's probe.
     pub wakeups: WakeUps,
     /// Page faults of the process that waited for a disk.
     pub major_faults: u64,
-    /// Its build, if it says.
+    /// The broker's build, if it reports one.
     pub build: Option<BrokerBuild>,
 }
 
-/// Which build a broker is.
+/// The build of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerBuild {
-    /// Of the package.
+    /// Version of the package.
     pub version: String,
-    /// Of the source.
+    /// Commit of the source.
     pub commit: String,
-    /// Whether the source differed from the commit, if that is known.
+    /// True if the source differed from the commit; none if that is unknown.
     pub dirty: Option<bool>,
-    /// How it was compiled.
+    /// Profile of the compilation.
     pub profile: String,
 }
 
-/// How late wake-ups were: how many were at most this late in seconds, by ascending bounds.
+/// Cumulative counts of wake-ups by lateness: (upper bound in seconds, count), by ascending bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WakeUps(Vec<(f64, u64)>);
 
-/// Reads both in one go.
+/// Reads the counters and the report in one request.
 ///
 /// # Errors
-/// When the endpoint does not answer.
+/// Returns an error if the endpoint does not answer.
 pub(super) fn read(admin: &HttpUrl) -> Result<(Counters, SelfReport), FetchError> {
     let text = fetch::get(admin, "/metrics")?;
     Ok((Counters::parse(&text), SelfReport::parse(&text)))
 }
 
 impl SelfReport {
-    /// Brokers that say nothing of themselves, such as older builds, leave it empty.
+    /// Parses the report. It stays empty for brokers that report nothing, such as older builds.
     fn parse(text: &str) -> Self {
         let mut report = Self::default();
         for line in text.lines() {
@@ -63,7 +63,7 @@ impl SelfReport {
         report
     }
 
-    /// What was counted since `earlier`.
+    /// Returns the counts since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let before = |index: usize| earlier.wakeups.0.get(index).map_or(0, |(_, count)| *count);
@@ -89,7 +89,7 @@ impl BrokerBuild {
     }
 }
 
-/// The value of a label; ours hold no quotes.
+/// Returns the value of a label. Values of mintbench hold no quotes.
 fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     let inside = labels.trim_start_matches('{').trim_end_matches('}');
     let mut pairs = inside.split(',').filter_map(|pair| pair.split_once('='));
@@ -97,13 +97,13 @@ fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl WakeUps {
-    /// How many there were.
+    /// Returns the number of wake-ups.
     pub fn count(&self) -> u64 {
         self.0.last().map_or(0, |(_, count)| *count)
     }
 
-    /// The bound below which this share of them lies, in nanoseconds; none where there were none, or
-    /// where the bound is not known.
+    /// Returns the bound in nanoseconds below which this share of the wake-ups lies. Returns `None`
+    /// if there were none, or if the bound is not known.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -113,7 +113,7 @@ impl WakeUps {
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
         let rank = (quantile * self.count() as f64).max(1.0);
         let (bound, _) = self.0.iter().find(|(_, count)| *count as f64 >= rank)?;
-        // Beyond the last bound: at least that.
+        // Beyond the last finite bound the lateness is at least that bound.
         let finite = if bound.is_finite() { Some(bound) } else { self.last_bound() };
         finite.map(|seconds| (seconds * 1e9).round() as u64)
     }

@@ -1,12 +1,12 @@
 //! The broker under test, in a child process that ends with its owner.
 //!
-//! It ends when its owner is dropped, and on a repeated Ctrl-C. It survives a SIGKILL of this
-//! process, as after an out-of-memory kill: asking the kernel to end it too takes a call between
-//! fork and exec, which is not possible without unsafe code. It listens on loopback only.
+//! The process ends when its owner is dropped, and on a repeated Ctrl-C. It survives a SIGKILL of
+//! its parent, for example after an out-of-memory kill. The kernel could end it too, but only after
+//! a call between fork and exec, which needs unsafe code. The broker listens on loopback only.
 //!
-//! The child has a process group of its own, so that a Ctrl-C in the terminal reaches this process
-//! alone, which then ends the child in order. Settings in the environment are kept from it: a run
-//! measures what its own flags say.
+//! The child has a process group of its own. A Ctrl-C in the terminal therefore reaches the parent
+//! alone, which ends the child in order. The child does not get the settings in the environment: a
+//! run measures what its own flags say.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ use crate::files::{GroupRead, SecretFileError, read_secret};
 use crate::secret::Redacted;
 use crate::world::synthetic::Synthetic;
 
-/// Why there is no broker to measure.
+/// The reason why there is no broker to measure.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The executable could not be started.
@@ -34,35 +34,35 @@ pub enum ServeError {
     Spawn {
         /// The executable.
         program: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// It ended before it was ready.
+    /// The broker ended before it was ready.
     #[error("the broker ended before it was ready ({0}); its messages are above")]
     Ended(String),
-    /// The user asked to stop before it was ready.
+    /// The user asked to stop before the broker was ready.
     #[error("interrupted")]
     Interrupted,
-    /// It was not ready in time.
+    /// The broker was not ready in time.
     #[error("the broker was not ready within {} s; try a smaller world", READY_WITHIN.as_secs())]
     Slow,
-    /// It did not say where an endpoint listens.
+    /// The broker did not report where an endpoint listens.
     #[error("the broker did not say where its `{0}` endpoint listens")]
     NoEndpoint(&'static str),
-    /// The secret of its admin endpoint is not to be had.
+    /// The secret of the broker's admin endpoint cannot be read.
     #[error("cannot read the secret of the broker's admin endpoint")]
     AdminSecret(#[from] SecretFileError),
-    /// It said something that is not a URL.
+    /// The broker reported an endpoint that is not a URL.
     #[error("the broker named an endpoint that cannot be used")]
     Url(#[source] UrlError),
 }
 
-/// The largest worlds take their time.
+/// Limit for the start, which takes long with the largest worlds.
 const READY_WITHIN: Duration = Duration::from_mins(2);
-/// After a polite request to end, before it is killed.
+/// Time between the request to end and the kill.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// A running broker; dropping it ends it.
+/// A running broker, which ends when this value is dropped.
 #[derive(Debug)]
 pub struct ServeProcess {
     child: Child,
@@ -70,26 +70,27 @@ pub struct ServeProcess {
     stop: Arc<Stop>,
 }
 
-/// This very executable.
+/// Returns the path of the running executable.
 pub fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "mintbench".into())
 }
 
-/// What stands before the name of the file with the secret of the admin endpoint.
+/// The name of the output line with the file that holds the secret of the admin endpoint.
 const ADMIN_SECRET: &str = "admin-secret";
 const SECRET_BYTES_MAX: u64 = 4096;
-/// How often a request to stop is looked for while the broker starts.
+/// Interval of the checks for a stop request while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
-/// The one variable that the child keeps: it changes what is said, not what is done.
+/// The only variable that the child keeps. It changes the log, not the work.
 const KEPT_VARIABLE: &str = "MINTBENCH_LOG";
 
 impl ServeProcess {
-    /// Starts `program`, a mintbench, as a broker of `world` and waits until it is ready.
+    /// Starts `program`, a mintbench executable, as a broker of `world` and waits until it is
+    /// ready.
     ///
-    /// `core` is where it is pinned; `extra` are further arguments of `serve`.
+    /// The process is pinned to `core`, if one is given. `extra` are further arguments of `serve`.
     ///
     /// # Errors
-    /// [`ServeError`] when it does not become ready.
+    /// Returns [`ServeError`] if the broker does not become ready.
     pub fn start(
         program: &Path,
         world: &Synthetic,
@@ -113,7 +114,8 @@ impl ServeProcess {
                 command.env_remove(name);
             }
         }
-        // Not flags: a broker of another build may not know them. The generator is one caller.
+        // These are not flags, because a broker of another build may not know them. The generator
+        // counts as one caller.
         command.env("MINTBENCH_SERVE_HICCUPS", "true");
         command.env("MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER", usize::MAX.to_string());
         command.process_group(0);
@@ -131,7 +133,8 @@ impl ServeProcess {
     fn wait_until_ready(&mut self) -> Result<(), ServeError> {
         let (lines, read) = channel();
         if let Some(stdout) = self.child.stdout.take() {
-            // Ends with the pipe; reading on keeps the broker from blocking on a full one.
+            // The thread ends with the pipe. It reads on so that the broker never blocks on a full
+            // pipe.
             std::thread::spawn(move || forward(stdout, &lines));
         }
         let clock = Monotonic::start();
@@ -152,7 +155,7 @@ impl ServeProcess {
         }
     }
 
-    /// The next line, or none if there is none for now.
+    /// Returns the next line, or `None` if there is none yet.
     fn next_line(&mut self, read: &Receiver<String>) -> Result<Option<String>, ServeError> {
         if self.stop.is_requested() {
             return Err(ServeError::Interrupted);
@@ -167,46 +170,47 @@ impl ServeProcess {
         }
     }
 
-    /// Where the endpoint called `name` listens.
+    /// Returns the URL of the endpoint called `name`.
     ///
     /// # Errors
-    /// When the broker did not say, or said it badly.
+    /// Returns an error if the broker reported no such endpoint, or an invalid URL.
     pub fn endpoint(&self, name: &'static str) -> Result<HttpUrl, ServeError> {
         let url = self.endpoints.get(name).ok_or(ServeError::NoEndpoint(name))?;
-        // Whatever speaks TLS here speaks HTTP in the clear on the same port.
+        // Each endpoint that speaks TLS also speaks plain HTTP on the same port.
         let url = url.replacen("https://", "http://", 1);
         url.parse().map_err(ServeError::Url)
     }
 
-    /// The secret that its admin endpoint wants from whoever changes something.
+    /// Returns the secret that the admin endpoint requires for changes.
     ///
     /// # Errors
-    /// When the broker did not say where it is, or the file is not as a broker writes it.
+    /// Returns an error if the broker did not report the file of the secret, or if the file is not
+    /// as a broker writes it.
     pub fn admin_secret(&self) -> Result<Redacted, ServeError> {
         let file = self.endpoints.get(ADMIN_SECRET).ok_or(ServeError::NoEndpoint(ADMIN_SECRET))?;
         let secret = read_secret(Path::new(file), SECRET_BYTES_MAX, GroupRead::Refused)?;
         Ok(Redacted::new(secret.expose().trim_ascii().to_vec()))
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills the process, without asking it to end in order: what it has not stored is lost.
+    /// Kills the process without asking it to end. Data that it has not stored is lost.
     pub fn kill(mut self) {
-        // The drop waits for its end.
+        // The drop waits for the process.
         let _ = self.child.kill();
     }
 
-    /// How the process ended, if it has.
+    /// Returns the exit status of the process, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().ok().flatten()?;
         self.stop.remove_child(Pid::from_child(&self.child));
         Some(status)
     }
 
-    /// Asks the process to end, and ends it if it does not.
+    /// Asks the process to end, and kills it if it does not.
     fn end(&mut self) -> Option<ExitStatus> {
         let pid = Pid::from_child(&self.child);
         if matches!(self.child.try_wait(), Ok(None)) {
@@ -233,7 +237,7 @@ impl Drop for ServeProcess {
 
 fn forward(stdout: ChildStdout, lines: &Sender<String>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        // Nobody listens after `ready`; reading goes on.
+        // Nobody receives lines after `ready`; the reading continues.
         let _ = lines.send(line.trim().to_owned());
     }
 }

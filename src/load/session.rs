@@ -1,4 +1,4 @@
-//! One measurement from start to end: the target, the load, the counters, the checks.
+//! One measurement from start to end: target, load, counters and checks.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -31,7 +31,7 @@ use super::workload::Workload;
 use crate::clock::{Clock, Monotonic};
 use crate::world::synthetic::Synthetic;
 
-/// Why there is no result.
+/// The reason why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The broker's counters cannot be read.
@@ -40,73 +40,74 @@ pub enum SessionError {
     /// The changes of the run cannot be made.
     #[error("cannot change anything during the run")]
     Changes(#[from] ChangesError),
-    /// Our broker was there when the load began, and is not any more.
+    /// Our broker was running when the load began, and has ended.
     #[error("the broker ended during the run ({0}); its messages are above")]
     Died(String),
-    /// There is no folder for the broker's world, or no port for it.
+    /// There is no folder for the broker's world, or no free port.
     #[error(
         "cannot get a temporary folder or a free port; TMPDIR names another place for the folder"
     )]
     Prepare(#[source] std::io::Error),
-    /// There are no keys to verify with.
+    /// There are no keys to verify tokens with.
     #[error("cannot verify the answers")]
     Keys(#[source] KeysError),
-    /// The load did not come about.
+    /// The load could not be run.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// There is no broker.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// There is no token service beside it.
+    /// There is no token service beside the broker.
     #[error(transparent)]
     Source(#[from] SourceError),
 }
 
-/// What is measured.
+/// The target of a measurement.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum Subject {
-    /// A broker of our own, in a child process.
+    /// Our own broker, in a child process.
     Broker {
-        /// The process; it ends with this value.
+        /// The process, which ends when this value is dropped.
         process: ServeProcess,
-        /// Its token endpoint.
+        /// The token endpoint.
         imds: HttpUrl,
-        /// The token service that signs, and publishes the keys: its own, or that of `source`.
+        /// The token service that signs and publishes the keys: the broker's own, or that of
+        /// `source`.
         sts: HttpUrl,
-        /// Its counters.
+        /// The endpoint of the broker's counters.
         admin: HttpUrl,
-        /// Its control plane, if anything is changed there.
+        /// The control plane, if the run changes something there.
         arm: Option<HttpUrl>,
-        /// Its admin endpoint with its secret, if keys are rotated there.
+        /// The admin endpoint with its secret, if the run rotates keys.
         keys: Option<Admin>,
-        /// Where it keeps its world, until the end of the run.
+        /// The folder of the broker's world, kept until the end of the run.
         data: Option<TempDir>,
-        /// The token service that it asks, if that is another process.
+        /// The token service that the broker asks, if that is another process.
         source: Option<Source>,
     },
-    /// Some other token endpoint.
+    /// Another token endpoint.
     Foreign {
-        /// Where it is, and how it is asked.
+        /// The URL and the protocol.
         target: Target,
-        /// Where its keys are published, if that is known.
+        /// The URL of the published keys, if it is known.
         jwks: Option<HttpUrl>,
     },
 }
 
 impl Subject {
-    /// Starts the broker that a plan is for; `extra` are further arguments of `serve`.
+    /// Starts the broker for a plan. `extra` are further arguments of `serve`.
     ///
     /// # Errors
-    /// When it does not become ready.
+    /// Returns an error if the broker does not become ready.
     pub fn start(plan: &Plan, extra: &[String], stop: &Arc<Stop>) -> Result<Self, SessionError> {
         Self::start_program(&this_program(), plan, extra, stop)
     }
 
-    /// As [`Self::start`], but of another build: `program` is the executable.
+    /// Starts the broker like [`Self::start`], but from another build: `program` is the executable.
     ///
     /// # Errors
-    /// When it does not become ready.
+    /// Returns an error if the broker does not become ready.
     pub fn start_program(
         program: &Path,
         plan: &Plan,
@@ -125,7 +126,8 @@ impl Subject {
         let rotated = matches!(plan.changes, Changes::Rotate { .. });
         let secret = rotated.then(|| process.admin_secret()).transpose()?;
         let keys = secret.map(|secret| Admin { url: admin.clone(), secret });
-        // After the broker, whose authority it is to trust; nobody asks for a token before the load.
+        // Starts after the broker, whose authority it must trust. Nobody asks for a token before
+        // the load.
         let source = source.map(|(address, folder)| {
             let ca_pem = fetch::get(&admin, "/ca.pem").map_err(SessionError::Counters)?;
             let of = (world, core, shared.as_slice());
@@ -138,7 +140,7 @@ impl Subject {
         Ok(Self::Broker { imds, sts, admin, arm, keys, process, data, source })
     }
 
-    /// The token service beside our broker, for whoever is to take it away; its owner ends it.
+    /// Takes the token service beside our broker. The caller's drop of it ends the process.
     fn take_source(&mut self) -> Option<Source> {
         match self {
             Self::Broker { source, .. } => source.take(),
@@ -146,7 +148,7 @@ impl Subject {
         }
     }
 
-    /// Where our broker keeps its world, if it is kept.
+    /// Returns the folder of our broker's world, if it has one.
     pub fn data(&self) -> Option<&Path> {
         match self {
             Self::Broker { data, .. } => data.as_ref().map(TempDir::path),
@@ -154,7 +156,7 @@ impl Subject {
         }
     }
 
-    /// The process of our broker.
+    /// Returns the process id of our broker.
     pub fn pid(&self) -> Option<u32> {
         match self {
             Self::Broker { process, .. } => Some(process.pid()),
@@ -171,7 +173,7 @@ impl Subject {
         }
     }
 
-    /// Where requests go, and how they ask.
+    /// Returns the URL and the protocol of the requests.
     pub fn target(&self) -> Target {
         match self {
             Self::Broker { imds, .. } => Target::imds(imds.clone()),
@@ -188,7 +190,7 @@ impl Subject {
         }
     }
 
-    /// How our broker ended, if it has.
+    /// Returns the exit status of our broker, if it has ended.
     fn ended(&mut self) -> Option<String> {
         match self {
             Self::Broker { process, .. } => process.ended().map(|status| status.to_string()),
@@ -207,52 +209,52 @@ impl Subject {
     }
 }
 
-/// What the broker itself counted.
+/// The broker's own counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
-    /// From the start of the measured part to the end of the last request; none if the counters could
-    /// not be read at that start.
+    /// Counts from the start of the measured part to the end of the last request. None if the
+    /// counters could not be read at that start.
     pub measured: Option<Counters>,
-    /// From before the load to the end, warm-up included.
+    /// Counts from before the load to the end, warm-up included.
     pub whole: Counters,
-    /// Anonymous memory of its process at the end, if the system tells.
+    /// Anonymous memory of the broker's process at the end in bytes, if the system reports it.
     pub anonymous_bytes: Option<u64>,
 }
 
 /// The result of a session.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What the generator measured.
+    /// Measurements of the generator.
     pub measured: Measured,
-    /// All requests together.
+    /// Latencies of all requests.
     pub all: Latencies,
-    /// All requests together that did not fail.
+    /// Latencies of all requests that did not fail.
     pub good: Latencies,
-    /// What the broker counted; none for a foreign target.
+    /// Counts of the broker; none for a foreign target.
     pub broker: Option<Counted>,
-    /// What verification found; none without keys.
+    /// Result of the verification; none without keys.
     pub verdict: Option<Verdict>,
-    /// What was changed meanwhile; none where nothing was meant to be.
+    /// Changes made during the run; none if none were planned.
     pub changes: Option<Report>,
-    /// What the run was made under.
+    /// Conditions of the run.
     pub conditions: Conditions,
-    /// Length of the measured part in nanoseconds; shorter than planned where the user ended it.
+    /// Length of the measured part in nanoseconds. Shorter than planned if the user ended the run.
     pub duration_ns: u64,
     /// Requests acted on per second of the measured part; none for bursts.
     pub rate_achieved: Option<f64>,
     /// Answers per second of the measured part.
     pub rate_answered: f64,
-    /// Why the run is invalid, if it is.
+    /// Reasons why the run is invalid; empty for a valid run.
     pub reasons: Vec<Reason>,
     /// Checks that failed.
     pub failures: Vec<Failure>,
 }
 
-/// Whoever wants to know of a run while it goes on.
+/// Receivers of intervals and progress during a run.
 pub struct Watcher<'a> {
-    /// Takes the intervals.
+    /// Receiver of the intervals.
     pub sink: &'a mut dyn IntervalSink,
-    /// Is told how far the run is.
+    /// Callback for the progress of the run.
     pub observe: &'a mut dyn FnMut(Progress),
 }
 
@@ -262,10 +264,10 @@ impl std::fmt::Debug for Watcher<'_> {
     }
 }
 
-/// Runs `plan` against `subject` and judges what came of it.
+/// Runs `plan` against `subject` and judges the result.
 ///
 /// # Errors
-/// [`SessionError`] when there is no result; an invalid run or a failed check is a result.
+/// Returns [`SessionError`] if there is no result. An invalid run or a failed check is a result.
 pub fn measure(
     plan: &Plan,
     subject: &mut Subject,
@@ -280,10 +282,12 @@ pub fn measure(
     }
 }
 
-/// Does the same as [`measure`], but what was measured when the user stops is a result too.
+/// Does the same as [`measure`], but also returns the measurements so far when the user stops the
+/// run.
 ///
 /// # Errors
-/// [`SessionError`] when there is no result, because nothing was measured or something failed.
+/// Returns [`SessionError`] if there is no result, because nothing was measured or something
+/// failed.
 pub fn measure_until_stopped(
     plan: &Plan,
     subject: &mut Subject,
@@ -295,7 +299,7 @@ pub fn measure_until_stopped(
     let epoch = plan.turns.map_or_else(own, |turns| turns.epoch);
     let target = subject.target();
     if let Subject::Foreign { .. } = subject {
-        // They are read again after the load; what cannot be read is known before it.
+        // The keys are read again after the load. An unreadable set fails here, before the load.
         subject.keys(&plan.world)?;
     }
     let before = subject.counters()?;
@@ -309,7 +313,7 @@ pub fn measure_until_stopped(
     let mut observe = |progress| {
         if matches!(progress, Progress::Measuring) {
             (strain, measuring_ns) = (StrainCounters::read(), epoch.clock.now_ns());
-            // A note says so where they cannot be read.
+            // A note in the report says so if the counters cannot be read.
             warm = subject.counters().ok().flatten();
             underway.begin();
         }
@@ -319,7 +323,7 @@ pub fn measure_until_stopped(
     let measured = fleet::run(plan, &target, epoch, &mut course, stop, witness, &mut observe);
     let elapsed_ns = epoch.clock.now_ns().saturating_sub(measuring_ns);
     let strain = StrainCounters::read().since(&strain, elapsed_ns);
-    // Whatever came of the load: what was changed for it is ended in order.
+    // The changes end in order, whatever the result of the load.
     let made = underway.finish();
     if let Some(status) = subject.ended() {
         return Err(SessionError::Died(status));
@@ -336,8 +340,8 @@ pub fn measure_until_stopped(
     Ok(judged(plan, measured, Evidenced { broker, said, verdict, changes, strain, course }))
 }
 
-/// What a broker counted and said between its readings. Without the reading at the start of the
-/// measured part nothing is known of that part alone.
+/// Returns the broker's counts and its report between its readings. Without the reading at the
+/// start of the measured part, nothing is known of that part alone.
 fn since(
     (after, says): &(Counters, SelfReport),
     (before, _): &(Counters, SelfReport),
@@ -367,7 +371,7 @@ fn verdict(
     Ok(keys.map(|keys| verify(&measured.samples, &keys, identities, epoch)))
 }
 
-/// What the tokens of a foreign target are to be for.
+/// Returns the expected audience of the tokens of a foreign target.
 fn audience(target: &Target) -> Audience<'_> {
     match &*target.dialect {
         dialect if dialect.protocol().selects() => Audience::Asked,
@@ -376,7 +380,7 @@ fn audience(target: &Target) -> Audience<'_> {
     }
 }
 
-/// What else than the measurement a run is judged by.
+/// The evidence about a run beside the measurements.
 struct Evidenced {
     broker: Option<Counted>,
     said: Option<SelfReport>,
@@ -389,7 +393,8 @@ struct Evidenced {
 fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
     let Evidenced { broker, said, verdict, changes, strain, course } = evidenced;
     let (good, all) = merged(&measured.totals.whole);
-    // How late is too late is said by what the good answers took; a refusal may take no time.
+    // The limits of lateness follow from the times of good answers, because a refusal may take no
+    // time.
     let judged = if good.response.is_empty() { &all } else { &good };
     let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured_ns);
     let shape = shape(&plan.workload, &measured.tally);
@@ -438,7 +443,7 @@ fn judged(plan: &Plan, measured: Measured, evidenced: Evidenced) -> Outcome {
     }
 }
 
-/// The latencies of the requests that did not fail, and of all.
+/// Returns the latencies of the requests that did not fail, and of all requests.
 fn merged(set: &IntervalSet) -> (Latencies, Latencies) {
     let mut good = Latencies::default();
     set.good().for_each(|(_, latencies)| good.add(latencies));
@@ -452,7 +457,7 @@ fn rate(count: u64, duration_ns: u64) -> f64 {
     count as f64 * 1e9 / duration_ns.max(1) as f64
 }
 
-/// How the requests were spaced, and whether the generator kept to it.
+/// Returns the spacing of the requests, with the counts that show if the generator kept to it.
 const fn shape(workload: &Workload, tally: &Tally) -> Shape {
     match workload {
         Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
@@ -475,14 +480,15 @@ mod tests {
         assert_eq!(counted.measured.map(|counters| counters.hits), Some(40.0));
         assert!(said.is_some());
         let (counted, said) = since(&after, &before, None, None);
-        // Above all not the 99 that hold the warm-up.
+        // In particular not the 99 hits that include the warm-up.
         assert_eq!((counted.measured, said), (None, None));
         assert!((counted.whole.hits - 99.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_rate_is_judged_by_what_was_scheduled_and_a_herd_is_not() {
-        // 90 where 100 are the mean: what the schedule drew is what was meant.
+        // The mean rate gives 100 requests, the schedule drew 90. The rule compares with the 90
+        // drawn.
         let tally = Tally { scheduled: 90, acted: 90, ..Tally::default() };
         let rate = shape(&one(100.0, Kind::New { repeat: 1 }), &tally);
         assert!(matches!(rate, Shape::Rate { scheduled: 90, acted: 90 }), "{rate:?}");

@@ -1,4 +1,5 @@
-//! What the connections of one generator thread share, and how the end of a request is told.
+//! The state that all connections of one generator thread share, and the recording of a request's
+//! end.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -18,20 +19,21 @@ use super::sample::Sampler;
 use super::workload::Ask;
 use crate::clock::Monotonic;
 
-/// Which classes a target's answers fall into.
+/// The classes into which a target's answers fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classes {
-    /// The broker says in a header what it did.
+    /// The classes that the broker names in a header.
     Broker,
-    /// The same, while identities are taken away: a refusal for want of one has its own class.
+    /// The same, while identities are removed: a refusal for lack of an identity has a class of its
+    /// own.
     Churned,
     /// Every good answer is in the class `all`.
     Foreign,
 }
 
 impl Classes {
-    /// The class of a request that failed for `cause`, or of a good answer; `told` is what the answer
-    /// says of its class.
+    /// Returns the class of a request that failed for `cause`, or of a good answer. `told` is the
+    /// class that the answer names.
     pub(super) fn of(self, cause: Option<Cause>, told: Option<Class>) -> Class {
         match (self, cause) {
             (Self::Churned, Some(Cause::Status(400))) if told == Some(Class::Refused) => {
@@ -44,13 +46,13 @@ impl Classes {
         }
     }
 
-    /// What a whole answer says of its class.
+    /// Returns the class that a complete answer names.
     pub(super) fn told(self, answer: &Answer, body: &[u8]) -> Option<Class> {
         let refused = self == Self::Churned && answer.status == 400 && is_want_of_identity(body);
         if refused { Some(Class::Refused) } else { answer.cache }
     }
 
-    /// The classes that an answer with a token can fall into.
+    /// Returns the classes into which an answer with a token can fall.
     pub(super) const fn of_tokens(self) -> &'static [Class] {
         match self {
             Self::Broker | Self::Churned => {
@@ -61,7 +63,7 @@ impl Classes {
     }
 }
 
-/// What the connections of one generator thread share.
+/// The state that all connections of one generator thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Monotonic,
@@ -71,24 +73,24 @@ pub(super) struct Shared {
     pub(super) dialect: Arc<Dialect>,
     pub(super) recorder: Recorder,
     pub(super) sampler: Sampler,
-    /// Where answers are noted that changes are judged by.
+    /// The record of answers by which changes are judged.
     pub(super) witness: Option<Witness>,
     pub(super) epoll: OwnedFd,
-    /// Requests that are due and have not ended.
+    /// Number of requests that are due and have not ended.
     pub(super) outstanding: u64,
-    /// Connections made anew since the start.
+    /// Number of connections made anew since the start.
     pub(super) reconnects: u64,
-    /// Sessions opened since the start.
+    /// Number of sessions opened since the start.
     pub(super) sessions: u64,
     pub(super) timeout_ns: u64,
     pub(super) scratch: Vec<u8>,
-    /// No event that is handled now had happened at this time.
+    /// A time before every event that is handled now.
     pub(super) unseen_since_ns: u64,
-    /// How late the answers of the measured part may have been noticed, at most.
+    /// Upper bounds of the delays with which answers of the measured part were noticed.
     pub(super) notice: Histogram<u64>,
 }
 
-/// What one read takes at most; a token answer is 2 KB.
+/// The largest size of one read. A token answer is 2 KB.
 pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// A request that is due.
@@ -134,11 +136,11 @@ impl Shared {
     }
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
     pub(super) status: Status,
-    /// Why the answer is not what was asked for, if it is not.
+    /// The fault of the answer, if it has one.
     pub(super) cause: Option<Cause>,
     pub(super) class: Class,
 }
@@ -151,7 +153,7 @@ pub(super) struct Current {
     pub(super) written_ns: Option<u64>,
 }
 
-/// What IMDS says to a VM that has not the identity, or has several where none was named.
+/// Returns true if IMDS refuses a VM that lacks the identity, or that has several and named none.
 fn is_want_of_identity(body: &[u8]) -> bool {
     [&b"Identity not found"[..], b"Multiple user assigned identities exist"]
         .into_iter()

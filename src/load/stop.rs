@@ -1,42 +1,42 @@
-//! A request to stop, and the child processes that must not outlive it.
+//! A stop request, and the child processes that must not outlive it.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Shared by whoever hears signals and whoever works; nothing is published through its flags.
+/// The stop state, shared by signal handlers and workers. Its flags publish no other data.
 #[derive(Debug, Default)]
 pub struct Stop {
     requested: AtomicBool,
-    /// Process ids, 0 where there is none.
+    /// Process ids of the children; 0 marks a free place.
     children: [AtomicI32; CHILDREN_MAX],
 }
 
-/// Two brokers to compare, each with a token service of its own.
+/// The most child processes: two brokers to compare, each with a token service of its own.
 const CHILDREN_MAX: usize = 4;
 
-/// Whether a request to stop is the first.
+/// The order of a stop request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// It is.
+    /// The first request.
     First,
-    /// Somebody is in a hurry.
+    /// A further request, from a user who does not want to wait.
     Repeated,
 }
 
 impl Stop {
-    /// Asks everybody to stop in order.
+    /// Asks all workers to stop in order.
     pub fn request(&self) -> Request {
         let before = self.requested.swap(true, Ordering::Relaxed);
         if before { Request::Repeated } else { Request::First }
     }
 
-    /// Whether anybody asked.
+    /// Returns true if a stop was requested.
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
     }
 
-    /// Kills the children, if there are any: for a process that is about to end without its drops.
+    /// Kills the children, for a process that is about to end without running its drops.
     pub fn kill_children(&self) {
         for child in &self.children {
             if let Some(pid) = Pid::from_raw(child.load(Ordering::Relaxed)) {
@@ -45,17 +45,18 @@ impl Stop {
         }
     }
 
-    /// Names a child. One too many is not known here, and ends with its owner's drop only.
+    /// Registers a child. A child beyond the limit is not registered; only its owner's drop ends
+    /// it.
     pub(super) fn add_child(&self, child: Pid) {
         self.swap(0, child.as_raw_nonzero().get());
     }
 
-    /// Takes its name back once it was reaped: its id may soon be another's.
+    /// Removes a child that was reaped, because its id may soon belong to another process.
     pub(super) fn remove_child(&self, child: Pid) {
         self.swap(child.as_raw_nonzero().get(), 0);
     }
 
-    /// Puts one id in the place of another, in the first place where that is.
+    /// Replaces the first `from` in the list by `to`.
     fn swap(&self, from: i32, to: i32) {
         let relaxed = Ordering::Relaxed;
         let _ = self

@@ -1,4 +1,4 @@
-//! What is counted beside the histograms.
+//! Counters beside the histograms.
 
 use std::collections::BTreeMap;
 
@@ -6,41 +6,42 @@ use super::cause::Cause;
 use super::class::Status;
 use super::recorder::IntervalSet;
 
-/// What the counters of one thread say at the end.
+/// Counters of one thread at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// How the requests of the measured part ended.
+    /// Outcomes of the requests of the measured part.
     pub statuses: BTreeMap<Status, u64>,
-    /// Why requests of the measured part failed.
+    /// Causes of the failures in the measured part.
     pub causes: BTreeMap<Cause, u64>,
-    /// Every request that ended with a token, warm-up included.
+    /// Requests that ended with a token, warm-up included.
     pub tokens: u64,
-    /// Every request of the class `refused`, warm-up included: whether that was due is judged apart.
+    /// Requests of the class `refused`, warm-up included. Another check judges if the refusals were
+    /// right.
     pub refused: u64,
-    /// Every other request that was sent, warm-up included: it failed.
+    /// Other requests that failed, warm-up included, except those in `impeded`.
     pub failures: u64,
-    /// Requests that this machine had no port, file or memory for, warm-up included.
+    /// Requests for which this machine lacked a port, a file or memory, warm-up included.
     pub impeded: u64,
-    /// Requests of which nobody knows whether they were served.
+    /// Requests without an answer, which the target may or may not have served.
     pub lost: u64,
-    /// Requests that were meant to start within the measured part.
+    /// Requests whose intended start lies in the measured part.
     pub scheduled: u64,
     /// Requests that the generator acted on within the measured part.
     pub acted: u64,
-    /// Answers that came within the measured part, whenever they were asked for.
+    /// Answers that arrived within the measured part, whatever the time of their requests.
     pub answered: u64,
-    /// Requests of the measured part that it never acted on.
+    /// Requests of the measured part that the generator never acted on.
     pub unsent: u64,
     /// Connections made anew, warm-up included.
     pub reconnects: u64,
     /// Sessions opened under load, warm-up included.
     pub sessions: u64,
-    /// The latencies of each phase, by intended start; empty where one phase is all of the run.
+    /// Latencies of each phase, by intended start; empty for a run of one phase.
     pub phases: Vec<IntervalSet>,
 }
 
 impl Tally {
-    /// Adds another thread's counters.
+    /// Adds the counters of another thread.
     pub fn add(&mut self, other: &Self) {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;

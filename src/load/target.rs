@@ -1,4 +1,4 @@
-//! Where requests go.
+//! The targets of requests.
 
 use std::fmt;
 use std::io;
@@ -12,17 +12,17 @@ use super::protocol::{self, Dialect, Protocol};
 use super::trust::Trusted;
 use crate::secret::shown_url;
 
-/// How a URL's server is talked to.
+/// The scheme of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Plain.
+    /// HTTP without TLS.
     Http,
-    /// In TLS.
+    /// HTTP over TLS.
     Https,
 }
 
 impl Scheme {
-    /// The name in a URL.
+    /// Returns the name in a URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -30,7 +30,7 @@ impl Scheme {
         }
     }
 
-    /// RFC 9110 sections 4.2.1 and 4.2.2.
+    /// Returns the default port (RFC 9110 sections 4.2.1 and 4.2.2).
     const fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -42,9 +42,9 @@ impl Scheme {
 /// An `http` or `https` URL, resolved to the addresses of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl {
-    /// How to talk.
+    /// The scheme.
     pub scheme: Scheme,
-    /// Where to connect.
+    /// The address to connect to.
     pub address: SocketAddr,
     /// Further addresses of the host, in the resolver's order.
     pub others: Vec<SocketAddr>,
@@ -54,34 +54,34 @@ pub struct HttpUrl {
     pub path: String,
 }
 
-/// Why a URL cannot be used.
+/// The reason why a URL cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
-    /// Another scheme, or none.
+    /// The scheme is another one, or missing.
     #[error(
         "`{0}` is not an http or https URL that can be used; write http[s]://HOST[:PORT][/PATH]"
     )]
     Scheme(String),
-    /// A port that does not exist.
+    /// The port does not exist.
     #[error("the port of `{0}` is not a number from 1 to 65535")]
     Port(String),
-    /// A user before the host, or a fragment behind the path: neither is sent.
+    /// The URL has a user before the host, or a fragment behind the path. Neither is sent.
     #[error("`{url}` has {what}, which is not sent; leave it out")]
     Unsent {
         /// The URL.
         url: String,
-        /// What it has.
+        /// The part that is not sent.
         what: &'static str,
     },
-    /// No address for the host.
+    /// The host has no address.
     #[error("the host of `{url}` cannot be resolved")]
     Resolve {
         /// The URL.
         url: String,
-        /// What the resolver said.
+        /// The error of the resolver.
         source: std::io::Error,
     },
-    /// The resolver gave an empty answer.
+    /// The resolver returned no address.
     #[error("the host of `{0}` has no address")]
     NoAddress(String),
 }
@@ -89,8 +89,8 @@ pub enum UrlError {
 impl FromStr for HttpUrl {
     type Err = UrlError;
 
-    /// Resolves the host name, if it is one, at once. Scheme and host may be in any case (RFC 3986
-    /// section 6.2.2.1).
+    /// Parses a URL and resolves its host name, if it has one. Scheme and host may be in any case
+    /// (RFC 3986 section 6.2.2.1).
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let wrong = || UrlError::Scheme(shown_url(url));
         let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
@@ -102,7 +102,7 @@ impl FromStr for HttpUrl {
             Some(end) => rest.split_at(end),
             None => (rest, ""),
         };
-        // Whoever wrote one of these (RFC 9110 sections 4.2.4 and 7.1) meant something else.
+        // Such a URL (RFC 9110 sections 4.2.4 and 7.1) cannot do what its author meant.
         let unsent = |what| UrlError::Unsent { url: shown_url(url), what };
         if rest.contains('#') {
             return Err(unsent("a fragment (#...)"));
@@ -123,7 +123,7 @@ impl FromStr for HttpUrl {
     }
 }
 
-/// The first address of the host, and the others, each once.
+/// Returns the first address of the host, and the other addresses, each once.
 fn resolve(
     scheme: Scheme,
     authority: &str,
@@ -149,12 +149,12 @@ fn resolve(
     Ok((first, others))
 }
 
-/// Limit for each address of a host that has several: long for a network, short for a person.
+/// Timeout for each address of a host that has several: long for a network, short for a user.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl HttpUrl {
-    /// Moves to the first address that takes a connection, as clients do. The only address of a host is
-    /// not tried. If none takes a connection, nothing changes.
+    /// Moves to the first address that accepts a connection, as clients do. A single address is not
+    /// tried. If no address accepts a connection, nothing changes.
     #[must_use]
     pub fn reached(mut self) -> Self {
         let takes = |address: &SocketAddr| TcpStream::connect_timeout(address, TRY_TIMEOUT).is_ok();
@@ -168,10 +168,10 @@ impl HttpUrl {
         self
     }
 
-    /// Connects to the first address that takes a connection within `timeout`.
+    /// Connects to the first address that accepts a connection within `timeout`.
     ///
     /// # Errors
-    /// The failure of the last address.
+    /// Returns the error of the last address.
     pub(super) fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let first = TcpStream::connect_timeout(&self.address, timeout);
         let try_next = |tried: io::Result<TcpStream>, next: &SocketAddr| {
@@ -180,12 +180,13 @@ impl HttpUrl {
         self.others.iter().fold(first, try_next)
     }
 
-    /// Whether its server speaks TLS, whatever the scheme. Takes some seconds where the server is silent.
+    /// Returns true if the server speaks TLS, whatever the scheme. Takes some seconds if the server
+    /// is silent.
     pub fn speaks_tls(&self) -> bool {
         fetch::speaks_tls(self)
     }
 
-    /// The URL, and the addresses of its host where the URL does not show them.
+    /// Returns the URL, with the addresses of its host if the URL does not show them.
     pub(super) fn with_addresses(&self) -> String {
         if self.host().parse::<IpAddr>().is_ok() {
             return self.to_string();
@@ -195,7 +196,7 @@ impl HttpUrl {
         format!("{self} at {}", addresses.join(" or "))
     }
 
-    /// The host, without brackets and port: the name that a certificate has to be for.
+    /// Returns the host without brackets and port: the name that a certificate must be for.
     pub(super) fn host(&self) -> &str {
         match self.authority.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -203,49 +204,50 @@ impl HttpUrl {
         }
     }
 
-    /// The whole of it, its query too: for who has to be told exactly, never to be shown.
+    /// Returns the whole URL with its query, for exact uses. It must never be displayed.
     pub(super) fn whole(&self) -> String {
         format!("{}://{}{}", self.scheme.as_str(), self.authority, self.path)
     }
 }
 
 impl fmt::Display for HttpUrl {
-    /// Without the query: there are servers that take a key there.
+    /// Formats the URL without its query, because some servers take a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shown_url(&self.whole()))
     }
 }
 
-/// A server, and all that is needed to get tokens from it.
+/// A server, with the settings that are needed to get tokens from it.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where it is.
+    /// The URL of the server.
     pub url: HttpUrl,
-    /// How it is asked.
+    /// The protocol of the requests.
     pub dialect: Arc<Dialect>,
-    /// Whose certificates count; none where nothing is asked in TLS.
+    /// The trusted certificate authorities; none if nothing is requested over TLS.
     pub trusted: Option<Trusted>,
 }
 
 impl Target {
-    /// An IMDS without TLS.
+    /// Returns an IMDS target without TLS.
     pub fn imds(url: HttpUrl) -> Self {
         Self { url, dialect: Arc::new(Dialect::Imds), trusted: None }
     }
 
-    /// Whether the certificate of its server counts unchecked.
+    /// Returns true if the certificate of the server is accepted unchecked.
     pub fn is_unchecked(&self) -> bool {
         self.trusted.as_ref().is_some_and(|trusted| !trusted.is_checked())
     }
 
-    /// The URL that requests ask for, with the path of the protocol where none is written, without a query.
+    /// Returns the URL that requests ask for: with the default path of the protocol if it has none,
+    /// without its query.
     pub fn asked(&self) -> String {
         protocol::asked(self)
     }
 }
 
 impl fmt::Display for Target {
-    /// As it is written on the command line, the usual protocol left out.
+    /// Formats the target as on the command line, without the name of the default protocol.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.dialect.protocol() {
             Protocol::Imds => self.url.fmt(f),

@@ -1,7 +1,7 @@
 //! A connection, plain or in TLS.
 //!
-//! Both ways are used: blocking before the clock starts, and not blocking under load, where every
-//! call says `WouldBlock` instead of waiting.
+//! A connection is blocking before the clock starts, and non-blocking under load, where calls
+//! return `WouldBlock` instead of waiting.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ pub(super) enum Transport {
 
 const HUNG_UP: &str = "the server closed the connection during the TLS handshake; if it does not speak TLS, write http://";
 
-/// How far a handshake is.
+/// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handshake {
     Done,
@@ -26,7 +26,7 @@ pub(super) enum Handshake {
 }
 
 impl Transport {
-    /// What the system knows of the connection.
+    /// Returns the socket of the connection.
     pub(super) const fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
@@ -34,10 +34,10 @@ impl Transport {
         }
     }
 
-    /// Goes on with the handshake until it is done or has to wait.
+    /// Continues the handshake until it is done or has to wait.
     ///
     /// # Errors
-    /// When it fails, for example because the certificate does not count.
+    /// Returns an error if the handshake fails, for example because the certificate is not trusted.
     pub(super) fn handshake(&mut self) -> io::Result<Handshake> {
         match self {
             Self::Plain(_) => Ok(Handshake::Done),
@@ -45,7 +45,8 @@ impl Transport {
         }
     }
 
-    /// Whether something was received that no event of the socket will tell of.
+    /// Returns true if received data, or the announced end of the data, is buffered and no socket
+    /// event will tell of it.
     pub(super) const fn has_more(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -53,7 +54,7 @@ impl Transport {
         }
     }
 
-    /// Whether there is a handshake, and whether one read may leave something of what has arrived.
+    /// Returns true if the connection has a handshake, and one read may leave received data behind.
     pub(super) const fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
@@ -76,7 +77,7 @@ impl Write for Transport {
         }
     }
 
-    /// What was taken over may not have been sent before this succeeds.
+    /// Sends the accepted data. Until this succeeds, it may not have been sent.
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
@@ -85,14 +86,14 @@ impl Write for Transport {
     }
 }
 
-/// A socket and what is spoken over it.
+/// A socket and its TLS session.
 #[derive(Debug)]
 pub(super) struct Tls {
     socket: TcpStream,
     session: ClientConnection,
-    /// Bytes that are decrypted and not yet read.
+    /// Number of decrypted bytes that are not yet read.
     unread: usize,
-    /// The server has said that nothing follows.
+    /// True if the server has announced the end of its data.
     closed: bool,
 }
 
@@ -127,15 +128,16 @@ impl Tls {
             match self.session.reader().read(out) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => {
-                    // An end without a word (RFC 8446 section 6.1) is an error: something may be cut off.
+                    // A connection that ends without notice (RFC 8446 section 6.1) is an error,
+                    // because data may be cut off.
                     let count = read?;
                     self.unread = self.unread.saturating_sub(count);
                     return Ok(count);
                 }
             }
             self.receive()?;
-            // An answer to what was not data, if there is one; what cannot be sent now goes with the
-            // next request.
+            // Sends the reply to a record that held no data, if there is one. A reply that cannot
+            // be sent now goes with the next request.
             match self.send() {
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
                 Ok(()) | Err(_) => {}
@@ -151,7 +153,7 @@ impl Tls {
         }
     }
 
-    /// Takes what the socket has; says how many bytes.
+    /// Receives the available data from the socket and returns the number of bytes.
     fn receive(&mut self) -> io::Result<usize> {
         let count = loop {
             match self.session.read_tls(&mut self.socket) {
@@ -166,7 +168,7 @@ impl Tls {
                 Ok(count)
             }
             Err(error) => {
-                // The server is told why, if it can be.
+                // Tells the server the reason, if possible.
                 let _ = self.send();
                 Err(io::Error::new(ErrorKind::InvalidData, error))
             }

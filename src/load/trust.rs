@@ -9,8 +9,8 @@ use rustls::{ClientConfig, ClientConnection};
 use super::target::{HttpUrl, Scheme};
 use crate::tls::{self, Fault, TlsError};
 
-/// The authorities whose certificates count. Sessions are resumed where a server offers it, as
-/// clients do that connect again and again.
+/// The trusted certificate authorities. Sessions are resumed if a server offers it, as clients do
+/// that connect repeatedly.
 #[derive(Clone, Debug)]
 pub struct Trusted {
     config: Arc<ClientConfig>,
@@ -18,26 +18,26 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// Those whose certificates `pem` holds, and no other.
+    /// Trusts the authorities whose certificates `pem` holds, and no other.
     ///
     /// # Errors
-    /// When it holds none.
+    /// Returns an error if `pem` holds none.
     pub fn authorities(pem: &[u8]) -> Result<Self, TlsError> {
         tls::client_config(pem).map(Self::checking)
     }
 
-    /// Those that this machine trusts.
+    /// Trusts the authorities that this machine trusts.
     ///
     /// # Errors
-    /// When there are none.
+    /// Returns an error if there are none.
     pub fn system() -> Result<Self, TlsError> {
         tls::system_client_config().map(Self::checking)
     }
 
-    /// Everybody: no certificate is checked.
+    /// Trusts every server: no certificate is checked.
     ///
     /// # Errors
-    /// When the TLS library cannot be set up.
+    /// Returns an error if the TLS library cannot be set up.
     pub fn anybody() -> Result<Self, TlsError> {
         tls::unchecked_client_config().map(|config| Self { config, checked: false })
     }
@@ -46,13 +46,13 @@ impl Trusted {
         Self { config, checked: true }
     }
 
-    /// Whether certificates are checked.
+    /// Returns true if certificates are checked.
     pub(super) const fn is_checked(&self) -> bool {
         self.checked
     }
 }
 
-/// How TLS with one server is begun.
+/// The settings to start TLS with one server.
 #[derive(Clone, Debug)]
 pub(super) struct Greeting {
     config: Arc<ClientConfig>,
@@ -60,10 +60,10 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// With the server of `url`; `None` where it is spoken to without TLS.
+    /// Returns the settings for the server of `url`, or `None` if the URL is plain HTTP.
     ///
     /// # Errors
-    /// When the host is no name that a certificate can be for, or nobody is trusted.
+    /// Returns an error if a certificate cannot be for the host, or if no authority is known.
     pub(super) fn of(url: &HttpUrl, trusted: Option<&Trusted>) -> io::Result<Option<Self>> {
         if url.scheme == Scheme::Http {
             return Ok(None);
@@ -87,10 +87,10 @@ fn invalid(text: &str) -> io::Error {
 /// The flag that names the certificate of an authority.
 const CA_FLAG: &str = "--ca";
 
-/// What to do about `fault`.
+/// Returns the remedy for `fault`.
 pub(super) fn remedy(fault: Fault) -> String {
     let remedy = fault.remedy(CA_FLAG);
-    // Measuring is possible without knowing whom.
+    // A measurement is possible without knowing the server's identity.
     if fault.is_of_certificate() {
         format!("{remedy}; --insecure measures without a check of certificates")
     } else {

@@ -1,66 +1,70 @@
-//! Turns: two runs woven together, so that what drifts on the machine meets both alike.
+//! Turns of two interleaved runs, so that drift of the machine affects both alike.
 //!
-//! Each run sends within its own turns only and pauses in those of the other. The speed of a shared
-//! machine changes by a tenth within seconds; from one turn to the next, some thirty milliseconds
-//! later, it hardly does (R. Bulej et al., "Duet benchmarking", ICPE 2020, run both at the very same
-//! time, which needs a core for each). Nothing else of a run changes: its schedule is cut into
-//! turns, and all of its requests keep their order and their gaps within a turn.
+//! Each run sends only in its own turns and pauses in those of the other. The speed of a shared
+//! machine changes by a tenth within seconds, but hardly from one turn to the next, some thirty
+//! milliseconds later. In "Duet benchmarking" (R. Bulej et al., ICPE 2020) both run at the very
+//! same time, which needs a core for each. Nothing else of a run changes: its schedule is cut into
+//! turns, and its requests keep their order, and their gaps within a turn.
 //!
-//! Pure arithmetic: *own* time is that of the schedule, *wall* time that of both runs, each in
-//! nanoseconds from the start of the load, which is the start of a period.
+//! This is pure arithmetic. *Own* time is that of the schedule, *wall* time that of both runs. Both
+//! are in nanoseconds from the start of the load, which is the start of a period.
 
 use super::fleet::Epoch;
 use super::plan::Plan;
 
-/// Whose turn comes first in each period.
+/// The position of a run's turn in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// This run's.
+    /// The first turn.
     First,
-    /// The other run's.
+    /// The second turn.
     Second,
 }
 
-/// When a run that is woven with another has its turns.
+/// The turns of a run that is woven with another.
 #[derive(Clone, Copy, Debug)]
 pub struct Turns {
-    /// The clock of both runs; periods begin at multiples of their length on it.
+    /// The clock of both runs. Periods begin at multiples of their length on this clock.
     pub epoch: Epoch,
-    /// Which half of each period is this run's.
+    /// The half of each period that belongs to this run.
     pub place: Place,
 }
 
-/// Long enough for hundreds of requests, short enough for the machine not to change.
+/// Length of a turn: long enough for hundreds of requests, short enough that the machine does not
+/// change.
 pub const TURN_NS: u64 = 25_000_000;
-/// After each turn: what was asked in it is answered before the next one begins.
+/// Length of the pause after each turn, in which its requests are answered before the next turn
+/// begins.
 pub const PAUSE_NS: u64 = 3_000_000;
-/// A turn of each run, and their pauses.
+/// Length of a period: a turn of each run, and their pauses.
 pub const PERIOD_NS: u64 = 2 * HALF_NS;
 const HALF_NS: u64 = TURN_NS + PAUSE_NS;
 
 impl Turns {
-    /// The first start of a period that is not before `at_ns`, on the clock of both.
+    /// Returns the first start of a period at or after `at_ns`, on the clock of both runs.
     pub const fn aligned(at_ns: u64) -> u64 {
         at_ns.next_multiple_of(PERIOD_NS)
     }
 
-    /// How much wall time this much own time takes, other runs' turns included.
+    /// Returns the wall time that this own time takes, with the turns of the other run.
     pub const fn span_ns(own_ns: u64) -> u64 {
         own_ns.div_ceil(TURN_NS) * PERIOD_NS
     }
 
-    /// The wall time of an instant of own time.
+    /// Returns the wall time of an instant of own time.
     pub const fn wall_ns(&self, own_ns: u64) -> u64 {
         own_ns / TURN_NS * PERIOD_NS + self.offset_ns() + own_ns % TURN_NS
     }
 
-    /// The own time at an instant of wall time; it stands still while the other run has its turn.
+    /// Returns the own time at an instant of wall time. It stands still in the turns of the other
+    /// run.
     pub fn own_ns(&self, wall_ns: u64) -> u64 {
         let within = (wall_ns % PERIOD_NS).saturating_sub(self.offset_ns());
         wall_ns / PERIOD_NS * TURN_NS + within.min(TURN_NS)
     }
 
-    /// The first instant from `wall_ns` on that belongs to this run: its turn, or the pause after it.
+    /// Returns the first instant from `wall_ns` on that belongs to this run: its turn, or the pause
+    /// after it.
     pub const fn next_ns(&self, wall_ns: u64) -> u64 {
         let (begun_ns, within_ns) = (wall_ns / PERIOD_NS * PERIOD_NS, wall_ns % PERIOD_NS);
         match self.place {
@@ -80,23 +84,25 @@ impl Turns {
 }
 
 impl Plan {
-    /// How long a part of the load takes, in nanoseconds: longer where turns are waited for.
+    /// Returns the duration of a part of the load in nanoseconds, with the waits for turns.
     pub(super) fn span_ns(&self, own_ns: u64) -> u64 {
         self.turns.map_or(own_ns, |_| Turns::span_ns(own_ns))
     }
 
-    /// When something that the schedule has at `own_ns` is due, from the start of the load.
+    /// Returns the due time, from the start of the load, of a request that the schedule has at
+    /// `own_ns`.
     pub(super) fn due_ns(&self, own_ns: u64) -> u64 {
         self.turns.map_or(own_ns, |turns| turns.wall_ns(own_ns))
     }
 }
 
-/// Where half `number` begins on the clock of both, and so where the half before it ends.
+/// Returns the start of half `number` on the clock of both runs, which is the end of the half
+/// before it.
 pub(super) const fn half_begins_ns(number: u64) -> u64 {
     number * HALF_NS
 }
 
-/// The half that `at_ns` on the clock of both lies in.
+/// Returns the number of the half in which `at_ns` lies, on the clock of both runs.
 pub(super) const fn half_of(at_ns: u64) -> u64 {
     at_ns / HALF_NS
 }
@@ -121,7 +127,7 @@ mod tests {
             let turns = turns(place);
             let wall_ns = turns.wall_ns(own_ns);
             prop_assert_eq!(turns.own_ns(wall_ns), own_ns);
-            // What is due is due within a turn of this run.
+            // Every request is due within a turn of this run.
             prop_assert_eq!(turns.next_ns(wall_ns), wall_ns);
             prop_assert!(wall_ns < Turns::span_ns(own_ns + 1));
         }

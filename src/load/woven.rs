@@ -1,8 +1,9 @@
-//! Two brokers measured in turns, and the processor time that each turn took.
+//! Two brokers measured in turns, and the processor time of each turn.
 //!
-//! Both runs have the same schedule, so that a turn of one and the next turn of the other send the
-//! same requests, and what they cost compares turn by turn. A mean over a whole run does not: one
-//! disturbed moment of a shared machine moves it by more than the effects that a gate looks for.
+//! Both runs have the same schedule. A turn of one run and the next turn of the other send the same
+//! requests, so their costs can be compared turn by turn. Means over whole runs cannot: one
+//! disturbed moment of a shared machine moves a mean by more than the effects that a gate looks
+//! for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,19 +22,19 @@ use super::stop::Stop;
 use super::turns::{PERIOD_NS, Place, Turns, half_begins_ns, half_of};
 use crate::clock::{Clock, Monotonic, UnixSeconds};
 
-/// What two woven runs came to.
+/// The results of two woven runs.
 #[derive(Debug)]
 pub struct Woven {
-    /// Of the run that has the first turn of each period, and of the other.
+    /// Results of the run with the first turn of each period, and of the other.
     pub outcomes: [Result<Outcome, SessionError>; 2],
-    /// Nanoseconds of processor time that the turns of each period took, the first run's and the
-    /// other's; periods that were not observed in time are left out.
+    /// Processor time in nanoseconds that the turns of each period took, of the first run and of
+    /// the other. Periods whose costs were not read in time are left out.
     pub costs: Vec<[u64; 2]>,
 }
 
 /// Runs `plan` against two subjects in turns, the first subject first.
 ///
-/// The warm-up and the measured part of the plan are to be whole turns.
+/// The warm-up and the measured part of the plan must consist of whole turns.
 pub fn measure(
     plan: &Plan,
     [first, second]: [&mut Subject; 2],
@@ -73,7 +74,7 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Keeps when the measured part is, and nothing of it.
+/// The measured window of a run. It drops the intervals.
 struct Begun(Option<Window>);
 
 impl IntervalSink for Begun {
@@ -87,13 +88,14 @@ impl IntervalSink for Begun {
     }
 }
 
-/// What was booked for both processes shortly before each half of a period began.
+/// Processor time booked for both processes, read shortly before each half of a period begins.
 type Readings = BTreeMap<u64, [u64; 2]>;
 
-/// So long before a half begins: within the pause, when all is answered and both brokers sleep.
+/// Lead of a reading before the half begins. It lies within the pause, when all requests are
+/// answered and both brokers sleep.
 const LEAD: Duration = Duration::from_millis(1);
 
-/// Reads what both processes have used in every pause, until the sender hangs up.
+/// Reads the processor time of both processes in every pause, until the sender hangs up.
 fn read_until(over: &Receiver<()>, pids: [Option<u32>; 2], clock: Monotonic) -> Readings {
     let mut readings = Readings::new();
     let [Some(first), Some(second)] = pids else { return readings };
@@ -105,7 +107,7 @@ fn read_until(over: &Receiver<()>, pids: [Option<u32>; 2], clock: Monotonic) -> 
             return readings;
         }
         let booked = booked_ns(first).zip(booked_ns(second));
-        // What was read too late holds a part of the next turn.
+        // A reading that came too late includes a part of the next turn.
         if let Some((first, second)) = booked.filter(|_| half_of(clock.now_ns()) < next) {
             readings.insert(next, [first, second]);
         }
@@ -113,8 +115,8 @@ fn read_until(over: &Receiver<()>, pids: [Option<u32>; 2], clock: Monotonic) -> 
     }
 }
 
-/// What the kernel has booked for all threads of a process that are there (proc(5): the first field
-/// of `schedstat`), in nanoseconds. Exact while they sleep.
+/// Returns the processor time that the kernel has booked for all living threads of a process
+/// (proc(5): the first field of `schedstat`), in nanoseconds. It is exact while they sleep.
 fn booked_ns(pid: u32) -> Option<u64> {
     let threads = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")).ok()?;
     let booked = threads.map(|thread| {
@@ -124,7 +126,7 @@ fn booked_ns(pid: u32) -> Option<u64> {
     booked.sum()
 }
 
-/// What the turns of each period took that both windows hold.
+/// Returns the costs of the periods that lie within both windows.
 fn costs(readings: &Readings, windows: [Option<Window>; 2]) -> Vec<[u64; 2]> {
     let [Some(one), Some(other)] = windows else { return Vec::new() };
     let (start_ns, end_ns) = (one.start_ns.max(other.start_ns), one.end_ns.min(other.end_ns));
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_turn_costs_what_was_booked_during_its_half() {
-        // The first run uses 10 in its halves, the other 30; what a pause takes counts to neither.
+        // The first run uses 10 in its halves, the other 30. Pauses count for neither.
         let booked = |half: u64| [half.div_ceil(2) * 10, half / 2 * 30];
         let mut readings: Readings = (0..=20).map(|half| (half, booked(half))).collect();
         let both = [Some(window(1..9)), Some(window(2..10))];
@@ -162,7 +164,7 @@ mod tests {
         let pid = std::process::id();
         let before_ns = booked_ns(pid).unwrap();
         let clock = Monotonic::start();
-        // A tick later at the latest, work of this long is booked.
+        // A tick later at the latest, this much work is booked.
         while booked_ns(pid).unwrap() == before_ns {
             assert!(clock.now_ns() < 10_000_000_000, "nothing is booked");
         }

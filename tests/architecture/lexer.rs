@@ -3,14 +3,14 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A piece of code: an identifier, a number, `::` or one other character; a literal is `""`.
+/// A token of code: an identifier, a number, `::` or one other character. A literal is `""`.
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) line: usize,
 }
 
-/// A file, taken apart.
+/// The tokens and the comments of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     pub(crate) tokens: Vec<Token>,
@@ -18,17 +18,17 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The text of token number `index`; empty beyond the end.
+    /// Returns the text of token number `index`, or an empty text beyond the end.
     pub(crate) fn text(&self, index: usize) -> &str {
         self.tokens.get(index).map_or("", |token| &token.text)
     }
 
-    /// The line of token number `index`; 0 beyond the end.
+    /// Returns the line of token number `index`, or 0 beyond the end.
     pub(crate) fn line(&self, index: usize) -> usize {
         self.tokens.get(index).map_or(0, |token| token.line)
     }
 
-    /// Whether the tokens from `index` on are `words`.
+    /// Returns true if the tokens from `index` on are `words`.
     pub(crate) fn reads(&self, index: usize, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(offset, word)| self.text(index + offset) == *word)
     }
@@ -40,7 +40,7 @@ struct Lexer<'a> {
     source: Source,
 }
 
-/// Takes `text` apart.
+/// Splits `text` into tokens and comments.
 pub(crate) fn lex(text: &str) -> Source {
     let mut lexer = Lexer { rest: text.chars().peekable(), line: 1, source: Source::default() };
     while lexer.step() {}
@@ -102,7 +102,7 @@ impl Lexer<'_> {
                 (Some('*'), '/') => depth -= 1,
                 _ => {}
             }
-            // A pair that was counted may not lend a half to the next one: `/*/` opens only.
+            // Both characters of a pair are consumed together, so that `/*/` only opens a comment.
             text.push(c);
             if depth == 0 {
                 break;
@@ -137,7 +137,7 @@ impl Lexer<'_> {
         self.push("\"\"");
     }
 
-    /// A character literal, or a lifetime, which leaves its name behind as nothing.
+    /// Reads a character literal, or a lifetime, which leaves no token.
     fn quote(&mut self) {
         match self.next() {
             Some('\\') => {
@@ -168,7 +168,7 @@ impl Lexer<'_> {
                 self.next();
                 self.raw_string(hashes);
             }
-            // `r#name` is the identifier `name`: the next step reads it.
+            // `r#name` is the identifier `name`, which the next step reads.
             _ if hashes > 0 => {}
             // The prefix of `b"..."`, `c"..."` or `b'.'` is part of the literal.
             Some('"' | '\'') if matches!(word.as_str(), "b" | "c") => {}

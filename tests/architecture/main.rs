@@ -1,6 +1,6 @@
-//! The architecture, held by a test: arrows between modules, file sizes, names, time and panics.
+//! Tests of the architecture: arrows between modules, file sizes, names, time and panics.
 //!
-//! `table.rs` is the page to read; `planted.rs` shows that every rule catches what it should.
+//! `table.rs` holds the rules to read; `planted.rs` shows that every rule catches its violations.
 
 mod lexer;
 mod paths;
@@ -10,7 +10,7 @@ mod table;
 
 use std::path::Path;
 
-/// Where Rust sources live; a folder that does not exist yet is empty.
+/// Folders of Rust sources. A folder that does not exist yet counts as empty.
 const ROOTS: [&str; 6] = ["src", "benches", "examples", "tests", "loadtests", "fuzz"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which top-level modules a source text names.
+//! Top-level modules that a source text names.
 
 use crate::lexer::Source;
 
@@ -9,7 +9,7 @@ pub(crate) struct Named {
     pub(crate) line: usize,
 }
 
-/// Every top-level name that `source`, which stands `level` modules below the root, reaches.
+/// Returns every top-level name that `source`, `level` modules below the root, reaches.
 pub(crate) fn named(source: &Source, level: usize) -> Vec<Named> {
     let (mut found, mut inline, mut depth) = (Vec::new(), Vec::new(), 0_usize);
     for index in 0..source.tokens.len() {
@@ -37,14 +37,14 @@ fn starts_path(source: &Source, index: usize) -> bool {
     let follows = index.checked_sub(1).is_some_and(|before| source.text(before) == "::");
     let leads = source.text(index + 1) == "::";
     match source.text(index) {
-        // `pub(crate)` is a visibility, and the only bare `crate` that reaches nothing.
+        // `pub(crate)` is a visibility, the only bare `crate` that reaches no name.
         "crate" => !follows && source.text(index + 1) != ")",
         "mintbench" | "self" | "super" => !follows && leads,
         _ => false,
     }
 }
 
-/// Reads one tree of a path; `level` says how far below the root its names are looked up.
+/// Reads one tree of a path, whose names are looked up `level` modules below the root.
 fn walk(source: &Source, index: usize, level: usize, found: &mut Vec<Named>) {
     let (level, step) = match source.text(index) {
         "crate" | "mintbench" if source.text(index + 1) == "::" => (0, true),
@@ -64,7 +64,7 @@ fn walk(source: &Source, index: usize, level: usize, found: &mut Vec<Named>) {
     }
 }
 
-/// Reads the trees between the brace before `index` and the one that closes it.
+/// Reads the trees from `index`, just after an opening brace, to the brace that closes it.
 fn branches(source: &Source, mut index: usize, level: usize, found: &mut Vec<Named>) {
     let (mut depth, mut fresh) = (1_usize, true);
     while depth > 0 && index < source.tokens.len() {

@@ -1,4 +1,4 @@
-//! Planted violations: each rule is fed a text that breaks it, and one that only seems to.
+//! Planted violations: each rule gets a text that breaks it, and one that only seems to.
 
 use crate::rules::check;
 use crate::table;

@@ -1,20 +1,21 @@
-//! The rules: each takes a file's path and text and returns what is wrong, one sentence each.
+//! The rules. Each takes the path and the text of a file, and returns its violations, one sentence
+//! each.
 
 use std::ops::Range;
 
 use crate::lexer::{Source, lex};
 use crate::{paths, table};
 
-/// Longest file that is read in one go; a longer one wants to be two.
+/// The most lines of a file that can be read in one go. A longer file should be two.
 const LINES_MAX: usize = 500;
 
-/// Files that may be longer, with the length they may not exceed. Only ever shortened.
+/// Files that may be longer, with their length limit. The list may only shrink.
 const LONGER: &[(&str, usize)] = &[];
 
-/// Names that say nothing about what a module owns.
+/// Names that do not say what a module owns.
 const VAGUE: &[&str] = &["utils", "util", "helpers", "common", "misc", "types", "manager"];
 
-/// Everything that is wrong with the file at `path`, which is relative to the repository.
+/// Returns every violation in the file at `path`, which is relative to the repository.
 pub(crate) fn check(path: &str, text: &str) -> Vec<String> {
     let source = lex(text);
     let mut wrong = [length(path, text), vague(path, &source), unfiled(path, &source)].concat();
@@ -81,7 +82,7 @@ fn vague(path: &str, source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Notes for later that no issue holds.
+/// Returns the notes for later work that do not name an issue.
 fn unfiled(path: &str, source: &Source) -> Vec<String> {
     let marks = |text: &str| {
         ["TODO", "FIXME"].iter().any(|mark| {
@@ -99,7 +100,7 @@ fn unfiled(path: &str, source: &Source) -> Vec<String> {
     .collect()
 }
 
-/// Ways to stop the process where an error belongs.
+/// Returns the calls that stop the process instead of returning an error.
 fn panics(path: &str, source: &Source) -> Vec<String> {
     if is_test_file(path) {
         return Vec::new();
@@ -134,7 +135,7 @@ fn is_test_file(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
-/// Where the item or statement that the attribute at `index` stands above ends.
+/// Returns the end of the item or statement below the attribute at `index`.
 fn after_item(source: &Source, mut index: usize) -> usize {
     let mut depth = 0_usize;
     while index < source.tokens.len() {
@@ -151,7 +152,8 @@ fn after_item(source: &Source, mut index: usize) -> usize {
     index
 }
 
-/// Reads of a clock outside the file that owns time. CPU time is a resource, not a time.
+/// Returns the reads of a clock outside the file that owns time. CPU time counts as a resource, not
+/// as time.
 fn clocks(path: &str, source: &Source) -> Vec<String> {
     if path == "src/clock.rs" {
         return Vec::new();
@@ -170,7 +172,8 @@ fn clocks(path: &str, source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Writes to standard output and standard error outside the file that keeps text from outside in bounds.
+/// Returns the writes to standard output and standard error outside the file that makes text from
+/// outside harmless for a terminal.
 fn streams(path: &str, source: &Source) -> Vec<String> {
     const MACROS: [&str; 4] = ["print", "println", "eprint", "eprintln"];
     if path == "src/cli/terminal.rs" {

@@ -1,23 +1,23 @@
-//! The arrow table: what each module of `src/` may name, from the top down.
+//! The arrow table: the names that each module of `src/` may use, from the top down.
 
-/// One row: a module (or a file below one, which then has its own row) and what it may name.
+/// The rows: a module, or a file in one with its own row, and the names that it may use.
 ///
-/// A row may list only names that stand below it, so the table cannot hold a cycle.
+/// A row may list only names of rows below it, so the table cannot hold a cycle.
 #[rustfmt::skip]
 pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
-    // The one place where the measuring binary starts the broker in its own process.
+    // The only place where the measuring binary starts the broker in its own process.
     ("cli/serve", "cli server world machine ids clock files secret printable class"),
-    // Looks after the folder of a server that is stopped.
+    // Maintains the folder of a server that is stopped.
     ("cli/store", "cli server printable"),
-    // Clients of a server: `token` has the assertion that they sign in with, `world` the roles.
+    // Clients of a server: `token` holds the assertion that they sign in with, `world` the roles.
     ("cli/control", "cli client tls token world x509 ids clock files secret printable class"),
     ("cli", "gate plan report load document stats tls assertion world machine ids clock files secret toml_file printable class"),
     ("gate", "report load document stats world ids clock files printable class"),
     ("plan", "report load document stats world ids clock toml_file files class"),
     ("report", "load document stats ids clock files printable class"),
     ("load", "document stats assertion tls world machine ids clock files secret class"),
-    // Result files: plain data, which those who measure make and those who report read.
+    // Result files: plain data, written by the measuring modules and read by the reporting ones.
     ("document", "class"),
     ("stats", ""),
     ("server", "imds sts arm vault admin source http tls broker directory token store world x509 machine ids clock files secret class"),
@@ -31,11 +31,11 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("cache", "clock sync class"),
     ("directory", "token store world x509 ids clock files secret sync class"),
     ("token", "assertion x509 ids clock secret class"),
-    // Its tests talk to `http`, whose tests speak TLS: `clock` is the time of certificates.
+    // Its tests talk to `http`, whose tests speak TLS. Certificates need the time of `clock`.
     ("client", "http tls clock class"),
     ("http", "tls clock class"),
     ("tls", "clock files secret"),
-    // What a client signs in with, whoever it is: below both the side that measures and the measured one.
+    // The sign-in of every client. It stands below both the measuring and the measured side.
     ("assertion", "x509 clock secret"),
     ("store", "world ids clock files secret class"),
     ("world", "x509 ids clock files secret toml_file class"),
@@ -51,22 +51,22 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("sync", ""),
 ];
 
-/// The side that measures: it reaches the broker over the network only.
+/// The measuring side, which reaches the broker over the network only.
 pub(crate) const MEASURING: &str = "cli gate plan report load document stats";
 
-/// The side that is measured.
+/// The measured side.
 pub(crate) const MEASURED: &str =
     "server imds sts arm vault admin source http broker cache directory token store";
 
-/// The HTTP surfaces: peers that may not name each other.
+/// The HTTP surfaces, which may not name each other.
 pub(crate) const SURFACES: &str = "imds sts arm vault admin";
 
-/// Whether `names`, separated by blanks, hold `name`.
+/// Returns true if `names`, separated by blanks, contains `name`.
 pub(crate) fn holds(names: &str, name: &str) -> bool {
     names.split(' ').any(|other| other == name)
 }
 
-/// What the file at `path` (relative to `src/`) may name: its own row, or its module's.
+/// Returns the row of the file at `path` (relative to `src/`): its own, or that of its module.
 pub(crate) fn row(path: &str) -> Option<(&'static str, &'static str)> {
     let stem = path.trim_end_matches(".rs");
     let covers = |name: &str| {
@@ -75,7 +75,7 @@ pub(crate) fn row(path: &str) -> Option<(&'static str, &'static str)> {
     ARROWS.iter().copied().find(|(name, _)| covers(name))
 }
 
-/// The arrows of `table` whose target does not stand in a row below their source.
+/// Returns the arrows of `table` whose target is not in a row below their source.
 pub(crate) fn upward(table: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (index, (name, allowed)) in table.iter().enumerate() {

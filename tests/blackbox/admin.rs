@@ -1,4 +1,4 @@
-//! The admin endpoint: everybody may read, and whoever knows its secret may change something.
+//! The admin endpoint: everybody may read, and callers that know its secret may make changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::broker::{Answer, Broker};
 fn ask(broker: &Broker, request: &str, headers: &str) -> Answer {
     let mut admin = broker.connect("admin");
     admin.send(format!("{request} HTTP/1.1\r\nContent-Length: 0\r\n{headers}\r\n").as_bytes());
-    // The answer to HEAD says how long a body is that does not come.
+    // The answer to HEAD states the length of a body that is not sent.
     let answer = if request.starts_with("HEAD ") { admin.read_head() } else { admin.read() };
     answer.unwrap()
 }
@@ -89,7 +89,8 @@ fn a_secret_that_is_not_kept_is_its_owners_and_goes_with_the_server() {
     for (signal, [named, other]) in
         [(Signal::TERM, variables), (Signal::INT, [variables[1], variables[0]])]
     {
-        // Not the temporary folder of the test, which goes with the test.
+        // The temporary folder of the broker fixture would not do, because it is removed with the
+        // fixture.
         let above = tempfile::tempdir().unwrap();
         let broker = Broker::serve_with(&[], |command| {
             command.env(named, above.path()).env(other, "/nowhere");

@@ -1,4 +1,4 @@
-//! Callers that open many connections, or read nothing, stand in nobody's way but their own.
+//! Callers that open many connections, or do not read their answers, harm only themselves.
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -35,7 +35,7 @@ fn idle_connections_of_one_caller_lock_out_nobody_and_fill_no_log() {
         assert_eq!(token(&mut broker.connect_from(VM)), 200);
         assert_eq!(broker.connect("admin").get("/readyz").status, 200);
     }
-    // Those that were told to go are gone soon.
+    // Connections that were told to close are closed soon.
     poll(|| {
         let shed: u64 = broker.metric("mintbench_connections_shed_total{surface=\"imds\"}");
         (shed >= 500 && connections(&broker, "imds") <= 64).then_some(())
@@ -66,7 +66,8 @@ fn a_connection_limit_that_the_descriptors_do_not_allow_is_refused() {
     assert!(error.contains("this process may open") && error.contains("use at most"), "{error}");
 }
 
-/// A connection to the control plane; with a small window, the system takes little of an unread answer.
+/// Connects to the control plane. With a small window, the system accepts little of an unread
+/// answer.
 fn reader(broker: &Broker, source: IpAddr, window_bytes: Option<usize>) -> socket2::Socket {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     if let Some(bytes) = window_bytes {
@@ -108,7 +109,7 @@ fn a_caller_that_does_not_read_its_answers_is_refused_more_and_others_are_not() 
     assert_eq!(ask(attacker(3)).status, 200);
     let counted: u64 = broker.metric("mintbench_answers_refused_total{surface=\"arm\"}");
     assert!(counted > 0);
-    // What its connections held is given back when they end.
+    // The memory of its answers is released when its connections end.
     drop(slow);
     poll(|| (ask(attacker(2)).status == 200).then_some(()));
 }

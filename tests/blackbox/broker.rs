@@ -1,4 +1,4 @@
-//! A broker process and a small HTTP client to speak to it.
+//! A broker process, and a small HTTP client for it.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine; a test that waits this long has failed.
+/// The deadline of every wait. Nothing here takes that long, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks again and again until there is an answer.
+/// Calls `probe` until it returns a value.
 pub(crate) fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> T {
     let stopwatch = Monotonic::start();
     loop {
@@ -26,7 +26,7 @@ pub(crate) fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The command under test.
+/// Returns the command under test.
 pub(crate) fn mintbench() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
     command.env_clear();
@@ -37,14 +37,14 @@ pub(crate) fn mintbench() -> Command {
 pub(crate) struct Broker {
     process: Child,
     endpoints: HashMap<String, SocketAddr>,
-    /// The file with the secret of the admin endpoint.
+    /// The file that holds the secret of the admin endpoint.
     pub(crate) admin_secret: PathBuf,
-    /// Where the process makes its files: one that is killed leaves them.
+    /// The folder of the process for temporary files, which a killed process leaves behind.
     _temporary: TempDir,
 }
 
 impl Broker {
-    /// Starts one with these flags and waits until it is ready.
+    /// Starts a broker with these flags and waits until it is ready.
     pub(crate) fn serve(flags: &[&str]) -> Self {
         Self::serve_with(flags, |_| {})
     }
@@ -87,7 +87,7 @@ impl Broker {
         Connection::open(TcpStream::connect(self.address(surface)).unwrap())
     }
 
-    /// Connects from a given source address, as the VM at that address would.
+    /// Connects from the address `source`, as the VM with that address would.
     pub(crate) fn connect_from(&self, source: IpAddr) -> Connection {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -96,17 +96,17 @@ impl Broker {
         Connection::open(socket.into())
     }
 
-    /// A GET of the identity endpoint with the header that it wants.
+    /// Sends a GET to the identity endpoint, with its required header.
     pub(crate) fn imds(&self, target: &str) -> Answer {
         self.connect("imds").get(target)
     }
 
-    /// The token route with an api-version and this rest of the query.
+    /// Sends a request to the token route with an api-version and the rest of the query.
     pub(crate) fn token(&self, query: &str) -> Answer {
         self.imds(&token_target(query))
     }
 
-    /// Changes something at the admin endpoint, as whoever may read its secret.
+    /// Makes a change at the admin endpoint, with its secret.
     pub(crate) fn post_admin(&self, path: &str) -> Answer {
         let secret = std::fs::read_to_string(&self.admin_secret).unwrap();
         let secret = secret.trim();
@@ -118,14 +118,14 @@ impl Broker {
         admin.read().unwrap()
     }
 
-    /// The value of one metric.
+    /// Returns the value of one metric.
     pub(crate) fn metric<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str) -> T {
         let text = self.connect("admin").get("/metrics").text();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
     }
 
-    /// Limits the size of files that the process writes, in bytes.
+    /// Limits the size of the files that the process writes, in bytes.
     pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let limit = rustix::process::Rlimit { current: bytes, maximum: None };
         let process = Pid::from_child(&self.process);
@@ -158,7 +158,7 @@ pub(crate) fn token_target(query: &str) -> String {
     format!("/metadata/identity/oauth2/token?api-version=2018-02-01&{query}")
 }
 
-/// One keep-alive connection.
+/// A keep-alive connection.
 pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -176,11 +176,12 @@ impl Connection {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        // A peer that has already refused and closed is what some tests look for.
+        // Some tests look for a peer that has already refused the request and closed the
+        // connection.
         let _ = self.0.get_mut().write_all(bytes);
     }
 
-    /// The next answer, or `None` when the peer closes without one.
+    /// Reads the next answer. Returns `None` if the peer closes without one.
     pub(crate) fn read(&mut self) -> Option<Answer> {
         let mut answer = self.read_head()?;
         let length =
@@ -190,7 +191,7 @@ impl Connection {
         Some(answer)
     }
 
-    /// The next answer without its body.
+    /// Reads the next answer without its body.
     pub(crate) fn read_head(&mut self) -> Option<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1)?.parse().unwrap();
@@ -211,7 +212,7 @@ impl Connection {
     }
 }
 
-/// One HTTP response.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,10 +1,11 @@
-//! The command line: settings from flag, variable and file, and refusals that say what to do.
+//! The command line: settings from flag, variable and file, and refusals that name the remedy.
 
 use std::io::Write as _;
 
 use crate::broker::{Broker, mintbench};
 
-/// Runs the command, which must end by itself with 2 and print nothing on standard output.
+/// Runs the command, which must exit with 2 and print nothing on standard output. Returns its
+/// standard error.
 fn refused(args: &[&str]) -> String {
     let output = mintbench().args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{args:?}");

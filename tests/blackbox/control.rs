@@ -1,4 +1,4 @@
-//! The commands for people, against a server of their own.
+//! The commands for users, against a server started for each test.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -9,13 +9,13 @@ use tempfile::TempDir;
 
 use crate::broker::mintbench;
 
-/// A `mintbench serve` with a folder; killed when dropped.
+/// A `mintbench serve` process with a folder; killed when dropped.
 pub(crate) struct Server {
     process: Child,
     folder: TempDir,
 }
 
-/// What a command left behind.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,
@@ -31,7 +31,7 @@ impl From<Output> for Ended {
     }
 }
 
-/// Runs a command of the people who use the folder.
+/// Runs a client command with the folder.
 fn client(folder: &Path, args: &[&str], input: &str) -> Ended {
     let mut command = mintbench();
     command.args(args).env("MINTBENCH_DATA", folder).stdin(Stdio::piped());
@@ -60,7 +60,7 @@ impl Server {
         Self { process: serve(folder.path(), &[]), folder }
     }
 
-    /// Ends the process and starts another with its folder and `flags`.
+    /// Kills the process and starts another with the same folder and `flags`.
     pub(crate) fn restart(&mut self, flags: &[&str]) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -75,7 +75,7 @@ impl Server {
         client(self.folder.path(), args, "")
     }
 
-    /// What a command prints that must succeed.
+    /// Returns the output of a command that must succeed.
     pub(crate) fn prints(&self, args: &[&str]) -> String {
         let ended = self.run(args);
         assert!(ended.code == Some(0) && ended.stderr.is_empty(), "{args:?}: {ended:?}");
@@ -87,7 +87,8 @@ impl Server {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
     }
 
-    /// What a command says that must fail: with 1, as the server said no, or with 2, as it was misused.
+    /// Returns the error of a command that must fail: with 1 if the server refused, with 2 if it
+    /// was misused.
     pub(crate) fn refuses(&self, code: i32, args: &[&str]) -> String {
         let ended = self.run(args);
         assert!(ended.code == Some(code) && ended.stdout.is_empty(), "{args:?}: {ended:?}");
@@ -95,7 +96,8 @@ impl Server {
         ended.stderr
     }
 
-    /// A group with an identity and a machine that calls from 127.0.0.9.
+    /// Starts a server with a group that holds an identity, and a machine that calls from
+    /// 127.0.0.9.
     fn furnished() -> Self {
         let server = Self::start();
         server.prints(&["group", "create", "g", "--location", "northeurope"]);
@@ -117,7 +119,7 @@ impl Drop for Server {
     }
 }
 
-/// The command that an error tells people to run.
+/// Returns the command that an error tells users to run.
 pub(crate) fn suggested(error: &str) -> &str {
     let fix = error.split_once("fix: ").unwrap_or_else(|| panic!("no fix: {error}")).1;
     fix.split('`').find(|part| part.starts_with("mintbench ")).unwrap()

@@ -1,11 +1,11 @@
-//! What the tokens of an identity are good for once it is gone.
+//! The effect of an identity's deletion on its tokens.
 
 use serde_json::Value;
 
 use crate::control::Server;
 use crate::vaults::{asked, uri};
 
-/// The demo world with an identity `web` and a machine `v` at 127.0.0.9, which may both read everything.
+/// The demo world with an identity `web` and a machine `v` at 127.0.0.9. Both may read everything.
 struct World {
     server: Server,
     arm: String,
@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    /// Tokens for the control plane and the vaults.
+    /// Returns tokens for the control plane and the vaults.
     fn tokens(&self, identity: &[&str]) -> [String; 2] {
         ["https://management.azure.com/", "https://vault.azure.net"].map(|resource| {
             let args = ["token", "--bare", "--vm-address", "127.0.0.9", "--resource", resource];
@@ -46,7 +46,7 @@ impl World {
         })
     }
 
-    /// The status at the control plane and at a vault.
+    /// Returns the status that each token gets at the control plane and at a vault.
     fn statuses(&self, tokens: &[String; 2]) -> [String; 2] {
         let asks = [
             (&self.arm, "/subscriptions?api-version=2021-04-01"),

@@ -1,4 +1,4 @@
-//! A world in a folder: what was acknowledged is there after a crash, and nothing by halves.
+//! A world in a folder: after a crash it holds every acknowledged change, and no change in part.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ const GROUP: &str =
     "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers";
 const VM: &str = "Microsoft.Compute/virtualMachines/demo-vm?api-version=2024-07-01";
 
-/// How often the process is killed; `MINTBENCH_KILLS=200` for the proof that a release gets.
+/// Returns the number of kills. A release is tested with `MINTBENCH_KILLS=200`.
 fn kills() -> u32 {
     std::env::var("MINTBENCH_KILLS").map_or(12, |text| text.parse().unwrap())
 }
@@ -43,7 +43,7 @@ fn identity_path(name: &str) -> String {
     )
 }
 
-/// Identities by name, with their principals, as the control plane lists them.
+/// Returns identities by name, with their principals, as the control plane lists them.
 fn identities(broker: &Broker) -> BTreeMap<String, String> {
     let mut listed = BTreeMap::new();
     let mut path =
@@ -60,7 +60,7 @@ fn identities(broker: &Broker) -> BTreeMap<String, String> {
     }
 }
 
-/// What was acknowledged, and what was under way when the process died.
+/// The acknowledged changes, and the change in progress when the process died.
 #[derive(Debug, Default)]
 struct Ledger {
     held: BTreeMap<String, String>,
@@ -69,7 +69,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// Makes identities, assigns each to the VM, and deletes every third again, until the process dies.
+    /// Makes identities, assigns each to the VM, and deletes every third one, until the process
+    /// dies.
     fn write(&mut self, connection: &mut Connection) {
         loop {
             let name = format!("id-{:05}", self.next);
@@ -100,7 +101,8 @@ impl Ledger {
         Some(answer)
     }
 
-    /// What is there is what was acknowledged; what was under way is there whole, or not at all.
+    /// Checks that the acknowledged changes are there, and the change in progress wholly or not at
+    /// all.
     fn check(&mut self, broker: &Broker) {
         let mut listed = identities(broker);
         listed.retain(|name, _| name.starts_with("id-"));
@@ -173,7 +175,8 @@ fn a_restart_changes_neither_identities_nor_keys_and_makes_no_second_operator() 
     assert_eq!(seen(&serve(folder.path())), before);
 }
 
-/// The name of the VM that a caller from this address is taken for; `None` when it is refused.
+/// Returns the name of the VM that the broker sees in a caller from this address; `None` if it is
+/// refused.
 fn named(broker: &Broker, caller: Ipv4Addr) -> Option<String> {
     let path = "/metadata/instance/compute/name?api-version=2021-02-01&format=text";
     let answer = broker.connect_from(caller.into()).get(path);

@@ -15,7 +15,7 @@ fn invalid(description: &str) -> Value {
     json!({ "error": "invalid_request", "error_description": description })
 }
 
-/// The status and body of a raw request.
+/// Sends a raw request and returns the status and the body of its answer.
 fn raw(broker: &Broker, head: &str) -> (u16, Value) {
     let mut connection = broker.connect("imds");
     connection.send(head.as_bytes());

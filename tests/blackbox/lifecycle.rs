@@ -27,7 +27,7 @@ fn operators_see_liveness_readiness_and_counts() {
     assert!(broker.metric::<f64>("process_cpu_seconds_total") > 0.0);
 }
 
-/// The status and the text of the answer to a rotation.
+/// Returns the status and the text of the answer to a rotation.
 fn rotate(broker: &Broker, query: &str) -> (u16, String) {
     let answer = broker.post_admin(&format!("/signing-keys/rotate{query}"));
     (answer.status, answer.text().trim().to_owned())
@@ -72,8 +72,8 @@ fn both_stop_signals_end_the_process_with_0() {
     }
 }
 
-/// A broker that has received a request for each of many cold keys and has not yet answered all;
-/// `None` when it was too fast to be caught busy.
+/// Returns a broker that has received a request for each of many cold keys and has not yet answered
+/// all. Returns `None` if it was too fast to be caught busy.
 fn busy_broker() -> Option<(Broker, Vec<Connection>)> {
     let shape = format!("vms=1,user-assigned={COLD_KEYS}");
     let broker = Broker::serve(&["--synthetic", &shape, "--mint-lanes", "1"]);
@@ -152,7 +152,7 @@ fn a_signal_ends_a_start_that_waits_for_a_world_file_and_leaves_no_folder() {
         let mut command = mintbench();
         command.arg("serve").arg("--world").arg(&world).arg("--data").arg(&data);
         let process = command.stderr(Stdio::piped()).spawn().unwrap();
-        // The store is made before the world file is read, and after signals are caught.
+        // The store is made before the world file is read, and after signal handlers are installed.
         poll(|| data.join("world.redb").exists().then_some(()));
         kill_process(Pid::from_child(&process), signal).unwrap();
         let output = process.wait_with_output().unwrap();

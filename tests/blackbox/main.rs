@@ -1,4 +1,4 @@
-//! Black-box tests: the real binary on port 0, spoken to in raw HTTP.
+//! Black-box tests: the real binary on port 0, addressed in raw HTTP.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! Outputs are checked before the work, and what fails to start leaves nothing behind.
+//! Outputs are checked before the work, and a command that fails to start leaves no file behind.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::process::Output;
 
 use crate::broker::{Broker, mintbench};
 
-/// Everything below a folder, by name.
+/// Returns the names of everything below a folder.
 fn names(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![folder.to_owned()];

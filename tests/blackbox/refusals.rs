@@ -14,13 +14,13 @@ fn serve(folder: &Path, level: &str) -> Broker {
     })
 }
 
-/// The lines of refusals so far.
+/// Returns the log lines of refusals so far.
 fn lines(folder: &Path) -> Vec<String> {
     let log = std::fs::read_to_string(folder.join("log")).unwrap();
     log.lines().filter(|line| line.contains("was refused")).map(str::to_owned).collect()
 }
 
-/// Sends a request with secrets in all places where they may stand.
+/// Sends a request with secrets in every place that may hold one.
 fn ask(broker: &Broker, surface: &str, target: &str) -> u16 {
     let mut connection = broker.connect(surface);
     let body = "grant_type=client_credentials&client_id=a0000000-0000-4000-8000-00000000000a&client_secret=hunter2&resource=https%3A%2F%2Fvault.azure.net";
@@ -130,7 +130,7 @@ fn a_flood_of_refusals_is_cut_and_counted() {
         assert_eq!(connection.get("/metadata/none").status, 404);
     }
     let count = lines(folder.path()).len();
-    // A second of the flood adds one line; no machine takes half an hour for it.
+    // Each second of the flood adds one line, and no machine takes half an hour for the flood.
     assert!((900..2800).contains(&count), "{count} lines");
     let counted = poll(|| {
         connection.get("/metadata/none");

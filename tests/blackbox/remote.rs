@@ -1,4 +1,5 @@
-//! Two processes: a broker, and the token service that it asks over TLS with certificates of its own.
+//! Two processes: a broker, and the token service that it asks over TLS, each with its own
+//! certificates.
 
 use std::path::Path;
 
@@ -6,7 +7,8 @@ use serde_json::Value;
 
 use crate::broker::Broker;
 
-/// The token service, which knows the same world and trusts the certificates that the broker issues.
+/// Starts the token service, which knows the same world and trusts the certificates that the broker
+/// issues.
 fn token_service(folder: &Path, broker_ca: &Path) -> Broker {
     let [folder, ca] = [folder, broker_ca].map(|path| path.to_str().unwrap());
     Broker::serve(&["--data", folder, "--trust-credential-issuer", ca])
@@ -28,7 +30,7 @@ fn kid(answer: &crate::broker::Answer) -> Value {
     jsonwebtoken::decode_header(token).unwrap().kid.unwrap().into()
 }
 
-/// The two folders, each with a certificate authority.
+/// Returns two folders, each with a certificate authority.
 fn folders() -> [tempfile::TempDir; 2] {
     [(); 2].map(|()| {
         let folder = tempfile::tempdir().unwrap();
@@ -50,7 +52,7 @@ fn tokens_come_from_the_token_service_and_its_refusals_are_passed_on() {
         assert!(kids(&service).contains(&kid(&answer)) && !kids(&broker).contains(&kid(&answer)));
         assert_eq!(broker.token(&query).headers["x-mintbench-cache"], "hit");
     }
-    // Rolled at the broker; the token service takes the new certificate as it took the old.
+    // The broker rolls its certificates, and the token service accepts the new ones.
     assert_eq!(broker.post_admin("/credentials/roll").text(), "2 made, 0 removed\n");
     let anew =
         broker.token("resource=https://vault.azure.net&bypass_cache=true&api-version=2023-07-01");

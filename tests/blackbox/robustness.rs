@@ -1,11 +1,11 @@
-//! Whatever is sent, the broker answers with a documented body or closes, and lives on.
+//! The broker answers any input with a documented body or closes the connection, and stays alive.
 
 use proptest::prelude::*;
 
 use crate::broker::{Answer, Broker, Connection};
 
-/// What any answer may be: hyper refuses what is no HTTP request with a bare status, everything else
-/// has a JSON body.
+/// Checks an answer. hyper refuses invalid HTTP requests with a bare status; every other answer has
+/// a JSON body.
 fn check(answer: &Answer) {
     match answer.status {
         400 | 414 | 431 if !answer.headers.contains_key("content-type") => {}
@@ -69,7 +69,7 @@ fn bytes_that_are_no_request_are_refused_and_the_connection_closed() {
     for case in cases {
         let mut connection = broker.connect("imds");
         connection.send(case);
-        // Collecting ends when the connection does.
+        // Reads until the connection ends.
         let answers = answers(&mut connection);
         assert_eq!(answers.len(), 1, "{case:?}");
         assert!(
@@ -99,11 +99,12 @@ fn a_bare_line_feed_ends_no_line_of_a_head_at_any_surface_and_bodies_keep_theirs
     );
     let sized = format!("{put}Content-Length: {}\r\n\r\n{body}", body.len());
     let mut connection = broker.connect("arm");
-    // All at once: the next head is looked at where the body ends.
+    // Sends all requests at once: the next head is checked where the body ends.
     connection.send(&[sized.as_bytes(), get, sized.as_bytes(), bare].concat());
     let statuses: Vec<u16> = answers(&mut connection).iter().map(|one| one.status).collect();
     assert_eq!(statuses, [201, 200, 200, 400]);
-    // Where a body in chunks ends is not known before it is read: its connection takes no other request.
+    // The end of a chunked body is not known before it is read, so its connection accepts no
+    // further request.
     let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let chunked = format!("{put}Transfer-Encoding: chunked\r\n\r\n{chunks}");
     let mut connection = broker.connect("arm");
@@ -120,7 +121,7 @@ fn a_head_that_never_ends_is_cut_off() {
     for _ in 0..40 {
         connection.send(format!("X-Filler: {}\r\n", "x".repeat(1000)).as_bytes());
     }
-    // What the broker no longer reads is answered with a reset, which may overtake the answer.
+    // Unread input makes the system reset the connection, and the reset may overtake the answer.
     assert!(answers(&mut connection).iter().all(|answer| answer.status == 431));
     assert_alive(&broker);
 }

@@ -1,4 +1,5 @@
-//! Files with secrets: those that others can read or change are refused, with the way out.
+//! Files with secrets: files that others can read or change are refused, and the message names the
+//! remedy.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -15,7 +16,7 @@ fn give(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// What a command says that must end with 2 and start nothing.
+/// Returns the error of a command that must exit with 2 and start nothing.
 fn refused(args: &[&str]) -> String {
     let output = mintbench().args(args).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -35,7 +36,7 @@ fn refuses_to_serve(folder: &Path) -> String {
     refused(&serve(folder).each_ref().map(String::as_str))
 }
 
-/// The folder of a server that has ended.
+/// Returns the folder of a server that has ended.
 fn used_folder() -> (tempfile::TempDir, PathBuf) {
     let above = tempfile::tempdir().unwrap();
     let folder = above.path().join("my data");
@@ -70,7 +71,7 @@ fn a_folder_that_others_can_write_in_is_refused_and_one_that_they_can_read_is_no
         let fix = format!("`chmod go-w '{}'`", folder.display());
         assert!(said.contains(&fix) && said.contains("name a new folder in it"), "{said}");
     }
-    // The way out of a volume that everybody may write in.
+    // A subfolder solves the problem of a volume that everybody may write to.
     let below = folder.join("state");
     drop(Broker::serve(&["--data", below.to_str().unwrap()]));
     assert_eq!(fs::metadata(&below).unwrap().permissions().mode() & 0o777, 0o700);
@@ -78,7 +79,8 @@ fn a_folder_that_others_can_write_in_is_refused_and_one_that_they_can_read_is_no
     drop(Broker::serve(&["--data", folder.to_str().unwrap()]));
 }
 
-/// As Kubernetes mounts a volume for a group (fsGroup), and a secret behind two links.
+/// Tests a volume as Kubernetes mounts it for a group (fsGroup), with a secret behind a symbolic
+/// link.
 #[test]
 fn a_volume_of_a_group_is_served_from_when_the_group_is_trusted() {
     let (above, folder) = used_folder();
@@ -128,7 +130,7 @@ fn commands_use_neither_a_key_that_others_can_read_nor_a_folder_that_they_can_wr
 
 #[test]
 fn a_folder_or_secret_of_another_user_is_refused() {
-    // Only root can give a file away.
+    // Only root can change the owner of a file.
     if !geteuid().is_root() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Settings from the environment and from files: what is wrong names where it comes from.
+//! Settings from the environment and from files: an error names the source of the wrong value.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -6,7 +6,7 @@ use std::process::Output;
 use crate::broker::{Broker, mintbench};
 use crate::cli::file;
 
-/// Runs the command, which must end by itself with 2, and returns what it says.
+/// Runs the command, which must exit with 2, and returns its standard error.
 fn refused(args: &[&str], variables: &[(&str, &str)]) -> String {
     let output = mintbench().args(args).envs(variables.iter().copied()).output().unwrap();
     let said = stderr(&output);
@@ -64,7 +64,7 @@ fn an_error_names_the_variable_that_it_comes_from() {
             "inof",
             "MINTBENCH_LOG=inof is not understood; write error, warn, info",
         ),
-        // What only the command itself refuses.
+        // Values that only the command itself refuses, not the parser.
         (&["run"], "MINTBENCH_RUN_RATE", "0", "note: --rate is set by MINTBENCH_RUN_RATE=0"),
         (
             &["vm", "list"],
@@ -130,7 +130,7 @@ fn an_unknown_variable_is_named_with_the_nearest_known_one() {
     }
 }
 
-/// Every variable that the help of some command shows.
+/// Returns every variable that the help of the commands shows.
 fn variables() -> BTreeSet<String> {
     let commands =
         ["compare", "doctor", "gate", "merge", "plan", "report", "run", "serve", "vm list"];
@@ -164,7 +164,7 @@ fn an_empty_variable_is_as_if_it_were_not_set() {
         let without = mintbench().args(args).output().unwrap();
         let with = mintbench().args(args).envs(empty()).output().unwrap();
         assert_eq!(without.status.code(), Some(2), "{args:?}: {}", stderr(&without));
-        // The usage names what is given: without a value there is nothing to name.
+        // The usage text lists the settings that were given. An empty variable is not among them.
         assert_eq!(stderr(&with), stderr(&without), "{args:?}");
     }
     let broker = Broker::serve_with(&[], |command| {

@@ -13,7 +13,7 @@ fn serve(folder: &Path) -> Broker {
     Broker::serve(&["--data", folder.to_str().unwrap(), "--arm-auth", "off"])
 }
 
-/// Runs `serve` with a folder that it must refuse.
+/// Returns the error of `serve` with a folder that it must refuse.
 fn refused(folder: &Path) -> String {
     let mut command = mintbench();
     command.args(["serve", "--data"]).arg(folder);
@@ -41,7 +41,7 @@ fn make(broker: &Broker, name: &str) -> Answer {
     connection.read().unwrap()
 }
 
-/// The names of the groups that [`make`] made.
+/// Returns the names of the groups that [`make`] made.
 fn made(broker: &Broker) -> Vec<String> {
     let groups = broker.connect("arm").get(&format!("{GROUPS}?api-version=2024-03-01")).json();
     let names = groups["value"].as_array().unwrap().iter().map(|group| group["name"].clone());
@@ -79,12 +79,12 @@ fn a_full_disk_refuses_changes_says_so_and_takes_them_again_when_there_is_space(
     assert_eq!((unready.status, broker.metric::<u8>("mintbench_store_writable")), (503, 0));
     assert!(unready.text().contains(folder_name), "{}", unready.text());
     assert_eq!(broker.connect("admin").get("/healthz").status, 200);
-    // What needs no change goes on.
+    // Requests that change nothing still succeed.
     assert_eq!(broker.token(TOKEN).status, 200);
     assert_eq!(made(&broker), kept);
     broker.limit_files(None);
     poll(|| (ready(&broker).status == 200).then_some(()));
-    // The refused change may have been made; the others were.
+    // The refused change may have been made. All earlier changes were.
     kept = {
         let found = made(&broker);
         assert_eq!(found[..kept.len()], kept);

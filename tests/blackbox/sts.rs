@@ -1,4 +1,4 @@
-//! Clients with a credential of their own, at the token service.
+//! Clients with their own credentials, at the token service.
 
 use std::fs;
 
@@ -17,7 +17,8 @@ use crate::broker::{Answer, Broker};
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const CLIENT_ID: &str = "a0000000-0000-4000-8000-00000000000a";
 
-/// The demo world and an application of these fields; the folder also holds `certificate`.
+/// Starts a broker with the demo world and an application of these fields. The folder also holds
+/// `certificate`.
 fn serve(fields: &str, certificate: &[u8]) -> (Broker, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let demo = include_str!("../../src/world/demo.toml");

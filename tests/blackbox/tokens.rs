@@ -1,4 +1,4 @@
-//! A stranger with a JWT library and the published keys can check every token.
+//! A third party with a JWT library and the published keys can verify every token.
 
 use std::collections::HashMap;
 

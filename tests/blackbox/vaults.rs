@@ -1,4 +1,4 @@
-//! Where vaults are reached, and what becomes of a removed one.
+//! The addresses of vaults, and the state of a removed vault.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::control::{Server, suggested};
 
-/// Lets the operator do everything with secrets, also in vaults that are made later.
+/// Gives the operator all rights to secrets, also in vaults that are made later.
 fn may_use_secrets(server: &Server) {
     let role = ["--role", "Key Vault Secrets Officer", "--scope", "subscription"];
     server.prints(&[&["role", "assign", "--principal", "me"], &role[..]].concat());
@@ -23,12 +23,12 @@ pub(crate) fn uri(vault: &Value) -> String {
     vault["properties"]["vaultUri"].as_str().unwrap().to_owned()
 }
 
-/// The answer to a request without a token, at the URI and by the resolver of this machine.
+/// Returns the answer to a request without a token at `uri`, resolved by this machine.
 fn challenge(folder: &Path, uri: &str) -> String {
     asked(folder, uri, "/secrets?api-version=7.4", "")
 }
 
-/// The answer to a `GET` over TLS, with more headers.
+/// Returns the answer to a `GET` over TLS with further headers.
 pub(crate) fn asked(folder: &Path, uri: &str, target: &str, headers: &str) -> String {
     let authority = uri.strip_prefix("https://").unwrap().trim_end_matches('/');
     let (host, port) = authority.split_once(':').unwrap();

@@ -1,11 +1,11 @@
-//! What CI systems read of a gate, and the examples of `docs/ci.md`.
+//! Files of a gate for CI systems, and the examples of `docs/ci.md`.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{MINTBENCH, Project, TINY, document, gate, has_verdict_of_equals, script, stderr};
 
-/// What `junit-10.xsd` of Jenkins' xUnit plugin knows of what a gate writes.
+/// The elements and attributes of `junit-10.xsd` (Jenkins' xUnit plugin) that a gate writes.
 const JUNIT_10: [(&str, &[&str]); 9] = [
     ("testsuites", &["name", "time", "tests", "failures", "errors"]),
     (
@@ -31,7 +31,7 @@ const JUNIT_10: [(&str, &[&str]); 9] = [
     ("system-out", &[]),
 ];
 
-/// Every element and attribute is one of the schema.
+/// Asserts that every element and attribute belongs to the schema.
 fn is_of_the_schema(junit: &str) {
     let body = junit.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>").unwrap();
     for tag in body.split('<').skip(1).filter(|tag| !tag.starts_with('/')) {
@@ -75,7 +75,7 @@ fn a_path_in_an_error_message_commands_no_terminal() {
     assert!(said.contains("missing\\u{1b}[31m") && !said.contains('\u{1b}'), "{said:?}");
 }
 
-/// The fenced block of `docs/ci.md` that begins with `start`.
+/// Returns the fenced block of `docs/ci.md` that begins with `start`.
 fn example(start: &str) -> String {
     let text = std::fs::read_to_string("docs/ci.md").unwrap();
     let block = text.split("```").find(|block| block.starts_with(start)).unwrap();
@@ -105,7 +105,7 @@ fn the_shell_script_of_the_docs_lets_the_base_judge_and_ends_with_the_exit_code_
     let commit = project.git(&["-C", "tree", "rev-parse", "HEAD"]);
     let script_path = project.folder.path().join("gate.sh");
     std::fs::write(&script_path, example("sh\n#!/bin/sh")).unwrap();
-    // A build is a script that notes who it is and how it is called.
+    // A build here is a script that records its path and its arguments.
     let body = format!(
         "target=${{CARGO_TARGET_DIR:-target}}\nmkdir -p \"$target/release\"\ncat >\"$target/release/mintbench\" <<EOF\n#!/bin/sh\n\
          echo \"$target \\$*\" >'{}'\nexit \\$CODE\nEOF\nchmod +x \"$target/release/mintbench\"",

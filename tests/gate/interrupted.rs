@@ -1,4 +1,4 @@
-//! What a gate that is interrupted says.
+//! The output of an interrupted gate.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::MINTBENCH;
 
-/// As the tests' other gates, but with more pairs than anybody waits for.
+/// Settings like those of the other gates, but with more pairs than a test waits for.
 const LONG: [&str; 7] = [
     "--rate=500",
     "--duration=300ms",
@@ -25,7 +25,8 @@ fn an_interrupted_gate_prints_its_pairs_and_no_verdict() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
-    // The second pair has begun: one is known. A pipe gets a line for each, and what is left.
+    // The second pair has begun, so one is complete. A pipe gets a line for each pair, with the
+    // time left.
     while !said.contains("pair 2 of at most 500, about ") {
         assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
     }

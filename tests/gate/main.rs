@@ -1,6 +1,6 @@
 //! `mintbench gate`, black box: the real binary compares builds of itself.
 //!
-//! Which verdict equal builds get depends on how busy the machine is; what is asserted does not.
+//! The verdict on equal builds depends on how busy the machine is. The assertions here do not.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod ci;
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 const MINTBENCH: &str = env!("CARGO_BIN_EXE_mintbench");
-/// Legs as short as they come, and a chance of a false alarm that no test will meet.
+/// Settings with the shortest legs, and a false-alarm rate so low that no test will see one.
 const TINY: [&str; 8] = [
     "--rate=500",
     "--duration=300ms",
@@ -37,7 +37,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The gate.json in `folder`, which must be of its schema.
+/// Returns the gate.json in `folder`, which must conform to its schema.
 fn document(folder: &Path) -> Value {
     let read = |path: &Path| -> Value {
         let text =
@@ -53,7 +53,7 @@ fn document(folder: &Path) -> Value {
     json
 }
 
-/// A mintbench that takes these further arguments.
+/// Writes a mintbench wrapper that adds these arguments.
 fn wrapper(folder: &Path, name: &str, arguments: &str) -> PathBuf {
     let path = folder.join(name);
     script(&path, &format!("exec '{MINTBENCH}' \"$@\" {arguments}"));
@@ -76,7 +76,7 @@ fn effect_lies_between_the_bounds(metric: &Value) {
     }
 }
 
-/// The exit code is one of those of equal builds, and that of the verdict in the file.
+/// Asserts that the exit code is one of those for equal builds and fits the verdict in the file.
 fn has_verdict_of_equals(output: &Output, json: &Value) {
     let code = output.status.code();
     let verdict = match code {
@@ -103,7 +103,7 @@ fn equal_builds_do_not_fail_and_every_form_says_the_same() {
     assert_eq!(orders, ["AB", "BA"]);
     let turns = json["pairs"].as_array().unwrap().iter().map(|pair| &pair["cpu_by_turn"]);
     let turns: Vec<usize> = turns.map(|turns| turns.as_array().unwrap().len()).collect();
-    // Twelve of 25 ms in each pair; those that were not observed in time are left out.
+    // Each pair has twelve turns of 25 ms. Turns that were not read in time are left out.
     assert!(turns.iter().all(|turns| *turns <= 12), "{turns:?}");
     assert!(turns.iter().sum::<usize>() > 0, "{turns:?}");
     let seeds: Vec<&Value> =
@@ -165,7 +165,8 @@ fn a_build_that_takes_several_times_the_processor_time_fails() {
 fn a_candidate_whose_answers_wait_for_milliseconds_fails_on_any_machine() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    // Stopped most of the time, and so no leg of it is valid for long: the host looks disturbed.
+    // The build is stopped most of the time, so hardly any of its legs is valid: the host seems
+    // disturbed.
     let slow = path("slow");
     let stopping = "while kill -STOP $$; do sleep 0.03; kill -CONT $$; sleep 0.002; done";
     let body = format!(
@@ -193,7 +194,7 @@ fn memory_is_anonymous_and_a_copy_of_the_file_has_as_much() {
     let (copy, out, stored) = (path("copy"), path("gate"), path("run"));
     std::fs::copy(MINTBENCH, &copy).unwrap();
     let load = ["--rate=500", "--duration=300ms", "--warmup=200ms", "--vms=5"];
-    // A page more or less decides nothing.
+    // A few pages of difference change no verdict.
     let rules = ["--metrics=memory", "--pairs=6", "--pairs-max=6", "--tolerance=5%", "--limit=20%"];
     let sides = ["--base", MINTBENCH, "--candidate", &copy, "--out", &out];
     let output = gate(&[&sides[..], &load, &rules].concat());
@@ -208,7 +209,7 @@ fn memory_is_anonymous_and_a_copy_of_the_file_has_as_much() {
     let [resident, anonymous] =
         ["rss_bytes", "anonymous_bytes"].map(|name| run["broker"][name].as_f64().unwrap());
     let judged = json["metrics"][0]["judged"]["base_median"].as_f64().unwrap();
-    // Most of what is resident are pages of the executable.
+    // Most of the resident memory is pages of the executable.
     assert!(anonymous > 0.0 && anonymous < resident / 2.0, "{anonymous} of {resident}");
     assert!(judged > 0.0 && judged < resident / 2.0, "{judged} of {resident}");
 }
@@ -216,7 +217,7 @@ fn memory_is_anonymous_and_a_copy_of_the_file_has_as_much() {
 #[test]
 fn a_candidate_that_fails_its_checks_fails_and_such_a_base_is_no_base() {
     let folder = tempfile::tempdir().unwrap();
-    // Of a burst of mints all but two are refused.
+    // All but two mints of a burst are refused.
     let broken = wrapper(folder.path(), "broken", "--mint-queue 1 --mint-lanes 1");
     let broken = broken.to_str().unwrap();
     let load = ["mint", "--rate=1500", "--duration=400ms", "--warmup=100ms", "--pairs=4"];
@@ -231,7 +232,7 @@ fn a_candidate_that_fails_its_checks_fails_and_such_a_base_is_no_base() {
         let failure = json["failures"][0].as_str().unwrap();
         assert!(failure.starts_with(&format!("{side} in pair 1: ")), "{failure}");
         assert!(json["sentence"].as_str().unwrap().contains("requests failed"), "{json}");
-        // It stopped there.
+        // The gate stopped there.
         assert_eq!(json["policy"]["pairs_made"], 1);
     }
 }
@@ -240,7 +241,8 @@ fn a_candidate_that_fails_its_checks_fails_and_such_a_base_is_no_base() {
 fn a_candidate_that_dies_under_load_fails_and_leaves_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    // The kernel ends it after a second of processor time: a third to start, the rest under load.
+    // The kernel kills the build after a second of processor time: a third to start, the rest under
+    // load.
     let mortal = folder.path().join("mortal");
     script(&mortal, &format!("ulimit -c 0\nulimit -t 1\nexec '{MINTBENCH}' \"$@\""));
     let (out, junit, markdown) = (path("out"), path("junit.xml"), path("comment.md"));
@@ -333,7 +335,7 @@ fn what_cannot_be_compared_is_refused_before_it_starts() {
 fn a_base_that_does_not_serve_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let base = wrapper(folder.path(), "mute", "--no-such-flag");
-    // It says its version all the same.
+    // The base still reports its version.
     let base = base.to_str().unwrap();
     let output = gate(&[&["--base", base][..], &TINY].concat());
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
@@ -439,7 +441,8 @@ fn a_revision_that_does_not_build_is_no_base_and_leaves_no_work_tree() {
 
 #[test]
 fn the_patches_of_the_proofs_apply_to_the_broker() {
-    // Where one does not, its script in `benches/gate` proves nothing, which shows once a month.
+    // If a patch does not apply, its script in `benches/gate` proves nothing, which shows only once
+    // a month.
     for patch in ["benches/gate/slow.patch", "benches/gate/sleep.patch"] {
         let output = Command::new("git").args(["apply", "--check", patch]).output().unwrap();
         assert!(output.status.success(), "{patch}: {}", stderr(&output));
@@ -461,7 +464,7 @@ fn an_interrupt_ends_the_gate_and_its_broker() {
     assert!(!folder.path().join("gate.json").exists());
 }
 
-/// The child that serves: asking an executable for its version is one, too.
+/// Returns the child that runs `serve`. The gate also has children that only print their version.
 fn broker_of(pid: u32) -> u32 {
     let clock = Monotonic::start();
     loop {

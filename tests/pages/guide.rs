@@ -1,5 +1,5 @@
-//! `README.md`, `docs/USER-GUIDE.md`, `docs/key-vault.md` and `docs/service-principals.md`: each
-//! of their shell blocks says how it is tested.
+//! Tests of `README.md`, `docs/USER-GUIDE.md`, `docs/key-vault.md` and
+//! `docs/service-principals.md`. The mark of each shell block defines its test.
 //!
 //! | block | what happens |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `sh elsewhere` | nothing: other tests do the same, or it changes the machine |
 //! | `toml NAME` | becomes the file NAME |
 //!
-//! Servers take free ports; commands find them there in the place of the ports that the page names.
+//! Servers use free ports. Commands get these in place of the ports that the page names.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::server::{PORTS, Server};
 use crate::shell::Shell;
 
-/// A fenced block: what stands behind its fence, where, and its lines.
+/// A fenced block: the mark after its fence, its line in the page, and its text.
 struct Block {
     mark: String,
     line: usize,
@@ -46,19 +46,19 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The commands of a block: lines that end in a backslash go on in the next.
+/// Returns the commands of a block. A line that ends in a backslash continues on the next.
 fn commands(text: &str) -> Vec<String> {
     let whole = text.replace("\\\n", " ");
     whole.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
-/// One page, as far as it was run.
+/// The state of a page while its blocks run.
 struct Session {
     folder: tempfile::TempDir,
     shell: Shell,
     /// Running servers by their data folder.
     servers: BTreeMap<String, Server>,
-    /// The port that stands for each port of the page.
+    /// The real port for each port of the page.
     ports: BTreeMap<u16, u16>,
 }
 
@@ -73,7 +73,7 @@ impl Session {
         self.folder.path().join(name)
     }
 
-    /// Starts a server; another with the same folder ends before.
+    /// Starts a server. An earlier one with the same folder ends first.
     fn serve(&mut self, command: &str) {
         let command = command.split(" # ").next().unwrap();
         let mut named = Vec::new();
@@ -103,7 +103,7 @@ impl Session {
         self.servers.insert(data, server);
     }
 
-    /// A text with the ports that servers have in the place of those that the page names.
+    /// Replaces the ports of the page in `text` by those of the servers.
     fn placed(&self, text: &str) -> String {
         self.ports.iter().fold(text.to_owned(), |text, (page, real)| {
             text.replace(&format!("127.0.0.1:{page}"), &format!("127.0.0.1:{real}"))
@@ -119,7 +119,7 @@ impl Session {
         assert_eq!(ran.code, 0, "{at}: {command}\n{}", ran.output);
     }
 
-    /// What an SDK does that follows the variable; `tests/sdk` does it with real ones.
+    /// Requests a token as an SDK that follows the variable does. `tests/sdk` uses real SDKs.
     fn ask_as_an_sdk(&mut self, at: &str) {
         let host = self.shell.run("echo \"$AZURE_POD_IDENTITY_AUTHORITY_HOST\"").output;
         let address = host.trim().strip_prefix("http://").unwrap();
@@ -139,7 +139,7 @@ impl Session {
     }
 }
 
-/// Runs the blocks of a page and says how many commands that were.
+/// Runs the blocks of a page and returns the number of commands.
 fn run(page: &str) -> usize {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let blocks = blocks(&std::fs::read_to_string(path).unwrap());
@@ -154,7 +154,7 @@ fn run(page: &str) -> usize {
         let at = format!("{page}:{}", block.line);
         for command in commands(&block.text) {
             match block.mark.as_str() {
-                // What is installed is the program under test.
+                // The program under test is already installed.
                 "sh serve" if command.starts_with("cargo install ") => {}
                 "sh serve" => session.serve(&command),
                 "sh run" => session.run(&command, &at),

@@ -1,4 +1,4 @@
-//! Pages for people, run: their commands, in order, in a shell, against real servers.
+//! Tests of pages for users: their commands run in order, in a shell, against real servers.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 

@@ -1,4 +1,4 @@
-//! A server on free ports, which a page shows on the ports that a server takes by itself.
+//! A server on free ports, shown in pages with the default ports.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -6,18 +6,18 @@ use std::process::{Child, Command, Stdio};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mintbench");
 
-/// The ports that a server takes when it is not told others, as the pages show them.
+/// The default ports of a server, as the pages show them.
 pub(crate) const PORTS: [(&str, u16); 5] =
     [("imds", 8169), ("sts", 8170), ("arm", 8172), ("vault", 8173), ("admin", 8171)];
 
 pub(crate) struct Server {
     process: Child,
-    /// What it printed.
+    /// The lines that the server printed.
     pub(crate) lines: Vec<String>,
 }
 
 impl Server {
-    /// Starts `mintbench serve` with these flags; endpoints that they do not place take free ports.
+    /// Starts `mintbench serve` with these flags. Endpoints without a flag use free ports.
     pub(crate) fn start(folder: &Path, flags: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command.current_dir(folder).arg("serve").args(flags);
@@ -36,7 +36,7 @@ impl Server {
         Self { process, lines }
     }
 
-    /// The port of an endpoint.
+    /// Returns the port of an endpoint.
     pub(crate) fn port(&self, name: &str) -> u16 {
         let line = self.lines.iter().find(|line| line.split(' ').next() == Some(name)).unwrap();
         line.rsplit_once(':').unwrap().1.parse().unwrap()

@@ -6,15 +6,15 @@ use std::process::{Child, Command, Stdio};
 
 use crate::server::BINARY;
 
-/// What became of a command.
+/// The result of a command.
 pub(crate) struct Ran {
-    /// What it printed, to either stream.
+    /// The output to both streams.
     pub(crate) output: String,
-    /// Its exit code.
+    /// The exit code.
     pub(crate) code: i32,
 }
 
-/// One shell for the whole page: variables live on.
+/// One shell for the whole page, so that variables persist.
 pub(crate) struct Shell {
     process: Child,
     output: BufReader<std::process::ChildStdout>,
@@ -38,18 +38,19 @@ impl Shell {
         shell
     }
 
-    /// Runs a command; variables that it sets live on.
+    /// Runs a command. Variables that it sets persist.
     pub(crate) fn run(&mut self, command: &str) -> Ran {
         const END: &str = "-- the end of a command --";
         let stdin = self.process.stdin.as_mut().unwrap();
-        // A value that is printed without a newline must not hide the mark.
+        // A value printed without a newline must not hide the mark.
         writeln!(stdin, "{command}\nprintf '\\n%s %s\\n' '{END}' \"$?\"").unwrap();
         let mut printed = String::new();
         loop {
             let mut line = String::new();
             assert!(self.output.read_line(&mut line).unwrap() > 0, "the shell ended: {printed}");
             if let Some(code) = line.strip_prefix(END) {
-                // The newline before the mark is ours, unless the output had none at its end.
+                // The newline before the mark is the test's own, unless the output did not end in
+                // one.
                 let own = printed.strip_suffix('\n').unwrap();
                 let ended = own.is_empty() || own.ends_with('\n');
                 let output = if ended { own.to_owned() } else { format!("{own}\n") };

@@ -1,7 +1,7 @@
-//! `docs/walkthrough.md`, run: every command of the page, in order, in one shell, against a real server.
+//! Tests of `docs/walkthrough.md`: its commands run in order, in one shell, against a real server.
 //!
-//! What is printed has to be what the page says, but for what is another each time: ids, tokens, times
-//! and ports. `MINTBENCH_BLESS=1` writes the page anew.
+//! The output must match the page, except for ids, tokens, times and ports, which differ each time.
+//! `MINTBENCH_BLESS=1` rewrites the page.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::shell::Shell;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/walkthrough.md");
 
-/// The output with the ports of a server that was told none.
+/// Returns the server's output with the default ports.
 fn output(server: &Server) -> String {
     let line =
         |line: &String| match PORTS.iter().find(|(name, _)| line.split(' ').next() == Some(name)) {
@@ -23,7 +23,7 @@ fn output(server: &Server) -> String {
     server.lines.iter().map(line).collect()
 }
 
-/// The page as it would be, had its commands been run now.
+/// Returns the page with the output of its commands run now.
 fn run(page: &str, server: &Server, shell: &mut Shell) -> String {
     let mut written = String::new();
     let mut block = None;
@@ -54,7 +54,7 @@ fn run(page: &str, server: &Server, shell: &mut Shell) -> String {
     written
 }
 
-/// Shortens tokens, and drops spaces at ends of lines.
+/// Shortens tokens and removes spaces at the ends of lines.
 fn tidy(output: &str) -> String {
     let shorten = |line: &str| match line.split_once("\"access_token\": \"") {
         Some((head, _)) => {
@@ -65,8 +65,8 @@ fn tidy(output: &str) -> String {
     output.lines().map(shorten).collect()
 }
 
-/// What is left when ids, times and the width of columns are taken away: each id is named by the order
-/// in which it comes, so that the same id in two places is still the same.
+/// Returns the page without ids, times and column widths. Each id is replaced by the order of its
+/// first use, so that equal ids stay equal.
 fn essence(page: &str) -> String {
     let mut ids: Vec<String> = Vec::new();
     let mut essence = String::new();

@@ -1,4 +1,4 @@
-//! Two results side by side.
+//! Comparison of two results.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The page of a gate.
+//! The report page of a gate.
 
 use std::fs;
 
@@ -8,7 +8,8 @@ use crate::page::drawing_agrees_with_table;
 use crate::xml::parse;
 use crate::{Copy, code, mintbench, stderr};
 
-/// A metric of a file before effect and bounds were of one method: `effect` lies beyond the bounds.
+/// Returns a metric of an old file, in which effect and bounds come from different methods:
+/// `effect` lies beyond the bounds.
 fn judged(verdict: &str, effect: f64) -> Value {
     json!({
         "verdict": verdict, "pairs": 6, "smallest_effect": 0.04, "base_median": 100.0,
@@ -86,7 +87,8 @@ fn the_page_shows_changes_with_intervals_and_both_curves() {
     assert!(description.contains("hit.p50: pass, 1 % better."), "{description}");
     assert!(description.contains("hit.p99: fail, 12 % worse."), "{description}");
     assert!(!text.contains("62"), "an effect beyond its bounds is shown: {text}");
-    // -1 % and 12 %: each drawn from where its interval begins, to the edge where it is open.
+    // Effects of -1 % and 12 %. Each line runs from the low end of its interval to the edge, where
+    // the interval is open.
     let svg = figures[0].all("svg")[0];
     let axis: Vec<f64> =
         svg.attribute("data-x").split(' ').skip(1).map(|text| text.parse().unwrap()).collect();

@@ -1,7 +1,7 @@
 //! Reports, comparisons and merged results, black box: the real binary on the reference results.
 //!
-//! What a page says is read from the page: tables are compared with `run.json`, and the places of
-//! lines are turned back into values through the axes that the drawing declares.
+//! Assertions read the page itself: tables are compared with `run.json`, and positions of lines are
+//! converted back into values by the declared axes.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -49,7 +49,7 @@ pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A copy of a reference result, to be written into.
+/// A writable copy of a reference result.
 pub(crate) struct Copy {
     root: tempfile::TempDir,
 }
@@ -61,7 +61,7 @@ impl Copy {
         copy
     }
 
-    /// Copies another reference beside it.
+    /// Copies another reference result beside it.
     pub(crate) fn add(&self, name: &str, to: &str) {
         let to = self.root.path().join(to);
         fs::create_dir(&to).unwrap();
@@ -79,7 +79,7 @@ impl Copy {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Changes the `run.json` of one of the folders.
+    /// Changes the `run.json` in one of the folders.
     pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
         let path = self.path(name).join("run.json");
         let mut run = json(&path);
@@ -87,7 +87,7 @@ impl Copy {
         fs::write(path, serde_json::to_vec(&run).unwrap()).unwrap();
     }
 
-    /// Writes and reads the report of one of the folders.
+    /// Writes the report of one of the folders and returns its text.
     pub(crate) fn report(&self, name: &str) -> String {
         let output = mintbench(&["report", &self.text(name)]);
         assert_eq!(code(&output), 0, "{}", stderr(&output));
@@ -95,8 +95,8 @@ impl Copy {
     }
 }
 
-/// The 95 % interval of the p99 response, from the seconds of the log: by another way than a page's,
-/// since the `run.json` of a reference may be older than the method.
+/// Returns the 95 % interval of the p99 response, computed from the seconds of the log. This is not
+/// the page's way, because the `run.json` of a reference may be older than the method.
 pub(crate) fn p99_interval_us(folder: &Path, class: &str) -> Option<[f64; 2]> {
     let log = Log::read(&folder.join("response.hlog")).unwrap();
     let seconds: Vec<_> = log.seconds(Class::named(class).unwrap()).into_values().collect();

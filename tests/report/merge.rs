@@ -1,4 +1,4 @@
-//! Merged results, as users see them.
+//! Merged results from a user's view.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{Copy, against_schema, code, mintbench, stderr, stdout};
 
-/// The reference twice.
+/// Returns two copies of the reference.
 fn two() -> Copy {
     let copy = Copy::of("steady");
     copy.add("steady", "other");
@@ -40,7 +40,7 @@ fn two_results_become_one_that_its_schema_describes_and_that_has_a_report() {
     ] {
         double(path);
     }
-    // Twice the same samples have the same percentiles.
+    // Merging the same samples twice keeps the percentiles.
     assert_eq!(merged["classes"]["hit"]["response_us"], part["classes"]["hit"]["response_us"]);
     assert_eq!(merged["classes"]["hit"]["service_us"], part["classes"]["hit"]["service_us"]);
     assert_eq!(merged["validity"]["lag_us"], part["validity"]["lag_us"]);

@@ -1,4 +1,4 @@
-//! Files from outside: links, files without an end, and text that commands a terminal.
+//! Files from outside: links, endless files, and text with terminal control sequences.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{Copy, code, mintbench, stderr, stdout};
 
-/// Colours the terminal, turns the line round, and ends a sequence.
+/// Control characters that colour the terminal, reverse the line, and start a control sequence.
 const EVIL: &str = "\u{1b}[31m\u{202e}\u{9b}\u{200b}";
 
 fn harmless(what: &str, text: &str) {
@@ -17,7 +17,7 @@ fn harmless(what: &str, text: &str) {
     }
 }
 
-/// What a command said holds nothing that a terminal obeys, and its exit code is `expected`.
+/// Asserts that the output holds no terminal control characters and the exit code is `expected`.
 #[track_caller]
 fn harmless_output(args: &[&str], expected: i32) -> Output {
     let output = mintbench(args);
@@ -27,7 +27,7 @@ fn harmless_output(args: &[&str], expected: i32) -> Output {
     output
 }
 
-/// Makes every text in a document hold what commands a terminal, but for those that say how to read it.
+/// Adds control characters to every text in a document, except those that define how it is read.
 fn poison(value: &mut Value, name: &str) {
     const FIXED: [&str; 5] = ["schema", "arrivals", "verdict", "bounds_method", "run_id"];
     match value {
@@ -233,7 +233,7 @@ fn a_file_without_an_end_is_refused_by_every_reader() {
         let _ = fs::remove_file(copy.path(at));
         symlink(endless, copy.path(at)).unwrap();
     }
-    // A file that takes no place.
+    // A sparse file, which takes no space.
     File::create(copy.path("large/run.json")).unwrap().set_len(1 << 40).unwrap();
     File::create(copy.path("large.toml")).unwrap().set_len(1 << 40).unwrap();
     symlink("/dev/zero", copy.path("zero.toml")).unwrap();

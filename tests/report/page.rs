@@ -1,4 +1,4 @@
-//! The page of a run.
+//! The report page of a run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::xml::{Element, parse};
 use crate::{Copy, REFERENCES, code, mintbench, stderr};
 
-/// The page and the `run.json` of every reference result, made once.
+/// Returns the page and the `run.json` of every reference result, made once.
 fn pages() -> &'static [(&'static str, String, Value)] {
     static PAGES: LazyLock<Vec<(&str, String, Value)>> = LazyLock::new(|| {
         let made = REFERENCES.into_iter().map(|name| {
@@ -21,7 +21,7 @@ fn pages() -> &'static [(&'static str, String, Value)] {
     &PAGES
 }
 
-/// The cells of a table: its head, then its rows.
+/// Returns the cells of a table: its head, then its rows.
 fn cells(table: &Element) -> (Vec<String>, Vec<Vec<String>>) {
     let row =
         |row: &Element| -> Vec<String> { row.children.iter().map(Element::whole_text).collect() };
@@ -31,7 +31,7 @@ fn cells(table: &Element) -> (Vec<String>, Vec<Vec<String>>) {
     (head, rows)
 }
 
-/// An axis as a drawing declares it.
+/// An axis as declared in a drawing.
 struct Axis {
     log: bool,
     from: f64,
@@ -60,8 +60,8 @@ impl Axis {
         }
     }
 
-    /// Whether a place stands for a value: within the hundredth of a unit that places are written
-    /// to; what is below the axis is drawn at its foot.
+    /// Returns true if a position stands for a value, within the hundredth of a unit to which
+    /// positions are written. Values below the axis are drawn at its foot.
     fn agrees(&self, place: f64, value: f64) -> bool {
         let value = value.clamp(self.from, self.to);
         let near = [place - 0.006, place + 0.006].map(|place| {
@@ -73,7 +73,7 @@ impl Axis {
     }
 }
 
-/// The places of a line.
+/// Returns the positions of a line.
 fn places(path: &str) -> Vec<(f64, f64)> {
     let points = path.split(['M', 'L']).filter(|point| !point.is_empty());
     let number = |text: &str| text.parse::<f64>().unwrap();
@@ -83,7 +83,8 @@ fn places(path: &str) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Whether the lines of a figure are drawn where its table says; gives the number of points.
+/// Asserts that the lines of a figure are drawn at the values of its table. Returns the number of
+/// points.
 pub(crate) fn drawing_agrees_with_table(figure: &Element) -> usize {
     let svg = figure.all("svg")[0];
     let (x_axis, y_axis) = (Axis::of(svg, "data-x"), Axis::of(svg, "data-y"));
@@ -116,7 +117,7 @@ pub(crate) fn drawing_agrees_with_table(figure: &Element) -> usize {
         let value: f64 = tick.attribute("data-value").parse().unwrap();
         let place = |name: &str| tick.attribute(name).parse::<f64>().unwrap();
         let at_end = tick.attribute("text-anchor") == "end";
-        // Labels of the y axis stand five units lower than their line: that is their middle.
+        // Labels of the y axis stand five units below their line, which centres them on it.
         let agrees = if at_end {
             y_axis.agrees(place("y") - 5.0, value)
         } else {
@@ -178,7 +179,7 @@ fn the_curve_has_the_percentiles_of_run_json_and_the_interval_of_the_log() {
                 [("50", "p50"), ("90", "p90"), ("99", "p99"), ("99.9", "p999")]
             {
                 let cell = row(percentile).map_or("", |row| row[column].as_str());
-                // Of a few samples the curve has no points beyond the last.
+                // With few samples the curve has no points beyond the last.
                 let last = cell.is_empty();
                 assert!(
                     last || cell == text(&of["response_us"][field]),
@@ -204,7 +205,7 @@ fn lines_are_drawn_where_the_tables_say() {
     for (name, html, run) in pages() {
         let page = parse(html);
         let figures = page.all("figure");
-        // Percentiles, throughput, heat map, and one for each class.
+        // Percentiles, throughput, heat map, and one figure for each class.
         assert_eq!(figures.len(), 3 + run["classes"].as_object().unwrap().len(), "{name}");
         for figure in figures {
             let points = drawing_agrees_with_table(figure);

@@ -1,4 +1,4 @@
-//! What is handed to trend tools.
+//! Files for trend tools.
 
 use std::fs;
 
@@ -86,7 +86,7 @@ fn a_run_writes_its_report_and_what_is_asked_for_beside_it() {
         "--out-json",
         &list,
     ]);
-    // A busy machine makes the run invalid, which keeps it out of the trend and of nothing else.
+    // A busy machine makes the run invalid, which only keeps it out of the trend.
     let valid = code(&output) == 0;
     assert!(valid || code(&output) == 4, "{}", stderr(&output));
     assert_eq!(fs::exists(&csv).unwrap(), valid);
@@ -96,7 +96,7 @@ fn a_run_writes_its_report_and_what_is_asked_for_beside_it() {
     let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
     assert_eq!(parse(&page).all("h1")[0].text.split(':').next(), Some("steady"));
 
-    // What the reader makes of today's run.json is all of it.
+    // The reader keeps every field of a current run.json.
     let read = read_run(&folder.path().join("out")).unwrap().unwrap();
     let written = crate::json(&folder.path().join("out/run.json"));
     assert_eq!(serde_json::to_value(read).unwrap(), written);

@@ -1,19 +1,19 @@
-//! A strict small reader of pages: every element is closed, every attribute is quoted.
+//! A small strict parser of pages: every element is closed, every attribute is quoted.
 
 use std::collections::BTreeMap;
 
-/// An element with what is in it.
+/// An element with its content.
 #[derive(Debug, Default)]
 pub(crate) struct Element {
     pub(crate) name: String,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) children: Vec<Element>,
-    /// The text directly in it.
+    /// The text directly in the element.
     pub(crate) text: String,
 }
 
 impl Element {
-    /// Every element of this name below it, in order.
+    /// Returns every element of this name below this one, in order.
     pub(crate) fn all(&self, name: &str) -> Vec<&Self> {
         let mut all = Vec::new();
         for child in &self.children {
@@ -29,7 +29,7 @@ impl Element {
         self.attributes.get(name).map_or("", String::as_str)
     }
 
-    /// All text in it, with that of what is in it.
+    /// Returns all text in the element, including that of its children.
     pub(crate) fn whole_text(&self) -> String {
         let mut text = self.text.clone();
         for child in &self.children {
@@ -39,10 +39,10 @@ impl Element {
     }
 }
 
-/// Reads a page.
+/// Parses a page.
 ///
 /// # Panics
-/// When it is not well-formed.
+/// Panics if the page is not well-formed.
 pub(crate) fn parse(html: &str) -> Element {
     let rest = html.strip_prefix("<!doctype html>\n").expect("a doctype first");
     let mut open = vec![Element::default()];

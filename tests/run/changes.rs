@@ -1,4 +1,4 @@
-//! Runs during which identities come and go, or keys rotate.
+//! Runs during which identities are assigned and removed, or keys rotate.
 
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ fn no_token_comes_after_a_removal_and_no_request_is_refused_without_one() {
     assert_eq!((churn("tokens_after_removal"), churn("refused_wrongly")), (0, 0));
     assert_eq!(number(&run, "changes", "failed"), 0);
     assert!(run.json["changes"]["ack_us"]["p99"].as_f64().unwrap() > 0.0);
-    // Every refusal is of its own class, which holds nothing else.
+    // Every refusal is in the class `refused`, which holds nothing else.
     assert_eq!(run.json["statuses"]["400"].as_u64(), Some(run.count("refused")));
     assert_eq!(run.json["classes"]["refused"]["errors"], 0);
     assert_eq!(run.count("error"), 0);
@@ -60,7 +60,7 @@ fn every_token_verifies_while_the_keys_rotate() {
     let rotation = |name| number(&run, "rotation", name);
     assert_eq!(rotation("rotations"), 3);
     assert!(rotation("signing_keys") >= 2 && rotation("key_sets") > 5, "{}", run.json["rotation"]);
-    // Of five VMs, each with its own identity and a user-assigned one.
+    // Five VMs, each with its own identity and a user-assigned one.
     assert_eq!(rotation("certificates"), 10);
     let faults = ["unpublished", "withdrawn", "key_sets_unread"].map(rotation);
     assert_eq!(faults, [0; 3]);

@@ -1,4 +1,4 @@
-//! What a run that is interrupted leaves behind and says.
+//! The files and the output of an interrupted run.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::server::{Manner, Server, serve};
 use super::valid;
 
-/// Starts a command whose output is kept.
+/// Starts a command and captures its output.
 fn begin(command: &str, args: &[&str]) -> Child {
     let mut program = Command::new(env!("CARGO_BIN_EXE_mintbench"));
     program.arg(command).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
     program.spawn().unwrap()
 }
 
-/// Interrupts a command once `is_ready` holds.
+/// Interrupts a command once `is_ready` returns true.
 fn interrupted(child: Child, is_ready: impl Fn() -> bool) -> Output {
     let clock = Monotonic::start();
     while !is_ready() {
@@ -45,7 +45,8 @@ fn asked(server: &Server) -> u64 {
     server.requests.load(Ordering::SeqCst)
 }
 
-/// A run of three minutes against a server of this manner, interrupted after so many requests.
+/// Starts a run of three minutes against such a server, and interrupts it after `requests`
+/// requests.
 fn cut(manner: Manner, requests: u64, folder: &Path, args: &[&str]) -> Output {
     let (address, server) = serve(manner);
     let target = format!("--target=http://{address}");
@@ -78,7 +79,7 @@ fn an_interrupted_run_prints_what_it_measured_and_where_it_is() {
     assert_eq!(json["interrupted"]["planned_s"], 180.0);
     assert!(json["load"]["duration_s"].as_f64().unwrap() < 180.0, "{}", json["load"]);
     assert!(json["classes"]["all"]["count"].as_u64().unwrap() > 10, "{}", json["classes"]);
-    // Half a run is no measurement that a script may take for a whole one.
+    // A script must not take half a run for a whole measurement.
     assert_eq!(json["validity"]["valid"], false);
     assert!(json["validity"]["reasons"][0].as_str().unwrap().starts_with("interrupted after"));
     assert_eq!(json["checks"]["passed"], true, "{}", json["checks"]);

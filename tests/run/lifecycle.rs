@@ -1,4 +1,4 @@
-//! How a run ends before its time: interrupted, or because its broker died.
+//! Early ends of a run: it was interrupted, or its broker died.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,7 +27,7 @@ fn signal(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// The broker that a run starts, as soon as it has.
+/// Waits for the broker that a run starts, and returns its process id.
 fn child_of(pid: u32) -> u32 {
     let clock = Monotonic::start();
     loop {

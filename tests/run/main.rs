@@ -1,8 +1,8 @@
-//! `mintbench run`, black box: the real binary against servers whose delays are known, and against
-//! a broker of its own.
+//! `mintbench run`, black box: the real binary against servers with known delays, and against its
+//! own broker.
 //!
-//! What is asserted holds on a busy machine too: a run may be invalid there (exit 4), but its
-//! counts still add up.
+//! The assertions also hold on a busy machine: a run may be invalid there (exit 4), but its counts
+//! still add up.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
@@ -37,13 +37,13 @@ fn mintbench(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mintbench")).arg("run").args(args).output().unwrap()
 }
 
-/// Writes a file that only its owner can read, as secrets have to be.
+/// Writes a file that only its owner can read, as files with secrets must be.
 fn write_secret(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Runs to a result, valid or not, and validates its `run.json`.
+/// Runs to a result, valid or not, and checks its `run.json` against the schema.
 fn run(args: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
@@ -53,7 +53,7 @@ fn run(args: &[&str]) -> Run {
     Run { json: valid(folder.path()), output, folder }
 }
 
-/// The `run.json` of a folder, which is as its schema says.
+/// Returns the `run.json` of a folder, which must conform to its schema.
 fn valid(folder: &Path) -> Value {
     let json = std::fs::read_to_string(folder.join("run.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -75,7 +75,7 @@ fn against(manner: Manner, args: &[&str]) -> Run {
 }
 
 impl Run {
-    /// The exit code is 0 on a quiet machine and 4 on a busy one.
+    /// Asserts that the exit code is 0 for a valid run and 4 for an invalid one.
     fn has_result(&self) -> &Self {
         let code = self.output.status.code();
         assert!(matches!(code, Some(0 | 4)), "{code:?}: {}", self.stderr());
@@ -125,7 +125,7 @@ fn counts_add_up_and_a_known_delay_is_measured() {
 
 #[test]
 fn a_stall_is_seen_at_its_right_weight() {
-    // 100 of 400 requests are meant to start within the stall, but only two can be under way.
+    // 100 of 400 requests are due within the stall, but only two can be outstanding.
     let run = against(
         Manner::Stall(150, Duration::from_millis(500)),
         &["--arrivals=constant", "--rate=200", "--duration=2s", "--connections=2"],
@@ -240,7 +240,7 @@ fn an_address_that_is_taken_leaves_no_folder() {
 
 #[test]
 fn a_file_that_cannot_be_written_hides_no_verdict() {
-    // It can be opened, so that the load begins, and takes no byte.
+    // A file that can be opened, so that the load begins, but that accepts no byte.
     let run = against(Manner::HangUp, &["--rate=50", "--duration=500ms", "--out-json=/dev/full"]);
     assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
     assert!(String::from_utf8_lossy(&run.output.stdout).contains("FAILED"));
@@ -331,8 +331,8 @@ fn a_herd_on_a_cold_key_is_one_mint() {
 
 #[test]
 fn an_idle_connection_takes_what_a_busy_one_cannot() {
-    // Each connection is busy for 40 % of the time. With a queue for each, requests would wait for
-    // the one they were bound to; with one queue, for the first of eight.
+    // Each connection is busy for 40 % of the time. With a queue per connection, requests would
+    // wait for their own connection. With one queue, they wait for the first free one of eight.
     let run = against(
         Manner::Delay(Duration::from_millis(20)),
         &["--rate=160", "--duration=2s", "--connections=8"],
@@ -355,7 +355,8 @@ fn waiting_for_a_connection_is_told_apart_from_the_target() {
 
 #[test]
 fn a_slow_target_is_not_blamed_on_the_generator() {
-    // What is queued when the run is over has timed out; its time is in the response.
+    // Requests that are queued at the end of the run have timed out. Their time counts in the
+    // response.
     let run = against(
         Manner::Delay(Duration::from_millis(200)),
         &["--rate=50", "--duration=1s", "--connections=1", "--timeout=300ms", "--max-errors=1"],
@@ -365,7 +366,7 @@ fn a_slow_target_is_not_blamed_on_the_generator() {
     assert!(run.json["statuses"]["timeout"].as_u64() > Some(20), "{}", run.json["statuses"]);
     assert_eq!(run.json["load"]["scheduled"], run.count("all") + run.count("error"));
     assert_eq!(run.json["causes"]["timeout"], run.count("error"));
-    // What was given up is in no percentile of what came.
+    // Requests that were given up count in no percentile of the answers.
     assert!(run.us("service_us", "max") < 300_000.0, "{}", run.json["classes"]);
 }
 
@@ -380,7 +381,7 @@ fn service_times_agree_with_what_the_server_took() {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let middle_us = taken_ns[taken_ns.len() / 2] as f64 / 1000.0;
     let service_us = run.us("service_us", "p50");
-    // A histogram is exact to 0.1 %; the network and the scheduler only add.
+    // A histogram is exact to 0.1 %; the network and the scheduler only add time.
     assert!((0.998..1.5).contains(&(service_us / middle_us)), "{service_us} of {middle_us}");
 }
 

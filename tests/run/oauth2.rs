@@ -1,4 +1,5 @@
-//! The token service of `mintbench serve` under load, by secret and by certificate, plain and in TLS.
+//! The token service of `mintbench serve` under load: by secret and by certificate, with and
+//! without TLS.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -18,10 +19,10 @@ const CLIENT: &str = "a0000000-0000-4000-8000-00000000000a";
 const SCOPE: &str = "--scope=https://vault.azure.net/.default";
 const AUDIENCE: &str = "--audience=https://vault.azure.net";
 
-/// A server with one application; ends with this value.
+/// A server with one application, which ends when this value is dropped.
 struct Served {
     child: Child,
-    /// Of the token service, without its scheme.
+    /// Authority of the token service, without its scheme.
     sts: String,
     folder: TempDir,
 }
@@ -33,7 +34,7 @@ impl Drop for Served {
     }
 }
 
-/// A certificate for clients and its key, PEM.
+/// A client certificate and its key, as PEM.
 static CREDENTIAL: LazyLock<(String, String)> = LazyLock::new(|| {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
@@ -81,7 +82,7 @@ impl Served {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// A short run against the token endpoint, verified.
+    /// Runs briefly against the token endpoint and verifies the tokens.
     fn run(&self, scheme: &str, args: &[&str]) -> Run {
         let target = format!("oauth2+{scheme}://{}/{TENANT}/oauth2/v2.0/token", self.sts);
         let jwks = format!("{scheme}://{}/{TENANT}/discovery/v2.0/keys", self.sts);
@@ -110,7 +111,7 @@ fn an_application_gets_verified_tokens_by_secret_and_by_certificate_plain_and_in
     let plain = served.run("http", &[&by_secret[..], &[AUDIENCE]].concat());
     all_verified(&plain);
     assert_eq!(plain.json["verified"]["wrong_audience"], 0);
-    // Nobody said what the audience is to be.
+    // No audience was given, so none is checked.
     let unjudged = served.run("https", &[&by_secret[..], &["--ca", &ca]].concat());
     all_verified(&unjudged);
     assert_eq!(unjudged.json["verified"]["wrong_audience"], Value::Null);
@@ -159,7 +160,7 @@ fn connections_are_made_anew_in_tls_for_every_request_where_they_are_closed() {
     assert_eq!(run.json["load"]["reconnects"], 48);
 }
 
-/// A token service that takes the secret of a client by HTTP Basic alone.
+/// Starts a token service that accepts the secret of a client by HTTP Basic only.
 fn basic_only() -> Scripted {
     Scripted::serve(|request| {
         // `me` and `p&w`, encoded as in a form.

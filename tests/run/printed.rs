@@ -1,8 +1,8 @@
-//! What a run prints at its end.
+//! The final output of a run.
 
 use super::run;
 
-/// From the heading to the end.
+/// Returns the lines from the heading to the end.
 fn last_block(said: &str) -> Vec<&str> {
     let heading = said.lines().position(|line| line.starts_with("steady  imds  http://"));
     said.lines().skip(heading.unwrap_or_else(|| panic!("no heading: {said}"))).collect()
@@ -26,7 +26,7 @@ fn the_table_is_headed_narrow_without_rules_and_last() {
     }
     assert!(!said.contains('─'), "{said}");
     assert!(!lines.iter().any(|line| line.starts_with("note")), "{said}");
-    // Invalidity is one line, however many reasons there are.
+    // Invalidity takes one line, however many reasons there are.
     let verdicts =
         said.lines().filter(|line| line.starts_with("INVALID") || line.starts_with("valid"));
     assert_eq!(verdicts.count(), 1, "{said}");

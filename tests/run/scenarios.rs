@@ -1,4 +1,4 @@
-//! Scenarios from files: phases, mixes, replay, and the ones that are built in, in a short form.
+//! Scenarios from files: phases, mixes, replay, and shortened built-in scenarios.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::server::{Manner, serve};
 use super::{Run, mintbench, run};
 
-/// Writes a scenario into a folder of its own.
+/// Writes a scenario into its own folder.
 fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -26,7 +26,7 @@ fn printed(scenario: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A built-in scenario with some of its words changed, each of which it must have.
+/// Runs a built-in scenario after replacing some of its words, each of which it must contain.
 fn short(scenario: &str, changes: &[(&str, &str)]) -> Run {
     let shortened = changes.iter().fold(printed(scenario), |text, (from, to)| {
         assert!(text.contains(from), "{scenario} has no `{from}`");
@@ -45,7 +45,7 @@ fn count(phase: &Value, class: &str) -> u64 {
     phase["classes"][class]["count"].as_u64().unwrap_or(0)
 }
 
-/// Requests of a phase, of whatever class.
+/// Returns the number of requests of a phase, over all classes.
 fn total(phase: &Value) -> u64 {
     let classes = phase["classes"].as_object().unwrap();
     classes.values().map(|class| class["count"].as_u64().unwrap()).sum()
@@ -71,7 +71,7 @@ fn a_boot_storm_mints_each_key_once_and_then_all_are_hits() {
     assert_eq!((total(boot), count(boot, "miss")), (300, 150), "{boot}");
     let steady = phase(&run, "steady");
     assert_eq!((total(steady), count(steady, "hit")), (200, 200), "{steady}");
-    // What was meant of each second: the ramp, whose report would be flat without it.
+    // The intended rate of each second. Without it the report would show the ramp as flat.
     let course = serde_json::json!({ "step_s": 1, "rates": [300.0] });
     assert_eq!((&boot["rate_course"], &steady["rate_course"]), (&course, &Value::Null));
     assert_eq!(run.json["checks"]["passed"], true);
@@ -115,9 +115,9 @@ fn nothing_fails_while_the_token_service_is_down_and_it_signs_again_after() {
         let phase = phase(&run, name);
         assert_eq!(total(phase), count(phase, "hit"), "{phase}");
     }
-    // Five of them are meant, of a schedule that is the same in every run.
+    // About five are expected; the schedule is the same in every run.
     assert!(count(phase(&run, "new-keys"), "miss") > 0, "{}", run.json["phases"]);
-    // Of keys that were published after the service was started again.
+    // Tokens are signed with keys that were published after the service was restarted.
     assert_eq!(run.json["verified"]["bad_signature"], 0);
 }
 
@@ -146,14 +146,14 @@ slo = ["p50<1ns", "miss.max<1h"]
 fn phases_are_measured_and_judged_one_by_one() {
     let (_folder, path) = file("two.toml", TWO_PHASES);
     let run = run(&[text(&path), "--alg=ES256", "--slo=p50<1h"]);
-    // A breach on a quiet machine, invalid on a busy one; no check may fail.
+    // A breach on a quiet machine, invalid on a busy one. No check may fail.
     assert!(matches!(run.output.status.code(), Some(4 | 5)), "{}", run.stderr());
     assert_eq!(run.json["scenario"], "two");
     let (calm, mixed) = (phase(&run, "calm"), phase(&run, "mixed"));
     assert_eq!((total(calm), count(calm, "hit")), (100, 100), "{calm}");
     assert_eq!((&calm["start_s"], &mixed["start_s"]), (&Value::from(0.0), &Value::from(1.0)));
     assert_eq!((total(mixed), &mixed["rate_target"]), (100, &Value::from(100.0)));
-    // A quarter of 100 are meant, standard deviation 4.3; what waits is new, and nothing else.
+    // 25 of 100 are expected, standard deviation 4.3. Only requests for new keys wait.
     assert!((1..=50).contains(&count(mixed, "miss")), "{mixed}");
     assert_eq!(count(mixed, "coalesced"), 0);
     assert_eq!(run.count("hit") + run.count("miss"), 200);

@@ -1,31 +1,31 @@
-//! Servers of a few lines: a test says what a request is answered with, byte by byte.
+//! Small scripted servers: a test defines the answers byte by byte.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// The request line, without its line end.
+    /// The request line without its line end.
     pub(crate) line: String,
-    /// The lines of the header, in their order.
+    /// The header lines in order.
     pub(crate) headers: Vec<String>,
     pub(crate) body: String,
 }
 
-/// What is written, in pieces that are sent apart; none hangs up.
+/// The pieces of an answer, sent separately. Without any piece the server closes the connection.
 pub(crate) type Pieces = Vec<Vec<u8>>;
 
-/// A server on loopback, one thread per connection, and all that it was asked.
+/// A server on loopback with one thread per connection, and the requests that it received.
 pub(crate) struct Scripted {
     pub(crate) authority: String,
     asked: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Scripted {
-    /// Answers each request with what `answer` says; an answer that closes is followed by the end of
-    /// the connection.
+    /// Answers each request with the result of `answer`. The connection ends after an HTTP/1.0
+    /// answer or one with `Connection: close`.
     pub(crate) fn serve(answer: impl Fn(&Request) -> Pieces + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let authority = listener.local_addr().unwrap().to_string();
@@ -44,7 +44,7 @@ impl Scripted {
         self.asked.lock().unwrap().clone()
     }
 
-    /// How many requests began like this.
+    /// Returns the number of requests that begin with `begin`.
     pub(crate) fn count(&self, begin: &str) -> u64 {
         self.asked().iter().filter(|request| request.line.starts_with(begin)).count() as u64
     }
@@ -67,7 +67,7 @@ fn converse(
             if stream.write_all(&piece).is_err() {
                 return;
             }
-            // So that pieces arrive apart; nothing depends on it.
+            // Helps the pieces to arrive separately; nothing depends on it.
             std::thread::yield_now();
         }
         if closes {
@@ -96,7 +96,7 @@ fn receive(stream: &mut TcpStream) -> Option<Request> {
     }
 }
 
-/// An answer of known length, whole.
+/// Returns a complete answer of known length.
 pub(crate) fn whole(status: &str, body: &str) -> Pieces {
     let length = body.len();
     vec![format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()]

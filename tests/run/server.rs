@@ -1,4 +1,4 @@
-//! Token endpoints whose manners are known.
+//! Token endpoints with known behaviour.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,22 +13,22 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mintbench::clock::Monotonic;
 use serde_json::json;
 
-/// How a server treats its requests.
+/// The behaviour of a server.
 #[derive(Clone)]
 pub(crate) enum Manner {
-    /// Answers after this time.
+    /// Answers after this delay.
     Delay(Duration),
-    /// Hangs up instead of answering.
+    /// Closes the connection instead of answering.
     HangUp,
-    /// Answers at once, but from this request on nobody gets an answer for this time.
+    /// Answers at once, but stalls all answers for this time from this request on.
     Stall(u64, Duration),
     /// Answers every second request with status 429.
     Throttle,
-    /// Answers with one token, whoever asks for whatever, and with the keys at `/keys`.
+    /// Returns one token for every request, and the keys at `/keys`.
     Token { body: String, keys: String },
 }
 
-/// A keep-alive server on loopback, one thread per connection.
+/// Starts a keep-alive server on loopback with one thread per connection.
 pub(crate) fn serve(manner: Manner) -> (SocketAddr, Arc<Server>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ pub(crate) struct Server {
     pub(crate) requests: AtomicU64,
     stalled_until_ns: AtomicU64,
     clock: Monotonic,
-    /// How long it took over each answer.
+    /// The time that each answer took, in nanoseconds.
     pub(crate) taken_ns: Mutex<Vec<u64>>,
 }
 
@@ -111,7 +111,8 @@ impl Server {
     }
 }
 
-/// A token for the wrong resource, in an answer that looks right, and the keys to find that out.
+/// Returns a token for the wrong resource in an answer that looks right, and the keys that reveal
+/// it.
 pub(crate) fn wrong_token() -> Manner {
     let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();

@@ -1,4 +1,4 @@
-//! Targets of other kinds than IMDS: what they are sent, byte by byte, and what of them is counted.
+//! Targets other than IMDS: the requests they receive, byte by byte, and the counted results.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::scripted::{Pieces, Request, Scripted, whole};
 use crate::{Run, run, write_secret};
 
-/// A short run with these flags against `target`.
+/// Runs briefly against `target` with these flags.
 fn short(target: &str, args: &[&str]) -> Run {
     let fixed = ["--warmup=0s", "--rate=100", "--duration=1s", "--arrivals=constant"];
     run(&[&["--target", target], &fixed[..], args].concat())
@@ -34,10 +34,10 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A server that answers only this request, and whatever else with status 400.
+/// Starts a server that answers only this request, and any other with status 400.
 fn strict(line: &'static str, headers: &'static [&'static str], answer: Pieces) -> Scripted {
     Scripted::serve(move |request| {
-        // The first is `Host`, whose port is another each time.
+        // The first header is `Host`, whose port differs each time.
         if request.line == line && request.headers[1..] == *headers {
             answer.clone()
         } else {
@@ -122,14 +122,15 @@ fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
         assert!(said(0o755, 0o644, &[]).contains(&fix), "{args:?}");
         assert!(said(0o755, 0o640, &[]).contains(flag[0]), "{args:?}");
         assert!(said(0o755, 0o644, &flag).contains("`chmod o-rwx "), "{args:?}");
-        // Taken; what the file holds is refused then, or nobody listens.
+        // The permissions are accepted. The run then fails because of the file's content, or
+        // because nobody listens.
         for taken in [said(0o755, 0o600, &[]), said(0o755, 0o640, &flag), said(0o700, 0o644, &[])] {
             assert!(!taken.contains("chmod"), "{taken}");
         }
     }
 }
 
-/// The metadata service of EC2, of which each session answers so many requests.
+/// Starts an EC2 metadata service whose sessions each answer `gets_per_session` requests.
 fn aws(gets_per_session: u64) -> Scripted {
     let (sessions, gets) = (AtomicU64::new(0), AtomicU64::new(0));
     Scripted::serve(move |Request { line, headers, .. }| {
@@ -176,7 +177,7 @@ fn a_session_that_has_ended_is_opened_anew_before_the_next_request() {
     let target = format!("aws+http://{}", server.authority);
     let run = short(&target, &["--role=web", "--connections=1", "--max-errors=0.2"]);
     run.has_result();
-    // Of ten requests, nine are answered and the tenth finds the session ended.
+    // Of every ten requests, nine are answered and the tenth finds that the session has ended.
     let statuses = &run.json["statuses"];
     assert_eq!((&statuses["200"], &statuses["401"]), (&90.into(), &10.into()), "{statuses}");
     assert_eq!((server.count("GET"), server.count("PUT")), (100, 10));
@@ -190,7 +191,7 @@ fn a_server_that_opens_no_session_is_refused_before_the_run() {
     assert!(error.contains("opens no session: status 403"), "{error}");
 }
 
-/// An answer in chunks, with an interim answer before it, in pieces of three bytes.
+/// Returns a chunked answer after an interim answer, in pieces of three bytes.
 fn dribbled() -> Pieces {
     let answer = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: y\r\n\r\n";
     answer.as_bytes().chunks(3).map(<[u8]>::to_vec).collect()
@@ -217,7 +218,7 @@ fn answers_that_end_with_their_connection_are_whole() {
     let run = short(&format!("get+http://{}", server.authority), &["--connections=4"]);
     run.has_result();
     assert_eq!(run.json["statuses"]["200"], 100, "{}", run.json["statuses"]);
-    // The first on each connection found it made.
+    // The first request of each connection used the connection made before the load.
     assert_eq!(run.json["load"]["reconnects"], 96);
 }
 

@@ -1,4 +1,4 @@
-//! Certificates that count, certificates that do not, and servers that speak the other protocol.
+//! Trusted certificates, untrusted certificates, and servers that speak the other protocol.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,14 +13,15 @@ use crate::oauth2::pem;
 use crate::scripted::{Scripted, whole};
 use crate::{mintbench, run};
 
-/// A server in TLS that answers every request with 200; its certificate is in a file.
+/// A TLS server that answers every request with 200, and its certificate in a file.
 struct Secure {
     authority: String,
     folder: tempfile::TempDir,
 }
 
 impl Secure {
-    /// With a certificate for 127.0.0.1 that is an authority's, as `openssl req -x509` makes it.
+    /// Starts a server whose certificate for 127.0.0.1 is that of an authority, as `openssl req
+    /// -x509` makes it.
     fn with_authority(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +29,7 @@ impl Secure {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap().der().clone();
         let folder = tempfile::tempdir().unwrap();
-        // With a byte order mark, as some editors write it.
+        // Some editors write a byte order mark.
         let text = format!("\u{feff}{}", pem("CERTIFICATE", &certificate));
         std::fs::write(folder.path().join("server.pem"), text).unwrap();
         let authority = serve(certificate, &key);
@@ -95,7 +96,7 @@ fn an_authority_certificate_that_a_server_shows_as_its_own_counts_where_ca_names
     run.has_result();
     assert_eq!(run.json["statuses"]["200"], 25, "{}", run.json["statuses"]);
     assert_eq!(run.json["load"]["insecure"], false);
-    // Another's does not, and the error says what to do.
+    // If `--ca` names another certificate, the server is refused, and the error names the remedy.
     let other = Secure::with_authority(|_| {});
     let error = refused(&[&url, "--ca", other.pem().to_str().unwrap()]);
     assert!(error.contains("authority's certificate (CA:TRUE): name it with --ca"), "{error}");

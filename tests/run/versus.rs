@@ -34,7 +34,7 @@ fn the_slower_of_two_endpoints_has_the_ratio_above_one() {
     assert_eq!(serde_json::to_value(read).unwrap(), json, "what is read is what was written");
     assert_eq!(json["valid"], code == Some(0), "{json}");
     assert_eq!(json["a"]["target"], a);
-    // The same schedules, pair by pair.
+    // Both targets get the same schedules, pair by pair.
     assert_eq!(json["a"]["count"], json["b"]["count"]);
     if json["pairs_used"].as_u64() < Some(2) {
         assert_eq!(json["b_over_a"]["service"]["p50"], Value::Null);

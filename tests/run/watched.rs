@@ -1,4 +1,4 @@
-//! What a run shows while it goes on: to Prometheus, on a pipe, on a terminal.
+//! The progress of a run: for Prometheus, on a pipe, on a terminal.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -103,7 +103,8 @@ fn on_a_pipe_a_run_says_how_it_goes_in_lines_and_nothing_when_quiet() {
     assert!(quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
 }
 
-/// Runs a program on a terminal of its own, and ends it with Ctrl-C once it has drawn twice.
+/// A script that runs a program on its own terminal, and ends it with Ctrl-C after it has drawn
+/// twice.
 const ON_A_TERMINAL: &str = r"
 import os, pty, sys, termios
 pid, terminal = pty.fork()
@@ -145,11 +146,11 @@ fn on_a_terminal_a_view_is_drawn_in_place_and_gives_way_to_the_table_at_an_inter
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     let seen = String::from_utf8_lossy(&output.stdout);
     assert!(seen.contains("of 100/s"), "{seen:?}");
-    // Neither another screen nor a hidden cursor, and what was drawn is erased.
+    // The program uses no alternate screen and hides no cursor, and it erases its drawing.
     assert!(!seen.contains("\x1b[?"), "{seen:?}");
     let (_, last) = seen.rsplit_once("\x1b[2K").unwrap();
     assert!(last.contains("PARTIAL   interrupted after"), "{last}");
-    // Paths are not broken.
+    // Lines with paths are not wrapped.
     let lines = last.lines().filter(|line| !line.contains(folder.path().to_str().unwrap()));
     lines.for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
 }

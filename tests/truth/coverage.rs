@@ -1,8 +1,9 @@
-//! How often the interval of a percentile holds the truth, where the truth is known: a simulated
-//! queue with one server, random arrivals and exponential service (M/M/1).
+//! Coverage of percentile intervals in a case with a known truth: a simulated queue with one
+//! server, random arrivals and exponential service (M/M/1).
 //!
-//! Its response times are strongly correlated, and their distribution is exponential with the rate
-//! (service rate - arrival rate): D. Gross et al., Fundamentals of Queueing Theory, 4th edition, 2.2.
+//! Its response times are strongly correlated. Their distribution is exponential with the rate
+//! (service rate - arrival rate): D. Gross et al., Fundamentals of Queueing Theory, 4th edition,
+//! 2.2.
 //!
 //!     MINTBENCH_COVERAGE=2000 cargo test --release --test truth coverage -- --nocapture
 //!
@@ -16,11 +17,11 @@ use rand_distr::{Distribution as _, Exp1};
 
 /// Mean service time in nanoseconds.
 const SERVICE_NS: f64 = 200_000.0;
-/// Runs that are simulated for each load in a plain test.
+/// Number of simulated runs for each load in an ordinary test.
 const RUNS: u32 = 60;
-/// What "95 %" must come to at least.
+/// The smallest accepted coverage of 95 % intervals.
 const COVERAGE_MIN: f64 = 0.93;
-/// One miss of fewer intervals is more than 7 % of them.
+/// The least number of intervals for this limit. One miss among fewer would exceed 7 %.
 const GIVEN_MIN: u32 = 15;
 const COVERAGE_OF_FEW: f64 = 0.5;
 
@@ -28,19 +29,19 @@ const COVERAGE_OF_FEW: f64 = 0.5;
 struct Queue {
     load: f64,
     rng: Xoshiro256PlusPlus,
-    /// When the next request comes, in nanoseconds.
+    /// The time of the next request, in nanoseconds.
     now_ns: f64,
-    /// What it will find before it.
+    /// The wait of the next request before its service.
     wait_ns: f64,
 }
 
 impl Queue {
-    /// A queue that has been under its load for ever.
+    /// Returns a queue that has been under its load for long.
     fn steady(load: f64, seed: u64) -> Self {
         let mut queue =
             Self { load, rng: Xoshiro256PlusPlus::seed_from_u64(seed), now_ns: 0.0, wait_ns: 0.0 };
-        // As many requests as it takes to forget that it began empty: the correlation time is some
-        // 2 / (1 - sqrt(load))^2 services, 180 at 80 %.
+        // Enough requests to forget the empty start. The correlation time is about 2 / (1 -
+        // sqrt(load))^2 services: 180 at 80 % load.
         for _ in 0..4_000 {
             let _ = queue.next();
         }
@@ -53,7 +54,7 @@ impl Queue {
         unit * mean_ns
     }
 
-    /// When the next request comes, and how long it stays (Lindley's recursion).
+    /// Returns the time of the next request and its response time (Lindley's recursion).
     fn next(&mut self) -> (f64, f64) {
         let response_ns = self.wait_ns + self.exponential(SERVICE_NS);
         let came_ns = self.now_ns;
@@ -63,7 +64,8 @@ impl Queue {
         (came_ns, response_ns)
     }
 
-    /// A run of so many seconds, as the harness keeps it: one set of counts for each second.
+    /// Simulates a run of `seconds` seconds, and returns one set of counts per second as the
+    /// harness keeps it.
     fn run(mut self, seconds: u32) -> Vec<Counts> {
         let mut second = histogram();
         let mut request = self.next();
@@ -80,18 +82,18 @@ impl Queue {
             .collect()
     }
 
-    /// The true percentile of its response times, as a histogram would say it.
+    /// Returns the true percentile of the response times, rounded as by a histogram.
     fn quantile_ns(load: f64, p: f64) -> u64 {
         histogram().highest_equivalent((-(1.0 - p).ln() * SERVICE_NS / (1.0 - load)) as u64)
     }
 }
 
-/// Three digits, as the harness has.
+/// Returns a histogram with three significant digits, like those of the harness.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap()
 }
 
-/// How often intervals held the truth.
+/// Counts of intervals that held the truth, that missed it, and of runs too short for one.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     held: u32,
@@ -119,7 +121,7 @@ impl Tally {
 
 const PERCENTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
-/// The intervals of so many runs, by percentile.
+/// Returns the counts of `runs` simulated runs, by percentile.
 fn simulated(load: f64, seconds: u32, runs: u32) -> [Tally; 4] {
     let mut tallies = [Tally::default(); 4];
     for seed in 0..runs {
@@ -137,8 +139,8 @@ fn intervals_hold_the_truth_as_often_as_they_say_under_queueing() {
         for (p, tally) in PERCENTILES.into_iter().zip(simulated(load, 30, RUNS)) {
             let (coverage, too_short) = (tally.coverage(), tally.too_short());
             let given = tally.held + tally.missed;
-            // At 80 % load 30 s are too short for the p99.9, and it says so; the few that do not say so
-            // are held to the same, as far as so few can tell.
+            // At 80 % load 30 s are too short for the p99.9, and most runs report so. The few other
+            // intervals must hold the truth too, as far as so few can show.
             let rare = load > 0.7 && p > 0.99;
             assert!(rare || too_short < 0.2, "p{} at {load}: none of {too_short}", p * 100.0);
             let least = if given < GIVEN_MIN { COVERAGE_OF_FEW } else { COVERAGE_MIN };
@@ -147,7 +149,7 @@ fn intervals_hold_the_truth_as_often_as_they_say_under_queueing() {
     }
 }
 
-/// With the variable in the head of this file: more runs, longer ones and a higher load.
+/// Runs more and longer simulations at higher loads, if the variable described above is set.
 #[test]
 fn coverage_of_many_simulated_runs() {
     let Ok(runs) = std::env::var("MINTBENCH_COVERAGE") else { return };
@@ -165,7 +167,7 @@ fn coverage_of_many_simulated_runs() {
                 tally.coverage() * 100.0,
                 tally.too_short() * 100.0,
             );
-            // Too few to tell, where nearly all were too short.
+            // If nearly all runs were too short, the rest are too few to judge.
             assert!(given < 50 || tally.coverage() >= COVERAGE_MIN, "p{}", p * 100.0);
         }
     }

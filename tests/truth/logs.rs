@@ -1,4 +1,4 @@
-//! What an interval log holds, all of it together.
+//! The merged content of an interval log.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
-/// The sum of all lines of the log at `path`, in nanoseconds.
+/// Returns the sum of all lines of the log at `path`, in nanoseconds.
 pub(crate) fn merged(path: &Path) -> Histogram<u64> {
     let text = std::fs::read(path).unwrap();
     let mut sum = Histogram::new(3).unwrap();

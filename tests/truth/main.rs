@@ -1,8 +1,8 @@
 //! The harness against servers whose delays follow a known law.
 //!
-//! What is asserted holds on a busy machine too: noise only adds to what is measured, so a bound from
-//! above is asserted of runs alone that call themselves valid. How near the figures come on a quiet
-//! machine is what `benches/truth/run.sh` shows.
+//! The assertions also hold on a busy machine. Noise only adds to measured times, so upper bounds
+//! are asserted only for runs that are valid by their own rules. `benches/truth/run.sh` shows how
+//! close the figures come on a quiet machine.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
     clippy::cast_possible_truncation,
@@ -23,7 +23,7 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 use server::{Law, Options, Record, Stop};
 
-/// A server on a thread of its own.
+/// A server on its own thread.
 struct Served {
     target: String,
     record: Record,
@@ -43,7 +43,7 @@ impl Served {
         Self { target, record, stop, thread }
     }
 
-    /// Ends the server, and what it recorded.
+    /// Ends the server and returns its record.
     fn end(self) -> Record {
         self.stop.request();
         self.thread.join().unwrap().unwrap();
@@ -51,7 +51,7 @@ impl Served {
     }
 }
 
-/// What a run reported, beside what is known of its server.
+/// The report of a run, and the known facts about its server.
 struct Compared {
     law: Law,
     record: Record,
@@ -59,7 +59,7 @@ struct Compared {
     json: Value,
 }
 
-/// Runs against a server of this law, 500 requests per second at random, some on each connection.
+/// Runs against a server of this law, with 500 random requests per second over 128 connections.
 fn against(law: &str, duration: &str) -> Compared {
     let law: Law = law.parse().unwrap();
     let served = Served::start(law);
@@ -82,7 +82,7 @@ impl Compared {
         self.response.value_at_quantile(p)
     }
 
-    /// Holds for every law on any machine.
+    /// Asserts what holds for every law on any machine.
     fn agrees(self) -> Self {
         let count = self.json["classes"]["all"]["count"].as_u64().unwrap();
         assert!(count > 500, "{}", self.json);
@@ -97,7 +97,7 @@ impl Compared {
         self
     }
 
-    /// Only a valid run claims that its percentiles are those of the server.
+    /// Asserts that a valid run reports percentiles close to those of the server.
     fn agrees_closely_if_valid(self) -> Self {
         if self.is_valid() {
             let service_us = self.json["classes"]["all"]["service_us"]["p50"].as_f64().unwrap();
@@ -111,7 +111,7 @@ impl Compared {
         self.json["validity"]["valid"] == true
     }
 
-    /// The share of requests that took longer lies between these bounds, by the log.
+    /// Asserts that the share of requests above `limit_ns`, by the log, lies between these bounds.
     fn has_weight(&self, limit_ns: u64, low: f64, high: f64) {
         let share = self.share_above(limit_ns);
         assert!(share >= low, "{share} is below {low}: {}", self.json["classes"]);
@@ -138,7 +138,7 @@ fn a_constant_delay_is_reported() {
 #[test]
 fn exponential_delays_keep_their_shape() {
     let run = against("exponential:4ms:200ms", "3s").agrees().agrees_closely_if_valid();
-    // 13.5 % take more than twice the mean; 1500 draws deviate by 0.9 % as a rule.
+    // 13.5 % take more than twice the mean; 1500 draws typically deviate by 0.9 %.
     run.has_weight(8 * MS, 0.09, 0.18);
     let recorded = run.record.share_above(8 * MS);
     assert!(run.share_above(8 * MS) >= recorded - 0.002, "the server says {recorded}");
@@ -147,7 +147,7 @@ fn exponential_delays_keep_their_shape() {
 #[test]
 fn both_modes_show_at_their_weights() {
     let run = against("two-modes:0.8:1ms:40ms", "3s").agrees().agrees_closely_if_valid();
-    // 1500 draws deviate by 1.0 % as a rule.
+    // 1500 draws typically deviate by 1.0 %.
     run.has_weight(39 * MS, 0.15, 0.25);
     assert!(run.reported_ns(0.9) >= 40 * MS * 998 / 1000);
 }
@@ -155,8 +155,8 @@ fn both_modes_show_at_their_weights() {
 #[test]
 fn a_stall_of_a_tenth_of_the_time_delays_a_tenth_of_the_requests() {
     let run = against("stall:500us:100ms:1s", "4s").agrees().agrees_closely_if_valid();
-    // Who is due in the first half of a stall waits for more than 50 ms: one in twenty. Of 2000,
-    // 0.5 % more or less as a rule. A closed loop would send nothing meanwhile.
+    // A request due in the first half of a stall waits for more than 50 ms: one in twenty, with a
+    // typical deviation of 0.5 % for 2000 requests. A closed loop would send nothing meanwhile.
     run.has_weight(50 * MS, 0.03, 0.08);
     run.has_weight(5 * MS, 0.07, 0.13);
     assert!(run.reported_ns(0.99) >= 80 * MS, "{}", run.json["classes"]);

@@ -1,8 +1,8 @@
-//! Goose as a plain load generator: every user GETs the path of `--host` again and again.
+//! Goose as a plain load generator: every user repeats a GET of the path of `--host`.
 //!
-//! For `benches/truth/run.sh` and `benches/generator/run.sh`, which hold load generators against a
-//! server whose delays are known. Takes goose's own flags (`--users`, `--throttle-requests`, ...) and
-//! prints what goose has measured, in microseconds, as one line of JSON.
+//! `benches/truth/run.sh` and `benches/generator/run.sh` use it to compare load generators against
+//! a server with known delays. It takes goose's own flags (`--users`, `--throttle-requests`, ...)
+//! and prints goose's measurements in microseconds, as one line of JSON.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ async fn play() -> Result<(), Box<dyn std::error::Error>> {
     let metrics = Box::pin(attack.execute()).await?;
     let measured = metrics.requests.values().next().ok_or("goose has made no request")?;
     let mut line = percentiles(&measured.raw_data);
-    // Only where `--co-mitigation` asked for it and there was something to add.
+    // Only present if `--co-mitigation` asked for it and there was something to add.
     if let (Some(line), Some(added)) = (line.as_object_mut(), &measured.coordinated_omission_data) {
         line.insert("mitigated".to_owned(), percentiles(added));
     }
@@ -40,7 +40,7 @@ async fn play() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn get(user: &mut GooseUser) -> TransactionResult {
     let response = user.get("").await?.response?;
-    // Unread, the connection could not be used again.
+    // A connection with an unread body could not be used again.
     let _ = response.bytes().await?;
     Ok(())
 }

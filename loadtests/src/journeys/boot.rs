@@ -1,4 +1,4 @@
-//! `boot`: a machine comes up and asks for its tokens the way an SDK does.
+//! `boot`: a machine starts and requests its tokens as an SDK does.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use goose::prelude::*;
 use super::{become_vm, variable};
 use crate::ask::{self, ARM, Ask, Token, VAULT};
 
-/// The journey: probe, one token per identity and service, and the first token once more.
+/// Returns the journey: a probe, one token per identity and service, and the first token again.
 pub(crate) fn scenario() -> Result<Scenario, GooseError> {
     let steps = scenario!("boot")
         .set_wait_time(Duration::from_millis(50), Duration::from_millis(150))?
@@ -30,7 +30,7 @@ async fn system(user: &mut GooseUser) -> TransactionResult {
     Ok(())
 }
 
-/// Skipped unless the caller says which identity the machine has.
+/// Requests a token by client id. Skipped if the environment names no identity.
 async fn user_assigned(user: &mut GooseUser) -> TransactionResult {
     if let Some(client_id) = variable("LOADTESTS_CLIENT_ID")? {
         let ask = Ask { client_id: Some(client_id), ..Ask::new("by client_id", ARM) };

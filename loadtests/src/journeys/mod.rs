@@ -1,4 +1,4 @@
-//! The journeys, and what their users have in common: each is a virtual machine.
+//! The journeys and the setup that their users share: each user is a virtual machine.
 
 pub(crate) mod boot;
 pub(crate) mod steady;
@@ -12,13 +12,14 @@ use goose::prelude::*;
 /// The address of VM number 0 in a synthetic world (`src/world/synthetic.rs`).
 const FIRST_VM: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
-/// No answer takes this long unless the broker hangs.
+/// The timeout of a request. Only a hung broker takes this long.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Gives the user a client of its own, which calls from its own address if the world has many.
+/// Gives the user its own client, which calls from its own address if the world has many machines.
 ///
-/// The broker tells machines apart by where they call from, so users that share an address share
-/// a machine; they do when `LOADTESTS_VMS` is absent, and take turns when it is less than them.
+/// The broker tells machines apart by source address, so users that share an address share a
+/// machine. All users share one if `LOADTESTS_VMS` is not set; some do if it is smaller than the
+/// number of users.
 async fn become_vm(user: &mut GooseUser) -> TransactionResult {
     let mut client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
     if let Some(vms) = vms()? {
@@ -29,7 +30,7 @@ async fn become_vm(user: &mut GooseUser) -> TransactionResult {
     Ok(user.set_client_builder(client).await?)
 }
 
-/// How many machines the world has, if the caller says.
+/// Returns the number of machines in the world, if `LOADTESTS_VMS` is set.
 pub(crate) fn vms() -> Result<Option<NonZeroU32>, TransactionError> {
     let wrong = |text| format!("LOADTESTS_VMS={text} is not a number above 0");
     variable("LOADTESTS_VMS")?
@@ -37,7 +38,7 @@ pub(crate) fn vms() -> Result<Option<NonZeroU32>, TransactionError> {
         .transpose()
 }
 
-/// An environment variable; an empty one is absent.
+/// Returns the value of an environment variable. An empty one counts as not set.
 fn variable(name: &str) -> Result<Option<String>, TransactionError> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),

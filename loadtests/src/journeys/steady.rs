@@ -1,4 +1,4 @@
-//! `steady`: a machine that is up keeps asking for its token, and keeps getting the same one.
+//! `steady`: a running machine requests its token repeatedly, and gets the same one each time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use goose::prelude::*;
 use super::become_vm;
 use crate::ask::{self, ARM, Ask, Token};
 
-/// The journey: one request, for ever.
+/// Returns the journey: one request, repeated for ever.
 pub(crate) fn scenario() -> Result<Scenario, GooseError> {
     let steps = scenario!("steady")
         .set_wait_time(Duration::from_millis(50), Duration::from_millis(150))?

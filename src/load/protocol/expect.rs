@@ -1,20 +1,20 @@
-//! What makes an answer good.
+//! The rules by which an answer counts as a success.
 
 use std::str::FromStr;
 
 use crate::load::cause::Cause;
 
-/// A demand on the answers of a plain GET.
+/// A condition on the answers to a plain GET.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub enum Expect {
-    /// The content holds this text.
+    /// The body contains this text.
     Body(String),
-    /// The status is this one, or another that is expected too.
+    /// The status is this one, or another expected one.
     Status(u16),
 }
 
-/// A text that is no demand.
+/// A text that is not a valid condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is nothing that can be expected; write status=CODE or body=TEXT, like status=204")]
 pub struct ExpectError(String);
@@ -25,7 +25,7 @@ impl FromStr for Expect {
     fn from_str(text: &str) -> Result<Self, ExpectError> {
         let demand = match text.split_once('=') {
             Some(("body", text)) if !text.is_empty() => Some(Self::Body(text.to_owned())),
-            // RFC 9110 section 15: three digits; those below 200 come before an answer.
+            // RFC 9110 section 15: three digits. A status below 200 precedes the answer.
             Some(("status", code)) => {
                 code.parse().ok().filter(|code| (200..=599).contains(code)).map(Self::Status)
             }
@@ -43,8 +43,8 @@ impl TryFrom<String> for Expect {
     }
 }
 
-/// Returns why the answer to a plain GET is not good, if it is not: any 2xx is, unless `expected`
-/// says more.
+/// Returns the fault of an answer to a plain GET, if there is one. Any 2xx status is good unless
+/// `expected` says more.
 pub(super) fn fault_of_plain(expected: &[Expect], status: u16, body: &[u8]) -> Option<Cause> {
     let mut codes = expected.iter().filter(|demand| matches!(demand, Expect::Status(_))).peekable();
     let good = match codes.peek() {
@@ -61,8 +61,8 @@ pub(super) fn fault_of_plain(expected: &[Expect], status: u16, body: &[u8]) -> O
     missing.then_some(Cause::NoText)
 }
 
-/// Returns why an answer is not a token, if it is not: the status has to be 200, and the content a
-/// JSON object whose members `names` are texts that are not empty.
+/// Returns the fault of an answer that should hold a token, if there is one. The status must be
+/// 200, and the body a JSON object whose members `names` are non-empty strings.
 pub(super) fn fault_of_token(names: &[&str], status: u16, body: &[u8]) -> Option<Cause> {
     if status != 200 {
         return Some(Cause::Status(status));
@@ -75,11 +75,11 @@ fn holds(body: &[u8], text: &[u8]) -> bool {
     body.windows(text.len()).any(|part| part == text)
 }
 
-/// Whether the JSON object `body` has a member `name` that is a text of one character or more.
+/// Returns true if the JSON object `body` has a member `name` that is a non-empty string.
 ///
-/// This runs while the load runs: it allocates nothing and reads up to that member only, and the last
-/// byte, which shows an object that was cut off. It follows texts and nesting, so that neither a text nor
-/// an inner object can pass for the member.
+/// This function runs under load. It allocates nothing. It reads only up to the member, and the
+/// last byte, which shows an object that was cut off. It follows strings and nesting, so that
+/// neither a string nor an inner object can pass for the member.
 fn has_text(body: &[u8], name: &[u8]) -> bool {
     let mut rest = body.trim_ascii();
     if !(rest.starts_with(b"{") && rest.ends_with(b"}")) {
@@ -104,7 +104,7 @@ fn has_text(body: &[u8], name: &[u8]) -> bool {
     false
 }
 
-/// The text whose opening quote is passed, as it is written, and what follows its closing quote.
+/// Returns the raw string whose opening quote has been read, and the text after its closing quote.
 fn text(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut escaped = false;
     let end = rest.iter().position(|byte| {
@@ -115,7 +115,7 @@ fn text(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((rest.get(..end)?, rest.get(end + 1..)?))
 }
 
-/// Whether a colon and a text that is not empty follow.
+/// Returns true if a colon and a non-empty string follow.
 fn is_text_next(after: &[u8]) -> bool {
     let value = after.trim_ascii_start().strip_prefix(b":");
     let text = value.and_then(|value| value.trim_ascii_start().strip_prefix(b"\""));

@@ -1,22 +1,22 @@
-//! A session with a server that has them, from its opening to its end.
+//! A session with a server that requires one, from its opening to its end.
 
 use super::recipe::SESSION_SECONDS;
 use crate::secret::Redacted;
 
-/// The secret of a session, and until when it counts.
+/// The secret of a session, and the time until which it is used.
 #[derive(Clone, Debug)]
 pub(in crate::load) struct Lease {
     secret: Redacted,
     until_ns: u64,
 }
 
-/// A session is not used in its last minute, or in the second half of a short one: a request may be
-/// under way for long.
+/// The margin at the end of a session in which it is no longer used, because a request may be under
+/// way for long. For a short session the margin is the second half.
 const MARGIN_SECONDS: u64 = 60;
 
 impl Lease {
-    /// The session that an answer of this status and content, to the request that opens one, has
-    /// opened at `now_ns`; `None` when it has not. A server may grant less time than was asked for.
+    /// Returns the session that an answer with this status and body has opened at `now_ns`, or
+    /// `None` if it has opened none. A server may grant less time than requested.
     pub(in crate::load) fn opened(
         status: u16,
         body: &[u8],
@@ -24,7 +24,7 @@ impl Lease {
         now_ns: u64,
     ) -> Option<Self> {
         let secret = body.trim_ascii();
-        // It goes into a header field.
+        // The secret is sent in a header field.
         let fits = !secret.is_empty() && secret.iter().all(u8::is_ascii_graphic);
         let secret = Redacted::new(secret.to_vec());
         let length_ns = granted_seconds
@@ -35,7 +35,7 @@ impl Lease {
         (status == 200 && fits && length_ns > 0).then_some(Self { secret, until_ns })
     }
 
-    /// The secret, while it counts.
+    /// Returns the secret while the session is in use.
     pub(in crate::load) fn secret(&self, now_ns: u64) -> Option<&Redacted> {
         (now_ns < self.until_ns).then_some(&self.secret)
     }

@@ -1,8 +1,8 @@
-//! The ways in which tokens are asked for.
+//! The protocols by which tokens are requested.
 //!
-//! A [`Dialect`] is a protocol with all that it needs; a `Recipe` is what follows from it once the
-//! target and the length of the run are known: every part of a request that does not change, encoded
-//! once. Nothing here signs, or asks anything, while the load runs.
+//! A [`Dialect`] is a protocol with its settings. A `Recipe` is derived from it once the target and
+//! the length of the run are known. It holds every constant part of a request, encoded once.
+//! Nothing here signs, or sends a request, while the load runs.
 
 mod expect;
 mod lease;
@@ -45,7 +45,7 @@ impl Protocol {
     pub const ALL: [Self; 6] =
         [Self::AppService, Self::Aws, Self::Gce, Self::Get, Self::Imds, Self::OAuth2];
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AppService => "app-service",
@@ -57,12 +57,12 @@ impl Protocol {
         }
     }
 
-    /// Whether an answer holds a JSON Web Token in `access_token`.
+    /// Returns true if an answer holds a JSON Web Token in `access_token`.
     pub const fn has_jwt(self) -> bool {
         matches!(self, Self::AppService | Self::Imds | Self::OAuth2)
     }
 
-    /// Whether a request names what the token is for, and for which identity, in its query.
+    /// Returns true if a request names the resource and the identity in its query.
     pub const fn selects(self) -> bool {
         matches!(self, Self::AppService | Self::Imds)
     }
@@ -74,26 +74,27 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// A protocol and what it needs beside a URL.
+/// A protocol and the settings it needs beside a URL.
 #[derive(Debug)]
 pub enum Dialect {
     /// App Service.
     AppService {
-        /// The value of `X-IDENTITY-HEADER`: what the environment calls `IDENTITY_HEADER`.
+        /// The value of `X-IDENTITY-HEADER`, which the environment variable `IDENTITY_HEADER`
+        /// holds.
         secret: Redacted,
     },
     /// EC2.
     Aws {
-        /// Whose credentials are asked for; none where the path of the URL says it.
+        /// The role whose credentials are requested; none if the path of the URL names it.
         role: Option<String>,
     },
     /// Compute Engine.
     Gce,
     /// A plain GET.
     Get {
-        /// Sent with every request.
+        /// Header fields sent with every request.
         headers: Vec<Header>,
-        /// What its answers have to be.
+        /// Conditions on the answers.
         expect: Vec<Expect>,
     },
     /// IMDS.
@@ -103,7 +104,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Which protocol it is of.
+    /// Returns the protocol of the dialect.
     pub const fn protocol(&self) -> Protocol {
         match self {
             Self::AppService { .. } => Protocol::AppService,
@@ -115,7 +116,7 @@ impl Dialect {
         }
     }
 
-    /// Returns why an answer is not what was asked for, if it is not.
+    /// Returns the fault of an answer, if there is one.
     pub(super) fn fault(&self, status: u16, body: &[u8]) -> Option<Cause> {
         match self {
             Self::Get { expect, .. } => fault_of_plain(expect, status, body),
@@ -136,13 +137,13 @@ pub struct Header {
     value: Redacted,
 }
 
-/// Why a text is no header field.
+/// The reason why a text is not a header field.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
-    /// Not of the form.
+    /// The text does not have the form of a header field.
     #[error("a header is `Name: value`, on one line")]
     Form,
-    /// It would change where the request ends.
+    /// The field would change where the request ends.
     #[error("the header `{0}` is the generator's to set; leave it out")]
     Reserved(String),
 }
@@ -174,7 +175,7 @@ impl Header {
 }
 
 impl fmt::Debug for Header {
-    /// Without the value, which may be a credential.
+    /// Formats the field without its value, which may be a credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Header").field("name", &self.name).finish_non_exhaustive()
     }

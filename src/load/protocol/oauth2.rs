@@ -1,4 +1,4 @@
-//! OAuth 2.0 client credentials: the body of a request, and its `Authorization`.
+//! OAuth 2.0 client credentials: the body of a request, and its `Authorization` header.
 
 use std::sync::Arc;
 
@@ -12,30 +12,30 @@ use crate::assertion::{AssertionForm, CertificateKey, ClientAssertion, SignError
 use crate::clock::{Seconds, UnixSeconds};
 use crate::secret::Redacted;
 
-/// Who asks, by what right, and for what.
+/// The client, its proof of identity, and the tokens it requests.
 #[derive(Debug)]
 pub struct OAuth2 {
-    /// `client_id`.
+    /// The parameter `client_id`.
     pub client_id: String,
-    /// How the client proves who it is.
+    /// The client's proof of identity.
     pub proof: Proof,
-    /// `scope`; a server may have a default.
+    /// The parameter `scope`; a server may have a default.
     pub scope: Option<String>,
-    /// The audience that tokens are to have; none where that is not judged.
+    /// The audience that tokens must have; none if it is not checked.
     pub audience: Option<String>,
 }
 
-/// How a client proves who it is.
+/// A client's proof of identity.
 #[derive(Clone, Debug)]
 pub enum Proof {
-    /// By an assertion signed with the key of its certificate (RFC 7523 section 2.2), PS256 with
-    /// `x5t#S256`, as Entra expects it.
+    /// An assertion signed with the key of the client's certificate (RFC 7523 section 2.2): PS256
+    /// with `x5t#S256`, as Entra expects it.
     Certificate(Arc<CertificateKey>),
-    /// By a secret (RFC 6749 section 2.3.1).
+    /// A secret (RFC 6749 section 2.3.1).
     Secret {
         /// The secret.
         secret: Redacted,
-        /// Where it goes.
+        /// The place of the secret in the request.
         auth: ClientAuth,
     },
 }
@@ -51,20 +51,20 @@ pub enum ClientAuth {
     Post,
 }
 
-/// How long each assertion is used, in seconds. Signing one takes a third of a millisecond, a thousand
-/// times what it takes to send a request, so they are made before the load: one for each of these
-/// spans.
+/// The time for which each assertion is used, in seconds. Signing one takes a third of a
+/// millisecond, a thousand times as long as sending a request. Therefore all assertions are signed
+/// before the load, one for each of these spans.
 pub(super) const ASSERTION_SPAN: u64 = 300;
-/// Servers' clocks may be behind by so much. What is left of the ten minutes of an assertion after its
-/// span is for those that are ahead.
+/// The tolerance for server clocks that are behind. The rest of the ten minutes of an assertion,
+/// after its span, is the tolerance for clocks that are ahead.
 const CLOCK_SKEW: Seconds = Seconds(60);
 
-/// What `application/x-www-form-urlencoded` leaves as it is
+/// The characters that `application/x-www-form-urlencoded` does not encode
 /// (<https://url.spec.whatwg.org/#urlencoded-serializing>).
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
 impl OAuth2 {
-    /// The bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
+    /// Returns the bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
     pub(super) fn bodies(&self, url: &str, span: Span) -> Result<Vec<Redacted>, SignError> {
         match &self.proof {
             Proof::Secret { auth: ClientAuth::Basic, .. } => Ok(vec![self.body(&[])]),
@@ -101,8 +101,8 @@ impl OAuth2 {
         ]))
     }
 
-    /// The value of `Authorization`, for a client that sends its secret there: both halves are encoded
-    /// as in a form before they are joined (RFC 6749 section 2.3.1, RFC 7617).
+    /// Returns the value of `Authorization` for a client that sends its secret there. Both halves
+    /// are form-encoded before they are joined (RFC 6749 section 2.3.1, RFC 7617).
     pub(super) fn authorization(&self) -> Option<Redacted> {
         let Proof::Secret { secret, auth: ClientAuth::Basic } = &self.proof else { return None };
         let halves = [self.client_id.as_bytes(), secret.expose()].map(encoded);
@@ -123,7 +123,7 @@ impl OAuth2 {
     }
 }
 
-/// A value of a form.
+/// Returns `value` encoded for a form.
 fn encoded(value: &[u8]) -> Redacted {
     Redacted::new(percent_encode(value, PLAIN).flat_map(str::bytes).collect())
 }

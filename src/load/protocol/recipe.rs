@@ -1,4 +1,4 @@
-//! What the requests of one run are put together from.
+//! The constant parts of the requests of one run.
 
 use std::time::Duration;
 
@@ -12,52 +12,52 @@ use crate::load::target::{HttpUrl, Target};
 use crate::secret::Redacted;
 use crate::world::synthetic::WELL_KNOWN_RESOURCES;
 
-/// When a run takes place.
+/// The time span of a run.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::load) struct Span {
-    /// Not after its first request.
+    /// A time not after the first request.
     pub(in crate::load) begins: UnixSeconds,
-    /// Until after its last request.
+    /// The length, which reaches beyond the last request.
     pub(in crate::load) length: Duration,
 }
 
-/// The parts of the requests of one run.
+/// The constant parts of the requests of one run.
 #[derive(Debug)]
 pub(in crate::load) enum Recipe {
-    /// They name a resource, and an identity where one is asked for.
+    /// Requests that name a resource, and an identity if one is selected.
     Selecting {
-        /// One per resource: request line up to and including the resource.
+        /// The request line up to and including the resource, one for each resource.
         heads: Vec<Vec<u8>>,
-        /// From the end of the query to the end of the head.
+        /// The text from the end of the query to the end of the head.
         tail: Redacted,
     },
-    /// They are all the same.
+    /// Requests that are all the same.
     Fixed(Redacted),
-    /// They are the same for a span of time, and then others.
+    /// Requests that are the same for a span of time, after which the next one is used.
     Timed {
         requests: Vec<Redacted>,
-        /// Of each span, in nanoseconds.
+        /// The length of each span, in nanoseconds.
         span_ns: u64,
     },
-    /// They carry the secret of a session, which another request has opened.
+    /// Requests that carry the secret of a session, which another request has opened.
     Session {
-        /// The request that opens one.
+        /// The request that opens a session.
         opening: Vec<u8>,
-        /// Up to the secret.
+        /// The text before the secret.
         head: Vec<u8>,
-        /// From the secret on.
+        /// The text after the secret.
         tail: Vec<u8>,
     },
 }
 
-/// What AWS grants at most, and its libraries ask for: six hours.
+/// The session length that AWS grants at most, and that its libraries request: six hours.
 pub(in crate::load) const SESSION_SECONDS: u64 = 21_600;
 
 impl Recipe {
-    /// The recipe for `target`.
+    /// Returns the recipe for `target`.
     ///
     /// # Errors
-    /// When an assertion cannot be signed.
+    /// Returns an error if an assertion cannot be signed.
     pub(in crate::load) fn new(target: &Target, span: Span) -> Result<Self, SignError> {
         let url = &target.url;
         let host = format!("Host: {}\r\n", url.authority);
@@ -79,11 +79,11 @@ impl Recipe {
 }
 
 const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
-/// The token of the service account that an instance has by default.
+/// The path of the token of an instance's default service account.
 const GCE_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 const AWS_PATH: &str = "/latest/meta-data/iam/security-credentials/";
 
-/// What is asked for: the path of the URL, or that of the protocol.
+/// Returns the path of the URL, or the default path of the protocol if the URL has none.
 fn path(target: &Target) -> String {
     if !target.url.path.is_empty() {
         return target.url.path.clone();
@@ -97,7 +97,7 @@ fn path(target: &Target) -> String {
     }
 }
 
-/// The URL that is asked, without its query: there are servers that take a key there.
+/// Returns the requested URL without its query, because some servers take a key there.
 pub(in crate::load) fn asked(target: &Target) -> String {
     HttpUrl { path: path(target), ..target.url.clone() }.to_string()
 }

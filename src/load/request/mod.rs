@@ -1,7 +1,7 @@
-//! The bytes of a request, put together from parts that are encoded once.
+//! The bytes of a request, joined from parts that are encoded once.
 //!
-//! Whole requests for every key of a large world would not fit a cache (50 MB for 100,000 VMs);
-//! the parts do, and joining them copies some 200 bytes without allocating.
+//! Whole requests for every key of a large world would not fit a cache (50 MB for 100,000 VMs). The
+//! parts do, and joining them copies some 200 bytes without allocating.
 
 use super::protocol::{Recipe, Span};
 use super::target::Target;
@@ -10,35 +10,36 @@ use crate::assertion::SignError;
 use crate::secret::Redacted;
 use crate::world::synthetic::Synthetic;
 
-/// Writes the requests for one target.
+/// A writer of the requests for one target.
 #[derive(Debug)]
 pub(super) struct RequestWriter {
     recipe: Recipe,
     world: Synthetic,
-    /// The text of every user-assigned `client_id`, VM by VM; empty for a world too large for it.
+    /// The text of every user-assigned `client_id`, VM by VM; empty if the world is too large.
     client_ids: Vec<ClientIdText>,
 }
 
-/// When a request is written, and in which session.
+/// The time of a request, and its session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment<'a> {
-    /// From the beginning of the [`Span`], in nanoseconds.
+    /// The time from the beginning of the [`Span`], in nanoseconds.
     pub(super) now_ns: u64,
-    /// The secret of the session, where there are sessions.
+    /// The secret of the session, if the protocol has sessions.
     pub(super) session: Option<&'a Redacted>,
 }
 
 /// A GUID as text.
 type ClientIdText = [u8; 36];
 
-/// Above this (36 MB) the text is made for each request, which costs two hashes and an allocation.
+/// The largest number of texts kept (36 MB). Beyond it, the text is made for each request, at the
+/// cost of two hashes and an allocation.
 const CLIENT_IDS_MAX: u64 = 1 << 20;
 
 impl RequestWriter {
-    /// A writer for a run that takes place in `span`.
+    /// Creates a writer for a run that takes place in `span`.
     ///
     /// # Errors
-    /// When an assertion cannot be signed.
+    /// Returns an error if an assertion cannot be signed.
     pub(super) fn new(target: &Target, world: &Synthetic, span: Span) -> Result<Self, SignError> {
         let identities = u64::from(world.vms) * u64::from(world.user_assigned);
         let known = target.dialect.protocol().selects() && identities <= CLIENT_IDS_MAX;
@@ -51,7 +52,7 @@ impl RequestWriter {
         })
     }
 
-    /// The request that opens a session, where there are sessions.
+    /// Returns the request that opens a session, if the protocol has sessions.
     pub(super) fn opening(&self) -> Option<&[u8]> {
         match &self.recipe {
             Recipe::Session { opening, .. } => Some(opening),
@@ -96,7 +97,7 @@ impl RequestWriter {
 
 fn client_id(world: &Synthetic, vm: u32, index: u32) -> ClientIdText {
     let text = world.user_assigned(vm, index).client_id.to_string();
-    // A GUID has 36 characters; what had not would be refused by the broker, and seen.
+    // A GUID has 36 characters. The broker would refuse any other text, which would show.
     text.as_bytes().try_into().unwrap_or([b'0'; 36])
 }
 

@@ -110,7 +110,7 @@ fn a_client_with_a_secret_posts_a_form() {
     );
 }
 
-/// The claims of the assertion of a request.
+/// Returns the claims of the assertion in a request.
 fn claims(request: &str) -> serde_json::Value {
     use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
     let assertion = request.split_once("&client_assertion=").unwrap().1;
@@ -130,7 +130,7 @@ fn assertions_are_valid_throughout_a_long_run_and_are_made_before_it() {
         let claims = claims(&at(&hour, second));
         let now = BEGINS.0 + second;
         let number = |name: &str| claims[name].as_u64().unwrap();
-        // A minute of slack for the clock of the server, either way.
+        // A tolerance of one minute for the clock of the server, in either direction.
         assert!(number("nbf") + 60 <= now && now + 60 <= number("exp"), "{second}: {claims}");
         assert_eq!(
             (&claims["aud"], &claims["iss"]),

@@ -1,15 +1,15 @@
-//! Content in chunks (RFC 9112 section 7.1): where it ends, and what it is without them.
+//! Chunked bodies (RFC 9112 section 7.1): finding their end, and joining their chunks.
 
 use super::{AnswerError, BODY_BYTES_MAX, HEAD_BYTES_MAX};
 
-/// The line of a chunk's size, extensions included.
+/// The longest allowed line of a chunk's size, extensions included.
 const SIZE_LINE_BYTES_MAX: usize = 1024;
-/// What chunks may take beside what is in them; a server that sends tokens byte by byte needs six
-/// times their length.
+/// The most bytes that a chunked body may have, framing included. A server that sends a token byte
+/// by byte needs six times its length.
 const FRAMING_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 
-/// How many bytes at the start of `body` are the whole of it, trailer included; `None` while it is
-/// incomplete.
+/// Returns the length of the whole chunked body at the start of `body`, trailer included, or `None`
+/// while it is incomplete.
 pub(super) fn end(body: &[u8]) -> Result<Option<usize>, AnswerError> {
     let (mut at, mut content) = (0, 0_usize);
     loop {
@@ -33,7 +33,7 @@ pub(super) fn end(body: &[u8]) -> Result<Option<usize>, AnswerError> {
     }
 }
 
-/// What the chunks of `body` hold, which [`end`] has found whole.
+/// Returns the content of the chunks of `body`, which [`end`] has found complete.
 pub(super) fn join(body: &[u8]) -> Vec<u8> {
     let (mut rest, mut content) = (body, Vec::with_capacity(body.len()));
     while let Ok(Some(Chunk { line, size: size @ 1.. })) = chunk(rest) {
@@ -43,11 +43,11 @@ pub(super) fn join(body: &[u8]) -> Vec<u8> {
     content
 }
 
-/// The beginning of a chunk.
+/// The first line of a chunk.
 struct Chunk {
-    /// Bytes of its first line, line end included.
+    /// Length of the line in bytes, line end included.
     line: usize,
-    /// Bytes of what it holds.
+    /// Number of bytes that the chunk holds.
     size: usize,
 }
 
@@ -66,7 +66,7 @@ fn within(body: &[u8]) -> Result<Option<usize>, AnswerError> {
     if body.len() > FRAMING_BYTES_MAX { Err(AnswerError::Chunk) } else { Ok(None) }
 }
 
-/// Bytes of the fields after the last chunk and the empty line that ends them.
+/// Returns the length of the fields after the last chunk, with the empty line that ends them.
 fn trailer_end(trailer: &[u8]) -> Result<Option<usize>, AnswerError> {
     if trailer.starts_with(b"\r\n") {
         return Ok(Some(2));

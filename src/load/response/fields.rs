@@ -1,35 +1,35 @@
-//! The header fields that matter.
+//! The header fields that the generator reads.
 
 use super::Class;
 
-/// How long the content is.
+/// The length of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Length {
-    /// In chunks, the last of which is empty.
+    /// Chunked; the last chunk is empty.
     Chunked,
-    /// So many bytes.
+    /// This number of bytes.
     Known(u64),
     /// Up to the end of the connection.
     #[default]
     UntilEnd,
-    /// It says two things, or none that can be read.
+    /// Contradictory or unreadable.
     Wrong,
 }
 
-/// What the header fields of an answer say.
+/// The values of the header fields of an answer.
 #[derive(Default)]
 pub(super) struct Fields {
     pub(super) length: Length,
     pub(super) cache: Option<Class>,
     pub(super) keep_alive: Option<bool>,
-    /// For how long a session counts that this answer opens.
+    /// The time for which the opened session is valid, in seconds.
     pub(super) session_seconds: Option<u64>,
 }
 
 impl Fields {
     pub(super) fn of(headers: &[httparse::Header<'_>]) -> Self {
         let mut fields = Self::default();
-        // RFC 9112 section 6.3: a coding outranks a length, wherever they stand.
+        // RFC 9112 section 6.3: a transfer coding outranks a length, in any order of the fields.
         let mut coding = None;
         for header in headers {
             let value = header.value.trim_ascii();
@@ -52,7 +52,7 @@ impl Fields {
 }
 
 impl Length {
-    /// With one more field of this value.
+    /// Combines the length with the value of one more `Content-Length` field.
     fn and(self, value: &[u8]) -> Self {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let text = std::str::from_utf8(value).ok().filter(|_| digits);
@@ -64,14 +64,14 @@ impl Length {
     }
 }
 
-/// The codings of one field, of which the last decides; what is coded otherwise ends with the
-/// connection.
+/// Returns the length that the codings of one field imply. The last coding decides; with any coding
+/// but `chunked`, the body ends with the connection.
 fn coded(value: &[u8]) -> Length {
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
     if last.eq_ignore_ascii_case(b"chunked") { Length::Chunked } else { Length::UntilEnd }
 }
 
-/// What a `connection` field says of the connection's life, if anything.
+/// Returns true for `keep-alive` and false for `close` in a `connection` field, if it has either.
 fn kept(value: &[u8]) -> Option<bool> {
     let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let said = options.map(|option| {
@@ -81,7 +81,7 @@ fn kept(value: &[u8]) -> Option<bool> {
     said.fold(None, lives)
 }
 
-/// Of two options, `close` counts, wherever it stands (RFC 9112 section 9.3).
+/// Combines two options. `close` outranks `keep-alive`, in any order (RFC 9112 section 9.3).
 fn lives(one: Option<bool>, other: Option<bool>) -> Option<bool> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one && other),

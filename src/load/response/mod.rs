@@ -1,7 +1,7 @@
-//! The least HTTP response reader that a timed loop needs.
+//! A minimal HTTP response reader for the timed loop.
 //!
-//! It keeps no state: whoever reads calls [`parse`] with all the bytes so far, until there is an
-//! answer. Where an answer ends is decided as RFC 9112 section 6.3 has it.
+//! The reader keeps no state: the caller passes all bytes so far to [`parse`] until there is an
+//! answer. The end of an answer follows RFC 9112 section 6.3.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -14,41 +14,41 @@ mod fields;
 
 use self::fields::{Fields, Length};
 
-/// More headers than any token endpoint sends.
+/// The most header fields read, more than any token endpoint sends.
 const HEADERS_MAX: usize = 64;
-/// A token answer is 2 KB; this bounds what one connection may hold.
+/// The largest body, which bounds the memory of one connection. A token answer is 2 KB.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
-/// A head that has not ended by here is not one.
+/// The largest head of an answer.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Interim answers before the one that counts; a server sends one, if any.
+/// The most interim answers before the final one; a server sends at most one.
 const INTERIM_MAX: usize = 8;
 
-/// A whole answer at the start of the bytes read so far.
+/// A complete answer at the start of the bytes read so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// What the broker says it did, from `x-mintbench-cache`.
+    /// The broker's cache result, from `x-mintbench-cache`.
     pub(super) cache: Option<Class>,
-    /// Whether the connection can take another request.
+    /// True if the connection can take another request.
     pub(super) keep_alive: bool,
-    /// For how many seconds the session counts that it opens, if it says.
+    /// The time for which the opened session is valid, in seconds, if the answer says.
     pub(super) session_seconds: Option<u64>,
-    /// How many of the bytes belong to it.
+    /// Number of bytes of the answer.
     pub(super) end: usize,
     content: Content,
 }
 
-/// Where the content stands in the bytes.
+/// The position of the body in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
-    /// As it is.
+    /// A body without framing.
     Plain(Range<usize>),
-    /// In chunks, which are put together when somebody looks.
+    /// A chunked body, joined only when it is needed.
     Chunked(Range<usize>),
 }
 
 impl Answer {
-    /// The content, of the bytes that it was parsed from.
+    /// Returns the body, given the bytes that the answer was parsed from.
     pub(super) fn body<'a>(&self, input: &'a [u8]) -> Cow<'a, [u8]> {
         match &self.content {
             Content::Plain(range) => input.get(range.clone()).unwrap_or_default().into(),
@@ -59,16 +59,16 @@ impl Answer {
     }
 }
 
-/// Whether more bytes can come.
+/// The state of the connection: more bytes can come, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// The server has ended the connection, in an orderly way.
+    /// The server has closed the connection in an orderly way.
     Ended,
     /// The connection is open.
     Open,
 }
 
-/// Why bytes are not an answer.
+/// The reason why bytes are not an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AnswerError {
     #[error("the answer is not HTTP/1: {0}")]
@@ -87,17 +87,18 @@ pub(super) enum AnswerError {
     Switched,
 }
 
-/// The answer in `input`, `None` while it is incomplete.
+/// Parses the answer in `input`. Returns `None` while it is incomplete.
 ///
 /// # Errors
-/// [`AnswerError`] when no further bytes can make it an answer.
+/// Returns [`AnswerError`] if no further bytes can make it an answer.
 pub(super) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
     let mut start = 0;
     for _ in 0..=INTERIM_MAX {
         let Some(head) = head(input, start)? else { return Ok(None) };
         match head.status {
             101 => return Err(AnswerError::Switched),
-            // RFC 9110 section 15.2: any number of these, each without content, comes before.
+            // RFC 9110 section 15.2: any number of interim answers, each without a body, comes
+            // first.
             100..=199 => start = head.end,
             _ => return head.answer(input, rest),
         }
@@ -108,7 +109,7 @@ pub(super) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerEr
 /// The head of an answer.
 struct Head {
     status: u16,
-    /// Where the content begins.
+    /// The position at which the body begins.
     end: usize,
     fields: Fields,
     keep_alive: bool,
@@ -143,7 +144,7 @@ fn head(input: &[u8], start: usize) -> Result<Option<Head>, AnswerError> {
 impl Head {
     fn answer(self, input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
         let start = self.end;
-        // RFC 9112 section 6.3: these have no content, whatever else they say.
+        // RFC 9112 section 6.3: these have no body, whatever their header fields say.
         if matches!(self.status, 204 | 304) {
             return Ok(Some(self.with(Content::Plain(start..start), start)));
         }

@@ -54,7 +54,7 @@ fn content_without_a_length_ends_with_its_connection() {
     let answer = parse(input, Rest::Ended).unwrap().unwrap();
     assert_eq!(&*answer.body(input), b"some text");
     assert!(!answer.keep_alive);
-    // What has a length and is shorter was cut off.
+    // A body shorter than its stated length was cut off.
     assert_eq!(parse(&WHOLE[..WHOLE.len() - 1], Rest::Ended), Ok(None));
     let endless = [&input[..], &vec![b'x'; BODY_BYTES_MAX]].concat();
     assert!(matches!(open(&endless), Err(AnswerError::TooLong(_))));
@@ -121,7 +121,7 @@ fn chunks_that_are_none_are_refused() {
     assert_eq!(open(long.as_bytes()), Err(AnswerError::HeadTooLong));
 }
 
-/// Whether chunks have extensions and a trailer.
+/// The choice of extensions and a trailer for a chunked answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Extra {
     None,
@@ -132,7 +132,8 @@ fn extra() -> impl Strategy<Value = Extra> {
     prop_oneof![Just(Extra::None), Just(Extra::Some)]
 }
 
-/// An answer with `pieces` as its chunks, and an extension and a trailer where asked for.
+/// Returns an answer with `pieces` as its chunks, with extensions and a trailer if `extra` asks for
+/// them.
 fn chunked_answer(pieces: &[Vec<u8>], extra: Extra) -> Vec<u8> {
     let mut input = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let extension = if extra == Extra::Some { ";name=\"value\"" } else { "" };
@@ -188,7 +189,7 @@ proptest! {
             prop_assert_eq!(open(&input[..end]), Ok(None));
             prop_assert_eq!(parse(&input[..end], Rest::Ended), Ok(None));
         }
-        // What follows belongs to another answer.
+        // The bytes that follow belong to another answer.
         let longer = [&input[..], &behind].concat();
         prop_assert_eq!(open(&longer), open(&input));
     }

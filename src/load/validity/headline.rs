@@ -1,23 +1,25 @@
-//! An invalid run in one sentence: what is usable, what is not, the main cause, and one remedy.
+//! A summary of an invalid run in one sentence: the usable percentiles, the main cause, and one
+//! remedy.
 
 use std::fmt;
 
 use super::{Reason, Usable};
 use crate::clock::readable;
 
-/// What the reasons of an invalid run come to.
+/// A summary of the reasons of an invalid run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
-    /// What can be used all the same.
+    /// The percentiles that are still usable.
     pub usable: Usable,
-    /// The main cause, in few words.
+    /// The main cause in a few words.
     pub cause: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
 impl Headline {
-    /// The headline of these reasons; none for a valid run, or one that was interrupted and nothing else.
+    /// Returns the headline of these reasons. Returns `None` for a valid run, or one that was only
+    /// interrupted.
     pub fn of(reasons: &[Reason]) -> Option<Self> {
         let usable = Usable::of(reasons);
         let (cause, remedy) = explain(main_cause(reasons, usable)?);
@@ -32,15 +34,17 @@ impl fmt::Display for Headline {
     }
 }
 
-/// The reason that spoils most. If that is lateness, what made the generator late, if that is known.
+/// Returns the reason that spoils most. If that is lateness, returns the cause of the lateness if
+/// it is known.
 fn main_cause(reasons: &[Reason], usable: Usable) -> Option<&Reason> {
     let first = |wanted: &dyn Fn(&Reason) -> bool| {
         reasons.iter().filter(|reason| wanted(reason)).min_by_key(|reason| rank(reason))
     };
-    // An interrupt may leave all.
+    // An interrupt may leave all percentiles usable.
     let worst = first(&|reason| reason.leaves() == usable && usable != Usable::All)?;
     let origin = match worst {
-        // Late requests make a stream that is not random: how late is plainer.
+        // Late requests also make the gaps differ from the schedule; the lateness itself is easier
+        // to understand.
         Reason::Gaps(_) => first(&makes_late).or_else(|| first(&is_lateness)),
         late if is_lateness(late) => first(&makes_late),
         _ => None,
@@ -48,7 +52,7 @@ fn main_cause(reasons: &[Reason], usable: Usable) -> Option<&Reason> {
     Some(origin.unwrap_or(worst))
 }
 
-/// What may have made the generator late.
+/// Returns true if the reason may have made the generator late.
 const fn makes_late(reason: &Reason) -> bool {
     matches!(
         reason,
@@ -71,7 +75,7 @@ const fn is_lateness(reason: &Reason) -> bool {
     )
 }
 
-/// The order in which reasons explain each other: what comes first may have caused what follows.
+/// Returns the rank of a reason as a cause: a reason may have caused those of higher rank.
 const fn rank(reason: &Reason) -> u8 {
     match reason {
         Reason::Impeded { .. } => 0,
@@ -98,7 +102,7 @@ const fn rank(reason: &Reason) -> u8 {
 const SLOWER: &str = "lower --rate or raise --threads";
 const QUIETER: &str = "use a quieter machine or lower --rate";
 
-/// The cause in few words, and what to do about it.
+/// Returns the cause in a few words, and the remedy.
 fn explain(reason: &Reason) -> (String, &'static str) {
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     match reason {

@@ -1,6 +1,7 @@
-//! When a run says nothing about its target, because the generator or the host was the bottleneck.
+//! Rules that find invalid runs, in which the generator or the host was the bottleneck, not the
+//! target.
 //!
-//! The rules are relative to what was measured: 50 us of lag ruin a run against a 100 us endpoint
+//! The rules are relative to the measured times: 50 us of lag ruin a run against a 100 us endpoint
 //! and do not matter against one of 20 ms.
 
 mod headline;
@@ -21,69 +22,72 @@ pub use headline::Headline;
 pub use reason::Reason;
 pub use usable::Usable;
 
-/// What the rules look at; times in nanoseconds.
+/// Measurements that the validity rules judge. Times in nanoseconds.
 #[derive(Debug)]
 pub struct Evidence<'a> {
-    /// Where the user ended the run, if that was before its time.
+    /// The point at which the user ended the run early, if so.
     pub cut: Option<Cut>,
-    /// How the requests were spaced.
+    /// Spacing of the requests.
     pub shape: Shape,
-    /// Requests that the generator never acted on.
+    /// Requests that were scheduled but never acted on.
     pub unsent: u64,
     /// Lag of all requests.
     pub lag: &'a Histogram<u64>,
-    /// How late answers may have been noticed.
+    /// Upper bounds of the delays with which answers were noticed.
     pub notice: &'a Histogram<u64>,
-    /// Service time of the good answers, or of all requests where there are none.
+    /// Service time of the good answers, or of all requests if no answer was good.
     pub service: &'a Histogram<u64>,
-    /// Response time of the same.
+    /// Response time of the same requests.
     pub response: &'a Histogram<u64>,
-    /// Why requests failed.
+    /// Causes of failed requests.
     pub causes: &'a BTreeMap<Cause, u64>,
     /// Lateness of the probe in the generator's loop.
     pub hiccup: &'a Histogram<u64>,
-    /// Share of the busiest generator thread that was not idle.
+    /// The highest share of time that a generator thread was not idle.
     pub busy_share: f64,
-    /// The length of the measured part.
+    /// Length of the measured part.
     pub duration_ns: u64,
-    /// What the machine did meanwhile, and how the run went over time.
+    /// Conditions on the machine during the run, and the course of the run over time.
     pub conditions: &'a Conditions,
 }
 
-/// How the requests were spaced, since a burst cannot be on time one by one.
+/// Spacing of the requests. Bursts have rules of their own, because their requests cannot be on
+/// time one by one.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// Instants with many requests each, this far apart.
+    /// Instants with many requests each, at equal distances.
     Bursts {
-        /// From one instant to the next, in nanoseconds.
+        /// Distance of the instants in nanoseconds.
         gap_ns: u64,
     },
-    /// A rate, over time.
+    /// A rate over time.
     Rate {
-        /// Requests that were meant to start within the measured part.
+        /// Requests whose intended start lies in the measured part.
         scheduled: u64,
-        /// Requests that the generator acted on within it.
+        /// Requests that the generator acted on within the measured part.
         acted: u64,
     },
 }
 
-/// Lag below this is as good as the clock and the loop get.
+/// The smallest lag limit: the accuracy of the clock and the loop.
 pub(super) const LAG_FLOOR_NS: u64 = 20_000;
-/// The generator's own errors may be a tenth of what it measures.
+/// The generator's own error may be one part in this many of the measured time.
 const TENTH: u64 = 10;
-/// Above this a thread cannot take up a random burst.
+/// The highest busy share. A busier thread cannot absorb a random burst.
 const BUSY_MAX: f64 = 0.8;
-/// One per cent of the machine's time already is seconds of stall in a minute.
+/// The highest steal share. One per cent of the machine's time is already 0.6 s of stall in a
+/// minute.
 pub(super) const STEAL_MAX: f64 = 0.01;
-/// A quota that is used up stops everything for tens of milliseconds at once: what it hits is the
-/// p99.9.
+/// The highest throttled share. A used-up quota stops everything for tens of milliseconds at once,
+/// which shows in the p99.9.
 pub(super) const THROTTLED_MAX: f64 = 0.001;
-/// A page from disk stops a thread for milliseconds; a few are pages of code that is used first.
+/// The time for each allowed page fault. A page from disk stops a thread for milliseconds; a few
+/// faults are code that runs for the first time.
 const FAULT_EVERY_NS: u64 = 10_000_000_000;
-/// A rate within this is the rate.
+/// The tolerance of the rate.
 const RATE_TOLERANCE: f64 = 0.01;
 
-/// Every reason why the run is invalid; none for a valid run.
+/// Returns every reason why the run is invalid; none for a valid run.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     let p = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
     let mut reasons: Vec<Reason> = evidence.cut.map(Reason::Interrupted).into_iter().collect();
@@ -110,7 +114,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     reasons
 }
 
-/// What this machine had too little of to send every request.
+/// Returns the resources that this machine lacked to send every request.
 fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
     causes.iter().filter_map(|(cause, count)| {
         let remedy = cause.remedy()?;
@@ -118,7 +122,7 @@ fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
     })
 }
 
-/// What the machine did to the generator within `duration_ns`.
+/// Returns the disturbances of the generator by the machine within `duration_ns`.
 pub(super) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let Strain { steal_share, throttled_share, paging } = *strain;
@@ -136,7 +140,7 @@ pub(super) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
     reasons
 }
 
-/// What did not stay as it was, or came otherwise than it was meant.
+/// Returns the reasons about gaps, hit ratio and steady state.
 fn unsteady(conditions: &Conditions) -> Vec<Reason> {
     let gaps = conditions.gap_fit.filter(GapFit::is_off).map(Reason::Gaps);
     let ratios = conditions.hit_ratios.filter(HitRatios::is_unstable);
@@ -147,17 +151,17 @@ fn unsteady(conditions: &Conditions) -> Vec<Reason> {
     [gaps, ratios.map(Reason::HitRatio), drift].into_iter().flatten().collect()
 }
 
-/// How late the generator may be at its p99: a tenth of the median service time.
+/// Returns the largest allowed p99 of the lag: a tenth of the median service time.
 pub fn lag_limit_ns(service: &Histogram<u64>) -> u64 {
     lateness_max_ns(service.value_at_quantile(0.5))
 }
 
-/// How late the generator may be at its p99.9: a tenth of the p99 response.
+/// Returns the largest allowed p99.9 of the lag: a tenth of the p99 response.
 pub fn tail_limit_ns(response: &Histogram<u64>) -> u64 {
     response.value_at_quantile(0.99) / TENTH
 }
 
-/// How much lateness a measured time bears.
+/// Returns the lateness that a measured time tolerates.
 fn lateness_max_ns(measured_ns: u64) -> u64 {
     LAG_FLOOR_NS.max(measured_ns / TENTH)
 }
@@ -188,22 +192,23 @@ fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
     reasons
 }
 
-/// The schedule is known, so there is no chance in this; but one request may be due so shortly
-/// before the end that it is acted on after it.
+/// Returns true if the rate was missed. The schedule is known, so chance plays no part. But one
+/// request may be due so shortly before the end that it is acted on after it.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn is_off(scheduled: u64, acted: u64) -> bool {
     scheduled.abs_diff(acted) as f64 > (RATE_TOLERANCE * scheduled as f64).max(1.0)
 }
 
-/// In a burst all requests are due at once and one thread writes them one after the other, so
-/// their lag is the time the burst takes to write. That is no fault unless the burst smears into
-/// the time of the next one: a quarter of the gap is taken as the limit.
+/// Returns a reason if a burst took too long to write. In a burst all requests are due at once and
+/// one thread writes them in turn, so their lag is the time that the burst takes to write. That is
+/// a fault only if the burst reaches into the time of the next one; the limit is a quarter of the
+/// gap.
 fn burst(lag: &Histogram<u64>, gap_ns: u64) -> Option<Reason> {
     let (max_ns, limit_ns) = (lag.max(), burst_limit_ns(gap_ns));
     (max_ns > limit_ns).then_some(Reason::Burst { max_ns, limit_ns })
 }
 
-/// How late a request of a burst may be, where bursts are this far apart.
+/// Returns the largest allowed lag of a request in a burst, for bursts at this distance.
 pub const fn burst_limit_ns(gap_ns: u64) -> u64 {
     gap_ns / 4
 }

@@ -1,4 +1,4 @@
-//! Why a run is invalid, in sentences: each with the figure, the limit and what to do.
+//! Reasons why a run is invalid, as sentences with the figure, the limit and the remedy.
 
 use std::fmt;
 
@@ -11,112 +11,112 @@ use crate::load::host::strain::Paging;
 use crate::load::pacing::GapFit;
 use crate::stats::stationarity::Drift;
 
-/// Why a run is invalid.
+/// A reason why a run is invalid.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     /// A burst was still being written when it should have been over.
     Burst {
-        /// The latest write, in nanoseconds after the instant.
+        /// The latest write, in nanoseconds after the due time of the burst.
         max_ns: u64,
-        /// What is allowed.
+        /// The limit in nanoseconds.
         limit_ns: u64,
     },
-    /// What arrived was not the random stream that was drawn.
+    /// The requests that were sent did not follow the random schedule.
     Gaps(GapFit),
-    /// The generator had no time to spare.
+    /// A generator thread was busy for too much of the time.
     Busy {
-        /// Its share.
+        /// The busy share.
         share: f64,
     },
-    /// The cache was still filling, or emptying.
+    /// The cache hit ratio had not settled.
     HitRatio(HitRatios),
     /// The host stopped the generator's loop.
     Hiccup {
         /// The 99.9th percentile of the probe's lateness in nanoseconds.
         p999_ns: u64,
-        /// What is allowed.
+        /// The limit in nanoseconds.
         limit_ns: u64,
     },
     /// The generator's machine lacked something that connections need.
     Impeded {
-        /// What it lacked.
+        /// The resource that it lacked.
         cause: Cause,
-        /// Requests that were not sent for it.
+        /// Requests that were not sent because of it.
         count: u64,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// The user ended the run before its time.
+    /// The user ended the run early.
     Interrupted(Cut),
-    /// The generator was late as a rule.
+    /// The p99 of the generator's lag exceeded the limit.
     Lag {
         /// The 99th percentile in nanoseconds.
         p99_ns: u64,
-        /// What is allowed.
+        /// The limit in nanoseconds.
         limit_ns: u64,
-        /// What that leaves usable.
+        /// The percentiles that stay usable.
         usable: Usable,
     },
-    /// The generator was late where it shows in the tail.
+    /// The p99.9 of the generator's lag exceeded the limit.
     LagTail {
         /// The 99.9th percentile in nanoseconds.
         p999_ns: u64,
-        /// What is allowed.
+        /// The limit in nanoseconds.
         limit_ns: u64,
     },
-    /// Nothing came back to judge by.
+    /// No request ended that could be judged.
     NoRequests,
-    /// The generator looked for answers too seldom.
+    /// The generator looked for answers too rarely.
     Notice {
         /// The 99th percentile in nanoseconds.
         p99_ns: u64,
-        /// What is allowed.
+        /// The limit in nanoseconds.
         limit_ns: u64,
-        /// What that leaves usable.
+        /// The percentiles that stay usable.
         usable: Usable,
     },
-    /// The generator looked for answers too seldom for the tail.
+    /// The generator looked for answers too rarely for the tail.
     NoticeTail {
         /// The 99.9th percentile in nanoseconds.
         p999_ns: u64,
-        /// What is allowed.
+        /// The limit in nanoseconds.
         limit_ns: u64,
     },
     /// The generator waited for its own memory.
     Paging {
-        /// What happened.
+        /// The page faults and the swapped memory.
         paging: Paging,
-        /// Page faults that are allowed.
+        /// The allowed number of page faults.
         limit: u64,
     },
-    /// The rate was missed.
+    /// The intended rate was missed.
     Rate {
-        /// Requests that were meant.
+        /// Requests that were scheduled.
         scheduled: u64,
         /// Requests that were acted on in time.
         acted: u64,
     },
-    /// The hypervisor gave the time to others.
+    /// The hypervisor gave processor time to other machines.
     Steal {
-        /// The share it took.
+        /// The share of the time that it took away.
         share: f64,
     },
-    /// The control group's quota was used up.
+    /// The quota of the control group was used up.
     Throttled {
-        /// The share of the time that it was stopped.
+        /// The share of the time for which the group was stopped.
         share: f64,
     },
     /// There was no steady state.
     Unsteady(Drift),
-    /// Requests were left over.
+    /// Requests were scheduled but never sent.
     Unsent {
-        /// How many.
+        /// The number of requests.
         count: u64,
     },
 }
 
 impl Reason {
-    /// Which percentiles stay usable where this is the only reason.
+    /// Returns the percentiles that stay usable if this is the only reason.
     pub const fn leaves(&self) -> Usable {
         match self {
             Self::Interrupted(cut) => Usable::beside_unfinished(cut.unfinished_share()),
@@ -127,7 +127,7 @@ impl Reason {
             | Self::Paging { .. } => Usable::P90,
             Self::Lag { usable, .. } | Self::Notice { usable, .. } => *usable,
             Self::Steal { share } | Self::Throttled { share } => Usable::beside_stalls(*share),
-            // What was sent, or what answered, was not what was meant.
+            // The load that was sent, or the target that answered, was not the intended one.
             Self::Burst { .. }
             | Self::Gaps(_)
             | Self::HitRatio(_)

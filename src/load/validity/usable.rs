@@ -1,19 +1,20 @@
-//! Which percentiles of the response an invalid run leaves usable.
+//! Percentiles of the response that stay usable in an invalid run.
 //!
-//! One rule for all disturbances: what disturbed a share of the requests may move a percentile by as
-//! much as that share. A percentile is usable if the share is at most a tenth of what lies above it:
-//! 5 % for the p50, 1 % for the p90, 0.1 % for the p99. The limits of the p99 are those of a valid run.
+//! One rule covers all disturbances: a disturbance of a share of the requests may move a percentile
+//! by as much as that share. A percentile is usable if the share is at most a tenth of the share
+//! above it: 5 % for the p50, 1 % for the p90, 0.1 % for the p99. The limits of the p99 are those
+//! of a valid run.
 
 use hdrhistogram::Histogram;
 
 use super::{Reason, lag_limit_ns, lateness_max_ns};
 
-/// The percentiles that can be used, from the p50 up.
+/// The usable percentiles, from the p50 up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Usable {
-    /// None: the load was not what was meant.
+    /// None: the load was not the intended one.
     Nothing,
-    /// The p50 alone.
+    /// The p50 only.
     P50,
     /// The p50 and the p90.
     P90,
@@ -27,12 +28,12 @@ const P90_SHARE_MAX: f64 = 0.01;
 const P99_SHARE_MAX: f64 = 0.001;
 
 impl Usable {
-    /// What a run is good for that has these reasons to be invalid.
+    /// Returns the percentiles that stay usable in a run with these reasons.
     pub fn of(reasons: &[Reason]) -> Self {
         reasons.iter().map(Reason::leaves).min().unwrap_or(Self::All)
     }
 
-    /// What is left where something stood still for this share of the time.
+    /// Returns the percentiles that stay usable after stalls for this share of the time.
     pub const fn beside_stalls(share: f64) -> Self {
         match share {
             _ if share <= P90_SHARE_MAX => Self::P90,
@@ -41,12 +42,12 @@ impl Usable {
         }
     }
 
-    /// What is left of a run that ended while this share of its requests had no answer.
+    /// Returns the percentiles of a run that ended while this share of its requests had no answer.
     pub(super) const fn beside_unfinished(share: f64) -> Self {
         if share <= P99_SHARE_MAX { Self::All } else { Self::beside_stalls(share) }
     }
 
-    /// What is left where the generator was `late` at its p99 beyond the limit.
+    /// Returns the percentiles that stay usable if the p99 of `late` exceeded the limit.
     pub(super) fn beside_lateness(
         late: &Histogram<u64>,
         service: &Histogram<u64>,
@@ -62,7 +63,7 @@ impl Usable {
         }
     }
 
-    /// The names of the usable ones; the last stands for all above it.
+    /// Returns the names of the usable percentiles. The last one stands for all above it.
     pub const fn names(self) -> &'static [&'static str] {
         match self {
             Self::Nothing => &[],
@@ -72,7 +73,7 @@ impl Usable {
         }
     }
 
-    /// Says what is usable and what is not.
+    /// Returns a phrase that names the usable and the unusable percentiles.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Nothing => "no percentile is usable",

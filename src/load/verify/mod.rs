@@ -1,7 +1,7 @@
-//! Whether the sampled answers are right: signature, audience, identity, issuer, body and expiry.
+//! Verification of the sampled answers: signature, audience, identity, issuer, body and expiry.
 //!
-//! Runs after the load. The keys come from the issuer's published set; which identity a VM may use
-//! comes from the rules of the synthetic world, never from the broker that is measured.
+//! The verification runs after the load. The keys come from the issuer's published set. The
+//! identities of a VM come from the rules of the synthetic world, never from the measured broker.
 
 pub mod moment;
 
@@ -31,18 +31,18 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// Why there are no keys to verify with.
+/// The reason why there are no keys to verify with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The set could not be read.
     #[error("cannot read the signing keys")]
     Fetch(#[from] FetchError),
-    /// The set is not one.
+    /// The document is not a key set.
     #[error("the signing keys at {url} are not a JSON Web Key Set")]
     Syntax {
-        /// Where they were read.
+        /// The URL of the document.
         url: String,
-        /// What is wrong with them.
+        /// The fault in the document.
         source: serde_json::Error,
     },
 }
@@ -51,15 +51,16 @@ impl Keys {
     /// Reads the key set at exactly this URL.
     ///
     /// # Errors
-    /// [`KeysError`] when there is none.
+    /// Returns [`KeysError`] if there is none.
     pub fn read(url: &HttpUrl) -> Result<Self, KeysError> {
         Self::read_trusting(url, None)
     }
 
-    /// The same, from a server whose certificate counts by these authorities.
+    /// Reads the key set like [`Self::read`], from a server whose certificate is checked by
+    /// `trusted`.
     ///
     /// # Errors
-    /// [`KeysError`] when there is none.
+    /// Returns [`KeysError`] if there is none.
     pub fn read_trusting(url: &HttpUrl, trusted: Option<Trusted>) -> Result<Self, KeysError> {
         let text = Conversation::with(url.clone()).trusting(trusted).document("")?;
         Self::parse(&text).map_err(|source| KeysError::Syntax { url: url.to_string(), source })
@@ -68,12 +69,12 @@ impl Keys {
     /// Reads the key set of the world's tenant from a token service.
     ///
     /// # Errors
-    /// [`KeysError`] when there is none.
+    /// Returns [`KeysError`] if there is none.
     pub fn of_tenant(sts: &HttpUrl, world: &Synthetic) -> Result<Self, KeysError> {
         Self::read(&Self::url_of_tenant(sts, world))
     }
 
-    /// Where a token service publishes the key set of the world's tenant.
+    /// Returns the URL at which a token service publishes the key set of the world's tenant.
     pub(super) fn url_of_tenant(sts: &HttpUrl, world: &Synthetic) -> HttpUrl {
         let path = format!("{}/{}/discovery/v2.0/keys", sts.path, world.tenant_id());
         HttpUrl { path, ..sts.clone() }
@@ -94,28 +95,29 @@ impl Keys {
     }
 }
 
-/// How many sampled answers were wrong, and how; an answer can be wrong in several ways.
+/// Counts of faulty answers in the sample, by fault. An answer can have several faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Answers looked at.
+    /// Answers that were verified.
     pub sampled: u64,
     /// No token, an unknown key, or a signature that does not match.
     pub bad_signature: u64,
-    /// A token of an identity that the VM did not ask for, or of which `sub` is not `oid`; unknown
+    /// A token of an identity that the VM did not ask for, or whose `sub` is not its `oid`; none
     /// for a foreign target.
     pub wrong_identity: Option<u64>,
-    /// A token for another resource, or a body that names another; unknown where nobody said which.
+    /// A token for another resource, or a body that names another; none if the expected one is
+    /// unknown.
     pub wrong_audience: Option<u64>,
-    /// A token of another tenant or issuer; unknown for a foreign target.
+    /// A token of another tenant or issuer; none for a foreign target.
     pub wrong_issuer: Option<u64>,
     /// A body whose `expires_on` or `expires_in` is not the token's.
     pub wrong_expiry: u64,
-    /// A token that had expired when it came.
+    /// A token that had expired when it arrived.
     pub expired: u64,
 }
 
 impl Verdict {
-    /// How many faults were found.
+    /// Returns the number of faults found.
     pub fn faults(&self) -> u64 {
         let known = self.wrong_identity.unwrap_or(0) + self.wrong_issuer.unwrap_or(0);
         let known = known + self.wrong_audience.unwrap_or(0);
@@ -139,25 +141,25 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Whether the identities of the answers are known.
+/// The known identities of the answers.
 #[derive(Clone, Copy, Debug)]
 pub enum Identities<'a> {
-    /// They follow from the world.
+    /// Identities that follow from the world.
     Of(&'a Synthetic),
-    /// They follow from the world and from what was changed in it.
+    /// Identities that follow from the world and from the changes made in it.
     Changing(&'a Synthetic, &'a Ledger),
-    /// The target is foreign; all that may be known is what its tokens are for.
+    /// Unknown identities of a foreign target. Only the audience of its tokens may be known.
     Unknown(Audience<'a>),
 }
 
-/// What tokens are to be for.
+/// The expected audience of tokens.
 #[derive(Clone, Copy, Debug)]
 pub enum Audience<'a> {
-    /// What was asked for.
+    /// The requested resource.
     Asked,
-    /// Always this.
+    /// Always this audience.
     Is(&'a str),
-    /// That is not judged.
+    /// Unknown, and not checked.
     Unknown,
 }
 
@@ -186,7 +188,7 @@ impl Identities<'_> {
         }
     }
 
-    /// Whether a token belongs to the identity that was asked for, when it was.
+    /// Returns true if a token belongs to the requested identity at the time of the request.
     fn is_right(&self, world: &Synthetic, sample: &Sampled, body: &Body, claims: &Claims) -> bool {
         let first = expected(world, &sample.ask);
         let Self::Changing(_, ledger) = self else { return belongs(&first, body, claims) };
@@ -194,12 +196,13 @@ impl Identities<'_> {
         let slot = Slot { vm, selector };
         let at = (sample.written_ns, sample.end_ns);
         match selector {
-            // A user-assigned identity that is given back is the same as before.
+            // A user-assigned identity that is assigned again is the same as before.
             Selector::UserAssigned(_) => belongs(&first, body, claims),
             Selector::Default if belongs(&first, body, claims) => {
                 ledger.may_have_been(slot, None, at)
             }
-            // A new principal: its name is in the answer of the control plane, its client id is not.
+            // A new principal: the answer of the control plane holds its `oid`, but not its client
+            // id.
             Selector::Default => {
                 let oid = claims.oid.as_deref().and_then(|oid| oid.parse().ok());
                 oid.is_some_and(|oid| ledger.may_have_been(slot, Some(oid), at))
@@ -212,7 +215,7 @@ impl Identities<'_> {
     }
 }
 
-/// Judges every sampled answer as of the time when it came.
+/// Verifies every sampled answer as of the time when it arrived.
 pub fn verify(
     samples: &[Sampled],
     keys: &Keys,
@@ -255,11 +258,11 @@ pub fn verify(
     verdict
 }
 
-/// Wall time is known to the second at both ends.
+/// Tolerance for wall times, which are known to the second at both ends.
 const EXPIRY_SLACK_SECONDS: u64 = 2;
 
-/// Whether the body says of the expiry what the token says. `expires_in` was true at some moment
-/// between the request and the answer.
+/// Returns true if the expiry in the body agrees with that of the token. `expires_in` was true at
+/// some moment between the request and the answer.
 fn expiry_agrees(sample: &Sampled, body: &Body, claims: &Claims, epoch: Epoch) -> bool {
     let on = body.expires_on.as_ref().is_none_or(|on| on.seconds() == Some(claims.exp));
     let Some(left) = &body.expires_in else { return on };
@@ -269,7 +272,7 @@ fn expiry_agrees(sample: &Sampled, body: &Body, claims: &Claims, epoch: Epoch) -
     on && left.seconds().is_some_and(|left| (earliest..=latest).contains(&left))
 }
 
-/// A number, which some endpoints write as text.
+/// A number, or a string of digits as some endpoints write it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Number {
@@ -296,7 +299,7 @@ struct Body {
     resource: Option<String>,
 }
 
-/// The claims that are judged.
+/// The claims that are checked.
 #[derive(Debug, Deserialize)]
 struct Claims {
     #[serde(default)]
@@ -309,7 +312,7 @@ struct Claims {
     tid: Option<String>,
 }
 
-/// One or several (RFC 7519 section 4.1.3).
+/// One audience or several (RFC 7519 section 4.1.3).
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "OneOrMany")]
 struct Audiences(Vec<String>);
@@ -338,7 +341,7 @@ fn signed_claims(body: &[u8], keys: &Keys) -> Option<(Body, Claims)> {
         return None;
     }
     let mut validation = Validation::new(header.alg);
-    // Judged here, each with its own counter.
+    // These claims are checked here, each with its own counter.
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();

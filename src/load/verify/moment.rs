@@ -1,9 +1,9 @@
-//! Whether a token could be verified with what was published at its moment.
+//! Checks that each token verified with the keys that were published at the time.
 //!
-//! A verifier holds the set that it read last. A key must therefore be published before it signs,
-//! and for as long as a token that it signed lives. Sets are read throughout the run; the last one
-//! read before a request must verify its token, unless the keys rotated twice since, and so must
-//! the first one read after the answer.
+//! A verifier holds the key set that it read last. A key must therefore be published before it
+//! signs, and for as long as a token that it signed lives. Key sets are read throughout the run.
+//! The last set read before a request must verify its token, unless the keys rotated twice since.
+//! The first set read after the answer must verify it too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::{Claims, Keys, signed_claims};
 use crate::load::fleet::Epoch;
 use crate::load::sample::Sampled;
 
-/// From before something was asked for to after it was answered, in nanoseconds of the run's clock.
+/// A span from before a request to after its answer, in nanoseconds of the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::load) struct Span {
     pub(in crate::load) begin_ns: u64,
     pub(in crate::load) end_ns: u64,
 }
 
-/// A key set, and when it was read.
+/// A key set, and the span in which it was read.
 #[derive(Clone, Debug)]
 pub(in crate::load) struct Fetched {
     pub(in crate::load) span: Span,
@@ -31,32 +31,33 @@ pub(in crate::load) struct Fetched {
 /// The published keys over the course of a run.
 #[derive(Clone, Debug, Default)]
 pub(in crate::load) struct Published {
-    /// In the order of time.
+    /// The key sets that were read, in the order of time.
     pub(in crate::load) fetched: Vec<Fetched>,
-    /// When the keys were rotated.
+    /// Spans of the rotations of the keys.
     pub(in crate::load) rotations: Vec<Span>,
 }
 
-/// What was found of the samples.
+/// Results of the check of the sampled tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
-    /// Times that the keys were rotated.
+    /// Number of key rotations.
     pub rotations: u64,
-    /// Times that the published keys were read.
+    /// Number of times that the published keys were read.
     pub key_sets: u64,
-    /// Different keys that signed the sampled tokens.
+    /// Number of distinct keys that signed the sampled tokens.
     pub signing_keys: u64,
-    /// Tokens that the set read last before they were asked for does not verify.
+    /// Tokens that the last key set read before the request does not verify.
     pub unpublished: u64,
-    /// Tokens that the set read next after they came does not verify, although they still lived.
+    /// Tokens that the first key set read after the answer does not verify, although they had not
+    /// expired.
     pub withdrawn: u64,
-    /// Tokens of which one of both cannot be said: no set was read before, or the keys rotated twice
-    /// since; or none was read after, or the token had expired by then.
+    /// Tokens for which one of the two checks was not possible. Before: no key set was read, or the
+    /// keys rotated twice since. After: no key set was read, or the token had expired by then.
     pub unwatched: u64,
 }
 
 impl Published {
-    /// Every key that was ever published.
+    /// Returns every key that was ever published.
     pub(in crate::load) fn keys(&self) -> Keys {
         let mut keys = Keys::default();
         let mut last: Option<&Arc<Keys>> = None;
@@ -69,8 +70,8 @@ impl Published {
         keys
     }
 
-    /// Judges every sampled token with the sets of its moment; one that no set ever verified is a
-    /// fault of its own, and not counted here.
+    /// Checks every sampled token with the key sets read before and after it. A token that no key
+    /// set ever verified is a fault of its own, and not counted here.
     pub(in crate::load) fn judge(&self, samples: &[Sampled], epoch: Epoch) -> Moments {
         let all = self.keys();
         let mut moments = Moments {
@@ -92,8 +93,8 @@ impl Published {
         moments
     }
 
-    /// The last set read before the request was written, if at most one rotation came in between: of
-    /// two, the second takes a key that the set could not have.
+    /// Returns the last key set read before the request was written, if at most one rotation came
+    /// in between. After two rotations, the signing key may be one that the set could not hold.
     fn before(&self, sample: &Sampled) -> Option<&Fetched> {
         let read = self.fetched.partition_point(|set| set.span.end_ns <= sample.written_ns);
         let set = self.fetched.get(read.checked_sub(1)?)?;
@@ -103,8 +104,8 @@ impl Published {
         (self.rotations.iter().filter(since).count() <= 1).then_some(set)
     }
 
-    /// The first set read after the answer was whole, if the token lived until then; wall time is
-    /// known to the second.
+    /// Returns the first key set read after the answer was complete, if the token lived until then.
+    /// Wall time is known to the second.
     fn after(&self, sample: &Sampled, claims: &Claims, epoch: Epoch) -> Option<&Fetched> {
         let read = self.fetched.partition_point(|set| set.span.begin_ns < sample.end_ns);
         let set = self.fetched.get(read)?;
@@ -122,7 +123,7 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    /// A token that came at second 10 and lives until `exp`.
+    /// Returns a token that arrived at second 10 and lives until `exp`.
     fn sample(pair: &Pair, exp: u64) -> Sampled {
         let body = json!({"access_token": pair.token(&json!({"aud": "a", "exp": exp}))});
         Sampled {

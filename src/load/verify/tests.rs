@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const WORLD: Synthetic = Synthetic { vms: 3, user_assigned: 1, seed: 5 };
 const ASK: Ask = Ask { vm: 2, selector: Selector::UserAssigned(0), resource: 2 };
-/// The request is written at 990 and answered at 1,000.
+/// The zero of the clock: the request is written at 990 and answered at 1,000.
 const ZERO: UnixSeconds = UnixSeconds(900);
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -28,7 +28,7 @@ fn claims() -> Value {
     })
 }
 
-/// A key pair under a name.
+/// A key pair with its key id.
 pub(super) struct Pair(&'static str, EcdsaKeyPair);
 
 impl Pair {
@@ -55,7 +55,7 @@ impl Pair {
     }
 }
 
-/// Verifies one answer whose claims and body were changed after they were right.
+/// Verifies one answer whose correct claims and body were altered by `change`.
 fn check(change: impl FnOnce(&mut Value, &mut Value)) -> Verdict {
     let pair = Pair::new("k1");
     let keys = Pair::published(&[&pair]);
@@ -114,7 +114,7 @@ fn each_fault_of_the_token_is_counted_as_itself() {
 
 #[test]
 fn expiry_is_judged_when_the_answer_came_and_not_later() {
-    // At 1,000, when the answer came, a token until 1,001 was good; one until 1,000 was not.
+    // The answer came at 1,000: a token until 1,001 was good, a token until 1,000 was not.
     let expired = check(|claims, body| {
         claims["exp"] = 1_000.into();
         body["expires_on"] = "1000".into();
@@ -126,7 +126,7 @@ fn expiry_is_judged_when_the_answer_came_and_not_later() {
 fn the_body_must_agree_with_its_token() {
     let wrong = Verdict { wrong_expiry: 1, ..GOOD };
     assert_eq!(check(|_, body| body["expires_on"] = "1002".into()), wrong);
-    // 11 seconds were left when it was asked for and 1 when it came, each give or take 2.
+    // 11 seconds were left at the request and 1 at the answer, each with a tolerance of 2.
     for (left, verdict) in [("13", GOOD), ("14", wrong), ("1", GOOD), ("soon", wrong)] {
         assert_eq!(check(|_, body| body["expires_in"] = left.into()), verdict, "{left}");
     }
@@ -135,7 +135,7 @@ fn the_body_must_agree_with_its_token() {
     assert_eq!(check(|_, body| body["client_id"] = "other".into()).wrong_identity, Some(1));
 }
 
-/// A token of the system-assigned identity of VM 0 that was asked for now, with these ids.
+/// Returns a token of the system-assigned identity of VM 0, requested now, with these ids.
 fn system_assigned(pair: &Pair, clock: Monotonic, ids: IdentityIds) -> Sampled {
     let (appid, oid) = (ids.client_id.to_string(), ids.principal_id.to_string());
     let ask = Ask { vm: 0, selector: Selector::Default, resource: 0 };

@@ -1,36 +1,36 @@
-//! What is asked, and when: the traffic of each scenario, a pure function of its seed.
+//! The traffic of each scenario, its keys and start times: a pure function of the seed.
 //!
-//! Every generator thread walks the whole traffic and keeps what belongs to its connections. That
-//! costs some 100 ns per request and thread, and buys two things: the traffic does not depend on
-//! how many threads send it, and a Poisson stream split by VM stays a Poisson stream.
+//! Every generator thread walks the whole traffic and keeps the requests of its connections. That
+//! costs some 100 ns per request and thread. In return the traffic does not depend on the number of
+//! threads, and a Poisson stream split by VM stays a Poisson stream.
 
 use std::sync::Arc;
 
 use super::phases::{Phase, Phases, Staged, Timing};
 use crate::world::synthetic::{Synthetic, WELL_KNOWN_RESOURCES};
 
-/// Which identity of a VM is asked for.
+/// The selected identity of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Selector {
-    /// No selector is sent: the system-assigned identity, where there is one.
+    /// No selector is sent: the system-assigned identity, if there is one.
     Default,
-    /// The `client_id` of this user-assigned identity of the VM, from 0, is sent.
+    /// The `client_id` of this user-assigned identity of the VM is sent; numbered from 0.
     UserAssigned(u32),
 }
 
-/// One question of one VM.
+/// The key of a request: VM, identity and resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ask {
-    /// Who asks.
+    /// The VM that asks.
     pub vm: u32,
-    /// For which identity.
+    /// The selected identity.
     pub selector: Selector,
-    /// For which of [`WELL_KNOWN_RESOURCES`].
+    /// The index of the resource in [`WELL_KNOWN_RESOURCES`].
     pub resource: u8,
 }
 
 impl Ask {
-    /// The audience that the token is asked for.
+    /// Returns the audience for which the token is requested.
     pub fn resource(&self) -> &'static str {
         WELL_KNOWN_RESOURCES.get(usize::from(self.resource)).copied().unwrap_or_default()
     }
@@ -39,38 +39,38 @@ impl Ask {
 /// One request of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its number in the whole traffic, from 0.
+    /// The number of the request in the whole traffic, from 0.
     pub index: u64,
-    /// When it is meant to start, in nanoseconds from the start of the load.
+    /// The intended start, in nanoseconds from the start of the load.
     pub intended_ns: u64,
-    /// What it asks.
+    /// The key that is asked for.
     pub ask: Ask,
 }
 
-/// Bursts of callers, each burst on one key that nobody has asked for before.
+/// Bursts of callers, each on one key that nobody has asked for before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Herds {
-    /// How many bursts; each takes another user-assigned identity of VM 0.
+    /// Number of bursts. Each uses another user-assigned identity of VM 0.
     pub herds: u32,
-    /// Callers of each burst.
+    /// Number of callers of each burst.
     pub callers: u32,
-    /// When the first burst is due, in nanoseconds from the start of the load.
+    /// Start of the first burst, in nanoseconds from the start of the load.
     pub first_ns: u64,
-    /// From one burst to the next, in nanoseconds.
+    /// Time from one burst to the next, in nanoseconds.
     pub gap_ns: u64,
 }
 
-/// What a scenario sends.
+/// The traffic that a scenario sends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Workload {
-    /// Many callers of one cold key at one instant, several times.
+    /// Repeated bursts of many callers that ask for one cold key at one instant.
     Herd(Herds),
     /// Phases, each with its own rate over time and its own mix.
     Phases(Arc<Phases>),
 }
 
 impl Workload {
-    /// The traffic against a world of this shape.
+    /// Returns the traffic against a world of this shape.
     pub fn traffic(&self, world: &Synthetic) -> Traffic {
         let source = match self {
             Self::Herd(herds) => Source::Herd(*herds),
@@ -81,7 +81,7 @@ impl Workload {
         Traffic { source, next: 0 }
     }
 
-    /// The phases, of what has some.
+    /// Returns the phases, if the workload has any.
     pub fn phases(&self) -> Option<&Phases> {
         match self {
             Self::Herd(_) => None,
@@ -89,12 +89,13 @@ impl Workload {
         }
     }
 
-    /// How many keys are asked for once at the start, of how many; none where that is not meant.
+    /// Returns how many keys are asked for once at the start, and the number of all such keys.
+    /// Returns `None` if no keys are filled.
     pub fn filled(&self, world: &Synthetic) -> Option<(u64, u64)> {
         self.phases()?.filled(world)
     }
 
-    /// VMs that ask anything.
+    /// Returns the number of VMs that send requests.
     pub const fn vms(&self, world: &Synthetic) -> u32 {
         match self {
             Self::Herd(_) => 1,
@@ -102,7 +103,7 @@ impl Workload {
         }
     }
 
-    /// The rate in requests per second, where it is the same throughout the measured part.
+    /// Returns the rate in requests per second if it is constant throughout the measured part.
     pub fn level(&self) -> Option<f64> {
         match self.phases()?.phases.as_slice() {
             [Phase { timing: Timing::Rate(profile), .. }] => profile.level(),
@@ -110,13 +111,13 @@ impl Workload {
         }
     }
 
-    /// Where each phase ends, in nanoseconds from the start of the measured part; nothing where one
-    /// phase is all of it.
+    /// Returns the end of each phase in nanoseconds from the start of the measured part, or nothing
+    /// if there is one phase only.
     pub fn ends_ns(&self) -> Vec<u64> {
         self.phases().map_or_else(Vec::new, Phases::ends_ns)
     }
 
-    /// What our broker has to be told for it: arguments of `serve`.
+    /// Returns the further arguments of `serve` that the workload needs.
     pub fn serve_args(&self) -> &[String] {
         self.phases().map_or(&[], |phases| &phases.serve_args)
     }
@@ -135,17 +136,17 @@ enum Source {
     Staged(Box<Staged>),
 }
 
-/// What a traffic has asked for that nobody had asked for before.
+/// The new keys of a traffic: keys that nobody had asked for before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Novelty {
-    /// Requests of the measured part for such keys.
+    /// Requests of the measured part for new keys.
     pub asks: u64,
-    /// Such keys, warm-up included.
+    /// Number of new keys, warm-up included.
     pub keys: u64,
 }
 
 impl Traffic {
-    /// Goes through what is left, and says what was new in all of it.
+    /// Runs through the remaining traffic, and returns the new keys of all of it.
     pub fn novelty(mut self) -> Novelty {
         self.by_ref().for_each(drop);
         match &self.source {

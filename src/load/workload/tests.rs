@@ -15,7 +15,7 @@ fn share(kind: Kind) -> Share {
     Share { weight: 1.0, kind, identities: Identities::All, resource: 0 }
 }
 
-/// One second, equally spaced.
+/// Returns a phase of one second with equal spacing.
 pub(in crate::load) fn phase(name: &str, rate: f64, kind: Kind) -> Phase {
     Phase {
         name: name.to_owned(),
@@ -41,7 +41,7 @@ fn workload(warmup: Option<Phase>, all: Vec<Phase>) -> Workload {
     Workload::Phases(Arc::new(phases(warmup, all)))
 }
 
-/// One phase of a second without a warm-up.
+/// Returns a workload of one phase of a second, without a warm-up.
 pub(in crate::load) fn one(rate: f64, kind: Kind) -> Workload {
     workload(None, vec![phase("one", rate, kind)])
 }
@@ -140,7 +140,7 @@ fn a_trace_is_replayed_at_its_speed_and_its_gaps_are_filled_from_the_mix() {
     let timing = Timing::Replay { trace, speed: 2.0 };
     let replay = workload(None, vec![Phase { timing, mix, ..phase("a", 0.0, POPULAR) }]);
     let all: Vec<Arrival> = replay.traffic(&WORLD).collect();
-    // The third is due at 4.5 s, after the end.
+    // The third request is due at 4.5 s, after the end.
     assert_eq!(all.iter().map(|a| a.intended_ns).collect::<Vec<_>>(), [0, 750_000_000]);
     assert_eq!(all[0].ask, Ask { vm: 7, selector: Selector::UserAssigned(1), resource: 2 });
     assert_eq!((all[1].ask.selector, all[1].ask.resource), (Selector::Default, 4));

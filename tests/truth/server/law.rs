@@ -1,4 +1,4 @@
-//! Laws of delay: how long an answer takes, and what percentiles follow from that on paper.
+//! Laws of delay: the times of answers, and the percentiles that follow from them by calculation.
 
 use std::str::FromStr;
 
@@ -6,56 +6,56 @@ use anyhow::{Context as _, bail, ensure};
 use rand::rngs::StdRng;
 use rand_distr::{Bernoulli, Distribution as _, Exp1};
 
-/// How long each answer takes; times in nanoseconds.
+/// The law of the answers' times, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Law {
-    /// Each takes the same time.
+    /// All answers take the same time.
     Constant {
-        /// That time.
+        /// The time of each answer.
         delay_ns: u64,
     },
-    /// Exponential, cut off.
+    /// Exponential times, cut off.
     Exponential {
         /// The mean before the cut.
         mean_ns: u64,
-        /// No answer takes longer.
+        /// The longest time of an answer.
         cap_ns: u64,
     },
-    /// Each at once: the least that the server can do.
+    /// Every answer at once: the least that the server can do.
     Floor,
-    /// Each takes the same time, but none leaves in the first part of every period.
+    /// All answers take the same time, but none leaves in the first part of every period.
     Stall {
-        /// That time.
+        /// The time of each answer.
         delay_ns: u64,
-        /// How long nothing leaves.
+        /// The time in which no answer leaves.
         stall_ns: u64,
-        /// From one stall to the next.
+        /// The time from one stall to the next.
         period_ns: u64,
-        /// How fast what had to wait leaves.
+        /// The pace at which delayed answers leave.
         pace: Pace,
     },
-    /// One of two times.
+    /// Either of two times.
     TwoModes {
-        /// The share of the short one, 0 to 1.
+        /// The share of the short time, 0 to 1.
         share: f64,
-        /// The one.
+        /// The short time.
         short_ns: u64,
-        /// The other.
+        /// The long time.
         long_ns: u64,
     },
 }
 
-/// Answers leave one by one, so many nanoseconds after each other at the least.
+/// A pace at which answers leave, with a minimum gap between two answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Pace {
-    /// That time; 0 for as fast as the server can.
+    /// The minimum gap; 0 lets answers leave as fast as the server can.
     pub(crate) gap_ns: u64,
-    /// Requests per second that come, on which it depends what waits behind what had to wait.
+    /// Arriving requests per second, which determine how many wait behind the delayed ones.
     rate: f64,
 }
 
 impl Pace {
-    /// The share of its time that a server needs for what comes.
+    /// Returns the share of its time that a server needs for the arriving requests.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]
     fn busy(self) -> f64 {
         self.rate * self.gap_ns as f64 / 1e9
@@ -63,7 +63,7 @@ impl Pace {
 }
 
 impl Law {
-    /// The least time between two answers.
+    /// Returns the minimum gap between two answers.
     pub(crate) const fn gap_ns(&self) -> u64 {
         match self {
             Self::Stall { pace, .. } => pace.gap_ns,
@@ -71,7 +71,8 @@ impl Law {
         }
     }
 
-    /// When a request that came at `now_ns` (since the server's start) is to be answered.
+    /// Returns the time at which a request that arrived at `now_ns` (since the server's start) is
+    /// due.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -96,7 +97,8 @@ impl Law {
         due_ns + stall_ns.saturating_sub(due_ns % period_ns)
     }
 
-    /// The response time that a share `p` of requests does not exceed, where they come at random.
+    /// Returns the response time that a share `p` of requests does not exceed, if they arrive at
+    /// random.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -110,8 +112,8 @@ impl Law {
                 ((-(1.0 - p).ln() * mean_ns as f64) as u64).min(cap_ns)
             }
             Self::Floor => 0,
-            // Who is due at a moment of the stall waits for what is left of it, and for those before
-            // him to leave: it falls in a straight line, which the pace makes longer.
+            // A request due during the stall waits for the rest of the stall, and for the requests
+            // before it to leave. This wait falls linearly, and the pace prolongs it.
             Self::Stall { delay_ns, stall_ns, period_ns, pace } => {
                 let beyond_ns = ((1.0 - p) * (1.0 - pace.busy()) * period_ns as f64) as u64;
                 delay_ns + stall_ns.saturating_sub(beyond_ns)
@@ -149,8 +151,8 @@ impl Law {
 impl FromStr for Law {
     type Err = anyhow::Error;
 
-    /// `floor`, `constant:TIME`, `exponential:MEAN:CAP`, `two-modes:SHARE:TIME:TIME` or
-    /// `stall:TIME:STALL:PERIOD[:GAP:RATE]`, times as in `250us`.
+    /// Parses `floor`, `constant:TIME`, `exponential:MEAN:CAP`, `two-modes:SHARE:TIME:TIME` or
+    /// `stall:TIME:STALL:PERIOD[:GAP:RATE]`, with times such as `250us`.
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let law = match parts.as_slice() {
@@ -198,13 +200,13 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    /// Draws follow the law that is on paper: the share of them at or below each percentile is that
-    /// percentile, or, where many draws are equal, more.
+    /// Asserts that draws follow the calculated law: the share of draws at or below each percentile
+    /// equals that percentile, or exceeds it if many draws are equal.
     fn check(text: &str) {
         const DRAWS: u32 = 40_000;
         let law: Law = text.parse().unwrap();
         let mut rng = StdRng::seed_from_u64(1);
-        // One request every 1.000001 periods / 4: all phases of a stall come equally often.
+        // One request every 1.0001 periods / 4, so that all phases of a stall are equally frequent.
         let taken: Vec<u64> = (0..u64::from(DRAWS))
             .map(|i| i * SECOND_NS / 4 + i * 25_000)
             .map(|now_ns| law.due_ns(now_ns, &mut rng) - now_ns)

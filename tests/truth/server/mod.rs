@@ -1,8 +1,8 @@
-//! A server whose delays follow a known law, and that keeps its own record of them.
+//! A server whose delays follow a known law, with its own record of them.
 //!
-//! One thread: an epoll loop with a heap of timers, one for each request, so that no request delays
-//! another. `GET /stats` answers with the record; `GET /forget/MS` leaves out of it what comes until a
-//! load has gone on for so many milliseconds; every other request is answered by the law. Requests
+//! One thread runs an epoll loop with a heap of timers, one for each request, so that no request
+//! delays another. `GET /stats` returns the record. `GET /forget/MS` leaves the first `MS`
+//! milliseconds of a load out of the record. Every other request is answered by the law. Requests
 //! have no bodies and are not pipelined.
 
 mod law;
@@ -26,23 +26,23 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 pub(crate) use law::Law;
 pub(crate) use record::Record;
 
-/// How the server behaves.
+/// The settings of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// How long answers take.
+    /// The law of the answers' times.
     pub(crate) law: Law,
-    /// Of what is random.
+    /// Seed of the random times.
     pub(crate) seed: u64,
     /// Bytes of the body of each answer.
     pub(crate) body_bytes: usize,
-    /// It sleeps until so many nanoseconds before an answer is due, and spins the rest, which is as much
-    /// as a waking may be late; where answers follow each other more closely it never sleeps. Without, it
-    /// asks for requests again and again, instead of being woken tens of microseconds after one has
-    /// come: its processor is its own.
+    /// The time in nanoseconds before an answer is due at which the server wakes, to spin the rest.
+    /// It covers the delay of a wake-up. If answers follow each other more closely, the server
+    /// never sleeps. With `None` it polls without pause, because being woken takes tens of
+    /// microseconds; it then needs its own processor.
     pub(crate) early_ns: Option<u64>,
 }
 
-/// Ends a server from another thread.
+/// A handle that ends a server from another thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(Arc<(AtomicBool, OwnedFd)>);
 
@@ -52,11 +52,12 @@ impl Stop {
         Ok(Self(Arc::new((AtomicBool::new(false), wake))))
     }
 
-    /// The server ends soon.
+    /// Requests the end of the server.
     pub(crate) fn request(&self) {
-        // Partner of the load in `is_requested`; the write below wakes the loop to it.
+        // Pairs with the load in `is_requested`. The write below wakes the loop, which then reads
+        // the flag.
         self.0.0.store(true, Ordering::Release);
-        // It fails only where the counter is full, and then the loop is awake.
+        // The write fails only if the counter is full, and then the loop is awake.
         let _ = rustix::io::write(&self.0.1, &1_u64.to_ne_bytes());
     }
 
@@ -65,35 +66,37 @@ impl Stop {
     }
 }
 
-/// The key of the listener and of the wake-up; connections count up from the next one.
+/// The keys of the listener and of the wake-up. The keys of connections count up from the next
+/// number.
 const LISTENER: u64 = 0;
 const WAKE: u64 = 1;
-/// Events of one wait.
+/// The most events taken per wait.
 const EVENTS: usize = 256;
-/// A request of a load generator is below 1 kB; a longer one arrives in several reads.
+/// The size of one read. A request of a load generator is below 1 kB; a longer one arrives in
+/// several reads.
 const READ_BYTES: usize = 4096;
-/// Answers given before requests are looked for again: thousands are due when a stall ends, and a
-/// request that is noticed late is missing from the record by as much.
+/// The most answers sent before the server looks for requests again. Thousands are due when a stall
+/// ends, and the record misses the delay with which a request is noticed.
 const BATCH: usize = 16;
 
-/// A request that is to be answered: when, in what order, on which connection, noticed when.
+/// A request to be answered: due time, order, connection, and the time when it was noticed.
 type Timer = Reverse<(u64, u64, u64, u64)>;
 
-/// So long without a request, and the next one begins a load.
+/// The pause without requests after which the next request begins a load.
 const PAUSE_NS: u64 = 200_000_000;
 
-/// The part of a load that is not to be in the record.
+/// The part of a load that is left out of the record.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_field_names, reason = "units come last")]
 struct Warmup {
-    /// How long it is, until it is over.
+    /// The length of the part; none once it is over.
     length_ns: Option<u64>,
     begun_ns: u64,
     last_ns: u64,
 }
 
 impl Warmup {
-    /// Whether it ends with this request.
+    /// Returns true if the part ends with this request.
     fn ends(&mut self, now_ns: u64) -> bool {
         if now_ns - self.last_ns > PAUSE_NS {
             self.begun_ns = now_ns;
@@ -103,14 +106,14 @@ impl Warmup {
     }
 }
 
-/// The milliseconds of `GET /forget/MS`.
+/// Returns the milliseconds of a request `GET /forget/MS`.
 fn warmup_ms(request: &[u8]) -> Option<u64> {
     let rest = request.strip_prefix(b"GET /forget/")?;
     let digits = rest.split(|byte| *byte == b' ').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A server at work.
+/// The state of a running server.
 struct Server {
     options: Options,
     listener: TcpListener,
@@ -122,10 +125,10 @@ struct Server {
     connections: HashMap<u64, TcpStream, FixedState>,
     next_key: u64,
     timers: BinaryHeap<Timer>,
-    /// When the last of them is due.
+    /// The time at which the last timer is due.
     last_due_ns: u64,
     warmup: Warmup,
-    /// Requests that came before are not in the record.
+    /// The time before which requests are left out of the record.
     recorded_from_ns: u64,
     requests: u64,
     answer: Vec<u8>,
@@ -134,7 +137,7 @@ struct Server {
 /// Serves until `stop` is requested.
 ///
 /// # Errors
-/// When the kernel refuses what a server needs.
+/// Returns an error if the kernel refuses a resource that the server needs.
 pub(crate) fn serve(
     listener: TcpListener,
     options: Options,
@@ -181,7 +184,7 @@ fn watch(poll: &impl AsFd, source: &impl AsFd, key: u64) -> std::io::Result<()> 
 
 impl Server {
     fn run(mut self) -> anyhow::Result<()> {
-        // The default lets the kernel delay a sleeper by 50 us.
+        // By default the kernel may delay a sleeper by 50 us.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
         let mut events = Vec::with_capacity(EVENTS);
         while !self.stop.is_requested() {
@@ -200,7 +203,7 @@ impl Server {
         Ok(())
     }
 
-    /// How long the loop may sleep; none for ever.
+    /// Returns the time for which the loop may sleep; none means for ever.
     fn span(&self) -> Option<Timespec> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let Some(early_ns) = self.options.early_ns else { return Some(AT_ONCE) };
@@ -213,7 +216,7 @@ impl Server {
     fn handle(&mut self, key: u64, now_ns: u64) -> anyhow::Result<()> {
         match key {
             LISTENER => self.accept()?,
-            // Whoever woke the loop has requested the stop.
+            // The wake-up means that a stop was requested.
             WAKE => {}
             _ => self.read(key, now_ns),
         }
@@ -241,13 +244,13 @@ impl Server {
         match stream.read(&mut buffer) {
             Ok(length @ 1..) => {
                 let request = buffer.get(..length).unwrap_or_default();
-                // A request is taken to end where a read ends in an empty line.
+                // A request ends where a read ends in an empty line.
                 if request.ends_with(b"\r\n\r\n") {
                     self.requested(key, request, now_ns);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            // Closing the socket takes it out of the poll as well.
+            // Closing the socket also removes it from the poll.
             Ok(_) | Err(_) => drop(self.connections.remove(&key)),
         }
     }
@@ -278,7 +281,7 @@ impl Server {
         self.timers.push(Reverse((due_ns, self.requests, key, now_ns)));
     }
 
-    /// Answers what is due by now, in the order in which it became due; not all of it, if it is much.
+    /// Answers requests that are due, in the order of their due times, at most [`BATCH`] of them.
     fn answer_due(&mut self) {
         let now_ns = self.clock.now_ns();
         for _ in 0..BATCH {
@@ -297,13 +300,14 @@ impl Server {
         let answer = std::mem::take(&mut self.answer);
         self.write(key, &answer);
         self.answer = answer;
-        // Afterwards: on loopback the write itself carries the bytes to their reader.
+        // Recorded after the write, because on loopback the write itself carries the bytes to their
+        // reader.
         if noticed_ns >= self.recorded_from_ns {
             self.record.answered(noticed_ns, due_ns, self.clock.now_ns());
         }
     }
 
-    /// A connection that cannot take the whole answer at once is closed.
+    /// Writes an answer. A connection that cannot take all of it at once is closed.
     fn write(&mut self, key: u64, answer: &[u8]) {
         let Some(stream) = self.connections.get_mut(&key) else { return };
         if !stream.write(answer).is_ok_and(|written| written == answer.len()) {

@@ -1,4 +1,4 @@
-//! What the server itself says of its answers.
+//! The server's own record of its answers.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// The histograms of the answers since the start, or since they were last forgotten.
+/// Histograms of the answers since the start, or since the last call of [`Record::forget`].
 #[derive(Clone, Debug)]
 pub(crate) struct Record(Arc<Mutex<Histograms>>);
 
-/// In nanoseconds.
+/// Histograms in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Histograms {
-    /// From when a request was noticed to when its answer was handed over.
+    /// Time from noticing a request to handing over its answer.
     pub(crate) taken: Histogram<u64>,
-    /// From when an answer was due to when it was handed over: the server's own error.
+    /// Time from the due time of an answer to handing it over: the server's own error.
     pub(crate) late: Histogram<u64>,
 }
 
@@ -28,40 +28,40 @@ impl Record {
         Self(Arc::new(Mutex::new(Histograms { taken: histogram(), late: histogram() })))
     }
 
-    /// Notes an answer.
+    /// Records an answer.
     pub(crate) fn answered(&self, noticed_ns: u64, due_ns: u64, written_ns: u64) {
-        // Nobody else takes the lock while load goes on: it costs two uncontended instructions.
+        // The lock is free while load goes on, so it costs only two uncontended instructions.
         let mut histograms = self.0.lock();
         histograms.taken.saturating_record(written_ns.saturating_sub(noticed_ns));
         histograms.late.saturating_record(written_ns.saturating_sub(due_ns));
     }
 
-    /// Forgets what was noted, so that the next load has a record of its own.
+    /// Clears the histograms, so that the next load has a record of its own.
     pub(crate) fn forget(&self) {
         let mut histograms = self.0.lock();
         histograms.taken.reset();
         histograms.late.reset();
     }
 
-    /// How many answers were given.
+    /// Returns the number of answers.
     #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
     pub(crate) fn count(&self) -> u64 {
         self.0.lock().taken.len()
     }
 
-    /// The share of answers that took longer than this.
+    /// Returns the share of answers that took longer than `limit_ns`.
     #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
     pub(crate) fn share_above(&self, limit_ns: u64) -> f64 {
         1.0 - self.0.lock().taken.quantile_below(limit_ns)
     }
 
-    /// The time that a share `p` of answers did not exceed, in nanoseconds.
+    /// Returns the time that a share `p` of answers did not exceed, in nanoseconds.
     #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
     pub(crate) fn quantile_ns(&self, p: f64) -> u64 {
         self.0.lock().taken.value_at_quantile(p)
     }
 
-    /// All of it, in microseconds.
+    /// Returns all percentiles, in microseconds.
     pub(crate) fn to_json(&self) -> Value {
         let histograms = self.0.lock();
         json!({

@@ -1,4 +1,4 @@
-//! The Rust SDK's part: one line for each check, in the words that judge.py reads.
+//! The checks of the Rust SDK: one line for each, in the words that judge.py reads.
 
 use std::env;
 use std::error::Error;
@@ -22,7 +22,7 @@ fn line(fields: &[&str]) {
     println!("{}", flat.join("\t"));
 }
 
-/// The error and what caused it: the SDK says what the broker answered further down.
+/// Joins the error and its causes, because the SDK puts the broker's answer into a cause.
 fn explain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -61,7 +61,7 @@ async fn token(sentence: &str, who: &str, audience: &str, id: Option<UserAssigne
 async fn no_token(sentence: &str, id: UserAssignedId) {
     match ask(VAULT, Some(id)).await {
         Ok(_) => line(&["failed", sentence, "it was given a token"]),
-        // Of a 400 the SDK shows a sentence of its own, not the answer.
+        // On a 400 the SDK shows its own sentence, not the answer.
         Err(error) => {
             line(&["refused", sentence, "has not been assigned", &explain(error.as_ref())]);
         }
