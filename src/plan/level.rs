@@ -332,8 +332,8 @@ fn blame_stored(run: &Run, lag: &Histogram<u64>, slo: &Objective) -> (Option<Str
         Some(format!("a generator thread was busy {:.0} % of the time", busy * 100.0))
     } else if run.validity.unsent > 0 {
         Some(format!("it did not get to {} requests", run.validity.unsent))
-    } else if missed.is_some_and(|(achieved, target)| achieved < RATE_MIN * target) {
-        Some(format!("it acted on {:.1} requests per second only", run.load.rate_answered))
+    } else if let Some((achieved, _)) = missed.filter(|(of, target)| *of < RATE_MIN * *target) {
+        Some(format!("it acted on {achieved:.1} requests per second only"))
     } else {
         too_late(lag, slo)
     };

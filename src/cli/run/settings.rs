@@ -30,8 +30,7 @@ const USER_ASSIGNED_DEFAULT: u32 = 2;
 const FIRST_HERD: Duration = Duration::from_millis(500);
 /// Time from one herd to the next: the herd is served, and the broker becomes idle again.
 const HERD_GAP: Duration = Duration::from_secs(2);
-/// Maximum default number of connections. With more VMs, several share a connection one after the
-/// other.
+/// Maximum default number of connections. More VMs take turns on a connection.
 const CONNECTIONS_DEFAULT_MAX: u32 = 1000;
 /// Open files for everything that is not a connection of the load.
 const OTHER_FILES: u64 = 64;
@@ -52,12 +51,10 @@ pub(super) const ROTATION_GAP_MIN: Duration = Duration::from_secs(1);
 /// Maximum number of rotations. A broker publishes 32 keys at most, and keeps each for as long as
 /// its tokens may live.
 pub(super) const ROTATIONS_MAX: u32 = 30;
-/// Maximum number of identities with certificates: one core of a broker makes them in some ten
-/// seconds.
+/// Maximum number of identities with certificates: a core makes them in some ten seconds.
 pub(super) const CERTIFICATES_MAX: u64 = 100;
 const ROTATION_GAP_DEFAULT: Duration = Duration::from_secs(2);
-/// Default share of requests that may fail: a foreign target may have a limit, or a deploy, of its
-/// own.
+/// Default share of requests that may fail: a foreign target may have a limit of its own.
 const ERRORS_MAX_DEFAULT: f64 = 0.01;
 /// Default token lifetime of `serve`.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
@@ -70,8 +67,7 @@ struct Given<'a> {
 }
 
 impl Settings {
-    /// Returns the keys that the warm-up of a run leaves cold. The notes of the run name them as
-    /// well.
+    /// Returns the keys that the warm-up of a run leaves cold; the notes of the run name them.
     pub(super) fn shortfall(
         args: &RunArgs,
         scenario: &Definition,
