@@ -250,6 +250,7 @@ impl Directory {
     /// Changes the world. `plan` returns the changes; no other write changes the state meanwhile. When this
     /// function returns, the change is durable and in effect.
     ///
+    /// # Errors
     /// Returns the error of `plan`; then nothing has changed. Returns the error of the store; then the change
     /// may still take effect later, when the store can be written again.
     pub fn write<T, E: From<StoreError>>(

@@ -27,9 +27,21 @@ fn harmless_output(args: &[&str], expected: i32) -> Output {
     output
 }
 
-/// Adds control characters to every text in a document, except those that define how it is read.
+/// Adds control characters to every text in a document, except those that define how it is read and those
+/// of which only known ones are read.
 fn poison(value: &mut Value, name: &str) {
-    const FIXED: [&str; 5] = ["schema", "arrivals", "verdict", "bounds_method", "run_id"];
+    const FIXED: [&str; 10] = [
+        "schema",
+        "arrivals",
+        "verdict",
+        "bounds_method",
+        "run_id",
+        "effect_interval_method",
+        "metric",
+        "design",
+        "metrics",
+        "order",
+    ];
     match value {
         Value::String(text) if !FIXED.contains(&name) => text.push_str(EVIL),
         Value::Array(items) => items.iter_mut().for_each(|item| poison(item, name)),
