@@ -21,6 +21,9 @@ pub(super) enum ControlError {
     /// The given access token is not valid in a header.
     #[error("the access token is not one; take what `mintbench token --bare` prints")]
     AccessToken,
+    /// The operator's key signs nothing.
+    #[error("the key in `operator.pem` signs nothing; remove the file and start the server again")]
+    Unsigned,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Entropy,
@@ -105,7 +108,8 @@ impl ControlError {
             | Self::NotFound { .. }
             | Self::Refused { .. }
             | Self::Runtime(_)
-            | Self::Unfinished => Exit::Failed,
+            | Self::Unfinished
+            | Self::Unsigned => Exit::Failed,
         }
     }
 

@@ -5,6 +5,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use uuid::Uuid;
 
 use super::data::OperatorIds;
+use super::error::ControlError;
 use crate::clock::UnixSeconds;
 use crate::secret::Redacted;
 use crate::token::{AssertionForm, CertificateKey, ClientAssertion};
@@ -31,10 +32,15 @@ impl Operator {
 
     /// Creates a client assertion (RFC 7523 section 2.2) for the token endpoint at `url`. Returns `None` when
     /// the library fails.
-    pub(super) fn assertion(&self, url: &str, now: UnixSeconds, id: Uuid) -> Option<String> {
+    pub(super) fn assertion(
+        &self,
+        url: &str,
+        now: UnixSeconds,
+        id: Uuid,
+    ) -> Result<String, ControlError> {
         let client_id = &self.ids.client_id.to_string();
         let assertion =
             ClientAssertion { client_id, audience: url, issued_at: now, id: id.into_bytes() };
-        assertion.sign(&self.key, AssertionForm::Ps256).ok()
+        assertion.sign(&self.key, AssertionForm::Ps256).map_err(|_| ControlError::Unsigned)
     }
 }

@@ -293,8 +293,7 @@ impl Session {
     fn sign_in(&self, service: Service) -> Result<HeaderValue, ControlError> {
         let ids = &self.operator.ids;
         let url = format!("{}/{}/oauth2/v2.0/token", self.endpoints.sts, ids.tenant_id);
-        let assertion = self.operator.assertion(&url, self.clock.now(), new_guid()?);
-        let assertion = assertion.ok_or(ControlError::Entropy)?;
+        let assertion = self.operator.assertion(&url, self.clock.now(), new_guid()?)?;
         let (client_id, scope) = (ids.client_id, service.scope());
         let form = format!(
             "grant_type=client_credentials&client_id={client_id}&scope={scope}\

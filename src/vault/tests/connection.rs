@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
 
 use super::*;
-use crate::http::{ConnectionLimits, Gate, Transport, serve};
 
 /// Sends `text` and reads until `end` arrives.
 async fn exchange(stream: &mut TcpStream, text: &str, end: &str) -> String {
@@ -28,12 +26,7 @@ async fn exchange(stream: &mut TcpStream, text: &str, end: &str) -> String {
 async fn a_client_asks_without_its_body_and_again_with_it_on_one_connection() {
     let world = World::new();
     let token = world.token(OFFICER);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, shutdown) = watch::channel(false);
-    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
-    let vault = Arc::new(world.vault);
-    let served = tokio::spawn(serve(listener, Transport::Plain, vault, gate, shutdown));
+    let Listening { address, stop, served } = listen(world.vault).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!("PUT /secrets/a?api-version=7.6 HTTP/1.1\r\nHost: {address}\r\n");
     for first in ["", "Content-Length: 0\r\n"] {

@@ -7,6 +7,7 @@ mod lifecycle;
 mod model;
 mod waiting;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -15,10 +16,14 @@ use hyper::Method;
 use hyper::body::Body as _;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::clock::{ManualClock, Seconds};
 use crate::directory::tests::{NOW, open};
+use crate::http::{ConnectionLimits, Gate, Transport, serve};
 use crate::ids::{ClientId, PrincipalId, RoleAssignmentId};
 use crate::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::world::file;
@@ -38,6 +43,23 @@ const MAX_VERSIONS: usize = 20;
 const OFFICER: u8 = 0x01;
 /// Principal without roles until a test assigns one.
 const OTHER: u8 = 0x0a;
+
+/// A vault that listens. It ends after a value is sent.
+pub(super) struct Listening {
+    pub(super) address: SocketAddr,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) served: JoinHandle<()>,
+}
+
+/// Serves the vault over plain HTTP on a free port.
+pub(super) async fn listen(vault: Vault) -> Listening {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, shutdown) = watch::channel(false);
+    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
+    let serving = serve(listener, Transport::Plain, Arc::new(vault), gate, shutdown);
+    Listening { address, stop, served: tokio::spawn(serving) }
+}
 
 pub(super) struct World {
     pub(super) directory: Arc<Directory>,

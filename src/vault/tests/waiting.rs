@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
 
 use super::*;
-use crate::http::{ConnectionLimits, Gate, Transport, serve};
 use crate::store::{Format, MemoryStore, Revision, Store, StoreError};
 
 /// Channels that report a waiting commit and release it.
@@ -72,12 +70,7 @@ async fn a_read_is_answered_while_a_write_waits_for_the_disk_and_a_write_whose_c
     let waits = Arc::clone(&slow.waits);
     let world = World::on(Box::new(slow), file::demo().unwrap());
     let (token, directory) = (world.token(OFFICER), Arc::clone(&world.directory));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, shutdown) = watch::channel(false);
-    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
-    let vault = Arc::new(world.vault);
-    let served = tokio::spawn(serve(listener, Transport::Plain, vault, gate, shutdown));
+    let Listening { address, stop, served } = listen(world.vault).await;
     let (entered, waiting) = channel();
     let (release, released) = channel();
     *waits.lock() = Some((entered, released));
