@@ -5,11 +5,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::server::{Manner, Server, serve};
+use super::service::server::{Manner, Server, serve};
 use super::valid;
 
 /// Starts a command and captures its output.

@@ -4,12 +4,12 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mintbench::document::versus::Versus;
+use mintbench::harness::document::compare_targets::Versus;
 use serde_json::Value;
 
 use crate::against_schema;
 use crate::scripted::{Scripted, whole};
-use crate::server::{Manner, serve};
+use crate::service::server::{Manner, serve};
 
 fn compare(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mintbench")).arg("compare").args(args).output().unwrap()

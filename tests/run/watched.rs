@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::server::{Manner, serve};
+use crate::service::server::{Manner, serve};
 
 /// The samples of a scrape, by name and labels.
 type Samples = BTreeMap<String, f64>;
