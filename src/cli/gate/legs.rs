@@ -91,7 +91,7 @@ impl Legs<'_> {
             };
             made.findings = judge(&made.pairs, policy);
             let verdict = overall(&made.pairs, &made.findings, policy);
-            if go_on.is_break() || verdict != Verdict::CannotTell {
+            if go_on.is_break() || verdict != Verdict::Inconclusive {
                 break;
             }
         }

@@ -30,6 +30,7 @@ use crate::harness::gate::judge::Verdict;
 use crate::harness::gate::metric::Metric;
 use crate::harness::gate::text;
 use crate::harness::machine::stop::Stop;
+use crate::harness::report::run::load::of_leg;
 
 /// Fail a build that is slower than another.
 ///
@@ -166,7 +167,7 @@ pub fn main(args: &GateArgs) -> Exit {
 
 const fn exit(verdict: Verdict) -> Exit {
     match verdict {
-        Verdict::CannotTell => Exit::Inconclusive,
+        Verdict::Inconclusive => Exit::Inconclusive,
         Verdict::Fail => Exit::Failed,
         Verdict::Invalid => Exit::Invalid,
         Verdict::Pass => Exit::Pass,
@@ -194,7 +195,8 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
         candidate: candidate.name,
         notes: [of_runs, notes].concat(),
     };
-    let document = document::document(identity, &plan, &policy, &made.pairs, &made.findings);
+    let document =
+        document::document(identity, of_leg(&plan), &policy, &made.pairs, &made.findings);
     outputs::write(args, &document, &made.pairs)?;
     outputs::print(args, &document).map_err(GateError::Print)?;
     Ok(document.verdict)
@@ -209,7 +211,7 @@ mod tests {
         let codes = [
             (Verdict::Pass, 0),
             (Verdict::Fail, 1),
-            (Verdict::CannotTell, 3),
+            (Verdict::Inconclusive, 3),
             (Verdict::Invalid, 4),
         ];
         for (verdict, code) in codes {

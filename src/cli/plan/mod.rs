@@ -35,10 +35,9 @@ use crate::harness::plan::forecast::{Forecast, Interrupted, Question, Watch, for
 use crate::harness::plan::plan_json;
 use crate::harness::plan::search::{Found, Terms};
 use crate::harness::plan::sentences;
-use crate::harness::report::out_folder::{OutFolder, OutFolderError};
-use crate::harness::report::run_json::rfc3339;
-use crate::harness::report::slo::Objective;
+use crate::harness::report::folder::out_folder::{OutFolder, OutFolderError};
 use crate::harness::report::stored::StoredError;
+use crate::harness::scenario::objective::Objective;
 
 /// Say how many cores a fleet needs, and what a boot storm does to it
 ///
@@ -198,7 +197,7 @@ fn plan(
     known: &mut Known,
 ) -> Result<Exit, PlanError> {
     let fleet = Fleet::read(&args.fleet)?;
-    let started_at = rfc3339(clock.now());
+    let started_at = clock.now().rfc3339();
     let lengths = Duration::from_millis(100)..=Duration::from_hours(1);
     if let Some(length) = args.levels_duration.filter(|length| !lengths.contains(length)) {
         return Err(PlanError::LevelsDuration(length));
@@ -319,7 +318,7 @@ fn assemble(
         hit: calibration.hit.as_ref().ok().map(plan_json::side),
         mint: calibration.mint.as_ref().ok().map(plan_json::side),
         memory,
-        forecast: forecast.as_ref().map(plan_json::forecast),
+        forecast,
         held_out,
         notes: notes(args, fleet, calibration),
         sentences,
@@ -359,8 +358,8 @@ fn store(path: &Path, text: &str) -> Result<(), PlanError> {
 
 const fn exit(answer: Answer) -> Exit {
     match answer {
-        Answer::Enough => Exit::Pass,
-        Answer::NotEnough | Answer::Never | Answer::OutOfReach => Exit::SloBreached,
+        Answer::Sufficient => Exit::Pass,
+        Answer::Insufficient | Answer::Impossible | Answer::Unreachable => Exit::SloBreached,
         Answer::Unknown => Exit::Invalid,
     }
 }

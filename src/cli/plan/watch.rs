@@ -8,7 +8,7 @@ use crate::base::clock::UnixSeconds;
 use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::recorder::{IntervalSet, Rest, Window, histogram};
-use crate::harness::report::slo::Objective;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::Counts;
 
 /// Watches a level second by second, and ends it when its queue grows without end.

@@ -37,15 +37,15 @@ use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::printable;
 use crate::cli::terminal::{Stream, say};
 use crate::harness::dialect::target::HttpUrl;
+use crate::harness::judge::objective::{Judgement, Verdict};
 use crate::harness::machine::host::is_in_memory;
 use crate::harness::machine::stop::Stop;
 use crate::harness::report::folder::{Folder, FolderError};
-use crate::harness::report::notes;
-use crate::harness::report::run_json;
-use crate::harness::report::run_json::Identity;
-use crate::harness::report::slo::{Objective, Verdict};
-use crate::harness::report::table;
-use crate::harness::report::table::Heading;
+use crate::harness::report::run as document;
+use crate::harness::report::run::{Identity, notes};
+use crate::harness::report::text::table;
+use crate::harness::report::text::table::Heading;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::plan::Plan;
 use crate::harness::schedule::arrivals::Arrivals;
 use crate::harness::session::progress::Board;
@@ -343,14 +343,14 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     notes.extend(hint::after(&subject.target(), &outcome));
-    let heading = Heading { scenario, target: &subject.target(), plan: &plan };
-    let table = table::render(&heading, &outcome, &slo, &notes);
     let identity = identity(args, &plan, &subject, started_at, notes);
-    let json = run_json::document(identity, &plan, &outcome, &slo);
-    folder.complete(&outcome, &json)?;
+    let document = document::document(identity, &plan, &outcome, &slo);
+    let heading = Heading { scenario, target: &subject.target(), plan: &plan };
+    let table = table::render(&heading, &document, &outcome, &slo);
+    folder.complete(&outcome.measured.totals.whole, &document)?;
     let written = args.beside.write(folder.path());
     let text = if args.json {
-        printable::json(&json).map_err(|error| RunError::Print(error.into()))?
+        printable::json(&document).map_err(|error| RunError::Print(error.into()))?
     } else {
         ending::laid_out(&(table + &ending::places(folder.path(), outcome.measured.cut)))
     };
@@ -468,14 +468,15 @@ fn identity(
 /// The first that applies decides: a failed check, an invalid run, a missed objective, an objective
 /// that nobody can tell.
 fn exit(outcome: &Outcome, slo: &[Objective]) -> Exit {
-    let any = |verdict| slo.iter().any(|objective| objective.judge(outcome).verdict == verdict);
+    let judged = |objective| Judgement::of_run(objective, &outcome.measured).verdict;
+    let any = |verdict| slo.iter().any(|objective| judged(objective) == verdict);
     if !outcome.failures.is_empty() {
         Exit::Failed
     } else if !outcome.reasons.is_empty() {
         Exit::Invalid
     } else if any(Verdict::Missed) {
         Exit::SloBreached
-    } else if any(Verdict::CannotTell) {
+    } else if any(Verdict::Inconclusive) {
         Exit::Inconclusive
     } else {
         Exit::Pass

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::base::files::ReadError;
 use crate::base::toml_file::listed;
-use crate::harness::report::slo::Objective;
 use crate::harness::scenario::mix::{Identities, Share};
+use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::phases::{Expectation, Timing};
 use crate::harness::scenario::profile::{Bursts, Profile};
 use crate::harness::scenario::replay::{Trace, TraceError};

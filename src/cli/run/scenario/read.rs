@@ -11,8 +11,8 @@ use crate::base::files;
 use crate::base::files::TRACE_BYTES_MAX;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
 use crate::base::toml_file;
-use crate::harness::report::slo::Objective;
 use crate::harness::scenario::mix::{Kind, Share};
+use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::profile::Bursts;
 use crate::harness::scenario::replay::{Trace, resource_index};
 
