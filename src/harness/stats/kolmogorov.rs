@@ -30,11 +30,6 @@ pub(crate) fn distance_from_exponential(sample: &[f64]) -> f64 {
     steps.fold(0.0, f64::max)
 }
 
-/// Returns the distance that 95 % of samples of this size stay below.
-pub(crate) fn limit_95(size: usize) -> f64 {
-    LIMIT_95 / float_of_size(size.max(1)).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +49,11 @@ mod tests {
             distance_from_exponential(&sample) > limit_95(sample.len())
         };
         (0..runs).filter(alarm).count()
+    }
+
+    /// Returns the distance that 95 % of samples of this size stay below.
+    fn limit_95(size: usize) -> f64 {
+        LIMIT_95 / float_of_size(size.max(1)).sqrt()
     }
 
     #[test]

@@ -12,5 +12,5 @@ pub(crate) mod paired;
 pub(crate) mod ratio;
 pub(crate) mod scalability;
 pub(crate) mod smallest_effect;
-pub(crate) mod stationarity;
+pub mod stationarity;
 pub(crate) mod trend;

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_series_that_only_rises_has_no_steady_rest() {
-        let rising: Vec<f64> = (0..60).map(float).collect();
+        let rising: Vec<f64> = (0..60).map(float_of_size).collect();
         assert_eq!(cut(&rising), Some(Cut { values: 30, at_limit: true }));
     }
 

@@ -10,7 +10,7 @@ use super::{mser, trend};
 
 /// Verdict on a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Steadiness {
+pub enum Steadiness {
     /// The series is too short for a verdict.
     TooShort,
     /// The series is steady after its warm-up.
@@ -24,11 +24,11 @@ pub(crate) enum Steadiness {
 
 /// Medians of the two halves of a drifting series.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Drift {
+pub struct Drift {
     /// Median of the first half.
-    pub(crate) first: f64,
+    pub first: f64,
     /// Median of the second half.
-    pub(crate) second: f64,
+    pub second: f64,
 }
 
 /// Significance level of the trend test: chance makes such a trend in one of a hundred series.
@@ -38,7 +38,7 @@ const TREND_P: f64 = 0.01;
 const TENTH: f64 = 1.1;
 
 /// Judges a series of positive numbers: one quantile for each equal stretch of time.
-pub(crate) fn judge(series: &[f64]) -> Steadiness {
+pub fn judge(series: &[f64]) -> Steadiness {
     let Some(cut) = mser::cut(series) else { return Steadiness::TooShort };
     let (head, rest) = series.split_at(cut.values.min(series.len()));
     let (first, second) = rest.split_at(rest.len() / 2);

@@ -46,7 +46,6 @@ pub(super) struct Bounds {
 
 /// Condition that is not met.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub(crate) enum Missed {
     /// The cores are busier than the target allows.
     #[error(

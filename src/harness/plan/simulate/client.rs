@@ -44,6 +44,7 @@ pub(crate) enum Refresh {
 
 impl Sdk {
     /// All SDKs, in the order of their names.
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 9] = [
         Self::AzureCli,
         Self::Dotnet,

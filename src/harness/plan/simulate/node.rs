@@ -159,11 +159,6 @@ impl Node {
         self.shape.cores.get()
     }
 
-    /// Returns the number of mints that wait for a lane.
-    pub(crate) fn queued(&self) -> usize {
-        self.mints.len()
-    }
-
     /// Returns the number of renewals that wait for a lane.
     pub(crate) const fn renewals(&self) -> usize {
         self.renewals

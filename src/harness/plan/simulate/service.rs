@@ -11,6 +11,10 @@ pub(crate) enum Service {
     /// Always the same time.
     Constant(f64),
     /// Exponential distribution with this mean.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the tests compare it with formulas of queueing theory")
+    )]
     Exponential(f64),
     /// Measured distribution.
     Measured(Measured),
@@ -70,6 +74,7 @@ impl Service {
     }
 
     /// Returns the mean in nanoseconds.
+    #[cfg(test)]
     pub(crate) const fn mean_ns(&self) -> f64 {
         match self {
             Self::Constant(mean) | Self::Exponential(mean) => *mean,

@@ -30,7 +30,7 @@ pub(super) fn validity(outcome: &Outcome) -> Validity {
         pacer_us: Some(tail(&outcome.measured.pacing.rehearsal)),
         broker_hiccup_us: broker.as_ref().and_then(broker_hiccup),
         gaps: gap_fit.as_ref().map(gaps),
-        steady: Some(steady(steady)),
+        steady: Some(steadiness(steady)),
         hit_ratios: hit_ratios.map(|ratios| [ratios.first, ratios.second]),
         throttled_share: Some(strain.throttled_share),
         major_faults: Some(strain.paging.major_faults),
@@ -52,7 +52,7 @@ const fn gaps(fit: &GapFit) -> Gaps {
 }
 
 /// Returns the verdict on the steady state, from the p95 of each second.
-fn steady(state: &SteadyState) -> Steady {
+fn steadiness(state: &SteadyState) -> Steady {
     let (state, warm_up_s, halves_p95_us) = match state {
         SteadyState::NotMeant => (validity::SteadyState::NotExpected, None, None),
         SteadyState::TooShort { .. } => (validity::SteadyState::TooShort, None, None),
