@@ -9,12 +9,8 @@ use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 
-use super::data::{DataFolder, Endpoints, OperatorIds};
-use super::error::ControlError;
-use super::operator::Operator;
-use super::render::Output;
+use super::client::{DataFolder, Endpoints, Operator, OperatorIds, Transport};
 use super::resource::{IDENTITY, VM};
-use super::session::{Session, Transport};
 use super::*;
 use crate::base::client::ClientError;
 use crate::base::clock::{ManualClock, UnixSeconds};
