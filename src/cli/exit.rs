@@ -25,12 +25,12 @@ pub enum Exit {
 
 /// Prints an error with its causes, and returns the exit code.
 pub(super) fn refuse(error: &dyn std::error::Error) -> Exit {
-    complain(error);
+    print_error(error);
     Exit::Usage
 }
 
 /// Prints an error with its causes.
-pub(super) fn complain(error: &dyn std::error::Error) {
+pub(super) fn print_error(error: &dyn std::error::Error) {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let said: Vec<String> = causes.map(ToString::to_string).collect();
     say(format_args!("error: {}", said.join(": ")));

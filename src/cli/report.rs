@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit::{Exit, complain, refuse};
+use super::exit::{Exit, print_error, refuse};
 use super::output_files::{self, OutputError};
 use super::terminal::Stream;
 use crate::harness::report::html;
@@ -101,7 +101,7 @@ pub(super) fn main(args: &ReportArgs) -> Exit {
             Exit::Pass
         }
         Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
-            complain(&error);
+            print_error(&error);
             Exit::Invalid
         }
         Err(error) => refuse(&error),

@@ -11,7 +11,7 @@ use super::resource::{GROUP_API, removed, shown_tags, tags};
 
 /// Resource groups.
 #[derive(Debug, Args)]
-pub(super) struct GroupArgs {
+pub(crate) struct GroupArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use super::resource::{IDENTITY, group_in, shown_tags};
 
 /// User-assigned identities.
 #[derive(Debug, Args)]
-pub(super) struct IdentityArgs {
+pub(crate) struct IdentityArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]

@@ -20,7 +20,7 @@ use clap::Subcommand;
 use self::args::{Connection, SubscriptionArg};
 use self::client::{ControlError, Session};
 use self::render::Output;
-use super::exit::{Exit, complain};
+use super::exit::{Exit, print_error};
 use super::terminal::say;
 
 /// Commands of the management API, the vaults and the identity endpoint.
@@ -85,7 +85,7 @@ pub(super) fn main(control: &Control) -> Exit {
             Exit::Pass
         }
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             if let Some(remedy) = error.remedy() {
                 say(format_args!("fix: {remedy}"));
             }

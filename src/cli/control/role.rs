@@ -15,7 +15,7 @@ use crate::service::world::roles::{Scope, by_id, id_in_resource_id};
 
 /// Role assignments.
 #[derive(Debug, Args)]
-pub(super) struct RoleArgs {
+pub(crate) struct RoleArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]

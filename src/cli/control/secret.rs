@@ -18,7 +18,7 @@ use crate::base::files::CREDENTIAL_BYTES_MAX;
 
 /// Secrets in vaults.
 #[derive(Debug, Args)]
-pub(super) struct SecretArgs {
+pub(crate) struct SecretArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(subcommand)]

@@ -15,7 +15,7 @@ use super::*;
 use crate::base::client::ClientError;
 use crate::base::clock::{ManualClock, UnixSeconds};
 use crate::base::files::GroupRead;
-use crate::base::ids::{ClientId, PrincipalId, TenantId};
+use crate::base::ids::{ClientId, PrincipalId, SubscriptionId, TenantId};
 use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
 use crate::service::token::{Algorithm, KeyMaterial, verify_assertion};

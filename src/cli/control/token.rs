@@ -25,7 +25,7 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Request a token from the identity endpoint.
 #[derive(Debug, Args)]
-pub(super) struct TokenArgs {
+pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     /// Audience of the token, such as <https://vault.azure.net>

@@ -11,7 +11,7 @@ use super::resource::{VAULT, group_in, purged, shown_tags};
 
 /// Vaults.
 #[derive(Debug, Args)]
-pub(super) struct VaultArgs {
+pub(crate) struct VaultArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]

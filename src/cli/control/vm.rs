@@ -14,7 +14,7 @@ pub(super) const ADDRESS_TAG: &str = "mintbench-address";
 
 /// Virtual machines.
 #[derive(Debug, Args)]
-pub(super) struct VmArgs {
+pub(crate) struct VmArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]

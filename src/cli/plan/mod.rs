@@ -23,7 +23,7 @@ use self::bench::Bench;
 use self::calibration::{Calibration, quiet};
 use self::error::PlanError;
 use self::interim::InterimResults;
-use super::exit::{Exit, complain, refuse};
+use super::exit::{Exit, print_error, refuse};
 use super::progress::Progress;
 use super::signals;
 use super::terminal::Stream;
@@ -50,18 +50,18 @@ const TEXT: &str = "plan.txt";
 pub(super) fn main(args: &PlanArgs) -> Exit {
     let stop = Arc::new(Stop::default());
     signals::listen(Arc::clone(&stop));
-    let mut known = InterimResults::default();
-    match plan(args, &SystemClock, &stop, &mut known) {
+    let mut interim = InterimResults::default();
+    match plan(args, &SystemClock, &stop, &mut interim) {
         Ok(exit) => exit,
         // Failures after the interruption are caused by it.
         Err(_) if stop.is_requested() => {
-            let known = known.text(&args.slo.to_string());
+            let known = interim.text(&args.slo.to_string());
             // Standard output gets whole JSON or nothing.
             let out = if args.json { Stream::Error } else { Stream::Output };
             signals::interrupted_after(&known, out, "no plan was made")
         }
         Err(PlanError::Measure(error)) if error.blames_broker() => {
-            complain(&error);
+            print_error(&error);
             Exit::Failed
         }
         Err(error) => refuse(&error),
@@ -72,7 +72,7 @@ fn plan(
     args: &PlanArgs,
     clock: &dyn Clock,
     stop: &Arc<Stop>,
-    known: &mut InterimResults,
+    interim: &mut InterimResults,
 ) -> Result<Exit, PlanError> {
     let fleet = Fleet::read(&args.fleet)?;
     let started_at = rfc3339(clock.now());
@@ -83,7 +83,7 @@ fn plan(
     let claim = |out| OutFolder::claim(out, |name| [JSON, TEXT].contains(&name));
     let _folder = args.out.clone().map(claim).transpose()?;
     let progress = Progress::start();
-    let mut bench = Bench::new(args, clock, stop, (&progress, known));
+    let mut bench = Bench::new(args, clock, stop, (&progress, interim));
     let calibration = calibrate(args, &mut bench)?;
     let held_out = match calibration.sides() {
         Some((hit, mint)) if args.from.is_empty() && !args.no_held_out => {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::exit::complain;
+use crate::cli::exit::print_error;
 use crate::cli::report::{self, Exports, WriteError};
 use crate::harness::report::metrics::{Label, MetricsError};
 
@@ -52,7 +52,7 @@ impl OutputArgs {
         match report::write(folder, &self.exports()) {
             // The exit code names the problem of the run; this message names its consequence.
             Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
-                complain(&error);
+                print_error(&error);
                 Ok(())
             }
             written => written.map(|_| ()),

@@ -22,7 +22,7 @@ use self::live_text::Header;
 use self::live_view::{LiveView, Mode};
 use self::metrics_server::MetricsServer;
 use self::spec::FlagError;
-use super::exit::{Exit, complain, refuse};
+use super::exit::{Exit, print_error, refuse};
 use super::report::WriteError;
 use super::signals;
 use super::sources::variables::RUN_VARIABLES;
@@ -89,7 +89,7 @@ impl RunError {
     /// Ends an interrupted run. Most failures at this point come from the interrupt.
     fn interrupted(&self) -> Exit {
         if let Self::Cut { .. } | Self::Folder(_) | Self::Print(_) | Self::Written(_) = self {
-            complain(self);
+            print_error(self);
             return Exit::Interrupted;
         }
         signals::interrupted("no request of the measured part had ended, so nothing was measured")
@@ -230,7 +230,7 @@ impl Finished<'_> {
         match written.map_err(RunError::Written) {
             // A problem of the run outranks a problem of a file beside it.
             Err(error) if verdict != Exit::Pass => {
-                complain(&error);
+                print_error(&error);
                 Ok(verdict)
             }
             written => written.map(|()| verdict),

@@ -16,7 +16,7 @@ use crate::base::toml_file::{Fault, Lines, listed};
 
 /// Reasons why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConfigError {
+pub(crate) enum ConfigError {
     #[error("the configuration file cannot be used")]
     Read(#[from] ReadError),
     #[error("the configuration file is refused{problems}", problems = listed(.0))]

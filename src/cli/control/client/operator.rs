@@ -42,7 +42,7 @@ impl Operator {
 
     /// Creates a client assertion (RFC 7523 section 2.2) for the token endpoint at `url`. Returns `None` when
     /// the library fails.
-    pub(super) fn assertion(
+    pub(crate) fn assertion(
         &self,
         url: &str,
         now: UnixSeconds,
