@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::base::clock::{ManualClock, UnixSeconds};
-use crate::base::http::{ConnectionLimits, Gate, Peer, Surface, Transport, serve, text_reply};
+use crate::base::http::{
+    ConnectionLimiter, ConnectionLimits, Payload, Peer, Surface, Transport, serve, text_reply,
+};
 use crate::base::tls::{Authority, ServerTls, client_config};
 
 /// Answers with the properties of the request: scheme, number of the connection, host and body.
@@ -75,8 +77,12 @@ async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
     let addr = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
     let surface = Arc::new(Echo::default());
-    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
-    let task = tokio::spawn(serve(listener, transport(server), surface, gate, shutdown));
+    let limiter = ConnectionLimiter::new(ConnectionLimits {
+        max: 100,
+        per_caller: 100,
+        unsent_bytes: 1_000_000,
+    });
+    let task = tokio::spawn(serve(listener, transport(server), surface, limiter, shutdown));
     let tls = client_config(authority.certificate_pem().as_bytes()).unwrap();
     Fixture { addr, client: Client::new(tls, limits()), stop, task }
 }

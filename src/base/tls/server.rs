@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
 
-use super::{Authority, TlsError};
+use super::authority::Authority;
+use super::error::TlsError;
 use crate::base::clock::{Clock, UnixSeconds};
 
 /// Function that returns the current addresses of a listener.

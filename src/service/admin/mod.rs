@@ -11,10 +11,9 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
-use self::hiccups::Hiccups;
+pub use self::metrics::Watched;
 use crate::base::clock::{Clock, UnixSeconds};
-use crate::base::http::{Gate, Responses};
-use crate::base::http::{HostNames, Payload, Peer, Surface, bearer_token, sole_host, text_reply};
+use crate::base::http::{HostNames, HostRules, Payload, Peer, Surface, bearer_token, text_reply};
 use crate::base::secret::Redacted;
 use crate::service::broker::Broker;
 use crate::service::directory::{Directory, SigningKeyError};
@@ -26,20 +25,9 @@ pub struct Admin {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     ca_pem: String,
-    names: HostNames,
+    hosts: HostRules,
     /// SHA-256 of the secret that permits changes.
     secret_digest: String,
-}
-
-/// Sources of the metrics, besides the counters of the broker.
-#[derive(Debug)]
-pub struct Watched {
-    /// Responses of each worker of the identity endpoint.
-    pub workers: Vec<Arc<Responses>>,
-    /// Connections of the endpoints.
-    pub gates: Vec<Arc<Gate>>,
-    /// Counters of a probe, if there is one.
-    pub hiccups: Option<Arc<Hiccups>>,
 }
 
 impl Admin {
@@ -56,7 +44,14 @@ impl Admin {
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
         registry.register_collector(Box::new(metrics));
-        Self { registry, broker, clock, ca_pem, names, secret_digest: secret.digest() }
+        Self {
+            registry,
+            broker,
+            clock,
+            ca_pem,
+            hosts: HostRules::local(names),
+            secret_digest: secret.digest(),
+        }
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
@@ -105,7 +100,7 @@ impl Admin {
     /// Returns true if the request names this machine and has no `Origin`. A web page whose name was rebound
     /// to this address fails this check (DNS rebinding).
     fn is_called_by_name<B>(&self, request: &Request<B>) -> bool {
-        let named = sole_host(request).is_some_and(|host| self.names.admit(host));
+        let named = self.hosts.check(request.headers(), request.uri()).is_some();
         named && !request.headers().contains_key(ORIGIN)
     }
 

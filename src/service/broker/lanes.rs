@@ -5,6 +5,7 @@
 //! refused at once and a renewal is put off.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +15,30 @@ use parking_lot::{Condvar, Mutex};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use super::error::{TokenCache, TokenError};
 use super::ledger::{Ledger, Resource};
-use super::{BrokerOptions, TokenCache, TokenError};
 use crate::base::clock::{Clock, Monotonic, Seconds, UnixSeconds};
 use crate::service::cache::{Fresh, Key, Lead, Refresh};
 use crate::service::directory::{Directory, Ended};
 use crate::service::token::{ClientProof, Entropy, Issuer, MintError, Subject, Token, TokenSource};
 use crate::service::world::{Held, IdentityKind, Vm};
+
+/// Settings of the broker.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Greatest number of cached tokens; a token takes about 2 kB.
+    pub cache_entries: NonZeroUsize,
+    /// Number of threads that sign.
+    pub mint_lanes: NonZeroUsize,
+    /// Mints that may wait for a lane; further ones are refused.
+    pub mint_queue: NonZeroUsize,
+    /// Fraction of its life, 0 to 1, after which a token is renewed in the background. Each token draws its
+    /// moment from a window of 10 % of its life around this fraction, so that tokens minted together are not
+    /// renewed together.
+    pub refresh_fraction: f64,
+    /// Seed of the opaque claims and the jitter.
+    pub seed: [u8; 32],
+}
 
 /// The token that a job mints.
 #[derive(Clone, Debug)]

@@ -4,48 +4,29 @@
 //! the token. A hit is a lookup in one cache shard, and takes no lock that a mint can hold for long. Tokens
 //! are signed on mint lanes, never on the thread that asks.
 
+mod error;
 mod lanes;
 mod ledger;
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock::{Clock, UnixSeconds};
-use crate::base::ids::TenantId;
-use crate::service::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined, Key};
+use crate::service::cache::{CacheStats, Entry, Freshness, Joined, Key};
 use crate::service::directory::{Audience, Caller, Directory, Ended};
-use crate::service::token::{MintError, Token, TokenSource};
-use crate::service::world::{Held, HoldingIndex, SelectError, Selector, Vm};
+use crate::service::token::{Token, TokenSource};
+use crate::service::world::{Held, HoldingIndex, Selector, Vm};
 
-pub use lanes::LaneStats;
+pub(crate) use error::TokenCache;
+pub use error::TokenError;
+pub use lanes::{BrokerOptions, LaneStats};
 use lanes::{Job, Lanes, Purpose, Wanted};
 use ledger::{Ledger, Resource};
-
-/// The cache of the broker.
-pub(crate) type TokenCache = Cache<Token, TokenError>;
 
 /// Attempts of one request before it is refused. An attempt is lost if, while the caller waits, the VM's
 /// identity changes or the clock leaves the token's lifetime.
 const CHANGES_MAX: usize = 4;
-
-/// Settings of the broker.
-#[derive(Clone, Debug)]
-pub struct BrokerOptions {
-    /// Greatest number of cached tokens; a token takes about 2 kB.
-    pub cache_entries: NonZeroUsize,
-    /// Number of threads that sign.
-    pub mint_lanes: NonZeroUsize,
-    /// Mints that may wait for a lane; further ones are refused.
-    pub mint_queue: NonZeroUsize,
-    /// Fraction of its life, 0 to 1, after which a token is renewed in the background. Each token draws its
-    /// moment from a window of 10 % of its life around this fraction, so that tokens minted together are not
-    /// renewed together.
-    pub refresh_fraction: f64,
-    /// Seed of the opaque claims and the jitter.
-    pub seed: [u8; 32],
-}
 
 /// One request for a token.
 #[derive(Clone, Copy, Debug)]
@@ -94,40 +75,6 @@ impl Answer {
     /// Returns the token.
     pub fn token(&self) -> &Token {
         self.entry.value()
-    }
-}
-
-/// Reasons why a request gets no token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// The mint that the caller waited for ended without a result.
-    #[error("the mint of the token was given up")]
-    Abandoned,
-    /// Too many mints wait for a lane.
-    #[error("too many tokens are waiting to be minted")]
-    Busy,
-    /// The token source failed.
-    #[error("the token could not be minted")]
-    Mint(#[source] MintError),
-    /// No virtual machine has the caller's address.
-    #[error("the caller is not a virtual machine of this world")]
-    UnknownCaller,
-    /// The request selects no identity of the caller.
-    #[error(transparent)]
-    Select(#[from] SelectError),
-    /// The tenant has no such resource.
-    #[error("the resource `{resource}` is not known in the tenant {tenant}")]
-    UnknownResource {
-        /// Resource in the request.
-        resource: String,
-        /// Tenant in which it was looked up.
-        tenant: TenantId,
-    },
-}
-
-impl From<Abandoned> for TokenError {
-    fn from(_: Abandoned) -> Self {
-        Self::Abandoned
     }
 }
 

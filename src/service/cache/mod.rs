@@ -25,20 +25,7 @@ pub use flight::{Abandoned, Waiter};
 use crate::base::clock::UnixSeconds;
 use flight::Flight;
 use shard::Shard;
-
-/// Key of a value: two indices, of an identity in the hands of one machine and of a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(u64);
-
-impl Key {
-    /// Packs two indices into a key.
-    pub const fn new(holding: u32, resource: u32) -> Self {
-        Self(((holding as u64) << 32) | resource as u64)
-    }
-}
-
-/// Result of a flight, the same for all its callers: the value, or the reason why there is none.
-pub type Landing<V, E> = Result<Arc<Entry<V>>, E>;
+pub use shard::{CacheStats, Key, Landing};
 
 /// A cache of values `V`, whose flights fail with `E`.
 #[derive(Debug)]
@@ -73,20 +60,6 @@ pub enum Freshness {
     Held,
     /// Only a value of a flight that is under way, or of a new flight.
     Renewed,
-}
-
-/// Counters since the start, and gauges of the present. Shards are read one after the other, so the sums are
-/// no snapshot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheStats {
-    /// Values held, including expired ones until the clock hand visits them.
-    pub entries: u64,
-    /// Values evicted to make room.
-    pub evictions: u64,
-    /// Flights under way.
-    pub flights: u64,
-    /// Lookups that found a value.
-    pub hits: u64,
 }
 
 impl<V, E: Clone + From<Abandoned>> Cache<V, E> {

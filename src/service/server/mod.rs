@@ -2,8 +2,10 @@
 
 mod addresses;
 mod admin_secret;
+mod bound;
 mod checkup;
-mod gates;
+mod connection_limits;
+mod error;
 mod maintenance;
 mod operator;
 mod options;
@@ -11,7 +13,7 @@ mod sockets;
 mod trim;
 mod vaults;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,29 +24,30 @@ use tokio::sync::watch;
 
 use crate::base::clock::{Clock, Seconds};
 use crate::base::http;
-use crate::base::http::{BindError, Gate, HostNames, Responses, Shutdown, Surface, Transport};
+use crate::base::http::{ConnectionLimiter, HostNames, Responses, Shutdown, Surface, Transport};
 use crate::base::process::{exact_timers, give_way};
 use crate::base::tls;
-use crate::base::tls::{ServerTls, TlsError, client_config};
+use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
 use crate::service::admin::{Admin, Watched};
 use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::Broker;
 use crate::service::imds::{Extension, Imds};
-use crate::service::source::{Remote, SourceError};
+use crate::service::source::Remote;
 use crate::service::sts::Sts;
 use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
-use addresses::{names, neighbours};
-use admin_secret::{AdminSecret, AdminSecretError};
+use addresses::{names, service_addresses};
+use admin_secret::AdminSecret;
+use bound::{Bound, Urgency};
 pub use checkup::{Checked, check_store};
-use gates::Gates;
-pub use gates::{ConnectionOptions, TooManyConnections};
-use maintenance::{Caretaker, Duties};
-use operator::OperatorError;
+use connection_limits::Limiters;
+pub use connection_limits::{ConnectionOptions, TooManyConnections};
+pub use error::ServerError;
+use maintenance::{Maintenance, MaintenanceOptions};
 pub use options::{RemoteSource, ServerOptions};
-use sockets::{Bound, Sockets, Urgency};
+use sockets::Sockets;
 use trim::Trimmer;
 
 use crate::service::vault;
@@ -82,44 +85,6 @@ pub const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS
 
 pub use crate::base::x509::{Certificate, CertificateError};
 
-/// Reasons why a server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The secret of the admin endpoint cannot be read or written.
-    #[error(transparent)]
-    AdminSecret(#[from] AdminSecretError),
-    /// A surface cannot listen on its address.
-    #[error("the {surface} endpoint does not start")]
-    Bind {
-        /// Name of the surface.
-        surface: &'static str,
-        /// Cause of the error.
-        source: BindError,
-    },
-    /// A surface without authentication would be reachable from other machines.
-    #[error(
-        "the {surface} endpoint asks nobody who he is, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
-    )]
-    NotLoopback {
-        /// Name of the surface.
-        surface: &'static str,
-        /// Address that it was to listen on.
-        addr: SocketAddr,
-    },
-    /// The operator cannot be set up.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
-    /// The client of the token service cannot start.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The server certificate cannot be issued.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The system could not start a thread, runtime or socket.
-    #[error("cannot start a worker")]
-    System(#[from] std::io::Error),
-}
-
 /// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
 /// full mint queue, is about as long.
 const GRACE: Duration = Duration::from_secs(10);
@@ -129,9 +94,9 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     endpoints: Vec<(&'static str, String)>,
     stop: watch::Sender<bool>,
-    gates: Gates,
+    limiters: Limiters,
     threads: Vec<JoinHandle<()>>,
-    caretaker: Option<Caretaker>,
+    maintenance: Option<Maintenance>,
     /// Stops with the server.
     _trimmer: Trimmer,
     probe: Option<Probe>,
@@ -178,15 +143,15 @@ impl Server {
             }
             None => AdminSecret::passing(options.fresh_admin_secret.clone()),
         };
-        let gates = Gates::new(options.connections);
+        let limiters = Limiters::new(options.connections);
         let mut server = Self {
             admin_secret,
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
-            caretaker: None,
-            _trimmer: Trimmer::start(gates.all())?,
-            gates,
+            maintenance: None,
+            _trimmer: Trimmer::start(limiters.all())?,
+            limiters,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces =
@@ -196,7 +161,7 @@ impl Server {
         let established = |folder: &PathBuf| {
             operator::establish(&directory, folder, clock.now(), options.group_read)
         };
-        let duties = Duties {
+        let tasks = MaintenanceOptions {
             signing_key_rotation: options.signing_key_rotation,
             operator: options.data.as_ref().map(established).transpose()?,
             authority_end: authority.not_after(),
@@ -204,7 +169,7 @@ impl Server {
         if let Some(folder) = &options.data {
             operator::write_endpoints(folder, server.endpoints())?;
         }
-        server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
+        server.maintenance = Some(Maintenance::start(directory, Arc::clone(clock), tasks)?);
         Ok(server)
     }
 
@@ -218,7 +183,7 @@ impl Server {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
         let names = names(options, &sockets);
         let host_names = HostNames::new(&options.host_names);
-        let neighbours = neighbours(options, &sockets)?;
+        let service_addresses = service_addresses(options, &sockets)?;
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -232,7 +197,7 @@ impl Server {
             max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
             services: vec![
-                (neighbours.arm.port(), arm::AUDIENCE),
+                (service_addresses.arm.port(), arm::AUDIENCE),
                 (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
                 (sockets.vault.uris.port(), vault::AUDIENCE),
             ],
@@ -248,7 +213,7 @@ impl Server {
             names: host_names.clone(),
             page_size: PAGE,
             seed: seed(1),
-            neighbours,
+            service_addresses,
             vault_uris: sockets.vault.uris,
         };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
@@ -267,7 +232,7 @@ impl Server {
         }
         let watched = Watched {
             workers: responses,
-            gates: self.gates.all(),
+            limiters: self.limiters.all(),
             hiccups: self.probe.as_ref().map(Probe::hiccups),
         };
         let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
@@ -322,12 +287,12 @@ impl Server {
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().on_thread_start(settle).build()?;
-        let (stop, gate) = (self.stop.subscribe(), self.gates.of(name));
+        let (stop, limiter) = (self.stop.subscribe(), self.limiters.of(name));
         let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
         self.threads.push(thread.spawn(move || {
             settle();
-            run(&runtime, listener, transport, surface, gate, stop);
+            run(&runtime, listener, transport, surface, limiter, stop);
         })?);
         Ok(())
     }
@@ -373,7 +338,7 @@ impl Drop for Server {
     /// Finishes the requests in flight, then ends every thread.
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        self.caretaker = None;
+        self.maintenance = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -385,7 +350,7 @@ fn run<S: Surface>(
     listener: TcpListener,
     transport: Transport,
     surface: Arc<S>,
-    gate: Arc<Gate>,
+    limiter: Arc<ConnectionLimiter>,
     mut stop: Shutdown,
 ) {
     let (tell, shutdown) = watch::channel(false);
@@ -400,7 +365,7 @@ fn run<S: Surface>(
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
         tokio::select! {
-            () = http::serve(listener, transport, surface, gate, shutdown) => {}
+            () = http::serve(listener, transport, surface, limiter, shutdown) => {}
             () = stopped => {
                 tracing::warn!("requests were still in flight when the time to finish them was over");
             }

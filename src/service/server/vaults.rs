@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::sockets::{Bound, Urgency, bind_error};
-use super::{ServerError, ServerOptions};
+use super::bound::{Bound, Urgency, bind_error};
+use super::error::ServerError;
+use super::options::ServerOptions;
 use crate::base::clock::Clock;
 use crate::base::http::{Scheme, bind, bind_all_loopback};
 use crate::base::tls::{Authority, ServerTls};

@@ -90,7 +90,7 @@ impl Remote {
         Ok(Self {
             directory,
             base_url,
-            client: Arc::new(Client::new(tls, LIMITS)),
+            client: Arc::new(Client::new(Some(tls), LIMITS)),
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),

@@ -8,8 +8,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Version;
 use super::error::{StsError, timestamp};
+use super::route::Version;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::http::{Payload, give_reason, json_reply};
 use crate::service::token::{Issuer, Token};

@@ -8,9 +8,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::{Deserialize, Serialize};
 
-use super::Located;
-use super::bundle::json;
-use super::error::VaultError;
+use super::error::{BackupError, VaultError};
+use super::headers::json;
+use super::located::Located;
 use super::secrets::live;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::ArmId;
@@ -26,25 +26,6 @@ pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Label that separates these backups from other uses of the same key.
 const LABEL: &[u8] = b"mintbench secret backup 1";
-
-/// Reason for refusing a backup or a restore. Does not reveal the contents of the backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BackupError {
-    #[error(
-        "The backup is not one that this server made; a server with another certificate authority made it, or it was changed."
-    )]
-    Foreign,
-    #[error("The body is not {{\"value\": \"...\"}} with the value that the backup answered.")]
-    Malformed,
-    #[error(
-        "The backup is of a vault in another subscription; restore it to a vault in the same subscription."
-    )]
-    OtherSubscription,
-    #[error("The backup could not be sealed.")]
-    Seal,
-    #[error("The secret has more than {VERSIONS_MAX} versions, which no backup holds.")]
-    TooManyVersions,
-}
 
 /// Encrypts and decrypts backups with a key of 32 bytes.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod error;
 mod headers;
 mod host;
 mod list;
+mod located;
 mod operation;
 mod query;
 mod request;
@@ -26,14 +27,15 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-pub use access::RESOURCE as AUDIENCE;
 use access::{authenticate, authorize};
 use backup::{BACKUP_BYTES_MAX, Sealer};
-use bundle::{Bundle, Shown, json};
+use bundle::{Bundle, Shown};
 use error::VaultError;
-use headers::{Answered, no_content};
-use host::Host;
+use headers::{Answered, json, no_content};
+use host::{HOST_SYNTAX, first_label, is_any_vault, vault_name};
 use list::List;
+pub use located::AUDIENCE;
+use located::Located;
 use operation::{METHODS, Operation};
 use query::Query;
 use request::{BODY_BYTES_MAX, NewVersion, Properties};
@@ -43,9 +45,8 @@ pub use secrets::purge_due;
 
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
-    BodyError, HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body,
+    BodyError, HostNames, HostRules, Payload, Peer, RequestIds, Surface, json_reply, read_body,
 };
-use crate::base::ids::TenantId;
 use crate::base::secret::Redacted;
 use crate::service::directory::{Directory, State};
 use crate::service::token::{Bearer, Verifier};
@@ -78,20 +79,11 @@ struct Inner {
     clock: Arc<dyn Clock>,
     verifier: Verifier,
     authority: String,
+    hosts: HostRules,
     names: HostNames,
     sealer: Sealer,
     max_versions: usize,
     request_ids: RequestIds,
-}
-
-/// The vault of a request.
-#[derive(Clone, Debug)]
-struct Located {
-    vault: Arc<record::Vault>,
-    /// Tenant that the vault's subscription trusts.
-    tenant_id: TenantId,
-    /// Base URL that the client used. Ids and links begin with it.
-    base_url: String,
 }
 
 /// A write of an authorized caller, for a thread that may wait for the disk.
@@ -121,6 +113,7 @@ impl Vault {
             clock,
             verifier,
             authority,
+            hosts: HostRules::any().with_syntax(HOST_SYNTAX),
             names,
             sealer,
             max_versions,
@@ -199,20 +192,20 @@ impl Inner {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
         }
-        let host = Host::of(parts).ok_or(VaultError::Host)?;
+        let host = self.hosts.check(&parts.headers, &parts.uri).ok_or(VaultError::Host)?;
         let state = self.directory.read();
         let named = match host.address() {
             Some(address) => state.vault_at(address.to_canonical()),
-            None => state.vault_named(host.first_label()),
+            None => state.vault_named(first_label(host)),
         };
         let sole = || {
             let mut vaults = state.vaults();
-            let is_any_vault = host.is_any_vault() || self.names.contain(host.as_str());
+            let is_any_vault = is_any_vault(host) || self.names.contain(host.as_str());
             vaults.next().filter(|_| is_any_vault && vaults.next().is_none())
         };
         let found =
             named.or_else(sole).and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
-        let missing = || VaultError::VaultNotFound(host.vault_name().to_owned());
+        let missing = || VaultError::VaultNotFound(vault_name(host).to_owned());
         let (vault, tenant) = found.ok_or_else(missing)?;
         let base_url = format!("{}://{}", peer.scheme, host.as_str());
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })

@@ -137,14 +137,14 @@ fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let clock = Arc::new(ManualClock::new(NOW));
     let at = |port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into();
     let vault_suffix = "vault.example:8190".to_owned();
-    let neighbours =
-        Neighbours { arm: at(8_180), sts: at(8_170), vault_suffix, authority_url: None };
+    let service_addresses =
+        ServiceAddresses { arm: at(8_180), sts: at(8_170), vault_suffix, authority_url: None };
     let options = ArmOptions {
         auth,
         names: HostNames::default(),
         page_size,
         seed: 7,
-        neighbours,
+        service_addresses,
         vault_uris: VaultUris::Addresses(8173),
     };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);

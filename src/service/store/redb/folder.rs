@@ -8,8 +8,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::StoreError;
 use crate::base::files::{GroupRead, check_folder, check_secret};
+use crate::service::store::error::StoreError;
 
 /// File that is locked while a process has the folder open.
 const LOCK: &str = "lock";

@@ -2,7 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Action, BUILT_INS, Scope, pattern};
+use super::action::Action;
+use super::pattern;
+use super::scope::Scope;
 use crate::base::ids::{RoleDefinitionId, SubscriptionId};
 
 /// The ARM resource type of a role definition.
@@ -111,21 +113,6 @@ struct Properties<'a> {
     description: &'a str,
     assignable_scopes: &'a [&'a str],
     permissions: [&'a Permissions; 1],
-}
-
-/// Returns every built-in role that is known here. Azure has several hundred more.
-pub fn built_ins() -> &'static [RoleDefinition] {
-    BUILT_INS
-}
-
-/// Returns the built-in role of this id.
-pub fn by_id(id: RoleDefinitionId) -> Option<&'static RoleDefinition> {
-    BUILT_INS.iter().find(|role| role.id == id)
-}
-
-/// Returns the built-in role of this name, in any letter case.
-pub fn by_name(role_name: &str) -> Option<&'static RoleDefinition> {
-    BUILT_INS.iter().find(|role| role.role_name.eq_ignore_ascii_case(role_name))
 }
 
 /// Returns the id in the resource id of a role definition, as in role assignments: below any scope or none,
