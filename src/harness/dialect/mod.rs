@@ -1,8 +1,8 @@
 //! How a target is spoken to: its URL, its protocol, its requests and its answers.
 
-mod fetch;
+pub(crate) mod fetch;
 pub mod protocol;
-mod request;
-mod response;
+pub(crate) mod request;
+pub(crate) mod response;
 pub mod target;
 pub mod trust;

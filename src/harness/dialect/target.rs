@@ -172,7 +172,7 @@ impl HttpUrl {
     ///
     /// # Errors
     /// Returns the error of the last address.
-    pub(super) fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
+    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
         let first = TcpStream::connect_timeout(&self.address, timeout);
         let try_next = |tried: io::Result<TcpStream>, next: &SocketAddr| {
             tried.or_else(|_| TcpStream::connect_timeout(next, timeout))
@@ -187,7 +187,7 @@ impl HttpUrl {
     }
 
     /// Returns the URL, with the addresses of its host if the URL does not show them.
-    pub(super) fn with_addresses(&self) -> String {
+    pub(crate) fn with_addresses(&self) -> String {
         if self.host().parse::<IpAddr>().is_ok() {
             return self.to_string();
         }
@@ -197,7 +197,7 @@ impl HttpUrl {
     }
 
     /// Returns the host without brackets and port: the name that a certificate must be for.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         match self.authority.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
             None => self.authority.split(':').next().unwrap_or_default(),
@@ -205,7 +205,7 @@ impl HttpUrl {
     }
 
     /// Returns the whole URL with its query, for exact uses. It must never be displayed.
-    pub(super) fn whole(&self) -> String {
+    pub(crate) fn whole(&self) -> String {
         format!("{}://{}{}", self.scheme.as_str(), self.authority, self.path)
     }
 }

@@ -48,14 +48,14 @@ impl Trusted {
     }
 
     /// Returns true if certificates are checked.
-    pub(super) const fn is_checked(&self) -> bool {
+    pub(crate) const fn is_checked(&self) -> bool {
         self.checked
     }
 }
 
 /// The settings to start TLS with one server.
 #[derive(Clone, Debug)]
-pub(super) struct Greeting {
+pub(crate) struct Greeting {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -65,7 +65,7 @@ impl Greeting {
     ///
     /// # Errors
     /// Returns an error if a certificate cannot be for the host, or if no authority is known.
-    pub(super) fn of(url: &HttpUrl, trusted: Option<&Trusted>) -> io::Result<Option<Self>> {
+    pub(crate) fn of(url: &HttpUrl, trusted: Option<&Trusted>) -> io::Result<Option<Self>> {
         if url.scheme == Scheme::Http {
             return Ok(None);
         }
@@ -75,7 +75,7 @@ impl Greeting {
         Ok(Some(Self { config: Arc::clone(config), name: name.to_owned() }))
     }
 
-    pub(super) fn begin(&self) -> io::Result<ClientConnection> {
+    pub(crate) fn begin(&self) -> io::Result<ClientConnection> {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map_err(io::Error::other)
     }
@@ -89,7 +89,7 @@ fn invalid(text: &str) -> io::Error {
 const CA_FLAG: &str = "--ca";
 
 /// Returns the remedy for `fault`.
-pub(super) fn remedy(fault: Fault) -> String {
+pub(crate) fn remedy(fault: Fault) -> String {
     let remedy = fault.remedy(CA_FLAG);
     // A measurement is possible without knowing the server's identity.
     if fault.is_of_certificate() {

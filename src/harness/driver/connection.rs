@@ -48,7 +48,7 @@ enum Found {
 ///
 /// If a world has more VMs than places, a place serves several VMs. It then connects anew, from the
 /// other address, whenever the VM changes.
-pub(super) struct Place {
+pub(crate) struct Place {
     token: u64,
     vm: u32,
     stream: Option<Transport>,
@@ -76,7 +76,7 @@ impl Place {
     /// Connects a place, and opens a session if the target has sessions. Its events carry `token`.
     ///
     /// The call blocks, which is harmless because the load has not started yet.
-    pub(super) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
+    pub(crate) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
         let mut stream = ways.dial.wait(vm)?;
         let lease = match ways.requests.opening() {
             Some(opening) => Some(open(&mut stream, opening, ways.clock)?),
@@ -100,12 +100,12 @@ impl Place {
     }
 
     /// Returns true if the place can take a request.
-    pub(super) const fn is_free(&self) -> bool {
+    pub(crate) const fn is_free(&self) -> bool {
         self.current.is_none()
     }
 
     /// Sends a request on the connection. The caller ensures that the place is free.
-    pub(super) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
         self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
         self.prepare(due, now_ns, shared);
         let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
@@ -135,7 +135,7 @@ impl Place {
     }
 
     /// Handles an event of the connection.
-    pub(super) fn ready(&mut self, shared: &mut Shared) {
+    pub(crate) fn ready(&mut self, shared: &mut Shared) {
         match self.phase {
             Phase::Connecting => self.connected(shared),
             Phase::Handshaking => self.shake_hands(shared),
@@ -145,7 +145,7 @@ impl Place {
     }
 
     /// Fails a request that has exceeded the timeout.
-    pub(super) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
         let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
         if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
             self.fail(Cause::Timeout, shared);
@@ -153,7 +153,7 @@ impl Place {
     }
 
     /// Fails the request in flight, if there is one.
-    pub(super) fn abandon(&mut self, shared: &mut Shared) {
+    pub(crate) fn abandon(&mut self, shared: &mut Shared) {
         if !self.is_free() {
             self.fail(Cause::Timeout, shared);
         }
@@ -385,11 +385,11 @@ impl Place {
 
 /// Parts that are needed to connect before the load starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ways<'a> {
-    pub(super) dial: &'a Dial,
-    pub(super) requests: &'a RequestWriter,
-    pub(super) epoll: &'a OwnedFd,
-    pub(super) clock: Monotonic,
+pub(crate) struct Ways<'a> {
+    pub(crate) dial: &'a Dial,
+    pub(crate) requests: &'a RequestWriter,
+    pub(crate) epoll: &'a OwnedFd,
+    pub(crate) clock: Monotonic,
 }
 
 fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {

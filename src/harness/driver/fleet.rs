@@ -146,7 +146,7 @@ impl Epoch {
 ///
 /// # Errors
 /// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
-pub(super) fn run(
+pub(crate) fn run(
     plan: &Plan,
     target: &Target,
     epoch: Epoch,

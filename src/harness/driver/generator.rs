@@ -32,40 +32,40 @@ use crate::harness::schedule::pacing::{Acted, GapSampling, RehearsalTimes};
 
 /// Measurements of one thread besides the histograms.
 #[derive(Debug)]
-pub(super) struct ThreadReport {
-    pub(super) tally: Tally,
-    pub(super) busy_share: f64,
-    pub(super) hiccup: Histogram<u64>,
-    pub(super) notice: Histogram<u64>,
-    pub(super) sampler: Sampler,
+pub(crate) struct ThreadReport {
+    pub(crate) tally: Tally,
+    pub(crate) busy_share: f64,
+    pub(crate) hiccup: Histogram<u64>,
+    pub(crate) notice: Histogram<u64>,
+    pub(crate) sampler: Sampler,
     /// Lag of the rehearsal in nanoseconds.
-    pub(super) rehearsal: Histogram<u64>,
+    pub(crate) rehearsal: Histogram<u64>,
     /// Requests whose gaps are compared with the schedule.
-    pub(super) acted: Vec<Acted>,
+    pub(crate) acted: Vec<Acted>,
 }
 
 /// Data that all threads of a run share, made before it starts.
 #[derive(Debug)]
-pub(super) struct Common<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) target: &'a Target,
+pub(crate) struct Common<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) target: &'a Target,
     dial: Dial,
-    pub(super) layout: Layout,
-    pub(super) requests: Arc<RequestWriter>,
-    pub(super) clock: Monotonic,
-    pub(super) witness: Option<Witness>,
-    pub(super) gaps: Option<GapSampling>,
+    pub(crate) layout: Layout,
+    pub(crate) requests: Arc<RequestWriter>,
+    pub(crate) clock: Monotonic,
+    pub(crate) witness: Option<Witness>,
+    pub(crate) gaps: Option<GapSampling>,
     /// Request of the user to stop.
-    pub(super) stop: &'a Stop,
+    pub(crate) stop: &'a Stop,
     /// Set when the run can no longer succeed.
-    pub(super) abort: AtomicBool,
+    pub(crate) abort: AtomicBool,
 }
 
 impl<'a> Common<'a> {
     /// # Errors
     /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
     /// signed.
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         target: &'a Target,
         epoch: Epoch,
@@ -98,7 +98,7 @@ impl<'a> Common<'a> {
 
 /// Connections and memory of a thread, made before the load starts.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     pool: Pool,
     epoll: OwnedFd,
     sampler: Sampler,
@@ -109,7 +109,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Returns an error when a connection cannot be made.
-    pub(super) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
+    pub(crate) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
         let Common { plan, layout, stop, .. } = common;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let ways = Ways {
@@ -130,10 +130,10 @@ impl Prepared {
 
 /// Start time of a run, and the measured window.
 #[derive(Debug)]
-pub(super) struct Start {
-    pub(super) at_ns: u64,
-    pub(super) window: Window,
-    pub(super) recorder: Recorder,
+pub(crate) struct Start {
+    pub(crate) at_ns: u64,
+    pub(crate) window: Window,
+    pub(crate) recorder: Recorder,
 }
 
 /// Time before its deadline at which a sleeping thread is woken, in nanoseconds. It spins for the
@@ -155,7 +155,7 @@ const EVENTS: usize = 256;
 const ANSWERS: usize = 4;
 
 /// Pacing thread at work.
-pub(super) struct Generator<'a> {
+pub(crate) struct Generator<'a> {
     common: &'a Common<'a>,
     thread: usize,
     arrivals: Arrivals<'a>,
@@ -178,7 +178,7 @@ pub(super) struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         common: &'a Common<'a>,
         thread: usize,
         prepared: Prepared,
@@ -229,7 +229,7 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// Returns an error when the kernel refuses to wait for events.
-    pub(super) fn run(mut self) -> io::Result<ThreadReport> {
+    pub(crate) fn run(mut self) -> io::Result<ThreadReport> {
         cores::settle_thread(self.common.plan.cores.of_thread(self.thread));
         self.rehearse()?;
         while !self.is_finished() && !self.common.is_over() {

@@ -1,10 +1,10 @@
 //! The timed path: threads, their connections, and the requests on them.
 
-mod connection;
-mod dial;
+pub(crate) mod connection;
+pub(crate) mod dial;
 pub mod fleet;
-mod generator;
-mod pool;
-mod shared;
-mod transport;
+pub(crate) mod generator;
+pub(crate) mod pool;
+pub(crate) mod shared;
+pub(crate) mod transport;
 pub mod turns;

@@ -85,25 +85,25 @@ impl Turns {
 
 impl Plan {
     /// Returns the duration of a part of the load in nanoseconds, with the waits for turns.
-    pub(super) fn span_ns(&self, own_ns: u64) -> u64 {
+    pub(crate) fn span_ns(&self, own_ns: u64) -> u64 {
         self.turns.map_or(own_ns, |_| Turns::span_ns(own_ns))
     }
 
     /// Returns the due time, from the start of the load, of a request that the schedule has at
     /// `own_ns`.
-    pub(super) fn due_ns(&self, own_ns: u64) -> u64 {
+    pub(crate) fn due_ns(&self, own_ns: u64) -> u64 {
         self.turns.map_or(own_ns, |turns| turns.wall_ns(own_ns))
     }
 }
 
 /// Returns the start of half `number` on the clock of both runs, which is the end of the half
 /// before it.
-pub(super) const fn half_begins_ns(number: u64) -> u64 {
+pub(crate) const fn half_begins_ns(number: u64) -> u64 {
     number * HALF_NS
 }
 
 /// Returns the number of the half in which `at_ns` lies, on the clock of both runs.
-pub(super) const fn half_of(at_ns: u64) -> u64 {
+pub(crate) const fn half_of(at_ns: u64) -> u64 {
     at_ns / HALF_NS
 }
 

@@ -15,7 +15,7 @@ use crate::harness::session::changes::{Changes, Report, Rotated, Truth};
 use crate::harness::session::run::Counted;
 
 /// Returns every check that failed.
-pub(super) fn failures(
+pub(crate) fn failures(
     plan: &Plan,
     measured: &Measured,
     broker: Option<&Counted>,

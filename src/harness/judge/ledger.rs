@@ -44,7 +44,7 @@ struct Mark {
 
 /// State of a slot during a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     Absent,
     Present,
     /// The slot changed, or may have changed, during that time.
@@ -104,7 +104,7 @@ impl Ledger {
     }
 
     /// Judges answers, all of which must have been complete before this call.
-    pub(super) fn judge(&self, seen: &[Seen], judgement: &mut Judgement) {
+    pub(crate) fn judge(&self, seen: &[Seen], judgement: &mut Judgement) {
         let slots = self.slots.lock();
         for seen in seen {
             let marks = slots.get(&seen.slot).map_or(&[][..], Vec::as_slice);

@@ -3,7 +3,7 @@
 pub mod checks;
 pub mod conditions;
 pub mod cut;
-mod failure;
+pub(crate) mod failure;
 pub mod ledger;
 pub mod steady_state;
 pub mod validity;

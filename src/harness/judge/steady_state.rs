@@ -17,7 +17,7 @@ use crate::harness::stats::stationarity;
 use crate::harness::stats::stationarity::{Drift, Steadiness};
 
 /// Sink that passes intervals on and keeps the data for the checks.
-pub(super) struct Course<'a> {
+pub(crate) struct Course<'a> {
     sink: &'a mut dyn IntervalSink,
     window: Option<Window>,
     seconds: Seconds,
@@ -25,7 +25,7 @@ pub(super) struct Course<'a> {
 
 /// Data of each whole second, in order.
 #[derive(Debug, Default)]
-pub(super) struct Seconds {
+pub(crate) struct Seconds {
     /// p95 response time of the class with the most answers, in nanoseconds.
     p95_ns: Vec<f64>,
     /// Cache hits, and all answers for which the broker reports their origin.
@@ -79,11 +79,11 @@ const HIT_RATIO_TOLERANCE: f64 = 0.01;
 const APART_MIN: f64 = 4.0;
 
 impl<'a> Course<'a> {
-    pub(super) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
+    pub(crate) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
         Self { sink, window: None, seconds: Seconds::default() }
     }
 
-    pub(super) fn into_seconds(self) -> Seconds {
+    pub(crate) fn into_seconds(self) -> Seconds {
         self.seconds
     }
 }
@@ -118,7 +118,7 @@ impl Seconds {
     }
 
     /// Judges the steady state of the whole run. `totals` must come from the same run.
-    pub(super) fn steady_state(&self, plan: &Plan, totals: &Totals) -> SteadyState {
+    pub(crate) fn steady_state(&self, plan: &Plan, totals: &Totals) -> SteadyState {
         if !is_meant_to_be_steady(plan) {
             return SteadyState::NotMeant;
         }
@@ -134,7 +134,7 @@ impl Seconds {
 
     /// Compares the hit ratios of the halves. Returns `None` if no steady state is expected, or if
     /// a half has no answers with a known origin.
-    pub(super) fn hit_ratios(&self, plan: &Plan) -> Option<HitRatios> {
+    pub(crate) fn hit_ratios(&self, plan: &Plan) -> Option<HitRatios> {
         if !is_meant_to_be_steady(plan) {
             return None;
         }

@@ -3,8 +3,8 @@
 pub mod blocks;
 pub mod cause;
 pub mod collector;
-pub(super) mod observer;
+pub(crate) mod observer;
 pub mod recorder;
 pub mod sample;
 pub mod status;
-mod tally;
+pub(crate) mod tally;

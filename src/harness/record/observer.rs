@@ -31,7 +31,7 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// Creates a witness that notes the answers to the first `vms` VMs, and every refusal.
-    pub(super) const fn new(vms: u32, judge: Sender<Vec<Seen>>) -> Self {
+    pub(crate) const fn new(vms: u32, judge: Sender<Vec<Seen>>) -> Self {
         Self { vms, batch: Vec::new(), judge }
     }
 

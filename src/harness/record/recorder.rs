@@ -62,7 +62,7 @@ impl Latencies {
         self.add_resting(other, &|| ());
     }
 
-    pub(super) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
+    pub(crate) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
         for (into, from) in self.histograms().into_iter().zip(other.each()) {
             // All histograms have equal bounds, so adding cannot fail.
             let _ = into.add(from);
@@ -70,7 +70,7 @@ impl Latencies {
         }
     }
 
-    pub(super) fn clear(&mut self, rest: Rest<'_>) {
+    pub(crate) fn clear(&mut self, rest: Rest<'_>) {
         for histogram in self.histograms() {
             histogram.reset();
             rest();
@@ -110,11 +110,11 @@ impl IntervalSet {
         Class::ALL.into_iter().zip(&self.classes).filter(|(_, set)| !set.response.is_empty())
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.add_resting(other, &|| ());
     }
 
-    pub(super) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
+    pub(crate) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
@@ -136,7 +136,7 @@ impl IntervalSet {
         failed.map(|(_, latencies)| latencies.response.len()).sum()
     }
 
-    pub(super) fn record(&mut self, ended: &Ended) {
+    pub(crate) fn record(&mut self, ended: &Ended) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
         let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
         set.response.saturating_record(response_ns);
@@ -147,7 +147,7 @@ impl IntervalSet {
         }
     }
 
-    pub(super) fn clear(&mut self, rest: Rest<'_>) {
+    pub(crate) fn clear(&mut self, rest: Rest<'_>) {
         self.statuses.clear();
         // Skips clean histograms, because a set is several megabytes.
         let seen = self.classes.iter_mut().filter(|set| !set.response.is_empty());

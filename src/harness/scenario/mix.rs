@@ -70,7 +70,7 @@ impl Identities {
 }
 
 /// A key without its VM: identity number and resource.
-pub(super) type Wish = (u32, u8);
+pub(crate) type Wish = (u32, u8);
 
 impl Share {
     /// Returns true if the VMs of `world` have the identities that the share asks for.
@@ -80,7 +80,7 @@ impl Share {
     }
 
     /// Returns true if the share asks for the same keys again and again.
-    pub(super) const fn returns(&self) -> bool {
+    pub(crate) const fn returns(&self) -> bool {
         matches!(self.kind, Kind::Popular { .. })
     }
 
@@ -90,7 +90,7 @@ impl Share {
     }
 
     /// Returns the wishes of the share for each VM; none for new keys.
-    pub(super) fn wishes(&self, world: &Synthetic) -> impl Iterator<Item = Wish> {
+    pub(crate) fn wishes(&self, world: &Synthetic) -> impl Iterator<Item = Wish> {
         let (from, to) = self.identities.slots(world);
         let to = if self.is_new() { from } else { to };
         let resource = self.resource;
@@ -99,7 +99,7 @@ impl Share {
 }
 
 /// Returns every wish that a VM can have, ordered by resource, then by identity.
-pub(super) fn all_wishes(world: &Synthetic) -> impl Iterator<Item = Wish> {
+pub(crate) fn all_wishes(world: &Synthetic) -> impl Iterator<Item = Wish> {
     let slots = world.user_assigned + 1;
     let resources = u8::try_from(WELL_KNOWN_RESOURCES.len()).unwrap_or(u8::MAX);
     (0..resources).flat_map(move |resource| (0..slots).map(move |slot| (slot, resource)))
@@ -107,7 +107,7 @@ pub(super) fn all_wishes(world: &Synthetic) -> impl Iterator<Item = Wish> {
 
 /// Returns key number `index` of `wishes`. VMs take turns first, then wishes; after the last key it
 /// starts again.
-pub(super) fn nth_key(world: &Synthetic, wishes: &[Wish], index: u64) -> Ask {
+pub(crate) fn nth_key(world: &Synthetic, wishes: &[Wish], index: u64) -> Ask {
     let vms = u64::from(world.vms.max(1));
     let wish = usize::try_from(index / vms).unwrap_or(usize::MAX) % wishes.len().max(1);
     let (slot, resource) = wishes.get(wish).copied().unwrap_or_default();
@@ -116,7 +116,7 @@ pub(super) fn nth_key(world: &Synthetic, wishes: &[Wish], index: u64) -> Ask {
 }
 
 /// Returns the selector of identity number `slot`.
-pub(super) const fn selector(slot: u32) -> Selector {
+pub(crate) const fn selector(slot: u32) -> Selector {
     match slot.checked_sub(1) {
         None => Selector::Default,
         Some(index) => Selector::UserAssigned(index),
@@ -125,7 +125,7 @@ pub(super) const fn selector(slot: u32) -> Selector {
 
 /// The state from which the requests of a mix are drawn.
 #[derive(Debug)]
-pub(super) struct Mixer {
+pub(crate) struct Mixer {
     world: Synthetic,
     shares: Vec<Source>,
     weights: f64,
@@ -174,20 +174,20 @@ impl Repeated {
 
 /// The supply of new keys for all shares and phases of a run.
 #[derive(Debug)]
-pub(super) struct NewKeys {
-    pub(super) wishes: Vec<Wish>,
-    pub(super) next: u64,
+pub(crate) struct NewKeys {
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) next: u64,
 }
 
 /// A drawn request, marked if its key is new.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Drawn {
-    pub(super) ask: Ask,
-    pub(super) is_new: bool,
+pub(crate) struct Drawn {
+    pub(crate) ask: Ask,
+    pub(crate) is_new: bool,
 }
 
 impl Mixer {
-    pub(super) fn new(shares: &[Share], world: &Synthetic, rng: Xoshiro256PlusPlus) -> Self {
+    pub(crate) fn new(shares: &[Share], world: &Synthetic, rng: Xoshiro256PlusPlus) -> Self {
         let source = |share: &Share| Source {
             weight: share.weight,
             identities: share.identities,
@@ -209,7 +209,7 @@ impl Mixer {
         Self { world: *world, shares, weights, rng }
     }
 
-    pub(super) fn draw(&mut self, keys: &mut NewKeys) -> Drawn {
+    pub(crate) fn draw(&mut self, keys: &mut NewKeys) -> Drawn {
         let Self { world, shares, weights, rng } = self;
         let asked = pick(shares, *weights, rng).map(|source| source.ask(world, rng, keys));
         let nothing = Ask { vm: 0, selector: Selector::Default, resource: 0 };

@@ -234,7 +234,7 @@ impl Phases {
 
 /// The iterator over the arrivals of all phases.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(crate) struct Staged {
     phases: Arc<Phases>,
     world: Synthetic,
     /// The index of the next stage, and its start.
@@ -272,7 +272,7 @@ impl Times {
 }
 
 impl Staged {
-    pub(super) fn new(phases: Arc<Phases>, world: &Synthetic) -> Self {
+    pub(crate) fn new(phases: Arc<Phases>, world: &Synthetic) -> Self {
         let filled = phases.filled(world).map_or(0, |(filled, _)| filled);
         Self {
             world: *world,
@@ -288,12 +288,12 @@ impl Staged {
     }
 
     /// Returns the number of requests for new keys so far, in the measured part.
-    pub(super) const fn new_measured(&self) -> u64 {
+    pub(crate) const fn new_measured(&self) -> u64 {
         self.new_measured
     }
 
     /// Returns the number of distinct new keys so far, warm-up included.
-    pub(super) const fn new_keys(&self) -> u64 {
+    pub(crate) const fn new_keys(&self) -> u64 {
         self.keys.next
     }
 
@@ -322,7 +322,7 @@ impl Staged {
     }
 
     /// Returns the next request: its start and its key.
-    pub(super) fn next(&mut self) -> Option<(u64, Ask)> {
+    pub(crate) fn next(&mut self) -> Option<(u64, Ask)> {
         loop {
             if self.running.is_none() {
                 self.running = Some(self.begin()?);

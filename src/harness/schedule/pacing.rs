@@ -163,7 +163,7 @@ impl Pacing {
 /// The times at which the rehearsal loop has something due: a Poisson stream, in nanoseconds from
 /// its start.
 #[derive(Debug)]
-pub(super) struct RehearsalTimes {
+pub(crate) struct RehearsalTimes {
     rng: Xoshiro256PlusPlus,
     mean_ns: f64,
     at_ns: f64,
@@ -177,7 +177,7 @@ const REHEARSED_MAX: f64 = 20_000.0;
 
 impl RehearsalTimes {
     /// Returns the times of a rehearsal at the rate of one of `threads` threads of this workload.
-    pub(super) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
+    pub(crate) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
         let phases = workload.phases().map_or(&[][..], |phases| &phases.phases);
         let rate = phases.iter().map(Phase::mean_rate).fold(REHEARSED_MIN, f64::max);
         let rate = (rate / float(threads.max(1) as u64)).clamp(REHEARSED_MIN, REHEARSED_MAX);

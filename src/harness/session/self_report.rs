@@ -38,7 +38,7 @@ pub struct WakeUps(Vec<(f64, u64)>);
 ///
 /// # Errors
 /// Returns an error if the endpoint does not answer.
-pub(super) fn read(admin: &HttpUrl) -> Result<(Counters, SelfReport), FetchError> {
+pub(crate) fn read(admin: &HttpUrl) -> Result<(Counters, SelfReport), FetchError> {
     let text = fetch::get(admin, "/metrics")?;
     Ok((Counters::parse(&text), SelfReport::parse(&text)))
 }

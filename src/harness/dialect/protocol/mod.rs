@@ -16,9 +16,9 @@ use crate::harness::record::cause::Cause;
 
 pub use self::expect::Expect;
 use self::expect::{fault_of_plain, fault_of_token};
-pub(super) use self::lease::Lease;
+pub(crate) use self::lease::Lease;
 pub use self::oauth2::{ClientAuth, OAuth2, Proof};
-pub(super) use self::recipe::{Recipe, Span, asked};
+pub(crate) use self::recipe::{Recipe, Span, asked};
 
 /// How a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -117,7 +117,7 @@ impl Dialect {
     }
 
     /// Returns the fault of an answer, if there is one.
-    pub(super) fn fault(&self, status: u16, body: &[u8]) -> Option<Cause> {
+    pub(crate) fn fault(&self, status: u16, body: &[u8]) -> Option<Cause> {
         match self {
             Self::Get { expect, .. } => fault_of_plain(expect, status, body),
             Self::Aws { .. } => {

@@ -54,7 +54,7 @@ pub enum ClientAuth {
 /// The time for which each assertion is used, in seconds. Signing one takes a third of a
 /// millisecond, a thousand times as long as sending a request. Therefore all assertions are signed
 /// before the load, one for each of these spans.
-pub(super) const ASSERTION_SPAN: u64 = 300;
+pub(crate) const ASSERTION_SPAN: u64 = 300;
 /// The tolerance for server clocks that are behind. The rest of the ten minutes of an assertion,
 /// after its span, is the tolerance for clocks that are ahead.
 const CLOCK_SKEW: Seconds = Seconds(60);
@@ -65,7 +65,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.'
 
 impl OAuth2 {
     /// Returns the bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
-    pub(super) fn bodies(&self, url: &str, span: Span) -> Result<Vec<Redacted>, SignError> {
+    pub(crate) fn bodies(&self, url: &str, span: Span) -> Result<Vec<Redacted>, SignError> {
         match &self.proof {
             Proof::Secret { auth: ClientAuth::Basic, .. } => Ok(vec![self.body(&[])]),
             Proof::Secret { secret, auth: ClientAuth::Post } => {
@@ -103,7 +103,7 @@ impl OAuth2 {
 
     /// Returns the value of `Authorization` for a client that sends its secret there. Both halves
     /// are form-encoded before they are joined (RFC 6749 section 2.3.1, RFC 7617).
-    pub(super) fn authorization(&self) -> Option<Redacted> {
+    pub(crate) fn authorization(&self) -> Option<Redacted> {
         let Proof::Secret { secret, auth: ClientAuth::Basic } = &self.proof else { return None };
         let halves = [self.client_id.as_bytes(), secret.expose()].map(encoded);
         let [id, secret] = &halves;

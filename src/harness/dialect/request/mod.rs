@@ -12,7 +12,7 @@ use crate::harness::scenario::workload::{Ask, Selector};
 
 /// A writer of the requests for one target.
 #[derive(Debug)]
-pub(super) struct RequestWriter {
+pub(crate) struct RequestWriter {
     recipe: Recipe,
     world: Synthetic,
     /// The text of every user-assigned `client_id`, VM by VM; empty if the world is too large.
@@ -21,11 +21,11 @@ pub(super) struct RequestWriter {
 
 /// The time of a request, and its session.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment<'a> {
+pub(crate) struct Moment<'a> {
     /// The time from the beginning of the [`Span`], in nanoseconds.
-    pub(super) now_ns: u64,
+    pub(crate) now_ns: u64,
     /// The secret of the session, if the protocol has sessions.
-    pub(super) session: Option<&'a Redacted>,
+    pub(crate) session: Option<&'a Redacted>,
 }
 
 /// A GUID as text.
@@ -40,7 +40,7 @@ impl RequestWriter {
     ///
     /// # Errors
     /// Returns an error if an assertion cannot be signed.
-    pub(super) fn new(target: &Target, world: &Synthetic, span: Span) -> Result<Self, SignError> {
+    pub(crate) fn new(target: &Target, world: &Synthetic, span: Span) -> Result<Self, SignError> {
         let identities = u64::from(world.vms) * u64::from(world.user_assigned);
         let known = target.dialect.protocol().selects() && identities <= CLIENT_IDS_MAX;
         let vms = if known { world.vms } else { 0 };
@@ -53,7 +53,7 @@ impl RequestWriter {
     }
 
     /// Returns the request that opens a session, if the protocol has sessions.
-    pub(super) fn opening(&self) -> Option<&[u8]> {
+    pub(crate) fn opening(&self) -> Option<&[u8]> {
         match &self.recipe {
             Recipe::Session { opening, .. } => Some(opening),
             _ => None,
@@ -61,7 +61,7 @@ impl RequestWriter {
     }
 
     /// Replaces the content of `out` with the request for `ask`.
-    pub(super) fn write(&self, ask: &Ask, moment: Moment<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, ask: &Ask, moment: Moment<'_>, out: &mut Vec<u8>) {
         out.clear();
         match &self.recipe {
             Recipe::Selecting { heads, tail } => {

@@ -17,7 +17,7 @@ use self::fields::{Fields, Length};
 /// The most header fields read, more than any token endpoint sends.
 const HEADERS_MAX: usize = 64;
 /// The largest body, which bounds the memory of one connection. A token answer is 2 KB.
-pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// The largest head of an answer.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The most interim answers before the final one; a server sends at most one.
@@ -25,16 +25,16 @@ const INTERIM_MAX: usize = 8;
 
 /// A complete answer at the start of the bytes read so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The broker's cache result, from `x-mintbench-cache`.
-    pub(super) cache: Option<Class>,
+    pub(crate) cache: Option<Class>,
     /// True if the connection can take another request.
-    pub(super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
     /// The time for which the opened session is valid, in seconds, if the answer says.
-    pub(super) session_seconds: Option<u64>,
+    pub(crate) session_seconds: Option<u64>,
     /// Number of bytes of the answer.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     content: Content,
 }
 
@@ -49,7 +49,7 @@ enum Content {
 
 impl Answer {
     /// Returns the body, given the bytes that the answer was parsed from.
-    pub(super) fn body<'a>(&self, input: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn body<'a>(&self, input: &'a [u8]) -> Cow<'a, [u8]> {
         match &self.content {
             Content::Plain(range) => input.get(range.clone()).unwrap_or_default().into(),
             Content::Chunked(range) => {
@@ -61,7 +61,7 @@ impl Answer {
 
 /// The state of the connection: more bytes can come, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(crate) enum Rest {
     /// The server has closed the connection in an orderly way.
     Ended,
     /// The connection is open.
@@ -70,7 +70,7 @@ pub(super) enum Rest {
 
 /// The reason why bytes are not an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AnswerError {
+pub(crate) enum AnswerError {
     #[error("the answer is not HTTP/1: {0}")]
     Syntax(httparse::Error),
     #[error("the answer has a content-length that is no number, or several that differ")]
@@ -91,7 +91,7 @@ pub(super) enum AnswerError {
 ///
 /// # Errors
 /// Returns [`AnswerError`] if no further bytes can make it an answer.
-pub(super) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
+pub(crate) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
     let mut start = 0;
     for _ in 0..=INTERIM_MAX {
         let Some(head) = head(input, start)? else { return Ok(None) };

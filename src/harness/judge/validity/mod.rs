@@ -70,17 +70,17 @@ pub enum Shape {
 }
 
 /// The smallest lag limit: the accuracy of the clock and the loop.
-pub(super) const LAG_FLOOR_NS: u64 = 20_000;
+pub(crate) const LAG_FLOOR_NS: u64 = 20_000;
 /// The generator's own error may be one part in this many of the measured time.
 const TENTH: u64 = 10;
 /// The highest busy share. A busier thread cannot absorb a random burst.
 const BUSY_MAX: f64 = 0.8;
 /// The highest steal share. One per cent of the machine's time is already 0.6 s of stall in a
 /// minute.
-pub(super) const STEAL_MAX: f64 = 0.01;
+pub(crate) const STEAL_MAX: f64 = 0.01;
 /// The highest throttled share. A used-up quota stops everything for tens of milliseconds at once,
 /// which shows in the p99.9.
-pub(super) const THROTTLED_MAX: f64 = 0.001;
+pub(crate) const THROTTLED_MAX: f64 = 0.001;
 /// The time for each allowed page fault. A page from disk stops a thread for milliseconds; a few
 /// faults are code that runs for the first time.
 const FAULT_EVERY_NS: u64 = 10_000_000_000;
@@ -123,7 +123,7 @@ fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
 }
 
 /// Returns the disturbances of the generator by the machine within `duration_ns`.
-pub(super) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
+pub(crate) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let Strain { steal_share, throttled_share, paging } = *strain;
     if steal_share > STEAL_MAX {

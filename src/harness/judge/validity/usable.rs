@@ -43,12 +43,12 @@ impl Usable {
     }
 
     /// Returns the percentiles of a run that ended while this share of its requests had no answer.
-    pub(super) const fn beside_unfinished(share: f64) -> Self {
+    pub(crate) const fn beside_unfinished(share: f64) -> Self {
         if share <= P99_SHARE_MAX { Self::All } else { Self::beside_stalls(share) }
     }
 
     /// Returns the percentiles that stay usable if the p99 of `late` exceeded the limit.
-    pub(super) fn beside_lateness(
+    pub(crate) fn beside_lateness(
         late: &Histogram<u64>,
         service: &Histogram<u64>,
         response: &Histogram<u64>,

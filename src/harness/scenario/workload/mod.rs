@@ -180,4 +180,4 @@ fn herd_ask(herds: &Herds, index: u64) -> Option<(u64, Ask)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

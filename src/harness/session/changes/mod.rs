@@ -72,7 +72,7 @@ impl Changes {
     ///
     /// # Errors
     /// Returns an error when no folder can be made, or when no port is free.
-    pub(super) fn needs(self) -> std::io::Result<Needs> {
+    pub(crate) fn needs(self) -> std::io::Result<Needs> {
         match self {
             Self::None => Ok(Needs::default()),
             Self::Churn { .. } => {
@@ -108,13 +108,13 @@ impl Changes {
 
 /// Requirements of a broker for the changes of a run.
 #[derive(Debug, Default)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     /// Arguments of `serve`.
-    pub(super) args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// Folder for the broker's world.
-    pub(super) data: Option<TempDir>,
+    pub(crate) data: Option<TempDir>,
     /// Address and folder of the token service that the broker asks.
-    pub(super) source: Option<(SocketAddr, TempDir)>,
+    pub(crate) source: Option<(SocketAddr, TempDir)>,
 }
 
 /// Creates a folder that only its owner may read.
@@ -148,15 +148,15 @@ impl From<Panicked> for ChangesError {
 
 /// Endpoints that the changes use; `None` for an endpoint that the broker does not have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places<'a> {
-    pub(super) arm: Option<&'a HttpUrl>,
-    pub(super) sts: &'a HttpUrl,
-    pub(super) admin: Option<&'a Admin>,
+pub(crate) struct Places<'a> {
+    pub(crate) arm: Option<&'a HttpUrl>,
+    pub(crate) sts: &'a HttpUrl,
+    pub(crate) admin: Option<&'a Admin>,
 }
 
 /// Threads that make changes, and threads that watch.
 #[derive(Debug)]
-pub(super) struct Underway(Threads);
+pub(crate) struct Underway(Threads);
 
 #[derive(Debug)]
 enum Threads {
@@ -180,7 +180,7 @@ impl Underway {
     ///
     /// # Errors
     /// Returns an error when a thread cannot be started.
-    pub(super) fn start(
+    pub(crate) fn start(
         plan: &Plan,
         places: Option<Places<'_>>,
         source: Option<Source>,
@@ -231,7 +231,7 @@ impl Underway {
 
     /// Returns the witness to which the generator's threads report answers, if the changes need
     /// one.
-    pub(super) fn witness(&self) -> Option<Witness> {
+    pub(crate) fn witness(&self) -> Option<Witness> {
         match &self.0 {
             Threads::Churn { witness, .. } => Some(witness.clone()),
             Threads::Nothing | Threads::Outage(_) | Threads::Rotate { .. } => None,
@@ -239,7 +239,7 @@ impl Underway {
     }
 
     /// Starts the changes.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         match &self.0 {
             Threads::Nothing => {}
             Threads::Churn { churner, .. } => churner.begin(),
@@ -255,7 +255,7 @@ impl Underway {
     ///
     /// # Errors
     /// Returns an error when a thread has panicked.
-    pub(super) fn finish(self) -> Result<Changed, ChangesError> {
+    pub(crate) fn finish(self) -> Result<Changed, ChangesError> {
         match self.0 {
             Threads::Nothing => Ok(Changed::Nothing),
             Threads::Churn { churner, judge, witness, ledger } => {
@@ -307,7 +307,7 @@ fn judge(
 
 /// Results of the changes, and the data for judging the answers.
 #[derive(Debug)]
-pub(super) enum Changed {
+pub(crate) enum Changed {
     Nothing,
     Churn {
         writes: Writes,
@@ -330,7 +330,7 @@ pub(super) enum Changed {
 
 impl Changed {
     /// Returns the identities that our broker's tokens must belong to.
-    pub(super) fn identities<'a>(&'a self, world: &'a Synthetic) -> Identities<'a> {
+    pub(crate) fn identities<'a>(&'a self, world: &'a Synthetic) -> Identities<'a> {
         match self {
             Self::Churn { ledger, .. } => Identities::Changing(world, ledger),
             Self::Nothing | Self::Outage { .. } | Self::Rotate { .. } => Identities::Of(world),
@@ -338,7 +338,7 @@ impl Changed {
     }
 
     /// Returns every key that was published during the run, if the keys were polled.
-    pub(super) fn keys(&self) -> Option<Keys> {
+    pub(crate) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Rotate { published, .. } => Some(published.keys()),
             Self::Nothing | Self::Churn { .. } | Self::Outage { .. } => None,
@@ -346,7 +346,7 @@ impl Changed {
     }
 
     /// Returns the report on the changes; `None` without changes.
-    pub(super) fn report(self, samples: &[Sampled], epoch: Epoch) -> Option<Report> {
+    pub(crate) fn report(self, samples: &[Sampled], epoch: Epoch) -> Option<Report> {
         match self {
             Self::Nothing => None,
             Self::Churn { writes, judgement, .. } => {
