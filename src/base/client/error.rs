@@ -9,7 +9,7 @@ use super::origin::Origin;
 
 /// Reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// There is no connection.
     #[error("cannot connect to {origin}")]
     Connect {

@@ -21,7 +21,7 @@ use crate::base::http::Payload;
 
 /// Timeouts and limits of a [`Client`].
 #[derive(Clone, Copy, Debug)]
-pub struct ClientLimits {
+pub(crate) struct ClientLimits {
     /// Time to resolve a name, connect and shake hands.
     pub connect: Duration,
     /// Time for a whole request, from the first attempt to connect to the last byte.
@@ -52,7 +52,7 @@ pub(crate) struct Client {
     tls: Option<Arc<ClientConfig>>,
     /// Addresses to connect to, whatever the host of a request.
     addresses: Option<Vec<SocketAddr>>,
-    limits: ClientLimits,
+    pub(super) limits: ClientLimits,
     pool: Pool,
 }
 
@@ -90,7 +90,10 @@ impl Client {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection in use. The request may have arrived.
-    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, ClientError> {
         let origin =
             Origin::of(request.uri()).ok_or_else(|| ClientError::Target(request.uri().clone()))?;
         let limit = self.limits.total;
@@ -165,7 +168,11 @@ fn addressed(request: Request<Bytes>, origin: &Origin) -> Request<Payload> {
     request
 }
 
-async fn read_whole(mut body: Incoming, max: usize, origin: &Origin) -> Result<Bytes, ClientError> {
+pub(super) async fn read_whole(
+    mut body: Incoming,
+    max: usize,
+    origin: &Origin,
+) -> Result<Bytes, ClientError> {
     let too_large = || ClientError::TooLarge { origin: origin.to_string(), max };
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());

@@ -43,7 +43,7 @@ fn is_logged() -> bool {
 }
 
 /// Attaches the reason to a refusal, for the log. It contains no secret of the request.
-pub fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
+pub(crate) fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
     if !is_logged() {
         return;
     }

@@ -18,7 +18,7 @@ use super::verifier::{Naming, Unchecked};
 /// # Errors
 /// Returns `Pem` when the text contains no certificate, and `Config` when a certificate does not belong to an
 /// authority.
-pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     let ca_pem = ca_pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(ca_pem);
     let named: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca_pem).collect();
     let named = named.ok().filter(|named| !named.is_empty()).ok_or(TlsError::Pem(CERTIFICATE))?;
@@ -33,7 +33,7 @@ pub fn client_config(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
 ///
 /// # Errors
 /// Returns `Config` when the library refuses its own settings.
-pub fn unchecked_client_config() -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn unchecked_client_config() -> Result<Arc<ClientConfig>, TlsError> {
     verifying(Arc::new(Unchecked(provider().signature_verification_algorithms)))
 }
 
@@ -42,7 +42,7 @@ pub fn unchecked_client_config() -> Result<Arc<ClientConfig>, TlsError> {
 ///
 /// # Errors
 /// Returns `NoRoots` when the machine has no authorities. Unreadable files are ignored, as other programs do.
-pub fn system_client_config() -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn system_client_config() -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

@@ -12,14 +12,14 @@ mod settings;
 mod verifier;
 mod x509;
 
-pub use authority::Authority;
-pub use client::{client_config, system_client_config, unchecked_client_config};
-pub use error::TlsError;
-pub use fault::Fault;
-pub use server::ServerTls;
+pub(crate) use authority::Authority;
+pub(crate) use client::{client_config, system_client_config, unchecked_client_config};
+pub(crate) use error::TlsError;
+pub(crate) use fault::Fault;
+pub(crate) use server::ServerTls;
 
 /// The files of an authority in its folder.
-pub const FILES: [&str; 2] = [folder::CERTIFICATE_FILE, folder::KEY_FILE];
+pub(crate) const FILES: [&str; 2] = [folder::CERTIFICATE_FILE, folder::KEY_FILE];
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use crate::service::broker::Broker;
 
 /// Sources of the metrics, besides the counters of the broker.
 #[derive(Debug)]
-pub struct Watched {
+pub(crate) struct MetricSources {
     /// Responses of each worker of the identity endpoint.
     pub workers: Vec<Arc<Responses>>,
     /// Connections of the endpoints.
@@ -29,7 +29,7 @@ pub struct Watched {
 #[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) broker: Arc<Broker>,
-    pub(super) watched: Watched,
+    pub(super) watched: MetricSources,
 }
 
 impl Collector for Metrics {

@@ -1,7 +1,7 @@
 //! Admin endpoint for operators: liveness, readiness, metrics, the certificate authority, and rotation of
 //! keys on demand.
 
-pub mod hiccups;
+pub(crate) mod hiccups;
 mod metrics;
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
-pub use self::metrics::Watched;
+pub(crate) use self::metrics::MetricSources;
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{HostNames, HostRules, Payload, Peer, Surface, bearer_token, text_reply};
 use crate::base::secret::Redacted;
@@ -20,7 +20,7 @@ use crate::service::directory::{Directory, SigningKeyError};
 
 /// The admin surface.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     registry: Registry,
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
@@ -33,9 +33,9 @@ pub struct Admin {
 impl Admin {
     /// Creates the surface. It shows the counters of `broker` and of `watched`, and the certificate of the
     /// authority for TLS clients. Callers that send `secret` may make changes.
-    pub fn new(
+    pub(crate) fn new(
         broker: Arc<Broker>,
-        watched: Watched,
+        watched: MetricSources,
         clock: Arc<dyn Clock>,
         ca_pem: String,
         names: HostNames,
@@ -74,13 +74,13 @@ impl Admin {
                 text_reply(StatusCode::OK, self.ca_pem.clone())
             }
             (&Method::POST, ROTATE) => match request.uri().query() {
-                None => self.at_leisure(rotate).await,
-                Some("force=true") => self.at_leisure(revoke).await,
+                None => self.run_blocking(rotate).await,
+                Some("force=true") => self.run_blocking(revoke).await,
                 Some(_) => {
                     text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n")
                 }
             },
-            (&Method::POST, ROLL) => self.at_leisure(roll).await,
+            (&Method::POST, ROLL) => self.run_blocking(roll).await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
             (_, ROTATE | ROLL) => refused_verb("POST"),
             _ => text_reply(
@@ -105,7 +105,7 @@ impl Admin {
     }
 
     /// Runs a change that generates keys, about 100 ms each, on a thread where no request waits for it.
-    async fn at_leisure(
+    async fn run_blocking(
         &self,
         change: fn(&Directory, UnixSeconds) -> Response<Payload>,
     ) -> Response<Payload> {

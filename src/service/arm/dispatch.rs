@@ -14,7 +14,7 @@ use super::resources::{
 use super::tracked::Verb;
 use super::vm::{interfaces, machines, plan as machine_plan};
 use crate::base::ids::ArmId;
-use crate::service::directory::{Fresh, State};
+use crate::service::directory::{IdSource, State};
 use crate::service::world::record::Change;
 
 /// Returns true if the request changes nothing. This includes `register`: every provider is registered
@@ -28,7 +28,7 @@ pub(super) fn is_read(call: &Call) -> bool {
 type Planned = Result<(Vec<Change>, Reply), ArmError>;
 
 /// A write whose content is parsed and which still has to be planned on a state.
-type Plan<'a> = Box<dyn FnOnce(&State, &mut Fresh<'_>) -> Planned + 'a>;
+type Plan<'a> = Box<dyn FnOnce(&State, &mut IdSource<'_>) -> Planned + 'a>;
 
 /// Returns action and scope of a write with content.
 pub(super) fn written(call: &Call) -> Option<(String, &str)> {

@@ -17,7 +17,7 @@ use crate::base::http::Host;
 
 /// Addresses of the other listeners of this server.
 #[derive(Clone, Debug)]
-pub struct ServiceAddresses {
+pub(crate) struct ServiceAddresses {
     /// The control plane.
     pub arm: SocketAddr,
     /// The token service.

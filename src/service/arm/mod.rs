@@ -37,11 +37,11 @@ use crate::base::http::{
 use crate::service::directory::{Directory, State};
 use crate::service::token::Verifier;
 use dispatch::{is_read, plan, read, require_subscription, written};
-pub use endpoints::ServiceAddresses;
+pub(crate) use endpoints::ServiceAddresses;
 use error::ArmError;
-pub use options::{ArmAuth, ArmOptions};
+pub(crate) use options::{ArmAuth, ArmOptions};
 use reply::{Envelope, Reply};
-pub use request::auth::AUDIENCE;
+pub(crate) use request::auth::AUDIENCE;
 use request::auth::Actor;
 use request::call::{Call, Query};
 use request::route::Route;
@@ -54,7 +54,7 @@ const HOST_SYNTAX: HostSyntax = HostSyntax { bytes_max: 255, punctuation: b"-._:
 
 /// The control plane. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Arm(Arc<Inner>);
+pub(crate) struct Arm(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -68,7 +68,11 @@ struct Inner {
 
 impl Arm {
     /// Creates a control plane for the world of `directory`.
-    pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: ArmOptions) -> Self {
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        options: ArmOptions,
+    ) -> Self {
         let verifier = Verifier::new(directory.ring());
         let request_ids = RequestIds::new(options.seed);
         let hosts = match options.auth {
@@ -83,7 +87,7 @@ impl Arm {
     /// once the caller may do the action, and not at all for requests without content.
     ///
     /// A write waits for the disk, so it runs on a blocking thread. This needs a Tokio runtime.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         parts: Parts,
         scheme: &'static str,

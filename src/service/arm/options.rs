@@ -6,7 +6,7 @@ use crate::service::world::vault::VaultUris;
 
 /// Authentication of callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArmAuth {
+pub(crate) enum ArmAuth {
     /// Callers need a bearer token for Resource Manager, and a role that permits the action.
     Bearer,
     /// Callers are not authenticated, for a machine with a single user. Only requests to an address, to
@@ -17,10 +17,10 @@ pub enum ArmAuth {
 
 /// Settings of the control plane.
 #[derive(Clone, Debug)]
-pub struct ArmOptions {
+pub(crate) struct ArmOptions {
     /// Authentication of callers.
     pub auth: ArmAuth,
-    /// Host names that unauthenticated callers may use beside addresses and `localhost`.
+    /// Host names that unauthenticated callers may use besides addresses and `localhost`.
     pub names: HostNames,
     /// Largest number of items on one page of a list.
     pub page_size: usize,

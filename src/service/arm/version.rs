@@ -174,7 +174,7 @@ const KEY_VAULT: &[&str] = &[
 pub(super) static INTERFACES: ResourceType =
     in_every_version("Microsoft.Network", "networkInterfaces");
 
-/// Types that are always empty here. Tools list them beside machines, vaults and role assignments, and a tool
+/// Types that are always empty here. Tools list them besides machines, vaults and role assignments, and a tool
 /// fails when it gets an error instead of an empty list.
 static UNPOPULATED: [ResourceType; 18] = [
     in_every_version("Microsoft.Authorization", "classicAdministrators"),

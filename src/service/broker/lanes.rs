@@ -16,9 +16,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::error::{TokenCache, TokenError};
-use super::ledger::{Ledger, Resource};
+use super::token_index::{Resource, TokenIndex};
 use crate::base::clock::{Clock, Monotonic, Seconds, UnixSeconds};
-use crate::service::cache::{Fresh, Key, Lead, Refresh};
+use crate::service::cache::{Key, Lead, NewValue, Refresh};
 use crate::service::directory::{Directory, Ended};
 use crate::service::token::{ClientProof, Entropy, Issuer, MintError, Subject, Token, TokenSource};
 use crate::service::world::{Held, IdentityKind, Vm};
@@ -69,9 +69,9 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// Callers wait for the token.
-    Land(Lead<Token, TokenError>),
+    Request(Lead<Token, TokenError>),
     /// Nobody waits: the token replaces one that is still valid.
-    Renew(Refresh<Token>),
+    Renewal(Refresh<Token>),
 }
 
 /// Counters of the lanes since they started.
@@ -111,7 +111,7 @@ pub(super) struct Lanes {
 struct Shared {
     directory: Arc<Directory>,
     cache: Arc<TokenCache>,
-    ledger: Arc<Ledger>,
+    token_index: Arc<TokenIndex>,
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
     refresh_fraction: f64,
@@ -131,7 +131,7 @@ struct Queues {
 impl Lanes {
     pub(super) fn start(
         directory: &Arc<Directory>,
-        (cache, ledger): (&Arc<TokenCache>, &Arc<Ledger>),
+        (cache, token_index): (&Arc<TokenCache>, &Arc<TokenIndex>),
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
@@ -139,7 +139,7 @@ impl Lanes {
         let shared = Arc::new(Shared {
             directory: Arc::clone(directory),
             cache: Arc::clone(cache),
-            ledger: Arc::clone(ledger),
+            token_index: Arc::clone(token_index),
             source,
             clock,
             refresh_fraction: options.refresh_fraction,
@@ -161,9 +161,9 @@ impl Lanes {
     /// Queues a mint that callers wait for. Refuses it at once when the queue is full.
     pub(super) fn mint(&self, job: Job) {
         if let Err(job) = self.enqueue(job, |queues| &mut queues.mints)
-            && let Purpose::Land(lead) = job.purpose
+            && let Purpose::Request(lead) = job.purpose
         {
-            lead.land(Err(TokenError::Busy), self.shared.clock.now());
+            lead.complete(Err(TokenError::Busy), self.shared.clock.now());
         }
     }
 
@@ -251,18 +251,18 @@ impl Shared {
     fn perform(&self, job: Job, rng: &mut StdRng) {
         let Job { wanted, purpose } = job;
         match purpose {
-            Purpose::Land(lead) => {
+            Purpose::Request(lead) => {
                 let now = self.clock.now();
                 let (minted, revocations) = self.mint_unrevoked(&wanted, now, rng);
-                self.ledger.note(&wanted.held, &wanted.resource);
-                lead.land(minted.map_err(TokenError::Mint), now);
+                self.token_index.note(&wanted.held, &wanted.resource);
+                lead.complete(minted.map_err(TokenError::Mint), now);
                 self.forget_if_ended(&wanted, revocations);
             }
             // While the renewal waited behind mints, its token may have expired and been minted anew.
-            Purpose::Renew(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
+            Purpose::Renewal(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
                 refresh.done();
             }
-            Purpose::Renew(refresh) => {
+            Purpose::Renewal(refresh) => {
                 let revocations = self.renew(&wanted, refresh, rng);
                 self.forget_if_ended(&wanted, revocations);
             }
@@ -275,10 +275,12 @@ impl Shared {
     fn forget_if_ended(&self, wanted: &Wanted, revocations: u64) {
         let Wanted { vm, held, resource } = wanted;
         if !held.identity.is_alive(self.clock.now()) {
-            self.ledger.end(&Ended::Identity(Arc::clone(&held.identity)));
+            self.token_index.end(&Ended::Identity(Arc::clone(&held.identity)));
         } else if !self.directory.holds(&vm.record.id, held.index) {
-            self.ledger.end(&Ended::Holding(held.clone()));
-        } else if self.ledger.has(held, resource) && self.directory.revocations() == revocations {
+            self.token_index.end(&Ended::Holding(held.clone()));
+        } else if self.token_index.has(held, resource)
+            && self.directory.revocations() == revocations
+        {
             return;
         }
         self.cache.remove(wanted.key());
@@ -308,7 +310,7 @@ impl Shared {
         wanted: &Wanted,
         now: UnixSeconds,
         rng: &mut StdRng,
-    ) -> (Result<Fresh<Token>, MintError>, u64) {
+    ) -> (Result<NewValue<Token>, MintError>, u64) {
         let before = self.directory.revocations();
         let minted = self.mint(wanted, now, rng);
         let revocations = self.directory.revocations();
@@ -321,7 +323,7 @@ impl Shared {
         wanted: &Wanted,
         now: UnixSeconds,
         rng: &mut StdRng,
-    ) -> Result<Fresh<Token>, MintError> {
+    ) -> Result<NewValue<Token>, MintError> {
         let Wanted { vm, held: Held { identity, .. }, resource } = wanted;
         let subject = Subject {
             tenant_id: identity.tenant.id,
@@ -347,7 +349,7 @@ impl Shared {
         // Verifiers' clocks may lag by this much. So a clock that steps back a second does not discard a
         // valid token.
         let usable_from = now - Issuer::BACKDATED;
-        Ok(Fresh { value, usable_from, refresh_at, expires_at })
+        Ok(NewValue { value, usable_from, refresh_at, expires_at })
     }
 
     /// Draws a renewal time for each token, so that tokens minted together are not renewed together.

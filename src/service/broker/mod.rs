@@ -6,7 +6,7 @@
 
 mod error;
 mod lanes;
-mod ledger;
+mod token_index;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::base::clock::{Clock, UnixSeconds};
 use crate::service::cache::{CacheStats, Entry, Freshness, Joined, Key};
 use crate::service::directory::{Audience, Caller, Directory, Ended};
 use crate::service::token::{Token, TokenSource};
-use crate::service::world::{Held, HoldingIndex, Selector, Vm};
+use crate::service::world::{Held, HoldingIndex, SelectError, Selector, Vm};
 
 pub(crate) use error::TokenCache;
 pub use error::TokenError;
 pub use lanes::{BrokerOptions, LaneStats};
 use lanes::{Job, Lanes, Purpose, Wanted};
-use ledger::{Ledger, Resource};
+use token_index::{Resource, TokenIndex};
 
 /// Attempts of one request before it is refused. An attempt is lost if, while the caller waits, the VM's
 /// identity changes or the clock leaves the token's lifetime.
@@ -102,7 +102,7 @@ pub struct BrokerStats {
 pub struct Broker {
     directory: Arc<Directory>,
     cache: Arc<TokenCache>,
-    ledger: Arc<Ledger>,
+    token_index: Arc<TokenIndex>,
     lanes: Lanes,
     coalesced: AtomicU64,
     misses: AtomicU64,
@@ -121,10 +121,10 @@ impl Broker {
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
         let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
-        let ledger = Arc::<Ledger>::default();
-        let lanes = Lanes::start(&directory, (&cache, &ledger), source, clock, options)?;
+        let token_index = Arc::<TokenIndex>::default();
+        let lanes = Lanes::start(&directory, (&cache, &token_index), source, clock, options)?;
         // The directory records the end before it calls this. So a mint that lands later sees the end.
-        let (held, noted) = (Arc::clone(&cache), Arc::clone(&ledger));
+        let (held, noted) = (Arc::clone(&cache), Arc::clone(&token_index));
         directory.on_end(move |ended| match ended {
             Ended::SigningKey => held.clear(),
             Ended::Identity(_) | Ended::Holding(_) => {
@@ -132,7 +132,7 @@ impl Broker {
             }
         });
         let [coalesced, misses, refused] = Default::default();
-        Ok(Self { directory, cache, ledger, lanes, coalesced, misses, refused })
+        Ok(Self { directory, cache, token_index, lanes, coalesced, misses, refused })
     }
 
     /// Returns the directory of the world.
@@ -169,7 +169,7 @@ impl Broker {
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
-            // Once the holding has ended, the ledger may give the number of an unlisted resource to another
+            // Once the holding has ended, the index may give the number of an unlisted resource to another
             // one.
             let is_lasting = matches!(resource, Resource::Listed(_));
             let given = self.give(selected, resource, request.freshness, now).await;
@@ -197,7 +197,7 @@ impl Broker {
         match self.directory.audience(name, tenant) {
             Some(Audience::Listed(index)) => Ok(Resource::Listed(index)),
             Some(Audience::Unlisted(name)) => {
-                let numbered = self.ledger.number(selected.held()?, &name);
+                let numbered = self.token_index.number(selected.held()?, &name);
                 let (resource, displaced) = numbered.ok_or(TokenError::Busy)?;
                 if let Some(key) = displaced {
                     self.cache.remove(key);
@@ -221,7 +221,7 @@ impl Broker {
         {
             if let Some(refresh) = hit.refresh {
                 let wanted = selected.wants(resource)?;
-                self.lanes.renew(Job { wanted, purpose: Purpose::Renew(refresh) });
+                self.lanes.renew(Job { wanted, purpose: Purpose::Renewal(refresh) });
             }
             return Ok(Answer { entry: hit.entry, via: Via::Hit, at: now });
         }
@@ -253,21 +253,21 @@ impl Broker {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
                 return Ok((entry, Via::Coalesced));
             }
-            Joined::Follow(waiter) => {
+            Joined::Follower(waiter) => {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
                 (Via::Coalesced, waiter)
             }
-            Joined::Lead(lead, waiter) => {
+            Joined::Leader(lead, waiter) => {
                 self.misses.fetch_add(1, Ordering::Relaxed);
-                self.lanes.mint(Job { wanted, purpose: Purpose::Land(lead) });
+                self.lanes.mint(Job { wanted, purpose: Purpose::Request(lead) });
                 (Via::Miss, waiter)
             }
         };
-        let landed = waiter.await;
-        if let Err(TokenError::Busy) = landed {
+        let result = waiter.await;
+        if let Err(TokenError::Busy) = result {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        landed.map(|entry| (entry, via))
+        result.map(|entry| (entry, via))
     }
 
     /// Returns the counters since the start.

@@ -27,7 +27,7 @@ pub struct CacheStats {
 
 /// Key of a value: two indices, of an identity in the hands of one machine and of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(u64);
+pub struct Key(pub(super) u64);
 
 impl Key {
     /// Packs two indices into a key.
@@ -37,9 +37,9 @@ impl Key {
 }
 
 /// Result of a flight, the same for all its callers: the value, or the reason why there is none.
-pub type Landing<V, E> = Result<Arc<Entry<V>>, E>;
+pub type FlightResult<V, E> = Result<Arc<Entry<V>>, E>;
 
-type Flights<V, E> = HashMap<Key, Arc<Flight<Landing<V, E>>>, FixedState>;
+type Flights<V, E> = HashMap<Key, Arc<Flight<FlightResult<V, E>>>, FixedState>;
 
 /// One part of the cache. Aligned to two cache lines, which processors prefetch in pairs, so that shards
 /// never share a line.

@@ -181,14 +181,14 @@ impl Directory {
     pub fn write<T, E: From<StoreError>>(
         &self,
         now: UnixSeconds,
-        plan: impl FnOnce(&State, &mut Fresh<'_>) -> Result<(Vec<Change>, T), E>,
+        plan: impl FnOnce(&State, &mut IdSource<'_>) -> Result<(Vec<Change>, T), E>,
     ) -> Result<T, E> {
         let mut writer = self.writer.lock();
         if !writer.doubtful.is_empty() {
             self.settle(&mut writer, now)?;
         }
         let state = self.state.read();
-        let (mut changes, outcome) = plan(&state, &mut Fresh(&mut writer.rng))?;
+        let (mut changes, outcome) = plan(&state, &mut IdSource(&mut writer.rng))?;
         changes.extend([state.orphans(&changes), state.vacated(&changes)].concat());
         drop(state);
         if changes.is_empty() {
@@ -269,9 +269,9 @@ impl Directory {
 
 /// Source of ids for new resources.
 #[derive(Debug)]
-pub struct Fresh<'a>(&'a mut StdRng);
+pub struct IdSource<'a>(&'a mut StdRng);
 
-impl Fresh<'_> {
+impl IdSource<'_> {
     /// Returns 16 bytes that make a version 4 GUID (RFC 9562).
     pub fn guid(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];

@@ -12,7 +12,7 @@ use super::core::Directory;
 use super::effective::LEEWAY;
 use super::error::CredentialError;
 use super::state::{Principal, State};
-use crate::base::clock::{Seconds, UnixSeconds};
+use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ClientId, PrincipalId};
 use crate::base::x509::Certificate;
 use crate::service::store::StoreError;
@@ -263,6 +263,7 @@ fn newest(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Seconds;
     use crate::service::directory::tests::{NOW, demo};
 
     #[test]

@@ -18,7 +18,7 @@ mod slot;
 mod state;
 mod vaults;
 
-pub use self::core::{Audience, Caller, Directory, Fresh};
+pub use self::core::{Audience, Caller, Directory, IdSource};
 pub use credentials::Rolled;
 pub use effective::Ended;
 pub use error::{CredentialError, DirectoryError, SigningKeyError};

@@ -28,7 +28,7 @@ const FORM_BYTES_MAX: usize = 8 * 1024;
 
 /// The endpoint of the VM extension.
 #[derive(Debug)]
-pub struct Extension {
+pub(crate) struct Extension {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     hosts: HostRules,
@@ -38,7 +38,12 @@ pub struct Extension {
 
 impl Extension {
     /// Creates an endpoint that answers from `broker` and accepts `names` as `Host`.
-    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, names: HostNames, seed: u128) -> Self {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        clock: Arc<dyn Clock>,
+        names: HostNames,
+        seed: u128,
+    ) -> Self {
         let request_ids = RequestIds::new(seed);
         Self {
             broker,

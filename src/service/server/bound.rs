@@ -10,16 +10,16 @@ pub(super) struct Bound {
     pub(super) name: &'static str,
     pub(super) listener: TcpListener,
     pub(super) url: String,
-    pub(super) urgency: Urgency,
+    pub(super) priority: Priority,
 }
 
 /// Priority of a surface's threads for a core that other threads need too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
+pub(super) enum Priority {
     /// Normal priority.
-    AtOnce,
+    Normal,
     /// Lower priority: a change waits for the disk anyway, and must not delay token requests.
-    GivesWay,
+    Low,
 }
 
 impl Bound {
@@ -30,11 +30,11 @@ impl Bound {
     ) -> Result<Self, ServerError> {
         let listener = http::bind(addr).map_err(bind_error(name))?;
         let url = url(Some(&listener), scheme)?;
-        Ok(Self { name, listener, url, urgency: Urgency::AtOnce })
+        Ok(Self { name, listener, url, priority: Priority::Normal })
     }
 
-    pub(super) fn giving_way(self) -> Self {
-        Self { urgency: Urgency::GivesWay, ..self }
+    pub(super) fn with_low_priority(self) -> Self {
+        Self { priority: Priority::Low, ..self }
     }
 
     pub(super) fn open_to_loopback(

@@ -29,7 +29,7 @@ const CALLERS_PART: usize = 4;
 #[error(
     "--max-connections {asked} needs {needed} file descriptors, and this process may open {descriptors}; use at most {possible}, or raise the limit as in `ulimit -n {needed}`"
 )]
-pub struct TooManyConnections {
+pub(crate) struct TooManyConnections {
     asked: usize,
     needed: usize,
     descriptors: usize,
@@ -38,7 +38,7 @@ pub struct TooManyConnections {
 
 /// Settings for the connection limits.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectionOptions {
+pub(crate) struct ConnectionOptions {
     /// Number of files that the process may open.
     pub descriptors: usize,
     /// Number of threads that answer requests of the identity endpoint.
@@ -58,7 +58,7 @@ impl ConnectionOptions {
     ///
     /// # Errors
     /// Returns `TooManyConnections` when `max` needs more file descriptors than the process may open.
-    pub fn limits(&self) -> Result<ConnectionLimits, TooManyConnections> {
+    pub(crate) fn limits(&self) -> Result<ConnectionLimits, TooManyConnections> {
         let Self { descriptors, unsent_bytes, .. } = *self;
         let reserve = self.reserve();
         let possible = descriptors.saturating_sub(reserve);

@@ -10,7 +10,7 @@ use crate::service::source::SourceError;
 
 /// Reasons why a server does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
+pub(crate) enum ServerError {
     /// The secret of the admin endpoint cannot be read or written.
     #[error(transparent)]
     AdminSecret(#[from] AdminSecretError),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::operator::Operator;
 use crate::base::clock::{Clock, Seconds, UnixSeconds};
-use crate::base::process::give_way;
+use crate::base::process::lower_priority;
 use crate::service::directory::Directory;
 use crate::service::vault;
 
@@ -55,7 +55,7 @@ impl Maintenance {
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("maintenance".to_owned());
-        let thread = thread.spawn(move || go_round(&directory, &*clock, &options, &stopped))?;
+        let thread = thread.spawn(move || run_rounds(&directory, &*clock, &options, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -69,13 +69,13 @@ impl Drop for Maintenance {
     }
 }
 
-fn go_round(
+fn run_rounds(
     directory: &Directory,
     clock: &dyn Clock,
     options: &MaintenanceOptions,
     stopped: &Receiver<()>,
 ) {
-    give_way();
+    lower_priority();
     let mut rounds = 0..u64::MAX;
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout)
         && let Some(round) = rounds.next()

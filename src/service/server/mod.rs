@@ -25,11 +25,11 @@ use tokio::sync::watch;
 use crate::base::clock::{Clock, Seconds};
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, HostNames, Responses, Shutdown, Surface, Transport};
-use crate::base::process::{exact_timers, give_way};
+use crate::base::process::{exact_timers, lower_priority};
 use crate::base::tls;
 use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
-use crate::service::admin::{Admin, Watched};
+use crate::service::admin::{Admin, MetricSources};
 use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::Broker;
@@ -40,13 +40,13 @@ use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyEr
 
 use addresses::{names, service_addresses};
 use admin_secret::AdminSecret;
-use bound::{Bound, Urgency};
-pub use checkup::{Checked, check_store};
+use bound::{Bound, Priority};
+pub(crate) use checkup::check_store;
 use connection_limits::Limiters;
-pub use connection_limits::{ConnectionOptions, TooManyConnections};
-pub use error::ServerError;
+pub(crate) use connection_limits::{ConnectionOptions, TooManyConnections};
+pub(crate) use error::ServerError;
 use maintenance::{Maintenance, MaintenanceOptions};
-pub use options::{RemoteSource, ServerOptions};
+pub(crate) use options::{RemoteSource, ServerOptions};
 use sockets::Sockets;
 use trim::Trimmer;
 
@@ -54,23 +54,21 @@ use crate::service::vault;
 use crate::service::vault::{Vault, VaultOptions};
 
 // Settings types, exported so that code that starts a server needs no module below this one.
-pub use crate::base::tls::Authority;
-pub use crate::service::arm::ArmAuth;
-pub use crate::service::broker::BrokerOptions;
-pub use crate::service::directory::{
+pub(crate) use crate::base::tls::Authority;
+pub(crate) use crate::service::arm::ArmAuth;
+pub(crate) use crate::service::broker::BrokerOptions;
+pub(crate) use crate::service::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
-pub use crate::service::store::{
-    FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError,
-};
-pub use crate::service::sts::StsOptions;
-pub use crate::service::token::{Algorithm, Backend};
+pub(crate) use crate::service::store::{FolderOptions, MemoryStore, NewStore, RedbStore, Store};
+pub(crate) use crate::service::sts::StsOptions;
+pub(crate) use crate::service::token::{Algorithm, Backend};
 
 /// Longest token lifetime that can be set.
-pub const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
+pub(crate) const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
 
 /// Files in the data folder besides the store.
-pub const FILES: [&str; 6] = [
+pub(crate) const FILES: [&str; 6] = [
     tls::FILES[0],
     tls::FILES[1],
     operator::PEM,
@@ -81,9 +79,9 @@ pub const FILES: [&str; 6] = [
 
 /// Those of them that only a start writes. A user may put the authority and the secret of the admin endpoint
 /// into a new folder.
-pub const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS];
+pub(crate) const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS];
 
-pub use crate::base::x509::{Certificate, CertificateError};
+pub(crate) use crate::base::x509::{Certificate, CertificateError};
 
 /// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
 /// full mint queue, is about as long.
@@ -91,7 +89,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A running server; stops when dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     endpoints: Vec<(&'static str, String)>,
     stop: watch::Sender<bool>,
     limiters: Limiters,
@@ -121,7 +119,7 @@ impl Server {
     /// # Errors
     /// Returns an error when an address is refused or the system lacks a resource. Then nothing keeps
     /// running.
-    pub fn start(
+    pub(crate) fn start(
         directory: Arc<Directory>,
         authority: &Arc<Authority>,
         clock: &Arc<dyn Clock>,
@@ -230,7 +228,7 @@ impl Server {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
-        let watched = Watched {
+        let watched = MetricSources {
             workers: responses,
             limiters: self.limiters.all(),
             hiccups: self.probe.as_ref().map(Probe::hiccups),
@@ -254,7 +252,7 @@ impl Server {
             let names = HostNames::new(&options.host_names);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
             responses.push(imds.responses());
-            self.spawn("imds", Urgency::AtOnce, listener, Transport::Plain, imds)?;
+            self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
         }
         Ok(responses)
     }
@@ -265,8 +263,8 @@ impl Server {
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
-        let Bound { name, listener, url, urgency } = bound;
-        self.spawn(name, urgency, listener, transport, surface)?;
+        let Bound { name, listener, url, priority } = bound;
+        self.spawn(name, priority, listener, transport, surface)?;
         self.endpoints.push((name, url));
         Ok(())
     }
@@ -274,14 +272,14 @@ impl Server {
     fn spawn<S: Surface>(
         &mut self,
         name: &str,
-        urgency: Urgency,
+        priority: Priority,
         listener: TcpListener,
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
         let settle = move || {
-            if urgency == Urgency::GivesWay {
-                give_way();
+            if priority == Priority::Low {
+                lower_priority();
             }
         };
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
@@ -299,12 +297,12 @@ impl Server {
 
     /// Returns the file with the secret that permits changes at the admin endpoint. Returns `None` if it
     /// could not be written.
-    pub fn admin_secret_file(&self) -> Option<&Path> {
+    pub(crate) fn admin_secret_file(&self) -> Option<&Path> {
         self.admin_secret.file.as_deref()
     }
 
     /// Returns each surface's name and URL.
-    pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.endpoints.iter().map(|(name, url)| (*name, url.as_str()))
     }
 }
@@ -324,7 +322,7 @@ fn token_source(
 /// Issuer that signs the certificates of service principals with the authority. A service that trusts the
 /// authority accepts them all.
 #[derive(Debug)]
-pub struct AuthorityIssuer(pub Arc<Authority>);
+pub(crate) struct AuthorityIssuer(pub Arc<Authority>);
 
 impl CertificateIssuer for AuthorityIssuer {
     fn certify(&self, request: &CertificateRequest<'_>) -> Result<Vec<u8>, KeyError> {

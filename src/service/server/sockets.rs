@@ -34,7 +34,7 @@ impl Sockets {
                 ArmAuth::Bearer => Bound::open("arm", options.arm, Scheme::Https)?,
                 ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
             }
-            .giving_way(),
+            .with_low_priority(),
             vault: BoundVaults::open(options)?,
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))

@@ -27,7 +27,7 @@ impl Trimmer {
     pub(super) fn start(limiters: Vec<Arc<ConnectionLimiter>>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("trimmer".to_owned());
-        let thread = thread.spawn(move || go_round(&limiters, &stopped))?;
+        let thread = thread.spawn(move || run_rounds(&limiters, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -41,7 +41,7 @@ impl Drop for Trimmer {
     }
 }
 
-fn go_round(limiters: &[Arc<ConnectionLimiter>], stopped: &Receiver<()>) {
+fn run_rounds(limiters: &[Arc<ConnectionLimiter>], stopped: &Receiver<()>) {
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         // Every limiter is asked, because each call starts a new count.
         if limiters.iter().filter(|limiter| limiter.has_receded()).count() > 0 {

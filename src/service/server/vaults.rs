@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::bound::{Bound, Urgency, bind_error};
+use super::bound::{Bound, Priority, bind_error};
 use super::error::ServerError;
 use super::options::ServerOptions;
 use crate::base::clock::Clock;
@@ -39,7 +39,7 @@ impl BoundVaults {
             );
         }
         let url = format!("{}://{}", Scheme::Https, SocketAddr::new(addr.ip(), port));
-        Ok(Self { bound: Bound { name: "vault", listener, url, urgency: Urgency::AtOnce }, uris })
+        Ok(Self { bound: Bound { name: "vault", listener, url, priority: Priority::Normal }, uris })
     }
 }
 

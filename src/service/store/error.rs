@@ -64,13 +64,13 @@ pub enum StoreError {
     },
     /// The store is gone, but files that a start wrote next to it still exist.
     #[error(
-        "`{file}` is missing, but `{beside}` shows that `{folder}` held a store; restore the file from a backup; to begin a new world, remove the folder or name another one"
+        "`{file}` is missing, but `{trace}` shows that `{folder}` held a store; restore the file from a backup; to begin a new world, remove the folder or name another one"
     )]
     Missing {
         /// File of the store.
         file: &'static str,
         /// File that a start wrote next to it.
-        beside: String,
+        trace: String,
         /// Folder of the store.
         folder: PathBuf,
     },

@@ -29,6 +29,7 @@ use crate::base::clock::{Clock, Seconds};
 use crate::base::http::{
     BodyError, Host, HostNames, HostRules, Payload, Peer, Scheme, Surface, json_error, read_body,
 };
+use crate::base::ids::TenantId;
 use crate::base::x509::Certificate;
 use crate::service::directory::Directory;
 use crate::service::token::Issuer;
@@ -41,7 +42,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Settings of the token service.
 #[derive(Clone, Debug)]
-pub struct StsOptions {
+pub(crate) struct StsOptions {
     /// Scheme, host and port of the listener, used for requests without a usable `Host`.
     pub base_url: String,
     /// Names of this listener that clients may use, besides the addresses that it listens on.
@@ -59,14 +60,9 @@ pub struct StsOptions {
     pub seed: [u8; 32],
 }
 
-impl StsOptions {
-    /// One hour, the shortest lifetime in Entra.
-    pub const APPLICATION_TOKEN_LIFETIME: Seconds = Seconds(3_600);
-}
-
 /// The token service.
 #[derive(Debug)]
-pub struct Sts {
+pub(crate) struct Sts {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     /// Issuer for managed identities.
@@ -93,7 +89,7 @@ enum Body {
 impl Sts {
     /// Creates a token service of `directory`. It mints for managed identities with `managed` and publishes
     /// the keys of that issuer.
-    pub fn new(
+    pub(crate) fn new(
         directory: Arc<Directory>,
         managed: Arc<Issuer>,
         clock: Arc<dyn Clock>,

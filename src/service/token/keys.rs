@@ -1,7 +1,5 @@
 //! Signing keys. Each has a self-signed certificate; only the public half is published.
 
-use std::fmt;
-
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{

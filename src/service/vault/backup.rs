@@ -8,7 +8,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::{Deserialize, Serialize};
 
-use super::error::{BackupError, VaultError};
+use super::error::{BackupError, VERSIONS_MAX, VaultError};
 use super::headers::json;
 use super::located::Located;
 use super::secrets::live;
@@ -17,9 +17,6 @@ use crate::base::ids::ArmId;
 use crate::base::secret::Redacted;
 use crate::service::directory::{Secret, State};
 use crate::service::world::record::{Change, Record, SecretVersion};
-
-/// Largest number of versions in a backup (Azure, "Azure Key Vault backup and restore").
-const VERSIONS_MAX: usize = 500;
 
 /// Largest body of a restore, in bytes: 500 versions of 25 KB, base64-encoded twice, with their properties.
 pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -94,7 +91,7 @@ pub(super) fn restore(
     match state.secret(vault, &last.name) {
         Some(held) if live(held).is_some() => return Err(VaultError::SecretExists(last.name)),
         Some(held) if super::secrets::deleted(held, now).is_some() => {
-            return Err(VaultError::IsDeleted(last.name));
+            return Err(VaultError::SecretDeleted(last.name));
         }
         overdue => {
             changes.extend(overdue.map(crate::service::directory::secret_purge).unwrap_or_default())

@@ -37,7 +37,7 @@ pub(super) enum VaultError {
     #[error(
         "Secret {0} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
     )] // (seen)
-    IsDeleted(String),
+    SecretDeleted(String),
     #[error("The HTTP method is not allowed here; allowed are: {0}.")]
     MethodNotAllowed(&'static str),
     #[error("The request URI contains an invalid name: {0}")] // (seen)
@@ -119,6 +119,9 @@ pub(super) struct Denied {
     pub(super) location: String,
 }
 
+/// Largest number of versions in a backup (Azure, "Azure Key Vault backup and restore").
+pub(super) const VERSIONS_MAX: usize = 500;
+
 /// Reason for refusing a backup or a restore. Does not reveal the contents of the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BackupError {
@@ -186,7 +189,7 @@ impl VaultError {
             | Self::PathNotFound
             | Self::SecretNotFound(_)
             | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
-            Self::IsDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
+            Self::SecretDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
                 StatusCode::CONFLICT
             }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -212,7 +215,7 @@ impl VaultError {
             Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),
             Self::PathNotFound => ("NotFound", None),
             Self::VaultNotFound(_) => ("VaultNotFound", None),
-            Self::IsDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
+            Self::SecretDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
             Self::MethodNotAllowed(_) => ("MethodNotAllowed", None),
             Self::Store(_) | Self::Interrupted => ("InternalServerError", None),
             Self::Unwritable(_) => ("ServiceUnavailable", None),

@@ -6,7 +6,7 @@ use crate::base::ids::TenantId;
 use crate::service::world::record;
 
 /// The resource of tokens for a vault.
-pub const AUDIENCE: &str = "https://vault.azure.net";
+pub(crate) const AUDIENCE: &str = "https://vault.azure.net";
 
 /// The vault of a request.
 #[derive(Clone, Debug)]

@@ -34,14 +34,14 @@ use error::VaultError;
 use headers::{Answered, json, no_content};
 use host::{HOST_SYNTAX, first_label, is_any_vault, vault_name};
 use list::List;
-pub use located::AUDIENCE;
+pub(crate) use located::AUDIENCE;
 use located::Located;
 use operation::{METHODS, Operation};
 use query::Query;
 use request::{BODY_BYTES_MAX, NewVersion, Properties};
 use secrets::SecretRef;
 
-pub use secrets::purge_due;
+pub(crate) use secrets::purge_due;
 
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
@@ -55,11 +55,11 @@ use crate::service::world::record;
 
 /// Settings of the vaults.
 #[derive(Clone, Debug)]
-pub struct VaultOptions {
+pub(crate) struct VaultOptions {
     /// URL of the token service in challenges: scheme and host, without a slash at the end, as in
     /// `https://login.microsoftonline.com`.
     pub authority: String,
-    /// Host names, beside addresses and `localhost`, that name this machine and no vault.
+    /// Host names, besides addresses and `localhost`, that name this machine and no vault.
     pub names: HostNames,
     /// Seed that makes request ids differ from those of other surfaces.
     pub seed: u128,
@@ -71,7 +71,7 @@ pub struct VaultOptions {
 
 /// All key vaults of a directory. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Vault(Arc<Inner>);
+pub(crate) struct Vault(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -104,7 +104,11 @@ enum Outcome {
 
 impl Vault {
     /// Creates the vaults of `directory`.
-    pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        options: VaultOptions,
+    ) -> Self {
         let VaultOptions { authority, names, seed, backup_key, max_versions } = options;
         let verifier = Verifier::new(directory.ring());
         let (sealer, request_ids) = (Sealer(backup_key), RequestIds::new(seed));
@@ -124,7 +128,7 @@ impl Vault {
     /// Answers one request of `peer`. `body` is awaited only once the caller may do the operation.
     ///
     /// A write waits for the disk, so it runs on a blocking thread. This needs a Tokio runtime.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         peer: Peer,
         parts: &Parts,

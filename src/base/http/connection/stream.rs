@@ -11,8 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::heads::HeadFilter;
 use crate::base::http::limits::Activity;
 
-/// Bytes of a longer answer that a peer must read within [`STALLED_S`](crate::base::http::limits::STALLED_S):
-/// about 9 kB/s.
+/// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
 
 /// A stream that examines request heads and records whether the peer reads its answers.

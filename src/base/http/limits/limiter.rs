@@ -33,7 +33,7 @@ impl ConnectionLimits {
 }
 
 /// Largest number of closing connections: told to end, but not yet closed by their thread.
-pub const LEAVING_MAX: usize = 32;
+pub(crate) const LEAVING_MAX: usize = 32;
 
 /// Number of candidates from one scan of a caller's connections, so that closing thousands takes few scans.
 const CANDIDATES: usize = 256;

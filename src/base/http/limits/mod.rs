@@ -5,9 +5,9 @@ mod limiter;
 mod tally;
 mod unsent;
 
+pub(super) use activity::{Activity, UNBOUNDED};
 #[cfg(test)]
-pub(super) use activity::CoarseClock;
-pub(super) use activity::{Activity, SILENT_S, STALLED_S, UNBOUNDED};
+pub(super) use activity::{CoarseClock, SILENT_S, STALLED_S};
 pub(crate) use limiter::LEAVING_MAX;
 pub(super) use limiter::{Admitted, ConnectionSlot, Full};
 pub use limiter::{ConnectionLimiter, ConnectionLimits};

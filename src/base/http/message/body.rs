@@ -8,7 +8,7 @@ use hyper::body::{Body as _, Incoming};
 
 /// Reason why a request's body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// The connection was closed early, or the body is framed wrongly.
     #[error("the body of the request ended early")]
     Broken,
@@ -21,7 +21,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// Returns `TooLarge` as soon as the length is known, and `Broken` when the body ends early.
-pub async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bytes, BodyError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > max_bytes {
         return Err(BodyError::TooLarge(max_bytes));

@@ -104,7 +104,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Names that the operator allows clients to use for a surface, beside addresses and `localhost`. In a name
+/// Names that the operator allows clients to use for a surface, besides addresses and `localhost`. In a name
 /// `*.example` the star is one label.
 #[derive(Clone, Debug, Default)]
 pub struct HostNames(Arc<[String]>);

@@ -53,17 +53,17 @@ impl Body for Payload {
 }
 
 /// Returns a reply with a JSON body.
-pub fn json_reply(status: StatusCode, body: impl Into<Payload>) -> Response<Payload> {
+pub(crate) fn json_reply(status: StatusCode, body: impl Into<Payload>) -> Response<Payload> {
     reply(status, HeaderValue::from_static("application/json; charset=utf-8"), body.into())
 }
 
 /// Returns a reply with plain text.
-pub fn text_reply(status: StatusCode, body: impl Into<Payload>) -> Response<Payload> {
+pub(crate) fn text_reply(status: StatusCode, body: impl Into<Payload>) -> Response<Payload> {
     reply(status, HeaderValue::from_static("text/plain; charset=utf-8"), body.into())
 }
 
 /// Returns a reply with the error object of OAuth 2.0 (RFC 6749 section 5.2), which IMDS uses too.
-pub fn json_error(status: StatusCode, error: &str, description: &str) -> Response<Payload> {
+pub(crate) fn json_error(status: StatusCode, error: &str, description: &str) -> Response<Payload> {
     // A string value always serializes.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let (error, description) = (quoted(error), quoted(description));

@@ -6,19 +6,19 @@ use uuid::Uuid;
 
 /// GUIDs that no two answers share: a random start, combined with a counter.
 #[derive(Debug)]
-pub struct RequestIds {
+pub(crate) struct RequestIds {
     seed: u128,
     count: AtomicU64,
 }
 
 impl RequestIds {
     /// Creates ids that differ from those of another `seed`.
-    pub const fn new(seed: u128) -> Self {
+    pub(crate) const fn new(seed: u128) -> Self {
         Self { seed, count: AtomicU64::new(0) }
     }
 
     /// Returns the next id.
-    pub fn next(&self) -> Uuid {
+    pub(crate) fn next(&self) -> Uuid {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let spread = u128::from(count).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         uuid::Builder::from_random_bytes((self.seed ^ spread).to_be_bytes()).into_uuid()

@@ -28,7 +28,7 @@ const fn is_about_definitions(term: &Term) -> bool {
         term,
         Term::AtScope
             | Term::AtScopeAndBelow
-            | Term::Field(Field::RoleName | Field::Type, Test::Is(_))
+            | Term::Field(Field::RoleName | Field::Type, Test::Equal(_))
     )
 }
 

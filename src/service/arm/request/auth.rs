@@ -24,7 +24,7 @@ pub(crate) const AUDIENCES_OF_CLIENTS: [&str; 2] =
     ["https://management.core.windows.net/", AUDIENCE];
 
 /// The audience of Resource Manager.
-pub const AUDIENCE: &str = "https://management.azure.com/";
+pub(crate) const AUDIENCE: &str = "https://management.azure.com/";
 
 /// The caller of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,8 +37,8 @@ pub(crate) enum Field {
 /// Condition that a text must meet. Letter case does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Test {
-    Is(String),
-    IsNot(String),
+    Equal(String),
+    NotEqual(String),
     StartsWith(String),
     Contains(String),
 }
@@ -47,8 +47,8 @@ impl Test {
     /// Returns true if `text` meets the condition.
     pub(crate) fn fits(&self, text: &str) -> bool {
         match self {
-            Self::Is(wanted) => text.eq_ignore_ascii_case(wanted),
-            Self::IsNot(other) => !text.eq_ignore_ascii_case(other),
+            Self::Equal(wanted) => text.eq_ignore_ascii_case(wanted),
+            Self::NotEqual(other) => !text.eq_ignore_ascii_case(other),
             Self::StartsWith(start) => {
                 let head = text.get(..start.len());
                 head.is_some_and(|head| head.eq_ignore_ascii_case(start))
@@ -186,10 +186,14 @@ fn term(tokens: &[Token<'_>]) -> Option<Term> {
             Some(Term::Principal(id.parse().ok()?))
         }
         // One field name is written in quotes because it contains a slash.
-        [Word(name), eq, Text(value)] if eq.is_word("eq") => field(name, Test::Is(value.clone())),
-        [Text(name), eq, Text(value)] if eq.is_word("eq") => field(name, Test::Is(value.clone())),
+        [Word(name), eq, Text(value)] if eq.is_word("eq") => {
+            field(name, Test::Equal(value.clone()))
+        }
+        [Text(name), eq, Text(value)] if eq.is_word("eq") => {
+            field(name, Test::Equal(value.clone()))
+        }
         [Word(name), ne, Text(value)] if ne.is_word("ne") => {
-            field(name, Test::IsNot(value.clone())).filter(|term| !is_of_tags(term))
+            field(name, Test::NotEqual(value.clone())).filter(|term| !is_of_tags(term))
         }
         [name, Mark('('), Word(own), Mark(','), Text(start), Mark(')')]
             if name.is_word("startswith") =>
@@ -224,7 +228,7 @@ mod tests {
     #[test]
     fn the_filters_of_clients_are_understood() {
         let id: PrincipalId = ID.parse().unwrap();
-        let is = |field, text: &str| Term::Field(field, Test::Is(text.to_owned()));
+        let is = |field, text: &str| Term::Field(field, Test::Equal(text.to_owned()));
         for (text, expected) in [
             ("atScope()", vec![Term::AtScope]),
             (&format!("principalId eq '{ID}'"), vec![Term::Principal(id)]),
@@ -253,7 +257,7 @@ mod tests {
                 "substringof('kv',name) and location ne 'westus'",
                 vec![
                     Term::Field(Field::Name, Test::Contains("kv".to_owned())),
-                    Term::Field(Field::Location, Test::IsNot("westus".to_owned())),
+                    Term::Field(Field::Location, Test::NotEqual("westus".to_owned())),
                 ],
             ),
             ("'virtualMachineScaleSet/id' eq '/s'", vec![is(Field::ScaleSet, "/s")]),

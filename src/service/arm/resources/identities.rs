@@ -13,7 +13,7 @@ use crate::service::arm::request::call::Call;
 use crate::service::arm::request::content::{Content, property, unexpected};
 use crate::service::arm::request::route::Kind;
 use crate::service::arm::tracked::{self, Verb, admit, not_found};
-use crate::service::directory::{Fresh, State};
+use crate::service::directory::{IdSource, State};
 use crate::service::world::record::{Change, Record, Tags, UserAssigned};
 
 const KIND: Kind = Kind::UserAssigned;
@@ -45,7 +45,7 @@ pub(crate) fn list(call: &Call, state: &State, parent: &ArmId) -> Result<Reply, 
 pub(crate) fn put(
     call: &Call,
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     id: &ArmId,
     content: &Content,
 ) -> Result<(Vec<Change>, Reply), ArmError> {

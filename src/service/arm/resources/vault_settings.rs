@@ -13,7 +13,7 @@ use crate::service::world::vault::{NetworkBypass, Purpose, RETENTION_DAYS, Sku, 
 const OWN: [&str; 4] =
     ["vaultUri", "provisioningState", "hsmPoolResourceId", "privateEndpointConnections"];
 
-/// Members of a vault beside its `properties`.
+/// Members of a vault besides its `properties`.
 const MEMBERS: [&str; 7] = ["id", "name", "type", "location", "tags", "etag", "systemData"];
 
 const NO_POLICIES: &str =

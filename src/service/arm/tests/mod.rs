@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::clock::{ManualClock, Seconds};
+use crate::base::http::HostNames;
 use crate::base::ids::{ClientId, PrincipalId, TenantId};
 use crate::service::directory::tests::{NOW, of};
 use crate::service::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::service::world::record::{
-    Application, Record, ResourceGroup, RoleAssignment, Subscription, Tags, Tenant,
+    Application, Change, Record, ResourceGroup, RoleAssignment, Subscription, Tags, Tenant,
 };
 use crate::service::world::roles::by_name;
+use crate::service::world::vault::VaultUris;
 
 const TENANT: &str = "00000000-0000-4000-8000-0000000000a1";
 const SUB: &str = "/subscriptions/00000000-0000-4000-8000-0000000000b1";

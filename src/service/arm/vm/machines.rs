@@ -19,7 +19,7 @@ use crate::service::arm::request::content::property;
 use crate::service::arm::request::filter::{Field, Filter, Term};
 use crate::service::arm::request::route::Kind;
 use crate::service::arm::tracked::{self, Verb, admit, not_found};
-use crate::service::directory::{Fresh, State, VmEntry};
+use crate::service::directory::{IdSource, State, VmEntry};
 use crate::service::world::record::{Change, Record, VirtualMachine};
 
 const KIND: Kind = Kind::VirtualMachine;
@@ -33,7 +33,7 @@ pub(crate) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmEr
     if wants_instance_view(call)
         && let Some(properties) = shown.pointer_mut("/properties").and_then(Value::as_object_mut)
     {
-        let view = vm_profile::instance_view(&entry.vm.record, call.now);
+        let view = profile::instance_view(&entry.vm.record, call.now);
         properties.insert("instanceView".to_owned(), view);
     }
     Ok(Reply::ok(shown))
@@ -49,7 +49,7 @@ pub(crate) fn instance_view(call: &Call, state: &State, id: &ArmId) -> Result<Re
     call.require(state, "Microsoft.Compute/virtualMachines/instanceView/read", id.as_str())?;
     tracked::group_of(state, id)?;
     let entry = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
-    Ok(Reply::ok(vm_profile::instance_view(&entry.vm.record, call.now)))
+    Ok(Reply::ok(profile::instance_view(&entry.vm.record, call.now)))
 }
 
 /// `GET` of the machines of a subscription or a resource group.
@@ -82,7 +82,7 @@ fn scale_set(vm: &VirtualMachine) -> &str {
 pub(crate) fn put(
     call: &Call,
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     id: &ArmId,
     wanted: Wanted,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
@@ -106,7 +106,7 @@ pub(crate) fn put(
             properties: Map::new(),
         },
     };
-    let vm = vm_plan::replace(call, state, fresh, blank, wanted)?;
+    let vm = plan::replace(call, state, fresh, blank, wanted)?;
     let reply = Reply::put(before, show(state, &vm));
     let reply = tracking(call, reply, &vm);
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
@@ -116,14 +116,14 @@ pub(crate) fn put(
 pub(crate) fn patch(
     call: &Call,
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     id: &ArmId,
     wanted: Wanted,
 ) -> Result<(Vec<Change>, Reply), ArmError> {
     admit(call, state, Verb::Write, KIND, id)?;
     let before = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
     let own = VirtualMachine::clone(&before.vm.record);
-    let vm = vm_plan::merge(call, state, fresh, own, wanted)?;
+    let vm = plan::merge(call, state, fresh, own, wanted)?;
     let reply = tracking(call, Reply::ok(show(state, &vm)), &vm);
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
@@ -179,13 +179,13 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
         Some(Value::Object(properties)) => properties,
         _ => Map::new(),
     };
-    vm_profile::complete(&mut properties, vm);
+    profile::complete(&mut properties, vm);
     properties.insert("vmId".to_owned(), vm.vm_id.to_string().into());
     properties.insert("provisioningState".to_owned(), "Succeeded".into());
     let mut tags = vm.tags.clone();
     // A machine from a world file has an address, but no tag for it. Without this tag, a client that reads
     // the machine and writes it back would remove the address.
-    if let Some(address) = vm.address.filter(|_| vm_plan::address_tag(&vm.tags).is_none()) {
+    if let Some(address) = vm.address.filter(|_| plan::address_tag(&vm.tags).is_none()) {
         tags.insert(ADDRESS_TAG.to_owned(), address.to_string());
     }
     for (name, value) in [

@@ -11,7 +11,7 @@ use crate::service::arm::request::call::Call;
 use crate::service::arm::request::content::{Content, json_bytes, merge as merge_into, strip};
 use crate::service::arm::request::route::Kind;
 use crate::service::arm::tracked;
-use crate::service::directory::{Fresh, State};
+use crate::service::directory::{IdSource, State};
 use crate::service::world::Address;
 use crate::service::world::record::{Assignment, Tags, VirtualMachine};
 
@@ -73,7 +73,7 @@ impl Wanted {
 pub(crate) fn replace(
     call: &Call,
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     vm: VirtualMachine,
     wanted: Wanted,
 ) -> Result<VirtualMachine, ArmError> {
@@ -89,7 +89,7 @@ pub(crate) fn replace(
 pub(crate) fn merge(
     call: &Call,
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     mut vm: VirtualMachine,
     wanted: Wanted,
 ) -> Result<VirtualMachine, ArmError> {
@@ -186,7 +186,7 @@ fn readdressed(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualM
 fn identified(
     call: &Call,
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     vm: VirtualMachine,
     (wanted, request): (&Identities, Option<&IdentityRequest>),
 ) -> Result<VirtualMachine, ArmError> {

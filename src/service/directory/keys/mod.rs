@@ -13,8 +13,7 @@ use super::effective::Ended;
 use super::error::SigningKeyError;
 use super::state::State;
 use crate::base::clock::{Seconds, UnixSeconds};
-use crate::service::store::StoreError;
-use crate::service::token::{Algorithm, Backend, KeyError, KeyMaterial, KeyRing, Keys, SigningKey};
+use crate::service::token::{Backend, KeyMaterial, KeyRing, Keys, SigningKey};
 use crate::service::world::record::{Change, StoredSigningKey};
 
 impl Directory {

@@ -5,32 +5,27 @@ mod reader;
 mod role_assignments;
 mod vaults;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::ops::Range;
-use std::str::FromStr;
-
 use serde::Deserialize;
 use toml::Spanned;
 
 use applications::ApplicationEntry;
-pub use reader::ReadFile;
+pub(crate) use reader::ReadFile;
 use reader::Reader;
 use role_assignments::RoleAssignmentEntry;
 use vaults::{SecretEntry, VaultEntry};
 
 use crate::base::files::ReadError;
-use crate::base::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
+use crate::base::ids::{ArmId, SubscriptionId};
 use crate::base::synthetic::IdentityIds;
 use crate::base::toml_file;
-use crate::base::toml_file::{Fault, Lines, listed};
+use crate::base::toml_file::listed;
 use crate::service::world::record::Record;
-use crate::service::world::seed::{Added, SeedBuilder, VmIdentities, derived_ids};
+use crate::service::world::seed::{Added, VmIdentities, derived_ids};
 
 /// Faults of a world file: one line per problem, `name:line: what; how to fix it`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the world file is refused{problems}", problems = listed(.0))]
-pub struct WorldFileError(Vec<String>);
+pub(crate) struct WorldFileError(Vec<String>);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,7 +91,7 @@ struct VmEntry {
 ///
 /// # Errors
 /// Never fails. A test parses it.
-pub fn demo() -> Result<Vec<Record>, WorldFileError> {
+pub(crate) fn demo() -> Result<Vec<Record>, WorldFileError> {
     parse("demo.toml", include_str!("../demo.toml"))
 }
 
@@ -104,7 +99,7 @@ pub fn demo() -> Result<Vec<Record>, WorldFileError> {
 ///
 /// # Errors
 /// Returns all faults of the file, not only the first.
-pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     let unread = |name: &str| {
         let source = std::io::ErrorKind::Unsupported.into();
         Err(ReadError::System { path: name.into(), source })
@@ -116,7 +111,7 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
 ///
 /// # Errors
 /// Returns the same errors as [`parse`].
-pub fn parse_with(
+pub(crate) fn parse_with(
     name: &str,
     text: &str,
     read: ReadFile<'_>,

@@ -15,7 +15,7 @@ use crate::service::world::record::Record;
 use crate::service::world::seed::{Added, SeedBuilder, derived_ids};
 
 /// Function that returns the text of a file that a world file names.
-pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ReadError>;
+pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ReadError>;
 
 /// Converts entries to items of the world and collects problems on the way.
 pub(super) struct Reader<'a> {

@@ -9,17 +9,17 @@ use super::definition::{Permissions, RoleDefinition};
 use crate::base::ids::RoleDefinitionId;
 
 /// Returns every built-in role that is known here. Azure has several hundred more.
-pub fn built_ins() -> &'static [RoleDefinition] {
+pub(crate) fn built_ins() -> &'static [RoleDefinition] {
     BUILT_INS
 }
 
 /// Returns the built-in role of this id.
-pub fn by_id(id: RoleDefinitionId) -> Option<&'static RoleDefinition> {
+pub(crate) fn by_id(id: RoleDefinitionId) -> Option<&'static RoleDefinition> {
     BUILT_INS.iter().find(|role| role.id == id)
 }
 
 /// Returns the built-in role of this name, in any letter case.
-pub fn by_name(role_name: &str) -> Option<&'static RoleDefinition> {
+pub(crate) fn by_name(role_name: &str) -> Option<&'static RoleDefinition> {
     BUILT_INS.iter().find(|role| role.role_name.eq_ignore_ascii_case(role_name))
 }
 

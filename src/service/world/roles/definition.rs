@@ -14,7 +14,7 @@ const RESOURCE_TYPE: &str = "Microsoft.Authorization/roleDefinitions";
 /// `not_actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Permissions {
+pub(crate) struct Permissions {
     /// Control-plane operations that the role grants, with wildcards.
     pub actions: &'static [&'static str],
     /// Control-plane operations excluded from `actions`, of this role only.
@@ -30,7 +30,7 @@ impl Permissions {
     ///
     /// The planes are separate: `*` in `actions` does not allow reading a secret (Azure RBAC, "Understand
     /// role definitions", control and data actions).
-    pub fn allow(&self, action: Action<'_>) -> bool {
+    pub(crate) fn allow(&self, action: Action<'_>) -> bool {
         let (granted, taken_back) = match action {
             Action::ControlPlane(_) => (self.actions, self.not_actions),
             Action::DataPlane(_) => (self.data_actions, self.not_data_actions),
@@ -46,7 +46,7 @@ impl Permissions {
 /// Serializes to its ARM resource as seen from the tenant root. [`RoleDefinition::resource`] returns the one
 /// that a subscription sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoleDefinition {
+pub(crate) struct RoleDefinition {
     /// Its id, the `name` of its resource.
     pub id: RoleDefinitionId,
     /// Display name, such as `Key Vault Reader`.
@@ -61,7 +61,7 @@ pub struct RoleDefinition {
 
 impl RoleDefinition {
     /// Returns its resource id, below `subscription` or else below the tenant root.
-    pub fn resource_id(&self, subscription: Option<SubscriptionId>) -> String {
+    pub(crate) fn resource_id(&self, subscription: Option<SubscriptionId>) -> String {
         match subscription {
             Some(subscription) => {
                 format!("/subscriptions/{subscription}/providers/{RESOURCE_TYPE}/{}", self.id)
@@ -72,7 +72,10 @@ impl RoleDefinition {
 
     /// Returns the ARM resource as seen from `subscription`, or else from the tenant root
     /// (Microsoft.Authorization 2022-04-01, `RoleDefinition`).
-    pub fn resource(&self, subscription: Option<SubscriptionId>) -> RoleDefinitionResource<'_> {
+    pub(crate) fn resource(
+        &self,
+        subscription: Option<SubscriptionId>,
+    ) -> RoleDefinitionResource<'_> {
         RoleDefinitionResource {
             properties: Properties {
                 role_name: self.role_name,
@@ -96,7 +99,7 @@ impl Serialize for RoleDefinition {
 
 /// The ARM resource of a role definition, created by [`RoleDefinition::resource`].
 #[derive(Clone, Debug, Serialize)]
-pub struct RoleDefinitionResource<'a> {
+pub(crate) struct RoleDefinitionResource<'a> {
     properties: Properties<'a>,
     id: String,
     #[serde(rename = "type")]
@@ -117,7 +120,7 @@ struct Properties<'a> {
 
 /// Returns the id in the resource id of a role definition, as in role assignments: below any scope or none,
 /// in any letter case. Does not check that the role exists.
-pub fn id_in_resource_id(text: &str) -> Option<RoleDefinitionId> {
+pub(crate) fn id_in_resource_id(text: &str) -> Option<RoleDefinitionId> {
     let (rest, id) = text.rsplit_once('/')?;
     let (at, resource_type) =
         rest.split_at_checked(rest.len().checked_sub(RESOURCE_TYPE.len())?)?;

@@ -15,11 +15,11 @@ mod pattern;
 mod permission;
 mod scope;
 
-pub use action::Action;
-pub use built_in::{built_ins, by_id, by_name};
-pub use definition::{Permissions, RoleDefinition, RoleDefinitionResource, id_in_resource_id};
-pub use permission::{Grant, permits};
-pub use scope::{Hierarchy, NoManagementGroups, ParseScopeError, Scope};
+pub(crate) use action::Action;
+pub(crate) use built_in::{built_ins, by_id, by_name};
+pub(crate) use definition::{RoleDefinition, id_in_resource_id};
+pub(crate) use permission::{Grant, permits};
+pub(crate) use scope::{Hierarchy, ParseScopeError, Scope};
 
 #[cfg(test)]
 mod tests;

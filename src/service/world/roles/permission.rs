@@ -7,7 +7,7 @@ use super::scope::{Hierarchy, Scope};
 use crate::base::ids::RoleDefinitionId;
 
 /// A role held at a scope: the parts of a role assignment that the rules read.
-pub trait Grant {
+pub(crate) trait Grant {
     /// Returns the role. An unknown role grants nothing.
     fn role(&self) -> RoleDefinitionId;
 
@@ -18,7 +18,7 @@ pub trait Grant {
 /// Returns the first of `grants` that permits `action` at `scope`, if any.
 ///
 /// The caller guarantees that all grants belong to one principal.
-pub fn permits<'g, G: Grant>(
+pub(crate) fn permits<'g, G: Grant>(
     grants: impl IntoIterator<Item = &'g G>,
     action: Action<'_>,
     scope: &Scope,

@@ -1,4 +1,4 @@
-//! Ledger of the cached tokens of each identity, so that all of them can be removed when the identity ends.
+//! TokenIndex of the cached tokens of each identity, so that all of them can be removed when the identity ends.
 //! Also numbers the resources that are on no list.
 
 use std::collections::{HashMap, VecDeque};
@@ -37,10 +37,10 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Keys of the cached tokens, by identity and holding. A cache hit on a listed resource does not read it.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(RwLock<Map<IdentityIndex, Map<HoldingIndex, Page>>>);
+pub(super) struct TokenIndex(RwLock<Map<IdentityIndex, Map<HoldingIndex, HoldingTokens>>>);
 
 #[derive(Debug, Default)]
-struct Page {
+struct HoldingTokens {
     /// Listed resources that a token was minted for.
     listed: Vec<ResourceIndex>,
     /// Unlisted resources, the oldest first.
@@ -49,7 +49,7 @@ struct Page {
     named: u32,
 }
 
-impl Page {
+impl HoldingTokens {
     fn unlisted(&self, name: &str) -> Option<Resource> {
         let found = self.unlisted.iter().find(|(_, own)| **own == *name);
         found.map(|(number, own)| Resource::Unlisted(*number, Arc::clone(own)))
@@ -62,26 +62,28 @@ impl Page {
     }
 }
 
-impl Ledger {
+impl TokenIndex {
     /// Returns the number of an unlisted resource in a holding, and the key that a new name displaces.
     /// Returns `None` after two billion names in one holding.
     pub(super) fn number(&self, held: &Held, name: &str) -> Option<(Resource, Option<Key>)> {
-        let pages = self.0.read();
-        let page = pages.get(&held.identity.index).and_then(|own| own.get(&held.index));
-        if let Some(known) = page.and_then(|page| page.unlisted(name)) {
+        let tokens = self.0.read();
+        let own_tokens = tokens.get(&held.identity.index).and_then(|own| own.get(&held.index));
+        if let Some(known) = own_tokens.and_then(|own_tokens| own_tokens.unlisted(name)) {
             return Some((known, None));
         }
-        drop(pages);
-        let mut pages = self.0.write();
-        let page = pages.entry(held.identity.index).or_default().entry(held.index).or_default();
-        if let Some(known) = page.unlisted(name) {
+        drop(tokens);
+        let mut tokens = self.0.write();
+        let own_tokens =
+            tokens.entry(held.identity.index).or_default().entry(held.index).or_default();
+        if let Some(known) = own_tokens.unlisted(name) {
             return Some((known, None));
         }
-        let number = ResourceIndex::MAX.checked_add(page.named)?;
-        page.named += 1;
+        let number = ResourceIndex::MAX.checked_add(own_tokens.named)?;
+        own_tokens.named += 1;
         let name: Arc<str> = name.into();
-        page.unlisted.push_back((number, Arc::clone(&name)));
-        let displaced = (page.unlisted.len() > UNLISTED_MAX).then(|| page.unlisted.pop_front());
+        own_tokens.unlisted.push_back((number, Arc::clone(&name)));
+        let displaced =
+            (own_tokens.unlisted.len() > UNLISTED_MAX).then(|| own_tokens.unlisted.pop_front());
         let displaced = displaced.flatten().map(|(number, _)| Key::new(held.index.0, number));
         Some((Resource::Unlisted(number, name), displaced))
     }
@@ -90,33 +92,35 @@ impl Ledger {
     /// in between finds the token.
     pub(super) fn note(&self, held: &Held, resource: &Resource) {
         let Resource::Listed(index) = resource else { return };
-        let mut pages = self.0.write();
-        let page = pages.entry(held.identity.index).or_default().entry(held.index).or_default();
-        if !page.listed.contains(index) {
-            page.listed.push(*index);
+        let mut tokens = self.0.write();
+        let own_tokens =
+            tokens.entry(held.identity.index).or_default().entry(held.index).or_default();
+        if !own_tokens.listed.contains(index) {
+            own_tokens.listed.push(*index);
         }
     }
 
     /// Returns true if the resource still has this number in the holding.
     pub(super) fn has(&self, held: &Held, resource: &Resource) -> bool {
         let Resource::Unlisted(number, _) = resource else { return true };
-        let pages = self.0.read();
-        let page = pages.get(&held.identity.index).and_then(|own| own.get(&held.index));
-        page.is_some_and(|page| page.unlisted.iter().any(|(own, _)| own == number))
+        let tokens = self.0.read();
+        let own_tokens = tokens.get(&held.identity.index).and_then(|own| own.get(&held.index));
+        own_tokens
+            .is_some_and(|own_tokens| own_tokens.unlisted.iter().any(|(own, _)| own == number))
     }
 
     /// Forgets an identity or a holding that has ended, and returns the keys of its tokens.
     pub(super) fn end(&self, ended: &Ended) -> Vec<Key> {
-        let mut pages = self.0.write();
+        let mut tokens = self.0.write();
         match ended {
             Ended::Identity(identity) => {
-                let own = pages.remove(&identity.index).unwrap_or_default();
-                own.iter().flat_map(|(holding, page)| page.keys(*holding)).collect()
+                let own = tokens.remove(&identity.index).unwrap_or_default();
+                own.iter().flat_map(|(holding, own_tokens)| own_tokens.keys(*holding)).collect()
             }
             Ended::Holding(held) => {
-                let own = pages.get_mut(&held.identity.index);
-                let page = own.and_then(|own| own.remove(&held.index));
-                page.iter().flat_map(|page| page.keys(held.index)).collect()
+                let own = tokens.get_mut(&held.identity.index);
+                let own_tokens = own.and_then(|own| own.remove(&held.index));
+                own_tokens.iter().flat_map(|own_tokens| own_tokens.keys(held.index)).collect()
             }
             // Any token may be signed with the revoked key, and the same identities get new tokens.
             Ended::SigningKey => Vec::new(),
