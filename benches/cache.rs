@@ -14,7 +14,7 @@ use criterion::Criterion;
 use foldhash::fast::FixedState;
 use mintbench::base::clock::Seconds;
 use mintbench::service::broker::TokenError;
-use mintbench::service::cache::{Cache, NewValue, Key};
+use mintbench::service::cache::{Cache, Key, NewValue};
 use parking_lot::RwLock;
 
 use crate::support::NOW;

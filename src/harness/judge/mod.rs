@@ -5,6 +5,7 @@ pub mod conditions;
 pub mod cut;
 pub(crate) mod failure;
 pub mod ledger;
+pub mod objective;
 pub mod steady_state;
 pub mod validity;
 pub mod verify;

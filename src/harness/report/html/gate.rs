@@ -12,17 +12,17 @@ use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
 use crate::base::files;
 use crate::base::files::{RESULT_BYTES_MAX, ReadError};
+use crate::harness::class::Class;
 use crate::harness::document::gate::{
     BuildName, Gate, Judged, Method, MetricResult, SCHEMA, Verdict,
 };
-use crate::harness::record::status::Class;
 use crate::harness::report::chart::forest::{Estimate, Forest};
 use crate::harness::report::chart::scale::{Axis, plain, rounded};
 use crate::harness::report::chart::{Dash, Look};
 
 /// Reasons why the result of a gate cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum GateError {
+pub(crate) enum GateError {
     /// `gate.json` does not match its schema.
     #[error("`{path}` is damaged", path = path.display())]
     Damaged {
@@ -164,7 +164,7 @@ fn changes(gate: &Gate) -> Option<Figure> {
             colour: match judged.verdict {
                 Verdict::Pass => 2,
                 Verdict::Fail => 5,
-                Verdict::CannotTell | Verdict::Invalid => 0,
+                Verdict::Inconclusive | Verdict::Invalid => 0,
             },
         })
         .collect();

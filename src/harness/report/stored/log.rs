@@ -17,11 +17,11 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogHistogram, IntervalLogIterator, LogEntry,
 };
 
-use super::{StoredError, malformed};
+use super::error::{StoredError, malformed};
 use crate::base::clock::UnixSeconds;
 use crate::base::files;
 use crate::base::files::ReadError;
-use crate::harness::record::status::Class;
+use crate::harness::class::Class;
 use crate::harness::stats::intervals::Counts;
 
 /// Samples of one class in one stretch of time.

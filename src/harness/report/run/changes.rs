@@ -1,10 +1,10 @@
 //! The changes made during a run and their effects, for `run.json`.
 
-use super::quantiles::percentiles;
-use super::run_json::whole_number;
+use super::broker::whole_number;
 use crate::base::clock::us;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::changes::{Changes, Churn, Outage, Rotation};
+use crate::harness::report::quantiles::percentiles;
 use crate::harness::session::changes::{Report, Rotated, Truth};
 use crate::harness::session::run::Outcome;
 
@@ -21,16 +21,8 @@ pub(super) fn writes(report: &Report) -> Changes {
 
 /// Returns the verdict on the answers to VMs that lost and got identities.
 pub(super) fn churn(report: &Report) -> Option<Churn> {
-    let Truth::Churn(judgement) = report.truth else { return None };
-    Some(Churn {
-        removals: judgement.removals,
-        refused_rightly: judgement.refused_rightly,
-        refused_wrongly: judgement.refused_wrongly,
-        tokens_rightly: judgement.tokens_rightly,
-        tokens_after_removal: judgement.tokens_after_removal,
-        undecided: judgement.undecided,
-        extra: Extra::new(),
-    })
+    let Truth::Churn(counts) = report.truth else { return None };
+    Some(Churn { counts, extra: Extra::new() })
 }
 
 /// Returns the verdict on the tokens while keys were rotated.
