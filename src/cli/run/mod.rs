@@ -141,7 +141,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &displays.board)?;
     drop(displays);
     let run = Finished { args, spec: &spec, plan: &plan, target: subject.target(), outcome, notes };
-    run.publish(folder, started_at)
+    run.publish(&folder, started_at)
 }
 
 /// Starts our own broker, or returns the foreign target.
@@ -211,7 +211,7 @@ struct Finished<'a> {
 
 impl Finished<'_> {
     /// Writes the result folder and the other files, and prints the result.
-    fn publish(mut self, folder: Folder, started_at: UnixSeconds) -> Result<Exit, RunError> {
+    fn publish(mut self, folder: &Folder, started_at: UnixSeconds) -> Result<Exit, RunError> {
         self.notes.extend(notes::of(self.plan, &self.outcome));
         self.notes.extend(hints::after(&self.target, &self.outcome));
         let Self { args, spec, plan, outcome, .. } = &self;
