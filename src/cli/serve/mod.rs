@@ -95,7 +95,7 @@ fn start(
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
     let group = args.secret_files.group();
-    let options = FolderOptions { beside: &server::FILES, traces: &server::TRACES, group };
+    let options = FolderOptions { other_files: &server::FILES, traces: &server::TRACES, group };
     let store = RedbStore::open(folder, options).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))

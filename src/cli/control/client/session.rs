@@ -17,7 +17,7 @@ use super::data::{DataFolder, Endpoints};
 use super::error::ControlError;
 use super::operator::Operator;
 use super::refusal::{Refusal, Service, remedy};
-use crate::base::client::{Client, ClientError, ClientLimits};
+use crate::base::client::{BlockingClient, Client, ClientError, ClientLimits};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::{PrincipalId, SubscriptionId};
 use crate::base::secret::SecretText;
@@ -30,20 +30,13 @@ pub(crate) trait Transport: fmt::Debug {
     fn pause(&self, span: Duration);
 }
 
-/// The network: one client on its own runtime.
-#[derive(Debug)]
-struct Network {
-    runtime: tokio::runtime::Runtime,
-    client: Client,
-}
-
-impl Transport for Network {
+impl Transport for BlockingClient {
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ClientError> {
-        self.runtime.block_on(self.client.send(request))
+        self.send(request)
     }
 
     fn pause(&self, span: Duration) {
-        self.runtime.block_on(tokio::time::sleep(span));
+        self.pause(span);
     }
 }
 
@@ -88,10 +81,8 @@ impl Session {
         let operator = folder.operator()?;
         let limits =
             ClientLimits { response_bytes_max: RESPONSE_BYTES_MAX, ..ClientLimits::default() };
-        let client = Client::new(folder.trust()?, limits);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(ControlError::Runtime)?;
-        let transport = Box::new(Network { runtime, client });
+        let client = BlockingClient::start(Client::new(Some(folder.trust()?), limits));
+        let transport = Box::new(client.map_err(ControlError::Runtime)?);
         Ok(Self::new(operator, endpoints, transport, Box::new(SystemClock), subscription))
     }
 
