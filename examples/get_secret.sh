@@ -15,6 +15,7 @@ token=$(curl -sS --fail-with-body --get -H 'Metadata: true' \
     "$imds/metadata/identity/oauth2/token" | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
 
 # The header comes from a pipe, because all users of a machine can read command lines.
-printf 'Authorization: Bearer %s\n' "$token" |
-    curl -sS --fail-with-body --cacert "$SSL_CERT_FILE" -H @- "${VAULT_URI%/}/secrets/$secret?api-version=7.4" |
-    sed -n 's/.*"value": *"\([^"]*\)".*/\1/p'
+answer=$(printf 'Authorization: Bearer %s\n' "$token" |
+    curl -sS --fail-with-body --cacert "$SSL_CERT_FILE" -H @- "${VAULT_URI%/}/secrets/$secret?api-version=7.4") ||
+    { echo "$answer" >&2; exit 1; }
+sed -n 's/.*"value": *"\([^"]*\)".*/\1/p' <<<"$answer"
