@@ -1,5 +1,7 @@
 //! Rules of one file: its length, its names, what it may call, and its notes for later.
 
+use proc_macro2::LineColumn;
+
 use crate::source::Source;
 use crate::table::{FILE_LINES_MAX, FUNCTION_LINES_MAX, RESERVED, VAGUE};
 use crate::tokens::{Token, below_attribute, find};
@@ -41,25 +43,25 @@ fn vague(path: &str, source: &Source) -> Vec<String> {
 
 /// Returns the notes for later work that do not name an issue.
 fn unfiled(path: &str, text: &str, tokens: &[Token]) -> Vec<String> {
-    let mut bytes = text.as_bytes().to_vec();
-    // String literals are no notes. Doc comments are, though they are literals for Rust, too.
-    for token in tokens.iter().filter(|token| token.text == "\"\"") {
-        if bytes[token.bytes.start] != b'/' {
-            let literal = bytes[token.bytes.clone()].iter_mut();
-            literal.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
-        }
-    }
+    // Doc comments are literals for Rust, too: `#[doc = "text"]`.
+    let literal = |at: &usize| tokens[at - 2].text != "doc" && tokens[*at].text.contains('"');
+    let literals: Vec<usize> = (2..tokens.len()).filter(literal).collect();
     let filed = |rest: &str| {
         let number = rest.strip_prefix("(#").and_then(|rest| rest.split_once(')'));
         number.is_some_and(|(digits, _)| digits.parse::<u32>().is_ok())
     };
-    let open = |line: &str| {
-        ["TODO", "FIXME"].iter().any(|mark| line.split(mark).skip(1).any(|rest| !filed(rest)))
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    let open = text.lines().enumerate().filter(|(_, line)| open(line));
-    let advice = "a note for later names its issue, as in `TODO(#12)`";
-    open.map(|(index, _)| format!("{path}:{}: {advice}", index + 1)).collect()
+    let mut wrong = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        for (at, mark) in ["TODO", "FIXME"].iter().flat_map(|mark| line.match_indices(mark)) {
+            let place = LineColumn { line: number, column: line[..at].chars().count() };
+            let quoted = literals.iter().any(|at| tokens[*at].place.contains(&place));
+            if !quoted && !filed(&line[at + mark.len()..]) {
+                let advice = "a note for later names its issue, as in `TODO(#12)`";
+                wrong.push(format!("{path}:{number}: {advice}"));
+            }
+        }
+    }
+    wrong
 }
 
 /// Returns the code that is reserved for another place of `src/`.
@@ -70,7 +72,7 @@ fn reserved(path: &str, tokens: &[Token]) -> Vec<String> {
             let mut next = tokens[at..].iter().take(7);
             // CPU time counts as a resource, not as time.
             if *pattern != "clock_gettime (" || !next.any(|token| token.text.ends_with("CPUTime")) {
-                wrong.push(format!("{path}:{}: {advice}", tokens[at].line));
+                wrong.push(format!("{path}:{}: {advice}", tokens[at].place.start.line));
             }
         }
     }
@@ -89,8 +91,9 @@ fn panics(path: &str, source: &Source) -> Vec<String> {
     let calls = [". unwrap (", ":: unwrap (", ". expect (", ":: expect ("];
     let calls = calls.iter().flat_map(|call| find(&source.tokens, call));
     let calls = calls.map(|at| &source.tokens[at + 1]);
-    let wrong = calls.filter(|token| !excused.iter().any(|item| item.contains(&token.bytes.start)));
-    let told = |Token { text, line, .. }: &Token| {
+    let wrong = calls.filter(|token| !excused.iter().any(|item| item.contains(&token.place.start)));
+    let told = |Token { text, place }: &Token| {
+        let line = place.start.line;
         let advice = format!("put `#[expect(clippy::{text}_used, reason = ..)]` directly above");
         format!("{path}:{line}: `{text}` outside tests; return an error, or {advice}")
     };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{LineColumn, TokenStream};
 use syn::visit::{self, Visit};
 
 use crate::tokens::{self, Token};
@@ -30,8 +30,8 @@ pub(crate) struct Source {
     pub(crate) mentions: Vec<Mention>,
     /// Name, first line and number of lines of each function.
     pub(crate) functions: Vec<(String, usize, usize)>,
-    /// Bytes of the items below `#[cfg(test)]`.
-    pub(crate) tests: Vec<Range<usize>>,
+    /// Places of the items below `#[cfg(test)]`.
+    pub(crate) tests: Vec<Range<LineColumn>>,
     module: String,
 }
 
@@ -55,12 +55,12 @@ impl Source {
         Ok(source)
     }
 
-    fn in_test(&self, byte: usize) -> bool {
-        self.tests.iter().any(|range| range.contains(&byte))
+    fn in_test(&self, place: LineColumn) -> bool {
+        self.tests.iter().any(|item| item.contains(&place))
     }
 
-    fn mention(&mut self, path: Vec<String>, name: Option<String>, span: Span) {
-        let (line, in_test) = (span.start().line, self.in_test(span.byte_range().start));
+    fn mention(&mut self, path: Vec<String>, name: Option<String>, place: LineColumn) {
+        let (line, in_test) = (place.line, self.in_test(place));
         self.mentions.push(Mention { module: self.module.clone(), path, name, line, in_test });
     }
 
@@ -72,7 +72,11 @@ impl Source {
                 return group.items.iter().for_each(|tree| self.use_tree(path, tree));
             }
             syn::UseTree::Glob(glob) => {
-                return self.mention(path.to_vec(), Some("*".into()), glob.star_token.spans[0]);
+                return self.mention(
+                    path.to_vec(),
+                    Some("*".into()),
+                    glob.star_token.spans[0].start(),
+                );
             }
             syn::UseTree::Rename(tree) => (longer(&tree.ident), &tree.rename, &tree.ident),
             syn::UseTree::Name(tree) => (longer(&tree.ident), &tree.ident, &tree.ident),
@@ -81,7 +85,7 @@ impl Source {
         let whole = path.len() > 1 && path.last().is_some_and(|last| last == "self");
         let path = if whole { path[..path.len() - 1].to_vec() } else { path };
         let name = if name == "self" { path.last().cloned() } else { Some(name.to_string()) };
-        self.mention(path, name, ident.span());
+        self.mention(path, name, ident.span().start());
     }
 
     /// Reads the paths in tokens that `syn` does not parse: arguments of macros and attributes.
@@ -95,9 +99,7 @@ impl Source {
                 at += 2;
             }
             if path.len() > 1 {
-                let (line, in_test) = (tokens[start].line, self.in_test(tokens[start].bytes.start));
-                let module = self.module.clone();
-                self.mentions.push(Mention { module, path, name: None, line, in_test });
+                self.mention(path, None, tokens[start].place.start);
             }
             at += 1;
         }
@@ -113,7 +115,7 @@ impl Source {
 impl<'ast> Visit<'ast> for Source {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         let inner = child(&self.module, &item.ident.to_string());
-        let in_test = self.in_test(item.mod_token.span.byte_range().start);
+        let in_test = self.in_test(item.mod_token.span.start());
         if item.content.is_some() {
             self.modules.push(inner.clone());
         } else if in_test {
@@ -131,7 +133,7 @@ impl<'ast> Visit<'ast> for Source {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if let (Some(first), true) = (path.segments.first(), path.segments.len() > 1) {
             let names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-            self.mention(names, None, first.ident.span());
+            self.mention(names, None, first.ident.span().start());
         }
         visit::visit_path(self, path);
     }

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use proc_macro2::{Delimiter, Spacing, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, LineColumn, Spacing, Span, TokenStream, TokenTree};
 
-/// A token: an identifier, `::` or one other character. A literal is `""`.
+/// A token: an identifier, a literal, `::` or one other character.
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) text: String,
-    pub(crate) line: usize,
-    pub(crate) bytes: Range<usize>,
+    pub(crate) place: Range<LineColumn>,
 }
 
 /// Returns the tokens of `stream` with those inside brackets, in the order of the text.
@@ -44,14 +43,14 @@ fn append(stream: TokenStream, tokens: &mut Vec<Token>) {
                 continue;
             }
             TokenTree::Ident(ident) => tokens.push(token(&ident.to_string(), ident.span())),
-            TokenTree::Literal(literal) => tokens.push(token("\"\"", literal.span())),
+            TokenTree::Literal(literal) => tokens.push(token(&literal.to_string(), literal.span())),
         }
         joint = false;
     }
 }
 
 fn token(text: &str, span: Span) -> Token {
-    Token { text: text.to_owned(), line: span.start().line, bytes: span.byte_range() }
+    Token { text: text.to_owned(), place: span.start()..span.end() }
 }
 
 /// Returns the numbers of the tokens where `pattern` begins: tokens with blanks between them.
@@ -63,14 +62,14 @@ pub(crate) fn find(tokens: &[Token], pattern: &str) -> Vec<usize> {
     windows.filter(|(_, window)| same(window)).map(|(at, _)| at).collect()
 }
 
-/// Returns the bytes of the items and statements below each attribute that begins with `pattern`.
-pub(crate) fn below_attribute(tokens: &[Token], pattern: &str) -> Vec<Range<usize>> {
+/// Returns the places of the items and statements below each attribute that begins with `pattern`.
+pub(crate) fn below_attribute(tokens: &[Token], pattern: &str) -> Vec<Range<LineColumn>> {
     let starts = find(tokens, &format!("# [ {pattern}"));
-    starts.iter().map(|at| tokens[*at].bytes.start..item_end(&tokens[*at..])).collect()
+    starts.iter().map(|at| tokens[*at].place.start..item_end(&tokens[*at..])).collect()
 }
 
-/// Returns the byte where the first item of `tokens` ends: after its last `}` or `;`.
-fn item_end(tokens: &[Token]) -> usize {
+/// Returns where the first item of `tokens` ends: after its last `}` or `;`.
+fn item_end(tokens: &[Token]) -> LineColumn {
     let mut depth = 0_usize;
     let last = tokens.iter().find(|token| {
         match token.text.as_str() {
@@ -80,5 +79,5 @@ fn item_end(tokens: &[Token]) -> usize {
         }
         depth == 0 && matches!(token.text.as_str(), "}" | ";")
     });
-    last.map_or(usize::MAX, |token| token.bytes.end)
+    last.map_or(LineColumn { line: usize::MAX, column: 0 }, |token| token.place.end)
 }
