@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use foldhash::fast::FixedState;
-use mintbench::broker::TokenError;
-use mintbench::cache::{Cache, Fresh, Key};
-use mintbench::clock::Seconds;
+use mintbench::base::clock::Seconds;
+use mintbench::service::broker::TokenError;
+use mintbench::service::cache::{Cache, Fresh, Key};
 use parking_lot::RwLock;
 
 use crate::support::NOW;

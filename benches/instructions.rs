@@ -20,12 +20,12 @@ use std::hint::black_box;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use mintbench::broker::TokenError;
-use mintbench::cache::{Cache, Fresh};
-use mintbench::clock::Seconds;
-use mintbench::imds::Query;
-use mintbench::load::schedule::{Arrivals, Schedule};
-use mintbench::token::Token;
+use mintbench::base::clock::Seconds;
+use mintbench::harness::schedule::arrivals::{Arrivals, Schedule};
+use mintbench::service::broker::TokenError;
+use mintbench::service::cache::{Cache, Fresh};
+use mintbench::service::imds::Query;
+use mintbench::service::token::Token;
 
 use support::NOW;
 use support::keys::Keys;

@@ -18,9 +18,9 @@ use arc_swap::ArcSwap;
 use criterion::Criterion;
 use dashmap::DashMap;
 use foldhash::fast::FixedState;
-use mintbench::broker::TokenError;
-use mintbench::cache::{Cache, Key};
-use mintbench::token::Token;
+use mintbench::service::broker::TokenError;
+use mintbench::service::cache::{Cache, Key};
+use mintbench::service::token::Token;
 use parking_lot::RwLock;
 
 use crate::cache::{filled, fresh};

@@ -11,8 +11,8 @@ use std::hint::black_box;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use criterion::Criterion;
 use jsonwebtoken::{EncodingKey, Header};
-use mintbench::secret::Redacted;
-use mintbench::token::{Algorithm, Backend, Signer};
+use mintbench::base::secret::Redacted;
+use mintbench::service::token::{Algorithm, Backend, Signer};
 use serde_json::Value;
 
 use crate::support::tokens::{issuer, mint, pkcs8, resource_id};

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use criterion::Criterion;
-use mintbench::broker::{Broker, TokenRequest, Via};
-use mintbench::cache::Freshness;
-use mintbench::clock::{ManualClock, Monotonic};
-use mintbench::directory::Caller;
-use mintbench::token::Algorithm;
-use mintbench::world::synthetic::Synthetic;
+use mintbench::base::clock::{ManualClock, Monotonic};
+use mintbench::base::synthetic::Synthetic;
+use mintbench::service::broker::{Broker, TokenRequest, Via};
+use mintbench::service::cache::Freshness;
+use mintbench::service::directory::Caller;
+use mintbench::service::token::Algorithm;
 use tokio::runtime::Builder;
 
 use crate::support::NOW;

@@ -15,11 +15,11 @@ use criterion::Criterion;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use hyper::{Request, Response};
-use mintbench::clock::ManualClock;
-use mintbench::http::{HostNames, Payload, Peer, Surface};
-use mintbench::imds::{Imds, Query};
-use mintbench::token::Algorithm;
-use mintbench::world::synthetic::Synthetic;
+use mintbench::base::clock::ManualClock;
+use mintbench::base::http::{HostNames, Payload, Peer, Surface};
+use mintbench::base::synthetic::Synthetic;
+use mintbench::service::imds::{Imds, Query};
+use mintbench::service::token::Algorithm;
 
 use crate::support::NOW;
 use crate::support::memory_connection::{Head, MemoryConnection};

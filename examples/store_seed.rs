@@ -9,11 +9,13 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use mintbench::clock::Monotonic;
-use mintbench::ids::VmId;
-use mintbench::store::{FolderOptions, RedbStore, Revision, Store as _};
-use mintbench::world::record::{Assignment, Change, Record, Tags, UserAssigned, VirtualMachine};
-use mintbench::world::synthetic::Synthetic;
+use mintbench::base::clock::Monotonic;
+use mintbench::base::ids::VmId;
+use mintbench::base::synthetic::Synthetic;
+use mintbench::service::store::{FolderOptions, RedbStore, Revision, Store as _};
+use mintbench::service::world::record::{
+    Assignment, Change, Record, Tags, UserAssigned, VirtualMachine,
+};
 
 const USER_ASSIGNED: u32 = 3;
 

@@ -11,11 +11,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use mintbench::ids::{ArmId, ClientId, PrincipalId};
-use mintbench::store::{FolderOptions, RedbStore, Revision, Store as _};
-use mintbench::world::record::{Change, Record, ResourceGroup, Tags, UserAssigned, Vault};
-use mintbench::world::synthetic::IdentityIds;
-use mintbench::world::vault::VaultSettings;
+use mintbench::base::ids::{ArmId, ClientId, PrincipalId};
+use mintbench::base::synthetic::IdentityIds;
+use mintbench::service::store::{FolderOptions, RedbStore, Revision, Store as _};
+use mintbench::service::world::record::{Change, Record, ResourceGroup, Tags, UserAssigned, Vault};
+use mintbench::service::world::vault::VaultSettings;
 use rand::{RngExt as _, SeedableRng as _};
 
 const ROUNDS: u32 = 240;

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
-use mintbench::document::doctor::Doctor;
+use mintbench::base::clock::Monotonic;
+use mintbench::harness::document::doctor::Doctor;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Starts a keep-alive server on loopback that answers with this status and a token after `delay`.

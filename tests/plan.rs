@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use mintbench::clock::Monotonic;
-use mintbench::document::plan::Plan;
+use mintbench::base::clock::Monotonic;
+use mintbench::harness::document::plan::Plan;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use mintbench::cache::Key;
+use mintbench::service::cache::Key;
 use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand::rngs::StdRng;

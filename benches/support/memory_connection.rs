@@ -8,8 +8,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mintbench::clock::Monotonic;
-use mintbench::http::{Peer, Scheme, Surface};
+use mintbench::base::clock::Monotonic;
+use mintbench::base::http::{Peer, Scheme, Surface};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,7 +25,7 @@ pub(crate) struct MemoryConnection {
 const PIPE_BYTES: usize = 64 * 1024;
 
 impl MemoryConnection {
-    /// Serves `surface` to `peer` with the settings of `mintbench::http`.
+    /// Serves `surface` to `peer` with the settings of `mintbench::base::http`.
     pub(crate) fn open<S: Surface>(surface: S, peer: SocketAddr) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let (client, server) = tokio::io::duplex(PIPE_BYTES);

@@ -5,7 +5,7 @@ pub(crate) mod memory_connection;
 pub(crate) mod threads;
 pub(crate) mod tokens;
 
-use mintbench::clock::UnixSeconds;
+use mintbench::base::clock::UnixSeconds;
 
 /// The time at which every bench takes place. The clock stands still, so that no bench measures
 /// reading it.

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 
 /// The thread counts of contended benches.
 pub(crate) const THREADS: [usize; 3] = [1, 2, 4];

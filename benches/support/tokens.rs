@@ -8,19 +8,19 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
 };
-use mintbench::broker::{Broker, BrokerOptions};
-use mintbench::clock::{ManualClock, Seconds, UnixSeconds};
-use mintbench::directory::{
+use mintbench::base::clock::{ManualClock, Seconds, UnixSeconds};
+use mintbench::base::ids::{ArmId, ClientId, PrincipalId, TenantId};
+use mintbench::base::secret::Redacted;
+use mintbench::base::synthetic::Synthetic;
+use mintbench::service::broker::{Broker, BrokerOptions};
+use mintbench::service::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
-use mintbench::ids::{ArmId, ClientId, PrincipalId, TenantId};
-use mintbench::secret::Redacted;
-use mintbench::store::MemoryStore;
-use mintbench::token::{
+use mintbench::service::store::MemoryStore;
+use mintbench::service::token::{
     Algorithm, Backend, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token,
     TokenSource,
 };
-use mintbench::world::synthetic::Synthetic;
 
 use super::NOW;
 

@@ -8,8 +8,10 @@ use clap::Command;
 use toml::Spanned;
 
 use super::sources;
-use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
-use crate::toml_file::{self, Fault, Lines, listed};
+use crate::base::files;
+use crate::base::files::{ReadError, SETTINGS_BYTES_MAX};
+use crate::base::toml_file;
+use crate::base::toml_file::{Fault, Lines, listed};
 
 /// Reasons why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]

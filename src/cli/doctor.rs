@@ -11,17 +11,19 @@ use super::progress::{Progress, left};
 use super::run::settings::{Settings, SettingsError};
 use super::run::{RunArgs, Scenario};
 use super::{Exit, refuse, signals};
+use crate::base::clock::SystemClock;
+use crate::base::printable;
 use crate::cli::terminal::Stream;
-use crate::clock::SystemClock;
-use crate::document::doctor::{Doctor, Finding, SCHEMA};
-use crate::load::class::Class;
-use crate::load::collector::Discard;
-use crate::load::doctor::{self, DoctorError, Examined, Pair, Trial};
-use crate::load::plan::Plan;
-use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
-use crate::load::stop::Stop;
-use crate::load::validity::{Reason, Usable};
-use crate::printable;
+use crate::harness::doctor;
+use crate::harness::doctor::{DoctorError, Examined, Pair, Trial};
+use crate::harness::document::doctor::{Doctor, Finding, SCHEMA};
+use crate::harness::judge::validity::{Reason, Usable};
+use crate::harness::machine::stop::Stop;
+use crate::harness::record::collector::Discard;
+use crate::harness::record::status::Class;
+use crate::harness::scenario::plan::Plan;
+use crate::harness::session::run;
+use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher};
 
 /// Say what this machine can and cannot measure, and what to change
 #[derive(Debug, Args)]
@@ -148,7 +150,7 @@ fn short_run(
     let Settings { plan, .. } = Settings::resolve(&args)?;
     let mut subject = Subject::start(&plan, &[], stop)?;
     let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
-    let outcome = session::measure(&plan, &mut subject, &SystemClock, stop, watcher)?;
+    let outcome = run::measure(&plan, &mut subject, &SystemClock, stop, watcher)?;
     Ok((plan, outcome))
 }
 

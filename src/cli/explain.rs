@@ -9,8 +9,8 @@ use super::Exit;
 use super::run::Scenario;
 use super::sources::Origin;
 use super::terminal::Stream;
-use crate::printable::name;
-use crate::secret::shown_url;
+use crate::base::printable::name;
+use crate::base::secret::shown_url;
 
 /// Prints the message of the parser, which may be the requested help. `origin` is the source of the
 /// setting at fault, if it is not in `args`.

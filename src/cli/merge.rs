@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::terminal::Stream;
 use super::{Exit, refuse};
-use crate::document::run::Run;
-use crate::printable::json;
-use crate::report::folder::Folder;
-use crate::report::merge::{Align, MergeError, merge, text};
+use crate::base::printable::json;
+use crate::harness::document::run::Run;
+use crate::harness::report::folder::Folder;
+use crate::harness::report::merge::{Align, MergeError, merge, text};
 
 /// Add result folders exactly, by their histograms
 ///

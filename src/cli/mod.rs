@@ -5,7 +5,7 @@
 //! wins. All three come from the one clap definition of the flag, so `--help` cannot disagree with the
 //! rest.
 
-mod compare;
+pub mod compare;
 mod config;
 pub mod control;
 pub mod doctor;
@@ -23,7 +23,6 @@ mod signals;
 mod sources;
 pub mod store;
 mod terminal;
-pub mod versus;
 
 use std::ffi::OsString;
 
@@ -63,7 +62,7 @@ enum Command {
         /// Which shell
         shell: Shell,
     },
-    Compare(Box<versus::VersusArgs>),
+    Compare(Box<compare::VersusArgs>),
     #[command(flatten)]
     Control(Box<control::Control>),
     Doctor(doctor::DoctorArgs),
@@ -130,7 +129,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
 fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
     match Cli::from_arg_matches(matches).map(|cli| cli.command) {
         Ok(Command::Completions { shell }) => completions(shell),
-        Ok(Command::Compare(args)) => versus::main(&args),
+        Ok(Command::Compare(args)) => compare::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Doctor(args)) => doctor::main(&args),
         Ok(Command::Gate(args)) => gate::main(&args),

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::files::{Draft, PLAIN, is_direct};
+use crate::base::files::{Draft, PLAIN, is_direct};
 
 /// Reasons why an output file cannot be written.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::terminal::{Stream, say};
-use crate::printable::name;
+use crate::base::printable::name;
 
 /// Current step of a command, shown on standard error until dropped.
 #[derive(Debug)]

@@ -7,9 +7,10 @@ use clap::Args;
 use super::outputs::{self, OutputError};
 use super::terminal::Stream;
 use super::{Exit, complain, refuse};
-use crate::report::html::{self, ReportError};
-use crate::report::metrics::{Label, MetricsError, append_csv, check_csv, write_json};
-use crate::report::stored::read_run;
+use crate::harness::report::html;
+use crate::harness::report::html::ReportError;
+use crate::harness::report::metrics::{Label, MetricsError, append_csv, check_csv, write_json};
+use crate::harness::report::stored::read_run;
 
 /// Write the HTML report of a result folder again
 ///

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::files::GroupRead;
+use crate::base::files::GroupRead;
 
 /// How strict a command is with files that hold secrets.
 #[derive(Clone, Copy, Debug, Default, Args)]

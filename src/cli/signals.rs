@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
 use super::terminal::{Stream, say};
-use crate::load::stop::{Request, Stop};
+use crate::harness::machine::stop::{Request, Stop};
 
 /// Starts listening: the first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second
 /// ends them at once.

@@ -8,11 +8,11 @@ use std::fmt;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use super::compare::VARIABLES as COMPARE_VARIABLES;
 use super::config::{ConfigError, ConfigFile};
 use super::run::target::RUN_VARIABLES;
 use super::terminal::say;
-use super::versus::VARIABLES as COMPARE_VARIABLES;
-use crate::secret::shown_url;
+use crate::base::secret::shown_url;
 
 /// Variables that are read without a flag: secrets, the log level, and variables of tests and builds.
 const WITHOUT_FLAG: [&str; 7] = [

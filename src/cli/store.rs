@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::terminal::Stream;
 use super::{Exit, refuse};
-use crate::server::{DirectoryError, check_store};
+use crate::service::server::{DirectoryError, check_store};
 
 /// Check the data folder of a server
 #[derive(Debug, Args)]

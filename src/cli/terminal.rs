@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 
-use crate::printable::{coloured, printable};
+use crate::base::printable::{coloured, printable};
 
 /// Output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

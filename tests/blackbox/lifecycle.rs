@@ -87,8 +87,7 @@ fn busy_broker() -> Option<(Broker, Vec<Connection>)> {
 }
 
 fn ask_for_every_key(broker: &Broker) -> Vec<Connection> {
-    let world =
-        mintbench::world::synthetic::Synthetic { vms: 1, user_assigned: COLD_KEYS, seed: 1 };
+    let world = mintbench::base::synthetic::Synthetic { vms: 1, user_assigned: COLD_KEYS, seed: 1 };
     let vm = Ipv4Addr::new(127, 1, 0, 1);
     let mut connections: Vec<Connection> =
         (0..COLD_KEYS).map(|_| broker.connect_from(vm.into())).collect();

@@ -3,9 +3,9 @@
 use std::fs;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use mintbench::clock::{Clock as _, Seconds, SystemClock};
-use mintbench::ids::ClientId;
-use mintbench::token::{
+use mintbench::base::clock::{Clock as _, Seconds, SystemClock};
+use mintbench::base::ids::ClientId;
+use mintbench::service::token::{
     AssertionForm, CertificateKey, ClientAssertion, SelfSigned, certify_client, generate_client_key,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -21,7 +21,7 @@ const CLIENT_ID: &str = "a0000000-0000-4000-8000-00000000000a";
 /// `certificate`.
 fn serve(fields: &str, certificate: &[u8]) -> (Broker, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let demo = include_str!("../../src/world/demo.toml");
+    let demo = include_str!("../../src/service/world/demo.toml");
     let entry = format!(
         "\n[[applications]]\nname = 'app'\ntenant = '{TENANT}'\nclient_id = '{CLIENT_ID}'\n{fields}"
     );

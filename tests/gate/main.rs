@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
-use mintbench::document::gate::Gate;
+use mintbench::base::clock::Monotonic;
+use mintbench::harness::document::gate::Gate;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mintbench::document::compare::Comparison;
+use mintbench::harness::document::compare::Comparison;
 use serde_json::Value;
 
 use crate::xml::parse;

@@ -21,9 +21,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use mintbench::load::class::Class;
-use mintbench::report::stored::Log;
-use mintbench::stats::intervals::quantile_interval;
+use mintbench::harness::record::status::Class;
+use mintbench::harness::report::stored::Log;
+use mintbench::harness::stats::intervals::quantile_interval;
 use serde_json::Value;
 
 pub(crate) const REFERENCES: [&str; 6] =

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mintbench::report::stored::read_run;
+use mintbench::harness::report::stored::read_run;
 use serde_json::Value;
 
 use crate::xml::parse;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Starts a long run and waits until its first interval is written.

@@ -52,7 +52,7 @@ impl Served {
         let path = |name: &str| folder.path().join(name);
         let world = format!(
             "{}\n[[applications]]\nname = 'app'\ntenant = '{TENANT}'\nclient_id = '{CLIENT}'\nsecret = 'correct & horse'\ncertificate = 'app.pem'\n",
-            include_str!("../../src/world/demo.toml")
+            include_str!("../../src/service/world/demo.toml")
         );
         fs::write(path("world.toml"), world).unwrap();
         fs::write(path("app.pem"), &CREDENTIAL.0).unwrap();

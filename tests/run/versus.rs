@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mintbench::document::versus::Versus;
+use mintbench::harness::document::compare_targets::Versus;
 use serde_json::Value;
 
 use crate::against_schema;

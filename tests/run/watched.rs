@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::server::{Manner, serve};

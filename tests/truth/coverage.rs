@@ -10,7 +10,7 @@
 //! simulates that many runs for each row and prints a Markdown table.
 
 use hdrhistogram::Histogram;
-use mintbench::stats::intervals::{Counts, TooShort, quantile_interval};
+use mintbench::harness::stats::intervals::{Counts, TooShort, quantile_interval};
 use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution as _, Exp1};

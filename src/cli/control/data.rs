@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 
 use super::error::ControlError;
 use super::operator::Operator;
-use crate::files::{self, GroupRead, check_folder, read_secret};
-use crate::ids::{ClientId, PrincipalId, TenantId};
-use crate::tls::client_config;
+use crate::base::files;
+use crate::base::files::{GroupRead, check_folder, read_secret};
+use crate::base::ids::{ClientId, PrincipalId, TenantId};
+use crate::base::tls::client_config;
 
 /// Addresses of the server (`endpoints.json`): base URLs without a slash at the end.
 #[derive(Clone, Debug, Deserialize)]

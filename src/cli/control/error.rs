@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::refusal::Refusal;
+use crate::base::client::ClientError;
+use crate::base::files::{ReadError, SecretFileError};
+use crate::base::ids::SubscriptionId;
+use crate::base::tls::TlsError;
 use crate::cli::Exit;
-use crate::client::ClientError;
-use crate::files::{ReadError, SecretFileError};
-use crate::ids::SubscriptionId;
-use crate::tls::TlsError;
 
 /// Reason why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -28,9 +28,9 @@ use self::render::Output;
 use self::session::Session;
 use super::secret_files::SecretFiles;
 use super::{Exit, complain};
+use crate::base::ids::SubscriptionId;
+use crate::base::secret::SecretText;
 use crate::cli::terminal::say;
-use crate::ids::SubscriptionId;
-use crate::secret::SecretText;
 
 /// The nouns.
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::data::OperatorIds;
 use super::error::ControlError;
-use crate::clock::UnixSeconds;
-use crate::secret::Redacted;
-use crate::token::{AssertionForm, CertificateKey, ClientAssertion};
+use crate::base::clock::UnixSeconds;
+use crate::base::secret::Redacted;
+use crate::service::token::{AssertionForm, CertificateKey, ClientAssertion};
 
 /// The operator and their key.
 #[derive(Debug)]

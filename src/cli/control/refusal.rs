@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::data::OperatorIds;
-use crate::world::roles::{Action, RoleDefinition, by_name};
+use crate::service::world::roles::{Action, RoleDefinition, by_name};
 
 /// The service that refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,9 +179,9 @@ mod tests {
     use super::*;
 
     const OPERATOR: OperatorIds = OperatorIds {
-        tenant_id: crate::ids::TenantId::from_bytes([1; 16]),
-        client_id: crate::ids::ClientId::from_bytes([2; 16]),
-        object_id: crate::ids::PrincipalId::from_bytes([3; 16]),
+        tenant_id: crate::base::ids::TenantId::from_bytes([1; 16]),
+        client_id: crate::base::ids::ClientId::from_bytes([2; 16]),
+        object_id: crate::base::ids::PrincipalId::from_bytes([3; 16]),
     };
 
     fn check(service: Service, status: u16, code: &str, message: &str, url: &str) -> String {

@@ -3,8 +3,8 @@
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
+use crate::base::printable::{json, printable};
 use crate::cli::terminal::Stream;
-use crate::printable::{json, printable};
 
 /// Reader of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

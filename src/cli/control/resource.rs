@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::error::ControlError;
 use super::session::Session;
 use super::{Traits, render};
-use crate::ids::ArmId;
+use crate::base::ids::ArmId;
 
 /// A type of resource.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,9 +76,9 @@ impl Kind {
     }
 
     fn own_id(&self, text: &str) -> Result<ArmId, ControlError> {
-        let id: ArmId = text
-            .parse()
-            .map_err(|error: crate::ids::ParseIdError| ControlError::Usage(error.to_string()))?;
+        let id: ArmId = text.parse().map_err(|error: crate::base::ids::ParseIdError| {
+            ControlError::Usage(error.to_string())
+        })?;
         let wrong = || {
             format!("`{id}` is not the id of a {}; those have {} in them", self.noun, self.provider)
         };

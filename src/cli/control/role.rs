@@ -11,8 +11,8 @@ use super::render::Output;
 use super::resource::{IDENTITY, VAULT, VM, last, removed, segment, text};
 use super::session::{Session, new_guid};
 use super::{Connection, SubscriptionArg};
-use crate::ids::{PrincipalId, RoleAssignmentId, RoleDefinitionId};
-use crate::world::roles::{Scope, by_id, id_in_resource_id};
+use crate::base::ids::{PrincipalId, RoleAssignmentId, RoleDefinitionId};
+use crate::service::world::roles::{Scope, by_id, id_in_resource_id};
 
 /// Role assignments.
 #[derive(Debug, Args)]
@@ -198,7 +198,7 @@ impl Session {
                 )));
             }
         };
-        id.parse().map_err(|error: crate::world::roles::ParseScopeError| {
+        id.parse().map_err(|error: crate::service::world::roles::ParseScopeError| {
             ControlError::Usage(error.to_string())
         })
     }

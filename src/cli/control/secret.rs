@@ -14,7 +14,8 @@ use super::error::ControlError;
 use super::render::Output;
 use super::resource::{last, purged, removed, shown_tags, tags, text};
 use super::session::Session;
-use crate::files::{self, CREDENTIAL_BYTES_MAX};
+use crate::base::files;
+use crate::base::files::CREDENTIAL_BYTES_MAX;
 
 /// Secrets in vaults.
 #[derive(Debug, Args)]

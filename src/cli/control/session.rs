@@ -18,10 +18,10 @@ use super::error::ControlError;
 use super::operator::Operator;
 use super::refusal::{Refusal, Service, remedy};
 use super::resource::text;
-use crate::client::{Client, ClientError, ClientLimits};
-use crate::clock::{Clock, SystemClock};
-use crate::ids::{PrincipalId, SubscriptionId};
-use crate::secret::SecretText;
+use crate::base::client::{Client, ClientError, ClientLimits};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::ids::{PrincipalId, SubscriptionId};
+use crate::base::secret::SecretText;
 
 /// Sends a request and waits for its answer. Tests replace it.
 pub(super) trait Transport: fmt::Debug {

@@ -14,9 +14,9 @@ use super::error::ControlError;
 use super::refusal::{Refusal, Service};
 use super::render::Output;
 use super::resource::segment;
-use crate::client::ClientError;
-use crate::ids::ClientId;
-use crate::printable::json;
+use crate::base::client::ClientError;
+use crate::base::ids::ClientId;
+use crate::base::printable::json;
 
 /// Timeout of the identity endpoint.
 const TIMEOUT: Duration = Duration::from_secs(30);

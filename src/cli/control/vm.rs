@@ -8,7 +8,7 @@ use super::render::Output;
 use super::resource::{IDENTITY, VM, group_in, last, shown_tags, text};
 use super::session::Session;
 use super::{Connection, GroupArg, SubscriptionArg, Traits};
-use crate::world::Address;
+use crate::service::world::Address;
 
 /// The tag with the source address of a machine.
 pub(super) const ADDRESS_TAG: &str = "mintbench-address";

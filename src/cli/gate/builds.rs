@@ -10,12 +10,12 @@ use aws_lc_rs::digest;
 
 use super::GateArgs;
 use super::revision::{self, RevisionError};
-use crate::document::gate::BuildName;
-use crate::gate::baseline::Baseline;
-use crate::gate::leg::{Leg, Side};
-use crate::load::serve_process::this_program;
-use crate::load::stop::Stop;
-use crate::printable;
+use crate::base::printable;
+use crate::harness::document::gate::BuildName;
+use crate::harness::gate::baseline::Baseline;
+use crate::harness::gate::leg::{Leg, Side};
+use crate::harness::machine::stop::Stop;
+use crate::harness::session::serve_process::this_program;
 
 /// Reasons why a build cannot be compared.
 #[derive(Debug, thiserror::Error)]

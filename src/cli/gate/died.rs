@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::legs::{LegError, Legs};
-use crate::gate::leg::{Leg, Pair, Side};
+use crate::harness::gate::leg::{Leg, Pair, Side};
 
 /// Returns pair number `number` as evidence against the candidate.
 ///

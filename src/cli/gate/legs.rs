@@ -10,19 +10,21 @@ use std::sync::Arc;
 
 use super::builds::{Base, Candidate, Source};
 use super::died;
+use crate::base::clock::{Clock, Monotonic};
 use crate::cli::progress::{Progress, left};
 use crate::cli::run::RunArgs;
 use crate::cli::run::settings::{Settings, SettingsError};
-use crate::clock::{Clock, Monotonic};
-use crate::gate::judge::{Finding, Verdict, judge, overall};
-use crate::gate::leg::{Leg, Pair, Side};
-use crate::gate::metric::Metric;
-use crate::gate::policy::Policy;
-use crate::load::collector::Discard;
-use crate::load::plan::Plan;
-use crate::load::session::{self, SessionError, Subject, Watcher};
-use crate::load::stop::Stop;
-use crate::load::woven::{self, Woven};
+use crate::harness::gate::judge::{Finding, Verdict, judge, overall};
+use crate::harness::gate::leg::{Leg, Pair, Side};
+use crate::harness::gate::metric::Metric;
+use crate::harness::gate::policy::Policy;
+use crate::harness::machine::stop::Stop;
+use crate::harness::record::collector::Discard;
+use crate::harness::scenario::plan::Plan;
+use crate::harness::session::interleaved;
+use crate::harness::session::interleaved::Woven;
+use crate::harness::session::run;
+use crate::harness::session::run::{SessionError, Subject, Watcher};
 
 /// Reasons why a leg has no result.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +161,7 @@ impl Legs<'_> {
         let [one, other] = programs.map(start);
         let (mut one, mut other) = (one?, other?);
         let in_turn = [&mut one, &mut other];
-        let Woven { outcomes, costs } = woven::measure(plan, in_turn, self.clock, self.stop);
+        let Woven { outcomes, costs } = interleaved::measure(plan, in_turn, self.clock, self.stop);
         let [one, other] = outcomes;
         let [base, candidate] = in_order(first, one, other);
         // If both failed, report the failure of the candidate, which is the side that is judged.
@@ -181,7 +183,7 @@ impl Legs<'_> {
         let program = &self.candidate.program;
         let mut subject = Subject::start_program(program, plan, &[], self.stop).map_err(failed)?;
         let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
-        let outcome = session::measure(plan, &mut subject, self.clock, self.stop, watcher);
+        let outcome = run::measure(plan, &mut subject, self.clock, self.stop, watcher);
         outcome.map(|outcome| Leg::of(&outcome)).map_err(failed)
     }
 }

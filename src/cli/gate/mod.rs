@@ -21,14 +21,15 @@ use self::settings::{GateSettings, GateSettingsError};
 use super::run::Scenario;
 use super::run::settings::Settings;
 use super::{Exit, refuse, signals};
+use crate::base::clock::{Clock, SystemClock};
 use crate::cli::terminal::Stream;
-use crate::clock::{Clock, SystemClock};
-use crate::gate::baseline::BaselineError;
-use crate::gate::document::{self, Identity};
-use crate::gate::judge::Verdict;
-use crate::gate::metric::Metric;
-use crate::gate::text;
-use crate::load::stop::Stop;
+use crate::harness::gate::baseline::BaselineError;
+use crate::harness::gate::document;
+use crate::harness::gate::document::Identity;
+use crate::harness::gate::judge::Verdict;
+use crate::harness::gate::metric::Metric;
+use crate::harness::gate::text;
+use crate::harness::machine::stop::Stop;
 
 /// Fail a build that is slower than another.
 ///

@@ -4,15 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::GateArgs;
+use crate::base::files;
+use crate::base::printable::json;
 use crate::cli::outputs;
 use crate::cli::terminal::Stream;
-use crate::document::gate::Gate;
-use crate::files;
-use crate::gate::leg::{Pair, Side, merged};
-use crate::gate::{junit, markdown, text};
-use crate::printable::json;
-use crate::report::out_folder::{OutFolder, OutFolderError};
-use crate::report::{hgrm, html};
+use crate::harness::document::gate::Gate;
+use crate::harness::gate::leg::{Pair, Side, merged};
+use crate::harness::gate::{junit, markdown, text};
+use crate::harness::report::out_folder::{OutFolder, OutFolderError};
+use crate::harness::report::{hgrm, html};
 
 /// Reasons why a verdict cannot be stored.
 #[derive(Debug, thiserror::Error)]

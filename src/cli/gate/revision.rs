@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::load::stop::Stop;
+use crate::harness::machine::stop::Stop;
 
 /// Reasons why a revision was not built.
 #[derive(Debug, thiserror::Error)]

@@ -6,12 +6,12 @@ use clap::ValueEnum as _;
 
 use super::GateArgs;
 use crate::cli::run::{RunArgs, Scenario};
-use crate::gate::baseline::{Baseline, BaselineError};
-use crate::gate::metric::Metric;
-use crate::gate::policy::{Design, Policy, Wanted};
-use crate::load::host::Host;
-use crate::load::schedule::Arrivals;
-use crate::load::turns::TURN_NS;
+use crate::harness::driver::turns::TURN_NS;
+use crate::harness::gate::baseline::{Baseline, BaselineError};
+use crate::harness::gate::metric::Metric;
+use crate::harness::gate::policy::{Design, Policy, Wanted};
+use crate::harness::machine::host::Host;
+use crate::harness::schedule::arrivals::Arrivals;
 
 /// Reasons why the flags do not describe a gate.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Progress of a calibration: the levels measured, and about how many are left.
 
-use crate::plan::search::Terms;
+use crate::harness::plan::search::Terms;
 
 /// Levels of a plan.
 #[derive(Clone, Debug)]

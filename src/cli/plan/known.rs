@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::level::{Level, Verdict};
+use crate::harness::plan::level::{Level, Verdict};
 
 /// Levels measured so far.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::level::tests::level;
+    use crate::harness::plan::level::tests::level;
 
     #[test]
     fn the_rates_around_the_limit_are_known_before_a_search_ends() {

@@ -19,24 +19,26 @@ use self::execute::{Bench, MeasureError};
 use self::known::Known;
 use super::progress::Progress;
 use super::{Exit, complain, refuse, signals};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::files;
+use crate::base::printable;
 use crate::cli::terminal::Stream;
-use crate::clock::{Clock, SystemClock};
-use crate::document::plan::held_out::HeldOut;
-use crate::document::plan::{Plan, SCHEMA};
-use crate::files;
-use crate::load::stop::Stop;
-use crate::plan::answer::{self, Answer};
-use crate::plan::fit::{self, FitError, Quiet, Side};
-use crate::plan::fleet_file::{Fleet, FleetError};
-use crate::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
-use crate::plan::plan_json;
-use crate::plan::search::{Found, Terms};
-use crate::plan::sentences;
-use crate::printable;
-use crate::report::out_folder::{OutFolder, OutFolderError};
-use crate::report::run_json::rfc3339;
-use crate::report::slo::Objective;
-use crate::report::stored::StoredError;
+use crate::harness::document::plan::held_out::HeldOut;
+use crate::harness::document::plan::{Plan, SCHEMA};
+use crate::harness::machine::stop::Stop;
+use crate::harness::plan::answer;
+use crate::harness::plan::answer::Answer;
+use crate::harness::plan::fit;
+use crate::harness::plan::fit::{FitError, Quiet, Side};
+use crate::harness::plan::fleet_file::{Fleet, FleetError};
+use crate::harness::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
+use crate::harness::plan::plan_json;
+use crate::harness::plan::search::{Found, Terms};
+use crate::harness::plan::sentences;
+use crate::harness::report::out_folder::{OutFolder, OutFolderError};
+use crate::harness::report::run_json::rfc3339;
+use crate::harness::report::slo::Objective;
+use crate::harness::report::stored::StoredError;
 
 /// Say how many cores a fleet needs, and what a boot storm does to it
 ///
@@ -254,7 +256,9 @@ fn quiet(hit: &Side, mint: &Side) -> Quiet {
     let lowest = |side: &Side| {
         let usable = side.found.probes.iter().filter(|probe| probe.level.generator.is_none());
         let lowest = usable.min_by(|a, b| a.rate.total_cmp(&b.rate));
-        lowest.map_or_else(crate::load::recorder::histogram, |probe| probe.level.service.clone())
+        lowest.map_or_else(crate::harness::record::recorder::histogram, |probe| {
+            probe.level.service.clone()
+        })
     };
     Quiet { hit: lowest(hit), mint: lowest(mint) }
 }

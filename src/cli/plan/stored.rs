@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{ALG, Calibration, PlanArgs, PlanError, terms};
-use crate::document::run::load::Load;
-use crate::plan::level::Level;
-use crate::plan::search::judge;
-use crate::report::stored::Stored;
+use crate::harness::document::run::load::Load;
+use crate::harness::plan::level::Level;
+use crate::harness::plan::search::judge;
+use crate::harness::report::stored::Stored;
 
 /// Checks that a run measured the kind of broker that a plan of `alg` is about, as far as the run states
 /// it.

@@ -4,12 +4,12 @@ use std::io;
 
 use hdrhistogram::Histogram;
 
-use crate::clock::UnixSeconds;
-use crate::load::collector::IntervalSink;
-use crate::load::recorder::{IntervalSet, Rest, Window, histogram};
-use crate::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
-use crate::report::slo::Objective;
-use crate::stats::intervals::Counts;
+use crate::base::clock::UnixSeconds;
+use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
+use crate::harness::record::collector::IntervalSink;
+use crate::harness::record::recorder::{IntervalSet, Rest, Window, histogram};
+use crate::harness::report::slo::Objective;
+use crate::harness::stats::intervals::Counts;
 
 /// Watches a level second by second, and ends it when its queue grows without end.
 pub(super) struct Watch {
@@ -106,8 +106,8 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::load::recorder::Recorder;
-    use crate::load::recorder::tests::ended;
+    use crate::harness::record::recorder::Recorder;
+    use crate::harness::record::recorder::tests::ended;
 
     const SECOND_NS: u64 = 1_000_000_000;
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use crate::base::printable::printable;
 use crate::cli::terminal::Stream;
-use crate::load::cut::Cut;
-use crate::printable::printable;
-use crate::report::html;
-use crate::report::table::wrapped;
+use crate::harness::judge::cut::Cut;
+use crate::harness::report::html;
+use crate::harness::report::table::wrapped;
 
 /// Width of the text on a terminal, in columns.
 const COLUMNS: usize = 80;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::load::workload::Workload;
-use crate::world::synthetic::Synthetic;
+use crate::base::synthetic::Synthetic;
+use crate::harness::scenario::workload::Workload;
 
 /// Keys that a warm-up leaves cold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

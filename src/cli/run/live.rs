@@ -13,10 +13,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::RunArgs;
 use super::view::{Header, Row, Tone, rows, time_left, title};
+use crate::base::clock::readable;
 use crate::cli::terminal::Stream;
-use crate::clock::readable;
-use crate::load::board::{Board, Figures, Phase, Snapshot};
-use crate::load::cores::{Cores, keep_off};
+use crate::harness::machine::cores::{Cores, keep_off};
+use crate::harness::session::progress::{Board, Figures, Phase, Snapshot};
 
 /// Kind of display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! `mintbench run`: measures the latency of a token endpoint under open-loop load.
 
-mod beside;
 mod ending;
 mod fill;
 mod live;
+mod outputs;
 mod refusal;
 pub(super) mod scenario;
 mod scrape;
@@ -22,8 +22,8 @@ use clap::Args;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use self::beside::BesideArgs;
 use self::live::{Live, Mode};
+use self::outputs::BesideArgs;
 pub(super) use self::scenario::Scenario;
 use self::scenario::file::ScenarioError;
 use self::scrape::Scrape;
@@ -33,21 +33,24 @@ use self::view::Header;
 use self::what::What;
 use super::report::WriteError;
 use super::{Exit, complain, refuse, signals};
+use crate::base::clock::{Clock, SystemClock, UnixSeconds};
+use crate::base::printable;
 use crate::cli::terminal::{Stream, say};
-use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::load::board::Board;
-use crate::load::host::is_in_memory;
-use crate::load::plan::Plan;
-use crate::load::schedule::Arrivals;
-use crate::load::session::{self, Outcome, SessionError, Subject, Watcher};
-use crate::load::stop::Stop;
-use crate::load::target::HttpUrl;
-use crate::printable;
-use crate::report::folder::{Folder, FolderError};
-use crate::report::notes;
-use crate::report::run_json::{self, Identity};
-use crate::report::slo::{Objective, Verdict};
-use crate::report::table::{self, Heading};
+use crate::harness::dialect::target::HttpUrl;
+use crate::harness::machine::host::is_in_memory;
+use crate::harness::machine::stop::Stop;
+use crate::harness::report::folder::{Folder, FolderError};
+use crate::harness::report::notes;
+use crate::harness::report::run_json;
+use crate::harness::report::run_json::Identity;
+use crate::harness::report::slo::{Objective, Verdict};
+use crate::harness::report::table;
+use crate::harness::report::table::Heading;
+use crate::harness::scenario::plan::Plan;
+use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::session::progress::Board;
+use crate::harness::session::run;
+use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher};
 
 /// Measure a token endpoint with open-loop load.
 ///
@@ -392,7 +395,7 @@ fn measure(
     let mut logs = folder.logs();
     let mut observe = |progress| board.observe(progress);
     let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
-    let outcome = session::measure_until_stopped(plan, subject, clock, stop, watcher);
+    let outcome = run::measure_until_stopped(plan, subject, clock, stop, watcher);
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
         Err(source) if logs.is_empty() => {

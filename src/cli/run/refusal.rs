@@ -6,8 +6,8 @@ use super::fill::Shortfall;
 use super::scenario::Scenario;
 use super::scenario::file::ScenarioError;
 use super::settings::{CERTIFICATES_MAX, ROTATION_GAP_MIN, ROTATIONS_MAX};
-use crate::load::replay::TraceError;
-use crate::world::synthetic::SyntheticError;
+use crate::base::synthetic::SyntheticError;
+use crate::harness::scenario::replay::TraceError;
 
 /// Reason why the flags do not make a run.
 #[derive(Debug, thiserror::Error)]

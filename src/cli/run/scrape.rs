@@ -20,9 +20,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::view::Header;
-use crate::load::board::Board;
-use crate::load::cores::{Cores, keep_off};
-use crate::load::recorder::{IntervalSet, Latencies};
+use crate::harness::machine::cores::{Cores, keep_off};
+use crate::harness::record::recorder::{IntervalSet, Latencies};
+use crate::harness::session::progress::Board;
 
 /// Metrics server, which ends when this value is dropped.
 #[derive(Debug)]
@@ -259,7 +259,7 @@ fn buckets(histogram: &Histogram<u64>) -> (f64, u64, Vec<(f64, u64)>) {
 mod tests {
     use super::super::view::tests::header;
     use super::*;
-    use crate::load::recorder::histogram;
+    use crate::harness::record::recorder::histogram;
 
     #[test]
     fn bounds_ascend_and_every_value_has_its_bucket() {

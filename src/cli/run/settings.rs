@@ -8,14 +8,14 @@ use super::fill::Shortfall;
 pub(in crate::cli) use super::refusal::SettingsError;
 use super::scenario::file::{Change, Definition, Herd, PhaseDefinition, Rate, World};
 use super::scenario::{RATE_MAX, speed_is_fine};
-use crate::load::changes::Changes;
-use crate::load::cores::{Cores, allowed};
-use crate::load::phases::{Phase, Phases, Timing};
-use crate::load::plan::{Classes, Origin, Plan, Waiting};
-use crate::load::profile::Profile;
-use crate::load::workload::{Herds, Workload};
-use crate::machine::raise_file_limit;
-use crate::world::synthetic::Synthetic;
+use crate::base::process::raise_file_limit;
+use crate::base::synthetic::Synthetic;
+use crate::harness::machine::cores::{Cores, allowed};
+use crate::harness::scenario::phases::{Phase, Phases, Timing};
+use crate::harness::scenario::plan::{Classes, Origin, Plan, Waiting};
+use crate::harness::scenario::profile::Profile;
+use crate::harness::scenario::workload::{Herds, Workload};
+use crate::harness::session::changes::Changes;
 
 /// Plan and notes that result from the flags, the defaults and the machine.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 use super::*;
-use crate::load::checks::Failure;
-use crate::load::collector::{Discard, Totals, collect};
-use crate::load::conditions::Conditions;
-use crate::load::fleet::Measured;
-use crate::load::pacing::Pacing;
-use crate::load::recorder::tests::ended;
-use crate::load::recorder::{Latencies, Recorder, Tally, Window, histogram};
-use crate::load::validity::Reason;
+use crate::harness::driver::fleet::Measured;
+use crate::harness::judge::checks::Failure;
+use crate::harness::judge::conditions::Conditions;
+use crate::harness::judge::validity::Reason;
+use crate::harness::record::collector::{Discard, Totals, collect};
+use crate::harness::record::recorder::tests::ended;
+use crate::harness::record::recorder::{Latencies, Recorder, Tally, Window, histogram};
+use crate::harness::schedule::pacing::Pacing;
 use std::sync::mpsc::channel;
 
 /// Returns a thousand answers of class `hit` after this many nanoseconds.

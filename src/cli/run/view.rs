@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::clock::readable;
-use crate::load::board::{Figures, Phase, Snapshot};
-use crate::printable::name;
+use crate::base::clock::readable;
+use crate::base::printable::name;
+use crate::harness::session::progress::{Figures, Phase, Snapshot};
 
 /// Properties that do not change during a run.
 #[derive(Clone, Debug, PartialEq)]

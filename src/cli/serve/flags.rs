@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
+use crate::base::clock::Seconds;
+use crate::base::synthetic::Synthetic;
 use crate::cli::secret_files::SecretFiles;
-use crate::clock::Seconds;
-use crate::server::{Algorithm, ArmAuth, Backend, LIFETIME_MAX};
-use crate::world::synthetic::Synthetic;
-use crate::world::vault::VaultUriTemplate;
+use crate::service::server::{Algorithm, ArmAuth, Backend, LIFETIME_MAX};
+use crate::service::world::vault::VaultUriTemplate;
 
 /// Serve managed identities on this machine.
 ///

@@ -17,19 +17,22 @@ use stop::StopSignals;
 
 use super::terminal::{Log, Stream};
 use super::{Exit, refuse, sources};
-use crate::clock::{Clock, SystemClock, UnixSeconds};
-use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError};
-use crate::machine::{self, MachineError};
-use crate::secret::Redacted;
-use crate::server::{
-    self, ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, CertificateError,
+use crate::base::clock::{Clock, SystemClock, UnixSeconds};
+use crate::base::files;
+use crate::base::files::{CREDENTIAL_BYTES_MAX, ReadError};
+use crate::base::process;
+use crate::base::process::MachineError;
+use crate::base::secret::Redacted;
+use crate::service::server;
+use crate::service::server::{
+    ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, CertificateError,
     ConnectionOptions, CredentialOptions, Directory, DirectoryError, DirectoryOptions,
     FolderOptions, MemoryStore, NewStore, RedbStore, RemoteSource, Server, ServerError,
     ServerOptions, SigningOptions, Store, TooManyConnections,
 };
-use crate::world::file;
-use crate::world::record::Record;
-use crate::world::seed::WorldError;
+use crate::service::world::file;
+use crate::service::world::record::Record;
+use crate::service::world::seed::WorldError;
 
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
@@ -89,7 +92,7 @@ fn logged() -> Result<EnvFilter, ServeError> {
 
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(cpus) = &args.cpus {
-        machine::pin_process(cpus)?;
+        process::pin_process(cpus)?;
     }
     let options = options(args)?;
     // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
@@ -228,13 +231,13 @@ fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
 const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
-    let cores = NonZeroUsize::new(machine::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
+    let cores = NonZeroUsize::new(process::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
     // Lanes that sign need a core each. Lanes that call another process mostly wait.
     let is_remote = args.token_source.is_some();
     let lanes = if is_remote { cores.saturating_mul(REMOTE_LANES) } else { cores };
     let (lanes, workers) = (args.mint_lanes.unwrap_or(lanes), args.workers.unwrap_or(cores));
     let connections = ConnectionOptions {
-        descriptors: usize::try_from(machine::raise_file_limit()).unwrap_or(usize::MAX),
+        descriptors: usize::try_from(process::raise_file_limit()).unwrap_or(usize::MAX),
         workers,
         outgoing: if is_remote { lanes.get() } else { 0 },
         max: args.max_connections,

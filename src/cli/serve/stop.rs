@@ -10,7 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::ServeError;
-use crate::files::{self, WORLD_BYTES_MAX};
+use crate::base::files;
+use crate::base::files::WORLD_BYTES_MAX;
 
 /// Signals that are caught instead of ending the process at once.
 pub(super) struct StopSignals {

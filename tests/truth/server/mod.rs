@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::FixedState;
-use mintbench::clock::Monotonic;
+use mintbench::base::clock::Monotonic;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustix::buffer::spare_capacity;

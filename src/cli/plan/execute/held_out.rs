@@ -8,16 +8,17 @@ use std::time::Duration;
 use super::super::watch::Watch;
 use super::super::{quiet, terms};
 use super::{Bench, FILL, MeasureError, Scenario};
+use crate::base::process::raise_file_limit;
 use crate::cli::run::RunArgs;
-use crate::document::plan::held_out::{Drift, HeldOut};
-use crate::load::session::Subject;
-use crate::machine::raise_file_limit;
-use crate::plan::fit::{Reference, Side, costs, costs_at};
-use crate::plan::held_out::{self, Mix};
-use crate::plan::level::Level;
-use crate::plan::plan_json;
-use crate::plan::search::Found;
-use crate::stats::median::median;
+use crate::harness::document::plan::held_out::{Drift, HeldOut};
+use crate::harness::plan::fit::{Reference, Side, costs, costs_at};
+use crate::harness::plan::held_out;
+use crate::harness::plan::held_out::Mix;
+use crate::harness::plan::level::Level;
+use crate::harness::plan::plan_json;
+use crate::harness::plan::search::Found;
+use crate::harness::session::run::Subject;
+use crate::harness::stats::median::median;
 
 /// Share of the keys that fits into the cache of the mix. With it, so many requests miss that hits and
 /// mints use about equal shares of the core.

@@ -12,13 +12,13 @@ use super::course::{Course, levels};
 use super::known::Known;
 use super::watch::Watch;
 use super::{PlanArgs, terms};
-use crate::clock::Clock;
-use crate::load::checks::Failure;
-use crate::load::session::{Outcome, SessionError, Subject, Watcher, measure};
-use crate::load::stop::Stop;
-use crate::plan::level::Level;
-use crate::plan::search::{Found, search};
-use crate::world::synthetic::WELL_KNOWN_RESOURCES;
+use crate::base::clock::Clock;
+use crate::base::synthetic::WELL_KNOWN_RESOURCES;
+use crate::harness::judge::checks::Failure;
+use crate::harness::machine::stop::Stop;
+use crate::harness::plan::level::Level;
+use crate::harness::plan::search::{Found, search};
+use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher, measure};
 
 /// Reasons why a level was not measured.
 #[derive(Debug, thiserror::Error)]

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::files::ReadError;
-use crate::load::mix::{Identities, Share};
-use crate::load::phases::{Expectation, Timing};
-use crate::load::profile::{Bursts, Profile};
-use crate::load::replay::{Trace, TraceError};
-use crate::load::schedule::Arrivals;
-use crate::report::slo::Objective;
-use crate::toml_file::listed;
+use crate::base::files::ReadError;
+use crate::base::toml_file::listed;
+use crate::harness::report::slo::Objective;
+use crate::harness::scenario::mix::{Identities, Share};
+use crate::harness::scenario::phases::{Expectation, Timing};
+use crate::harness::scenario::profile::{Bursts, Profile};
+use crate::harness::scenario::replay::{Trace, TraceError};
+use crate::harness::schedule::arrivals::Arrivals;
 
 /// Reason why a scenario file is refused.
 #[derive(Debug, thiserror::Error)]

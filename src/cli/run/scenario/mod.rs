@@ -9,8 +9,9 @@ use std::str::FromStr;
 
 use self::file::{Definition, ScenarioError};
 pub(super) use self::read::{RATE_MAX, speed_is_fine};
-use crate::files::{self, SETTINGS_BYTES_MAX};
-use crate::secret::shown_url;
+use crate::base::files;
+use crate::base::files::SETTINGS_BYTES_MAX;
+use crate::base::secret::shown_url;
 
 /// Requests and changes of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

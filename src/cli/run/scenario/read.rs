@@ -7,13 +7,14 @@ use super::file::{
     Change, Definition, File, KindName, MixEntry, PhaseDefinition, PhaseEntry, ProfileEntry, Rate,
     ScenarioError, SourceState,
 };
-use crate::files::{self, TRACE_BYTES_MAX};
-use crate::load::mix::{Kind, Share};
-use crate::load::profile::Bursts;
-use crate::load::replay::{Trace, resource_index};
-use crate::report::slo::Objective;
-use crate::toml_file;
-use crate::world::synthetic::WELL_KNOWN_RESOURCES;
+use crate::base::files;
+use crate::base::files::TRACE_BYTES_MAX;
+use crate::base::synthetic::WELL_KNOWN_RESOURCES;
+use crate::base::toml_file;
+use crate::harness::report::slo::Objective;
+use crate::harness::scenario::mix::{Kind, Share};
+use crate::harness::scenario::profile::Bursts;
+use crate::harness::scenario::replay::{Trace, resource_index};
 
 /// Maximum rate in requests per second: 100 ns apart, which is below the cost of one request.
 pub(in crate::cli::run) const RATE_MAX: f64 = 1e7;

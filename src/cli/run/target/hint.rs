@@ -1,9 +1,9 @@
 //! Hints about a target, before the load and after a load that got no token from it.
 
-use crate::load::class::Status;
-use crate::load::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
-use crate::load::session::Outcome;
-use crate::load::target::{HttpUrl, Scheme, Target};
+use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
+use crate::harness::dialect::target::{HttpUrl, Scheme, Target};
+use crate::harness::record::status::Status;
+use crate::harness::session::run::Outcome;
 
 /// Returns the hints about `target` before the load.
 pub(in crate::cli) fn before(target: &Target) -> Vec<String> {

@@ -12,16 +12,17 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
 
 pub(in crate::cli) use self::url::{TargetUrl, TargetUrlError};
-use crate::assertion::{CertificateKey, ClientKeyError};
+use crate::base::assertion::{CertificateKey, ClientKeyError};
+use crate::base::files;
+use crate::base::files::{CREDENTIAL_BYTES_MAX, ReadError, SecretFileError};
+use crate::base::secret::Redacted;
+use crate::base::tls::TlsError;
 use crate::cli::secret_files::SecretFiles;
-use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, SecretFileError};
-use crate::load::protocol::{
+use crate::harness::dialect::protocol::{
     ClientAuth, Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol,
 };
-use crate::load::target::{HttpUrl, Scheme, Target};
-use crate::load::trust::Trusted;
-use crate::secret::Redacted;
-use crate::tls::TlsError;
+use crate::harness::dialect::target::{HttpUrl, Scheme, Target};
+use crate::harness::dialect::trust::Trusted;
 
 /// How a target is asked, and whose certificates count.
 #[derive(Clone, Debug, Default, Args, Deserialize)]

@@ -6,9 +6,10 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::TargetArgs;
-use crate::files::{self, ReadError, SETTINGS_BYTES_MAX};
-use crate::load::protocol::Protocol;
-use crate::load::target::{HttpUrl, UrlError};
+use crate::base::files;
+use crate::base::files::{ReadError, SETTINGS_BYTES_MAX};
+use crate::harness::dialect::protocol::Protocol;
+use crate::harness::dialect::target::{HttpUrl, UrlError};
 
 /// URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
 ///

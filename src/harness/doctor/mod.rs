@@ -1,0 +1,198 @@
+//! Probes of this machine, and findings about what it can and cannot measure.
+//!
+//! [`examine`] runs the probes. [`findings`](Examined::findings) is a pure function of the
+//! measurements.
+
+mod findings;
+mod loopback;
+mod quiet;
+#[cfg(test)]
+mod tests;
+mod trial;
+
+use std::io;
+use std::net::TcpListener;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+pub use self::findings::effect;
+pub use self::trial::{Trial, verdict};
+use super::dialect::target::{HttpUrl, Target, UrlError};
+use super::driver::fleet;
+use super::driver::fleet::{Epoch, LoadError};
+use super::machine::cores::{Cores, allowed};
+use super::machine::host::settings::HostSettings;
+use super::machine::host::strain::{Strain, StrainCounters};
+use super::machine::host::{Host, available_bytes, load_average};
+use super::machine::stop::Stop;
+use super::record::collector::Discard;
+use super::scenario::mix::{Identities, Kind, Share};
+use super::scenario::phases::{Phase, Phases, Timing};
+use super::scenario::plan::{Classes, Origin, Plan, Waiting};
+use super::scenario::profile::Profile;
+use super::scenario::workload::Workload;
+use super::schedule::arrivals::Arrivals;
+use super::session::changes::Changes;
+use crate::base::clock::{Monotonic, UnixSeconds};
+use crate::base::process::raise_file_limit;
+use crate::base::synthetic::Synthetic;
+
+/// Failure to examine a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum DoctorError {
+    /// The loopback network does not work.
+    #[error("cannot measure the loopback network")]
+    Loopback(#[source] io::Error),
+    /// The pacing loop does not run.
+    #[error("cannot test the pacing")]
+    Pacing(#[from] LoadError),
+    /// The address of the probe's own socket is not a valid URL.
+    #[error("cannot test the pacing")]
+    Url(#[from] UrlError),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Measurements of a machine.
+#[derive(Debug)]
+pub struct Examined {
+    /// Properties that do not change while the machine is up.
+    pub host: Host,
+    /// Settings of the machine.
+    pub settings: HostSettings,
+    /// Division of the cores in a `run`.
+    pub cores: Cores,
+    /// Maximum number of open files of a process.
+    pub file_limit: u64,
+    /// Memory that can be used without swapping, in bytes.
+    pub memory_available: Option<u64>,
+    /// Load average over the last minute, read before the examination.
+    pub load_average: Option<f64>,
+    /// Length of the examination in nanoseconds.
+    pub span_ns: u64,
+    /// Disturbance by the machine during the examination.
+    pub strain: Strain,
+    /// Lag of the pacing loop without requests, in nanoseconds.
+    pub pacer: Histogram<u64>,
+    /// Wake-up delay of a thread that only sleeps, in nanoseconds.
+    pub sleep: Histogram<u64>,
+    /// Interruptions of a thread that only spins, on the core that lost the most time.
+    pub stolen: Stolen,
+    /// Round trips of 64 bytes over loopback, in nanoseconds.
+    pub round_trip: Histogram<u64>,
+    /// Pairs of medians from alternate stretches of those round trips, which do not differ by
+    /// design.
+    pub alternate: Vec<Pair>,
+}
+
+/// Interruptions of a spinning thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stolen {
+    /// Number of the core.
+    pub core: usize,
+    /// Share of the time in interruptions longer than 10 us.
+    pub share: f64,
+    /// Longest interruption in nanoseconds.
+    pub longest_ns: u64,
+}
+
+/// One figure from each of two adjacent stretches with the same build.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair(pub f64, pub f64);
+
+/// Examines this machine, which takes `span`.
+///
+/// # Errors
+/// Returns [`DoctorError`] when a probe does not work, or when the user stops it.
+pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
+    let (clock, load) = (Monotonic::start(), load_average());
+    let cores = Cores::split(&allowed());
+    let strain = StrainCounters::read();
+    // A third each: pacing and sleeping, lost time of cores, and the network.
+    let third = span / 3;
+    let goes_on = || if stop.is_requested() { Err(DoctorError::Interrupted) } else { Ok(()) };
+    let (pacer, sleep) = (rehearse(&cores, third / 2, stop)?, quiet::sleep_lateness(third / 2));
+    goes_on()?;
+    let stolen = quiet::most_stolen(&allowed(), third);
+    goes_on()?;
+    let loopback::Trips { round_trip, alternate } =
+        loopback::trips(&cores, third).map_err(DoctorError::Loopback)?;
+    goes_on()?;
+    let span_ns = clock.now_ns();
+    Ok(Examined {
+        host: Host::read(),
+        settings: HostSettings::read(),
+        file_limit: raise_file_limit(),
+        memory_available: available_bytes(),
+        load_average: load,
+        span_ns,
+        strain: StrainCounters::read().since(&strain, span_ns),
+        cores,
+        pacer,
+        sleep,
+        stolen,
+        round_trip,
+        alternate,
+    })
+}
+
+/// Runs the pacing self-test in the loop of a run, and returns its lag in nanoseconds.
+///
+/// Connections go to a socket that nobody reads. They are closed when the self-test is over.
+fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>, DoctorError> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(DoctorError::Loopback)?;
+    let address = listener.local_addr().map_err(DoctorError::Loopback)?;
+    let url: HttpUrl = format!("http://{address}").parse()?;
+    let target = Target::imds(url);
+    let plan = plan(cores, span);
+    let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
+    let measured = fleet::run(&plan, &target, epoch, &mut Discard, stop, None, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
+    Ok(measured.pacing.rehearsal)
+}
+
+/// Returns a plan with a rehearsal at a usual rate, and hardly any load after it.
+fn plan(cores: &Cores, span: Duration) -> Plan {
+    const RATE: f64 = 5000.0;
+    const LENGTH_NS: u64 = 1_000_000;
+    let kind = Kind::Popular { exponent: 1.0 };
+    let phase = Phase {
+        name: "rehearsal".to_owned(),
+        arrivals: Arrivals::Constant,
+        timing: Timing::Rate(Profile::constant(RATE, LENGTH_NS)),
+        length_ns: LENGTH_NS,
+        mix: vec![Share { weight: 1.0, kind, identities: Identities::System, resource: 0 }],
+    };
+    let phases = Phases {
+        warmup: None,
+        phases: vec![phase],
+        expect: Vec::new(),
+        serve_args: Vec::new(),
+        tokens_outlive_run: true,
+        seed: 1,
+    };
+    Plan {
+        world: Synthetic { vms: 1, user_assigned: 0, seed: 1 },
+        workload: Workload::Phases(Arc::new(phases)),
+        origin: Origin::System,
+        classes: Classes::Foreign,
+        changes: Changes::None,
+        connections: 1,
+        threads: 1,
+        cores: cores.clone(),
+        waiting: Waiting::Spin,
+        turns: None,
+        rehearsal_ns: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
+        warmup_ns: 0,
+        duration_ns: LENGTH_NS,
+        timeout_ns: LENGTH_NS,
+        samples: 1,
+        errors_max: 1.0,
+        seed: 1,
+    }
+}

@@ -1,0 +1,405 @@
+//! One keep-alive connection, with at most one request in flight.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use super::dial::{self, Dial};
+use super::shared::{Current, Due, Ending, Shared};
+use super::transport::{Handshake, Transport};
+use crate::base::clock::Monotonic;
+use crate::harness::dialect::fetch;
+use crate::harness::dialect::protocol::Lease;
+use crate::harness::dialect::request::{Moment, RequestWriter};
+use crate::harness::dialect::response;
+use crate::harness::dialect::response::{Answer, Rest};
+use crate::harness::record::cause::Cause;
+use crate::harness::record::sample::Offer;
+use crate::harness::record::status::Status;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Handshaking,
+    Idle,
+    Reading,
+    Writing,
+}
+
+/// Purpose of the request in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// The scheduled request.
+    Ask,
+    /// A session that the scheduled request needs.
+    Open,
+}
+
+/// Result of the search for an answer in the bytes that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// An answer, or bytes that are not HTTP; they are used up.
+    Ended,
+    Incomplete,
+}
+
+/// Place for one connection at a time.
+///
+/// If a world has more VMs than places, a place serves several VMs. It then connects anew, from the
+/// other address, whenever the VM changes.
+pub(crate) struct Place {
+    token: u64,
+    vm: u32,
+    stream: Option<Transport>,
+    /// Session, if the target has sessions. It outlives connections.
+    lease: Option<Lease>,
+    purpose: Purpose,
+    phase: Phase,
+    current: Option<Current>,
+    output: Vec<u8>,
+    output_done: usize,
+    /// Beginning of an answer that came in pieces.
+    input: Vec<u8>,
+}
+
+impl std::fmt::Debug for Place {
+    /// Formats a place without the bytes that are sent and received.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut place = f.debug_struct("Place");
+        place.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
+        place.finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    /// Connects a place, and opens a session if the target has sessions. Its events carry `token`.
+    ///
+    /// The call blocks, which is harmless because the load has not started yet.
+    pub(crate) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
+        let mut stream = ways.dial.wait(vm)?;
+        let lease = match ways.requests.opening() {
+            Some(opening) => Some(open(&mut stream, opening, ways.clock)?),
+            None => None,
+        };
+        dial::settle(&stream)?;
+        let data = EventData::new_u64(token);
+        epoll::add(ways.epoll, stream.socket(), data, EventFlags::IN)?;
+        Ok(Self {
+            token,
+            vm,
+            stream: Some(stream),
+            lease,
+            purpose: Purpose::Ask,
+            phase: Phase::Idle,
+            current: None,
+            output: Vec::with_capacity(512),
+            output_done: 0,
+            input: Vec::new(),
+        })
+    }
+
+    /// Returns true if the place can take a request.
+    pub(crate) const fn is_free(&self) -> bool {
+        self.current.is_none()
+    }
+
+    /// Sends a request on the connection. The caller ensures that the place is free.
+    pub(crate) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
+        self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
+        self.prepare(due, now_ns, shared);
+        let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
+        if self.stream.is_some() && !wrong_vm {
+            self.write(now_ns, shared);
+        } else {
+            self.vm = due.ask.vm;
+            self.reconnect(shared);
+        }
+    }
+
+    /// Prepares the bytes to send first: the request, or the one that opens its session.
+    fn prepare(&mut self, due: Due, now_ns: u64, shared: &Shared) {
+        self.output_done = 0;
+        let session = self.lease.as_ref().and_then(|lease| lease.secret(now_ns));
+        match shared.requests.opening() {
+            Some(opening) if session.is_none() => {
+                self.purpose = Purpose::Open;
+                self.output.clear();
+                self.output.extend_from_slice(opening);
+            }
+            _ => {
+                self.purpose = Purpose::Ask;
+                shared.requests.write(&due.ask, Moment { now_ns, session }, &mut self.output);
+            }
+        }
+    }
+
+    /// Handles an event of the connection.
+    pub(crate) fn ready(&mut self, shared: &mut Shared) {
+        match self.phase {
+            Phase::Connecting => self.connected(shared),
+            Phase::Handshaking => self.shake_hands(shared),
+            Phase::Writing => self.write(shared.clock.now_ns(), shared),
+            Phase::Idle | Phase::Reading => self.read(shared),
+        }
+    }
+
+    /// Fails a request that has exceeded the timeout.
+    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
+        let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
+        if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
+            self.fail(Cause::Timeout, shared);
+        }
+    }
+
+    /// Fails the request in flight, if there is one.
+    pub(crate) fn abandon(&mut self, shared: &mut Shared) {
+        if !self.is_free() {
+            self.fail(Cause::Timeout, shared);
+        }
+    }
+
+    /// Begins a new connection for the request. The request fails if that is impossible.
+    fn reconnect(&mut self, shared: &mut Shared) {
+        shared.reconnects += 1;
+        // Closing the old connection removes it from the epoll set.
+        self.stream = None;
+        if let Err(error) = self.connect_anew(shared) {
+            self.fail(Cause::of_connecting(&error), shared);
+        }
+    }
+
+    fn connect_anew(&mut self, shared: &Shared) -> io::Result<()> {
+        let stream = shared.dial.begin(self.vm)?;
+        let token = EventData::new_u64(self.token);
+        epoll::add(&shared.epoll, stream.socket(), token, EventFlags::IN | EventFlags::OUT)?;
+        self.stream = Some(stream);
+        self.phase = Phase::Connecting;
+        Ok(())
+    }
+
+    fn connected(&mut self, shared: &mut Shared) {
+        let Some(stream) = &self.stream else { return };
+        match stream.socket().take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => {
+                return self.fail(Cause::of_connecting(&error), shared);
+            }
+        }
+        if self.watch(EventFlags::IN, shared) {
+            self.shake_hands(shared);
+        }
+    }
+
+    /// Continues the TLS handshake, if there is one, and then sends the request.
+    fn shake_hands(&mut self, shared: &mut Shared) {
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_tls()) else {
+            return self.write(shared.clock.now_ns(), shared);
+        };
+        self.phase = Phase::Handshaking;
+        let state = match stream.handshake() {
+            Ok(state) => state,
+            Err(error) => return self.fail(Cause::of_handshake(&error), shared),
+        };
+        let flags = match state {
+            Handshake::Done | Handshake::WantsRead => EventFlags::IN,
+            Handshake::WantsWrite => EventFlags::IN | EventFlags::OUT,
+        };
+        if self.watch(flags, shared) && state == Handshake::Done {
+            self.write(shared.clock.now_ns(), shared);
+        }
+    }
+
+    /// Registers for these events. Returns false, and fails the request, if that is impossible.
+    fn watch(&mut self, flags: EventFlags, shared: &mut Shared) -> bool {
+        let Some(stream) = &self.stream else { return true };
+        let data = EventData::new_u64(self.token);
+        match epoll::modify(&shared.epoll, stream.socket(), data, flags) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(Cause::of_connection(&error.into()), shared);
+                false
+            }
+        }
+    }
+
+    /// Writes the remaining bytes. `now_ns` is a time before the write, because on loopback the
+    /// peer may answer before the call returns.
+    fn write(&mut self, now_ns: u64, shared: &mut Shared) {
+        loop {
+            let rest = self.output.get(self.output_done..).unwrap_or_default();
+            let Some(stream) = &mut self.stream else { return };
+            let written =
+                if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.write(rest) };
+            match written {
+                Ok(0) if rest.is_empty() => return self.written(now_ns, shared),
+                Ok(count) => self.output_done += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return self.wait_to_write(shared);
+                }
+                Err(error) => return self.fail(Cause::of_connection(&error), shared),
+            }
+        }
+    }
+
+    fn wait_to_write(&mut self, shared: &mut Shared) {
+        self.phase = Phase::Writing;
+        self.watch(EventFlags::IN | EventFlags::OUT, shared);
+    }
+
+    fn written(&mut self, now_ns: u64, shared: &mut Shared) {
+        if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Ask) {
+            current.written_ns = Some(now_ns);
+        }
+        let was_waiting = self.phase == Phase::Writing;
+        self.phase = Phase::Reading;
+        if was_waiting {
+            self.watch(EventFlags::IN, shared);
+        }
+    }
+
+    fn read(&mut self, shared: &mut Shared) {
+        let mut scratch = std::mem::take(&mut shared.scratch);
+        while self.read_once(&mut scratch, shared) {}
+        shared.scratch = scratch;
+    }
+
+    /// Reads the available bytes. Returns true if it should be called again before the next event.
+    fn read_once(&mut self, scratch: &mut [u8], shared: &mut Shared) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        match stream.read(scratch) {
+            Ok(0) => self.hung_up(shared),
+            Ok(count) => {
+                self.received(scratch.get(..count).unwrap_or_default(), shared);
+                let Some(stream) = &self.stream else { return false };
+                return stream.has_more() || stream.is_tls() && self.phase == Phase::Reading;
+            }
+            Err(error) if is_transient(&error) => {}
+            Err(error) => self.fail(Cause::of_connection(&error), shared),
+        }
+        false
+    }
+
+    /// Handles the end of the connection by the server, which may also mark the end of an answer.
+    fn hung_up(&mut self, shared: &mut Shared) {
+        let input = std::mem::take(&mut self.input);
+        let answered =
+            self.phase == Phase::Reading && self.parse(&input, Rest::Ended, shared) == Found::Ended;
+        if !answered {
+            self.fail(Cause::ClosedEarly, shared);
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8], shared: &mut Shared) {
+        if self.phase != Phase::Reading {
+            // Bytes without a request: the connection cannot be trusted.
+            return self.fail(Cause::Malformed, shared);
+        }
+        if self.input.is_empty() {
+            if self.parse(bytes, Rest::Open, shared) == Found::Incomplete {
+                self.input.extend_from_slice(bytes);
+            }
+            return;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        input.extend_from_slice(bytes);
+        if self.parse(&input, Rest::Open, shared) == Found::Ended {
+            input.clear();
+        }
+        // Keeps an incomplete answer without a copy, or an empty buffer for its memory.
+        self.input = input;
+    }
+
+    fn parse(&mut self, input: &[u8], rest: Rest, shared: &mut Shared) -> Found {
+        match response::parse(input, rest) {
+            Ok(None) => return Found::Incomplete,
+            Ok(Some(answer)) => self.answered(&answer, input, shared),
+            Err(_) => self.fail(Cause::Malformed, shared),
+        }
+        Found::Ended
+    }
+
+    fn answered(&mut self, answer: &Answer, input: &[u8], shared: &mut Shared) {
+        self.phase = Phase::Idle;
+        if !answer.keep_alive || answer.end < input.len() {
+            self.stream = None;
+        }
+        let end_ns = shared.clock.now_ns();
+        let body = &*answer.body(input);
+        if self.purpose == Purpose::Open {
+            return self.opened(answer, body, end_ns, shared);
+        }
+        if answer.status == 401 {
+            // The session, if there is one, is no longer valid.
+            self.lease = None;
+        }
+        self.asked(answer, body, end_ns, shared);
+    }
+
+    /// Continues with the request that needed the session.
+    fn opened(&mut self, answer: &Answer, body: &[u8], now_ns: u64, shared: &mut Shared) {
+        let status = answer.status;
+        self.lease = Lease::opened(status, body, answer.session_seconds, now_ns);
+        let Some(Current { due, .. }) = self.current.filter(|_| self.lease.is_some()) else {
+            return self.fail(Cause::NoSession(status), shared);
+        };
+        shared.sessions += 1;
+        self.prepare(due, now_ns, shared);
+        if self.stream.is_some() {
+            self.write(now_ns, shared);
+        } else {
+            self.reconnect(shared);
+        }
+    }
+
+    fn asked(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
+        let cause = shared.dialect.fault(answer.status, body);
+        let class = shared.classes.of(cause, shared.classes.told(answer, body));
+        let Some(current) = self.current.take() else { return };
+        if shared.recorder.measures(current.due.intended_ns) {
+            shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
+        }
+        if class.is_token() {
+            shared.sampler.offer(&Offer {
+                ask: current.due.ask,
+                class,
+                written_ns: current.written_ns.unwrap_or(end_ns),
+                end_ns,
+                body,
+            });
+        }
+        shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end_ns);
+    }
+
+    /// Fails the request, if there is one, and closes the connection.
+    fn fail(&mut self, cause: Cause, shared: &mut Shared) {
+        self.stream = None;
+        self.phase = Phase::Idle;
+        self.input.clear();
+        if let Some(current) = self.current.take() {
+            shared.failed(current, cause, shared.clock.now_ns());
+        }
+    }
+}
+
+/// Parts that are needed to connect before the load starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways<'a> {
+    pub(crate) dial: &'a Dial,
+    pub(crate) requests: &'a RequestWriter,
+    pub(crate) epoll: &'a OwnedFd,
+    pub(crate) clock: Monotonic,
+}
+
+fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
+    let (answer, input) = fetch::exchange(stream, opening)?;
+    let lease =
+        Lease::opened(answer.status, &answer.body(&input), answer.session_seconds, clock.now_ns());
+    let refused = || format!("it opens no session: status {}", answer.status);
+    lease.ok_or_else(|| io::Error::other(refused()))
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,417 @@
+//! All generator threads of a run: they connect, start at one instant, and report.
+//!
+//! The first thread that fails or panics ends the others. A log that cannot be written does the
+//! same: a run that cannot have a result does not continue.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::generator::{Common, Generator, Prepared, Start, ThreadReport};
+use super::turns::Turns;
+use crate::base::clock::{Monotonic, Seconds, UnixSeconds};
+use crate::base::tls::Fault;
+use crate::harness::dialect::target::Target;
+use crate::harness::dialect::trust;
+use crate::harness::judge::cut::Cut;
+use crate::harness::machine::cores;
+use crate::harness::machine::stop::Stop;
+use crate::harness::record::cause::Cause;
+use crate::harness::record::collector::{IntervalSink, Totals, collect};
+use crate::harness::record::observer::Witness;
+use crate::harness::record::recorder::{IntervalSet, Recorder, Tally, Window, histogram};
+use crate::harness::record::sample::{Sampled, Sampler};
+use crate::harness::scenario::plan::Plan;
+use crate::harness::schedule::pacing::Pacing;
+
+/// Failure to measure.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The target does not accept connections.
+    #[error("cannot connect to {target}; check that it is running and reachable")]
+    Connect {
+        /// Address of the target.
+        target: String,
+        /// Error of the system.
+        source: io::Error,
+    },
+    /// The certificate of the target is not accepted.
+    #[error("the certificate of {target} does not count; {}", trust::remedy(*.fault))]
+    Certificate {
+        /// URL of the target.
+        target: String,
+        /// Fault of the certificate.
+        fault: Fault,
+        /// Error of the TLS library.
+        source: io::Error,
+    },
+    /// The target and this client could not set up TLS.
+    #[error("no TLS with {target}; {}", trust::remedy(*.fault))]
+    Tls {
+        /// URL of the target.
+        target: String,
+        /// Fault of the TLS connection.
+        fault: Fault,
+        /// Error of the TLS library.
+        source: io::Error,
+    },
+    /// This machine lacks a resource that connections need.
+    #[error("this machine cannot open its connections to {target}: {cause}; {remedy}")]
+    Impeded {
+        /// URL of the target.
+        target: String,
+        /// Resource that is missing.
+        cause: Cause,
+        /// Advice for the user.
+        remedy: &'static str,
+        /// Error of the system.
+        source: io::Error,
+    },
+    /// The kernel refused the event loop.
+    #[error("cannot wait for answers")]
+    Wait(#[source] io::Error),
+    /// The logs could not be written.
+    #[error("cannot write the interval logs")]
+    Write(#[source] io::Error),
+    /// A thread could not be started.
+    #[error("cannot start a generator thread")]
+    Spawn(#[source] io::Error),
+    /// A thread ended without a report.
+    #[error("a generator thread died; its panic message is above")]
+    Died,
+    /// The observer ended the run, because the target had ended.
+    #[error("the target ended during the run")]
+    TargetEnded,
+    /// The user asked to stop before anything was measured.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Measurements of a run.
+#[derive(Debug)]
+pub struct Measured {
+    /// Merged histograms.
+    pub totals: Totals,
+    /// Summed counters of all threads.
+    pub tally: Tally,
+    /// Share of its time that the busiest thread was not waiting.
+    pub busy_share: f64,
+    /// Delay with which the loops noticed the ticks of a 1 kHz probe, in nanoseconds.
+    pub hiccup: Histogram<u64>,
+    /// Largest possible delay with which each answer was noticed, in nanoseconds.
+    pub notice: Histogram<u64>,
+    /// Data on how well the generator kept to its schedule.
+    pub pacing: Pacing,
+    /// Uniform sample of the answers of each class.
+    pub samples: Vec<Sampled>,
+    /// True if answers were too long to keep the requested number of samples.
+    pub samples_full: bool,
+    /// Extent of the run, if the user ended it early.
+    pub cut: Option<Cut>,
+}
+
+/// Progress of a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress {
+    /// The warm-up is over.
+    Measuring,
+    /// Nanoseconds of the load that have passed.
+    Elapsed(u64),
+}
+
+/// Clock of a run, tied to wall time.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// Clock of all times in nanoseconds.
+    pub clock: Monotonic,
+    /// Wall time at the zero of the clock.
+    pub wall: UnixSeconds,
+}
+
+impl Epoch {
+    /// Returns the wall time at an instant of the run's clock.
+    pub fn wall_at(&self, at_ns: u64) -> UnixSeconds {
+        self.wall + Seconds::from(Duration::from_nanos(at_ns))
+    }
+}
+
+/// Runs the plan until its end, or until the user or the observer ends the run.
+///
+/// The witness, if there is one, is told the outcome of every request.
+///
+/// # Errors
+/// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
+pub(crate) fn run(
+    plan: &Plan,
+    target: &Target,
+    epoch: Epoch,
+    sink: &mut dyn IntervalSink,
+    stop: &Stop,
+    witness: Option<Witness>,
+    observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Measured, LoadError> {
+    let common =
+        Common::new(plan, target, epoch, witness, stop).map_err(|error| refused(target, error))?;
+    std::thread::scope(|scope| {
+        // No thread continues, whatever is returned.
+        let _alarm = Alarm::armed(&common);
+        let fleet = Fleet::start(scope, &common)?;
+        let Started { window, recycle, full } = fleet.go(&common);
+        sink.begin(window, epoch.wall_at(window.start_ns)).map_err(LoadError::Write)?;
+        let common = &common;
+        let collector = spawn(scope, "collector", move || {
+            let mut alarm = Alarm::armed(common);
+            cores::yield_to_all();
+            let totals = collect(&full, &recycle, sink, &|| std::thread::sleep(REST));
+            alarm.armed = totals.is_err();
+            totals
+        })?;
+        let watched = fleet.watch(common, window, observe);
+        let ended_ns = common.clock.now_ns();
+        // Joins all threads before any error is returned: the scope panics for a panicked thread
+        // that was not joined.
+        let reports = fleet.join();
+        let totals = collector.join().map_err(|_| LoadError::Died);
+        let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
+        if watched.is_break() {
+            return Err(LoadError::TargetEnded);
+        }
+        let measured = merge(common, reports, totals);
+        if stop.is_requested() { measured.cut_at(ended_ns, window) } else { Ok(measured) }
+    })
+}
+
+impl Measured {
+    /// Returns the measurement of a run that the user stopped.
+    ///
+    /// # Errors
+    /// Returns [`LoadError::Interrupted`] when nothing was measured.
+    fn cut_at(self, at_ns: u64, window: Window) -> Result<Self, LoadError> {
+        let cut = Cut::at(at_ns, window, &self.tally);
+        if self.totals.whole.seen().next().is_none() {
+            return Err(LoadError::Interrupted);
+        }
+        Ok(Self { cut, ..self })
+    }
+}
+
+/// Guard that ends the run when its owner fails or panics.
+struct Alarm<'a> {
+    common: &'a Common<'a>,
+    armed: bool,
+}
+
+impl<'a> Alarm<'a> {
+    const fn armed(common: &'a Common<'a>) -> Self {
+        Self { common, armed: true }
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.common.abort.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Data that the collector needs of a run that has started.
+struct Started {
+    window: Window,
+    recycle: Vec<Sender<IntervalSet>>,
+    full: Receiver<IntervalSet>,
+}
+
+type Report = Result<ThreadReport, LoadError>;
+
+struct Fleet<'scope> {
+    go: Vec<Sender<Start>>,
+    threads: Vec<ScopedJoinHandle<'scope, Report>>,
+    /// Channel that hangs up when all threads have ended.
+    done: Receiver<()>,
+}
+
+/// Nanoseconds from setting the start to the start, so that every thread sees it in time.
+const HEAD_START_NS: u64 = 50_000_000;
+/// Sleep of the collector after each histogram. It is longer than the work on one, so that the
+/// collector gives way to the generator even on a shared processor.
+const REST: Duration = Duration::from_micros(200);
+/// Time between two calls of the observer.
+const OBSERVE_EVERY: Duration = Duration::from_millis(250);
+
+impl<'scope> Fleet<'scope> {
+    /// Starts the threads and waits until all connections are established.
+    fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        common: &'env Common<'env>,
+    ) -> Result<Self, LoadError> {
+        let (ready, readies) = channel();
+        let (alive, done) = channel();
+        let mut fleet = Self { go: Vec::new(), threads: Vec::new(), done };
+        for thread in 0..common.layout.threads() {
+            let (go, start) = channel::<Start>();
+            let (ready, alive) = (ready.clone(), alive.clone());
+            fleet.go.push(go);
+            fleet.threads.push(spawn(scope, "generator", move || {
+                let _alive = alive;
+                generate(common, thread, ready, &start)
+            })?);
+        }
+        drop(ready);
+        let all: io::Result<Vec<()>> = readies.iter().collect();
+        all.map_err(|source| refused(common.target, source))?;
+        Ok(fleet)
+    }
+
+    /// Sets the start time and lets the threads begin.
+    fn go(&self, common: &Common<'_>) -> Started {
+        let plan = common.plan;
+        let soon_ns = common.clock.now_ns() + HEAD_START_NS + plan.rehearsal_ns;
+        let start_ns = plan.turns.map_or(soon_ns, |_| Turns::aligned(soon_ns));
+        let measured_ns = start_ns + plan.span_ns(plan.warmup_ns);
+        let end_ns = measured_ns + plan.span_ns(plan.duration_ns);
+        let window = Window { start_ns: measured_ns, end_ns };
+        let (full, sets) = channel();
+        let mut recycle = Vec::new();
+        let phases_ns = common.plan.workload.ends_ns();
+        for go in &self.go {
+            let (spare, empty) = channel();
+            // One spare set from the start, so that the first hand-over allocates nothing.
+            drop(spare.send(IntervalSet::new(0)));
+            recycle.push(spare);
+            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phases_ns);
+            drop(go.send(Start { at_ns: start_ns, window, recorder }));
+        }
+        Started { window, recycle, full: sets }
+    }
+
+    /// Waits for the threads to end, and reports progress to the observer.
+    fn watch(
+        &self,
+        common: &Common<'_>,
+        window: Window,
+        observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let load_start_ns =
+            window.start_ns.saturating_sub(common.plan.span_ns(common.plan.warmup_ns));
+        let mut warm = true;
+        let mut goes_on = ControlFlow::Continue(());
+        loop {
+            let now_ns = common.clock.now_ns();
+            // Without a warm-up the observer is told slightly early, so that its counters miss no
+            // request.
+            let early_ns = if common.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
+            let begins_ns = window.start_ns.saturating_sub(early_ns);
+            if goes_on.is_continue() && warm && now_ns >= begins_ns {
+                warm = false;
+                goes_on = observe(Progress::Measuring);
+            }
+            if goes_on.is_continue() {
+                goes_on = observe(Progress::Elapsed(now_ns.saturating_sub(load_start_ns)));
+            }
+            if goes_on.is_break() {
+                common.abort.store(true, Ordering::Relaxed);
+            }
+            let until_warm = Duration::from_nanos(begins_ns.saturating_sub(now_ns));
+            let wait = if warm { until_warm.min(OBSERVE_EVERY) } else { OBSERVE_EVERY };
+            if self.done.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+                return goes_on;
+            }
+        }
+    }
+
+    /// Returns the reports of all threads, or the first failure.
+    fn join(self) -> Result<Vec<ThreadReport>, LoadError> {
+        drop(self.go);
+        let join = |thread: ScopedJoinHandle<'_, Report>| thread.join();
+        let ended: Vec<_> = self.threads.into_iter().map(join).collect();
+        ended.into_iter().map(|ended| ended.unwrap_or(Err(LoadError::Died))).collect()
+    }
+}
+
+fn refused(target: &Target, source: io::Error) -> LoadError {
+    let url = &target.url;
+    let target = url.to_string();
+    match Fault::of(&source) {
+        Some(fault) if fault.is_of_certificate() => {
+            return LoadError::Certificate { target, fault, source };
+        }
+        Some(fault) => return LoadError::Tls { target, fault, source },
+        None => {}
+    }
+    let cause = Cause::of_machine(&source);
+    match cause.and_then(|cause| Some((cause, cause.remedy()?))) {
+        Some((cause, remedy)) => LoadError::Impeded { target, cause, remedy, source },
+        None => LoadError::Connect { target: url.with_addresses(), source },
+    }
+}
+
+/// Runs a generator thread, from connecting to its report.
+fn generate(
+    common: &Common<'_>,
+    thread: usize,
+    ready: Sender<io::Result<()>>,
+    start: &Receiver<Start>,
+) -> Report {
+    let mut alarm = Alarm::armed(common);
+    let prepared = match Prepared::new(common, thread) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            drop(ready.send(Err(error)));
+            return Err(LoadError::Died);
+        }
+    };
+    drop(ready.send(Ok(())));
+    // Hang up now: the start waits until all threads have hung up.
+    drop(ready);
+    // If no start comes, another thread has failed, and the run with it.
+    let start = start.recv().map_err(|_| LoadError::Died)?;
+    let report = Generator::new(common, thread, prepared, start).run().map_err(LoadError::Wait);
+    alarm.armed = report.is_err();
+    report
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, LoadError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, body)
+        .map_err(LoadError::Spawn)
+}
+
+fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+    let plan = common.plan;
+    let mut tally = Tally::default();
+    let mut pacing = Pacing { sampling: common.gaps.clone(), ..Pacing::default() };
+    let mut sampler = Sampler::new(plan.samples, &[], plan.seed);
+    let (mut busy_share, mut hiccup, mut notice) = (0.0_f64, histogram(), histogram());
+    for report in reports {
+        tally.add(&report.tally);
+        busy_share = busy_share.max(report.busy_share);
+        // All histograms have equal bounds, so adding cannot fail.
+        let _ = hiccup.add(&report.hiccup);
+        let _ = notice.add(&report.notice);
+        let _ = pacing.rehearsal.add(&report.rehearsal);
+        pacing.sampled.extend(report.acted);
+        sampler.merge(report.sampler);
+    }
+    Measured {
+        totals,
+        tally,
+        busy_share,
+        hiccup,
+        notice,
+        pacing,
+        samples_full: sampler.is_full(),
+        samples: sampler.into_samples(),
+        cut: None,
+    }
+}

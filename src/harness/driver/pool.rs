@@ -1,0 +1,143 @@
+//! The connections of one generator thread, in sets. Each set has one queue and a list of free
+//! connections.
+//!
+//! A request that is due goes to a free connection of its set, or waits in the queue for the first
+//! connection that becomes free. With one queue per connection, requests would wait while an equal
+//! connection is idle, and that wait would be charged to the target.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::connection::{Place, Ways};
+use super::shared::{Due, Shared};
+use crate::harness::machine::stop::Stop;
+use crate::harness::schedule::layout::SetShape;
+
+/// A set of equivalent connections.
+#[derive(Debug)]
+struct Set {
+    /// Free connections, used first in, first out, so that all connections of a set carry equal
+    /// load. A server that ties connections to its threads would otherwise have one busy thread.
+    free: VecDeque<usize>,
+    queue: VecDeque<Due>,
+}
+
+/// All connections of one generator thread.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    places: Vec<Place>,
+    /// The set of each connection.
+    set_of: Vec<usize>,
+    sets: Vec<Set>,
+    next_expiry: usize,
+}
+
+/// Initial capacity of a queue.
+const QUEUE_ROOM: usize = 16;
+/// Number of slices of the connections; each call checks one slice for timeouts.
+const EXPIRY_SLICES: usize = 100;
+
+impl Pool {
+    /// Connects all of `shapes`, waiting for each.
+    ///
+    /// # Errors
+    /// Returns an error if a connection cannot be made, or if a stop was requested meanwhile.
+    pub(crate) fn connect(
+        shapes: impl Iterator<Item = SetShape>,
+        ways: &Ways<'_>,
+        stop: &Stop,
+    ) -> io::Result<Self> {
+        let mut pool =
+            Self { places: Vec::new(), set_of: Vec::new(), sets: Vec::new(), next_expiry: 0 };
+        for shape in shapes {
+            let first = pool.places.len();
+            for _ in 0..shape.connections {
+                if stop.is_requested() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let token = pool.places.len() as u64;
+                pool.places.push(Place::connect(token, shape.vm, ways)?);
+                pool.set_of.push(pool.sets.len());
+            }
+            let free = (first..pool.places.len()).collect();
+            pool.sets.push(Set { free, queue: VecDeque::with_capacity(QUEUE_ROOM) });
+        }
+        Ok(pool)
+    }
+
+    /// Accepts a request that is due now, and writes it at once if a connection of the set is free.
+    pub(crate) fn offer(&mut self, set: usize, due: Due, shared: &mut Shared) {
+        let Some(queue) = self.sets.get_mut(set).map(|set| &mut set.queue) else { return };
+        shared.outstanding += 1;
+        queue.push_back(due);
+        self.proceed(set, due.acted_ns, shared);
+    }
+
+    /// Handles an event of connection number `place`.
+    pub(crate) fn ready(&mut self, place: usize, shared: &mut Shared) {
+        self.with(place, shared, Place::ready);
+    }
+
+    /// Ends the requests that have timed out on the next slice of the connections. A hundred calls
+    /// check them all.
+    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
+        let slice = self.places.len().div_ceil(EXPIRY_SLICES);
+        let end = self.places.len().min(self.next_expiry + slice);
+        for place in self.next_expiry..end {
+            self.with(place, shared, |place, shared| place.expire(now_ns, shared));
+        }
+        self.next_expiry = if end < self.places.len() { end } else { 0 };
+    }
+
+    /// Ends all requests that are still outstanding.
+    ///
+    /// A request in a queue still waits for the target, which has not answered the requests before
+    /// it. It is recorded as a timeout, because its time belongs in the response histogram.
+    pub(crate) fn abandon(&mut self, now_ns: u64, shared: &mut Shared) {
+        for set in &mut self.sets {
+            set.queue.drain(..).for_each(|due| shared.give_up(due, now_ns));
+        }
+        self.places.iter_mut().for_each(|place| place.abandon(shared));
+    }
+
+    /// Lets connection number `index` act. If that makes the connection free, its set starts the
+    /// next request.
+    fn with(
+        &mut self,
+        index: usize,
+        shared: &mut Shared,
+        act: impl FnOnce(&mut Place, &mut Shared),
+    ) {
+        let Some((place, set)) = self.places.get_mut(index).zip(self.set_of.get(index).copied())
+        else {
+            return;
+        };
+        let was_free = place.is_free();
+        act(place, shared);
+        if was_free || !place.is_free() {
+            return;
+        }
+        let waits = self.sets.get_mut(set).is_some_and(|set| {
+            set.free.push_back(index);
+            !set.queue.is_empty()
+        });
+        if waits {
+            self.proceed(set, shared.clock.now_ns(), shared);
+        }
+    }
+
+    /// Starts waiting requests on free connections.
+    fn proceed(&mut self, set: usize, now_ns: u64, shared: &mut Shared) {
+        let Some(Set { free, queue }) = self.sets.get_mut(set) else { return };
+        while !queue.is_empty() {
+            let Some(index) = free.pop_front() else { return };
+            if let Some((place, due)) = self.places.get_mut(index).zip(queue.pop_front()) {
+                place.start(due, now_ns, shared);
+                // The request fails at once if nobody listens any more.
+                if place.is_free() {
+                    free.push_back(index);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The state that all connections of one generator thread share, and the recording of a request's
+//! end.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use super::dial::Dial;
+use crate::base::clock::Monotonic;
+use crate::harness::dialect::protocol::Dialect;
+use crate::harness::dialect::request::RequestWriter;
+use crate::harness::dialect::response::Answer;
+use crate::harness::judge::ledger::Slot;
+use crate::harness::record::cause::Cause;
+use crate::harness::record::observer::{Seen, Witness};
+use crate::harness::record::recorder::{Ended, Recorder};
+use crate::harness::record::sample::Sampler;
+use crate::harness::record::status::{Class, Status};
+use crate::harness::scenario::workload::Ask;
+
+/// The classes into which a target's answers fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// The classes that the broker names in a header.
+    Broker,
+    /// The same, while identities are removed: a refusal for lack of an identity has a class of its
+    /// own.
+    Churned,
+    /// Every good answer is in the class `all`.
+    Foreign,
+}
+
+impl Classes {
+    /// Returns the class of a request that failed for `cause`, or of a good answer. `told` is the
+    /// class that the answer names.
+    pub(crate) fn of(self, cause: Option<Cause>, told: Option<Class>) -> Class {
+        match (self, cause) {
+            (Self::Churned, Some(Cause::Status(400))) if told == Some(Class::Refused) => {
+                Class::Refused
+            }
+            (_, Some(Cause::Status(429) | Cause::NoSession(429))) => Class::Throttled,
+            (_, Some(_)) => Class::Error,
+            (Self::Foreign, None) => Class::All,
+            (Self::Broker | Self::Churned, None) => told.unwrap_or(Class::All),
+        }
+    }
+
+    /// Returns the class that a complete answer names.
+    pub(crate) fn told(self, answer: &Answer, body: &[u8]) -> Option<Class> {
+        let refused = self == Self::Churned && answer.status == 400 && is_want_of_identity(body);
+        if refused { Some(Class::Refused) } else { answer.cache }
+    }
+
+    /// Returns the classes into which an answer with a token can fall.
+    pub(crate) const fn of_tokens(self) -> &'static [Class] {
+        match self {
+            Self::Broker | Self::Churned => {
+                &[Class::Hit, Class::Miss, Class::Coalesced, Class::All]
+            }
+            Self::Foreign => &[Class::All],
+        }
+    }
+}
+
+/// The state that all connections of one generator thread share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) clock: Monotonic,
+    pub(crate) dial: Dial,
+    pub(crate) requests: Arc<RequestWriter>,
+    pub(crate) classes: Classes,
+    pub(crate) dialect: Arc<Dialect>,
+    pub(crate) recorder: Recorder,
+    pub(crate) sampler: Sampler,
+    /// The record of answers by which changes are judged.
+    pub(crate) witness: Option<Witness>,
+    pub(crate) epoll: OwnedFd,
+    /// Number of requests that are due and have not ended.
+    pub(crate) outstanding: u64,
+    /// Number of connections made anew since the start.
+    pub(crate) reconnects: u64,
+    /// Number of sessions opened since the start.
+    pub(crate) sessions: u64,
+    pub(crate) timeout_ns: u64,
+    pub(crate) scratch: Vec<u8>,
+    /// A time before every event that is handled now.
+    pub(crate) unseen_since_ns: u64,
+    /// Upper bounds of the delays with which answers of the measured part were noticed.
+    pub(crate) notice: Histogram<u64>,
+}
+
+/// The largest size of one read. A token answer is 2 KB.
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A request that is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    pub(crate) ask: Ask,
+    pub(crate) intended_ns: u64,
+    pub(crate) acted_ns: u64,
+}
+
+impl Shared {
+    /// Ends a request that was never written.
+    pub(crate) fn give_up(&mut self, due: Due, end_ns: u64) {
+        self.failed(Current { due, begun_ns: end_ns, written_ns: None }, Cause::Timeout, end_ns);
+    }
+
+    /// Ends a request that got no answer.
+    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end_ns: u64) {
+        let class = self.classes.of(Some(cause), None);
+        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end_ns);
+    }
+
+    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end_ns: u64) {
+        let Current { due, written_ns, .. } = current;
+        let Ending { status, cause, class } = ending;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if let Some((witness, written_ns)) = self.witness.as_mut().zip(written_ns)
+            && !class.is_failure()
+        {
+            let token = class.is_token();
+            let Ask { vm, selector, .. } = due.ask;
+            witness.note(Seen { slot: Slot { vm, selector }, written_ns, end_ns, token });
+        }
+        self.recorder.record(&Ended {
+            class,
+            status,
+            cause: cause.filter(|_| class.is_failure()),
+            intended_ns: due.intended_ns,
+            acted_ns: due.acted_ns,
+            written_ns,
+            end_ns,
+        });
+    }
+}
+
+/// The outcome of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) status: Status,
+    /// The fault of the answer, if it has one.
+    pub(crate) cause: Option<Cause>,
+    pub(crate) class: Class,
+}
+
+/// The request on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current {
+    pub(crate) due: Due,
+    pub(crate) begun_ns: u64,
+    pub(crate) written_ns: Option<u64>,
+}
+
+/// Returns true if IMDS refuses a VM that lacks the identity, or that has several and named none.
+fn is_want_of_identity(body: &[u8]) -> bool {
+    [&b"Identity not found"[..], b"Multiple user assigned identities exist"]
+        .into_iter()
+        .any(|text| body.windows(text.len()).any(|part| part == text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_answers_and_failed_requests_are_never_in_one_class() {
+        let causes = [
+            Cause::NoToken,
+            Cause::Timeout,
+            Cause::Status(429),
+            Cause::Status(400),
+            Cause::Status(503),
+        ];
+        for classes in [Classes::Broker, Classes::Churned, Classes::Foreign] {
+            for told in [None, Some(Class::Hit), Some(Class::Miss)] {
+                assert!(classes.of(None, told).is_token());
+                assert!(causes.iter().all(|cause| classes.of(Some(*cause), told).is_failure()));
+            }
+            assert_eq!(classes.of(Some(Cause::Status(429)), None), Class::Throttled);
+        }
+        assert_eq!(
+            Classes::Churned.of(Some(Cause::Status(400)), Some(Class::Refused)),
+            Class::Refused
+        );
+        assert_eq!(
+            Classes::Broker.of(Some(Cause::Status(400)), Some(Class::Refused)),
+            Class::Error
+        );
+        assert_eq!(Classes::Foreign.of(None, Some(Class::Hit)), Class::All);
+    }
+}

@@ -1,0 +1,211 @@
+//! Builds the `gate.json` document of a gate. All other output forms are made from it.
+//!
+//! Effects, bounds and limits are shares by which the candidate is worse: 0.05 means 5 % slower, or 5 of
+//! 100 lookups lost for the hit ratio.
+
+use std::fmt;
+
+use super::evidence::NotJudged;
+use super::judge::{self, Finding, overall};
+use super::leg::{self, Side};
+use super::policy;
+use super::sentence::sentence;
+use crate::base::clock::UnixSeconds;
+use crate::harness::document::gate::{
+    BuildName, Gate, Judged, Leg, Load, Method, MetricResult, Order, Pair, Policy, SCHEMA,
+};
+use crate::harness::report::host::{build, host};
+use crate::harness::report::phases;
+use crate::harness::report::run_json::rfc3339;
+use crate::harness::scenario::plan::Plan;
+use crate::harness::schedule::layout::Layout;
+use crate::harness::stats::paired;
+use crate::harness::stats::paired::Bounds;
+use crate::harness::stats::paired::signed_rank::hodges_lehmann;
+
+/// Identity of a gate: its time, scenario, seed and builds.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Time at which the gate began.
+    pub started_at: UnixSeconds,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Seed of the first pair. Each pair has its own.
+    pub seed: u64,
+    /// Base build.
+    pub base: BuildName,
+    /// Candidate build.
+    pub candidate: BuildName,
+    /// Notes for the reader.
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for BuildName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        let short = |text: &str| text.chars().take(12).collect::<String>();
+        if let Some(commit) = &self.commit {
+            write!(f, ", commit {}", short(commit))?;
+        }
+        self.sha256.as_ref().map_or(Ok(()), |digest| write!(f, ", sha256 {}", short(digest)))
+    }
+}
+
+/// Builds the document of a gate.
+pub fn document(
+    identity: Identity,
+    plan: &Plan,
+    policy: &policy::Policy,
+    pairs: &[leg::Pair],
+    findings: &[Finding],
+) -> Gate {
+    let verdict = overall(pairs, findings, policy);
+    let failures = failures(pairs);
+    Gate {
+        schema: SCHEMA.to_owned(),
+        started_at: rfc3339(identity.started_at),
+        scenario: identity.scenario,
+        seed: identity.seed,
+        verdict,
+        sentence: sentence(verdict, findings, &failures, policy),
+        base: identity.base,
+        candidate: identity.candidate,
+        policy: of_policy(policy, pairs.len()),
+        load: load(plan),
+        host: host(steal(pairs)),
+        build: build(),
+        metrics: findings.iter().map(|finding| metric(finding, policy)).collect(),
+        pairs: pairs.iter().map(pair).collect(),
+        failures,
+        notes: identity.notes,
+    }
+}
+
+/// Returns the largest steal share of all legs.
+fn steal(pairs: &[leg::Pair]) -> f64 {
+    let legs = pairs.iter().flat_map(|pair| [&pair.base, &pair.candidate]);
+    legs.map(|leg| leg.steal_share).fold(0.0, f64::max)
+}
+
+fn failures(pairs: &[leg::Pair]) -> Vec<String> {
+    let mut all = Vec::new();
+    for (number, pair) in pairs.iter().enumerate() {
+        for (side, leg) in [(Side::Base, &pair.base), (Side::Candidate, &pair.candidate)] {
+            let said = |failure| format!("{} in pair {}: {failure}", side.as_str(), number + 1);
+            all.extend(leg.failures.iter().map(said));
+        }
+    }
+    all
+}
+
+/// Formats a share in per cent, without needless zeros.
+pub(super) fn percent(share: f64) -> String {
+    let rounded = (share * 1e4).round() / 1e2;
+    format!("{rounded} %")
+}
+
+fn of_policy(policy: &policy::Policy, pairs_made: usize) -> Policy {
+    Policy {
+        design: policy.design,
+        alpha: policy.alpha,
+        power: policy.power,
+        tolerance: policy.tolerance,
+        limit: policy.limit,
+        metrics: policy.wanted,
+        looks: policy.looks.iter().map(|pairs| *pairs as u64).collect(),
+        pairs_made: pairs_made as u64,
+    }
+}
+
+fn load(plan: &Plan) -> Load {
+    let (arrivals, rate) = phases::arrivals(&plan.workload);
+    let seconds = |ns| std::time::Duration::from_nanos(ns).as_secs_f64();
+    let layout = Layout::of(plan);
+    Load {
+        arrivals: arrivals.to_owned(),
+        rate,
+        duration_s: seconds(plan.duration_ns),
+        warmup_s: seconds(plan.warmup_ns),
+        connections: layout.connections().into(),
+        vms: plan.world.vms.into(),
+        user_assigned: plan.world.user_assigned.into(),
+        threads: layout.threads() as u64,
+    }
+}
+
+fn metric((metric, finding): &Finding, policy: &policy::Policy) -> MetricResult {
+    MetricResult {
+        metric: *metric,
+        unit: metric.unit().to_owned(),
+        tolerance: metric.share_of(policy.tolerated(*metric)),
+        limit: metric.share_of(policy.limit_of(*metric)),
+        judged: finding.as_ref().ok().map(judged),
+        not_judged: finding.as_ref().err().map(|not| not_judged(*not)),
+    }
+}
+
+pub(super) fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) -> String {
+    let parts = [
+        (invalid, "an invalid leg"),
+        (missing, "too few samples or no value"),
+        (lost, "a value of the base and none of the candidate"),
+        (gained, "a value of the candidate and none of the base"),
+    ];
+    let told = parts.into_iter().filter(|(count, _)| *count > 0);
+    let told = told.map(|(count, what)| format!("{count} of {pairs} pairs have {what}"));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn judged(judged: &judge::Judged) -> Judged {
+    // Minus infinity also has a share: -1, a loss of everything.
+    let share = |difference| finite(difference).map(|known| judged.metric.share_of(known));
+    let both = |bounds: Bounds| [share(bounds.low), share(bounds.high)];
+    let method = match judged.method {
+        paired::Method::SignedRank => Method::SignedRank,
+        paired::Method::Student => Method::Student,
+    };
+    Judged {
+        verdict: judged.verdict,
+        pairs: judged.differences.len() as u64,
+        smallest_effect: share(judged.smallest),
+        base_median: judged.base,
+        candidate_median: judged.candidate,
+        effect: judged.metric.share_of(judged.effect),
+        effect_interval: both(judged.interval),
+        effect_interval_method: method,
+        robust_effect: hodges_lehmann(&judged.differences).and_then(share),
+        bounds: both(judged.bounds),
+        bounds_method: method,
+        deviation: finite(judged.summary.deviation),
+        p: judged.p,
+        disturbed: Some(judged.disturbed),
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+fn pair(pair: &leg::Pair) -> Pair {
+    Pair {
+        seed: pair.seed,
+        order: match pair.first {
+            Side::Base => Order::BaseFirst,
+            Side::Candidate => Order::CandidateFirst,
+        },
+        cpu_by_turn: pair.cpu_by_turn.clone(),
+        base: of_leg(&pair.base),
+        candidate: of_leg(&pair.candidate),
+    }
+}
+
+fn of_leg(leg: &leg::Leg) -> Leg {
+    Leg {
+        values: leg.values.clone(),
+        kept_rate: leg.kept_rate,
+        valid: leg.reasons.is_empty(),
+        reasons: leg.reasons.clone(),
+        failures: leg.failures.clone(),
+        steal_share: leg.steal_share,
+    }
+}

@@ -1,0 +1,156 @@
+//! Turns pairs into verdicts.
+
+use super::evidence::{Evidence, NotJudged, Values};
+use super::leg::{Leg, Pair};
+use super::metric::Metric;
+use super::policy::{Design, Policy, Wanted};
+pub use crate::harness::document::gate::Verdict;
+use crate::harness::stats::median::median;
+use crate::harness::stats::paired::{Bounds, Method, Rates, Summary};
+
+/// Verdict on one metric, with its figures.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The metric.
+    pub metric: Metric,
+    /// Differences of the pairs that count.
+    pub differences: Vec<f64>,
+    /// Median of the base's values, in the metric's unit.
+    pub base: f64,
+    /// Median of the candidate's values, in the metric's unit.
+    pub candidate: f64,
+    /// Middle of the differences, by the method of the bounds. It lies between them.
+    pub effect: f64,
+    /// Mean and spread of the differences.
+    pub summary: Summary,
+    /// 95 % confidence interval of the middle, by the method of the bounds.
+    pub interval: Bounds,
+    /// Bounds of the middle at the error rates of this look. The verdict depends on them.
+    pub bounds: Bounds,
+    /// Method that found the bounds.
+    pub method: Method,
+    /// Smallest difference that would have failed, with the power of the policy.
+    pub smallest: f64,
+    /// P-value of the hypothesis that the candidate is not slower than tolerated. If the host disturbed
+    /// the legs, the hypothesis is that it is not slower than the limit.
+    pub p: f64,
+    /// Verdict on this metric.
+    pub verdict: Verdict,
+    /// True if it fails although the host disturbed the legs, because every pair is beyond the limit.
+    pub disturbed: bool,
+}
+
+/// Confidence of the interval that is stored beside the bounds.
+const CONFIDENCE: f64 = 0.95;
+
+/// Metric with its result, or the reason why it was not judged.
+pub type Finding = (Metric, Result<Judged, NotJudged>);
+
+/// Judges every metric of the policy at one look.
+pub fn judge(pairs: &[Pair], policy: &Policy) -> Vec<Finding> {
+    let found = policy.metrics.iter().map(|metric| (*metric, Evidence::of(pairs, *metric, policy)));
+    // A class that this load does not have is reported only if it was asked for.
+    let found: Vec<(Metric, Evidence)> = found
+        .filter(|(_, evidence)| policy.wanted == Wanted::Named || !evidence.is_absent())
+        .collect();
+    let rates = policy.rates(found.iter().filter(|(_, evidence)| evidence.is_tested()).count());
+    let judged = |(metric, evidence)| (metric, decide(metric, evidence, policy, rates));
+    found.into_iter().map(judged).collect()
+}
+
+fn decide(
+    metric: Metric,
+    evidence: Evidence,
+    policy: &Policy,
+    rates: Rates,
+) -> Result<Judged, NotJudged> {
+    let (tolerated, limit) = (policy.tolerated(metric), policy.limit_of(metric));
+    match evidence {
+        Evidence::None(not) => Err(not),
+        Evidence::Fit(values) => {
+            let mut judged = weigh(metric, values, policy.design, tolerated, rates);
+            judged.verdict = if judged.bounds.low > tolerated {
+                Verdict::Fail
+            } else if judged.bounds.high < limit {
+                Verdict::Pass
+            } else {
+                Verdict::CannotTell
+            };
+            Ok(judged)
+        }
+        Evidence::Disturbed(values, not) => {
+            let judged = weigh(metric, values, policy.design, limit, rates);
+            let beyond = judged.differences.iter().all(|difference| *difference > limit);
+            let shown = beyond && judged.bounds.low > limit;
+            let failed = Judged { verdict: Verdict::Fail, disturbed: true, ..judged };
+            shown.then_some(failed).ok_or(not)
+        }
+    }
+}
+
+/// Returns the findings that were judged.
+pub fn judged(findings: &[Finding]) -> impl Iterator<Item = &Judged> {
+    findings.iter().filter_map(|(_, finding)| finding.as_ref().ok())
+}
+
+/// Returns the verdict of the whole gate, from the findings and the checks.
+pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict {
+    let any = |verdict| judged(findings).any(|judged| judged.verdict == verdict);
+    let broken = |leg: fn(&Pair) -> &Leg| pairs.iter().any(|pair| !leg(pair).failures.is_empty());
+    let unjudged = findings.iter().any(|(_, finding)| finding.is_err());
+    let lost = findings.iter().any(|(_, finding)| finding.as_ref().is_err_and(NotJudged::is_lost));
+    if broken(|pair| &pair.candidate) {
+        Verdict::Fail
+    } else if broken(|pair| &pair.base) {
+        // A comparison with a broken base says nothing.
+        Verdict::Invalid
+    } else if any(Verdict::Fail) {
+        Verdict::Fail
+    } else if judged(findings).next().is_none() || (unjudged && policy.wanted == Wanted::Named) {
+        Verdict::Invalid
+    } else if any(Verdict::CannotTell) || lost || lacks_latency(findings, policy) {
+        Verdict::CannotTell
+    } else {
+        Verdict::Pass
+    }
+}
+
+/// Returns true if the gate compares latency but could not judge any latency.
+pub fn lacks_latency(findings: &[Finding], policy: &Policy) -> bool {
+    policy.metrics.iter().any(|metric| metric.is_latency())
+        && !judged(findings).any(|judged| judged.metric.is_latency())
+}
+
+/// Compares the values with `null`, the difference that must be exceeded.
+fn weigh(metric: Metric, values: Values, design: Design, null: f64, rates: Rates) -> Judged {
+    let Values { base, candidate, differences } = values;
+    let summary = Summary::of(&differences);
+    let (method, summary) = match design {
+        Design::Baseline => (Method::Student, summary.against_one_draw()),
+        Design::Pairs => (Method::for_pairs(differences.len(), rates), summary),
+    };
+    let bounds = |rates| match method {
+        Method::Student => summary.bounds(rates),
+        Method::SignedRank => method.bounds(&differences, rates),
+    };
+    let p = match method {
+        Method::Student => summary.p_above(null),
+        Method::SignedRank => method.p_above(&differences, null),
+    };
+    let (interval, bounds) = (bounds(Rates::two_sided(CONFIDENCE)), bounds(rates));
+    Judged {
+        metric,
+        base: median(&base),
+        candidate: median(&candidate),
+        effect: method.middle(&differences),
+        summary,
+        interval,
+        bounds,
+        method,
+        smallest: null + bounds.width(),
+        p,
+        verdict: Verdict::CannotTell,
+        disturbed: false,
+        differences,
+    }
+}

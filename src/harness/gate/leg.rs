@@ -1,0 +1,215 @@
+//! One short run of one build, reduced to the values that the gate needs.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use super::metric::{Demand, Metric, Percentile};
+use crate::harness::judge::validity::Reason;
+use crate::harness::record::recorder;
+use crate::harness::record::status::Class;
+use crate::harness::session::broker_counters::Counters;
+use crate::harness::session::run::Outcome;
+use crate::harness::stats::paired::signed_rank::hodges_lehmann;
+
+/// Results of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Leg {
+    /// Measured values. Metrics with too few samples are missing.
+    pub values: BTreeMap<Metric, f64>,
+    /// Response times by class, in nanoseconds; empty for a stored run.
+    pub responses: BTreeMap<Class, Histogram<u64>>,
+    /// True if the requests were sent at their rate.
+    pub kept_rate: bool,
+    /// Reasons why the run is invalid; empty if it is valid.
+    pub reasons: Vec<String>,
+    /// Failed checks.
+    pub failures: Vec<String>,
+    /// Share of the machine's time that the hypervisor took.
+    pub steal_share: f64,
+}
+
+/// Build that a leg measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The build that is compared with.
+    Base,
+    /// The build that is judged.
+    Candidate,
+}
+
+impl Side {
+    /// Returns the side that goes first in pair `number`. The sides alternate.
+    pub const fn first_of(number: usize) -> Self {
+        if number.is_multiple_of(2) { Self::Base } else { Self::Candidate }
+    }
+
+    /// Returns the name in reports and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// Two legs in turns, with the same seed.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Seed of schedule, workload and world.
+    pub seed: u64,
+    /// Side that went first.
+    pub first: Side,
+    /// Leg of the base.
+    pub base: Leg,
+    /// Leg of the candidate.
+    pub candidate: Leg,
+    /// Logarithms of the candidate's processor time over that of the base, one for each pair of turns.
+    /// Empty if the two did not take turns.
+    pub cpu_by_turn: Vec<f64>,
+}
+
+/// Minimum number of turns. Fewer say less than the whole legs.
+const TURNS_MIN: usize = 8;
+
+impl Pair {
+    /// Returns the difference of a metric with these values in the two legs; above zero the candidate is
+    /// worse. Returns none if it is not finite, as with zeros.
+    ///
+    /// For processor time with enough turns, this is the robust middle of the turns. A short disturbance
+    /// of the machine hits a turn of one side only and hardly moves that middle.
+    pub fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
+        let by_turn = metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN;
+        let turns = by_turn.then(|| hodges_lehmann(&self.cpu_by_turn)).flatten();
+        turns.or_else(|| metric.difference(base, candidate))
+    }
+
+    /// Returns the leg of one side.
+    pub const fn leg(&self, side: Side) -> &Leg {
+        match side {
+            Side::Base => &self.base,
+            Side::Candidate => &self.candidate,
+        }
+    }
+}
+
+/// Returns the response times of all legs of one side, by class, in nanoseconds.
+pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
+    let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
+    for (class, histogram) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
+        let sum = all.entry(*class).or_insert_with(recorder::histogram);
+        // All histograms have equal bounds, so adding cannot fail.
+        let _ = sum.add(histogram);
+    }
+    all
+}
+
+/// Reasons why a leg says nothing about a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Useless {
+    /// The run did not meet the demand of the metric.
+    Invalid,
+    /// There were too few samples.
+    Missing,
+}
+
+impl Leg {
+    /// Extracts the leg from the outcome of a run.
+    pub fn of(outcome: &Outcome) -> Self {
+        let values = Metric::ALL.into_iter();
+        Self {
+            values: values.filter_map(|metric| Some((metric, value(metric, outcome)?))).collect(),
+            responses: responses(outcome),
+            kept_rate: !outcome.reasons.iter().any(spoils_rate),
+            reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
+            failures: outcome.failures.iter().map(ToString::to_string).collect(),
+            steal_share: outcome.conditions.strain.steal_share,
+        }
+    }
+
+    /// Returns the value of a metric.
+    ///
+    /// # Errors
+    /// Returns [`Useless`] when this leg has no value of the metric, or does not meet its demand.
+    pub fn value(&self, metric: Metric) -> Result<f64, Useless> {
+        let value = self.values.get(&metric).copied().ok_or(Useless::Missing)?;
+        let fit = match metric.demand() {
+            Demand::Rate => self.kept_rate,
+            Demand::Valid => self.reasons.is_empty(),
+        };
+        if fit { Ok(value) } else { Err(Useless::Invalid) }
+    }
+}
+
+fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
+    let seen = outcome.measured.totals.whole.seen();
+    seen.map(|(class, latencies)| (class, latencies.response.clone())).collect()
+}
+
+/// Returns true if a run was so far from its rate that it had another load.
+///
+/// The validity of a run is stricter, because its latencies depend on the rate. The cost of a request
+/// hardly does.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn spoils_rate(reason: &Reason) -> bool {
+    match reason {
+        Reason::Impeded { .. } | Reason::NoRequests | Reason::Unsent { .. } => true,
+        Reason::Rate { scheduled, acted } => !keeps_rate(*acted as f64, *scheduled as f64),
+        _ => false,
+    }
+}
+
+/// Returns true if the requests sent in time are within a tenth of the scheduled ones.
+pub(super) fn keeps_rate(acted: f64, scheduled: f64) -> bool {
+    const TOLERANCE: f64 = 0.1;
+    (acted - scheduled).abs() <= (TOLERANCE * scheduled).max(1.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
+fn value(metric: Metric, outcome: &Outcome) -> Option<f64> {
+    let counters = outcome.broker.as_ref().and_then(|counted| counted.measured);
+    match metric {
+        Metric::Cpu => counters.as_ref().and_then(Counters::cpu_us_per_request),
+        Metric::HitRatio => counters.as_ref().and_then(Counters::hit_ratio),
+        Metric::Memory => outcome.broker.as_ref()?.anonymous_bytes.map(|bytes| bytes as f64),
+        Metric::Response(class, percentile) => percentile_us(outcome, class, percentile),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+fn percentile_us(outcome: &Outcome, class: Class, percentile: Percentile) -> Option<f64> {
+    let mut seen = outcome.measured.totals.whole.seen();
+    let (_, latencies) = seen.find(|(other, _)| *other == class)?;
+    let response = &latencies.response;
+    (response.len() >= percentile.samples_min())
+        .then(|| response.value_at_quantile(percentile.share()) as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(cpu_by_turn: Vec<f64>) -> Pair {
+        let (base, candidate) = (Leg::default(), Leg::default());
+        Pair { seed: 1, first: Side::Base, base, candidate, cpu_by_turn }
+    }
+
+    #[test]
+    fn a_disturbed_turn_moves_the_processor_time_little_and_other_metrics_have_no_turns() {
+        // One turn of nine took ten times as long, which doubles the cost of the whole leg.
+        let mut turns = vec![0.02; 8];
+        turns.push(10.0_f64.ln());
+        let pair = pair(turns);
+        let of = |metric| pair.difference(metric, 10.0, 20.0).unwrap();
+        assert!((of(Metric::Cpu) - 0.02).abs() < 1e-9);
+        assert!((of(Metric::Memory) - 2.0_f64.ln()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn too_few_turns_leave_the_word_to_the_whole_legs() {
+        let pair = pair(vec![0.0; TURNS_MIN - 1]);
+        let whole = pair.difference(Metric::Cpu, 10.0, 20.0).unwrap();
+        assert!((whole - 2.0_f64.ln()).abs() < 1e-9);
+        assert_eq!(pair.difference(Metric::Cpu, 0.0, 20.0), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! The verdict of a gate as a sentence.
+
+use super::document::percent;
+use super::evidence::NotJudged;
+use super::judge::{Finding, Judged, Verdict, judged, lacks_latency};
+use super::policy::Policy;
+
+/// Returns the verdict as text: first the metrics that it covers or concerns, then those that were not
+/// judged.
+pub(super) fn sentence(
+    verdict: Verdict,
+    findings: &[Finding],
+    failures: &[String],
+    policy: &Policy,
+) -> String {
+    let parts = match verdict {
+        Verdict::Fail | Verdict::Invalid if !failures.is_empty() => {
+            let failures = failures.join("; ");
+            return format!("checks failed, so that speed does not matter: {failures}");
+        }
+        Verdict::CannotTell => [open(findings, policy), unjudged(findings)].concat(),
+        Verdict::Fail => [worse(findings), unjudged(findings)].concat(),
+        Verdict::Invalid => {
+            [vec!["the legs are no evidence".to_owned()], unjudged(findings)].concat()
+        }
+        Verdict::Pass => [passed(findings, policy), unjudged(findings)].concat(),
+    };
+    parts.join("; ")
+}
+
+/// Returns the names of the judged metrics for which `holds` is true.
+fn names(findings: &[Finding], holds: impl Fn(&Judged) -> bool) -> String {
+    let named = judged(findings).filter(|judged| holds(judged));
+    named.map(|judged| judged.metric.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn passed(findings: &[Finding], policy: &Policy) -> Vec<String> {
+    let latency = judged(findings).any(|judged| judged.metric.is_latency());
+    let without = if latency { "" } else { ", no latency" };
+    let (covered, power) = (names(findings, |_| true), percent(policy.power));
+    vec![format!("covers {covered}{without}: each is within its limit, with {power} confidence")]
+}
+
+fn worse(findings: &[Finding]) -> Vec<String> {
+    let fails = |judged: &Judged| judged.verdict == Verdict::Fail;
+    let said = [
+        ("worse than tolerated, beyond doubt", names(findings, |j| fails(j) && !j.disturbed)),
+        ("beyond the limit in every pair, whatever the host did", names(findings, |j| j.disturbed)),
+    ];
+    let said = said.into_iter().filter(|(_, metrics)| !metrics.is_empty());
+    said.map(|(what, metrics)| format!("{what}: {metrics}")).collect()
+}
+
+fn open(findings: &[Finding], policy: &Policy) -> Vec<String> {
+    let mut said = Vec::new();
+    let open = names(findings, |judged| judged.verdict == Verdict::CannotTell);
+    if !open.is_empty() {
+        said.push(format!(
+            "a slow-down of {} can be neither shown nor excluded in: {open}; make more pairs (--pairs-max), longer legs (--duration), or a calmer machine",
+            percent(policy.limit)
+        ));
+    }
+    let lost = findings.iter().filter(|(_, f)| f.as_ref().is_err_and(NotJudged::is_lost));
+    let lost: Vec<String> = lost.map(|(metric, _)| metric.to_string()).collect();
+    if !lost.is_empty() {
+        said.push(format!("the candidate no longer has what the base has: {}", lost.join(", ")));
+    }
+    if lacks_latency(findings, policy) {
+        let covered = names(findings, |_| true).replace(", ", ",");
+        said.push(format!(
+            "no latency could be judged; use a calmer machine, or `--metrics {covered}` for a gate without latency"
+        ));
+    }
+    said
+}
+
+/// Returns the metrics that the verdict does not cover.
+fn unjudged(findings: &[Finding]) -> Vec<String> {
+    let unjudged = findings.iter().filter(|(_, finding)| finding.is_err());
+    let unjudged: Vec<String> = unjudged.map(|(metric, _)| metric.to_string()).collect();
+    if unjudged.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("not judged: {}", unjudged.join(", "))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::gate::judge::judge;
+    use crate::harness::gate::leg::{Leg, Pair, Side};
+    use crate::harness::gate::policy::{Design, Wanted};
+
+    fn policy(metrics: &[&str], wanted: Wanted) -> Policy {
+        Policy {
+            design: Design::Pairs,
+            alpha: 0.05,
+            power: 0.99,
+            tolerance: 0.01,
+            limit: 0.05,
+            metrics: metrics.iter().map(|metric| metric.parse().unwrap()).collect(),
+            wanted,
+            looks: vec![10],
+        }
+    }
+
+    /// Returns the sentence of a verdict on equal builds whose legs are invalid for these reasons.
+    fn said(verdict: Verdict, policy: &Policy, reasons: &[&str]) -> String {
+        let values = policy.metrics.iter().map(|metric| (*metric, 1.0)).collect();
+        let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        let leg = Leg { values, reasons, kept_rate: true, ..Leg::default() };
+        let (base, candidate) = (leg.clone(), leg);
+        let pair = Pair { seed: 1, first: Side::Base, base, candidate, cpu_by_turn: Vec::new() };
+        sentence(verdict, &judge(&vec![pair; 10], policy), &[], policy)
+    }
+
+    #[test]
+    fn a_pass_says_first_what_it_covers_and_whether_that_is_latency() {
+        let costs = policy(&["cpu", "memory"], Wanted::Named);
+        let text = said(Verdict::Pass, &costs, &[]);
+        assert!(text.starts_with("covers cpu, memory, no latency: each is within"), "{text}");
+        let all = policy(&["cpu", "hit.p50"], Wanted::IfPossible);
+        let text = said(Verdict::Pass, &all, &[]);
+        assert!(text.starts_with("covers cpu, hit.p50: each is within"), "{text}");
+    }
+
+    #[test]
+    fn a_gate_that_could_judge_no_latency_names_the_metrics_that_it_could() {
+        let all = policy(&["cpu", "memory", "hit.p50"], Wanted::IfPossible);
+        let text = said(Verdict::CannotTell, &all, &["late"]);
+        assert!(text.contains("`--metrics cpu,memory` for a gate without latency"), "{text}");
+        assert!(text.ends_with("; not judged: hit.p50"), "{text}");
+    }
+}

@@ -1,0 +1,301 @@
+//! Record of the identities of each VM over time, as seen from outside, and the judgement of
+//! answers.
+//!
+//! A change takes effect between the write of its request and the read of its acknowledgement.
+//! Outside of that time the state is certain. An answer is judged only if the state was certain
+//! from the write of its request to the end of the answer.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::base::clock::Monotonic;
+use crate::base::ids::PrincipalId;
+use crate::harness::record::observer::Seen;
+use crate::harness::scenario::workload::Selector;
+
+/// One identity of one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Number of the VM.
+    pub vm: u32,
+    /// Identity of the VM.
+    pub selector: Selector,
+}
+
+/// Kind of a change of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Remove,
+    GiveBack,
+}
+
+/// One change of a slot. Times are in nanoseconds of the run's clock.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    deed: Deed,
+    /// Time of sending; the change is not in effect before it.
+    sent_ns: u64,
+    /// Time of the acknowledgement; the change is in effect from then on. `None` if there was none.
+    acked_ns: Option<u64>,
+    /// Principal of the slot after the change, if the acknowledgement named it.
+    principal: Option<PrincipalId>,
+}
+
+/// State of a slot during a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Absent,
+    Present,
+    /// The slot changed, or may have changed, during that time.
+    Unsettled,
+}
+
+/// All changes of a run. Each slot has its identity at the start.
+#[derive(Debug)]
+pub struct Ledger {
+    clock: Monotonic,
+    slots: Mutex<HashMap<Slot, Vec<Mark>>>,
+}
+
+/// Numbers of correct and wrong answers so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Identities that were removed.
+    pub removals: u64,
+    /// Correct refusals: the identity was away.
+    pub refused_rightly: u64,
+    /// Wrong refusals: the identity was there.
+    pub refused_wrongly: u64,
+    /// Correct tokens: the identity was there.
+    pub tokens_rightly: u64,
+    /// Wrong tokens: requested after the removal was acknowledged, and received before the identity
+    /// was requested back.
+    pub tokens_after_removal: u64,
+    /// Answers during a change, when a token and a refusal are both correct.
+    pub undecided: u64,
+}
+
+impl Ledger {
+    /// Creates a ledger without changes.
+    pub(crate) fn new(clock: Monotonic) -> Self {
+        Self { clock, slots: Mutex::default() }
+    }
+
+    /// Records that a change is about to be sent, and returns the time.
+    ///
+    /// The clock is read under the lock. Whoever takes the lock later therefore sees every change
+    /// that was sent or acknowledged before.
+    pub(crate) fn sending(&self, slot: Slot, deed: Deed) -> u64 {
+        let mut slots = self.slots.lock();
+        let sent_ns = self.clock.now_ns();
+        let mark = Mark { deed, sent_ns, acked_ns: None, principal: None };
+        slots.entry(slot).or_default().push(mark);
+        sent_ns
+    }
+
+    /// Records that the last change of a slot has been acknowledged.
+    pub(crate) fn acknowledged(&self, slot: Slot, principal: Option<PrincipalId>) {
+        let mut slots = self.slots.lock();
+        if let Some(mark) = slots.get_mut(&slot).and_then(|marks| marks.last_mut()) {
+            mark.acked_ns = Some(self.clock.now_ns());
+            mark.principal = principal;
+        }
+    }
+
+    /// Judges answers, all of which must have been complete before this call.
+    pub(crate) fn judge(&self, seen: &[Seen], judgement: &mut Judgement) {
+        let slots = self.slots.lock();
+        for seen in seen {
+            let marks = slots.get(&seen.slot).map_or(&[][..], Vec::as_slice);
+            let count = match (presence(marks, seen.written_ns, seen.end_ns), seen.token) {
+                (Presence::Absent, false) => &mut judgement.refused_rightly,
+                (Presence::Absent, true) => &mut judgement.tokens_after_removal,
+                (Presence::Present, false) => &mut judgement.refused_wrongly,
+                (Presence::Present, true) => &mut judgement.tokens_rightly,
+                (Presence::Unsettled, _) => &mut judgement.undecided,
+            };
+            *count += 1;
+        }
+    }
+
+    /// Returns true if the slot may have belonged to this principal between these times.
+    ///
+    /// `named` is the principal that the acknowledgement of a change named. `None` stands for the
+    /// principal at the start of the run.
+    pub(crate) fn may_have_been(
+        &self,
+        slot: Slot,
+        named: Option<PrincipalId>,
+        (written_ns, end_ns): (u64, u64),
+    ) -> bool {
+        let slots = self.slots.lock();
+        let marks = slots.get(&slot).map_or(&[][..], Vec::as_slice);
+        // Each holder counts from before its change was sent, or the start, until its removal was
+        // acknowledged, or the end.
+        let removal_after = |index: usize| {
+            let gone = marks.iter().skip(index).find(|mark| mark.deed == Deed::Remove);
+            gone.map_or(u64::MAX, |mark| mark.acked_ns.unwrap_or(u64::MAX))
+        };
+        let first = named.is_none() && written_ns <= removal_after(0);
+        first
+            || marks.iter().enumerate().any(|(index, mark)| {
+                named.is_some()
+                    && mark.principal == named
+                    && mark.sent_ns <= end_ns
+                    && written_ns <= removal_after(index)
+            })
+    }
+}
+
+/// Returns the state of a slot between two times.
+///
+/// Each change is sent after the one before was acknowledged or given up. After a change that was
+/// given up, nothing is certain any more.
+fn presence(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
+    let sent = marks.partition_point(|mark| mark.sent_ns < end_ns);
+    let Some(last) = sent.checked_sub(1).and_then(|last| marks.get(last)) else {
+        return Presence::Present;
+    };
+    match (last.acked_ns, last.deed) {
+        (Some(acked_ns), Deed::Remove) if acked_ns <= written_ns => Presence::Absent,
+        (Some(acked_ns), Deed::GiveBack) if acked_ns <= written_ns => Presence::Present,
+        _ => Presence::Unsettled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mark(deed: Deed, sent_ns: u64, acked_ns: Option<u64>) -> Mark {
+        Mark { deed, sent_ns, acked_ns, principal: None }
+    }
+
+    /// Returns a removal within 10 to 20 and a return within 50 to 60.
+    fn away() -> Vec<Mark> {
+        vec![mark(Deed::Remove, 10, Some(20)), mark(Deed::GiveBack, 50, Some(60))]
+    }
+
+    #[test]
+    fn an_answer_within_the_removal_is_absent_and_one_across_its_edges_undecided() {
+        for (written_ns, end_ns, expected) in [
+            (0, 10, Presence::Present),
+            (0, 11, Presence::Unsettled),
+            (12, 15, Presence::Unsettled),
+            (19, 30, Presence::Unsettled),
+            (20, 30, Presence::Absent),
+            (20, 50, Presence::Absent),
+            (49, 51, Presence::Unsettled),
+            (5, 70, Presence::Unsettled),
+            (59, 70, Presence::Unsettled),
+            (60, 70, Presence::Present),
+        ] {
+            assert_eq!(presence(&away(), written_ns, end_ns), expected, "{written_ns} {end_ns}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_certain_after_a_change_that_was_not_acknowledged() {
+        let marks = [mark(Deed::Remove, 10, None)];
+        assert_eq!(presence(&marks, 0, 9), Presence::Present);
+        assert_eq!(presence(&marks, 100, 110), Presence::Unsettled);
+    }
+
+    fn slot(vm: u32) -> Slot {
+        Slot { vm, selector: Selector::Default }
+    }
+
+    fn ledger(marks: Vec<Mark>) -> Ledger {
+        let ledger = Ledger::new(Monotonic::start());
+        ledger.slots.lock().insert(slot(0), marks);
+        ledger
+    }
+
+    #[test]
+    fn a_token_after_removal_is_found_and_so_is_a_refusal_without_one() {
+        let seen =
+            |vm, written_ns, end_ns, token| Seen { slot: slot(vm), written_ns, end_ns, token };
+        let mut judgement = Judgement::default();
+        let answers = [
+            seen(0, 30, 40, true),
+            seen(0, 30, 40, false),
+            seen(0, 60, 61, true),
+            seen(0, 60, 61, false),
+            seen(0, 15, 16, true),
+            seen(1, 30, 40, false),
+        ];
+        ledger(away()).judge(&answers, &mut judgement);
+        let expected = Judgement {
+            removals: 0,
+            refused_rightly: 1,
+            refused_wrongly: 2,
+            tokens_rightly: 1,
+            tokens_after_removal: 1,
+            undecided: 1,
+        };
+        assert_eq!(judgement, expected);
+    }
+
+    #[test]
+    fn the_principal_of_before_may_be_seen_until_the_removal_and_the_new_one_from_then_on() {
+        let new = PrincipalId::from_bytes([7; 16]);
+        let mut marks = away();
+        marks[1].principal = Some(new);
+        marks.push(mark(Deed::Remove, 90, Some(95)));
+        let ledger = ledger(marks);
+        let may = |named, span| ledger.may_have_been(slot(0), named, span);
+        assert!(may(None, (0, 5)) && may(None, (20, 25)) && !may(None, (21, 25)));
+        assert!(!may(Some(new), (0, 49)) && may(Some(new), (0, 50)) && may(Some(new), (95, 99)));
+        assert!(!may(Some(new), (96, 99)));
+        assert!(!may(Some(PrincipalId::from_bytes([8; 16])), (60, 70)));
+        assert!(ledger.may_have_been(slot(1), None, (0, u64::MAX)));
+    }
+
+    /// Applies the rule literally: between the end of one change and the beginning of the next, the
+    /// state is that of the first.
+    fn naive(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
+        let mut since = Some((0, Presence::Present));
+        for mark in marks {
+            if let Some((from_ns, state)) = since
+                && from_ns <= written_ns
+                && end_ns <= mark.sent_ns
+            {
+                return state;
+            }
+            let state = match mark.deed {
+                Deed::Remove => Presence::Absent,
+                Deed::GiveBack => Presence::Present,
+            };
+            since = mark.acked_ns.map(|acked_ns| (acked_ns, state));
+        }
+        match since {
+            Some((from_ns, state)) if from_ns <= written_ns => state,
+            _ => Presence::Unsettled,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_agrees_with_the_rule_read_word_by_word(
+            gaps in prop::collection::vec(1_u64..5, 0..40),
+            lost: bool,
+            written_ns in 0_u64..120,
+            length_ns in 1_u64..20,
+        ) {
+            let mut at_ns = 0;
+            let mut times = gaps.into_iter().map(|gap| { at_ns += gap; at_ns });
+            let mut marks = Vec::new();
+            while let (Some(sent_ns), Some(acked_ns)) = (times.next(), times.next()) {
+                let deed = [Deed::Remove, Deed::GiveBack][marks.len() % 2];
+                marks.push(mark(deed, sent_ns, Some(acked_ns)));
+            }
+            if let Some(last) = marks.last_mut().filter(|_| lost) {
+                last.acked_ns = None;
+            }
+            let end_ns = written_ns + length_ns;
+            prop_assert_eq!(presence(&marks, written_ns, end_ns), naive(&marks, written_ns, end_ns));
+        }
+    }
+}

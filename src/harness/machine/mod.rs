@@ -1,0 +1,5 @@
+//! The machine that measures: its cores, its settings, and its disturbances.
+
+pub mod cores;
+pub mod host;
+pub mod stop;

@@ -1,0 +1,93 @@
+//! Builds the parts of `plan.json`.
+
+use super::fit;
+use super::forecast;
+use super::level::{self, Verdict};
+use super::search::{Found, Probe, Step};
+use crate::harness::document::plan::calibration::{Bracket, Law, Level, Point, Side};
+use crate::harness::document::plan::forecast::Forecast;
+use crate::harness::stats::scalability::Fitted;
+
+/// Converts a side of the calibration.
+pub fn side(side: &fit::Side) -> Side {
+    let curve = side.found.curve.iter();
+    Side {
+        rate_per_core: side.rate(),
+        bracket: side.found.missed.as_ref().map(bracket),
+        generator_limited: side.is_generator_limited(),
+        cost: Some(side.cost),
+        pace: side.pace(),
+        law: side.law.as_ref().ok().map(law),
+        law_note: side.law.as_ref().err().map(ToString::to_string),
+        knee_elastic: side.knee_elastic,
+        knee_kneedle: side.knee_kneedle,
+        levels: levels(&side.found),
+        curve: curve.map(|step| Point { rate: step.rate, upper_us: step.upper_ns / 1e3 }).collect(),
+    }
+}
+
+fn bracket(step: &Step) -> Bracket {
+    let cause = step.missed.as_ref().map(ToString::to_string).unwrap_or_default();
+    Bracket { rate: step.rate, cause }
+}
+
+fn law(fitted: &Fitted) -> Law {
+    let [lambda_interval, sigma_interval, kappa_interval] =
+        fitted.intervals.map(|(low, high)| [low, high]);
+    Law {
+        lambda: fitted.law.lambda,
+        sigma: fitted.law.sigma,
+        kappa: fitted.law.kappa,
+        lambda_interval,
+        sigma_interval,
+        kappa_interval,
+        ceiling: fitted.law.ceiling(),
+        concurrency_measured_max: fitted.measured_max,
+    }
+}
+
+/// Converts every level of a search.
+pub fn levels(found: &Found) -> Vec<Level> {
+    found.probes.iter().map(|probe: &Probe| level(&probe.level, &probe.verdict)).collect()
+}
+
+/// Converts a level with its verdict.
+pub fn level(level: &level::Level, verdict: &Verdict) -> Level {
+    Level {
+        rate: level.offered,
+        answered: level.answered,
+        met: *verdict == Verdict::Met,
+        cause: match verdict {
+            Verdict::Met => None,
+            Verdict::Missed(cause) => Some(cause.to_string()),
+        },
+        p50_us: level.p50_ns / 1e3,
+        p99_us: level.p99_ns / 1e3,
+        upper_us: level.upper_ns.map(|ns| ns / 1e3),
+        errors: level.errors,
+        cpu_us_per_request: level.cpu_us,
+        concurrency: level.concurrency(),
+        noise: level.noise.clone(),
+    }
+}
+
+/// Converts a forecast of the fleet.
+pub fn forecast(forecast: &forecast::Forecast) -> Forecast {
+    let said = |missed: &[forecast::Missed]| missed.iter().map(ToString::to_string).collect();
+    Forecast {
+        demand: forecast.demand,
+        cores_for_day: forecast.cores_for_day,
+        nodes_needed: forecast.nodes_needed.map(|nodes| nodes as u64),
+        fewer_missed: said(&forecast.fewer_missed),
+        nodes: forecast.nodes as u64,
+        nodes_lost: forecast.nodes_lost as u64,
+        missed: said(&forecast.missed),
+        cores_per_node: forecast.cores_per_node as u64,
+        memory_per_node_bytes: forecast.memory_per_node_bytes,
+        steady: forecast.steady,
+        lost: forecast.lost,
+        headroom_lost: forecast.headroom_lost,
+        storm: forecast.storm,
+        storm_lost: forecast.storm_lost,
+    }
+}

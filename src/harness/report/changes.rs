@@ -1,0 +1,59 @@
+//! The changes made during a run and their effects, for `run.json`.
+
+use super::quantiles::percentiles;
+use super::run_json::whole_number;
+use crate::base::clock::us;
+use crate::harness::document::extra::Extra;
+use crate::harness::document::run::changes::{Changes, Churn, Outage, Rotation};
+use crate::harness::session::changes::{Report, Rotated, Truth};
+use crate::harness::session::run::Outcome;
+
+/// Returns the number of changes and the times of their acknowledgements.
+pub(super) fn writes(report: &Report) -> Changes {
+    let writes = &report.writes;
+    Changes {
+        count: writes.count(),
+        failed: writes.failed,
+        ack_us: percentiles(&writes.acknowledged),
+        extra: Extra::new(),
+    }
+}
+
+/// Returns the verdict on the answers to VMs that lost and got identities.
+pub(super) fn churn(report: &Report) -> Option<Churn> {
+    let Truth::Churn(judgement) = report.truth else { return None };
+    Some(Churn {
+        removals: judgement.removals,
+        refused_rightly: judgement.refused_rightly,
+        refused_wrongly: judgement.refused_wrongly,
+        tokens_rightly: judgement.tokens_rightly,
+        tokens_after_removal: judgement.tokens_after_removal,
+        undecided: judgement.undecided,
+        extra: Extra::new(),
+    })
+}
+
+/// Returns the verdict on the tokens while keys were rotated.
+pub(super) fn rotation(report: &Report) -> Option<Rotation> {
+    let Truth::Rotate(rotated) = report.truth else { return None };
+    let Rotated { moments, certificates, unread } = rotated;
+    Some(Rotation {
+        rotations: moments.rotations,
+        signing_keys: moments.signing_keys,
+        key_sets: moments.key_sets,
+        key_sets_unread: unread,
+        certificates,
+        unpublished: moments.unpublished,
+        withdrawn: moments.withdrawn,
+        unwatched: moments.unwatched,
+        extra: Extra::new(),
+    })
+}
+
+/// Returns how long the token service was away, and how many mints failed.
+pub(super) fn outage(report: &Report, outcome: &Outcome) -> Option<Outage> {
+    let Truth::Outage { down_ns } = report.truth else { return None };
+    let measured = outcome.broker.and_then(|counted| counted.measured);
+    let failures = measured.map(|counters| whole_number(counters.mint_failures));
+    Some(Outage { down_s: us(down_ns) / 1e6, mint_failures: failures })
+}

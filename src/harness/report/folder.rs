@@ -1,0 +1,147 @@
+//! The result folder: created before the run, filled during the run, completed after it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use hdrhistogram::Histogram;
+
+use super::hgrm;
+pub use super::hlog::Logs;
+use super::html::FILE as REPORT;
+use super::out_folder::{OutFolder, OutFolderError};
+use super::run_json::rfc3339;
+use crate::base::clock::UnixSeconds;
+use crate::base::files::{Draft, PLAIN};
+use crate::base::printable::json;
+use crate::harness::document::run::Run;
+use crate::harness::record::status::Class;
+use crate::harness::session::run::Outcome;
+
+/// Reasons why results cannot be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Out(#[from] OutFolderError),
+    /// A file in the folder cannot be written.
+    #[error("cannot write `{path}`", path = path.display())]
+    Write {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+}
+
+/// Result folder of one run.
+#[derive(Debug)]
+pub struct Folder(OutFolder);
+
+impl Folder {
+    /// Returns `results/<UTC time>-<scenario>`, the default folder of a run.
+    pub fn default_path(started_at: UnixSeconds, scenario: &str) -> PathBuf {
+        let time: String =
+            rfc3339(started_at).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        Path::new("results").join(format!("{time}-{scenario}"))
+    }
+
+    /// Creates the folder. It must not hold a run or other files.
+    ///
+    /// # Errors
+    /// Returns [`FolderError`] when the folder cannot be created or is in use.
+    pub fn create(path: PathBuf) -> Result<Self, FolderError> {
+        if path.join("run.json").exists() || path.join("response.hlog").exists() {
+            return Err(OutFolderError::Taken { path, what: "a run" }.into());
+        }
+        Ok(Self(OutFolder::claim(path, |name| own().any(|own| own == name))?))
+    }
+
+    /// Returns the path of the folder.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Returns the writer of the interval logs.
+    pub fn logs(&self) -> Logs {
+        Logs::new(self.path().to_owned())
+    }
+
+    /// Writes the distributions and, last, `run.json`. A folder with `run.json` is complete.
+    ///
+    /// # Errors
+    /// Returns [`FolderError::Write`] when a file cannot be written.
+    pub fn complete(&self, outcome: &Outcome, run: &Run) -> Result<(), FolderError> {
+        let seen = outcome.measured.totals.whole.seen();
+        let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
+        self.finish(responses.iter().map(|(class, of)| (class, *of)), run)
+    }
+
+    /// Completes the folder with histograms and a `run.json` from elsewhere.
+    ///
+    /// # Errors
+    /// Returns [`FolderError::Write`] when a file cannot be written.
+    pub(super) fn finish<'a>(
+        &self,
+        responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
+        run: &Run,
+    ) -> Result<(), FolderError> {
+        for (class, response) in responses {
+            self.write(&distribution(*class), |out| hgrm::write(response, out))?;
+        }
+        self.write("run.json", |out| out.write_all(json(run)?.as_bytes()))
+    }
+
+    fn write(
+        &self,
+        name: &str,
+        body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), FolderError> {
+        let path = self.path().join(name);
+        let write = || {
+            let mut out = Draft::new(&path, PLAIN)?;
+            body(&mut out)?;
+            out.place()
+        };
+        write().map_err(|source| FolderError::Write { path: path.clone(), source })
+    }
+
+    /// Removes the files of this run, for a run without a result.
+    pub fn discard(self) {
+        // Remove only files of a run. The folder itself stays if it holds anything else.
+        for name in own() {
+            let _ = fs::remove_file(self.path().join(name));
+        }
+    }
+}
+
+/// Returns the names of all files of a result.
+fn own() -> impl Iterator<Item = String> {
+    let others = ["response.hlog", "service.hlog", "lag.hlog", "run.json", REPORT];
+    others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
+}
+
+/// Returns the name of the file with the distribution of a class.
+fn distribution(class: Class) -> String {
+    format!("response.{class}.hgrm")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::collector::IntervalSink;
+    use crate::harness::record::recorder::Window;
+
+    #[test]
+    fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {
+        let path = Folder::default_path(UnixSeconds(1_700_000_000), "steady");
+        assert_eq!(path, Path::new("results/20231114T221320Z-steady"));
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::create(parent.path().join("a")).unwrap();
+        let window = Window { start_ns: 0, end_ns: 1 };
+        folder.logs().begin(window, UnixSeconds(0)).unwrap();
+        assert!(Folder::create(parent.path().join("a")).is_err());
+        folder.discard();
+        assert!(!parent.path().join("a").exists());
+    }
+}

@@ -1,0 +1,62 @@
+//! The heading of a run: its scenario, target and load in two lines.
+
+use super::phases::arrivals;
+use crate::base::clock::us;
+use crate::harness::dialect::target::Target;
+use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::workload::Workload;
+use crate::harness::schedule::layout::Layout;
+use crate::harness::session::run::Outcome;
+
+/// Inputs of the heading.
+#[derive(Clone, Copy, Debug)]
+pub struct Heading<'a> {
+    /// Name of the scenario.
+    pub scenario: &'a str,
+    /// Target of the requests, with its protocol.
+    pub target: &'a Target,
+    /// Plan of the run.
+    pub plan: &'a Plan,
+}
+
+impl Heading<'_> {
+    /// Returns scenario, protocol and URL; then rate, duration and connections.
+    pub(super) fn lines(&self, outcome: &Outcome) -> String {
+        let Self { scenario, target, plan } = self;
+        let protocol = target.dialect.protocol();
+        let (planned, measured) = (seconds(plan.duration_ns), seconds(outcome.duration_ns));
+        let of = if planned == measured { String::new() } else { format!(" of {planned}") };
+        let warmup = if plan.warmup_ns == 0 {
+            String::new()
+        } else {
+            format!(" after {} of warm-up", seconds(plan.warmup_ns))
+        };
+        format!(
+            "{scenario}  {protocol}  {}\n{}, {measured}{of}{warmup}, {} connections\n",
+            target.asked(),
+            load(plan),
+            Layout::of(plan).connections()
+        )
+    }
+}
+
+/// Describes the load.
+fn load(plan: &Plan) -> String {
+    let phases = match &plan.workload {
+        Workload::Herd(herds) => {
+            return format!("{} bursts of {} requests", herds.herds, herds.callers);
+        }
+        Workload::Phases(phases) => phases,
+    };
+    let (spacing, rate) = arrivals(&plan.workload);
+    match (rate, phases.phases.as_slice()) {
+        (Some(rate), _) => format!("{rate} requests/s ({spacing})"),
+        (None, [only]) => format!("{:.1} requests/s on average ({spacing})", only.mean_rate()),
+        (None, several) => format!("{} phases ({spacing})", several.len()),
+    }
+}
+
+/// Formats a time in seconds, to the hundredth.
+fn seconds(ns: u64) -> String {
+    format!("{} s", (us(ns) / 1e4).round() / 100.0)
+}

@@ -1,0 +1,187 @@
+//! The interval logs: `HdrHistogram` log format 1.3, one line for each second and class.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+use crate::base::clock::UnixSeconds;
+use crate::harness::record::collector::IntervalSink;
+use crate::harness::record::recorder::{INTERVAL_NS, IntervalSet, Rest, Window};
+use crate::harness::record::status::Class;
+
+/// The three logs of a run, written during the run.
+pub struct Logs {
+    folder: PathBuf,
+    /// None until the start of the measured part is known, because the header states it.
+    begun: Option<Begun>,
+    intervals: u64,
+}
+
+struct Begun {
+    window: Window,
+    response: Log,
+    service: Log,
+    lag: Log,
+}
+
+impl std::fmt::Debug for Logs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logs").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Logs {
+    /// Prepares `response.hlog`, `service.hlog` and `lag.hlog` in `folder`.
+    pub(super) const fn new(folder: PathBuf) -> Self {
+        Self { folder, begun: None, intervals: 0 }
+    }
+
+    /// Returns true if no interval with a request has been written.
+    pub const fn is_empty(&self) -> bool {
+        self.intervals == 0
+    }
+}
+
+impl IntervalSink for Logs {
+    fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
+        let log = |name: &str| Log::create(&self.folder.join(format!("{name}.hlog")), start);
+        let (response, service, lag) = (log("response")?, log("service")?, log("lag")?);
+        self.begun = Some(Begun { window, response, service, lag });
+        Ok(())
+    }
+
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        let Begun { window, response, service, lag } = begun;
+        let length = Duration::from_nanos(window.interval_ns(set.index));
+        self.intervals += u64::from(set.seen().next().is_some());
+        for (class, latencies) in set.seen() {
+            let span = Span { index: set.index, length, class };
+            for (log, histogram) in [
+                (&mut *response, &latencies.response),
+                (&mut *service, &latencies.service),
+                (&mut *lag, &latencies.lag),
+            ] {
+                log.append(span, histogram)?;
+                rest();
+            }
+        }
+        // Flush, so that an interrupted run leaves whole lines.
+        [response, service, lag].into_iter().try_for_each(|log| log.file.flush())
+    }
+}
+
+/// Writes a whole log.
+///
+/// # Errors
+/// Returns an error when the file exists or cannot be written.
+pub(super) fn write(
+    path: &Path,
+    start: UnixSeconds,
+    spans: &mut dyn Iterator<Item = (Span, Histogram<u64>)>,
+) -> io::Result<()> {
+    let mut log = Log::create(path, start)?;
+    for (span, histogram) in spans {
+        log.append(span, &histogram)?;
+    }
+    log.file.flush()
+}
+
+/// Second and class of a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// Number of the second, from 0.
+    pub(super) index: u64,
+    /// Length of the interval. The last one may be shorter.
+    pub(super) length: Duration,
+    /// Class of the samples.
+    pub(super) class: Class,
+}
+
+/// Log file. The crate's writer borrows its file for life and cannot be stored beside it.
+struct Log {
+    file: BufWriter<File>,
+    serializer: V2DeflateSerializer,
+    buffer: Vec<u8>,
+}
+
+impl Log {
+    fn create(path: &Path, start: UnixSeconds) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::create_new(path)?);
+        writeln!(file, "#[Values are in nanoseconds; Tag is the class of the answer]")?;
+        writeln!(file, "#[Histogram log format version 1.3]")?;
+        writeln!(file, "#[StartTime: {start}.000 (seconds since epoch)]")?;
+        writeln!(file, "#[BaseTime: {start}.000 (seconds since epoch)]")?;
+        writeln!(
+            file,
+            "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\""
+        )?;
+        Ok(Self { file, serializer: V2DeflateSerializer::new(), buffer: Vec::new() })
+    }
+
+    fn append(&mut self, span: Span, histogram: &Histogram<u64>) -> io::Result<()> {
+        self.buffer.clear();
+        self.serializer
+            .serialize(histogram, &mut self.buffer)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let Span { index, length, class } = span;
+        let start = index * Duration::from_nanos(INTERVAL_NS).as_secs();
+        let length = length.as_secs_f64();
+        let encoded = STANDARD.encode(&self.buffer);
+        let max = histogram.max();
+        writeln!(self.file, "Tag={class},{start}.000,{length:.3},{max}.000,{encoded}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    use crate::harness::record::collector::collect;
+    use crate::harness::record::recorder::{Ended, Recorder};
+    use crate::harness::record::status::Status;
+
+    #[test]
+    fn what_is_logged_can_be_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::new(folder.path().to_owned());
+        let (full, sets) = std::sync::mpsc::channel();
+        let (spare, empty) = std::sync::mpsc::channel();
+        let window = Window { start_ns: 0, end_ns: INTERVAL_NS / 4 };
+        logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
+        assert!(logs.is_empty());
+        let mut recorder = Recorder::new(window, full, empty);
+        recorder.record(&Ended {
+            class: Class::Hit,
+            status: Status::Http(200),
+            cause: None,
+            intended_ns: 0,
+            acted_ns: 10,
+            written_ns: Some(20),
+            end_ns: 1020,
+        });
+        let _ = recorder.finish();
+        collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
+        assert!(!logs.is_empty());
+        let text = std::fs::read(folder.path().join("service.hlog")).unwrap();
+        let entries: Vec<_> = IntervalLogIterator::new(&text).map(Result::unwrap).collect();
+        let interval = entries.iter().find_map(|entry| match entry {
+            LogEntry::Interval(interval) => Some(interval),
+            _ => None,
+        });
+        let interval = interval.unwrap();
+        assert_eq!(interval.tag().unwrap().as_str(), "hit");
+        assert_eq!(interval.duration(), Duration::from_millis(250));
+        let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert_eq!((read.len(), read.max()), (1, 1000));
+    }
+}

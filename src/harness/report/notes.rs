@@ -1,0 +1,94 @@
+//! Notes for the reader of a run that do not make it invalid.
+
+use super::conditions;
+use crate::base::clock::readable;
+use crate::harness::scenario::plan::Plan;
+use crate::harness::session::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
+use crate::harness::session::run::{Counted, Outcome};
+
+/// Returns the notes that follow from a plan and its outcome.
+pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+    let own = [
+        queue(outcome),
+        reconnects(outcome),
+        sessions(outcome),
+        changes(plan),
+        counters(outcome.broker.as_ref()),
+        samples(plan, outcome),
+    ];
+    own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
+}
+
+fn counters(broker: Option<&Counted>) -> Option<String> {
+    broker.is_some_and(|counted| counted.measured.is_none()).then(|| {
+        "the broker's counters could not be read when the measured part began: they are left out, and so are the checks on them; see the broker's log".to_owned()
+    })
+}
+
+fn samples(plan: &Plan, outcome: &Outcome) -> Option<String> {
+    let (kept, asked) = (outcome.measured.samples.len(), plan.samples);
+    let is_told = outcome.measured.samples_full && outcome.verdict.is_some();
+    is_told.then(|| {
+        format!("sampled answers kept and verified: {kept} of {asked}, because longer answers do not fit into 16 KB of memory each; raise --samples to keep more")
+    })
+}
+
+fn queue(outcome: &Outcome) -> Option<String> {
+    let p99_ns = outcome.all.queue.value_at_quantile(0.99);
+    // A tenth of the response time, as for the generator's own lateness.
+    (p99_ns > outcome.all.response.value_at_quantile(0.99) / 10).then(|| {
+        format!(
+            "requests waited for a free connection, {} at the p99: that is part of response but not of service; raise --connections, or lower --rate if the target cannot keep up",
+            readable(p99_ns)
+        )
+    })
+}
+
+fn reconnects(outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.reconnects;
+    (count > 0).then(|| {
+        format!("{count} connections were made anew under load: their connect time is part of response but not of service")
+    })
+}
+
+fn sessions(outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.sessions;
+    (count > 0).then(|| {
+        format!("{count} sessions were opened anew under load: that is part of response but not of service, and none of the counted requests")
+    })
+}
+
+fn changes(plan: &Plan) -> Option<String> {
+    match plan.changes {
+        Changes::None => None,
+        Changes::Churn { .. } => Some(
+            "changes were made one after the other over one connection, without a token (--arm-auth off): their acknowledgements hold no check of one".to_owned(),
+        ),
+        Changes::Outage { length_ns, .. } => Some(format!(
+            "the broker gets its tokens from a token service in another process, which is killed for {} s and started again",
+            length_ns / 1_000_000_000
+        )),
+        Changes::Rotate { .. } => Some(format!(
+            "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; the broker gets them from its own token service over HTTP, with certificates"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::session::broker_counters::Counters;
+
+    #[test]
+    fn counters_that_were_not_read_in_time_are_named() {
+        let whole = Counters::default();
+        let note =
+            counters(Some(&Counted { measured: None, whole, anonymous_bytes: None })).unwrap();
+        assert!(note.contains("could not be read when the measured part began"), "{note}");
+        assert_eq!(
+            counters(Some(&Counted { measured: Some(whole), whole, anonymous_bytes: None })),
+            None
+        );
+        assert_eq!(counters(None), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! The phases of a run, for `run.json`.
+
+use super::quantiles::percentiles;
+use crate::base::clock::us;
+use crate::harness::document::extra::Extra;
+use crate::harness::document::run::classes::PhaseClass;
+use crate::harness::document::run::phases::{Phase as PhaseResult, RateCourse};
+use crate::harness::driver::fleet::Measured;
+use crate::harness::record::recorder::Latencies;
+use crate::harness::record::status::Class;
+use crate::harness::scenario::phases::{Phase, Phases};
+use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::workload::Workload;
+use crate::harness::session::run::Outcome;
+
+/// Returns the spacing of the requests of a workload, and the rate per second if there is a single one.
+pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
+    match workload.phases() {
+        None => ("burst", None),
+        Some(phases) => (spacing(phases), level(phases)),
+    }
+}
+
+/// Returns the spacing of the phases, or `mixed` if they differ.
+fn spacing(phases: &Phases) -> &'static str {
+    let mut all = phases.phases.iter().map(Phase::spacing);
+    let first = all.next().unwrap_or("mixed");
+    if all.all(|spacing| spacing == first) { first } else { "mixed" }
+}
+
+/// Returns the rate of a run with a single constant rate.
+fn level(phases: &Phases) -> Option<f64> {
+    let [phase] = phases.phases.as_slice() else { return None };
+    phase.level()
+}
+
+/// Returns the results of each phase that had begun. A single phase is the whole measured part.
+pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseResult> {
+    let Some(phases) = plan.workload.phases() else { return Vec::new() };
+    let Measured { totals, tally, .. } = &outcome.measured;
+    let sets =
+        if tally.phases.is_empty() { std::slice::from_ref(&totals.whole) } else { &tally.phases };
+    let mut start_ns = 0;
+    let begun = phases.phases.iter().zip(sets).map(|(phase, set)| {
+        let begins_ns = start_ns;
+        start_ns += phase.length_ns;
+        let length_ns = phase.length_ns.min(outcome.duration_ns.saturating_sub(begins_ns));
+        (length_ns > 0).then(|| PhaseResult {
+            name: phase.name.clone(),
+            start_s: us(begins_ns) / 1e6,
+            duration_s: us(length_ns) / 1e6,
+            arrivals: phase.spacing().to_owned(),
+            rate_target: mean_rate(phase, length_ns),
+            rate_course: rate_course(phase, length_ns),
+            classes: set.seen().map(|(class, of)| (class, phase_class(class, of))).collect(),
+            extra: Extra::new(),
+        })
+    });
+    begun.flatten().collect()
+}
+
+/// Returns the mean of the intended rate over the first `length_ns` of a phase.
+fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
+    if length_ns == phase.length_ns {
+        return phase.mean_rate();
+    }
+    phase.meant(length_ns).first().map_or(0.0, |requests| requests * 1e9 / (us(length_ns) * 1e3))
+}
+
+/// Maximum number of steps of a phase, more than a chart shows.
+const STEPS_MAX: u64 = 600;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Returns the steps that begin within the first `length_ns`, or none for a constant rate.
+fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateCourse> {
+    if phase.level().is_some() {
+        return None;
+    }
+    let seconds = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
+    let step_ns = seconds * SECOND_NS;
+    let rate = |(begins_ns, requests): (u64, f64)| {
+        let own_ns = phase.length_ns.saturating_sub(begins_ns).min(step_ns);
+        (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
+    };
+    let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
+    Some(RateCourse {
+        step_s: seconds,
+        rates: begins.zip(phase.meant(step_ns)).map(rate).collect(),
+    })
+}
+
+fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {
+    let count = latencies.response.len();
+    PhaseClass {
+        count,
+        errors: if class.is_failure() { count } else { 0 },
+        response_us: percentiles(&latencies.response),
+        service_us: percentiles(&latencies.service),
+        extra: Extra::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::scenario::phases::Timing;
+    use crate::harness::scenario::profile::Profile;
+    use crate::harness::schedule::arrivals::Arrivals;
+
+    fn ramp(length_ns: u64) -> Phase {
+        Phase {
+            name: "boot".to_owned(),
+            arrivals: Arrivals::Poisson,
+            timing: Timing::Rate(Profile::ramp(500.0, 2500.0, length_ns)),
+            length_ns,
+            mix: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_ramp_has_the_mean_rate_of_each_second() {
+        let phase = ramp(4 * SECOND_NS);
+        let course = rate_course(&phase, phase.length_ns).unwrap();
+        assert_eq!((course.step_s, course.rates), (1, vec![750.0, 1250.0, 1750.0, 2250.0]));
+        // The last step is half a second long.
+        let short = ramp(5 * SECOND_NS / 2);
+        let course = rate_course(&short, short.length_ns).unwrap();
+        assert_eq!(course.rates, [900.0, 1700.0, 2300.0]);
+    }
+
+    #[test]
+    fn a_phase_that_was_cut_has_the_mean_rate_of_what_there_is() {
+        let phase = ramp(4 * SECOND_NS);
+        assert!((mean_rate(&phase, 4 * SECOND_NS) - 1500.0).abs() < 1e-9);
+        assert!((mean_rate(&phase, 2 * SECOND_NS) - 1000.0).abs() < 1e-9);
+        assert_eq!(rate_course(&phase, 2 * SECOND_NS).unwrap().rates, [750.0, 1250.0]);
+    }
+
+    #[test]
+    fn a_long_phase_has_no_more_steps_than_a_chart_shows() {
+        let phase = ramp(3_600 * SECOND_NS);
+        let course = rate_course(&phase, phase.length_ns).unwrap();
+        assert_eq!((course.step_s, course.rates.len()), (6, 600));
+    }
+
+    #[test]
+    fn a_rate_that_does_not_change_has_no_course() {
+        let timing = Timing::Rate(Profile::constant(5.0, SECOND_NS));
+        assert!(rate_course(&Phase { timing, ..ramp(SECOND_NS) }, SECOND_NS).is_none());
+    }
+}

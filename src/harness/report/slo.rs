@@ -1,0 +1,357 @@
+//! Service-level objectives such as `p99<2ms`, on the response time of all classes or of one class.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::harness::record::recorder::histogram;
+use crate::harness::record::status::Class;
+use crate::harness::session::run::Outcome;
+use crate::harness::stats::binomial::at_least;
+
+/// Upper bound of a percentile of the response time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    class: Option<Class>,
+    /// Percentile as a quantile, 0 to 1.
+    quantile: f64,
+    limit: Duration,
+    text: String,
+    /// Number and name of the phase; none for the whole measured part.
+    phase: Option<(usize, String)>,
+}
+
+/// Error: a text is not an objective.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not an objective; write [CLASS.]pNN<TIME or max<TIME, like p99<2ms or hit.p99.9<500us"
+)]
+pub struct ObjectiveError(String);
+
+impl FromStr for Objective {
+    type Err = ObjectiveError;
+
+    fn from_str(text: &str) -> Result<Self, ObjectiveError> {
+        Self::parse(text).ok_or_else(|| ObjectiveError(text.to_owned()))
+    }
+}
+
+impl Objective {
+    fn parse(text: &str) -> Option<Self> {
+        let (left, limit) = text.split_once('<')?;
+        let left = left.trim();
+        let named = Class::ALL
+            .into_iter()
+            .find_map(|class| Some((class, left.strip_prefix(class.as_str())?.strip_prefix('.')?)));
+        let (class, percentile) =
+            named.map_or((None, left), |(class, percentile)| (Some(class), percentile));
+        let percent = match percentile {
+            "max" => 100.0,
+            percentile => percentile.strip_prefix('p')?.parse::<f64>().ok()?,
+        };
+        let limit = humantime::parse_duration(limit.trim()).ok()?;
+        let text = text.trim().to_owned();
+        (percent > 0.0 && percent <= 100.0).then_some(Self {
+            class,
+            quantile: percent / 100.0,
+            limit,
+            text,
+            phase: None,
+        })
+    }
+
+    /// Returns the same objective for one phase.
+    #[must_use]
+    pub fn of_phase(self, index: usize, name: &str) -> Self {
+        Self { phase: Some((index, name.to_owned())), ..self }
+    }
+
+    /// Returns the name of the phase, or none if the objective covers the whole measured part.
+    pub fn phase(&self) -> Option<&str> {
+        self.phase.as_ref().map(|(_, name)| name.as_str())
+    }
+
+    /// Judges a run.
+    pub fn judge(&self, outcome: &Outcome) -> Judgement {
+        let of_phase = self.phase.as_ref().and_then(|(index, _)| {
+            // A single phase is the whole measured part.
+            outcome.measured.tally.phases.get(*index)
+        });
+        let set = of_phase.unwrap_or(&outcome.measured.totals.whole);
+        let seen = set.seen().map(|(class, latencies)| (class, &latencies.response));
+        self.decide(&self.answers(seen))
+    }
+
+    /// Returns the answers of these classes that the objective covers.
+    ///
+    /// A failed request might have been of any class of good answers, so it counts against the objective
+    /// of each. An objective of a class of failures or refusals covers only that class.
+    pub fn answers<'a>(
+        &self,
+        classes: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
+    ) -> Answers {
+        let mut answers = Answers { response: histogram(), failed: 0 };
+        for (class, response) in classes {
+            if self.class.map_or(!class.is_failure(), |own| own == class) {
+                // All histograms have equal bounds, so adding cannot fail.
+                let _ = answers.response.add(response);
+            } else if class.is_failure() && self.class.is_none_or(Class::is_token) {
+                answers.failed += response.len();
+            }
+        }
+        answers
+    }
+
+    /// Returns the class whose response time is bounded, or none for all classes together.
+    pub const fn class(&self) -> Option<Class> {
+        self.class
+    }
+
+    /// Returns the quantile, 0 to 1.
+    pub const fn quantile(&self) -> f64 {
+        self.quantile
+    }
+
+    /// Returns the bound in nanoseconds.
+    pub const fn limit_ns(&self) -> f64 {
+        self.limit.as_secs_f64() * 1e9
+    }
+
+    /// Returns the percentile of these answers in nanoseconds. Failed requests count as the slowest
+    /// answers. Returns none if the percentile is one of them, or if there are no answers.
+    pub fn of(&self, answers: &Answers) -> Option<u64> {
+        let Answers { response, .. } = answers;
+        let quantile = self.quantile * float(answers.count()) / float(response.len());
+        let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
+        came.then(|| response.value_at_quantile(quantile))
+    }
+
+    /// Judges these answers.
+    ///
+    /// A percentile is known from ten answers beyond it. With fewer, the objective is never met. It is
+    /// missed if more answers are over the limit than chance explains.
+    pub fn decide(&self, answers: &Answers) -> Judgement {
+        let (count, count_min, measured_ns) =
+            (answers.count(), self.answers_min(), self.of(answers));
+        let verdict = if count >= count_min {
+            if measured_ns.is_some_and(|ns| self.allows(ns)) {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            }
+        } else if at_least(answers.over(self), count, 1.0 - self.quantile) <= CHANCE {
+            Verdict::Missed
+        } else {
+            Verdict::CannotTell
+        };
+        let measured_ns = measured_ns.filter(|_| verdict != Verdict::CannotTell);
+        Judgement { verdict, measured_ns, count, count_min }
+    }
+
+    fn allows(&self, response_ns: u64) -> bool {
+        Duration::from_nanos(response_ns) < self.limit
+    }
+
+    /// Returns the number of answers that puts [`BEYOND_MIN`] beyond the percentile; 1 for the maximum,
+    /// which has none beyond it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is positive, and a cast beyond u64 saturates"
+    )]
+    fn answers_min(&self) -> u64 {
+        let beyond = 1.0 - self.quantile;
+        if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
+    }
+}
+
+/// Answers that an objective is judged by.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Response times of the answers that came, in nanoseconds.
+    pub response: Histogram<u64>,
+    /// Failed requests, which count as slower than every objective.
+    pub failed: u64,
+}
+
+impl Answers {
+    /// Returns the number of answers, including failed requests.
+    pub fn count(&self) -> u64 {
+        self.response.len() + self.failed
+    }
+
+    /// Returns the number of answers over the limit, including failed requests.
+    fn over(&self, objective: &Objective) -> u64 {
+        let steps = self.response.iter_recorded();
+        let over = steps.filter(|step| !objective.allows(step.value_iterated_to()));
+        over.map(|step| step.count_at_value()).sum::<u64>() + self.failed
+    }
+}
+
+/// Verdict on an objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The percentile is within the limit.
+    Met,
+    /// The percentile is beyond the limit.
+    Missed,
+    /// There are too few answers to tell.
+    CannotTell,
+}
+
+impl Verdict {
+    /// Returns true if the objective is met, or none if there are too few answers to tell.
+    pub const fn met(self) -> Option<bool> {
+        match self {
+            Self::Met => Some(true),
+            Self::Missed => Some(false),
+            Self::CannotTell => None,
+        }
+    }
+}
+
+/// Verdict on an objective, with its basis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Percentile in nanoseconds; none if it is a failed request, or if there are too few answers.
+    pub measured_ns: Option<u64>,
+    /// Number of answers, including failed requests.
+    pub count: u64,
+    /// Number of answers that is always enough.
+    pub count_min: u64,
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdict, measured_ns, count, count_min } = self;
+        let verdict = match verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "BREACHED",
+            Verdict::CannotTell if *count == 0 => {
+                return f.write_str("cannot tell, no such answers");
+            }
+            Verdict::CannotTell => {
+                return write!(
+                    f,
+                    "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
+                );
+            }
+        };
+        match measured_ns.map(|ns| Duration::from_nanos(ns / 1000 * 1000)) {
+            Some(time) => write!(f, "{verdict}, measured {}", humantime::format_duration(time)),
+            None => write!(f, "{verdict}, the percentile is a failed request"),
+        }
+    }
+}
+
+/// Minimum number of answers beyond a percentile. With fewer, a few bad moments decide it.
+const BEYOND_MIN: f64 = 10.0;
+/// Maximum error of a calculation with decimal shares.
+const ROUNDING: f64 = 1e-9;
+/// Maximum probability that an objective which is met looks missed, if there are too few answers to know
+/// the percentile.
+const CHANCE: f64 = 0.05;
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objectives_name_a_class_a_percentile_and_a_limit() {
+        let all: Objective = "p99<2ms".parse().unwrap();
+        assert_eq!((all.class, all.quantile, all.limit), (None, 0.99, Duration::from_millis(2)));
+        let hit: Objective = "hit.p99.9 < 500us".parse().unwrap();
+        assert_eq!((hit.class, hit.limit), (Some(Class::Hit), Duration::from_micros(500)));
+        assert!((hit.quantile - 0.999).abs() < 1e-12);
+        for text in ["", "p99", "p99<", "99<2ms", "p0<1ms", "p101<1ms", "fast.p99<1ms", "p99<2"] {
+            assert!(text.parse::<Objective>().is_err(), "{text}");
+        }
+    }
+
+    fn answers(times: &[(u64, u64)], failed: u64) -> Answers {
+        let mut response = histogram();
+        for (ns, count) in times {
+            response.record_n(*ns, *count).unwrap();
+        }
+        Answers { response, failed }
+    }
+
+    fn judge(objective: &str, answers: &Answers) -> (Verdict, Option<u64>) {
+        let judgement = objective.parse::<Objective>().unwrap().decide(answers);
+        (judgement.verdict, judgement.measured_ns)
+    }
+
+    #[test]
+    fn failed_requests_are_slower_than_every_objective() {
+        let answers = answers(&[(1_000, 9_800)], 200);
+        assert_eq!(judge("p98<1ms", &answers), (Verdict::Met, Some(1_000)));
+        assert_eq!(judge("p98<1us", &answers), (Verdict::Missed, Some(1_000)));
+        assert_eq!(judge("p99<1h", &answers), (Verdict::Missed, None));
+        assert_eq!(judge("max<1h", &answers), (Verdict::Missed, None));
+        assert_eq!(
+            judge("p50<1h", &super::Answers { failed: 20, ..none() }),
+            (Verdict::Missed, None)
+        );
+    }
+
+    fn none() -> Answers {
+        answers(&[], 0)
+    }
+
+    #[test]
+    fn a_failed_request_counts_against_every_class_of_good_answers() {
+        let [hits, errors] = [answers(&[(1_000, 90)], 0), answers(&[(10, 10)], 0)];
+        let seen = [(Class::Hit, &hits.response), (Class::Error, &errors.response)];
+        let counts = |text: &str| {
+            let answers = text.parse::<Objective>().unwrap().answers(seen.into_iter());
+            (answers.response.len(), answers.failed)
+        };
+        for text in ["p50<1s", "hit.p50<1s"] {
+            assert_eq!(counts(text), (90, 10), "{text}");
+        }
+        assert_eq!(counts("miss.p50<1s"), (0, 10));
+        assert_eq!(counts("error.p50<1s"), (10, 0));
+        assert_eq!(counts("refused.p50<1s"), (0, 0));
+    }
+
+    #[test]
+    fn a_percentile_needs_ten_answers_beyond_it_to_be_met() {
+        for (objective, enough) in [
+            ("p50<1s", 20),
+            ("p90<1s", 100),
+            ("p99<1s", 1_000),
+            ("p99.99<1s", 100_000),
+            ("max<1s", 1),
+        ] {
+            let fast = |count| answers(&[(5_000_000, count)], 0);
+            assert_eq!(judge(objective, &fast(enough)).0, Verdict::Met, "{objective}");
+            let fewer = if enough > 1 { fast(enough - 1) } else { none() };
+            assert_eq!(judge(objective, &fewer), (Verdict::CannotTell, None), "{objective}");
+        }
+    }
+
+    #[test]
+    fn few_answers_show_a_miss_that_is_no_chance() {
+        let over = |count| answers(&[(5_000_000, 100 - count), (2_000_000_000, count)], 0);
+        // One of a hundred may be over the limit; three are over it in one case of thirteen.
+        assert_eq!(judge("p99<1s", &over(3)).0, Verdict::CannotTell);
+        assert_eq!(judge("p99<1s", &over(4)).0, Verdict::Missed);
+        assert_eq!(judge("p99.99<1s", &answers(&[(5, 22)], 1)).0, Verdict::Missed);
+        assert_eq!(judge("p99<1s", &answers(&[(5, 96)], 4)), (Verdict::Missed, None));
+    }
+}

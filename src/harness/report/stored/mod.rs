@@ -1,0 +1,136 @@
+//! Reads a result folder: `run.json` and the three interval logs.
+//!
+//! A folder without `run.json` comes from a run that did not end; its logs are valid up to that point.
+//! Folders come from other machines, so no file content may make the reader panic or take unbounded
+//! memory.
+
+pub mod log;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use self::log::Log;
+use crate::base::files;
+use crate::base::files::{RESULT_BYTES_MAX, ReadError};
+use crate::harness::document::run::{Run, SCHEMA};
+
+/// Reasons why a result folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// The folder holds no result.
+    #[error(
+        "`{path}` is no result folder: it has neither run.json nor response.hlog; name a folder that `mintbench run` or `mintbench merge` wrote",
+        path = .0.display()
+    )]
+    Absent(PathBuf),
+    /// A line of a log is malformed.
+    #[error("`{path}` is damaged in line {line}: {what}", path = path.display())]
+    Log {
+        /// Path of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// Fault of the line.
+        what: &'static str,
+    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A log is too long to be held in memory.
+    #[error(
+        "`{path}` holds {values} values, more than fit into memory; measure for less than a day at a time",
+        path = path.display()
+    )]
+    LongLog {
+        /// Path of the file.
+        path: PathBuf,
+        /// Number of different latencies, summed over the intervals.
+        values: usize,
+    },
+    /// The file names another schema.
+    #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
+    Schema {
+        /// Path of the file.
+        path: PathBuf,
+        /// Schema that it names.
+        found: String,
+    },
+    /// `run.json` does not match its schema.
+    #[error("`{path}` is damaged", path = path.display())]
+    Run {
+        /// Path of the file.
+        path: PathBuf,
+        /// Place and kind of the damage.
+        source: serde_json::Error,
+    },
+}
+
+fn malformed(path: &Path, line: u64, what: &'static str) -> StoredError {
+    StoredError::Log { path: path.to_owned(), line, what }
+}
+
+/// Result folder in memory.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Path of the folder.
+    pub path: PathBuf,
+    /// Contents of `run.json`; none if the run did not end.
+    pub run: Option<Run>,
+    /// Response times: ends minus intended starts.
+    pub response: Log,
+    /// Service times: ends minus writes.
+    pub service: Log,
+    /// Lateness of the generator.
+    pub lag: Log,
+}
+
+impl Stored {
+    /// Reads a folder.
+    ///
+    /// # Errors
+    /// Returns [`StoredError`], which names the file and its fault.
+    pub fn read(path: &Path) -> Result<Self, StoredError> {
+        let run = read_run(path)?;
+        if run.is_none() && !path.join("response.hlog").exists() {
+            return Err(StoredError::Absent(path.to_owned()));
+        }
+        let log = |name: &str| Log::read(&path.join(name));
+        Ok(Self {
+            path: path.to_owned(),
+            run,
+            response: log("response.hlog")?,
+            service: log("service.hlog")?,
+            lag: log("lag.hlog")?,
+        })
+    }
+
+    /// Returns true if the run ended and its logs are whole.
+    pub fn is_complete(&self) -> bool {
+        self.run.is_some() && [&self.response, &self.service, &self.lag].iter().all(|l| !l.head.cut)
+    }
+}
+
+/// Reads the `run.json` of a folder, if there is one.
+///
+/// # Errors
+/// Returns [`StoredError`] when there is a file that cannot be read.
+pub fn read_run(folder: &Path) -> Result<Option<Run>, StoredError> {
+    /// The schema name alone, so that a file of another schema is not called damaged.
+    #[derive(serde::Deserialize)]
+    struct Named {
+        schema: String,
+    }
+
+    let path = folder.join("run.json");
+    let text = match files::read(&path, RESULT_BYTES_MAX) {
+        Err(error) if error.is_missing() => return Ok(None),
+        read => read?,
+    };
+    let damaged = |source| StoredError::Run { path: path.clone(), source };
+    let Named { schema } = serde_json::from_slice(&text).map_err(damaged)?;
+    if schema != SCHEMA {
+        return Err(StoredError::Schema { path, found: schema });
+    }
+    serde_json::from_slice(&text).map(Some).map_err(damaged)
+}

@@ -1,0 +1,8 @@
+//! What to run: phases of traffic, their rates and their mix of requests.
+
+pub mod mix;
+pub mod phases;
+pub mod plan;
+pub mod profile;
+pub mod replay;
+pub mod workload;

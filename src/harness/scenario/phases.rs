@@ -1,0 +1,358 @@
+//! Traffic in phases, each with its own rate over time and its own mix, after a warm-up.
+//!
+//! Each phase has a schedule of its own. For Poisson arrivals this equals one process with a
+//! changing rate, because the numbers of arrivals in separate stretches are independent.
+
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::mix::{self, Drawn, Mixer, NewKeys, Share, Wish};
+use super::profile::Profile;
+use super::replay::{Row, Trace};
+use super::workload::Ask;
+use crate::base::synthetic::Synthetic;
+use crate::harness::schedule::arrivals::{Arrivals, Schedule};
+
+/// The traffic of a run in order, and the expectations of its result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phases {
+    /// The part before the measured part. Its mix is that of the first phase.
+    pub warmup: Option<Phase>,
+    /// The measured part.
+    pub phases: Vec<Phase>,
+    /// Expectations beyond those of every run.
+    pub expect: Vec<Expectation>,
+    /// Further arguments of `serve` for our own broker.
+    pub serve_args: Vec<String>,
+    /// True if no token can expire before the run is over, so that no key is minted twice.
+    pub tokens_outlive_run: bool,
+    /// Seed of the schedules and of the choice of keys.
+    pub seed: u64,
+}
+
+/// A stretch of the load with its own rate and mix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Its name in results; unique within a run.
+    pub name: String,
+    /// Spacing of the requests.
+    pub arrivals: Arrivals,
+    /// Start times of the requests.
+    pub timing: Timing,
+    /// Its length in nanoseconds.
+    pub length_ns: u64,
+    /// The mix of keys that the requests ask for.
+    pub mix: Vec<Share>,
+}
+
+/// Start times of the requests of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Timing {
+    /// Times that follow a rate.
+    Rate(Profile),
+    /// Recorded times. Fields that the trace does not hold are drawn from the mix.
+    Replay {
+        /// The recorded requests.
+        trace: Trace,
+        /// The replay speed: 2 is twice as fast as recorded.
+        speed: f64,
+    },
+}
+
+/// An expectation of a run of our own broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expectation {
+    /// After the warm-up nobody waits for a token, except callers that ask for a new key.
+    Hits,
+    /// After the warm-up every key is renewed at least once in the background.
+    Refreshes,
+}
+
+impl Phase {
+    /// Returns the mean of the intended rate, in requests per second.
+    pub fn mean_rate(&self) -> f64 {
+        self.total() * 1e9 / float(self.length_ns.max(1))
+    }
+
+    /// Returns the number of intended requests.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn total(&self) -> f64 {
+        match &self.timing {
+            Timing::Rate(profile) => profile.total(),
+            Timing::Replay { .. } => self.replayed().count() as f64,
+        }
+    }
+
+    /// Returns the number of intended requests in each step of `step_ns`, which is above 0. The
+    /// last step may be shorter.
+    pub fn meant(&self, step_ns: u64) -> Vec<f64> {
+        let steps = 0..self.length_ns.div_ceil(step_ns);
+        match &self.timing {
+            Timing::Rate(profile) => steps
+                .map(|step| {
+                    profile.integral((step + 1) * step_ns) - profile.integral(step * step_ns)
+                })
+                .collect(),
+            Timing::Replay { .. } => {
+                let mut counts = vec![0.0; steps.count()];
+                for (at_ns, _) in self.replayed() {
+                    let step = usize::try_from(at_ns / step_ns).unwrap_or(usize::MAX);
+                    counts.get_mut(step).into_iter().for_each(|count| *count += 1.0);
+                }
+                counts
+            }
+        }
+    }
+
+    /// Returns the rate in requests per second if it is constant.
+    pub fn level(&self) -> Option<f64> {
+        match &self.timing {
+            Timing::Rate(profile) => profile.level(),
+            Timing::Replay { .. } => None,
+        }
+    }
+
+    /// Returns the name of the spacing of the requests, for reports.
+    pub const fn spacing(&self) -> &'static str {
+        match self.timing {
+            Timing::Rate(_) => self.arrivals.as_str(),
+            Timing::Replay { .. } => "replay",
+        }
+    }
+
+    /// Returns the recorded requests that fall into the phase, with their times.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "times are positive and far below 2^53 ns"
+    )]
+    fn replayed(&self) -> impl Iterator<Item = (u64, Row)> {
+        let (rows, speed): (&[Row], f64) = match &self.timing {
+            Timing::Replay { trace, speed } => (trace.rows(), *speed),
+            Timing::Rate(_) => (&[], 1.0),
+        };
+        let timed = rows.iter().map(move |row| ((float(row.at_ns) / speed) as u64, *row));
+        timed.take_while(|(at_ns, _)| *at_ns < self.length_ns)
+    }
+
+    /// Returns an upper bound of the new keys that the phase uses: six standard deviations above
+    /// the mean of a Poisson stream.
+    fn new_keys_max(&self) -> f64 {
+        let weights: f64 = self.mix.iter().map(|share| share.weight).sum();
+        let of_share = |share: &Share| {
+            let mix::Kind::New { repeat } = share.kind else { return 0.0 };
+            let mean = self.total() * share.weight / weights.max(f64::MIN_POSITIVE);
+            ((mean + 6.0 * mean.sqrt()) / f64::from(repeat.max(1))).ceil()
+        };
+        self.mix.iter().map(of_share).sum()
+    }
+}
+
+impl Phases {
+    /// Returns all stretches in order, the warm-up first.
+    fn stages(&self) -> impl Iterator<Item = &Phase> {
+        self.warmup.iter().chain(&self.phases)
+    }
+
+    fn shares(&self) -> impl Iterator<Item = &Share> {
+        self.stages().flat_map(|phase| &phase.mix)
+    }
+
+    /// Returns true if every request asks for a key that nobody has asked for before.
+    pub fn only_new(&self) -> bool {
+        self.shares().all(|share| matches!(share.kind, mix::Kind::New { repeat: 1 }))
+    }
+
+    /// Returns true if some requests ask for new keys.
+    pub fn any_new(&self) -> bool {
+        self.shares().any(Share::is_new)
+    }
+
+    /// Returns the upper bound of the new keys needed, and the number of new keys in `world`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and below 10^7 x 2 days"
+    )]
+    pub fn new_keys(&self, world: &Synthetic) -> (u64, u64) {
+        let needed: f64 = self.stages().map(Phase::new_keys_max).sum();
+        let there = self.new_wishes(world).len() as u64 * u64::from(world.vms);
+        (needed as u64, there)
+    }
+
+    /// Returns the wishes, for each VM, of the shares with reusable keys that satisfy `wanted`.
+    fn old_wishes(&self, world: &Synthetic, wanted: impl Fn(&Share) -> bool) -> Vec<Wish> {
+        let shares = self.shares().filter(|share| wanted(share));
+        let mut wishes: Vec<Wish> = shares.flat_map(|share| share.wishes(world)).collect();
+        wishes.sort_unstable_by_key(|(slot, resource)| (*resource, *slot));
+        wishes.dedup();
+        wishes
+    }
+
+    /// Returns the wishes that only new keys are made of.
+    fn new_wishes(&self, world: &Synthetic) -> Vec<Wish> {
+        let old = self.old_wishes(world, |_| true);
+        mix::all_wishes(world).filter(|wish| !old.contains(wish)).collect()
+    }
+
+    /// Returns the number of distinct keys that are not new.
+    pub fn old_keys(&self, world: &Synthetic) -> u64 {
+        self.old_wishes(world, |_| true).len() as u64 * u64::from(world.vms)
+    }
+
+    /// Returns how many keys the warm-up asks for once each, and the number of all such keys.
+    /// Returns `None` if a phase needs cold keys, or if no phase asks for the same keys again.
+    ///
+    /// At most half of the warm-up fills the cache; in the other half the queue of mints drains.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive and below 10^7 x 1 day"
+    )]
+    pub fn filled(&self, world: &Synthetic) -> Option<(u64, u64)> {
+        let cold = self.shares().any(|share| matches!(share.kind, mix::Kind::Turn { .. }));
+        let keys = self.old_wishes(world, Share::returns).len() as u64 * u64::from(world.vms);
+        let half = self.warmup.as_ref().map_or(0, |phase| (phase.total() / 2.0) as u64);
+        (keys > 0 && !cold).then_some((half.min(keys), keys))
+    }
+
+    /// Returns the end of each phase in nanoseconds from the start of the measured part, or nothing
+    /// if there is one phase only.
+    pub fn ends_ns(&self) -> Vec<u64> {
+        let mut end_ns = 0;
+        let ends = self.phases.iter().map(|phase| {
+            end_ns += phase.length_ns;
+            end_ns
+        });
+        if self.phases.len() > 1 { ends.collect() } else { Vec::new() }
+    }
+}
+
+/// The iterator over the arrivals of all phases.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    phases: Arc<Phases>,
+    world: Synthetic,
+    /// The index of the next stage, and its start.
+    next: usize,
+    begins_ns: u64,
+    running: Option<Running>,
+    /// Numbers of the keys that are asked for once each at the start.
+    fill: std::ops::Range<u64>,
+    fill_wishes: Vec<Wish>,
+    keys: NewKeys,
+    new_measured: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    begins_ns: u64,
+    measured: bool,
+    times: Times,
+    mixer: Mixer,
+}
+
+#[derive(Debug)]
+enum Times {
+    Schedule(Schedule),
+    Replay(Peekable<std::vec::IntoIter<(u64, Row)>>),
+}
+
+impl Times {
+    fn next(&mut self) -> Option<(u64, Option<Row>)> {
+        match self {
+            Self::Schedule(schedule) => schedule.next().map(|at_ns| (at_ns, None)),
+            Self::Replay(rows) => rows.next().map(|(at_ns, row)| (at_ns, Some(row))),
+        }
+    }
+}
+
+impl Staged {
+    pub(crate) fn new(phases: Arc<Phases>, world: &Synthetic) -> Self {
+        let filled = phases.filled(world).map_or(0, |(filled, _)| filled);
+        Self {
+            world: *world,
+            next: 0,
+            begins_ns: 0,
+            running: None,
+            fill: 0..filled,
+            fill_wishes: phases.old_wishes(world, Share::returns),
+            keys: NewKeys { wishes: phases.new_wishes(world), next: 0 },
+            new_measured: 0,
+            phases,
+        }
+    }
+
+    /// Returns the number of requests for new keys so far, in the measured part.
+    pub(crate) const fn new_measured(&self) -> u64 {
+        self.new_measured
+    }
+
+    /// Returns the number of distinct new keys so far, warm-up included.
+    pub(crate) const fn new_keys(&self) -> u64 {
+        self.keys.next
+    }
+
+    fn begin(&mut self) -> Option<Running> {
+        let phases = Arc::clone(&self.phases);
+        let phase = phases.stages().nth(self.next)?;
+        // An odd, irregular factor makes the streams of the stages independent.
+        let seed = phases.seed.wrapping_add((self.next as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let times = match &phase.timing {
+            Timing::Rate(profile) => {
+                Times::Schedule(Schedule::over(phase.arrivals, profile.clone(), seed))
+            }
+            Timing::Replay { .. } => {
+                let rows: Vec<(u64, Row)> = phase.replayed().collect();
+                Times::Replay(rows.into_iter().peekable())
+            }
+        };
+        // Differs from the stream of the schedule, which uses the seed itself.
+        let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x005A_6970_6600);
+        let measured = self.next > 0 || phases.warmup.is_none();
+        let mixer = Mixer::new(&phase.mix, &self.world, rng);
+        let running = Running { begins_ns: self.begins_ns, measured, times, mixer };
+        self.next += 1;
+        self.begins_ns += phase.length_ns;
+        Some(running)
+    }
+
+    /// Returns the next request: its start and its key.
+    pub(crate) fn next(&mut self) -> Option<(u64, Ask)> {
+        loop {
+            if self.running.is_none() {
+                self.running = Some(self.begin()?);
+            }
+            let running = self.running.as_mut()?;
+            let Some((at_ns, row)) = running.times.next() else {
+                self.running = None;
+                continue;
+            };
+            let at_ns = running.begins_ns + at_ns;
+            if let Some(index) = self.fill.next() {
+                return Some((at_ns, mix::nth_key(&self.world, &self.fill_wishes, index)));
+            }
+            let Drawn { ask, is_new } = running.mixer.draw(&mut self.keys);
+            self.new_measured += u64::from(is_new && running.measured);
+            return Some((at_ns, row.map_or(ask, |row| recorded(ask, &row))));
+        }
+    }
+}
+
+/// Returns the recorded request, with missing fields taken from `drawn`.
+fn recorded(drawn: Ask, row: &Row) -> Ask {
+    Ask {
+        vm: row.vm.unwrap_or(drawn.vm),
+        selector: row.identity.map_or(drawn.selector, mix::selector),
+        resource: row.resource.unwrap_or(drawn.resource),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
+const fn float(ns: u64) -> f64 {
+    ns as f64
+}

@@ -1,0 +1,5 @@
+//! When each request is due, and on which connection it leaves.
+
+pub mod arrivals;
+pub mod layout;
+pub mod pacing;

@@ -1,0 +1,346 @@
+//! Progress of a running load test, for the terminal view and `/metrics`.
+//!
+//! A [`Board`] sits between the collector and the interval sink. The timed threads never touch it.
+//! The collector's thread updates it once a second, and a reader holds its lock only for a copy.
+
+use std::io;
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+
+use crate::base::clock::UnixSeconds;
+use crate::harness::driver::fleet::Progress;
+use crate::harness::judge::validity::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use crate::harness::record::collector::IntervalSink;
+use crate::harness::record::recorder::{
+    INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram,
+};
+use crate::harness::record::status::Class;
+use crate::harness::scenario::workload::Workload;
+
+/// Progress of a running load test.
+#[derive(Debug)]
+pub struct Board {
+    /// Time from one burst to the next, in nanoseconds; `None` for a workload with a rate.
+    burst_gap_ns: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    phase: Phase,
+    elapsed_ns: u64,
+    window: Option<Window>,
+    so_far: IntervalSet,
+    last: Option<Figures>,
+    seconds: u64,
+    p99_us: Vec<u64>,
+}
+
+/// Stage of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Connections are made and the pacing is rehearsed.
+    Preparing,
+    /// Warm-up: requests are sent but not counted.
+    WarmingUp,
+    /// Requests are sent and counted.
+    Measuring,
+}
+
+/// Figures of one period of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// Requests that were due in the period and have ended, per second.
+    pub rate: f64,
+    /// Median response time of the good answers in nanoseconds; `None` without good answers.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile of the same response times.
+    pub p99_ns: Option<u64>,
+    /// 99th percentile of the lag in nanoseconds.
+    pub lag_p99_ns: u64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// Answers from the cache; `None` if the target does not report classes.
+    pub hits: Option<u64>,
+    /// Answers that waited for their own mint; `None` if the target does not report classes.
+    pub mints: Option<u64>,
+}
+
+/// Copy of a board's state, for a view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Stage of the run.
+    pub phase: Phase,
+    /// Nanoseconds of the load that have passed.
+    pub elapsed_ns: u64,
+    /// Measured seconds that the figures cover.
+    pub seconds: u64,
+    /// Figures of the last measured second.
+    pub last: Option<Figures>,
+    /// Figures of all measured seconds.
+    pub so_far: Option<Figures>,
+    /// p99 response time of each of the latest seconds, in microseconds.
+    pub p99_us: Vec<u64>,
+    /// True if the lag so far is within the validity rules.
+    pub on_time: bool,
+}
+
+/// Number of seconds to keep: as many as fit on a wide terminal.
+const KEPT_SECONDS: usize = 300;
+
+impl Default for Board {
+    fn default() -> Self {
+        let state = State {
+            phase: Phase::Preparing,
+            elapsed_ns: 0,
+            window: None,
+            so_far: IntervalSet::new(0),
+            last: None,
+            seconds: 0,
+            p99_us: Vec::new(),
+        };
+        Self { burst_gap_ns: None, state: Mutex::new(state) }
+    }
+}
+
+impl Board {
+    /// Creates a board for a run of this workload.
+    pub fn of(workload: &Workload) -> Self {
+        let burst_gap_ns = match workload {
+            Workload::Herd(herds) => Some(herds.gap_ns),
+            Workload::Phases(_) => None,
+        };
+        Self { burst_gap_ns, ..Self::default() }
+    }
+
+    /// Records the progress of the run.
+    pub fn observe(&self, progress: Progress) {
+        let mut state = self.state.lock();
+        match progress {
+            Progress::Measuring => state.phase = Phase::Measuring,
+            Progress::Elapsed(ns) => {
+                // `ns` stays zero until the rehearsal is over.
+                if ns > 0 && state.phase == Phase::Preparing {
+                    state.phase = Phase::WarmingUp;
+                }
+                state.elapsed_ns = ns;
+            }
+        }
+    }
+
+    /// Returns a sink that passes intervals on to `sink` and updates this board.
+    pub fn watching<'a>(&'a self, sink: &'a mut dyn IntervalSink) -> Watching<'a> {
+        Watching { board: self, sink }
+    }
+
+    /// Returns a copy of the current state.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.state.lock().clone();
+        let all = merged(&state.so_far, &|| ());
+        let span_ns = state.seconds * INTERVAL_NS;
+        Snapshot {
+            phase: state.phase,
+            elapsed_ns: state.elapsed_ns,
+            seconds: state.seconds,
+            last: state.last,
+            so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span_ns)),
+            p99_us: state.p99_us,
+            on_time: self.is_on_time(&all),
+        }
+    }
+
+    /// Returns the sum of all intervals so far.
+    pub fn so_far(&self) -> IntervalSet {
+        self.state.lock().so_far.clone()
+    }
+
+    /// Applies the final validity rules for the lag to the data so far. A run without requests is
+    /// on time.
+    fn is_on_time(&self, all: &Merged) -> bool {
+        if let Some(gap_ns) = self.burst_gap_ns {
+            return all.lag.max() <= burst_limit_ns(gap_ns);
+        }
+        // Without good answers there is no limit to compare the lag with.
+        all.response.is_empty()
+            || all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
+                && all.lag.value_at_quantile(0.999) <= tail_limit_ns(&all.response)
+    }
+}
+
+/// Sink that updates a board and passes each interval on.
+pub struct Watching<'a> {
+    board: &'a Board,
+    sink: &'a mut dyn IntervalSink,
+}
+
+impl std::fmt::Debug for Watching<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watching").finish_non_exhaustive()
+    }
+}
+
+impl IntervalSink for Watching<'_> {
+    fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
+        self.board.state.lock().window = Some(window);
+        self.sink.begin(window, start)
+    }
+
+    fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
+        let window = self.board.state.lock().window;
+        let span_ns = window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
+        // Merged before taking the lock again, so that a view never waits for the merge.
+        let figures = Figures::of(set, &merged(set, rest), span_ns);
+        self.board.state.lock().take(set, figures);
+        rest();
+        self.sink.interval(set, rest)
+    }
+}
+
+impl State {
+    fn take(&mut self, set: &IntervalSet, figures: Figures) {
+        self.so_far.add(set);
+        self.seconds += 1;
+        if self.p99_us.len() == KEPT_SECONDS {
+            self.p99_us.remove(0);
+        }
+        self.p99_us.push(figures.p99_ns.unwrap_or(0) / 1000);
+        self.last = Some(figures);
+    }
+}
+
+/// Response and service times of all good answers, and the lag of all requests.
+struct Merged {
+    response: Histogram<u64>,
+    service: Histogram<u64>,
+    lag: Histogram<u64>,
+    errors: u64,
+}
+
+fn merged(set: &IntervalSet, rest: Rest<'_>) -> Merged {
+    let mut all =
+        Merged { response: histogram(), service: histogram(), lag: histogram(), errors: 0 };
+    for (class, Latencies { response, service, lag, .. }) in set.seen() {
+        // All histograms have equal bounds, so adding cannot fail.
+        let _ = all.lag.add(lag);
+        if class.is_failure() {
+            all.errors += response.len();
+        } else {
+            let _ = all.response.add(response);
+            let _ = all.service.add(service);
+        }
+        rest();
+    }
+    all
+}
+
+impl Figures {
+    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+    fn of(set: &IntervalSet, all: &Merged, span_ns: u64) -> Self {
+        let count = |wanted| {
+            let seen = set.seen().find(|(class, _)| *class == wanted);
+            seen.map_or(0, |(_, latencies)| latencies.response.len())
+        };
+        let classed = set.seen().all(|(class, _)| class != Class::All);
+        let at =
+            |quantile| (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile));
+        Self {
+            rate: (all.response.len() + all.errors) as f64 * 1e9 / span_ns.max(1) as f64,
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
+            lag_p99_ns: all.lag.value_at_quantile(0.99),
+            errors: all.errors,
+            hits: classed.then(|| count(Class::Hit)),
+            mints: classed.then(|| count(Class::Miss)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::record::cause::Cause;
+    use crate::harness::record::collector::{Discard, collect};
+    use crate::harness::record::recorder::{Ended, Recorder};
+    use crate::harness::record::status::Status;
+    use std::sync::mpsc::channel;
+
+    /// Returns a board after two seconds: ten hits of 1 ms, then a failure after 9 ms.
+    fn watched() -> Board {
+        let board = Board::default();
+        fill(&board);
+        board
+    }
+
+    fn fill(board: &Board) {
+        let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
+        let ((full, sets), (spare, empty)) = (channel(), channel());
+        let mut recorder = Recorder::new(window, full, empty);
+        let mut record = |class, status, intended_ns: u64, response_ns: u64| {
+            recorder.record(&Ended {
+                class,
+                status: Status::Http(status),
+                cause: (status != 200).then_some(Cause::Status(status)),
+                intended_ns,
+                acted_ns: intended_ns + 5,
+                written_ns: Some(intended_ns + 10),
+                end_ns: intended_ns + response_ns,
+            });
+        };
+        for at in 0..10 {
+            record(Class::Hit, 200, at, 1_000_000);
+        }
+        record(Class::Error, 503, INTERVAL_NS, 9_000_000);
+        let _ = recorder.finish();
+        let mut sink = Discard;
+        let mut watching = board.watching(&mut sink);
+        watching.begin(window, UnixSeconds(0)).unwrap();
+        collect(&sets, &[spare], &mut watching, &|| ()).unwrap();
+    }
+
+    #[test]
+    fn the_requests_of_a_burst_may_wait_for_each_other() {
+        let strict = Board { burst_gap_ns: Some(19), ..Board::default() };
+        let fine = Board { burst_gap_ns: Some(20), ..Board::default() };
+        [&strict, &fine].into_iter().for_each(fill);
+        assert_eq!((strict.snapshot().on_time, fine.snapshot().on_time), (false, true));
+    }
+
+    #[test]
+    fn a_board_tells_the_last_second_from_all_of_them() {
+        let board = watched();
+        board.observe(Progress::Measuring);
+        board.observe(Progress::Elapsed(7));
+        let Snapshot { phase, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
+            board.snapshot();
+        let (last, so_far) = (last.unwrap(), so_far.unwrap());
+        assert_eq!((phase, elapsed_ns, seconds), (Phase::Measuring, 7, 2));
+        assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
+        assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(0)));
+        assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);
+        // No percentile includes the failed request.
+        for ns in [so_far.p50_ns, so_far.p99_ns] {
+            assert!((999_000..1_001_000).contains(&ns.unwrap()), "{ns:?}");
+        }
+        assert_eq!(p99_us.len(), 2);
+        assert!(on_time);
+    }
+
+    #[test]
+    fn a_board_counts_by_status() {
+        let set = watched().so_far();
+        let counts: Vec<(String, u64)> =
+            set.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect();
+        assert_eq!(counts, [("200".to_owned(), 10), ("503".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_board_knows_what_a_run_is_at() {
+        let board = Board::default();
+        assert_eq!(board.snapshot().phase, Phase::Preparing);
+        board.observe(Progress::Elapsed(0));
+        assert_eq!(board.snapshot().phase, Phase::Preparing);
+        board.observe(Progress::Elapsed(1));
+        assert_eq!((board.snapshot().phase, board.snapshot().so_far), (Phase::WarmingUp, None));
+    }
+}

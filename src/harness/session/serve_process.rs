@@ -1,0 +1,243 @@
+//! The broker under test, in a child process that ends with its owner.
+//!
+//! The process ends when its owner is dropped, and on a repeated Ctrl-C. It survives a SIGKILL of
+//! its parent, for example after an out-of-memory kill. The kernel could end it too, but only after
+//! a call between fork and exec, which needs unsafe code. The broker listens on loopback only.
+//!
+//! The child has a process group of its own. A Ctrl-C in the terminal therefore reaches the parent
+//! alone, which ends the child in order. The child does not get the settings in the environment: a
+//! run measures what its own flags say.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::base::clock::Monotonic;
+use crate::base::files::{GroupRead, SecretFileError, read_secret};
+use crate::base::secret::Redacted;
+use crate::base::synthetic::Synthetic;
+use crate::harness::dialect::target::{HttpUrl, UrlError};
+use crate::harness::machine::stop::Stop;
+
+/// The reason why there is no broker to measure.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The executable could not be started.
+    #[error("cannot start the broker `{program}`")]
+    Spawn {
+        /// The executable.
+        program: String,
+        /// The error of the system.
+        source: std::io::Error,
+    },
+    /// The broker ended before it was ready.
+    #[error("the broker ended before it was ready ({0}); its messages are above")]
+    Ended(String),
+    /// The user asked to stop before the broker was ready.
+    #[error("interrupted")]
+    Interrupted,
+    /// The broker was not ready in time.
+    #[error("the broker was not ready within {} s; try a smaller world", READY_WITHIN.as_secs())]
+    Slow,
+    /// The broker did not report where an endpoint listens.
+    #[error("the broker did not say where its `{0}` endpoint listens")]
+    NoEndpoint(&'static str),
+    /// The secret of the broker's admin endpoint cannot be read.
+    #[error("cannot read the secret of the broker's admin endpoint")]
+    AdminSecret(#[from] SecretFileError),
+    /// The broker reported an endpoint that is not a URL.
+    #[error("the broker named an endpoint that cannot be used")]
+    Url(#[source] UrlError),
+}
+
+/// Limit for the start, which takes long with the largest worlds.
+const READY_WITHIN: Duration = Duration::from_mins(2);
+/// Time between the request to end and the kill.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// A running broker, which ends when this value is dropped.
+#[derive(Debug)]
+pub struct ServeProcess {
+    child: Child,
+    endpoints: BTreeMap<String, String>,
+    stop: Arc<Stop>,
+}
+
+/// Returns the path of the running executable.
+pub fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "mintbench".into())
+}
+
+/// The name of the output line with the file that holds the secret of the admin endpoint.
+const ADMIN_SECRET: &str = "admin-secret";
+const SECRET_BYTES_MAX: u64 = 4096;
+/// Interval of the checks for a stop request while the broker starts.
+const STOP_EVERY: Duration = Duration::from_millis(100);
+/// The only variable that the child keeps. It changes the log, not the work.
+const KEPT_VARIABLE: &str = "MINTBENCH_LOG";
+
+impl ServeProcess {
+    /// Starts `program`, a mintbench executable, as a broker of `world` and waits until it is
+    /// ready.
+    ///
+    /// The process is pinned to `core`, if one is given. `extra` are further arguments of `serve`.
+    ///
+    /// # Errors
+    /// Returns [`ServeError`] if the broker does not become ready.
+    pub fn start(
+        program: &Path,
+        world: &Synthetic,
+        core: Option<usize>,
+        extra: &[String],
+        stop: &Arc<Stop>,
+    ) -> Result<Self, ServeError> {
+        let mut command = Command::new(program);
+        command.arg("serve");
+        for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
+            if !extra.iter().any(|argument| argument == endpoint) {
+                command.args([endpoint, "127.0.0.1:0"]);
+            }
+        }
+        command.args(["--synthetic", &world.to_string()]).args(extra);
+        if let Some(core) = core {
+            command.args(["--cpus", &core.to_string()]);
+        }
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"MINTBENCH_") && name != KEPT_VARIABLE {
+                command.env_remove(name);
+            }
+        }
+        // These are not flags, because a broker of another build may not know them. The generator
+        // counts as one caller.
+        command.env("MINTBENCH_SERVE_HICCUPS", "true");
+        command.env("MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER", usize::MAX.to_string());
+        command.process_group(0);
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let child = spawned.map_err(|source| ServeError::Spawn {
+            program: program.display().to_string(),
+            source,
+        })?;
+        stop.add_child(Pid::from_child(&child));
+        let mut serve = Self { child, endpoints: BTreeMap::new(), stop: Arc::clone(stop) };
+        serve.wait_until_ready()?;
+        Ok(serve)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), ServeError> {
+        let (lines, read) = channel();
+        if let Some(stdout) = self.child.stdout.take() {
+            // The thread ends with the pipe. It reads on so that the broker never blocks on a full
+            // pipe.
+            std::thread::spawn(move || forward(stdout, &lines));
+        }
+        let clock = Monotonic::start();
+        loop {
+            let left = READY_WITHIN.saturating_sub(Duration::from_nanos(clock.now_ns()));
+            if left.is_zero() {
+                return Err(ServeError::Slow);
+            }
+            match self.next_line(&read)? {
+                Some(line) if line == "ready" => return Ok(()),
+                line => {
+                    let line = line.unwrap_or_default();
+                    if let Some((name, url)) = line.split_once(char::is_whitespace) {
+                        self.endpoints.insert(name.to_owned(), url.trim().to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the next line, or `None` if there is none yet.
+    fn next_line(&mut self, read: &Receiver<String>) -> Result<Option<String>, ServeError> {
+        if self.stop.is_requested() {
+            return Err(ServeError::Interrupted);
+        }
+        match read.recv_timeout(STOP_EVERY) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = self.end().map_or("unknown".to_owned(), |status| status.to_string());
+                Err(ServeError::Ended(status))
+            }
+        }
+    }
+
+    /// Returns the URL of the endpoint called `name`.
+    ///
+    /// # Errors
+    /// Returns an error if the broker reported no such endpoint, or an invalid URL.
+    pub fn endpoint(&self, name: &'static str) -> Result<HttpUrl, ServeError> {
+        let url = self.endpoints.get(name).ok_or(ServeError::NoEndpoint(name))?;
+        // Each endpoint that speaks TLS also speaks plain HTTP on the same port.
+        let url = url.replacen("https://", "http://", 1);
+        url.parse().map_err(ServeError::Url)
+    }
+
+    /// Returns the secret that the admin endpoint requires for changes.
+    ///
+    /// # Errors
+    /// Returns an error if the broker did not report the file of the secret, or if the file is not
+    /// as a broker writes it.
+    pub fn admin_secret(&self) -> Result<Redacted, ServeError> {
+        let file = self.endpoints.get(ADMIN_SECRET).ok_or(ServeError::NoEndpoint(ADMIN_SECRET))?;
+        let secret = read_secret(Path::new(file), SECRET_BYTES_MAX, GroupRead::Refused)?;
+        Ok(Redacted::new(secret.expose().trim_ascii().to_vec()))
+    }
+
+    /// Returns the process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the process without asking it to end. Data that it has not stored is lost.
+    pub fn kill(mut self) {
+        // The drop waits for the process.
+        let _ = self.child.kill();
+    }
+
+    /// Returns the exit status of the process, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten()?;
+        self.stop.remove_child(Pid::from_child(&self.child));
+        Some(status)
+    }
+
+    /// Asks the process to end, and kills it if it does not.
+    fn end(&mut self) -> Option<ExitStatus> {
+        let pid = Pid::from_child(&self.child);
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let clock = Monotonic::start();
+        while Duration::from_nanos(clock.now_ns()) < STOP_WITHIN {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for ServeProcess {
+    fn drop(&mut self) {
+        let _ = self.end();
+        self.stop.remove_child(Pid::from_child(&self.child));
+    }
+}
+
+fn forward(stdout: ChildStdout, lines: &Sender<String>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        // Nobody receives lines after `ready`; the reading continues.
+        let _ = lines.send(line.trim().to_owned());
+    }
+}

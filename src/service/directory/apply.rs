@@ -1,0 +1,432 @@
+//! Application of changes to the state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::slot::VmSlot;
+use super::state::{Principal, RoleAssignmentEntry, Secret, State, UserAssignedEntry, VmEntry};
+use super::{DirectoryError, Ended, When};
+use crate::base::clock::UnixSeconds;
+use crate::base::ids::{ArmId, PrincipalId, RoleAssignmentId};
+use crate::base::synthetic::IdentityIds;
+use crate::service::world::record::{
+    Application, Change, Credential, DeletedVault, Key, Record, ResourceGroup, RoleAssignment,
+    SecretVersion, Subscription, UserAssigned, Vault, VirtualMachine,
+};
+use crate::service::world::vault::vault_address;
+use crate::service::world::{
+    Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Resources, Vm,
+};
+
+impl State {
+    /// Builds a state of these records, whatever their order.
+    pub(super) fn load(mut records: Vec<Record>) -> Result<(Self, Resources), DirectoryError> {
+        records.sort_by_key(rank);
+        let (mut state, mut resources) = (Self::default(), Resources::default());
+        let when = When { now: UnixSeconds(0), effective: UnixSeconds(0) };
+        for record in records {
+            if let Record::Audience(name) = &record {
+                resources.add(name);
+                continue;
+            }
+            state.check(&record)?;
+            state.apply(Change::Put(record), when);
+        }
+        // Generating half a million keys would take half a day.
+        state.unprovisioned = VecDeque::new();
+        Ok((state, resources))
+    }
+
+    /// Checks that the things which the record names exist.
+    fn check(&self, record: &Record) -> Result<(), DirectoryError> {
+        let dangling =
+            |what: String| DirectoryError::Dangling { key: record.key().to_string(), what };
+        match record {
+            Record::Subscription(Subscription { tenant, .. })
+            | Record::Application(Application { tenant, .. })
+                if !self.tenants.contains_key(tenant) =>
+            {
+                Err(dangling(format!("tenant {tenant}")))
+            }
+            Record::UserAssigned(UserAssigned { id, .. })
+            | Record::VirtualMachine(VirtualMachine { id, .. })
+            | Record::Vault(Vault { id, .. })
+            | Record::DeletedVault(DeletedVault { vault: Vault { id, .. }, .. })
+            | Record::ResourceGroup(ResourceGroup { id, .. })
+                if self.tenant_of(id).is_none() =>
+            {
+                Err(dangling(format!("subscription {}", id.subscription())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies a change, and returns what it ended.
+    pub(super) fn apply(&mut self, change: Change, when: When) -> Vec<Ended> {
+        match change {
+            Change::Put(record) => self.put(record, when),
+            Change::Remove(key) => self.remove(&key, when),
+        }
+    }
+
+    fn put(&mut self, record: Record, when: When) -> Vec<Ended> {
+        match record {
+            Record::Tenant(tenant) => {
+                self.tenants.insert(tenant.id, Arc::new(tenant));
+            }
+            Record::Subscription(own) => {
+                self.subscriptions.insert(own.id, Arc::new(own));
+            }
+            // The list of resources is fixed when the world is opened.
+            Record::Audience(_) => {}
+            Record::Application(application) => self.put_application(application),
+            Record::ResourceGroup(group) => {
+                self.groups.insert(group.id.clone(), Arc::new(group));
+            }
+            Record::UserAssigned(identity) => {
+                return self.put_user_assigned(identity, when).into_iter().collect();
+            }
+            Record::VirtualMachine(vm) => return self.put_vm(vm, when).unwrap_or_default(),
+            Record::FormerAddress(former) => {
+                self.former_addresses.insert(former.address.to_canonical(), former.vm_id);
+            }
+            Record::Vault(vault) => self.put_vault(vault),
+            Record::DeletedVault(deleted) => {
+                self.deleted_vaults.insert(deleted.vault.id.clone(), Arc::new(deleted));
+            }
+            Record::RoleAssignment(assignment) => self.put_role_assignment(assignment, when),
+            Record::Credential(credential) => self.put_credential(credential),
+            Record::SigningKey(key) => {
+                self.signing_keys.insert(key.kid.clone(), Arc::new(key));
+            }
+            Record::SecretVersion(version) => self.put_secret_version(version),
+            Record::DeletedSecret(deleted) => {
+                let key = (deleted.vault.clone(), deleted.name.to_lowercase());
+                self.secrets.entry(key).or_default().deleted = Some(Arc::new(deleted));
+            }
+        }
+        Vec::new()
+    }
+
+    fn remove(&mut self, key: &Key, when: When) -> Vec<Ended> {
+        match key {
+            Key::Tenant(id) => {
+                self.tenants.remove(id);
+            }
+            Key::Subscription(id) => {
+                self.subscriptions.remove(id);
+            }
+            Key::Audience(_) => {}
+            Key::Application(id) => {
+                if let Some(principal) = self.clients.remove(id) {
+                    self.principals.remove(&principal);
+                }
+            }
+            Key::ResourceGroup(id) => {
+                self.groups.remove(id);
+            }
+            Key::UserAssigned(id) => {
+                let removed = self.user_assigned.remove(id);
+                let ended = removed.map(|entry| self.end(&entry.identity, when));
+                return ended.into_iter().collect();
+            }
+            Key::VirtualMachine(id) => return self.remove_vm(id, when),
+            Key::FormerAddress(address) => {
+                self.former_addresses.remove(address);
+            }
+            Key::Vault(id) => self.remove_vault(id),
+            Key::DeletedVault(id) => {
+                self.deleted_vaults.remove(id);
+            }
+            Key::RoleAssignment(name) => self.remove_role_assignment(*name),
+            Key::Credential(principal, thumbprint) => {
+                self.remove_credential(*principal, thumbprint);
+            }
+            Key::SigningKey(kid) => {
+                self.signing_keys.remove(kid);
+            }
+            Key::SecretVersion(vault, name, version) => {
+                self.change_secret(vault, name, |secret| {
+                    secret.versions.retain(|held| held.version != *version);
+                });
+            }
+            Key::DeletedSecret(vault, name) => {
+                self.change_secret(vault, name, |secret| secret.deleted = None);
+            }
+        }
+        Vec::new()
+    }
+
+    fn put_vault(&mut self, vault: Vault) {
+        let (name, id) = (vault.id.name(), &vault.id);
+        self.vaults_by_name.insert(name.to_ascii_lowercase(), id.clone());
+        let address = vault_address(name).into();
+        let holder = self.vaults_by_address.entry(address).or_insert_with(|| id.clone());
+        if *id < *holder {
+            holder.clone_from(id);
+        }
+        self.vaults.insert(id.clone(), Arc::new(vault));
+    }
+
+    fn remove_vault(&mut self, id: &ArmId) {
+        self.vaults_by_name.remove(&id.name().to_ascii_lowercase());
+        let address = vault_address(id.name()).into();
+        if self.vaults_by_address.get(&address) == Some(id) {
+            self.vaults_by_address.remove(&address);
+        }
+        self.vaults.remove(id);
+    }
+
+    fn put_application(&mut self, application: Application) {
+        let application = Arc::new(application);
+        self.clients.insert(application.client_id, application.principal_id);
+        self.principals.insert(application.principal_id, Principal::Application(application));
+    }
+
+    fn put_user_assigned(&mut self, record: UserAssigned, when: When) -> Option<Ended> {
+        let before = self.user_assigned.get(&record.id).map(|entry| Arc::clone(&entry.identity));
+        let (kept, ended) = match before {
+            Some(identity) if identity.ids == record.ids => (Some(identity), None),
+            Some(other) => (None, Some(self.end(&other, when))),
+            None => (None, None),
+        };
+        let identity = match kept {
+            Some(identity) => identity,
+            None => self.begin(IdentityKind::UserAssigned, record.ids, &record.id)?,
+        };
+        let id = record.id.clone();
+        self.user_assigned.insert(id, UserAssignedEntry { record: Arc::new(record), identity });
+        ended
+    }
+
+    /// Adds or replaces the machine. Returns `None` when no numbers are left for its identities.
+    fn put_vm(&mut self, record: VirtualMachine, when: When) -> Option<Vec<Ended>> {
+        let before = self.vms.get(&record.id).cloned();
+        let vm_before = before.as_ref().map(|entry| Arc::clone(&entry.vm));
+        let own_before = vm_before.as_ref().and_then(|vm| vm.system_assigned().cloned());
+        let mut ended = Vec::new();
+        let kept = own_before.filter(|own| {
+            let stays = Some(own.ids) == record.system_assigned;
+            if !stays {
+                ended.push(self.end(own, when));
+            }
+            stays
+        });
+        let own = match (kept, record.system_assigned) {
+            (None, Some(ids)) => self.begin(IdentityKind::SystemAssigned, ids, &record.id),
+            (kept, _) => kept,
+        };
+        let own = match own {
+            Some(own) => Some(self.hold(vm_before.as_deref(), own)?),
+            None => None,
+        };
+        let assigned = self.assigned(&record, vm_before.as_deref())?;
+        let (id, address, tenant) =
+            (record.id.clone(), record.address, self.tenant_of(&record.id)?);
+        let vm = Arc::new(Vm::new(Arc::new(record), tenant, own, assigned));
+        let gone = vm_before.iter().flat_map(|before| before.held());
+        let gone = gone.filter(|held| vm.holding_of(&held.identity).is_none());
+        ended.extend(gone.cloned().map(Ended::Holding));
+        let slot = self.slot_for(before, address, &vm, when);
+        self.vms.insert(id, VmEntry { vm, slot });
+        Some(ended)
+    }
+
+    /// Returns the machine's user-assigned identities. An assignment is skipped if its identity was removed,
+    /// or created again with another principal.
+    fn assigned(&mut self, record: &VirtualMachine, before: Option<&Vm>) -> Option<Vec<Held>> {
+        let mut assigned = Vec::with_capacity(record.user_assigned.len());
+        for assignment in &record.user_assigned {
+            let entry = self.user_assigned.get(&assignment.id);
+            let identity = entry.map(|entry| Arc::clone(&entry.identity));
+            let same =
+                |identity: &Arc<Identity>| identity.ids.principal_id == assignment.principal_id;
+            if let Some(identity) = identity.filter(same) {
+                assigned.push(self.hold(before, identity)?);
+            }
+        }
+        Some(assigned)
+    }
+
+    /// Returns an identity held by a machine. A holding that existed before keeps its number.
+    fn hold(&mut self, before: Option<&Vm>, identity: Arc<Identity>) -> Option<Held> {
+        if let Some(held) = before.and_then(|vm| vm.holding_of(&identity)) {
+            return Some(held.clone());
+        }
+        Some(Held { index: HoldingIndex(self.number()?), identity })
+    }
+
+    /// Returns the slot of a VM. The VM keeps its slot unless its address changed.
+    fn slot_for(
+        &mut self,
+        before: Option<VmEntry>,
+        address: Option<Address>,
+        vm: &Arc<Vm>,
+        when: When,
+    ) -> Arc<VmSlot> {
+        if let Some(entry) = before {
+            let old = entry.vm.record.address;
+            if old == address {
+                entry.slot.publish(Some(Arc::clone(vm)), when);
+                return entry.slot;
+            }
+            entry.slot.publish(None, When { effective: when.now, ..when });
+            self.give_up(old, &entry.slot);
+        }
+        let slot = Arc::new(VmSlot::new(vm.record.vm_id));
+        slot.publish(Some(Arc::clone(vm)), when);
+        if let Some(address) = address {
+            self.by_address.insert(address, Arc::clone(&slot));
+        }
+        slot
+    }
+
+    /// Frees the address of the VM of `slot`, unless an earlier change gave it to another VM.
+    fn give_up(&mut self, address: Option<Address>, slot: &Arc<VmSlot>) {
+        let Some(address) = address else { return };
+        if self.by_address.get(&address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
+            self.by_address.remove(&address);
+        }
+    }
+
+    fn remove_vm(&mut self, id: &ArmId, when: When) -> Vec<Ended> {
+        let Some(entry) = self.vms.remove(id) else { return Vec::new() };
+        entry.slot.publish(None, when);
+        self.give_up(entry.vm.record.address, &entry.slot);
+        let own = entry.vm.system_assigned().map(|own| self.end(own, when));
+        own.into_iter().chain(entry.vm.held().cloned().map(Ended::Holding)).collect()
+    }
+
+    /// Returns a number for an identity or a holding. Four billion suffice for the life of one process.
+    fn number(&mut self) -> Option<u32> {
+        let number = self.next_number;
+        self.next_number = number.checked_add(1)?;
+        Some(number)
+    }
+
+    fn begin(
+        &mut self,
+        kind: IdentityKind,
+        ids: IdentityIds,
+        resource_id: &ArmId,
+    ) -> Option<Arc<Identity>> {
+        let index = IdentityIndex(self.number()?);
+        let tenant = self.tenant_of(resource_id)?;
+        let identity = Arc::new(Identity::new(index, kind, ids, tenant, resource_id.clone()));
+        self.managed_identities += 1;
+        self.unprovisioned.push_back(ids.principal_id);
+        self.clients.insert(ids.client_id, ids.principal_id);
+        self.principals.insert(ids.principal_id, Principal::ManagedIdentity(Arc::clone(&identity)));
+        Some(identity)
+    }
+
+    fn end(&mut self, identity: &Arc<Identity>, when: When) -> Ended {
+        identity.end(when.now, when.effective);
+        self.managed_identities = self.managed_identities.saturating_sub(1);
+        self.clients.remove(&identity.ids.client_id);
+        self.principals.remove(&identity.ids.principal_id);
+        Ended::Identity(Arc::clone(identity))
+    }
+
+    fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
+        let before = self.role_assignments.get(&assignment.name).map(Arc::clone);
+        self.remove_role_assignment(assignment.name);
+        // A new description does not delay grants that are already effective.
+        let grants_the_same = |before: &Arc<RoleAssignmentEntry>| {
+            let old = &before.record;
+            old.scope == assignment.scope
+                && old.role == assignment.role
+                && old.principal_id == assignment.principal_id
+        };
+        let when = before.filter(grants_the_same).map_or(when, |before| before.when);
+        let entry = Arc::new(RoleAssignmentEntry { when, record: assignment });
+        let held = self.role_assignments_of.entry(entry.record.principal_id).or_default();
+        held.push(Arc::clone(&entry));
+        self.role_assignments.insert(entry.record.name, entry);
+    }
+
+    fn remove_role_assignment(&mut self, name: RoleAssignmentId) {
+        let Some(gone) = self.role_assignments.remove(&name) else { return };
+        let principal_id = gone.record.principal_id;
+        if let Some(held) = self.role_assignments_of.get_mut(&principal_id) {
+            held.retain(|other| other.record.name != name);
+            if held.is_empty() {
+                self.role_assignments_of.remove(&principal_id);
+            }
+        }
+    }
+
+    fn put_credential(&mut self, credential: Credential) {
+        let held = self.credentials.entry(credential.principal_id).or_default();
+        held.retain(|other| other.thumbprint != credential.thumbprint);
+        held.push(Arc::new(credential));
+        held.sort_by_key(|credential| credential.not_before);
+    }
+
+    fn remove_credential(&mut self, principal: PrincipalId, thumbprint: &str) {
+        if let Some(held) = self.credentials.get_mut(&principal) {
+            held.retain(|credential| credential.thumbprint != thumbprint);
+            if held.is_empty() {
+                self.credentials.remove(&principal);
+            }
+        }
+    }
+
+    fn put_secret_version(&mut self, version: SecretVersion) {
+        let key = (version.vault.clone(), version.name.to_lowercase());
+        let versions = &mut self.secrets.entry(key).or_default().versions;
+        versions.retain(|held| held.version != version.version);
+        versions.push(Arc::new(version));
+        versions.sort_by_key(|version| version.ordinal);
+    }
+
+    fn change_secret(&mut self, vault: &ArmId, name: &str, change: impl FnOnce(&mut Secret)) {
+        let key = (vault.clone(), name.to_lowercase());
+        if let Some(secret) = self.secrets.get_mut(&key) {
+            change(secret);
+            if secret.versions.is_empty() && secret.deleted.is_none() {
+                self.secrets.remove(&key);
+            }
+        }
+    }
+
+    /// Returns the changes that remove the certificates of the identities and applications which `changes`
+    /// end.
+    pub(super) fn orphans(&self, changes: &[Change]) -> Vec<Change> {
+        let ended = changes.iter().filter_map(|change| match change {
+            Change::Remove(Key::UserAssigned(id)) => {
+                Some(self.user_assigned.get(id)?.identity.ids.principal_id)
+            }
+            Change::Remove(Key::VirtualMachine(id)) => self.own_principal(id),
+            Change::Put(Record::VirtualMachine(vm)) => {
+                let own = vm.system_assigned.map(|ids| ids.principal_id);
+                self.own_principal(&vm.id).filter(|before| Some(*before) != own)
+            }
+            Change::Remove(Key::Application(id)) => self.clients.get(id).copied(),
+            _ => None,
+        });
+        let credentials = ended.flat_map(|principal| self.credentials(principal));
+        let keys = credentials.map(|own| Key::Credential(own.principal_id, own.thumbprint.clone()));
+        keys.map(Change::Remove).collect()
+    }
+
+    fn own_principal(&self, vm: &ArmId) -> Option<PrincipalId> {
+        Some(self.vms.get(vm)?.vm.system_assigned()?.ids.principal_id)
+    }
+}
+
+/// Returns the load order of a record: records are loaded after those that they name.
+const fn rank(record: &Record) -> u8 {
+    match record {
+        Record::Tenant(_) => 0,
+        Record::Subscription(_) => 1,
+        Record::Audience(_) | Record::FormerAddress(_) => 2,
+        Record::Application(_) | Record::ResourceGroup(_) => 3,
+        Record::UserAssigned(_) => 4,
+        Record::VirtualMachine(_) => 5,
+        Record::Vault(_) | Record::DeletedVault(_) => 6,
+        Record::Credential(_) | Record::RoleAssignment(_) | Record::SigningKey(_) => 7,
+        Record::SecretVersion(_) => 8,
+        Record::DeletedSecret(_) => 9,
+    }
+}

@@ -1,0 +1,205 @@
+//! Keys that sign tokens: generated and published before they sign, and kept while a token that they signed
+//! may be valid. The rules are in `plan`.
+
+mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use super::state::State;
+use super::{Directory, DirectoryError, Ended};
+use crate::base::clock::{Seconds, UnixSeconds};
+use crate::service::store::StoreError;
+use crate::service::token::{Algorithm, Backend, KeyError, KeyMaterial, KeyRing, Keys, SigningKey};
+use crate::service::world::record::{Change, StoredSigningKey};
+
+/// Settings for signing tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct SigningOptions {
+    /// Signature algorithm.
+    pub algorithm: Algorithm,
+    /// Library that signs.
+    pub backend: Backend,
+    /// Longest lifetime of the tokens that are signed from now on.
+    pub token_lifetime: Seconds,
+    /// Shortest time between a key's publication and its first signature, so that verifiers can read it.
+    pub min_distance: Seconds,
+}
+
+/// Reasons why there is no signing key, or why it cannot change.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningKeyError {
+    /// A key cannot be generated or parsed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A stored key is not valid.
+    #[error("the stored signing key `{0}` cannot be read; restore the folder from a backup")]
+    Stored(String),
+    /// The change was not stored.
+    #[error("cannot store a signing key")]
+    Store(#[from] StoreError),
+    /// The next key was published too recently.
+    #[error(
+        "verifiers may not have read the next key yet: rotate again in {} s",
+        until.since(*now).0
+    )]
+    TooSoon {
+        /// Time of the attempt.
+        now: UnixSeconds,
+        /// Time from which the next key may sign.
+        until: UnixSeconds,
+    },
+    /// The greatest number of keys is published, and tokens of each may still be valid.
+    #[error(
+        "{KEYS_MAX} keys are published, and each may have signed a token that still lives: rotate again in {} s",
+        until.since(*now).0
+    )]
+    TooMany {
+        /// Time of the attempt.
+        now: UnixSeconds,
+        /// Time at which the first of them is removed.
+        until: UnixSeconds,
+    },
+}
+
+/// Greatest number of published keys; RSA keys then take about 50 kB.
+const KEYS_MAX: usize = 32;
+
+impl Directory {
+    /// Returns the ring of signing keys.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring)
+    }
+
+    /// Makes the next key sign from `now` on, publishes a new next key, and removes the keys whose last token
+    /// has expired. Verifiers that follow the published key set are not affected.
+    ///
+    /// # Errors
+    /// Returns `TooSoon` or `TooMany`, or an error when a key cannot be generated or stored. The keys are
+    /// then unchanged.
+    pub fn rotate_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        self.settle_signing_keys(now)?;
+        // Checked before a key is generated, which takes 100 ms, and again in the write.
+        plan::may_take_over(&stored(&self.read()), now, self.signing.min_distance)?;
+        let material = KeyMaterial::generate(self.signing.algorithm, now)?;
+        self.change_keys(now, |keys| plan::take_over(keys, now, &material, self.signing))
+    }
+
+    /// Revokes the current key, and makes the next key sign from `now` on, whether or not verifiers know it.
+    /// The revoked key is no longer published, its tokens are refused, and cached tokens are minted again.
+    ///
+    /// # Errors
+    /// Returns an error when a key cannot be generated or stored. The keys are then unchanged.
+    pub fn revoke_signing_key(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        let material = KeyMaterial::generate(self.signing.algorithm, now)?;
+        self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))
+    }
+
+    /// Returns the number of signing keys revoked since the start.
+    pub fn revocations(&self) -> u64 {
+        self.revocations.load(Ordering::Acquire)
+    }
+
+    /// Rotates the signing keys once the current one has signed for `life` and the next one may sign. Times
+    /// in the future, left when the clock was set back, count as `now`.
+    ///
+    /// # Errors
+    /// Returns an error when a key cannot be generated or stored. The keys are then unchanged.
+    pub fn rotate_due(&self, now: UnixSeconds, life: Seconds) -> Result<(), SigningKeyError> {
+        self.settle_signing_keys(now)?;
+        let since = self.read().signing_keys().filter_map(|key| key.signs_from).max();
+        if since.is_none_or(|since| now < since + life) {
+            return Ok(());
+        }
+        match self.rotate_signing_keys(now) {
+            Err(SigningKeyError::TooSoon { .. } | SigningKeyError::TooMany { .. }) => Ok(()),
+            rotated => rotated,
+        }
+    }
+
+    /// Generates the first keys of a world, or new ones if its keys are for another algorithm. These sign at
+    /// once, so verifiers with an older key set must read it again.
+    pub(super) fn begin_signing(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        let name = self.signing.algorithm.name();
+        let fits = |key: &&Arc<StoredSigningKey>| key.retired.is_none() && key.algorithm == name;
+        if self.read().signing_keys().filter(fits).count() < 2 {
+            let made = [(); 2].map(|()| KeyMaterial::generate(self.signing.algorithm, now));
+            let [first, next] = made;
+            let (first, next) = (first?, next?);
+            self.change_keys(now, |keys| plan::begin(keys, now, [&first, &next], self.signing))?;
+        }
+        self.settle_signing_keys(now)?;
+        self.load_ring()
+    }
+
+    /// Stores the corrections that the keys need before they are used at `now`. Usually there are none.
+    fn settle_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        let settled =
+            |state: &State| plan::settle(state.signing_keys().map(|key| &**key), now, self.signing);
+        if settled(&self.read()).is_empty() {
+            return Ok(());
+        }
+        self.write(now, |state, _| Ok((settled(state), ())))
+    }
+
+    fn change_keys(
+        &self,
+        now: UnixSeconds,
+        plan: impl FnOnce(Vec<StoredSigningKey>) -> Result<Vec<Change>, SigningKeyError>,
+    ) -> Result<(), SigningKeyError> {
+        // Held until the ring is loaded, so that an older state cannot replace a newer one.
+        let _turn = self.key_turns.lock();
+        let planned = |state: &State| plan(stored(state));
+        self.write(now, |state, _| Ok::<_, SigningKeyError>((planned(state)?, ())))?;
+        self.load_ring()
+    }
+
+    /// Loads the stored keys into the ring. If the key that signed until now is not stored, it was revoked.
+    pub(super) fn load_ring(&self) -> Result<(), SigningKeyError> {
+        let keys = ready(&stored(&self.read()), self.signing.backend)?;
+        let before = self.ring.keys();
+        let is_kept = keys.published().any(|key| key.jwk().kid == before.current.jwk().kid);
+        self.ring.replace(keys);
+        if !is_kept {
+            // Counted after the ring changed: a mint that sees the new count signs with the new key.
+            self.revocations.fetch_add(1, Ordering::AcqRel);
+            self.tell(&[Ended::SigningKey]);
+        }
+        Ok(())
+    }
+}
+
+/// Returns a first ring with a key that nobody else knows. It is replaced before the directory is used.
+pub(super) fn empty_ring(now: UnixSeconds) -> Result<Arc<KeyRing>, DirectoryError> {
+    let key = SigningKey::generate(Algorithm::EdDsa, Backend::AwsLcRs, now);
+    Ok(Arc::new(KeyRing::of(key.map_err(SigningKeyError::from)?)))
+}
+
+fn stored(state: &State) -> Vec<StoredSigningKey> {
+    let mut keys: Vec<_> = state.signing_keys().map(|key| StoredSigningKey::clone(key)).collect();
+    keys.sort_by_key(|key| key.generation);
+    keys
+}
+
+fn ready(stored: &[StoredSigningKey], backend: Backend) -> Result<Keys, SigningKeyError> {
+    let signs = |key: &StoredSigningKey| key.signs_from.is_some() && key.retired.is_none();
+    let mut current = None;
+    let mut others = Vec::new();
+    for key in stored {
+        let parsed = Arc::new(SigningKey::new(backend, &material(key)?)?);
+        if signs(key) { current = Some(parsed) } else { others.push(parsed) }
+    }
+    let missing = || SigningKeyError::Stored("the current one".to_owned());
+    Ok(Keys { current: current.ok_or_else(missing)?, others })
+}
+
+fn material(key: &StoredSigningKey) -> Result<KeyMaterial, SigningKeyError> {
+    let unreadable = || SigningKeyError::Stored(key.kid.clone());
+    Ok(KeyMaterial {
+        algorithm: key.algorithm.parse()?,
+        pkcs8: key.private_key.0.clone(),
+        certificate: BASE64_STANDARD.decode(&key.certificate).map_err(|_| unreadable())?,
+    })
+}

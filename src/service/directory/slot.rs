@@ -1,0 +1,59 @@
+//! Slot of one virtual machine: its present state for the identity endpoint, and pending changes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::When;
+use crate::base::clock::UnixSeconds;
+use crate::base::ids::VmId;
+use crate::base::sync::RwLock;
+use crate::service::world::Vm;
+
+/// State of the VM at an address. Connections keep a reference to the slot, and so see each change of the VM.
+#[derive(Debug)]
+pub struct VmSlot {
+    vm_id: VmId,
+    views: RwLock<Views>,
+}
+
+#[derive(Debug, Default)]
+struct Views {
+    now: Option<Arc<Vm>>,
+    /// Pending states and their times. Empty without a propagation delay.
+    later: VecDeque<(When, Option<Arc<Vm>>)>,
+}
+
+impl VmSlot {
+    /// Creates the slot of the VM with this id. The VM does not exist until [`Self::publish`].
+    pub(super) fn new(vm_id: VmId) -> Self {
+        Self { vm_id, views: RwLock::new(Views::default()) }
+    }
+
+    /// Returns the id of the VM, even after the VM was removed.
+    pub(super) const fn vm_id(&self) -> VmId {
+        self.vm_id
+    }
+
+    /// Calls `with` with the VM as the identity endpoint sees it at `now`. Returns `None` if there is none.
+    #[inline]
+    pub fn with<T>(&self, now: UnixSeconds, with: impl Fn(&Arc<Vm>) -> T) -> Option<T> {
+        let views = self.views.read();
+        let due = views.later.iter().rfind(|(when, _)| !when.is_pending(now));
+        let vm = due.map_or(&views.now, |(_, vm)| vm);
+        vm.as_ref().map(with)
+    }
+
+    /// Makes `vm` the state of the slot once the change is effective, or at once if it already is.
+    pub(super) fn publish(&self, vm: Option<Arc<Vm>>, when: When) {
+        let mut views = self.views.write();
+        if when.effective <= when.now {
+            *views = Views { now: vm, later: VecDeque::new() };
+            return;
+        }
+        let due = views.later.iter().rposition(|(earlier, _)| !earlier.is_pending(when.now));
+        if let Some((_, due)) = due.and_then(|due| views.later.drain(..=due).next_back()) {
+            views.now = due;
+        }
+        views.later.push_back((when, vm));
+    }
+}

@@ -1,0 +1,34 @@
+//! Names and addresses of this server.
+
+use super::{ServerOptions, Sockets};
+use crate::service::arm::Neighbours;
+use crate::service::world::vault::VaultUriTemplate;
+
+/// Returns the names in the server certificate: all local names of this machine, the listeners' addresses,
+/// the vaults' names, and the names in the options.
+pub(super) fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
+    let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
+    let mut names: Vec<String> = local.map(str::to_owned).into();
+    let listeners = [&sockets.sts, &sockets.arm];
+    let addresses = listeners.iter().filter_map(|bound| bound.listener.local_addr().ok());
+    names.extend(addresses.map(|addr| addr.ip().to_string()));
+    names.push(options.vault.ip().to_string());
+    names.extend(options.vault_uri.iter().map(VaultUriTemplate::certificate_name));
+    names.extend(options.host_names.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Returns the addresses of the listeners to which the control plane directs its clients.
+pub(super) fn neighbours(
+    options: &ServerOptions,
+    sockets: &Sockets,
+) -> std::io::Result<Neighbours> {
+    Ok(Neighbours {
+        arm: sockets.arm.listener.local_addr()?,
+        sts: sockets.sts.listener.local_addr()?,
+        vault_suffix: sockets.vault.uris.suffix(),
+        authority_url: options.authority_url.clone(),
+    })
+}

@@ -1,0 +1,132 @@
+//! Periodic tasks of the server.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::operator::Operator;
+use crate::base::clock::{Clock, Seconds, UnixSeconds};
+use crate::base::process::give_way;
+use crate::service::directory::Directory;
+use crate::service::vault;
+
+/// Interval between two rounds. Wall time has a resolution of one second.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Greatest number of certificates rolled in one round, so that a round takes about a second and the thread
+/// notices a stop.
+const ROLLED_IN_A_ROUND: usize = 8;
+
+/// Rounds between two checks of the operator's certificate. Rounds are counted, because the clock may be set
+/// back.
+const ROUNDS_PER_MINUTE: u64 = 60;
+
+/// Time before the certificate authority expires from which the log warns about it.
+const REMINDED_BEFORE: Seconds = Seconds(30 * 86_400);
+
+/// Rounds between two such warnings.
+const ROUNDS_PER_DAY: u64 = 86_400;
+
+/// Settings of the tasks.
+#[derive(Debug)]
+pub(super) struct Duties {
+    /// Time for which a key signs tokens before the next one takes over; `None` for no limit.
+    pub(super) signing_key_rotation: Option<Seconds>,
+    /// Operator whose certificate is renewed, if there is a data folder.
+    pub(super) operator: Option<Operator>,
+    /// Last second of the certificate authority.
+    pub(super) authority_end: UnixSeconds,
+}
+
+/// The thread that performs the tasks; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Caretaker {
+    /// Dropping this sender wakes the thread and ends it.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Caretaker {
+    pub(super) fn start(
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        duties: Duties,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("caretaker".to_owned());
+        let thread = thread.spawn(move || go_round(&directory, &*clock, &duties, &stopped))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Caretaker {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn go_round(directory: &Directory, clock: &dyn Clock, duties: &Duties, stopped: &Receiver<()>) {
+    give_way();
+    let mut rounds = 0..u64::MAX;
+    while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout)
+        && let Some(round) = rounds.next()
+    {
+        let now = clock.now();
+        if round.is_multiple_of(ROUNDS_PER_DAY) {
+            remind_of_authority(duties.authority_end, now);
+        }
+        if directory.recover_store(now).is_err() {
+            // The fault is logged already, and the other tasks could not store anything.
+            continue;
+        }
+        rotate_signing_keys(directory, now, duties);
+        roll_credentials(directory, now);
+        if round.is_multiple_of(ROUNDS_PER_MINUTE) {
+            renew_operator(directory, duties, now);
+        }
+        if let Err(error) = vault::purge_due(directory, now) {
+            tracing::warn!(%error, "deleted secrets were not purged; it is tried again");
+        }
+    }
+}
+
+fn renew_operator(directory: &Directory, duties: &Duties, now: UnixSeconds) {
+    let renewed = duties.operator.as_ref().map(|operator| operator.renew(directory, now));
+    if let Some(Err(error)) = renewed {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the operator's certificate was not renewed; it is tried again");
+    }
+}
+
+/// Logs a warning before the authority expires, because its users need time to trust the next one.
+fn remind_of_authority(end: UnixSeconds, now: UnixSeconds) {
+    if now + REMINDED_BEFORE >= end {
+        let days = end.since(now).0 / 86_400;
+        tracing::warn!(
+            days,
+            "the certificate authority ends soon; stop the server, remove ca.pem and ca.key, and start it again; clients then have to trust the new ca.pem"
+        );
+    }
+}
+
+fn roll_credentials(directory: &Directory, now: UnixSeconds) {
+    // Only one per round, so that the keys of many new identities do not delay their creation.
+    if let Err(error) = directory.provision_next(now) {
+        tracing::warn!(%error, "an identity got no certificate; it is made when it is first needed");
+    }
+    if let Err(error) = directory.roll_due(now, ROLLED_IN_A_ROUND) {
+        tracing::warn!(%error, "certificates were not rolled; the old ones go on, and it is tried again");
+    }
+}
+
+fn rotate_signing_keys(directory: &Directory, now: UnixSeconds, duties: &Duties) {
+    // Without rotation, `rotate_due` still corrects times after the clock was set back.
+    let life = duties.signing_key_rotation.unwrap_or(Seconds(u64::MAX));
+    if let Err(error) = directory.rotate_due(now, life) {
+        tracing::warn!(%error, "the signing keys were not rotated; the old ones go on, and it is tried again");
+    }
+}

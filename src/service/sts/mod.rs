@@ -1,0 +1,298 @@
+//! Token service: tokens for clients with a certificate or a secret, and the published keys and discovery
+//! documents for verifiers.
+//!
+//! Paths are those of Entra, below any host. The documents give this listener's URLs, with the host that the
+//! client called: a client of `https://localhost:8443` gets URLs that begin with it.
+
+mod client;
+mod discovery;
+mod error;
+mod form;
+mod reply;
+mod resource;
+mod token;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use uuid::Uuid;
+
+use crate::base::clock::{Clock, Seconds};
+use crate::base::http::{
+    BodyError, Payload, Peer, Scheme, Surface, json_error, read_body, sole_host_of,
+};
+use crate::base::ids::TenantId;
+use crate::base::x509::Certificate;
+use crate::service::directory::Directory;
+use crate::service::token::Issuer;
+use error::{StsError, TenantAt};
+use reply::Trace;
+
+/// Longest accepted body. A form with an assertion and a certificate chain takes less than 10 kB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Settings of the token service.
+#[derive(Clone, Debug)]
+pub struct StsOptions {
+    /// Scheme, host and port of the listener, used for requests without a usable `Host`.
+    pub base_url: String,
+    /// Names of this listener that clients may use, besides the addresses that it listens on.
+    pub names: Vec<String>,
+    /// Lifetime of applications' tokens. The issuer sets that of managed identities' tokens.
+    pub application_token_lifetime: Seconds,
+    /// Longest remaining lifetime of an accepted assertion; `None` for no limit, as in Entra.
+    pub max_assertion_lifetime: Option<Seconds>,
+    /// Trusted authorities. A certificate from one of them proves a managed identity by its subject, without
+    /// being registered.
+    pub trusted_issuers: Vec<Certificate>,
+    /// Other services of this server: port, and audience of tokens for the service.
+    pub services: Vec<(u16, &'static str)>,
+    /// Seed of request ids and of the opaque claims in tokens.
+    pub seed: [u8; 32],
+}
+
+impl StsOptions {
+    /// One hour, the shortest lifetime in Entra.
+    pub const APPLICATION_TOKEN_LIFETIME: Seconds = Seconds(3_600);
+}
+
+/// The token service.
+#[derive(Debug)]
+pub struct Sts {
+    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    /// Issuer for managed identities.
+    managed: Arc<Issuer>,
+    /// Issuer for applications.
+    applications: Issuer,
+    /// Host and port of this listener, used for requests without a usable `Host`.
+    authority: String,
+    names: Vec<String>,
+    max_assertion_lifetime: Option<Seconds>,
+    trusted: Vec<Certificate>,
+    services: Vec<(u16, &'static str)>,
+    rng: Mutex<StdRng>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Document(Document),
+    Token(Version),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Document {
+    Configuration(Version),
+    Instance,
+    Keys(Version),
+}
+
+/// Version of the endpoint. Tokens are of version 1 at both endpoints, as for Azure's own services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// The accounts that the first segment of a path stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Realm {
+    /// Accounts of one tenant.
+    Tenant(TenantId),
+    /// `common` and `organizations`: accounts of any tenant.
+    AnyTenant,
+    /// `consumers`: personal accounts, in a tenant that Microsoft owns.
+    Personal,
+}
+
+/// Body of a request.
+#[derive(Debug)]
+enum Body {
+    Read(Bytes),
+    TooLarge,
+}
+
+impl Route {
+    /// Returns the realm segment of a path and the route of the rest. An extra slash at either end is
+    /// ignored, because clients join URLs with one (msal-node with a region sends `/oauth2/v2.0/token/`).
+    fn of(path: &str) -> Option<(&str, Self)> {
+        let (realm, rest) = path.trim_start_matches('/').split_once('/')?;
+        let document = match rest.strip_suffix('/').unwrap_or(rest) {
+            ".well-known/openid-configuration" => Document::Configuration(Version::V1),
+            "v2.0/.well-known/openid-configuration" => Document::Configuration(Version::V2),
+            "discovery/instance" => Document::Instance,
+            "discovery/keys" => Document::Keys(Version::V1),
+            "discovery/v2.0/keys" => Document::Keys(Version::V2),
+            "oauth2/token" => return Some((realm, Self::Token(Version::V1))),
+            "oauth2/v2.0/token" => return Some((realm, Self::Token(Version::V2))),
+            _ => return None,
+        };
+        Some((realm, Self::Document(document)))
+    }
+}
+
+impl Sts {
+    /// Creates a token service of `directory`. It mints for managed identities with `managed` and publishes
+    /// the keys of that issuer.
+    pub fn new(
+        directory: Arc<Directory>,
+        managed: Arc<Issuer>,
+        clock: Arc<dyn Clock>,
+        options: StsOptions,
+    ) -> Self {
+        let StsOptions {
+            base_url,
+            names,
+            application_token_lifetime,
+            max_assertion_lifetime,
+            trusted_issuers,
+            services,
+            seed,
+        } = options;
+        let authority = match base_url.split_once("://") {
+            Some((_, authority)) => authority.to_owned(),
+            None => base_url,
+        };
+        Self {
+            applications: Issuer::new(directory.ring(), application_token_lifetime),
+            directory,
+            clock,
+            managed,
+            authority,
+            names,
+            max_assertion_lifetime,
+            trusted: trusted_issuers,
+            services,
+            rng: Mutex::new(StdRng::from_seed(seed)),
+        }
+    }
+
+    /// Returns the scheme and authority by which a request reached this listener, without a final slash.
+    fn base_url(&self, scheme: Scheme, parts: &Parts) -> String {
+        let authority = self.called(parts);
+        format!("{scheme}://{authority}")
+    }
+
+    /// Returns the host and port that a client called, if the host is a name of this listener; otherwise the
+    /// listener's own. The check is needed because a client may send any `Host`.
+    fn called<'a>(&'a self, parts: &'a Parts) -> &'a str {
+        let is_own = |host: &&str| {
+            let name = host_name(host);
+            host_name(&self.authority).eq_ignore_ascii_case(name)
+                || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        named_host(parts).filter(is_own).unwrap_or(&self.authority)
+    }
+
+    fn answer(&self, scheme: Scheme, parts: &Parts, body: &Body) -> Response<Payload> {
+        let Some((realm, route)) = Route::of(parts.uri.path()) else {
+            return json_error(StatusCode::NOT_FOUND, "not_found", "there is no such path");
+        };
+        let document = match route {
+            Route::Token(version) => return self.token(realm, version, parts, body),
+            Route::Document(document) => document,
+        };
+        let answered = self.document(realm, document, parts, &self.base_url(scheme, parts));
+        answered.unwrap_or_else(|error| {
+            let trace = Trace::of(&parts.headers, self.ids(), self.clock.now());
+            trace.refusal(&error, Version::V2)
+        })
+    }
+
+    fn document(
+        &self,
+        name: &str,
+        document: Document,
+        parts: &Parts,
+        base_url: &str,
+    ) -> Result<Response<Payload>, StsError> {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            let received = parts.method.to_string();
+            return Err(StsError::Method { allowed: "GET", received });
+        }
+        let unknown = || StsError::TenantUnknown { name: name.to_owned(), at: TenantAt::Discovery };
+        let realm = || self.realm(name).ok_or_else(unknown);
+        match document {
+            Document::Configuration(version) => {
+                Ok(self.configuration(realm()?, name, version, base_url))
+            }
+            Document::Instance => Self::instance(parts.uri.query(), base_url),
+            Document::Keys(version) => Ok(self.keys(realm()?, version)),
+        }
+    }
+
+    /// Returns the realm of a path segment. Domain names of tenants are not supported.
+    fn realm(&self, segment: &str) -> Option<Realm> {
+        match segment.to_ascii_lowercase().as_str() {
+            "common" | "organizations" => Some(Realm::AnyTenant),
+            "consumers" => Some(Realm::Personal),
+            id => {
+                let id: TenantId = id.parse().ok()?;
+                self.directory.read().tenant(id).map(|tenant| Realm::Tenant(tenant.id))
+            }
+        }
+    }
+
+    /// Returns two ids that no other request has.
+    fn ids(&self) -> [Uuid; 2] {
+        let mut rng = self.rng.lock();
+        [(); 2].map(|()| {
+            let mut bytes = [0; 16];
+            rng.fill_bytes(&mut bytes);
+            uuid::Builder::from_random_bytes(bytes).into_uuid()
+        })
+    }
+}
+
+/// Returns the name in `name[:port]`, without the brackets of an IPv6 address.
+fn host_name(authority: &str) -> &str {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => authority,
+    };
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Returns the host and port in a request (RFC 9112 section 3.2). Returns `None` unless the request has
+/// exactly one and its characters fit a host name or an address.
+fn named_host(parts: &Parts) -> Option<&str> {
+    let host = sole_host_of(&parts.headers, &parts.uri)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    // A name has at most 253 characters (RFC 1035 section 2.3.4), a port at most five digits.
+    let sane = host.len() <= 259 && host.bytes().all(plain) && host.parse::<Authority>().is_ok();
+    sane.then_some(host)
+}
+
+impl Surface for Sts {
+    type Caller = Scheme;
+
+    fn name(&self) -> &'static str {
+        "sts"
+    }
+
+    fn caller(&self, peer: &Peer) -> Scheme {
+        peer.scheme
+    }
+
+    async fn respond(&self, scheme: &Scheme, request: Request<Incoming>) -> Response<Payload> {
+        let (parts, body) = request.into_parts();
+        let body = match read_body(body, BODY_BYTES_MAX).await {
+            Ok(bytes) => Body::Read(bytes),
+            Err(BodyError::TooLarge(_)) => Body::TooLarge,
+            // The connection is broken, so nobody reads the answer.
+            Err(BodyError::Broken) => Body::Read(Bytes::new()),
+        };
+        self.answer(*scheme, &parts, &body)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Response that carries a token: the all-strings object of Entra's v1 token endpoint, which IMDS passes on.
+//! It is rendered once; an answer only inserts the digits of `expires_in`.
+
+use serde::Deserialize;
+
+use crate::base::clock::{Seconds, UnixSeconds};
+use crate::base::ids::ClientId;
+
+/// Inputs of [`Token::render`].
+pub(super) struct TokenFields<'a> {
+    pub(super) jwt: &'a str,
+    pub(super) client_id: &'a ClientId,
+    pub(super) resource: &'a str,
+    pub(super) minted_at: UnixSeconds,
+    pub(super) not_before: UnixSeconds,
+    pub(super) expires_on: UnixSeconds,
+}
+
+/// Fields that mintbench reads of a token service's answer.
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    expires_in: Number,
+    #[serde(default)]
+    expires_on: Option<Number>,
+    #[serde(default)]
+    not_before: Option<Number>,
+}
+
+/// A number, or a string with a number in it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Plain(u64),
+    Quoted(String),
+}
+
+impl Number {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Plain(number) => Some(*number),
+            Self::Quoted(text) => text.parse().ok(),
+        }
+    }
+}
+
+/// A minted token, stored as the response that hands it out.
+#[derive(Clone)]
+pub struct Token {
+    /// Response body without the digits of `expires_in`.
+    body: Box<[u8]>,
+    /// Position of those digits in `body`.
+    digits_at: usize,
+    /// Position of the JWT in `body`.
+    jwt: std::ops::Range<usize>,
+    /// Time from the mint to `expires_on`.
+    life: Seconds,
+    expires_on: UnixSeconds,
+}
+
+impl Token {
+    /// Reads the token from a token service's answer (RFC 6749 section 5.1), received at `now`. Returns
+    /// `None` if the answer holds no token or the token has expired. Numbers may be written as strings, as in
+    /// answers of Entra's v1.0 endpoint.
+    pub fn from_answer(
+        body: &[u8],
+        client_id: ClientId,
+        resource: &str,
+        now: UnixSeconds,
+    ) -> Option<Self> {
+        let answer: Answer = serde_json::from_slice(body).ok()?;
+        // The JWT is copied into a JSON string without escaping.
+        let is_jwt_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
+        let jwt = answer.access_token;
+        let lives = Seconds(answer.expires_in.number()?);
+        let expires_on = match answer.expires_on {
+            Some(moment) => UnixSeconds(moment.number()?),
+            None => now + lives,
+        };
+        if jwt.is_empty() || !jwt.bytes().all(is_jwt_byte) || expires_on <= now {
+            return None;
+        }
+        let not_before = answer.not_before.and_then(|moment| moment.number());
+        let not_before = not_before.map_or(now, UnixSeconds);
+        let fields = TokenFields {
+            jwt: &jwt,
+            client_id: &client_id,
+            resource,
+            minted_at: now,
+            not_before,
+            expires_on,
+        };
+        Some(Self::render(&fields))
+    }
+
+    /// Renders the fields in alphabetical order, as real IMDS does: clients that map `expires_in` and
+    /// `expires_on` to one property take the last. `resource` needs no JSON escapes: world files with such
+    /// names are refused.
+    pub(super) fn render(fields: &TokenFields<'_>) -> Self {
+        let TokenFields { jwt, client_id, resource, minted_at, not_before, expires_on } = *fields;
+        let prefix = r#"{"access_token":""#;
+        let head = format!(r#"{prefix}{jwt}","client_id":"{client_id}","expires_in":""#);
+        // Entra's `ext_expires_in` is one second less than the lifetime, and does not count down.
+        let life = expires_on.since(minted_at);
+        let extended = life.0.saturating_sub(1);
+        let tail = format!(
+            r#"","expires_on":"{expires_on}","ext_expires_in":"{extended}","not_before":"{not_before}","resource":"{resource}","token_type":"Bearer"}}"#
+        );
+        Self {
+            digits_at: head.len(),
+            jwt: prefix.len()..prefix.len() + jwt.len(),
+            body: (head + &tail).into_bytes().into_boxed_slice(),
+            life,
+            expires_on,
+        }
+    }
+
+    /// Returns the expiry (`exp`, `expires_on`).
+    pub const fn expires_on(&self) -> UnixSeconds {
+        self.expires_on
+    }
+
+    /// Returns the JWT, in compact serialization.
+    pub fn jwt(&self) -> &str {
+        self.body
+            .get(self.jwt.clone())
+            .and_then(|jwt| std::str::from_utf8(jwt).ok())
+            .unwrap_or_default()
+    }
+
+    /// Returns the seconds left at `now`. The value never exceeds the token's lifetime, even if the clock was
+    /// set back since the mint. It is never 0, which Python clients take for "missing".
+    pub fn expires_in(&self, now: UnixSeconds) -> Seconds {
+        Seconds(self.expires_on.since(now).min(self.life).0.max(1))
+    }
+
+    /// Returns the response body as of `now`, in one allocation of its exact length.
+    #[inline]
+    pub fn body(&self, now: UnixSeconds) -> Vec<u8> {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(self.expires_in(now).0).as_bytes();
+        let (head, tail) = self.body.split_at_checked(self.digits_at).unwrap_or_default();
+        let mut body = Vec::with_capacity(self.body.len() + digits.len());
+        body.extend_from_slice(head);
+        body.extend_from_slice(digits);
+        body.extend_from_slice(tail);
+        body
+    }
+}
+
+impl std::fmt::Debug for Token {
+    /// Omits the token itself.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("expires_on", &self.expires_on).finish_non_exhaustive()
+    }
+}

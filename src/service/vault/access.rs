@@ -1,0 +1,120 @@
+//! Authentication and authorization of callers: the bearer token and the caller's roles.
+
+use hyper::header::HeaderMap;
+
+use super::Located;
+use super::operation::Operation;
+use crate::base::clock::UnixSeconds;
+use crate::base::http::bearer_token;
+use crate::base::ids::PrincipalId;
+use crate::service::directory::{Directory, State};
+use crate::service::token::{Bearer, BearerError, Issuer, Verifier};
+use crate::service::world::roles::{Action, Scope};
+
+/// The resource of tokens for a vault.
+pub const RESOURCE: &str = "https://vault.azure.net";
+
+/// App id of the resource, which a token may name instead.
+const APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
+
+/// Reason why the caller is not authenticated. The messages are the bodies of the 401. All but the last two
+/// come from the real service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AccessError {
+    #[error("AKV10000: Request is missing a Bearer or PoP token.")]
+    Missing,
+    #[error("AKV10022: Invalid audience. Expected {RESOURCE}, found: {0}.")]
+    Audience(String),
+    #[error("AKV10032: Invalid issuer. Expected one of {expected}, found {found}.")]
+    Issuer { expected: String, found: String },
+    #[error("[TokenExpired] Error validating token: 'S2S12086'.")]
+    Expired,
+    #[error("[BearerReadAccessTokenFailed] Error validating token: 'S2S12005'.")]
+    Malformed,
+    #[error("Error validating token: {0}.")]
+    Invalid(BearerError),
+    #[error("Error validating token: its service principal '{0}' does not exist any more.")]
+    Gone(PrincipalId),
+}
+
+/// No role of the caller permits the operation. The message has the lines of the real service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Caller is not authorized to perform action on resource.\r\n\
+     If role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n\
+     Caller: appid={};oid={};iss={}\r\n\
+     Action: '{action}'\r\n\
+     Resource: '{resource}'\r\n\
+     Assignment: (not found)\r\n\
+     DenyAssignmentId: null\r\n\
+     DecisionReason: 'DeniedWithNoValidRBAC' \r\n\
+     Vault: {vault};location={location}\r\n",
+    bearer.client_id, bearer.principal_id, bearer.issuer
+)]
+pub(super) struct Denied {
+    bearer: Bearer,
+    action: &'static str,
+    resource: String,
+    vault: String,
+    location: String,
+}
+
+/// Verifies the token of a request and returns its claims.
+///
+/// The audience has two spellings, without a slash at the end. The issuer must be the tenant that the vault's
+/// subscription trusts. Tokens of a deleted principal are refused at once. Azure accepts them until they
+/// expire.
+pub(super) fn authenticate(
+    headers: &HeaderMap,
+    verifier: &Verifier,
+    directory: &Directory,
+    located: &Located,
+    now: UnixSeconds,
+) -> Result<Bearer, AccessError> {
+    let jwt = bearer_token(headers).ok_or(AccessError::Missing)?;
+    let bearer = verifier.verify(jwt, now).map_err(|error| match error {
+        BearerError::Expired(_) => AccessError::Expired,
+        BearerError::Malformed => AccessError::Malformed,
+        other => AccessError::Invalid(other),
+    })?;
+    if ![RESOURCE, APP_ID].contains(&bearer.audience.as_str()) {
+        return Err(AccessError::Audience(bearer.audience));
+    }
+    let expected = Issuer::url(located.tenant_id);
+    if bearer.issuer != expected || bearer.tenant_id != located.tenant_id {
+        return Err(AccessError::Issuer { expected, found: bearer.issuer });
+    }
+    if !directory.read().knows(&bearer) {
+        return Err(AccessError::Gone(bearer.principal_id));
+    }
+    Ok(bearer)
+}
+
+/// Checks that a role assignment at the secret, the vault or above permits the operation.
+pub(super) fn authorize(
+    state: &State,
+    located: &Located,
+    bearer: &Bearer,
+    operation: &Operation<'_>,
+    now: UnixSeconds,
+) -> Result<(), Box<Denied>> {
+    let (vault, action) = (&located.vault, operation.action());
+    let resource = match operation.secret() {
+        Some(name) => format!("{}/secrets/{name}", vault.id),
+        None => vault.id.to_string(),
+    };
+    let scope = resource.parse::<Scope>().ok();
+    let permits = |scope: &Scope| {
+        state.permits(bearer.principal_id, Action::DataPlane(action), scope, now).is_some()
+    };
+    if scope.as_ref().is_some_and(permits) {
+        return Ok(());
+    }
+    Err(Box::new(Denied {
+        bearer: bearer.clone(),
+        action,
+        resource: resource.to_lowercase(),
+        vault: vault.id.name().to_owned(),
+        location: vault.location.clone(),
+    }))
+}

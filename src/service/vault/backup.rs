@@ -1,0 +1,125 @@
+//! Backups of secrets: all versions of one secret, encrypted with AES-256-GCM. Only this server's vaults can
+//! make and read them.
+//!
+//! The key is derived from the certificate authority of the server. A server with another authority cannot
+//! read the backup.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use serde::{Deserialize, Serialize};
+
+use super::Located;
+use super::bundle::json;
+use super::error::VaultError;
+use super::secrets::live;
+use crate::base::clock::UnixSeconds;
+use crate::base::ids::ArmId;
+use crate::base::secret::Redacted;
+use crate::service::directory::{Secret, State};
+use crate::service::world::record::{Change, Record, SecretVersion};
+
+/// Largest number of versions in a backup (Azure, "Azure Key Vault backup and restore").
+const VERSIONS_MAX: usize = 500;
+
+/// Largest body of a restore, in bytes: 500 versions of 25 KB, base64-encoded twice, with their properties.
+pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Label that separates these backups from other uses of the same key.
+const LABEL: &[u8] = b"mintbench secret backup 1";
+
+/// Reason for refusing a backup or a restore. Does not reveal the contents of the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error(
+        "The backup is not one that this server made; a server with another certificate authority made it, or it was changed."
+    )]
+    Foreign,
+    #[error("The body is not {{\"value\": \"...\"}} with the value that the backup answered.")]
+    Malformed,
+    #[error(
+        "The backup is of a vault in another subscription; restore it to a vault in the same subscription."
+    )]
+    OtherSubscription,
+    #[error("The backup could not be sealed.")]
+    Seal,
+    #[error("The secret has more than {VERSIONS_MAX} versions, which no backup holds.")]
+    TooManyVersions,
+}
+
+/// Encrypts and decrypts backups with a key of 32 bytes.
+#[derive(Debug)]
+pub(super) struct Sealer(pub(super) Redacted);
+
+/// The body of a backup's answer and of a restore's request.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    value: String,
+}
+
+impl Sealer {
+    fn key(&self) -> Result<RandomizedNonceKey, BackupError> {
+        RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| BackupError::Seal)
+    }
+
+    /// Encrypts a live secret and returns the answer to a backup.
+    pub(super) fn backup(&self, secret: &Secret) -> Result<String, BackupError> {
+        let versions: Vec<&SecretVersion> = secret.versions.iter().map(|held| &**held).collect();
+        if versions.len() > VERSIONS_MAX {
+            return Err(BackupError::TooManyVersions);
+        }
+        let mut bytes = serde_json::to_vec(&versions).map_err(|_| BackupError::Seal)?;
+        let sealed = self.key()?.seal_in_place_append_tag(Aad::from(LABEL), &mut bytes);
+        let nonce = sealed.map_err(|_| BackupError::Seal)?;
+        bytes.extend_from_slice(nonce.as_ref());
+        Ok(json(&Body { value: BASE64_URL_SAFE_NO_PAD.encode(bytes) }))
+    }
+
+    /// Decrypts the body of a restore. Returns its versions, the oldest first, and at least one.
+    pub(super) fn open(&self, body: &[u8]) -> Result<Vec<SecretVersion>, BackupError> {
+        let body: Body = serde_json::from_slice(body).map_err(|_| BackupError::Malformed)?;
+        let text = body.value.trim_end_matches('=');
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BackupError::Malformed)?;
+        let at = bytes.len().checked_sub(NONCE_LEN).ok_or(BackupError::Foreign)?;
+        let nonce = bytes.split_off(at);
+        let nonce = Nonce::try_assume_unique_for_key(&nonce).map_err(|_| BackupError::Foreign)?;
+        let opened = self.key()?.open_in_place(nonce, Aad::from(LABEL), &mut bytes);
+        let opened = opened.map_err(|_| BackupError::Foreign)?;
+        let versions: Vec<_> = serde_json::from_slice(opened).map_err(|_| BackupError::Foreign)?;
+        if versions.is_empty() { Err(BackupError::Foreign) } else { Ok(versions) }
+    }
+}
+
+/// Returns the changes that restore the versions of a backup, and the last version. At most `max` versions
+/// are allowed. The vault must not hold the secret yet.
+pub(super) fn restore(
+    state: &State,
+    located: &Located,
+    versions: Vec<SecretVersion>,
+    now: UnixSeconds,
+    max: usize,
+) -> Result<(Vec<Change>, SecretVersion), VaultError> {
+    let vault: &ArmId = &located.vault.id;
+    if state.vault(vault).is_none() {
+        return Err(VaultError::VaultNotFound(vault.name().to_owned()));
+    }
+    let Some(last) = versions.last().cloned() else { return Err(BackupError::Foreign.into()) };
+    if last.vault.subscription() != vault.subscription() {
+        return Err(BackupError::OtherSubscription.into());
+    }
+    if versions.len() > max {
+        return Err(VaultError::TooManyVersions { name: last.name, max });
+    }
+    let mut changes = Vec::new();
+    match state.secret(vault, &last.name) {
+        Some(held) if live(held).is_some() => return Err(VaultError::SecretExists(last.name)),
+        Some(held) if super::secrets::deleted(held, now).is_some() => {
+            return Err(VaultError::IsDeleted(last.name));
+        }
+        overdue => {
+            changes.extend(overdue.map(crate::service::directory::secret_purge).unwrap_or_default())
+        }
+    }
+    let moved = versions.into_iter().map(|held| SecretVersion { vault: vault.clone(), ..held });
+    changes.extend(moved.map(|held| Change::Put(Record::SecretVersion(held))));
+    Ok((changes, SecretVersion { vault: vault.clone(), ..last }))
+}

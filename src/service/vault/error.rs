@@ -1,0 +1,177 @@
+//! Refusals of a vault: one table of status, code and message.
+//!
+//! The messages are for clients. Those marked (seen) come from the real service. No message contains a secret
+//! value.
+
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::access::{AccessError, Denied};
+use super::backup::BackupError;
+use super::bundle::json;
+use super::query::QueryError;
+use super::request::BodyRefused;
+use crate::base::http::{BodyError, Payload, give_reason, json_reply};
+use crate::service::store::{Fault, StoreError};
+
+/// Reason for a refusal.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum VaultError {
+    /// The caller is not authenticated. The answer carries a challenge.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    BodyRefused(#[from] BodyRefused),
+    #[error("Deleted Secret not found: {0}")] // (seen)
+    DeletedSecretNotFound(String),
+    #[error(transparent)]
+    Denied(#[from] Box<Denied>),
+    #[error("The Host header is missing, repeated, malformed or not that of the request's target.")]
+    Host,
+    #[error(
+        "Secret {0} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
+    )] // (seen)
+    IsDeleted(String),
+    #[error("The HTTP method is not allowed here; allowed are: {0}.")]
+    MethodNotAllowed(&'static str),
+    #[error("The request URI contains an invalid name: {0}")] // (seen)
+    Name(String),
+    #[error("There is no such path.")]
+    PathNotFound,
+    #[error(
+        "Operation \"purge\" is not allowed because purge protection is enabled for this vault. Key Vault service will automatically purge it after the retention period has passed.\r\nVault: {vault};location={location}"
+    )] // (seen)
+    PurgeProtected { vault: String, location: String },
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(
+        "The secret {0} is already in this vault; delete and purge it, or restore the backup to another vault."
+    )]
+    SecretExists(String),
+    #[error("Operation get is not allowed on a disabled secret.")] // (seen)
+    SecretDisabled,
+    #[error(
+        "A secret with (name/id) {0} was not found in this key vault. If you recently deleted this secret you may be able to recover it using the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
+    )] // (seen)
+    SecretNotFound(String),
+    #[error("The vault cannot store the change.")]
+    Store(#[source] StoreError),
+    /// A write whose task ended early.
+    #[error("The change ended early; look whether it was made, and repeat it.")]
+    Interrupted,
+    #[error("The change cannot be confirmed: {0}.")]
+    Unwritable(Fault),
+    #[error(
+        "The secret {name} has {max} versions, the most that this server keeps of one; take another name, delete and purge this secret, or start the server with a larger --max-secret-versions."
+    )]
+    TooManyVersions { name: String, max: usize },
+    #[error(
+        "There is no vault '{0}'; use the host of a vault's 'vaultUri', or a host whose first label is the name of a vault."
+    )]
+    VaultNotFound(String),
+}
+
+/// The body of a refusal. Its fields are sent in this order.
+#[derive(Serialize)]
+struct Body {
+    error: Fields<Fields<()>>,
+}
+
+#[derive(Serialize)]
+struct Fields<I> {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(rename = "innererror", skip_serializing_if = "Option::is_none")]
+    inner: Option<I>,
+}
+
+impl Fields<()> {
+    const fn code(code: &'static str) -> Self {
+        Self { code, message: None, inner: None }
+    }
+}
+
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unwritable(fault) => Self::Unwritable(fault),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl VaultError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Access(_) => StatusCode::UNAUTHORIZED,
+            Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Backup(_)
+            | Self::Body(BodyError::Broken)
+            | Self::BodyRefused(_)
+            | Self::Host
+            | Self::Name(_)
+            | Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::Denied(_) | Self::PurgeProtected { .. } | Self::SecretDisabled => {
+                StatusCode::FORBIDDEN
+            }
+            Self::DeletedSecretNotFound(_)
+            | Self::PathNotFound
+            | Self::SecretNotFound(_)
+            | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
+            Self::IsDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
+                StatusCode::CONFLICT
+            }
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Store(_) | Self::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Returns `code`, and the `code` of the inner error.
+    const fn codes(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Access(_) => ("Unauthorized", None),
+            Self::Backup(_)
+            | Self::Body(_)
+            | Self::BodyRefused(_)
+            | Self::Host
+            | Self::Name(_)
+            | Self::Query(_) => ("BadParameter", None),
+            Self::PurgeProtected { .. } => ("Forbidden", None),
+            Self::SecretExists(_) | Self::TooManyVersions { .. } => ("Conflict", None),
+            Self::Denied(_) => ("Forbidden", Some("ForbiddenByRbac")),
+            Self::SecretDisabled => ("Forbidden", Some("SecretDisabled")),
+            Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),
+            Self::PathNotFound => ("NotFound", None),
+            Self::VaultNotFound(_) => ("VaultNotFound", None),
+            Self::IsDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
+            Self::MethodNotAllowed(_) => ("MethodNotAllowed", None),
+            Self::Store(_) | Self::Interrupted => ("InternalServerError", None),
+            Self::Unwritable(_) => ("ServiceUnavailable", None),
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response<Payload> {
+        if let Self::Store(error) = &self {
+            tracing::error!(%error, "a vault cannot store a change");
+        }
+        let (code, inner) = self.codes();
+        let error =
+            Fields { code, message: Some(self.to_string()), inner: inner.map(Fields::code) };
+        let mut response = json_reply(self.status(), json(&Body { error }));
+        give_reason(&mut response, &self);
+        let header = match self {
+            Self::MethodNotAllowed(allowed) => (ALLOW, allowed),
+            Self::Unwritable(_) => (RETRY_AFTER, "10"),
+            _ => return response,
+        };
+        response.headers_mut().insert(header.0, HeaderValue::from_static(header.1));
+        response
+    }
+}

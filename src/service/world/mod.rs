@@ -1,0 +1,28 @@
+//! The world: tenants, virtual machines, identities, and the identities that each VM may use. Pure rules, no
+//! I/O.
+//!
+//! [`record`] holds the stored records. [`seed`] builds the first records of a world, from a
+//! [`file`](mod@file) or a [`synthetic`] shape. [`Vm`] and [`Identity`] are the rules that the broker
+//! follows. `directory` holds the current world.
+
+pub mod file;
+pub mod record;
+pub mod roles;
+pub mod seed;
+pub mod vault;
+
+mod address;
+mod audiences;
+mod identity;
+mod names;
+mod resources;
+
+pub use address::{Address, AddressError};
+pub use identity::{
+    Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, SelectError, Selector, Vm,
+};
+pub use names::{is_secret_name, is_vault_name};
+pub use resources::{Known, ResourceIndex, Resources};
+
+#[cfg(test)]
+pub(crate) mod tests;
