@@ -5,7 +5,7 @@
 //! On SIGTERM the server writes the record to standard output, as one line of JSON.
 //! `benches/truth/run.sh` and `benches/generator/run.sh` use it.
 
-#[path = "../tests/truth/server/mod.rs"]
+#[path = "../../tests/truth/server/mod.rs"]
 mod server;
 
 use std::io::Write as _;
