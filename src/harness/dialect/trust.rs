@@ -47,6 +47,11 @@ impl Trusted {
         Self { config, checked: true }
     }
 
+    /// Returns the configuration of TLS clients.
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     /// Returns true if certificates are checked.
     pub(crate) const fn is_checked(&self) -> bool {
         self.checked

@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::dial::{self, Dial};
+use super::exchange::exchange;
 use super::shared::{Current, Due, Ending, Shared};
 use super::transport::{Handshake, Transport};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::fetch;
 use crate::harness::dialect::protocol::Lease;
 use crate::harness::dialect::request::{Moment, RequestWriter};
 use crate::harness::dialect::response;
@@ -393,7 +393,7 @@ pub(crate) struct Ways<'a> {
 }
 
 fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
-    let (answer, input) = fetch::exchange(stream, opening)?;
+    let (answer, input) = exchange(stream, opening)?;
     let lease =
         Lease::opened(answer.status, &answer.body(&input), answer.session_seconds, clock.now_ns());
     let refused = || format!("it opens no session: status {}", answer.status);

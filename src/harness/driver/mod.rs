@@ -2,6 +2,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod dial;
+mod exchange;
 pub mod fleet;
 pub(crate) mod generator;
 pub(crate) mod pool;
