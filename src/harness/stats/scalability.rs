@@ -48,7 +48,6 @@ pub(crate) enum ScalabilityError {
     #[error(
         "the law was fitted up to a concurrency of {measured:.1} and says nothing about {wanted:.1}; at most twice as far"
     )]
-    #[cfg_attr(not(test), expect(dead_code, reason = "no plan needs a value of the law yet"))]
     Extrapolation {
         /// Requested concurrency.
         wanted: f64,
@@ -71,7 +70,6 @@ pub(crate) struct Fitted {
 /// Minimum number of different levels. With fewer, nothing is left to judge the three coefficients by.
 pub(crate) const LEVELS_MIN: usize = 6;
 /// Maximum concurrency, as a multiple of the largest measured one. Beyond it, the law is a guess.
-#[cfg_attr(not(test), expect(dead_code, reason = "no plan needs a value of the law yet"))]
 const EXTRAPOLATION_MAX: f64 = 2.0;
 /// Minimum ratio of the largest to the smallest concurrency. A smaller span does not show how throughput
 /// grows.
