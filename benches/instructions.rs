@@ -17,11 +17,10 @@ mod support;
 
 use std::hint::black_box;
 
-use gungraun::{
-    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
-};
+use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use mintbench::base::clock::Seconds;
-use mintbench::harness::schedule::arrivals::{Arrivals, Schedule};
+use mintbench::harness::scenario::phases::Arrivals;
+use mintbench::harness::schedule::arrivals::Schedule;
 use mintbench::service::broker::TokenError;
 use mintbench::service::cache::{Cache, Fresh};
 use mintbench::service::imds::Query;

@@ -6,12 +6,12 @@ use clap::ValueEnum as _;
 
 use super::GateArgs;
 use crate::cli::run::{RunArgs, Scenario};
-use crate::harness::driver::turns::TURN_NS;
+use crate::harness::schedule::timeline::TURN_NS;
 use crate::harness::gate::baseline::{Baseline, BaselineError};
 use crate::harness::gate::metric::Metric;
 use crate::harness::gate::policy::{Design, Policy, Wanted};
 use crate::harness::machine::host::Host;
-use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::scenario::phases::Arrivals;
 
 /// Reasons why the flags do not describe a gate.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use crate::base::clock::UnixSeconds;
 use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{IntervalSet, Rest, Window, histogram};
+use crate::harness::record::intervals::{IntervalSet, Rest, Window, histogram};
 use crate::harness::report::slo::Objective;
 use crate::harness::stats::intervals::Counts;
 

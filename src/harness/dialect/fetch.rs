@@ -3,11 +3,13 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-use super::response::{self, Answer, AnswerError, Rest};
-use super::target::{HttpUrl, Scheme};
-use super::trust::{self, Greeting, Trusted};
+use super::response;
+use super::trust;
+use super::response::{Answer, AnswerError, Rest};
+use super::url::{HttpUrl, Scheme};
+use super::trust::{TlsConnector, Trusted};
 use crate::base::tls::Fault;
-use crate::harness::driver::transport::{Handshake, Tls, Transport};
+use super::transport::{Handshake, Tls, Transport};
 
 /// Failure to read a document.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +64,9 @@ pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
 /// Timeout of the handshake that tests for TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Returns true if the server of `url` speaks TLS, whatever the scheme of the URL.
-pub(super) fn speaks_tls(url: &HttpUrl) -> bool {
+/// Returns true if the server of `url` speaks TLS, whatever the scheme of the URL. Takes some seconds
+/// if the server is silent.
+pub(crate) fn speaks_tls(url: &HttpUrl) -> bool {
     let Ok(trusted) = Trusted::anybody() else { return false };
     let secure = HttpUrl { scheme: Scheme::Https, ..url.clone() };
     let conversation = Conversation::with(secure).patient(HANDSHAKE_TIMEOUT);
@@ -157,13 +160,13 @@ impl Conversation {
     }
 
     fn connect(&self) -> io::Result<Transport> {
-        let greeting = Greeting::of(&self.base, self.trusted.as_ref())?;
+        let connector = TlsConnector::of(&self.base, self.trusted.as_ref())?;
         let socket = self.base.connect(TIMEOUT)?;
         socket.set_read_timeout(Some(self.timeout))?;
         socket.set_write_timeout(Some(self.timeout))?;
         socket.set_nodelay(true)?;
-        let Some(greeting) = greeting else { return Ok(Transport::Plain(socket)) };
-        let mut stream = Transport::Tls(Box::new(Tls::new(socket, greeting.begin()?)));
+        let Some(connector) = connector else { return Ok(Transport::Plain(socket)) };
+        let mut stream = Transport::Tls(Box::new(Tls::new(socket, connector.connect()?)));
         match stream.handshake()? {
             Handshake::Done => Ok(stream),
             Handshake::WantsRead | Handshake::WantsWrite => Err(ErrorKind::TimedOut.into()),

@@ -5,18 +5,18 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::dial::{self, Dial};
+use super::dial;
+use super::dial::Dial;
 use super::shared::{Current, Due, Ending, Shared};
-use super::transport::{Handshake, Transport};
+use crate::harness::dialect::transport::{Handshake, Transport};
 use crate::base::clock::Monotonic;
+use crate::harness::dialect::response;
 use crate::harness::dialect::fetch;
 use crate::harness::dialect::protocol::Lease;
-use crate::harness::dialect::request::{Moment, RequestWriter};
-use crate::harness::dialect::response;
+use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::{Answer, Rest};
-use crate::harness::record::cause::Cause;
+use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::record::sample::Offer;
-use crate::harness::record::status::Status;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -31,7 +31,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// The scheduled request.
-    Ask,
+    Token,
     /// A session that the scheduled request needs.
     Open,
 }
@@ -44,11 +44,11 @@ enum Found {
     Incomplete,
 }
 
-/// Place for one connection at a time.
+/// Connection to the target, which is made anew after it was lost.
 ///
-/// If a world has more VMs than places, a place serves several VMs. It then connects anew, from the
-/// other address, whenever the VM changes.
-pub(super) struct Place {
+/// If a world has more VMs than connections, a connection serves several VMs. It then connects
+/// anew, from the other address, whenever the VM changes.
+pub(super) struct Connection {
     token: u64,
     vm: u32,
     stream: Option<Transport>,
@@ -63,28 +63,28 @@ pub(super) struct Place {
     input: Vec<u8>,
 }
 
-impl std::fmt::Debug for Place {
-    /// Formats a place without the bytes that are sent and received.
+impl std::fmt::Debug for Connection {
+    /// Formats the connection without the bytes that are sent and received.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut place = f.debug_struct("Place");
-        place.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
-        place.finish_non_exhaustive()
+        let mut connection = f.debug_struct("Connection");
+        connection.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
+        connection.finish_non_exhaustive()
     }
 }
 
-impl Place {
-    /// Connects a place, and opens a session if the target has sessions. Its events carry `token`.
+impl Connection {
+    /// Connects, and opens a session if the target has sessions. Events of the socket carry `token`.
     ///
     /// The call blocks, which is harmless because the load has not started yet.
-    pub(super) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
-        let mut stream = ways.dial.wait(vm)?;
-        let lease = match ways.requests.opening() {
-            Some(opening) => Some(open(&mut stream, opening, ways.clock)?),
+    pub(super) fn connect(token: u64, vm: u32, context: &ConnectContext<'_>) -> io::Result<Self> {
+        let mut stream = context.dial.wait(vm)?;
+        let lease = match context.requests.opening() {
+            Some(opening) => Some(open(&mut stream, opening, context.clock)?),
             None => None,
         };
         dial::settle(&stream)?;
         let data = EventData::new_u64(token);
-        epoll::add(ways.epoll, stream.socket(), data, EventFlags::IN)?;
+        epoll::add(context.epoll, stream.socket(), data, EventFlags::IN)?;
         Ok(Self {
             token,
             vm,
@@ -99,20 +99,20 @@ impl Place {
         })
     }
 
-    /// Returns true if the place can take a request.
+    /// Returns true if the connection can take a request.
     pub(super) const fn is_free(&self) -> bool {
         self.current.is_none()
     }
 
-    /// Sends a request on the connection. The caller ensures that the place is free.
+    /// Sends a request on the connection. The caller ensures that the connection is free.
     pub(super) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
         self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
         self.prepare(due, now_ns, shared);
-        let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
+        let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.key.vm;
         if self.stream.is_some() && !wrong_vm {
             self.write(now_ns, shared);
         } else {
-            self.vm = due.ask.vm;
+            self.vm = due.key.vm;
             self.reconnect(shared);
         }
     }
@@ -128,8 +128,8 @@ impl Place {
                 self.output.extend_from_slice(opening);
             }
             _ => {
-                self.purpose = Purpose::Ask;
-                shared.requests.write(&due.ask, Moment { now_ns, session }, &mut self.output);
+                self.purpose = Purpose::Token;
+                shared.requests.write(&due.key, now_ns, session, &mut self.output);
             }
         }
     }
@@ -249,7 +249,7 @@ impl Place {
     }
 
     fn written(&mut self, now_ns: u64, shared: &mut Shared) {
-        if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Ask) {
+        if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Token) {
             current.written_ns = Some(now_ns);
         }
         let was_waiting = self.phase == Phase::Writing;
@@ -334,7 +334,7 @@ impl Place {
             // The session, if there is one, is no longer valid.
             self.lease = None;
         }
-        self.asked(answer, body, end_ns, shared);
+        self.token_answered(answer, body, end_ns, shared);
     }
 
     /// Continues with the request that needed the session.
@@ -353,16 +353,16 @@ impl Place {
         }
     }
 
-    fn asked(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
+    fn token_answered(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
         let cause = shared.dialect.fault(answer.status, body);
-        let class = shared.classes.of(cause, shared.classes.told(answer, body));
+        let class = shared.classes.of(cause, shared.classes.named_class(answer, body));
         let Some(current) = self.current.take() else { return };
         if shared.recorder.measures(current.due.intended_ns) {
             shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
         }
         if class.is_token() {
             shared.sampler.offer(&Offer {
-                ask: current.due.ask,
+                key: current.due.key,
                 class,
                 written_ns: current.written_ns.unwrap_or(end_ns),
                 end_ns,
@@ -383,9 +383,9 @@ impl Place {
     }
 }
 
-/// Parts that are needed to connect before the load starts.
+/// Values that are needed to connect before the load starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ways<'a> {
+pub(super) struct ConnectContext<'a> {
     pub(super) dial: &'a Dial,
     pub(super) requests: &'a RequestWriter,
     pub(super) epoll: &'a OwnedFd,

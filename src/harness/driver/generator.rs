@@ -11,24 +11,28 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::connection::Ways;
+use super::connection::ConnectContext;
 use super::dial::Dial;
-use super::fleet::Epoch;
+use crate::harness::schedule::timeline::Timeline;
 use super::pool::Pool;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::protocol::Span;
+use crate::harness::dialect::protocol::RunSpan;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::target::Target;
 use crate::harness::machine::cores;
 use crate::harness::machine::stop::Stop;
-use crate::harness::record::observer::Witness;
-use crate::harness::record::recorder::{Recorder, Tally, Window, histogram};
+use crate::harness::record::observer::Observer;
+use crate::harness::record::recorder::Recorder;
+use crate::harness::record::tally::Tally;
+use crate::harness::record::intervals::{Window, histogram};
 use crate::harness::record::sample::Sampler;
-use crate::harness::scenario::plan::{Origin, Plan, Waiting};
-use crate::harness::scenario::workload::{Arrival, Ask, Selector};
+use crate::harness::scenario::run_plan::{Origin, RunPlan, Waiting};
+use crate::harness::schedule::traffic::{Arrival, Traffic};
+use crate::harness::scenario::key::{RequestKey, Selector};
 use crate::harness::schedule::layout::Layout;
-use crate::harness::schedule::pacing::{Acted, GapSampling, RehearsalTimes};
+use crate::harness::record::measured::Acted;
+use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 
 /// Measurements of one thread besides the histograms.
 #[derive(Debug)]
@@ -46,14 +50,15 @@ pub(super) struct ThreadReport {
 
 /// Data that all threads of a run share, made before it starts.
 #[derive(Debug)]
-pub(super) struct Common<'a> {
-    pub(super) plan: &'a Plan,
+pub(super) struct RunSetup<'a> {
+    pub(super) plan: &'a RunPlan,
     pub(super) target: &'a Target,
     dial: Dial,
     pub(super) layout: Layout,
     pub(super) requests: Arc<RequestWriter>,
+    pub(super) timeline: Timeline,
     pub(super) clock: Monotonic,
-    pub(super) witness: Option<Witness>,
+    pub(super) observer: Option<Observer>,
     pub(super) gaps: Option<GapSampling>,
     /// Request of the user to stop.
     pub(super) stop: &'a Stop,
@@ -61,30 +66,31 @@ pub(super) struct Common<'a> {
     pub(super) abort: AtomicBool,
 }
 
-impl<'a> Common<'a> {
+impl<'a> RunSetup<'a> {
     /// # Errors
     /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
     /// signed.
     pub(super) fn new(
-        plan: &'a Plan,
+        plan: &'a RunPlan,
         target: &'a Target,
-        epoch: Epoch,
-        witness: Option<Witness>,
+        timeline: Timeline,
+        observer: Option<Observer>,
         stop: &'a Stop,
     ) -> io::Result<Self> {
         let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let load_ns = plan.span_ns(plan.warmup_ns) + plan.span_ns(plan.duration_ns);
+        let load_ns = timeline.span_ns(plan.warmup_ns) + timeline.span_ns(plan.duration_ns);
         let length_ns = plan.rehearsal_ns + load_ns + plan.timeout_ns;
         let length = Duration::from_nanos(length_ns) + CONNECTING;
-        let requests = RequestWriter::new(target, &plan.world, Span { begins: epoch.wall, length });
+        let requests = RequestWriter::new(target, &plan.world, RunSpan { begins: timeline.epoch.wall, length });
         Ok(Self {
             plan,
             target,
             dial: Dial::to(target, per_vm)?,
             layout: Layout::of(plan),
             requests: Arc::new(requests.map_err(io::Error::other)?),
-            clock: epoch.clock,
-            witness,
+            timeline,
+            clock: timeline.epoch.clock,
+            observer,
             gaps: GapSampling::of(&plan.workload, plan.seed),
             stop,
             abort: AtomicBool::new(false),
@@ -109,16 +115,16 @@ impl Prepared {
     ///
     /// # Errors
     /// Returns an error when a connection cannot be made.
-    pub(super) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
-        let Common { plan, layout, stop, .. } = common;
+    pub(super) fn new(setup: &RunSetup<'_>, thread: usize) -> io::Result<Self> {
+        let RunSetup { plan, layout, stop, .. } = setup;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let ways = Ways {
-            dial: &common.dial,
-            requests: &common.requests,
+        let context = ConnectContext {
+            dial: &setup.dial,
+            requests: &setup.requests,
             epoll: &epoll,
-            clock: common.clock,
+            clock: setup.clock,
         };
-        let pool = Pool::connect(layout.sets(thread), &ways, stop)?;
+        let pool = Pool::connect(layout.sets(thread), &context, stop)?;
         let seed = plan.seed.wrapping_add(thread as u64);
         Ok(Self {
             pool,
@@ -156,7 +162,7 @@ const ANSWERS: usize = 4;
 
 /// Pacing thread at work.
 pub(super) struct Generator<'a> {
-    common: &'a Common<'a>,
+    setup: &'a RunSetup<'a>,
     thread: usize,
     arrivals: Arrivals<'a>,
     pool: Pool,
@@ -179,35 +185,35 @@ pub(super) struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     pub(super) fn new(
-        common: &'a Common<'a>,
+        setup: &'a RunSetup<'a>,
         thread: usize,
         prepared: Prepared,
         start: Start,
     ) -> Self {
         let Start { at_ns: start_ns, window, recorder } = start;
-        let now_ns = common.clock.now_ns();
+        let now_ns = setup.clock.now_ns();
         let shared = Shared {
-            clock: common.clock,
-            dial: common.dial.clone(),
-            requests: Arc::clone(&common.requests),
-            classes: common.plan.classes,
-            dialect: Arc::clone(&common.target.dialect),
+            clock: setup.clock,
+            dial: setup.dial.clone(),
+            requests: Arc::clone(&setup.requests),
+            classes: setup.plan.classes,
+            dialect: Arc::clone(&setup.target.dialect),
             recorder,
             sampler: prepared.sampler,
-            witness: common.witness.clone(),
+            observer: setup.observer.clone(),
             epoll: prepared.epoll,
             outstanding: 0,
             reconnects: 0,
             sessions: 0,
-            timeout_ns: common.plan.timeout_ns,
+            timeout_ns: setup.plan.timeout_ns,
             scratch: vec![0; SCRATCH_BYTES],
             unseen_since_ns: now_ns,
             notice: histogram(),
         };
         Self {
-            common,
+            setup,
             thread,
-            arrivals: arrivals(common, thread),
+            arrivals: arrivals(setup, thread),
             pool: prepared.pool,
             shared,
             events: Vec::with_capacity(EVENTS),
@@ -230,9 +236,9 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// Returns an error when the kernel refuses to wait for events.
     pub(super) fn run(mut self) -> io::Result<ThreadReport> {
-        cores::settle_thread(self.common.plan.cores.of_thread(self.thread));
+        cores::settle_thread(self.setup.plan.cores.of_thread(self.thread));
         self.rehearse()?;
-        while !self.is_finished() && !self.common.is_over() {
+        while !self.is_finished() && !self.setup.is_over() {
             self.turn()?;
         }
         Ok(self.report())
@@ -244,15 +250,15 @@ impl<'a> Generator<'a> {
     fn rehearse(&mut self) -> io::Result<()> {
         let start_ns = self.start_ns;
         let end_ns = start_ns.saturating_sub(SETTLE_NS);
-        let nothing = Ask { vm: 0, selector: Selector::Default, resource: 0 };
-        let plan = self.common.plan;
-        let times = RehearsalTimes::of(&plan.workload, self.common.layout.threads(), self.thread);
-        let due = times.map(move |intended_ns| Arrival { index: 0, intended_ns, ask: nothing });
+        let nothing = RequestKey { vm: 0, selector: Selector::Default, resource: 0 };
+        let plan = self.setup.plan;
+        let times = RehearsalTimes::of(&plan.workload, self.setup.layout.threads(), self.thread);
+        let due = times.map(move |intended_ns| Arrival { index: 0, intended_ns, key: nothing });
         let load = std::mem::replace(&mut self.arrivals, boxed(due));
         self.now_ns = self.shared.clock.now_ns();
         (self.start_ns, self.next_tick_ns) = (self.now_ns, self.now_ns);
         self.rehearsing = true;
-        while self.now_ns < end_ns && !self.common.is_over() {
+        while self.now_ns < end_ns && !self.setup.is_over() {
             self.turn()?;
         }
         self.rehearsing = false;
@@ -264,7 +270,7 @@ impl<'a> Generator<'a> {
     fn is_finished(&mut self) -> bool {
         let ended = self.now_ns >= self.window.end_ns;
         let settled = ended && self.shared.outstanding == 0 && self.arrivals.peek().is_none();
-        settled || self.now_ns > self.window.end_ns.saturating_add(self.common.plan.timeout_ns)
+        settled || self.now_ns > self.window.end_ns.saturating_add(self.setup.plan.timeout_ns)
     }
 
     fn turn(&mut self) -> io::Result<()> {
@@ -308,9 +314,9 @@ impl<'a> Generator<'a> {
     /// Skips the turns of another run, so that this thread sleeps once it has all its answers.
     fn skip_to_turn(&mut self) {
         let idle = self.shared.outstanding == 0 && !self.rehearsing;
-        if let Some(turns) = self.common.plan.turns.filter(|_| idle) {
+        if let Some(turn) = self.setup.timeline.turn.filter(|_| idle) {
             let wall_ns = self.next_tick_ns.saturating_sub(self.start_ns);
-            self.next_tick_ns = self.start_ns + turns.next_ns(wall_ns);
+            self.next_tick_ns = self.start_ns + turn.next_ns(wall_ns);
         }
     }
 
@@ -328,13 +334,13 @@ impl<'a> Generator<'a> {
                 self.now_ns = self.shared.clock.now_ns();
                 continue;
             }
-            if self.common.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
+            if self.setup.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
                 self.note_gap(intended_ns);
             }
             self.tally.scheduled += u64::from(self.window.contains(intended_ns));
             self.tally.acted += u64::from(self.window.contains(now_ns));
-            let due = Due { ask: arrival.ask, intended_ns, acted_ns: now_ns };
-            self.pool.offer(self.common.layout.set_of_thread(&arrival), due, &mut self.shared);
+            let due = Due { key: arrival.key, intended_ns, acted_ns: now_ns };
+            self.pool.offer(self.setup.layout.set_of_thread(&arrival), due, &mut self.shared);
             // The write took time, so the next due request is acted on later.
             self.now_ns = self.shared.clock.now_ns();
         }
@@ -345,7 +351,7 @@ impl<'a> Generator<'a> {
     fn note_gap(&mut self, intended_ns: u64) {
         let Window { start_ns, .. } = self.window;
         if self.window.contains(intended_ns) && self.acted.len() < self.acted.capacity() {
-            let own = |at_ns| self.common.plan.turns.map_or(at_ns, |turns| turns.own_ns(at_ns));
+            let own = |at_ns| self.setup.timeline.own_ns(at_ns);
             let (intended_ns, acted_ns) =
                 (own(intended_ns - start_ns), own(self.now_ns - start_ns));
             self.acted.push(Acted { intended_ns, acted_ns });
@@ -365,7 +371,7 @@ impl<'a> Generator<'a> {
             return Ok(());
         }
         self.poll(0)?;
-        let may_sleep = idle || self.common.plan.waiting == Waiting::Sleep;
+        let may_sleep = idle || self.setup.plan.waiting == Waiting::Sleep;
         if self.events.is_empty() && may_sleep && wake_ns > self.now_ns {
             self.poll(wake_ns - self.now_ns)?;
         }
@@ -405,8 +411,8 @@ impl<'a> Generator<'a> {
                 self.send_due();
             }
             for event in answers {
-                let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-                self.pool.ready(place, &mut self.shared);
+                let connection = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+                self.pool.ready(connection, &mut self.shared);
             }
         }
         self.events = events;
@@ -416,7 +422,7 @@ impl<'a> Generator<'a> {
     fn report(mut self) -> ThreadReport {
         let now_ns = self.shared.clock.now_ns();
         let wall_ns = now_ns.min(self.window.end_ns).saturating_sub(self.start_ns).max(1);
-        let recorder_tally = if self.common.is_over() {
+        let recorder_tally = if self.setup.is_over() {
             self.shared.recorder.abandon()
         } else {
             self.pool.abandon(now_ns, &mut self.shared);
@@ -443,11 +449,11 @@ impl<'a> Generator<'a> {
 
 type Arrivals<'a> = Peekable<Box<dyn Iterator<Item = Arrival> + 'a>>;
 
-fn arrivals<'a>(common: &'a Common<'a>, thread: usize) -> Arrivals<'a> {
-    let mine = move |arrival: &Arrival| common.layout.thread(arrival) == thread;
-    let traffic = common.plan.workload.traffic(&common.plan.world).filter(mine);
+fn arrivals<'a>(setup: &'a RunSetup<'a>, thread: usize) -> Arrivals<'a> {
+    let mine = move |arrival: &Arrival| setup.layout.thread(arrival) == thread;
+    let traffic = Traffic::of(&setup.plan.workload, &setup.plan.world).filter(mine);
     let due = |arrival: Arrival| Arrival {
-        intended_ns: common.plan.due_ns(arrival.intended_ns),
+        intended_ns: setup.timeline.due_ns(arrival.intended_ns),
         ..arrival
     };
     boxed(traffic.map(due))

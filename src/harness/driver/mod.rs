@@ -2,9 +2,7 @@
 
 mod connection;
 mod dial;
-pub mod fleet;
 mod generator;
+pub mod load;
 mod pool;
 mod shared;
-mod transport;
-pub mod turns;

@@ -11,55 +11,34 @@ use crate::base::clock::Monotonic;
 use crate::harness::dialect::protocol::Dialect;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::Answer;
-use crate::harness::judge::ledger::Slot;
-use crate::harness::record::cause::Cause;
-use crate::harness::record::observer::{Seen, Witness};
-use crate::harness::record::recorder::{Ended, Recorder};
+use crate::harness::scenario::key::{RequestKey, Slot};
+use crate::harness::scenario::run_plan::Classes;
+use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::record::observer::{Observation, Observer};
+use crate::harness::record::intervals::Ended;
+use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
-use crate::harness::record::status::{Class, Status};
-use crate::harness::scenario::workload::Ask;
-
-/// The classes into which a target's answers fall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classes {
-    /// The classes that the broker names in a header.
-    Broker,
-    /// The same, while identities are removed: a refusal for lack of an identity has a class of its
-    /// own.
-    Churned,
-    /// Every good answer is in the class `all`.
-    Foreign,
-}
+use crate::harness::class::Class;
 
 impl Classes {
-    /// Returns the class of a request that failed for `cause`, or of a good answer. `told` is the
+    /// Returns the class of a request that failed for `cause`, or of a good answer. `named` is the
     /// class that the answer names.
-    pub(super) fn of(self, cause: Option<Cause>, told: Option<Class>) -> Class {
+    pub(super) fn of(self, cause: Option<Cause>, named: Option<Class>) -> Class {
         match (self, cause) {
-            (Self::Churned, Some(Cause::Status(400))) if told == Some(Class::Refused) => {
+            (Self::Churned, Some(Cause::Status(400))) if named == Some(Class::Refused) => {
                 Class::Refused
             }
             (_, Some(Cause::Status(429) | Cause::NoSession(429))) => Class::Throttled,
             (_, Some(_)) => Class::Error,
             (Self::Foreign, None) => Class::All,
-            (Self::Broker | Self::Churned, None) => told.unwrap_or(Class::All),
+            (Self::Broker | Self::Churned, None) => named.unwrap_or(Class::All),
         }
     }
 
     /// Returns the class that a complete answer names.
-    pub(super) fn told(self, answer: &Answer, body: &[u8]) -> Option<Class> {
+    pub(super) fn named_class(self, answer: &Answer, body: &[u8]) -> Option<Class> {
         let refused = self == Self::Churned && answer.status == 400 && is_want_of_identity(body);
         if refused { Some(Class::Refused) } else { answer.cache }
-    }
-
-    /// Returns the classes into which an answer with a token can fall.
-    pub(super) const fn of_tokens(self) -> &'static [Class] {
-        match self {
-            Self::Broker | Self::Churned => {
-                &[Class::Hit, Class::Miss, Class::Coalesced, Class::All]
-            }
-            Self::Foreign => &[Class::All],
-        }
     }
 }
 
@@ -74,7 +53,7 @@ pub(super) struct Shared {
     pub(super) recorder: Recorder,
     pub(super) sampler: Sampler,
     /// The record of answers by which changes are judged.
-    pub(super) witness: Option<Witness>,
+    pub(super) observer: Option<Observer>,
     pub(super) epoll: OwnedFd,
     /// Number of requests that are due and have not ended.
     pub(super) outstanding: u64,
@@ -96,7 +75,7 @@ pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
-    pub(super) ask: Ask,
+    pub(super) key: Ask,
     pub(super) intended_ns: u64,
     pub(super) acted_ns: u64,
 }
@@ -117,12 +96,12 @@ impl Shared {
         let Current { due, written_ns, .. } = current;
         let Ending { status, cause, class } = ending;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some((witness, written_ns)) = self.witness.as_mut().zip(written_ns)
+        if let Some((observer, written_ns)) = self.observer.as_mut().zip(written_ns)
             && !class.is_failure()
         {
             let token = class.is_token();
-            let Ask { vm, selector, .. } = due.ask;
-            witness.note(Seen { slot: Slot { vm, selector }, written_ns, end_ns, token });
+            let RequestKey { vm, selector, .. } = due.key;
+            observer.note(Observation { slot: Slot { vm, selector }, written_ns, end_ns, token });
         }
         self.recorder.record(&Ended {
             class,
@@ -174,9 +153,9 @@ mod tests {
             Cause::Status(503),
         ];
         for classes in [Classes::Broker, Classes::Churned, Classes::Foreign] {
-            for told in [None, Some(Class::Hit), Some(Class::Miss)] {
-                assert!(classes.of(None, told).is_token());
-                assert!(causes.iter().all(|cause| classes.of(Some(*cause), told).is_failure()));
+            for named in [None, Some(Class::Hit), Some(Class::Miss)] {
+                assert!(classes.of(None, named).is_token());
+                assert!(causes.iter().all(|cause| classes.of(Some(*cause), named).is_failure()));
             }
             assert_eq!(classes.of(Some(Cause::Status(429)), None), Class::Throttled);
         }

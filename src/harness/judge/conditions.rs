@@ -2,8 +2,8 @@
 
 use super::steady_state::{HitRatios, SteadyState};
 use crate::harness::machine::host::strain::Strain;
-use crate::harness::schedule::pacing::GapFit;
-use crate::harness::session::self_report::SelfReport;
+use super::gap_fit::GapFit;
+use crate::harness::record::self_report::SelfReport;
 
 /// Conditions of the measured part.
 #[derive(Clone, Debug, Default, PartialEq)]

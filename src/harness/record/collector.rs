@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use hdrhistogram::Histogram;
 
 use super::blocks::Blocks;
-use super::recorder::{IntervalSet, Rest, Window};
+use super::intervals::{IntervalSet, Rest, Window};
 use crate::base::clock::UnixSeconds;
 use crate::harness::stats::intervals::Counts;
 
@@ -143,15 +143,18 @@ fn counts(histogram: &Histogram<u64>) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::super::recorder::tests::ended;
-    use super::super::recorder::{INTERVAL_NS, Recorder, Tally};
-    use super::super::status::{Class, Status};
+    use crate::harness::record::intervals::INTERVAL_NS;
+    use super::super::recorder::Recorder;
+    use crate::harness::record::tally::Tally;
+    use crate::harness::class::Class;
+    use crate::harness::dialect::outcome::Status;
     use super::*;
     use std::sync::mpsc::channel;
 
     #[derive(Default)]
-    struct Seen(Vec<(u64, u64)>);
+    struct Observation(Vec<(u64, u64)>);
 
-    impl IntervalSink for Seen {
+    impl IntervalSink for Observation {
         fn begin(&mut self, _: Window, _: UnixSeconds) -> std::io::Result<()> {
             Ok(())
         }
@@ -183,7 +186,7 @@ mod tests {
         for recorder in recorders {
             tally.add(&recorder.finish());
         }
-        let mut seen = Seen::default();
+        let mut seen = Observation::default();
         let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
@@ -207,7 +210,7 @@ mod tests {
         for recorder in recorders {
             let _ = recorder.abandon();
         }
-        let mut seen = Seen::default();
+        let mut seen = Observation::default();
         let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 1)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 2);

@@ -15,8 +15,8 @@ use crate::base::clock::UnixSeconds;
 use crate::base::files::{Draft, PLAIN};
 use crate::base::printable::json;
 use crate::harness::document::run::Run;
-use crate::harness::record::status::Class;
-use crate::harness::session::run::Outcome;
+use crate::harness::class::Class;
+use crate::harness::judge::outcome::Outcome;
 
 /// Reasons why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +130,7 @@ fn distribution(class: Class) -> String {
 mod tests {
     use super::*;
     use crate::harness::record::collector::IntervalSink;
-    use crate::harness::record::recorder::Window;
+    use crate::harness::record::intervals::Window;
 
     #[test]
     fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {

@@ -12,8 +12,8 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::base::clock::UnixSeconds;
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{INTERVAL_NS, IntervalSet, Rest, Window};
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::{INTERVAL_NS, IntervalSet, Rest, Window};
+use crate::harness::class::Class;
 
 /// The three logs of a run, written during the run.
 pub struct Logs {
@@ -146,8 +146,9 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use crate::harness::record::collector::collect;
-    use crate::harness::record::recorder::{Ended, Recorder};
-    use crate::harness::record::status::Status;
+    use crate::harness::record::intervals::Ended;
+    use crate::harness::record::recorder::Recorder;
+    use crate::harness::dialect::outcome::Status;
 
     #[test]
     fn what_is_logged_can_be_read_back() {

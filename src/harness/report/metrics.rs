@@ -14,7 +14,7 @@ use crate::base::files::{ReadError, SERIES_BYTES_MAX};
 use crate::base::printable::{json, name};
 use crate::harness::document::percentiles::Percentiles;
 use crate::harness::document::run::Run;
-use crate::harness::record::status::Class;
+use crate::harness::class::Class;
 
 /// Reasons why numbers cannot be written.
 #[derive(Debug, thiserror::Error)]

@@ -14,18 +14,20 @@ use std::thread::{ScopedJoinHandle, scope};
 use std::time::Duration;
 
 use super::run;
-use super::run::{Outcome, SessionError, Subject, Watcher};
+use crate::harness::judge::outcome::Outcome;
+use super::error::SessionError;
+use super::subject::Subject;
+use super::run::Watcher;
 use crate::base::clock::{Clock, Monotonic, UnixSeconds};
-use crate::harness::driver::fleet::Epoch;
-use crate::harness::driver::turns::{PERIOD_NS, Place, Turns, half_begins_ns, half_of};
+use crate::harness::schedule::timeline::{Epoch, PERIOD_NS, Timeline, Turn, half_begins_ns, half_of};
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{IntervalSet, Rest, Window};
-use crate::harness::scenario::plan::Plan;
+use crate::harness::record::intervals::{IntervalSet, Rest, Window};
+use crate::harness::scenario::run_plan::RunPlan;
 
-/// The results of two woven runs.
+/// The results of two interleaved runs.
 #[derive(Debug)]
-pub struct Woven {
+pub struct Interleaved {
     /// Results of the run with the first turn of each period, and of the other.
     pub outcomes: [Result<Outcome, SessionError>; 2],
     /// Processor time in nanoseconds that the turns of each period took, of the first run and of
@@ -37,25 +39,25 @@ pub struct Woven {
 ///
 /// The warm-up and the measured part of the plan must consist of whole turns.
 pub fn measure(
-    plan: &Plan,
+    plan: &RunPlan,
     [first, second]: [&mut Subject; 2],
     clock: &dyn Clock,
     stop: &Stop,
-) -> Woven {
-    let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
+) -> Interleaved {
+    let epoch = Epoch::start(clock);
     let pids = [&first, &second].map(|subject| subject.pid());
-    let run = |place, subject| one(plan, Turns { epoch, place }, subject, clock, stop);
+    let run = |turn, subject| one(plan, Timeline { epoch, turn: Some(turn) }, subject, stop);
     let (runs, readings) = scope(|scope| {
         let (going, over) = channel::<()>();
         let meter = scope.spawn(move || read_until(&over, pids, epoch.clock));
-        let second = scope.spawn(move || run(Place::Second, second));
-        let first = run(Place::First, first);
+        let second = scope.spawn(move || run(Turn::Second, second));
+        let first = run(Turn::First, first);
         let second = joined(second);
         drop(going);
         ([first, second], joined(meter))
     });
     let costs = costs(&readings, runs.each_ref().map(|run| run.window));
-    Woven { outcomes: runs.map(|run| run.outcome), costs }
+    Interleaved { outcomes: runs.map(|run| run.outcome), costs }
 }
 
 struct Run {
@@ -63,11 +65,10 @@ struct Run {
     window: Option<Window>,
 }
 
-fn one(plan: &Plan, turns: Turns, subject: &mut Subject, clock: &dyn Clock, stop: &Stop) -> Run {
-    let plan = Plan { turns: Some(turns), ..plan.clone() };
+fn one(plan: &RunPlan, timeline: Timeline, subject: &mut Subject, stop: &Stop) -> Run {
     let mut begun = Begun(None);
     let watcher = Watcher { sink: &mut begun, observe: &mut |_| {} };
-    let outcome = run::measure(&plan, subject, clock, stop, watcher);
+    let outcome = run::measure_whole(plan, subject, timeline, stop, watcher);
     Run { outcome, window: begun.0 }
 }
 

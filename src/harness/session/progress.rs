@@ -1,6 +1,6 @@
 //! Progress of a running load test, for the terminal view and `/metrics`.
 //!
-//! A [`Board`] sits between the collector and the interval sink. The timed threads never touch it.
+//! A [`RunProgress`] sits between the collector and the interval sink. The timed threads never touch it.
 //! The collector's thread updates it once a second, and a reader holds its lock only for a copy.
 
 use std::io;
@@ -9,18 +9,16 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use crate::base::clock::UnixSeconds;
-use crate::harness::driver::fleet::Progress;
-use crate::harness::judge::validity::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use crate::harness::driver::load::LoadEvent;
+use crate::harness::judge::validity::limits::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{
-    INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram,
-};
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram};
+use crate::harness::class::Class;
 use crate::harness::scenario::workload::Workload;
 
 /// Progress of a running load test.
 #[derive(Debug)]
-pub struct Board {
+pub struct RunProgress {
     /// Time from one burst to the next, in nanoseconds; `None` for a workload with a rate.
     burst_gap_ns: Option<u64>,
     state: Mutex<State>,
@@ -67,7 +65,7 @@ pub struct Figures {
     pub mints: Option<u64>,
 }
 
-/// Copy of a board's state, for a view.
+/// Copy of a progress's state, for a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Stage of the run.
@@ -89,7 +87,7 @@ pub struct Snapshot {
 /// Number of seconds to keep: as many as fit on a wide terminal.
 const KEPT_SECONDS: usize = 300;
 
-impl Default for Board {
+impl Default for RunProgress {
     fn default() -> Self {
         let state = State {
             phase: Phase::Preparing,
@@ -104,8 +102,8 @@ impl Default for Board {
     }
 }
 
-impl Board {
-    /// Creates a board for a run of this workload.
+impl RunProgress {
+    /// Creates a progress for a run of this workload.
     pub fn of(workload: &Workload) -> Self {
         let burst_gap_ns = match workload {
             Workload::Herd(herds) => Some(herds.gap_ns),
@@ -115,11 +113,11 @@ impl Board {
     }
 
     /// Records the progress of the run.
-    pub fn observe(&self, progress: Progress) {
+    pub fn observe(&self, event: LoadEvent) {
         let mut state = self.state.lock();
-        match progress {
-            Progress::Measuring => state.phase = Phase::Measuring,
-            Progress::Elapsed(ns) => {
+        match event {
+            LoadEvent::Measuring => state.phase = Phase::Measuring,
+            LoadEvent::Elapsed(ns) => {
                 // `ns` stays zero until the rehearsal is over.
                 if ns > 0 && state.phase == Phase::Preparing {
                     state.phase = Phase::WarmingUp;
@@ -129,9 +127,9 @@ impl Board {
         }
     }
 
-    /// Returns a sink that passes intervals on to `sink` and updates this board.
+    /// Returns a sink that passes intervals on to `sink` and updates this progress.
     pub fn watching<'a>(&'a self, sink: &'a mut dyn IntervalSink) -> Watching<'a> {
-        Watching { board: self, sink }
+        Watching { progress: self, sink }
     }
 
     /// Returns a copy of the current state.
@@ -168,9 +166,9 @@ impl Board {
     }
 }
 
-/// Sink that updates a board and passes each interval on.
+/// Sink that updates a progress and passes each interval on.
 pub struct Watching<'a> {
-    board: &'a Board,
+    progress: &'a RunProgress,
     sink: &'a mut dyn IntervalSink,
 }
 
@@ -182,16 +180,16 @@ impl std::fmt::Debug for Watching<'_> {
 
 impl IntervalSink for Watching<'_> {
     fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
-        self.board.state.lock().window = Some(window);
+        self.progress.state.lock().window = Some(window);
         self.sink.begin(window, start)
     }
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
-        let window = self.board.state.lock().window;
+        let window = self.progress.state.lock().window;
         let span_ns = window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
         // Merged before taking the lock again, so that a view never waits for the merge.
         let figures = Figures::of(set, &merged(set, rest), span_ns);
-        self.board.state.lock().take(set, figures);
+        self.progress.state.lock().take(set, figures);
         rest();
         self.sink.interval(set, rest)
     }
@@ -259,20 +257,20 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::cause::Cause;
+    use crate::harness::dialect::outcome::{Cause, Status};
     use crate::harness::record::collector::{Discard, collect};
-    use crate::harness::record::recorder::{Ended, Recorder};
-    use crate::harness::record::status::Status;
+    use crate::harness::record::intervals::Ended;
+    use crate::harness::record::recorder::Recorder;
     use std::sync::mpsc::channel;
 
-    /// Returns a board after two seconds: ten hits of 1 ms, then a failure after 9 ms.
-    fn watched() -> Board {
-        let board = Board::default();
-        fill(&board);
-        board
+    /// Returns a progress after two seconds: ten hits of 1 ms, then a failure after 9 ms.
+    fn watched() -> RunProgress {
+        let progress = RunProgress::default();
+        fill(&progress);
+        progress
     }
 
-    fn fill(board: &Board) {
+    fn fill(progress: &RunProgress) {
         let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
         let ((full, sets), (spare, empty)) = (channel(), channel());
         let mut recorder = Recorder::new(window, full, empty);
@@ -293,26 +291,26 @@ mod tests {
         record(Class::Error, 503, INTERVAL_NS, 9_000_000);
         let _ = recorder.finish();
         let mut sink = Discard;
-        let mut watching = board.watching(&mut sink);
+        let mut watching = progress.watching(&mut sink);
         watching.begin(window, UnixSeconds(0)).unwrap();
         collect(&sets, &[spare], &mut watching, &|| ()).unwrap();
     }
 
     #[test]
     fn the_requests_of_a_burst_may_wait_for_each_other() {
-        let strict = Board { burst_gap_ns: Some(19), ..Board::default() };
-        let fine = Board { burst_gap_ns: Some(20), ..Board::default() };
+        let strict = RunProgress { burst_gap_ns: Some(19), ..RunProgress::default() };
+        let fine = RunProgress { burst_gap_ns: Some(20), ..RunProgress::default() };
         [&strict, &fine].into_iter().for_each(fill);
         assert_eq!((strict.snapshot().on_time, fine.snapshot().on_time), (false, true));
     }
 
     #[test]
     fn a_board_tells_the_last_second_from_all_of_them() {
-        let board = watched();
-        board.observe(Progress::Measuring);
-        board.observe(Progress::Elapsed(7));
+        let progress = watched();
+        progress.observe(LoadEvent::Measuring);
+        progress.observe(LoadEvent::Elapsed(7));
         let Snapshot { phase, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
-            board.snapshot();
+            progress.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
         assert_eq!((phase, elapsed_ns, seconds), (Phase::Measuring, 7, 2));
         assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
@@ -336,11 +334,11 @@ mod tests {
 
     #[test]
     fn a_board_knows_what_a_run_is_at() {
-        let board = Board::default();
-        assert_eq!(board.snapshot().phase, Phase::Preparing);
-        board.observe(Progress::Elapsed(0));
-        assert_eq!(board.snapshot().phase, Phase::Preparing);
-        board.observe(Progress::Elapsed(1));
-        assert_eq!((board.snapshot().phase, board.snapshot().so_far), (Phase::WarmingUp, None));
+        let progress = RunProgress::default();
+        assert_eq!(progress.snapshot().phase, Phase::Preparing);
+        progress.observe(LoadEvent::Elapsed(0));
+        assert_eq!(progress.snapshot().phase, Phase::Preparing);
+        progress.observe(LoadEvent::Elapsed(1));
+        assert_eq!((progress.snapshot().phase, progress.snapshot().so_far), (Phase::WarmingUp, None));
     }
 }

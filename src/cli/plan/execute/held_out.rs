@@ -13,11 +13,11 @@ use crate::cli::run::RunArgs;
 use crate::harness::document::plan::held_out::{Drift, HeldOut};
 use crate::harness::plan::fit::{Reference, Side, costs, costs_at};
 use crate::harness::plan::held_out;
+use crate::harness::plan::plan_json;
 use crate::harness::plan::held_out::Mix;
 use crate::harness::plan::level::Level;
-use crate::harness::plan::plan_json;
 use crate::harness::plan::search::Found;
-use crate::harness::session::run::Subject;
+use crate::harness::session::subject::Subject;
 use crate::harness::stats::median::median;
 
 /// Share of the keys that fits into the cache of the mix. With it, so many requests miss that hits and

@@ -1,6 +1,5 @@
 //! A session with a server that requires one, from its opening to its end.
 
-use super::recipe::SESSION_SECONDS;
 use crate::base::secret::Redacted;
 
 /// The secret of a session, and the time until which it is used.
@@ -9,6 +8,9 @@ pub(crate) struct Lease {
     secret: Redacted,
     until_ns: u64,
 }
+
+/// The session length that AWS grants at most, and that its libraries request: six hours.
+pub(crate) const SESSION_SECONDS: u64 = 21_600;
 
 /// The margin at the end of a session in which it is no longer used, because a request may be under
 /// way for long. For a short session the margin is the second half.

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::{Reason, Usable};
+use super::reason::Reason;
+use super::usable::Usable;
 use crate::base::clock::readable;
 
 /// A summary of the reasons of an invalid run.
@@ -179,7 +180,7 @@ fn explain_lateness(reason: &Reason) -> (String, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::judge::cut::Cut;
+    use crate::harness::record::measured::Cut;
 
     fn says(reasons: &[Reason]) -> String {
         Headline::of(reasons).map_or(String::new(), |headline| headline.to_string())

@@ -8,8 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::harness::document::run::classes::ClassResult;
 use crate::harness::record::collector::{IntervalSink, Totals, collect as gather};
-use crate::harness::record::recorder::{Ended, INTERVAL_NS, Recorder, Window};
-use crate::harness::record::status::{Class, Status};
+use crate::harness::record::intervals::{Ended, INTERVAL_NS, Window};
+use crate::harness::record::recorder::Recorder;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::Status;
 use crate::harness::report::stored::read_run;
 
 /// Test run: its start, its seed, and (class, second, latency) of its answers.

@@ -9,8 +9,9 @@ use super::*;
 use crate::base::clock::UnixSeconds;
 use crate::harness::record::collector::collect;
 use crate::harness::record::recorder;
-use crate::harness::record::recorder::{Ended, INTERVAL_NS, Recorder, Window};
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::{Ended, INTERVAL_NS, Window};
+use crate::harness::record::recorder::Recorder;
+use crate::harness::class::Class;
 use crate::harness::report::folder::Folder;
 
 fn references() -> impl Iterator<Item = PathBuf> {
@@ -122,7 +123,7 @@ fn a_run_that_did_not_end_is_read_up_to_there() {
 fn a_log_that_grows_out_of_proportion_when_it_is_read_is_refused() {
     use base64::Engine as _;
     use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
-    let mut every = recorder::histogram();
+    let mut every = histogram();
     let mut value = 1;
     // One count in each bucket deflates to next to nothing.
     while value < 100_000_000_000 {
@@ -190,7 +191,7 @@ proptest! {
         all.sort_by_key(|ended| ended.end_ns);
         let folder = written(window, &all);
         let log = Log::read(&folder.path().join("response.hlog")).unwrap();
-        let mut expected = crate::harness::record::recorder::histogram();
+        let mut expected = histogram();
         for (_, length) in &samples {
             expected.record(*length).unwrap();
         }
@@ -239,7 +240,7 @@ fn with_inner_damage(at: usize, byte: u8) -> Vec<u8> {
     use hdrhistogram::serialization::{Serializer, V2Serializer};
     use std::io::Write;
 
-    let mut histogram = crate::harness::record::recorder::histogram();
+    let mut histogram = histogram();
     (1..200_u64).for_each(|i| histogram.record(i * i * 37).unwrap());
     let mut plain = Vec::new();
     V2Serializer::new().serialize(&histogram, &mut plain).unwrap();

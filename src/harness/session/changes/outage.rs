@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::writes::Writes;
+use crate::harness::record::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::synthetic::Synthetic;
-use crate::harness::dialect::target::HttpUrl;
+use crate::harness::dialect::url::HttpUrl;
 use crate::harness::machine::stop::Stop;
 use crate::harness::session::serve_process::{ServeError, ServeProcess, this_program};
 

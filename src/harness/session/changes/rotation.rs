@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::churn::describe;
-use super::writes::Writes;
+use crate::harness::record::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::secret::Redacted;
 use crate::harness::dialect::fetch;
 use crate::harness::dialect::fetch::{Conversation, Question};
-use crate::harness::dialect::target::HttpUrl;
-use crate::harness::judge::verify::Keys;
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::judge::verify::keys::Keys;
 use crate::harness::judge::verify::key_timeline::{Fetched, Span};
 
 /// Admin endpoint of the broker, and the secret that authorizes changes there.
@@ -69,9 +69,9 @@ impl Roller {
 
     pub(super) fn roll(&mut self) -> ControlFlow<()> {
         self.rolled = self.admin.post("/credentials/roll").and_then(|text| {
-            // `5 made, 0 removed`
-            let made = text.split(' ').next().and_then(|number| number.parse().ok());
-            made.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
+            // `5 finished, 0 removed`
+            let finished = text.split(' ').next().and_then(|number| number.parse().ok());
+            finished.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
         });
         ControlFlow::Break(())
     }

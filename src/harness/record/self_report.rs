@@ -1,11 +1,6 @@
 //! The broker's report on itself, beside its counters: its build, and how late its host wakes a
 //! thread that only sleeps.
 
-use super::broker_counters::Counters;
-use crate::harness::dialect::fetch;
-use crate::harness::dialect::fetch::FetchError;
-use crate::harness::dialect::target::HttpUrl;
-
 /// The broker's report at one moment, or the difference of two.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SelfReport {
@@ -33,15 +28,6 @@ pub struct BrokerBuild {
 /// Cumulative counts of wake-ups by lateness: (upper bound in seconds, count), by ascending bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WakeUps(Vec<(f64, u64)>);
-
-/// Reads the counters and the report in one request.
-///
-/// # Errors
-/// Returns an error if the endpoint does not answer.
-pub(super) fn read(admin: &HttpUrl) -> Result<(Counters, SelfReport), FetchError> {
-    let text = fetch::get(admin, "/metrics")?;
-    Ok((Counters::parse(&text), SelfReport::parse(&text)))
-}
 
 impl SelfReport {
     /// Parses the report. It stays empty for brokers that report nothing, such as older builds.

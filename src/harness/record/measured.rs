@@ -1,7 +1,62 @@
-//! Measurement that the user ended early.
+//! Measurements of a run, merged over all generator threads.
 
-use super::checks::Failure;
-use crate::harness::record::recorder::{Tally, Window};
+use hdrhistogram::Histogram;
+
+use super::collector::Totals;
+use super::intervals::{Window, histogram};
+use super::sample::Sampled;
+use super::tally::Tally;
+use crate::harness::schedule::sampling::GapSampling;
+
+/// Measurements of a run.
+#[derive(Debug)]
+pub struct Measured {
+    /// Merged histograms.
+    pub totals: Totals,
+    /// Summed counters of all threads.
+    pub tally: Tally,
+    /// Share of its time that the busiest thread was not waiting.
+    pub busy_share: f64,
+    /// Delay with which the loops noticed the ticks of a 1 kHz probe, in nanoseconds.
+    pub hiccup: Histogram<u64>,
+    /// Largest possible delay with which each answer was noticed, in nanoseconds.
+    pub notice: Histogram<u64>,
+    /// Data on how well the generator kept to its schedule.
+    pub pacing: Pacing,
+    /// Uniform sample of the answers of each class.
+    pub samples: Vec<Sampled>,
+    /// True if answers were too long to keep the requested number of samples.
+    pub samples_full: bool,
+    /// Extent of the run, if the user ended it early.
+    pub cut: Option<Cut>,
+}
+
+/// Measurements of the pacing of a run.
+#[derive(Debug)]
+pub struct Pacing {
+    /// Lag of the rehearsal, in nanoseconds; empty where there was none.
+    pub rehearsal: Histogram<u64>,
+    /// The sampled requests of all threads.
+    pub sampled: Vec<Acted>,
+    /// The sampling rule; none if the arrivals are not a Poisson stream.
+    pub sampling: Option<GapSampling>,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self { rehearsal: histogram(), sampled: Vec::new(), sampling: None }
+    }
+}
+
+/// A sampled request: its intended start and the time when the generator acted on it, both in
+/// nanoseconds from the start of the measured part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// The intended start.
+    pub intended_ns: u64,
+    /// The time when the generator acted on it.
+    pub acted_ns: u64,
+}
 
 /// Extent of an interrupted run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,27 +92,10 @@ impl Cut {
     }
 }
 
-/// Returns true if a check that failed on part of a run would also fail on the whole run.
-///
-/// The other checks compare counts that agree only at the end, or wait for a later event.
-pub(super) const fn holds_of_a_part(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::Answers(_)
-            | Failure::Changes { .. }
-            | Failure::Churn(_)
-            | Failure::Errors { .. }
-            | Failure::KeysUnread { .. }
-            | Failure::MintedAgain { .. }
-            | Failure::Rotation(_)
-            | Failure::Waited { .. }
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::status::Status;
+    use crate::harness::dialect::outcome::Status;
 
     #[test]
     fn a_cut_counts_what_was_due_and_not_answered() {

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::harness::record::recorder::histogram;
+use super::intervals::histogram;
 
 /// Change requests of one run.
 #[derive(Clone, Debug)]
