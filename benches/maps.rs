@@ -23,7 +23,7 @@ use mintbench::service::cache::{Cache, Key};
 use mintbench::service::token::Token;
 use parking_lot::RwLock;
 
-use crate::service::cache::{filled, fresh};
+use crate::cache::{filled, fresh};
 use crate::support::NOW;
 use crate::support::keys::Keys;
 use crate::support::threads::{THREADS, shared_out};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::service::broker::{Answer, Broker};
+use crate::broker::{Answer, Broker};
 
 fn ask(broker: &Broker, request: &str, headers: &str) -> Answer {
     let mut admin = broker.connect("admin");

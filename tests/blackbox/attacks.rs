@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::service::broker::{Broker, Connection, poll, token_target};
+use crate::broker::{Broker, Connection, poll, token_target};
 
 const VM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -58,7 +58,7 @@ fn idle_connections_to_the_admin_endpoint_do_not_lock_out_operators() {
 
 #[test]
 fn a_connection_limit_that_the_descriptors_do_not_allow_is_refused() {
-    let mut command = crate::service::broker::mintbench();
+    let mut command = crate::broker::mintbench();
     command.args(["serve", "--max-connections", "2000000000000"]);
     let output = command.output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();

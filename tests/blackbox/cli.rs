@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::service::broker::{Broker, mintbench};
+use crate::broker::{Broker, mintbench};
 
 /// Runs the command, which must exit with 2 and print nothing on standard output. Returns its
 /// standard error.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::service::broker::mintbench;
+use crate::broker::mintbench;
 
 /// A `mintbench serve` process with a folder; killed when dropped.
 pub(crate) struct Server {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::service::broker::{Answer, Broker, Connection, mintbench, poll};
+use crate::broker::{Answer, Broker, Connection, mintbench, poll};
 
 const GROUP: &str =
     "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers";

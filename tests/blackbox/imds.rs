@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::service::broker::{Broker, token_target};
+use crate::broker::{Broker, token_target};
 
 const ARM: &str = "resource=https%3A%2F%2Fmanagement.azure.com%2F";
 const SYSTEM: &str = "c11e0000-0000-4000-8000-000000000001";

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::service::broker::{Answer, Broker, Connection, mintbench, poll, token_target};
+use crate::broker::{Answer, Broker, Connection, mintbench, poll, token_target};
 
 const COLD_KEYS: u32 = 400;
 

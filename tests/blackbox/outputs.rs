@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
-use crate::service::broker::{Broker, mintbench};
+use crate::broker::{Broker, mintbench};
 
 /// Returns the names of everything below a folder.
 fn names(folder: &Path) -> Vec<String> {

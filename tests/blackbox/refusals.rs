@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::service::broker::{Broker, poll};
+use crate::broker::{Broker, poll};
 
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::service::broker::Broker;
+use crate::broker::Broker;
 
 /// Starts the token service, which knows the same world and trusts the certificates that the broker
 /// issues.
@@ -25,7 +25,7 @@ fn kids(service: &Broker) -> Vec<Value> {
     keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
 }
 
-fn kid(answer: &crate::service::broker::Answer) -> Value {
+fn kid(answer: &crate::broker::Answer) -> Value {
     let token = answer.json()["access_token"].as_str().unwrap().to_owned();
     jsonwebtoken::decode_header(token).unwrap().kid.unwrap().into()
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::service::broker::{Answer, Broker, Connection};
+use crate::broker::{Answer, Broker, Connection};
 
 /// Checks an answer. hyper refuses invalid HTTP requests with a bare status; every other answer has
 /// a JSON body.

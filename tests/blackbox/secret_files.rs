@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
+use crate::broker::{Broker, mintbench};
 use crate::control::Server;
-use crate::service::broker::{Broker, mintbench};
 
 const SECRETS: [&str; 5] = ["ca.key", "operator.pem", "admin.secret", "world.redb", "lock"];
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Output;
 
+use crate::broker::{Broker, mintbench};
 use crate::cli::file;
-use crate::service::broker::{Broker, mintbench};
 
 /// Runs the command, which must exit with 2, and returns its standard error.
 fn refused(args: &[&str], variables: &[(&str, &str)]) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use crate::service::broker::{Answer, Broker, mintbench, poll};
+use crate::broker::{Answer, Broker, mintbench, poll};
 
 const GROUPS: &str = "/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups";
 const TOKEN: &str = "resource=https://management.azure.com/";

@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::service::broker::{Answer, Broker};
+use crate::broker::{Answer, Broker};
 
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const CLIENT_ID: &str = "a0000000-0000-4000-8000-00000000000a";

@@ -6,7 +6,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 
-use crate::service::broker::Broker;
+use crate::broker::Broker;
 
 const RESOURCE: &str = "https://vault.azure.net";
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{document, gate};
-use crate::{MINTBENCH, Project, TINY, has_verdict_of_equals, script, stderr};
+use crate::{MINTBENCH, Project, TINY, document, gate, has_verdict_of_equals, script, stderr};
 
 /// The elements and attributes of `junit-10.xsd` (Jenkins' xUnit plugin) that a gate writes.
 const JUNIT_10: [(&str, &[&str]); 9] = [

@@ -15,7 +15,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-use crate::service::server::{PORTS, Server};
+use crate::server::{PORTS, Server};
 use crate::shell::Shell;
 
 /// A fenced block: the mark after its fence, its line in the page, and its text.

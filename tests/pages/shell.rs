@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::service::server::BINARY;
+use crate::server::BINARY;
 
 /// The result of a command.
 pub(crate) struct Ran {

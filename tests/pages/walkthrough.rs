@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::service::server::{PORTS, Server};
+use crate::server::{PORTS, Server};
 use crate::shell::Shell;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/walkthrough.md");

@@ -100,7 +100,7 @@ fn no_text_of_a_result_commands_a_terminal_whatever_reads_it() {
 fn no_text_of_a_gate_commands_a_terminal() {
     let copy = Copy::of("steady");
     fs::create_dir(copy.path("gate")).unwrap();
-    let mut gate = crate::harness::gate::document();
+    let mut gate = crate::gate::document();
     poison(&mut gate, "");
     fs::write(copy.path("gate/gate.json"), gate.to_string()).unwrap();
     harmless_output(&["report", &copy.text("gate")], 0);

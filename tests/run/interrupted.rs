@@ -9,7 +9,7 @@ use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::service::server::{Manner, Server, serve};
+use super::server::{Manner, Server, serve};
 use super::valid;
 
 /// Starts a command and captures its output.

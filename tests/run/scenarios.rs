@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::service::server::{Manner, serve};
+use super::server::{Manner, serve};
 use super::{Run, mintbench, run};
 
 /// Writes a scenario into its own folder.

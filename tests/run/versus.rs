@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::against_schema;
 use crate::scripted::{Scripted, whole};
-use crate::service::server::{Manner, serve};
+use crate::server::{Manner, serve};
 
 fn compare(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mintbench")).arg("compare").args(args).output().unwrap()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mintbench::base::clock::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::service::server::{Manner, serve};
+use crate::server::{Manner, serve};
 
 /// The samples of a scrape, by name and labels.
 type Samples = BTreeMap<String, f64>;

@@ -15,8 +15,7 @@ use std::time::Duration;
 use clap::Args;
 
 use self::finding::{Block, Finding, Question};
-use super::compare::stored;
-use super::compare::stored::{FolderArgs, Form};
+use self::stored::{FolderArgs, Form};
 use super::progress::{Progress, left};
 use super::run::settings::{Settings, SettingsError};
 use super::run::target::{SecretVariables, TargetArgs, TargetError, TargetUrl, hint};

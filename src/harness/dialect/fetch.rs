@@ -57,7 +57,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Returns [`FetchError`] when there is no such document.
-pub(super) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
+pub(crate) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
     Conversation::with(base.clone()).document(path)
 }
 
@@ -78,25 +78,25 @@ pub(crate) fn speaks_tls(url: &HttpUrl) -> bool {
 
 /// Request of a [`Conversation`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
-    pub(super) method: &'a str,
+pub(crate) struct Question<'a> {
+    pub(crate) method: &'a str,
     /// Path that is appended to the path of the conversation; may hold a query.
-    pub(super) path: &'a str,
+    pub(crate) path: &'a str,
     /// Complete header lines, each with its line end.
-    pub(super) headers: &'a str,
-    pub(super) body: &'a str,
+    pub(crate) headers: &'a str,
+    pub(crate) body: &'a str,
 }
 
 /// Answer to a request.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 /// Requests to one server, one after the other, on a connection that is kept while it lasts.
 #[derive(Debug)]
-pub(super) struct Conversation {
+pub(crate) struct Conversation {
     base: HttpUrl,
     timeout: Duration,
     trusted: Option<Trusted>,
@@ -105,17 +105,17 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Creates a conversation with this server. It connects for the first request.
-    pub(super) const fn with(base: HttpUrl) -> Self {
+    pub(crate) const fn with(base: HttpUrl) -> Self {
         Self { base, timeout: TIMEOUT, trusted: None, stream: None }
     }
 
     /// Sets the authorities whose certificates are accepted.
-    pub(super) fn trusting(self, trusted: Option<Trusted>) -> Self {
+    pub(crate) fn trusting(self, trusted: Option<Trusted>) -> Self {
         Self { trusted, ..self }
     }
 
     /// Sets the timeout, for requests that take long.
-    pub(super) fn patient(self, timeout: Duration) -> Self {
+    pub(crate) fn patient(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
@@ -123,7 +123,7 @@ impl Conversation {
     ///
     /// # Errors
     /// Returns [`FetchError`] when there is no such document.
-    pub(super) fn document(&mut self, path: &str) -> Result<String, FetchError> {
+    pub(crate) fn document(&mut self, path: &str) -> Result<String, FetchError> {
         let reply = self.ask(&Question { method: "GET", path, headers: "", body: "" })?;
         match reply.status {
             200 => Ok(reply.body),
@@ -136,7 +136,7 @@ impl Conversation {
     /// # Errors
     /// Returns [`FetchError`] when there is no answer. The next request then takes a new
     /// connection.
-    pub(super) fn ask(&mut self, question: &Question<'_>) -> Result<Reply, FetchError> {
+    pub(crate) fn ask(&mut self, question: &Question<'_>) -> Result<Reply, FetchError> {
         let url = format!("{}{}", self.base, question.path);
         let io = |source| match Fault::of(&source) {
             Some(fault) => FetchError::Tls { url: url.clone(), fault, source },
@@ -189,7 +189,7 @@ impl Conversation {
 
 /// Failure to get an answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The network failed.
     Io(io::Error),
     /// The bytes that came are not an answer; the text gives the reason.
@@ -218,7 +218,7 @@ fn unreadable(input: &[u8], error: &AnswerError) -> Failure {
 
 /// Sends `request` and waits for its answer. Returns the answer with the bytes that it was parsed
 /// from.
-pub(super) fn exchange(
+pub(crate) fn exchange(
     stream: &mut Transport,
     request: &[u8],
 ) -> Result<(Answer, Vec<u8>), Failure> {

@@ -73,7 +73,7 @@ pub enum Cause {
 
 impl Cause {
     /// Returns the cause behind an error of connecting.
-    pub(super) fn of_connecting(error: &io::Error) -> Self {
+    pub(crate) fn of_connecting(error: &io::Error) -> Self {
         Self::of_machine(error).unwrap_or_else(|| match error.kind() {
             ErrorKind::ConnectionRefused => Self::ConnectRefused,
             ErrorKind::TimedOut => Self::ConnectTimeout,
@@ -84,7 +84,7 @@ impl Cause {
     }
 
     /// Returns the cause behind an error of a TLS handshake.
-    pub(super) fn of_handshake(error: &io::Error) -> Self {
+    pub(crate) fn of_handshake(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::InvalidData => Self::Tls,
             _ => Self::of_connection(error),
@@ -92,7 +92,7 @@ impl Cause {
     }
 
     /// Returns the cause behind an error of an established connection.
-    pub(super) fn of_connection(error: &io::Error) -> Self {
+    pub(crate) fn of_connection(error: &io::Error) -> Self {
         Self::of_machine(error).unwrap_or_else(|| match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Self::Reset,
             ErrorKind::UnexpectedEof => Self::ClosedEarly,
@@ -101,7 +101,7 @@ impl Cause {
     }
 
     /// Returns the limit of this machine that an error reports, if it does.
-    pub(super) fn of_machine(error: &io::Error) -> Option<Self> {
+    pub(crate) fn of_machine(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
             libc::EADDRNOTAVAIL | libc::EADDRINUSE => Some(Self::LocalPorts),
             libc::EMFILE | libc::ENFILE => Some(Self::OpenFiles),
@@ -123,7 +123,7 @@ impl Cause {
     }
 
     /// Returns the status under which a request with this cause is counted.
-    pub(super) const fn status(self) -> Status {
+    pub(crate) const fn status(self) -> Status {
         match self {
             Self::Status(code) | Self::NoSession(code) => Status::Http(code),
             Self::NoToken | Self::NoText => Status::Http(200),

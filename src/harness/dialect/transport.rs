@@ -10,7 +10,7 @@ use rustls::ClientConnection;
 
 /// A connection, plain or in TLS.
 #[derive(Debug)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<Tls>),
 }
@@ -19,7 +19,7 @@ const HUNG_UP: &str = "the server closed the connection during the TLS handshake
 
 /// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handshake {
+pub(crate) enum Handshake {
     Done,
     WantsRead,
     WantsWrite,
@@ -27,7 +27,7 @@ pub(super) enum Handshake {
 
 impl Transport {
     /// Returns the socket of the connection.
-    pub(super) const fn socket(&self) -> &TcpStream {
+    pub(crate) const fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(tls) => &tls.socket,
@@ -38,7 +38,7 @@ impl Transport {
     ///
     /// # Errors
     /// Returns an error if the handshake fails, for example because the certificate is not trusted.
-    pub(super) fn handshake(&mut self) -> io::Result<Handshake> {
+    pub(crate) fn handshake(&mut self) -> io::Result<Handshake> {
         match self {
             Self::Plain(_) => Ok(Handshake::Done),
             Self::Tls(tls) => tls.handshake(),
@@ -47,7 +47,7 @@ impl Transport {
 
     /// Returns true if received data, or the announced end of the data, is buffered and no socket
     /// event will tell of it.
-    pub(super) const fn has_more(&self) -> bool {
+    pub(crate) const fn has_more(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Tls(tls) => tls.unread > 0 || tls.closed,
@@ -55,7 +55,7 @@ impl Transport {
     }
 
     /// Returns true if the connection has a handshake, and one read may leave received data behind.
-    pub(super) const fn is_tls(&self) -> bool {
+    pub(crate) const fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }
@@ -88,7 +88,7 @@ impl Write for Transport {
 
 /// A socket and its TLS session.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub(crate) struct Tls {
     socket: TcpStream,
     session: ClientConnection,
     /// Number of decrypted bytes that are not yet read.
@@ -98,7 +98,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) const fn new(socket: TcpStream, session: ClientConnection) -> Self {
+    pub(crate) const fn new(socket: TcpStream, session: ClientConnection) -> Self {
         Self { socket, session, unread: 0, closed: false }
     }
 

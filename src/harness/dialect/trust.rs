@@ -48,7 +48,7 @@ impl Trusted {
     }
 
     /// Returns true if certificates are checked.
-    pub(super) const fn is_checked(&self) -> bool {
+    pub(crate) const fn is_checked(&self) -> bool {
         self.checked
     }
 }
@@ -65,7 +65,7 @@ impl TlsConnector {
     ///
     /// # Errors
     /// Returns an error if a certificate cannot be for the host, or if no authority is known.
-    pub(super) fn of(url: &HttpUrl, trusted: Option<&Trusted>) -> io::Result<Option<Self>> {
+    pub(crate) fn of(url: &HttpUrl, trusted: Option<&Trusted>) -> io::Result<Option<Self>> {
         if url.scheme == Scheme::Http {
             return Ok(None);
         }
@@ -89,7 +89,7 @@ fn invalid(text: &str) -> io::Error {
 const CA_FLAG: &str = "--ca";
 
 /// Returns the remedy for `fault`.
-pub(super) fn remedy(fault: Fault) -> String {
+pub(crate) fn remedy(fault: Fault) -> String {
     let remedy = fault.remedy(CA_FLAG);
     // A measurement is possible without knowing the server's identity.
     if fault.is_of_certificate() {

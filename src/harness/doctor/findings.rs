@@ -13,7 +13,7 @@ use crate::harness::stats::smallest_effect::smallest_effect;
 
 impl Level {
     /// Returns the level for these usable percentiles.
-    pub(super) const fn of(usable: Usable) -> Self {
+    pub(crate) const fn of(usable: Usable) -> Self {
         match usable {
             Usable::Nothing => Self::Hopeless,
             Usable::P50 | Usable::P90 => Self::Warn,
@@ -33,11 +33,11 @@ impl Level {
 }
 
 impl Finding {
-    pub(super) fn ok(name: &str, says: impl Into<String>) -> Self {
+    pub(crate) fn ok(name: &str, says: impl Into<String>) -> Self {
         Self { name: name.to_owned(), level: Level::Ok, says: says.into(), advice: None }
     }
 
-    pub(super) fn of(name: &str, level: Level, says: impl Into<String>, advice: &str) -> Self {
+    pub(crate) fn of(name: &str, level: Level, says: impl Into<String>, advice: &str) -> Self {
         Self { name: name.to_owned(), level, says: says.into(), advice: Some(advice.to_owned()) }
     }
 }

@@ -12,9 +12,9 @@ use crate::harness::machine::cores::{Cores, settle_thread};
 use crate::harness::record::intervals::histogram;
 
 /// Measured round trips.
-pub(super) struct Trips {
-    pub(super) round_trip: Histogram<u64>,
-    pub(super) alternate: Vec<Pair>,
+pub(crate) struct Trips {
+    pub(crate) round_trip: Histogram<u64>,
+    pub(crate) alternate: Vec<Pair>,
 }
 
 /// Stretches of alternate round trips. Each pair takes two, in the order A B B A.
@@ -24,7 +24,7 @@ const MESSAGE: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends 64 bytes to a thread that sends them back, again and again for `span`.
-pub(super) fn trips(cores: &Cores, span: Duration) -> io::Result<Trips> {
+pub(crate) fn trips(cores: &Cores, span: Duration) -> io::Result<Trips> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut stream = TcpStream::connect(listener.local_addr()?)?;
     let (peer, _) = listener.accept()?;

@@ -11,7 +11,7 @@ use crate::harness::record::intervals::histogram;
 
 /// Measures the wake-up delay in nanoseconds of a thread that sleeps until each millisecond, with
 /// exact timers.
-pub(super) fn sleep_lateness(span: Duration) -> Histogram<u64> {
+pub(crate) fn sleep_lateness(span: Duration) -> Histogram<u64> {
     const EACH_NS: u64 = 1_000_000;
     on_a_thread(None, move || {
         let (clock, mut lateness) = (Monotonic::start(), histogram());
@@ -35,7 +35,7 @@ pub(super) fn sleep_lateness(span: Duration) -> Histogram<u64> {
 const CORES_MAX: usize = 64;
 
 /// Spins on all cores at once, and returns the core that lost the most time.
-pub(super) fn most_stolen(cores: &[usize], span: Duration) -> Stolen {
+pub(crate) fn most_stolen(cores: &[usize], span: Duration) -> Stolen {
     let spinning: Vec<_> = cores
         .iter()
         .take(CORES_MAX)

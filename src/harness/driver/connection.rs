@@ -135,7 +135,7 @@ impl Connection {
     }
 
     /// Handles an event of the connection.
-    pub(super) fn ready(&mut self, shared: &mut Shared) {
+    pub(crate) fn ready(&mut self, shared: &mut Shared) {
         match self.phase {
             Phase::Connecting => self.connected(shared),
             Phase::Handshaking => self.shake_hands(shared),
@@ -145,7 +145,7 @@ impl Connection {
     }
 
     /// Fails a request that has exceeded the timeout.
-    pub(super) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
         let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
         if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
             self.fail(Cause::Timeout, shared);
@@ -153,7 +153,7 @@ impl Connection {
     }
 
     /// Fails the request in flight, if there is one.
-    pub(super) fn abandon(&mut self, shared: &mut Shared) {
+    pub(crate) fn abandon(&mut self, shared: &mut Shared) {
         if !self.is_free() {
             self.fail(Cause::Timeout, shared);
         }

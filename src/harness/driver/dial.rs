@@ -13,10 +13,10 @@ use crate::harness::dialect::trust::TlsConnector;
 
 /// Settings for connecting to a target.
 #[derive(Clone, Debug)]
-pub(super) struct Dial {
+pub(crate) struct Dial {
     address: SocketAddr,
     /// World whose VM addresses are the source addresses; `None` lets the system choose.
-    pub(super) per_vm: Option<Synthetic>,
+    pub(crate) per_vm: Option<Synthetic>,
     /// TLS settings; `None` for plain connections.
     connector: Option<TlsConnector>,
 }
@@ -37,7 +37,7 @@ impl Dial {
     /// Connects, and completes the handshake, before the load starts.
     ///
     /// Later calls on the connection also block, for 5 s at most, until [`settle`] is called.
-    pub(super) fn wait(&self, vm: u32) -> io::Result<Transport> {
+    pub(crate) fn wait(&self, vm: u32) -> io::Result<Transport> {
         let socket = self.socket(vm)?;
         socket.connect_timeout(&self.address.into(), CONNECT_TIMEOUT)?;
         let socket = TcpStream::from(socket);
@@ -51,7 +51,7 @@ impl Dial {
     }
 
     /// Begins to connect without waiting. The handshake, if there is one, comes later.
-    pub(super) fn begin(&self, vm: u32) -> io::Result<Transport> {
+    pub(crate) fn begin(&self, vm: u32) -> io::Result<Transport> {
         let socket = self.socket(vm)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&self.address.into()) {
@@ -86,6 +86,6 @@ impl Dial {
 }
 
 /// Makes the connection non-blocking.
-pub(super) fn settle(transport: &Transport) -> io::Result<()> {
+pub(crate) fn settle(transport: &Transport) -> io::Result<()> {
     transport.socket().set_nonblocking(true)
 }

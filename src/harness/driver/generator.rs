@@ -36,16 +36,16 @@ use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 
 /// Measurements of one thread besides the histograms.
 #[derive(Debug)]
-pub(super) struct ThreadReport {
-    pub(super) tally: Tally,
-    pub(super) busy_share: f64,
-    pub(super) hiccup: Histogram<u64>,
-    pub(super) notice: Histogram<u64>,
-    pub(super) sampler: Sampler,
+pub(crate) struct ThreadReport {
+    pub(crate) tally: Tally,
+    pub(crate) busy_share: f64,
+    pub(crate) hiccup: Histogram<u64>,
+    pub(crate) notice: Histogram<u64>,
+    pub(crate) sampler: Sampler,
     /// Lag of the rehearsal in nanoseconds.
-    pub(super) rehearsal: Histogram<u64>,
+    pub(crate) rehearsal: Histogram<u64>,
     /// Requests whose gaps are compared with the schedule.
-    pub(super) acted: Vec<Acted>,
+    pub(crate) acted: Vec<Acted>,
 }
 
 /// Data that all threads of a run share, made before it starts.
@@ -61,9 +61,9 @@ pub(super) struct RunSetup<'a> {
     pub(super) observer: Option<Observer>,
     pub(super) gaps: Option<GapSampling>,
     /// Request of the user to stop.
-    pub(super) stop: &'a Stop,
+    pub(crate) stop: &'a Stop,
     /// Set when the run can no longer succeed.
-    pub(super) abort: AtomicBool,
+    pub(crate) abort: AtomicBool,
 }
 
 impl<'a> RunSetup<'a> {
@@ -104,7 +104,7 @@ impl<'a> RunSetup<'a> {
 
 /// Connections and memory of a thread, made before the load starts.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     pool: Pool,
     epoll: OwnedFd,
     sampler: Sampler,
@@ -136,10 +136,10 @@ impl Prepared {
 
 /// Start time of a run, and the measured window.
 #[derive(Debug)]
-pub(super) struct Start {
-    pub(super) at_ns: u64,
-    pub(super) window: Window,
-    pub(super) recorder: Recorder,
+pub(crate) struct Start {
+    pub(crate) at_ns: u64,
+    pub(crate) window: Window,
+    pub(crate) recorder: Recorder,
 }
 
 /// Time before its deadline at which a sleeping thread is woken, in nanoseconds. It spins for the

@@ -42,7 +42,7 @@ impl Pool {
     ///
     /// # Errors
     /// Returns an error if a connection cannot be made, or if a stop was requested meanwhile.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         shapes: impl Iterator<Item = SetShape>,
         context: &ConnectContext<'_>,
         stop: &Stop,
@@ -66,7 +66,7 @@ impl Pool {
     }
 
     /// Accepts a request that is due now, and writes it at once if a connection of the set is free.
-    pub(super) fn offer(&mut self, set: usize, due: Due, shared: &mut Shared) {
+    pub(crate) fn offer(&mut self, set: usize, due: Due, shared: &mut Shared) {
         let Some(queue) = self.sets.get_mut(set).map(|set| &mut set.queue) else { return };
         shared.outstanding += 1;
         queue.push_back(due);
@@ -93,7 +93,7 @@ impl Pool {
     ///
     /// A request in a queue still waits for the target, which has not answered the requests before
     /// it. It is recorded as a timeout, because its time belongs in the response histogram.
-    pub(super) fn abandon(&mut self, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn abandon(&mut self, now_ns: u64, shared: &mut Shared) {
         for set in &mut self.sets {
             set.queue.drain(..).for_each(|due| shared.give_up(due, now_ns));
         }

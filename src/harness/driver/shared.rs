@@ -44,33 +44,33 @@ impl Classes {
 
 /// The state that all connections of one generator thread share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) clock: Monotonic,
-    pub(super) dial: Dial,
-    pub(super) requests: Arc<RequestWriter>,
-    pub(super) classes: Classes,
-    pub(super) dialect: Arc<Dialect>,
-    pub(super) recorder: Recorder,
-    pub(super) sampler: Sampler,
+pub(crate) struct Shared {
+    pub(crate) clock: Monotonic,
+    pub(crate) dial: Dial,
+    pub(crate) requests: Arc<RequestWriter>,
+    pub(crate) classes: Classes,
+    pub(crate) dialect: Arc<Dialect>,
+    pub(crate) recorder: Recorder,
+    pub(crate) sampler: Sampler,
     /// The record of answers by which changes are judged.
     pub(super) observer: Option<Observer>,
     pub(super) epoll: OwnedFd,
     /// Number of requests that are due and have not ended.
-    pub(super) outstanding: u64,
+    pub(crate) outstanding: u64,
     /// Number of connections made anew since the start.
-    pub(super) reconnects: u64,
+    pub(crate) reconnects: u64,
     /// Number of sessions opened since the start.
-    pub(super) sessions: u64,
-    pub(super) timeout_ns: u64,
-    pub(super) scratch: Vec<u8>,
+    pub(crate) sessions: u64,
+    pub(crate) timeout_ns: u64,
+    pub(crate) scratch: Vec<u8>,
     /// A time before every event that is handled now.
-    pub(super) unseen_since_ns: u64,
+    pub(crate) unseen_since_ns: u64,
     /// Upper bounds of the delays with which answers of the measured part were noticed.
-    pub(super) notice: Histogram<u64>,
+    pub(crate) notice: Histogram<u64>,
 }
 
 /// The largest size of one read. A token answer is 2 KB.
-pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
@@ -82,17 +82,17 @@ pub(super) struct Due {
 
 impl Shared {
     /// Ends a request that was never written.
-    pub(super) fn give_up(&mut self, due: Due, end_ns: u64) {
+    pub(crate) fn give_up(&mut self, due: Due, end_ns: u64) {
         self.failed(Current { due, begun_ns: end_ns, written_ns: None }, Cause::Timeout, end_ns);
     }
 
     /// Ends a request that got no answer.
-    pub(super) fn failed(&mut self, current: Current, cause: Cause, end_ns: u64) {
+    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end_ns: u64) {
         let class = self.classes.of(Some(cause), None);
         self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end_ns);
     }
 
-    pub(super) fn ended(&mut self, current: Current, ending: Ending, end_ns: u64) {
+    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end_ns: u64) {
         let Current { due, written_ns, .. } = current;
         let Ending { status, cause, class } = ending;
         self.outstanding = self.outstanding.saturating_sub(1);
@@ -117,19 +117,19 @@ impl Shared {
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ending {
-    pub(super) status: Status,
+pub(crate) struct Ending {
+    pub(crate) status: Status,
     /// The fault of the answer, if it has one.
-    pub(super) cause: Option<Cause>,
-    pub(super) class: Class,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) class: Class,
 }
 
 /// The request on a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Current {
-    pub(super) due: Due,
-    pub(super) begun_ns: u64,
-    pub(super) written_ns: Option<u64>,
+pub(crate) struct Current {
+    pub(crate) due: Due,
+    pub(crate) begun_ns: u64,
+    pub(crate) written_ns: Option<u64>,
 }
 
 /// Returns true if IMDS refuses a VM that lacks the identity, or that has several and named none.

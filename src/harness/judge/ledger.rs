@@ -35,7 +35,7 @@ struct Entry {
 
 /// State of a slot during a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     Absent,
     Present,
     /// The slot changed, or may have changed, during that time.

@@ -25,7 +25,7 @@ pub(super) struct SteadyStateSink<'a> {
 
 /// Data of each whole second, in order.
 #[derive(Debug, Default)]
-pub(super) struct Seconds {
+pub(crate) struct Seconds {
     /// p95 response time of the class with the most answers, in nanoseconds.
     p95_ns: Vec<f64>,
     /// Cache hits, and all answers for which the broker reports their origin.
@@ -83,7 +83,7 @@ impl<'a> SteadyStateSink<'a> {
         Self { sink, window: None, seconds: Seconds::default() }
     }
 
-    pub(super) fn into_seconds(self) -> Seconds {
+    pub(crate) fn into_seconds(self) -> Seconds {
         self.seconds
     }
 }

@@ -40,7 +40,7 @@ pub fn allowed() -> Vec<usize> {
 /// Pins the calling thread to the core, if one is given, and asks for exact timers.
 ///
 /// A failure is not an error: the lag of the run shows whether the thread was punctual.
-pub(super) fn settle_thread(core: Option<usize>) {
+pub(crate) fn settle_thread(core: Option<usize>) {
     if let Some(core) = core {
         let mut set = CpuSet::new();
         set.set(core);
@@ -64,7 +64,7 @@ pub fn keep_off(cores: &Cores) {
 }
 
 /// Gives the calling thread the lowest priority.
-pub(super) fn yield_to_all() {
+pub(crate) fn yield_to_all() {
     /// Lowest priority that an unprivileged process may choose.
     const NICE_MAX: i32 = 19;
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX);

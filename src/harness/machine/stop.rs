@@ -47,12 +47,12 @@ impl Stop {
 
     /// Registers a child. A child beyond the limit is not registered; only its owner's drop ends
     /// it.
-    pub(super) fn add_child(&self, child: Pid) {
+    pub(crate) fn add_child(&self, child: Pid) {
         self.swap(0, child.as_raw_nonzero().get());
     }
 
     /// Removes a child that was reaped, because its id may soon belong to another process.
-    pub(super) fn remove_child(&self, child: Pid) {
+    pub(crate) fn remove_child(&self, child: Pid) {
         self.swap(child.as_raw_nonzero().get(), 0);
     }
 

@@ -73,7 +73,7 @@ pub struct Cut {
 
 impl Cut {
     /// Returns the cut of a run that was stopped at `at_ns`; `None` if all of the run was measured.
-    pub(super) fn at(at_ns: u64, window: Window, tally: &Tally) -> Option<Self> {
+    pub(crate) fn at(at_ns: u64, window: Window, tally: &Tally) -> Option<Self> {
         let ended: u64 = tally.statuses.values().sum();
         let cut = Self {
             measured_ns: at_ns.min(window.end_ns).saturating_sub(window.start_ns),
@@ -86,7 +86,7 @@ impl Cut {
 
     /// Returns the share of due requests without an answer: mostly the slowest ones.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    pub(super) const fn unfinished_share(self) -> f64 {
+    pub(crate) const fn unfinished_share(self) -> f64 {
         let all = self.unfinished + self.ended;
         if all == 0 { 0.0 } else { self.unfinished as f64 / all as f64 }
     }

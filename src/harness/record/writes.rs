@@ -27,11 +27,11 @@ impl Writes {
         self.acknowledged.len() + self.failed
     }
 
-    pub(super) fn succeeded(&mut self, took_ns: u64) {
+    pub(crate) fn succeeded(&mut self, took_ns: u64) {
         self.acknowledged.saturating_record(took_ns);
     }
 
-    pub(super) fn failed(&mut self, reason: String) {
+    pub(crate) fn failed(&mut self, reason: String) {
         self.failed += 1;
         self.first_failure.get_or_insert(reason);
     }

@@ -73,7 +73,7 @@ impl Share {
     }
 
     /// Returns true if the share asks for the same keys again and again.
-    pub(super) const fn returns(&self) -> bool {
+    pub(crate) const fn returns(&self) -> bool {
         matches!(self.kind, Kind::Popular { .. })
     }
 

@@ -23,10 +23,10 @@ pub struct Layout {
 
 /// Connections of one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SetShape {
+pub(crate) struct SetShape {
     /// VM from whose address they connect at first.
-    pub(super) vm: u32,
-    pub(super) connections: u32,
+    pub(crate) vm: u32,
+    pub(crate) connections: u32,
 }
 
 impl Layout {
@@ -59,12 +59,12 @@ impl Layout {
     }
 
     /// Returns the thread of an arrival.
-    pub(super) fn thread(&self, arrival: &Arrival) -> usize {
+    pub(crate) fn thread(&self, arrival: &Arrival) -> usize {
         self.set(arrival) as usize % self.threads()
     }
 
     /// Returns the position of an arrival's set among the sets of its thread.
-    pub(super) fn set_of_thread(&self, arrival: &Arrival) -> usize {
+    pub(crate) fn set_of_thread(&self, arrival: &Arrival) -> usize {
         self.set(arrival) as usize / self.threads()
     }
 
@@ -75,7 +75,7 @@ impl Layout {
     }
 
     /// Returns the sets of one thread, in the order of [`Layout::set_of_thread`].
-    pub(super) fn sets(&self, thread: usize) -> impl Iterator<Item = SetShape> {
+    pub(crate) fn sets(&self, thread: usize) -> impl Iterator<Item = SetShape> {
         let Self { kinds, size, shards, vms, .. } = *self;
         (0..kinds * shards).skip(thread).step_by(self.threads()).map(move |set| {
             let (kind, shard) = (set / shards, set % shards);

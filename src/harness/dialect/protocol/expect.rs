@@ -45,7 +45,7 @@ impl TryFrom<String> for Expect {
 
 /// Returns the fault of an answer to a plain GET, if there is one. Any 2xx status is good unless
 /// `expected` says more.
-pub(super) fn fault_of_plain(expected: &[Expect], status: u16, body: &[u8]) -> Option<Cause> {
+pub(crate) fn fault_of_plain(expected: &[Expect], status: u16, body: &[u8]) -> Option<Cause> {
     let mut codes = expected.iter().filter(|demand| matches!(demand, Expect::Status(_))).peekable();
     let good = match codes.peek() {
         None => (200..=299).contains(&status),
@@ -63,7 +63,7 @@ pub(super) fn fault_of_plain(expected: &[Expect], status: u16, body: &[u8]) -> O
 
 /// Returns the fault of an answer that should hold a token, if there is one. The status must be
 /// 200, and the body a JSON object whose members `names` are non-empty strings.
-pub(super) fn fault_of_token(names: &[&str], status: u16, body: &[u8]) -> Option<Cause> {
+pub(crate) fn fault_of_token(names: &[&str], status: u16, body: &[u8]) -> Option<Cause> {
     if status != 200 {
         return Some(Cause::Status(status));
     }

@@ -113,7 +113,7 @@ impl OAuth2 {
 
     /// Returns the value of `Authorization` for a client that sends its secret there. Both halves
     /// are form-encoded before they are joined (RFC 6749 section 2.3.1, RFC 7617).
-    pub(super) fn authorization(&self) -> Option<Redacted> {
+    pub(crate) fn authorization(&self) -> Option<Redacted> {
         let Proof::Secret { secret, auth: ClientAuth::Basic } = &self.proof else { return None };
         let halves = [self.client_id.as_bytes(), secret.expose()].map(encoded);
         let [id, secret] = &halves;

@@ -15,7 +15,7 @@ use crate::harness::scenario::key::{RequestKey, Selector};
 
 /// A writer of the requests for one target.
 #[derive(Debug)]
-pub(super) struct RequestWriter {
+pub(crate) struct RequestWriter {
     recipe: Recipe,
     world: Synthetic,
     /// The text of every user-assigned `client_id`, VM by VM; empty if the world is too large.
@@ -47,7 +47,7 @@ impl RequestWriter {
     }
 
     /// Returns the request that opens a session, if the protocol has sessions.
-    pub(super) fn opening(&self) -> Option<&[u8]> {
+    pub(crate) fn opening(&self) -> Option<&[u8]> {
         match &self.recipe {
             Recipe::Session { opening, .. } => Some(opening),
             _ => None,

@@ -10,7 +10,7 @@ const FRAMING_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 
 /// Returns the length of the whole chunked body at the start of `body`, trailer included, or `None`
 /// while it is incomplete.
-pub(super) fn end(body: &[u8]) -> Result<Option<usize>, AnswerError> {
+pub(crate) fn end(body: &[u8]) -> Result<Option<usize>, AnswerError> {
     let (mut at, mut content) = (0, 0_usize);
     loop {
         let rest = body.get(at..).unwrap_or_default();
@@ -34,7 +34,7 @@ pub(super) fn end(body: &[u8]) -> Result<Option<usize>, AnswerError> {
 }
 
 /// Returns the content of the chunks of `body`, which [`end`] has found complete.
-pub(super) fn join(body: &[u8]) -> Vec<u8> {
+pub(crate) fn join(body: &[u8]) -> Vec<u8> {
     let (mut rest, mut content) = (body, Vec::with_capacity(body.len()));
     while let Ok(Some(Chunk { line, size: size @ 1.. })) = chunk(rest) {
         content.extend_from_slice(rest.get(line..line + size).unwrap_or_default());

@@ -4,7 +4,7 @@ use crate::harness::class::Class;
 
 /// The length of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     /// Chunked; the last chunk is empty.
     Chunked,
     /// This number of bytes.
@@ -18,16 +18,16 @@ pub(super) enum Length {
 
 /// The values of the header fields of an answer.
 #[derive(Default)]
-pub(super) struct Fields {
-    pub(super) length: Length,
-    pub(super) cache: Option<Class>,
-    pub(super) keep_alive: Option<bool>,
+pub(crate) struct Fields {
+    pub(crate) length: Length,
+    pub(crate) cache: Option<Class>,
+    pub(crate) keep_alive: Option<bool>,
     /// The time for which the opened session is valid, in seconds.
-    pub(super) session_seconds: Option<u64>,
+    pub(crate) session_seconds: Option<u64>,
 }
 
 impl Fields {
-    pub(super) fn of(headers: &[httparse::Header<'_>]) -> Self {
+    pub(crate) fn of(headers: &[httparse::Header<'_>]) -> Self {
         let mut fields = Self::default();
         // RFC 9112 section 6.3: a transfer coding outranks a length, in any order of the fields.
         let mut coding = None;

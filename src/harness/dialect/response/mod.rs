@@ -20,16 +20,16 @@ const HEADERS_MAX: usize = 64;
 
 /// A complete answer at the start of the bytes read so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The broker's cache result, from `x-mintbench-cache`.
-    pub(super) cache: Option<Class>,
+    pub(crate) cache: Option<Class>,
     /// True if the connection can take another request.
-    pub(super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
     /// The time for which the opened session is valid, in seconds, if the answer says.
-    pub(super) session_seconds: Option<u64>,
+    pub(crate) session_seconds: Option<u64>,
     /// Number of bytes of the answer.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     content: Content,
 }
 
@@ -44,7 +44,7 @@ enum Content {
 
 impl Answer {
     /// Returns the body, given the bytes that the answer was parsed from.
-    pub(super) fn body<'a>(&self, input: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn body<'a>(&self, input: &'a [u8]) -> Cow<'a, [u8]> {
         match &self.content {
             Content::Plain(range) => input.get(range.clone()).unwrap_or_default().into(),
             Content::Chunked(range) => {
@@ -56,7 +56,7 @@ impl Answer {
 
 /// The state of the connection: more bytes can come, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(crate) enum Rest {
     /// The server has closed the connection in an orderly way.
     Ended,
     /// The connection is open.
@@ -67,7 +67,7 @@ pub(super) enum Rest {
 ///
 /// # Errors
 /// Returns [`AnswerError`] if no further bytes can make it an answer.
-pub(super) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
+pub(crate) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
     let mut start = 0;
     for _ in 0..=INTERIM_MAX {
         let Some(head) = head(input, start)? else { return Ok(None) };

@@ -107,7 +107,7 @@ fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
 }
 
 /// Returns the disturbances of the generator by the machine within `duration_ns`.
-pub(super) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
+pub(crate) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let Strain { steal_share, throttled_share, paging } = *strain;
     if steal_share > STEAL_MAX {

@@ -30,14 +30,14 @@ fn claims() -> Value {
 }
 
 /// A key pair with its key id.
-pub(super) struct Pair(&'static str, EcdsaKeyPair);
+pub(crate) struct Pair(&'static str, EcdsaKeyPair);
 
 impl Pair {
-    pub(super) fn new(kid: &'static str) -> Self {
+    pub(crate) fn new(kid: &'static str) -> Self {
         Self(kid, EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
-    pub(super) fn published(pairs: &[&Self]) -> Keys {
+    pub(crate) fn published(pairs: &[&Self]) -> Keys {
         let jwk = |Self(kid, key): &Self| {
             let point = key.public_key().as_ref();
             json!({"kty": "EC", "crv": "P-256", "kid": kid,
@@ -47,7 +47,7 @@ impl Pair {
         Keys::parse(&json!({ "keys": keys }).to_string()).unwrap()
     }
 
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         let Self(kid, key) = self;
         let header = json!({"alg": "ES256", "kid": kid, "typ": "JWT"}).to_string();
         let signed = format!("{}.{}", b64(header.as_bytes()), b64(claims.to_string().as_bytes()));

@@ -28,7 +28,7 @@ const API_VERSION: &str = "2024-07-01";
 
 /// Actor that sends the changes to the control plane.
 #[derive(Debug)]
-pub(super) struct Churner {
+pub(crate) struct Churner {
     arm: Conversation,
     world: Synthetic,
     ledger: Arc<Ledger>,
@@ -39,17 +39,17 @@ pub(super) struct Churner {
     /// them is refused.
     whole: Vec<u32>,
     away: VecDeque<Slot>,
-    pub(super) removals: u64,
-    pub(super) writes: Writes,
+    pub(crate) removals: u64,
+    pub(crate) writes: Writes,
 }
 
 impl Churner {
     /// Returns the number of VMs that lose identities. Their numbers begin at 0.
-    pub(super) fn vms(world: &Synthetic) -> u32 {
+    pub(crate) fn vms(world: &Synthetic) -> u32 {
         world.vms.min(VMS_MAX)
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         arm: HttpUrl,
         world: Synthetic,
         ledger: Arc<Ledger>,
@@ -72,7 +72,7 @@ impl Churner {
 
     /// Makes one change: removes an identity or, once enough are away, gives back the one that left
     /// first.
-    pub(super) fn change(&mut self) -> ControlFlow<()> {
+    pub(crate) fn change(&mut self) -> ControlFlow<()> {
         let enough = self.whole.is_empty() || self.away.len() >= AWAY_MAX;
         let back = if enough { self.away.pop_front() } else { None };
         let (slot, change) = match back {
@@ -135,7 +135,7 @@ impl Churner {
 }
 
 /// Formats an error with its causes.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -138,7 +138,7 @@ impl RunningChanges {
     }
 
     /// Starts the changes.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         match &self.0 {
             Threads::Nothing => {}
             Threads::Churn { churner, .. } => churner.begin(),
@@ -229,7 +229,7 @@ pub(super) enum FinishedChanges {
 
 impl FinishedChanges {
     /// Returns the identities that our broker's tokens must belong to.
-    pub(super) fn identities<'a>(&'a self, world: &'a Synthetic) -> Identities<'a> {
+    pub(crate) fn identities<'a>(&'a self, world: &'a Synthetic) -> Identities<'a> {
         match self {
             Self::Churn { ledger, .. } => Identities::Changing(world, ledger),
             Self::Nothing | Self::Outage { .. } | Self::Rotate { .. } => Identities::Fixed(world),

@@ -93,22 +93,22 @@ impl Source {
 
 /// Actor that kills the token service and starts it again.
 #[derive(Debug)]
-pub(super) struct Outage {
+pub(crate) struct Outage {
     source: Source,
     clock: Monotonic,
     down_at_ns: Option<u64>,
     /// Length of the outage in nanoseconds.
-    pub(super) down_ns: u64,
-    pub(super) writes: Writes,
+    pub(crate) down_ns: u64,
+    pub(crate) writes: Writes,
 }
 
 impl Outage {
-    pub(super) fn new(source: Source, clock: Monotonic) -> Self {
+    pub(crate) fn new(source: Source, clock: Monotonic) -> Self {
         Self { source, clock, down_at_ns: None, down_ns: 0, writes: Writes::default() }
     }
 
     /// Kills the token service on the first call and restarts it on the second.
-    pub(super) fn act(&mut self) -> ControlFlow<()> {
+    pub(crate) fn act(&mut self) -> ControlFlow<()> {
         let begin_ns = self.clock.now_ns();
         if let Some(process) = self.source.process.take() {
             process.kill();
@@ -121,7 +121,7 @@ impl Outage {
     }
 
     /// Restarts the token service if it is down.
-    pub(super) fn come_back(&mut self) {
+    pub(crate) fn come_back(&mut self) {
         let Some(down_at_ns) = self.down_at_ns.take() else { return };
         let begin_ns = self.clock.now_ns();
         let restored = self.source.restore();
@@ -134,7 +134,7 @@ impl Outage {
     }
 
     /// Returns the token service, which ends when the value is dropped.
-    pub(super) fn into_source(self) -> Source {
+    pub(crate) fn into_source(self) -> Source {
         self.source
     }
 }

@@ -10,16 +10,16 @@ use crate::harness::machine::cores;
 
 /// Schedule of a thread's actions. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Time from the start signal to the first action.
-    pub(super) first_ns: u64,
+    pub(crate) first_ns: u64,
     /// Time from one action to the next; longer if an action takes longer.
-    pub(super) gap_ns: u64,
+    pub(crate) gap_ns: u64,
 }
 
 /// Thread that acts at a pace, and returns its actor at the end.
 #[derive(Debug)]
-pub(super) struct Paced<T> {
+pub(crate) struct Paced<T> {
     /// Channel to the thread: a message starts the actions, hanging up ends them.
     signal: Sender<()>,
     thread: JoinHandle<T>,
@@ -27,7 +27,7 @@ pub(super) struct Paced<T> {
 
 /// Error of a thread that has panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Panicked;
+pub(crate) struct Panicked;
 
 impl<T: Send + 'static> Paced<T> {
     /// Starts a thread on this core that waits for [`Paced::begin`]. It then lets `actor` act until
@@ -35,7 +35,7 @@ impl<T: Send + 'static> Paced<T> {
     ///
     /// # Errors
     /// Returns an error when the thread cannot be started.
-    pub(super) fn start(
+    pub(crate) fn start(
         pace: Pace,
         core: Option<usize>,
         clock: Monotonic,
@@ -56,13 +56,13 @@ impl<T: Send + 'static> Paced<T> {
     }
 
     /// Starts the actions.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         // A thread that has ended is found when it is joined.
         let _ = self.signal.send(());
     }
 
     /// Ends the thread after its current action, and returns the actor.
-    pub(super) fn finish(self) -> Result<T, Panicked> {
+    pub(crate) fn finish(self) -> Result<T, Panicked> {
         drop(self.signal);
         self.thread.join().map_err(|_| Panicked)
     }

@@ -24,22 +24,22 @@ pub struct Admin {
 
 /// Actor that requests key rotations.
 #[derive(Debug)]
-pub(super) struct Rotator {
+pub(crate) struct Rotator {
     admin: Admin,
     clock: Monotonic,
     left: u32,
-    pub(super) rotations: Vec<Span>,
-    pub(super) writes: Writes,
+    pub(crate) rotations: Vec<Span>,
+    pub(crate) writes: Writes,
 }
 
 impl Rotator {
-    pub(super) fn new(admin: Admin, clock: Monotonic, rotations: u32) -> Self {
+    pub(crate) fn new(admin: Admin, clock: Monotonic, rotations: u32) -> Self {
         let writes = Writes::default();
         Self { admin, clock, left: rotations, rotations: Vec::new(), writes }
     }
 
     /// Requests one rotation. Breaks when none are left.
-    pub(super) fn rotate(&mut self) -> ControlFlow<()> {
+    pub(crate) fn rotate(&mut self) -> ControlFlow<()> {
         let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
         self.left = left;
         let begin_ns = self.clock.now_ns();
@@ -57,17 +57,17 @@ impl Rotator {
 
 /// Actor that has all certificates rolled, once.
 #[derive(Debug)]
-pub(super) struct Roller {
+pub(crate) struct Roller {
     admin: Admin,
-    pub(super) rolled: Result<u64, String>,
+    pub(crate) rolled: Result<u64, String>,
 }
 
 impl Roller {
-    pub(super) const fn new(admin: Admin) -> Self {
+    pub(crate) const fn new(admin: Admin) -> Self {
         Self { admin, rolled: Ok(0) }
     }
 
-    pub(super) fn roll(&mut self) -> ControlFlow<()> {
+    pub(crate) fn roll(&mut self) -> ControlFlow<()> {
         self.rolled = self.admin.post("/credentials/roll").and_then(|text| {
             // `5 finished, 0 removed`
             let finished = text.split(' ').next().and_then(|number| number.parse().ok());
@@ -100,23 +100,23 @@ impl Admin {
 
 /// Actor that reads the published keys again and again.
 #[derive(Debug)]
-pub(super) struct Poller {
+pub(crate) struct Poller {
     /// URL of the published keys.
     jwks: HttpUrl,
     clock: Monotonic,
     /// Text of the last read, so that equal key sets are stored once.
     text: String,
-    pub(super) fetched: Vec<Fetched>,
-    pub(super) failures: u64,
+    pub(crate) fetched: Vec<Fetched>,
+    pub(crate) failures: u64,
 }
 
 impl Poller {
-    pub(super) const fn new(jwks: HttpUrl, clock: Monotonic) -> Self {
+    pub(crate) const fn new(jwks: HttpUrl, clock: Monotonic) -> Self {
         Self { jwks, clock, text: String::new(), fetched: Vec::new(), failures: 0 }
     }
 
     /// Reads the published keys, and counts a failure.
-    pub(super) fn poll(&mut self) -> ControlFlow<()> {
+    pub(crate) fn poll(&mut self) -> ControlFlow<()> {
         let begin_ns = self.clock.now_ns();
         let text = fetch::get(&self.jwks, "");
         let end_ns = self.clock.now_ns();
