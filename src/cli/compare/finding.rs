@@ -8,10 +8,12 @@ use hdrhistogram::Histogram;
 
 use super::spoiled::{Complaint, Spoiled};
 use crate::harness::document::compare_targets;
-use crate::harness::document::compare_targets::{Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, Versus};
+use crate::harness::document::compare_targets::{
+    Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, Versus,
+};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::record::intervals::Latencies;
 use crate::harness::scenario::phases::Arrivals;
-use crate::harness::judge::outcome::Outcome;
 use crate::harness::stats::paired::{Method, Rates, Summary, signed_rank};
 
 /// Question of a comparison: its endpoints and their load.

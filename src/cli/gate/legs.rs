@@ -21,12 +21,12 @@ use crate::harness::gate::policy::Policy;
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
 use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::session::interleaved;
-use crate::harness::session::run;
-use crate::harness::session::interleaved::Interleaved;
 use crate::harness::session::error::SessionError;
-use crate::harness::session::subject::Subject;
+use crate::harness::session::interleaved;
+use crate::harness::session::interleaved::Interleaved;
+use crate::harness::session::run;
 use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Reasons why a leg has no result.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +163,8 @@ impl Legs<'_> {
         let [one, other] = programs.map(start);
         let (mut one, mut other) = (one?, other?);
         let in_turn = [&mut one, &mut other];
-        let Interleaved { outcomes, costs } = interleaved::measure(plan, in_turn, self.clock, self.stop);
+        let Interleaved { outcomes, costs } =
+            interleaved::measure(plan, in_turn, self.clock, self.stop);
         let [one, other] = outcomes;
         let [base, candidate] = in_order(first, one, other);
         // If both failed, report the failure of the candidate, which is the side that is judged.

@@ -37,23 +37,23 @@ use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::printable;
 use crate::cli::terminal::{Stream, say};
 use crate::harness::dialect::url::HttpUrl;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::host::is_in_memory;
 use crate::harness::machine::stop::Stop;
 use crate::harness::report::folder::{Folder, FolderError};
-use crate::harness::report::run_json;
-use crate::harness::report::table;
 use crate::harness::report::notes;
+use crate::harness::report::run_json;
 use crate::harness::report::run_json::Identity;
 use crate::harness::report::slo::{Objective, Verdict};
+use crate::harness::report::table;
 use crate::harness::report::table::Heading;
-use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::session::error::SessionError;
 use crate::harness::session::progress::RunProgress;
 use crate::harness::session::run;
-use crate::harness::judge::outcome::Outcome;
-use crate::harness::session::error::SessionError;
-use crate::harness::session::subject::Subject;
 use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Measure a token endpoint with open-loop load.
 ///

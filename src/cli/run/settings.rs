@@ -11,11 +11,11 @@ use super::scenario::{RATE_MAX, speed_is_fine};
 use crate::base::process::raise_file_limit;
 use crate::base::synthetic::Synthetic;
 use crate::harness::machine::cores::{Cores, allowed};
-use crate::harness::scenario::phases::{Phase, Phases, Timing};
-use crate::harness::scenario::run_plan::{Classes, Origin, RunPlan, Waiting};
-use crate::harness::scenario::profile::Profile;
-use crate::harness::scenario::workload::{Herds, Workload};
 use crate::harness::scenario::changes::Changes;
+use crate::harness::scenario::phases::{Phase, Phases, Timing};
+use crate::harness::scenario::profile::Profile;
+use crate::harness::scenario::run_plan::{Classes, Origin, RunPlan, Waiting};
+use crate::harness::scenario::workload::{Herds, Workload};
 
 /// Plan and notes that result from the flags, the defaults and the machine.
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use super::response;
-use super::trust;
 use super::response::{Answer, AnswerError, Rest};
-use super::url::{HttpUrl, Scheme};
-use super::trust::{TlsConnector, Trusted};
-use crate::base::tls::Fault;
 use super::transport::{Handshake, Tls, Transport};
+use super::trust;
+use super::trust::{TlsConnector, Trusted};
+use super::url::{HttpUrl, Scheme};
+use crate::base::tls::Fault;
 
 /// Failure to read a document.
 #[derive(Debug, thiserror::Error)]

@@ -58,7 +58,10 @@ mod tests {
     #[test]
     fn what_is_asked_has_the_path_of_its_protocol_and_no_query() {
         let requested = |url: &str| Target::imds(url.parse().unwrap()).requested_url();
-        assert_eq!(requested("http://127.0.0.1"), "http://127.0.0.1/metadata/identity/oauth2/token");
+        assert_eq!(
+            requested("http://127.0.0.1"),
+            "http://127.0.0.1/metadata/identity/oauth2/token"
+        );
         assert_eq!(requested("http://127.0.0.1/own?code=hush"), "http://127.0.0.1/own");
     }
 }

@@ -55,7 +55,7 @@ impl Trusted {
 
 /// The settings to start TLS with one server.
 #[derive(Clone, Debug)]
-pub(super) struct TlsConnector {
+pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -75,7 +75,7 @@ impl TlsConnector {
         Ok(Some(Self { config: Arc::clone(config), name: name.to_owned() }))
     }
 
-    pub(super) fn connect(&self) -> io::Result<ClientConnection> {
+    pub(crate) fn connect(&self) -> io::Result<ClientConnection> {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map_err(io::Error::other)
     }

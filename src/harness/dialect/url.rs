@@ -177,7 +177,7 @@ impl HttpUrl {
     }
 
     /// Returns the URL, with the addresses of its host if the URL does not show them.
-    pub(super) fn with_addresses(&self) -> String {
+    pub(crate) fn with_addresses(&self) -> String {
         if self.host().parse::<IpAddr>().is_ok() {
             return self.to_string();
         }

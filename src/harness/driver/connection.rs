@@ -8,14 +8,15 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::dial;
 use super::dial::Dial;
 use super::shared::{Current, Due, Ending, Shared};
-use crate::harness::dialect::transport::{Handshake, Transport};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::response;
 use crate::harness::dialect::fetch;
+use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::dialect::protocol::Lease;
 use crate::harness::dialect::request::RequestWriter;
+use crate::harness::dialect::response;
 use crate::harness::dialect::response::{Answer, Rest};
-use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::dialect::transport::{Handshake, Transport};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::sample::Offer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Connection {
             vm,
             stream: Some(stream),
             lease,
-            purpose: Purpose::Ask,
+            purpose: Purpose::Token,
             phase: Phase::Idle,
             current: None,
             output: Vec::with_capacity(512),
@@ -105,12 +106,12 @@ impl Connection {
     }
 
     /// Sends a request on the connection. The caller ensures that the connection is free.
-    pub(super) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
-        self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
-        self.prepare(due, now_ns, shared);
+    pub(super) fn start(&mut self, due: Due, now: Nanos, shared: &mut Shared) {
+        self.current = Some(Current { due, begun: now, written: None });
+        self.prepare(due, now, shared);
         let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.key.vm;
         if self.stream.is_some() && !wrong_vm {
-            self.write(now_ns, shared);
+            self.write(now, shared);
         } else {
             self.vm = due.key.vm;
             self.reconnect(shared);
@@ -118,9 +119,9 @@ impl Connection {
     }
 
     /// Prepares the bytes to send first: the request, or the one that opens its session.
-    fn prepare(&mut self, due: Due, now_ns: u64, shared: &Shared) {
+    fn prepare(&mut self, due: Due, now: Nanos, shared: &Shared) {
         self.output_done = 0;
-        let session = self.lease.as_ref().and_then(|lease| lease.secret(now_ns));
+        let session = self.lease.as_ref().and_then(|lease| lease.secret(now));
         match shared.requests.opening() {
             Some(opening) if session.is_none() => {
                 self.purpose = Purpose::Open;
@@ -129,7 +130,7 @@ impl Connection {
             }
             _ => {
                 self.purpose = Purpose::Token;
-                shared.requests.write(&due.key, now_ns, session, &mut self.output);
+                shared.requests.write(&due.key, now, session, &mut self.output);
             }
         }
     }
@@ -139,15 +140,15 @@ impl Connection {
         match self.phase {
             Phase::Connecting => self.connected(shared),
             Phase::Handshaking => self.shake_hands(shared),
-            Phase::Writing => self.write(shared.clock.now_ns(), shared),
+            Phase::Writing => self.write(shared.now(), shared),
             Phase::Idle | Phase::Reading => self.read(shared),
         }
     }
 
     /// Fails a request that has exceeded the timeout.
-    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
-        let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
-        if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
+    pub(crate) fn expire(&mut self, now: Nanos, shared: &mut Shared) {
+        let begun = self.current.map_or(now, |current| current.begun);
+        if now.saturating_sub(begun) > shared.timeout {
             self.fail(Cause::Timeout, shared);
         }
     }
@@ -194,7 +195,7 @@ impl Connection {
     /// Continues the TLS handshake, if there is one, and then sends the request.
     fn shake_hands(&mut self, shared: &mut Shared) {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_tls()) else {
-            return self.write(shared.clock.now_ns(), shared);
+            return self.write(shared.now(), shared);
         };
         self.phase = Phase::Handshaking;
         let state = match stream.handshake() {
@@ -206,7 +207,7 @@ impl Connection {
             Handshake::WantsWrite => EventFlags::IN | EventFlags::OUT,
         };
         if self.watch(flags, shared) && state == Handshake::Done {
-            self.write(shared.clock.now_ns(), shared);
+            self.write(shared.now(), shared);
         }
     }
 
@@ -223,16 +224,16 @@ impl Connection {
         }
     }
 
-    /// Writes the remaining bytes. `now_ns` is a time before the write, because on loopback the
+    /// Writes the remaining bytes. `now` is a time before the write, because on loopback the
     /// peer may answer before the call returns.
-    fn write(&mut self, now_ns: u64, shared: &mut Shared) {
+    fn write(&mut self, now: Nanos, shared: &mut Shared) {
         loop {
             let rest = self.output.get(self.output_done..).unwrap_or_default();
             let Some(stream) = &mut self.stream else { return };
             let written =
                 if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.write(rest) };
             match written {
-                Ok(0) if rest.is_empty() => return self.written(now_ns, shared),
+                Ok(0) if rest.is_empty() => return self.written(now, shared),
                 Ok(count) => self.output_done += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -248,9 +249,9 @@ impl Connection {
         self.watch(EventFlags::IN | EventFlags::OUT, shared);
     }
 
-    fn written(&mut self, now_ns: u64, shared: &mut Shared) {
+    fn written(&mut self, now: Nanos, shared: &mut Shared) {
         if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Token) {
-            current.written_ns = Some(now_ns);
+            current.written = Some(now);
         }
         let was_waiting = self.phase == Phase::Writing;
         self.phase = Phase::Reading;
@@ -325,51 +326,51 @@ impl Connection {
         if !answer.keep_alive || answer.end < input.len() {
             self.stream = None;
         }
-        let end_ns = shared.clock.now_ns();
+        let end = shared.now();
         let body = &*answer.body(input);
         if self.purpose == Purpose::Open {
-            return self.opened(answer, body, end_ns, shared);
+            return self.opened(answer, body, end, shared);
         }
         if answer.status == 401 {
             // The session, if there is one, is no longer valid.
             self.lease = None;
         }
-        self.token_answered(answer, body, end_ns, shared);
+        self.token_answered(answer, body, end, shared);
     }
 
     /// Continues with the request that needed the session.
-    fn opened(&mut self, answer: &Answer, body: &[u8], now_ns: u64, shared: &mut Shared) {
+    fn opened(&mut self, answer: &Answer, body: &[u8], now: Nanos, shared: &mut Shared) {
         let status = answer.status;
-        self.lease = Lease::opened(status, body, answer.session_seconds, now_ns);
+        self.lease = Lease::opened(status, body, answer.session_seconds, now);
         let Some(Current { due, .. }) = self.current.filter(|_| self.lease.is_some()) else {
             return self.fail(Cause::NoSession(status), shared);
         };
         shared.sessions += 1;
-        self.prepare(due, now_ns, shared);
+        self.prepare(due, now, shared);
         if self.stream.is_some() {
-            self.write(now_ns, shared);
+            self.write(now, shared);
         } else {
             self.reconnect(shared);
         }
     }
 
-    fn token_answered(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
+    fn token_answered(&mut self, answer: &Answer, body: &[u8], end: Nanos, shared: &mut Shared) {
         let cause = shared.dialect.fault(answer.status, body);
         let class = shared.classes.of(cause, shared.classes.named_class(answer, body));
         let Some(current) = self.current.take() else { return };
-        if shared.recorder.measures(current.due.intended_ns) {
-            shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
+        if shared.recorder.measures(current.due.intended) {
+            shared.notice.saturating_record(end.saturating_sub(shared.unseen_since).as_u64());
         }
         if class.is_token() {
             shared.sampler.offer(&Offer {
                 key: current.due.key,
                 class,
-                written_ns: current.written_ns.unwrap_or(end_ns),
-                end_ns,
+                written: current.written.unwrap_or(end),
+                end,
                 body,
             });
         }
-        shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end_ns);
+        shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end);
     }
 
     /// Fails the request, if there is one, and closes the connection.
@@ -378,7 +379,7 @@ impl Connection {
         self.phase = Phase::Idle;
         self.input.clear();
         if let Some(current) = self.current.take() {
-            shared.failed(current, cause, shared.clock.now_ns());
+            shared.failed(current, cause, shared.now());
         }
     }
 }
@@ -394,8 +395,12 @@ pub(super) struct ConnectContext<'a> {
 
 fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
     let (answer, input) = fetch::exchange(stream, opening)?;
-    let lease =
-        Lease::opened(answer.status, &answer.body(&input), answer.session_seconds, clock.now_ns());
+    let lease = Lease::opened(
+        answer.status,
+        &answer.body(&input),
+        answer.session_seconds,
+        Nanos::now(clock),
+    );
     let refused = || format!("it opens no session: status {}", answer.status);
     lease.ok_or_else(|| io::Error::other(refused()))
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::harness::dialect::transport::{Handshake, Tls, Transport};
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::target::Target;
+use crate::harness::dialect::transport::{Handshake, Tls, Transport};
 use crate::harness::dialect::trust::TlsConnector;
 
 /// Settings for connecting to a target.

@@ -10,22 +10,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use super::generator::{RunSetup, Generator, Prepared, Start, ThreadReport};
-use crate::harness::schedule::timeline::Timeline;
+use super::generator::{Generator, Prepared, RunSetup, Start, ThreadReport};
 use crate::base::tls::Fault;
+use crate::harness::dialect::outcome::Cause;
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust;
-use crate::harness::record::measured::{Cut, Measured, Pacing};
 use crate::harness::machine::cores;
 use crate::harness::machine::stop::Stop;
-use crate::harness::dialect::outcome::Cause;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{IntervalSink, Totals, collect};
-use crate::harness::record::observer::Observer;
 use crate::harness::record::intervals::{IntervalSet, Window, histogram};
+use crate::harness::record::measured::{Cut, Measured, Pacing};
+use crate::harness::record::observer::Observer;
 use crate::harness::record::recorder::Recorder;
-use crate::harness::record::tally::Tally;
 use crate::harness::record::sample::Sampler;
+use crate::harness::record::tally::Tally;
 use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::schedule::timeline::Timeline;
 
 /// Failure to measure.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +96,8 @@ pub enum LoadError {
 pub enum LoadEvent {
     /// The warm-up is over.
     Measuring,
-    /// Nanoseconds of the load that have passed.
-    Elapsed(u64),
+    /// Time of the load that has passed.
+    Elapsed(Nanos),
 }
 
 /// Runs the plan until its end, or until the user or the observer ends the run.
@@ -105,7 +106,7 @@ pub enum LoadEvent {
 ///
 /// # Errors
 /// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
-pub(super) fn run(
+pub(crate) fn run(
     plan: &RunPlan,
     target: &Target,
     timeline: Timeline,
@@ -114,14 +115,14 @@ pub(super) fn run(
     observer: Option<Observer>,
     observe: &mut dyn FnMut(LoadEvent) -> ControlFlow<()>,
 ) -> Result<Measured, LoadError> {
-    let setup =
-        RunSetup::new(plan, target, timeline, observer, stop).map_err(|error| refused(target, error))?;
+    let setup = RunSetup::new(plan, target, timeline, observer, stop)
+        .map_err(|error| refused(target, error))?;
     std::thread::scope(|scope| {
         // No thread continues, whatever is returned.
         let _guard = AbortGuard::armed(&setup);
         let generators = Generators::start(scope, &setup)?;
         let Started { window, recycle, full } = generators.go(&setup);
-        sink.begin(window, timeline.epoch.wall_at(window.start_ns)).map_err(LoadError::Write)?;
+        sink.begin(window, timeline.epoch.wall_at(window.start)).map_err(LoadError::Write)?;
         let setup = &setup;
         let collector = spawn(scope, "collector", move || {
             let mut guard = AbortGuard::armed(setup);
@@ -131,7 +132,7 @@ pub(super) fn run(
             totals
         })?;
         let watched = generators.watch(setup, window, observe);
-        let ended_ns = setup.clock.now_ns();
+        let ended = Nanos::now(setup.clock);
         // Joins all threads before any error is returned: the scope panics for a panicked thread
         // that was not joined.
         let reports = generators.join();
@@ -141,7 +142,7 @@ pub(super) fn run(
             return Err(LoadError::TargetEnded);
         }
         let measured = merge(setup, reports, totals);
-        if stop.is_requested() { cut_at(measured, ended_ns, window) } else { Ok(measured) }
+        if stop.is_requested() { cut_at(measured, ended, window) } else { Ok(measured) }
     })
 }
 
@@ -149,8 +150,8 @@ pub(super) fn run(
 ///
 /// # Errors
 /// Returns [`LoadError::Interrupted`] when nothing was measured.
-fn cut_at(measured: Measured, at_ns: u64, window: Window) -> Result<Measured, LoadError> {
-    let cut = Cut::at(at_ns, window, &measured.tally);
+fn cut_at(measured: Measured, at: Nanos, window: Window) -> Result<Measured, LoadError> {
+    let cut = Cut::at(at, window, &measured.tally);
     if measured.totals.whole.seen().next().is_none() {
         return Err(LoadError::Interrupted);
     }
@@ -193,8 +194,8 @@ struct Generators<'scope> {
     done: Receiver<()>,
 }
 
-/// Nanoseconds from setting the start to the start, so that every thread sees it in time.
-const HEAD_START_NS: u64 = 50_000_000;
+/// Time from setting the start to the start, so that every thread sees it in time.
+const HEAD_START: Nanos = Nanos::from_millis(50);
 
 /// Sleep of the collector after each histogram. It is longer than the work on one, so that the
 /// collector gives way to the generator even on a shared processor.
@@ -230,21 +231,22 @@ impl<'scope> Generators<'scope> {
     /// Sets the start time and lets the threads begin.
     fn go(&self, setup: &RunSetup<'_>) -> Started {
         let (plan, timeline) = (setup.plan, setup.timeline);
-        let soon_ns = setup.clock.now_ns() + HEAD_START_NS + plan.rehearsal_ns;
-        let start_ns = timeline.start_ns(soon_ns);
-        let measured_ns = start_ns + timeline.span_ns(plan.warmup_ns);
-        let end_ns = measured_ns + timeline.span_ns(plan.duration_ns);
-        let window = Window { start_ns: measured_ns, end_ns };
+        let soon = Nanos::now(setup.clock) + HEAD_START + Nanos::new(plan.rehearsal_ns);
+        let start = timeline.load_start(soon);
+        let measured = start + timeline.wall_span(Nanos::new(plan.warmup_ns));
+        let end = measured + timeline.wall_span(Nanos::new(plan.duration_ns));
+        let window = Window { start: measured, end };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
-        let phases_ns = setup.plan.workload.ends_ns();
+        let ends = setup.plan.workload.ends_ns();
+        let phase_ends: Vec<Nanos> = ends.into_iter().map(Nanos::new).collect();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start, so that the first hand-over allocates nothing.
             drop(spare.send(IntervalSet::new(0)));
             recycle.push(spare);
-            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phases_ns);
-            drop(go.send(Start { at_ns: start_ns, window, recorder }));
+            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phase_ends);
+            drop(go.send(Start { at: start, window, recorder }));
         }
         Started { window, recycle, full: sets }
     }
@@ -256,27 +258,27 @@ impl<'scope> Generators<'scope> {
         window: Window,
         observe: &mut dyn FnMut(LoadEvent) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let load_start_ns =
-            window.start_ns.saturating_sub(setup.timeline.span_ns(setup.plan.warmup_ns));
+        let warmup = Nanos::new(setup.plan.warmup_ns);
+        let load_start = window.start.saturating_sub(setup.timeline.wall_span(warmup));
         let mut warm = true;
         let mut goes_on = ControlFlow::Continue(());
         loop {
-            let now_ns = setup.clock.now_ns();
+            let now = Nanos::now(setup.clock);
             // Without a warm-up the observer is told slightly early, so that its counters miss no
             // request.
-            let early_ns = if setup.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
-            let begins_ns = window.start_ns.saturating_sub(early_ns);
-            if goes_on.is_continue() && warm && now_ns >= begins_ns {
+            let early = if warmup.is_zero() { HEAD_START } else { Nanos::ZERO };
+            let begins = window.start.saturating_sub(early);
+            if goes_on.is_continue() && warm && now >= begins {
                 warm = false;
                 goes_on = observe(LoadEvent::Measuring);
             }
             if goes_on.is_continue() {
-                goes_on = observe(LoadEvent::Elapsed(now_ns.saturating_sub(load_start_ns)));
+                goes_on = observe(LoadEvent::Elapsed(now.saturating_sub(load_start)));
             }
             if goes_on.is_break() {
                 setup.abort.store(true, Ordering::Relaxed);
             }
-            let until_warm = Duration::from_nanos(begins_ns.saturating_sub(now_ns));
+            let until_warm = Duration::from(begins.saturating_sub(now));
             let wait = if warm { until_warm.min(OBSERVE_EVERY) } else { OBSERVE_EVERY };
             if self.done.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
                 return goes_on;

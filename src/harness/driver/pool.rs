@@ -8,9 +8,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::connection::{Connection, ConnectContext};
+use super::connection::{ConnectContext, Connection};
 use super::shared::{Due, Shared};
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
 use crate::harness::schedule::layout::SetShape;
 
 /// A set of equivalent connections.
@@ -70,7 +71,7 @@ impl Pool {
         let Some(queue) = self.sets.get_mut(set).map(|set| &mut set.queue) else { return };
         shared.outstanding += 1;
         queue.push_back(due);
-        self.proceed(set, due.acted_ns, shared);
+        self.proceed(set, due.acted, shared);
     }
 
     /// Handles an event of connection number `connection`.
@@ -80,11 +81,11 @@ impl Pool {
 
     /// Ends the requests that have timed out on the next slice of the connections. A hundred calls
     /// check them all.
-    pub(super) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
+    pub(super) fn expire(&mut self, now: Nanos, shared: &mut Shared) {
         let slice = self.connections.len().div_ceil(EXPIRY_SLICES);
         let end = self.connections.len().min(self.next_expiry + slice);
         for connection in self.next_expiry..end {
-            self.with(connection, shared, |connection, shared| connection.expire(now_ns, shared));
+            self.with(connection, shared, |connection, shared| connection.expire(now, shared));
         }
         self.next_expiry = if end < self.connections.len() { end } else { 0 };
     }
@@ -93,9 +94,9 @@ impl Pool {
     ///
     /// A request in a queue still waits for the target, which has not answered the requests before
     /// it. It is recorded as a timeout, because its time belongs in the response histogram.
-    pub(crate) fn abandon(&mut self, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn abandon(&mut self, now: Nanos, shared: &mut Shared) {
         for set in &mut self.sets {
-            set.queue.drain(..).for_each(|due| shared.give_up(due, now_ns));
+            set.queue.drain(..).for_each(|due| shared.give_up(due, now));
         }
         self.connections.iter_mut().for_each(|connection| connection.abandon(shared));
     }
@@ -108,7 +109,8 @@ impl Pool {
         shared: &mut Shared,
         act: impl FnOnce(&mut Connection, &mut Shared),
     ) {
-        let Some((connection, set)) = self.connections.get_mut(index).zip(self.set_of.get(index).copied())
+        let Some((connection, set)) =
+            self.connections.get_mut(index).zip(self.set_of.get(index).copied())
         else {
             return;
         };
@@ -122,17 +124,18 @@ impl Pool {
             !set.queue.is_empty()
         });
         if waits {
-            self.proceed(set, shared.clock.now_ns(), shared);
+            self.proceed(set, shared.now(), shared);
         }
     }
 
     /// Starts waiting requests on free connections.
-    fn proceed(&mut self, set: usize, now_ns: u64, shared: &mut Shared) {
+    fn proceed(&mut self, set: usize, now: Nanos, shared: &mut Shared) {
         let Some(Set { free, queue }) = self.sets.get_mut(set) else { return };
         while !queue.is_empty() {
             let Some(index) = free.pop_front() else { return };
-            if let Some((connection, due)) = self.connections.get_mut(index).zip(queue.pop_front()) {
-                connection.start(due, now_ns, shared);
+            if let Some((connection, due)) = self.connections.get_mut(index).zip(queue.pop_front())
+            {
+                connection.start(due, now, shared);
                 // The request fails at once if nobody listens any more.
                 if connection.is_free() {
                     free.push_back(index);

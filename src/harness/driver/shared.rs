@@ -8,17 +8,18 @@ use hdrhistogram::Histogram;
 
 use super::dial::Dial;
 use crate::base::clock::Monotonic;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::dialect::protocol::Dialect;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::Answer;
-use crate::harness::scenario::key::{RequestKey, Slot};
-use crate::harness::scenario::run_plan::Classes;
-use crate::harness::dialect::outcome::{Cause, Status};
-use crate::harness::record::observer::{Observation, Observer};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::Ended;
+use crate::harness::record::observer::{Observation, Observer};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
-use crate::harness::class::Class;
+use crate::harness::scenario::key::{RequestKey, Slot};
+use crate::harness::scenario::run_plan::Classes;
 
 impl Classes {
     /// Returns the class of a request that failed for `cause`, or of a good answer. `named` is the
@@ -61,10 +62,10 @@ pub(crate) struct Shared {
     pub(crate) reconnects: u64,
     /// Number of sessions opened since the start.
     pub(crate) sessions: u64,
-    pub(crate) timeout_ns: u64,
+    pub(crate) timeout: Nanos,
     pub(crate) scratch: Vec<u8>,
     /// A time before every event that is handled now.
-    pub(crate) unseen_since_ns: u64,
+    pub(crate) unseen_since: Nanos,
     /// Upper bounds of the delays with which answers of the measured part were noticed.
     pub(crate) notice: Histogram<u64>,
 }
@@ -75,42 +76,47 @@ pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
-    pub(super) key: Ask,
-    pub(super) intended_ns: u64,
-    pub(super) acted_ns: u64,
+    pub(super) key: RequestKey,
+    pub(super) intended: Nanos,
+    pub(super) acted: Nanos,
 }
 
 impl Shared {
+    /// Returns the time on the run's clock.
+    pub(super) fn now(&self) -> Nanos {
+        Nanos::now(self.clock)
+    }
+
     /// Ends a request that was never written.
-    pub(crate) fn give_up(&mut self, due: Due, end_ns: u64) {
-        self.failed(Current { due, begun_ns: end_ns, written_ns: None }, Cause::Timeout, end_ns);
+    pub(crate) fn give_up(&mut self, due: Due, end: Nanos) {
+        self.failed(Current { due, begun: end, written: None }, Cause::Timeout, end);
     }
 
     /// Ends a request that got no answer.
-    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end_ns: u64) {
+    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end: Nanos) {
         let class = self.classes.of(Some(cause), None);
-        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end_ns);
+        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end);
     }
 
-    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end_ns: u64) {
-        let Current { due, written_ns, .. } = current;
+    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end: Nanos) {
+        let Current { due, written, .. } = current;
         let Ending { status, cause, class } = ending;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some((observer, written_ns)) = self.observer.as_mut().zip(written_ns)
+        if let Some((observer, written)) = self.observer.as_mut().zip(written)
             && !class.is_failure()
         {
             let token = class.is_token();
             let RequestKey { vm, selector, .. } = due.key;
-            observer.note(Observation { slot: Slot { vm, selector }, written_ns, end_ns, token });
+            observer.note(Observation { slot: Slot { vm, selector }, written, end, token });
         }
         self.recorder.record(&Ended {
             class,
             status,
             cause: cause.filter(|_| class.is_failure()),
-            intended_ns: due.intended_ns,
-            acted_ns: due.acted_ns,
-            written_ns,
-            end_ns,
+            intended: due.intended,
+            acted: due.acted,
+            written,
+            end,
         });
     }
 }
@@ -128,8 +134,8 @@ pub(crate) struct Ending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Current {
     pub(crate) due: Due,
-    pub(crate) begun_ns: u64,
-    pub(crate) written_ns: Option<u64>,
+    pub(crate) begun: Nanos,
+    pub(crate) written: Option<Nanos>,
 }
 
 /// Returns true if IMDS refuses a VM that lacks the identity, or that has several and named none.

@@ -7,13 +7,15 @@ use std::fmt;
 
 use super::evidence::NotJudged;
 use super::judge;
-use super::leg;
-use super::policy;
 use super::judge::{Finding, overall};
+use super::leg;
 use super::leg::Side;
+use super::policy;
 use super::sentence::sentence;
 use crate::base::clock::UnixSeconds;
-use crate::harness::document::gate::{BuildName, Gate, Judged, Leg, Load, Method, MetricResult, Order, Pair, Policy, SCHEMA};
+use crate::harness::document::gate::{
+    BuildName, Gate, Judged, Leg, Load, Method, MetricResult, Order, Pair, Policy, SCHEMA,
+};
 use crate::harness::report::host::{build, host};
 use crate::harness::report::phases;
 use crate::harness::report::run_json::rfc3339;

@@ -1,10 +1,11 @@
-//! ChangesReport on the changes of a run, and the verdict on the answers.
+//! Report on the changes of a run, and the verdict on the answers.
 
 use super::ledger::Judgement;
 use super::verify::key_timeline::KeyTimelineVerdict;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::writes::Writes;
 
-/// ChangesReport on the changes of a run.
+/// Report on the changes of a run.
 #[derive(Clone, Debug)]
 pub struct ChangesReport {
     /// Requests that changed something.
@@ -20,11 +21,11 @@ pub enum ChangesVerdict {
     Churn(Judgement),
     /// No verdict beyond the general checks; the token service was away.
     Outage {
-        /// Length of the outage in nanoseconds.
-        down_ns: u64,
+        /// Length of the outage.
+        down: Nanos,
     },
     /// Verdict on the sampled answers, signed by changing keys.
-    Rotate(RotationVerdict),
+    Rotation(RotationVerdict),
 }
 
 /// Results of a run that rotates keys.

@@ -1,20 +1,20 @@
 //! Checks of a target at any speed: it answers, answers correctly, and mints as often as it should.
 
+use super::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
 use super::failure::Failure;
 use super::verify::Verdict;
-use crate::harness::record::measured::Measured;
-use crate::harness::dialect::outcome::Cause;
-use crate::harness::record::intervals::IntervalSet;
-use crate::harness::record::tally::Tally;
 use crate::harness::class::Class;
-use crate::harness::scenario::phases::{Expectation, Phases};
-use crate::harness::scenario::run_plan::{Classes, RunPlan};
-use crate::harness::schedule::traffic::{NewKeyCounts, Traffic};
-use crate::harness::scenario::workload::Workload;
+use crate::harness::dialect::outcome::Cause;
 use crate::harness::record::broker_counters::{Counted, Counters};
+use crate::harness::record::intervals::IntervalSet;
+use crate::harness::record::measured::Measured;
+use crate::harness::record::tally::Tally;
 use crate::harness::record::writes::Writes;
 use crate::harness::scenario::changes::Changes;
-use super::changes::{ChangesReport, RotationVerdict, ChangesVerdict};
+use crate::harness::scenario::phases::{Expectation, Phases};
+use crate::harness::scenario::run_plan::{Classes, RunPlan};
+use crate::harness::scenario::workload::Workload;
+use crate::harness::schedule::traffic::{NewKeyCounts, Traffic};
 
 /// Returns every check that failed.
 pub(super) fn failures(
@@ -178,7 +178,11 @@ fn waited(plan: &RunPlan, phases: &Phases, whole: &IntervalSet) -> Option<Failur
     let waiting = [Class::Miss, Class::Coalesced];
     let waiters = whole.seen().filter(|(class, _)| waiting.contains(class));
     let count = waiters.map(|(_, latencies)| latencies.response.len()).sum();
-    let new = if phases.any_new() { Traffic::of(&plan.workload, &plan.world).new_key_counts().requests } else { 0 };
+    let new = if phases.any_new() {
+        Traffic::of(&plan.workload, &plan.world).new_key_counts().requests
+    } else {
+        0
+    };
     (count > new).then_some(Failure::MintWaits { count, new })
 }
 
@@ -209,17 +213,17 @@ fn equal(counter: f64, count: u64) -> bool {
 mod tests {
     use super::*;
     use crate::base::synthetic::Synthetic;
+    use crate::harness::dialect::outcome::Status;
     use crate::harness::judge::ledger::Judgement;
     use crate::harness::judge::verify::key_timeline::KeyTimelineVerdict;
     use crate::harness::machine::cores::Cores;
     use crate::harness::record::collector::Totals;
     use crate::harness::record::intervals::{Ended, histogram};
-    use crate::harness::dialect::outcome::Status;
+    use crate::harness::record::measured::Pacing;
     use crate::harness::scenario::mix::Kind;
     use crate::harness::scenario::run_plan::{Origin, Waiting};
     use crate::harness::scenario::workload::Herds;
     use crate::harness::scenario::workload::tests::{one, phase, phases};
-    use crate::harness::record::measured::Pacing;
     use std::sync::Arc;
 
     fn steady() -> Workload {
@@ -334,11 +338,14 @@ mod tests {
 
     #[test]
     fn a_token_of_another_moments_key_fails_a_rotation_and_one_key_proves_nothing() {
-        let good = KeyTimelineVerdict { rotations: 3, signing_keys: 2, ..KeyTimelineVerdict::default() };
+        let good =
+            KeyTimelineVerdict { rotations: 3, signing_keys: 2, ..KeyTimelineVerdict::default() };
         let rotated = |keys| RotationVerdict { keys, certificates: 1, unread: 0 };
         let check = |keys| check_changes(ChangesVerdict::Rotation(rotated(keys)), |_| ());
         assert_eq!(check(good), "");
-        assert!(check(KeyTimelineVerdict { unpublished: 1, ..good }).starts_with("1 sampled tokens"));
+        assert!(
+            check(KeyTimelineVerdict { unpublished: 1, ..good }).starts_with("1 sampled tokens")
+        );
         assert!(check(KeyTimelineVerdict { withdrawn: 1, ..good }).contains(", 1 with keys"));
         assert!(check(KeyTimelineVerdict { signing_keys: 1, ..good }).contains("rotated 3 times"));
         let unread = RotationVerdict { unread: 4, ..rotated(good) };

@@ -1,8 +1,8 @@
 //! Conditions of a run besides the load: everything else that its judgement depends on.
 
+use super::gap_fit::GapFit;
 use super::steady_state::{HitRatios, SteadyState};
 use crate::harness::machine::host::strain::Strain;
-use super::gap_fit::GapFit;
 use crate::harness::record::self_report::SelfReport;
 
 /// Conditions of the measured part.

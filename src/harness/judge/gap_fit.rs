@@ -5,6 +5,7 @@
 //! milliseconds. The gaps show if the requests still arrived as a Poisson stream. A coarse clock,
 //! or a stall that ends in a burst, leaves gaps that independent callers do not make.
 
+use crate::harness::nanos::Nanos;
 use crate::harness::record::measured::{Acted, Pacing};
 use crate::harness::schedule::sampling::unit;
 use crate::harness::stats::kolmogorov::{LIMIT_95, distance_from_exponential};
@@ -34,33 +35,33 @@ const GAP_PER_LAG: u64 = 100;
 const ADDED_MAX: f64 = 0.34;
 
 impl GapFit {
-    /// Compares the gaps on a scale at which lateness of `lag_limit_ns` does not show. Returns
+    /// Compares the gaps on a scale at which lateness of `lag_limit` does not show. Returns
     /// `None` if the arrivals are not a Poisson stream or the sample is too small.
     ///
     /// The limit is 1.36/sqrt(n), which one in twenty schedules exceeds by chance. The schedule is
     /// known, so these cases are recognised and judged by the distance that lateness added instead.
     /// A generator that is on time therefore never fails this test.
-    pub fn of(pacing: &Pacing, lag_limit_ns: u64) -> Option<Self> {
+    pub fn of(pacing: &Pacing, lag_limit: Nanos) -> Option<Self> {
         let sampling = pacing.sampling.as_ref()?;
         let (profile, mut share) = (sampling.profile(), sampling.share());
         let mean_ns = 1e9 / (profile.peak() * share);
-        let wanted_ns = float(lag_limit_ns.saturating_mul(GAP_PER_LAG));
+        let wanted_ns = lag_limit.saturating_mul(GAP_PER_LAG).as_f64();
         let kept = (mean_ns / wanted_ns.max(1.0)).min(1.0);
         share *= kept;
         // This selection is independent of the one that chose the sample.
-        let keep = |acted: &&Acted| unit(!acted.intended_ns) < kept;
+        let keep = |acted: &&Acted| unit(!acted.intended.as_u64()) < kept;
         let sample: Vec<Acted> = pacing.sampled.iter().filter(keep).copied().collect();
         if sample.len() <= SAMPLE_MIN {
             return None;
         }
-        let distance = |time: fn(&Acted) -> u64| {
-            let expected = |acted: &Acted| profile.integral(time(acted)) * share;
+        let distance = |time: fn(&Acted) -> Nanos| {
+            let expected = |acted: &Acted| profile.integral(time(acted).as_u64()) * share;
             let mut times: Vec<f64> = sample.iter().map(expected).collect();
             times.sort_by(f64::total_cmp);
             let gaps = times.iter().zip(times.iter().skip(1));
             distance_from_exponential(&gaps.map(|(a, b)| b - a).collect::<Vec<f64>>())
         };
-        let (acted, intended) = (distance(|a| a.acted_ns), distance(|a| a.intended_ns));
+        let (acted, intended) = (distance(|a| a.acted), distance(|a| a.intended));
         let gaps = sample.len() - 1;
         let root = float(gaps as u64).sqrt();
         let limit = LIMIT_95.max(intended * root + ADDED_MAX) / root;
@@ -100,16 +101,18 @@ mod tests {
         let sampling = GapSampling::of(&workload, seed).unwrap();
         let schedule = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
         let taken = (0..).zip(schedule).filter(|(index, _)| sampling.takes(*index));
-        let acted = taken.map(|(index, intended_ns)| Acted {
-            intended_ns,
-            acted_ns: intended_ns + late(index, intended_ns),
+        let acted = taken.map(|(index, intended)| Acted {
+            intended,
+            acted: intended + Nanos::new(late(index, intended.as_u64())),
         });
         let sampled = acted.collect();
         Pacing { sampled, sampling: Some(sampling), ..Pacing::default() }
     }
 
     fn alarms(late: impl Fn(u64, u64) -> u64) -> usize {
-        let is_off = |seed: &u64| GapFit::of(&pacing(*seed, &late), LAG_LIMIT_NS).unwrap().is_off();
+        let is_off = |seed: &u64| {
+            GapFit::of(&pacing(*seed, &late), Nanos::new(LAG_LIMIT_NS)).unwrap().is_off()
+        };
         (0..100).filter(is_off).count()
     }
 
@@ -123,7 +126,8 @@ mod tests {
         // Measured by its mean rate, a ramp would be far from exponential.
         let ramp = Profile::ramp(1000.0, 20_000.0, DURATION_NS);
         for seed in 0..20 {
-            let fit = GapFit::of(&pacing_of(&ramp, seed, |_, _| 0), 20_000).unwrap();
+            let fit =
+                GapFit::of(&pacing_of(&ramp, seed, |_, _| 0), Nanos::from_micros(20)).unwrap();
             assert!(!fit.is_off() && fit.intended < 0.06, "{fit:?}");
         }
     }
@@ -148,9 +152,9 @@ mod tests {
         // The clock of the generator runs a fifth faster, so all gaps are shorter.
         let mut pacing = pacing(3, |_, _| 0);
         for acted in &mut pacing.sampled {
-            acted.acted_ns = acted.intended_ns / 5 * 4;
+            acted.acted = acted.intended / 5 * 4;
         }
-        assert!(GapFit::of(&pacing, 20_000).unwrap().is_off());
+        assert!(GapFit::of(&pacing, Nanos::new(20_000)).unwrap().is_off());
     }
 
     #[test]
@@ -158,8 +162,8 @@ mod tests {
         let constant = workload(Arrivals::Constant, RATE);
         assert!(GapSampling::of(&constant, 1).is_none());
         let mut pacing = pacing(1, |_, _| 0);
-        assert!(GapFit::of(&pacing, 20_000_000).is_none());
+        assert!(GapFit::of(&pacing, Nanos::new(20_000_000)).is_none());
         pacing.sampled.truncate(SAMPLE_MIN);
-        assert!(GapFit::of(&pacing, 20_000).is_none());
+        assert!(GapFit::of(&pacing, Nanos::new(20_000)).is_none());
     }
 }

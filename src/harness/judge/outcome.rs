@@ -1,15 +1,16 @@
 //! The judged result of a run.
 
-use super::changes::Report;
+use super::changes::ChangesReport;
 use super::checks;
 use super::conditions::Conditions;
 use super::failure::{Failure, is_final};
 use super::gap_fit::GapFit;
 use super::steady_state::Seconds;
-use super::validity::{self, Evidence, Reason, Shape};
 use super::validity::limits::lag_limit_ns;
+use super::validity::{self, Evidence, Reason, Shape};
 use super::verify::Verdict;
 use crate::harness::machine::host::strain::Strain;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::broker_counters::Counted;
 use crate::harness::record::intervals::{IntervalSet, Latencies};
 use crate::harness::record::measured::Measured;
@@ -71,11 +72,11 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     // The limits of lateness follow from the times of good answers, because a refusal may take no
     // time.
     let judged = if good.response.is_empty() { &all } else { &good };
-    let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured_ns);
+    let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured.as_u64());
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
         strain,
-        gap_fit: GapFit::of(&measured.pacing, lag_limit_ns(&judged.service)),
+        gap_fit: GapFit::of(&measured.pacing, Nanos::new(lag_limit_ns(&judged.service))),
         steady: seconds.steady_state(plan, &measured.totals),
         hit_ratios: seconds.hit_ratios(plan),
         broker: self_report,

@@ -5,19 +5,19 @@
 use std::io;
 
 use crate::base::clock::UnixSeconds;
-use crate::harness::record::collector::{IntervalSink, Totals};
-use crate::harness::record::intervals::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window};
 use crate::harness::class::Class;
+use crate::harness::record::collector::{IntervalSink, Totals};
+use crate::harness::record::intervals::{INTERVAL, IntervalSet, Latencies, Rest, Window};
+use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::mix::Kind;
 use crate::harness::scenario::phases::{Expectation, Phases};
 use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::scenario::changes::Changes;
 use crate::harness::stats::intervals::{Counts, quantile_interval};
 use crate::harness::stats::stationarity;
 use crate::harness::stats::stationarity::{Drift, Steadiness};
 
 /// Sink that passes intervals on and keeps the data for the checks.
-pub(super) struct SteadyStateSink<'a> {
+pub(crate) struct SteadyStateSink<'a> {
     sink: &'a mut dyn IntervalSink,
     window: Option<Window>,
     seconds: Seconds,
@@ -79,7 +79,7 @@ const HIT_RATIO_TOLERANCE: f64 = 0.01;
 const APART_MIN: f64 = 4.0;
 
 impl<'a> SteadyStateSink<'a> {
-    pub(super) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
+    pub(crate) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
         Self { sink, window: None, seconds: Seconds::default() }
     }
 
@@ -96,7 +96,7 @@ impl IntervalSink for SteadyStateSink<'_> {
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         // The quantile of a part of a second does not compare with the others.
-        if self.window.is_some_and(|window| window.interval_ns(set.index) == INTERVAL_NS) {
+        if self.window.is_some_and(|window| window.interval(set.index) == INTERVAL) {
             self.seconds.take(set);
         }
         self.sink.interval(set, rest)

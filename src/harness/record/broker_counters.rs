@@ -22,7 +22,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut counters = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             // A series with labels adds to the sum of its name.

@@ -6,9 +6,10 @@ use hdrhistogram::Histogram;
 
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::nanos::Nanos;
 
 /// The interval of the log files: one second.
-pub const INTERVAL_NS: u64 = 1_000_000_000;
+pub const INTERVAL: Nanos = Nanos::SECOND;
 
 /// The highest recorded latency: an hour. Longer ones are recorded as an hour.
 const HIGHEST_NS: u64 = 3_600_000_000_000;
@@ -106,7 +107,7 @@ impl IntervalSet {
         Class::ALL.into_iter().zip(&self.classes).filter(|(_, set)| !set.response.is_empty())
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.add_resting(other, &|| ());
     }
 
@@ -134,12 +135,12 @@ impl IntervalSet {
 
     pub(super) fn record(&mut self, ended: &Ended) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
-        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
-        set.response.saturating_record(response_ns);
-        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
-        if let Some(written_ns) = ended.written_ns {
-            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
-            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
+        let response = ended.end.saturating_sub(ended.intended);
+        set.response.saturating_record(response.as_u64());
+        set.lag.saturating_record(ended.acted.saturating_sub(ended.intended).as_u64());
+        if let Some(written) = ended.written {
+            set.service.saturating_record(ended.end.saturating_sub(written).as_u64());
+            set.queue.saturating_record(written.saturating_sub(ended.acted).as_u64());
         }
     }
 
@@ -151,7 +152,7 @@ impl IntervalSet {
     }
 }
 
-/// A request that has ended. Times in nanoseconds of one clock.
+/// A request that has ended. Times are of one clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     /// The class of the request.
@@ -161,39 +162,39 @@ pub struct Ended {
     /// The cause of the failure, if it failed.
     pub cause: Option<Cause>,
     /// The intended start.
-    pub intended_ns: u64,
+    pub intended: Nanos,
     /// The time when the generator noticed that the request was due.
-    pub acted_ns: u64,
+    pub acted: Nanos,
     /// The time when the last byte was handed to the kernel, if it was.
-    pub written_ns: Option<u64>,
+    pub written: Option<Nanos>,
     /// The time when the answer was complete or the request was given up.
-    pub end_ns: u64,
+    pub end: Nanos,
 }
 
-/// The measured part of a run, in nanoseconds of the run's clock.
+/// The measured part of a run, on the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// The first instant.
-    pub start_ns: u64,
+    pub start: Nanos,
     /// The instant after the last.
-    pub end_ns: u64,
+    pub end: Nanos,
 }
 
 impl Window {
     /// Returns true if the instant lies in the measured part.
-    pub fn contains(&self, at_ns: u64) -> bool {
-        (self.start_ns..self.end_ns).contains(&at_ns)
+    pub fn contains(&self, at: Nanos) -> bool {
+        (self.start..self.end).contains(&at)
     }
 
     /// Returns the length of interval number `index`; the last interval may be shorter than the
     /// others.
-    pub fn interval_ns(&self, index: u64) -> u64 {
-        let start_ns = self.start_ns.saturating_add(index.saturating_mul(INTERVAL_NS));
-        self.end_ns.saturating_sub(start_ns).min(INTERVAL_NS)
+    pub fn interval(&self, index: u64) -> Nanos {
+        let start = self.start.saturating_add(INTERVAL.saturating_mul(index));
+        self.end.saturating_sub(start).min(INTERVAL)
     }
 
     /// Returns the number of intervals.
     pub fn intervals(&self) -> u64 {
-        self.end_ns.saturating_sub(self.start_ns).div_ceil(INTERVAL_NS).max(1)
+        self.end.saturating_sub(self.start).div_ceil(INTERVAL).max(1)
     }
 }

@@ -6,6 +6,7 @@ use super::collector::Totals;
 use super::intervals::{Window, histogram};
 use super::sample::Sampled;
 use super::tally::Tally;
+use crate::harness::nanos::Nanos;
 use crate::harness::schedule::sampling::GapSampling;
 
 /// Measurements of a run.
@@ -48,23 +49,23 @@ impl Default for Pacing {
     }
 }
 
-/// A sampled request: its intended start and the time when the generator acted on it, both in
-/// nanoseconds from the start of the measured part.
+/// A sampled request: its intended start and the time when the generator acted on it, both
+/// from the start of the measured part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acted {
     /// The intended start.
-    pub intended_ns: u64,
+    pub intended: Nanos,
     /// The time when the generator acted on it.
-    pub acted_ns: u64,
+    pub acted: Nanos,
 }
 
 /// Extent of an interrupted run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Length of the measured part until the interrupt, in nanoseconds.
-    pub measured_ns: u64,
-    /// Planned length of the measured part, in nanoseconds.
-    pub planned_ns: u64,
+    /// Length of the measured part until the interrupt.
+    pub measured: Nanos,
+    /// Planned length of the measured part.
+    pub planned: Nanos,
     /// Requests that were due but had no answer yet. No figure includes them.
     pub unfinished: u64,
     /// Requests that had ended, with success or failure.
@@ -72,16 +73,16 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Returns the cut of a run that was stopped at `at_ns`; `None` if all of the run was measured.
-    pub(crate) fn at(at_ns: u64, window: Window, tally: &Tally) -> Option<Self> {
+    /// Returns the cut of a run that was stopped at `at`; `None` if all of the run was measured.
+    pub(crate) fn at(at: Nanos, window: Window, tally: &Tally) -> Option<Self> {
         let ended: u64 = tally.statuses.values().sum();
         let cut = Self {
-            measured_ns: at_ns.min(window.end_ns).saturating_sub(window.start_ns),
-            planned_ns: window.end_ns.saturating_sub(window.start_ns),
+            measured: at.min(window.end).saturating_sub(window.start),
+            planned: window.end.saturating_sub(window.start),
             unfinished: tally.scheduled.saturating_sub(tally.unsent + ended),
             ended,
         };
-        (cut.measured_ns < cut.planned_ns || cut.unfinished > 0).then_some(cut)
+        (cut.measured < cut.planned || cut.unfinished > 0).then_some(cut)
     }
 
     /// Returns the share of due requests without an answer: mostly the slowest ones.
@@ -99,20 +100,23 @@ mod tests {
 
     #[test]
     fn a_cut_counts_what_was_due_and_not_answered() {
-        let window = Window { start_ns: 100, end_ns: 1_100 };
+        let window = Window { start: Nanos::new(100), end: Nanos::new(1_100) };
         let statuses = [(Status::Http(200), 7), (Status::Timeout, 1)].into();
         let tally = Tally { scheduled: 10, statuses, ..Tally::default() };
-        let cut = |at_ns| Cut::at(at_ns, window, &tally).unwrap();
-        assert_eq!(cut(400), Cut { measured_ns: 300, planned_ns: 1_000, unfinished: 2, ended: 8 });
+        let cut = |at| Cut::at(Nanos::new(at), window, &tally).unwrap();
+        assert_eq!(
+            cut(400),
+            Cut { measured: Nanos::new(300), planned: Nanos::new(1_000), unfinished: 2, ended: 8 }
+        );
         assert!((cut(400).unfinished_share() - 0.2).abs() < 1e-12);
-        assert_eq!(cut(50).measured_ns, 0);
-        assert_eq!(cut(9_999).measured_ns, 1_000);
+        assert_eq!(cut(50).measured, Nanos::ZERO);
+        assert_eq!(cut(9_999).measured, Nanos::new(1_000));
     }
 
     #[test]
     fn a_run_that_had_all_its_answers_was_not_cut() {
-        let window = Window { start_ns: 0, end_ns: 5 };
+        let window = Window { start: Nanos::new(0), end: Nanos::new(5) };
         let tally = Tally { scheduled: 3, unsent: 3, ..Tally::default() };
-        assert_eq!(Cut::at(6, window, &tally), None);
+        assert_eq!(Cut::at(Nanos::new(6), window, &tally), None);
     }
 }

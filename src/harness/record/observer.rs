@@ -2,17 +2,18 @@
 
 use std::sync::mpsc::Sender;
 
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::Slot;
 
-/// Outcome of a request. Times are in nanoseconds of the run's clock.
+/// Outcome of a request. Times are of the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation {
     /// VM that asked, and the identity that it asked for.
     pub(crate) slot: Slot,
     /// Time before the first byte of the request was handed to the kernel.
-    pub(crate) written_ns: u64,
+    pub(crate) written: Nanos,
     /// Time of the complete answer.
-    pub(crate) end_ns: u64,
+    pub(crate) end: Nanos,
     /// True if a token came back, false if the request was refused.
     pub(crate) token: bool,
 }
@@ -31,7 +32,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Creates a observer that notes the answers to the first `vms` VMs, and every refusal.
-    pub(super) const fn new(vms: u32, judge: Sender<Vec<Observation>>) -> Self {
+    pub(crate) const fn new(vms: u32, judge: Sender<Vec<Observation>>) -> Self {
         Self { vms, batch: Vec::new(), judge }
     }
 

@@ -6,10 +6,11 @@
 
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::intervals::{Ended, INTERVAL_NS, IntervalSet, Window};
+use super::intervals::{Ended, INTERVAL, IntervalSet, Window};
 use super::tally::Tally;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::Status;
+use crate::harness::nanos::Nanos;
 
 /// The recorder of one generator thread.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub struct Recorder {
     full: Sender<IntervalSet>,
     empty: Receiver<IntervalSet>,
     tally: Tally,
-    /// The end of each phase, in nanoseconds of the run's clock.
-    phase_ends_ns: Vec<u64>,
+    /// The end of each phase, on the run's clock.
+    phase_ends: Vec<Nanos>,
 }
 
 impl Recorder {
@@ -28,25 +29,24 @@ impl Recorder {
     /// cleared ones from `empty`.
     pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
         let tally = Tally::default();
-        Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends_ns: Vec::new() }
+        Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends: Vec::new() }
     }
 
-    /// Records each phase separately too. The times `ends_ns` count from the start of the window.
+    /// Records each phase separately too. The times `ends` count from the start of the window.
     #[must_use]
-    pub fn with_phases(mut self, ends_ns: &[u64]) -> Self {
+    pub fn with_phases(mut self, ends: &[Nanos]) -> Self {
         // The memory is allocated here, not in the timed loop. Its pages are first touched on use:
         // some hundred pages for each class and phase.
-        self.tally.phases = (0..).zip(ends_ns).map(|(index, _)| IntervalSet::new(index)).collect();
-        let start_ns = self.window.start_ns;
-        self.phase_ends_ns =
-            ends_ns.iter().map(|end_ns| start_ns.saturating_add(*end_ns)).collect();
+        self.tally.phases = (0..).zip(ends).map(|(index, _)| IntervalSet::new(index)).collect();
+        let start = self.window.start;
+        self.phase_ends = ends.iter().map(|end| start.saturating_add(*end)).collect();
         self
     }
 
     /// Hands over every set whose second is past. The caller calls this at least once a second.
-    pub fn advance(&mut self, now_ns: u64) {
+    pub fn advance(&mut self, now: Nanos) {
         let last = self.window.intervals() - 1;
-        let index = now_ns.saturating_sub(self.window.start_ns) / INTERVAL_NS;
+        let index = now.saturating_sub(self.window.start) / INTERVAL;
         while self.set.index < index.min(last) {
             self.hand_over();
         }
@@ -61,8 +61,8 @@ impl Recorder {
     }
 
     /// Returns true if a request with this intended start is measured.
-    pub fn measures(&self, intended_ns: u64) -> bool {
-        self.window.contains(intended_ns)
+    pub fn measures(&self, intended: Nanos) -> bool {
+        self.window.contains(intended)
     }
 
     /// Counts one request, and records it if its intended start is in the measured part.
@@ -74,20 +74,20 @@ impl Recorder {
         self.tally.impeded += u64::from(impeded);
         let answered = matches!(ended.status, Status::Http(_));
         self.tally.lost += u64::from(!answered);
-        self.tally.answered += u64::from(answered && self.window.contains(ended.end_ns));
-        if !self.measures(ended.intended_ns) {
+        self.tally.answered += u64::from(answered && self.window.contains(ended.end));
+        if !self.measures(ended.intended) {
             return;
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         if let Some(cause) = ended.cause {
             *self.tally.causes.entry(cause).or_default() += 1;
         }
-        self.advance(ended.end_ns);
+        self.advance(ended.end);
         *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record(ended);
         // The phase is chosen by intended start, so that a backlog of one phase is not charged to
         // the next.
-        let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);
+        let phase = self.phase_ends.partition_point(|end| *end <= ended.intended);
         if let Some(set) = self.tally.phases.get_mut(phase) {
             set.record(ended);
         }
@@ -118,14 +118,15 @@ pub(crate) mod tests {
 
     /// Returns a hit with a token that was acted on and written at its intended start.
     pub(crate) fn ended(intended_ns: u64, end_ns: u64) -> Ended {
+        let intended = Nanos::new(intended_ns);
         Ended {
             class: Class::Hit,
             status: Status::Http(200),
             cause: None,
-            intended_ns,
-            acted_ns: intended_ns,
-            written_ns: Some(intended_ns),
-            end_ns,
+            intended,
+            acted: intended,
+            written: Some(intended),
+            end: Nanos::new(end_ns),
         }
     }
 
@@ -136,13 +137,12 @@ pub(crate) mod tests {
     #[test]
     fn failed_requests_are_counted_by_cause_and_those_of_this_machine_apart() {
         let (full, _sets) = channel();
-        let window = Window { start_ns: 100, end_ns: 400 };
+        let window = Window { start: Nanos::new(100), end: Nanos::new(400) };
         let mut recorder = Recorder::new(window, full, channel().1);
-        for (cause, intended_ns) in
+        for (cause, intended) in
             [(Cause::NoToken, 99), (Cause::NoToken, 100), (Cause::LocalPorts, 200)]
         {
-            let failed =
-                Ended { class: Class::Error, cause: Some(cause), ..ended(intended_ns, 300) };
+            let failed = Ended { class: Class::Error, cause: Some(cause), ..ended(intended, 300) };
             recorder.record(&failed);
         }
         recorder.record(&ended(100, 150));
@@ -153,11 +153,12 @@ pub(crate) mod tests {
 
     #[test]
     fn a_request_belongs_to_the_phase_in_which_it_was_meant_to_start() {
-        let window = Window { start_ns: 100, end_ns: 400 };
+        let window = Window { start: Nanos::new(100), end: Nanos::new(400) };
         let mut tally = Tally::default();
         for thread in 0..2 {
             let (full, _sets) = channel();
-            let mut recorder = Recorder::new(window, full, channel().1).with_phases(&[100, 300]);
+            let mut recorder =
+                Recorder::new(window, full, channel().1).with_phases(&[100, 300].map(Nanos::new));
             recorder.record(&ended(99, 110)); // warm-up
             recorder.record(&ended(100, 150));
             recorder.record(&ended(199, 390)); // ends in the next phase

@@ -11,17 +11,18 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::RequestKey;
 
-/// A request and its answer. Times in nanoseconds of the run's clock.
+/// A request and its answer. Times are of the run's clock.
 #[derive(Clone, Debug)]
 pub struct Sampled {
     /// The key that was asked for.
-    pub key: Ask,
+    pub key: RequestKey,
     /// The time when the request was written.
-    pub written_ns: u64,
+    pub written: Nanos,
     /// The time when the answer was complete.
-    pub end_ns: u64,
+    pub end: Nanos,
     /// The body of the answer.
     pub body: Vec<u8>,
 }
@@ -30,13 +31,13 @@ pub struct Sampled {
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
     /// The key that was asked for.
-    pub key: Ask,
+    pub key: RequestKey,
     /// The class of the answer.
     pub class: Class,
     /// The time when the request was written.
-    pub written_ns: u64,
+    pub written: Nanos,
     /// The time when the answer was complete.
-    pub end_ns: u64,
+    pub end: Nanos,
     /// The body of the answer.
     pub body: &'a [u8],
 }
@@ -158,8 +159,8 @@ impl Sampler {
         };
         body.clear();
         body.extend_from_slice(offer.body);
-        let Offer { key, written_ns, end_ns, .. } = *offer;
-        kept.push(Numbered { number, sampled: Sampled { key, written_ns, end_ns, body } });
+        let Offer { key, written, end, .. } = *offer;
+        kept.push(Numbered { number, sampled: Sampled { key, written, end, body } });
         kept.fit(self.capacity * BODY_BYTES_MAX);
     }
 
@@ -213,7 +214,7 @@ mod tests {
 
     fn offer(sampler: &mut Sampler, class: Class, number: u32) {
         let body = &number.to_le_bytes();
-        sampler.offer(&Offer { key: KEY, class, written_ns: 0, end_ns: 0, body });
+        sampler.offer(&Offer { key: KEY, class, written: Nanos::ZERO, end: Nanos::ZERO, body });
     }
 
     fn numbers(sampler: Sampler) -> Vec<u32> {
@@ -248,7 +249,13 @@ mod tests {
 
     fn long(sampler: &mut Sampler, bytes: usize, vm: u32) {
         let (key, body) = (RequestKey { vm, ..KEY }, &vec![0; bytes][..]);
-        sampler.offer(&Offer { key, class: Class::All, written_ns: 0, end_ns: 0, body });
+        sampler.offer(&Offer {
+            key,
+            class: Class::All,
+            written: Nanos::ZERO,
+            end: Nanos::ZERO,
+            body,
+        });
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct WakeUps(Vec<(f64, u64)>);
 
 impl SelfReport {
     /// Parses the report. It stays empty for brokers that report nothing, such as older builds.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut report = Self::default();
         for line in text.lines() {
             let Some((name, value)) = line.rsplit_once(' ') else { continue };

@@ -5,7 +5,7 @@ use super::run_json::whole_number;
 use crate::base::clock::us;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::changes::{Changes, Churn, Outage, Rotation};
-use crate::harness::judge::changes::{ChangesReport, RotationVerdict, ChangesVerdict};
+use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
 use crate::harness::judge::outcome::Outcome;
 
 /// Returns the number of changes and the times of their acknowledgements.
@@ -52,8 +52,8 @@ pub(super) fn rotation(report: &ChangesReport) -> Option<Rotation> {
 
 /// Returns how long the token service was away, and how many mints failed.
 pub(super) fn outage(report: &ChangesReport, outcome: &Outcome) -> Option<Outage> {
-    let ChangesVerdict::Outage { down_ns } = report.verdict else { return None };
+    let ChangesVerdict::Outage { down } = report.verdict else { return None };
     let measured = outcome.broker.and_then(|counted| counted.measured);
     let failures = measured.map(|counters| whole_number(counters.mint_failures));
-    Some(Outage { down_s: us(down_ns) / 1e6, mint_failures: failures })
+    Some(Outage { down_s: us(down.as_u64()) / 1e6, mint_failures: failures })
 }

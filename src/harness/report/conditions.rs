@@ -1,16 +1,16 @@
 //! The conditions that a run was made under, for `run.json` and the notes.
 
 use crate::base::clock::{readable, readable_us, us};
-use crate::harness::document::percentiles::Hiccup;
-use crate::harness::document::run::validity;
-use crate::harness::document::run::broker as documents;
-use crate::harness::document::run::validity::{Gaps, Steady};
-use crate::harness::judge::steady_state::SteadyState;
 use crate::harness::dialect::outcome::Status;
-use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::document::percentiles::Hiccup;
+use crate::harness::document::run::broker as documents;
+use crate::harness::document::run::validity;
+use crate::harness::document::run::validity::{Gaps, Steady};
 use crate::harness::judge::gap_fit::GapFit;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::steady_state::SteadyState;
 use crate::harness::record::self_report::{BrokerBuild, SelfReport, WakeUps};
+use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the lateness of the broker's probe, or none if the broker does not report it.
 pub(super) fn broker_hiccup(report: &SelfReport) -> Option<Hiccup> {

@@ -3,10 +3,10 @@
 use super::phases::arrivals;
 use crate::base::clock::us;
 use crate::harness::dialect::target::Target;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
 use crate::harness::schedule::layout::Layout;
-use crate::harness::judge::outcome::Outcome;
 
 /// Inputs of the heading.
 #[derive(Clone, Copy, Debug)]

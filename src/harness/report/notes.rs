@@ -2,10 +2,10 @@
 
 use super::conditions;
 use crate::base::clock::readable;
-use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
-use crate::harness::record::broker_counters::Counted;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::broker_counters::Counted;
+use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
+use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the notes that follow from a plan and its outcome.
 pub fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {

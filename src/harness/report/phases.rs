@@ -2,16 +2,16 @@
 
 use super::quantiles::percentiles;
 use crate::base::clock::us;
+use crate::harness::class::Class;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::classes::PhaseClass;
 use crate::harness::document::run::phases::{Phase as PhaseResult, RateCourse};
-use crate::harness::record::measured::Measured;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::record::intervals::Latencies;
-use crate::harness::class::Class;
+use crate::harness::record::measured::Measured;
 use crate::harness::scenario::phases::{Phase, Phases};
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
-use crate::harness::judge::outcome::Outcome;
 
 /// Returns the spacing of the requests of a workload, and the rate per second if there is a single one.
 pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{changes, conditions, phases};
 use super::host::{build, host};
 use super::quantiles::{at, percentiles, tail};
 use super::slo::Objective;
+use super::{changes, conditions, phases};
 use crate::base::clock::{UnixSeconds, us};
+use crate::harness::class::Class;
 use crate::harness::dialect::target::Target;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::percentiles::Hiccup;
@@ -16,12 +17,11 @@ use crate::harness::document::run::load::Load;
 use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA, Slo};
 use crate::harness::judge::conditions::Conditions;
-use crate::harness::record::measured::Cut;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Usable;
-use crate::harness::class::Class;
+use crate::harness::record::measured::Cut;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::schedule::layout::Layout;
-use crate::harness::judge::outcome::Outcome;
 use crate::harness::stats::intervals::{TooShort, quantile_interval};
 
 /// Identity of a run: its id, time, scenario, seed and target.
@@ -85,7 +85,7 @@ pub fn document(identity: Identity, plan: &RunPlan, outcome: &Outcome, slo: &[Ob
 }
 
 fn interrupted(cut: Cut) -> Interrupted {
-    let planned_s = us(cut.planned_ns) / 1e6;
+    let planned_s = us(cut.planned.as_u64()) / 1e6;
     Interrupted { planned_s, unfinished: cut.unfinished, extra: Extra::new() }
 }
 

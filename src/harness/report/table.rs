@@ -8,13 +8,13 @@ use super::grid::grid;
 pub use super::heading::Heading;
 use super::slo::Objective;
 use crate::base::clock::readable;
-use crate::harness::judge::validity::{Headline, Reason};
-use crate::harness::dialect::outcome::Cause;
 use crate::harness::class::Class;
-use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::record::writes::Writes;
-use crate::harness::judge::changes::{ChangesReport, RotationVerdict, ChangesVerdict};
+use crate::harness::dialect::outcome::Cause;
+use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::validity::{Headline, Reason};
+use crate::harness::record::writes::Writes;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::stats::intervals::quantile_interval;
 
 /// Returns the notes and counts first; the heading, the percentiles and the verdict come last, where
@@ -170,10 +170,10 @@ fn changes(text: &mut String, report: &ChangesReport) -> std::fmt::Result {
             judgement.tokens_after_removal,
             judgement.undecided
         ),
-        ChangesVerdict::Outage { down_ns } => writeln!(
+        ChangesVerdict::Outage { down } => writeln!(
             text,
             "outage    the token service was away for {:.1} s",
-            std::time::Duration::from_nanos(down_ns).as_secs_f64()
+            std::time::Duration::from(down).as_secs_f64()
         ),
         ChangesVerdict::Rotation(RotationVerdict { keys, certificates, unread }) => writeln!(
             text,

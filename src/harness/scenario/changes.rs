@@ -1,7 +1,5 @@
 //! Changes that are made to the broker under load.
 
-
-
 /// Changes during the measured part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
@@ -24,17 +22,6 @@ pub enum Changes {
         /// Number of key rotations, at even distances.
         rotations: u32,
     },
-}
-
-/// Failure to make changes.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangesError {
-    /// A thread for the changes could not be started.
-    #[error("cannot start a thread that makes changes")]
-    Spawn(#[from] std::io::Error),
-    /// A thread ended without a report.
-    #[error("a thread that makes changes died; its panic message is above")]
-    Died,
 }
 
 /// Token lifetime in a run that rotates keys, in seconds. Tokens are renewed at half of it, so that

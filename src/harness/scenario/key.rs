@@ -39,7 +39,7 @@ pub struct Slot {
 }
 
 /// A key without its VM: identity number and resource.
-pub(super) type VmKey = (u32, u8);
+pub(crate) type VmKey = (u32, u8);
 
 /// Returns every vm_key that a VM can have, ordered by resource, then by identity.
 pub(super) fn all_vm_keys(world: &Synthetic) -> impl Iterator<Item = VmKey> {
@@ -50,7 +50,7 @@ pub(super) fn all_vm_keys(world: &Synthetic) -> impl Iterator<Item = VmKey> {
 
 /// Returns key number `index` of `vm_keys`. VMs take turns first, then vm_keys; after the last key it
 /// starts again.
-pub(super) fn nth_key(world: &Synthetic, vm_keys: &[VmKey], index: u64) -> RequestKey {
+pub(crate) fn nth_key(world: &Synthetic, vm_keys: &[VmKey], index: u64) -> RequestKey {
     let vms = u64::from(world.vms.max(1));
     let vm_key = usize::try_from(index / vms).unwrap_or(usize::MAX) % vm_keys.len().max(1);
     let (slot, resource) = vm_keys.get(vm_key).copied().unwrap_or_default();
@@ -59,7 +59,7 @@ pub(super) fn nth_key(world: &Synthetic, vm_keys: &[VmKey], index: u64) -> Reque
 }
 
 /// Returns the selector of identity number `slot`.
-pub(super) const fn selector(slot: u32) -> Selector {
+pub(crate) const fn selector(slot: u32) -> Selector {
     match slot.checked_sub(1) {
         None => Selector::Default,
         Some(index) => Selector::UserAssigned(index),

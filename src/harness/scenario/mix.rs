@@ -55,7 +55,7 @@ pub enum Identities {
 impl Identities {
     /// Returns the range of identity numbers as (first, end); the end is excluded, and 0 is the
     /// system-assigned identity.
-    const fn slots(self, world: &Synthetic) -> (u32, u32) {
+    pub(crate) const fn slots(self, world: &Synthetic) -> (u32, u32) {
         let end = world.user_assigned + 1;
         match self {
             Self::All => (0, end),
@@ -83,7 +83,7 @@ impl Share {
     }
 
     /// Returns the vm_keys of the share for each VM; none for new keys.
-    pub(super) fn vm_keys(&self, world: &Synthetic) -> impl Iterator<Item = VmKey> {
+    pub(crate) fn vm_keys(&self, world: &Synthetic) -> impl Iterator<Item = VmKey> {
         let (from, to) = self.identities.slots(world);
         let to = if self.is_new() { from } else { to };
         let resource = self.resource;

@@ -198,7 +198,11 @@ impl Phases {
     }
 
     /// Returns the vm_keys, for each VM, of the shares with reusable keys that satisfy `wanted`.
-    pub(crate) fn reused_vm_keys(&self, world: &Synthetic, wanted: impl Fn(&Share) -> bool) -> Vec<VmKey> {
+    pub(crate) fn reused_vm_keys(
+        &self,
+        world: &Synthetic,
+        wanted: impl Fn(&Share) -> bool,
+    ) -> Vec<VmKey> {
         let shares = self.shares().filter(|share| wanted(share));
         let mut vm_keys: Vec<VmKey> = shares.flat_map(|share| share.vm_keys(world)).collect();
         vm_keys.sort_unstable_by_key(|(slot, resource)| (*resource, *slot));

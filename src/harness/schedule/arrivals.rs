@@ -9,10 +9,11 @@ use rand_distr::{Distribution, Exp1};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::profile::{Inverse, Profile};
 
-/// Intended start times in nanoseconds from the start of the load: ascending, all below its end.
+/// Intended start times from the start of the load: ascending, all below its end.
 #[derive(Debug)]
 pub struct Schedule {
     arrivals: Arrivals,
@@ -24,9 +25,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Creates a schedule of `rate` requests per second for `length_ns` nanoseconds.
-    pub fn new(arrivals: Arrivals, rate: f64, length_ns: u64, seed: u64) -> Self {
-        Self::over(arrivals, Profile::constant(rate, length_ns), seed)
+    /// Creates a schedule of `rate` requests per second for `length`.
+    pub fn new(arrivals: Arrivals, rate: f64, length: Nanos, seed: u64) -> Self {
+        Self::over(arrivals, Profile::constant(rate, length.as_u64()), seed)
     }
 
     /// Creates a schedule for a rate that may change over time.
@@ -42,10 +43,10 @@ impl Schedule {
 }
 
 impl Iterator for Schedule {
-    type Item = u64;
+    type Item = Nanos;
 
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn next(&mut self) -> Option<u64> {
+    fn next(&mut self) -> Option<Nanos> {
         self.reached = match self.arrivals {
             // The first request is due at once, and request k when the integral reaches k. A sum of
             // gaps would drift.
@@ -56,7 +57,7 @@ impl Iterator for Schedule {
             }
         };
         self.count += 1;
-        self.inverse.at(self.reached)
+        self.inverse.at(self.reached).map(Nanos::new)
     }
 }
 

@@ -5,8 +5,8 @@
 //! idle. A set never spans threads. If there are fewer kinds of connections than threads, a kind is
 //! divided into several sets that take turns.
 
-use crate::harness::scenario::run_plan::{Origin, RunPlan};
 use super::traffic::Arrival;
+use crate::harness::scenario::run_plan::{Origin, RunPlan};
 
 /// Groups of a plan's connections, calculated from the numbers of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +87,13 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::nanos::Nanos;
     use crate::harness::scenario::key::{RequestKey, Selector};
     use proptest::prelude::*;
 
     fn arrival(index: u64, vm: u32) -> Arrival {
         let key = RequestKey { vm, selector: Selector::Default, resource: 0 };
-        Arrival { index, intended_ns: 0, key }
+        Arrival { index, intended: Nanos::ZERO, key }
     }
 
     proptest! {

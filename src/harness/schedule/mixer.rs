@@ -67,7 +67,7 @@ pub(super) struct NewKeys {
 /// A drawn request, marked if its key is new.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NextKey {
-    pub(super) ask: Ask,
+    pub(super) key: RequestKey,
     pub(super) is_new: bool,
 }
 

@@ -5,6 +5,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution, Exp1};
 
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::phases::{Arrivals, Phase, Timing};
 use crate::harness::scenario::profile::Profile;
 use crate::harness::scenario::workload::Workload;
@@ -69,10 +70,10 @@ pub(crate) fn unit(index: u64) -> f64 {
     float((z ^ (z >> 31)) >> 11) / float(1 << 53)
 }
 
-/// The times at which the rehearsal loop has something due: a Poisson stream, in nanoseconds from
-/// its start.
+/// The times at which the rehearsal loop has something due: a Poisson stream, from its
+/// start.
 #[derive(Debug)]
-pub(super) struct RehearsalTimes {
+pub(crate) struct RehearsalTimes {
     rng: Xoshiro256PlusPlus,
     mean_ns: f64,
     at_ns: f64,
@@ -86,7 +87,7 @@ const REHEARSED_MAX: f64 = 20_000.0;
 
 impl RehearsalTimes {
     /// Returns the times of a rehearsal at the rate of one of `threads` threads of this workload.
-    pub(super) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
+    pub(crate) fn of(workload: &Workload, threads: usize, thread: usize) -> Self {
         let phases = workload.phases().map_or(&[][..], |phases| &phases.phases);
         let rate = phases.iter().map(Phase::mean_rate).fold(REHEARSED_MIN, f64::max);
         let rate = (rate / float(threads.max(1) as u64)).clamp(REHEARSED_MIN, REHEARSED_MAX);
@@ -96,17 +97,17 @@ impl RehearsalTimes {
 }
 
 impl Iterator for RehearsalTimes {
-    type Item = u64;
+    type Item = Nanos;
 
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "positive, and a rehearsal lasts for seconds"
     )]
-    fn next(&mut self) -> Option<u64> {
+    fn next(&mut self) -> Option<Nanos> {
         let gap: f64 = Exp1.sample(&mut self.rng);
         self.at_ns += gap * self.mean_ns;
-        Some(self.at_ns as u64)
+        Some(Nanos::new(self.at_ns as u64))
     }
 }
 
@@ -167,7 +168,7 @@ pub(crate) mod tests {
         let count = |rate, threads| {
             let workload = workload(Arrivals::Poisson, rate);
             let times = RehearsalTimes::of(&workload, threads, 0);
-            times.take_while(|at| *at < 1_000_000_000).count()
+            times.take_while(|at| *at < Nanos::SECOND).count()
         };
         assert!((850..1_150).contains(&count(10.0, 1)));
         assert!((4_700..5_300).contains(&count(10_000.0, 2)));

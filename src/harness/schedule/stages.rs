@@ -7,8 +7,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::arrivals::Schedule;
-use super::mixer::{NextKey, Mixer, NewKeys};
+use super::mixer::{Mixer, NewKeys, NextKey};
 use crate::base::synthetic::Synthetic;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::{RequestKey, VmKey, nth_key, selector};
 use crate::harness::scenario::mix::Share;
 use crate::harness::scenario::phases::{Phases, Timing};
@@ -21,7 +22,7 @@ pub(super) struct Staged {
     world: Synthetic,
     /// The index of the next stage, and its start.
     next: usize,
-    begins_ns: u64,
+    begins: Nanos,
     running: Option<Running>,
     /// Numbers of the keys that are asked for once each at the start.
     fill: std::ops::Range<u64>,
@@ -32,7 +33,7 @@ pub(super) struct Staged {
 
 #[derive(Debug)]
 struct Running {
-    begins_ns: u64,
+    begins: Nanos,
     measured: bool,
     times: Times,
     mixer: Mixer,
@@ -45,10 +46,10 @@ enum Times {
 }
 
 impl Times {
-    fn next(&mut self) -> Option<(u64, Option<Row>)> {
+    fn next(&mut self) -> Option<(Nanos, Option<Row>)> {
         match self {
-            Self::Schedule(schedule) => schedule.next().map(|at_ns| (at_ns, None)),
-            Self::Replay(rows) => rows.next().map(|(at_ns, row)| (at_ns, Some(row))),
+            Self::Schedule(schedule) => schedule.next().map(|at| (at, None)),
+            Self::Replay(rows) => rows.next().map(|(at_ns, row)| (Nanos::new(at_ns), Some(row))),
         }
     }
 }
@@ -59,7 +60,7 @@ impl Staged {
         Self {
             world: *world,
             next: 0,
-            begins_ns: 0,
+            begins: Nanos::ZERO,
             running: None,
             fill: 0..filled,
             fill_keys: phases.reused_vm_keys(world, Share::returns),
@@ -97,30 +98,30 @@ impl Staged {
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x005A_6970_6600);
         let measured = self.next > 0 || phases.warmup.is_none();
         let mixer = Mixer::new(&phase.mix, &self.world, rng);
-        let running = Running { begins_ns: self.begins_ns, measured, times, mixer };
+        let running = Running { begins: self.begins, measured, times, mixer };
         self.next += 1;
-        self.begins_ns += phase.length_ns;
+        self.begins += Nanos::new(phase.length_ns);
         Some(running)
     }
 
     /// Returns the next request: its start and its key.
-    pub(super) fn next(&mut self) -> Option<(u64, RequestKey)> {
+    pub(super) fn next(&mut self) -> Option<(Nanos, RequestKey)> {
         loop {
             if self.running.is_none() {
                 self.running = Some(self.begin()?);
             }
             let running = self.running.as_mut()?;
-            let Some((at_ns, row)) = running.times.next() else {
+            let Some((at, row)) = running.times.next() else {
                 self.running = None;
                 continue;
             };
-            let at_ns = running.begins_ns + at_ns;
+            let at = running.begins + at;
             if let Some(index) = self.fill.next() {
-                return Some((at_ns, nth_key(&self.world, &self.fill_keys, index)));
+                return Some((at, nth_key(&self.world, &self.fill_keys, index)));
             }
             let NextKey { key, is_new } = running.mixer.next_key(&mut self.keys);
             self.new_measured += u64::from(is_new && running.measured);
-            return Some((at_ns, row.map_or(key, |row| recorded(key, &row))));
+            return Some((at, row.map_or(key, |row| recorded(key, &row))));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Clock of a run, and the turns of two interleaved runs, so that drift of the machine affects both alike.
+//! Clock of a run, and the turns of two interleaved runs, so that drift of the machine affects both
+//! alike.
 //!
 //! Each run sends only in its own turns and pauses in those of the other. The speed of a shared
 //! machine changes by a tenth within seconds, but hardly from one turn to the next, some thirty
@@ -12,6 +13,7 @@
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Monotonic, Seconds, UnixSeconds};
+use crate::harness::nanos::Nanos;
 
 /// Clock of a run, tied to wall time.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +31,8 @@ impl Epoch {
     }
 
     /// Returns the wall time at an instant of the run's clock.
-    pub fn wall_at(&self, at_ns: u64) -> UnixSeconds {
-        self.wall + Seconds::from(Duration::from_nanos(at_ns))
+    pub fn wall_at(&self, at: Nanos) -> UnixSeconds {
+        self.wall + Seconds::from(Duration::from(at))
     }
 }
 
@@ -55,46 +57,43 @@ pub struct Timeline {
 
 /// Length of a turn: long enough for hundreds of requests, short enough that the machine does not
 /// change.
-pub const TURN_NS: u64 = 25_000_000;
-
+pub const TURN: Nanos = Nanos::from_millis(25);
 /// Length of the pause after each turn, in which its requests are answered before the next turn
 /// begins.
-pub const PAUSE_NS: u64 = 3_000_000;
-
+pub const PAUSE: Nanos = Nanos::from_millis(3);
 /// Length of a period: a turn of each run, and their pauses.
-pub const PERIOD_NS: u64 = 2 * HALF_NS;
-
-const HALF_NS: u64 = TURN_NS + PAUSE_NS;
+pub const PERIOD: Nanos = Nanos::new(2 * HALF.as_u64());
+const HALF: Nanos = Nanos::new(TURN.as_u64() + PAUSE.as_u64());
 
 impl Turn {
     /// Returns the wall time of an instant of own time.
-    pub const fn wall_ns(self, own_ns: u64) -> u64 {
-        own_ns / TURN_NS * PERIOD_NS + self.offset_ns() + own_ns % TURN_NS
+    pub fn wall_time(self, own: Nanos) -> Nanos {
+        PERIOD * (own / TURN) + self.offset() + own % TURN
     }
 
     /// Returns the own time at an instant of wall time. It stands still in the turns of the other
     /// run.
-    pub fn own_ns(self, wall_ns: u64) -> u64 {
-        let within = (wall_ns % PERIOD_NS).saturating_sub(self.offset_ns());
-        wall_ns / PERIOD_NS * TURN_NS + within.min(TURN_NS)
+    pub fn own_time(self, wall: Nanos) -> Nanos {
+        let within = (wall % PERIOD).saturating_sub(self.offset());
+        TURN * (wall / PERIOD) + within.min(TURN)
     }
 
-    /// Returns the first instant from `wall_ns` on that belongs to this run: its turn, or the pause
+    /// Returns the first instant from `wall` on that belongs to this run: its turn, or the pause
     /// after it.
-    pub const fn next_ns(self, wall_ns: u64) -> u64 {
-        let (begun_ns, within_ns) = (wall_ns / PERIOD_NS * PERIOD_NS, wall_ns % PERIOD_NS);
+    pub fn next_instant(self, wall: Nanos) -> Nanos {
+        let (begun, within) = (PERIOD * (wall / PERIOD), wall % PERIOD);
         match self {
-            Self::First if within_ns < HALF_NS => wall_ns,
-            Self::First => begun_ns + PERIOD_NS,
-            Self::Second if within_ns < HALF_NS => begun_ns + HALF_NS,
-            Self::Second => wall_ns,
+            Self::First if within < HALF => wall,
+            Self::First => begun + PERIOD,
+            Self::Second if within < HALF => begun + HALF,
+            Self::Second => wall,
         }
     }
 
-    const fn offset_ns(self) -> u64 {
+    const fn offset(self) -> Nanos {
         match self {
-            Self::First => 0,
-            Self::Second => HALF_NS,
+            Self::First => Nanos::ZERO,
+            Self::Second => HALF,
         }
     }
 }
@@ -105,37 +104,37 @@ impl Timeline {
         Self { epoch: Epoch::start(clock), turn: None }
     }
 
-    /// Returns the start of the load, at or after `at_ns`. Interleaved runs start with a period.
-    pub fn start_ns(&self, at_ns: u64) -> u64 {
-        self.turn.map_or(at_ns, |_| at_ns.next_multiple_of(PERIOD_NS))
+    /// Returns the start of the load, at or after `at`. Interleaved runs start with a period.
+    pub fn load_start(&self, at: Nanos) -> Nanos {
+        self.turn.map_or(at, |_| at.next_multiple_of(PERIOD))
     }
 
     /// Returns the wall time that this own time takes, with the turns of the other run.
-    pub fn span_ns(&self, own_ns: u64) -> u64 {
-        self.turn.map_or(own_ns, |_| own_ns.div_ceil(TURN_NS) * PERIOD_NS)
+    pub fn wall_span(&self, own: Nanos) -> Nanos {
+        self.turn.map_or(own, |_| PERIOD * own.div_ceil(TURN))
     }
 
     /// Returns the due time, from the start of the load, of a request that the schedule has at
-    /// `own_ns`.
-    pub fn due_ns(&self, own_ns: u64) -> u64 {
-        self.turn.map_or(own_ns, |turn| turn.wall_ns(own_ns))
+    /// `own`.
+    pub fn due_time(&self, own: Nanos) -> Nanos {
+        self.turn.map_or(own, |turn| turn.wall_time(own))
     }
 
-    /// Returns the time of the schedule at `wall_ns` from the start of the load.
-    pub fn own_ns(&self, wall_ns: u64) -> u64 {
-        self.turn.map_or(wall_ns, |turn| turn.own_ns(wall_ns))
+    /// Returns the time of the schedule at `wall` from the start of the load.
+    pub fn own_time(&self, wall: Nanos) -> Nanos {
+        self.turn.map_or(wall, |turn| turn.own_time(wall))
     }
 }
 
 /// Returns the start of half `number` on the clock of both runs, which is the end of the half
 /// before it.
-pub const fn half_begins_ns(number: u64) -> u64 {
-    number * HALF_NS
+pub fn half_begins(number: u64) -> Nanos {
+    HALF * number
 }
 
-/// Returns the number of the half in which `at_ns` lies, on the clock of both runs.
-pub const fn half_of(at_ns: u64) -> u64 {
-    at_ns / HALF_NS
+/// Returns the number of the half in which `at` lies, on the clock of both runs.
+pub fn half_of(at: Nanos) -> u64 {
+    at / HALF
 }
 
 #[cfg(test)]
@@ -148,43 +147,48 @@ mod tests {
         Timeline { epoch, turn: Some(turn) }
     }
 
+    /// Returns numbers of nanoseconds below `end`.
+    fn nanos(end: u64) -> impl Strategy<Value = Nanos> {
+        (0..end).prop_map(Nanos::new)
+    }
+
     fn turns() -> impl Strategy<Value = Turn> {
         prop_oneof![Just(Turn::First), Just(Turn::Second)]
     }
 
     proptest! {
         #[test]
-        fn own_time_is_found_again_in_wall_time(turn in turns(), own_ns in 0_u64..1 << 50) {
-            let wall_ns = turn.wall_ns(own_ns);
-            prop_assert_eq!(turn.own_ns(wall_ns), own_ns);
+        fn own_time_is_found_again_in_wall_time(turn in turns(), own in nanos(1 << 50)) {
+            let wall = turn.wall_time(own);
+            prop_assert_eq!(turn.own_time(wall), own);
             // Every request is due within a turn of this run.
-            prop_assert_eq!(turn.next_ns(wall_ns), wall_ns);
-            prop_assert!(wall_ns < timeline(turn).span_ns(own_ns + 1));
+            prop_assert_eq!(turn.next_instant(wall), wall);
+            prop_assert!(wall < timeline(turn).wall_span(own + Nanos::new(1)));
         }
 
         #[test]
         fn order_and_gaps_within_a_turn_are_kept(
-            turn in turns(), own_ns in 0_u64..1 << 50, gap_ns in 0_u64..TURN_NS,
+            turn in turns(), own in nanos(1 << 50), gap in nanos(TURN.as_u64()),
         ) {
-            let gap = turn.wall_ns(own_ns + gap_ns) - turn.wall_ns(own_ns);
-            let same_turn = own_ns / TURN_NS == (own_ns + gap_ns) / TURN_NS;
-            prop_assert_eq!(gap, if same_turn { gap_ns } else { gap_ns + PERIOD_NS - TURN_NS });
+            let wall_gap = turn.wall_time(own + gap) - turn.wall_time(own);
+            let same_turn = own / TURN == (own + gap) / TURN;
+            prop_assert_eq!(wall_gap, if same_turn { gap } else { gap + PERIOD - TURN });
         }
 
         #[test]
-        fn no_instant_belongs_to_both(wall_ns in 0_u64..1 << 50) {
-            let belongs = |turn: Turn| turn.next_ns(wall_ns) == wall_ns;
+        fn no_instant_belongs_to_both(wall in nanos(1 << 50)) {
+            let belongs = |turn: Turn| turn.next_instant(wall) == wall;
             prop_assert!(belongs(Turn::First) != belongs(Turn::Second));
             for turn in [Turn::First, Turn::Second] {
-                let next_ns = turn.next_ns(wall_ns);
-                prop_assert!(next_ns >= wall_ns && next_ns - wall_ns <= HALF_NS);
-                prop_assert_eq!(turn.next_ns(next_ns), next_ns);
+                let next = turn.next_instant(wall);
+                prop_assert!(next >= wall && next - wall <= HALF);
+                prop_assert_eq!(turn.next_instant(next), next);
             }
         }
 
         #[test]
-        fn own_time_never_goes_back(turn in turns(), wall_ns in 0_u64..1 << 50, step in 0..PERIOD_NS) {
-            prop_assert!(turn.own_ns(wall_ns) <= turn.own_ns(wall_ns + step));
+        fn own_time_never_goes_back(turn in turns(), wall in nanos(1 << 50), step in nanos(PERIOD.as_u64())) {
+            prop_assert!(turn.own_time(wall) <= turn.own_time(wall + step));
         }
     }
 }

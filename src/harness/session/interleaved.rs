@@ -13,17 +13,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{ScopedJoinHandle, scope};
 use std::time::Duration;
 
-use super::run;
-use crate::harness::judge::outcome::Outcome;
 use super::error::SessionError;
-use super::subject::Subject;
+use super::run;
 use super::run::Watcher;
+use super::subject::Subject;
 use crate::base::clock::{Clock, Monotonic, UnixSeconds};
-use crate::harness::schedule::timeline::{Epoch, PERIOD_NS, Timeline, Turn, half_begins_ns, half_of};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{IntervalSet, Rest, Window};
 use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::schedule::timeline::{Epoch, PERIOD, Timeline, Turn, half_begins, half_of};
 
 /// The results of two interleaved runs.
 #[derive(Debug)]
@@ -101,19 +102,19 @@ const LEAD: Duration = Duration::from_millis(1);
 fn read_until(over: &Receiver<()>, pids: [Option<u32>; 2], clock: Monotonic) -> Readings {
     let mut readings = Readings::new();
     let [Some(first), Some(second)] = pids else { return readings };
-    let mut next = half_of(clock.now_ns()) + 1;
+    let mut next = half_of(Nanos::now(clock)) + 1;
     loop {
-        let until = Duration::from_nanos(half_begins_ns(next)).saturating_sub(LEAD);
-        let wait = until.saturating_sub(Duration::from_nanos(clock.now_ns()));
+        let until = Duration::from(half_begins(next)).saturating_sub(LEAD);
+        let wait = until.saturating_sub(Duration::from(Nanos::now(clock)));
         if over.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return readings;
         }
         let booked = booked_ns(first).zip(booked_ns(second));
         // A reading that came too late includes a part of the next turn.
-        if let Some((first, second)) = booked.filter(|_| half_of(clock.now_ns()) < next) {
+        if let Some((first, second)) = booked.filter(|_| half_of(Nanos::now(clock)) < next) {
             readings.insert(next, [first, second]);
         }
-        next = next.max(half_of(clock.now_ns())) + 1;
+        next = next.max(half_of(Nanos::now(clock))) + 1;
     }
 }
 
@@ -131,21 +132,21 @@ fn booked_ns(pid: u32) -> Option<u64> {
 /// Returns the costs of the periods that lie within both windows.
 fn costs(readings: &Readings, windows: [Option<Window>; 2]) -> Vec<[u64; 2]> {
     let [Some(one), Some(other)] = windows else { return Vec::new() };
-    let (start_ns, end_ns) = (one.start_ns.max(other.start_ns), one.end_ns.min(other.end_ns));
+    let (start, end) = (one.start.max(other.start), one.end.min(other.end));
     let cost = |period: u64| {
         let at = |half| readings.get(&(2 * period + half)).copied();
         let ([first, _], [first_after, second], [_, second_after]) = (at(0)?, at(1)?, at(2)?);
         Some([first_after.checked_sub(first)?, second_after.checked_sub(second)?])
     };
-    (start_ns.div_ceil(PERIOD_NS)..end_ns / PERIOD_NS).filter_map(cost).collect()
+    (start.div_ceil(PERIOD)..end / PERIOD).filter_map(cost).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn window(periods: std::ops::Range<u64>) -> Window {
-        Window { start_ns: periods.start * PERIOD_NS, end_ns: periods.end * PERIOD_NS }
+    fn window(periods: std::ops::Range<u64>) -> Window {
+        Window { start: PERIOD * periods.start, end: PERIOD * periods.end }
     }
 
     #[test]

@@ -9,11 +9,14 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use crate::base::clock::UnixSeconds;
+use crate::harness::class::Class;
 use crate::harness::driver::load::LoadEvent;
 use crate::harness::judge::validity::limits::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::intervals::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram};
-use crate::harness::class::Class;
+use crate::harness::record::intervals::{
+    INTERVAL, IntervalSet, Latencies, Rest, Window, histogram,
+};
 use crate::harness::scenario::workload::Workload;
 
 /// Progress of a running load test.
@@ -117,12 +120,12 @@ impl RunProgress {
         let mut state = self.state.lock();
         match event {
             LoadEvent::Measuring => state.phase = Phase::Measuring,
-            LoadEvent::Elapsed(ns) => {
-                // `ns` stays zero until the rehearsal is over.
-                if ns > 0 && state.phase == Phase::Preparing {
+            LoadEvent::Elapsed(time) => {
+                // `time` stays zero until the rehearsal is over.
+                if !time.is_zero() && state.phase == Phase::Preparing {
                     state.phase = Phase::WarmingUp;
                 }
-                state.elapsed_ns = ns;
+                state.elapsed_ns = time.as_u64();
             }
         }
     }
@@ -136,13 +139,13 @@ impl RunProgress {
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state.lock().clone();
         let all = merged(&state.so_far, &|| ());
-        let span_ns = state.seconds * INTERVAL_NS;
+        let span = INTERVAL * state.seconds;
         Snapshot {
             phase: state.phase,
             elapsed_ns: state.elapsed_ns,
             seconds: state.seconds,
             last: state.last,
-            so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span_ns)),
+            so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span)),
             p99_us: state.p99_us,
             on_time: self.is_on_time(&all),
         }
@@ -186,9 +189,9 @@ impl IntervalSink for Watching<'_> {
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let window = self.progress.state.lock().window;
-        let span_ns = window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
+        let span = window.map_or(INTERVAL, |window| window.interval(set.index));
         // Merged before taking the lock again, so that a view never waits for the merge.
-        let figures = Figures::of(set, &merged(set, rest), span_ns);
+        let figures = Figures::of(set, &merged(set, rest), span);
         self.progress.state.lock().take(set, figures);
         rest();
         self.sink.interval(set, rest)
@@ -234,7 +237,7 @@ fn merged(set: &IntervalSet, rest: Rest<'_>) -> Merged {
 
 impl Figures {
     #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-    fn of(set: &IntervalSet, all: &Merged, span_ns: u64) -> Self {
+    fn of(set: &IntervalSet, all: &Merged, span: Nanos) -> Self {
         let count = |wanted| {
             let seen = set.seen().find(|(class, _)| *class == wanted);
             seen.map_or(0, |(_, latencies)| latencies.response.len())
@@ -243,7 +246,7 @@ impl Figures {
         let at =
             |quantile| (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile));
         Self {
-            rate: (all.response.len() + all.errors) as f64 * 1e9 / span_ns.max(1) as f64,
+            rate: (all.response.len() + all.errors) as f64 * 1e9 / span.max(Nanos::new(1)).as_f64(),
             p50_ns: at(0.5),
             p99_ns: at(0.99),
             lag_p99_ns: all.lag.value_at_quantile(0.99),
@@ -263,7 +266,7 @@ mod tests {
     use crate::harness::record::recorder::Recorder;
     use std::sync::mpsc::channel;
 
-    /// Returns a progress after two seconds: ten hits of 1 ms, then a failure after 9 ms.
+    /// Returns the progress after two seconds: ten hits of 1 ms, then a failure after 9 ms.
     fn watched() -> RunProgress {
         let progress = RunProgress::default();
         fill(&progress);
@@ -271,24 +274,24 @@ mod tests {
     }
 
     fn fill(progress: &RunProgress) {
-        let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL * 2 };
         let ((full, sets), (spare, empty)) = (channel(), channel());
         let mut recorder = Recorder::new(window, full, empty);
-        let mut record = |class, status, intended_ns: u64, response_ns: u64| {
+        let mut record = |class, status, intended: Nanos, response: Nanos| {
             recorder.record(&Ended {
                 class,
                 status: Status::Http(status),
                 cause: (status != 200).then_some(Cause::Status(status)),
-                intended_ns,
-                acted_ns: intended_ns + 5,
-                written_ns: Some(intended_ns + 10),
-                end_ns: intended_ns + response_ns,
+                intended,
+                acted: intended + Nanos::new(5),
+                written: Some(intended + Nanos::new(10)),
+                end: intended + response,
             });
         };
         for at in 0..10 {
-            record(Class::Hit, 200, at, 1_000_000);
+            record(Class::Hit, 200, Nanos::new(at), Nanos::from_millis(1));
         }
-        record(Class::Error, 503, INTERVAL_NS, 9_000_000);
+        record(Class::Error, 503, INTERVAL, Nanos::from_millis(9));
         let _ = recorder.finish();
         let mut sink = Discard;
         let mut watching = progress.watching(&mut sink);
@@ -305,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn a_board_tells_the_last_second_from_all_of_them() {
+    fn progress_tells_the_last_second_from_all_of_them() {
         let progress = watched();
         progress.observe(LoadEvent::Measuring);
-        progress.observe(LoadEvent::Elapsed(7));
+        progress.observe(LoadEvent::Elapsed(Nanos::new(7)));
         let Snapshot { phase, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
             progress.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_counts_by_status() {
+    fn progress_counts_by_status() {
         let set = watched().so_far();
         let counts: Vec<(String, u64)> =
             set.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect();
@@ -333,12 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn a_board_knows_what_a_run_is_at() {
+    fn progress_knows_what_a_run_is_at() {
         let progress = RunProgress::default();
         assert_eq!(progress.snapshot().phase, Phase::Preparing);
-        progress.observe(LoadEvent::Elapsed(0));
+        progress.observe(LoadEvent::Elapsed(Nanos::ZERO));
         assert_eq!(progress.snapshot().phase, Phase::Preparing);
-        progress.observe(LoadEvent::Elapsed(1));
-        assert_eq!((progress.snapshot().phase, progress.snapshot().so_far), (Phase::WarmingUp, None));
+        progress.observe(LoadEvent::Elapsed(Nanos::new(1)));
+        assert_eq!(
+            (progress.snapshot().phase, progress.snapshot().so_far),
+            (Phase::WarmingUp, None)
+        );
     }
 }

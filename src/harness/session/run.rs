@@ -113,7 +113,8 @@ fn measure_on(
         observe(event);
         if subject.ended().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let measured = load::run(plan, &target, timeline, &mut steady_state, stop, observer, &mut observe);
+    let measured =
+        load::run(plan, &target, timeline, &mut steady_state, stop, observer, &mut observe);
     let elapsed_ns = epoch.clock.now_ns().saturating_sub(measuring_ns);
     let strain = StrainCounters::read().since(&strain, elapsed_ns);
     // The changes end in order, whatever the result of the load.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::changes::{Admin, Endpoints};
 use super::changes::needs::Needs;
 use super::changes::outage::Source;
+use super::changes::{Admin, Endpoints};
 use super::error::SessionError;
 use super::serve_process::{ServeProcess, this_program};
 use crate::base::synthetic::Synthetic;
@@ -74,7 +74,8 @@ impl Subject {
         extra: &[String],
         stop: &Arc<Stop>,
     ) -> Result<Self, SessionError> {
-        let Needs { args, data, source } = Needs::of(plan.changes).map_err(SessionError::Prepare)?;
+        let Needs { args, data, source } =
+            Needs::of(plan.changes).map_err(SessionError::Prepare)?;
         let (world, core) = (&plan.world, plan.cores.broker);
         let shared = [plan.workload.serve_args(), extra].concat();
         let args = [args, shared.clone()].concat();
@@ -143,9 +144,7 @@ impl Subject {
 
     pub(super) fn counters(&self) -> Result<Option<(Counters, SelfReport)>, SessionError> {
         match self {
-            Self::Broker { admin, .. } => {
-                read(admin).map(Some).map_err(SessionError::Counters)
-            }
+            Self::Broker { admin, .. } => read(admin).map(Some).map_err(SessionError::Counters),
             Self::Foreign { .. } => Ok(None),
         }
     }

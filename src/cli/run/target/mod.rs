@@ -21,8 +21,9 @@ use crate::cli::secret_files::SecretFiles;
 use crate::harness::dialect::protocol::{
     ClientAuth, Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol,
 };
-use crate::harness::dialect::target::{HttpUrl, Scheme, Target};
+use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust::Trusted;
+use crate::harness::dialect::url::{HttpUrl, Scheme};
 
 /// How a target is asked, and whose certificates count.
 #[derive(Clone, Debug, Default, Args, Deserialize)]

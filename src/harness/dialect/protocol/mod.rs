@@ -15,5 +15,3 @@ pub(crate) use self::expect::Expect;
 pub(crate) use self::header::{Header, HeaderError};
 pub(crate) use self::lease::{Lease, SESSION_SECONDS};
 pub(crate) use self::oauth2::{ASSERTION_SPAN, ClientAuth, OAuth2, Proof, RunSpan};
-
-

@@ -1,7 +1,7 @@
 //! OAuth 2.0 client credentials: the body of a request, and its `Authorization` header.
 
-use std::time::Duration;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -63,7 +63,7 @@ pub(crate) struct RunSpan {
 /// The time for which each assertion is used, in seconds. Signing one takes a third of a
 /// millisecond, a thousand times as long as sending a request. Therefore all assertions are signed
 /// before the load, one for each of these spans.
-pub(super) const ASSERTION_SPAN: u64 = 300;
+pub(crate) const ASSERTION_SPAN: u64 = 300;
 
 /// The tolerance for server clocks that are behind. The rest of the ten minutes of an assertion,
 /// after its span, is the tolerance for clocks that are ahead.
@@ -75,7 +75,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.'
 
 impl OAuth2 {
     /// Returns the bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
-    pub(super) fn bodies(&self, url: &str, span: RunSpan) -> Result<Vec<Redacted>, SignError> {
+    pub(crate) fn bodies(&self, url: &str, span: RunSpan) -> Result<Vec<Redacted>, SignError> {
         match &self.proof {
             Proof::Secret { auth: ClientAuth::Basic, .. } => Ok(vec![self.body(&[])]),
             Proof::Secret { secret, auth: ClientAuth::Post } => {
@@ -152,7 +152,8 @@ mod tests {
         }
     }
 
-    const SPAN: RunSpan = RunSpan { begins: UnixSeconds(1_800_000_000), length: Duration::from_mins(15) };
+    const SPAN: RunSpan =
+        RunSpan { begins: UnixSeconds(1_800_000_000), length: Duration::from_mins(15) };
 
     #[test]
     fn a_secret_goes_into_the_body_encoded_as_a_form() {

@@ -11,6 +11,7 @@ use super::target::Target;
 use crate::base::assertion::SignError;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::Synthetic;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::{RequestKey, Selector};
 
 /// A writer of the requests for one target.
@@ -34,7 +35,11 @@ impl RequestWriter {
     ///
     /// # Errors
     /// Returns an error if an assertion cannot be signed.
-    pub(super) fn new(target: &Target, world: &Synthetic, span: RunSpan) -> Result<Self, SignError> {
+    pub(crate) fn new(
+        target: &Target,
+        world: &Synthetic,
+        span: RunSpan,
+    ) -> Result<Self, SignError> {
         let identities = u64::from(world.vms) * u64::from(world.user_assigned);
         let known = target.dialect.protocol().selects() && identities <= CLIENT_IDS_MAX;
         let vms = if known { world.vms } else { 0 };
@@ -56,12 +61,12 @@ impl RequestWriter {
 
     /// Replaces the content of `out` with the request for `key`.
     ///
-    /// `now_ns` is the time from the beginning of the [`RunSpan`] in nanoseconds. `session` is the
+    /// `now` is the time from the beginning of the [`RunSpan`]. `session` is the
     /// secret of the session, if the protocol has sessions.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         key: &RequestKey,
-        now_ns: u64,
+        now: Nanos,
         session: Option<&Redacted>,
         out: &mut Vec<u8>,
     ) {
@@ -75,8 +80,8 @@ impl RequestWriter {
                 out.extend_from_slice(tail.expose());
             }
             Recipe::Fixed(request) => out.extend_from_slice(request.expose()),
-            Recipe::Timed { requests, span_ns } => {
-                let index = usize::try_from(now_ns / span_ns).unwrap_or(usize::MAX);
+            Recipe::Timed { requests, span } => {
+                let index = usize::try_from(now / *span).unwrap_or(usize::MAX);
                 let request = requests.get(index).or(requests.last());
                 out.extend_from_slice(request.map_or(&[], Redacted::expose));
             }

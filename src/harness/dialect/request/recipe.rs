@@ -2,14 +2,15 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::harness::dialect::protocol::{
-    ASSERTION_SPAN, Dialect, Header, OAuth2, SESSION_SECONDS, RunSpan,
-};
 use crate::base::assertion::SignError;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
-use crate::harness::dialect::url::HttpUrl;
+use crate::harness::dialect::protocol::{
+    ASSERTION_SPAN, Dialect, Header, OAuth2, RunSpan, SESSION_SECONDS,
+};
 use crate::harness::dialect::target::Target;
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::nanos::Nanos;
 
 /// The constant parts of the requests of one run.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub(crate) enum Recipe {
     /// Requests that are the same for a span of time, after which the next one is used.
     Timed {
         requests: Vec<Redacted>,
-        /// The length of each span, in nanoseconds.
-        span_ns: u64,
+        /// The length of each span.
+        span: Nanos,
     },
     /// Requests that carry the secret of a session, which another request has opened.
     Session {
@@ -133,7 +134,7 @@ fn posts(
         Some(only) if requests.is_empty() => Recipe::Fixed(only),
         last => {
             requests.extend(last);
-            Recipe::Timed { requests, span_ns: ASSERTION_SPAN * 1_000_000_000 }
+            Recipe::Timed { requests, span: Nanos::from_secs(ASSERTION_SPAN) }
         }
     })
 }

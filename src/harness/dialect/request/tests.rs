@@ -19,7 +19,7 @@ fn writer(url: &str, dialect: Dialect, seconds: u64) -> RequestWriter {
 fn at(writer: &RequestWriter, seconds: u64) -> String {
     let mut out = b"left over".to_vec();
     let session = Redacted::new(b"SESSION==".to_vec());
-    writer.write(&KEY, seconds * 1_000_000_000, Some(&session), &mut out);
+    writer.write(&KEY, Nanos::from_secs(seconds), Some(&session), &mut out);
     String::from_utf8(out).unwrap()
 }
 

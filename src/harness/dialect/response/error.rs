@@ -1,10 +1,8 @@
 //! Limits of an answer, and the reasons why bytes are not an answer.
 
-
-
 /// The reason why bytes are not an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AnswerError {
+pub(crate) enum AnswerError {
     #[error("the answer is not HTTP/1: {0}")]
     Syntax(httparse::Error),
     #[error("the answer has a content-length that is no number, or several that differ")]
@@ -25,7 +23,7 @@ pub(super) enum AnswerError {
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// The largest head of an answer.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// The most interim answers before the final one; a server sends at most one.
-const INTERIM_MAX: usize = 8;
+pub(crate) const INTERIM_MAX: usize = 8;

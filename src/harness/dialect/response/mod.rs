@@ -11,9 +11,10 @@ use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use self::error::{AnswerError, BODY_BYTES_MAX, HEAD_BYTES_MAX, INTERIM_MAX};
-use crate::harness::class::Class;
+pub(crate) use self::error::AnswerError;
+use self::error::{BODY_BYTES_MAX, HEAD_BYTES_MAX, INTERIM_MAX};
 use self::fields::{Fields, Length};
+use crate::harness::class::Class;
 
 /// The most header fields read, more than any token endpoint sends.
 const HEADERS_MAX: usize = 64;

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 /// The smallest lag limit: the accuracy of the clock and the loop.
-pub(super) const LAG_FLOOR_NS: u64 = 20_000;
+pub(crate) const LAG_FLOOR_NS: u64 = 20_000;
 
 /// The generator's own error may be one part in this many of the measured time.
 pub(super) const TENTH: u64 = 10;
@@ -13,11 +13,11 @@ pub(super) const BUSY_MAX: f64 = 0.8;
 
 /// The highest steal share. One per cent of the machine's time is already 0.6 s of stall in a
 /// minute.
-pub(super) const STEAL_MAX: f64 = 0.01;
+pub(crate) const STEAL_MAX: f64 = 0.01;
 
 /// The highest throttled share. A used-up quota stops everything for tens of milliseconds at once,
 /// which shows in the p99.9.
-pub(super) const THROTTLED_MAX: f64 = 0.001;
+pub(crate) const THROTTLED_MAX: f64 = 0.001;
 
 /// The time for each allowed page fault. A page from disk stops a thread for milliseconds; a few
 /// faults are code that runs for the first time.

@@ -13,16 +13,19 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::conditions::Conditions;
-use crate::harness::record::measured::Cut;
-use super::steady_state::{HitRatios, SteadyState};
-use crate::harness::machine::host::strain::{Paging, Strain};
-use crate::harness::dialect::outcome::Cause;
-use super::gap_fit::GapFit;
 pub use self::headline::Headline;
-use self::limits::{FAULT_EVERY_NS, BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use self::limits::{
+    BUSY_MAX, FAULT_EVERY_NS, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit_ns,
+    lag_limit_ns, tail_limit_ns,
+};
 pub use self::reason::Reason;
 pub use self::usable::Usable;
+use super::conditions::Conditions;
+use super::gap_fit::GapFit;
+use super::steady_state::{HitRatios, SteadyState};
+use crate::harness::dialect::outcome::Cause;
+use crate::harness::machine::host::strain::{Paging, Strain};
+use crate::harness::record::measured::Cut;
 
 /// Measurements that the validity rules judge. Times in nanoseconds.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use std::fmt;
 use super::limits::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX};
 use super::usable::Usable;
 use crate::base::clock::{readable, readable_us, us};
-use crate::harness::record::measured::Cut;
-use crate::harness::judge::steady_state::HitRatios;
-use crate::harness::machine::host::strain::Paging;
 use crate::harness::dialect::outcome::Cause;
 use crate::harness::judge::gap_fit::GapFit;
+use crate::harness::judge::steady_state::HitRatios;
+use crate::harness::machine::host::strain::Paging;
+use crate::harness::record::measured::Cut;
 use crate::harness::stats::stationarity::Drift;
 
 /// A reason why a run is invalid.
@@ -237,7 +237,7 @@ fn gaps(fit: &GapFit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn interrupted(cut: Cut, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let [measured_s, planned_s] = [cut.measured_ns, cut.planned_ns].map(|ns| us(ns) / 1e6);
+    let [measured_s, planned_s] = [cut.measured, cut.planned].map(|time| us(time.as_u64()) / 1e6);
     write!(
         f,
         "interrupted after {measured_s:.1} s of {planned_s} s; {} requests were under way and are in no figure",

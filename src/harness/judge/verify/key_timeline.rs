@@ -12,14 +12,15 @@ use jsonwebtoken::decode_header;
 
 use super::claims::{Claims, signed_claims};
 use super::keys::Keys;
-use crate::harness::schedule::timeline::Epoch;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::sample::Sampled;
+use crate::harness::schedule::timeline::Epoch;
 
-/// A span from before a request to after its answer, in nanoseconds of the run's clock.
+/// A span from before a request to after its answer, on the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    pub(crate) begin_ns: u64,
-    pub(crate) end_ns: u64,
+    pub(crate) begin: Nanos,
+    pub(crate) end: Nanos,
 }
 
 /// A key set, and the span in which it was read.
@@ -97,20 +98,19 @@ impl KeyTimeline {
     /// Returns the last key set read before the request was written, if at most one rotation came
     /// in between. After two rotations, the signing key may be one that the set could not hold.
     fn before(&self, sample: &Sampled) -> Option<&Fetched> {
-        let read = self.fetched.partition_point(|set| set.span.end_ns <= sample.written_ns);
+        let read = self.fetched.partition_point(|set| set.span.end <= sample.written);
         let set = self.fetched.get(read.checked_sub(1)?)?;
-        let since = |rotation: &&Span| {
-            rotation.end_ns >= set.span.begin_ns && rotation.begin_ns <= sample.end_ns
-        };
+        let since =
+            |rotation: &&Span| rotation.end >= set.span.begin && rotation.begin <= sample.end;
         (self.rotations.iter().filter(since).count() <= 1).then_some(set)
     }
 
     /// Returns the first key set read after the answer was complete, if the token lived until then.
     /// Wall time is known to the second.
     fn after(&self, sample: &Sampled, claims: &Claims, epoch: Epoch) -> Option<&Fetched> {
-        let read = self.fetched.partition_point(|set| set.span.begin_ns < sample.end_ns);
+        let read = self.fetched.partition_point(|set| set.span.begin < sample.end);
         let set = self.fetched.get(read)?;
-        (claims.exp > epoch.wall_at(set.span.end_ns).0 + 1).then_some(set)
+        (claims.exp > epoch.wall_at(set.span.end).0 + 1).then_some(set)
     }
 }
 
@@ -122,21 +122,19 @@ mod tests {
     use crate::harness::scenario::key::{RequestKey, Selector};
     use serde_json::json;
 
-    const SECOND_NS: u64 = 1_000_000_000;
-
     /// Returns a token that arrived at second 10 and lives until `exp`.
     fn sample(pair: &Pair, exp: u64) -> Sampled {
         let body = json!({"access_token": pair.token(&json!({"aud": "a", "exp": exp}))});
         Sampled {
             key: RequestKey { vm: 0, selector: Selector::Default, resource: 0 },
-            written_ns: 10 * SECOND_NS,
-            end_ns: 10 * SECOND_NS + 5,
+            written: Nanos::from_secs(10),
+            end: Nanos::from_secs(10) + Nanos::new(5),
             body: body.to_string().into_bytes(),
         }
     }
 
     fn span(second: u64) -> Span {
-        Span { begin_ns: second * SECOND_NS, end_ns: second * SECOND_NS + 9 }
+        Span { begin: Nanos::from_secs(second), end: Nanos::from_secs(second) + Nanos::new(9) }
     }
 
     fn fetched(second: u64, pairs: &[&Pair]) -> Fetched {
@@ -154,7 +152,8 @@ mod tests {
         let (old, new) = (Pair::new("old"), Pair::new("new"));
         let both = || fetched(9, &[&old, &new]);
         let fine = judge(vec![both(), fetched(11, &[&old, &new])], &[], sample(&new, 99));
-        let good = KeyTimelineVerdict { key_sets: 2, signing_keys: 1, ..KeyTimelineVerdict::default() };
+        let good =
+            KeyTimelineVerdict { key_sets: 2, signing_keys: 1, ..KeyTimelineVerdict::default() };
         assert_eq!(fine, good);
         let early = judge(vec![fetched(9, &[&old]), fetched(11, &[&new])], &[], sample(&new, 99));
         assert_eq!(early, KeyTimelineVerdict { unpublished: 1, ..good });

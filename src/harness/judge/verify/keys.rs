@@ -64,7 +64,7 @@ impl Keys {
     }
 
     /// Returns the URL at which a token service publishes the key set of the world's tenant.
-    pub(super) fn url_of_tenant(sts: &HttpUrl, world: &Synthetic) -> HttpUrl {
+    pub(crate) fn url_of_tenant(sts: &HttpUrl, world: &Synthetic) -> HttpUrl {
         let path = format!("{}/{}/discovery/v2.0/keys", sts.path, world.tenant_id());
         HttpUrl { path, ..sts.clone() }
     }
@@ -79,7 +79,7 @@ impl Keys {
         self.0.extend(other.0.iter().map(|(kid, key)| (kid.clone(), key.clone())));
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let set: JwkSet = serde_json::from_str(text)?;
         let keys = set.keys.iter().filter_map(|jwk| {
             let key = DecodingKey::from_jwk(jwk).ok()?;

@@ -12,10 +12,10 @@ use std::fmt;
 use self::claims::{Body, Claims, signed_claims};
 use self::keys::Keys;
 use super::ledger::Ledger;
-use crate::harness::scenario::key::{RequestKey, Selector, Slot};
 use crate::base::synthetic::{IdentityIds, Synthetic};
-use crate::harness::schedule::timeline::Epoch;
 use crate::harness::record::sample::Sampled;
+use crate::harness::scenario::key::{RequestKey, Selector, Slot};
+use crate::harness::schedule::timeline::Epoch;
 
 /// Counts of faulty answers in the sample, by fault. An answer can have several faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Identities<'_> {
         let Self::Changing(_, ledger) = self else { return belongs(&first, body, claims) };
         let RequestKey { vm, selector, .. } = sample.key;
         let slot = Slot { vm, selector };
-        let at = (sample.written_ns, sample.end_ns);
+        let at = (sample.written, sample.end);
         match selector {
             // A user-assigned identity that is assigned again is the same as before.
             Selector::UserAssigned(_) => belongs(&first, body, claims),
@@ -167,7 +167,7 @@ pub fn verify(
             verdict.wrong_audience = verdict.wrong_audience.map(|n| n + u64::from(!right));
         }
         verdict.wrong_expiry += u64::from(!expiry_agrees(sample, &body, &claims, epoch));
-        verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end_ns).0);
+        verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end).0);
         if let Some(world) = identities.world() {
             let count = |fault: &mut Option<u64>, right: bool| {
                 *fault = fault.map(|count| count + u64::from(!right));
@@ -188,9 +188,9 @@ const EXPIRY_SLACK_SECONDS: u64 = 2;
 fn expiry_agrees(sample: &Sampled, body: &Body, claims: &Claims, epoch: Epoch) -> bool {
     let on = body.expires_on.as_ref().is_none_or(|on| on.seconds() == Some(claims.exp));
     let Some(left) = &body.expires_in else { return on };
-    let at = |at_ns| epoch.wall_at(at_ns).0;
-    let latest = (claims.exp + EXPIRY_SLACK_SECONDS).saturating_sub(at(sample.written_ns));
-    let earliest = claims.exp.saturating_sub(at(sample.end_ns) + EXPIRY_SLACK_SECONDS);
+    let at = |at_time| epoch.wall_at(at_time).0;
+    let latest = (claims.exp + EXPIRY_SLACK_SECONDS).saturating_sub(at(sample.written));
+    let earliest = claims.exp.saturating_sub(at(sample.end) + EXPIRY_SLACK_SECONDS);
     on && left.seconds().is_some_and(|left| (earliest..=latest).contains(&left))
 }
 

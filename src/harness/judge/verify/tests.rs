@@ -8,12 +8,12 @@ use super::*;
 use crate::base::clock::{Monotonic, UnixSeconds};
 use crate::base::ids::PrincipalId;
 use crate::harness::judge::ledger::SlotChange;
+use crate::harness::nanos::Nanos;
 
 const WORLD: Synthetic = Synthetic { vms: 3, user_assigned: 1, seed: 5 };
 const KEY: RequestKey = RequestKey { vm: 2, selector: Selector::UserAssigned(0), resource: 2 };
 /// The zero of the clock: the request is written at 990 and answered at 1,000.
 const ZERO: UnixSeconds = UnixSeconds(900);
-const SECOND_NS: u64 = 1_000_000_000;
 
 fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -69,8 +69,8 @@ fn check(change: impl FnOnce(&mut Value, &mut Value)) -> Verdict {
     }
     let sample = Sampled {
         key: KEY,
-        written_ns: 90 * SECOND_NS,
-        end_ns: 100 * SECOND_NS,
+        written: Nanos::from_secs(90),
+        end: Nanos::from_secs(100),
         body: body.to_string().into_bytes(),
     };
     let epoch = Epoch { clock: Monotonic::start(), wall: ZERO };
@@ -144,8 +144,8 @@ fn system_assigned(pair: &Pair, clock: Monotonic, ids: IdentityIds) -> Sampled {
     let claims = json!({"aud": key.resource(), "exp": 5_000, "appid": appid, "oid": oid,
         "sub": oid, "iss": format!("https://sts.windows.net/{tenant}/"), "tid": tenant});
     let body = json!({"access_token": pair.token(&claims), "client_id": appid});
-    let at_ns = clock.now_ns();
-    Sampled { key, written_ns: at_ns, end_ns: at_ns, body: body.to_string().into_bytes() }
+    let at = Nanos::now(clock);
+    Sampled { key, written: at, end: at, body: body.to_string().into_bytes() }
 }
 
 #[test]

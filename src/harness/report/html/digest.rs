@@ -5,12 +5,12 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
+use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
 use crate::harness::record::intervals::histogram;
-use crate::harness::class::Class;
-use crate::harness::report::stored::log::{Head, Interval, each};
-use crate::harness::report::stored::log;
 use crate::harness::report::stored::StoredError;
+use crate::harness::report::stored::log;
+use crate::harness::report::stored::log::{Head, Interval, each};
 use crate::harness::stats::intervals::Counts;
 
 /// Points of a line over time. No more fit beside each other on a page.

@@ -6,11 +6,11 @@ use super::curve::{Curve, Source, figure};
 use super::digest::Latency;
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
-use crate::harness::document::compare::{Comparison, Ratio, Summary};
 use crate::harness::class::Class;
+use crate::harness::document::compare::{Comparison, Ratio, Summary};
 use crate::harness::report::chart::scale;
-use crate::harness::report::chart::{Band, Chart, Dash, Line, Look};
 use crate::harness::report::chart::scale::{Axis, percentile, plain};
+use crate::harness::report::chart::{Band, Chart, Dash, Line, Look};
 use crate::harness::report::compare::{APART, Side, quantile_ratio};
 
 /// Builds the page of two results.

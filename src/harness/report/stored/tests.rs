@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::clock::UnixSeconds;
-use crate::harness::record::collector::collect;
-use crate::harness::record::recorder;
-use crate::harness::record::intervals::{Ended, INTERVAL_NS, Window};
-use crate::harness::record::recorder::Recorder;
 use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
+use crate::harness::record::collector::collect;
+use crate::harness::record::intervals::{Ended, INTERVAL, Window, histogram};
+use crate::harness::record::recorder;
+use crate::harness::record::recorder::Recorder;
 use crate::harness::report::folder::Folder;
 
 fn references() -> impl Iterator<Item = PathBuf> {
@@ -92,13 +93,13 @@ fn written(window: Window, all: &[Ended]) -> tempfile::TempDir {
 
 #[test]
 fn a_run_that_did_not_end_is_read_up_to_there() {
-    let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
+    let window = Window { start: Nanos::ZERO, end: INTERVAL * 2 };
     let folder = written(
         window,
         &[
             ended(Class::Hit, 0, 1000),
             ended(Class::Miss, 10, 2010),
-            ended(Class::Hit, INTERVAL_NS, INTERVAL_NS + 3),
+            ended(Class::Hit, INTERVAL.as_u64(), INTERVAL.as_u64() + 3),
         ],
     );
     let stored = Stored::read(folder.path()).unwrap();
@@ -181,14 +182,14 @@ fn errors_name_the_file_and_what_is_wrong() {
 proptest! {
     #[test]
     fn samples_come_back_as_they_were_recorded(
-        samples in prop::collection::vec((0_u64..3 * INTERVAL_NS, 0_u64..100_000_000), 1..50),
+        samples in prop::collection::vec((0_u64..3 * INTERVAL.as_u64(), 0_u64..100_000_000), 1..50),
     ) {
-        let window = Window { start_ns: 0, end_ns: 3 * INTERVAL_NS };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL * 3 };
         let mut all: Vec<Ended> = samples
             .iter()
             .map(|(start, length)| ended(Class::Hit, *start, start + length))
             .collect();
-        all.sort_by_key(|ended| ended.end_ns);
+        all.sort_by_key(|ended| ended.end);
         let folder = written(window, &all);
         let log = Log::read(&folder.path().join("response.hlog")).unwrap();
         let mut expected = histogram();

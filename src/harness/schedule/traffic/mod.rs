@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::stages::Staged;
 use crate::base::synthetic::Synthetic;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::{RequestKey, Selector};
 use crate::harness::scenario::workload::{Herds, Workload};
 
@@ -16,10 +17,10 @@ use crate::harness::scenario::workload::{Herds, Workload};
 pub struct Arrival {
     /// The number of the request in the whole traffic, from 0.
     pub index: u64,
-    /// The intended start, in nanoseconds from the start of the load.
-    pub intended_ns: u64,
+    /// The intended start, from the start of the load.
+    pub intended: Nanos,
     /// The key that is asked for.
-    pub key: Ask,
+    pub key: RequestKey,
 }
 
 /// The arrivals of a workload, by intended start.
@@ -73,18 +74,18 @@ impl Iterator for Traffic {
 
     fn next(&mut self) -> Option<Arrival> {
         let index = self.next;
-        let (intended_ns, key) = match &mut self.source {
+        let (intended, key) = match &mut self.source {
             Source::Herd(herds) => herd_request(herds, index)?,
             Source::Staged(staged) => staged.next()?,
         };
         self.next += 1;
-        Some(Arrival { index, intended_ns, key })
+        Some(Arrival { index, intended, key })
     }
 }
 
-fn herd_request(herds: &Herds, index: u64) -> Option<(u64, RequestKey)> {
+fn herd_request(herds: &Herds, index: u64) -> Option<(Nanos, RequestKey)> {
     let herd = u32::try_from(index / u64::from(herds.callers.max(1))).ok()?;
-    let at = herds.first_ns + u64::from(herd) * herds.gap_ns;
+    let at = Nanos::new(herds.first_ns + u64::from(herd) * herds.gap_ns);
     let key = RequestKey { vm: 0, selector: Selector::UserAssigned(herd), resource: 0 };
     (herd < herds.herds).then_some((at, key))
 }

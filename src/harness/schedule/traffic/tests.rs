@@ -22,7 +22,10 @@ fn minting_never_asks_for_a_key_twice_within_the_keyspace() {
     let asks = asks(&workload);
     assert_eq!(asks.len(), 400);
     assert_eq!(asks.iter().collect::<HashSet<_>>().len(), asks.len());
-    assert_eq!(Traffic::of(&workload, &WORLD).new_key_counts(), NewKeyCounts { requests: 400, keys: 400 });
+    assert_eq!(
+        Traffic::of(&workload, &WORLD).new_key_counts(),
+        NewKeyCounts { requests: 400, keys: 400 }
+    );
 }
 
 #[test]
@@ -85,7 +88,8 @@ fn phases_follow_each_other_and_say_where_they_end() {
         Some(phase("w", 10.0, POPULAR)),
         vec![phase("a", 20.0, POPULAR), phase("b", 30.0, POPULAR)],
     );
-    let times: Vec<u64> = Traffic::of(&all, &WORLD).map(|arrival| arrival.intended_ns).collect();
+    let times: Vec<u64> =
+        Traffic::of(&all, &WORLD).map(|arrival| arrival.intended.as_u64()).collect();
     assert!(times.is_sorted());
     let within =
         |from, to| times.iter().filter(|at| (from * SECOND..to * SECOND).contains(*at)).count();
@@ -105,7 +109,7 @@ fn a_trace_is_replayed_at_its_speed_and_its_gaps_are_filled_from_the_mix() {
     let replay = workload(None, vec![Phase { timing, mix, ..phase("a", 0.0, POPULAR) }]);
     let all: Vec<Arrival> = Traffic::of(&replay, &WORLD).collect();
     // The third request is due at 4.5 s, after the end.
-    assert_eq!(all.iter().map(|a| a.intended_ns).collect::<Vec<_>>(), [0, 750_000_000]);
+    assert_eq!(all.iter().map(|a| a.intended.as_u64()).collect::<Vec<_>>(), [0, 750_000_000]);
     assert_eq!(all[0].key, RequestKey { vm: 7, selector: Selector::UserAssigned(1), resource: 2 });
     assert_eq!((all[1].key.selector, all[1].key.resource), (Selector::Default, 4));
 }
@@ -116,7 +120,7 @@ fn each_herd_is_one_instant_and_one_key() {
     let all: Vec<Arrival> = Traffic::of(&Workload::Herd(herds), &WORLD).collect();
     assert_eq!(all.len(), 150);
     for (herd, callers) in all.chunks(50).enumerate() {
-        assert!(callers.iter().all(|a| a.intended_ns == 5 + 100 * herd as u64));
+        assert!(callers.iter().all(|a| a.intended.as_u64() == 5 + 100 * herd as u64));
         assert!(callers.iter().all(|a| a.key == callers[0].key));
     }
     assert_eq!(all.iter().map(|a| a.key).collect::<HashSet<_>>().len(), 3);

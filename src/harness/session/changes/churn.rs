@@ -8,13 +8,14 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::harness::record::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::ids::PrincipalId;
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::fetch::{Conversation, Question, Reply};
 use crate::harness::dialect::url::HttpUrl;
-use crate::harness::judge::ledger::{SlotChange, Ledger};
+use crate::harness::judge::ledger::{Ledger, SlotChange};
+use crate::harness::nanos::Nanos;
+use crate::harness::record::writes::Writes;
 use crate::harness::scenario::key::{Selector, Slot};
 
 /// Maximum number of VMs that lose identities: the most popular ones, so that requests arrive while
@@ -80,12 +81,12 @@ impl Churner {
             None if self.whole.is_empty() => return ControlFlow::Break(()),
             None => (self.pick(), SlotChange::Removal),
         };
-        let (sent_ns, answer) = self.send(slot, change);
-        let acked_ns = self.clock.now_ns();
+        let (sent, answer) = self.send(slot, change);
+        let acked = Nanos::now(self.clock);
         match answer {
             Ok(principal) => {
                 self.ledger.acknowledged(slot, principal);
-                self.writes.succeeded(acked_ns.saturating_sub(sent_ns));
+                self.writes.succeeded(acked.saturating_sub(sent));
                 self.changed(slot, change);
             }
             // The effect of the failed change is unknown, so its VM is left alone from now on.
@@ -118,9 +119,13 @@ impl Churner {
 
     /// Sends a change. Returns the time of sending, and the new principal of a system-assigned
     /// identity that was given back.
-    fn send(&mut self, slot: Slot, change: SlotChange) -> (u64, Result<Option<PrincipalId>, String>) {
+    fn send(
+        &mut self,
+        slot: Slot,
+        change: SlotChange,
+    ) -> (Nanos, Result<Option<PrincipalId>, String>) {
         let request = request(&self.world, slot, change);
-        let sent_ns = self.ledger.sending(slot, change);
+        let sent = self.ledger.sending(slot, change);
         let answer = request.and_then(|(path, body)| {
             let question = Question {
                 method: "PATCH",
@@ -130,7 +135,7 @@ impl Churner {
             };
             self.arm.ask(&question).map_err(|error| describe(&error))
         });
-        (sent_ns, answer.and_then(|reply| principal(&reply, slot, change)))
+        (sent, answer.and_then(|reply| principal(&reply, slot, change)))
     }
 }
 

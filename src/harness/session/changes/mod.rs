@@ -9,7 +9,6 @@ pub(super) mod needs;
 pub mod outage;
 mod pace;
 mod rotation;
-pub mod writes;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -20,24 +19,36 @@ use self::outage::{Outage, Source};
 use self::pace::{Pace, Paced, Panicked};
 pub use self::rotation::Admin;
 use self::rotation::{Poller, Roller, Rotator};
-use crate::harness::record::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::url::HttpUrl;
-use crate::harness::schedule::timeline::Epoch;
+use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
 use crate::harness::judge::ledger::{Judgement, Ledger};
-use crate::harness::judge::changes::{ChangesReport, RotationVerdict, ChangesVerdict};
-use crate::harness::judge::verify::key_timeline::KeyTimeline;
-use crate::harness::scenario::changes::Changes;
 use crate::harness::judge::verify::Identities;
+use crate::harness::judge::verify::key_timeline::KeyTimeline;
 use crate::harness::judge::verify::keys::Keys;
 use crate::harness::machine::cores;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::observer::{Observation, Observer};
 use crate::harness::record::sample::Sampled;
+use crate::harness::record::writes::Writes;
+use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::schedule::timeline::Epoch;
 
-/// Time from one read of the published keys to the next, in nanoseconds.
-const POLL_EVERY_NS: u64 = 200_000_000;
+/// Time from one read of the published keys to the next.
+const POLL_EVERY: Nanos = Nanos::from_millis(200);
+
+/// Failure to make changes.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangesError {
+    /// A thread for the changes could not be started.
+    #[error("cannot start a thread that makes changes")]
+    Spawn(#[from] std::io::Error),
+    /// A thread ended without a report.
+    #[error("a thread that makes changes died; its panic message is above")]
+    Died,
+}
 
 impl From<Panicked> for ChangesError {
     fn from(Panicked: Panicked) -> Self {
@@ -87,7 +98,7 @@ impl RunningChanges {
     ) -> Result<Self, ChangesError> {
         let core = plan.cores.broker;
         if let (Changes::Outage { from_ns, length_ns }, Some(source)) = (plan.changes, source) {
-            let pace = Pace { first_ns: from_ns, gap_ns: length_ns };
+            let pace = Pace { first: Nanos::new(from_ns), gap: Nanos::new(length_ns) };
             let outage = Outage::new(source, clock);
             let outage = Paced::start(pace, core, clock, outage, Outage::act)?;
             return Ok(Self(Threads::Outage(outage)));
@@ -96,8 +107,8 @@ impl RunningChanges {
             (Changes::Churn { per_second }, Some(Endpoints { arm: Some(arm), .. })) => {
                 let ledger = Arc::new(Ledger::new(clock));
                 let (batches, noted) = channel();
-                let gap_ns = 1_000_000_000 / u64::from(per_second.max(1));
-                let pace = Pace { first_ns: 0, gap_ns };
+                let gap = Nanos::SECOND / u64::from(per_second.max(1));
+                let pace = Pace { first: Nanos::ZERO, gap };
                 let churner =
                     Churner::new(arm.clone(), plan.world, Arc::clone(&ledger), clock, plan.seed);
                 Threads::Churn {
@@ -108,17 +119,17 @@ impl RunningChanges {
                 }
             }
             (Changes::Rotate { rotations }, Some(Endpoints { sts, admin: Some(admin), .. })) => {
-                let gap_ns = plan.duration_ns / u64::from(rotations.max(1));
-                let pace = Pace { first_ns: gap_ns / 2, gap_ns };
+                let gap = Nanos::new(plan.duration_ns) / u64::from(rotations.max(1));
+                let pace = Pace { first: gap / 2, gap };
                 let rotator = Rotator::new(admin.clone(), clock, rotations);
-                let polls = Pace { first_ns: 0, gap_ns: POLL_EVERY_NS };
+                let polls = Pace { first: Nanos::ZERO, gap: POLL_EVERY };
                 let poller = Poller::new(Keys::url_of_tenant(sts, &plan.world), clock);
                 let poller = Paced::start(polls, core, clock, poller, Poller::poll)?;
                 // Before the load: the first token needs a key set that was read before it.
                 poller.begin();
                 let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
                 // Early enough that many tokens are requested with the new certificates.
-                let once = Pace { first_ns: plan.duration_ns / 3, gap_ns: 0 };
+                let once = Pace { first: Nanos::new(plan.duration_ns) / 3, gap: Nanos::ZERO };
                 let roller = Roller::new(admin.clone());
                 let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
                 Threads::Rotate { rotator, roller, poller }
@@ -168,8 +179,8 @@ impl RunningChanges {
                 let mut outage = outage.finish()?;
                 // The run may have ended during the outage, but the keys must still be read.
                 outage.come_back();
-                let (down_ns, writes) = (outage.down_ns, outage.writes.clone());
-                Ok(FinishedChanges::Outage { writes, down_ns, source: Box::new(outage.into_source()) })
+                let (down, writes) = (outage.down, outage.writes.clone());
+                Ok(FinishedChanges::Outage { writes, down, source: Box::new(outage.into_source()) })
             }
             Threads::Rotate { rotator, roller, poller } => {
                 let (rotator, roller) = (rotator.finish()?, roller.finish()?);
@@ -216,7 +227,7 @@ pub(super) enum FinishedChanges {
     /// The source keeps running until the keys have been read from it.
     Outage {
         writes: Writes,
-        down_ns: u64,
+        down: Nanos,
         source: Box<Source>,
     },
     Rotate {
@@ -251,9 +262,9 @@ impl FinishedChanges {
             Self::Churn { writes, judgement, .. } => {
                 Some(ChangesReport { writes, verdict: ChangesVerdict::Churn(judgement) })
             }
-            Self::Outage { writes, down_ns, source } => {
+            Self::Outage { writes, down, source } => {
                 drop(source);
-                Some(ChangesReport { writes, verdict: ChangesVerdict::Outage { down_ns } })
+                Some(ChangesReport { writes, verdict: ChangesVerdict::Outage { down } })
             }
             Self::Rotate { writes, timeline, certificates, unread } => {
                 let keys = timeline.judge(samples, epoch);

@@ -10,13 +10,13 @@ use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS
 
 /// Requirements of a broker for the changes of a run.
 #[derive(Debug, Default)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     /// Arguments of `serve`.
-    pub(super) args: Vec<String>,
+    pub(in crate::harness::session) args: Vec<String>,
     /// Folder for the broker's world.
-    pub(super) data: Option<TempDir>,
+    pub(in crate::harness::session) data: Option<TempDir>,
     /// Address and folder of the token service that the broker asks.
-    pub(super) source: Option<(SocketAddr, TempDir)>,
+    pub(in crate::harness::session) source: Option<(SocketAddr, TempDir)>,
 }
 
 impl Needs {

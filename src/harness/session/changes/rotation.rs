@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::churn::describe;
-use crate::harness::record::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::secret::Redacted;
 use crate::harness::dialect::fetch;
 use crate::harness::dialect::fetch::{Conversation, Question};
 use crate::harness::dialect::url::HttpUrl;
-use crate::harness::judge::verify::keys::Keys;
 use crate::harness::judge::verify::key_timeline::{Fetched, Span};
+use crate::harness::judge::verify::keys::Keys;
+use crate::harness::nanos::Nanos;
+use crate::harness::record::writes::Writes;
 
 /// Admin endpoint of the broker, and the secret that authorizes changes there.
 #[derive(Clone, Debug)]
@@ -42,13 +43,13 @@ impl Rotator {
     pub(crate) fn rotate(&mut self) -> ControlFlow<()> {
         let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
         self.left = left;
-        let begin_ns = self.clock.now_ns();
+        let begin = Nanos::now(self.clock);
         let answer = self.admin.post("/signing-keys/rotate");
-        let end_ns = self.clock.now_ns();
+        let end = Nanos::now(self.clock);
         // A failed request may still have rotated the keys.
-        self.rotations.push(Span { begin_ns, end_ns });
+        self.rotations.push(Span { begin, end });
         match answer {
-            Ok(_) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
+            Ok(_) => self.writes.succeeded(end.saturating_sub(begin)),
             Err(reason) => self.writes.failed(reason),
         }
         ControlFlow::Continue(())
@@ -117,10 +118,10 @@ impl Poller {
 
     /// Reads the published keys, and counts a failure.
     pub(crate) fn poll(&mut self) -> ControlFlow<()> {
-        let begin_ns = self.clock.now_ns();
+        let begin = Nanos::now(self.clock);
         let text = fetch::get(&self.jwks, "");
-        let end_ns = self.clock.now_ns();
-        let kept = text.is_ok_and(|text| self.keep(text, Span { begin_ns, end_ns }).is_ok());
+        let end = Nanos::now(self.clock);
+        let kept = text.is_ok_and(|text| self.keep(text, Span { begin, end }).is_ok());
         self.failures += u64::from(!kept);
         ControlFlow::Continue(())
     }

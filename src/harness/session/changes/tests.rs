@@ -49,8 +49,8 @@ fn an_endpoint_that_goes_on_giving_tokens_after_an_acknowledged_removal_is_found
     // Requests every identity of the world once, from an endpoint that gives or refuses all.
     let mut ask = |token| {
         for slot in slots() {
-            let (written_ns, end_ns) = (clock.now_ns(), clock.now_ns());
-            observer.note(Observation { slot, written_ns, end_ns, token });
+            let (written, end) = (Nanos::now(clock), Nanos::now(clock));
+            observer.note(Observation { slot, written, end, token });
         }
     };
     ask(true);
