@@ -13,17 +13,21 @@ use super::signals;
 use super::terminal::Stream;
 use crate::base::clock::SystemClock;
 use crate::base::printable;
+use crate::harness::class::Class;
 use crate::harness::doctor;
-use crate::harness::doctor::{DoctorError, Examined, Pair, Trial};
+use crate::harness::doctor::examined::{Examined, Pair};
+use crate::harness::doctor::{DoctorError, Trial};
 use crate::harness::document::doctor::{Doctor, Finding, SCHEMA};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::{Reason, Usable};
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
-use crate::harness::record::status::Class;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::spec::{ProcessLimits, RunSpec, Scenario, SpecError, World};
+use crate::harness::session::error::SessionError;
 use crate::harness::session::run;
-use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Test which measurements are valid on this machine, and advise changes
 #[derive(Debug, Args)]
@@ -138,7 +142,7 @@ fn short_run(
     span: Duration,
     rate: Option<f64>,
     stop: &Arc<Stop>,
-) -> Result<(Plan, Outcome), CliError> {
+) -> Result<(RunPlan, Outcome), CliError> {
     let mut spec = RunSpec::read(Scenario::Steady)?.lasting(span);
     if let Some(rate) = rate {
         spec = spec.at_rate(rate);

@@ -5,7 +5,7 @@ use clap::builder::PossibleValue;
 
 use crate::harness::dialect::protocol::{ClientAuth, Protocol};
 use crate::harness::report::merge::Align;
-use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::scenario::phases::Arrivals;
 
 impl ValueEnum for Align {
     fn value_variants<'a>() -> &'a [Self] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::target::{TargetArgs, TargetUrl};
-use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::scenario::phases::Arrivals;
 
 /// Compare two token endpoints, or two stored results: the ratio of their latencies with its interval.
 ///

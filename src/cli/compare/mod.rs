@@ -27,10 +27,12 @@ use crate::base::printable::json;
 use crate::harness::dialect::target::Target;
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
+use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::spec::{ProcessLimits, RunSpec, Scenario, SpecError};
-use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::session::error::SessionError;
 use crate::harness::session::run;
-use crate::harness::session::run::{SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Reason why there is no comparison.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::harness::gate::leg::{Leg, Pair, Side};
 use crate::harness::scenario::spec::SpecError;
-use crate::harness::session::run::SessionError;
+use crate::harness::session::error::SessionError;
 
 /// Reason why a leg has no result.
 #[derive(Debug, thiserror::Error)]

@@ -12,14 +12,16 @@ use super::watch::LevelWatch;
 use crate::base::clock::Clock;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
 use crate::cli::progress::{Progress, left};
-use crate::harness::judge::checks::Failure;
+use crate::harness::judge::failure::Failure;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::stop::Stop;
 use crate::harness::plan::level::Level;
 use crate::harness::plan::search::{Found, search};
 use crate::harness::scenario::spec::{
     ProcessLimits, Resolved, RunSpec, Scenario, SpecError, World,
 };
-use crate::harness::session::run::{Outcome, Subject, Watcher, measure};
+use crate::harness::session::run::{Watcher, measure};
+use crate::harness::session::subject::Subject;
 
 /// Minimum number of user-assigned identities of each VM for mints, as in `run mint`. Some levels need
 /// more keys.

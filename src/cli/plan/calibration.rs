@@ -2,7 +2,7 @@
 
 use crate::harness::plan::fit::{FitError, Quiet, Side};
 use crate::harness::plan::search::Found;
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 
 /// Measured or stored calibration.
 #[derive(Debug)]

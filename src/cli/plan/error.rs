@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::harness::judge::checks::Failure;
+use crate::harness::judge::failure::Failure;
 use crate::harness::plan::fleet_file::FleetError;
 use crate::harness::plan::forecast::Interrupted;
 use crate::harness::report::folder::out_folder::OutFolderError;
 use crate::harness::report::stored::StoredError;
 use crate::harness::scenario::spec::SpecError;
-use crate::harness::session::run::SessionError;
+use crate::harness::session::error::SessionError;
 
 /// Reason why there is no plan.
 #[derive(Debug, thiserror::Error)]

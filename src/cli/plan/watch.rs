@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use crate::base::clock::UnixSeconds;
 use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{IntervalSet, Rest, Window, histogram};
+use crate::harness::record::intervals::{IntervalSet, Rest, Window, histogram};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::Counts;
 
@@ -106,6 +106,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::harness::nanos::Nanos;
     use crate::harness::record::recorder::Recorder;
     use crate::harness::record::recorder::tests::ended;
 

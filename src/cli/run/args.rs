@@ -9,10 +9,10 @@ use clap::Args;
 use super::files::OutputArgs;
 use super::first_argument::FirstArgument;
 use crate::cli::target::{TargetArgs, TargetUrl};
-use crate::harness::dialect::target::HttpUrl;
+use crate::harness::dialect::url::HttpUrl;
 use crate::harness::scenario::objective::Objective;
+use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::spec::Scenario;
-use crate::harness::schedule::arrivals::Arrivals;
 
 /// Measure a token endpoint with open-loop load.
 ///

@@ -33,6 +33,7 @@ use crate::base::printable;
 use crate::harness::dialect::target::Target;
 use crate::harness::document::run::Run;
 use crate::harness::judge::objective::{Judgement, Verdict};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::host::is_in_memory;
 use crate::harness::machine::stop::Stop;
 use crate::harness::report::folder::{Folder, FolderError};
@@ -41,13 +42,15 @@ use crate::harness::report::run::{Identity, notes};
 use crate::harness::report::text::table;
 use crate::harness::report::text::table::Heading;
 use crate::harness::scenario::objective::Objective;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::spec::{
     ProcessLimits, Resolved, RunSpec, Scenario, ScenarioError, SpecError,
 };
-use crate::harness::session::progress::Board;
+use crate::harness::session::error::SessionError;
+use crate::harness::session::progress::RunProgress;
 use crate::harness::session::run;
-use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Failure of a run.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +141,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let mut subject = start_subject(args, &spec, target.as_ref(), &plan, stop)?;
     let notes = [notes, notes_before(&subject)].concat();
     let displays = Displays::start(args, scenario, &plan, &subject)?;
-    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &displays.board)?;
+    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &displays.progress)?;
     drop(displays);
     let run = Finished { args, spec: &spec, plan: &plan, target: subject.target(), outcome, notes };
     run.publish(&folder, started_at)
@@ -149,7 +152,7 @@ fn start_subject(
     args: &RunArgs,
     spec: &RunSpec,
     target: Option<&TargetUrl>,
-    plan: &Plan,
+    plan: &RunPlan,
     stop: &Arc<Stop>,
 ) -> Result<Subject, RunError> {
     let Some(target) = target else {
@@ -177,16 +180,16 @@ fn notes_before(subject: &Subject) -> Vec<String> {
 }
 
 fn measure(
-    plan: &Plan,
+    plan: &RunPlan,
     subject: &mut Subject,
     clock: &dyn Clock,
     stop: &Stop,
     folder: Folder,
-    board: &Board,
+    progress: &RunProgress,
 ) -> Result<(Folder, Outcome), RunError> {
     let mut logs = folder.logs();
-    let mut observe = |progress| board.observe(progress);
-    let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
+    let mut observe = |event| progress.observe(event);
+    let watcher = Watcher { sink: &mut progress.watching(&mut logs), observe: &mut observe };
     let outcome = run::measure_until_stopped(plan, subject, clock, stop, watcher);
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
@@ -203,7 +206,7 @@ fn measure(
 struct Finished<'a> {
     args: &'a RunArgs,
     spec: &'a RunSpec,
-    plan: &'a Plan,
+    plan: &'a RunPlan,
     target: Target,
     outcome: Outcome,
     notes: Vec<String>,
@@ -266,7 +269,7 @@ impl Finished<'_> {
 
 /// Displays of a run in progress, which end when dropped.
 struct Displays {
-    board: Arc<Board>,
+    progress: Arc<RunProgress>,
     _live: LiveView,
     _metrics: Option<MetricsServer>,
 }
@@ -275,10 +278,10 @@ impl Displays {
     fn start(
         args: &RunArgs,
         scenario: &str,
-        plan: &Plan,
+        plan: &RunPlan,
         subject: &Subject,
     ) -> Result<Self, RunError> {
-        let board = Arc::new(Board::of(&plan.workload));
+        let progress = Arc::new(RunProgress::of(&plan.workload));
         let header = Header {
             scenario: scenario.to_owned(),
             target: subject.target().to_string(),
@@ -287,8 +290,8 @@ impl Displays {
             length_ns: plan.warmup_ns + plan.duration_ns,
         };
         let serve = |address| {
-            let (board, header) = (Arc::clone(&board), header.clone());
-            let server = MetricsServer::start(address, board, header, plan.cores.clone());
+            let (progress, header) = (Arc::clone(&progress), header.clone());
+            let server = MetricsServer::start(address, progress, header, plan.cores.clone());
             server.map_err(|source| RunError::Metrics { address, source })
         };
         let metrics = args.metrics.map(serve).transpose()?;
@@ -296,8 +299,8 @@ impl Displays {
             say(format_args!("metrics   http://{}/metrics", server.address()));
         }
         let mode = if args.quiet { Mode::Quiet } else { Mode::of_terminal() };
-        let live = LiveView::start(mode, Arc::clone(&board), header, plan.cores.clone());
-        Ok(Self { board, _live: live, _metrics: metrics })
+        let live = LiveView::start(mode, Arc::clone(&progress), header, plan.cores.clone());
+        Ok(Self { progress, _live: live, _metrics: metrics })
     }
 }
 

@@ -15,8 +15,9 @@ use crate::base::files::CREDENTIAL_BYTES_MAX;
 use crate::base::secret::Redacted;
 use crate::cli::sources::variables::SecretVariables;
 use crate::harness::dialect::protocol::{Dialect, Header, OAuth2, Proof, Protocol};
-use crate::harness::dialect::target::{HttpUrl, Scheme, Target};
+use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust::Trusted;
+use crate::harness::dialect::url::{HttpUrl, Scheme};
 
 impl TargetArgs {
     /// Refuses flags that none of `targets` uses, because they would have no effect.

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::{Method, Request};
 
-use super::target::{HttpUrl, Scheme};
+use super::transport::HUNG_UP;
 use super::trust::{self, Trusted};
+use super::url::{HttpUrl, Scheme};
 use crate::base::client::{BlockingClient, Client, ClientError, ClientLimits};
 use crate::base::tls::Fault;
-use crate::harness::driver::transport::HUNG_UP;
 
 /// Failure to read a document.
 #[derive(Debug, thiserror::Error)]

@@ -13,11 +13,11 @@ use super::shortfall::Shortfall;
 use crate::base::process::raise_file_limit;
 use crate::base::synthetic::Synthetic;
 use crate::harness::machine::cores::{Cores, allowed};
+use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::phases::{Phase, Phases, Timing};
-use crate::harness::scenario::plan::{Classes, Origin, Plan, Waiting};
 use crate::harness::scenario::profile::Profile;
+use crate::harness::scenario::run_plan::{Classes, Origin, RunPlan, Waiting};
 use crate::harness::scenario::workload::{Herds, Workload};
-use crate::harness::session::changes::Changes;
 
 /// Limits of this process that a run depends on.
 #[derive(Clone, Debug)]
@@ -28,11 +28,11 @@ pub(crate) struct ProcessLimits {
     pub(crate) open_files: u64,
 }
 
-/// Plan of a run, with the notes for its report.
+/// RunPlan of a run, with the notes for its report.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     /// The plan.
-    pub(crate) plan: Plan,
+    pub(crate) plan: RunPlan,
     /// Notes on the conditions of the run.
     pub(crate) notes: Vec<String>,
     /// Keys that the warm-up leaves cold, if there are any. The notes name them too.
@@ -79,7 +79,7 @@ impl RunSpec {
         let mut notes = self.notes(&generator);
         notes.extend(shortfall.as_ref().map(Shortfall::to_string));
         let lengths = self.lengths();
-        let plan = Plan {
+        let plan = RunPlan {
             workload,
             origin: self.origin(),
             classes: self.classes(),
@@ -88,7 +88,6 @@ impl RunSpec {
             threads: generator.threads,
             cores: generator.cores,
             waiting: generator.waiting,
-            turns: None,
             rehearsal_ns: nanos(self.pacer_test),
             warmup_ns: nanos(lengths.warmup),
             duration_ns: nanos(lengths.duration),

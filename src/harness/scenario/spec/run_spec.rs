@@ -8,10 +8,10 @@ use serde::Deserialize;
 use super::catalog::Scenario;
 use crate::harness::scenario::mix::Share;
 use crate::harness::scenario::objective::Objective;
+use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::phases::{Expectation, Timing};
 use crate::harness::scenario::profile::{Bursts, Profile};
 use crate::harness::scenario::replay::Trace;
-use crate::harness::schedule::arrivals::Arrivals;
 
 /// Definition of a run: the load, the target, the world and the generator.
 ///

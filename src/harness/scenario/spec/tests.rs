@@ -1,6 +1,6 @@
 use super::catalog::BUILT_IN;
 use super::*;
-use crate::harness::session::changes::Changes;
+use crate::harness::scenario::changes::Changes;
 
 const HEAD: &str = "[[phase]]\nname = \"a\"\nduration = \"1s\"\n";
 const HIT: &str = "mix = [{ kind = \"hit\" }]\n";
