@@ -14,16 +14,20 @@ use super::{Exit, refuse, signals};
 use crate::base::clock::SystemClock;
 use crate::base::printable;
 use crate::cli::terminal::Stream;
+use crate::harness::class::Class;
 use crate::harness::doctor;
-use crate::harness::doctor::{DoctorError, Examined, Pair, Trial};
+use crate::harness::doctor::examined::{Examined, Pair};
+use crate::harness::doctor::{DoctorError, Trial};
 use crate::harness::document::doctor::{Doctor, Finding, SCHEMA};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::{Reason, Usable};
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
-use crate::harness::record::status::Class;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::session::error::SessionError;
 use crate::harness::session::run;
-use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Say what this machine can and cannot measure, and what to change
 #[derive(Debug, Args)]
@@ -138,7 +142,7 @@ fn short_run(
     span: Duration,
     rate: Option<f64>,
     stop: &Arc<Stop>,
-) -> Result<(Plan, Outcome), CliError> {
+) -> Result<(RunPlan, Outcome), CliError> {
     let args = RunArgs {
         duration: Some(span),
         warmup: Some(Duration::from_secs(1)),

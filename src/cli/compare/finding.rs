@@ -11,9 +11,9 @@ use crate::harness::document::compare_targets;
 use crate::harness::document::compare_targets::{
     Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, Versus,
 };
-use crate::harness::record::recorder::Latencies;
-use crate::harness::schedule::arrivals::Arrivals;
-use crate::harness::session::run::Outcome;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::intervals::Latencies;
+use crate::harness::scenario::phases::Arrivals;
 use crate::harness::stats::paired::{Method, Rates, Summary, signed_rank};
 
 /// Question of a comparison: its endpoints and their load.

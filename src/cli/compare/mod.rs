@@ -27,9 +27,11 @@ use crate::cli::terminal::{Stream, say};
 use crate::harness::dialect::target::Target;
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
-use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::scenario::phases::Arrivals;
+use crate::harness::session::error::SessionError;
 use crate::harness::session::run;
-use crate::harness::session::run::{SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Compare two token endpoints, measured in turns, or two stored results: the ratio with its interval.
 ///

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem::discriminant;
 
-use crate::harness::judge::checks::Failure;
+use crate::harness::judge::failure::Failure;
 use crate::harness::judge::validity::Reason;
 
 /// Reason why a block is no evidence.

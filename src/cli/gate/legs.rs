@@ -20,11 +20,13 @@ use crate::harness::gate::metric::Metric;
 use crate::harness::gate::policy::Policy;
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::session::error::SessionError;
 use crate::harness::session::interleaved;
-use crate::harness::session::interleaved::Woven;
+use crate::harness::session::interleaved::Interleaved;
 use crate::harness::session::run;
-use crate::harness::session::run::{SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Reasons why a leg has no result.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +123,7 @@ impl Legs<'_> {
     }
 
     /// Returns the plan of both legs of pair `number`.
-    pub(super) fn plan(&self, number: usize) -> Result<Plan, LegError> {
+    pub(super) fn plan(&self, number: usize) -> Result<RunPlan, LegError> {
         // A stored run has one seed, so the runs that are compared with it use the same one.
         let seeds = if matches!(self.base.source, Source::Stored(_)) { 0 } else { number };
         Ok(settings(self.run, seeds)?.plan)
@@ -131,7 +133,7 @@ impl Legs<'_> {
         let plan = self.plan(number)?;
         let first = Side::first_of(number);
         match &self.base.source {
-            Source::Program(base) => self.woven(base, &plan, number, first),
+            Source::Program(base) => self.interleaved(base, &plan, number, first),
             Source::Stored(base) => {
                 let candidate = self.alone(&plan, number)?;
                 let base = Leg::clone(base);
@@ -141,10 +143,10 @@ impl Legs<'_> {
     }
 
     /// Measures both builds at once in turns, each with fresh processes.
-    fn woven(
+    fn interleaved(
         &self,
         base: &Path,
-        plan: &Plan,
+        plan: &RunPlan,
         number: usize,
         first: Side,
     ) -> Result<Pair, LegError> {
@@ -161,7 +163,8 @@ impl Legs<'_> {
         let [one, other] = programs.map(start);
         let (mut one, mut other) = (one?, other?);
         let in_turn = [&mut one, &mut other];
-        let Woven { outcomes, costs } = interleaved::measure(plan, in_turn, self.clock, self.stop);
+        let Interleaved { outcomes, costs } =
+            interleaved::measure(plan, in_turn, self.clock, self.stop);
         let [one, other] = outcomes;
         let [base, candidate] = in_order(first, one, other);
         // If both failed, report the failure of the candidate, which is the side that is judged.
@@ -178,7 +181,7 @@ impl Legs<'_> {
     }
 
     /// Measures a leg of the candidate, for comparison with a stored run.
-    fn alone(&self, plan: &Plan, number: usize) -> Result<Leg, LegError> {
+    fn alone(&self, plan: &RunPlan, number: usize) -> Result<Leg, LegError> {
         let failed = |source| LegError::Session { side: Side::Candidate, pair: number + 1, source };
         let program = &self.candidate.program;
         let mut subject = Subject::start_program(program, plan, &[], self.stop).map_err(failed)?;

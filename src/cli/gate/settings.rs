@@ -6,12 +6,12 @@ use clap::ValueEnum as _;
 
 use super::GateArgs;
 use crate::cli::run::{RunArgs, Scenario};
-use crate::harness::driver::turns::TURN_NS;
 use crate::harness::gate::baseline::{Baseline, BaselineError};
 use crate::harness::gate::metric::Metric;
 use crate::harness::gate::policy::{Design, Policy, Wanted};
 use crate::harness::machine::host::Host;
-use crate::harness::schedule::arrivals::Arrivals;
+use crate::harness::scenario::phases::Arrivals;
+use crate::harness::schedule::timeline::TURN;
 
 /// Reasons why the flags do not describe a gate.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ fn own_run(args: &GateArgs) -> Result<RunArgs, GateSettingsError> {
 
 /// Rounds a time up to a whole number of turns.
 fn whole_turns(span: Duration) -> Duration {
-    let turn = Duration::from_nanos(TURN_NS);
+    let turn = Duration::from(TURN);
     let turns = span.as_nanos().div_ceil(turn.as_nanos());
     turn.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
 }

@@ -256,7 +256,7 @@ fn quiet(hit: &Side, mint: &Side) -> Quiet {
     let lowest = |side: &Side| {
         let usable = side.found.probes.iter().filter(|probe| probe.level.generator.is_none());
         let lowest = usable.min_by(|a, b| a.rate.total_cmp(&b.rate));
-        lowest.map_or_else(crate::harness::record::recorder::histogram, |probe| {
+        lowest.map_or_else(crate::harness::record::intervals::histogram, |probe| {
             probe.level.service.clone()
         })
     };

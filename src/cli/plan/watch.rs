@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use crate::base::clock::UnixSeconds;
 use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{IntervalSet, Rest, Window, histogram};
+use crate::harness::record::intervals::{IntervalSet, Rest, Window, histogram};
 use crate::harness::report::slo::Objective;
 use crate::harness::stats::intervals::Counts;
 
@@ -106,6 +106,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::harness::nanos::Nanos;
     use crate::harness::record::recorder::Recorder;
     use crate::harness::record::recorder::tests::ended;
 
@@ -113,7 +114,7 @@ mod tests {
 
     /// Watches a level of `seconds` seconds. In each of the first four, answers take a second more.
     fn watched(seconds: u64) -> Watch {
-        let window = Window { start_ns: 0, end_ns: seconds * SECOND_NS };
+        let window = Window { start: Nanos::ZERO, end: Nanos::from_secs(seconds) };
         let (full, sets) = channel();
         let mut recorder = Recorder::new(window, full, channel().1);
         for second in 0..4 {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::base::printable::printable;
 use crate::cli::terminal::Stream;
-use crate::harness::judge::cut::Cut;
+use crate::harness::record::measured::Cut;
 use crate::harness::report::html;
 use crate::harness::report::table::wrapped;
 

@@ -16,7 +16,7 @@ use super::view::{Header, Row, Tone, rows, time_left, title};
 use crate::base::clock::readable;
 use crate::cli::terminal::Stream;
 use crate::harness::machine::cores::{Cores, keep_off};
-use crate::harness::session::progress::{Board, Figures, Phase, Snapshot};
+use crate::harness::session::progress::{Figures, Phase, RunProgress, Snapshot};
 
 /// Kind of display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,12 @@ const DRAWS_PER_SECOND: u8 = 4;
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Live {
-    pub(super) fn start(mode: Mode, board: Arc<Board>, header: Header, cores: Cores) -> Self {
+    pub(super) fn start(
+        mode: Mode,
+        progress: Arc<RunProgress>,
+        header: Header,
+        cores: Cores,
+    ) -> Self {
         let (end, ended) = channel::<()>();
         let every = match mode {
             Mode::Quiet => return Self { end: None, thread: None },
@@ -70,7 +75,7 @@ impl Live {
                 View::new(header.length_ns, ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND))
             });
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let snapshot = board.snapshot();
+                let snapshot = progress.snapshot();
                 match &view {
                     Some(view) => view.draw(&header, &snapshot),
                     // A reader that hangs up does not end the run.

@@ -36,7 +36,8 @@ use super::{Exit, complain, refuse, signals};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::printable;
 use crate::cli::terminal::{Stream, say};
-use crate::harness::dialect::target::HttpUrl;
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::host::is_in_memory;
 use crate::harness::machine::stop::Stop;
 use crate::harness::report::folder::{Folder, FolderError};
@@ -46,11 +47,13 @@ use crate::harness::report::run_json::Identity;
 use crate::harness::report::slo::{Objective, Verdict};
 use crate::harness::report::table;
 use crate::harness::report::table::Heading;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::schedule::arrivals::Arrivals;
-use crate::harness::session::progress::Board;
+use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::session::error::SessionError;
+use crate::harness::session::progress::RunProgress;
 use crate::harness::session::run;
-use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher};
+use crate::harness::session::run::Watcher;
+use crate::harness::session::subject::Subject;
 
 /// Measure a token endpoint with open-loop load.
 ///
@@ -339,7 +342,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     }
     notes.extend(known);
     let shown = Shown::start(args, &plan, &subject)?;
-    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.board)?;
+    let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &shown.progress)?;
     drop(shown);
     notes.extend(notes::of(&plan, &outcome));
     notes.extend(hint::after(&subject.target(), &outcome));
@@ -366,7 +369,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     }
 }
 
-fn subject(args: &RunArgs, plan: &Plan, stop: &Arc<Stop>) -> Result<Subject, RunError> {
+fn subject(args: &RunArgs, plan: &RunPlan, stop: &Arc<Stop>) -> Result<Subject, RunError> {
     if let Some(target) = &args.target {
         let jwks = args.jwks.as_ref();
         args.access.check(&[target], jwks)?;
@@ -385,16 +388,16 @@ fn broker_flags(args: &RunArgs) -> Vec<String> {
 }
 
 fn measure(
-    plan: &Plan,
+    plan: &RunPlan,
     subject: &mut Subject,
     clock: &dyn Clock,
     stop: &Stop,
     folder: Folder,
-    board: &Board,
+    progress: &RunProgress,
 ) -> Result<(Folder, Outcome), RunError> {
     let mut logs = folder.logs();
-    let mut observe = |progress| board.observe(progress);
-    let watcher = Watcher { sink: &mut board.watching(&mut logs), observe: &mut observe };
+    let mut observe = |event| progress.observe(event);
+    let watcher = Watcher { sink: &mut progress.watching(&mut logs), observe: &mut observe };
     let outcome = run::measure_until_stopped(plan, subject, clock, stop, watcher);
     match outcome {
         Ok(outcome) => Ok((folder, outcome)),
@@ -409,14 +412,14 @@ fn measure(
 
 /// Displays of a run in progress, which end when dropped.
 struct Shown {
-    board: Arc<Board>,
+    progress: Arc<RunProgress>,
     _live: Live,
     _scrape: Option<Scrape>,
 }
 
 impl Shown {
-    fn start(args: &RunArgs, plan: &Plan, subject: &Subject) -> Result<Self, RunError> {
-        let board = Arc::new(Board::of(&plan.workload));
+    fn start(args: &RunArgs, plan: &RunPlan, subject: &Subject) -> Result<Self, RunError> {
+        let progress = Arc::new(RunProgress::of(&plan.workload));
         let header = Header {
             scenario: args.scenario.as_str().to_owned(),
             target: subject.target().to_string(),
@@ -425,8 +428,8 @@ impl Shown {
             length_ns: plan.warmup_ns + plan.duration_ns,
         };
         let serve = |address| {
-            let (board, header) = (Arc::clone(&board), header.clone());
-            let scrape = Scrape::start(address, board, header, plan.cores.clone());
+            let (progress, header) = (Arc::clone(&progress), header.clone());
+            let scrape = Scrape::start(address, progress, header, plan.cores.clone());
             scrape.map_err(|source| RunError::Metrics { address, source })
         };
         let scrape = args.metrics.map(serve).transpose()?;
@@ -434,14 +437,14 @@ impl Shown {
             say(format_args!("metrics   http://{}/metrics", scrape.address()));
         }
         let mode = Mode::choose(args);
-        let live = Live::start(mode, Arc::clone(&board), header, plan.cores.clone());
-        Ok(Self { board, _live: live, _scrape: scrape })
+        let live = Live::start(mode, Arc::clone(&progress), header, plan.cores.clone());
+        Ok(Self { progress, _live: live, _scrape: scrape })
     }
 }
 
 fn identity(
     args: &RunArgs,
-    plan: &Plan,
+    plan: &RunPlan,
     subject: &Subject,
     started_at: UnixSeconds,
     notes: Vec<String>,

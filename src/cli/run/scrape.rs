@@ -1,6 +1,6 @@
 //! `--metrics`: serves the progress of a run to Prometheus.
 //!
-//! One thread off the generator's cores serves one connection at a time. A scrape reads the board,
+//! One thread off the generator's cores serves one connection at a time. A scrape reads the progress,
 //! which changes once a second.
 
 use std::fmt::Error;
@@ -21,8 +21,8 @@ use prometheus_client::registry::Registry;
 
 use super::view::Header;
 use crate::harness::machine::cores::{Cores, keep_off};
-use crate::harness::record::recorder::{IntervalSet, Latencies};
-use crate::harness::session::progress::Board;
+use crate::harness::record::intervals::{IntervalSet, Latencies};
+use crate::harness::session::progress::RunProgress;
 
 /// Metrics server, which ends when this value is dropped.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Scrape {
     /// Starts a server that listens at `address`.
     pub(super) fn start(
         address: SocketAddr,
-        board: Arc<Board>,
+        progress: Arc<RunProgress>,
         header: Header,
         cores: Cores,
     ) -> io::Result<Self> {
@@ -53,7 +53,7 @@ impl Scrape {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Metrics { board, header }));
+        registry.register_collector(Box::new(Metrics { progress, header }));
         let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
             keep_off(&cores);
             while !stopped.load(Ordering::Relaxed) {
@@ -136,14 +136,14 @@ fn text(registry: &Registry) -> String {
 
 #[derive(Debug)]
 struct Metrics {
-    board: Arc<Board>,
+    progress: Arc<RunProgress>,
     header: Header,
 }
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         self.run(&mut encoder)?;
-        let so_far = self.board.so_far();
+        let so_far = self.progress.so_far();
         let mut requests = encoder.encode_descriptor(
             "mintbench_run_requests",
             "Requests of the measured part that have ended, by how",
@@ -178,7 +178,7 @@ impl Metrics {
     /// Encodes the progress of the run.
     #[expect(clippy::cast_precision_loss, reason = "times need no 53 bits here")]
     fn run(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let (snapshot, header) = (self.board.snapshot(), &self.header);
+        let (snapshot, header) = (self.progress.snapshot(), &self.header);
         let seconds = |ns: u64| ns as f64 / 1e9;
         let gauges = [
             (
@@ -259,7 +259,7 @@ fn buckets(histogram: &Histogram<u64>) -> (f64, u64, Vec<(f64, u64)>) {
 mod tests {
     use super::super::view::tests::header;
     use super::*;
-    use crate::harness::record::recorder::histogram;
+    use crate::harness::record::intervals::histogram;
 
     #[test]
     fn bounds_ascend_and_every_value_has_its_bucket() {
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn only_get_of_metrics_is_answered() {
         let mut registry = Registry::default();
-        let board = Arc::new(Board::default());
-        registry.register_collector(Box::new(Metrics { board, header: header() }));
+        let progress = Arc::new(RunProgress::default());
+        registry.register_collector(Box::new(Metrics { progress, header: header() }));
         let status = |head: &str| reply(head.as_bytes(), &registry)[9..12].to_owned();
         assert_eq!(status("GET /metrics HTTP/1.1\r\n\r\n"), "200");
         assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), "404");

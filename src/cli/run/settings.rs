@@ -11,16 +11,16 @@ use super::scenario::{RATE_MAX, speed_is_fine};
 use crate::base::process::raise_file_limit;
 use crate::base::synthetic::Synthetic;
 use crate::harness::machine::cores::{Cores, allowed};
+use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::phases::{Phase, Phases, Timing};
-use crate::harness::scenario::plan::{Classes, Origin, Plan, Waiting};
 use crate::harness::scenario::profile::Profile;
+use crate::harness::scenario::run_plan::{Classes, Origin, RunPlan, Waiting};
 use crate::harness::scenario::workload::{Herds, Workload};
-use crate::harness::session::changes::Changes;
 
 /// Plan and notes that result from the flags, the defaults and the machine.
 #[derive(Debug)]
 pub(in crate::cli) struct Settings {
-    pub(in crate::cli) plan: Plan,
+    pub(in crate::cli) plan: RunPlan,
     pub(in crate::cli) notes: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ impl Settings {
     pub(super) fn shortfall(
         args: &RunArgs,
         scenario: &Definition,
-        plan: &Plan,
+        plan: &RunPlan,
     ) -> Option<Shortfall> {
         Given { args, scenario }.shortfall(&plan.workload, &plan.world)
     }
@@ -94,7 +94,7 @@ impl Settings {
         let mut notes = notes(args, &cores, waiting);
         notes.extend(given.shortfall(&workload, &world).as_ref().map(Shortfall::to_string));
         let lengths = given.lengths();
-        let plan = Plan {
+        let plan = RunPlan {
             workload,
             origin: origin(args),
             classes: given.classes(),
@@ -103,7 +103,6 @@ impl Settings {
             threads,
             cores,
             waiting,
-            turns: None,
             rehearsal_ns: nanos(args.pacer_test),
             warmup_ns: nanos(lengths.warmup),
             duration_ns: nanos(lengths.duration),

@@ -1,18 +1,21 @@
 use super::*;
-use crate::harness::driver::fleet::Measured;
-use crate::harness::judge::checks::Failure;
 use crate::harness::judge::conditions::Conditions;
+use crate::harness::judge::failure::Failure;
 use crate::harness::judge::validity::Reason;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{Discard, Totals, collect};
+use crate::harness::record::intervals::{Latencies, Window, histogram};
+use crate::harness::record::measured::{Measured, Pacing};
+use crate::harness::record::recorder::Recorder;
 use crate::harness::record::recorder::tests::ended;
-use crate::harness::record::recorder::{Latencies, Recorder, Tally, Window, histogram};
-use crate::harness::schedule::pacing::Pacing;
+use crate::harness::record::tally::Tally;
 use std::sync::mpsc::channel;
 
 /// Returns a thousand answers of class `hit` after this many nanoseconds.
 fn totals(response_ns: u64) -> Totals {
     let ((full, sets), (spare, empty)) = (channel(), channel());
-    let mut recorder = Recorder::new(Window { start_ns: 0, end_ns: 1 }, full, empty);
+    let mut recorder =
+        Recorder::new(Window { start: Nanos::ZERO, end: Nanos::new(1) }, full, empty);
     (0..1_000).for_each(|_| recorder.record(&ended(0, response_ns)));
     let _ = recorder.finish();
     collect(&sets, &[spare], &mut Discard, &|| ()).unwrap()
@@ -51,7 +54,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
 
 #[test]
 fn a_failed_check_wins_over_an_invalid_run_that_over_a_miss_and_that_over_what_nobody_can_tell() {
-    let (failed, invalid) = (vec![Failure::NothingVerified], vec![Reason::NoRequests]);
+    let (failed, invalid) = (vec![Failure::NoVerification], vec![Reason::NoRequests]);
     let [met, missed, unknown] =
         ["p99<2ms", "hit.p99<500us", "p99.9<1h"].map(|text| text.parse::<Objective>().unwrap());
     for (failures, reasons, objectives, expected) in [

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::{Method, Request};
 
-use super::target::{HttpUrl, Scheme};
+use super::transport::HUNG_UP;
 use super::trust::{self, Trusted};
+use super::url::HttpUrl;
 use crate::base::client::{BlockingClient, Client, ClientError, ClientLimits};
+use crate::base::http::Scheme;
 use crate::base::tls::Fault;
-use crate::harness::driver::transport::HUNG_UP;
 
 /// Failure to read a document.
 #[derive(Debug, thiserror::Error)]
@@ -239,7 +240,7 @@ impl Conversation {
         let base = if base.is_empty() && !path.starts_with('/') { "/" } else { base };
         let request = Request::builder()
             .method(*method)
-            .uri(format!("{}://{authority}{base}{path}", scheme.as_str()))
+            .uri(format!("{scheme}://{authority}{base}{path}"))
             .body(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = request?;
         let headers = request.headers_mut();

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use super::transport::Transport;
 use crate::harness::dialect::response::{self, Answer, Rest};
+use crate::harness::dialect::transport::Transport;
 
 /// Sends `request` and waits for its answer. Returns the answer with the bytes that it was parsed
 /// from.

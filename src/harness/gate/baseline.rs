@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::leg::{Leg, keeps_rate};
 use super::metric::{Metric, Percentile};
+use crate::harness::class::Class;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::broker::Broker;
 use crate::harness::document::run::load::Load;
-use crate::harness::record::status::Class;
 use crate::harness::report::stored::{StoredError, read_run};
 
 /// Reasons why a folder cannot be used as a baseline.

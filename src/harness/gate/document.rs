@@ -6,8 +6,10 @@
 use std::fmt;
 
 use super::evidence::NotJudged;
-use super::judge::{self, Finding, overall};
-use super::leg::{self, Side};
+use super::judge;
+use super::judge::{Finding, overall};
+use super::leg;
+use super::leg::Side;
 use super::policy;
 use super::sentence::sentence;
 use crate::base::clock::UnixSeconds;
@@ -17,7 +19,7 @@ use crate::harness::document::gate::{
 use crate::harness::report::host::{build, host};
 use crate::harness::report::phases;
 use crate::harness::report::run_json::rfc3339;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::schedule::layout::Layout;
 use crate::harness::stats::paired;
 use crate::harness::stats::paired::Bounds;
@@ -54,7 +56,7 @@ impl fmt::Display for BuildName {
 /// Builds the document of a gate.
 pub fn document(
     identity: Identity,
-    plan: &Plan,
+    plan: &RunPlan,
     policy: &policy::Policy,
     pairs: &[leg::Pair],
     findings: &[Finding],
@@ -117,7 +119,7 @@ fn of_policy(policy: &policy::Policy, pairs_made: usize) -> Policy {
     }
 }
 
-fn load(plan: &Plan) -> Load {
+fn load(plan: &RunPlan) -> Load {
     let (arrivals, rate) = phases::arrivals(&plan.workload);
     let seconds = |ns| std::time::Duration::from_nanos(ns).as_secs_f64();
     let layout = Layout::of(plan);

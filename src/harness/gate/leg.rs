@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::metric::{Demand, Metric, Percentile};
+use crate::harness::class::Class;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
-use crate::harness::record::recorder;
-use crate::harness::record::status::Class;
-use crate::harness::session::broker_counters::Counters;
-use crate::harness::session::run::Outcome;
+use crate::harness::record::broker_counters::Counters;
+use crate::harness::record::intervals::histogram;
 use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Results of one run.
@@ -96,10 +96,10 @@ impl Pair {
 /// Returns the response times of all legs of one side, by class, in nanoseconds.
 pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
     let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
-    for (class, histogram) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
-        let sum = all.entry(*class).or_insert_with(recorder::histogram);
+    for (class, responses) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
+        let sum = all.entry(*class).or_insert_with(histogram);
         // All histograms have equal bounds, so adding cannot fail.
-        let _ = sum.add(histogram);
+        let _ = sum.add(responses);
     }
     all
 }

@@ -4,13 +4,13 @@ use hdrhistogram::Histogram;
 
 use std::collections::BTreeMap;
 
+use crate::harness::class::Class;
 use crate::harness::document::run::Run;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
-use crate::harness::record::recorder::histogram;
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::histogram;
 use crate::harness::report::slo::{Answers, Objective};
 use crate::harness::report::stored::Stored;
-use crate::harness::session::run::Outcome;
 use crate::harness::stats::intervals::{Counts, interval_of_blocks};
 
 /// Results measured at one rate. Times are in nanoseconds.

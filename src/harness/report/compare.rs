@@ -8,9 +8,9 @@ use super::grid::grid;
 use super::html::digest::{Digest, Latency};
 use super::stored::{StoredError, read_run};
 use crate::base::clock::{readable_us, us};
+use crate::harness::class::Class;
 use crate::harness::document::compare::{Compared, Comparison, Ratio, SCHEMA, Summary};
 use crate::harness::document::run::Run;
-use crate::harness::record::status::Class;
 use crate::harness::stats::intervals::quantile_interval;
 use crate::harness::stats::ratio::{Estimate, ratio_interval};
 

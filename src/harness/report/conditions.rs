@@ -1,16 +1,16 @@
 //! The conditions that a run was made under, for `run.json` and the notes.
 
 use crate::base::clock::{readable, readable_us, us};
+use crate::harness::dialect::outcome::Status;
 use crate::harness::document::percentiles::Hiccup;
 use crate::harness::document::run::broker as documents;
 use crate::harness::document::run::validity;
 use crate::harness::document::run::validity::{Gaps, Steady};
+use crate::harness::judge::gap_fit::GapFit;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::steady_state::SteadyState;
-use crate::harness::record::status::Status;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::schedule::pacing::GapFit;
-use crate::harness::session::run::Outcome;
-use crate::harness::session::self_report::{BrokerBuild, SelfReport, WakeUps};
+use crate::harness::record::self_report::{BrokerBuild, SelfReport, WakeUps};
+use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the lateness of the broker's probe, or none if the broker does not report it.
 pub(super) fn broker_hiccup(report: &SelfReport) -> Option<Hiccup> {
@@ -27,7 +27,7 @@ pub(super) const fn gaps(fit: &GapFit) -> Gaps {
 /// Returns the verdict on the steady state, from the p95 of each second.
 pub(super) fn steady(state: &SteadyState) -> Steady {
     let (state, warm_up_s, halves_p95_us) = match state {
-        SteadyState::NotMeant => (validity::SteadyState::NotExpected, None, None),
+        SteadyState::NotExpected => (validity::SteadyState::NotExpected, None, None),
         SteadyState::TooShort { .. } => (validity::SteadyState::TooShort, None, None),
         SteadyState::Steady { warm_up_s } => {
             (validity::SteadyState::Steady, Some(*warm_up_s as u64), None)
@@ -47,7 +47,7 @@ pub(super) fn broker_build(build: &BrokerBuild) -> documents::BrokerBuild {
 }
 
 /// Returns notes on the conditions that do not make the run invalid.
-pub(super) fn notes(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+pub(super) fn notes(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
     [pacer(outcome), steadiness(outcome), broker(outcome), timeouts(plan, outcome)]
         .into_iter()
         .flatten()
@@ -79,7 +79,7 @@ fn steadiness(outcome: &Outcome) -> Option<String> {
             readable_us(drift.first / 1000.0),
             readable_us(drift.second / 1000.0)
         )),
-        SteadyState::NotMeant
+        SteadyState::NotExpected
         | SteadyState::Steady { .. }
         | SteadyState::Drifting { decided: true, .. } => None,
     }
@@ -98,7 +98,7 @@ fn broker(outcome: &Outcome) -> Option<String> {
     })
 }
 
-fn timeouts(plan: &Plan, outcome: &Outcome) -> Option<String> {
+fn timeouts(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.statuses.get(&Status::Timeout)?;
     Some(format!(
         "{count} requests were given up after {}: they are in the class `error`, so that the percentiles of the good answers hold only what came in time",

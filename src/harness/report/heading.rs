@@ -3,10 +3,10 @@
 use super::phases::arrivals;
 use crate::base::clock::us;
 use crate::harness::dialect::target::Target;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
 use crate::harness::schedule::layout::Layout;
-use crate::harness::session::run::Outcome;
 
 /// Inputs of the heading.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ pub struct Heading<'a> {
     /// Target of the requests, with its protocol.
     pub target: &'a Target,
     /// Plan of the run.
-    pub plan: &'a Plan,
+    pub plan: &'a RunPlan,
 }
 
 impl Heading<'_> {
@@ -33,7 +33,7 @@ impl Heading<'_> {
         };
         format!(
             "{scenario}  {protocol}  {}\n{}, {measured}{of}{warmup}, {} connections\n",
-            target.asked(),
+            target.requested_url(),
             load(plan),
             Layout::of(plan).connections()
         )
@@ -41,7 +41,7 @@ impl Heading<'_> {
 }
 
 /// Describes the load.
-fn load(plan: &Plan) -> String {
+fn load(plan: &RunPlan) -> String {
     let phases = match &plan.workload {
         Workload::Herd(herds) => {
             return format!("{} bursts of {} requests", herds.herds, herds.callers);

@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::base::files;
 use crate::base::files::{ReadError, SERIES_BYTES_MAX};
 use crate::base::printable::{json, name};
+use crate::harness::class::Class;
 use crate::harness::document::percentiles::Percentiles;
 use crate::harness::document::run::Run;
-use crate::harness::record::status::Class;
 
 /// Reasons why numbers cannot be written.
 #[derive(Debug, thiserror::Error)]

@@ -2,12 +2,13 @@
 
 use super::conditions;
 use crate::base::clock::readable;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::session::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
-use crate::harness::session::run::{Counted, Outcome};
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::broker_counters::Counted;
+use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
+use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the notes that follow from a plan and its outcome.
-pub fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+pub fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
     let own = [
         queue(outcome),
         reconnects(outcome),
@@ -25,7 +26,7 @@ fn counters(broker: Option<&Counted>) -> Option<String> {
     })
 }
 
-fn samples(plan: &Plan, outcome: &Outcome) -> Option<String> {
+fn samples(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let (kept, asked) = (outcome.measured.samples.len(), plan.samples);
     let is_told = outcome.measured.samples_full && outcome.verdict.is_some();
     is_told.then(|| {
@@ -58,7 +59,7 @@ fn sessions(outcome: &Outcome) -> Option<String> {
     })
 }
 
-fn changes(plan: &Plan) -> Option<String> {
+fn changes(plan: &RunPlan) -> Option<String> {
     match plan.changes {
         Changes::None => None,
         Changes::Churn { .. } => Some(
@@ -77,7 +78,7 @@ fn changes(plan: &Plan) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::session::broker_counters::Counters;
+    use crate::harness::record::broker_counters::Counters;
 
     #[test]
     fn counters_that_were_not_read_in_time_are_named() {

@@ -2,16 +2,16 @@
 
 use super::quantiles::percentiles;
 use crate::base::clock::us;
+use crate::harness::class::Class;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::classes::PhaseClass;
 use crate::harness::document::run::phases::{Phase as PhaseResult, RateCourse};
-use crate::harness::driver::fleet::Measured;
-use crate::harness::record::recorder::Latencies;
-use crate::harness::record::status::Class;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::intervals::Latencies;
+use crate::harness::record::measured::Measured;
 use crate::harness::scenario::phases::{Phase, Phases};
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
-use crate::harness::session::run::Outcome;
 
 /// Returns the spacing of the requests of a workload, and the rate per second if there is a single one.
 pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
@@ -35,7 +35,7 @@ fn level(phases: &Phases) -> Option<f64> {
 }
 
 /// Returns the results of each phase that had begun. A single phase is the whole measured part.
-pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseResult> {
+pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let Measured { totals, tally, .. } = &outcome.measured;
     let sets =
@@ -103,9 +103,8 @@ fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::scenario::phases::Timing;
+    use crate::harness::scenario::phases::{Arrivals, Timing};
     use crate::harness::scenario::profile::Profile;
-    use crate::harness::schedule::arrivals::Arrivals;
 
     fn ramp(length_ns: u64) -> Phase {
         Phase {

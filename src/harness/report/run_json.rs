@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::changes;
-use super::conditions;
 use super::host::{build, host};
-use super::phases;
 use super::quantiles::{at, percentiles, tail};
 use super::slo::Objective;
+use super::{changes, conditions, phases};
 use crate::base::clock::{UnixSeconds, us};
+use crate::harness::class::Class;
 use crate::harness::dialect::target::Target;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::percentiles::Hiccup;
@@ -18,12 +17,11 @@ use crate::harness::document::run::load::Load;
 use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA, Slo};
 use crate::harness::judge::conditions::Conditions;
-use crate::harness::judge::cut::Cut;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Usable;
-use crate::harness::record::status::Class;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::record::measured::Cut;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::schedule::layout::Layout;
-use crate::harness::session::run::Outcome;
 use crate::harness::stats::intervals::{TooShort, quantile_interval};
 
 /// Identity of a run: its id, time, scenario, seed and target.
@@ -48,7 +46,7 @@ pub struct Identity {
 }
 
 /// Builds the document of a run.
-pub fn document(identity: Identity, plan: &Plan, outcome: &Outcome, slo: &[Objective]) -> Run {
+pub fn document(identity: Identity, plan: &RunPlan, outcome: &Outcome, slo: &[Objective]) -> Run {
     let load = load(plan, outcome, &identity);
     let report = outcome.changes.as_ref();
     Run {
@@ -87,7 +85,7 @@ pub fn document(identity: Identity, plan: &Plan, outcome: &Outcome, slo: &[Objec
 }
 
 fn interrupted(cut: Cut) -> Interrupted {
-    let planned_s = us(cut.planned_ns) / 1e6;
+    let planned_s = us(cut.planned.as_u64()) / 1e6;
     Interrupted { planned_s, unfinished: cut.unfinished, extra: Extra::new() }
 }
 
@@ -102,7 +100,7 @@ pub fn rfc3339(at: UnixSeconds) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-fn load(plan: &Plan, outcome: &Outcome, identity: &Identity) -> Load {
+fn load(plan: &RunPlan, outcome: &Outcome, identity: &Identity) -> Load {
     let (arrivals, rate_target) = phases::arrivals(&plan.workload);
     let layout = Layout::of(plan);
     let filled = plan.workload.filled(&plan.world);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::harness::record::recorder::histogram;
-use crate::harness::record::status::Class;
-use crate::harness::session::run::Outcome;
+use crate::harness::class::Class;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::intervals::histogram;
 use crate::harness::stats::binomial::at_least;
 
 /// Upper bound of a percentile of the response time.

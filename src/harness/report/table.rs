@@ -8,13 +8,13 @@ use super::grid::grid;
 pub use super::heading::Heading;
 use super::slo::Objective;
 use crate::base::clock::readable;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::Cause;
+use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::{Headline, Reason};
-use crate::harness::record::cause::Cause;
-use crate::harness::record::status::Class;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::session::changes::writes::Writes;
-use crate::harness::session::changes::{Report, Rotated, Truth};
-use crate::harness::session::run::Outcome;
+use crate::harness::record::writes::Writes;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::stats::intervals::quantile_interval;
 
 /// Returns the notes and counts first; the heading, the percentiles and the verdict come last, where
@@ -82,7 +82,7 @@ fn percentiles(outcome: &Outcome) -> String {
 }
 
 /// Returns response times for each phase, if there are several.
-fn phases(plan: &Plan, outcome: &Outcome) -> Option<String> {
+fn phases(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let phases = plan.workload.phases().filter(|phases| phases.phases.len() > 1)?;
     let mut rows = vec![head(["phase", "response", "count"])];
     for (phase, set) in phases.phases.iter().zip(&outcome.measured.tally.phases) {
@@ -150,7 +150,7 @@ fn causes(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
 }
 
 /// Writes the changes during the run, and their effects.
-fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
+fn changes(text: &mut String, report: &ChangesReport) -> std::fmt::Result {
     let Writes { acknowledged, failed, .. } = &report.writes;
     writeln!(
         text,
@@ -159,8 +159,8 @@ fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
         at(acknowledged, 0.5),
         at(acknowledged, 0.99)
     )?;
-    match report.truth {
-        Truth::Churn(judgement) => writeln!(
+    match report.verdict {
+        ChangesVerdict::Churn(judgement) => writeln!(
             text,
             "churn     {} removals; {} requests refused rightly, {} wrongly; {} tokens rightly, {} after a removal; {} answers during a change",
             judgement.removals,
@@ -170,20 +170,20 @@ fn changes(text: &mut String, report: &Report) -> std::fmt::Result {
             judgement.tokens_after_removal,
             judgement.undecided
         ),
-        Truth::Outage { down_ns } => writeln!(
+        ChangesVerdict::Outage { down } => writeln!(
             text,
             "outage    the token service was away for {:.1} s",
-            std::time::Duration::from_nanos(down_ns).as_secs_f64()
+            std::time::Duration::from(down).as_secs_f64()
         ),
-        Truth::Rotate(Rotated { moments, certificates, unread }) => writeln!(
+        ChangesVerdict::Rotation(RotationVerdict { keys, certificates, unread }) => writeln!(
             text,
             "rotation  {} rotations, {} keys in the sample; of its tokens {} with keys not published yet, {} with keys withdrawn, {} not watched; {} key sets read, {unread} not; {certificates} certificates rolled",
-            moments.rotations,
-            moments.signing_keys,
-            moments.unpublished,
-            moments.withdrawn,
-            moments.unwatched,
-            moments.key_sets
+            keys.rotations,
+            keys.signing_keys,
+            keys.unpublished,
+            keys.withdrawn,
+            keys.unwatched,
+            keys.key_sets
         ),
     }
 }

@@ -4,47 +4,30 @@
 //! the default, because constant spacing hides the queue in front of a constant-time server (at 80
 //! % load its p99 is 1.0 service times, against 11.2 with Poisson arrivals).
 
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Distribution, Exp1};
 
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use crate::harness::nanos::Nanos;
+use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::profile::{Inverse, Profile};
 
-/// How intended start times are spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arrivals {
-    /// All gaps are equal.
-    Constant,
-    /// Gaps are exponential: many independent callers.
-    Poisson,
-}
-
-impl Arrivals {
-    /// Returns the name in files and on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Poisson => "poisson",
-        }
-    }
-}
-
-/// Intended start times in nanoseconds from the start of the load: ascending, all below its end.
+/// Intended start times from the start of the load: ascending, all below its end.
 #[derive(Debug)]
 pub struct Schedule {
     arrivals: Arrivals,
     inverse: Inverse,
     rng: Xoshiro256PlusPlus,
-    drawn: u64,
+    count: u64,
     /// The number of requests reached so far, at which the integral of the rate is inverted.
     reached: f64,
 }
 
 impl Schedule {
-    /// Creates a schedule of `rate` requests per second for `length_ns` nanoseconds.
-    pub fn new(arrivals: Arrivals, rate: f64, length_ns: u64, seed: u64) -> Self {
-        Self::over(arrivals, Profile::constant(rate, length_ns), seed)
+    /// Creates a schedule of `rate` requests per second for `length`.
+    pub fn new(arrivals: Arrivals, rate: f64, length: Nanos, seed: u64) -> Self {
+        Self::over(arrivals, Profile::constant(rate, length.as_u64()), seed)
     }
 
     /// Creates a schedule for a rate that may change over time.
@@ -53,28 +36,28 @@ impl Schedule {
             arrivals,
             inverse: profile.inverse(),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
-            drawn: 0,
+            count: 0,
             reached: 0.0,
         }
     }
 }
 
 impl Iterator for Schedule {
-    type Item = u64;
+    type Item = Nanos;
 
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn next(&mut self) -> Option<u64> {
+    fn next(&mut self) -> Option<Nanos> {
         self.reached = match self.arrivals {
             // The first request is due at once, and request k when the integral reaches k. A sum of
             // gaps would drift.
-            Arrivals::Constant => self.drawn as f64,
+            Arrivals::Constant => self.count as f64,
             Arrivals::Poisson => {
                 let gap: f64 = Exp1.sample(&mut self.rng);
                 self.reached + gap
             }
         };
-        self.drawn += 1;
-        self.inverse.at(self.reached)
+        self.count += 1;
+        self.inverse.at(self.reached).map(Nanos::new)
     }
 }
 

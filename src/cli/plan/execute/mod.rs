@@ -14,11 +14,14 @@ use super::watch::Watch;
 use super::{PlanArgs, terms};
 use crate::base::clock::Clock;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
-use crate::harness::judge::checks::Failure;
+use crate::harness::judge::failure::Failure;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::stop::Stop;
 use crate::harness::plan::level::Level;
 use crate::harness::plan::search::{Found, search};
-use crate::harness::session::run::{Outcome, SessionError, Subject, Watcher, measure};
+use crate::harness::session::error::SessionError;
+use crate::harness::session::run::{Watcher, measure};
+use crate::harness::session::subject::Subject;
 
 /// Reasons why a level was not measured.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,9 @@ use crate::base::files::ReadError;
 use crate::base::toml_file::listed;
 use crate::harness::report::slo::Objective;
 use crate::harness::scenario::mix::{Identities, Share};
-use crate::harness::scenario::phases::{Expectation, Timing};
+use crate::harness::scenario::phases::{Arrivals, Expectation, Timing};
 use crate::harness::scenario::profile::{Bursts, Profile};
 use crate::harness::scenario::replay::{Trace, TraceError};
-use crate::harness::schedule::arrivals::Arrivals;
 
 /// Reason why a scenario file is refused.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cli::run::RunArgs;
 use crate::cli::run::settings::Settings;
-use crate::harness::session::changes::Changes;
+use crate::harness::scenario::changes::Changes;
 use std::time::Duration;
 
 const HEAD: &str = "[[phase]]\nname = \"a\"\nduration = \"1s\"\n";

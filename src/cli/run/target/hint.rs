@@ -1,9 +1,12 @@
 //! Hints about a target, before the load and after a load that got no token from it.
 
+use crate::base::http::Scheme;
+use crate::harness::dialect::fetch::speaks_tls;
+use crate::harness::dialect::outcome::Status;
 use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
-use crate::harness::dialect::target::{HttpUrl, Scheme, Target};
-use crate::harness::record::status::Status;
-use crate::harness::session::run::Outcome;
+use crate::harness::dialect::target::Target;
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::judge::outcome::Outcome;
 
 /// Returns the hints about `target` before the load.
 pub(in crate::cli) fn before(target: &Target) -> Vec<String> {
@@ -67,7 +70,7 @@ pub(in crate::cli) fn after(target: &Target, outcome: &Outcome) -> Option<String
     }
     let (most, _) = tally.statuses.iter().max_by_key(|(_, count)| **count)?;
     let maybe_tls = matches!(most, Status::Http(400) | Status::Malformed | Status::Connection);
-    if maybe_tls && target.url.scheme == Scheme::Http && target.url.speaks_tls() {
+    if maybe_tls && target.url.scheme == Scheme::Http && speaks_tls(&target.url) {
         return Some(format!("the server of {} speaks TLS: write https://", target.url));
     }
     let Status::Http(status) = *most else { return None };

@@ -15,14 +15,16 @@ pub(in crate::cli) use self::url::{TargetUrl, TargetUrlError};
 use crate::base::assertion::{CertificateKey, ClientKeyError};
 use crate::base::files;
 use crate::base::files::{CREDENTIAL_BYTES_MAX, ReadError, SecretFileError};
+use crate::base::http::Scheme;
 use crate::base::secret::Redacted;
 use crate::base::tls::TlsError;
 use crate::cli::secret_files::SecretFiles;
 use crate::harness::dialect::protocol::{
     ClientAuth, Dialect, Expect, Header, HeaderError, OAuth2, Proof, Protocol,
 };
-use crate::harness::dialect::target::{HttpUrl, Scheme, Target};
+use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust::Trusted;
+use crate::harness::dialect::url::HttpUrl;
 
 /// How a target is asked, and whose certificates count.
 #[derive(Clone, Debug, Default, Args, Deserialize)]

@@ -9,7 +9,7 @@ use super::TargetArgs;
 use crate::base::files;
 use crate::base::files::{ReadError, SETTINGS_BYTES_MAX};
 use crate::harness::dialect::protocol::Protocol;
-use crate::harness::dialect::target::{HttpUrl, UrlError};
+use crate::harness::dialect::url::{HttpUrl, UrlError};
 
 /// URL, and the protocol that is written before it, if one is: `oauth2+https://host/path`.
 ///

@@ -107,7 +107,7 @@ pub(super) fn float(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::recorder::histogram;
+    use crate::harness::record::intervals::histogram;
     use rand::SeedableRng;
     use rand::rngs::Xoshiro256PlusPlus;
 

@@ -3,9 +3,9 @@
 use super::digest::{Course, Digest, quantile, total};
 use super::page::{Figure, Key, Table};
 use crate::base::clock::us;
+use crate::harness::class::Class;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::phases::{Phase, RateCourse};
-use crate::harness::record::status::Class;
 use crate::harness::report::chart::heat::Heat;
 use crate::harness::report::chart::scale::{Axis, plain, rounded};
 use crate::harness::report::chart::{Chart, Dash, Goal, Line, Look};

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
+use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
-use crate::harness::record::recorder::histogram;
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::histogram;
+use crate::harness::report::stored::StoredError;
+use crate::harness::report::stored::log;
 use crate::harness::report::stored::log::{Head, Interval, each};
-use crate::harness::report::stored::{StoredError, log};
 use crate::harness::stats::intervals::Counts;
 
 /// Points of a line over time. No more fit beside each other on a page.

@@ -12,10 +12,10 @@ use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
 use crate::base::files;
 use crate::base::files::{RESULT_BYTES_MAX, ReadError};
+use crate::harness::class::Class;
 use crate::harness::document::gate::{
     BuildName, Gate, Judged, Method, MetricResult, SCHEMA, Verdict,
 };
-use crate::harness::record::status::Class;
 use crate::harness::report::chart::forest::{Estimate, Forest};
 use crate::harness::report::chart::scale::{Axis, plain, rounded};
 use crate::harness::report::chart::{Dash, Look};

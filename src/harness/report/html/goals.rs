@@ -1,7 +1,7 @@
 //! The objectives of a run, as bounds in its charts.
 
+use crate::harness::class::Class;
 use crate::harness::document::run::{Run, Slo};
-use crate::harness::record::status::Class;
 use crate::harness::report::chart::Goal;
 use crate::harness::report::slo::Objective;
 

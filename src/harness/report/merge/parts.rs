@@ -6,11 +6,11 @@ use hdrhistogram::Histogram;
 
 use super::seconds::filled;
 use super::{Align, MergeError, Piece};
+use crate::harness::class::Class;
 use crate::harness::document::host::Build;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::classes::PartClass;
 use crate::harness::document::run::merged::Part;
-use crate::harness::record::status::Class;
 use crate::harness::report::quantiles::at;
 
 /// Ratio of the slowest part's p99 to the median of all, above which the part stands out.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
-use crate::harness::record::recorder::histogram;
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::histogram;
 use crate::harness::report::hlog::Span;
 use crate::harness::report::stored::Log;
 use crate::harness::report::stored::log::{Bounds, add};

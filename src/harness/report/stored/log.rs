@@ -21,7 +21,7 @@ use super::{StoredError, malformed};
 use crate::base::clock::UnixSeconds;
 use crate::base::files;
 use crate::base::files::ReadError;
-use crate::harness::record::status::Class;
+use crate::harness::class::Class;
 use crate::harness::stats::intervals::Counts;
 
 /// Samples of one class in one stretch of time.

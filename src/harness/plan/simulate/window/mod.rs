@@ -13,7 +13,7 @@ use super::backlog::Backlog;
 use super::client::Kit;
 use super::node::{Costs, Done, Node, Shape, Ticket};
 use super::service::{float, nanos};
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 use crate::harness::stats::intervals::Counts;
 
 /// Load of a node.

@@ -1,11 +1,10 @@
 //! The settings of a run of the generator.
 
+use super::changes::Changes;
 use super::workload::Workload;
 use crate::base::synthetic::Synthetic;
-pub use crate::harness::driver::shared::Classes;
-use crate::harness::driver::turns::Turns;
+use crate::harness::class::Class;
 use crate::harness::machine::cores::Cores;
-use crate::harness::session::changes::Changes;
 
 /// Source addresses of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +26,33 @@ pub enum Waiting {
     Spin,
 }
 
+/// The classes into which a target's answers fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// The classes that the broker names in a header.
+    Broker,
+    /// The same, while identities are removed: a refusal for lack of an identity has a class of its
+    /// own.
+    Churned,
+    /// Every good answer is in the class `all`.
+    Foreign,
+}
+
+impl Classes {
+    /// Returns the classes into which an answer with a token can fall.
+    pub const fn of_tokens(self) -> &'static [Class] {
+        match self {
+            Self::Broker | Self::Churned => {
+                &[Class::Hit, Class::Miss, Class::Coalesced, Class::All]
+            }
+            Self::Foreign => &[Class::All],
+        }
+    }
+}
+
 /// All settings of a run of the generator, except its target.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct RunPlan {
     /// The shape of the world that requests ask about.
     pub world: Synthetic,
     /// The requests to send.
@@ -48,8 +71,6 @@ pub struct Plan {
     pub cores: Cores,
     /// Behaviour of the threads while they wait for answers.
     pub waiting: Waiting,
-    /// Turns in which the run may send, if it is woven with another run.
-    pub turns: Option<Turns>,
     /// Length of the rehearsal of the pacing before the load, in nanoseconds.
     pub rehearsal_ns: u64,
     /// Time from the start of the load to the measured part, in nanoseconds.

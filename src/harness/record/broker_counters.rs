@@ -1,8 +1,4 @@
-//! The broker's own counters, read from its admin endpoint (Prometheus text format).
-
-use crate::harness::dialect::fetch;
-use crate::harness::dialect::fetch::FetchError;
-use crate::harness::dialect::target::HttpUrl;
+//! The broker's own counters, as its admin endpoint reports them (Prometheus text format).
 
 /// The broker's counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,14 +22,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Reads the counters of the broker whose admin endpoint is `admin`.
-    ///
-    /// # Errors
-    /// Returns an error if the endpoint does not answer.
-    pub fn read(admin: &HttpUrl) -> Result<Self, FetchError> {
-        fetch::get(admin, "/metrics").map(|text| Self::parse(&text))
-    }
-
     pub(crate) fn parse(text: &str) -> Self {
         let mut counters = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -116,4 +104,16 @@ mod tests {
         assert_eq!(waited.mint_ratio(), Some(0.25));
         assert_eq!(counters.since(&counters).cpu_us_per_request(), None);
     }
+}
+
+/// The broker's own counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Counts from the start of the measured part to the end of the last request. None if the
+    /// counters could not be read at that start.
+    pub measured: Option<Counters>,
+    /// Counts from before the load to the end, warm-up included.
+    pub whole: Counters,
+    /// Anonymous memory of the broker's process at the end in bytes, if the system reports it.
+    pub anonymous_bytes: Option<u64>,
 }

@@ -1,11 +1,6 @@
 //! The broker's report on itself, beside its counters: its build, and how late its host wakes a
 //! thread that only sleeps.
 
-use super::broker_counters::Counters;
-use crate::harness::dialect::fetch;
-use crate::harness::dialect::fetch::FetchError;
-use crate::harness::dialect::target::HttpUrl;
-
 /// The broker's report at one moment, or the difference of two.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SelfReport {
@@ -34,18 +29,9 @@ pub struct BrokerBuild {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WakeUps(Vec<(f64, u64)>);
 
-/// Reads the counters and the report in one request.
-///
-/// # Errors
-/// Returns an error if the endpoint does not answer.
-pub(crate) fn read(admin: &HttpUrl) -> Result<(Counters, SelfReport), FetchError> {
-    let text = fetch::get(admin, "/metrics")?;
-    Ok((Counters::parse(&text), SelfReport::parse(&text)))
-}
-
 impl SelfReport {
     /// Parses the report. It stays empty for brokers that report nothing, such as older builds.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut report = Self::default();
         for line in text.lines() {
             let Some((name, value)) = line.rsplit_once(' ') else { continue };

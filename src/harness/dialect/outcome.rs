@@ -1,11 +1,33 @@
-//! Causes of failed requests.
+//! Outcomes of requests: the status at the end, and the cause of a failure.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 
 use nix::libc;
 
-use super::status::Status;
+/// Status with which a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// The HTTP answer was complete and has this status.
+    Http(u16),
+    /// The connection could not be made, or was lost before the answer was complete.
+    Connection,
+    /// The answer was not HTTP that this generator can parse.
+    Malformed,
+    /// No answer arrived within the timeout.
+    Timeout,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(status) => status.fmt(f),
+            Self::Connection => f.write_str("connection"),
+            Self::Malformed => f.write_str("malformed"),
+            Self::Timeout => f.write_str("timeout"),
+        }
+    }
+}
 
 /// Cause of a failed request.
 ///

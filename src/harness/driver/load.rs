@@ -10,24 +10,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
-use super::generator::{Common, Generator, Prepared, Start, ThreadReport};
-use super::turns::Turns;
-use crate::base::clock::{Monotonic, Seconds, UnixSeconds};
+use super::generator::{Generator, Prepared, RunSetup, Start, ThreadReport};
 use crate::base::tls::Fault;
+use crate::harness::dialect::outcome::Cause;
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust;
-use crate::harness::judge::cut::Cut;
 use crate::harness::machine::cores;
 use crate::harness::machine::stop::Stop;
-use crate::harness::record::cause::Cause;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{IntervalSink, Totals, collect};
-use crate::harness::record::observer::Witness;
-use crate::harness::record::recorder::{IntervalSet, Recorder, Tally, Window, histogram};
-use crate::harness::record::sample::{Sampled, Sampler};
-use crate::harness::scenario::plan::Plan;
-use crate::harness::schedule::pacing::Pacing;
+use crate::harness::record::intervals::{IntervalSet, Window, histogram};
+use crate::harness::record::measured::{Cut, Measured, Pacing};
+use crate::harness::record::observer::Observer;
+use crate::harness::record::recorder::Recorder;
+use crate::harness::record::sample::Sampler;
+use crate::harness::record::tally::Tally;
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::schedule::timeline::Timeline;
 
 /// Failure to measure.
 #[derive(Debug, thiserror::Error)]
@@ -92,130 +91,89 @@ pub enum LoadError {
     Interrupted,
 }
 
-/// Measurements of a run.
-#[derive(Debug)]
-pub struct Measured {
-    /// Merged histograms.
-    pub totals: Totals,
-    /// Summed counters of all threads.
-    pub tally: Tally,
-    /// Share of its time that the busiest thread was not waiting.
-    pub busy_share: f64,
-    /// Delay with which the loops noticed the ticks of a 1 kHz probe, in nanoseconds.
-    pub hiccup: Histogram<u64>,
-    /// Largest possible delay with which each answer was noticed, in nanoseconds.
-    pub notice: Histogram<u64>,
-    /// Data on how well the generator kept to its schedule.
-    pub pacing: Pacing,
-    /// Uniform sample of the answers of each class.
-    pub samples: Vec<Sampled>,
-    /// True if answers were too long to keep the requested number of samples.
-    pub samples_full: bool,
-    /// Extent of the run, if the user ended it early.
-    pub cut: Option<Cut>,
-}
-
-/// Progress of a run.
+/// Event of a running load.
 #[derive(Clone, Copy, Debug)]
-pub enum Progress {
+pub enum LoadEvent {
     /// The warm-up is over.
     Measuring,
-    /// Nanoseconds of the load that have passed.
-    Elapsed(u64),
-}
-
-/// Clock of a run, tied to wall time.
-#[derive(Clone, Copy, Debug)]
-pub struct Epoch {
-    /// Clock of all times in nanoseconds.
-    pub clock: Monotonic,
-    /// Wall time at the zero of the clock.
-    pub wall: UnixSeconds,
-}
-
-impl Epoch {
-    /// Returns the wall time at an instant of the run's clock.
-    pub fn wall_at(&self, at_ns: u64) -> UnixSeconds {
-        self.wall + Seconds::from(Duration::from_nanos(at_ns))
-    }
+    /// Time of the load that has passed.
+    Elapsed(Nanos),
 }
 
 /// Runs the plan until its end, or until the user or the observer ends the run.
 ///
-/// The witness, if there is one, is told the outcome of every request.
+/// The observer, if there is one, is told the outcome of every request.
 ///
 /// # Errors
 /// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
 pub(crate) fn run(
-    plan: &Plan,
+    plan: &RunPlan,
     target: &Target,
-    epoch: Epoch,
+    timeline: Timeline,
     sink: &mut dyn IntervalSink,
     stop: &Stop,
-    witness: Option<Witness>,
-    observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    observer: Option<Observer>,
+    observe: &mut dyn FnMut(LoadEvent) -> ControlFlow<()>,
 ) -> Result<Measured, LoadError> {
-    let common =
-        Common::new(plan, target, epoch, witness, stop).map_err(|error| refused(target, error))?;
+    let setup = RunSetup::new(plan, target, timeline, observer, stop)
+        .map_err(|error| refused(target, error))?;
     std::thread::scope(|scope| {
         // No thread continues, whatever is returned.
-        let _alarm = Alarm::armed(&common);
-        let fleet = Fleet::start(scope, &common)?;
-        let Started { window, recycle, full } = fleet.go(&common);
-        sink.begin(window, epoch.wall_at(window.start_ns)).map_err(LoadError::Write)?;
-        let common = &common;
+        let _guard = AbortGuard::armed(&setup);
+        let generators = Generators::start(scope, &setup)?;
+        let Started { window, recycle, full } = generators.go(&setup);
+        sink.begin(window, timeline.epoch.wall_at(window.start)).map_err(LoadError::Write)?;
+        let setup = &setup;
         let collector = spawn(scope, "collector", move || {
-            let mut alarm = Alarm::armed(common);
+            let mut guard = AbortGuard::armed(setup);
             cores::yield_to_all();
             let totals = collect(&full, &recycle, sink, &|| std::thread::sleep(REST));
-            alarm.armed = totals.is_err();
+            guard.armed = totals.is_err();
             totals
         })?;
-        let watched = fleet.watch(common, window, observe);
-        let ended_ns = common.clock.now_ns();
+        let watched = generators.watch(setup, window, observe);
+        let ended = Nanos::now(setup.clock);
         // Joins all threads before any error is returned: the scope panics for a panicked thread
         // that was not joined.
-        let reports = fleet.join();
+        let reports = generators.join();
         let totals = collector.join().map_err(|_| LoadError::Died);
         let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
         if watched.is_break() {
             return Err(LoadError::TargetEnded);
         }
-        let measured = merge(common, reports, totals);
-        if stop.is_requested() { measured.cut_at(ended_ns, window) } else { Ok(measured) }
+        let measured = merge(setup, reports, totals);
+        if stop.is_requested() { cut_at(measured, ended, window) } else { Ok(measured) }
     })
 }
 
-impl Measured {
-    /// Returns the measurement of a run that the user stopped.
-    ///
-    /// # Errors
-    /// Returns [`LoadError::Interrupted`] when nothing was measured.
-    fn cut_at(self, at_ns: u64, window: Window) -> Result<Self, LoadError> {
-        let cut = Cut::at(at_ns, window, &self.tally);
-        if self.totals.whole.seen().next().is_none() {
-            return Err(LoadError::Interrupted);
-        }
-        Ok(Self { cut, ..self })
+/// Returns the measurement of a run that the user stopped.
+///
+/// # Errors
+/// Returns [`LoadError::Interrupted`] when nothing was measured.
+fn cut_at(measured: Measured, at: Nanos, window: Window) -> Result<Measured, LoadError> {
+    let cut = Cut::at(at, window, &measured.tally);
+    if measured.totals.whole.seen().next().is_none() {
+        return Err(LoadError::Interrupted);
     }
+    Ok(Measured { cut, ..measured })
 }
 
 /// Guard that ends the run when its owner fails or panics.
-struct Alarm<'a> {
-    common: &'a Common<'a>,
+struct AbortGuard<'a> {
+    setup: &'a RunSetup<'a>,
     armed: bool,
 }
 
-impl<'a> Alarm<'a> {
-    const fn armed(common: &'a Common<'a>) -> Self {
-        Self { common, armed: true }
+impl<'a> AbortGuard<'a> {
+    const fn armed(setup: &'a RunSetup<'a>) -> Self {
+        Self { setup, armed: true }
     }
 }
 
-impl Drop for Alarm<'_> {
+impl Drop for AbortGuard<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.common.abort.store(true, Ordering::Relaxed);
+            self.setup.abort.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -229,63 +187,66 @@ struct Started {
 
 type Report = Result<ThreadReport, LoadError>;
 
-struct Fleet<'scope> {
+struct Generators<'scope> {
     go: Vec<Sender<Start>>,
     threads: Vec<ScopedJoinHandle<'scope, Report>>,
     /// Channel that hangs up when all threads have ended.
     done: Receiver<()>,
 }
 
-/// Nanoseconds from setting the start to the start, so that every thread sees it in time.
-const HEAD_START_NS: u64 = 50_000_000;
+/// Time from setting the start to the start, so that every thread sees it in time.
+const HEAD_START: Nanos = Nanos::from_millis(50);
+
 /// Sleep of the collector after each histogram. It is longer than the work on one, so that the
 /// collector gives way to the generator even on a shared processor.
 const REST: Duration = Duration::from_micros(200);
+
 /// Time between two calls of the observer.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 
-impl<'scope> Fleet<'scope> {
+impl<'scope> Generators<'scope> {
     /// Starts the threads and waits until all connections are established.
     fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
-        common: &'env Common<'env>,
+        setup: &'env RunSetup<'env>,
     ) -> Result<Self, LoadError> {
         let (ready, readies) = channel();
         let (alive, done) = channel();
-        let mut fleet = Self { go: Vec::new(), threads: Vec::new(), done };
-        for thread in 0..common.layout.threads() {
+        let mut generators = Self { go: Vec::new(), threads: Vec::new(), done };
+        for thread in 0..setup.layout.threads() {
             let (go, start) = channel::<Start>();
             let (ready, alive) = (ready.clone(), alive.clone());
-            fleet.go.push(go);
-            fleet.threads.push(spawn(scope, "generator", move || {
+            generators.go.push(go);
+            generators.threads.push(spawn(scope, "generator", move || {
                 let _alive = alive;
-                generate(common, thread, ready, &start)
+                generate(setup, thread, ready, &start)
             })?);
         }
         drop(ready);
         let all: io::Result<Vec<()>> = readies.iter().collect();
-        all.map_err(|source| refused(common.target, source))?;
-        Ok(fleet)
+        all.map_err(|source| refused(setup.target, source))?;
+        Ok(generators)
     }
 
     /// Sets the start time and lets the threads begin.
-    fn go(&self, common: &Common<'_>) -> Started {
-        let plan = common.plan;
-        let soon_ns = common.clock.now_ns() + HEAD_START_NS + plan.rehearsal_ns;
-        let start_ns = plan.turns.map_or(soon_ns, |_| Turns::aligned(soon_ns));
-        let measured_ns = start_ns + plan.span_ns(plan.warmup_ns);
-        let end_ns = measured_ns + plan.span_ns(plan.duration_ns);
-        let window = Window { start_ns: measured_ns, end_ns };
+    fn go(&self, setup: &RunSetup<'_>) -> Started {
+        let (plan, timeline) = (setup.plan, setup.timeline);
+        let soon = Nanos::now(setup.clock) + HEAD_START + Nanos::new(plan.rehearsal_ns);
+        let start = timeline.load_start(soon);
+        let measured = start + timeline.wall_span(Nanos::new(plan.warmup_ns));
+        let end = measured + timeline.wall_span(Nanos::new(plan.duration_ns));
+        let window = Window { start: measured, end };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
-        let phases_ns = common.plan.workload.ends_ns();
+        let ends = setup.plan.workload.ends_ns();
+        let phase_ends: Vec<Nanos> = ends.into_iter().map(Nanos::new).collect();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start, so that the first hand-over allocates nothing.
             drop(spare.send(IntervalSet::new(0)));
             recycle.push(spare);
-            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phases_ns);
-            drop(go.send(Start { at_ns: start_ns, window, recorder }));
+            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phase_ends);
+            drop(go.send(Start { at: start, window, recorder }));
         }
         Started { window, recycle, full: sets }
     }
@@ -293,31 +254,31 @@ impl<'scope> Fleet<'scope> {
     /// Waits for the threads to end, and reports progress to the observer.
     fn watch(
         &self,
-        common: &Common<'_>,
+        setup: &RunSetup<'_>,
         window: Window,
-        observe: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        observe: &mut dyn FnMut(LoadEvent) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let load_start_ns =
-            window.start_ns.saturating_sub(common.plan.span_ns(common.plan.warmup_ns));
+        let warmup = Nanos::new(setup.plan.warmup_ns);
+        let load_start = window.start.saturating_sub(setup.timeline.wall_span(warmup));
         let mut warm = true;
         let mut goes_on = ControlFlow::Continue(());
         loop {
-            let now_ns = common.clock.now_ns();
+            let now = Nanos::now(setup.clock);
             // Without a warm-up the observer is told slightly early, so that its counters miss no
             // request.
-            let early_ns = if common.plan.warmup_ns == 0 { HEAD_START_NS } else { 0 };
-            let begins_ns = window.start_ns.saturating_sub(early_ns);
-            if goes_on.is_continue() && warm && now_ns >= begins_ns {
+            let early = if warmup.is_zero() { HEAD_START } else { Nanos::ZERO };
+            let begins = window.start.saturating_sub(early);
+            if goes_on.is_continue() && warm && now >= begins {
                 warm = false;
-                goes_on = observe(Progress::Measuring);
+                goes_on = observe(LoadEvent::Measuring);
             }
             if goes_on.is_continue() {
-                goes_on = observe(Progress::Elapsed(now_ns.saturating_sub(load_start_ns)));
+                goes_on = observe(LoadEvent::Elapsed(now.saturating_sub(load_start)));
             }
             if goes_on.is_break() {
-                common.abort.store(true, Ordering::Relaxed);
+                setup.abort.store(true, Ordering::Relaxed);
             }
-            let until_warm = Duration::from_nanos(begins_ns.saturating_sub(now_ns));
+            let until_warm = Duration::from(begins.saturating_sub(now));
             let wait = if warm { until_warm.min(OBSERVE_EVERY) } else { OBSERVE_EVERY };
             if self.done.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
                 return goes_on;
@@ -353,13 +314,13 @@ fn refused(target: &Target, source: io::Error) -> LoadError {
 
 /// Runs a generator thread, from connecting to its report.
 fn generate(
-    common: &Common<'_>,
+    setup: &RunSetup<'_>,
     thread: usize,
     ready: Sender<io::Result<()>>,
     start: &Receiver<Start>,
 ) -> Report {
-    let mut alarm = Alarm::armed(common);
-    let prepared = match Prepared::new(common, thread) {
+    let mut guard = AbortGuard::armed(setup);
+    let prepared = match Prepared::new(setup, thread) {
         Ok(prepared) => prepared,
         Err(error) => {
             drop(ready.send(Err(error)));
@@ -371,8 +332,8 @@ fn generate(
     drop(ready);
     // If no start comes, another thread has failed, and the run with it.
     let start = start.recv().map_err(|_| LoadError::Died)?;
-    let report = Generator::new(common, thread, prepared, start).run().map_err(LoadError::Wait);
-    alarm.armed = report.is_err();
+    let report = Generator::new(setup, thread, prepared, start).run().map_err(LoadError::Wait);
+    guard.armed = report.is_err();
     report
 }
 
@@ -387,10 +348,10 @@ fn spawn<'scope, T: Send + 'scope>(
         .map_err(LoadError::Spawn)
 }
 
-fn merge(common: &Common<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
-    let plan = common.plan;
+fn merge(setup: &RunSetup<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Measured {
+    let plan = setup.plan;
     let mut tally = Tally::default();
-    let mut pacing = Pacing { sampling: common.gaps.clone(), ..Pacing::default() };
+    let mut pacing = Pacing { sampling: setup.gaps.clone(), ..Pacing::default() };
     let mut sampler = Sampler::new(plan.samples, &[], plan.seed);
     let (mut busy_share, mut hiccup, mut notice) = (0.0_f64, histogram(), histogram());
     for report in reports {

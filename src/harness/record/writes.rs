@@ -2,7 +2,8 @@
 
 use hdrhistogram::Histogram;
 
-use crate::harness::record::recorder::histogram;
+use super::intervals::histogram;
+use crate::harness::nanos::Nanos;
 
 /// Change requests of one run.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ impl Writes {
         self.acknowledged.len() + self.failed
     }
 
-    pub(crate) fn succeeded(&mut self, took_ns: u64) {
-        self.acknowledged.saturating_record(took_ns);
+    pub(crate) fn succeeded(&mut self, took: Nanos) {
+        self.acknowledged.saturating_record(took.as_u64());
     }
 
     pub(crate) fn failed(&mut self, reason: String) {

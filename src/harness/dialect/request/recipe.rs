@@ -1,25 +1,16 @@
 //! The constant parts of the requests of one run.
 
-use std::time::Duration;
-
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::oauth2::ASSERTION_SPAN;
-use super::{Dialect, Header, OAuth2};
 use crate::base::assertion::SignError;
-use crate::base::clock::UnixSeconds;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
-use crate::harness::dialect::target::{HttpUrl, Target};
-
-/// The time span of a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    /// A time not after the first request.
-    pub(crate) begins: UnixSeconds,
-    /// The length, which reaches beyond the last request.
-    pub(crate) length: Duration,
-}
+use crate::harness::dialect::protocol::{
+    ASSERTION_SPAN, Dialect, Header, OAuth2, RunSpan, SESSION_SECONDS,
+};
+use crate::harness::dialect::target::Target;
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::nanos::Nanos;
 
 /// The constant parts of the requests of one run.
 #[derive(Debug)]
@@ -36,8 +27,8 @@ pub(crate) enum Recipe {
     /// Requests that are the same for a span of time, after which the next one is used.
     Timed {
         requests: Vec<Redacted>,
-        /// The length of each span, in nanoseconds.
-        span_ns: u64,
+        /// The length of each span.
+        span: Nanos,
     },
     /// Requests that carry the secret of a session, which another request has opened.
     Session {
@@ -50,18 +41,15 @@ pub(crate) enum Recipe {
     },
 }
 
-/// The session length that AWS grants at most, and that its libraries request: six hours.
-pub(crate) const SESSION_SECONDS: u64 = 21_600;
-
 impl Recipe {
     /// Returns the recipe for `target`.
     ///
     /// # Errors
     /// Returns an error if an assertion cannot be signed.
-    pub(crate) fn new(target: &Target, span: Span) -> Result<Self, SignError> {
+    pub(crate) fn new(target: &Target, span: RunSpan) -> Result<Self, SignError> {
         let url = &target.url;
         let host = format!("Host: {}\r\n", url.authority);
-        let path = path(target);
+        let path = target.path();
         Ok(match &*target.dialect {
             Dialect::Imds => selecting(&path, "2018-02-01", &host, b"Metadata: true"),
             Dialect::AppService { secret } => {
@@ -76,30 +64,6 @@ impl Recipe {
             Dialect::OAuth2(client) => posts(url, &path, client, &host, span)?,
         })
     }
-}
-
-const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
-/// The path of the token of an instance's default service account.
-const GCE_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
-const AWS_PATH: &str = "/latest/meta-data/iam/security-credentials/";
-
-/// Returns the path of the URL, or the default path of the protocol if the URL has none.
-fn path(target: &Target) -> String {
-    if !target.url.path.is_empty() {
-        return target.url.path.clone();
-    }
-    match &*target.dialect {
-        Dialect::Imds => IMDS_PATH.to_owned(),
-        Dialect::AppService { .. } => "/msi/token".to_owned(),
-        Dialect::Gce => GCE_PATH.to_owned(),
-        Dialect::Aws { role } => format!("{AWS_PATH}{}", role.as_deref().unwrap_or_default()),
-        Dialect::Get { .. } | Dialect::OAuth2(_) => "/".to_owned(),
-    }
-}
-
-/// Returns the requested URL without its query, because some servers take a key there.
-pub(crate) fn asked(target: &Target) -> String {
-    HttpUrl { path: path(target), ..target.url.clone() }.to_string()
 }
 
 fn fixed(text: String) -> Recipe {
@@ -151,7 +115,7 @@ fn posts(
     path: &str,
     client: &OAuth2,
     host: &str,
-    span: Span,
+    span: RunSpan,
 ) -> Result<Recipe, SignError> {
     let authorization = client
         .authorization()
@@ -170,7 +134,7 @@ fn posts(
         Some(only) if requests.is_empty() => Recipe::Fixed(only),
         last => {
             requests.extend(last);
-            Recipe::Timed { requests, span_ns: ASSERTION_SPAN * 1_000_000_000 }
+            Recipe::Timed { requests, span: Nanos::from_secs(ASSERTION_SPAN) }
         }
     })
 }
