@@ -10,8 +10,9 @@ use hyper::{Method, Request};
 
 use super::transport::HUNG_UP;
 use super::trust::{self, Trusted};
-use super::url::{HttpUrl, Scheme};
+use super::url::HttpUrl;
 use crate::base::client::{BlockingClient, Client, ClientError, ClientLimits};
+use crate::base::http::Scheme;
 use crate::base::tls::Fault;
 
 /// Failure to read a document.
@@ -239,7 +240,7 @@ impl Conversation {
         let base = if base.is_empty() && !path.starts_with('/') { "/" } else { base };
         let request = Request::builder()
             .method(*method)
-            .uri(format!("{}://{authority}{base}{path}", scheme.as_str()))
+            .uri(format!("{scheme}://{authority}{base}{path}"))
             .body(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = request?;
         let headers = request.headers_mut();

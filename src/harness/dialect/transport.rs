@@ -16,7 +16,7 @@ pub(crate) enum Transport {
 }
 
 /// Text of the error when the server ends the handshake.
-pub(crate) const HUNG_UP: &str = "the server closed the connection during the TLS handshake; if it does not speak TLS, write http://";
+pub(super) const HUNG_UP: &str = "the server closed the connection during the TLS handshake; if it does not speak TLS, write http://";
 
 /// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-use super::url::{HttpUrl, Scheme};
+use super::url::HttpUrl;
+use crate::base::http::Scheme;
 use crate::base::tls;
 use crate::base::tls::{Fault, TlsError};
 
