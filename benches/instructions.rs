@@ -21,9 +21,11 @@ use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use mintbench::base::clock::Seconds;
-use mintbench::harness::schedule::arrivals::{Arrivals, Schedule};
+use mintbench::harness::nanos::Nanos;
+use mintbench::harness::scenario::phases::Arrivals;
+use mintbench::harness::schedule::arrivals::Schedule;
 use mintbench::service::broker::TokenError;
-use mintbench::service::cache::{Cache, Fresh};
+use mintbench::service::cache::{Cache, NewValue};
 use mintbench::service::imds::Query;
 use mintbench::service::token::Token;
 
@@ -64,7 +66,7 @@ fn held() -> Held {
     let cache = Cache::new(keys.entries as usize * 2);
     for (key, value) in keys.all().zip(0..) {
         let (refresh_at, expires_at) = (NOW + Seconds(43_200), NOW + Seconds(86_400));
-        cache.insert(key, Fresh { value, usable_from: NOW, refresh_at, expires_at }, NOW);
+        cache.insert(key, NewValue { value, usable_from: NOW, refresh_at, expires_at }, NOW);
     }
     (keys, cache)
 }
@@ -88,18 +90,18 @@ fn body_render(token: Token) -> Token {
 }
 
 fn schedule(arrivals: Arrivals) -> Schedule {
-    Schedule::new(arrivals, 1e6, 3_600_000_000_000, 1)
+    Schedule::new(arrivals, 1e6, Nanos::from_secs(3_600), 1)
 }
 
 #[library_benchmark(config = limit(111_400))]
 #[bench::thousand(args = (Arrivals::Constant), setup = schedule)]
-fn schedule_constant(mut schedule: Schedule) -> Option<u64> {
+fn schedule_constant(mut schedule: Schedule) -> Option<Nanos> {
     (0..black_box(TIMES)).map_while(|_| schedule.next()).last()
 }
 
 #[library_benchmark(config = limit(143_900))]
 #[bench::thousand(args = (Arrivals::Poisson), setup = schedule)]
-fn schedule_poisson(mut schedule: Schedule) -> Option<u64> {
+fn schedule_poisson(mut schedule: Schedule) -> Option<Nanos> {
     (0..black_box(TIMES)).map_while(|_| schedule.next()).last()
 }
 

@@ -11,6 +11,7 @@ pub mod driver;
 pub(crate) mod gate;
 pub mod judge;
 pub mod machine;
+pub mod nanos;
 pub(crate) mod plan;
 pub mod record;
 pub mod report;

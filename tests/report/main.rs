@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use mintbench::harness::record::status::Class;
+use mintbench::harness::class::Class;
 use mintbench::harness::report::stored::Log;
 use mintbench::harness::stats::intervals::quantile_interval;
 use serde_json::Value;

@@ -1,15 +1,26 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use hyper::StatusCode;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::{Request, Response, StatusCode};
 use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::*;
+use super::blocking::BlockingClient;
+use super::error::ClientError;
+use super::exchange::{Client, ClientLimits, read_whole};
+use super::origin::Origin;
 use crate::base::clock::{ManualClock, UnixSeconds};
-use crate::base::http::{ConnectionLimits, Gate, Peer, Surface, Transport, serve, text_reply};
+use crate::base::http::{
+    ConnectionLimiter, ConnectionLimits, Payload, Peer, Surface, Transport, serve, text_reply,
+};
 use crate::base::tls::{Authority, ServerTls, client_config};
 
 /// Answers with the properties of the request: scheme, number of the connection, host and body.
@@ -75,10 +86,14 @@ async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
     let addr = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
     let surface = Arc::new(Echo::default());
-    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
-    let task = tokio::spawn(serve(listener, transport(server), surface, gate, shutdown));
+    let limiter = ConnectionLimiter::new(ConnectionLimits {
+        max: 100,
+        per_caller: 100,
+        unsent_bytes: 1_000_000,
+    });
+    let task = tokio::spawn(serve(listener, transport(server), surface, limiter, shutdown));
     let tls = client_config(authority.certificate_pem().as_bytes()).unwrap();
-    Fixture { addr, client: Client::new(tls, limits()), stop, task }
+    Fixture { addr, client: Client::new(Some(tls), limits()), stop, task }
 }
 
 impl Fixture {
@@ -145,7 +160,7 @@ async fn a_listener_that_is_told_to_end_waits_for_no_handshake() {
 async fn strangers_and_wrong_names_are_refused() {
     let fixture = fixture(Transport::Either).await;
     let strict = client_config(authority().certificate_pem().as_bytes()).unwrap();
-    let strict = Client::new(strict, limits());
+    let strict = Client::new(Some(strict), limits());
     let refused = text(&strict, &fixture.url("https", "/")).await.unwrap_err();
     assert!(matches!(refused, ClientError::Tls { .. }), "{refused:?}");
     let url = format!("https://{}/", fixture.addr);
@@ -213,7 +228,7 @@ async fn scripted(scripts: Vec<Vec<&'static str>>) -> (String, tokio::task::Join
 }
 
 fn plain_client() -> Client {
-    Client::new(client_config(authority().certificate_pem().as_bytes()).unwrap(), limits())
+    Client::new(Some(client_config(authority().certificate_pem().as_bytes()).unwrap()), limits())
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -255,4 +270,48 @@ async fn a_body_without_a_length_is_cut_off_at_the_limit() {
     let refused = text(&client, &url).await.unwrap_err();
     assert!(matches!(refused, ClientError::TooLarge { max: 9, .. }), "{refused:?}");
     assert_eq!(played.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn the_first_given_address_that_accepts_is_used_whatever_the_host() {
+    let fixture = fixture(Transport::Either).await;
+    // A bound port on which nobody listens refuses connections.
+    let idle = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    idle.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let closed = idle.local_addr().unwrap().as_socket().unwrap();
+    let at =
+        |addresses: &[SocketAddr]| Client::new(None, limits()).with_addresses(addresses.to_vec());
+    let answer = text(&at(&[closed, fixture.addr]), "http://two.example/").await.unwrap();
+    assert_eq!(answer, "http 0 two.example hello");
+    let refused = text(&at(&[closed, closed]), "http://two.example/").await.unwrap_err();
+    assert!(matches!(refused, ClientError::Connect { .. }), "{refused:?}");
+    at(&[fixture.addr]).connect(&"http://two.example/".parse().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn plain_http_to_a_server_that_speaks_tls_alone_is_told_apart() {
+    let (url, played) = scripted(vec![vec!["\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{16}"]]).await;
+    let refused = text(&plain_client(), &url).await.unwrap_err();
+    assert!(matches!(refused, ClientError::SpeaksTls { .. }), "{refused:?}");
+    played.abort();
+}
+
+#[test]
+fn a_thread_without_a_runtime_waits_for_its_answer() {
+    let (give, take) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (url, played) = scripted(vec![vec![OK, OK]]).await;
+            give.send(url).unwrap();
+            played.await.unwrap()
+        })
+    });
+    let client = BlockingClient::start(plain_client()).unwrap();
+    let url = take.recv().unwrap();
+    for _ in 0..2 {
+        let request = Request::post(&url).body(Bytes::from_static(b"hello")).unwrap();
+        assert_eq!(client.send(request).unwrap().into_body(), "ok");
+    }
+    assert_eq!(server.join().unwrap(), 2);
 }

@@ -1,8 +1,11 @@
 //! How a target is spoken to: its URL, its protocol, its requests and its answers.
 
-pub(crate) mod fetch;
+pub mod fetch;
+pub mod outcome;
 pub mod protocol;
-pub(crate) mod request;
-pub(crate) mod response;
+pub mod request;
+pub mod response;
 pub mod target;
+pub mod transport;
 pub mod trust;
+pub mod url;

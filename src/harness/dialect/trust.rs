@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-use super::target::{HttpUrl, Scheme};
+use super::url::HttpUrl;
+use crate::base::http::Scheme;
 use crate::base::tls;
 use crate::base::tls::{Fault, TlsError};
 
@@ -47,6 +48,11 @@ impl Trusted {
         Self { config, checked: true }
     }
 
+    /// Returns the configuration of TLS clients.
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     /// Returns true if certificates are checked.
     pub(crate) const fn is_checked(&self) -> bool {
         self.checked
@@ -55,12 +61,12 @@ impl Trusted {
 
 /// The settings to start TLS with one server.
 #[derive(Clone, Debug)]
-pub(crate) struct Greeting {
+pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-impl Greeting {
+impl TlsConnector {
     /// Returns the settings for the server of `url`, or `None` if the URL is plain HTTP.
     ///
     /// # Errors
@@ -75,7 +81,7 @@ impl Greeting {
         Ok(Some(Self { config: Arc::clone(config), name: name.to_owned() }))
     }
 
-    pub(crate) fn begin(&self) -> io::Result<ClientConnection> {
+    pub(crate) fn connect(&self) -> io::Result<ClientConnection> {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map_err(io::Error::other)
     }

@@ -4,12 +4,11 @@ use std::fmt;
 
 use hdrhistogram::Histogram;
 
-use super::{Examined, Pair};
+use super::examined::{Examined, Pair};
 use crate::base::clock::readable;
 use crate::harness::document::doctor::{Finding, Level};
-use crate::harness::judge::validity::{
-    LAG_FLOOR_NS, Reason, STEAL_MAX, THROTTLED_MAX, Usable, strained,
-};
+use crate::harness::judge::validity::limits::{LAG_FLOOR_NS, STEAL_MAX, THROTTLED_MAX};
+use crate::harness::judge::validity::{Reason, Usable, strained};
 use crate::harness::stats::smallest_effect::smallest_effect;
 
 impl Level {
@@ -380,7 +379,7 @@ impl Examined {
 
 /// Returns the level for a share of time in which the machine stood still, by the rule for runs.
 fn stalled(share: f64) -> Level {
-    Level::of(Usable::beside_stalls(share))
+    Level::of(Usable::with_stalls(share))
 }
 
 /// Finds the smallest change that a one-minute gate would see, from pairs that do not differ.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Pair;
+use super::examined::Pair;
 use crate::base::clock::Monotonic;
 use crate::harness::machine::cores::{Cores, settle_thread};
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 
 /// Measured round trips.
 pub(crate) struct Trips {

@@ -3,11 +3,10 @@
 //! [`examine`] runs the probes. [`findings`](Examined::findings) is a pure function of the
 //! measurements.
 
+pub mod examined;
 mod findings;
 mod loopback;
 mod quiet;
-#[cfg(test)]
-mod tests;
 mod trial;
 
 use std::io;
@@ -18,24 +17,26 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use self::examined::Examined;
 pub use self::findings::effect;
 pub use self::trial::{Trial, verdict};
-use super::dialect::target::{HttpUrl, Target, UrlError};
-use super::driver::fleet;
-use super::driver::fleet::{Epoch, LoadError};
+use super::dialect::target::Target;
+use super::dialect::url::{HttpUrl, UrlError};
+use super::driver::load;
+use super::driver::load::LoadError;
 use super::machine::cores::{Cores, allowed};
 use super::machine::host::settings::HostSettings;
-use super::machine::host::strain::{Strain, StrainCounters};
+use super::machine::host::strain::StrainCounters;
 use super::machine::host::{Host, available_bytes, load_average};
 use super::machine::stop::Stop;
 use super::record::collector::Discard;
+use super::scenario::changes::Changes;
 use super::scenario::mix::{Identities, Kind, Share};
-use super::scenario::phases::{Phase, Phases, Timing};
-use super::scenario::plan::{Classes, Origin, Plan, Waiting};
+use super::scenario::phases::{Arrivals, Phase, Phases, Timing};
 use super::scenario::profile::Profile;
+use super::scenario::run_plan::{Classes, Origin, RunPlan, Waiting};
 use super::scenario::workload::Workload;
-use super::schedule::arrivals::Arrivals;
-use super::session::changes::Changes;
+use super::schedule::timeline::{Epoch, Timeline};
 use crate::base::clock::{Monotonic, UnixSeconds};
 use crate::base::process::raise_file_limit;
 use crate::base::synthetic::Synthetic;
@@ -56,53 +57,6 @@ pub enum DoctorError {
     #[error("interrupted")]
     Interrupted,
 }
-
-/// Measurements of a machine.
-#[derive(Debug)]
-pub struct Examined {
-    /// Properties that do not change while the machine is up.
-    pub host: Host,
-    /// Settings of the machine.
-    pub settings: HostSettings,
-    /// Division of the cores in a `run`.
-    pub cores: Cores,
-    /// Maximum number of open files of a process.
-    pub file_limit: u64,
-    /// Memory that can be used without swapping, in bytes.
-    pub memory_available: Option<u64>,
-    /// Load average over the last minute, read before the examination.
-    pub load_average: Option<f64>,
-    /// Length of the examination in nanoseconds.
-    pub span_ns: u64,
-    /// Disturbance by the machine during the examination.
-    pub strain: Strain,
-    /// Lag of the pacing loop without requests, in nanoseconds.
-    pub pacer: Histogram<u64>,
-    /// Wake-up delay of a thread that only sleeps, in nanoseconds.
-    pub sleep: Histogram<u64>,
-    /// Interruptions of a thread that only spins, on the core that lost the most time.
-    pub stolen: Stolen,
-    /// Round trips of 64 bytes over loopback, in nanoseconds.
-    pub round_trip: Histogram<u64>,
-    /// Pairs of medians from alternate stretches of those round trips, which do not differ by
-    /// design.
-    pub alternate: Vec<Pair>,
-}
-
-/// Interruptions of a spinning thread.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stolen {
-    /// Number of the core.
-    pub core: usize,
-    /// Share of the time in interruptions longer than 10 us.
-    pub share: f64,
-    /// Longest interruption in nanoseconds.
-    pub longest_ns: u64,
-}
-
-/// One figure from each of two adjacent stretches with the same build.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pair(pub f64, pub f64);
 
 /// Examines this machine, which takes `span`.
 ///
@@ -150,14 +104,15 @@ fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>
     let target = Target::imds(url);
     let plan = plan(cores, span);
     let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
-    let measured = fleet::run(&plan, &target, epoch, &mut Discard, stop, None, &mut |_| {
+    let timeline = Timeline { epoch, turn: None };
+    let measured = load::run(&plan, &target, timeline, &mut Discard, stop, None, &mut |_| {
         ControlFlow::Continue(())
     })?;
     Ok(measured.pacing.rehearsal)
 }
 
 /// Returns a plan with a rehearsal at a usual rate, and hardly any load after it.
-fn plan(cores: &Cores, span: Duration) -> Plan {
+fn plan(cores: &Cores, span: Duration) -> RunPlan {
     const RATE: f64 = 5000.0;
     const LENGTH_NS: u64 = 1_000_000;
     let kind = Kind::Popular { exponent: 1.0 };
@@ -176,7 +131,7 @@ fn plan(cores: &Cores, span: Duration) -> Plan {
         tokens_outlive_run: true,
         seed: 1,
     };
-    Plan {
+    RunPlan {
         world: Synthetic { vms: 1, user_assigned: 0, seed: 1 },
         workload: Workload::Phases(Arc::new(phases)),
         origin: Origin::System,
@@ -186,7 +141,6 @@ fn plan(cores: &Cores, span: Duration) -> Plan {
         threads: 1,
         cores: cores.clone(),
         waiting: Waiting::Spin,
-        turns: None,
         rehearsal_ns: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
         warmup_ns: 0,
         duration_ns: LENGTH_NS,
@@ -196,3 +150,6 @@ fn plan(cores: &Cores, span: Duration) -> Plan {
         seed: 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::Stolen;
+use super::examined::Stolen;
 use crate::base::clock::Monotonic;
 use crate::harness::machine::cores::settle_thread;
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 
 /// Measures the wake-up delay in nanoseconds of a thread that sleeps until each millisecond, with
 /// exact timers.

@@ -5,18 +5,19 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::dial::{self, Dial};
+use super::dial;
+use super::dial::Dial;
+use super::exchange::exchange;
 use super::shared::{Current, Due, Ending, Shared};
-use super::transport::{Handshake, Transport};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::fetch;
+use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::dialect::protocol::Lease;
-use crate::harness::dialect::request::{Moment, RequestWriter};
+use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response;
 use crate::harness::dialect::response::{Answer, Rest};
-use crate::harness::record::cause::Cause;
+use crate::harness::dialect::transport::{Handshake, Transport};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::sample::Offer;
-use crate::harness::record::status::Status;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -31,7 +32,7 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// The scheduled request.
-    Ask,
+    Token,
     /// A session that the scheduled request needs.
     Open,
 }
@@ -44,11 +45,11 @@ enum Found {
     Incomplete,
 }
 
-/// Place for one connection at a time.
+/// Connection to the target, which is made anew after it was lost.
 ///
-/// If a world has more VMs than places, a place serves several VMs. It then connects anew, from the
-/// other address, whenever the VM changes.
-pub(crate) struct Place {
+/// If a world has more VMs than connections, a connection serves several VMs. It then connects
+/// anew, from the other address, whenever the VM changes.
+pub(super) struct Connection {
     token: u64,
     vm: u32,
     stream: Option<Transport>,
@@ -63,34 +64,34 @@ pub(crate) struct Place {
     input: Vec<u8>,
 }
 
-impl std::fmt::Debug for Place {
-    /// Formats a place without the bytes that are sent and received.
+impl std::fmt::Debug for Connection {
+    /// Formats the connection without the bytes that are sent and received.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut place = f.debug_struct("Place");
-        place.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
-        place.finish_non_exhaustive()
+        let mut connection = f.debug_struct("Connection");
+        connection.field("token", &self.token).field("vm", &self.vm).field("phase", &self.phase);
+        connection.finish_non_exhaustive()
     }
 }
 
-impl Place {
-    /// Connects a place, and opens a session if the target has sessions. Its events carry `token`.
+impl Connection {
+    /// Connects, and opens a session if the target has sessions. Events of the socket carry `token`.
     ///
     /// The call blocks, which is harmless because the load has not started yet.
-    pub(crate) fn connect(token: u64, vm: u32, ways: &Ways<'_>) -> io::Result<Self> {
-        let mut stream = ways.dial.wait(vm)?;
-        let lease = match ways.requests.opening() {
-            Some(opening) => Some(open(&mut stream, opening, ways.clock)?),
+    pub(super) fn connect(token: u64, vm: u32, context: &ConnectContext<'_>) -> io::Result<Self> {
+        let mut stream = context.dial.wait(vm)?;
+        let lease = match context.requests.opening() {
+            Some(opening) => Some(open(&mut stream, opening, context.clock)?),
             None => None,
         };
         dial::settle(&stream)?;
         let data = EventData::new_u64(token);
-        epoll::add(ways.epoll, stream.socket(), data, EventFlags::IN)?;
+        epoll::add(context.epoll, stream.socket(), data, EventFlags::IN)?;
         Ok(Self {
             token,
             vm,
             stream: Some(stream),
             lease,
-            purpose: Purpose::Ask,
+            purpose: Purpose::Token,
             phase: Phase::Idle,
             current: None,
             output: Vec::with_capacity(512),
@@ -99,28 +100,28 @@ impl Place {
         })
     }
 
-    /// Returns true if the place can take a request.
-    pub(crate) const fn is_free(&self) -> bool {
+    /// Returns true if the connection can take a request.
+    pub(super) const fn is_free(&self) -> bool {
         self.current.is_none()
     }
 
-    /// Sends a request on the connection. The caller ensures that the place is free.
-    pub(crate) fn start(&mut self, due: Due, now_ns: u64, shared: &mut Shared) {
-        self.current = Some(Current { due, begun_ns: now_ns, written_ns: None });
-        self.prepare(due, now_ns, shared);
-        let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.ask.vm;
+    /// Sends a request on the connection. The caller ensures that the connection is free.
+    pub(super) fn start(&mut self, due: Due, now: Nanos, shared: &mut Shared) {
+        self.current = Some(Current { due, begun: now, written: None });
+        self.prepare(due, now, shared);
+        let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.key.vm;
         if self.stream.is_some() && !wrong_vm {
-            self.write(now_ns, shared);
+            self.write(now, shared);
         } else {
-            self.vm = due.ask.vm;
+            self.vm = due.key.vm;
             self.reconnect(shared);
         }
     }
 
     /// Prepares the bytes to send first: the request, or the one that opens its session.
-    fn prepare(&mut self, due: Due, now_ns: u64, shared: &Shared) {
+    fn prepare(&mut self, due: Due, now: Nanos, shared: &Shared) {
         self.output_done = 0;
-        let session = self.lease.as_ref().and_then(|lease| lease.secret(now_ns));
+        let session = self.lease.as_ref().and_then(|lease| lease.secret(now));
         match shared.requests.opening() {
             Some(opening) if session.is_none() => {
                 self.purpose = Purpose::Open;
@@ -128,8 +129,8 @@ impl Place {
                 self.output.extend_from_slice(opening);
             }
             _ => {
-                self.purpose = Purpose::Ask;
-                shared.requests.write(&due.ask, Moment { now_ns, session }, &mut self.output);
+                self.purpose = Purpose::Token;
+                shared.requests.write(&due.key, now, session, &mut self.output);
             }
         }
     }
@@ -139,15 +140,15 @@ impl Place {
         match self.phase {
             Phase::Connecting => self.connected(shared),
             Phase::Handshaking => self.shake_hands(shared),
-            Phase::Writing => self.write(shared.clock.now_ns(), shared),
+            Phase::Writing => self.write(shared.now(), shared),
             Phase::Idle | Phase::Reading => self.read(shared),
         }
     }
 
     /// Fails a request that has exceeded the timeout.
-    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
-        let begun_ns = self.current.map_or(now_ns, |current| current.begun_ns);
-        if now_ns.saturating_sub(begun_ns) > shared.timeout_ns {
+    pub(crate) fn expire(&mut self, now: Nanos, shared: &mut Shared) {
+        let begun = self.current.map_or(now, |current| current.begun);
+        if now.saturating_sub(begun) > shared.timeout {
             self.fail(Cause::Timeout, shared);
         }
     }
@@ -194,7 +195,7 @@ impl Place {
     /// Continues the TLS handshake, if there is one, and then sends the request.
     fn shake_hands(&mut self, shared: &mut Shared) {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_tls()) else {
-            return self.write(shared.clock.now_ns(), shared);
+            return self.write(shared.now(), shared);
         };
         self.phase = Phase::Handshaking;
         let state = match stream.handshake() {
@@ -206,7 +207,7 @@ impl Place {
             Handshake::WantsWrite => EventFlags::IN | EventFlags::OUT,
         };
         if self.watch(flags, shared) && state == Handshake::Done {
-            self.write(shared.clock.now_ns(), shared);
+            self.write(shared.now(), shared);
         }
     }
 
@@ -223,16 +224,16 @@ impl Place {
         }
     }
 
-    /// Writes the remaining bytes. `now_ns` is a time before the write, because on loopback the
+    /// Writes the remaining bytes. `now` is a time before the write, because on loopback the
     /// peer may answer before the call returns.
-    fn write(&mut self, now_ns: u64, shared: &mut Shared) {
+    fn write(&mut self, now: Nanos, shared: &mut Shared) {
         loop {
             let rest = self.output.get(self.output_done..).unwrap_or_default();
             let Some(stream) = &mut self.stream else { return };
             let written =
                 if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.write(rest) };
             match written {
-                Ok(0) if rest.is_empty() => return self.written(now_ns, shared),
+                Ok(0) if rest.is_empty() => return self.written(now, shared),
                 Ok(count) => self.output_done += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -248,9 +249,9 @@ impl Place {
         self.watch(EventFlags::IN | EventFlags::OUT, shared);
     }
 
-    fn written(&mut self, now_ns: u64, shared: &mut Shared) {
-        if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Ask) {
-            current.written_ns = Some(now_ns);
+    fn written(&mut self, now: Nanos, shared: &mut Shared) {
+        if let Some(current) = self.current.as_mut().filter(|_| self.purpose == Purpose::Token) {
+            current.written = Some(now);
         }
         let was_waiting = self.phase == Phase::Writing;
         self.phase = Phase::Reading;
@@ -325,51 +326,51 @@ impl Place {
         if !answer.keep_alive || answer.end < input.len() {
             self.stream = None;
         }
-        let end_ns = shared.clock.now_ns();
+        let end = shared.now();
         let body = &*answer.body(input);
         if self.purpose == Purpose::Open {
-            return self.opened(answer, body, end_ns, shared);
+            return self.opened(answer, body, end, shared);
         }
         if answer.status == 401 {
             // The session, if there is one, is no longer valid.
             self.lease = None;
         }
-        self.asked(answer, body, end_ns, shared);
+        self.token_answered(answer, body, end, shared);
     }
 
     /// Continues with the request that needed the session.
-    fn opened(&mut self, answer: &Answer, body: &[u8], now_ns: u64, shared: &mut Shared) {
+    fn opened(&mut self, answer: &Answer, body: &[u8], now: Nanos, shared: &mut Shared) {
         let status = answer.status;
-        self.lease = Lease::opened(status, body, answer.session_seconds, now_ns);
+        self.lease = Lease::opened(status, body, answer.session_seconds, now);
         let Some(Current { due, .. }) = self.current.filter(|_| self.lease.is_some()) else {
             return self.fail(Cause::NoSession(status), shared);
         };
         shared.sessions += 1;
-        self.prepare(due, now_ns, shared);
+        self.prepare(due, now, shared);
         if self.stream.is_some() {
-            self.write(now_ns, shared);
+            self.write(now, shared);
         } else {
             self.reconnect(shared);
         }
     }
 
-    fn asked(&mut self, answer: &Answer, body: &[u8], end_ns: u64, shared: &mut Shared) {
+    fn token_answered(&mut self, answer: &Answer, body: &[u8], end: Nanos, shared: &mut Shared) {
         let cause = shared.dialect.fault(answer.status, body);
-        let class = shared.classes.of(cause, shared.classes.told(answer, body));
+        let class = shared.classes.of(cause, shared.classes.named_class(answer, body));
         let Some(current) = self.current.take() else { return };
-        if shared.recorder.measures(current.due.intended_ns) {
-            shared.notice.saturating_record(end_ns.saturating_sub(shared.unseen_since_ns));
+        if shared.recorder.measures(current.due.intended) {
+            shared.notice.saturating_record(end.saturating_sub(shared.unseen_since).as_u64());
         }
         if class.is_token() {
             shared.sampler.offer(&Offer {
-                ask: current.due.ask,
+                key: current.due.key,
                 class,
-                written_ns: current.written_ns.unwrap_or(end_ns),
-                end_ns,
+                written: current.written.unwrap_or(end),
+                end,
                 body,
             });
         }
-        shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end_ns);
+        shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end);
     }
 
     /// Fails the request, if there is one, and closes the connection.
@@ -378,24 +379,28 @@ impl Place {
         self.phase = Phase::Idle;
         self.input.clear();
         if let Some(current) = self.current.take() {
-            shared.failed(current, cause, shared.clock.now_ns());
+            shared.failed(current, cause, shared.now());
         }
     }
 }
 
-/// Parts that are needed to connect before the load starts.
+/// Values that are needed to connect before the load starts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ways<'a> {
-    pub(crate) dial: &'a Dial,
-    pub(crate) requests: &'a RequestWriter,
-    pub(crate) epoll: &'a OwnedFd,
-    pub(crate) clock: Monotonic,
+pub(super) struct ConnectContext<'a> {
+    pub(super) dial: &'a Dial,
+    pub(super) requests: &'a RequestWriter,
+    pub(super) epoll: &'a OwnedFd,
+    pub(super) clock: Monotonic,
 }
 
 fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
-    let (answer, input) = fetch::exchange(stream, opening)?;
-    let lease =
-        Lease::opened(answer.status, &answer.body(&input), answer.session_seconds, clock.now_ns());
+    let (answer, input) = exchange(stream, opening)?;
+    let lease = Lease::opened(
+        answer.status,
+        &answer.body(&input),
+        answer.session_seconds,
+        Nanos::now(clock),
+    );
     let refused = || format!("it opens no session: status {}", answer.status);
     lease.ok_or_else(|| io::Error::other(refused()))
 }

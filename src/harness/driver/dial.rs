@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::transport::{Handshake, Tls, Transport};
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::target::Target;
-use crate::harness::dialect::trust::Greeting;
+use crate::harness::dialect::transport::{Handshake, Tls, Transport};
+use crate::harness::dialect::trust::TlsConnector;
 
 /// Settings for connecting to a target.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Dial {
     /// World whose VM addresses are the source addresses; `None` lets the system choose.
     pub(crate) per_vm: Option<Synthetic>,
     /// TLS settings; `None` for plain connections.
-    greeting: Option<Greeting>,
+    connector: Option<TlsConnector>,
 }
 
 /// Connect timeout for a dead remote target; loopback answers at once.
@@ -29,9 +29,9 @@ impl Dial {
     ///
     /// # Errors
     /// Returns an error when TLS cannot be set up for the target.
-    pub(crate) fn to(target: &Target, per_vm: Option<Synthetic>) -> io::Result<Self> {
-        let greeting = Greeting::of(&target.url, target.trusted.as_ref())?;
-        Ok(Self { address: target.url.address, per_vm, greeting })
+    pub(super) fn to(target: &Target, per_vm: Option<Synthetic>) -> io::Result<Self> {
+        let connector = TlsConnector::of(&target.url, target.trusted.as_ref())?;
+        Ok(Self { address: target.url.address, per_vm, connector })
     }
 
     /// Connects, and completes the handshake, before the load starts.
@@ -61,8 +61,8 @@ impl Dial {
     }
 
     fn transport(&self, socket: TcpStream) -> io::Result<Transport> {
-        let Some(greeting) = &self.greeting else { return Ok(Transport::Plain(socket)) };
-        Ok(Transport::Tls(Box::new(Tls::new(socket, greeting.begin()?))))
+        let Some(connector) = &self.connector else { return Ok(Transport::Plain(socket)) };
+        Ok(Transport::Tls(Box::new(Tls::new(socket, connector.connect()?))))
     }
 
     fn socket(&self, vm: u32) -> io::Result<Socket> {

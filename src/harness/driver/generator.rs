@@ -11,24 +11,29 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::connection::Ways;
+use super::connection::ConnectContext;
 use super::dial::Dial;
-use super::fleet::Epoch;
 use super::pool::Pool;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::protocol::Span;
+use crate::harness::dialect::protocol::RunSpan;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::target::Target;
 use crate::harness::machine::cores;
 use crate::harness::machine::stop::Stop;
-use crate::harness::record::observer::Witness;
-use crate::harness::record::recorder::{Recorder, Tally, Window, histogram};
+use crate::harness::nanos::Nanos;
+use crate::harness::record::intervals::{Window, histogram};
+use crate::harness::record::measured::Acted;
+use crate::harness::record::observer::Observer;
+use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
-use crate::harness::scenario::plan::{Origin, Plan, Waiting};
-use crate::harness::scenario::workload::{Arrival, Ask, Selector};
+use crate::harness::record::tally::Tally;
+use crate::harness::scenario::key::{RequestKey, Selector};
+use crate::harness::scenario::run_plan::{Origin, RunPlan, Waiting};
 use crate::harness::schedule::layout::Layout;
-use crate::harness::schedule::pacing::{Acted, GapSampling, RehearsalTimes};
+use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
+use crate::harness::schedule::timeline::Timeline;
+use crate::harness::schedule::traffic::{Arrival, Traffic};
 
 /// Measurements of one thread besides the histograms.
 #[derive(Debug)]
@@ -46,45 +51,52 @@ pub(crate) struct ThreadReport {
 
 /// Data that all threads of a run share, made before it starts.
 #[derive(Debug)]
-pub(crate) struct Common<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) target: &'a Target,
+pub(super) struct RunSetup<'a> {
+    pub(super) plan: &'a RunPlan,
+    pub(super) target: &'a Target,
     dial: Dial,
-    pub(crate) layout: Layout,
-    pub(crate) requests: Arc<RequestWriter>,
-    pub(crate) clock: Monotonic,
-    pub(crate) witness: Option<Witness>,
-    pub(crate) gaps: Option<GapSampling>,
+    pub(super) layout: Layout,
+    pub(super) requests: Arc<RequestWriter>,
+    pub(super) timeline: Timeline,
+    pub(super) clock: Monotonic,
+    pub(super) observer: Option<Observer>,
+    pub(super) gaps: Option<GapSampling>,
     /// Request of the user to stop.
     pub(crate) stop: &'a Stop,
     /// Set when the run can no longer succeed.
     pub(crate) abort: AtomicBool,
 }
 
-impl<'a> Common<'a> {
+impl<'a> RunSetup<'a> {
     /// # Errors
     /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
     /// signed.
-    pub(crate) fn new(
-        plan: &'a Plan,
+    pub(super) fn new(
+        plan: &'a RunPlan,
         target: &'a Target,
-        epoch: Epoch,
-        witness: Option<Witness>,
+        timeline: Timeline,
+        observer: Option<Observer>,
         stop: &'a Stop,
     ) -> io::Result<Self> {
         let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let load_ns = plan.span_ns(plan.warmup_ns) + plan.span_ns(plan.duration_ns);
-        let length_ns = plan.rehearsal_ns + load_ns + plan.timeout_ns;
-        let length = Duration::from_nanos(length_ns) + CONNECTING;
-        let requests = RequestWriter::new(target, &plan.world, Span { begins: epoch.wall, length });
+        let [warmup, duration, rehearsal, timeout] =
+            [plan.warmup_ns, plan.duration_ns, plan.rehearsal_ns, plan.timeout_ns].map(Nanos::new);
+        let load = timeline.wall_span(warmup) + timeline.wall_span(duration);
+        let length = Duration::from(rehearsal + load + timeout) + CONNECTING;
+        let requests = RequestWriter::new(
+            target,
+            &plan.world,
+            RunSpan { begins: timeline.epoch.wall, length },
+        );
         Ok(Self {
             plan,
             target,
             dial: Dial::to(target, per_vm)?,
             layout: Layout::of(plan),
             requests: Arc::new(requests.map_err(io::Error::other)?),
-            clock: epoch.clock,
-            witness,
+            timeline,
+            clock: timeline.epoch.clock,
+            observer,
             gaps: GapSampling::of(&plan.workload, plan.seed),
             stop,
             abort: AtomicBool::new(false),
@@ -109,16 +121,16 @@ impl Prepared {
     ///
     /// # Errors
     /// Returns an error when a connection cannot be made.
-    pub(crate) fn new(common: &Common<'_>, thread: usize) -> io::Result<Self> {
-        let Common { plan, layout, stop, .. } = common;
+    pub(super) fn new(setup: &RunSetup<'_>, thread: usize) -> io::Result<Self> {
+        let RunSetup { plan, layout, stop, .. } = setup;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let ways = Ways {
-            dial: &common.dial,
-            requests: &common.requests,
+        let context = ConnectContext {
+            dial: &setup.dial,
+            requests: &setup.requests,
             epoll: &epoll,
-            clock: common.clock,
+            clock: setup.clock,
         };
-        let pool = Pool::connect(layout.sets(thread), &ways, stop)?;
+        let pool = Pool::connect(layout.sets(thread), &context, stop)?;
         let seed = plan.seed.wrapping_add(thread as u64);
         Ok(Self {
             pool,
@@ -131,18 +143,18 @@ impl Prepared {
 /// Start time of a run, and the measured window.
 #[derive(Debug)]
 pub(crate) struct Start {
-    pub(crate) at_ns: u64,
+    pub(crate) at: Nanos,
     pub(crate) window: Window,
     pub(crate) recorder: Recorder,
 }
 
-/// Time before its deadline at which a sleeping thread is woken, in nanoseconds. It spins for the
+/// Time before its deadline at which a sleeping thread is woken. It spins for the
 /// rest: wake-ups are late by tens of microseconds, spinning is not.
-const SPIN_NS: u64 = 80_000;
-/// Period of the virtual probe of the hiccup histogram in nanoseconds: it ticks at 1 kHz.
-const TICK_NS: u64 = 1_000_000;
-/// Nanoseconds from the end of the rehearsal to the load: time to make the first arrivals.
-const SETTLE_NS: u64 = 25_000_000;
+const SPIN: Nanos = Nanos::from_micros(80);
+/// Period of the virtual probe of the hiccup histogram: it ticks at 1 kHz.
+const TICK: Nanos = Nanos::from_millis(1);
+/// Time from the end of the rehearsal to the load, enough to make the first arrivals.
+const SETTLE: Nanos = Nanos::from_millis(25);
 /// Due requests to write before the thread reads answers again. A write to loopback takes some 10
 /// us, and an answer that comes meanwhile is noticed that much later.
 const BATCH: usize = 4;
@@ -155,70 +167,70 @@ const EVENTS: usize = 256;
 const ANSWERS: usize = 4;
 
 /// Pacing thread at work.
-pub(crate) struct Generator<'a> {
-    common: &'a Common<'a>,
+pub(super) struct Generator<'a> {
+    setup: &'a RunSetup<'a>,
     thread: usize,
     arrivals: Arrivals<'a>,
     pool: Pool,
     shared: Shared,
     events: Vec<epoll::Event>,
-    start_ns: u64,
+    start: Nanos,
     window: Window,
     tally: Tally,
     /// Last reading of the clock.
-    now_ns: u64,
+    now: Nanos,
     /// Last time at which everything that had arrived was read.
-    drained_ns: u64,
-    next_tick_ns: u64,
+    drained: Nanos,
+    next_tick: Nanos,
     hiccup: Histogram<u64>,
-    busy_ns: u64,
+    busy: Nanos,
     rehearsal: Histogram<u64>,
     rehearsing: bool,
     acted: Vec<Acted>,
 }
 
 impl<'a> Generator<'a> {
-    pub(crate) fn new(
-        common: &'a Common<'a>,
+    pub(super) fn new(
+        setup: &'a RunSetup<'a>,
         thread: usize,
         prepared: Prepared,
         start: Start,
     ) -> Self {
-        let Start { at_ns: start_ns, window, recorder } = start;
-        let now_ns = common.clock.now_ns();
+        let Start { at: start, window, recorder } = start;
+        let now = Nanos::now(setup.clock);
         let shared = Shared {
-            clock: common.clock,
-            dial: common.dial.clone(),
-            requests: Arc::clone(&common.requests),
-            classes: common.plan.classes,
-            dialect: Arc::clone(&common.target.dialect),
+            clock: setup.clock,
+            dial: setup.dial.clone(),
+            requests: Arc::clone(&setup.requests),
+            classes: setup.plan.classes,
+            dialect: Arc::clone(&setup.target.dialect),
             recorder,
             sampler: prepared.sampler,
-            witness: common.witness.clone(),
+            observer: setup.observer.clone(),
             epoll: prepared.epoll,
             outstanding: 0,
             reconnects: 0,
             sessions: 0,
-            timeout_ns: common.plan.timeout_ns,
+            timeout: Nanos::new(setup.plan.timeout_ns),
             scratch: vec![0; SCRATCH_BYTES],
-            unseen_since_ns: now_ns,
+            unseen_since: now,
             notice: histogram(),
         };
         Self {
-            common,
+            setup,
             thread,
-            arrivals: arrivals(common, thread),
+            arrivals: arrivals(setup, thread),
             pool: prepared.pool,
             shared,
             events: Vec::with_capacity(EVENTS),
-            start_ns,
+            start,
             window,
             tally: Tally::default(),
-            now_ns,
-            drained_ns: now_ns,
-            next_tick_ns: start_ns,
+            now,
+            drained: now,
+            next_tick: start,
             hiccup: histogram(),
-            busy_ns: 0,
+            busy: Nanos::ZERO,
             rehearsal: histogram(),
             rehearsing: false,
             acted: Vec::with_capacity(GapSampling::capacity()),
@@ -229,10 +241,10 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// Returns an error when the kernel refuses to wait for events.
-    pub(crate) fn run(mut self) -> io::Result<ThreadReport> {
-        cores::settle_thread(self.common.plan.cores.of_thread(self.thread));
+    pub(super) fn run(mut self) -> io::Result<ThreadReport> {
+        cores::settle_thread(self.setup.plan.cores.of_thread(self.thread));
         self.rehearse()?;
-        while !self.is_finished() && !self.common.is_over() {
+        while !self.is_finished() && !self.setup.is_over() {
             self.turn()?;
         }
         Ok(self.report())
@@ -242,157 +254,155 @@ impl<'a> Generator<'a> {
     ///
     /// The lag in this time comes from this machine alone, whatever the target does.
     fn rehearse(&mut self) -> io::Result<()> {
-        let start_ns = self.start_ns;
-        let end_ns = start_ns.saturating_sub(SETTLE_NS);
-        let nothing = Ask { vm: 0, selector: Selector::Default, resource: 0 };
-        let plan = self.common.plan;
-        let times = RehearsalTimes::of(&plan.workload, self.common.layout.threads(), self.thread);
-        let due = times.map(move |intended_ns| Arrival { index: 0, intended_ns, ask: nothing });
+        let start = self.start;
+        let end = start.saturating_sub(SETTLE);
+        let nothing = RequestKey { vm: 0, selector: Selector::Default, resource: 0 };
+        let plan = self.setup.plan;
+        let times = RehearsalTimes::of(&plan.workload, self.setup.layout.threads(), self.thread);
+        let due = times.map(move |intended| Arrival { index: 0, intended, key: nothing });
         let load = std::mem::replace(&mut self.arrivals, boxed(due));
-        self.now_ns = self.shared.clock.now_ns();
-        (self.start_ns, self.next_tick_ns) = (self.now_ns, self.now_ns);
+        self.now = self.shared.now();
+        (self.start, self.next_tick) = (self.now, self.now);
         self.rehearsing = true;
-        while self.now_ns < end_ns && !self.common.is_over() {
+        while self.now < end && !self.setup.is_over() {
             self.turn()?;
         }
         self.rehearsing = false;
-        (self.arrivals, self.start_ns, self.next_tick_ns) = (load, start_ns, start_ns);
-        self.busy_ns = 0;
+        (self.arrivals, self.start, self.next_tick) = (load, start, start);
+        self.busy = Nanos::ZERO;
         Ok(())
     }
 
     fn is_finished(&mut self) -> bool {
-        let ended = self.now_ns >= self.window.end_ns;
+        let ended = self.now >= self.window.end;
         let settled = ended && self.shared.outstanding == 0 && self.arrivals.peek().is_none();
-        settled || self.now_ns > self.window.end_ns.saturating_add(self.common.plan.timeout_ns)
+        settled || self.now > self.window.end.saturating_add(self.shared.timeout)
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        let begin_ns = self.now_ns;
+        let begin = self.now;
         let ticked = self.tick();
         let sent = self.send_due();
         if ticked || sent {
-            self.worked_since(begin_ns);
+            self.worked_since(begin);
         }
         self.receive()
     }
 
-    /// Counts the time since `begin_ns` as work.
+    /// Counts the time since `begin` as work.
     ///
     /// Time after the load does not count: the thread is idle while the last answers come, which
     /// says nothing about the load.
-    fn worked_since(&mut self, begin_ns: u64) {
-        self.now_ns = self.shared.clock.now_ns();
-        self.busy_ns += self.now_ns.min(self.window.end_ns).saturating_sub(begin_ns);
+    fn worked_since(&mut self, begin: Nanos) {
+        self.now = self.shared.now();
+        self.busy += self.now.min(self.window.end).saturating_sub(begin);
     }
 
     /// Does the work of each millisecond. Returns true if there was any.
     fn tick(&mut self) -> bool {
-        let now_ns = self.now_ns;
-        if now_ns < self.next_tick_ns {
+        let now = self.now;
+        if now < self.next_tick {
             return false;
         }
-        while self.next_tick_ns <= now_ns {
+        while self.next_tick <= now {
             // A long stall makes several ticks late, each by its own amount.
-            if self.window.contains(self.next_tick_ns) {
-                self.hiccup.saturating_record(now_ns - self.next_tick_ns);
+            if self.window.contains(self.next_tick) {
+                self.hiccup.saturating_record((now - self.next_tick).as_u64());
             }
-            self.next_tick_ns += TICK_NS;
+            self.next_tick += TICK;
         }
         self.skip_to_turn();
-        self.shared.recorder.advance(now_ns);
-        self.pool.expire(now_ns, &mut self.shared);
+        self.shared.recorder.advance(now);
+        self.pool.expire(now, &mut self.shared);
         true
     }
 
     /// Skips the turns of another run, so that this thread sleeps once it has all its answers.
     fn skip_to_turn(&mut self) {
         let idle = self.shared.outstanding == 0 && !self.rehearsing;
-        if let Some(turns) = self.common.plan.turns.filter(|_| idle) {
-            let wall_ns = self.next_tick_ns.saturating_sub(self.start_ns);
-            self.next_tick_ns = self.start_ns + turns.next_ns(wall_ns);
+        if let Some(turn) = self.setup.timeline.turn.filter(|_| idle) {
+            let wall = self.next_tick.saturating_sub(self.start);
+            self.next_tick = self.start + turn.next_instant(wall);
         }
     }
 
     /// Hands a batch of due requests to their connections. Returns true if there were any.
     fn send_due(&mut self) -> bool {
         for sent in 0..BATCH {
-            let (start_ns, now_ns) = (self.start_ns, self.now_ns);
-            let Some(arrival) = self.arrivals.next_if(|a| start_ns + a.intended_ns <= now_ns)
-            else {
+            let (start, now) = (self.start, self.now);
+            let Some(arrival) = self.arrivals.next_if(|a| start + a.intended <= now) else {
                 return sent > 0;
             };
-            let intended_ns = start_ns + arrival.intended_ns;
+            let intended = start + arrival.intended;
             if self.rehearsing {
-                self.rehearsal.saturating_record(now_ns - intended_ns);
-                self.now_ns = self.shared.clock.now_ns();
+                self.rehearsal.saturating_record((now - intended).as_u64());
+                self.now = self.shared.now();
                 continue;
             }
-            if self.common.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
-                self.note_gap(intended_ns);
+            if self.setup.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
+                self.note_gap(intended);
             }
-            self.tally.scheduled += u64::from(self.window.contains(intended_ns));
-            self.tally.acted += u64::from(self.window.contains(now_ns));
-            let due = Due { ask: arrival.ask, intended_ns, acted_ns: now_ns };
-            self.pool.offer(self.common.layout.set_of_thread(&arrival), due, &mut self.shared);
+            self.tally.scheduled += u64::from(self.window.contains(intended));
+            self.tally.acted += u64::from(self.window.contains(now));
+            let due = Due { key: arrival.key, intended, acted: now };
+            self.pool.offer(self.setup.layout.set_of_thread(&arrival), due, &mut self.shared);
             // The write took time, so the next due request is acted on later.
-            self.now_ns = self.shared.clock.now_ns();
+            self.now = self.shared.now();
         }
         true
     }
 
     /// Keeps a request whose gap to the next is examined, while there is room.
-    fn note_gap(&mut self, intended_ns: u64) {
-        let Window { start_ns, .. } = self.window;
-        if self.window.contains(intended_ns) && self.acted.len() < self.acted.capacity() {
-            let own = |at_ns| self.common.plan.turns.map_or(at_ns, |turns| turns.own_ns(at_ns));
-            let (intended_ns, acted_ns) =
-                (own(intended_ns - start_ns), own(self.now_ns - start_ns));
-            self.acted.push(Acted { intended_ns, acted_ns });
+    fn note_gap(&mut self, intended: Nanos) {
+        let Window { start, .. } = self.window;
+        if self.window.contains(intended) && self.acted.len() < self.acted.capacity() {
+            let own = |at| self.setup.timeline.own_time(at);
+            let (intended, acted) = (own(intended - start), own(self.now - start));
+            self.acted.push(Acted { intended, acted });
         }
     }
 
     /// Reads what has arrived. Sleeps if nothing has, and if nothing is due for a while.
     fn receive(&mut self) -> io::Result<()> {
-        let next = self.arrivals.peek().map_or(u64::MAX, |a| self.start_ns + a.intended_ns);
-        let wake_ns = next.min(self.next_tick_ns).saturating_sub(SPIN_NS);
+        let next = self.arrivals.peek().map_or(Nanos::MAX, |a| self.start + a.intended);
+        let wake = next.min(self.next_tick).saturating_sub(SPIN);
         let idle = self.shared.outstanding == 0;
-        if idle && wake_ns <= self.now_ns {
+        if idle && wake <= self.now {
             // Nothing can arrive: spin on the clock alone.
             std::hint::spin_loop();
-            self.now_ns = self.shared.clock.now_ns();
-            self.drained_ns = self.now_ns;
+            self.now = self.shared.now();
+            self.drained = self.now;
             return Ok(());
         }
-        self.poll(0)?;
-        let may_sleep = idle || self.common.plan.waiting == Waiting::Sleep;
-        if self.events.is_empty() && may_sleep && wake_ns > self.now_ns {
-            self.poll(wake_ns - self.now_ns)?;
+        self.poll(Nanos::ZERO)?;
+        let may_sleep = idle || self.setup.plan.waiting == Waiting::Sleep;
+        if self.events.is_empty() && may_sleep && wake > self.now {
+            self.poll(wake - self.now)?;
         }
         if !self.events.is_empty() {
-            let begin_ns = self.now_ns;
+            let begin = self.now;
             self.handle_events();
-            self.worked_since(begin_ns);
+            self.worked_since(begin);
         }
         Ok(())
     }
 
-    /// Waits for events, for at most `span_ns`.
-    fn poll(&mut self, span_ns: u64) -> io::Result<()> {
-        let nanos = i64::try_from(span_ns).unwrap_or(i64::MAX);
-        let span = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
+    /// Waits for events, for at most `span`.
+    fn poll(&mut self, span: Nanos) -> io::Result<()> {
+        let nanos = i64::try_from(span.as_u64()).unwrap_or(i64::MAX);
+        let timeout = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
         self.events.clear();
-        match epoll::wait(&self.shared.epoll, spare_capacity(&mut self.events), Some(&span)) {
+        match epoll::wait(&self.shared.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        self.now_ns = self.shared.clock.now_ns();
+        self.now = self.shared.now();
         // The event that ends a sleep happened during it. The wake-up delay of the kernel cannot be
         // seen from here, so a thread sleeps only where cores are shared.
-        self.shared.unseen_since_ns = if span_ns == 0 { self.drained_ns } else { self.now_ns };
+        self.shared.unseen_since = if span.is_zero() { self.drained } else { self.now };
         // A full batch may have left other events behind, which were there before it.
         if self.events.len() < self.events.capacity() {
-            self.drained_ns = self.now_ns;
+            self.drained = self.now;
         }
         Ok(())
     }
@@ -401,27 +411,26 @@ impl<'a> Generator<'a> {
         let events = std::mem::take(&mut self.events);
         for (index, answers) in events.chunks(ANSWERS).enumerate() {
             if index > 0 {
-                self.now_ns = self.shared.clock.now_ns();
+                self.now = self.shared.now();
                 self.send_due();
             }
             for event in answers {
-                let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-                self.pool.ready(place, &mut self.shared);
+                let connection = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+                self.pool.ready(connection, &mut self.shared);
             }
         }
         self.events = events;
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     fn report(mut self) -> ThreadReport {
-        let now_ns = self.shared.clock.now_ns();
-        let wall_ns = now_ns.min(self.window.end_ns).saturating_sub(self.start_ns).max(1);
-        let recorder_tally = if self.common.is_over() {
+        let now = self.shared.now();
+        let wall = now.min(self.window.end).saturating_sub(self.start).max(Nanos::new(1));
+        let recorder_tally = if self.setup.is_over() {
             self.shared.recorder.abandon()
         } else {
-            self.pool.abandon(now_ns, &mut self.shared);
-            let (start_ns, window) = (self.start_ns, self.window);
-            let left = self.arrivals.filter(|a| window.contains(start_ns + a.intended_ns));
+            self.pool.abandon(now, &mut self.shared);
+            let (start, window) = (self.start, self.window);
+            let left = self.arrivals.filter(|a| window.contains(start + a.intended));
             self.tally.unsent = left.count() as u64;
             self.tally.scheduled += self.tally.unsent;
             self.shared.recorder.finish()
@@ -431,7 +440,7 @@ impl<'a> Generator<'a> {
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,
-            busy_share: self.busy_ns as f64 / wall_ns as f64,
+            busy_share: self.busy.as_f64() / wall.as_f64(),
             hiccup: self.hiccup,
             notice: self.shared.notice,
             sampler: self.shared.sampler,
@@ -443,11 +452,11 @@ impl<'a> Generator<'a> {
 
 type Arrivals<'a> = Peekable<Box<dyn Iterator<Item = Arrival> + 'a>>;
 
-fn arrivals<'a>(common: &'a Common<'a>, thread: usize) -> Arrivals<'a> {
-    let mine = move |arrival: &Arrival| common.layout.thread(arrival) == thread;
-    let traffic = common.plan.workload.traffic(&common.plan.world).filter(mine);
+fn arrivals<'a>(setup: &'a RunSetup<'a>, thread: usize) -> Arrivals<'a> {
+    let mine = move |arrival: &Arrival| setup.layout.thread(arrival) == thread;
+    let traffic = Traffic::of(&setup.plan.workload, &setup.plan.world).filter(mine);
     let due = |arrival: Arrival| Arrival {
-        intended_ns: common.plan.due_ns(arrival.intended_ns),
+        intended: setup.timeline.due_time(arrival.intended),
         ..arrival
     };
     boxed(traffic.map(due))

@@ -1,10 +1,9 @@
 //! The timed path: threads, their connections, and the requests on them.
 
-pub(crate) mod connection;
-pub(crate) mod dial;
-pub mod fleet;
-pub(crate) mod generator;
-pub(crate) mod pool;
-pub(crate) mod shared;
-pub(crate) mod transport;
-pub mod turns;
+mod connection;
+mod dial;
+mod exchange;
+mod generator;
+pub mod load;
+mod pool;
+mod shared;

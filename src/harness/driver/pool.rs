@@ -8,9 +8,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::connection::{Place, Ways};
+use super::connection::{ConnectContext, Connection};
 use super::shared::{Due, Shared};
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
 use crate::harness::schedule::layout::SetShape;
 
 /// A set of equivalent connections.
@@ -24,8 +25,8 @@ struct Set {
 
 /// All connections of one generator thread.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    places: Vec<Place>,
+pub(super) struct Pool {
+    connections: Vec<Connection>,
     /// The set of each connection.
     set_of: Vec<usize>,
     sets: Vec<Set>,
@@ -44,22 +45,22 @@ impl Pool {
     /// Returns an error if a connection cannot be made, or if a stop was requested meanwhile.
     pub(crate) fn connect(
         shapes: impl Iterator<Item = SetShape>,
-        ways: &Ways<'_>,
+        context: &ConnectContext<'_>,
         stop: &Stop,
     ) -> io::Result<Self> {
         let mut pool =
-            Self { places: Vec::new(), set_of: Vec::new(), sets: Vec::new(), next_expiry: 0 };
+            Self { connections: Vec::new(), set_of: Vec::new(), sets: Vec::new(), next_expiry: 0 };
         for shape in shapes {
-            let first = pool.places.len();
+            let first = pool.connections.len();
             for _ in 0..shape.connections {
                 if stop.is_requested() {
                     return Err(io::ErrorKind::Interrupted.into());
                 }
-                let token = pool.places.len() as u64;
-                pool.places.push(Place::connect(token, shape.vm, ways)?);
+                let token = pool.connections.len() as u64;
+                pool.connections.push(Connection::connect(token, shape.vm, context)?);
                 pool.set_of.push(pool.sets.len());
             }
-            let free = (first..pool.places.len()).collect();
+            let free = (first..pool.connections.len()).collect();
             pool.sets.push(Set { free, queue: VecDeque::with_capacity(QUEUE_ROOM) });
         }
         Ok(pool)
@@ -70,34 +71,34 @@ impl Pool {
         let Some(queue) = self.sets.get_mut(set).map(|set| &mut set.queue) else { return };
         shared.outstanding += 1;
         queue.push_back(due);
-        self.proceed(set, due.acted_ns, shared);
+        self.proceed(set, due.acted, shared);
     }
 
-    /// Handles an event of connection number `place`.
-    pub(crate) fn ready(&mut self, place: usize, shared: &mut Shared) {
-        self.with(place, shared, Place::ready);
+    /// Handles an event of connection number `connection`.
+    pub(super) fn ready(&mut self, connection: usize, shared: &mut Shared) {
+        self.with(connection, shared, Connection::ready);
     }
 
     /// Ends the requests that have timed out on the next slice of the connections. A hundred calls
     /// check them all.
-    pub(crate) fn expire(&mut self, now_ns: u64, shared: &mut Shared) {
-        let slice = self.places.len().div_ceil(EXPIRY_SLICES);
-        let end = self.places.len().min(self.next_expiry + slice);
-        for place in self.next_expiry..end {
-            self.with(place, shared, |place, shared| place.expire(now_ns, shared));
+    pub(super) fn expire(&mut self, now: Nanos, shared: &mut Shared) {
+        let slice = self.connections.len().div_ceil(EXPIRY_SLICES);
+        let end = self.connections.len().min(self.next_expiry + slice);
+        for connection in self.next_expiry..end {
+            self.with(connection, shared, |connection, shared| connection.expire(now, shared));
         }
-        self.next_expiry = if end < self.places.len() { end } else { 0 };
+        self.next_expiry = if end < self.connections.len() { end } else { 0 };
     }
 
     /// Ends all requests that are still outstanding.
     ///
     /// A request in a queue still waits for the target, which has not answered the requests before
     /// it. It is recorded as a timeout, because its time belongs in the response histogram.
-    pub(crate) fn abandon(&mut self, now_ns: u64, shared: &mut Shared) {
+    pub(crate) fn abandon(&mut self, now: Nanos, shared: &mut Shared) {
         for set in &mut self.sets {
-            set.queue.drain(..).for_each(|due| shared.give_up(due, now_ns));
+            set.queue.drain(..).for_each(|due| shared.give_up(due, now));
         }
-        self.places.iter_mut().for_each(|place| place.abandon(shared));
+        self.connections.iter_mut().for_each(|connection| connection.abandon(shared));
     }
 
     /// Lets connection number `index` act. If that makes the connection free, its set starts the
@@ -106,15 +107,16 @@ impl Pool {
         &mut self,
         index: usize,
         shared: &mut Shared,
-        act: impl FnOnce(&mut Place, &mut Shared),
+        act: impl FnOnce(&mut Connection, &mut Shared),
     ) {
-        let Some((place, set)) = self.places.get_mut(index).zip(self.set_of.get(index).copied())
+        let Some((connection, set)) =
+            self.connections.get_mut(index).zip(self.set_of.get(index).copied())
         else {
             return;
         };
-        let was_free = place.is_free();
-        act(place, shared);
-        if was_free || !place.is_free() {
+        let was_free = connection.is_free();
+        act(connection, shared);
+        if was_free || !connection.is_free() {
             return;
         }
         let waits = self.sets.get_mut(set).is_some_and(|set| {
@@ -122,19 +124,20 @@ impl Pool {
             !set.queue.is_empty()
         });
         if waits {
-            self.proceed(set, shared.clock.now_ns(), shared);
+            self.proceed(set, shared.now(), shared);
         }
     }
 
     /// Starts waiting requests on free connections.
-    fn proceed(&mut self, set: usize, now_ns: u64, shared: &mut Shared) {
+    fn proceed(&mut self, set: usize, now: Nanos, shared: &mut Shared) {
         let Some(Set { free, queue }) = self.sets.get_mut(set) else { return };
         while !queue.is_empty() {
             let Some(index) = free.pop_front() else { return };
-            if let Some((place, due)) = self.places.get_mut(index).zip(queue.pop_front()) {
-                place.start(due, now_ns, shared);
+            if let Some((connection, due)) = self.connections.get_mut(index).zip(queue.pop_front())
+            {
+                connection.start(due, now, shared);
                 // The request fails at once if nobody listens any more.
-                if place.is_free() {
+                if connection.is_free() {
                     free.push_back(index);
                 }
             }

@@ -8,58 +8,38 @@ use hdrhistogram::Histogram;
 
 use super::dial::Dial;
 use crate::base::clock::Monotonic;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::dialect::protocol::Dialect;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::Answer;
-use crate::harness::judge::ledger::Slot;
-use crate::harness::record::cause::Cause;
-use crate::harness::record::observer::{Seen, Witness};
-use crate::harness::record::recorder::{Ended, Recorder};
+use crate::harness::nanos::Nanos;
+use crate::harness::record::intervals::Ended;
+use crate::harness::record::observer::{Observation, Observer};
+use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
-use crate::harness::record::status::{Class, Status};
-use crate::harness::scenario::workload::Ask;
-
-/// The classes into which a target's answers fall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classes {
-    /// The classes that the broker names in a header.
-    Broker,
-    /// The same, while identities are removed: a refusal for lack of an identity has a class of its
-    /// own.
-    Churned,
-    /// Every good answer is in the class `all`.
-    Foreign,
-}
+use crate::harness::scenario::key::{RequestKey, Slot};
+use crate::harness::scenario::run_plan::Classes;
 
 impl Classes {
-    /// Returns the class of a request that failed for `cause`, or of a good answer. `told` is the
+    /// Returns the class of a request that failed for `cause`, or of a good answer. `named` is the
     /// class that the answer names.
-    pub(crate) fn of(self, cause: Option<Cause>, told: Option<Class>) -> Class {
+    pub(super) fn of(self, cause: Option<Cause>, named: Option<Class>) -> Class {
         match (self, cause) {
-            (Self::Churned, Some(Cause::Status(400))) if told == Some(Class::Refused) => {
+            (Self::Churned, Some(Cause::Status(400))) if named == Some(Class::Refused) => {
                 Class::Refused
             }
             (_, Some(Cause::Status(429) | Cause::NoSession(429))) => Class::Throttled,
             (_, Some(_)) => Class::Error,
             (Self::Foreign, None) => Class::All,
-            (Self::Broker | Self::Churned, None) => told.unwrap_or(Class::All),
+            (Self::Broker | Self::Churned, None) => named.unwrap_or(Class::All),
         }
     }
 
     /// Returns the class that a complete answer names.
-    pub(crate) fn told(self, answer: &Answer, body: &[u8]) -> Option<Class> {
+    pub(super) fn named_class(self, answer: &Answer, body: &[u8]) -> Option<Class> {
         let refused = self == Self::Churned && answer.status == 400 && is_want_of_identity(body);
         if refused { Some(Class::Refused) } else { answer.cache }
-    }
-
-    /// Returns the classes into which an answer with a token can fall.
-    pub(crate) const fn of_tokens(self) -> &'static [Class] {
-        match self {
-            Self::Broker | Self::Churned => {
-                &[Class::Hit, Class::Miss, Class::Coalesced, Class::All]
-            }
-            Self::Foreign => &[Class::All],
-        }
     }
 }
 
@@ -74,18 +54,18 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
     /// The record of answers by which changes are judged.
-    pub(crate) witness: Option<Witness>,
-    pub(crate) epoll: OwnedFd,
+    pub(super) observer: Option<Observer>,
+    pub(super) epoll: OwnedFd,
     /// Number of requests that are due and have not ended.
     pub(crate) outstanding: u64,
     /// Number of connections made anew since the start.
     pub(crate) reconnects: u64,
     /// Number of sessions opened since the start.
     pub(crate) sessions: u64,
-    pub(crate) timeout_ns: u64,
+    pub(crate) timeout: Nanos,
     pub(crate) scratch: Vec<u8>,
     /// A time before every event that is handled now.
-    pub(crate) unseen_since_ns: u64,
+    pub(crate) unseen_since: Nanos,
     /// Upper bounds of the delays with which answers of the measured part were noticed.
     pub(crate) notice: Histogram<u64>,
 }
@@ -95,43 +75,48 @@ pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
-    pub(crate) ask: Ask,
-    pub(crate) intended_ns: u64,
-    pub(crate) acted_ns: u64,
+pub(super) struct Due {
+    pub(super) key: RequestKey,
+    pub(super) intended: Nanos,
+    pub(super) acted: Nanos,
 }
 
 impl Shared {
+    /// Returns the time on the run's clock.
+    pub(super) fn now(&self) -> Nanos {
+        Nanos::now(self.clock)
+    }
+
     /// Ends a request that was never written.
-    pub(crate) fn give_up(&mut self, due: Due, end_ns: u64) {
-        self.failed(Current { due, begun_ns: end_ns, written_ns: None }, Cause::Timeout, end_ns);
+    pub(crate) fn give_up(&mut self, due: Due, end: Nanos) {
+        self.failed(Current { due, begun: end, written: None }, Cause::Timeout, end);
     }
 
     /// Ends a request that got no answer.
-    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end_ns: u64) {
+    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end: Nanos) {
         let class = self.classes.of(Some(cause), None);
-        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end_ns);
+        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end);
     }
 
-    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end_ns: u64) {
-        let Current { due, written_ns, .. } = current;
+    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end: Nanos) {
+        let Current { due, written, .. } = current;
         let Ending { status, cause, class } = ending;
         self.outstanding = self.outstanding.saturating_sub(1);
-        if let Some((witness, written_ns)) = self.witness.as_mut().zip(written_ns)
+        if let Some((observer, written)) = self.observer.as_mut().zip(written)
             && !class.is_failure()
         {
             let token = class.is_token();
-            let Ask { vm, selector, .. } = due.ask;
-            witness.note(Seen { slot: Slot { vm, selector }, written_ns, end_ns, token });
+            let RequestKey { vm, selector, .. } = due.key;
+            observer.note(Observation { slot: Slot { vm, selector }, written, end, token });
         }
         self.recorder.record(&Ended {
             class,
             status,
             cause: cause.filter(|_| class.is_failure()),
-            intended_ns: due.intended_ns,
-            acted_ns: due.acted_ns,
-            written_ns,
-            end_ns,
+            intended: due.intended,
+            acted: due.acted,
+            written,
+            end,
         });
     }
 }
@@ -149,8 +134,8 @@ pub(crate) struct Ending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Current {
     pub(crate) due: Due,
-    pub(crate) begun_ns: u64,
-    pub(crate) written_ns: Option<u64>,
+    pub(crate) begun: Nanos,
+    pub(crate) written: Option<Nanos>,
 }
 
 /// Returns true if IMDS refuses a VM that lacks the identity, or that has several and named none.
@@ -174,9 +159,9 @@ mod tests {
             Cause::Status(503),
         ];
         for classes in [Classes::Broker, Classes::Churned, Classes::Foreign] {
-            for told in [None, Some(Class::Hit), Some(Class::Miss)] {
-                assert!(classes.of(None, told).is_token());
-                assert!(causes.iter().all(|cause| classes.of(Some(*cause), told).is_failure()));
+            for named in [None, Some(Class::Hit), Some(Class::Miss)] {
+                assert!(classes.of(None, named).is_token());
+                assert!(causes.iter().all(|cause| classes.of(Some(*cause), named).is_failure()));
             }
             assert_eq!(classes.of(Some(Cause::Status(429)), None), Class::Throttled);
         }

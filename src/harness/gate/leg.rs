@@ -6,9 +6,9 @@ use hdrhistogram::Histogram;
 
 use super::metric::{Metric, Percentile, Requirement};
 use crate::harness::class::Class;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
-use crate::harness::record::recorder;
-use crate::harness::session::run::Outcome;
+use crate::harness::record::intervals::histogram;
 use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Results of one run.
@@ -95,10 +95,10 @@ impl Pair {
 /// Returns the response times of all legs of one side, by class, in nanoseconds.
 pub(crate) fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
     let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
-    for (class, histogram) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
-        let sum = all.entry(*class).or_insert_with(recorder::histogram);
+    for (class, responses) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
+        let sum = all.entry(*class).or_insert_with(histogram);
         // All histograms have equal bounds, so adding cannot fail.
-        let _ = sum.add(histogram);
+        let _ = sum.add(responses);
     }
     all
 }

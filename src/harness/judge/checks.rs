@@ -1,26 +1,28 @@
 //! Checks of a target at any speed: it answers, answers correctly, and mints as often as it should.
 
-pub use super::failure::Failure;
+use super::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
+use super::failure::Failure;
 use super::verify::Verdict;
-use crate::harness::driver::fleet::Measured;
-use crate::harness::record::cause::Cause;
-use crate::harness::record::recorder::{IntervalSet, Tally};
-use crate::harness::record::status::Class;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::Cause;
+use crate::harness::record::broker_counters::{Counted, Counters};
+use crate::harness::record::intervals::IntervalSet;
+use crate::harness::record::measured::Measured;
+use crate::harness::record::tally::Tally;
+use crate::harness::record::writes::Writes;
+use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::phases::{Expectation, Phases};
-use crate::harness::scenario::plan::{Classes, Plan};
-use crate::harness::scenario::workload::{Novelty, Workload};
-use crate::harness::session::broker_counters::Counters;
-use crate::harness::session::changes::writes::Writes;
-use crate::harness::session::changes::{Changes, Report, Rotated, Truth};
-use crate::harness::session::run::Counted;
+use crate::harness::scenario::run_plan::{Classes, RunPlan};
+use crate::harness::scenario::workload::Workload;
+use crate::harness::schedule::traffic::{NewKeyCounts, Traffic};
 
 /// Returns every check that failed.
-pub(crate) fn failures(
-    plan: &Plan,
+pub(super) fn failures(
+    plan: &RunPlan,
     measured: &Measured,
     broker: Option<&Counted>,
     verdict: Option<Verdict>,
-    changes: Option<&Report>,
+    changes: Option<&ChangesReport>,
 ) -> Vec<Failure> {
     let tally = &measured.tally;
     let mut failures = Vec::new();
@@ -30,7 +32,7 @@ pub(crate) fn failures(
     }
     failures.extend(verdict.filter(|verdict| verdict.faults() > 0).map(Failure::Answers));
     if verdict.is_some_and(|verdict| verdict.sampled == 0) {
-        failures.push(Failure::NothingVerified);
+        failures.push(Failure::NoVerification);
     }
     if let Some(counted) = broker {
         failures.extend(counters(plan, tally, &counted.whole));
@@ -43,36 +45,36 @@ pub(crate) fn failures(
 ///
 /// A failed change leaves open which answers are correct. A change that no request met shows
 /// nothing.
-fn changed(report: &Report) -> Vec<Failure> {
+fn changed(report: &ChangesReport) -> Vec<Failure> {
     let mut failures = Vec::new();
     let Writes { failed, first_failure, .. } = &report.writes;
     if *failed > 0 {
         let reason = first_failure.clone().unwrap_or_default();
         failures.push(Failure::Changes { failed: *failed, total: report.writes.count(), reason });
     }
-    match report.truth {
-        Truth::Churn(judgement) => {
+    match report.verdict {
+        ChangesVerdict::Churn(judgement) => {
             if judgement.tokens_after_removal + judgement.refused_wrongly > 0 {
                 failures.push(Failure::Churn(judgement));
             }
             if judgement.tokens_after_removal + judgement.refused_rightly == 0 {
-                failures.push(Failure::NothingRemoved);
+                failures.push(Failure::NoRemoval);
             }
         }
         // The broker's counters show the outage.
-        Truth::Outage { .. } => {}
-        Truth::Rotate(Rotated { moments, certificates, unread }) => {
+        ChangesVerdict::Outage { .. } => {}
+        ChangesVerdict::Rotation(RotationVerdict { keys, certificates, unread }) => {
             if unread > 0 {
-                failures.push(Failure::KeysUnread { count: unread });
+                failures.push(Failure::UnreadKeys { count: unread });
             }
             if certificates == 0 {
-                failures.push(Failure::NothingRolled);
+                failures.push(Failure::NoCertificateRoll);
             }
-            if moments.unpublished + moments.withdrawn > 0 {
-                failures.push(Failure::Rotation(moments));
+            if keys.unpublished + keys.withdrawn > 0 {
+                failures.push(Failure::Rotation(keys));
             }
-            if moments.signing_keys < 2 {
-                failures.push(Failure::NothingRotated { rotations: moments.rotations });
+            if keys.signing_keys < 2 {
+                failures.push(Failure::NoRotation { rotations: keys.rotations });
             }
         }
     }
@@ -84,7 +86,7 @@ fn changed(report: &Report) -> Vec<Failure> {
 /// Our own broker may have none: it is asked for identities that it has, at a rate that it can
 /// serve.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn errors(plan: &Plan, tally: &Tally) -> Option<Failure> {
+fn errors(plan: &RunPlan, tally: &Tally) -> Option<Failure> {
     let share_max = match plan.classes {
         Classes::Broker | Classes::Churned => 0.0,
         Classes::Foreign => plan.errors_max,
@@ -105,10 +107,10 @@ fn most_frequent(tally: &Tally) -> Option<Cause> {
     causes.max_by_key(|(_, count)| **count).map(|(cause, _)| *cause)
 }
 
-fn counters(plan: &Plan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
+fn counters(plan: &RunPlan, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     let mut failures = Vec::new();
     if matches!(plan.changes, Changes::Outage { .. }) && whole.mint_failures < 1.0 {
-        failures.push(Failure::NothingFailed);
+        failures.push(Failure::NoFailedMint);
     }
     match &plan.workload {
         Workload::Herd(herds) => {
@@ -137,30 +139,30 @@ const KEYS_MAX: u64 = 100_000;
 
 /// Checks that each new key caused a cache miss, and that no key was minted twice where nothing
 /// expires or changes.
-fn mints(plan: &Plan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<Failure> {
+fn mints(plan: &RunPlan, phases: &Phases, tally: &Tally, whole: &Counters) -> Vec<Failure> {
     let mut failures = Vec::new();
-    let novelty = if phases.any_new() {
-        plan.workload.traffic(&plan.world).novelty()
+    let new = if phases.any_new() {
+        Traffic::of(&plan.workload, &plan.world).new_key_counts()
     } else {
-        Novelty::default()
+        NewKeyCounts::default()
     };
     // The broker may not have seen requests that were lost or never sent.
     let complete = tally.lost == 0 && tally.unsent == 0;
-    if complete && whole.misses + 0.5 < float(novelty.keys) {
-        failures.push(Failure::NewKeys { keys: novelty.keys, misses: whole.misses });
+    if complete && whole.misses + 0.5 < float(new.keys) {
+        failures.push(Failure::NewKeys { keys: new.keys, misses: whole.misses });
     }
-    let keys = phases.old_keys(&plan.world) + novelty.keys;
+    let keys = phases.reused_keys(&plan.world) + new.keys;
     let lasting = phases.tokens_outlive_run && keys <= KEYS_MAX;
     let unchanged = matches!(plan.changes, Changes::None | Changes::Outage { .. });
     let mints = whole.foreground_mints();
     if lasting && unchanged && mints > float(keys) + 0.5 {
-        failures.push(Failure::MintedAgain { mints, keys });
+        failures.push(Failure::RepeatedMints { mints, keys });
     }
     failures
 }
 
 /// Checks the expectations that the scenario states.
-fn expected(plan: &Plan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure> {
+fn expected(plan: &RunPlan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let expectations = phases.expect.iter().filter_map(|expectation| match expectation {
         Expectation::Hits => waited(plan, phases, whole),
@@ -172,12 +174,16 @@ fn expected(plan: &Plan, whole: &IntervalSet, counted: &Counted) -> Vec<Failure>
     expectations.collect()
 }
 
-fn waited(plan: &Plan, phases: &Phases, whole: &IntervalSet) -> Option<Failure> {
+fn waited(plan: &RunPlan, phases: &Phases, whole: &IntervalSet) -> Option<Failure> {
     let waiting = [Class::Miss, Class::Coalesced];
     let waiters = whole.seen().filter(|(class, _)| waiting.contains(class));
     let count = waiters.map(|(_, latencies)| latencies.response.len()).sum();
-    let new = if phases.any_new() { plan.workload.traffic(&plan.world).novelty().asks } else { 0 };
-    (count > new).then_some(Failure::Waited { count, new })
+    let new = if phases.any_new() {
+        Traffic::of(&plan.workload, &plan.world).new_key_counts().requests
+    } else {
+        0
+    };
+    (count > new).then_some(Failure::MintWaits { count, new })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -207,25 +213,26 @@ fn equal(counter: f64, count: u64) -> bool {
 mod tests {
     use super::*;
     use crate::base::synthetic::Synthetic;
+    use crate::harness::dialect::outcome::Status;
     use crate::harness::judge::ledger::Judgement;
-    use crate::harness::judge::verify::key_timeline::Moments;
+    use crate::harness::judge::verify::key_timeline::KeyTimelineVerdict;
     use crate::harness::machine::cores::Cores;
+    use crate::harness::nanos::Nanos;
     use crate::harness::record::collector::Totals;
-    use crate::harness::record::recorder::{Ended, histogram};
-    use crate::harness::record::status::Status;
+    use crate::harness::record::intervals::{Ended, histogram};
+    use crate::harness::record::measured::Pacing;
     use crate::harness::scenario::mix::Kind;
-    use crate::harness::scenario::plan::{Origin, Waiting};
+    use crate::harness::scenario::run_plan::{Origin, Waiting};
     use crate::harness::scenario::workload::Herds;
     use crate::harness::scenario::workload::tests::{one, phase, phases};
-    use crate::harness::schedule::pacing::Pacing;
     use std::sync::Arc;
 
     fn steady() -> Workload {
         one(100.0, Kind::Popular { exponent: 1.0 })
     }
 
-    fn plan(workload: Workload, classes: Classes) -> Plan {
-        Plan {
+    fn plan(workload: Workload, classes: Classes) -> RunPlan {
+        RunPlan {
             world: Synthetic { vms: 1, user_assigned: 0, seed: 1 },
             workload,
             origin: Origin::System,
@@ -235,7 +242,6 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
-            turns: None,
             rehearsal_ns: 0,
             warmup_ns: 0,
             duration_ns: 1_000_000_000,
@@ -247,7 +253,7 @@ mod tests {
     }
 
     fn check(
-        plan: &Plan,
+        plan: &RunPlan,
         (tokens, errors): (u64, u64),
         counters: Option<Counters>,
         sampled: Option<u64>,
@@ -308,24 +314,24 @@ mod tests {
         assert_eq!(check(&foreign, (9_899, 101), None, None).len(), 1);
     }
 
-    fn check_changes(truth: Truth, change: impl FnOnce(&mut Writes)) -> String {
+    fn check_changes(verdict: ChangesVerdict, change: impl FnOnce(&mut Writes)) -> String {
         let mut writes = Writes::default();
         change(&mut writes);
-        let failed = changed(&Report { writes, truth });
+        let failed = changed(&ChangesReport { writes, verdict });
         failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 
     #[test]
     fn one_token_after_removal_fails_a_churn_and_so_does_one_refusal_too_many() {
         let good = Judgement { refused_rightly: 5, tokens_rightly: 9, ..Judgement::default() };
-        let check = |judgement| check_changes(Truth::Churn(judgement), |_| ());
+        let check = |judgement| check_changes(ChangesVerdict::Churn(judgement), |_| ());
         assert_eq!(check(good), "");
         let token = check(Judgement { tokens_after_removal: 1, ..good });
         assert!(token.starts_with("1 tokens came after"), "{token}");
         let refused = check(Judgement { refused_wrongly: 2, ..good });
         assert!(refused.contains("and 2 requests were refused"), "{refused}");
         assert!(check(Judgement { refused_rightly: 0, ..good }).contains("proves nothing"));
-        let failed = check_changes(Truth::Churn(good), |writes| {
+        let failed = check_changes(ChangesVerdict::Churn(good), |writes| {
             (writes.failed, writes.first_failure) = (1, Some("status 500".to_owned()));
         });
         assert_eq!(failed, "1 of 1 changes failed, the first with: status 500");
@@ -333,18 +339,21 @@ mod tests {
 
     #[test]
     fn a_token_of_another_moments_key_fails_a_rotation_and_one_key_proves_nothing() {
-        let good = Moments { rotations: 3, signing_keys: 2, ..Moments::default() };
-        let rotated = |moments| Rotated { moments, certificates: 1, unread: 0 };
-        let check = |moments| check_changes(Truth::Rotate(rotated(moments)), |_| ());
+        let good =
+            KeyTimelineVerdict { rotations: 3, signing_keys: 2, ..KeyTimelineVerdict::default() };
+        let rotated = |keys| RotationVerdict { keys, certificates: 1, unread: 0 };
+        let check = |keys| check_changes(ChangesVerdict::Rotation(rotated(keys)), |_| ());
         assert_eq!(check(good), "");
-        assert!(check(Moments { unpublished: 1, ..good }).starts_with("1 sampled tokens"));
-        assert!(check(Moments { withdrawn: 1, ..good }).contains(", 1 with keys"));
-        assert!(check(Moments { signing_keys: 1, ..good }).contains("rotated 3 times"));
-        let unread = Rotated { unread: 4, ..rotated(good) };
-        let unread = check_changes(Truth::Rotate(unread), |_| ());
+        assert!(
+            check(KeyTimelineVerdict { unpublished: 1, ..good }).starts_with("1 sampled tokens")
+        );
+        assert!(check(KeyTimelineVerdict { withdrawn: 1, ..good }).contains(", 1 with keys"));
+        assert!(check(KeyTimelineVerdict { signing_keys: 1, ..good }).contains("rotated 3 times"));
+        let unread = RotationVerdict { unread: 4, ..rotated(good) };
+        let unread = check_changes(ChangesVerdict::Rotation(unread), |_| ());
         assert!(unread.contains("could not be read 4 times"), "{unread}");
-        let none = Rotated { certificates: 0, ..rotated(good) };
-        assert!(check_changes(Truth::Rotate(none), |_| ()).contains("no certificate"));
+        let none = RotationVerdict { certificates: 0, ..rotated(good) };
+        assert!(check_changes(ChangesVerdict::Rotation(none), |_| ()).contains("no certificate"));
     }
 
     #[test]
@@ -359,7 +368,7 @@ mod tests {
 
     /// Returns a plan with a warm-up of ten requests and then these kinds, with one key that comes
     /// back.
-    fn expecting(expect: Expectation, kinds: &[Kind]) -> Plan {
+    fn expecting(expect: Expectation, kinds: &[Kind]) -> RunPlan {
         let warmup = phase("w", 10.0, Kind::Popular { exponent: 0.0 });
         let measured = kinds.iter().map(|kind| phase("m", 3.0, *kind)).collect();
         let phases = Phases { expect: vec![expect], ..phases(Some(warmup), measured) };
@@ -373,10 +382,10 @@ mod tests {
                 class: Class::Miss,
                 status: Status::Http(200),
                 cause: None,
-                intended_ns: 0,
-                acted_ns: 0,
-                written_ns: Some(0),
-                end_ns: 1,
+                intended: Nanos::ZERO,
+                acted: Nanos::ZERO,
+                written: Some(Nanos::ZERO),
+                end: Nanos::new(1),
             });
         }
         set
@@ -430,7 +439,7 @@ mod tests {
     #[test]
     fn an_outage_in_which_no_mint_failed_proves_nothing() {
         let changes = Changes::Outage { from_ns: 0, length_ns: 1 };
-        let outage = Plan { changes, ..plan(steady(), Classes::Broker) };
+        let outage = RunPlan { changes, ..plan(steady(), Classes::Broker) };
         let failed = |mint_failures| {
             let counters = Counters { mint_failures, ..Counters::default() };
             check(&outage, (100, 0), Some(counters), Some(1)).len()

@@ -1,9 +1,9 @@
 //! Conditions of a run besides the load: everything else that its judgement depends on.
 
+use super::gap_fit::GapFit;
 use super::steady_state::{HitRatios, SteadyState};
 use crate::harness::machine::host::strain::Strain;
-use crate::harness::schedule::pacing::GapFit;
-use crate::harness::session::self_report::SelfReport;
+use crate::harness::record::self_report::SelfReport;
 
 /// Conditions of the measured part.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::ledger::Judgement;
 use super::verify::Verdict;
-use super::verify::key_timeline::Moments;
-use crate::harness::record::cause::Cause;
-use crate::harness::session::broker_counters::Counters;
+use super::verify::key_timeline::KeyTimelineVerdict;
+use crate::harness::dialect::outcome::Cause;
+use crate::harness::record::broker_counters::Counters;
 
 /// Failed check: the target does not do what it must.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ pub enum Failure {
         tokens: u64,
     },
     /// More tokens were minted for callers than there are keys.
-    MintedAgain {
+    RepeatedMints {
         /// Tokens minted for callers.
         mints: f64,
         /// Maximum number of keys that were requested.
@@ -71,20 +71,20 @@ pub enum Failure {
         misses: f64,
     },
     /// No mint failed although the token service was away.
-    NothingFailed,
+    NoFailedMint,
     /// No request met an identity that was away.
-    NothingRemoved,
+    NoRemoval,
     /// All sampled tokens are signed by one key.
-    NothingRotated {
+    NoRotation {
         /// Number of key rotations.
         rotations: u64,
     },
     /// No certificate was rolled.
-    NothingRolled,
+    NoCertificateRoll,
     /// There are keys to verify with, but nothing was verified.
-    NothingVerified,
+    NoVerification,
     /// The published keys could not be read.
-    KeysUnread {
+    UnreadKeys {
         /// Number of failed reads.
         count: u64,
     },
@@ -96,9 +96,9 @@ pub enum Failure {
         keys: u64,
     },
     /// Sampled tokens were signed with keys that were not published at the time.
-    Rotation(Moments),
+    Rotation(KeyTimelineVerdict),
     /// Callers waited for a mint although their tokens were only due for renewal.
-    Waited {
+    MintWaits {
         /// Requests that waited.
         count: u64,
         /// Number of requests that may wait, because they asked for new keys.
@@ -139,10 +139,10 @@ impl fmt::Display for Failure {
                 counted.misses,
                 counted.foreground_mints()
             ),
-            Self::KeysUnread { count } => {
+            Self::UnreadKeys { count } => {
                 write!(f, "the published keys could not be read {count} times")
             }
-            Self::MintedAgain { mints, keys } => write!(
+            Self::RepeatedMints { mints, keys } => write!(
                 f,
                 "{mints} tokens were minted for callers, of {keys} keys at most: some key was minted twice"
             ),
@@ -150,14 +150,14 @@ impl fmt::Display for Failure {
                 f,
                 "{keys} keys were asked for that nobody had asked for before, and {misses} mints were started"
             ),
-            Self::NothingFailed => f.write_str(
+            Self::NoFailedMint => f.write_str(
                 "no mint failed while the token service was away, which proves nothing; let it be away longer, or tokens be renewed sooner (`refresh-at`)",
             ),
-            Self::NothingRemoved => f.write_str(
+            Self::NoRemoval => f.write_str(
                 "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
             ),
-            Self::NothingRolled => f.write_str("no certificate was rolled, which proves nothing"),
-            Self::NothingRotated { rotations } => write!(
+            Self::NoCertificateRoll => f.write_str("no certificate was rolled, which proves nothing"),
+            Self::NoRotation { rotations } => write!(
                 f,
                 "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
             ),
@@ -165,16 +165,33 @@ impl fmt::Display for Failure {
                 f,
                 "{refreshes} tokens were renewed in the background where each of {keys} keys is due at least once"
             ),
-            Self::Waited { count, new } => write!(
+            Self::MintWaits { count, new } => write!(
                 f,
                 "{count} requests of the measured part waited for a mint, where only the {new} for new keys should"
             ),
-            Self::Rotation(moments) => write!(
+            Self::Rotation(keys) => write!(
                 f,
                 "{} sampled tokens were signed with keys that were not published yet, {} with keys that were withdrawn too soon",
-                moments.unpublished, moments.withdrawn
+                keys.unpublished, keys.withdrawn
             ),
-            Self::NothingVerified => f.write_str("no token came back that could be verified"),
+            Self::NoVerification => f.write_str("no token came back that could be verified"),
         }
     }
+}
+
+/// Returns true if a check that failed on part of a run would also fail on the whole run.
+///
+/// The other checks compare counts that agree only at the end, or wait for a later event.
+pub(super) const fn is_final(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Answers(_)
+            | Failure::Changes { .. }
+            | Failure::Churn(_)
+            | Failure::Errors { .. }
+            | Failure::UnreadKeys { .. }
+            | Failure::RepeatedMints { .. }
+            | Failure::Rotation(_)
+            | Failure::MintWaits { .. }
+    )
 }

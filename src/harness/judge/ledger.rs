@@ -12,33 +12,25 @@ use parking_lot::Mutex;
 use crate::base::clock::Monotonic;
 use crate::base::ids::PrincipalId;
 pub use crate::harness::document::run::changes::ChurnCounts as Judgement;
-use crate::harness::record::observer::Seen;
-use crate::harness::scenario::workload::Selector;
-
-/// One identity of one VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot {
-    /// Number of the VM.
-    pub vm: u32,
-    /// Identity of the VM.
-    pub selector: Selector,
-}
+use crate::harness::nanos::Nanos;
+use crate::harness::record::observer::Observation;
+use crate::harness::scenario::key::Slot;
 
 /// Kind of a change of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
-    Remove,
-    GiveBack,
+pub(crate) enum SlotChange {
+    Removal,
+    Return,
 }
 
-/// One change of a slot. Times are in nanoseconds of the run's clock.
+/// One change of a slot. Times are of the run's clock.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
-    deed: Deed,
+struct Entry {
+    change: SlotChange,
     /// Time of sending; the change is not in effect before it.
-    sent_ns: u64,
+    sent: Nanos,
     /// Time of the acknowledgement; the change is in effect from then on. `None` if there was none.
-    acked_ns: Option<u64>,
+    acked: Option<Nanos>,
     /// Principal of the slot after the change, if the acknowledgement named it.
     principal: Option<PrincipalId>,
 }
@@ -56,7 +48,7 @@ pub(crate) enum Presence {
 #[derive(Debug)]
 pub struct Ledger {
     clock: Monotonic,
-    slots: Mutex<HashMap<Slot, Vec<Mark>>>,
+    slots: Mutex<HashMap<Slot, Vec<Entry>>>,
 }
 
 impl Ledger {
@@ -69,29 +61,29 @@ impl Ledger {
     ///
     /// The clock is read under the lock. Whoever takes the lock later therefore sees every change
     /// that was sent or acknowledged before.
-    pub(crate) fn sending(&self, slot: Slot, deed: Deed) -> u64 {
+    pub(crate) fn sending(&self, slot: Slot, change: SlotChange) -> Nanos {
         let mut slots = self.slots.lock();
-        let sent_ns = self.clock.now_ns();
-        let mark = Mark { deed, sent_ns, acked_ns: None, principal: None };
-        slots.entry(slot).or_default().push(mark);
-        sent_ns
+        let sent = Nanos::now(self.clock);
+        let entry = Entry { change, sent, acked: None, principal: None };
+        slots.entry(slot).or_default().push(entry);
+        sent
     }
 
     /// Records that the last change of a slot has been acknowledged.
     pub(crate) fn acknowledged(&self, slot: Slot, principal: Option<PrincipalId>) {
         let mut slots = self.slots.lock();
-        if let Some(mark) = slots.get_mut(&slot).and_then(|marks| marks.last_mut()) {
-            mark.acked_ns = Some(self.clock.now_ns());
-            mark.principal = principal;
+        if let Some(entry) = slots.get_mut(&slot).and_then(|entries| entries.last_mut()) {
+            entry.acked = Some(Nanos::now(self.clock));
+            entry.principal = principal;
         }
     }
 
     /// Judges answers, all of which must have been complete before this call.
-    pub(crate) fn judge(&self, seen: &[Seen], judgement: &mut Judgement) {
+    pub(crate) fn judge(&self, seen: &[Observation], judgement: &mut Judgement) {
         let slots = self.slots.lock();
         for seen in seen {
-            let marks = slots.get(&seen.slot).map_or(&[][..], Vec::as_slice);
-            let count = match (presence(marks, seen.written_ns, seen.end_ns), seen.token) {
+            let entries = slots.get(&seen.slot).map_or(&[][..], Vec::as_slice);
+            let count = match (presence(entries, seen.written, seen.end), seen.token) {
                 (Presence::Absent, false) => &mut judgement.refused_rightly,
                 (Presence::Absent, true) => &mut judgement.tokens_after_removal,
                 (Presence::Present, false) => &mut judgement.refused_wrongly,
@@ -110,23 +102,23 @@ impl Ledger {
         &self,
         slot: Slot,
         named: Option<PrincipalId>,
-        (written_ns, end_ns): (u64, u64),
+        (written, end): (Nanos, Nanos),
     ) -> bool {
         let slots = self.slots.lock();
-        let marks = slots.get(&slot).map_or(&[][..], Vec::as_slice);
+        let entries = slots.get(&slot).map_or(&[][..], Vec::as_slice);
         // Each holder counts from before its change was sent, or the start, until its removal was
         // acknowledged, or the end.
         let removal_after = |index: usize| {
-            let gone = marks.iter().skip(index).find(|mark| mark.deed == Deed::Remove);
-            gone.map_or(u64::MAX, |mark| mark.acked_ns.unwrap_or(u64::MAX))
+            let gone = entries.iter().skip(index).find(|entry| entry.change == SlotChange::Removal);
+            gone.map_or(Nanos::MAX, |entry| entry.acked.unwrap_or(Nanos::MAX))
         };
-        let first = named.is_none() && written_ns <= removal_after(0);
+        let first = named.is_none() && written <= removal_after(0);
         first
-            || marks.iter().enumerate().any(|(index, mark)| {
+            || entries.iter().enumerate().any(|(index, entry)| {
                 named.is_some()
-                    && mark.principal == named
-                    && mark.sent_ns <= end_ns
-                    && written_ns <= removal_after(index)
+                    && entry.principal == named
+                    && entry.sent <= end
+                    && written <= removal_after(index)
             })
     }
 }
@@ -135,14 +127,14 @@ impl Ledger {
 ///
 /// Each change is sent after the one before was acknowledged or given up. After a change that was
 /// given up, nothing is certain any more.
-fn presence(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
-    let sent = marks.partition_point(|mark| mark.sent_ns < end_ns);
-    let Some(last) = sent.checked_sub(1).and_then(|last| marks.get(last)) else {
+fn presence(entries: &[Entry], written: Nanos, end: Nanos) -> Presence {
+    let sent = entries.partition_point(|entry| entry.sent < end);
+    let Some(last) = sent.checked_sub(1).and_then(|last| entries.get(last)) else {
         return Presence::Present;
     };
-    match (last.acked_ns, last.deed) {
-        (Some(acked_ns), Deed::Remove) if acked_ns <= written_ns => Presence::Absent,
-        (Some(acked_ns), Deed::GiveBack) if acked_ns <= written_ns => Presence::Present,
+    match (last.acked, last.change) {
+        (Some(acked), SlotChange::Removal) if acked <= written => Presence::Absent,
+        (Some(acked), SlotChange::Return) if acked <= written => Presence::Present,
         _ => Presence::Unsettled,
     }
 }
@@ -150,20 +142,27 @@ fn presence(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::scenario::key::Selector;
     use proptest::prelude::*;
 
-    fn mark(deed: Deed, sent_ns: u64, acked_ns: Option<u64>) -> Mark {
-        Mark { deed, sent_ns, acked_ns, principal: None }
+    fn entry(change: SlotChange, sent_ns: u64, acked_ns: Option<u64>) -> Entry {
+        let (sent, acked) = (Nanos::new(sent_ns), acked_ns.map(Nanos::new));
+        Entry { change, sent, acked, principal: None }
+    }
+
+    /// Returns the state between two times in nanoseconds.
+    fn between(entries: &[Entry], written_ns: u64, end_ns: u64) -> Presence {
+        presence(entries, Nanos::new(written_ns), Nanos::new(end_ns))
     }
 
     /// Returns a removal within 10 to 20 and a return within 50 to 60.
-    fn away() -> Vec<Mark> {
-        vec![mark(Deed::Remove, 10, Some(20)), mark(Deed::GiveBack, 50, Some(60))]
+    fn away() -> Vec<Entry> {
+        vec![entry(SlotChange::Removal, 10, Some(20)), entry(SlotChange::Return, 50, Some(60))]
     }
 
     #[test]
     fn an_answer_within_the_removal_is_absent_and_one_across_its_edges_undecided() {
-        for (written_ns, end_ns, expected) in [
+        for (written, end, expected) in [
             (0, 10, Presence::Present),
             (0, 11, Presence::Unsettled),
             (12, 15, Presence::Unsettled),
@@ -175,31 +174,33 @@ mod tests {
             (59, 70, Presence::Unsettled),
             (60, 70, Presence::Present),
         ] {
-            assert_eq!(presence(&away(), written_ns, end_ns), expected, "{written_ns} {end_ns}");
+            assert_eq!(between(&away(), written, end), expected, "{written} {end}");
         }
     }
 
     #[test]
     fn nothing_is_certain_after_a_change_that_was_not_acknowledged() {
-        let marks = [mark(Deed::Remove, 10, None)];
-        assert_eq!(presence(&marks, 0, 9), Presence::Present);
-        assert_eq!(presence(&marks, 100, 110), Presence::Unsettled);
+        let entries = [entry(SlotChange::Removal, 10, None)];
+        assert_eq!(between(&entries, 0, 9), Presence::Present);
+        assert_eq!(between(&entries, 100, 110), Presence::Unsettled);
     }
 
     fn slot(vm: u32) -> Slot {
         Slot { vm, selector: Selector::Default }
     }
 
-    fn ledger(marks: Vec<Mark>) -> Ledger {
+    fn ledger(entries: Vec<Entry>) -> Ledger {
         let ledger = Ledger::new(Monotonic::start());
-        ledger.slots.lock().insert(slot(0), marks);
+        ledger.slots.lock().insert(slot(0), entries);
         ledger
     }
 
     #[test]
     fn a_token_after_removal_is_found_and_so_is_a_refusal_without_one() {
-        let seen =
-            |vm, written_ns, end_ns, token| Seen { slot: slot(vm), written_ns, end_ns, token };
+        let seen = |vm, written_ns, end_ns, token| {
+            let (written, end) = (Nanos::new(written_ns), Nanos::new(end_ns));
+            Observation { slot: slot(vm), written, end, token }
+        };
         let mut judgement = Judgement::default();
         let answers = [
             seen(0, 30, 40, true),
@@ -224,37 +225,39 @@ mod tests {
     #[test]
     fn the_principal_of_before_may_be_seen_until_the_removal_and_the_new_one_from_then_on() {
         let new = PrincipalId::from_bytes([7; 16]);
-        let mut marks = away();
-        marks[1].principal = Some(new);
-        marks.push(mark(Deed::Remove, 90, Some(95)));
-        let ledger = ledger(marks);
-        let may = |named, span| ledger.may_have_been(slot(0), named, span);
+        let mut entries = away();
+        entries[1].principal = Some(new);
+        entries.push(entry(SlotChange::Removal, 90, Some(95)));
+        let ledger = ledger(entries);
+        let may = |named, (from, to)| {
+            ledger.may_have_been(slot(0), named, (Nanos::new(from), Nanos::new(to)))
+        };
         assert!(may(None, (0, 5)) && may(None, (20, 25)) && !may(None, (21, 25)));
         assert!(!may(Some(new), (0, 49)) && may(Some(new), (0, 50)) && may(Some(new), (95, 99)));
         assert!(!may(Some(new), (96, 99)));
         assert!(!may(Some(PrincipalId::from_bytes([8; 16])), (60, 70)));
-        assert!(ledger.may_have_been(slot(1), None, (0, u64::MAX)));
+        assert!(ledger.may_have_been(slot(1), None, (Nanos::ZERO, Nanos::MAX)));
     }
 
     /// Applies the rule literally: between the end of one change and the beginning of the next, the
     /// state is that of the first.
-    fn naive(marks: &[Mark], written_ns: u64, end_ns: u64) -> Presence {
-        let mut since = Some((0, Presence::Present));
-        for mark in marks {
-            if let Some((from_ns, state)) = since
-                && from_ns <= written_ns
-                && end_ns <= mark.sent_ns
+    fn naive(entries: &[Entry], written: Nanos, end: Nanos) -> Presence {
+        let mut since = Some((Nanos::ZERO, Presence::Present));
+        for entry in entries {
+            if let Some((from, state)) = since
+                && from <= written
+                && end <= entry.sent
             {
                 return state;
             }
-            let state = match mark.deed {
-                Deed::Remove => Presence::Absent,
-                Deed::GiveBack => Presence::Present,
+            let state = match entry.change {
+                SlotChange::Removal => Presence::Absent,
+                SlotChange::Return => Presence::Present,
             };
-            since = mark.acked_ns.map(|acked_ns| (acked_ns, state));
+            since = entry.acked.map(|acked| (acked, state));
         }
         match since {
-            Some((from_ns, state)) if from_ns <= written_ns => state,
+            Some((from, state)) if from <= written => state,
             _ => Presence::Unsettled,
         }
     }
@@ -264,21 +267,22 @@ mod tests {
         fn the_search_agrees_with_the_rule_read_word_by_word(
             gaps in prop::collection::vec(1_u64..5, 0..40),
             lost: bool,
-            written_ns in 0_u64..120,
+            written in 0_u64..120,
             length_ns in 1_u64..20,
         ) {
             let mut at_ns = 0;
             let mut times = gaps.into_iter().map(|gap| { at_ns += gap; at_ns });
-            let mut marks = Vec::new();
-            while let (Some(sent_ns), Some(acked_ns)) = (times.next(), times.next()) {
-                let deed = [Deed::Remove, Deed::GiveBack][marks.len() % 2];
-                marks.push(mark(deed, sent_ns, Some(acked_ns)));
+            let mut entries = Vec::new();
+            while let (Some(sent), Some(acked)) = (times.next(), times.next()) {
+                let change = [SlotChange::Removal, SlotChange::Return][entries.len() % 2];
+                entries.push(entry(change, sent, Some(acked)));
             }
-            if let Some(last) = marks.last_mut().filter(|_| lost) {
-                last.acked_ns = None;
+            if let Some(last) = entries.last_mut().filter(|_| lost) {
+                last.acked = None;
             }
-            let end_ns = written_ns + length_ns;
-            prop_assert_eq!(presence(&marks, written_ns, end_ns), naive(&marks, written_ns, end_ns));
+            let end = written + length_ns;
+            let expected = naive(&entries, Nanos::new(written), Nanos::new(end));
+            prop_assert_eq!(between(&entries, written, end), expected);
         }
     }
 }

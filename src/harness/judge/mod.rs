@@ -1,11 +1,13 @@
 //! What the records mean: checks of the answers, steady state and validity.
 
+pub mod changes;
 pub mod checks;
 pub mod conditions;
-pub mod cut;
-pub(crate) mod failure;
+pub mod failure;
+pub mod gap_fit;
 pub mod ledger;
 pub mod objective;
+pub mod outcome;
 pub mod steady_state;
 pub mod validity;
 pub mod verify;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::harness::class::Class;
-use crate::harness::driver::fleet::Measured;
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
+use crate::harness::record::measured::Measured;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::binomial::at_least;
 use crate::harness::stats::float::float;

@@ -5,19 +5,19 @@
 use std::io;
 
 use crate::base::clock::UnixSeconds;
+use crate::harness::class::Class;
 use crate::harness::record::collector::{IntervalSink, Totals};
-use crate::harness::record::recorder::{INTERVAL_NS, IntervalSet, Latencies, Rest, Window};
-use crate::harness::record::status::Class;
+use crate::harness::record::intervals::{INTERVAL, IntervalSet, Latencies, Rest, Window};
+use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::mix::Kind;
 use crate::harness::scenario::phases::{Expectation, Phases};
-use crate::harness::scenario::plan::Plan;
-use crate::harness::session::changes::Changes;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::stats::intervals::{Counts, quantile_interval};
 use crate::harness::stats::stationarity;
 use crate::harness::stats::stationarity::{Drift, Steadiness};
 
 /// Sink that passes intervals on and keeps the data for the checks.
-pub(crate) struct Course<'a> {
+pub(crate) struct SteadyStateSink<'a> {
     sink: &'a mut dyn IntervalSink,
     window: Option<Window>,
     seconds: Seconds,
@@ -25,7 +25,7 @@ pub(crate) struct Course<'a> {
 
 /// Data of each whole second, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Seconds {
+pub struct Seconds {
     /// p95 response time of the class with the most answers, in nanoseconds.
     p95_ns: Vec<f64>,
     /// Cache hits, and all answers for which the broker reports their origin.
@@ -37,7 +37,7 @@ pub(crate) struct Seconds {
 pub enum SteadyState {
     /// No steady state is expected: the scenario changes its load or the broker.
     #[default]
-    NotMeant,
+    NotExpected,
     /// The run was too short to tell.
     TooShort {
         /// Number of its whole seconds.
@@ -78,7 +78,7 @@ const HIT_RATIO_TOLERANCE: f64 = 0.01;
 /// answers less than independent.
 const APART_MIN: f64 = 4.0;
 
-impl<'a> Course<'a> {
+impl<'a> SteadyStateSink<'a> {
     pub(crate) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
         Self { sink, window: None, seconds: Seconds::default() }
     }
@@ -88,7 +88,7 @@ impl<'a> Course<'a> {
     }
 }
 
-impl IntervalSink for Course<'_> {
+impl IntervalSink for SteadyStateSink<'_> {
     fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
         self.window = Some(window);
         self.sink.begin(window, start)
@@ -96,7 +96,7 @@ impl IntervalSink for Course<'_> {
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         // The quantile of a part of a second does not compare with the others.
-        if self.window.is_some_and(|window| window.interval_ns(set.index) == INTERVAL_NS) {
+        if self.window.is_some_and(|window| window.interval(set.index) == INTERVAL) {
             self.seconds.take(set);
         }
         self.sink.interval(set, rest)
@@ -118,9 +118,9 @@ impl Seconds {
     }
 
     /// Judges the steady state of the whole run. `totals` must come from the same run.
-    pub(crate) fn steady_state(&self, plan: &Plan, totals: &Totals) -> SteadyState {
-        if !is_meant_to_be_steady(plan) {
-            return SteadyState::NotMeant;
+    pub(super) fn steady_state(&self, plan: &RunPlan, totals: &Totals) -> SteadyState {
+        if !expects_steady_state(plan) {
+            return SteadyState::NotExpected;
         }
         match stationarity::judge(&self.p95_ns) {
             Steadiness::TooShort => SteadyState::TooShort { seconds: self.p95_ns.len() },
@@ -134,8 +134,8 @@ impl Seconds {
 
     /// Compares the hit ratios of the halves. Returns `None` if no steady state is expected, or if
     /// a half has no answers with a known origin.
-    pub(crate) fn hit_ratios(&self, plan: &Plan) -> Option<HitRatios> {
-        if !is_meant_to_be_steady(plan) {
+    pub(super) fn hit_ratios(&self, plan: &RunPlan) -> Option<HitRatios> {
+        if !expects_steady_state(plan) {
             return None;
         }
         let (first, second) = self.lookups.split_at(self.lookups.len() / 2);
@@ -172,7 +172,7 @@ fn total(seconds: &[[u64; 2]]) -> [u64; 2] {
 /// Returns true if a steady state is expected.
 ///
 /// Bursts, several phases, changing rates and changes under load have none, and that is no fault.
-fn is_meant_to_be_steady(plan: &Plan) -> bool {
+fn expects_steady_state(plan: &RunPlan) -> bool {
     let Some(Phases { phases, expect, .. }) = plan.workload.phases() else { return false };
     // Keys that are cold on purpose, and tokens that are renewed together, come in waves.
     let mut shares = phases.iter().flat_map(|phase| &phase.mix);

@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn histogram_of(value_ns: u64) -> Histogram<u64> {
-        let mut histogram = crate::harness::record::recorder::histogram();
+        let mut histogram = crate::harness::record::intervals::histogram();
         histogram.record(value_ns).unwrap();
         histogram
     }

@@ -7,11 +7,11 @@ use hdrhistogram::Histogram;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
 use crate::harness::judge::objective::Answers;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 use crate::harness::report::stored::Stored;
 use crate::harness::scenario::objective::Objective;
-use crate::harness::session::run::Outcome;
 use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::{Counts, interval_of_blocks};
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::status::Class;
+use crate::harness::class::Class;
 use crate::harness::stats::intervals::{BLOCKS_MAX, Counts};
 
 /// Counted values of each class, in blocks of equal time. The last block may be incomplete.

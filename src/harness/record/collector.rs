@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use hdrhistogram::Histogram;
 
 use super::blocks::Blocks;
-use super::recorder::{IntervalSet, Rest, Window};
+use super::intervals::{IntervalSet, Rest, Window};
 use crate::base::clock::UnixSeconds;
 use crate::harness::stats::intervals::Counts;
 
@@ -142,16 +142,20 @@ fn counts(histogram: &Histogram<u64>) -> Counts {
 
 #[cfg(test)]
 mod tests {
+    use super::super::intervals::INTERVAL;
+    use super::super::recorder::Recorder;
     use super::super::recorder::tests::ended;
-    use super::super::recorder::{INTERVAL_NS, Recorder, Tally};
-    use super::super::status::{Class, Status};
+    use super::super::tally::Tally;
     use super::*;
+    use crate::harness::class::Class;
+    use crate::harness::dialect::outcome::Status;
+    use crate::harness::nanos::Nanos;
     use std::sync::mpsc::channel;
 
     #[derive(Default)]
-    struct Seen(Vec<(u64, u64)>);
+    struct Merged(Vec<(u64, u64)>);
 
-    impl IntervalSink for Seen {
+    impl IntervalSink for Merged {
         fn begin(&mut self, _: Window, _: UnixSeconds) -> std::io::Result<()> {
             Ok(())
         }
@@ -165,8 +169,8 @@ mod tests {
 
     #[test]
     fn threads_merge_in_order_and_nothing_is_lost_or_counted_twice() {
-        const SECOND: u64 = INTERVAL_NS;
-        let window = Window { start_ns: SECOND, end_ns: 4 * SECOND };
+        const SECOND: u64 = INTERVAL.as_u64();
+        let window = Window { start: INTERVAL, end: INTERVAL * 4 };
         let (full, sets) = channel();
         let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
         for _ in 0..2 {
@@ -183,7 +187,7 @@ mod tests {
         for recorder in recorders {
             tally.add(&recorder.finish());
         }
-        let mut seen = Seen::default();
+        let mut seen = Merged::default();
         let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_second_that_only_some_threads_had_begun_when_the_run_was_cut_is_kept() {
-        let window = Window { start_ns: 0, end_ns: 9 * INTERVAL_NS };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL * 9 };
         let (full, sets) = channel();
         let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
         for _ in 0..2 {
@@ -202,12 +206,13 @@ mod tests {
             recorders.push(Recorder::new(window, full.clone(), receiver));
         }
         drop(full);
-        recorders[0].record(&ended(INTERVAL_NS - 2, INTERVAL_NS - 1));
-        recorders[1].record(&ended(INTERVAL_NS, INTERVAL_NS + 1));
+        let second = INTERVAL.as_u64();
+        recorders[0].record(&ended(second - 2, second - 1));
+        recorders[1].record(&ended(second, second + 1));
         for recorder in recorders {
             let _ = recorder.abandon();
         }
-        let mut seen = Seen::default();
+        let mut seen = Merged::default();
         let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 1)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 2);

@@ -1,10 +1,13 @@
-//! What was seen: latencies, counts, causes of failures and sampled answers.
+//! What was seen: latencies, counts, sampled answers, and the broker's own counters.
 
 pub mod blocks;
-pub mod cause;
+pub mod broker_counters;
 pub mod collector;
-pub(crate) mod observer;
+pub mod intervals;
+pub mod measured;
+pub mod observer;
 pub mod recorder;
 pub mod sample;
-pub mod status;
-pub(crate) mod tally;
+pub mod self_report;
+pub mod tally;
+pub mod writes;

@@ -2,17 +2,18 @@
 
 use std::sync::mpsc::Sender;
 
-use crate::harness::judge::ledger::Slot;
+use crate::harness::nanos::Nanos;
+use crate::harness::scenario::key::Slot;
 
-/// Outcome of a request. Times are in nanoseconds of the run's clock.
+/// Outcome of a request. Times are of the run's clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// VM that asked, and the identity that it asked for.
     pub(crate) slot: Slot,
     /// Time before the first byte of the request was handed to the kernel.
-    pub(crate) written_ns: u64,
+    pub(crate) written: Nanos,
     /// Time of the complete answer.
-    pub(crate) end_ns: u64,
+    pub(crate) end: Nanos,
     /// True if a token came back, false if the request was refused.
     pub(crate) token: bool,
 }
@@ -22,21 +23,21 @@ const BATCH: usize = 1024;
 
 /// Notes of one generator thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Witness {
+pub(crate) struct Observer {
     /// VMs from this number on never lose an identity, so their tokens are not noted.
     vms: u32,
-    batch: Vec<Seen>,
-    judge: Sender<Vec<Seen>>,
+    batch: Vec<Observation>,
+    judge: Sender<Vec<Observation>>,
 }
 
-impl Witness {
-    /// Creates a witness that notes the answers to the first `vms` VMs, and every refusal.
-    pub(crate) const fn new(vms: u32, judge: Sender<Vec<Seen>>) -> Self {
+impl Observer {
+    /// Creates a observer that notes the answers to the first `vms` VMs, and every refusal.
+    pub(crate) const fn new(vms: u32, judge: Sender<Vec<Observation>>) -> Self {
         Self { vms, batch: Vec::new(), judge }
     }
 
     /// Notes an outcome.
-    pub(crate) fn note(&mut self, seen: Seen) {
+    pub(crate) fn note(&mut self, seen: Observation) {
         if seen.token && seen.slot.vm >= self.vms {
             return;
         }
@@ -55,7 +56,7 @@ impl Witness {
     }
 }
 
-impl Drop for Witness {
+impl Drop for Observer {
     fn drop(&mut self) {
         if !self.batch.is_empty() {
             self.hand_over();

@@ -4,203 +4,13 @@
 //! set to the collector and continues with a cleared one. The collector merges the threads' sets in
 //! order, passes each second to the sink (the log files) and adds it to the totals.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
 
-use hdrhistogram::Histogram;
-
-use super::cause::Cause;
-use super::status::{Class, Status};
-pub use super::tally::Tally;
-
-/// The interval of the log files: one second.
-pub const INTERVAL_NS: u64 = 1_000_000_000;
-/// The highest recorded latency: an hour. Longer ones are recorded as an hour.
-const HIGHEST_NS: u64 = 3_600_000_000_000;
-/// The number of significant digits: three, an error of at most 0.1 %.
-const DIGITS: u8 = 3;
-
-/// Returns a histogram in nanoseconds, with the bounds used throughout a run.
-///
-/// # Panics
-/// Never panics: its bounds are valid constants.
-pub fn histogram() -> Histogram<u64> {
-    #[expect(clippy::expect_used, reason = "the bounds are constants: 1 < highest, digits <= 5")]
-    Histogram::new_with_bounds(1, HIGHEST_NS, DIGITS).expect("valid bounds")
-}
-
-/// A short sleep that work on the collector's thread takes after each histogram. The thread may
-/// share its processor with a timed thread. Without the sleep, a scheduler would take a whole slice
-/// of some milliseconds from the timed thread, however low the collector's priority.
-pub type Rest<'a> = &'a dyn Fn();
-
-/// The latency histograms of one class, in nanoseconds.
-#[derive(Clone, Debug)]
-pub struct Latencies {
-    /// End minus intended start: the latency that callers see.
-    pub response: Histogram<u64>,
-    /// End minus the write; not recorded for a request that was never written.
-    pub service: Histogram<u64>,
-    /// The time when the generator noticed the request, minus its intended start: the harness's own
-    /// lateness.
-    pub lag: Histogram<u64>,
-    /// The write, minus the time when the generator noticed the request: the wait for a free
-    /// connection.
-    pub queue: Histogram<u64>,
-}
-
-impl Default for Latencies {
-    fn default() -> Self {
-        let [response, service, lag, queue] = std::array::from_fn(|_| histogram());
-        Self { response, service, lag, queue }
-    }
-}
-
-impl Latencies {
-    /// Adds the latencies of `other`.
-    pub fn add(&mut self, other: &Self) {
-        self.add_resting(other, &|| ());
-    }
-
-    pub(crate) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
-        for (into, from) in self.histograms().into_iter().zip(other.each()) {
-            // All histograms have equal bounds, so adding cannot fail.
-            let _ = into.add(from);
-            rest();
-        }
-    }
-
-    pub(crate) fn clear(&mut self, rest: Rest<'_>) {
-        for histogram in self.histograms() {
-            histogram.reset();
-            rest();
-        }
-    }
-
-    const fn histograms(&mut self) -> [&mut Histogram<u64>; 4] {
-        let Self { response, service, lag, queue } = self;
-        [response, service, lag, queue]
-    }
-
-    const fn each(&self) -> [&Histogram<u64>; 4] {
-        let Self { response, service, lag, queue } = self;
-        [response, service, lag, queue]
-    }
-}
-
-/// The latencies of one stretch of time, by class.
-#[derive(Clone, Debug)]
-pub struct IntervalSet {
-    /// The number of the second in the measured part, from 0.
-    pub index: u64,
-    /// The outcomes of the requests, over all classes.
-    pub statuses: BTreeMap<Status, u64>,
-    classes: Vec<Latencies>,
-}
-
-impl IntervalSet {
-    /// Returns an empty set.
-    pub fn new(index: u64) -> Self {
-        let statuses = BTreeMap::new();
-        Self { index, statuses, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
-    }
-
-    /// Returns the classes with at least one request, in the order of [`Class::ALL`].
-    pub fn seen(&self) -> impl Iterator<Item = (Class, &Latencies)> {
-        Class::ALL.into_iter().zip(&self.classes).filter(|(_, set)| !set.response.is_empty())
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.add_resting(other, &|| ());
-    }
-
-    pub(crate) fn add_resting(&mut self, other: &Self, rest: Rest<'_>) {
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        for (into, from) in self.classes.iter_mut().zip(&other.classes) {
-            if !from.response.is_empty() {
-                into.add_resting(from, rest);
-            }
-        }
-    }
-
-    /// Returns the classes of requests that did not fail.
-    pub fn good(&self) -> impl Iterator<Item = (Class, &Latencies)> {
-        self.seen().filter(|(class, _)| !class.is_failure())
-    }
-
-    /// Returns the number of requests that failed.
-    pub fn failed(&self) -> u64 {
-        let failed = self.seen().filter(|(class, _)| class.is_failure());
-        failed.map(|(_, latencies)| latencies.response.len()).sum()
-    }
-
-    pub(crate) fn record(&mut self, ended: &Ended) {
-        let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
-        let response_ns = ended.end_ns.saturating_sub(ended.intended_ns);
-        set.response.saturating_record(response_ns);
-        set.lag.saturating_record(ended.acted_ns.saturating_sub(ended.intended_ns));
-        if let Some(written_ns) = ended.written_ns {
-            set.service.saturating_record(ended.end_ns.saturating_sub(written_ns));
-            set.queue.saturating_record(written_ns.saturating_sub(ended.acted_ns));
-        }
-    }
-
-    pub(crate) fn clear(&mut self, rest: Rest<'_>) {
-        self.statuses.clear();
-        // Skips clean histograms, because a set is several megabytes.
-        let seen = self.classes.iter_mut().filter(|set| !set.response.is_empty());
-        seen.for_each(|set| set.clear(rest));
-    }
-}
-
-/// A request that has ended. Times in nanoseconds of one clock.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    /// The class of the request.
-    pub class: Class,
-    /// The outcome of the request.
-    pub status: Status,
-    /// The cause of the failure, if it failed.
-    pub cause: Option<Cause>,
-    /// The intended start.
-    pub intended_ns: u64,
-    /// The time when the generator noticed that the request was due.
-    pub acted_ns: u64,
-    /// The time when the last byte was handed to the kernel, if it was.
-    pub written_ns: Option<u64>,
-    /// The time when the answer was complete or the request was given up.
-    pub end_ns: u64,
-}
-
-/// The measured part of a run, in nanoseconds of the run's clock.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// The first instant.
-    pub start_ns: u64,
-    /// The instant after the last.
-    pub end_ns: u64,
-}
-
-impl Window {
-    /// Returns true if the instant lies in the measured part.
-    pub fn contains(&self, at_ns: u64) -> bool {
-        (self.start_ns..self.end_ns).contains(&at_ns)
-    }
-
-    /// Returns the length of interval number `index`; the last interval may be shorter than the
-    /// others.
-    pub fn interval_ns(&self, index: u64) -> u64 {
-        let start_ns = self.start_ns.saturating_add(index.saturating_mul(INTERVAL_NS));
-        self.end_ns.saturating_sub(start_ns).min(INTERVAL_NS)
-    }
-
-    /// Returns the number of intervals.
-    pub fn intervals(&self) -> u64 {
-        self.end_ns.saturating_sub(self.start_ns).div_ceil(INTERVAL_NS).max(1)
-    }
-}
+use super::intervals::{Ended, INTERVAL, IntervalSet, Window};
+use super::tally::Tally;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::Status;
+use crate::harness::nanos::Nanos;
 
 /// The recorder of one generator thread.
 #[derive(Debug)]
@@ -210,8 +20,8 @@ pub struct Recorder {
     full: Sender<IntervalSet>,
     empty: Receiver<IntervalSet>,
     tally: Tally,
-    /// The end of each phase, in nanoseconds of the run's clock.
-    phase_ends_ns: Vec<u64>,
+    /// The end of each phase, on the run's clock.
+    phase_ends: Vec<Nanos>,
 }
 
 impl Recorder {
@@ -219,25 +29,24 @@ impl Recorder {
     /// cleared ones from `empty`.
     pub fn new(window: Window, full: Sender<IntervalSet>, empty: Receiver<IntervalSet>) -> Self {
         let tally = Tally::default();
-        Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends_ns: Vec::new() }
+        Self { window, set: IntervalSet::new(0), full, empty, tally, phase_ends: Vec::new() }
     }
 
-    /// Records each phase separately too. The times `ends_ns` count from the start of the window.
+    /// Records each phase separately too. The times `ends` count from the start of the window.
     #[must_use]
-    pub fn with_phases(mut self, ends_ns: &[u64]) -> Self {
+    pub fn with_phases(mut self, ends: &[Nanos]) -> Self {
         // The memory is allocated here, not in the timed loop. Its pages are first touched on use:
         // some hundred pages for each class and phase.
-        self.tally.phases = (0..).zip(ends_ns).map(|(index, _)| IntervalSet::new(index)).collect();
-        let start_ns = self.window.start_ns;
-        self.phase_ends_ns =
-            ends_ns.iter().map(|end_ns| start_ns.saturating_add(*end_ns)).collect();
+        self.tally.phases = (0..).zip(ends).map(|(index, _)| IntervalSet::new(index)).collect();
+        let start = self.window.start;
+        self.phase_ends = ends.iter().map(|end| start.saturating_add(*end)).collect();
         self
     }
 
     /// Hands over every set whose second is past. The caller calls this at least once a second.
-    pub fn advance(&mut self, now_ns: u64) {
+    pub fn advance(&mut self, now: Nanos) {
         let last = self.window.intervals() - 1;
-        let index = now_ns.saturating_sub(self.window.start_ns) / INTERVAL_NS;
+        let index = now.saturating_sub(self.window.start) / INTERVAL;
         while self.set.index < index.min(last) {
             self.hand_over();
         }
@@ -252,8 +61,8 @@ impl Recorder {
     }
 
     /// Returns true if a request with this intended start is measured.
-    pub fn measures(&self, intended_ns: u64) -> bool {
-        self.window.contains(intended_ns)
+    pub fn measures(&self, intended: Nanos) -> bool {
+        self.window.contains(intended)
     }
 
     /// Counts one request, and records it if its intended start is in the measured part.
@@ -265,20 +74,20 @@ impl Recorder {
         self.tally.impeded += u64::from(impeded);
         let answered = matches!(ended.status, Status::Http(_));
         self.tally.lost += u64::from(!answered);
-        self.tally.answered += u64::from(answered && self.window.contains(ended.end_ns));
-        if !self.measures(ended.intended_ns) {
+        self.tally.answered += u64::from(answered && self.window.contains(ended.end));
+        if !self.measures(ended.intended) {
             return;
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         if let Some(cause) = ended.cause {
             *self.tally.causes.entry(cause).or_default() += 1;
         }
-        self.advance(ended.end_ns);
+        self.advance(ended.end);
         *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record(ended);
         // The phase is chosen by intended start, so that a backlog of one phase is not charged to
         // the next.
-        let phase = self.phase_ends_ns.partition_point(|end_ns| *end_ns <= ended.intended_ns);
+        let phase = self.phase_ends.partition_point(|end| *end <= ended.intended);
         if let Some(set) = self.tally.phases.get_mut(phase) {
             set.record(ended);
         }
@@ -305,18 +114,22 @@ impl Recorder {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::harness::dialect::outcome::Cause;
+    use hdrhistogram::Histogram;
+    use std::collections::BTreeMap;
     use std::sync::mpsc::channel;
 
     /// Returns a hit with a token that was acted on and written at its intended start.
     pub(crate) fn ended(intended_ns: u64, end_ns: u64) -> Ended {
+        let intended = Nanos::new(intended_ns);
         Ended {
             class: Class::Hit,
             status: Status::Http(200),
             cause: None,
-            intended_ns,
-            acted_ns: intended_ns,
-            written_ns: Some(intended_ns),
-            end_ns,
+            intended,
+            acted: intended,
+            written: Some(intended),
+            end: Nanos::new(end_ns),
         }
     }
 
@@ -327,13 +140,12 @@ pub(crate) mod tests {
     #[test]
     fn failed_requests_are_counted_by_cause_and_those_of_this_machine_apart() {
         let (full, _sets) = channel();
-        let window = Window { start_ns: 100, end_ns: 400 };
+        let window = Window { start: Nanos::new(100), end: Nanos::new(400) };
         let mut recorder = Recorder::new(window, full, channel().1);
-        for (cause, intended_ns) in
+        for (cause, intended) in
             [(Cause::NoToken, 99), (Cause::NoToken, 100), (Cause::LocalPorts, 200)]
         {
-            let failed =
-                Ended { class: Class::Error, cause: Some(cause), ..ended(intended_ns, 300) };
+            let failed = Ended { class: Class::Error, cause: Some(cause), ..ended(intended, 300) };
             recorder.record(&failed);
         }
         recorder.record(&ended(100, 150));
@@ -344,11 +156,12 @@ pub(crate) mod tests {
 
     #[test]
     fn a_request_belongs_to_the_phase_in_which_it_was_meant_to_start() {
-        let window = Window { start_ns: 100, end_ns: 400 };
+        let window = Window { start: Nanos::new(100), end: Nanos::new(400) };
         let mut tally = Tally::default();
         for thread in 0..2 {
             let (full, _sets) = channel();
-            let mut recorder = Recorder::new(window, full, channel().1).with_phases(&[100, 300]);
+            let mut recorder =
+                Recorder::new(window, full, channel().1).with_phases(&[100, 300].map(Nanos::new));
             recorder.record(&ended(99, 110)); // warm-up
             recorder.record(&ended(100, 150));
             recorder.record(&ended(199, 390)); // ends in the next phase

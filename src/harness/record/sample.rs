@@ -10,18 +10,19 @@ use std::collections::binary_heap::PeekMut;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::status::Class;
-use crate::harness::scenario::workload::Ask;
+use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
+use crate::harness::scenario::key::RequestKey;
 
-/// A request and its answer. Times in nanoseconds of the run's clock.
+/// A request and its answer. Times are of the run's clock.
 #[derive(Clone, Debug)]
 pub struct Sampled {
     /// The key that was asked for.
-    pub ask: Ask,
+    pub key: RequestKey,
     /// The time when the request was written.
-    pub written_ns: u64,
+    pub written: Nanos,
     /// The time when the answer was complete.
-    pub end_ns: u64,
+    pub end: Nanos,
     /// The body of the answer.
     pub body: Vec<u8>,
 }
@@ -30,48 +31,48 @@ pub struct Sampled {
 #[derive(Clone, Copy, Debug)]
 pub struct Offer<'a> {
     /// The key that was asked for.
-    pub ask: Ask,
+    pub key: RequestKey,
     /// The class of the answer.
     pub class: Class,
     /// The time when the request was written.
-    pub written_ns: u64,
+    pub written: Nanos,
     /// The time when the answer was complete.
-    pub end_ns: u64,
+    pub end: Nanos,
     /// The body of the answer.
     pub body: &'a [u8],
 }
 
 /// A sampled answer with its number. Ordered by the number alone; the highest is dropped first.
 #[derive(Debug)]
-struct Drawn {
+struct Numbered {
     number: u64,
     sampled: Sampled,
 }
 
-impl Ord for Drawn {
+impl Ord for Numbered {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.number.cmp(&other.number)
     }
 }
 
-impl PartialOrd for Drawn {
+impl PartialOrd for Numbered {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Drawn {
+impl PartialEq for Numbered {
     fn eq(&self, other: &Self) -> bool {
         self.number == other.number
     }
 }
 
-impl Eq for Drawn {}
+impl Eq for Numbered {}
 
 /// The sample of one class.
 #[derive(Debug)]
 struct Kept {
-    drawn: BinaryHeap<Drawn>,
+    numbered: BinaryHeap<Numbered>,
     /// Memory of the bodies, in bytes.
     bytes: usize,
     /// The lowest number that was dropped for lack of memory. Answers whose number is not lower are
@@ -81,25 +82,25 @@ struct Kept {
 
 impl Kept {
     fn new(capacity: usize) -> Self {
-        Self { drawn: BinaryHeap::with_capacity(capacity), bytes: 0, below: u64::MAX }
+        Self { numbered: BinaryHeap::with_capacity(capacity), bytes: 0, below: u64::MAX }
     }
 
-    fn push(&mut self, drawn: Drawn) {
-        self.bytes += drawn.sampled.body.capacity();
-        self.drawn.push(drawn);
+    fn push(&mut self, numbered: Numbered) {
+        self.bytes += numbered.sampled.body.capacity();
+        self.numbered.push(numbered);
     }
 
     /// Removes the answer with the highest number, if that is higher than `number`.
-    fn take_above(&mut self, number: u64) -> Option<Drawn> {
-        let highest = self.drawn.peek_mut().filter(|highest| highest.number > number)?;
-        let drawn = PeekMut::pop(highest);
-        self.bytes -= drawn.sampled.body.capacity();
-        Some(drawn)
+    fn take_above(&mut self, number: u64) -> Option<Numbered> {
+        let highest = self.numbered.peek_mut().filter(|highest| highest.number > number)?;
+        let numbered = PeekMut::pop(highest);
+        self.bytes -= numbered.sampled.body.capacity();
+        Some(numbered)
     }
 
     /// Drops the highest numbers until the bodies fit into `bytes_max`. One answer always stays.
     fn fit(&mut self, bytes_max: usize) {
-        while self.bytes > bytes_max && self.drawn.len() > 1 {
+        while self.bytes > bytes_max && self.numbered.len() > 1 {
             let Some(dropped) = self.take_above(0) else { break };
             self.below = dropped.number;
         }
@@ -148,18 +149,18 @@ impl Sampler {
         if number >= kept.below {
             return;
         }
-        let mut body = if kept.drawn.len() < self.capacity {
+        let mut body = if kept.numbered.len() < self.capacity {
             self.spare.pop().unwrap_or_default()
         } else {
             match kept.take_above(number) {
-                Some(drawn) => drawn.sampled.body,
+                Some(numbered) => numbered.sampled.body,
                 None => return,
             }
         };
         body.clear();
         body.extend_from_slice(offer.body);
-        let Offer { ask, written_ns, end_ns, .. } = *offer;
-        kept.push(Drawn { number, sampled: Sampled { ask, written_ns, end_ns, body } });
+        let Offer { key, written, end, .. } = *offer;
+        kept.push(Numbered { number, sampled: Sampled { key, written, end, body } });
         kept.fit(self.capacity * BODY_BYTES_MAX);
     }
 
@@ -167,13 +168,13 @@ impl Sampler {
     pub fn merge(&mut self, other: Self) {
         for (into, from) in self.classes.iter_mut().zip(other.classes) {
             into.below = into.below.min(from.below);
-            into.drawn.extend(from.drawn);
+            into.numbered.extend(from.numbered);
             // Numbers that one thread had to drop are dropped for all, so that no thread weighs
             // more.
-            while into.drawn.peek().is_some_and(|highest| highest.number >= into.below)
-                || into.drawn.len() > self.capacity
+            while into.numbered.peek().is_some_and(|highest| highest.number >= into.below)
+                || into.numbered.len() > self.capacity
             {
-                into.drawn.pop();
+                into.numbered.pop();
             }
         }
     }
@@ -187,18 +188,18 @@ impl Sampler {
     /// it has enough.
     pub fn into_samples(self) -> Vec<Sampled> {
         let mut left = self.capacity;
-        let mut classes: Vec<Vec<Drawn>> =
-            self.classes.into_iter().map(|kept| kept.drawn.into_sorted_vec()).collect();
+        let mut classes: Vec<Vec<Numbered>> =
+            self.classes.into_iter().map(|kept| kept.numbered.into_sorted_vec()).collect();
         // The rarest class comes first; the part of its share that it does not use goes to the
         // others.
-        classes.retain(|drawn| !drawn.is_empty());
+        classes.retain(|numbered| !numbered.is_empty());
         classes.sort_by_key(Vec::len);
         let mut samples = Vec::with_capacity(left);
         let number = classes.len();
-        for (index, drawn) in classes.into_iter().enumerate() {
-            let share = left.div_ceil(number - index).min(drawn.len());
+        for (index, numbered) in classes.into_iter().enumerate() {
+            let share = left.div_ceil(number - index).min(numbered.len());
             left -= share;
-            samples.extend(drawn.into_iter().take(share).map(|drawn| drawn.sampled));
+            samples.extend(numbered.into_iter().take(share).map(|numbered| numbered.sampled));
         }
         samples
     }
@@ -207,13 +208,13 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::scenario::workload::Selector;
+    use crate::harness::scenario::key::Selector;
 
-    const ASK: Ask = Ask { vm: 0, selector: Selector::Default, resource: 0 };
+    const KEY: RequestKey = RequestKey { vm: 0, selector: Selector::Default, resource: 0 };
 
     fn offer(sampler: &mut Sampler, class: Class, number: u32) {
         let body = &number.to_le_bytes();
-        sampler.offer(&Offer { ask: ASK, class, written_ns: 0, end_ns: 0, body });
+        sampler.offer(&Offer { key: KEY, class, written: Nanos::ZERO, end: Nanos::ZERO, body });
     }
 
     fn numbers(sampler: Sampler) -> Vec<u32> {
@@ -247,8 +248,14 @@ mod tests {
     }
 
     fn long(sampler: &mut Sampler, bytes: usize, vm: u32) {
-        let (ask, body) = (Ask { vm, ..ASK }, &vec![0; bytes][..]);
-        sampler.offer(&Offer { ask, class: Class::All, written_ns: 0, end_ns: 0, body });
+        let (key, body) = (RequestKey { vm, ..KEY }, &vec![0; bytes][..]);
+        sampler.offer(&Offer {
+            key,
+            class: Class::All,
+            written: Nanos::ZERO,
+            end: Nanos::ZERO,
+            body,
+        });
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cause::Cause;
-use super::recorder::IntervalSet;
-use super::status::Status;
+use super::intervals::IntervalSet;
+use crate::harness::dialect::outcome::{Cause, Status};
 
 /// Counters of one thread at the end.
 #[derive(Clone, Debug, Default)]

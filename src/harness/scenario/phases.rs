@@ -3,18 +3,11 @@
 //! Each phase has a schedule of its own. For Poisson arrivals this equals one process with a
 //! changing rate, because the numbers of arrivals in separate stretches are independent.
 
-use std::iter::Peekable;
-use std::sync::Arc;
-
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
-
-use super::mix::{self, Drawn, Mixer, NewKeys, Share, Wish};
+use super::key::{VmKey, all_vm_keys};
+use super::mix::{self, Share};
 use super::profile::Profile;
 use super::replay::{Row, Trace};
-use super::workload::Ask;
 use crate::base::synthetic::Synthetic;
-use crate::harness::schedule::arrivals::{Arrivals, Schedule};
 
 /// The traffic of a run in order, and the expectations of its result.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +39,29 @@ pub struct Phase {
     pub length_ns: u64,
     /// The mix of keys that the requests ask for.
     pub mix: Vec<Share>,
+}
+
+/// Spacing of the intended start times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// All gaps are equal.
+    Constant,
+    /// Gaps are exponential: many independent callers.
+    Poisson,
+}
+
+impl Arrivals {
+    /// Both spacings.
+    pub const ALL: [Self; 2] = [Self::Constant, Self::Poisson];
+
+    /// Returns the name in files and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Poisson => "poisson",
+        }
+    }
 }
 
 /// Start times of the requests of a phase.
@@ -130,7 +146,7 @@ impl Phase {
         clippy::cast_sign_loss,
         reason = "times are positive and far below 2^53 ns"
     )]
-    fn replayed(&self) -> impl Iterator<Item = (u64, Row)> {
+    pub(crate) fn replayed(&self) -> impl Iterator<Item = (u64, Row)> {
         let (rows, speed): (&[Row], f64) = match &self.timing {
             Timing::Replay { trace, speed } => (trace.rows(), *speed),
             Timing::Rate(_) => (&[], 1.0),
@@ -154,7 +170,7 @@ impl Phase {
 
 impl Phases {
     /// Returns all stretches in order, the warm-up first.
-    fn stages(&self) -> impl Iterator<Item = &Phase> {
+    pub(crate) fn stages(&self) -> impl Iterator<Item = &Phase> {
         self.warmup.iter().chain(&self.phases)
     }
 
@@ -180,28 +196,32 @@ impl Phases {
     )]
     pub fn new_keys(&self, world: &Synthetic) -> (u64, u64) {
         let needed: f64 = self.stages().map(Phase::new_keys_max).sum();
-        let there = self.new_wishes(world).len() as u64 * u64::from(world.vms);
+        let there = self.new_vm_keys(world).len() as u64 * u64::from(world.vms);
         (needed as u64, there)
     }
 
-    /// Returns the wishes, for each VM, of the shares with reusable keys that satisfy `wanted`.
-    fn old_wishes(&self, world: &Synthetic, wanted: impl Fn(&Share) -> bool) -> Vec<Wish> {
+    /// Returns the vm_keys, for each VM, of the shares with reusable keys that satisfy `wanted`.
+    pub(crate) fn reused_vm_keys(
+        &self,
+        world: &Synthetic,
+        wanted: impl Fn(&Share) -> bool,
+    ) -> Vec<VmKey> {
         let shares = self.shares().filter(|share| wanted(share));
-        let mut wishes: Vec<Wish> = shares.flat_map(|share| share.wishes(world)).collect();
-        wishes.sort_unstable_by_key(|(slot, resource)| (*resource, *slot));
-        wishes.dedup();
-        wishes
+        let mut vm_keys: Vec<VmKey> = shares.flat_map(|share| share.vm_keys(world)).collect();
+        vm_keys.sort_unstable_by_key(|(slot, resource)| (*resource, *slot));
+        vm_keys.dedup();
+        vm_keys
     }
 
-    /// Returns the wishes that only new keys are made of.
-    fn new_wishes(&self, world: &Synthetic) -> Vec<Wish> {
-        let old = self.old_wishes(world, |_| true);
-        mix::all_wishes(world).filter(|wish| !old.contains(wish)).collect()
+    /// Returns the vm_keys that only new keys are made of.
+    pub(crate) fn new_vm_keys(&self, world: &Synthetic) -> Vec<VmKey> {
+        let old = self.reused_vm_keys(world, |_| true);
+        all_vm_keys(world).filter(|vm_key| !old.contains(vm_key)).collect()
     }
 
     /// Returns the number of distinct keys that are not new.
-    pub fn old_keys(&self, world: &Synthetic) -> u64 {
-        self.old_wishes(world, |_| true).len() as u64 * u64::from(world.vms)
+    pub fn reused_keys(&self, world: &Synthetic) -> u64 {
+        self.reused_vm_keys(world, |_| true).len() as u64 * u64::from(world.vms)
     }
 
     /// Returns how many keys the warm-up asks for once each, and the number of all such keys.
@@ -215,7 +235,7 @@ impl Phases {
     )]
     pub fn filled(&self, world: &Synthetic) -> Option<(u64, u64)> {
         let cold = self.shares().any(|share| matches!(share.kind, mix::Kind::Turn { .. }));
-        let keys = self.old_wishes(world, Share::returns).len() as u64 * u64::from(world.vms);
+        let keys = self.reused_vm_keys(world, Share::returns).len() as u64 * u64::from(world.vms);
         let half = self.warmup.as_ref().map_or(0, |phase| (phase.total() / 2.0) as u64);
         (keys > 0 && !cold).then_some((half.min(keys), keys))
     }
@@ -229,126 +249,6 @@ impl Phases {
             end_ns
         });
         if self.phases.len() > 1 { ends.collect() } else { Vec::new() }
-    }
-}
-
-/// The iterator over the arrivals of all phases.
-#[derive(Debug)]
-pub(crate) struct Staged {
-    phases: Arc<Phases>,
-    world: Synthetic,
-    /// The index of the next stage, and its start.
-    next: usize,
-    begins_ns: u64,
-    running: Option<Running>,
-    /// Numbers of the keys that are asked for once each at the start.
-    fill: std::ops::Range<u64>,
-    fill_wishes: Vec<Wish>,
-    keys: NewKeys,
-    new_measured: u64,
-}
-
-#[derive(Debug)]
-struct Running {
-    begins_ns: u64,
-    measured: bool,
-    times: Times,
-    mixer: Mixer,
-}
-
-#[derive(Debug)]
-enum Times {
-    Schedule(Schedule),
-    Replay(Peekable<std::vec::IntoIter<(u64, Row)>>),
-}
-
-impl Times {
-    fn next(&mut self) -> Option<(u64, Option<Row>)> {
-        match self {
-            Self::Schedule(schedule) => schedule.next().map(|at_ns| (at_ns, None)),
-            Self::Replay(rows) => rows.next().map(|(at_ns, row)| (at_ns, Some(row))),
-        }
-    }
-}
-
-impl Staged {
-    pub(crate) fn new(phases: Arc<Phases>, world: &Synthetic) -> Self {
-        let filled = phases.filled(world).map_or(0, |(filled, _)| filled);
-        Self {
-            world: *world,
-            next: 0,
-            begins_ns: 0,
-            running: None,
-            fill: 0..filled,
-            fill_wishes: phases.old_wishes(world, Share::returns),
-            keys: NewKeys { wishes: phases.new_wishes(world), next: 0 },
-            new_measured: 0,
-            phases,
-        }
-    }
-
-    /// Returns the number of requests for new keys so far, in the measured part.
-    pub(crate) const fn new_measured(&self) -> u64 {
-        self.new_measured
-    }
-
-    /// Returns the number of distinct new keys so far, warm-up included.
-    pub(crate) const fn new_keys(&self) -> u64 {
-        self.keys.next
-    }
-
-    fn begin(&mut self) -> Option<Running> {
-        let phases = Arc::clone(&self.phases);
-        let phase = phases.stages().nth(self.next)?;
-        // An odd, irregular factor makes the streams of the stages independent.
-        let seed = phases.seed.wrapping_add((self.next as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let times = match &phase.timing {
-            Timing::Rate(profile) => {
-                Times::Schedule(Schedule::over(phase.arrivals, profile.clone(), seed))
-            }
-            Timing::Replay { .. } => {
-                let rows: Vec<(u64, Row)> = phase.replayed().collect();
-                Times::Replay(rows.into_iter().peekable())
-            }
-        };
-        // Differs from the stream of the schedule, which uses the seed itself.
-        let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x005A_6970_6600);
-        let measured = self.next > 0 || phases.warmup.is_none();
-        let mixer = Mixer::new(&phase.mix, &self.world, rng);
-        let running = Running { begins_ns: self.begins_ns, measured, times, mixer };
-        self.next += 1;
-        self.begins_ns += phase.length_ns;
-        Some(running)
-    }
-
-    /// Returns the next request: its start and its key.
-    pub(crate) fn next(&mut self) -> Option<(u64, Ask)> {
-        loop {
-            if self.running.is_none() {
-                self.running = Some(self.begin()?);
-            }
-            let running = self.running.as_mut()?;
-            let Some((at_ns, row)) = running.times.next() else {
-                self.running = None;
-                continue;
-            };
-            let at_ns = running.begins_ns + at_ns;
-            if let Some(index) = self.fill.next() {
-                return Some((at_ns, mix::nth_key(&self.world, &self.fill_wishes, index)));
-            }
-            let Drawn { ask, is_new } = running.mixer.draw(&mut self.keys);
-            self.new_measured += u64::from(is_new && running.measured);
-            return Some((at_ns, row.map_or(ask, |row| recorded(ask, &row))));
-        }
-    }
-}
-
-/// Returns the recorded request, with missing fields taken from `drawn`.
-fn recorded(drawn: Ask, row: &Row) -> Ask {
-    Ask {
-        vm: row.vm.unwrap_or(drawn.vm),
-        selector: row.identity.map_or(drawn.selector, mix::selector),
-        resource: row.resource.unwrap_or(drawn.resource),
     }
 }
 

@@ -5,8 +5,8 @@
 //! idle. A set never spans threads. If there are fewer kinds of connections than threads, a kind is
 //! divided into several sets that take turns.
 
-use crate::harness::scenario::plan::{Origin, Plan};
-use crate::harness::scenario::workload::Arrival;
+use super::traffic::Arrival;
+use crate::harness::scenario::run_plan::{Origin, RunPlan};
 
 /// Groups of a plan's connections, calculated from the numbers of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct SetShape {
 
 impl Layout {
     /// Returns the layout of `plan`.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &RunPlan) -> Self {
         let vms = plan.workload.vms(&plan.world).max(1);
         let connections = plan.connections.max(1);
         let kinds = match plan.origin {
@@ -71,7 +71,7 @@ impl Layout {
     fn set(&self, arrival: &Arrival) -> u32 {
         let turn = arrival.index % u64::from(self.shards);
         let turn = u32::try_from(turn).unwrap_or_default();
-        arrival.ask.vm % self.kinds * self.shards + turn
+        arrival.key.vm % self.kinds * self.shards + turn
     }
 
     /// Returns the sets of one thread, in the order of [`Layout::set_of_thread`].
@@ -87,12 +87,13 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::scenario::workload::{Ask, Selector};
+    use crate::harness::nanos::Nanos;
+    use crate::harness::scenario::key::{RequestKey, Selector};
     use proptest::prelude::*;
 
     fn arrival(index: u64, vm: u32) -> Arrival {
-        let ask = Ask { vm, selector: Selector::Default, resource: 0 };
-        Arrival { index, intended_ns: 0, ask }
+        let key = RequestKey { vm, selector: Selector::Default, resource: 0 };
+        Arrival { index, intended: Nanos::ZERO, key }
     }
 
     proptest! {

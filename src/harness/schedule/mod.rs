@@ -2,4 +2,8 @@
 
 pub mod arrivals;
 pub mod layout;
-pub mod pacing;
+mod mixer;
+pub mod sampling;
+mod stages;
+pub mod timeline;
+pub mod traffic;

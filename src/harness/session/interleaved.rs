@@ -13,19 +13,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{ScopedJoinHandle, scope};
 use std::time::Duration;
 
+use super::error::SessionError;
 use super::run;
-use super::run::{Outcome, SessionError, Subject, Watcher};
+use super::run::Watcher;
+use super::subject::Subject;
 use crate::base::clock::{Clock, Monotonic, UnixSeconds};
-use crate::harness::driver::fleet::Epoch;
-use crate::harness::driver::turns::{PERIOD_NS, Place, Turns, half_begins_ns, half_of};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{IntervalSet, Rest, Window};
-use crate::harness::scenario::plan::Plan;
+use crate::harness::record::intervals::{IntervalSet, Rest, Window};
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::schedule::timeline::{Epoch, PERIOD, Timeline, Turn, half_begins, half_of};
 
-/// The results of two woven runs.
+/// The results of two interleaved runs.
 #[derive(Debug)]
-pub struct Woven {
+pub struct Interleaved {
     /// Results of the run with the first turn of each period, and of the other.
     pub outcomes: [Result<Outcome, SessionError>; 2],
     /// Processor time in nanoseconds that the turns of each period took, of the first run and of
@@ -37,25 +40,25 @@ pub struct Woven {
 ///
 /// The warm-up and the measured part of the plan must consist of whole turns.
 pub fn measure(
-    plan: &Plan,
+    plan: &RunPlan,
     [first, second]: [&mut Subject; 2],
     clock: &dyn Clock,
     stop: &Stop,
-) -> Woven {
-    let epoch = Epoch { clock: Monotonic::start(), wall: clock.now() };
+) -> Interleaved {
+    let epoch = Epoch::start(clock);
     let pids = [&first, &second].map(|subject| subject.pid());
-    let run = |place, subject| one(plan, Turns { epoch, place }, subject, clock, stop);
+    let run = |turn, subject| one(plan, Timeline { epoch, turn: Some(turn) }, subject, stop);
     let (runs, readings) = scope(|scope| {
         let (going, over) = channel::<()>();
         let meter = scope.spawn(move || read_until(&over, pids, epoch.clock));
-        let second = scope.spawn(move || run(Place::Second, second));
-        let first = run(Place::First, first);
+        let second = scope.spawn(move || run(Turn::Second, second));
+        let first = run(Turn::First, first);
         let second = joined(second);
         drop(going);
         ([first, second], joined(meter))
     });
     let costs = costs(&readings, runs.each_ref().map(|run| run.window));
-    Woven { outcomes: runs.map(|run| run.outcome), costs }
+    Interleaved { outcomes: runs.map(|run| run.outcome), costs }
 }
 
 struct Run {
@@ -63,11 +66,10 @@ struct Run {
     window: Option<Window>,
 }
 
-fn one(plan: &Plan, turns: Turns, subject: &mut Subject, clock: &dyn Clock, stop: &Stop) -> Run {
-    let plan = Plan { turns: Some(turns), ..plan.clone() };
+fn one(plan: &RunPlan, timeline: Timeline, subject: &mut Subject, stop: &Stop) -> Run {
     let mut begun = Begun(None);
     let watcher = Watcher { sink: &mut begun, observe: &mut |_| {} };
-    let outcome = run::measure(&plan, subject, clock, stop, watcher);
+    let outcome = run::measure_whole(plan, subject, timeline, stop, watcher);
     Run { outcome, window: begun.0 }
 }
 
@@ -100,19 +102,19 @@ const LEAD: Duration = Duration::from_millis(1);
 fn read_until(over: &Receiver<()>, pids: [Option<u32>; 2], clock: Monotonic) -> Readings {
     let mut readings = Readings::new();
     let [Some(first), Some(second)] = pids else { return readings };
-    let mut next = half_of(clock.now_ns()) + 1;
+    let mut next = half_of(Nanos::now(clock)) + 1;
     loop {
-        let until = Duration::from_nanos(half_begins_ns(next)).saturating_sub(LEAD);
-        let wait = until.saturating_sub(Duration::from_nanos(clock.now_ns()));
+        let until = Duration::from(half_begins(next)).saturating_sub(LEAD);
+        let wait = until.saturating_sub(Duration::from(Nanos::now(clock)));
         if over.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return readings;
         }
         let booked = booked_ns(first).zip(booked_ns(second));
         // A reading that came too late includes a part of the next turn.
-        if let Some((first, second)) = booked.filter(|_| half_of(clock.now_ns()) < next) {
+        if let Some((first, second)) = booked.filter(|_| half_of(Nanos::now(clock)) < next) {
             readings.insert(next, [first, second]);
         }
-        next = next.max(half_of(clock.now_ns())) + 1;
+        next = next.max(half_of(Nanos::now(clock))) + 1;
     }
 }
 
@@ -130,21 +132,21 @@ fn booked_ns(pid: u32) -> Option<u64> {
 /// Returns the costs of the periods that lie within both windows.
 fn costs(readings: &Readings, windows: [Option<Window>; 2]) -> Vec<[u64; 2]> {
     let [Some(one), Some(other)] = windows else { return Vec::new() };
-    let (start_ns, end_ns) = (one.start_ns.max(other.start_ns), one.end_ns.min(other.end_ns));
+    let (start, end) = (one.start.max(other.start), one.end.min(other.end));
     let cost = |period: u64| {
         let at = |half| readings.get(&(2 * period + half)).copied();
         let ([first, _], [first_after, second], [_, second_after]) = (at(0)?, at(1)?, at(2)?);
         Some([first_after.checked_sub(first)?, second_after.checked_sub(second)?])
     };
-    (start_ns.div_ceil(PERIOD_NS)..end_ns / PERIOD_NS).filter_map(cost).collect()
+    (start.div_ceil(PERIOD)..end / PERIOD).filter_map(cost).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn window(periods: std::ops::Range<u64>) -> Window {
-        Window { start_ns: periods.start * PERIOD_NS, end_ns: periods.end * PERIOD_NS }
+    fn window(periods: std::ops::Range<u64>) -> Window {
+        Window { start: PERIOD * periods.start, end: PERIOD * periods.end }
     }
 
     #[test]

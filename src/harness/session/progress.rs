@@ -1,6 +1,6 @@
 //! Progress of a running load test, for the terminal view and `/metrics`.
 //!
-//! A [`Board`] sits between the collector and the interval sink. The timed threads never touch it.
+//! A [`RunProgress`] sits between the collector and the interval sink. The timed threads never touch it.
 //! The collector's thread updates it once a second, and a reader holds its lock only for a copy.
 
 use std::io;
@@ -9,18 +9,19 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 use crate::base::clock::UnixSeconds;
-use crate::harness::driver::fleet::Progress;
-use crate::harness::judge::validity::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use crate::harness::class::Class;
+use crate::harness::driver::load::LoadEvent;
+use crate::harness::judge::validity::limits::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{
-    INTERVAL_NS, IntervalSet, Latencies, Rest, Window, histogram,
+use crate::harness::record::intervals::{
+    INTERVAL, IntervalSet, Latencies, Rest, Window, histogram,
 };
-use crate::harness::record::status::Class;
 use crate::harness::scenario::workload::Workload;
 
 /// Progress of a running load test.
 #[derive(Debug)]
-pub struct Board {
+pub struct RunProgress {
     /// Time from one burst to the next, in nanoseconds; `None` for a workload with a rate.
     burst_gap_ns: Option<u64>,
     state: Mutex<State>,
@@ -67,7 +68,7 @@ pub struct Figures {
     pub mints: Option<u64>,
 }
 
-/// Copy of a board's state, for a view.
+/// Copy of a progress's state, for a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Stage of the run.
@@ -89,7 +90,7 @@ pub struct Snapshot {
 /// Number of seconds to keep: as many as fit on a wide terminal.
 const KEPT_SECONDS: usize = 300;
 
-impl Default for Board {
+impl Default for RunProgress {
     fn default() -> Self {
         let state = State {
             phase: Phase::Preparing,
@@ -104,8 +105,8 @@ impl Default for Board {
     }
 }
 
-impl Board {
-    /// Creates a board for a run of this workload.
+impl RunProgress {
+    /// Creates a progress for a run of this workload.
     pub fn of(workload: &Workload) -> Self {
         let burst_gap_ns = match workload {
             Workload::Herd(herds) => Some(herds.gap_ns),
@@ -115,36 +116,36 @@ impl Board {
     }
 
     /// Records the progress of the run.
-    pub fn observe(&self, progress: Progress) {
+    pub fn observe(&self, event: LoadEvent) {
         let mut state = self.state.lock();
-        match progress {
-            Progress::Measuring => state.phase = Phase::Measuring,
-            Progress::Elapsed(ns) => {
-                // `ns` stays zero until the rehearsal is over.
-                if ns > 0 && state.phase == Phase::Preparing {
+        match event {
+            LoadEvent::Measuring => state.phase = Phase::Measuring,
+            LoadEvent::Elapsed(time) => {
+                // `time` stays zero until the rehearsal is over.
+                if !time.is_zero() && state.phase == Phase::Preparing {
                     state.phase = Phase::WarmingUp;
                 }
-                state.elapsed_ns = ns;
+                state.elapsed_ns = time.as_u64();
             }
         }
     }
 
-    /// Returns a sink that passes intervals on to `sink` and updates this board.
+    /// Returns a sink that passes intervals on to `sink` and updates this progress.
     pub fn watching<'a>(&'a self, sink: &'a mut dyn IntervalSink) -> Watching<'a> {
-        Watching { board: self, sink }
+        Watching { progress: self, sink }
     }
 
     /// Returns a copy of the current state.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state.lock().clone();
         let all = merged(&state.so_far, &|| ());
-        let span_ns = state.seconds * INTERVAL_NS;
+        let span = INTERVAL * state.seconds;
         Snapshot {
             phase: state.phase,
             elapsed_ns: state.elapsed_ns,
             seconds: state.seconds,
             last: state.last,
-            so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span_ns)),
+            so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span)),
             p99_us: state.p99_us,
             on_time: self.is_on_time(&all),
         }
@@ -168,9 +169,9 @@ impl Board {
     }
 }
 
-/// Sink that updates a board and passes each interval on.
+/// Sink that updates a progress and passes each interval on.
 pub struct Watching<'a> {
-    board: &'a Board,
+    progress: &'a RunProgress,
     sink: &'a mut dyn IntervalSink,
 }
 
@@ -182,16 +183,16 @@ impl std::fmt::Debug for Watching<'_> {
 
 impl IntervalSink for Watching<'_> {
     fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
-        self.board.state.lock().window = Some(window);
+        self.progress.state.lock().window = Some(window);
         self.sink.begin(window, start)
     }
 
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
-        let window = self.board.state.lock().window;
-        let span_ns = window.map_or(INTERVAL_NS, |window| window.interval_ns(set.index));
+        let window = self.progress.state.lock().window;
+        let span = window.map_or(INTERVAL, |window| window.interval(set.index));
         // Merged before taking the lock again, so that a view never waits for the merge.
-        let figures = Figures::of(set, &merged(set, rest), span_ns);
-        self.board.state.lock().take(set, figures);
+        let figures = Figures::of(set, &merged(set, rest), span);
+        self.progress.state.lock().take(set, figures);
         rest();
         self.sink.interval(set, rest)
     }
@@ -236,7 +237,7 @@ fn merged(set: &IntervalSet, rest: Rest<'_>) -> Merged {
 
 impl Figures {
     #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-    fn of(set: &IntervalSet, all: &Merged, span_ns: u64) -> Self {
+    fn of(set: &IntervalSet, all: &Merged, span: Nanos) -> Self {
         let count = |wanted| {
             let seen = set.seen().find(|(class, _)| *class == wanted);
             seen.map_or(0, |(_, latencies)| latencies.response.len())
@@ -245,7 +246,7 @@ impl Figures {
         let at =
             |quantile| (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile));
         Self {
-            rate: (all.response.len() + all.errors) as f64 * 1e9 / span_ns.max(1) as f64,
+            rate: (all.response.len() + all.errors) as f64 * 1e9 / span.max(Nanos::new(1)).as_f64(),
             p50_ns: at(0.5),
             p99_ns: at(0.99),
             lag_p99_ns: all.lag.value_at_quantile(0.99),
@@ -259,60 +260,60 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::cause::Cause;
+    use crate::harness::dialect::outcome::{Cause, Status};
     use crate::harness::record::collector::{Discard, collect};
-    use crate::harness::record::recorder::{Ended, Recorder};
-    use crate::harness::record::status::Status;
+    use crate::harness::record::intervals::Ended;
+    use crate::harness::record::recorder::Recorder;
     use std::sync::mpsc::channel;
 
-    /// Returns a board after two seconds: ten hits of 1 ms, then a failure after 9 ms.
-    fn watched() -> Board {
-        let board = Board::default();
-        fill(&board);
-        board
+    /// Returns the progress after two seconds: ten hits of 1 ms, then a failure after 9 ms.
+    fn watched() -> RunProgress {
+        let progress = RunProgress::default();
+        fill(&progress);
+        progress
     }
 
-    fn fill(board: &Board) {
-        let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
+    fn fill(progress: &RunProgress) {
+        let window = Window { start: Nanos::ZERO, end: INTERVAL * 2 };
         let ((full, sets), (spare, empty)) = (channel(), channel());
         let mut recorder = Recorder::new(window, full, empty);
-        let mut record = |class, status, intended_ns: u64, response_ns: u64| {
+        let mut record = |class, status, intended: Nanos, response: Nanos| {
             recorder.record(&Ended {
                 class,
                 status: Status::Http(status),
                 cause: (status != 200).then_some(Cause::Status(status)),
-                intended_ns,
-                acted_ns: intended_ns + 5,
-                written_ns: Some(intended_ns + 10),
-                end_ns: intended_ns + response_ns,
+                intended,
+                acted: intended + Nanos::new(5),
+                written: Some(intended + Nanos::new(10)),
+                end: intended + response,
             });
         };
         for at in 0..10 {
-            record(Class::Hit, 200, at, 1_000_000);
+            record(Class::Hit, 200, Nanos::new(at), Nanos::from_millis(1));
         }
-        record(Class::Error, 503, INTERVAL_NS, 9_000_000);
+        record(Class::Error, 503, INTERVAL, Nanos::from_millis(9));
         let _ = recorder.finish();
         let mut sink = Discard;
-        let mut watching = board.watching(&mut sink);
+        let mut watching = progress.watching(&mut sink);
         watching.begin(window, UnixSeconds(0)).unwrap();
         collect(&sets, &[spare], &mut watching, &|| ()).unwrap();
     }
 
     #[test]
     fn the_requests_of_a_burst_may_wait_for_each_other() {
-        let strict = Board { burst_gap_ns: Some(19), ..Board::default() };
-        let fine = Board { burst_gap_ns: Some(20), ..Board::default() };
+        let strict = RunProgress { burst_gap_ns: Some(19), ..RunProgress::default() };
+        let fine = RunProgress { burst_gap_ns: Some(20), ..RunProgress::default() };
         [&strict, &fine].into_iter().for_each(fill);
         assert_eq!((strict.snapshot().on_time, fine.snapshot().on_time), (false, true));
     }
 
     #[test]
-    fn a_board_tells_the_last_second_from_all_of_them() {
-        let board = watched();
-        board.observe(Progress::Measuring);
-        board.observe(Progress::Elapsed(7));
+    fn progress_tells_the_last_second_from_all_of_them() {
+        let progress = watched();
+        progress.observe(LoadEvent::Measuring);
+        progress.observe(LoadEvent::Elapsed(Nanos::new(7)));
         let Snapshot { phase, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
-            board.snapshot();
+            progress.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
         assert_eq!((phase, elapsed_ns, seconds), (Phase::Measuring, 7, 2));
         assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_counts_by_status() {
+    fn progress_counts_by_status() {
         let set = watched().so_far();
         let counts: Vec<(String, u64)> =
             set.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect();
@@ -335,12 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn a_board_knows_what_a_run_is_at() {
-        let board = Board::default();
-        assert_eq!(board.snapshot().phase, Phase::Preparing);
-        board.observe(Progress::Elapsed(0));
-        assert_eq!(board.snapshot().phase, Phase::Preparing);
-        board.observe(Progress::Elapsed(1));
-        assert_eq!((board.snapshot().phase, board.snapshot().so_far), (Phase::WarmingUp, None));
+    fn progress_knows_what_a_run_is_at() {
+        let progress = RunProgress::default();
+        assert_eq!(progress.snapshot().phase, Phase::Preparing);
+        progress.observe(LoadEvent::Elapsed(Nanos::ZERO));
+        assert_eq!(progress.snapshot().phase, Phase::Preparing);
+        progress.observe(LoadEvent::Elapsed(Nanos::new(1)));
+        assert_eq!(
+            (progress.snapshot().phase, progress.snapshot().so_far),
+            (Phase::WarmingUp, None)
+        );
     }
 }

@@ -23,7 +23,7 @@ use crate::base::clock::Monotonic;
 use crate::base::files::{GroupRead, SecretFileError, read_secret};
 use crate::base::secret::Redacted;
 use crate::base::synthetic::Synthetic;
-use crate::harness::dialect::target::{HttpUrl, UrlError};
+use crate::harness::dialect::url::{HttpUrl, UrlError};
 use crate::harness::machine::stop::Stop;
 
 /// The reason why there is no broker to measure.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::harness::record::cause::Cause;
+use crate::harness::dialect::outcome::Cause;
 
 /// A condition on the answers to a plain GET.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]

@@ -1,13 +1,13 @@
 //! OAuth 2.0 client credentials: the body of a request, and its `Authorization` header.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use super::recipe::Span;
 use crate::base::assertion::{AssertionForm, CertificateKey, ClientAssertion, SignError};
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::secret::Redacted;
@@ -41,7 +41,7 @@ pub enum Proof {
 }
 
 /// How a client's id and secret are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientAuth {
     /// By HTTP Basic: in the header `Authorization`
@@ -51,10 +51,20 @@ pub enum ClientAuth {
     Post,
 }
 
+/// The time span of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunSpan {
+    /// A time not after the first request.
+    pub(crate) begins: UnixSeconds,
+    /// The length, which reaches beyond the last request.
+    pub(crate) length: Duration,
+}
+
 /// The time for which each assertion is used, in seconds. Signing one takes a third of a
 /// millisecond, a thousand times as long as sending a request. Therefore all assertions are signed
 /// before the load, one for each of these spans.
 pub(crate) const ASSERTION_SPAN: u64 = 300;
+
 /// The tolerance for server clocks that are behind. The rest of the ten minutes of an assertion,
 /// after its span, is the tolerance for clocks that are ahead.
 const CLOCK_SKEW: Seconds = Seconds(60);
@@ -65,7 +75,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.'
 
 impl OAuth2 {
     /// Returns the bodies of all requests of a run: one, or one for each [`ASSERTION_SPAN`].
-    pub(crate) fn bodies(&self, url: &str, span: Span) -> Result<Vec<Redacted>, SignError> {
+    pub(crate) fn bodies(&self, url: &str, span: RunSpan) -> Result<Vec<Redacted>, SignError> {
         match &self.proof {
             Proof::Secret { auth: ClientAuth::Basic, .. } => Ok(vec![self.body(&[])]),
             Proof::Secret { secret, auth: ClientAuth::Post } => {
@@ -142,7 +152,8 @@ mod tests {
         }
     }
 
-    const SPAN: Span = Span { begins: UnixSeconds(1_800_000_000), length: Duration::from_mins(15) };
+    const SPAN: RunSpan =
+        RunSpan { begins: UnixSeconds(1_800_000_000), length: Duration::from_mins(15) };
 
     #[test]
     fn a_secret_goes_into_the_body_encoded_as_a_form() {

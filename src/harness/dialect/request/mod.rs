@@ -3,12 +3,16 @@
 //! Whole requests for every key of a large world would not fit a cache (50 MB for 100,000 VMs). The
 //! parts do, and joining them copies some 200 bytes without allocating.
 
-use super::protocol::{Recipe, Span};
+mod recipe;
+
+use self::recipe::Recipe;
+use super::protocol::RunSpan;
 use super::target::Target;
 use crate::base::assertion::SignError;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::Synthetic;
-use crate::harness::scenario::workload::{Ask, Selector};
+use crate::harness::nanos::Nanos;
+use crate::harness::scenario::key::{RequestKey, Selector};
 
 /// A writer of the requests for one target.
 #[derive(Debug)]
@@ -17,15 +21,6 @@ pub(crate) struct RequestWriter {
     world: Synthetic,
     /// The text of every user-assigned `client_id`, VM by VM; empty if the world is too large.
     client_ids: Vec<ClientIdText>,
-}
-
-/// The time of a request, and its session.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment<'a> {
-    /// The time from the beginning of the [`Span`], in nanoseconds.
-    pub(crate) now_ns: u64,
-    /// The secret of the session, if the protocol has sessions.
-    pub(crate) session: Option<&'a Redacted>,
 }
 
 /// A GUID as text.
@@ -40,7 +35,11 @@ impl RequestWriter {
     ///
     /// # Errors
     /// Returns an error if an assertion cannot be signed.
-    pub(crate) fn new(target: &Target, world: &Synthetic, span: Span) -> Result<Self, SignError> {
+    pub(crate) fn new(
+        target: &Target,
+        world: &Synthetic,
+        span: RunSpan,
+    ) -> Result<Self, SignError> {
         let identities = u64::from(world.vms) * u64::from(world.user_assigned);
         let known = target.dialect.protocol().selects() && identities <= CLIENT_IDS_MAX;
         let vms = if known { world.vms } else { 0 };
@@ -60,37 +59,46 @@ impl RequestWriter {
         }
     }
 
-    /// Replaces the content of `out` with the request for `ask`.
-    pub(crate) fn write(&self, ask: &Ask, moment: Moment<'_>, out: &mut Vec<u8>) {
+    /// Replaces the content of `out` with the request for `key`.
+    ///
+    /// `now` is the time from the beginning of the [`RunSpan`]. `session` is the
+    /// secret of the session, if the protocol has sessions.
+    pub(crate) fn write(
+        &self,
+        key: &RequestKey,
+        now: Nanos,
+        session: Option<&Redacted>,
+        out: &mut Vec<u8>,
+    ) {
         out.clear();
         match &self.recipe {
             Recipe::Selecting { heads, tail } => {
                 out.extend_from_slice(
-                    heads.get(usize::from(ask.resource)).map_or(&[], Vec::as_slice),
+                    heads.get(usize::from(key.resource)).map_or(&[], Vec::as_slice),
                 );
-                self.write_selector(ask, out);
+                self.write_selector(key, out);
                 out.extend_from_slice(tail.expose());
             }
             Recipe::Fixed(request) => out.extend_from_slice(request.expose()),
-            Recipe::Timed { requests, span_ns } => {
-                let index = usize::try_from(moment.now_ns / span_ns).unwrap_or(usize::MAX);
+            Recipe::Timed { requests, span } => {
+                let index = usize::try_from(now / *span).unwrap_or(usize::MAX);
                 let request = requests.get(index).or(requests.last());
                 out.extend_from_slice(request.map_or(&[], Redacted::expose));
             }
             Recipe::Session { head, tail, .. } => {
                 out.extend_from_slice(head);
-                out.extend_from_slice(moment.session.map_or(&[], Redacted::expose));
+                out.extend_from_slice(session.map_or(&[], Redacted::expose));
                 out.extend_from_slice(tail);
             }
         }
     }
 
-    fn write_selector(&self, ask: &Ask, out: &mut Vec<u8>) {
-        let Selector::UserAssigned(index) = ask.selector else { return };
-        let place = ask.vm as usize * self.world.user_assigned as usize + index as usize;
-        let known = self.client_ids.get(place).copied();
+    fn write_selector(&self, key: &RequestKey, out: &mut Vec<u8>) {
+        let Selector::UserAssigned(number) = key.selector else { return };
+        let index = key.vm as usize * self.world.user_assigned as usize + number as usize;
+        let known = self.client_ids.get(index).copied();
         out.extend_from_slice(b"&client_id=");
-        let text = known.unwrap_or_else(|| client_id(&self.world, ask.vm, index));
+        let text = known.unwrap_or_else(|| client_id(&self.world, key.vm, number));
         out.extend_from_slice(&text);
     }
 }

@@ -8,19 +8,18 @@ use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Proof};
 
 const WORLD: Synthetic = Synthetic { vms: 2, user_assigned: 1, seed: 1 };
 const BEGINS: UnixSeconds = UnixSeconds(1_800_000_000);
-const ASK: Ask = Ask { vm: 1, selector: Selector::UserAssigned(0), resource: 2 };
+const KEY: RequestKey = RequestKey { vm: 1, selector: Selector::UserAssigned(0), resource: 2 };
 
 fn writer(url: &str, dialect: Dialect, seconds: u64) -> RequestWriter {
     let target = Target { url: url.parse().unwrap(), dialect: Arc::new(dialect), trusted: None };
-    let span = Span { begins: BEGINS, length: Duration::from_secs(seconds) };
+    let span = RunSpan { begins: BEGINS, length: Duration::from_secs(seconds) };
     RequestWriter::new(&target, &WORLD, span).unwrap()
 }
 
 fn at(writer: &RequestWriter, seconds: u64) -> String {
     let mut out = b"left over".to_vec();
     let session = Redacted::new(b"SESSION==".to_vec());
-    let moment = Moment { now_ns: seconds * 1_000_000_000, session: Some(&session) };
-    writer.write(&ASK, moment, &mut out);
+    writer.write(&KEY, Nanos::from_secs(seconds), Some(&session), &mut out);
     String::from_utf8(out).unwrap()
 }
 

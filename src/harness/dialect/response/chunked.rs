@@ -1,6 +1,6 @@
 //! Chunked bodies (RFC 9112 section 7.1): finding their end, and joining their chunks.
 
-use super::{AnswerError, BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use super::error::{AnswerError, BODY_BYTES_MAX, HEAD_BYTES_MAX};
 
 /// The longest allowed line of a chunk's size, extensions included.
 const SIZE_LINE_BYTES_MAX: usize = 1024;

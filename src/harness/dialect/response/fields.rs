@@ -1,6 +1,6 @@
 //! The header fields that the generator reads.
 
-use super::Class;
+use crate::harness::class::Class;
 
 /// The length of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

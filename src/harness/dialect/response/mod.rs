@@ -3,25 +3,21 @@
 //! The reader keeps no state: the caller passes all bytes so far to [`parse`] until there is an
 //! answer. The end of an answer follows RFC 9112 section 6.3.
 
+mod chunked;
+mod error;
+mod fields;
+
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use crate::harness::record::status::Class;
-
-mod chunked;
-mod fields;
-
+pub(crate) use self::error::AnswerError;
+use self::error::{BODY_BYTES_MAX, HEAD_BYTES_MAX, INTERIM_MAX};
 use self::fields::{Fields, Length};
+use crate::harness::class::Class;
 
 /// The most header fields read, more than any token endpoint sends.
 const HEADERS_MAX: usize = 64;
-/// The largest body, which bounds the memory of one connection. A token answer is 2 KB.
-pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
-/// The largest head of an answer.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// The most interim answers before the final one; a server sends at most one.
-const INTERIM_MAX: usize = 8;
 
 /// A complete answer at the start of the bytes read so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,25 +62,6 @@ pub(crate) enum Rest {
     Ended,
     /// The connection is open.
     Open,
-}
-
-/// The reason why bytes are not an answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AnswerError {
-    #[error("the answer is not HTTP/1: {0}")]
-    Syntax(httparse::Error),
-    #[error("the answer has a content-length that is no number, or several that differ")]
-    Length,
-    #[error("the answer is not in chunks as it says")]
-    Chunk,
-    #[error("the head or the trailer of the answer exceeds {HEAD_BYTES_MAX} bytes")]
-    HeadTooLong,
-    #[error("the answer has {0} bytes or more; at most {BODY_BYTES_MAX} are accepted")]
-    TooLong(u64),
-    #[error("more than {INTERIM_MAX} interim answers came first")]
-    Interim,
-    #[error("the server switches to another protocol, which nobody asked for")]
-    Switched,
 }
 
 /// Parses the answer in `input`. Returns `None` while it is incomplete.

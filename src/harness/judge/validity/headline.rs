@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::{Reason, Usable};
+use super::reason::Reason;
+use super::usable::Usable;
 use crate::base::clock::readable;
 
 /// A summary of the reasons of an invalid run.
@@ -179,7 +180,8 @@ fn explain_lateness(reason: &Reason) -> (String, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::judge::cut::Cut;
+    use crate::harness::nanos::Nanos;
+    use crate::harness::record::measured::Cut;
 
     fn says(reasons: &[Reason]) -> String {
         Headline::of(reasons).map_or(String::new(), |headline| headline.to_string())
@@ -204,7 +206,12 @@ mod tests {
     #[test]
     fn requests_under_way_at_an_interrupt_spoil_the_percentiles_that_they_may_move() {
         let cut = |unfinished| {
-            let cut = Cut { measured_ns: 1, planned_ns: 2, unfinished, ended: 1000 - unfinished };
+            let cut = Cut {
+                measured: Nanos::new(1),
+                planned: Nanos::new(2),
+                unfinished,
+                ended: 1000 - unfinished,
+            };
             says(&[Reason::Interrupted(cut)])
         };
         assert_eq!(cut(1), "");

@@ -5,6 +5,7 @@
 //! and do not matter against one of 20 ms.
 
 mod headline;
+pub mod limits;
 mod reason;
 mod usable;
 
@@ -12,15 +13,19 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+pub use self::headline::Headline;
+use self::limits::{
+    BUSY_MAX, FAULT_EVERY_NS, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit_ns,
+    lag_limit_ns, tail_limit_ns,
+};
+pub use self::reason::Reason;
+pub use self::usable::Usable;
 use super::conditions::Conditions;
-use super::cut::Cut;
+use super::gap_fit::GapFit;
 use super::steady_state::{HitRatios, SteadyState};
+use crate::harness::dialect::outcome::Cause;
 use crate::harness::machine::host::strain::{Paging, Strain};
-use crate::harness::record::cause::Cause;
-use crate::harness::schedule::pacing::GapFit;
-pub use headline::Headline;
-pub use reason::Reason;
-pub use usable::Usable;
+use crate::harness::record::measured::Cut;
 
 /// Measurements that the validity rules judge. Times in nanoseconds.
 #[derive(Debug)]
@@ -68,24 +73,6 @@ pub enum Shape {
         acted: u64,
     },
 }
-
-/// The smallest lag limit: the accuracy of the clock and the loop.
-pub(crate) const LAG_FLOOR_NS: u64 = 20_000;
-/// The generator's own error may be one part in this many of the measured time.
-const TENTH: u64 = 10;
-/// The highest busy share. A busier thread cannot absorb a random burst.
-const BUSY_MAX: f64 = 0.8;
-/// The highest steal share. One per cent of the machine's time is already 0.6 s of stall in a
-/// minute.
-pub(crate) const STEAL_MAX: f64 = 0.01;
-/// The highest throttled share. A used-up quota stops everything for tens of milliseconds at once,
-/// which shows in the p99.9.
-pub(crate) const THROTTLED_MAX: f64 = 0.001;
-/// The time for each allowed page fault. A page from disk stops a thread for milliseconds; a few
-/// faults are code that runs for the first time.
-const FAULT_EVERY_NS: u64 = 10_000_000_000;
-/// The tolerance of the rate.
-const RATE_TOLERANCE: f64 = 0.01;
 
 /// Returns every reason why the run is invalid; none for a valid run.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
@@ -151,21 +138,6 @@ fn unsteady(conditions: &Conditions) -> Vec<Reason> {
     [gaps, ratios.map(Reason::HitRatio), drift].into_iter().flatten().collect()
 }
 
-/// Returns the largest allowed p99 of the lag: a tenth of the median service time.
-pub fn lag_limit_ns(service: &Histogram<u64>) -> u64 {
-    lateness_max_ns(service.value_at_quantile(0.5))
-}
-
-/// Returns the largest allowed p99.9 of the lag: a tenth of the p99 response.
-pub fn tail_limit_ns(response: &Histogram<u64>) -> u64 {
-    response.value_at_quantile(0.99) / TENTH
-}
-
-/// Returns the lateness that a measured time tolerates.
-fn lateness_max_ns(measured_ns: u64) -> u64 {
-    LAG_FLOOR_NS.max(measured_ns / TENTH)
-}
-
 fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
     let p = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
     let mut reasons = Vec::new();
@@ -174,7 +146,7 @@ fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
     }
     let limit_ns = lag_limit_ns(evidence.service);
     let tail_limit_ns = tail_limit_ns(evidence.response);
-    let usable = |late| Usable::beside_lateness(late, evidence.service, evidence.response);
+    let usable = |late| Usable::with_lateness(late, evidence.service, evidence.response);
     let (p99_ns, tail_ns) = (p(evidence.lag, 0.99), p(evidence.lag, 0.999));
     if p99_ns > limit_ns {
         reasons.push(Reason::Lag { p99_ns, limit_ns, usable: usable(evidence.lag) });
@@ -208,15 +180,10 @@ fn burst(lag: &Histogram<u64>, gap_ns: u64) -> Option<Reason> {
     (max_ns > limit_ns).then_some(Reason::Burst { max_ns, limit_ns })
 }
 
-/// Returns the largest allowed lag of a request in a burst, for bursts at this distance.
-pub const fn burst_limit_ns(gap_ns: u64) -> u64 {
-    gap_ns / 4
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::recorder::histogram;
+    use crate::harness::record::intervals::histogram;
     use crate::harness::stats::stationarity::Drift;
 
     fn filled(value_ns: u64) -> Histogram<u64> {

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use super::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, Usable};
+use super::limits::{BUSY_MAX, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX};
+use super::usable::Usable;
 use crate::base::clock::{readable, readable_us, us};
-use crate::harness::judge::cut::Cut;
+use crate::harness::dialect::outcome::Cause;
+use crate::harness::judge::gap_fit::GapFit;
 use crate::harness::judge::steady_state::HitRatios;
 use crate::harness::machine::host::strain::Paging;
-use crate::harness::record::cause::Cause;
-use crate::harness::schedule::pacing::GapFit;
+use crate::harness::record::measured::Cut;
 use crate::harness::stats::stationarity::Drift;
 
 /// A reason why a run is invalid.
@@ -119,14 +120,14 @@ impl Reason {
     /// Returns the percentiles that stay usable if this is the only reason.
     pub const fn leaves(&self) -> Usable {
         match self {
-            Self::Interrupted(cut) => Usable::beside_unfinished(cut.unfinished_share()),
+            Self::Interrupted(cut) => Usable::with_unfinished(cut.unfinished_share()),
             Self::Busy { .. }
             | Self::Hiccup { .. }
             | Self::LagTail { .. }
             | Self::NoticeTail { .. }
             | Self::Paging { .. } => Usable::P90,
             Self::Lag { usable, .. } | Self::Notice { usable, .. } => *usable,
-            Self::Steal { share } | Self::Throttled { share } => Usable::beside_stalls(*share),
+            Self::Steal { share } | Self::Throttled { share } => Usable::with_stalls(*share),
             // The load that was sent, or the target that answered, was not the intended one.
             Self::Burst { .. }
             | Self::Gaps(_)
@@ -137,6 +138,13 @@ impl Reason {
             | Self::Unsent { .. }
             | Self::Unsteady(_) => Usable::Nothing,
         }
+    }
+}
+
+impl Usable {
+    /// Returns the percentiles that stay usable in a run with these reasons.
+    pub fn of(reasons: &[Reason]) -> Self {
+        reasons.iter().map(Reason::leaves).min().unwrap_or(Self::All)
     }
 }
 
@@ -229,7 +237,7 @@ fn gaps(fit: &GapFit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn interrupted(cut: Cut, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let [measured_s, planned_s] = [cut.measured_ns, cut.planned_ns].map(|ns| us(ns) / 1e6);
+    let [measured_s, planned_s] = [cut.measured, cut.planned].map(|time| us(time.as_u64()) / 1e6);
     write!(
         f,
         "interrupted after {measured_s:.1} s of {planned_s} s; {} requests were under way and are in no figure",
@@ -270,4 +278,17 @@ fn unsteady(Drift { first, second }: &Drift, f: &mut fmt::Formatter<'_>) -> fmt:
         readable_us(first / 1000.0),
         readable_us(second / 1000.0)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_reason_decides() {
+        let busy = Reason::Busy { share: 0.9 };
+        assert_eq!(Usable::of(&[]), Usable::All);
+        assert_eq!(Usable::of(std::slice::from_ref(&busy)).names(), ["p50", "p90"]);
+        assert_eq!(Usable::of(&[busy, Reason::Unsent { count: 1 }]), Usable::Nothing);
+    }
 }

@@ -7,7 +7,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::{Reason, lag_limit_ns, lateness_max_ns};
+use super::limits::{lag_limit_ns, lateness_max_ns};
 
 /// The usable percentiles, from the p50 up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,13 +28,8 @@ const P90_SHARE_MAX: f64 = 0.01;
 const P99_SHARE_MAX: f64 = 0.001;
 
 impl Usable {
-    /// Returns the percentiles that stay usable in a run with these reasons.
-    pub fn of(reasons: &[Reason]) -> Self {
-        reasons.iter().map(Reason::leaves).min().unwrap_or(Self::All)
-    }
-
     /// Returns the percentiles that stay usable after stalls for this share of the time.
-    pub const fn beside_stalls(share: f64) -> Self {
+    pub const fn with_stalls(share: f64) -> Self {
         match share {
             _ if share <= P90_SHARE_MAX => Self::P90,
             _ if share <= P50_SHARE_MAX => Self::P50,
@@ -43,12 +38,12 @@ impl Usable {
     }
 
     /// Returns the percentiles of a run that ended while this share of its requests had no answer.
-    pub(crate) const fn beside_unfinished(share: f64) -> Self {
-        if share <= P99_SHARE_MAX { Self::All } else { Self::beside_stalls(share) }
+    pub(super) const fn with_unfinished(share: f64) -> Self {
+        if share <= P99_SHARE_MAX { Self::All } else { Self::with_stalls(share) }
     }
 
     /// Returns the percentiles that stay usable if the p99 of `late` exceeded the limit.
-    pub(crate) fn beside_lateness(
+    pub(super) fn with_lateness(
         late: &Histogram<u64>,
         service: &Histogram<u64>,
         response: &Histogram<u64>,
@@ -87,7 +82,7 @@ impl Usable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::recorder::histogram;
+    use crate::harness::record::intervals::histogram;
 
     fn mixed(usual_ns: u64, late_ns: u64, late_of_thousand: u64) -> Histogram<u64> {
         let mut histogram = histogram();
@@ -99,7 +94,7 @@ mod tests {
     #[test]
     fn lateness_of_some_requests_leaves_the_percentiles_that_bear_it() {
         let (service, response) = (mixed(60_000, 60_000, 0), mixed(65_000, 900_000, 120));
-        let left = |late: &Histogram<u64>| Usable::beside_lateness(late, &service, &response);
+        let left = |late: &Histogram<u64>| Usable::with_lateness(late, &service, &response);
         // 40 us is more than a tenth of the median, and less than a tenth of the p90.
         assert_eq!(left(&mixed(100, 40_000, 20)), Usable::P90);
         assert_eq!(left(&mixed(100, 400_000, 20)), Usable::P50);
@@ -108,15 +103,7 @@ mod tests {
 
     #[test]
     fn stalls_leave_what_a_tenth_of_the_requests_above_it_hides() {
-        let left = [0.002, 0.02, 0.06].map(Usable::beside_stalls);
+        let left = [0.002, 0.02, 0.06].map(Usable::with_stalls);
         assert_eq!(left, [Usable::P90, Usable::P50, Usable::Nothing]);
-    }
-
-    #[test]
-    fn the_worst_reason_decides() {
-        let busy = Reason::Busy { share: 0.9 };
-        assert_eq!(Usable::of(&[]), Usable::All);
-        assert_eq!(Usable::of(std::slice::from_ref(&busy)).names(), ["p50", "p90"]);
-        assert_eq!(Usable::of(&[busy, Reason::Unsent { count: 1 }]), Usable::Nothing);
     }
 }

@@ -10,15 +10,17 @@ use std::sync::Arc;
 
 use jsonwebtoken::decode_header;
 
-use super::{Claims, Keys, signed_claims};
-use crate::harness::driver::fleet::Epoch;
+use super::claims::{Claims, signed_claims};
+use super::keys::Keys;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::sample::Sampled;
+use crate::harness::schedule::timeline::Epoch;
 
-/// A span from before a request to after its answer, in nanoseconds of the run's clock.
+/// A span from before a request to after its answer, on the run's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    pub(crate) begin_ns: u64,
-    pub(crate) end_ns: u64,
+    pub(crate) begin: Nanos,
+    pub(crate) end: Nanos,
 }
 
 /// A key set, and the span in which it was read.
@@ -30,7 +32,7 @@ pub(crate) struct Fetched {
 
 /// The published keys over the course of a run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Published {
+pub(crate) struct KeyTimeline {
     /// The key sets that were read, in the order of time.
     pub(crate) fetched: Vec<Fetched>,
     /// Spans of the rotations of the keys.
@@ -39,7 +41,7 @@ pub(crate) struct Published {
 
 /// Results of the check of the sampled tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moments {
+pub struct KeyTimelineVerdict {
     /// Number of key rotations.
     pub rotations: u64,
     /// Number of times that the published keys were read.
@@ -56,7 +58,7 @@ pub struct Moments {
     pub unwatched: u64,
 }
 
-impl Published {
+impl KeyTimeline {
     /// Returns every key that was ever published.
     pub(crate) fn keys(&self) -> Keys {
         let mut keys = Keys::default();
@@ -72,12 +74,12 @@ impl Published {
 
     /// Checks every sampled token with the key sets read before and after it. A token that no key
     /// set ever verified is a fault of its own, and not counted here.
-    pub(crate) fn judge(&self, samples: &[Sampled], epoch: Epoch) -> Moments {
+    pub(crate) fn judge(&self, samples: &[Sampled], epoch: Epoch) -> KeyTimelineVerdict {
         let all = self.keys();
-        let mut moments = Moments {
+        let mut keys = KeyTimelineVerdict {
             rotations: self.rotations.len() as u64,
             key_sets: self.fetched.len() as u64,
-            ..Moments::default()
+            ..KeyTimelineVerdict::default()
         };
         let mut kids = BTreeSet::new();
         for sample in samples {
@@ -85,31 +87,30 @@ impl Published {
             kids.extend(decode_header(&body.access_token).ok().and_then(|header| header.kid));
             let verifies = |set: &Fetched| signed_claims(&sample.body, &set.keys).is_some();
             let (before, after) = (self.before(sample), self.after(sample, &claims, epoch));
-            moments.unpublished += u64::from(before.is_some_and(|set| !verifies(set)));
-            moments.withdrawn += u64::from(after.is_some_and(|set| !verifies(set)));
-            moments.unwatched += u64::from(before.is_none() || after.is_none());
+            keys.unpublished += u64::from(before.is_some_and(|set| !verifies(set)));
+            keys.withdrawn += u64::from(after.is_some_and(|set| !verifies(set)));
+            keys.unwatched += u64::from(before.is_none() || after.is_none());
         }
-        moments.signing_keys = kids.len() as u64;
-        moments
+        keys.signing_keys = kids.len() as u64;
+        keys
     }
 
     /// Returns the last key set read before the request was written, if at most one rotation came
     /// in between. After two rotations, the signing key may be one that the set could not hold.
     fn before(&self, sample: &Sampled) -> Option<&Fetched> {
-        let read = self.fetched.partition_point(|set| set.span.end_ns <= sample.written_ns);
+        let read = self.fetched.partition_point(|set| set.span.end <= sample.written);
         let set = self.fetched.get(read.checked_sub(1)?)?;
-        let since = |rotation: &&Span| {
-            rotation.end_ns >= set.span.begin_ns && rotation.begin_ns <= sample.end_ns
-        };
+        let since =
+            |rotation: &&Span| rotation.end >= set.span.begin && rotation.begin <= sample.end;
         (self.rotations.iter().filter(since).count() <= 1).then_some(set)
     }
 
     /// Returns the first key set read after the answer was complete, if the token lived until then.
     /// Wall time is known to the second.
     fn after(&self, sample: &Sampled, claims: &Claims, epoch: Epoch) -> Option<&Fetched> {
-        let read = self.fetched.partition_point(|set| set.span.begin_ns < sample.end_ns);
+        let read = self.fetched.partition_point(|set| set.span.begin < sample.end);
         let set = self.fetched.get(read)?;
-        (claims.exp > epoch.wall_at(set.span.end_ns).0 + 1).then_some(set)
+        (claims.exp > epoch.wall_at(set.span.end).0 + 1).then_some(set)
     }
 }
 
@@ -118,34 +119,32 @@ mod tests {
     use super::super::tests::Pair;
     use super::*;
     use crate::base::clock::{Monotonic, UnixSeconds};
-    use crate::harness::scenario::workload::{Ask, Selector};
+    use crate::harness::scenario::key::{RequestKey, Selector};
     use serde_json::json;
-
-    const SECOND_NS: u64 = 1_000_000_000;
 
     /// Returns a token that arrived at second 10 and lives until `exp`.
     fn sample(pair: &Pair, exp: u64) -> Sampled {
         let body = json!({"access_token": pair.token(&json!({"aud": "a", "exp": exp}))});
         Sampled {
-            ask: Ask { vm: 0, selector: Selector::Default, resource: 0 },
-            written_ns: 10 * SECOND_NS,
-            end_ns: 10 * SECOND_NS + 5,
+            key: RequestKey { vm: 0, selector: Selector::Default, resource: 0 },
+            written: Nanos::from_secs(10),
+            end: Nanos::from_secs(10) + Nanos::new(5),
             body: body.to_string().into_bytes(),
         }
     }
 
     fn span(second: u64) -> Span {
-        Span { begin_ns: second * SECOND_NS, end_ns: second * SECOND_NS + 9 }
+        Span { begin: Nanos::from_secs(second), end: Nanos::from_secs(second) + Nanos::new(9) }
     }
 
     fn fetched(second: u64, pairs: &[&Pair]) -> Fetched {
         Fetched { span: span(second), keys: Arc::new(Pair::published(pairs)) }
     }
 
-    fn judge(fetched: Vec<Fetched>, rotations: &[u64], sample: Sampled) -> Moments {
+    fn judge(fetched: Vec<Fetched>, rotations: &[u64], sample: Sampled) -> KeyTimelineVerdict {
         let rotations = rotations.iter().map(|second| span(*second)).collect();
         let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
-        Published { fetched, rotations }.judge(&[sample], epoch)
+        KeyTimeline { fetched, rotations }.judge(&[sample], epoch)
     }
 
     #[test]
@@ -153,12 +152,13 @@ mod tests {
         let (old, new) = (Pair::new("old"), Pair::new("new"));
         let both = || fetched(9, &[&old, &new]);
         let fine = judge(vec![both(), fetched(11, &[&old, &new])], &[], sample(&new, 99));
-        let good = Moments { key_sets: 2, signing_keys: 1, ..Moments::default() };
+        let good =
+            KeyTimelineVerdict { key_sets: 2, signing_keys: 1, ..KeyTimelineVerdict::default() };
         assert_eq!(fine, good);
         let early = judge(vec![fetched(9, &[&old]), fetched(11, &[&new])], &[], sample(&new, 99));
-        assert_eq!(early, Moments { unpublished: 1, ..good });
+        assert_eq!(early, KeyTimelineVerdict { unpublished: 1, ..good });
         let gone = judge(vec![both(), fetched(11, &[&new])], &[], sample(&old, 99));
-        assert_eq!(gone, Moments { withdrawn: 1, ..good });
+        assert_eq!(gone, KeyTimelineVerdict { withdrawn: 1, ..good });
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
         let sets = vec![fetched(9, &[&old, &new]), fetched(11, &[&old, &new])];
         let epoch = Epoch { clock: Monotonic::start(), wall: UnixSeconds(0) };
         let samples = [sample(&old, 99), sample(&new, 99), sample(&new, 98)];
-        let published = Published { fetched: sets, rotations: Vec::new() };
+        let published = KeyTimeline { fetched: sets, rotations: Vec::new() };
         assert_eq!(published.judge(&samples, epoch).signing_keys, 2);
     }
 }

@@ -3,97 +3,19 @@
 //! The verification runs after the load. The keys come from the issuer's published set. The
 //! identities of a VM come from the rules of the synthetic world, never from the measured broker.
 
+mod claims;
 pub mod key_timeline;
+pub mod keys;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use serde::Deserialize;
-
-use super::ledger::{Ledger, Slot};
+use self::claims::{Body, Claims, signed_claims};
+use self::keys::Keys;
+use super::ledger::Ledger;
 use crate::base::synthetic::{IdentityIds, Synthetic};
-use crate::harness::dialect::fetch::{Conversation, FetchError};
-use crate::harness::dialect::target::HttpUrl;
-use crate::harness::dialect::trust::Trusted;
-use crate::harness::driver::fleet::Epoch;
 use crate::harness::record::sample::Sampled;
-use crate::harness::scenario::workload::{Ask, Selector};
-
-/// The published keys of an issuer, by their id.
-#[derive(Clone, Default)]
-pub struct Keys(BTreeMap<String, DecodingKey>);
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// The reason why there are no keys to verify with.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// The set could not be read.
-    #[error("cannot read the signing keys")]
-    Fetch(#[from] FetchError),
-    /// The document is not a key set.
-    #[error("the signing keys at {url} are not a JSON Web Key Set")]
-    Syntax {
-        /// The URL of the document.
-        url: String,
-        /// The fault in the document.
-        source: serde_json::Error,
-    },
-}
-
-impl Keys {
-    /// Reads the key set at exactly this URL.
-    ///
-    /// # Errors
-    /// Returns [`KeysError`] if there is none.
-    pub fn read(url: &HttpUrl) -> Result<Self, KeysError> {
-        Self::read_trusting(url, None)
-    }
-
-    /// Reads the key set like [`Self::read`], from a server whose certificate is checked by
-    /// `trusted`.
-    ///
-    /// # Errors
-    /// Returns [`KeysError`] if there is none.
-    pub fn read_trusting(url: &HttpUrl, trusted: Option<Trusted>) -> Result<Self, KeysError> {
-        let text = Conversation::with(url.clone()).trusting(trusted).document("")?;
-        Self::parse(&text).map_err(|source| KeysError::Syntax { url: url.to_string(), source })
-    }
-
-    /// Reads the key set of the world's tenant from a token service.
-    ///
-    /// # Errors
-    /// Returns [`KeysError`] if there is none.
-    pub fn of_tenant(sts: &HttpUrl, world: &Synthetic) -> Result<Self, KeysError> {
-        Self::read(&Self::url_of_tenant(sts, world))
-    }
-
-    /// Returns the URL at which a token service publishes the key set of the world's tenant.
-    pub(crate) fn url_of_tenant(sts: &HttpUrl, world: &Synthetic) -> HttpUrl {
-        let path = format!("{}/{}/discovery/v2.0/keys", sts.path, world.tenant_id());
-        HttpUrl { path, ..sts.clone() }
-    }
-
-    /// Adds the keys of another set.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().map(|(kid, key)| (kid.clone(), key.clone())));
-    }
-
-    pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let set: JwkSet = serde_json::from_str(text)?;
-        let keys = set.keys.iter().filter_map(|jwk| {
-            let key = DecodingKey::from_jwk(jwk).ok()?;
-            Some((jwk.common.key_id.clone()?, key))
-        });
-        Ok(Self(keys.collect()))
-    }
-}
+use crate::harness::scenario::key::{RequestKey, Selector, Slot};
+use crate::harness::schedule::timeline::Epoch;
 
 /// Counts of faulty answers in the sample, by fault. An answer can have several faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +24,7 @@ pub struct Verdict {
     pub sampled: u64,
     /// No token, an unknown key, or a signature that does not match.
     pub bad_signature: u64,
-    /// A token of an identity that the VM did not ask for, or whose `sub` is not its `oid`; none
+    /// A token of an identity that the VM did not key for, or whose `sub` is not its `oid`; none
     /// for a foreign target.
     pub wrong_identity: Option<u64>,
     /// A token for another resource, or a body that names another; none if the expected one is
@@ -145,7 +67,7 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Copy, Debug)]
 pub enum Identities<'a> {
     /// Identities that follow from the world.
-    Of(&'a Synthetic),
+    Fixed(&'a Synthetic),
     /// Identities that follow from the world and from the changes made in it.
     Changing(&'a Synthetic, &'a Ledger),
     /// Unknown identities of a foreign target. Only the audience of its tokens may be known.
@@ -156,18 +78,18 @@ pub enum Identities<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Audience<'a> {
     /// The requested resource.
-    Asked,
+    Requested,
     /// Always this audience.
-    Is(&'a str),
+    Fixed(&'a str),
     /// Unknown, and not checked.
     Unknown,
 }
 
 impl<'a> Audience<'a> {
-    fn of(self, ask: &Ask) -> Option<&'a str> {
+    fn of(self, key: &RequestKey) -> Option<&'a str> {
         match self {
-            Self::Asked => Some(ask.resource()),
-            Self::Is(audience) => Some(audience),
+            Self::Requested => Some(key.resource()),
+            Self::Fixed(audience) => Some(audience),
             Self::Unknown => None,
         }
     }
@@ -176,25 +98,25 @@ impl<'a> Audience<'a> {
 impl Identities<'_> {
     const fn world(&self) -> Option<&Synthetic> {
         match self {
-            Self::Of(world) | Self::Changing(world, _) => Some(world),
+            Self::Fixed(world) | Self::Changing(world, _) => Some(world),
             Self::Unknown(_) => None,
         }
     }
 
     const fn audience(&self) -> Audience<'_> {
         match self {
-            Self::Of(_) | Self::Changing(..) => Audience::Asked,
+            Self::Fixed(_) | Self::Changing(..) => Audience::Requested,
             Self::Unknown(audience) => *audience,
         }
     }
 
     /// Returns true if a token belongs to the requested identity at the time of the request.
     fn is_right(&self, world: &Synthetic, sample: &Sampled, body: &Body, claims: &Claims) -> bool {
-        let first = expected(world, &sample.ask);
+        let first = expected(world, &sample.key);
         let Self::Changing(_, ledger) = self else { return belongs(&first, body, claims) };
-        let Ask { vm, selector, .. } = sample.ask;
+        let RequestKey { vm, selector, .. } = sample.key;
         let slot = Slot { vm, selector };
-        let at = (sample.written_ns, sample.end_ns);
+        let at = (sample.written, sample.end);
         match selector {
             // A user-assigned identity that is assigned again is the same as before.
             Selector::UserAssigned(_) => belongs(&first, body, claims),
@@ -224,7 +146,7 @@ pub fn verify(
 ) -> Verdict {
     let unknown = identities.world().map(|_| 0);
     let wrong_audience = match identities.audience() {
-        Audience::Asked | Audience::Is(_) => Some(0),
+        Audience::Requested | Audience::Fixed(_) => Some(0),
         Audience::Unknown => None,
     };
     let mut verdict = Verdict {
@@ -239,13 +161,13 @@ pub fn verify(
             verdict.bad_signature += 1;
             continue;
         };
-        if let Some(audience) = identities.audience().of(&sample.ask) {
+        if let Some(audience) = identities.audience().of(&sample.key) {
             let echoed = body.resource.as_deref().is_none_or(|echo| echo == audience);
             let right = echoed && claims.aud.0.iter().any(|aud| aud == audience);
             verdict.wrong_audience = verdict.wrong_audience.map(|n| n + u64::from(!right));
         }
         verdict.wrong_expiry += u64::from(!expiry_agrees(sample, &body, &claims, epoch));
-        verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end_ns).0);
+        verdict.expired += u64::from(claims.exp <= epoch.wall_at(sample.end).0);
         if let Some(world) = identities.world() {
             let count = |fault: &mut Option<u64>, right: bool| {
                 *fault = fault.map(|count| count + u64::from(!right));
@@ -266,93 +188,16 @@ const EXPIRY_SLACK_SECONDS: u64 = 2;
 fn expiry_agrees(sample: &Sampled, body: &Body, claims: &Claims, epoch: Epoch) -> bool {
     let on = body.expires_on.as_ref().is_none_or(|on| on.seconds() == Some(claims.exp));
     let Some(left) = &body.expires_in else { return on };
-    let at = |at_ns| epoch.wall_at(at_ns).0;
-    let latest = (claims.exp + EXPIRY_SLACK_SECONDS).saturating_sub(at(sample.written_ns));
-    let earliest = claims.exp.saturating_sub(at(sample.end_ns) + EXPIRY_SLACK_SECONDS);
+    let at = |at_time| epoch.wall_at(at_time).0;
+    let latest = (claims.exp + EXPIRY_SLACK_SECONDS).saturating_sub(at(sample.written));
+    let earliest = claims.exp.saturating_sub(at(sample.end) + EXPIRY_SLACK_SECONDS);
     on && left.seconds().is_some_and(|left| (earliest..=latest).contains(&left))
 }
 
-/// A number, or a string of digits as some endpoints write it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Plain(u64),
-    Text(String),
-}
-
-impl Number {
-    fn seconds(&self) -> Option<u64> {
-        match self {
-            Self::Plain(seconds) => Some(*seconds),
-            Self::Text(text) => text.parse().ok(),
-        }
-    }
-}
-
-/// The body of a token answer.
-#[derive(Debug, Deserialize)]
-struct Body {
-    access_token: String,
-    client_id: Option<String>,
-    expires_in: Option<Number>,
-    expires_on: Option<Number>,
-    resource: Option<String>,
-}
-
-/// The claims that are checked.
-#[derive(Debug, Deserialize)]
-struct Claims {
-    #[serde(default)]
-    aud: Audiences,
-    exp: u64,
-    appid: Option<String>,
-    iss: Option<String>,
-    oid: Option<String>,
-    sub: Option<String>,
-    tid: Option<String>,
-}
-
-/// One audience or several (RFC 7519 section 4.1.3).
-#[derive(Debug, Default, Deserialize)]
-#[serde(from = "OneOrMany")]
-struct Audiences(Vec<String>);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl From<OneOrMany> for Audiences {
-    fn from(audiences: OneOrMany) -> Self {
-        match audiences {
-            OneOrMany::One(audience) => Self(vec![audience]),
-            OneOrMany::Many(audiences) => Self(audiences),
-        }
-    }
-}
-
-fn signed_claims(body: &[u8], keys: &Keys) -> Option<(Body, Claims)> {
-    let body: Body = serde_json::from_slice(body).ok()?;
-    let header = decode_header(&body.access_token).ok()?;
-    let key = keys.0.get(header.kid.as_deref()?)?;
-    if !matches!(header.alg, Algorithm::EdDSA | Algorithm::ES256 | Algorithm::RS256) {
-        return None;
-    }
-    let mut validation = Validation::new(header.alg);
-    // These claims are checked here, each with its own counter.
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    let token = decode::<Claims>(&body.access_token, key, &validation).ok()?;
-    Some((body, token.claims))
-}
-
-fn expected(world: &Synthetic, ask: &Ask) -> IdentityIds {
-    match ask.selector {
-        Selector::Default => world.system_assigned(ask.vm),
-        Selector::UserAssigned(index) => world.user_assigned(ask.vm, index),
+fn expected(world: &Synthetic, key: &RequestKey) -> IdentityIds {
+    match key.selector {
+        Selector::Default => world.system_assigned(key.vm),
+        Selector::UserAssigned(index) => world.user_assigned(key.vm, index),
     }
 }
 

@@ -1,18 +1,19 @@
-use super::*;
-use crate::base::clock::{Monotonic, UnixSeconds};
-use crate::base::ids::PrincipalId;
-use crate::harness::judge::ledger::Deed;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::*;
+use crate::base::clock::{Monotonic, UnixSeconds};
+use crate::base::ids::PrincipalId;
+use crate::harness::judge::ledger::SlotChange;
+use crate::harness::nanos::Nanos;
+
 const WORLD: Synthetic = Synthetic { vms: 3, user_assigned: 1, seed: 5 };
-const ASK: Ask = Ask { vm: 2, selector: Selector::UserAssigned(0), resource: 2 };
+const KEY: RequestKey = RequestKey { vm: 2, selector: Selector::UserAssigned(0), resource: 2 };
 /// The zero of the clock: the request is written at 990 and answered at 1,000.
 const ZERO: UnixSeconds = UnixSeconds(900);
-const SECOND_NS: u64 = 1_000_000_000;
 
 fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -22,7 +23,7 @@ fn claims() -> Value {
     let ids = WORLD.user_assigned(2, 0);
     let tenant = WORLD.tenant_id().to_string();
     json!({
-        "aud": ASK.resource(), "exp": 1_001, "appid": ids.client_id.to_string(),
+        "aud": KEY.resource(), "exp": 1_001, "appid": ids.client_id.to_string(),
         "oid": ids.principal_id.to_string(), "sub": ids.principal_id.to_string(),
         "iss": format!("https://sts.windows.net/{tenant}/"), "tid": tenant,
     })
@@ -61,19 +62,19 @@ fn check(change: impl FnOnce(&mut Value, &mut Value)) -> Verdict {
     let keys = Pair::published(&[&pair]);
     let mut claims = claims();
     let mut body = json!({"access_token": null, "client_id": claims["appid"],
-        "expires_in": "5", "expires_on": "1001", "resource": ASK.resource()});
+        "expires_in": "5", "expires_on": "1001", "resource": KEY.resource()});
     change(&mut claims, &mut body);
     if body["access_token"].is_null() {
         body["access_token"] = pair.token(&claims).into();
     }
     let sample = Sampled {
-        ask: ASK,
-        written_ns: 90 * SECOND_NS,
-        end_ns: 100 * SECOND_NS,
+        key: KEY,
+        written: Nanos::from_secs(90),
+        end: Nanos::from_secs(100),
         body: body.to_string().into_bytes(),
     };
     let epoch = Epoch { clock: Monotonic::start(), wall: ZERO };
-    verify(&[sample], &keys, Identities::Of(&WORLD), epoch)
+    verify(&[sample], &keys, Identities::Fixed(&WORLD), epoch)
 }
 
 const GOOD: Verdict = Verdict {
@@ -138,13 +139,13 @@ fn the_body_must_agree_with_its_token() {
 /// Returns a token of the system-assigned identity of VM 0, requested now, with these ids.
 fn system_assigned(pair: &Pair, clock: Monotonic, ids: IdentityIds) -> Sampled {
     let (appid, oid) = (ids.client_id.to_string(), ids.principal_id.to_string());
-    let ask = Ask { vm: 0, selector: Selector::Default, resource: 0 };
+    let key = RequestKey { vm: 0, selector: Selector::Default, resource: 0 };
     let tenant = WORLD.tenant_id().to_string();
-    let claims = json!({"aud": ask.resource(), "exp": 5_000, "appid": appid, "oid": oid,
+    let claims = json!({"aud": key.resource(), "exp": 5_000, "appid": appid, "oid": oid,
         "sub": oid, "iss": format!("https://sts.windows.net/{tenant}/"), "tid": tenant});
     let body = json!({"access_token": pair.token(&claims), "client_id": appid});
-    let at_ns = clock.now_ns();
-    Sampled { ask, written_ns: at_ns, end_ns: at_ns, body: body.to_string().into_bytes() }
+    let at = Nanos::now(clock);
+    Sampled { key, written: at, end: at, body: body.to_string().into_bytes() }
 }
 
 #[test]
@@ -160,11 +161,11 @@ fn a_re_enabled_identity_is_the_one_that_the_control_plane_named_and_no_longer_t
         verify(&samples, &Pair::published(&[&pair]), identities, epoch).wrong_identity
     };
     assert_eq!((faults(old), faults(new)), (Some(0), Some(1)));
-    ledger.sending(slot, Deed::Remove);
+    ledger.sending(slot, SlotChange::Removal);
     assert_eq!(faults(old), Some(0), "the removal may not be in effect yet");
     ledger.acknowledged(slot, None);
     assert_eq!(faults(old), Some(1));
-    ledger.sending(slot, Deed::GiveBack);
+    ledger.sending(slot, SlotChange::Return);
     ledger.acknowledged(slot, Some(new.principal_id));
     assert_eq!((faults(old), faults(new)), (Some(1), Some(0)));
     let stale_client = IdentityIds { client_id: old.client_id, ..new };

@@ -108,7 +108,7 @@ pub(super) fn nanos(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::record::recorder::histogram;
+    use crate::harness::record::intervals::histogram;
     use rand::SeedableRng;
     use rand::rngs::Xoshiro256PlusPlus;
 

@@ -13,7 +13,7 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use crate::base::clock::UnixSeconds;
 use crate::harness::class::Class;
 use crate::harness::record::collector::IntervalSink;
-use crate::harness::record::recorder::{INTERVAL_NS, IntervalSet, Rest, Window};
+use crate::harness::record::intervals::{INTERVAL, IntervalSet, Rest, Window};
 
 /// The three logs of a run, written during the run.
 pub(crate) struct Logs {
@@ -59,7 +59,7 @@ impl IntervalSink for Logs {
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         let Some(begun) = &mut self.begun else { return Ok(()) };
         let Begun { window, response, service, lag } = begun;
-        let length = Duration::from_nanos(window.interval_ns(set.index));
+        let length = Duration::from(window.interval(set.index));
         self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
             let span = Span { index: set.index, length, class };
@@ -131,7 +131,7 @@ impl Log {
             .serialize(histogram, &mut self.buffer)
             .map_err(|error| io::Error::other(error.to_string()))?;
         let Span { index, length, class } = span;
-        let start = index * Duration::from_nanos(INTERVAL_NS).as_secs();
+        let start = index * Duration::from(INTERVAL).as_secs();
         let length = length.as_secs_f64();
         let encoded = STANDARD.encode(&self.buffer);
         let max = histogram.max();
@@ -145,9 +145,11 @@ mod tests {
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
+    use crate::harness::dialect::outcome::Status;
+    use crate::harness::nanos::Nanos;
     use crate::harness::record::collector::collect;
-    use crate::harness::record::recorder::{Ended, Recorder};
-    use crate::harness::record::status::Status;
+    use crate::harness::record::intervals::Ended;
+    use crate::harness::record::recorder::Recorder;
 
     #[test]
     fn what_is_logged_can_be_read_back() {
@@ -155,7 +157,7 @@ mod tests {
         let mut logs = Logs::new(folder.path().to_owned());
         let (full, sets) = std::sync::mpsc::channel();
         let (spare, empty) = std::sync::mpsc::channel();
-        let window = Window { start_ns: 0, end_ns: INTERVAL_NS / 4 };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL / 4 };
         logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
         assert!(logs.is_empty());
         let mut recorder = Recorder::new(window, full, empty);
@@ -163,10 +165,10 @@ mod tests {
             class: Class::Hit,
             status: Status::Http(200),
             cause: None,
-            intended_ns: 0,
-            acted_ns: 10,
-            written_ns: Some(20),
-            end_ns: 1020,
+            intended: Nanos::ZERO,
+            acted: Nanos::new(10),
+            written: Some(Nanos::new(20)),
+            end: Nanos::new(1020),
         });
         let _ = recorder.finish();
         collect(&sets, &[spare], &mut logs, &|| ()).unwrap();

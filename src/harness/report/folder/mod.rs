@@ -18,7 +18,7 @@ use crate::base::files::{Draft, PLAIN};
 use crate::base::printable::json;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
-use crate::harness::record::recorder::IntervalSet;
+use crate::harness::record::intervals::IntervalSet;
 
 /// Reasons why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -129,8 +129,9 @@ fn distribution(class: Class) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::nanos::Nanos;
     use crate::harness::record::collector::IntervalSink;
-    use crate::harness::record::recorder::Window;
+    use crate::harness::record::intervals::Window;
 
     #[test]
     fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!(path, Path::new("results/20231114T221320Z-steady"));
         let parent = tempfile::tempdir().unwrap();
         let folder = Folder::create(parent.path().join("a")).unwrap();
-        let window = Window { start_ns: 0, end_ns: 1 };
+        let window = Window { start: Nanos::ZERO, end: Nanos::new(1) };
         folder.logs().begin(window, UnixSeconds(0)).unwrap();
         assert!(Folder::create(parent.path().join("a")).is_err());
         folder.discard();

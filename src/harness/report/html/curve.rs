@@ -204,6 +204,6 @@ fn table(title: &str, curves: &[Curve]) -> Table {
 }
 
 /// Returns the look of a class: its colour, and a dash pattern for each latency.
-pub(crate) const fn look(class: crate::harness::record::status::Class, dash: Dash) -> Look {
+pub(crate) const fn look(class: crate::harness::class::Class, dash: Dash) -> Look {
     Look { colour: class.index(), dash }
 }

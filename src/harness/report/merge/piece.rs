@@ -7,7 +7,7 @@ use crate::harness::document::run::Run;
 use crate::harness::report::stored::Stored;
 
 /// Seconds that are added to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     /// The first seconds of all parts, the second ones, and so on, whenever they were.
     Index,

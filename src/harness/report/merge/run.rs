@@ -22,7 +22,7 @@ use crate::harness::document::run::merged::{Merged, Part};
 use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Run, SCHEMA, Slo};
 use crate::harness::judge::objective::{Answers, Judgement};
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 use crate::harness::report::quantiles::{percentiles, tail};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::quantile_interval;

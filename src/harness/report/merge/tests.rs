@@ -7,10 +7,13 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::harness::class::Class;
+use crate::harness::dialect::outcome::Status;
 use crate::harness::document::run::classes::ClassResult;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{IntervalSink, Totals, collect as gather};
-use crate::harness::record::recorder::{Ended, INTERVAL_NS, Recorder, Window};
-use crate::harness::record::status::{Class, Status};
+use crate::harness::record::intervals::{Ended, INTERVAL, Window};
+use crate::harness::record::recorder::Recorder;
 use crate::harness::report::stored::read_run;
 use crate::harness::report::text::merged;
 
@@ -32,7 +35,7 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn record(folder: &Path, spec: &Spec) -> Totals {
-    let window = Window { start_ns: 0, end_ns: SECONDS * INTERVAL_NS };
+    let window = Window { start: Nanos::ZERO, end: INTERVAL * SECONDS };
     let result = Folder::create(folder.to_owned()).unwrap();
     let mut logs = result.logs();
     let ((full, sets), (spare, empty)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
@@ -41,15 +44,15 @@ fn record(folder: &Path, spec: &Spec) -> Totals {
     let mut answers = spec.answers.clone();
     answers.sort_by_key(|(_, second, _)| *second);
     for (class, second, latency) in answers {
-        let intended_ns = second * INTERVAL_NS;
+        let intended = INTERVAL * second;
         recorder.record(&Ended {
             class,
             status: Status::Http(200),
             cause: None,
-            intended_ns,
-            acted_ns: intended_ns + 30,
-            written_ns: Some(intended_ns + 50),
-            end_ns: intended_ns + latency,
+            intended,
+            acted: intended + Nanos::new(30),
+            written: Some(intended + Nanos::new(50)),
+            end: intended + Nanos::new(latency),
         });
     }
     let _ = recorder.finish();

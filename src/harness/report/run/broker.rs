@@ -2,8 +2,8 @@
 
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::broker::{Broker, BrokerBuild, Verified};
-use crate::harness::session::run::Outcome;
-use crate::harness::session::self_report;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::self_report;
 
 /// Returns the counters of the measured part, or none for a foreign target or unknown counters.
 pub(super) fn broker(outcome: &Outcome) -> Option<Broker> {

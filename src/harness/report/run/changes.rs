@@ -4,12 +4,12 @@ use super::broker::whole_number;
 use crate::base::clock::us;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::changes::{Changes, Churn, Outage, Rotation};
+use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::report::quantiles::percentiles;
-use crate::harness::session::changes::{Report, Rotated, Truth};
-use crate::harness::session::run::Outcome;
 
 /// Returns the number of changes and the times of their acknowledgements.
-pub(super) fn writes(report: &Report) -> Changes {
+pub(super) fn writes(report: &ChangesReport) -> Changes {
     let writes = &report.writes;
     Changes {
         count: writes.count(),
@@ -20,32 +20,32 @@ pub(super) fn writes(report: &Report) -> Changes {
 }
 
 /// Returns the verdict on the answers to VMs that lost and got identities.
-pub(super) fn churn(report: &Report) -> Option<Churn> {
-    let Truth::Churn(counts) = report.truth else { return None };
+pub(super) fn churn(report: &ChangesReport) -> Option<Churn> {
+    let ChangesVerdict::Churn(counts) = report.verdict else { return None };
     Some(Churn { counts, extra: Extra::new() })
 }
 
 /// Returns the verdict on the tokens while keys were rotated.
-pub(super) fn rotation(report: &Report) -> Option<Rotation> {
-    let Truth::Rotate(rotated) = report.truth else { return None };
-    let Rotated { moments, certificates, unread } = rotated;
+pub(super) fn rotation(report: &ChangesReport) -> Option<Rotation> {
+    let ChangesVerdict::Rotation(rotated) = report.verdict else { return None };
+    let RotationVerdict { keys, certificates, unread } = rotated;
     Some(Rotation {
-        rotations: moments.rotations,
-        signing_keys: moments.signing_keys,
-        key_sets: moments.key_sets,
+        rotations: keys.rotations,
+        signing_keys: keys.signing_keys,
+        key_sets: keys.key_sets,
         key_sets_unread: unread,
         certificates,
-        unpublished: moments.unpublished,
-        withdrawn: moments.withdrawn,
-        unwatched: moments.unwatched,
+        unpublished: keys.unpublished,
+        withdrawn: keys.withdrawn,
+        unwatched: keys.unwatched,
         extra: Extra::new(),
     })
 }
 
 /// Returns how long the token service was away, and how many mints failed.
-pub(super) fn outage(report: &Report, outcome: &Outcome) -> Option<Outage> {
-    let Truth::Outage { down_ns } = report.truth else { return None };
+pub(super) fn outage(report: &ChangesReport, outcome: &Outcome) -> Option<Outage> {
+    let ChangesVerdict::Outage { down } = report.verdict else { return None };
     let measured = outcome.broker.and_then(|counted| counted.measured);
     let failures = measured.map(|counters| whole_number(counters.mint_failures));
-    Some(Outage { down_s: us(down_ns) / 1e6, mint_failures: failures })
+    Some(Outage { down_s: us(down.as_u64()) / 1e6, mint_failures: failures })
 }

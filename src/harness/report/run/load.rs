@@ -7,14 +7,14 @@ use crate::harness::dialect::target::Target;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::gate;
 use crate::harness::document::run::load::Load;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::scenario::phases::{Phase, Phases};
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
 use crate::harness::schedule::layout::Layout;
-use crate::harness::session::run::Outcome;
 
 /// Returns the load of a run, without the name of a scenario file and the arguments of `serve`.
-pub(super) fn load(plan: &Plan, outcome: &Outcome, target: &Target) -> Load {
+pub(super) fn load(plan: &RunPlan, outcome: &Outcome, target: &Target) -> Load {
     let (arrivals, rate_target) = arrivals(&plan.workload);
     let layout = Layout::of(plan);
     let filled = plan.workload.filled(&plan.world);
@@ -44,7 +44,7 @@ pub(super) fn load(plan: &Plan, outcome: &Outcome, target: &Target) -> Load {
 }
 
 /// Returns the load of each leg of a gate.
-pub(crate) fn of_leg(plan: &Plan) -> gate::Load {
+pub(crate) fn of_leg(plan: &RunPlan) -> gate::Load {
     let (arrivals, rate) = arrivals(&plan.workload);
     let seconds = |ns| Duration::from_nanos(ns).as_secs_f64();
     let layout = Layout::of(plan);

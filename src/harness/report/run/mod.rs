@@ -16,13 +16,13 @@ use crate::harness::document::extra::Extra;
 use crate::harness::document::run::classes::ClassResult;
 use crate::harness::document::run::load::Load;
 use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA, Slo};
-use crate::harness::judge::cut::Cut;
 use crate::harness::judge::objective::Judgement;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::measured::Cut;
 use crate::harness::report::host::{build, host};
 use crate::harness::report::quantiles::{percentiles, tail};
 use crate::harness::scenario::objective::Objective;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::session::run::Outcome;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::stats::intervals::quantile_interval;
 
 /// Identity of a run: its id, time, scenario, seed and target.
@@ -49,7 +49,7 @@ pub(crate) struct Identity {
 /// Builds the document of a run.
 pub(crate) fn document(
     identity: Identity,
-    plan: &Plan,
+    plan: &RunPlan,
     outcome: &Outcome,
     slo: &[Objective],
 ) -> Run {
@@ -95,7 +95,7 @@ pub(crate) fn document(
 }
 
 fn interrupted(cut: Cut) -> Interrupted {
-    let planned_s = us(cut.planned_ns) / 1e6;
+    let planned_s = us(cut.planned.as_u64()) / 1e6;
     Interrupted { planned_s, unfinished: cut.unfinished, extra: Extra::new() }
 }
 

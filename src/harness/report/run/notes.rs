@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::base::clock::{readable, readable_us};
+use crate::harness::dialect::outcome::Status;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::steady_state::SteadyState;
-use crate::harness::record::status::Status;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::session::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
-use crate::harness::session::run::{Counted, Outcome};
+use crate::harness::record::broker_counters::Counted;
+use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
+use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the notes that follow from a plan and its outcome.
-pub(crate) fn of(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+pub(crate) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
     let own = [
         queue(outcome),
         reconnects(outcome),
@@ -32,7 +33,7 @@ fn counters(broker: Option<&Counted>) -> Option<String> {
     })
 }
 
-fn samples(plan: &Plan, outcome: &Outcome) -> Option<String> {
+fn samples(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let (kept, asked) = (outcome.measured.samples.len(), plan.samples);
     let is_told = outcome.measured.samples_full && outcome.verdict.is_some();
     is_told.then(|| {
@@ -65,7 +66,7 @@ fn sessions(outcome: &Outcome) -> Option<String> {
     })
 }
 
-fn changes(plan: &Plan) -> Option<String> {
+fn changes(plan: &RunPlan) -> Option<String> {
     match plan.changes {
         Changes::None => None,
         Changes::Churn { .. } => Some(
@@ -106,7 +107,7 @@ fn steadiness(outcome: &Outcome) -> Option<String> {
             readable_us(drift.first / 1000.0),
             readable_us(drift.second / 1000.0)
         )),
-        SteadyState::NotMeant
+        SteadyState::NotExpected
         | SteadyState::Steady { .. }
         | SteadyState::Drifting { decided: true, .. } => None,
     }
@@ -125,7 +126,7 @@ fn broker(outcome: &Outcome) -> Option<String> {
     })
 }
 
-fn timeouts(plan: &Plan, outcome: &Outcome) -> Option<String> {
+fn timeouts(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.statuses.get(&Status::Timeout)?;
     Some(format!(
         "{count} requests were given up after {}: they are in the class `error`, so that the percentiles of the good answers hold only what came in time",
@@ -136,7 +137,7 @@ fn timeouts(plan: &Plan, outcome: &Outcome) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::session::broker_counters::Counters;
+    use crate::harness::record::broker_counters::Counters;
 
     #[test]
     fn counters_that_were_not_read_in_time_are_named() {

@@ -5,14 +5,14 @@ use crate::harness::class::Class;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::classes::PhaseClass;
 use crate::harness::document::run::phases::{Phase as PhaseResult, RateSteps};
-use crate::harness::record::recorder::Latencies;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::intervals::Latencies;
 use crate::harness::report::quantiles::percentiles;
 use crate::harness::scenario::phases::Phase;
-use crate::harness::scenario::plan::Plan;
-use crate::harness::session::run::Outcome;
+use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the results of each phase that had begun. A single phase is the whole measured part.
-pub(super) fn of(plan: &Plan, outcome: &Outcome) -> Vec<PhaseResult> {
+pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
     let (totals, tally) = (&outcome.measured.totals, &outcome.measured.tally);
     let sets =
@@ -77,9 +77,8 @@ fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::scenario::phases::Timing;
+    use crate::harness::scenario::phases::{Arrivals, Timing};
     use crate::harness::scenario::profile::Profile;
-    use crate::harness::schedule::arrivals::Arrivals;
 
     fn ramp(length_ns: u64) -> Phase {
         Phase {

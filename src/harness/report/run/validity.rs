@@ -6,12 +6,12 @@ use crate::harness::document::percentiles::Hiccup;
 use crate::harness::document::run::validity;
 use crate::harness::document::run::validity::{Gaps, Steady, Validity};
 use crate::harness::judge::conditions::Conditions;
+use crate::harness::judge::gap_fit::GapFit;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::steady_state::SteadyState;
 use crate::harness::judge::validity::Usable;
+use crate::harness::record::self_report::SelfReport;
 use crate::harness::report::quantiles::{at, tail};
-use crate::harness::schedule::pacing::GapFit;
-use crate::harness::session::run::Outcome;
-use crate::harness::session::self_report::SelfReport;
 
 /// Returns the validity of a run with its evidence.
 pub(super) fn validity(outcome: &Outcome) -> Validity {
@@ -54,7 +54,7 @@ const fn gaps(fit: &GapFit) -> Gaps {
 /// Returns the verdict on the steady state, from the p95 of each second.
 fn steadiness(state: &SteadyState) -> Steady {
     let (state, warm_up_s, halves_p95_us) = match state {
-        SteadyState::NotMeant => (validity::SteadyState::NotExpected, None, None),
+        SteadyState::NotExpected => (validity::SteadyState::NotExpected, None, None),
         SteadyState::TooShort { .. } => (validity::SteadyState::TooShort, None, None),
         SteadyState::Steady { warm_up_s } => {
             (validity::SteadyState::Steady, Some(*warm_up_s as u64), None)

@@ -10,7 +10,7 @@ use super::log;
 use super::log::{Head, Interval, each};
 use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 use crate::harness::stats::intervals::Counts;
 
 /// Points of a line over time. No more fit beside each other on a page.

@@ -7,10 +7,12 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::clock::UnixSeconds;
+use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::collect;
+use crate::harness::record::intervals::{Ended, INTERVAL, Window, histogram};
 use crate::harness::record::recorder;
-use crate::harness::record::recorder::{Ended, INTERVAL_NS, Recorder, Window};
-use crate::harness::record::status::Class;
+use crate::harness::record::recorder::Recorder;
 use crate::harness::report::folder::Folder;
 
 fn references() -> impl Iterator<Item = PathBuf> {
@@ -91,13 +93,13 @@ fn written(window: Window, all: &[Ended]) -> tempfile::TempDir {
 
 #[test]
 fn a_run_that_did_not_end_is_read_up_to_there() {
-    let window = Window { start_ns: 0, end_ns: 2 * INTERVAL_NS };
+    let window = Window { start: Nanos::ZERO, end: INTERVAL * 2 };
     let folder = written(
         window,
         &[
             ended(Class::Hit, 0, 1000),
             ended(Class::Miss, 10, 2010),
-            ended(Class::Hit, INTERVAL_NS, INTERVAL_NS + 3),
+            ended(Class::Hit, INTERVAL.as_u64(), INTERVAL.as_u64() + 3),
         ],
     );
     let stored = Stored::read(folder.path()).unwrap();
@@ -122,7 +124,7 @@ fn a_run_that_did_not_end_is_read_up_to_there() {
 fn a_log_that_grows_out_of_proportion_when_it_is_read_is_refused() {
     use base64::Engine as _;
     use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
-    let mut every = recorder::histogram();
+    let mut every = histogram();
     let mut value = 1;
     // One count in each bucket deflates to next to nothing.
     while value < 100_000_000_000 {
@@ -180,17 +182,17 @@ fn errors_name_the_file_and_what_is_wrong() {
 proptest! {
     #[test]
     fn samples_come_back_as_they_were_recorded(
-        samples in prop::collection::vec((0_u64..3 * INTERVAL_NS, 0_u64..100_000_000), 1..50),
+        samples in prop::collection::vec((0_u64..3 * INTERVAL.as_u64(), 0_u64..100_000_000), 1..50),
     ) {
-        let window = Window { start_ns: 0, end_ns: 3 * INTERVAL_NS };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL * 3 };
         let mut all: Vec<Ended> = samples
             .iter()
             .map(|(start, length)| ended(Class::Hit, *start, start + length))
             .collect();
-        all.sort_by_key(|ended| ended.end_ns);
+        all.sort_by_key(|ended| ended.end);
         let folder = written(window, &all);
         let log = Log::read(&folder.path().join("response.hlog")).unwrap();
-        let mut expected = crate::harness::record::recorder::histogram();
+        let mut expected = histogram();
         for (_, length) in &samples {
             expected.record(*length).unwrap();
         }
@@ -239,7 +241,7 @@ fn with_inner_damage(at: usize, byte: u8) -> Vec<u8> {
     use hdrhistogram::serialization::{Serializer, V2Serializer};
     use std::io::Write;
 
-    let mut histogram = crate::harness::record::recorder::histogram();
+    let mut histogram = histogram();
     (1..200_u64).for_each(|i| histogram.record(i * i * 37).unwrap());
     let mut plain = Vec::new();
     V2Serializer::new().serialize(&histogram, &mut plain).unwrap();

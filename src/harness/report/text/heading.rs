@@ -3,7 +3,7 @@
 use crate::base::clock::us;
 use crate::harness::dialect::target::Target;
 use crate::harness::report::run::load::arrivals;
-use crate::harness::scenario::plan::Plan;
+use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
 use crate::harness::schedule::layout::Layout;
 
@@ -14,8 +14,8 @@ pub(crate) struct Heading<'a> {
     pub(crate) scenario: &'a str,
     /// Target of the requests, with its protocol.
     pub(crate) target: &'a Target,
-    /// Plan of the run.
-    pub(crate) plan: &'a Plan,
+    /// RunPlan of the run.
+    pub(crate) plan: &'a RunPlan,
 }
 
 impl Heading<'_> {
@@ -32,7 +32,7 @@ impl Heading<'_> {
         };
         format!(
             "{scenario}  {protocol}  {}\n{}, {measured}{of}{warmup}, {} connections\n",
-            target.asked(),
+            target.requested_url(),
             load(plan),
             Layout::of(plan).connections()
         )
@@ -45,7 +45,7 @@ impl Heading<'_> {
 }
 
 /// Describes the load.
-fn load(plan: &Plan) -> String {
+fn load(plan: &RunPlan) -> String {
     let phases = match &plan.workload {
         Workload::Herd(herds) => {
             return format!("{} bursts of {} requests", herds.herds, herds.callers);

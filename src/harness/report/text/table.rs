@@ -11,10 +11,10 @@ use crate::harness::document::percentiles::Percentiles;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::changes::{Changes, ChurnCounts, Outage, Rotation};
 use crate::harness::judge::objective::Judgement;
+use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::{Headline, Reason};
 use crate::harness::report::quantiles::percentiles;
 use crate::harness::scenario::objective::Objective;
-use crate::harness::session::run::Outcome;
 
 /// Returns the notes and counts first; the heading, the percentiles and the verdict come last, where
 /// readers look.

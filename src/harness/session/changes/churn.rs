@@ -4,18 +4,21 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use hyper::Method;
+use hyper::header::CONTENT_TYPE;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::ids::PrincipalId;
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::fetch::{Conversation, Question, Reply};
-use crate::harness::dialect::target::HttpUrl;
-use crate::harness::judge::ledger::{Deed, Ledger, Slot};
-use crate::harness::scenario::workload::Selector;
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::judge::ledger::{Ledger, SlotChange};
+use crate::harness::nanos::Nanos;
+use crate::harness::record::writes::Writes;
+use crate::harness::scenario::key::{Selector, Slot};
 
 /// Maximum number of VMs that lose identities: the most popular ones, so that requests arrive while
 /// an identity is away.
@@ -23,7 +26,7 @@ const VMS_MAX: u32 = 50;
 /// Maximum number of identities that are away at a time. At 20 changes a second each is away for a
 /// second.
 const AWAY_MAX: usize = 10;
-/// Published version of the Compute API, <https://learn.microsoft.com/rest/api/compute>.
+/// KeyTimeline version of the Compute API, <https://learn.microsoft.com/rest/api/compute>.
 const API_VERSION: &str = "2024-07-01";
 
 /// Actor that sends the changes to the control plane.
@@ -75,18 +78,18 @@ impl Churner {
     pub(crate) fn change(&mut self) -> ControlFlow<()> {
         let enough = self.whole.is_empty() || self.away.len() >= AWAY_MAX;
         let back = if enough { self.away.pop_front() } else { None };
-        let (slot, deed) = match back {
-            Some(slot) => (slot, Deed::GiveBack),
+        let (slot, change) = match back {
+            Some(slot) => (slot, SlotChange::Return),
             None if self.whole.is_empty() => return ControlFlow::Break(()),
-            None => (self.pick(), Deed::Remove),
+            None => (self.pick(), SlotChange::Removal),
         };
-        let (sent_ns, answer) = self.send(slot, deed);
-        let acked_ns = self.clock.now_ns();
+        let (sent, answer) = self.send(slot, change);
+        let acked = Nanos::now(self.clock);
         match answer {
             Ok(principal) => {
                 self.ledger.acknowledged(slot, principal);
-                self.writes.succeeded(acked_ns.saturating_sub(sent_ns));
-                self.changed(slot, deed);
+                self.writes.succeeded(acked.saturating_sub(sent));
+                self.changed(slot, change);
             }
             // The effect of the failed change is unknown, so its VM is left alone from now on.
             Err(reason) => self.writes.failed(reason),
@@ -94,13 +97,13 @@ impl Churner {
         ControlFlow::Continue(())
     }
 
-    fn changed(&mut self, slot: Slot, deed: Deed) {
-        match deed {
-            Deed::Remove => {
+    fn changed(&mut self, slot: Slot, change: SlotChange) {
+        match change {
+            SlotChange::Removal => {
                 self.removals += 1;
                 self.away.push_back(slot);
             }
-            Deed::GiveBack => self.whole.push(slot.vm),
+            SlotChange::Return => self.whole.push(slot.vm),
         }
     }
 
@@ -118,19 +121,23 @@ impl Churner {
 
     /// Sends a change. Returns the time of sending, and the new principal of a system-assigned
     /// identity that was given back.
-    fn send(&mut self, slot: Slot, deed: Deed) -> (u64, Result<Option<PrincipalId>, String>) {
-        let request = request(&self.world, slot, deed);
-        let sent_ns = self.ledger.sending(slot, deed);
+    fn send(
+        &mut self,
+        slot: Slot,
+        change: SlotChange,
+    ) -> (Nanos, Result<Option<PrincipalId>, String>) {
+        let request = request(&self.world, slot, change);
+        let sent = self.ledger.sending(slot, change);
         let answer = request.and_then(|(path, body)| {
             let question = Question {
-                method: "PATCH",
+                method: &Method::PATCH,
                 path: &path,
-                headers: "Content-Type: application/json\r\n",
+                header: Some((CONTENT_TYPE, "application/json")),
                 body: &body,
             };
             self.arm.ask(&question).map_err(|error| describe(&error))
         });
-        (sent_ns, answer.and_then(|reply| principal(&reply, slot, deed)))
+        (sent, answer.and_then(|reply| principal(&reply, slot, change)))
     }
 }
 
@@ -141,16 +148,16 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
 }
 
 /// Returns the path and body of the request that makes a change.
-fn request(world: &Synthetic, slot: Slot, deed: Deed) -> Result<(String, String), String> {
+fn request(world: &Synthetic, slot: Slot, change: SlotChange) -> Result<(String, String), String> {
     let vm = world.vm_id(slot.vm).map_err(|error| error.to_string())?;
     let both = "SystemAssigned, UserAssigned";
-    let identity = match (slot.selector, deed) {
+    let identity = match (slot.selector, change) {
         // Existing user-assigned identities stay, because the server merges the dictionary.
-        (Selector::Default, Deed::Remove) => json!({"type": "UserAssigned"}),
-        (Selector::Default, Deed::GiveBack) => json!({"type": both}),
-        (Selector::UserAssigned(index), deed) => {
+        (Selector::Default, SlotChange::Removal) => json!({"type": "UserAssigned"}),
+        (Selector::Default, SlotChange::Return) => json!({"type": both}),
+        (Selector::UserAssigned(index), change) => {
             let id = world.user_assigned_id(slot.vm, index).map_err(|error| error.to_string())?;
-            let value = if deed == Deed::Remove { Value::Null } else { json!({}) };
+            let value = if change == SlotChange::Removal { Value::Null } else { json!({}) };
             json!({"type": both, "userAssignedIdentities": {id.as_str(): value}})
         }
     };
@@ -160,11 +167,11 @@ fn request(world: &Synthetic, slot: Slot, deed: Deed) -> Result<(String, String)
 
 /// Returns the new principal of a system-assigned identity that was given back, or the reason why
 /// the change failed.
-fn principal(reply: &Reply, slot: Slot, deed: Deed) -> Result<Option<PrincipalId>, String> {
+fn principal(reply: &Reply, slot: Slot, change: SlotChange) -> Result<Option<PrincipalId>, String> {
     if reply.status != 200 {
         return Err(format!("status {}: {}", reply.status, reply.body));
     }
-    if slot.selector != Selector::Default || deed == Deed::Remove {
+    if slot.selector != Selector::Default || change == SlotChange::Removal {
         return Ok(None);
     }
     let vm: Value = serde_json::from_str(&reply.body).map_err(|error| error.to_string())?;
@@ -179,8 +186,8 @@ mod tests {
 
     const WORLD: Synthetic = Synthetic { vms: 2, user_assigned: 2, seed: 1 };
 
-    fn content(selector: Selector, deed: Deed) -> Value {
-        let (path, body) = request(&WORLD, Slot { vm: 1, selector }, deed).unwrap();
+    fn content(selector: Selector, change: SlotChange) -> Value {
+        let (path, body) = request(&WORLD, Slot { vm: 1, selector }, change).unwrap();
         assert!(path.ends_with("/virtualMachines/vm-1?api-version=2024-07-01"), "{path}");
         serde_json::from_str(&body).unwrap()
     }
@@ -193,10 +200,10 @@ mod tests {
                 "userAssignedIdentities": {id.as_str(): value}}})
         };
         let user = Selector::UserAssigned(0);
-        assert_eq!(content(user, Deed::Remove), of(Value::Null));
-        assert_eq!(content(user, Deed::GiveBack), of(json!({})));
+        assert_eq!(content(user, SlotChange::Removal), of(Value::Null));
+        assert_eq!(content(user, SlotChange::Return), of(json!({})));
         let system = json!({"identity": {"type": "UserAssigned"}});
-        assert_eq!(content(Selector::Default, Deed::Remove), system);
+        assert_eq!(content(Selector::Default, SlotChange::Removal), system);
     }
 
     #[test]
@@ -205,10 +212,10 @@ mod tests {
         let reply = |status, body: Value| Reply { status, body: body.to_string() };
         let id = PrincipalId::from_bytes([9; 16]);
         let named = reply(200, json!({"identity": {"principalId": id.to_string()}}));
-        assert_eq!(principal(&named, slot, Deed::GiveBack), Ok(Some(id)));
-        assert_eq!(principal(&named, slot, Deed::Remove), Ok(None));
-        assert!(principal(&reply(200, json!({})), slot, Deed::GiveBack).is_err());
-        let refused = principal(&reply(409, json!("why")), slot, Deed::Remove).unwrap_err();
+        assert_eq!(principal(&named, slot, SlotChange::Return), Ok(Some(id)));
+        assert_eq!(principal(&named, slot, SlotChange::Removal), Ok(None));
+        assert!(principal(&reply(200, json!({})), slot, SlotChange::Return).is_err());
+        let refused = principal(&reply(409, json!("why")), slot, SlotChange::Removal).unwrap_err();
         assert_eq!(refused, "status 409: \"why\"");
     }
 }

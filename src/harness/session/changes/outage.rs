@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::synthetic::Synthetic;
-use crate::harness::dialect::target::HttpUrl;
+use crate::harness::dialect::url::HttpUrl;
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
+use crate::harness::record::writes::Writes;
 use crate::harness::session::serve_process::{ServeError, ServeProcess, this_program};
 
 /// Token service that our broker gets its tokens from.
@@ -96,24 +97,24 @@ impl Source {
 pub(crate) struct Outage {
     source: Source,
     clock: Monotonic,
-    down_at_ns: Option<u64>,
-    /// Length of the outage in nanoseconds.
-    pub(crate) down_ns: u64,
+    down_at: Option<Nanos>,
+    /// Length of the outage.
+    pub(crate) down: Nanos,
     pub(crate) writes: Writes,
 }
 
 impl Outage {
     pub(crate) fn new(source: Source, clock: Monotonic) -> Self {
-        Self { source, clock, down_at_ns: None, down_ns: 0, writes: Writes::default() }
+        Self { source, clock, down_at: None, down: Nanos::ZERO, writes: Writes::default() }
     }
 
     /// Kills the token service on the first call and restarts it on the second.
     pub(crate) fn act(&mut self) -> ControlFlow<()> {
-        let begin_ns = self.clock.now_ns();
+        let begin = Nanos::now(self.clock);
         if let Some(process) = self.source.process.take() {
             process.kill();
-            self.down_at_ns = Some(begin_ns);
-            self.writes.succeeded(self.clock.now_ns().saturating_sub(begin_ns));
+            self.down_at = Some(begin);
+            self.writes.succeeded(Nanos::now(self.clock).saturating_sub(begin));
             return ControlFlow::Continue(());
         }
         self.come_back();
@@ -122,13 +123,13 @@ impl Outage {
 
     /// Restarts the token service if it is down.
     pub(crate) fn come_back(&mut self) {
-        let Some(down_at_ns) = self.down_at_ns.take() else { return };
-        let begin_ns = self.clock.now_ns();
+        let Some(down_at) = self.down_at.take() else { return };
+        let begin = Nanos::now(self.clock);
         let restored = self.source.restore();
-        let end_ns = self.clock.now_ns();
-        self.down_ns = end_ns.saturating_sub(down_at_ns);
+        let end = Nanos::now(self.clock);
+        self.down = end.saturating_sub(down_at);
         match restored {
-            Ok(()) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
+            Ok(()) => self.writes.succeeded(end.saturating_sub(begin)),
             Err(error) => self.writes.failed(error.to_string()),
         }
     }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use crate::base::clock::Monotonic;
 use crate::harness::machine::cores;
+use crate::harness::nanos::Nanos;
 
-/// Schedule of a thread's actions. Times are in nanoseconds.
+/// Schedule of a thread's actions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     /// Time from the start signal to the first action.
-    pub(crate) first_ns: u64,
+    pub(crate) first: Nanos,
     /// Time from one action to the next; longer if an action takes longer.
-    pub(crate) gap_ns: u64,
+    pub(crate) gap: Nanos,
 }
 
 /// Thread that acts at a pace, and returns its actor at the end.
@@ -74,14 +75,14 @@ fn go(
     signals: &Receiver<()>,
     mut act: impl FnMut() -> ControlFlow<()>,
 ) {
-    let mut due_ns = clock.now_ns().saturating_add(pace.first_ns);
+    let mut due = Nanos::now(clock).saturating_add(pace.first);
     loop {
-        let wait = Duration::from_nanos(due_ns.saturating_sub(clock.now_ns()));
+        let wait = Duration::from(due.saturating_sub(Nanos::now(clock)));
         if signals.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) || act().is_break() {
             return;
         }
         // Late actions are not made up for: a slow broker gets fewer changes, not a burst of them.
-        due_ns = due_ns.saturating_add(pace.gap_ns).max(clock.now_ns());
+        due = due.saturating_add(pace.gap).max(Nanos::now(clock));
     }
 }
 
@@ -89,7 +90,7 @@ fn go(
 mod tests {
     use super::*;
 
-    const FAST: Pace = Pace { first_ns: 0, gap_ns: 1_000 };
+    const FAST: Pace = Pace { first: Nanos::ZERO, gap: Nanos::from_micros(1) };
 
     #[test]
     fn nothing_happens_before_the_signal_and_all_of_it_after() {

@@ -5,15 +5,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Method;
+use hyper::header::AUTHORIZATION;
+
 use super::churn::describe;
-use super::writes::Writes;
 use crate::base::clock::Monotonic;
 use crate::base::secret::Redacted;
 use crate::harness::dialect::fetch;
 use crate::harness::dialect::fetch::{Conversation, Question};
-use crate::harness::dialect::target::HttpUrl;
-use crate::harness::judge::verify::Keys;
+use crate::harness::dialect::url::HttpUrl;
 use crate::harness::judge::verify::key_timeline::{Fetched, Span};
+use crate::harness::judge::verify::keys::Keys;
+use crate::harness::nanos::Nanos;
+use crate::harness::record::writes::Writes;
 
 /// Admin endpoint of the broker, and the secret that authorizes changes there.
 #[derive(Clone, Debug)]
@@ -42,13 +46,13 @@ impl Rotator {
     pub(crate) fn rotate(&mut self) -> ControlFlow<()> {
         let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
         self.left = left;
-        let begin_ns = self.clock.now_ns();
+        let begin = Nanos::now(self.clock);
         let answer = self.admin.post("/signing-keys/rotate");
-        let end_ns = self.clock.now_ns();
+        let end = Nanos::now(self.clock);
         // A failed request may still have rotated the keys.
-        self.rotations.push(Span { begin_ns, end_ns });
+        self.rotations.push(Span { begin, end });
         match answer {
-            Ok(_) => self.writes.succeeded(end_ns.saturating_sub(begin_ns)),
+            Ok(_) => self.writes.succeeded(end.saturating_sub(begin)),
             Err(reason) => self.writes.failed(reason),
         }
         ControlFlow::Continue(())
@@ -69,9 +73,9 @@ impl Roller {
 
     pub(crate) fn roll(&mut self) -> ControlFlow<()> {
         self.rolled = self.admin.post("/credentials/roll").and_then(|text| {
-            // `5 made, 0 removed`
-            let made = text.split(' ').next().and_then(|number| number.parse().ok());
-            made.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
+            // `5 finished, 0 removed`
+            let finished = text.split(' ').next().and_then(|number| number.parse().ok());
+            finished.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
         });
         ControlFlow::Break(())
     }
@@ -85,8 +89,9 @@ impl Admin {
     /// Sends a request to the admin endpoint, and returns the body of the answer.
     fn post(&self, path: &str) -> Result<String, String> {
         let secret = String::from_utf8_lossy(self.secret.expose());
-        let headers = &format!("Authorization: Bearer {secret}\r\n");
-        let question = Question { method: "POST", path, headers, body: "" };
+        let bearer = format!("Bearer {secret}");
+        let header = Some((AUTHORIZATION, bearer.as_str()));
+        let question = Question { method: &Method::POST, path, header, body: "" };
         // A new connection each time: seconds may pass between requests, and a kept connection may
         // be closed by then.
         let answer = Conversation::with(self.url.clone()).patient(PATIENCE).ask(&question);
@@ -117,10 +122,10 @@ impl Poller {
 
     /// Reads the published keys, and counts a failure.
     pub(crate) fn poll(&mut self) -> ControlFlow<()> {
-        let begin_ns = self.clock.now_ns();
+        let begin = Nanos::now(self.clock);
         let text = fetch::get(&self.jwks, "");
-        let end_ns = self.clock.now_ns();
-        let kept = text.is_ok_and(|text| self.keep(text, Span { begin_ns, end_ns }).is_ok());
+        let end = Nanos::now(self.clock);
+        let kept = text.is_ok_and(|text| self.keep(text, Span { begin, end }).is_ok());
         self.failures += u64::from(!kept);
         ControlFlow::Continue(())
     }

@@ -1,8 +1,8 @@
-use super::*;
-use crate::harness::judge::ledger::Slot;
-use crate::harness::scenario::workload::Selector;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+
+use super::*;
+use crate::harness::scenario::key::{Selector, Slot};
 
 const WORLD: Synthetic = Synthetic { vms: 3, user_assigned: 2, seed: 1 };
 
@@ -44,13 +44,13 @@ fn an_endpoint_that_goes_on_giving_tokens_after_an_acknowledged_removal_is_found
     let clock = Monotonic::start();
     let ledger = Arc::new(Ledger::new(clock));
     let (batches, noted) = channel();
-    let mut witness = Witness::new(Churner::vms(&WORLD), batches);
+    let mut observer = Observer::new(Churner::vms(&WORLD), batches);
     let mut churner = Churner::new(liar(), WORLD, Arc::clone(&ledger), clock, 1);
     // Requests every identity of the world once, from an endpoint that gives or refuses all.
     let mut ask = |token| {
         for slot in slots() {
-            let (written_ns, end_ns) = (clock.now_ns(), clock.now_ns());
-            witness.note(Seen { slot, written_ns, end_ns, token });
+            let (written, end) = (Nanos::now(clock), Nanos::now(clock));
+            observer.note(Observation { slot, written, end, token });
         }
     };
     ask(true);
@@ -60,7 +60,7 @@ fn an_endpoint_that_goes_on_giving_tokens_after_an_acknowledged_removal_is_found
     // Three VMs lose one identity each; the fourth change gives the first one back.
     (0..3).for_each(|_| assert!(churner.change().is_continue()));
     ask(true);
-    drop(witness);
+    drop(observer);
     let judgement = judge(ledger, noted).unwrap().join().unwrap();
     let expected = Judgement {
         removals: 0,

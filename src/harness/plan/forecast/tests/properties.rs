@@ -1,12 +1,13 @@
 //! Checks the answer of a plan against its own figures, for random fleets.
 
+use proptest::prelude::*;
+
 use super::super::*;
 use crate::harness::plan::answer;
 use crate::harness::plan::answer::Answer;
 use crate::harness::plan::fit::Basis;
 use crate::harness::plan::fleet_file::tests::parse;
 use crate::harness::plan::simulate::service::Service;
-use proptest::prelude::*;
 
 /// Returns a fleet with slow work and few requests, whose busy minute is simulated within milliseconds.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use super::backlog::Backlog;
 use super::client::Sdk;
 use super::node::{Costs, Done, Node, Shape, Ticket};
 use super::service::nanos;
-use crate::harness::record::recorder::histogram;
+use crate::harness::record::intervals::histogram;
 use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::Counts;
 

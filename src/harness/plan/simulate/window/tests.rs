@@ -1,10 +1,12 @@
 //! Checks the simulator against queueing theory. Seeds are fixed, so a tolerance that holds once always
 //! holds.
 
+use std::num::NonZeroUsize;
+
+use proptest::prelude::*;
+
 use super::super::service::Service;
 use super::*;
-use proptest::prelude::*;
-use std::num::NonZeroUsize;
 
 const SERVICE_NS: f64 = 100_000.0;
 

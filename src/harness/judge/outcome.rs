@@ -1,0 +1,162 @@
+//! The judged result of a run.
+
+use super::changes::ChangesReport;
+use super::checks;
+use super::conditions::Conditions;
+use super::failure::{Failure, is_final};
+use super::gap_fit::GapFit;
+use super::steady_state::Seconds;
+use super::validity::limits::lag_limit_ns;
+use super::validity::{self, Evidence, Reason, Shape};
+use super::verify::Verdict;
+use crate::harness::machine::host::strain::Strain;
+use crate::harness::nanos::Nanos;
+use crate::harness::record::broker_counters::Counted;
+use crate::harness::record::intervals::{IntervalSet, Latencies};
+use crate::harness::record::measured::Measured;
+use crate::harness::record::self_report::SelfReport;
+use crate::harness::record::tally::Tally;
+use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::scenario::workload::Workload;
+
+/// The judged result of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Measurements of the generator.
+    pub measured: Measured,
+    /// Latencies of all requests.
+    pub all: Latencies,
+    /// Latencies of all requests that did not fail.
+    pub good: Latencies,
+    /// Counts of the broker; none for a foreign target.
+    pub broker: Option<Counted>,
+    /// Result of the verification; none without keys.
+    pub verdict: Option<Verdict>,
+    /// Changes made during the run; none if none were planned.
+    pub changes: Option<ChangesReport>,
+    /// Conditions of the run.
+    pub conditions: Conditions,
+    /// Length of the measured part in nanoseconds. Shorter than planned if the user ended the run.
+    pub duration_ns: u64,
+    /// Requests acted on per second of the measured part; none for bursts.
+    pub rate_achieved: Option<f64>,
+    /// Answers per second of the measured part.
+    pub rate_answered: f64,
+    /// Reasons why the run is invalid; empty for a valid run.
+    pub reasons: Vec<Reason>,
+    /// Checks that failed.
+    pub failures: Vec<Failure>,
+}
+
+/// Findings about a run apart from the measurements of the generator.
+#[derive(Debug)]
+pub struct Findings {
+    /// Counts of the broker; none for a foreign target.
+    pub broker: Option<Counted>,
+    /// ChangesReport of the broker about itself during the measured part.
+    pub self_report: Option<SelfReport>,
+    /// Result of the verification; none without keys.
+    pub verdict: Option<Verdict>,
+    /// Changes made during the run; none if none were planned.
+    pub changes: Option<ChangesReport>,
+    /// Disturbance of the generator by the machine.
+    pub strain: Strain,
+    /// Latency and cache hits of each second.
+    pub seconds: Seconds,
+}
+
+/// Judges the measurements of a run.
+pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome {
+    let Findings { broker, self_report, verdict, changes, strain, seconds } = findings;
+    let (good, all) = merged(&measured.totals.whole);
+    // The limits of lateness follow from the times of good answers, because a refusal may take no
+    // time.
+    let judged = if good.response.is_empty() { &all } else { &good };
+    let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured.as_u64());
+    let shape = shape(&plan.workload, &measured.tally);
+    let conditions = Conditions {
+        strain,
+        gap_fit: GapFit::of(&measured.pacing, Nanos::new(lag_limit_ns(&judged.service))),
+        steady: seconds.steady_state(plan, &measured.totals),
+        hit_ratios: seconds.hit_ratios(plan),
+        broker: self_report,
+    };
+    let reasons = validity::judge(&Evidence {
+        cut: measured.cut,
+        shape,
+        unsent: measured.tally.unsent,
+        lag: &all.lag,
+        notice: &measured.notice,
+        service: &judged.service,
+        response: &judged.response,
+        causes: &measured.tally.causes,
+        hiccup: &measured.hiccup,
+        busy_share: measured.busy_share,
+        duration_ns,
+        conditions: &conditions,
+    });
+    let mut failures =
+        checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
+    failures.retain(|failure| measured.cut.is_none() || is_final(failure));
+    let rate_achieved = match shape {
+        Shape::Bursts { .. } => None,
+        Shape::Rate { .. } => Some(rate(measured.tally.acted, duration_ns)),
+    };
+    let rate_answered = rate(measured.tally.answered, duration_ns);
+    Outcome {
+        measured,
+        all,
+        good,
+        broker,
+        verdict,
+        changes,
+        conditions,
+        duration_ns,
+        rate_achieved,
+        rate_answered,
+        reasons,
+        failures,
+    }
+}
+
+/// Returns the latencies of the requests that did not fail, and of all requests.
+fn merged(set: &IntervalSet) -> (Latencies, Latencies) {
+    let mut good = Latencies::default();
+    set.good().for_each(|(_, latencies)| good.add(latencies));
+    let mut all = good.clone();
+    set.seen().filter(|(class, _)| class.is_failure()).for_each(|(_, failed)| all.add(failed));
+    (good, all)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+fn rate(count: u64, duration_ns: u64) -> f64 {
+    count as f64 * 1e9 / duration_ns.max(1) as f64
+}
+
+/// Returns the spacing of the requests, with the counts that show if the generator kept to it.
+const fn shape(workload: &Workload, tally: &Tally) -> Shape {
+    match workload {
+        Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
+        Workload::Phases(_) => Shape::Rate { scheduled: tally.scheduled, acted: tally.acted },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::scenario::mix::Kind;
+    use crate::harness::scenario::workload::Herds;
+    use crate::harness::scenario::workload::tests::one;
+
+    #[test]
+    fn a_rate_is_judged_by_what_was_scheduled_and_a_herd_is_not() {
+        // The mean rate gives 100 requests, the schedule drew 90. The rule compares with the 90
+        // drawn.
+        let tally = Tally { scheduled: 90, acted: 90, ..Tally::default() };
+        let rate = shape(&one(100.0, Kind::New { repeat: 1 }), &tally);
+        assert!(matches!(rate, Shape::Rate { scheduled: 90, acted: 90 }), "{rate:?}");
+        let herds = Herds { herds: 1, callers: 9, first_ns: 0, gap_ns: 7 };
+        let bursts = shape(&Workload::Herd(herds), &tally);
+        assert!(matches!(bursts, Shape::Bursts { gap_ns: 7 }), "{bursts:?}");
+    }
+}
