@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use self::examined::{Examined, Pair, Stolen};
+use self::examined::Examined;
 pub use self::findings::effect;
 pub use self::trial::{Trial, verdict};
 use super::dialect::target::Target;
@@ -26,7 +26,7 @@ use super::driver::load;
 use super::driver::load::LoadError;
 use super::machine::cores::{Cores, allowed};
 use super::machine::host::settings::HostSettings;
-use super::machine::host::strain::{Strain, StrainCounters};
+use super::machine::host::strain::StrainCounters;
 use super::machine::host::{Host, available_bytes, load_average};
 use super::machine::stop::Stop;
 use super::record::collector::Discard;

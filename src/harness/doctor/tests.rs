@@ -6,9 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+use crate::harness::doctor::examined::{Pair, Stolen};
 use crate::harness::document::doctor::Level;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::validity::{Evidence, Reason, Shape, Usable, judge};
+use crate::harness::machine::host::strain::Strain;
 use crate::harness::record::intervals::histogram;
 
 fn filled(value_ns: u64) -> Histogram<u64> {

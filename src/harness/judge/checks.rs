@@ -217,6 +217,7 @@ mod tests {
     use crate::harness::judge::ledger::Judgement;
     use crate::harness::judge::verify::key_timeline::KeyTimelineVerdict;
     use crate::harness::machine::cores::Cores;
+    use crate::harness::nanos::Nanos;
     use crate::harness::record::collector::Totals;
     use crate::harness::record::intervals::{Ended, histogram};
     use crate::harness::record::measured::Pacing;
@@ -381,10 +382,10 @@ mod tests {
                 class: Class::Miss,
                 status: Status::Http(200),
                 cause: None,
-                intended_ns: 0,
-                acted_ns: 0,
-                written_ns: Some(0),
-                end_ns: 1,
+                intended: Nanos::ZERO,
+                acted: Nanos::ZERO,
+                written: Some(Nanos::ZERO),
+                end: Nanos::new(1),
             });
         }
         set

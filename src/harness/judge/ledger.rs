@@ -159,6 +159,7 @@ fn presence(entries: &[Entry], written: Nanos, end: Nanos) -> Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::scenario::key::Selector;
     use proptest::prelude::*;
 
     fn entry(change: SlotChange, sent_ns: u64, acked_ns: Option<u64>) -> Entry {

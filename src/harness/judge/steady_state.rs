@@ -25,7 +25,7 @@ pub(crate) struct SteadyStateSink<'a> {
 
 /// Data of each whole second, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Seconds {
+pub struct Seconds {
     /// p95 response time of the class with the most answers, in nanoseconds.
     p95_ns: Vec<f64>,
     /// Cache hits, and all answers for which the broker reports their origin.

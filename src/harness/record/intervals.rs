@@ -133,7 +133,7 @@ impl IntervalSet {
         failed.map(|(_, latencies)| latencies.response.len()).sum()
     }
 
-    pub(super) fn record(&mut self, ended: &Ended) {
+    pub(crate) fn record(&mut self, ended: &Ended) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
         let response = ended.end.saturating_sub(ended.intended);
         set.response.saturating_record(response.as_u64());

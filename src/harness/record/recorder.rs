@@ -114,6 +114,9 @@ impl Recorder {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::harness::dialect::outcome::Cause;
+    use hdrhistogram::Histogram;
+    use std::collections::BTreeMap;
     use std::sync::mpsc::channel;
 
     /// Returns a hit with a token that was acted on and written at its intended start.

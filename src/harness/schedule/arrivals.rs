@@ -91,7 +91,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_schedule_is_a_pure_function_of_its_seed(arrivals in arrivals(), seed: u64) {
-            let make = || Schedule::new(arrivals, 1000.0, 200_000_000, seed);
+            let make = || Schedule::new(arrivals, 1000.0, Nanos::from_millis(200), seed);
             prop_assert!(make().eq(make()));
         }
 
@@ -99,15 +99,15 @@ mod tests {
         fn times_never_go_back_and_end_before_the_end(
             arrivals in arrivals(), seed: u64, rate in 1.0..50_000.0, length in 0_u64..100_000_000,
         ) {
-            let times: Vec<u64> = Schedule::new(arrivals, rate, length, seed).collect();
+            let times: Vec<Nanos> = Schedule::new(arrivals, rate, Nanos::new(length), seed).collect();
             prop_assert!(times.is_sorted());
-            prop_assert!(times.iter().all(|at| *at < length));
+            prop_assert!(times.iter().all(|at| *at < Nanos::new(length)));
         }
 
         #[test]
         fn a_constant_schedule_has_its_exact_count(rate in 1_u32..20_000, seconds in 1_u64..4) {
             let schedule =
-                Schedule::new(Arrivals::Constant, f64::from(rate), seconds * 1_000_000_000, 1);
+                Schedule::new(Arrivals::Constant, f64::from(rate), Nanos::from_secs(seconds), 1);
             prop_assert_eq!(schedule.count() as u64, u64::from(rate) * seconds);
         }
 
@@ -115,7 +115,7 @@ mod tests {
         fn a_poisson_schedule_has_its_mean_count(seed: u64) {
             // 10,000 expected, standard deviation 100: six deviations are hardly ever exceeded by
             // chance.
-            let count = Schedule::new(Arrivals::Poisson, 10_000.0, 1_000_000_000, seed).count();
+            let count = Schedule::new(Arrivals::Poisson, 10_000.0, Nanos::SECOND, seed).count();
             prop_assert!((9_400..=10_600).contains(&count), "{}", count);
         }
     }
@@ -124,11 +124,11 @@ mod tests {
         #[test]
         fn any_profile_has_as_many_equally_spaced_requests_as_its_integral(profile in profiles()) {
             let (total, length_ns) = (profile.total(), profile.length_ns());
-            let times: Vec<u64> = Schedule::over(Arrivals::Constant, profile, 1).collect();
+            let times: Vec<Nanos> = Schedule::over(Arrivals::Constant, profile, 1).collect();
             // The first request is number 0, and the end is excluded.
             prop_assert!((times.len() as f64 - total.ceil()).abs() < 1.0 + 1e-6);
             prop_assert!(times.len() as f64 >= total - 1e-6);
-            prop_assert!(times.is_sorted() && times.iter().all(|at| *at < length_ns));
+            prop_assert!(times.is_sorted() && times.iter().all(|at| *at < Nanos::new(length_ns)));
         }
 
         #[test]
@@ -137,8 +137,8 @@ mod tests {
             // requests.
             let (peak, grain) = (profile.peak(), profile.peak() * 1.5e-9 + 1e-9);
             for (k, at) in Schedule::over(Arrivals::Constant, profile.clone(), 1).enumerate() {
-                let reached = profile.integral(at);
-                prop_assert!((reached - k as f64).abs() <= grain, "{k}: {reached} at {at}, {peak}");
+                let reached = profile.integral(at.as_u64());
+                prop_assert!((reached - k as f64).abs() <= grain, "{k}: {reached} at {at:?}, {peak}");
             }
         }
 
@@ -148,22 +148,22 @@ mod tests {
         ) {
             let rates: Vec<f64> = rates.into_iter().map(f64::from).collect();
             let steps = Profile::steps(&rates, rates.len() as u64 * SECOND);
-            let whole: Vec<u64> = Schedule::over(Arrivals::Constant, steps, 1).collect();
+            let whole: Vec<Nanos> = Schedule::over(Arrivals::Constant, steps, 1).collect();
             let parts = (0_u64..).zip(&rates).flat_map(|(step, rate)| {
-                let part = Schedule::new(Arrivals::Constant, *rate, SECOND, 1);
-                part.map(move |at| step * SECOND + at)
+                let part = Schedule::new(Arrivals::Constant, *rate, Nanos::SECOND, 1);
+                part.map(move |at| Nanos::SECOND * step + at)
             });
-            prop_assert_eq!(whole, parts.collect::<Vec<u64>>());
+            prop_assert_eq!(whole, parts.collect::<Vec<Nanos>>());
         }
 
         #[test]
         fn a_poisson_process_has_its_mean_count_in_every_stretch(seed: u64, profile in profiles()) {
-            let times: Vec<u64> = Schedule::over(Arrivals::Poisson, profile.clone(), seed).collect();
+            let times: Vec<Nanos> = Schedule::over(Arrivals::Poisson, profile.clone(), seed).collect();
             prop_assert!(times.is_sorted());
             for start_ns in (0..profile.length_ns()).step_by(250_000_000) {
                 let end_ns = start_ns + 250_000_000;
                 let mean = profile.integral(end_ns) - profile.integral(start_ns);
-                let count = times.iter().filter(|at| (start_ns..end_ns).contains(*at)).count();
+                let count = times.iter().filter(|at| (start_ns..end_ns).contains(&at.as_u64())).count();
                 // Six standard deviations, plus an allowance for small means, which are not
                 // normally distributed.
                 let bound = 6.0 * mean.sqrt() + 12.0;
@@ -176,7 +176,7 @@ mod tests {
     /// law.
     fn distance(profile: &Profile, seed: u64) -> f64 {
         let times = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
-        let reached: Vec<f64> = times.map(|at| profile.integral(at)).collect();
+        let reached: Vec<f64> = times.map(|at| profile.integral(at.as_u64())).collect();
         let mut gaps: Vec<f64> = reached.windows(2).map(|pair| pair[1] - pair[0]).collect();
         gaps.sort_by(f64::total_cmp);
         let count = gaps.len() as f64;
@@ -208,21 +208,21 @@ mod tests {
         let (ramp, level) =
             (Profile::ramp(0.0, 20_000.0, SECOND), Profile::constant(10_000.0, SECOND));
         let times = Schedule::over(Arrivals::Poisson, ramp, 1);
-        let early = times.filter(|at| *at < SECOND / 2).count() as f64;
+        let early = times.filter(|at| *at < Nanos::SECOND / 2).count() as f64;
         assert!((early - level.integral(SECOND / 2)).abs() > 2_000.0, "{early}");
     }
 
     #[test]
     fn different_seeds_are_different_schedules() {
-        let make = |seed| Schedule::new(Arrivals::Poisson, 1000.0, 1_000_000_000, seed);
+        let make = |seed| Schedule::new(Arrivals::Poisson, 1000.0, Nanos::SECOND, seed);
         assert!(!make(1).eq(make(2)));
     }
 
     #[test]
     fn poisson_gaps_vary_as_much_as_their_mean() {
-        let times: Vec<u64> =
-            Schedule::new(Arrivals::Poisson, 10_000.0, 2_000_000_000, 3).collect();
-        let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let times: Vec<Nanos> =
+            Schedule::new(Arrivals::Poisson, 10_000.0, Nanos::from_secs(2), 3).collect();
+        let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_f64()).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         let variation = variance.sqrt() / mean;

@@ -50,16 +50,22 @@ mod tests {
 
     #[test]
     fn a_session_ends_a_minute_before_the_server_ends_it() {
-        let lease = Lease::opened(200, b"AQAE==\n", None, 5).unwrap();
-        let minute_before = 5 + 21_540 * 1_000_000_000;
-        assert_eq!(lease.secret(minute_before - 1).map(Redacted::expose), Some(&b"AQAE=="[..]));
+        let lease = Lease::opened(200, b"AQAE==\n", None, Nanos::new(5)).unwrap();
+        let minute_before = Nanos::new(5) + Nanos::from_secs(21_540);
+        assert_eq!(
+            lease.secret(minute_before - Nanos::new(1)).map(Redacted::expose),
+            Some(&b"AQAE=="[..])
+        );
         assert!(lease.secret(minute_before).is_none());
     }
 
     #[test]
     fn what_is_no_secret_opens_nothing() {
         for (status, body) in [(403, "x"), (200, ""), (200, "a b"), (200, "a\r\nb: c")] {
-            assert!(Lease::opened(status, body.as_bytes(), None, 0).is_none(), "{status} {body}");
+            assert!(
+                Lease::opened(status, body.as_bytes(), None, Nanos::ZERO).is_none(),
+                "{status} {body}"
+            );
         }
     }
 
@@ -67,9 +73,9 @@ mod tests {
     fn a_server_may_grant_less_than_it_is_asked_for() {
         for (granted, until_ms) in [(1, 500), (30, 15_000), (300, 240_000), (u64::MAX, 21_540_000)]
         {
-            let lease = Lease::opened(200, b"x", Some(granted), 0).unwrap();
-            assert_eq!(lease.until, until_ms * 1_000_000, "{granted}");
+            let lease = Lease::opened(200, b"x", Some(granted), Nanos::ZERO).unwrap();
+            assert_eq!(lease.until, Nanos::from_millis(until_ms), "{granted}");
         }
-        assert!(Lease::opened(200, b"x", Some(0), 0).is_none());
+        assert!(Lease::opened(200, b"x", Some(0), Nanos::ZERO).is_none());
     }
 }

@@ -68,17 +68,17 @@ fn filling_asks_for_every_key_that_comes_back_once() {
 fn new_keys_are_new_beside_keys_that_come_back() {
     let mix = vec![share(POPULAR), Share { weight: 0.25, ..share(Kind::New { repeat: 2 }) }];
     let mixed = workload(None, vec![Phase { mix, ..phase("a", 1000.0, POPULAR) }]);
-    let new = Traffic::of(&mixed, &WORLD).new_key_counts();
+    let counts = Traffic::of(&mixed, &WORLD).new_key_counts();
     // 200 expected, standard deviation 12.6.
-    assert!((124..=276).contains(&new.requests), "{new:?}");
-    assert_eq!(new.keys, new.requests.div_ceil(2));
+    assert!((124..=276).contains(&counts.requests), "{counts:?}");
+    assert_eq!(counts.keys, counts.requests.div_ceil(2));
     let asks = asks(&mixed);
     let new = asks.iter().filter(|key| key.resource != 0).count() as u64;
-    assert_eq!(new, new.requests);
+    assert_eq!(new, counts.requests);
     let phases = mixed.phases().unwrap();
     assert_eq!(phases.reused_keys(&WORLD), 80);
     let (needed, there) = phases.new_keys(&WORLD);
-    assert!(needed >= new.keys && there == 320, "{needed} {there}");
+    assert!(needed >= counts.keys && there == 320, "{needed} {there}");
     assert!(phases.any_new() && !phases.only_new());
 }
 

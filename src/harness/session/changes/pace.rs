@@ -90,7 +90,7 @@ fn go(
 mod tests {
     use super::*;
 
-    const FAST: Pace = Pace { first: 0, gap: 1_000 };
+    const FAST: Pace = Pace { first: Nanos::ZERO, gap: Nanos::from_micros(1) };
 
     #[test]
     fn nothing_happens_before_the_signal_and_all_of_it_after() {
