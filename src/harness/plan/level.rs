@@ -8,8 +8,9 @@ use crate::harness::document::run::Run;
 use crate::harness::judge::validity::Reason;
 use crate::harness::record::recorder::histogram;
 use crate::harness::record::status::Class;
-use crate::harness::report::slo::{Answers, Objective};
+use crate::harness::report::slo::Answers;
 use crate::harness::report::stored::Stored;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::session::run::Outcome;
 use crate::harness::stats::intervals::{Counts, interval_of_blocks};
 

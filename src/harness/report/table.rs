@@ -6,11 +6,11 @@ use hdrhistogram::Histogram;
 
 use super::grid::grid;
 pub use super::heading::Heading;
-use super::slo::Objective;
 use crate::base::clock::readable;
 use crate::harness::judge::validity::{Headline, Reason};
 use crate::harness::record::cause::Cause;
 use crate::harness::record::status::Class;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::plan::Plan;
 use crate::harness::session::changes::writes::Writes;
 use crate::harness::session::changes::{Report, Rotated, Truth};

@@ -11,7 +11,7 @@ use rand_distr::{Distribution, Exp1};
 use crate::harness::scenario::profile::{Inverse, Profile};
 
 /// How intended start times are spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrivals {
     /// All gaps are equal.
@@ -21,6 +21,9 @@ pub enum Arrivals {
 }
 
 impl Arrivals {
+    /// Both spacings.
+    pub const ALL: [Self; 2] = [Self::Constant, Self::Poisson];
+
     /// Returns the name in files and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
