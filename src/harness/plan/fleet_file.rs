@@ -38,7 +38,8 @@ pub(crate) enum FleetError {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Fleet {
     /// Callers of the fleet.
-    pub(crate) fleet: Callers,
+    #[serde(rename = "fleet")]
+    pub(crate) callers: Callers,
     /// Software development kits (SDKs) of the callers, with the share of each.
     #[serde(default, rename = "kits")]
     pub(crate) sdks: BTreeMap<Sdk, f64>,
@@ -182,23 +183,23 @@ impl Fleet {
         let wave_s = self.wave.as_ref().map_or(0.0, |wave| wave.deployed_within.as_secs_f64());
         let lanes = self.nodes.lanes.map_or(1, NonZeroUsize::get);
         let rules = [
-            ("fleet.vms", f64::from(self.fleet.vms), (1..=16_000_000).contains(&keys), counts),
+            ("fleet.vms", f64::from(self.callers.vms), (1..=16_000_000).contains(&keys), counts),
             (
                 "fleet.uncached-per-second",
-                self.fleet.uncached_per_second,
-                (0.0..=1e6).contains(&self.fleet.uncached_per_second),
+                self.callers.uncached_per_second,
+                (0.0..=1e6).contains(&self.callers.uncached_per_second),
                 "0 to 1000000",
             ),
             (
                 "fleet.token-lifetime",
-                self.fleet.token_lifetime.as_secs_f64(),
-                (1.0..=366.0 * 86_400.0).contains(&self.fleet.token_lifetime.as_secs_f64()),
+                self.callers.token_lifetime.as_secs_f64(),
+                (1.0..=366.0 * 86_400.0).contains(&self.callers.token_lifetime.as_secs_f64()),
                 "1s to 366days",
             ),
             ("storm.within", within_s, within_s <= 3600.0, "at most 1h"),
             ("wave.deployed-within", wave_s, wave_s <= 366.0 * 86_400.0, "at most 366days"),
             ("kits", shares, sdks_sound, "shares that add up to 1"),
-            ("storm.vms", f64::from(storm_vms), storm_vms <= self.fleet.vms, "at most fleet.vms"),
+            ("storm.vms", f64::from(storm_vms), storm_vms <= self.callers.vms, "at most fleet.vms"),
             (
                 "nodes.refresh-at",
                 self.nodes.refresh_at,
@@ -241,12 +242,12 @@ impl Fleet {
 
     /// Returns the number of tokens that the fleet holds.
     pub(crate) const fn keys(&self) -> u64 {
-        (self.fleet.vms as u64).saturating_mul(self.tokens_each())
+        (self.callers.vms as u64).saturating_mul(self.tokens_each())
     }
 
     /// Returns the number of tokens that each VM holds.
     pub(crate) const fn tokens_each(&self) -> u64 {
-        self.fleet.identities as u64 * self.fleet.resources as u64
+        self.callers.identities as u64 * self.callers.resources as u64
     }
 
     /// Returns the SDKs and their shares. Without any, all callers use azure-identity for Python.
@@ -283,7 +284,7 @@ pub(super) mod tests {
         let fleet = parse("[fleet]\nvms = 10\n[nodes]\ncores = 4\n").unwrap();
         assert_eq!((fleet.keys(), fleet.nodes.mint_queue.get(), fleet.nodes.lost), (10, 8192, 1));
         assert_eq!(fleet.sdks(), [(Sdk::Python, 1.0)]);
-        assert_eq!(fleet.fleet.token_lifetime, Duration::from_hours(24));
+        assert_eq!(fleet.callers.token_lifetime, Duration::from_hours(24));
     }
 
     #[test]

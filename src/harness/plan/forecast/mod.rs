@@ -119,7 +119,7 @@ struct Forecaster<'a> {
 impl<'a> Forecaster<'a> {
     fn new(question: &'a Question<'a>, watch: Watch<'a>) -> Self {
         let fleet = question.fleet;
-        let callers = &fleet.fleet;
+        let callers = &fleet.callers;
         let uncached = f64::from(callers.vms) * callers.uncached_per_second;
         let pattern = RequestPattern {
             keys: fleet.keys(),
