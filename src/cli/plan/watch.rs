@@ -114,7 +114,7 @@ mod tests {
 
     /// Watches a level of `seconds` seconds. In each of the first four, answers take a second more.
     fn watched(seconds: u64) -> LevelWatch {
-        let window = Window { start_ns: 0, end_ns: seconds * SECOND_NS };
+        let window = Window { start: Nanos::ZERO, end: Nanos::from_secs(seconds) };
         let (full, sets) = channel();
         let mut recorder = Recorder::new(window, full, channel().1);
         for second in 0..4 {

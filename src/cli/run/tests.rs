@@ -9,6 +9,7 @@ use crate::harness::record::measured::{Measured, Pacing};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
+use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
 
 /// Returns a thousand answers of class `hit` after this many nanoseconds.
