@@ -3,7 +3,6 @@
 mod broker;
 mod changes;
 pub(crate) mod load;
-pub(crate) mod notes;
 mod phases;
 mod validity;
 
