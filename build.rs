@@ -1,6 +1,7 @@
 //! Hands the build's provenance to the crate: git commit, cleanliness, profile and compiler; and
 //! lets the model checker stand in for the locks of `sync.rs` when it is asked for.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -16,7 +17,7 @@ fn provide_provenance() {
     let dirty = output("git", &["status", "--porcelain"]).map(|lines| !lines.is_empty());
     provide("COMMIT", output("git", &["rev-parse", "HEAD"]));
     provide("DIRTY", dirty.map(|dirty| dirty.to_string()));
-    provide("PROFILE", std::env::var("PROFILE").ok());
+    provide("PROFILE", profile());
     provide("RUSTC", std::env::var("RUSTC").ok().and_then(|rustc| output(&rustc, &["--version"])));
     // A commit moves the reflog even where `HEAD` goes on naming the same branch.
     for file in ["HEAD", "logs/HEAD", "index"] {
@@ -27,6 +28,14 @@ fn provide_provenance() {
     for path in ["build.rs", "src", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={path}");
     }
+}
+
+/// The folder of the build below `target/`: `debug`, `release`, or the name of another profile. Cargo's
+/// own `PROFILE` says `release` for every profile that inherits it.
+fn profile() -> Option<String> {
+    let out = std::env::var("OUT_DIR").ok()?;
+    let build = Path::new(&out).ancestors().find(|folder| folder.ends_with("build"))?;
+    Some(build.parent()?.file_name()?.to_str()?.to_owned())
 }
 
 fn provide(name: &str, value: Option<String>) {

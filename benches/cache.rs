@@ -14,7 +14,7 @@ use criterion::Criterion;
 use foldhash::fast::FixedState;
 use mintbench::base::clock::Seconds;
 use mintbench::service::broker::TokenError;
-use mintbench::service::cache::{Cache, Fresh, Key};
+use mintbench::service::cache::{Cache, Key, NewValue};
 use parking_lot::RwLock;
 
 use crate::support::NOW;
@@ -71,9 +71,9 @@ pub(crate) fn filled(keys: &Keys) -> Cache<u64, TokenError> {
     cache
 }
 
-pub(crate) fn fresh(value: u64) -> Fresh<u64> {
+pub(crate) fn fresh(value: u64) -> NewValue<u64> {
     let (refresh_at, expires_at) = (NOW + Seconds(43_200), NOW + Seconds(86_400));
-    Fresh { value, usable_from: NOW, refresh_at, expires_at }
+    NewValue { value, usable_from: NOW, refresh_at, expires_at }
 }
 
 fn bare(keys: &Keys) -> Bare {

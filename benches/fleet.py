@@ -1,5 +1,6 @@
 """Prints what `fleet.sh` measured as Markdown."""
 
+import os
 import pathlib
 import platform
 import statistics
@@ -22,9 +23,10 @@ for line in (work / "runs").read_text().splitlines():
     runs[int(pair), side] = (float(p50), float(p99), valid == "1")
 pairs = sorted({pair for pair, _ in runs})
 commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+build = "the binary in MINTBENCH" if os.environ.get("MINTBENCH") else "profile dist"
 
 print("# A fleet in a folder\n")
-print(f"`benches/fleet.sh {len(pairs)}` at {commit}, {platform.machine()}, broker on core 0, load and writer on core 1.\n")
+print(f"`benches/fleet.sh {len(pairs)}` at {commit}, {build}, {platform.machine()}, broker on core 0, load and writer on core 1.\n")
 print("| what | measured |\n|---|---|")
 print(f"| identities (a quarter system-assigned) | {identities:,} |")
 print(f"| first start: made up, stored in one commit, ready | {load_ms / 1e3:.2f} s |")

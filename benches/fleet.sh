@@ -14,8 +14,8 @@ work=$(mktemp -d)
 serve=
 trap 'kill -9 $serve 2>/dev/null || true; rm -rf "$work"' EXIT
 
-[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
-bin=${MINTBENCH:-target/release/mintbench}
+[[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
+bin=${MINTBENCH:-target/dist/mintbench}
 vms=${VMS:-100000}
 shape="vms=$vms,user-assigned=3"
 identities=$((vms * 4))

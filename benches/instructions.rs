@@ -25,7 +25,7 @@ use mintbench::harness::nanos::Nanos;
 use mintbench::harness::scenario::phases::Arrivals;
 use mintbench::harness::schedule::arrivals::Schedule;
 use mintbench::service::broker::TokenError;
-use mintbench::service::cache::{Cache, Fresh};
+use mintbench::service::cache::{Cache, NewValue};
 use mintbench::service::imds::Query;
 use mintbench::service::token::Token;
 
@@ -66,7 +66,7 @@ fn held() -> Held {
     let cache = Cache::new(keys.entries as usize * 2);
     for (key, value) in keys.all().zip(0..) {
         let (refresh_at, expires_at) = (NOW + Seconds(43_200), NOW + Seconds(86_400));
-        cache.insert(key, Fresh { value, usable_from: NOW, refresh_at, expires_at }, NOW);
+        cache.insert(key, NewValue { value, usable_from: NOW, refresh_at, expires_at }, NOW);
     }
     (keys, cache)
 }

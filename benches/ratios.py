@@ -71,7 +71,7 @@ def machine(load):
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
     return [
-        f"Commit {commit.stdout.strip()}, {rustc.stdout.strip()}.",
+        f"Commit {commit.stdout.strip()}, {rustc.stdout.strip()}, profile bench.",
         f"{model.group(1) if model else platform.machine()}, {len(os.sched_getaffinity(0))} processors,"
         f" {platform.system()} {platform.release()}; load average before {load}.",
     ]

@@ -10,8 +10,8 @@
 # The bounds are 20 MB and 200 MB; exit code 1 where one is exceeded. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
-[[ -n ${TRUTH:-} ]] || cargo build --release --quiet --example truth
+[[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
+[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --example truth
 PYTHONPATH=benches/generator exec python3 -B - "${REQUESTS:-10000000}" "${RATE:-50000}" <<'PY'
 import json, os, pathlib, subprocess, sys, tempfile
 from rivals import Mintbench, Server, head, processors, raise_file_limit

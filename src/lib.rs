@@ -16,7 +16,7 @@
 //! For the service: [`base::ids`], [`service::world`] (possible items, and the identities that a VM may
 //! use), [`service::directory`] (current items and their changes), [`service::broker`] (the use case:
 //! select, look up, join or mint), [`service::cache`] (hits, single flight, eviction), [`service::token`]
-//! (claims, keys, the response body), [`service::imds`] (the rules of the endpoint), [`service::server`]
+//! (claims, keys, the response body), [`service::imds`] (the rules of the endpoint), `service::server`
 //! (assembly).
 //!
 //! For the harness: [`harness::scenario`] (what to run), [`harness::schedule`] (when each request is due),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Attacks a broker with connections, beside a steady valid client.
 #
-#   benches/attacks/run.sh target/release/mintbench > results/reference/attacks.md      # about 7 minutes
+#   benches/attacks/run.sh target/dist/mintbench > results/reference/attacks.md      # about 7 minutes
 #
 # Two attacks, each from one address, 127.0.0.2: IDLE (21,000) connections to the identity endpoint that say
 # nothing, and SLOW (4,000) connections that read lists of the control plane at 64 bytes a second. Of the

@@ -6,8 +6,8 @@
 # BASE and SLOW are executables of one commit. SLOW has benches/gate/sleep.patch: it waits 2 ms before each
 # answer from the cache. Build both before; nothing is built here:
 #
-#   cargo build --release --locked && cp target/release/mintbench /tmp/base
-#   git apply benches/gate/sleep.patch && cargo build --release --locked && cp target/release/mintbench /tmp/slow
+#   cargo build --profile dist --locked && cp target/dist/mintbench /tmp/base
+#   git apply benches/gate/sleep.patch && cargo build --profile dist --locked && cp target/dist/mintbench /tmp/slow
 #   git apply -R benches/gate/sleep.patch
 #
 # BASE is the judge. It makes 10 gates (or as many as said) of SLOW and of a fresh copy of BASE, with the

@@ -21,7 +21,7 @@ cd "$(dirname "$0")/../.."
 
 gates=${1:-100}
 slower=${SLOWER:-0.05}
-profile=${PROFILE:-release}
+profile=${PROFILE:-dist}
 read -ra flags <<<"${GATE_FLAGS:---metrics cpu --rate 10000 --duration 300ms --warmup 50ms --vms 20 --user-assigned 1 --pairs 12 --pairs-max 12 --power 0.999}"
 
 die() {

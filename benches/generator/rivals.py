@@ -37,9 +37,9 @@ def raise_file_limit():
 
 
 class Server:
-    """`examples/truth` under a law, on the server's processor."""
+    """`benches/truth/server.rs` under a law, on the server's processor."""
 
-    BIN = os.environ.get("TRUTH", str(ROOT / "target/release/examples/truth"))
+    BIN = os.environ.get("TRUTH", str(ROOT / "target/dist/examples/truth"))
 
     def __init__(self, law, spin=True, body_bytes=2, first=False, early_us=80):
         """`first` of all that its processor has to do, where the system allows that. Without `spin` it sleeps until
@@ -185,8 +185,8 @@ class Tool:
 class Mintbench(Tool):
     # Or only its generator's thread, as its users have it.
     confined = True
-    name, variable, program = "mintbench", "MINTBENCH", str(ROOT / "target/release/mintbench")
-    how = "this project, `cargo build --release`"
+    name, variable, program = "mintbench", "MINTBENCH", str(ROOT / "target/dist/mintbench")
+    how = "this project, `cargo build --profile dist`"
     # Thousands of connections take a second to open, and what waited for them another to go.
     WARMUP_S = 3
 
@@ -307,8 +307,8 @@ class Vegeta(Tool):
 
 
 class Goose(Tool):
-    name, variable, program = "goose", "GOOSE", str(ROOT / "target/release/goose_get")
-    how = "`loadtests/src/bin/goose_get.rs`, `cargo build --release -p loadtests`"
+    name, variable, program = "goose", "GOOSE", str(ROOT / "target/dist/goose_get")
+    how = "`loadtests/src/bin/goose_get.rs`, `cargo build --profile dist -p loadtests`"
 
     def version(self):
         lock = (ROOT / "Cargo.lock").read_text()

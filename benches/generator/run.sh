@@ -15,7 +15,7 @@
 # Needs python3, taskset and two processors.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
-[[ -n ${TRUTH:-} ]] || cargo build --release --quiet --example truth
-[[ -n ${GOOSE:-} ]] || cargo build --release --quiet -p loadtests --bin goose_get
+[[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
+[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --example truth
+[[ -n ${GOOSE:-} ]] || cargo build --profile dist --quiet -p loadtests --bin goose_get
 exec python3 -B benches/generator/generator.py "${1:-5}"

@@ -18,8 +18,8 @@ slo=${SLO:-p99<200ms}
 work=${KEEP:-$(mktemp -d)}
 [[ -n ${KEEP:-} ]] || trap 'rm -rf "$work"' EXIT
 
-[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
-bin=${MINTBENCH:-target/release/mintbench}
+[[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
+bin=${MINTBENCH:-target/dist/mintbench}
 before=$(cut -d' ' -f1-3 /proc/loadavg)
 for alg in $algs; do
     for seed in $(seq "$seeds"); do

@@ -1,6 +1,7 @@
 """Prints the held-out checks of several plans as a Markdown table; `proof.sh` calls it."""
 
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -14,10 +15,11 @@ plans = [(path.parent.name, json.loads(path.read_text()))
 
 commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
 model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+build = "the binary in MINTBENCH" if os.environ.get("MINTBENCH") else "profile dist"
 print("# Predicted and measured\n")
 print(f"Made by `benches/plan/proof.sh`. The model is fitted to hits alone and to mints alone, objective `{slo}`,")
 print("on a broker with one core; the rows are of runs that it was not fitted to.\n")
-print(f"Commit {commit.stdout.strip()}. {model[0] if model else '?'}, {len(model)} processors; load average before {load_before}.\n")
+print(f"Commit {commit.stdout.strip()}, {build}. {model[0] if model else '?'}, {len(model)} processors; load average before {load_before}.\n")
 
 print("| plan | what | predicted | measured | error | below 15 % |")
 print("|---|---|--:|--:|--:|---|")

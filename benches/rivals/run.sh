@@ -90,8 +90,8 @@ print(u.urlencode([tuple(pair.split("=", 1)) for pair in sys.argv[1:]]), end="")
 start_mintbench() {
     local bin=${MINTBENCH:-}
     if [[ -z $bin ]]; then
-        cargo build --release --quiet --bin mintbench
-        bin=target/release/mintbench
+        cargo build --profile dist --quiet --bin mintbench
+        bin=target/dist/mintbench
     fi
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=rivals \
         -keyout "$work/client.key" -out "$work/client.pem" 2> /dev/null

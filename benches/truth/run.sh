@@ -11,7 +11,7 @@
 #   RATES="1000 10000 half"   requests per second, or half of the highest that the generator gets answered over
 #                     the connections that a law needs
 #   RIVAL_RATES="..." those at which the other generators are asked, too [all]
-#   LAWS="..."        laws, as `examples/truth` takes them
+#   LAWS="..."        laws, as `benches/truth/server.rs` takes them
 #   ATTEMPTS=8        how often a run that was disturbed is made anew
 #   TOOLS=a,b         which generators; see benches/generator/rivals.py
 #   WRK2=FILE OHA=FILE VEGETA=FILE    where they are, if not on the PATH; what is not found is left out
@@ -20,7 +20,7 @@
 # Needs python3, taskset and two processors.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-[[ -n ${MINTBENCH:-} ]] || cargo build --release --quiet --bin mintbench
-[[ -n ${TRUTH:-} ]] || cargo build --release --quiet --example truth
-[[ -n ${GOOSE:-} ]] || cargo build --release --quiet -p loadtests --bin goose_get
+[[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
+[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --example truth
+[[ -n ${GOOSE:-} ]] || cargo build --profile dist --quiet -p loadtests --bin goose_get
 PYTHONPATH=benches/generator exec python3 -B benches/truth/truth.py

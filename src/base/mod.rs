@@ -2,17 +2,17 @@
 //!
 //! Nothing here knows of tokens, brokers or load.
 
-pub mod assertion;
-pub mod client;
+pub(crate) mod assertion;
+pub(crate) mod client;
 pub mod clock;
-pub mod files;
+pub(crate) mod files;
 pub mod http;
 pub mod ids;
-pub mod printable;
-pub mod process;
+pub(crate) mod printable;
+pub(crate) mod process;
 pub mod secret;
-pub mod sync;
+pub(crate) mod sync;
 pub mod synthetic;
-pub mod tls;
-pub mod toml_file;
-pub mod x509;
+pub(crate) mod tls;
+pub(crate) mod toml_file;
+pub(crate) mod x509;

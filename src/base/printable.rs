@@ -10,12 +10,12 @@ use serde::Serialize;
 ///
 /// Invisible characters, characters that change the direction of a line, and characters that XML forbids are
 /// escaped as well.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     shown(text, |hidden, shown| shown.extend(hidden.escape_default()))
 }
 
 /// Escapes a name for use within a line: line ends are escaped, too.
-pub fn name(text: &str) -> String {
+pub(crate) fn name(text: &str) -> String {
     printable(&text.replace('\n', "\\n")).into_owned()
 }
 
@@ -24,7 +24,7 @@ pub fn name(text: &str) -> String {
 ///
 /// # Errors
 /// Returns an error when the value cannot be written as JSON.
-pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
+pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(value)?;
     let escape = |hidden: char, shown: &mut String| {
         for unit in hidden.encode_utf16(&mut [0; 2]) {
@@ -37,7 +37,7 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
 
 /// Like [`printable`], but keeps colours. For texts of this program that contain text from outside whose own
 /// escapes were removed.
-pub fn coloured(text: &str) -> String {
+pub(crate) fn coloured(text: &str) -> String {
     let mut pieces = text.split('\u{1b}');
     let mut shown = printable(pieces.next().unwrap_or_default()).into_owned();
     for piece in pieces {

@@ -6,7 +6,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Reason why the machine refuses a request.
 #[derive(Debug, thiserror::Error)]
-pub enum MachineError {
+pub(crate) enum MachineError {
     /// The text is not a list of cores.
     #[error("`{0}` is not a list of cores; write their numbers with commas, such as 0,1")]
     CpuList(String),
@@ -21,7 +21,7 @@ pub enum MachineError {
 }
 
 /// Returns the numbers of the cores that this process may run on.
-pub fn allowed_cpus() -> Vec<usize> {
+pub(crate) fn allowed_cpus() -> Vec<usize> {
     let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
     (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
@@ -30,7 +30,7 @@ pub fn allowed_cpus() -> Vec<usize> {
 ///
 /// # Errors
 /// Returns an error when the list is malformed or names a core that the process may not use.
-pub fn pin_process(list: &str) -> Result<(), MachineError> {
+pub(crate) fn pin_process(list: &str) -> Result<(), MachineError> {
     let allowed = allowed_cpus();
     let refused = || MachineError::Pin {
         cpus: list.to_owned(),
@@ -52,21 +52,21 @@ pub fn pin_process(list: &str) -> Result<(), MachineError> {
 const BEHIND: i32 = 10;
 
 /// Lowers the priority of the calling thread. A thread that waits for a disk anyway can also wait for a core.
-pub fn give_way() {
+pub(crate) fn lower_priority() {
     // A failure changes no result. It only makes response times less even.
     let _ = rustix::process::nice(BEHIND);
 }
 
 /// Requests exact timers for the calling thread. By default the kernel may wake a sleeper 50 us late, to wake
 /// several at once.
-pub fn exact_timers() {
+pub(crate) fn exact_timers() {
     // Without it a probe measures too much lateness. Nothing else changes.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
 /// Raises the limit on open files to the largest that the system allows, and returns it. Each connection uses
 /// one file.
-pub fn raise_file_limit() -> u64 {
+pub(crate) fn raise_file_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let limit = if raised.is_ok() { maximum } else { current };
@@ -75,7 +75,7 @@ pub fn raise_file_limit() -> u64 {
 
 /// Returns the resident memory of this process, in bytes: the second field of `/proc/self/statm`, which is in
 /// pages (proc(5)). Returns `None` where this file does not exist.
-pub fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -84,7 +84,7 @@ pub fn resident_bytes() -> Option<u64> {
 /// Returns the allocator's free pages to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "the C library has no other way")]
-pub fn return_free_memory() {
+pub(crate) fn return_free_memory() {
     // SAFETY: `malloc_trim` takes a number, touches only free memory, and locks the arenas that it walks
     // through (malloc_trim(3) is MT-Safe).
     unsafe { libc::malloc_trim(0) };

@@ -7,13 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use parking_lot::Mutex;
 
+use super::exit::{Exit, refuse};
 use super::progress::{Progress, left};
-use super::run::settings::{Settings, SettingsError};
-use super::run::{RunArgs, Scenario};
-use super::{Exit, refuse, signals};
+use super::signals;
+use super::terminal::Stream;
 use crate::base::clock::SystemClock;
 use crate::base::printable;
-use crate::cli::terminal::Stream;
 use crate::harness::class::Class;
 use crate::harness::doctor;
 use crate::harness::doctor::examined::{Examined, Pair};
@@ -24,19 +23,20 @@ use crate::harness::judge::validity::{Reason, Usable};
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
 use crate::harness::scenario::run_plan::RunPlan;
+use crate::harness::scenario::spec::{ProcessLimits, RunSpec, Scenario, SpecError, World};
 use crate::harness::session::error::SessionError;
 use crate::harness::session::run;
 use crate::harness::session::run::Watcher;
 use crate::harness::session::subject::Subject;
 
-/// Say what this machine can and cannot measure, and what to change
+/// Test which measurements are valid on this machine, and advise changes
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 a run here is valid now; 4 it is not, by the rules of `mintbench run`; 2 usage; \
 130 interrupted."
 )]
-pub struct DoctorArgs {
-    /// How long to look, from 1s to 10m
+pub(super) struct DoctorArgs {
+    /// Length of the examination, 1s to 10m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_DOCTOR_DURATION")]
     duration: Duration,
     /// Measure a broker against itself as well: 8 pairs of short runs, about 80 s more
@@ -58,11 +58,11 @@ enum CliError {
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Spec(#[from] SpecError),
 }
 
 /// Runs the command.
-pub fn main(args: &DoctorArgs) -> Exit {
+pub(super) fn main(args: &DoctorArgs) -> Exit {
     let stop = Arc::new(Stop::default());
     let (known, json) = (Arc::new(Mutex::new(String::new())), args.json);
     let so_far = Arc::clone(&known);
@@ -143,15 +143,17 @@ fn short_run(
     rate: Option<f64>,
     stop: &Arc<Stop>,
 ) -> Result<(RunPlan, Outcome), CliError> {
-    let args = RunArgs {
-        duration: Some(span),
-        warmup: Some(Duration::from_secs(1)),
-        vms: Some(100),
-        rate,
+    let mut spec = RunSpec::read(Scenario::Steady)?.lasting(span);
+    if let Some(rate) = rate {
+        spec = spec.at_rate(rate);
+    }
+    let spec = RunSpec {
+        warmup: Duration::from_secs(1),
+        world: World { vms: Some(100), ..spec.world },
         samples: 1,
-        ..RunArgs::of(Scenario::Steady)
+        ..spec
     };
-    let Settings { plan, .. } = Settings::resolve(&args)?;
+    let plan = spec.resolve(&ProcessLimits::of_process())?.plan;
     let mut subject = Subject::start(&plan, &[], stop)?;
     let watcher = Watcher { sink: &mut Discard, observe: &mut |_| {} };
     let outcome = run::measure(&plan, &mut subject, &SystemClock, stop, watcher)?;

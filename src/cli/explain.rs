@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Exit;
-use super::run::Scenario;
+use super::exit::Exit;
 use super::sources::Origin;
 use super::terminal::Stream;
 use crate::base::printable::name;
 use crate::base::secret::shown_url;
+use crate::harness::scenario::spec::Scenario;
 
 /// Prints the message of the parser, which may be the requested help. `origin` is the source of the
 /// setting at fault, if it is not in `args`.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::exit::{Exit, refuse};
 use super::terminal::Stream;
-use super::{Exit, refuse};
 use crate::base::printable::json;
 use crate::harness::document::run::Run;
 use crate::harness::report::folder::Folder;
@@ -13,21 +13,21 @@ use crate::harness::report::merge::{Align, MergeError, merge, text};
 
 /// Add result folders exactly, by their histograms
 ///
-/// For a run whose load came from several machines, or from one after the other. What was merged
-/// can be merged again: the order and the steps make no difference.
+/// For a run whose load came from several machines, or from one machine several times. Merged results can be
+/// merged again: the order and the steps make no difference.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes, in this order: 2 the folders cannot be read or added; 1 a part \
 failed a check; 4 a part is invalid; 5 an SLO was breached; 3 too few answers for an SLO; 0 merged."
 )]
-pub struct MergeArgs {
-    /// The result folders
+pub(super) struct MergeArgs {
+    /// Result folders
     #[arg(value_name = "DIR", required = true, num_args = 1.., value_delimiter = ',', env = "MINTBENCH_MERGE_DIRS")]
     dirs: Vec<PathBuf>,
     /// Folder of the merged result
     #[arg(long, value_name = "DIR", env = "MINTBENCH_MERGE_OUT")]
     out: PathBuf,
-    /// Which seconds are added: of the same time, or of the same number from the beginning
+    /// Seconds that are added: those of the same time, or those of the same number from the start
     #[arg(long, value_enum, default_value_t = Align::Time, env = "MINTBENCH_MERGE_ALIGN")]
     align: Align,
     /// Print run.json instead of the tables
@@ -36,7 +36,7 @@ pub struct MergeArgs {
 }
 
 /// Runs the command.
-pub fn main(args: &MergeArgs) -> Exit {
+pub(super) fn main(args: &MergeArgs) -> Exit {
     match run(args) {
         Ok(exit) => exit,
         Err(error) => refuse(&error),

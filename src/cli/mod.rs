@@ -1,33 +1,37 @@
-//! The command line: one file per subcommand, one definition per setting.
+//! Command line: one module per subcommand, one definition per setting.
 //!
 //! Each setting has three sources: a flag, an environment variable `MINTBENCH_<COMMAND>_<FLAG>`, and a
 //! key of the same name in the command's section of the `--config` file. The first of these that is set
 //! wins. All three come from the one clap definition of the flag, so `--help` cannot disagree with the
 //! rest.
 
-pub mod compare;
-mod config;
-pub mod control;
-pub mod doctor;
+mod compare;
+mod control;
+mod doctor;
+mod exit;
 mod explain;
-pub mod gate;
-pub mod merge;
-mod outputs;
-pub mod plan;
+mod gate;
+mod merge;
+mod output_files;
+mod plan;
 mod progress;
-pub mod report;
-pub mod run;
+mod report;
+mod run;
 mod secret_files;
-pub mod serve;
+mod serve;
 mod signals;
 mod sources;
-pub mod store;
+mod store;
+mod target;
 mod terminal;
+mod value_enums;
 
 use std::ffi::OsString;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub use self::exit::Exit;
+use self::exit::refuse;
 use self::explain::explain;
 use self::sources::Sources;
 use self::terminal::{Stream, say};
@@ -59,10 +63,10 @@ enum Command {
     ///
     /// For bash: `mintbench completions bash > ~/.local/share/bash-completion/completions/mintbench`
     Completions {
-        /// Which shell
+        /// Shell to complete for
         shell: Shell,
     },
-    Compare(Box<compare::VersusArgs>),
+    Compare(Box<compare::CompareArgs>),
     #[command(flatten)]
     Control(Box<control::Control>),
     Doctor(doctor::DoctorArgs),
@@ -81,27 +85,6 @@ enum Shell {
     Bash,
     Fish,
     Zsh,
-}
-
-/// Exit code of the process. The numbers are part of the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// The command succeeded, or the verdict is a pass.
-    Pass = 0,
-    /// There is a measured regression or a failed check.
-    Failed = 1,
-    /// The command line, a file or the environment is wrong.
-    Usage = 2,
-    /// The evidence does not suffice for a verdict.
-    Inconclusive = 3,
-    /// The generator or the host was the bottleneck.
-    Invalid = 4,
-    /// A service-level objective was missed.
-    SloBreached = 5,
-    /// There is no baseline, or it cannot be repeated here.
-    NoBaseline = 6,
-    /// The command was stopped by Ctrl-C.
-    Interrupted = 130,
 }
 
 /// Parses `args` (including the program's name), runs the command and returns the exit code.
@@ -186,19 +169,6 @@ fn completions(shell: Shell) -> Exit {
     Exit::Pass
 }
 
-/// Prints an error with its causes, and returns the exit code.
-pub(crate) fn refuse(error: &dyn std::error::Error) -> Exit {
-    complain(error);
-    Exit::Usage
-}
-
-/// Prints an error with its causes.
-fn complain(error: &dyn std::error::Error) {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let said: Vec<String> = causes.map(ToString::to_string).collect();
-    say(format_args!("error: {}", said.join(": ")));
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Args as _;
@@ -207,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_heading_of_the_help_is_over_its_own_flags_only() {
-        let own = run::target::TargetArgs::augment_args(clap::Command::default());
+        let own = target::TargetArgs::augment_args(clap::Command::default());
         let ids: Vec<&clap::Id> = own.get_arguments().map(clap::Arg::get_id).collect();
         let command = command();
         for name in ["run", "compare"] {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::outputs::{self, OutputError};
+use super::exit::{Exit, print_error, refuse};
+use super::output_files::{self, OutputError};
 use super::terminal::Stream;
-use super::{Exit, complain, refuse};
 use crate::harness::report::html;
 use crate::harness::report::html::ReportError;
 use crate::harness::report::metrics::{Label, MetricsError, append_csv, check_csv, write_json};
@@ -14,34 +14,34 @@ use crate::harness::report::stored::read_run;
 
 /// Write the HTML report of a result folder again
 ///
-/// A run writes it itself; this is for folders of an older version, of a run that was killed, and
-/// for folders that were edited.
+/// A run writes its own report. Use this command for a folder of an older version, of a run that was
+/// killed, or that was edited.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 written; 2 the folder cannot be read or written; 4 the run is \
 invalid or failed a check, and was not added to the CSV file."
 )]
-pub struct ReportArgs {
-    /// The result folder
+pub(super) struct ReportArgs {
+    /// Result folder
     #[arg(value_name = "DIR", env = "MINTBENCH_REPORT_DIR")]
     dir: PathBuf,
-    /// Also write the numbers of the run as a JSON list
+    /// Also write the numbers of the run to this file, as a JSON list
     #[arg(long, value_name = "FILE", env = "MINTBENCH_REPORT_OUT_JSON")]
     out_json: Option<PathBuf>,
-    /// Also add the run as a row to a CSV file, as Apache Otava reads it
+    /// Also add the run as a row to this CSV file, in the format of Apache Otava
     #[arg(long, value_name = "FILE", env = "MINTBENCH_REPORT_OUT_CSV")]
     out_csv: Option<PathBuf>,
-    /// What was measured, in these files [default: the commit of this program]
+    /// Measured version, in these files [default: the commit of this program]
     #[arg(long, value_name = "TEXT", env = "MINTBENCH_REPORT_OUT_COMMIT")]
     out_commit: Option<String>,
-    /// Of which branch, in these files
+    /// Branch of the version, in these files
     #[arg(long, value_name = "TEXT", env = "MINTBENCH_REPORT_OUT_BRANCH")]
     out_branch: Option<String>,
 }
 
 /// Files that receive the numbers of a run, besides its folder.
 #[derive(Debug)]
-pub(super) struct HandOn<'a> {
+pub(super) struct Exports<'a> {
     /// File for a JSON list.
     pub(super) json: Option<&'a Path>,
     /// CSV file for a row.
@@ -63,13 +63,13 @@ pub(super) enum WriteError {
     Report(#[from] ReportError),
 }
 
-impl HandOn<'_> {
+impl Exports<'_> {
     /// Checks that the files can be written.
     ///
     /// # Errors
     /// Returns [`WriteError`] when a file cannot be written, or when the CSV file has other columns.
     pub(super) fn check(&self) -> Result<(), WriteError> {
-        outputs::check(&[("out-json", self.json), ("out-csv", self.csv)])?;
+        output_files::check(&[("out-json", self.json), ("out-csv", self.csv)])?;
         Ok(self.csv.map_or(Ok(()), check_csv)?)
     }
 }
@@ -78,7 +78,7 @@ impl HandOn<'_> {
 ///
 /// # Errors
 /// Returns [`WriteError`] when a file cannot be read or written.
-pub(super) fn write(folder: &Path, to: &HandOn<'_>) -> Result<PathBuf, WriteError> {
+pub(super) fn write(folder: &Path, to: &Exports<'_>) -> Result<PathBuf, WriteError> {
     let path = html::write(folder)?;
     if to.json.is_none() && to.csv.is_none() {
         return Ok(path);
@@ -91,17 +91,17 @@ pub(super) fn write(folder: &Path, to: &HandOn<'_>) -> Result<PathBuf, WriteErro
 }
 
 /// Runs the command.
-pub fn main(args: &ReportArgs) -> Exit {
+pub(super) fn main(args: &ReportArgs) -> Exit {
     let label = Label { commit: args.out_commit.clone(), branch: args.out_branch.clone() };
     let (json, csv) = (args.out_json.as_deref(), args.out_csv.as_deref());
-    let to = HandOn { json, csv, label };
+    let to = Exports { json, csv, label };
     match to.check().and_then(|()| write(&args.dir, &to)) {
         Ok(path) => {
             let _ = Stream::Output.write(&format!("report    {}\n", path.display()));
             Exit::Pass
         }
         Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
-            complain(&error);
+            print_error(&error);
             Exit::Invalid
         }
         Err(error) => refuse(&error),

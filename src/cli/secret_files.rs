@@ -1,13 +1,13 @@
-//! The flag for the permissions of files with secrets, the same for every command.
+//! Flag for the permissions of files with secrets, the same for every command.
 
 use clap::Args;
 
 use crate::base::files::GroupRead;
 
-/// How strict a command is with files that hold secrets.
+/// Requirements on the permissions of files that hold secrets.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct SecretFiles {
-    /// Trust the group of secret files and of the data folder, as where Kubernetes mounts them (fsGroup); others are never trusted
+    /// Trust the group of secret files and of the data folder, as mounted by Kubernetes (fsGroup); others are never trusted
     #[arg(long, global = true, env = "MINTBENCH_ALLOW_GROUP_READ")]
     allow_group_read: bool,
 }

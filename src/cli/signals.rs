@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Exit;
+use super::exit::Exit;
 use super::terminal::{Stream, say};
 use crate::harness::machine::stop::{Request, Stop};
 

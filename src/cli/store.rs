@@ -4,35 +4,35 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::exit::{Exit, refuse};
 use super::terminal::Stream;
-use super::{Exit, refuse};
 use crate::service::server::{DirectoryError, check_store};
 
 /// Check the data folder of a server
 #[derive(Debug, Args)]
-pub struct StoreArgs {
+pub(super) struct StoreArgs {
     #[command(subcommand)]
     action: Action,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Verify every page and every record of a store, and change nothing
+    /// Verify every page and every record of a store, without changes
     ///
-    /// The server of the folder has to be stopped.
+    /// Stop the server of the folder first.
     #[command(
         after_help = "Exit codes: 0 the store is sound; 1 it is damaged, and what is lost is printed; 2 it cannot be \
 checked."
     )]
     Check {
-        /// The folder that `serve --data` names
+        /// Data folder: the value of `serve --data`
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
 }
 
 /// Runs the command.
-pub fn main(args: &StoreArgs) -> Exit {
+pub(super) fn main(args: &StoreArgs) -> Exit {
     let Action::Check { folder } = &args.action;
     check(folder).unwrap_or_else(|error| refuse(&error))
 }

@@ -1,18 +1,26 @@
 //! The token broker and everything behind it, as `mintbench serve` runs them.
 //!
-//! [`server`] assembles the HTTP surfaces ([`imds`], [`sts`], [`arm`], [`vault`], [`admin`]) over
-//! [`broker`], [`directory`] and [`world`].
+//! `server` assembles the HTTP surfaces ([`imds`], `sts`, `arm`, `vault`, `admin`) over [`broker`],
+//! [`directory`] and [`world`]. Arrows point down, and modules of one line never name each other:
+//!
+//! - `server`: sockets, threads, periodic tasks
+//! - [`imds`], `sts`, `arm`, `vault`, `admin`: one surface each
+//! - [`broker`], `source`
+//! - [`cache`]
+//! - [`directory`]
+//! - [`token`], [`store`]
+//! - [`world`]: records and pure rules
 
-pub mod admin;
-pub mod arm;
+pub(crate) mod admin;
+pub(crate) mod arm;
 pub mod broker;
 pub mod cache;
 pub mod directory;
 pub mod imds;
-pub mod server;
-pub mod source;
+pub(crate) mod server;
+pub(crate) mod source;
 pub mod store;
-pub mod sts;
+pub(crate) mod sts;
 pub mod token;
-pub mod vault;
+pub(crate) mod vault;
 pub mod world;

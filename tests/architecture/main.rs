@@ -1,73 +1,102 @@
-//! Tests of the architecture: arrows between modules, file sizes, names, time and panics.
+//! Tests of the architecture: arrows between wings, rooms and files, sizes, names, time and panics.
 //!
-//! `table.rs` holds the rules to read; `planted.rs` shows that every rule catches its violations.
+//! `table.rs` holds the rules to read. `planted.rs` shows that every rule catches its violations.
+//! `source.rs` reads a file with `syn`, `names.rs` finds the file of each name, `arrows.rs` and
+//! `code.rs` judge.
 
-mod lexer;
-mod paths;
+mod arrows;
+mod code;
+mod names;
 mod planted;
-mod rules;
+mod source;
 mod table;
+mod tokens;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Folders of Rust sources. A folder that does not exist yet counts as empty.
+/// Folders of Rust sources. A folder that does not exist counts as empty.
 const ROOTS: [&str; 6] = ["src", "benches", "examples", "tests", "loadtests", "fuzz"];
 
 #[test]
 fn every_source_file_keeps_the_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
+    let mut files = BTreeMap::new();
     for folder in ROOTS {
-        collect(&root.join(folder), &mut files);
+        collect(root, &root.join(folder), &mut files);
     }
     assert!(files.len() > 5, "found only {} source files below {}", files.len(), root.display());
-    let wrong: Vec<String> = files
-        .iter()
-        .flat_map(|file| {
-            let path = file.strip_prefix(root).unwrap().to_str().unwrap();
-            rules::check(path, &std::fs::read_to_string(file).unwrap())
-        })
-        .collect();
-    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    let wrong = check(&files);
+    assert!(wrong.is_empty(), "\n{}\n{} violations", wrong.join("\n"), wrong.len());
 }
 
-fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.is_dir() && !name.starts_with('.') && name != "target" {
-            collect(&path, files);
+        // Cargo marks the folders that it fills.
+        if path.is_dir() && !path.join("CACHEDIR.TAG").exists() {
+            collect(root, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
+            let text = std::fs::read_to_string(&path).unwrap();
+            files.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text);
         }
     }
 }
 
-#[test]
-fn arrows_point_down_so_the_table_has_no_cycle() {
-    assert_eq!(table::upward(table::ARROWS), Vec::<String>::new());
-}
-
-#[test]
-fn the_measuring_side_reaches_the_broker_over_the_network_only() {
-    let reached = |allowed: &'static str| -> Vec<&str> {
-        allowed.split_whitespace().filter(|name| table::holds(table::MEASURED, name)).collect()
-    };
-    for (module, allowed) in table::ARROWS {
-        if table::holds(table::MEASURING, module) {
-            assert_eq!(reached(allowed), Vec::<&str>::new(), "named by {module}");
+/// Returns one sentence for every violation in `files`: path from the repository, and text.
+fn check(files: &BTreeMap<String, String>) -> Vec<String> {
+    let (mut wrong, mut sources) = (Vec::new(), BTreeMap::new());
+    for (path, text) in files {
+        match source::Source::read(&module(path), text) {
+            Ok(source) => {
+                wrong.extend(code::check(path, text, &source));
+                if path.starts_with("src/") {
+                    sources.insert(path.clone(), source);
+                }
+            }
+            Err(error) => wrong.push(format!("{path}: {error}")),
         }
     }
-    let (_, serve) = table::row("cli/serve.rs").unwrap();
-    assert_eq!(reached(serve), ["server"], "serve starts the broker and knows nothing else of it");
+    wrong.extend(arrows::check(&names::Names::new(&sources).arrows(&sources)));
+    wrong.extend(folders(files));
+    wrong.extend(ninth_decile(&sources));
+    wrong
 }
 
-#[test]
-fn surfaces_are_peers_and_statistics_stand_alone() {
-    for surface in table::SURFACES.split(' ') {
-        let (_, allowed) = table::row(&format!("{surface}.rs")).unwrap();
-        let peer = allowed.split(' ').find(|name| table::holds(table::SURFACES, name));
-        assert_eq!(peer, None, "{surface}");
+/// Returns the module of a file: `src/base/tls/mod.rs` is `base::tls`, `src/lib.rs` the crate root.
+fn module(path: &str) -> String {
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    if path == "lib" { String::new() } else { path.replace('/', "::") }
+}
+
+fn folders(files: &BTreeMap<String, String>) -> Vec<String> {
+    let mut rooms: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in files.keys().filter(|path| path.starts_with("src/")) {
+        *rooms.entry(path.rsplit_once('/').map_or("", |(room, _)| room)).or_default() += 1;
     }
-    assert_eq!(table::row("stats/mod.rs"), Some(("stats", "")));
+    let full = rooms.iter().filter(|(_, count)| **count > table::ROOM_FILES_MAX);
+    let mut wrong: Vec<String> = full
+        .map(|(room, count)| {
+            format!("{room}: {count} files, more than {}; make rooms in it", table::ROOM_FILES_MAX)
+        })
+        .collect();
+    let entries = files.keys().filter_map(|path| path.strip_prefix("src/")?.split('/').next());
+    let wings: BTreeSet<&str> =
+        entries.filter(|entry| !matches!(*entry, "lib.rs" | "main.rs")).collect();
+    if wings.len() > table::WINGS_MAX {
+        wrong.push(format!(
+            "src: {} entries besides lib.rs and main.rs, more than {}",
+            wings.len(),
+            table::WINGS_MAX
+        ));
+    }
+    wrong
+}
+
+/// Returns a sentence if more than one function in ten is longer than `FUNCTION_LINES_P90`.
+fn ninth_decile(sources: &BTreeMap<String, source::Source>) -> Option<String> {
+    let functions = || sources.values().flat_map(|source| &source.functions);
+    let long = functions().filter(|(_, _, lines)| *lines > table::FUNCTION_LINES_P90).count();
+    let (all, max) = (functions().count(), table::FUNCTION_LINES_P90);
+    (long * 10 > all).then(|| format!("src: {long} of {all} functions have more than {max} lines"))
 }

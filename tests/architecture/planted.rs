@@ -1,12 +1,37 @@
-//! Planted violations: each rule gets a text that breaks it, and one that only seems to.
+//! Planted violations: each rule gets a small tree that breaks it, and one that only seems to.
 
-use crate::rules::check;
-use crate::table;
+use std::collections::BTreeMap;
 
-/// Asserts that the file is refused with exactly the messages that contain `expected`, in order.
+/// Empty files, so that the planted code has something to name.
+const EMPTY: [&str; 19] = [
+    "lib.rs",
+    "base/mod.rs",
+    "cli/mod.rs",
+    "harness/mod.rs",
+    "service/mod.rs",
+    "base/clock.rs",
+    "base/ids.rs",
+    "base/tls.rs",
+    "service/admin.rs",
+    "service/server.rs",
+    "service/world.rs",
+    "service/vault.rs",
+    "harness/driver/mod.rs",
+    "harness/driver/pool.rs",
+    "harness/judge.rs",
+    "harness/report.rs",
+    "harness/stats.rs",
+    "cli/gate.rs",
+    "cli/terminal.rs",
+];
+
+/// Asserts that the files are refused with exactly the messages that contain `expected`.
 #[track_caller]
-fn refused(path: &str, text: &str, expected: &[&str]) {
-    let wrong = check(path, text);
+fn refused(files: &[(&str, &str)], expected: &[&str]) {
+    let mut tree: BTreeMap<String, String> =
+        EMPTY.iter().map(|path| (format!("src/{path}"), String::new())).collect();
+    tree.extend(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
+    let wrong = crate::check(&tree);
     assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
     for (message, part) in wrong.iter().zip(expected) {
         assert!(message.contains(part), "{message:?} does not say {part:?}");
@@ -14,155 +39,219 @@ fn refused(path: &str, text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_plain_import_upwards_is_caught() {
-    let expected = "src/cache/mod.rs:2: `cache` may not name `http`; move what is shared down";
-    refused("src/cache/mod.rs", "//! Doc.\nuse crate::http::Limits;\n", &[expected]);
+fn wings_name_only_what_the_table_allows() {
+    let no_service = "is in `service::world`, which `harness` may not name";
+    refused(&[("src/harness/judge.rs", "\nuse crate::service::world::W;")], &[no_service]);
+    let message = "src/harness/judge.rs:2: `crate::service::world::W` is in";
+    refused(&[("src/harness/judge.rs", "\nuse crate::service::world::W;")], &[message]);
+    let test = "#[cfg(test)] mod tests { use crate::service::world::W; }";
+    refused(&[("src/harness/judge.rs", test)], &[no_service]);
+    let no_harness = "`service` may not name";
+    refused(&[("src/service/server.rs", "use crate::harness::judge;")], &[no_harness]);
+    refused(&[("src/base/ids.rs", "use crate::service::world;")], &["`base` may not name"]);
+    refused(&[("src/main.rs", "use mintbench::base::ids;")], &["`main` may not name"]);
+    refused(&[("src/cli/gate.rs", "use crate::service::server;")], &["`cli` may not name"]);
+    refused(&[("src/cli/serve.rs", "use crate::service::server;")], &[]);
+    let control = "`cli::control` may not name";
+    refused(&[("src/cli/control.rs", "use crate::service::{server, world};")], &[control]);
+    let stats = "`harness::stats` may not name";
+    refused(&[("src/harness/stats.rs", "use crate::base::clock::Monotonic;")], &[stats]);
+    refused(&[("src/queue.rs", "use crate::base::ids;")], &["no row in MAY_NAME"]);
+}
+
+#[test]
+fn rooms_name_only_rooms_of_lower_lines() {
+    let up = "is in `harness::judge`, which is not below `harness::driver`";
+    refused(&[("src/harness/driver/pool.rs", "use crate::harness::judge::Cut;")], &[up]);
+    refused(&[("src/harness/judge.rs", "use super::driver::Pool;")], &[]);
+    let peers = "is in `service::vault`, which is not below `service::admin`";
+    refused(&[("src/service/admin.rs", "use crate::service::vault;")], &[peers]);
+    let test = "#[cfg(all(test, x))]\nmod tests { use crate::harness::judge::Cut; }";
+    refused(&[("src/harness/driver/pool.rs", test)], &[]);
+    let own = ("src/harness/mod.rs", "pub(crate) mod stats; pub(crate) struct H;");
+    let whole = "names the wing `harness` as a whole";
+    refused(&[own, ("src/harness/judge.rs", "use super::H;")], &[whole]);
+    let new = ("src/harness/queue.rs", "use crate::harness::judge;");
+    refused(&[new], &["one of them has no line in ROOMS"]);
+}
+
+/// Every way to write an upward arrow from `harness::driver::pool` to `harness::report`.
+#[test]
+fn an_upward_arrow_is_caught_however_it_is_written() {
+    let up = "is in `harness::report`, which is not below `harness::driver`";
+    for text in [
+        "use crate::harness::report;",
+        "use crate::harness::report as r;",
+        "pub(crate) use crate::harness::report::R;",
+        "use crate::{base::{ids, clock::{self, C}}, harness::{report::R, stats}};",
+        "use super::super::report::R;",
+        "use super::{super::{report::R, stats}, D};",
+        "mod a { use super::super::super::report::R; }",
+        "fn f(r: &crate::harness::report::R) {}",
+        "fn f() -> u8 { crate :: harness :: report :: get(1) }",
+        "fn f() { use super::super::report::R; }",
+        "fn f() { let x = Vec::<crate::harness::report::R>::new(); }",
+        "fn f() { println(format!(\"{}\", super::super::report::R)); }",
+        "macro_rules! m { () => { $crate::harness::report::f() } }",
+        "#[error(\"{}\", crate::harness::report::f(.0))] struct E;",
+    ] {
+        refused(&[("src/harness/driver/pool.rs", text)], &[up]);
+    }
+    let text = "use crate::harness; fn f() { harness::report::f() }";
+    let whole = "names the wing `harness` as a whole";
+    refused(&[("src/harness/driver/pool.rs", text)], &[whole, up]);
+}
+
+#[test]
+fn a_reexport_leads_to_the_file_that_defines_the_name() {
+    let room = ("src/harness/judge.rs", "pub(crate) use crate::harness::stats::{S, T as U};");
+    let driver = "src/harness/driver/pool.rs";
+    refused(&[room, (driver, "use crate::harness::judge::S;")], &[]);
+    refused(&[room, (driver, "fn f() { crate::harness::judge::U::new() }")], &[]);
+    refused(&[room, (driver, "use crate::harness::judge::V;")], &["is in `harness::judge`"]);
+    let relay = ("src/base/ids.rs", "pub(crate) use crate::service::world::W;");
+    let both = ["`harness` may not name", "`base` may not name"];
+    refused(&[relay, ("src/harness/stats.rs", "")], &both[1..]);
+    refused(&[relay, ("src/harness/judge.rs", "use crate::base::ids::W;")], &[both[1], both[0]]);
+}
+
+#[test]
+fn a_circle_between_files_is_caught() {
+    let pool = ("src/harness/driver/pool.rs", "use super::turn::Turn;");
+    let turn = ("src/harness/driver/turn.rs", "\nfn f(x: super::pool::Pool) {}");
+    let circle = "harness::driver::turn -> harness::driver::pool (`super::pool::Pool`, src/harness/driver/turn.rs:2)";
+    refused(&[pool, turn], &[circle]);
+    let test = ("src/harness/driver/turn.rs", "#[cfg(test)] use super::pool::Pool;");
+    refused(&[pool, test], &[]);
+    let parent = ("src/harness/driver/mod.rs", "mod pool; use pool::Pool; pub struct Driver;");
+    let child = ("src/harness/driver/pool.rs", "impl super::Driver {}");
+    refused(&[parent, child], &["harness::driver -> harness::driver::pool"]);
+    let declares = ("src/harness/driver/mod.rs", "mod pool; pub struct Driver;");
+    refused(&[declares, child], &[]);
+    let three = [
+        ("src/cli/gate.rs", "use super::plan::a;"),
+        ("src/cli/plan.rs", "use super::run::b;"),
+        ("src/cli/run.rs", "use super::gate::c;"),
+    ];
+    let expected =
+        "cli::gate -> cli::plan (`super::plan::a`, src/cli/gate.rs:1), cli::plan -> cli::run";
+    refused(&three, &[expected]);
+}
+
+#[test]
+fn a_circle_between_rooms_without_levels_is_caught() {
+    let files = [
+        ("src/cli/plan/mod.rs", ""),
+        ("src/cli/run/mod.rs", ""),
+        ("src/cli/plan/a.rs", "use crate::cli::run::b;"),
+        ("src/cli/plan/c.rs", ""),
+        ("src/cli/run/b.rs", ""),
+        ("src/cli/run/d.rs", "use crate::cli::plan::c;"),
+    ];
     refused(
-        "src/cache.rs",
-        "pub(crate) use crate::http::Limits;",
-        &["`cache` may not name `http`"],
-    );
-    refused("src/cache.rs", "use crate::http;", &["may not name `http`"]);
-    refused("src/cache.rs", "use crate::http as h;", &["may not name `http`"]);
-}
-
-#[test]
-fn a_grouped_import_upwards_is_caught() {
-    let text = "use crate::{clock::Clock, http, ids::{ArmId, ClientId}, server as s};";
-    refused("src/token/jwks.rs", text, &["may not name `http`", "may not name `server`"]);
-}
-
-#[test]
-fn a_nested_import_over_several_lines_is_caught_where_it_stands() {
-    let text = "use crate::{\n    ids::{\n        http,\n        ArmId,\n    },\n    broker::{\n        Broker,\n    },\n};\n";
-    refused("src/store/log.rs", text, &["src/store/log.rs:6: `store` may not name `broker`"]);
-}
-
-#[test]
-fn an_inline_path_is_caught() {
-    let text = "fn f(x: &crate::server::Server) -> u8 { crate :: vault :: get(x) }";
-    refused("src/imds/mod.rs", text, &["may not name `server`", "may not name `vault`"]);
-    refused("src/world/mod.rs", "macro_rules! m { () => { $crate::cache::f() } }", &["`cache`"]);
-    refused("src/world/mod.rs", "use mintbench::cache::Cache;", &["`world` may not name `cache`"]);
-}
-
-#[test]
-fn super_that_leaves_the_module_is_caught() {
-    refused("src/ids.rs", "use super::world::World;", &["`ids` may not name `world`"]);
-    refused("src/load/pace.rs", "use super::super::broker::Broker;", &["may not name `broker`"]);
-    refused("src/load/pace.rs", "use super::{super::{token, clock}, record};", &["`token`"]);
-    refused(
-        "src/load/mod.rs",
-        "mod a { use super::super::token::T; }\nuse self::a::b;",
-        &["`token`"],
-    );
-    refused(
-        "src/load/pace.rs",
-        "use super::broker::Broker;\nmod t { use super::super::broker; }",
-        &[],
+        &files,
+        &["a circle: cli::plan -> cli::run (`crate::cli::run::b`, src/cli/plan/a.rs:1)"],
     );
 }
 
 #[test]
 fn the_crate_root_as_a_whole_is_caught() {
     let expected = "names the crate root as a whole";
-    for text in ["use crate::*;", "use crate as all;", "use crate::{self};", "use super::*;"] {
-        refused("src/ids.rs", text, &[expected]);
+    for text in ["use crate::*;", "use crate as all;", "use crate::{self};", "use super::super::*;"]
+    {
+        refused(&[("src/base/ids.rs", text)], &[expected]);
     }
 }
 
 #[test]
-fn the_measuring_side_is_kept_out_of_the_broker() {
-    refused("src/cli/run.rs", "use crate::server::Server;", &["`cli` may not name `server`"]);
-    refused("src/cli/serve.rs", "use crate::{cli::Exit, server};", &[]);
-    refused("src/cli/serve.rs", "use crate::token;", &["`cli/serve` may not name `token`"]);
-    refused(
-        "src/load/mod.rs",
-        "use crate::{world::synthetic::Synthetic, clock, ids, imds};",
-        &["`imds`"],
-    );
-    refused("src/stats/mod.rs", "use crate::clock::Monotonic;", &["may not name `clock`"]);
-}
-
-#[test]
-fn a_module_without_a_row_is_told_what_to_do() {
-    refused("src/queue/mod.rs", "", &["`queue` has no row in the arrow table; give it one"]);
+fn the_command_line_is_named_in_its_wing_only() {
+    let expected = "src/harness/judge.rs:1: only src/cli/ knows the command line";
+    for text in ["use clap::Args;", "#[derive(clap::Args)] struct S;", "use clap;"] {
+        refused(&[("src/harness/judge.rs", text)], &[expected]);
+        refused(&[("src/cli/gate.rs", text)], &[]);
+    }
 }
 
 #[test]
 fn comments_and_literals_are_not_code() {
     let text = r##"
-        //! See crate::http and `x.unwrap()`, TODO(#12).
+        //! See crate::service and `x.unwrap()`, TODO(#12).
         /* crate::server /* nested */ crate::broker */
         fn f<'a>(c: &'a char) -> bool {
             let _ = ("crate::http \" crate::http", r#"a " crate::http"#, b"\"crate::vault", '"');
             *c == '\'' || *c == 'c' || "x.unwrap() Instant::now() FIXME".is_empty()
         }
+        pub(crate) fn g() {}
+        impl X { pub(super) fn h(self) {} pub(in crate::base) fn i() {} }
     "##;
-    refused("src/ids.rs", text, &[]);
-    refused("src/ids.rs", "const Q: char = '\"'; use crate::http;", &["`http`"]);
-    refused("src/ids.rs", "fn f<'a>() {} /*/ x */ use crate::http;", &["`http`"]);
-    refused("src/ids.rs", "pub(crate) fn f() {}\nimpl X { pub(super) fn g(self) {} }", &[]);
+    refused(&[("src/base/ids.rs", text)], &[]);
+    let world = ["`base` may not name"];
+    refused(&[("src/base/ids.rs", "const Q: char = '\"'; use crate::service::world;")], &world);
+    refused(&[("src/base/ids.rs", "fn f<'a>() {} /*/ x */ use crate::service::world;")], &world);
 }
 
 #[test]
-fn long_files_vague_names_and_unfiled_notes_are_caught() {
-    refused("tests/long.rs", &"\n".repeat(501), &["tests/long.rs: 501 lines, more than 500"]);
-    refused("tests/common/mod.rs", "", &["the name `common` says nothing"]);
-    refused("src/ids.rs", "mod utils {}", &["the name `utils` says nothing"]);
-    let note = "// TODO later\n// FIXME(#x) also\n// TODO(#7): fine\n";
-    refused("benches/a.rs", note, &["benches/a.rs:1: a note", "benches/a.rs:2: a note"]);
+fn long_files_functions_and_full_folders_are_caught() {
+    let long = "\n".repeat(501);
+    refused(&[("tests/long.rs", &long)], &["tests/long.rs: 501 lines, more than 500"]);
+    let body = "\n".repeat(70);
+    let function = format!(
+        "impl X {{ fn f() {{{body}}} fn g() {{}} fn h() {{}} }}{}",
+        "fn i() {}\n".repeat(8)
+    );
+    refused(&[("src/base/ids.rs", &function)], &["src/base/ids.rs:1: `f` has 71 lines"]);
+    let function = format!("{}fn g() {{{}}}\n", "fn f() {}\n".repeat(8), "\n".repeat(25));
+    refused(&[("src/base/ids.rs", &function)], &["1 of 9 functions have more than 25 lines"]);
+    let paths: Vec<String> = (0..16).map(|file| format!("src/base/http/f{file}.rs")).collect();
+    let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "")).collect();
+    refused(&files, &["src/base/http: 16 files, more than 15"]);
+    let wings: Vec<String> = (0..3).map(|wing| format!("src/wing{wing}.rs")).collect();
+    let files: Vec<(&str, &str)> = wings.iter().map(|path| (path.as_str(), "")).collect();
+    refused(&files, &["src: 7 entries besides lib.rs and main.rs"]);
+}
+
+#[test]
+fn vague_names_and_unfiled_notes_are_caught() {
+    refused(&[("tests/common/mod.rs", "")], &["the name `common` says nothing"]);
+    refused(&[("src/base/ids.rs", "mod utils {}")], &["the name `utils` says nothing"]);
+    let note = "// TODO later\n// FIXME(#x) also\n// TODO(#7): fine\n/// TODO\nfn f() {}";
+    let expected = ["benches/a.rs:1: a note", "benches/a.rs:2: a note", "benches/a.rs:4: a note"];
+    refused(&[("benches/a.rs", note)], &expected);
 }
 
 #[test]
 fn panics_outside_tests_are_caught_unless_excused() {
-    refused(
-        "src/ids.rs",
-        "fn f() { a.unwrap(); b.expect(c); d.unwrap_or(e) }",
-        &["`unwrap`", "`expect`"],
-    );
-    refused("src/ids.rs", "#[cfg(all(test, x))]\nmod t { fn f() { a.unwrap() } }", &[]);
-    refused("src/ids.rs", "#[cfg(not(test))]\nfn f() { a.unwrap() }", &["`unwrap`"]);
-    refused("src/ids.rs", "#[cfg(test)]\nmod tests { fn f() { a.unwrap() } }", &[]);
+    let ids = "src/base/ids.rs";
+    let text = "fn f() { a.unwrap(); b.expect(c); d.unwrap_or(e) }";
+    refused(&[(ids, text)], &["`unwrap`", "`expect`"]);
+    refused(&[(ids, "fn f() { assert!(a.unwrap()); b.map(Option::unwrap) }")], &["`unwrap`"]);
+    refused(&[(ids, "#[cfg(all(test, x))]\nmod t { fn f() { a.unwrap() } }")], &[]);
+    refused(&[(ids, "#[cfg(not(test))]\nfn f() { a.unwrap() }")], &["`unwrap`"]);
+    refused(&[(ids, "#[cfg(test)]\nmod tests { fn f() { a.unwrap() } }")], &[]);
     let excused = "fn f() {\n    #[expect(clippy::expect_used, reason = \"..\")]\n    let a = b.expect(c);\n    ";
-    refused("src/ids.rs", &format!("{excused}}}"), &[]);
-    refused("src/ids.rs", &format!("{excused}d.unwrap();}}"), &["src/ids.rs:4: `unwrap` outside"]);
-    refused("src/token/tests.rs", "fn f() { a.unwrap() }", &[]);
-    refused("benches/a.rs", "fn f() { a.unwrap() }", &[]);
+    refused(&[(ids, &format!("{excused}}}"))], &[]);
+    refused(&[(ids, &format!("{excused}d.unwrap();}}"))], &["src/base/ids.rs:4: `unwrap` outside"]);
+    refused(&[("src/base/tls/tests.rs", "fn f() { a.unwrap() }")], &[]);
+    refused(&[("benches/a.rs", "fn f() { a.unwrap() }")], &[]);
+    refused(&[("examples/a.rs", "fn f() { a.unwrap() }")], &["`unwrap`"]);
 }
 
 #[test]
 fn only_the_clock_reads_time() {
-    refused(
-        "src/ids.rs",
-        "use std::time::Instant; fn f() { Instant::now(); }",
-        &["only src/clock.rs"],
-    );
-    refused(
-        "src/load/mod.rs",
-        "fn f() { clock_gettime(ClockId::Realtime) }",
-        &["only src/clock.rs"],
-    );
-    refused("src/load/mod.rs", "fn f() { clock_gettime(ClockId::ProcessCPUTime) }", &[]);
-    refused("src/clock.rs", "fn f() { SystemTime::now(); }", &[]);
+    let (judge, only) = ("src/harness/judge.rs", &["only src/base/clock.rs"]);
+    refused(&[(judge, "use std::time::Instant; fn f() { Instant::now(); }")], only);
+    refused(&[(judge, "fn f() { clock_gettime(ClockId::Realtime) }")], only);
+    refused(&[(judge, "fn f() { clock_gettime(ClockId::ProcessCPUTime) }")], &[]);
+    refused(&[("src/base/clock.rs", "fn f() { SystemTime::now(); }")], &[]);
 }
 
 #[test]
 fn only_the_terminal_is_written_to() {
     let expected = "only src/cli/terminal.rs writes to a terminal";
     for text in ["eprintln!(\"{x}\")", "std::io::stdout().lock()", "let out = stderr()"] {
-        refused("src/cli/run.rs", &format!("fn f() {{ {text}; }}"), &[expected]);
-        refused("src/cli/terminal.rs", &format!("fn f() {{ {text}; }}"), &[]);
+        refused(&[("src/cli/gate.rs", &format!("fn f() {{ {text}; }}"))], &[expected]);
+        refused(&[("src/cli/terminal.rs", &format!("fn f() {{ {text}; }}"))], &[]);
     }
-    refused(
-        "src/cli/run.rs",
-        "fn f() { command.stdout(Stdio::null()); child.stderr.take(); }",
-        &[],
-    );
-}
-
-#[test]
-fn a_cycle_in_the_table_is_caught() {
-    let table = &[("a", "b"), ("b", "a c")];
-    assert_eq!(table::upward(table), ["b -> a does not point down", "b -> c does not point down"]);
+    let child = "fn f() { command.stdout(Stdio::null()); child.stderr.take(); }";
+    refused(&[("src/cli/gate.rs", child)], &[]);
 }

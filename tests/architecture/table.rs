@@ -1,87 +1,94 @@
-//! The arrow table: the names that each module of `src/` may use, from the top down.
+//! The table of the architecture: wings, rooms and their order. Read this file first.
+//!
+//! A module is written with its path: `harness::record` stands for `src/harness/record/`.
 
-/// The rows: a module, or a file in one with its own row, and the names that it may use.
-///
-/// A row may list only names of rows below it, so the table cannot hold a cycle.
-#[rustfmt::skip]
-pub(crate) const ARROWS: &[(&str, &str)] = &[
+/// The modules that a module may name outside itself. The first row that fits a module counts.
+pub(crate) const MAY_NAME: &[(&str, &str)] = &[
     ("main", "cli"),
-    // The only place where the measuring binary starts the broker in its own process.
-    ("cli/serve", "cli server world machine ids clock files secret printable class"),
-    // Maintains the folder of a server that is stopped.
-    ("cli/store", "cli server printable"),
-    // Clients of a server: `token` holds the assertion that they sign in with, `world` the roles.
-    ("cli/control", "cli client tls token world x509 ids clock files secret printable class"),
-    ("cli", "gate plan report load document stats tls assertion world machine ids clock files secret toml_file printable class"),
-    ("gate", "report load document stats world ids clock files printable class"),
-    ("plan", "report load document stats world ids clock toml_file files class"),
-    ("report", "load document stats ids clock files printable class"),
-    ("load", "document stats assertion tls world machine ids clock files secret class"),
-    // Result files: plain data, written by the measuring modules and read by the reporting ones.
-    ("document", "class"),
-    ("stats", ""),
-    ("server", "imds sts arm vault admin source http tls broker directory token store world x509 machine ids clock files secret class"),
-    ("imds", "http broker cache directory token world ids clock class"),
-    ("sts", "http directory token world x509 ids clock secret class"),
-    ("arm", "http broker directory token world ids clock class"),
-    ("vault", "http directory token store world ids clock secret class"),
-    ("admin", "http broker directory token machine clock secret class"),
-    ("broker", "cache directory token world ids clock class"),
-    ("source", "client directory tls token world ids clock files class"),
-    ("cache", "clock sync class"),
-    ("directory", "token store world x509 ids clock files secret sync class"),
-    ("token", "assertion x509 ids clock secret class"),
-    // Its tests talk to `http`, whose tests speak TLS. Certificates need the time of `clock`.
-    ("client", "http tls clock class"),
-    ("http", "tls clock class"),
-    ("tls", "clock files secret"),
-    // The sign-in of every client. It stands below both the measuring and the measured side.
-    ("assertion", "x509 clock secret"),
-    ("store", "world ids clock files secret class"),
-    ("world", "x509 ids clock files secret toml_file class"),
-    ("x509", "clock"),
-    ("ids", ""),
-    ("clock", ""),
-    ("machine", ""),
-    ("files", "secret class"),
-    ("printable", ""),
-    ("secret", ""),
-    ("toml_file", ""),
-    ("class", ""),
-    ("sync", ""),
+    // Of the command line, only the commands that start or maintain a server know the service.
+    ("cli::serve", "cli service base"),
+    ("cli::store", "cli service base"),
+    // Its tests check the assertions that it signs in with.
+    ("cli::control", "cli service::world service::token base"),
+    ("cli", "harness base"),
+    // Statistics are pure functions, result files plain data.
+    ("harness::stats", ""),
+    ("harness::class", ""),
+    ("harness::document", "harness::class"),
+    // The harness reaches the service over the network only.
+    ("harness", "base"),
+    ("service", "base"),
+    ("base", ""),
 ];
 
-/// The measuring side, which reaches the broker over the network only.
-pub(crate) const MEASURING: &str = "cli gate plan report load document stats";
+/// The rooms of a wing, one line per level. A room names rooms of lower lines only, so rooms on one
+/// line never name each other.
+#[rustfmt::skip]
+pub(crate) const ROOMS: &[(&str, &[&str])] = &[
+    ("harness", &[
+        "gate plan",
+        "doctor report",
+        "session",
+        "judge",
+        "driver",
+        "record",
+        "schedule dialect",
+        "scenario",
+        "document",
+        "machine stats",
+        "class nanos",
+    ]),
+    ("service", &[
+        "server",
+        "imds sts arm vault admin",
+        "broker source",
+        "cache",
+        "directory",
+        "token store",
+        "world",
+    ]),
+    ("base", &[
+        "client",
+        "http",
+        "tls assertion",
+        "x509 files synthetic",
+        "clock ids printable process secret sync toml_file",
+    ]),
+];
 
-/// The measured side.
-pub(crate) const MEASURED: &str =
-    "server imds sts arm vault admin source http broker cache directory token store";
+/// The most entries of `src/` besides `lib.rs` and `main.rs`.
+pub(crate) const WINGS_MAX: usize = 6;
 
-/// The HTTP surfaces, which may not name each other.
-pub(crate) const SURFACES: &str = "imds sts arm vault admin";
+/// The most `.rs` files that a folder of `src/` holds itself.
+pub(crate) const ROOM_FILES_MAX: usize = 15;
 
-/// Returns true if `names`, separated by blanks, contains `name`.
-pub(crate) fn holds(names: &str, name: &str) -> bool {
-    names.split(' ').any(|other| other == name)
-}
+/// The most lines of a file.
+pub(crate) const FILE_LINES_MAX: usize = 500;
 
-/// Returns the row of the file at `path` (relative to `src/`): its own, or that of its module.
-pub(crate) fn row(path: &str) -> Option<(&'static str, &'static str)> {
-    let stem = path.trim_end_matches(".rs");
-    let covers = |name: &str| {
-        stem.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    ARROWS.iter().copied().find(|(name, _)| covers(name))
-}
+/// The most lines of a function of `src/`, and of nine in ten of them.
+pub(crate) const FUNCTION_LINES_MAX: usize = 70;
+pub(crate) const FUNCTION_LINES_P90: usize = 25;
 
-/// Returns the arrows of `table` whose target is not in a row below their source.
-pub(crate) fn upward(table: &[(&str, &str)]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (index, (name, allowed)) in table.iter().enumerate() {
-        let below = |target: &&str| table.iter().skip(index + 1).any(|(other, _)| other == target);
-        let up = allowed.split_whitespace().filter(|target| !below(target));
-        wrong.extend(up.map(|target| format!("{name} -> {target} does not point down")));
-    }
-    wrong
-}
+/// Names that do not say what a module owns.
+pub(crate) const VAGUE: &[&str] =
+    &["utils", "util", "helpers", "common", "misc", "types", "manager"];
+
+/// Code that only one place of `src/` may hold: its tokens, the place, and the advice.
+pub(crate) const RESERVED: &[(&str, &str, &str)] = &[
+    ("clap ::", "src/cli/", FLAGS),
+    ("clap ;", "src/cli/", FLAGS),
+    ("Instant :: now", CLOCK, TIME),
+    ("SystemTime :: now", CLOCK, TIME),
+    ("clock_gettime (", CLOCK, TIME),
+    ("stdout ( )", TERMINAL, WRITES),
+    ("stderr ( )", TERMINAL, WRITES),
+    ("print !", TERMINAL, WRITES),
+    ("println !", TERMINAL, WRITES),
+    ("eprint !", TERMINAL, WRITES),
+    ("eprintln !", TERMINAL, WRITES),
+];
+const FLAGS: &str = "only src/cli/ knows the command line; take plain values";
+const CLOCK: &str = "src/base/clock.rs";
+const TIME: &str = "only src/base/clock.rs reads time; take a clock or `now`";
+const TERMINAL: &str = "src/cli/terminal.rs";
+const WRITES: &str = "only src/cli/terminal.rs writes to a terminal; use its `Stream`";

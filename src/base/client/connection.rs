@@ -1,9 +1,10 @@
 //! A single connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,14 +17,15 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 
-use super::{ClientError, Origin, protocol};
+use super::error::{ClientError, protocol};
+use super::origin::{Origin, first_of};
 use crate::base::http::{Payload, Scheme};
 
 /// A connection for one request at a time. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<Payload>,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
 }
 
 /// Reason why an exchange failed.
@@ -31,27 +33,42 @@ pub(super) struct Connection {
 pub(super) struct Failure {
     /// True if the connection was lost before the first byte of the answer.
     pub(super) before_answer: bool,
+    /// True if the server sent a TLS alert instead of an answer.
+    pub(super) is_alert: bool,
     pub(super) source: hyper::Error,
 }
 
+/// Parts of a client that a new connection needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings<'a> {
+    /// TLS configuration. Without one, only plain HTTP is possible.
+    pub(super) tls: Option<&'a Arc<ClientConfig>>,
+    /// Addresses of the server. Without them, the host is resolved.
+    pub(super) addresses: Option<&'a [SocketAddr]>,
+    /// Time for all addresses together, and for the handshake.
+    pub(super) limit: Duration,
+}
+
 impl Connection {
-    /// Connects, and performs the TLS handshake for `https`. The caller enforces `limit` for the whole call.
-    pub(super) async fn open(
-        origin: &Origin,
-        tls: &Arc<ClientConfig>,
-        limit: Duration,
-    ) -> Result<Self, ClientError> {
+    /// Connects, and performs the TLS handshake for `https`. The caller enforces the limit of the whole call.
+    pub(super) async fn open(origin: &Origin, settings: Settings<'_>) -> Result<Self, ClientError> {
         let refused = |source| ClientError::Connect { origin: origin.to_string(), source };
-        let stream = origin.connect(limit).await.map_err(refused)?;
+        let connected = match settings.addresses {
+            Some(addresses) => first_of(addresses, settings.limit).await,
+            None => origin.connect(settings.limit).await,
+        };
+        let stream = connected.map_err(refused)?;
         // Disables Nagle's algorithm, which may delay a request. Failure costs only speed.
         let _ = stream.set_nodelay(true);
         if origin.scheme == Scheme::Http {
             return Self::over(stream, origin).await;
         }
         let failed = |source| ClientError::Tls { origin: origin.to_string(), source };
+        let invalid = |error| failed(io::Error::new(io::ErrorKind::InvalidInput, error));
         let name = ServerName::try_from(origin.host.clone())
-            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let connector = TlsConnector::from(Arc::clone(tls));
+            .map_err(|error| invalid(error.to_string()))?;
+        let unknown = || invalid("no certificate authority is known".to_owned());
+        let connector = TlsConnector::from(Arc::clone(settings.tls.ok_or_else(unknown)?));
         Self::over(connector.connect(name, stream).await.map_err(failed)?, origin).await
     }
 
@@ -59,7 +76,7 @@ impl Connection {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let received = Arc::new(AtomicU64::new(0));
+        let received = Arc::<Received>::default();
         let counted = Counted { stream, received: Arc::clone(&received) };
         let (sender, connection) = http1::handshake(TokioIo::new(counted))
             .await
@@ -87,18 +104,39 @@ impl Connection {
         request: Request<Payload>,
     ) -> Result<Response<Incoming>, Failure> {
         // The bytes of previous exchanges are counted already, because their bodies were read to the end.
-        let before = self.received.load(Ordering::Relaxed);
+        let before = self.received.bytes.load(Ordering::Relaxed);
         self.sender.send_request(request).await.map_err(|source| {
-            let silent = self.received.load(Ordering::Relaxed) == before;
-            Failure { before_answer: silent && !source.is_user(), source }
+            let silent = self.received.bytes.load(Ordering::Relaxed) == before;
+            let is_alert = self.received.is_alert.load(Ordering::Relaxed);
+            Failure { before_answer: silent && !source.is_user(), is_alert, source }
         })
     }
 }
 
-/// A stream that counts received bytes. With TLS it counts decrypted bytes.
+/// First bytes of a TLS alert: its content type and the major version (RFC 8446 section 5.1).
+const TLS_ALERT: [u8; 2] = [21, 3];
+
+/// What a connection has received. With TLS these are decrypted bytes.
+#[derive(Debug, Default)]
+struct Received {
+    bytes: AtomicU64,
+    /// True if the first bytes are those of a TLS alert.
+    is_alert: AtomicBool,
+}
+
+impl Received {
+    fn add(&self, bytes: &[u8]) {
+        let before = self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if before == 0 && bytes.starts_with(&TLS_ALERT) {
+            self.is_alert.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A stream that notes received bytes.
 struct Counted<I> {
     stream: I,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
@@ -109,7 +147,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.received.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        self.received.add(buf.filled().get(before..).unwrap_or_default());
         polled
     }
 }

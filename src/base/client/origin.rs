@@ -62,7 +62,7 @@ impl Origin {
 
 /// Connects to the first address that accepts. Each address has a share of `limit`, so that a silent one
 /// leaves time for the next. The caller limits the time of the last address.
-async fn first_of(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+pub(super) async fn first_of(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
     let Some((last, before)) = addresses.split_last() else {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
     };

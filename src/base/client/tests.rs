@@ -1,15 +1,25 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use hyper::StatusCode;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::HOST;
+use hyper::{Request, Response, StatusCode};
 use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::*;
+use super::error::ClientError;
+use super::exchange::{Client, ClientLimits, read_whole};
+use super::origin::Origin;
 use crate::base::clock::{ManualClock, UnixSeconds};
-use crate::base::http::{ConnectionLimits, Gate, Peer, Surface, Transport, serve, text_reply};
+use crate::base::http::{
+    ConnectionLimiter, ConnectionLimits, Payload, Peer, Surface, Transport, serve, text_reply,
+};
 use crate::base::tls::{Authority, ServerTls, client_config};
 
 /// Answers with the properties of the request: scheme, number of the connection, host and body.
@@ -75,10 +85,14 @@ async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
     let addr = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
     let surface = Arc::new(Echo::default());
-    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
-    let task = tokio::spawn(serve(listener, transport(server), surface, gate, shutdown));
+    let limiter = ConnectionLimiter::new(ConnectionLimits {
+        max: 100,
+        per_caller: 100,
+        unsent_bytes: 1_000_000,
+    });
+    let task = tokio::spawn(serve(listener, transport(server), surface, limiter, shutdown));
     let tls = client_config(authority.certificate_pem().as_bytes()).unwrap();
-    Fixture { addr, client: Client::new(tls, limits()), stop, task }
+    Fixture { addr, client: Client::new(Some(tls), limits()), stop, task }
 }
 
 impl Fixture {
@@ -145,7 +159,7 @@ async fn a_listener_that_is_told_to_end_waits_for_no_handshake() {
 async fn strangers_and_wrong_names_are_refused() {
     let fixture = fixture(Transport::Either).await;
     let strict = client_config(authority().certificate_pem().as_bytes()).unwrap();
-    let strict = Client::new(strict, limits());
+    let strict = Client::new(Some(strict), limits());
     let refused = text(&strict, &fixture.url("https", "/")).await.unwrap_err();
     assert!(matches!(refused, ClientError::Tls { .. }), "{refused:?}");
     let url = format!("https://{}/", fixture.addr);
@@ -213,7 +227,7 @@ async fn scripted(scripts: Vec<Vec<&'static str>>) -> (String, tokio::task::Join
 }
 
 fn plain_client() -> Client {
-    Client::new(client_config(authority().certificate_pem().as_bytes()).unwrap(), limits())
+    Client::new(Some(client_config(authority().certificate_pem().as_bytes()).unwrap()), limits())
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

@@ -9,12 +9,12 @@ mod read;
 mod secret;
 mod write;
 
-pub use limits::{
+pub(crate) use limits::{
     CREDENTIAL_BYTES_MAX, RESULT_BYTES_MAX, SERIES_BYTES_MAX, SETTINGS_BYTES_MAX, TRACE_BYTES_MAX,
     WORLD_BYTES_MAX,
 };
-pub use read::{ReadError, open, read, read_text};
-pub use secret::{
+pub(crate) use read::{ReadError, open, read, read_text};
+pub(crate) use secret::{
     GroupRead, SecretFileError, check_folder, check_secret, read_given_secret, read_secret,
 };
-pub use write::{Draft, PLAIN, is_direct, lock, replace, write};
+pub(crate) use write::{Draft, PLAIN, is_direct, lock, replace, write};

@@ -65,7 +65,7 @@ impl ReadError {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     read_open(open(path)?, path, limit)
 }
 
@@ -73,7 +73,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     String::from_utf8(read(path, limit)?).map_err(|error| ReadError::NotText {
         path: path.to_owned(),
         offset: error.utf8_error().valid_up_to(),
@@ -84,7 +84,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn open(path: &Path) -> Result<File, ReadError> {
+pub(crate) fn open(path: &Path) -> Result<File, ReadError> {
     let system = |source| ReadError::System { path: path.to_owned(), source };
     let kind = fs::metadata(path).map_err(system)?.file_type();
     if kind.is_dir() {

@@ -102,7 +102,11 @@ impl SecretFileError {
 ///
 /// # Errors
 /// See [`SecretFileError`].
-pub fn read_secret(path: &Path, limit: u64, group: GroupRead) -> Result<Redacted, SecretFileError> {
+pub(crate) fn read_secret(
+    path: &Path,
+    limit: u64,
+    group: GroupRead,
+) -> Result<Redacted, SecretFileError> {
     let file = open(path)?;
     let found = file.metadata().map_err(unread(path))?;
     if found.is_file() {
@@ -116,7 +120,7 @@ pub fn read_secret(path: &Path, limit: u64, group: GroupRead) -> Result<Redacted
 ///
 /// # Errors
 /// See [`SecretFileError`].
-pub fn read_given_secret(
+pub(crate) fn read_given_secret(
     path: &Path,
     limit: u64,
     group: GroupRead,
@@ -142,7 +146,7 @@ fn is_closed_in(path: &Path, group: GroupRead) -> bool {
 ///
 /// # Errors
 /// See [`SecretFileError`].
-pub fn check_secret(path: &Path, group: GroupRead) -> Result<(), SecretFileError> {
+pub(crate) fn check_secret(path: &Path, group: GroupRead) -> Result<(), SecretFileError> {
     check(path, &fs::metadata(path).map_err(unread(path))?, group)
 }
 
@@ -151,7 +155,7 @@ pub fn check_secret(path: &Path, group: GroupRead) -> Result<(), SecretFileError
 ///
 /// # Errors
 /// See [`SecretFileError`].
-pub fn check_folder(path: &Path, group: GroupRead) -> Result<(), SecretFileError> {
+pub(crate) fn check_folder(path: &Path, group: GroupRead) -> Result<(), SecretFileError> {
     let found = fs::metadata(path).map_err(unread(path))?;
     check_owner(path, &found)?;
     let mode = found.mode() & 0o7777;

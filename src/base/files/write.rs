@@ -9,7 +9,7 @@ use tempfile::{Builder, NamedTempFile};
 
 /// A file that is being written. It is not visible before [`Draft::place`]. Dropping it earlier removes it.
 #[derive(Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     file: BufWriter<NamedTempFile>,
     place: PathBuf,
 }
@@ -20,7 +20,7 @@ impl Draft {
     ///
     /// # Errors
     /// Returns an error when the folder of `place` is not writable.
-    pub fn new(place: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn new(place: &Path, mode: u32) -> io::Result<Self> {
         let mut builder = Builder::new();
         let builder = builder.prefix(".").suffix(".new");
         let file = builder.permissions(Permissions::from_mode(mode)).tempfile_in(folder(place))?;
@@ -31,7 +31,7 @@ impl Draft {
     ///
     /// # Errors
     /// Returns an error when it cannot be written. An existing file then stays.
-    pub fn place(self) -> io::Result<()> {
+    pub(crate) fn place(self) -> io::Result<()> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
         file.persist(&self.place)?;
@@ -53,21 +53,21 @@ impl Write for Draft {
 ///
 /// # Errors
 /// Returns the errors of [`Draft::new`] and [`Draft::place`].
-pub fn replace(place: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(place: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut draft = Draft::new(place, mode)?;
     draft.write_all(content)?;
     draft.place()
 }
 
 /// Permissions of files that are not secret, before the umask.
-pub const PLAIN: u32 = 0o666;
+pub(crate) const PLAIN: u32 = 0o666;
 
 /// Writes output to a file that a user named: whole or not at all, like [`replace`]. Output to a device or a
 /// pipe is written directly.
 ///
 /// # Errors
 /// Returns an error when it cannot be written.
-pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if is_direct(path) {
         // Standard output may go to the same file, so its content must stay.
         return OpenOptions::new().append(true).open(path)?.write_all(content);
@@ -79,7 +79,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Returns true if output to `path` is written directly: to a device, a pipe, or an open file of this
 /// process. The link of an open file, such as `/dev/stdout`, must not be replaced.
-pub fn is_direct(path: &Path) -> bool {
+pub(crate) fn is_direct(path: &Path) -> bool {
     let is_special = path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
     let of_system = |folder: PathBuf| folder == Path::new("/dev") || folder.starts_with("/proc");
@@ -91,7 +91,7 @@ pub fn is_direct(path: &Path) -> bool {
 ///
 /// # Errors
 /// Returns an error when the folder cannot be opened or locked.
-pub fn lock(place: &Path) -> io::Result<File> {
+pub(crate) fn lock(place: &Path) -> io::Result<File> {
     let folder = File::open(folder(place))?;
     folder.lock()?;
     Ok(folder)

@@ -15,7 +15,7 @@ const SEND_BYTES: usize = 32 * 1024;
 
 /// Reason why a surface does not listen.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// Other machines could reach the address.
     #[error(
         "{0} can be reached from other machines, and whoever reaches it gets tokens; listen on 127.0.0.0/8, [::1] or 169.254.0.0/16"
@@ -47,7 +47,7 @@ fn remedy(kind: ErrorKind) -> &'static str {
 /// # Errors
 /// Returns an error when other machines could reach the address, when it is taken, or when the system
 /// refuses.
-pub fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
+pub(crate) fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
     listening(addr, Sharing::Exclusive)
 }
 
@@ -56,7 +56,7 @@ pub fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
 ///
 /// # Errors
 /// Returns the same errors as [`bind`].
-pub fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     // Sockets that share a port also admit any process of the same user. An exclusive socket first finds out
     // whether the port is taken. It also finds the number when any free port will do.
     let alone = bind(addr)?;
@@ -68,7 +68,7 @@ pub fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Bi
 /// Listens at every IPv4 loopback address of this machine, on the port of `addr`. No other machine can reach
 /// it. Returns `None` when `addr` is not such an address or the system does not support it. In this case call
 /// [`bind`], which reports the error or listens on `addr` alone.
-pub fn bind_all_loopback(addr: SocketAddr) -> Option<TcpListener> {
+pub(crate) fn bind_all_loopback(addr: SocketAddr) -> Option<TcpListener> {
     if !addr.is_ipv4() || !addr.ip().is_loopback() {
         return None;
     }

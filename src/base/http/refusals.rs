@@ -13,8 +13,8 @@ use std::sync::LazyLock;
 use hyper::{Method, Request, Response, Uri};
 use parking_lot::Mutex;
 
-use super::Payload;
-use super::allowance::Allowance;
+use super::log_rate::LogRate;
+use super::message::Payload;
 use crate::base::clock::Monotonic;
 
 /// Burst of log lines of a surface.
@@ -32,7 +32,7 @@ struct Reason(String);
 
 /// Method and URI of a request, kept until the request is answered.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestLine {
     method: Method,
     uri: Uri,
 }
@@ -43,7 +43,7 @@ fn is_logged() -> bool {
 }
 
 /// Attaches the reason to a refusal, for the log. It contains no secret of the request.
-pub fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
+pub(crate) fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
     if !is_logged() {
         return;
     }
@@ -58,9 +58,9 @@ pub fn give_reason(refusal: &mut Response<Payload>, error: &dyn Error) {
 }
 
 /// Returns the parts of the request that the log line needs, or `None` when refusals are not logged.
-pub(super) fn asked<B>(request: &Request<B>) -> Option<Box<Asked>> {
+pub(super) fn asked<B>(request: &Request<B>) -> Option<Box<RequestLine>> {
     // The query and the body may contain secrets.
-    let of = || Asked { method: request.method().clone(), uri: request.uri().clone() };
+    let of = || RequestLine { method: request.method().clone(), uri: request.uri().clone() };
     is_logged().then(|| Box::new(of()))
 }
 
@@ -68,7 +68,7 @@ pub(super) fn asked<B>(request: &Request<B>) -> Option<Box<Asked>> {
 pub(super) fn log(
     surface: &'static str,
     peer: SocketAddr,
-    asked: Option<Box<Asked>>,
+    asked: Option<Box<RequestLine>>,
     response: &mut Response<Payload>,
 ) {
     let status = response.status();
@@ -114,7 +114,7 @@ fn short(text: &str) -> String {
 }
 
 static SINCE_START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
-static LINES: Mutex<Vec<(&str, Allowance)>> = Mutex::new(Vec::new());
+static LINES: Mutex<Vec<(&str, LogRate)>> = Mutex::new(Vec::new());
 
 /// Takes a log line of a surface and returns the number of lines left out before it. Each surface has its own
 /// limit, so that a flood at one does not hide the lines of others.
@@ -123,7 +123,7 @@ fn line(surface: &'static str) -> Option<u64> {
     let known = lines.iter().position(|(name, _)| *name == surface);
     let at = known.unwrap_or(lines.len());
     if known.is_none() {
-        lines.push((surface, Allowance::new(BURST, PERIOD_S)));
+        lines.push((surface, LogRate::new(BURST, PERIOD_S)));
     }
     lines.get_mut(at)?.1.admit(now_ns())
 }

@@ -16,7 +16,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{CERTIFICATE, TlsError, alpn, provider, x509};
+use super::error::TlsError;
+use super::settings::{CERTIFICATE, alpn, provider};
+use super::x509;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::secret::Redacted;
 

@@ -9,8 +9,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::TlsError;
 use super::authority::{Authority, new_key_pem};
+use super::error::TlsError;
 use crate::base::clock::UnixSeconds;
 use crate::base::files;
 use crate::base::files::{GroupRead, ReadError, SecretFileError, read_secret};

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
 
-use super::{Authority, TlsError};
+use super::authority::Authority;
+use super::error::TlsError;
 use crate::base::clock::{Clock, UnixSeconds};
 
 /// Function that returns the current addresses of a listener.
@@ -38,7 +39,7 @@ struct Made {
 
 struct Certified {
     /// Additional address that the certificate is valid for.
-    beside: Option<IpAddr>,
+    extra_address: Option<IpAddr>,
     made: UnixSeconds,
     config: Arc<ServerConfig>,
 }
@@ -75,20 +76,21 @@ impl ServerTls {
         let is_named = addresses.as_ref().is_none_or(|addresses| {
             addresses.contains(&called) || self.names.contains(&called.to_string())
         });
-        let (addresses, beside) = (addresses.unwrap_or_default(), (!is_named).then_some(called));
+        let (addresses, extra_address) =
+            (addresses.unwrap_or_default(), (!is_named).then_some(called));
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.addresses != addresses {
             *made = Made { addresses, held: VecDeque::new() };
         }
         made.held.retain(|held| !self.is_due(held.made, now));
-        if let Some(held) = made.held.iter().find(|held| held.beside == beside) {
+        if let Some(held) = made.held.iter().find(|held| held.extra_address == extra_address) {
             return Ok(Arc::clone(&held.config));
         }
-        let config = self.certify(&made.addresses, beside, now)?;
+        let config = self.certify(&made.addresses, extra_address, now)?;
         if made.held.len() >= HELD_MAX {
             made.held.pop_front();
         }
-        made.held.push_back(Certified { beside, made: now, config: Arc::clone(&config) });
+        made.held.push_back(Certified { extra_address, made: now, config: Arc::clone(&config) });
         Ok(config)
     }
 
@@ -102,14 +104,14 @@ impl ServerTls {
     fn certify(
         &self,
         addresses: &[IpAddr],
-        beside: Option<IpAddr>,
+        extra_address: Option<IpAddr>,
         now: UnixSeconds,
     ) -> Result<Arc<ServerConfig>, TlsError> {
         let not_after = self.authority.not_after();
         if not_after < now {
             return Err(TlsError::Expired { not_after });
         }
-        let texts = addresses.iter().chain(&beside).map(IpAddr::to_string);
+        let texts = addresses.iter().chain(&extra_address).map(IpAddr::to_string);
         let names: Vec<_> = self.names.iter().cloned().chain(texts).collect();
         self.authority.server_config(&names, now)
     }

@@ -1,13 +1,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use rcgen::KeyPair;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
+use super::settings::provider;
 use super::*;
-use crate::base::clock::{Clock, ManualClock, Seconds};
+use crate::base::clock::{Clock, ManualClock, Seconds, UnixSeconds};
 use crate::base::files::GroupRead;
 use crate::base::secret::Redacted;
 

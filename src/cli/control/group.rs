@@ -4,15 +4,14 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::error::ControlError;
+use super::args::{Connection, SubscriptionArg, Traits};
+use super::client::{ControlError, Session, text};
 use super::render::Output;
-use super::resource::{GROUP_API, removed, shown_tags, tags, text};
-use super::session::Session;
-use super::{Connection, SubscriptionArg, Traits};
+use super::resource::{GROUP_API, removed, shown_tags, tags};
 
 /// Resource groups.
 #[derive(Debug, Args)]
-pub struct GroupArgs {
+pub(crate) struct GroupArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]
@@ -23,9 +22,9 @@ pub struct GroupArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a group
+    /// Create a group
     Create {
-        /// What to call it
+        /// Name of the group
         name: String,
         #[command(flatten)]
         traits: Traits,
@@ -34,12 +33,12 @@ enum Verb {
     List,
     /// Remove a group and everything in it
     Remove {
-        /// Which one
+        /// Name of the group
         name: String,
     },
     /// Show a group
     Show {
-        /// Which one
+        /// Name of the group
         name: String,
     },
 }

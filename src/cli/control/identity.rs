@@ -3,15 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::error::ControlError;
+use super::args::{Connection, GroupArg, SubscriptionArg, Traits};
+use super::client::{ControlError, Session, text};
 use super::render::Output;
-use super::resource::{IDENTITY, group_in, shown_tags, text};
-use super::session::Session;
-use super::{Connection, GroupArg, SubscriptionArg, Traits};
+use super::resource::{IDENTITY, group_in, shown_tags};
 
 /// User-assigned identities.
 #[derive(Debug, Args)]
-pub struct IdentityArgs {
+pub(crate) struct IdentityArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]
@@ -24,23 +23,23 @@ pub struct IdentityArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make an identity; one that exists keeps its ids
+    /// Create an identity; an existing one keeps its ids
     Create {
-        /// What to call it
+        /// Name of the identity
         name: String,
         #[command(flatten)]
         traits: Traits,
     },
     /// List the identities
     List,
-    /// Remove an identity: no token is issued for it any more
+    /// Remove an identity; it gets no more tokens
     Remove {
-        /// Its name or resource id
+        /// Name or resource id of the identity
         name: String,
     },
     /// Show an identity
     Show {
-        /// Its name or resource id
+        /// Name or resource id of the identity
         name: String,
     },
 }

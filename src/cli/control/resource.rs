@@ -4,9 +4,9 @@ use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::error::ControlError;
-use super::session::Session;
-use super::{Traits, render};
+use super::args::Traits;
+use super::client::{ControlError, Session, text};
+use super::render;
 use crate::base::ids::ArmId;
 
 /// A type of resource.
@@ -221,11 +221,6 @@ pub(super) fn removed(noun: &str, id: &str) -> render::Output {
 /// Returns the output after a purge.
 pub(super) fn purged(noun: &str, id: &str) -> render::Output {
     render::Output::sentence(json!({ "removed": id }), format!("purged the {noun} {id}"))
-}
-
-/// Returns the text at `pointer` (RFC 6901), empty when there is none.
-pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Returns the resource group of an id, empty when there is none.

@@ -6,17 +6,16 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::error::ControlError;
+use super::args::{Connection, SubscriptionArg};
+use super::client::{ControlError, Session, new_guid, text};
 use super::render::Output;
-use super::resource::{IDENTITY, VAULT, VM, last, removed, segment, text};
-use super::session::{Session, new_guid};
-use super::{Connection, SubscriptionArg};
+use super::resource::{IDENTITY, VAULT, VM, last, removed, segment};
 use crate::base::ids::{PrincipalId, RoleAssignmentId, RoleDefinitionId};
 use crate::service::world::roles::{Scope, by_id, id_in_resource_id};
 
 /// Role assignments.
 #[derive(Debug, Args)]
-pub struct RoleArgs {
+pub(crate) struct RoleArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]
@@ -27,27 +26,27 @@ pub struct RoleArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Let somebody do something somewhere; does nothing when they already may by the same role
+    /// Assign a role to a principal at a scope; an existing assignment stays as it is
     Assign {
         #[command(flatten)]
         principal: PrincipalArg,
         /// Name or id of the role, such as 'Key Vault Secrets User'
         #[arg(long, value_name = "ROLE")]
         role: String,
-        /// Where: a scope, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET]
+        /// Scope: a path, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET]
         #[arg(long, value_name = "SCOPE")]
         scope: String,
     },
-    /// List the roles that there are
+    /// List the role definitions
     Definitions,
     /// List the role assignments
     List {
         #[command(flatten)]
         choice: Choice,
     },
-    /// Take a role assignment back
+    /// Remove a role assignment
     Remove {
-        /// Its id [default: the one that --principal, --role and --scope tell]
+        /// Id of the assignment [default: the assignment that matches --principal, --role and --scope]
         #[arg(required_unless_present = "principal", conflicts_with_all = ["principal", "role", "scope"])]
         id: Option<String>,
         #[command(flatten)]
@@ -57,20 +56,20 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct PrincipalArg {
-    /// Who: name of an identity or machine, object id, or `me` for the operator
+    /// Principal: the name of an identity or machine, an object id, or `me` for the operator
     #[arg(long, value_name = "NAME|ID")]
     principal: String,
 }
 
 #[derive(Debug, Args)]
 struct Choice {
-    /// Who: name of an identity or machine, object id, or `me` for the operator
+    /// Principal: the name of an identity or machine, an object id, or `me` for the operator
     #[arg(long, value_name = "NAME|ID")]
     principal: Option<String>,
     /// Name or id of the role
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// Exactly where: a scope, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET]
+    /// Exact scope: a path, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET]
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
 }

@@ -9,17 +9,16 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Connection;
-use super::error::ControlError;
+use super::args::Connection;
+use super::client::{ControlError, Session, text};
 use super::render::Output;
-use super::resource::{last, purged, removed, shown_tags, tags, text};
-use super::session::Session;
+use super::resource::{last, purged, removed, shown_tags, tags};
 use crate::base::files;
 use crate::base::files::CREDENTIAL_BYTES_MAX;
 
 /// Secrets in vaults.
 #[derive(Debug, Args)]
-pub struct SecretArgs {
+pub(crate) struct SecretArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(subcommand)]
@@ -28,7 +27,7 @@ pub struct SecretArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Print the value of a secret and nothing else
+    /// Print only the value of a secret
     Get {
         /// VAULT/NAME, or VAULT/NAME/VERSION
         secret: SecretId,
@@ -38,12 +37,12 @@ enum Verb {
         /// Name of the vault
         vault: VaultName,
     },
-    /// Remove a secret for good; `remove` can be undone
+    /// Purge a removed secret, which cannot be recovered afterwards
     Purge {
         /// VAULT/NAME
         secret: SecretId,
     },
-    /// Bring a removed secret back
+    /// Recover a removed secret
     Recover {
         /// VAULT/NAME
         secret: SecretId,
@@ -53,20 +52,20 @@ enum Verb {
         /// VAULT/NAME
         secret: SecretId,
     },
-    /// Put a value, which becomes a new version
+    /// Store a value as a new version of a secret
     Set {
         /// VAULT/NAME
         secret: SecretId,
         #[command(flatten)]
         value: ValueArgs,
-        /// What the value is, such as text/plain
+        /// Content type of the value, such as text/plain
         #[arg(long, value_name = "TYPE")]
         content_type: Option<String>,
         /// Tag; may be repeated
-        #[arg(long, value_name = "KEY=VALUE", value_parser = super::tag)]
+        #[arg(long, value_name = "KEY=VALUE", value_parser = super::args::tag)]
         tag: Vec<(String, String)>,
     },
-    /// Show what is known of a secret, without its value
+    /// Show the properties of a secret, without its value
     Show {
         /// VAULT/NAME, or VAULT/NAME/VERSION
         secret: SecretId,
@@ -81,10 +80,10 @@ enum Verb {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct ValueArgs {
-    /// The value; others on this machine can see the command line, so prefer --value-file
+    /// Value; other users of this machine can see the command line, so prefer --value-file
     #[arg(long, value_name = "TEXT")]
     value: Option<String>,
-    /// File with the value, taken as it is; - is standard input
+    /// File with the exact value; - is standard input
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
 }

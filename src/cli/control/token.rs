@@ -9,9 +9,8 @@ use hyper::StatusCode;
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Connection;
-use super::error::ControlError;
-use super::refusal::{Refusal, Service};
+use super::args::Connection;
+use super::client::{ControlError, Refusal, Service};
 use super::render::Output;
 use super::resource::segment;
 use crate::base::client::ClientError;
@@ -24,15 +23,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer, in bytes. A token has about 2 kB.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Ask the identity endpoint for a token.
+/// Request a token from the identity endpoint.
 #[derive(Debug, Args)]
-pub struct TokenArgs {
+pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
-    /// What the token is for, such as <https://vault.azure.net>
+    /// Audience of the token, such as <https://vault.azure.net>
     #[arg(long, value_name = "URI")]
     resource: String,
-    /// Print the access token and nothing else
+    /// Print only the access token
     #[arg(long)]
     bare: bool,
     /// Address that the machine calls from, such as 127.0.0.5 [default: the system's choice]

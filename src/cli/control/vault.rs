@@ -4,15 +4,14 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::error::ControlError;
+use super::args::{Connection, GroupArg, SubscriptionArg, Traits};
+use super::client::{ControlError, Session, text};
 use super::render::Output;
-use super::resource::{VAULT, group_in, purged, shown_tags, text};
-use super::session::Session;
-use super::{Connection, GroupArg, SubscriptionArg, Traits};
+use super::resource::{VAULT, group_in, purged, shown_tags};
 
 /// Vaults.
 #[derive(Debug, Args)]
-pub struct VaultArgs {
+pub(crate) struct VaultArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]
@@ -25,9 +24,9 @@ pub struct VaultArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a vault, whose secrets are guarded by role assignments
+    /// Create a vault; role assignments control access to its secrets
     Create {
-        /// What to call it: 3 to 24 letters, digits and hyphens
+        /// Name of the vault: 3 to 24 letters, digits and hyphens
         name: String,
         #[command(flatten)]
         traits: Traits,
@@ -40,35 +39,35 @@ enum Verb {
         #[arg(long)]
         removed: bool,
     },
-    /// Remove a removed vault and its secrets for good; `remove` can be undone
+    /// Purge a removed vault and its secrets, which cannot be recovered afterwards
     Purge {
-        /// Its name
+        /// Name of the vault
         name: String,
     },
-    /// Bring a removed vault back with its secrets; its role assignments are gone
+    /// Recover a removed vault and its secrets, without its role assignments
     Recover {
-        /// Its name
+        /// Name of the vault
         name: String,
     },
-    /// Remove a vault; `recover` brings it back until it is purged
+    /// Remove a vault; `recover` restores it until it is purged
     Remove {
-        /// Its name or resource id
+        /// Name or resource id of the vault
         name: String,
     },
     /// Show a vault
     Show {
-        /// Its name or resource id
+        /// Name or resource id of the vault
         name: String,
     },
 }
 
-/// What can be set when a vault is made.
+/// Settings of a new vault.
 #[derive(Debug, Args)]
 struct Protection {
-    /// Days for which the vault and its secrets can be recovered once removed: 7 to 90 [default: 90]
+    /// Days after a removal during which the vault and its secrets can be recovered: 7 to 90 [default: 90]
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<u64>,
-    /// Let nobody purge the vault or its secrets before those days are over; cannot be undone
+    /// Prevent a purge before the retention days are over; cannot be turned off
     #[arg(long)]
     purge_protection: bool,
 }

@@ -3,11 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::error::ControlError;
+use super::args::{Connection, GroupArg, SubscriptionArg, Traits};
+use super::client::{ControlError, Session, text};
 use super::render::Output;
-use super::resource::{IDENTITY, VM, group_in, last, shown_tags, text};
-use super::session::Session;
-use super::{Connection, GroupArg, SubscriptionArg, Traits};
+use super::resource::{IDENTITY, VM, group_in, last, shown_tags};
 use crate::service::world::Address;
 
 /// The tag with the source address of a machine.
@@ -15,7 +14,7 @@ pub(super) const ADDRESS_TAG: &str = "mintbench-address";
 
 /// Virtual machines.
 #[derive(Debug, Args)]
-pub struct VmArgs {
+pub(crate) struct VmArgs {
     #[command(flatten)]
     pub(super) connection: Connection,
     #[command(flatten)]
@@ -28,19 +27,19 @@ pub struct VmArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give identities to a machine; it keeps those that it has
+    /// Add identities to a machine; it keeps its other identities
     Assign {
-        /// Its name or resource id
+        /// Name or resource id of the machine
         name: String,
         #[command(flatten)]
         identities: Identities,
     },
-    /// Make a machine
+    /// Create a machine
     Create {
-        /// What to call it
+        /// Name of the machine
         name: String,
-        /// Address that it calls from, such as 127.0.0.5; `any` is every address that no other machine
-        /// has, or had last [default: none, and the machine answers nobody]
+        /// Source address of its requests, such as 127.0.0.5; `any` is every address that no other
+        /// machine has or had last [default: none: no program can call as this machine]
         #[arg(long, value_name = "IP|any")]
         address: Option<Address>,
         #[command(flatten)]
@@ -52,24 +51,24 @@ enum Verb {
     List,
     /// Remove a machine and its system-assigned identity
     Remove {
-        /// Its name or resource id
+        /// Name or resource id of the machine
         name: String,
     },
     /// Show a machine
     Show {
-        /// Its name or resource id
+        /// Name or resource id of the machine
         name: String,
     },
-    /// Take identities from a machine
+    /// Remove identities from a machine
     Unassign {
-        /// Its name or resource id
+        /// Name or resource id of the machine
         name: String,
         #[command(flatten)]
         identities: Identities,
     },
-    /// Change the address that a machine calls from
+    /// Change the source address of a machine
     Update {
-        /// Its name or resource id
+        /// Name or resource id of the machine
         name: String,
         #[command(flatten)]
         address: NewAddress,
@@ -79,20 +78,20 @@ enum Verb {
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 struct NewAddress {
-    /// The new address, such as 127.0.0.5; `any` is every address that no other machine has, or had last
+    /// New source address, such as 127.0.0.5; `any` is every address that no other machine has or had last
     #[arg(long, value_name = "IP|any")]
     address: Option<Address>,
-    /// Take the address away: the machine answers nobody
+    /// Remove the address: no program can call as this machine
     #[arg(long)]
     no_address: bool,
 }
 
 #[derive(Clone, Debug, Default, Args)]
 struct Identities {
-    /// The machine's own identity, which lives and dies with it
+    /// System-assigned identity of the machine
     #[arg(long)]
     system_assigned: bool,
-    /// A user-assigned identity, by name or resource id; may be repeated
+    /// User-assigned identity, by name or resource id; may be repeated
     #[arg(long, value_name = "NAME|ID")]
     identity: Vec<String>,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::GateArgs;
+use super::args::GateArgs;
 use super::revision::{self, RevisionError};
 use crate::base::printable;
 use crate::harness::document::gate::BuildName;

@@ -9,11 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::builds::{Base, Candidate, Source};
-use super::died;
+use super::error::LegError;
 use crate::base::clock::{Clock, Monotonic};
 use crate::cli::progress::{Progress, left};
-use crate::cli::run::RunArgs;
-use crate::cli::run::settings::{Settings, SettingsError};
 use crate::harness::gate::judge::{Finding, Verdict, judge, overall};
 use crate::harness::gate::leg::{Leg, Pair, Side};
 use crate::harness::gate::metric::Metric;
@@ -21,39 +19,17 @@ use crate::harness::gate::policy::Policy;
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
 use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::session::error::SessionError;
+use crate::harness::scenario::spec::{ProcessLimits, Resolved, RunSpec};
 use crate::harness::session::interleaved;
 use crate::harness::session::interleaved::Interleaved;
 use crate::harness::session::run;
 use crate::harness::session::run::Watcher;
 use crate::harness::session::subject::Subject;
 
-/// Reasons why a leg has no result.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LegError {
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    #[error("pair {pair}: the {} could not be measured", side.as_str())]
-    Session { side: Side, pair: usize, source: SessionError },
-}
-
-impl LegError {
-    /// Returns true if the candidate died under load. This is a failed check, not a mistake of the user.
-    pub(super) const fn blames_candidate(&self) -> bool {
-        matches!(
-            self,
-            Self::Session {
-                side: Side::Candidate,
-                source: SessionError::Counters(_) | SessionError::Died(_),
-                ..
-            }
-        )
-    }
-}
-
 /// Context for running any leg.
 pub(super) struct Legs<'a> {
-    pub(super) run: &'a RunArgs,
+    /// Definition of each leg's run, except for its seed.
+    pub(super) spec: &'a RunSpec,
     pub(super) base: &'a Base,
     pub(super) candidate: &'a Candidate,
     pub(super) clock: &'a dyn Clock,
@@ -62,59 +38,65 @@ pub(super) struct Legs<'a> {
 
 /// Pairs of a gate, and the findings on them.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct Measured {
     pub(super) pairs: Vec<Pair>,
     pub(super) findings: Vec<Finding>,
 }
 
 /// Shows the progress of the pairs, between legs.
-struct Pace<'a> {
+struct PairProgress<'a> {
     progress: Progress,
     clock: Monotonic,
     policy: &'a Policy,
 }
 
-impl Pace<'_> {
-    fn tell(&self, done: usize) {
+impl PairProgress<'_> {
+    fn show(&self, done: usize) {
         let most = self.policy.looks.last().copied().unwrap_or_default();
         self.progress.step(next_pair(done, most, self.clock.now_ns()));
     }
 }
 
 impl Legs<'_> {
-    /// Makes pairs until there is a verdict, no look is left, or the user interrupts.
-    pub(super) fn make(&self, policy: &Policy) -> Result<Made, LegError> {
-        let mut made = Made { pairs: Vec::new(), findings: judge(&[], policy) };
-        let pace = Pace { progress: Progress::start(), clock: Monotonic::start(), policy };
+    /// Measures pairs until there is a verdict, no look is left, or the user interrupts.
+    pub(super) fn measure(&self, policy: &Policy) -> Result<Measured, LegError> {
+        let mut measured = Measured { pairs: Vec::new(), findings: judge(&[], policy) };
+        let progress =
+            PairProgress { progress: Progress::start(), clock: Monotonic::start(), policy };
         for look in &policy.looks {
-            let go_on = match self.until(*look, &mut made, &pace) {
+            let go_on = match self.until(*look, &mut measured, &progress) {
                 Err(_) if self.stop.is_requested() => ControlFlow::Break(()),
                 go_on => go_on?,
             };
-            made.findings = judge(&made.pairs, policy);
-            let verdict = overall(&made.pairs, &made.findings, policy);
+            measured.findings = judge(&measured.pairs, policy);
+            let verdict = overall(&measured.pairs, &measured.findings, policy);
             if go_on.is_break() || verdict != Verdict::CannotTell {
                 break;
             }
         }
-        Ok(made)
+        Ok(measured)
     }
 
-    /// Makes pairs up to the next look, or to the first pair with a failed check. Measuring a build that
+    /// Measures pairs up to the next look, or to the first pair with a failed check. Measuring a build that
     /// answers wrongly is a waste of time.
     fn until(
         &self,
         look: usize,
-        made: &mut Made,
-        pace: &Pace<'_>,
+        measured: &mut Measured,
+        progress: &PairProgress<'_>,
     ) -> Result<ControlFlow<()>, LegError> {
-        while made.pairs.len() < look {
-            let number = made.pairs.len();
-            pace.tell(number);
-            let pair = self.pair(number);
-            let pair = pair.or_else(|error| died::pair(error, self, number))?;
+        while measured.pairs.len() < look {
+            let number = measured.pairs.len();
+            progress.show(number);
+            let pair = match self.pair(number) {
+                // Failures after a request to stop are caused by that request.
+                Err(error) if error.blames_candidate() && !self.stop.is_requested() => {
+                    error.evidence(self.plan(number)?.seed, number)
+                }
+                pair => pair?,
+            };
             let broken = !(pair.base.failures.is_empty() && pair.candidate.failures.is_empty());
-            made.pairs.push(pair);
+            measured.pairs.push(pair);
             if broken {
                 return Ok(ControlFlow::Break(()));
             }
@@ -123,10 +105,10 @@ impl Legs<'_> {
     }
 
     /// Returns the plan of both legs of pair `number`.
-    pub(super) fn plan(&self, number: usize) -> Result<RunPlan, LegError> {
+    fn plan(&self, number: usize) -> Result<RunPlan, LegError> {
         // A stored run has one seed, so the runs that are compared with it use the same one.
         let seeds = if matches!(self.base.source, Source::Stored(_)) { 0 } else { number };
-        Ok(settings(self.run, seeds)?.plan)
+        Ok(resolve(self.spec, seeds)?.plan)
     }
 
     fn pair(&self, number: usize) -> Result<Pair, LegError> {
@@ -205,10 +187,10 @@ fn cost_ratio([base, candidate]: [u64; 2]) -> Option<f64> {
     Metric::Cpu.difference(base as f64, candidate as f64)
 }
 
-/// Returns the settings of the runs of pair number `pair`. Each pair has its own seed.
-pub(super) fn settings(run: &RunArgs, pair: usize) -> Result<Settings, LegError> {
-    let seed = run.seed.wrapping_add(pair as u64);
-    Ok(Settings::resolve(&RunArgs { seed, ..run.clone() })?)
+/// Returns the plan of the runs of pair number `pair`. Each pair has its own seed.
+pub(super) fn resolve(spec: &RunSpec, pair: usize) -> Result<Resolved, LegError> {
+    let seed = spec.seed.wrapping_add(pair as u64);
+    Ok(RunSpec { seed, ..spec.clone() }.resolve(&ProcessLimits::of_process())?)
 }
 
 /// Describes the next pair, and the time left for all pairs at the pace so far.

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum as _;
-
-use super::GateArgs;
-use crate::cli::run::{RunArgs, Scenario};
+use super::args::GateArgs;
 use crate::harness::gate::baseline::{Baseline, BaselineError};
 use crate::harness::gate::metric::Metric;
 use crate::harness::gate::policy::{Design, Policy, Wanted};
 use crate::harness::machine::host::Host;
 use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::spec::{RunSpec, Scenario, SpecError, World};
 use crate::harness::schedule::timeline::TURN;
 
 /// Reasons why the flags do not describe a gate.
@@ -30,13 +28,15 @@ pub(super) enum GateSettingsError {
     Tolerance,
     #[error("the baseline has no rate of requests that a gate can repeat")]
     NoRate,
+    #[error(transparent)]
+    Spec(#[from] SpecError),
 }
 
 /// Settings of a gate, from flags and defaults.
 #[derive(Debug)]
 pub(super) struct GateSettings {
-    /// Arguments of each leg's run, except for its seed.
-    pub(super) run: RunArgs,
+    /// Definition of each leg's run, except for its seed.
+    pub(super) spec: RunSpec,
     pub(super) policy: Policy,
     pub(super) notes: Vec<String>,
 }
@@ -53,17 +53,6 @@ const VMS: u32 = 100;
 /// Verified answers of each leg: a tenth of those of a run, because there are many legs.
 const SAMPLES: usize = 100;
 
-/// Parses a share or a probability: `5%`, `0.05`.
-pub(super) fn share(text: &str) -> Result<f64, String> {
-    let refused = || format!("`{text}` is not a share; write it like 5% or 0.05");
-    let (number, scale) = match text.trim().strip_suffix('%') {
-        Some(percent) => (percent.trim(), 100.0),
-        None => (text.trim(), 1.0),
-    };
-    let number: f64 = number.parse().map_err(|_| refused())?;
-    if number.is_finite() && number >= 0.0 { Ok(number / scale) } else { Err(refused()) }
-}
-
 /// Reads the stored run that the flags name, if they name one.
 pub(super) fn baseline(args: &GateArgs) -> Result<Option<Baseline>, BaselineError> {
     let host = Host::read();
@@ -78,8 +67,8 @@ impl GateSettings {
         args: &GateArgs,
         baseline: Option<&Baseline>,
     ) -> Result<Self, GateSettingsError> {
-        let run = match baseline {
-            None => own_run(args)?,
+        let spec = match baseline {
+            None => new_run(args)?,
             Some(baseline) => stored_run(args, baseline)?,
         };
         let mut notes = Vec::new();
@@ -87,25 +76,31 @@ impl GateSettings {
         if design == Design::Baseline {
             notes.push("the baseline is one run: how much such runs differ is taken from the candidate's, and no number of legs makes up for it; --base or --base-rev see smaller effects".to_owned());
         }
-        Ok(Self { run, policy: policy(args, design)?, notes })
+        Ok(Self { spec, policy: policy(args, design)?, notes })
     }
 }
 
-fn own_run(args: &GateArgs) -> Result<RunArgs, GateSettingsError> {
+fn new_run(args: &GateArgs) -> Result<RunSpec, GateSettingsError> {
     let scenario = args.scenario.clone().unwrap_or(Scenario::Steady);
     if !matches!(scenario, Scenario::Steady | Scenario::Mint) {
         return Err(GateSettingsError::Scenario(scenario.as_str().to_owned()));
     }
-    Ok(RunArgs {
-        rate: args.rate,
-        duration: Some(whole_turns(args.duration.unwrap_or(DURATION))),
-        warmup: Some(whole_turns(args.warmup.unwrap_or(WARMUP))),
-        vms: Some(args.vms.unwrap_or(VMS)),
-        user_assigned: args.user_assigned,
-        connections: args.connections,
+    let spec = RunSpec::read(scenario)?;
+    let spec = match args.rate {
+        Some(rate) => spec.at_rate(rate),
+        None => spec,
+    };
+    let spec = spec.lasting(whole_turns(args.duration.unwrap_or(DURATION)));
+    Ok(RunSpec {
+        warmup: whole_turns(args.warmup.unwrap_or(WARMUP)),
+        world: World {
+            vms: Some(args.vms.unwrap_or(VMS)),
+            user_assigned: args.user_assigned.or(spec.world.user_assigned),
+        },
+        connections: args.connections.or(spec.connections),
         seed: args.seed.unwrap_or(1),
         samples: SAMPLES,
-        ..RunArgs::of(scenario)
+        ..spec
     })
 }
 
@@ -116,7 +111,7 @@ fn whole_turns(span: Duration) -> Duration {
     turn.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
 }
 
-fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunArgs, GateSettingsError> {
+fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunSpec, GateSettingsError> {
     let given = [
         ("scenario", args.scenario.is_some()),
         ("rate", args.rate.is_some()),
@@ -138,18 +133,22 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunArgs, GateSetti
     let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(DURATION);
     // A value that does not fit is out of the range of its flag, whose check reports it.
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    Ok(RunArgs {
-        rate: Some(load.rate_target.ok_or(GateSettingsError::NoRate)?),
-        duration: Some(seconds(load.duration_s)),
-        warmup: Some(seconds(load.warmup_s)),
-        arrivals: Arrivals::from_str(&load.arrivals, false).ok(),
-        vms: Some(count(load.vms)),
-        user_assigned: Some(count(load.user_assigned)),
+    let spec = RunSpec::read(scenario)?
+        .at_rate(load.rate_target.ok_or(GateSettingsError::NoRate)?)
+        .lasting(seconds(load.duration_s));
+    let arrivals = Arrivals::ALL.into_iter().find(|arrivals| arrivals.as_str() == load.arrivals);
+    let spec = match arrivals {
+        Some(arrivals) => spec.spaced(arrivals),
+        None => spec,
+    };
+    Ok(RunSpec {
+        warmup: seconds(load.warmup_s),
+        world: World { vms: Some(count(load.vms)), user_assigned: Some(count(load.user_assigned)) },
         connections: Some(count(load.connections)),
         threads: Some(usize::try_from(load.threads).unwrap_or(usize::MAX)),
         seed: baseline.seed,
         samples: SAMPLES,
-        ..RunArgs::of(scenario)
+        ..spec
     })
 }
 
@@ -190,19 +189,4 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
         wanted: if named { Wanted::Named } else { Wanted::IfPossible },
         looks: Policy::doubling(args.pairs, max),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_read_with_and_without_per_cent() {
-        assert_eq!(share("5%"), Ok(0.05));
-        assert_eq!(share(" 2.5 % "), Ok(0.025));
-        assert_eq!(share("0.05"), Ok(0.05));
-        for wrong in ["", "%", "-1%", "NaN", "five"] {
-            assert!(share(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -8,11 +8,11 @@ use crate::base::clock::UnixSeconds;
 use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{IntervalSet, Rest, Window, histogram};
-use crate::harness::report::slo::Objective;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::Counts;
 
 /// Watches a level second by second, and ends it when its queue grows without end.
-pub(super) struct Watch {
+pub(super) struct LevelWatch {
     slo: Option<Objective>,
     seconds: Vec<Counts>,
     /// Answers with a token in each second. Requests given up or refused do not count for the pace.
@@ -21,14 +21,14 @@ pub(super) struct Watch {
     /// Length of the level in seconds.
     length: u64,
     /// True if the level was ended.
-    pub(super) hopeless: bool,
+    pub(super) saturated: bool,
 }
 
-impl Watch {
+impl LevelWatch {
     /// Creates a watch. Without an objective it never ends a level.
     pub(super) fn new(slo: Option<&Objective>) -> Self {
         let (slo, lag) = (slo.cloned(), histogram());
-        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, length: 0, hopeless: false }
+        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, length: 0, saturated: false }
     }
 
     /// Returns the results of a level that was given up.
@@ -71,7 +71,7 @@ impl Watch {
     }
 }
 
-impl IntervalSink for Watch {
+impl IntervalSink for LevelWatch {
     fn begin(&mut self, window: Window, _: UnixSeconds) -> io::Result<()> {
         self.length = window.intervals();
         Ok(())
@@ -94,7 +94,7 @@ impl IntervalSink for Watch {
         // The last second holds everything that was answered afterwards, and nothing is left to give up.
         let goes_on = (self.seconds.len() as u64) < self.length;
         if goes_on && self.slo.as_ref().is_some_and(growing) {
-            self.hopeless = true;
+            self.saturated = true;
             return Err(io::Error::other("the queue grows without end"));
         }
         Ok(())
@@ -113,7 +113,7 @@ mod tests {
     const SECOND_NS: u64 = 1_000_000_000;
 
     /// Watches a level of `seconds` seconds. In each of the first four, answers take a second more.
-    fn watched(seconds: u64) -> Watch {
+    fn watched(seconds: u64) -> LevelWatch {
         let window = Window { start: Nanos::ZERO, end: Nanos::from_secs(seconds) };
         let (full, sets) = channel();
         let mut recorder = Recorder::new(window, full, channel().1);
@@ -122,7 +122,7 @@ mod tests {
         }
         recorder.finish();
         let slo = "p99<2ms".parse().unwrap();
-        let mut watch = Watch::new(Some(&slo));
+        let mut watch = LevelWatch::new(Some(&slo));
         watch.begin(window, UnixSeconds(0)).unwrap();
         let _ = sets.iter().try_for_each(|set| watch.interval(&set, &|| ()));
         watch
@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn a_level_whose_queue_grows_is_given_up() {
         let watch = watched(8);
-        assert!(watch.hopeless && watch.level(100.0).growing);
+        assert!(watch.saturated && watch.level(100.0).growing);
     }
 
     #[test]
     fn a_level_that_has_been_measured_to_its_end_is_not_given_up() {
-        assert!(!watched(4).hopeless);
+        assert!(!watched(4).saturated);
     }
 }

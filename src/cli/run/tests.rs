@@ -9,6 +9,7 @@ use crate::harness::record::measured::{Measured, Pacing};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
+use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
 
 /// Returns a thousand answers of class `hit` after this many nanoseconds.
@@ -74,4 +75,34 @@ fn a_failed_check_wins_over_an_invalid_run_that_over_a_miss_and_that_over_what_n
 fn nobody_can_tell_an_objective_of_a_class_that_was_not_seen() {
     let objective = "miss.p99<1h".parse().unwrap();
     assert_eq!(exit(&outcome(Vec::new(), Vec::new()), &[objective]), Exit::Inconclusive);
+}
+
+/// Resolves the run of these arguments.
+fn resolve(args: &[&str]) -> Result<Resolved, String> {
+    let command = RunArgs::augment_args(clap::Command::new("run"));
+    let matches = command.try_get_matches_from(["run"].iter().chain(args)).unwrap();
+    let args = RunArgs::from_arg_matches(&matches).unwrap();
+    let (scenario, target) = args.subject().unwrap();
+    let spec = args.spec(scenario, target.as_ref()).map_err(|error| error.to_string())?;
+    let limits = ProcessLimits { cores: vec![0, 1, 2], open_files: 1_000_000 };
+    spec.resolve(&limits).map_err(|error| error.to_string())
+}
+
+#[test]
+fn flags_change_a_single_phase_and_are_refused_where_they_would_mean_nothing() {
+    let plan = resolve(&["steady", "--rate", "10"]).unwrap().plan;
+    let phases = plan.workload.phases().unwrap();
+    assert!((phases.phases[0].mean_rate() - 10.0).abs() < 1e-9);
+    assert!((phases.warmup.as_ref().unwrap().mean_rate() - 10.0).abs() < 1e-9);
+    for (args, part) in [
+        (vec!["boot-storm", "--rate", "9"], "--print-scenario boot-storm"),
+        (vec!["outage", "--duration", "9s"], "--duration says nothing"),
+        (vec!["steady", "--speed", "2"], "does not use --speed"),
+        (vec!["refresh-wave", "--warmup", "0s"], "asks for 0 of 200 keys"),
+        (vec!["outage", "--vms", "1000"], "`outage` makes certificates"),
+        (vec!["refresh-wave", "--target", "http://127.0.0.1:1"], "leave out --target"),
+    ] {
+        let Err(error) = resolve(&args) else { panic!("accepted: {part}") };
+        assert!(error.contains(part), "{error}");
+    }
 }

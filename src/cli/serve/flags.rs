@@ -1,4 +1,4 @@
-//! Flags of `mintbench serve`, and the choice between two that exclude each other.
+//! Flags of `mintbench serve`.
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;
@@ -16,11 +16,10 @@ use crate::service::world::vault::VaultUriTemplate;
 
 /// Serve managed identities on this machine.
 ///
-/// Prints one line for each endpoint, its name and its URL, then `admin-secret` and the file that holds the
-/// secret of the admin endpoint, and then `ready`. Ends on Ctrl-C or
-/// SIGTERM, once the requests in flight are answered.
+/// Prints one line for each endpoint, with its name and its URL. Then prints `admin-secret` with the file of the
+/// admin endpoint's secret, and `ready`. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Address of the identity endpoint (IMDS); port 0 takes a free one
     #[arg(
         long,
@@ -45,7 +44,7 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_ARM"
     )]
     pub(super) arm: SocketAddr,
-    /// Whether the control plane wants a token: bearer or off
+    /// Authentication of callers of the control plane: bearer or off
     #[arg(long, value_name = "MODE", default_value = "bearer", value_parser = arm_auth, env = "MINTBENCH_SERVE_ARM_AUTH")]
     pub(super) arm_auth: ArmAuth,
     /// Address of the key vaults, https only
@@ -59,7 +58,7 @@ pub struct ServeArgs {
     /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
     #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
     pub(super) vault_uri: Option<VaultUriTemplate>,
-    /// Versions that a secret of a vault has at most; a backup of a secret holds 500
+    /// Maximum number of versions of a secret; a backup of a secret holds 500
     #[arg(
         long,
         value_name = "COUNT",
@@ -67,7 +66,7 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_MAX_SECRET_VERSIONS"
     )]
     pub(super) max_secret_versions: NonZeroUsize,
-    /// Where vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
+    /// URL at which vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
     #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
     pub(super) authority_url: Option<String>,
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
@@ -81,13 +80,13 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_ADMIN"
     )]
     pub(super) admin: SocketAddr,
-    /// Connections of all endpoints but the admin endpoint, which has its own [default: the file descriptors of the process, less those it needs]
+    /// Maximum number of connections of all endpoints except the admin endpoint [default: the file descriptors of the process, less those it needs]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS")]
     pub(super) max_connections: Option<NonZeroUsize>,
-    /// Connections of one IP address; the next one closes that address's longest idle connection [default: a quarter of --max-connections, at least 16]
+    /// Maximum number of connections of one IP address; the next one closes its longest idle connection [default: a quarter of --max-connections, at least 16]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER")]
     pub(super) max_connections_per_caller: Option<NonZeroUsize>,
-    /// Bytes of answers that an endpoint holds for callers who have not read them, one caller a quarter; above it requests are answered 429
+    /// Maximum bytes of unread answers of an endpoint, a quarter of them for one caller; above it requests are answered 429
     #[arg(
         long,
         value_name = "BYTES",
@@ -95,16 +94,16 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_MAX_UNSENT_BYTES"
     )]
     pub(super) max_unsent_bytes: NonZeroUsize,
-    /// Measure how late this host wakes a thread that only sleeps; /metrics shows it
+    /// Measure the wake-up delays of this host, and show them in /metrics
     #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
     pub(super) hiccups: bool,
-    /// Folder where the world is kept [default: it is kept in memory, and ends with the process]
+    /// Folder of the stored world [default: none: the world is in memory and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) secret_files: SecretFiles,
-    /// A name by which clients call this server, beside addresses and localhost: every endpoint takes it as
-    /// `Host`, and the server certificate is for it; may be repeated
+    /// Further host name of this server, besides addresses and localhost, for the `Host` header and the
+    /// server certificate; may be repeated
     #[arg(
         long = "host-name",
         value_name = "NAME",
@@ -115,37 +114,37 @@ pub struct ServeArgs {
     /// Refuse plain HTTP at the token service and the control plane
     #[arg(long, env = "MINTBENCH_SERVE_TLS")]
     pub(super) tls: bool,
-    /// How long a key signs tokens before the next takes over, such as 30days; `never` keeps it
+    /// Time between key rotations, such as 30days; `never` keeps the first key
     #[arg(long, value_name = "TIME", default_value = "30days", value_parser = rotation, env = "MINTBENCH_SERVE_SIGNING_KEY_ROTATION")]
     pub(super) signing_key_rotation: Rotation,
-    /// How long a key is published before it may sign, unless the one before it is revoked
+    /// Time from the publication of a key to its first signature, unless the key before it is revoked
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = delay, env = "MINTBENCH_SERVE_SIGNING_KEY_MIN_DISTANCE")]
     pub(super) signing_key_min_distance: Seconds,
-    /// How long the certificate of a managed identity is valid
+    /// Lifetime of the certificate of a managed identity
     #[arg(long, value_name = "TIME", default_value = "90days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_LIFETIME")]
     pub(super) credential_lifetime: Seconds,
-    /// How old it gets until another one is made; both are valid meanwhile
+    /// Age of such a certificate at which the next one is made; both are then valid
     #[arg(long, value_name = "TIME", default_value = "45days", value_parser = lifetime, env = "MINTBENCH_SERVE_CREDENTIAL_ROLL_AFTER")]
     pub(super) credential_roll_after: Seconds,
-    /// Get tokens from the token service at this URL, with the certificate of each identity, instead of signing here
+    /// Token service that signs instead of this server; each identity proves itself with its certificate
     #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_TOKEN_SOURCE")]
     pub(super) token_source: Option<String>,
     /// Certificate authority of that token service (PEM) [default: this server's own]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TOKEN_SOURCE_CA")]
     pub(super) token_source_ca: Option<PathBuf>,
-    /// How long a token lives that an application gets from the token service
+    /// Lifetime of a token that an application gets from the token service
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, env = "MINTBENCH_SERVE_APPLICATION_TOKEN_LIFETIME")]
     pub(super) application_token_lifetime: Seconds,
-    /// How much longer a client's assertion may be valid when the token service gets it, such as 10m [default: any time, as in Azure]
+    /// Maximum remaining validity of a client assertion, such as 10m [default: any, as in Azure]
     #[arg(long, value_name = "TIME", value_parser = lifetime, env = "MINTBENCH_SERVE_MAX_ASSERTION_LIFETIME")]
     pub(super) max_assertion_lifetime: Option<Seconds>,
-    /// Certificate authority (PEM) whose certificates prove to the token service that a client is the one of their subject
+    /// Certificate authority (PEM) that the token service trusts for client certificates; their subject names the client
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
     pub(super) trust_credential_issuer: Option<PathBuf>,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     pub(super) world: Option<PathBuf>,
-    /// A world made up for load: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
+    /// Synthetic world for load tests: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
     #[arg(long, value_name = "SHAPE", env = "MINTBENCH_SERVE_SYNTHETIC")]
     pub(super) synthetic: Option<Synthetic>,
     /// Signature algorithm of tokens: RS256, ES256 or `EdDSA`
@@ -159,19 +158,19 @@ pub struct ServeArgs {
         env = "MINTBENCH_SERVE_SIGNER"
     )]
     pub(super) signer: Backend,
-    /// How long a token lives, such as 24h or 90s
+    /// Lifetime of a token, such as 24h or 90s
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = lifetime, env = "MINTBENCH_SERVE_TOKEN_LIFETIME")]
     pub(super) token_lifetime: Seconds,
-    /// Part of its life after which a token in use is renewed in the background; 1 renews none
+    /// Part of the lifetime after which a token in use is renewed in the background; 1 renews none
     #[arg(long, value_name = "FRACTION", default_value = "0.5", value_parser = fraction, env = "MINTBENCH_SERVE_REFRESH_AT")]
     pub(super) refresh_at: f64,
-    /// Tokens held at most, about 2 kB each
+    /// Maximum number of cached tokens, about 2 kB each
     #[arg(long, value_name = "N", default_value = "262144", env = "MINTBENCH_SERVE_CACHE_ENTRIES")]
     pub(super) cache_entries: NonZeroUsize,
-    /// Mints that may wait; the next is answered 503 with Retry-After
+    /// Maximum number of waiting mints; the next is answered 503 with Retry-After
     #[arg(long, value_name = "N", default_value = "8192", env = "MINTBENCH_SERVE_MINT_QUEUE")]
     pub(super) mint_queue: NonZeroUsize,
-    /// Time that a change takes until the identity endpoint goes by it, as in the real cloud
+    /// Delay until a change affects the identity endpoint, as in the real cloud
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = delay, env = "MINTBENCH_SERVE_PROPAGATION_DELAY")]
     pub(super) propagation_delay: Seconds,
     /// Threads that sign [default: one for each core]
@@ -221,12 +220,12 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 impl ServeArgs {
-    /// Keeps one of two settings that exclude each other: the one from the nearer source. A flag is nearer
-    /// than an environment variable, and a variable is nearer than the file.
+    /// Keeps one of `--world` and `--synthetic`: the one from the source with the higher priority. A flag wins
+    /// over an environment variable, and a variable wins over the file.
     ///
     /// # Errors
     /// Returns an error when both come from the same source.
-    pub(in crate::cli) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
+    pub(crate) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
         let distance = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => 0,
             Some(ValueSource::EnvVariable) => 1,
@@ -244,7 +243,7 @@ impl ServeArgs {
     }
 }
 
-/// Two settings exclude each other.
+/// Error of two settings that exclude each other.
 #[derive(Debug, thiserror::Error)]
 #[error("--world and --synthetic each name a world; give one of them")]
-pub struct SettingsConflict;
+pub(crate) struct SettingsConflict;

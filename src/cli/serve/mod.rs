@@ -1,5 +1,6 @@
 //! `mintbench serve`: starts every endpoint and prints its address.
 
+mod error;
 mod flags;
 mod stop;
 
@@ -12,60 +13,28 @@ use rand::TryRng as _;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-pub use flags::{ServeArgs, SettingsConflict};
-use stop::StopSignals;
-
+use self::error::{LOG, ServeError};
+pub(super) use self::flags::ServeArgs;
+use self::stop::StopSignals;
+use super::exit::{Exit, refuse};
+use super::sources::variables::variable;
 use super::terminal::{Log, Stream};
-use super::{Exit, refuse, sources};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::files;
-use crate::base::files::{CREDENTIAL_BYTES_MAX, ReadError};
+use crate::base::files::CREDENTIAL_BYTES_MAX;
 use crate::base::process;
-use crate::base::process::MachineError;
 use crate::base::secret::Redacted;
 use crate::service::server;
 use crate::service::server::{
-    ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, CertificateError,
-    ConnectionOptions, CredentialOptions, Directory, DirectoryError, DirectoryOptions,
-    FolderOptions, MemoryStore, NewStore, RedbStore, RemoteSource, Server, ServerError,
-    ServerOptions, SigningOptions, Store, TooManyConnections,
+    ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, ConnectionOptions,
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FolderOptions, MemoryStore,
+    NewStore, RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::service::world::file;
 use crate::service::world::record::Record;
-use crate::service::world::seed::WorldError;
-
-#[derive(Debug, thiserror::Error)]
-enum ServeError {
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    #[error("the system gives no random numbers")]
-    Entropy,
-    #[error(
-        "{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::http=debug,info"
-    )]
-    Log(String),
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    #[error(transparent)]
-    Connections(#[from] TooManyConnections),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    #[error("the certificate authority `{path}` is refused", path = path.display())]
-    TrustedIssuer { path: PathBuf, source: CertificateError },
-    #[error("cannot wait for signals")]
-    Signals(#[source] std::io::Error),
-    #[error("stopped by a signal before the world file `{path}` was read", path = .0.display())]
-    Stopped(PathBuf),
-    #[error(transparent)]
-    Synthetic(#[from] WorldError),
-    #[error(transparent)]
-    WorldFile(#[from] file::WorldFileError),
-}
 
 /// Runs the command.
-pub fn main(args: &ServeArgs) -> Exit {
+pub(super) fn main(args: &ServeArgs) -> Exit {
     let logged = logged().map(|filter| {
         let colours = Stream::Error.is_terminal();
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
@@ -74,12 +43,9 @@ pub fn main(args: &ServeArgs) -> Exit {
     logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
 
-/// The environment variable with the log level.
-const LOG: &str = "MINTBENCH_LOG";
-
 /// Parses `MINTBENCH_LOG`: a level, or a list such as `mintbench::http=debug,info`.
 fn logged() -> Result<EnvFilter, ServeError> {
-    let text = sources::variable(LOG).unwrap_or_else(|| "warn".into());
+    let text = variable(LOG).unwrap_or_else(|| "warn".into());
     let text = text.to_string_lossy();
     let refused = || ServeError::Log(text.clone().into_owned());
     // A single word that is not a level would be parsed as the name of a module, and there is no such module.
@@ -129,7 +95,7 @@ fn start(
 fn store(args: &ServeArgs) -> Result<(Box<dyn Store>, Option<NewStore>), ServeError> {
     let Some(folder) = &args.data else { return Ok((Box::new(MemoryStore::default()), None)) };
     let group = args.secret_files.group();
-    let options = FolderOptions { beside: &server::FILES, traces: &server::TRACES, group };
+    let options = FolderOptions { other_files: &server::FILES, traces: &server::TRACES, group };
     let store = RedbStore::open(folder, options).map_err(DirectoryError::from)?;
     let new = store.new_store();
     Ok((Box::new(store), new))

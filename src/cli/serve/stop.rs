@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::ServeError;
+use super::error::ServeError;
 use crate::base::files;
 use crate::base::files::WORLD_BYTES_MAX;
 

@@ -9,8 +9,9 @@ use crate::harness::document::run::Run;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
 use crate::harness::record::intervals::histogram;
-use crate::harness::report::slo::{Answers, Objective};
+use crate::harness::report::slo::Answers;
 use crate::harness::report::stored::Stored;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::{Counts, interval_of_blocks};
 
 /// Results measured at one rate. Times are in nanoseconds.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::host::{build, host};
 use super::quantiles::{at, percentiles, tail};
-use super::slo::Objective;
 use super::{changes, conditions, phases};
 use crate::base::clock::{UnixSeconds, us};
 use crate::harness::class::Class;
@@ -20,6 +19,7 @@ use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Usable;
 use crate::harness::record::measured::Cut;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::schedule::layout::Layout;
 use crate::harness::stats::intervals::{TooShort, quantile_interval};

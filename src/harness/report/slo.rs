@@ -1,7 +1,6 @@
-//! Service-level objectives such as `p99<2ms`, on the response time of all classes or of one class.
+//! Judgement of service-level objectives.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -9,75 +8,15 @@ use hdrhistogram::Histogram;
 use crate::harness::class::Class;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::record::intervals::histogram;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::binomial::at_least;
 
-/// Upper bound of a percentile of the response time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Objective {
-    class: Option<Class>,
-    /// Percentile as a quantile, 0 to 1.
-    quantile: f64,
-    limit: Duration,
-    text: String,
-    /// Number and name of the phase; none for the whole measured part.
-    phase: Option<(usize, String)>,
-}
-
-/// Error: a text is not an objective.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not an objective; write [CLASS.]pNN<TIME or max<TIME, like p99<2ms or hit.p99.9<500us"
-)]
-pub struct ObjectiveError(String);
-
-impl FromStr for Objective {
-    type Err = ObjectiveError;
-
-    fn from_str(text: &str) -> Result<Self, ObjectiveError> {
-        Self::parse(text).ok_or_else(|| ObjectiveError(text.to_owned()))
-    }
-}
-
 impl Objective {
-    fn parse(text: &str) -> Option<Self> {
-        let (left, limit) = text.split_once('<')?;
-        let left = left.trim();
-        let named = Class::ALL
-            .into_iter()
-            .find_map(|class| Some((class, left.strip_prefix(class.as_str())?.strip_prefix('.')?)));
-        let (class, percentile) =
-            named.map_or((None, left), |(class, percentile)| (Some(class), percentile));
-        let percent = match percentile {
-            "max" => 100.0,
-            percentile => percentile.strip_prefix('p')?.parse::<f64>().ok()?,
-        };
-        let limit = humantime::parse_duration(limit.trim()).ok()?;
-        let text = text.trim().to_owned();
-        (percent > 0.0 && percent <= 100.0).then_some(Self {
-            class,
-            quantile: percent / 100.0,
-            limit,
-            text,
-            phase: None,
-        })
-    }
-
-    /// Returns the same objective for one phase.
-    #[must_use]
-    pub fn of_phase(self, index: usize, name: &str) -> Self {
-        Self { phase: Some((index, name.to_owned())), ..self }
-    }
-
-    /// Returns the name of the phase, or none if the objective covers the whole measured part.
-    pub fn phase(&self) -> Option<&str> {
-        self.phase.as_ref().map(|(_, name)| name.as_str())
-    }
-
     /// Judges a run.
     pub fn judge(&self, outcome: &Outcome) -> Judgement {
-        let of_phase = self.phase.as_ref().and_then(|(index, _)| {
+        let of_phase = self.phase_index().and_then(|index| {
             // A single phase is the whole measured part.
-            outcome.measured.tally.phases.get(*index)
+            outcome.measured.tally.phases.get(index)
         });
         let set = of_phase.unwrap_or(&outcome.measured.totals.whole);
         let seen = set.seen().map(|(class, latencies)| (class, &latencies.response));
@@ -94,36 +33,21 @@ impl Objective {
     ) -> Answers {
         let mut answers = Answers { response: histogram(), failed: 0 };
         for (class, response) in classes {
-            if self.class.map_or(!class.is_failure(), |own| own == class) {
+            if self.class().map_or(!class.is_failure(), |own| own == class) {
                 // All histograms have equal bounds, so adding cannot fail.
                 let _ = answers.response.add(response);
-            } else if class.is_failure() && self.class.is_none_or(Class::is_token) {
+            } else if class.is_failure() && self.class().is_none_or(Class::is_token) {
                 answers.failed += response.len();
             }
         }
         answers
     }
 
-    /// Returns the class whose response time is bounded, or none for all classes together.
-    pub const fn class(&self) -> Option<Class> {
-        self.class
-    }
-
-    /// Returns the quantile, 0 to 1.
-    pub const fn quantile(&self) -> f64 {
-        self.quantile
-    }
-
-    /// Returns the bound in nanoseconds.
-    pub const fn limit_ns(&self) -> f64 {
-        self.limit.as_secs_f64() * 1e9
-    }
-
     /// Returns the percentile of these answers in nanoseconds. Failed requests count as the slowest
     /// answers. Returns none if the percentile is one of them, or if there are no answers.
     pub fn of(&self, answers: &Answers) -> Option<u64> {
         let Answers { response, .. } = answers;
-        let quantile = self.quantile * float(answers.count()) / float(response.len());
+        let quantile = self.quantile() * float(answers.count()) / float(response.len());
         let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
         came.then(|| response.value_at_quantile(quantile))
     }
@@ -141,7 +65,7 @@ impl Objective {
             } else {
                 Verdict::Missed
             }
-        } else if at_least(answers.over(self), count, 1.0 - self.quantile) <= CHANCE {
+        } else if at_least(answers.over(self), count, 1.0 - self.quantile()) <= CHANCE {
             Verdict::Missed
         } else {
             Verdict::CannotTell
@@ -151,7 +75,7 @@ impl Objective {
     }
 
     fn allows(&self, response_ns: u64) -> bool {
-        Duration::from_nanos(response_ns) < self.limit
+        Duration::from_nanos(response_ns) < self.limit()
     }
 
     /// Returns the number of answers that puts [`BEYOND_MIN`] beyond the percentile; 1 for the maximum,
@@ -162,7 +86,7 @@ impl Objective {
         reason = "it is positive, and a cast beyond u64 saturates"
     )]
     fn answers_min(&self) -> u64 {
-        let beyond = 1.0 - self.quantile;
+        let beyond = 1.0 - self.quantile();
         if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
     }
 }
@@ -261,27 +185,9 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-impl fmt::Display for Objective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn objectives_name_a_class_a_percentile_and_a_limit() {
-        let all: Objective = "p99<2ms".parse().unwrap();
-        assert_eq!((all.class, all.quantile, all.limit), (None, 0.99, Duration::from_millis(2)));
-        let hit: Objective = "hit.p99.9 < 500us".parse().unwrap();
-        assert_eq!((hit.class, hit.limit), (Some(Class::Hit), Duration::from_micros(500)));
-        assert!((hit.quantile - 0.999).abs() < 1e-12);
-        for text in ["", "p99", "p99<", "99<2ms", "p0<1ms", "p101<1ms", "fast.p99<1ms", "p99<2"] {
-            assert!(text.parse::<Objective>().is_err(), "{text}");
-        }
-    }
 
     fn answers(times: &[(u64, u64)], failed: u64) -> Answers {
         let mut response = histogram();

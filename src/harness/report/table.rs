@@ -6,7 +6,6 @@ use hdrhistogram::Histogram;
 
 use super::grid::grid;
 pub use super::heading::Heading;
-use super::slo::Objective;
 use crate::base::clock::readable;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::Cause;
@@ -14,6 +13,7 @@ use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerd
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::{Headline, Reason};
 use crate::harness::record::writes::Writes;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::stats::intervals::quantile_interval;
 

@@ -3,8 +3,10 @@
 pub mod changes;
 pub mod key;
 pub mod mix;
+pub mod objective;
 pub mod phases;
 pub mod profile;
 pub mod replay;
 pub mod run_plan;
+pub(crate) mod spec;
 pub mod workload;

@@ -42,7 +42,7 @@ pub struct Phase {
 }
 
 /// How intended start times are spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrivals {
     /// All gaps are equal.
@@ -52,6 +52,9 @@ pub enum Arrivals {
 }
 
 impl Arrivals {
+    /// Both spacings.
+    pub const ALL: [Self; 2] = [Self::Constant, Self::Poisson];
+
     /// Returns the name in files and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ const BOUNDS: usize = 81;
 
 /// Delays of all wake-ups so far. Counters are independent: a reader may miss the latest.
 #[derive(Debug)]
-pub struct Hiccups {
+pub(crate) struct Hiccups {
     /// Counts by bucket; the last bucket has no bound.
     counts: [AtomicU64; BOUNDS + 1],
     sum_ns: AtomicU64,
@@ -79,7 +79,7 @@ fn bucket(late_ns: u64) -> usize {
 
 /// The probe's thread; ends when dropped.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     hiccups: Arc<Hiccups>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -90,7 +90,7 @@ impl Probe {
     ///
     /// # Errors
     /// Returns the system's error when the thread cannot be started.
-    pub fn start(settle: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(settle: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (hiccups, stop) = (Arc::new(Hiccups::default()), Arc::new(AtomicBool::new(false)));
         let (recorded, stopped) = (Arc::clone(&hiccups), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("hiccups".to_owned()).spawn(move || {
@@ -101,7 +101,7 @@ impl Probe {
     }
 
     /// Returns the probe's counters.
-    pub fn hiccups(&self) -> Arc<Hiccups> {
+    pub(crate) fn hiccups(&self) -> Arc<Hiccups> {
         Arc::clone(&self.hiccups)
     }
 }

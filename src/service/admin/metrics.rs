@@ -9,17 +9,27 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::Watched;
-use super::hiccups::Counted;
+use super::hiccups::{Counted, Hiccups};
 use crate::base::clock::process_cpu_ns;
-use crate::base::http::{Count, Gate, Responses, Tally};
+use crate::base::http::{ConnectionLimiter, Count, Responses, Tally};
 use crate::base::process::resident_bytes;
 use crate::service::broker::Broker;
+
+/// Sources of the metrics, besides the counters of the broker.
+#[derive(Debug)]
+pub(crate) struct MetricSources {
+    /// Responses of each worker of the identity endpoint.
+    pub workers: Vec<Arc<Responses>>,
+    /// Connections of the endpoints.
+    pub limiters: Vec<Arc<ConnectionLimiter>>,
+    /// Counters of a probe, if there is one.
+    pub hiccups: Option<Arc<Hiccups>>,
+}
 
 #[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) broker: Arc<Broker>,
-    pub(super) watched: Watched,
+    pub(super) watched: MetricSources,
 }
 
 impl Collector for Metrics {
@@ -114,8 +124,9 @@ const CONNECTIONS: [Shown; 5] = [
 
 impl Metrics {
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let gates = self.watched.gates.iter();
-        let tallies: Vec<Arc<Tally>> = gates.flat_map(|gate: &Arc<Gate>| gate.tallies()).collect();
+        let limiters = self.watched.limiters.iter();
+        let tallies: Vec<Arc<Tally>> =
+            limiters.flat_map(|limiter: &Arc<ConnectionLimiter>| limiter.tallies()).collect();
         for (index, (name, help, count)) in CONNECTIONS.into_iter().enumerate() {
             let kind = if index == 0 { MetricType::Gauge } else { MetricType::Counter };
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;

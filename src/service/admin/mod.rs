@@ -1,7 +1,7 @@
 //! Admin endpoint for operators: liveness, readiness, metrics, the certificate authority, and rotation of
 //! keys on demand.
 
-pub mod hiccups;
+pub(crate) mod hiccups;
 mod metrics;
 
 use std::sync::Arc;
@@ -11,43 +11,31 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
-use self::hiccups::Hiccups;
+pub(crate) use self::metrics::MetricSources;
 use crate::base::clock::{Clock, UnixSeconds};
-use crate::base::http::{Gate, Responses};
-use crate::base::http::{HostNames, Payload, Peer, Surface, bearer_token, sole_host, text_reply};
+use crate::base::http::{HostNames, HostRules, Payload, Peer, Surface, bearer_token, text_reply};
 use crate::base::secret::Redacted;
 use crate::service::broker::Broker;
 use crate::service::directory::{Directory, SigningKeyError};
 
 /// The admin surface.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     registry: Registry,
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     ca_pem: String,
-    names: HostNames,
+    hosts: HostRules,
     /// SHA-256 of the secret that permits changes.
     secret_digest: String,
-}
-
-/// Sources of the metrics, besides the counters of the broker.
-#[derive(Debug)]
-pub struct Watched {
-    /// Responses of each worker of the identity endpoint.
-    pub workers: Vec<Arc<Responses>>,
-    /// Connections of the endpoints.
-    pub gates: Vec<Arc<Gate>>,
-    /// Counters of a probe, if there is one.
-    pub hiccups: Option<Arc<Hiccups>>,
 }
 
 impl Admin {
     /// Creates the surface. It shows the counters of `broker` and of `watched`, and the certificate of the
     /// authority for TLS clients. Callers that send `secret` may make changes.
-    pub fn new(
+    pub(crate) fn new(
         broker: Arc<Broker>,
-        watched: Watched,
+        watched: MetricSources,
         clock: Arc<dyn Clock>,
         ca_pem: String,
         names: HostNames,
@@ -56,7 +44,14 @@ impl Admin {
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
         registry.register_collector(Box::new(metrics));
-        Self { registry, broker, clock, ca_pem, names, secret_digest: secret.digest() }
+        Self {
+            registry,
+            broker,
+            clock,
+            ca_pem,
+            hosts: HostRules::local(names),
+            secret_digest: secret.digest(),
+        }
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
@@ -79,13 +74,13 @@ impl Admin {
                 text_reply(StatusCode::OK, self.ca_pem.clone())
             }
             (&Method::POST, ROTATE) => match request.uri().query() {
-                None => self.at_leisure(rotate).await,
-                Some("force=true") => self.at_leisure(revoke).await,
+                None => self.run_blocking(rotate).await,
+                Some("force=true") => self.run_blocking(revoke).await,
                 Some(_) => {
                     text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n")
                 }
             },
-            (&Method::POST, ROLL) => self.at_leisure(roll).await,
+            (&Method::POST, ROLL) => self.run_blocking(roll).await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
             (_, ROTATE | ROLL) => refused_verb("POST"),
             _ => text_reply(
@@ -105,12 +100,12 @@ impl Admin {
     /// Returns true if the request names this machine and has no `Origin`. A web page whose name was rebound
     /// to this address fails this check (DNS rebinding).
     fn is_called_by_name<B>(&self, request: &Request<B>) -> bool {
-        let named = sole_host(request).is_some_and(|host| self.names.admit(host));
+        let named = self.hosts.check(request.headers(), request.uri()).is_some();
         named && !request.headers().contains_key(ORIGIN)
     }
 
     /// Runs a change that generates keys, about 100 ms each, on a thread where no request waits for it.
-    async fn at_leisure(
+    async fn run_blocking(
         &self,
         change: fn(&Directory, UnixSeconds) -> Response<Payload>,
     ) -> Response<Payload> {

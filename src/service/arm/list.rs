@@ -3,10 +3,10 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Value, json};
 
-use super::call::Call;
-use super::content::json_bytes;
 use super::error::ArmError;
 use super::reply::Reply;
+use super::request::call::Call;
+use super::request::content::json_bytes;
 use crate::service::directory::State;
 
 /// Largest size of the items of a page, in bytes, because a page is built and sent as a whole. A single

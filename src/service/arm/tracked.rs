@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use super::call::Call;
-use super::content::Content;
 use super::error::ArmError;
-use super::route::Kind;
+use super::request::call::Call;
+use super::request::content::Content;
+use super::request::route::Kind;
 use crate::base::ids::ArmId;
 use crate::service::directory::State;
 use crate::service::world::record::{Change, Key, ResourceGroup};
 
 /// An operation on a resource, as the last part of the name of an action.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Deed {
+pub(super) enum Verb {
     Read,
     Write,
     Delete,
 }
 
-impl Deed {
+impl Verb {
     /// Returns the name of the action on a resource type.
     pub(super) fn on(self, kind: Kind) -> String {
         let verb = match self {
@@ -30,15 +30,15 @@ impl Deed {
     }
 }
 
-/// Checks that the caller may do `deed` to the resource and that its resource group exists.
+/// Checks that the caller may do `verb` to the resource and that its resource group exists.
 pub(super) fn admit(
     call: &Call,
     state: &State,
-    deed: Deed,
+    verb: Verb,
     kind: Kind,
     id: &ArmId,
 ) -> Result<Arc<ResourceGroup>, ArmError> {
-    call.require(state, &deed.on(kind), id.as_str())?;
+    call.require(state, &verb.on(kind), id.as_str())?;
     group_of(state, id)
 }
 

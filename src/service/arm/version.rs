@@ -174,7 +174,7 @@ const KEY_VAULT: &[&str] = &[
 pub(super) static INTERFACES: ResourceType =
     in_every_version("Microsoft.Network", "networkInterfaces");
 
-/// Types that are always empty here. Tools list them beside machines, vaults and role assignments, and a tool
+/// Types that are always empty here. Tools list them besides machines, vaults and role assignments, and a tool
 /// fails when it gets an error instead of an empty list.
 static UNPOPULATED: [ResourceType; 18] = [
     in_every_version("Microsoft.Authorization", "classicAdministrators"),
@@ -325,6 +325,37 @@ pub(super) fn is_well_formed(version: &str) -> bool {
     date && parts
         .next()
         .is_none_or(|word| ripeness.iter().any(|one| one.eq_ignore_ascii_case(word)))
+}
+
+/// EndpointsLayout of the document, which depends on the API version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndpointsLayout {
+    /// The gallery, the graph, the portal and the token service.
+    Brief,
+    /// A list of clouds with all their endpoints. Here it has one entry.
+    List,
+    /// All endpoints of this cloud.
+    Object,
+}
+
+impl EndpointsLayout {
+    const LIST_SINCE: &str = "2019-05-01";
+    const OBJECT_SINCE: &str = "2022-09-01";
+
+    /// Returns the layout of a version. Azure does not document the versions, and clients ask for many, so
+    /// every date is accepted.
+    pub(super) fn of(version: Option<&str>) -> Result<Self, ArmError> {
+        match version.filter(|version| !version.is_empty()).ok_or(ArmError::MissingApiVersion)? {
+            "1.0" => Ok(Self::Brief),
+            other if !is_well_formed(other) => Err(ArmError::InvalidApiVersion {
+                version: other.to_owned(),
+                supported: format!("{},{},2015-01-01,1.0", Self::OBJECT_SINCE, Self::LIST_SINCE),
+            }),
+            date if date < Self::LIST_SINCE => Ok(Self::Brief),
+            date if date < Self::OBJECT_SINCE => Ok(Self::List),
+            _ => Ok(Self::Object),
+        }
+    }
 }
 
 #[cfg(test)]

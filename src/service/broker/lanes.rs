@@ -5,6 +5,7 @@
 //! refused at once and a renewal is put off.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +15,30 @@ use parking_lot::{Condvar, Mutex};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::ledger::{Ledger, Resource};
-use super::{BrokerOptions, TokenCache, TokenError};
+use super::error::{TokenCache, TokenError};
+use super::token_index::{Resource, TokenIndex};
 use crate::base::clock::{Clock, Monotonic, Seconds, UnixSeconds};
-use crate::service::cache::{Fresh, Key, Lead, Refresh};
+use crate::service::cache::{Key, Lead, NewValue, Refresh};
 use crate::service::directory::{Directory, Ended};
 use crate::service::token::{ClientProof, Entropy, Issuer, MintError, Subject, Token, TokenSource};
 use crate::service::world::{Held, IdentityKind, Vm};
+
+/// Settings of the broker.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Greatest number of cached tokens; a token takes about 2 kB.
+    pub cache_entries: NonZeroUsize,
+    /// Number of threads that sign.
+    pub mint_lanes: NonZeroUsize,
+    /// Mints that may wait for a lane; further ones are refused.
+    pub mint_queue: NonZeroUsize,
+    /// Fraction of its life, 0 to 1, after which a token is renewed in the background. Each token draws its
+    /// moment from a window of 10 % of its life around this fraction, so that tokens minted together are not
+    /// renewed together.
+    pub refresh_fraction: f64,
+    /// Seed of the opaque claims and the jitter.
+    pub seed: [u8; 32],
+}
 
 /// The token that a job mints.
 #[derive(Clone, Debug)]
@@ -51,9 +69,9 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// Callers wait for the token.
-    Land(Lead<Token, TokenError>),
+    Request(Lead<Token, TokenError>),
     /// Nobody waits: the token replaces one that is still valid.
-    Renew(Refresh<Token>),
+    Renewal(Refresh<Token>),
 }
 
 /// Counters of the lanes since they started.
@@ -93,7 +111,7 @@ pub(super) struct Lanes {
 struct Shared {
     directory: Arc<Directory>,
     cache: Arc<TokenCache>,
-    ledger: Arc<Ledger>,
+    token_index: Arc<TokenIndex>,
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
     refresh_fraction: f64,
@@ -113,7 +131,7 @@ struct Queues {
 impl Lanes {
     pub(super) fn start(
         directory: &Arc<Directory>,
-        (cache, ledger): (&Arc<TokenCache>, &Arc<Ledger>),
+        (cache, token_index): (&Arc<TokenCache>, &Arc<TokenIndex>),
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
@@ -121,7 +139,7 @@ impl Lanes {
         let shared = Arc::new(Shared {
             directory: Arc::clone(directory),
             cache: Arc::clone(cache),
-            ledger: Arc::clone(ledger),
+            token_index: Arc::clone(token_index),
             source,
             clock,
             refresh_fraction: options.refresh_fraction,
@@ -143,9 +161,9 @@ impl Lanes {
     /// Queues a mint that callers wait for. Refuses it at once when the queue is full.
     pub(super) fn mint(&self, job: Job) {
         if let Err(job) = self.enqueue(job, |queues| &mut queues.mints)
-            && let Purpose::Land(lead) = job.purpose
+            && let Purpose::Request(lead) = job.purpose
         {
-            lead.land(Err(TokenError::Busy), self.shared.clock.now());
+            lead.complete(Err(TokenError::Busy), self.shared.clock.now());
         }
     }
 
@@ -233,18 +251,18 @@ impl Shared {
     fn perform(&self, job: Job, rng: &mut StdRng) {
         let Job { wanted, purpose } = job;
         match purpose {
-            Purpose::Land(lead) => {
+            Purpose::Request(lead) => {
                 let now = self.clock.now();
                 let (minted, revocations) = self.mint_unrevoked(&wanted, now, rng);
-                self.ledger.note(&wanted.held, &wanted.resource);
-                lead.land(minted.map_err(TokenError::Mint), now);
+                self.token_index.note(&wanted.held, &wanted.resource);
+                lead.complete(minted.map_err(TokenError::Mint), now);
                 self.forget_if_ended(&wanted, revocations);
             }
             // While the renewal waited behind mints, its token may have expired and been minted anew.
-            Purpose::Renew(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
+            Purpose::Renewal(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
                 refresh.done();
             }
-            Purpose::Renew(refresh) => {
+            Purpose::Renewal(refresh) => {
                 let revocations = self.renew(&wanted, refresh, rng);
                 self.forget_if_ended(&wanted, revocations);
             }
@@ -257,10 +275,12 @@ impl Shared {
     fn forget_if_ended(&self, wanted: &Wanted, revocations: u64) {
         let Wanted { vm, held, resource } = wanted;
         if !held.identity.is_alive(self.clock.now()) {
-            self.ledger.end(&Ended::Identity(Arc::clone(&held.identity)));
+            self.token_index.end(&Ended::Identity(Arc::clone(&held.identity)));
         } else if !self.directory.holds(&vm.record.id, held.index) {
-            self.ledger.end(&Ended::Holding(held.clone()));
-        } else if self.ledger.has(held, resource) && self.directory.revocations() == revocations {
+            self.token_index.end(&Ended::Holding(held.clone()));
+        } else if self.token_index.has(held, resource)
+            && self.directory.revocations() == revocations
+        {
             return;
         }
         self.cache.remove(wanted.key());
@@ -290,7 +310,7 @@ impl Shared {
         wanted: &Wanted,
         now: UnixSeconds,
         rng: &mut StdRng,
-    ) -> (Result<Fresh<Token>, MintError>, u64) {
+    ) -> (Result<NewValue<Token>, MintError>, u64) {
         let before = self.directory.revocations();
         let minted = self.mint(wanted, now, rng);
         let revocations = self.directory.revocations();
@@ -303,7 +323,7 @@ impl Shared {
         wanted: &Wanted,
         now: UnixSeconds,
         rng: &mut StdRng,
-    ) -> Result<Fresh<Token>, MintError> {
+    ) -> Result<NewValue<Token>, MintError> {
         let Wanted { vm, held: Held { identity, .. }, resource } = wanted;
         let subject = Subject {
             tenant_id: identity.tenant.id,
@@ -329,7 +349,7 @@ impl Shared {
         // Verifiers' clocks may lag by this much. So a clock that steps back a second does not discard a
         // valid token.
         let usable_from = now - Issuer::BACKDATED;
-        Ok(Fresh { value, usable_from, refresh_at, expires_at })
+        Ok(NewValue { value, usable_from, refresh_at, expires_at })
     }
 
     /// Draws a renewal time for each token, so that tokens minted together are not renewed together.

@@ -4,48 +4,29 @@
 //! the token. A hit is a lookup in one cache shard, and takes no lock that a mint can hold for long. Tokens
 //! are signed on mint lanes, never on the thread that asks.
 
+mod error;
 mod lanes;
-mod ledger;
+mod token_index;
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock::{Clock, UnixSeconds};
-use crate::base::ids::TenantId;
-use crate::service::cache::{Abandoned, Cache, CacheStats, Entry, Freshness, Joined, Key};
+use crate::service::cache::{CacheStats, Entry, Freshness, Joined, Key};
 use crate::service::directory::{Audience, Caller, Directory, Ended};
-use crate::service::token::{MintError, Token, TokenSource};
+use crate::service::token::{Token, TokenSource};
 use crate::service::world::{Held, HoldingIndex, SelectError, Selector, Vm};
 
-pub use lanes::LaneStats;
+pub(crate) use error::TokenCache;
+pub use error::TokenError;
+pub use lanes::{BrokerOptions, LaneStats};
 use lanes::{Job, Lanes, Purpose, Wanted};
-use ledger::{Ledger, Resource};
-
-/// The cache of the broker.
-pub(crate) type TokenCache = Cache<Token, TokenError>;
+use token_index::{Resource, TokenIndex};
 
 /// Attempts of one request before it is refused. An attempt is lost if, while the caller waits, the VM's
 /// identity changes or the clock leaves the token's lifetime.
 const CHANGES_MAX: usize = 4;
-
-/// Settings of the broker.
-#[derive(Clone, Debug)]
-pub struct BrokerOptions {
-    /// Greatest number of cached tokens; a token takes about 2 kB.
-    pub cache_entries: NonZeroUsize,
-    /// Number of threads that sign.
-    pub mint_lanes: NonZeroUsize,
-    /// Mints that may wait for a lane; further ones are refused.
-    pub mint_queue: NonZeroUsize,
-    /// Fraction of its life, 0 to 1, after which a token is renewed in the background. Each token draws its
-    /// moment from a window of 10 % of its life around this fraction, so that tokens minted together are not
-    /// renewed together.
-    pub refresh_fraction: f64,
-    /// Seed of the opaque claims and the jitter.
-    pub seed: [u8; 32],
-}
 
 /// One request for a token.
 #[derive(Clone, Copy, Debug)]
@@ -97,40 +78,6 @@ impl Answer {
     }
 }
 
-/// Reasons why a request gets no token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// The mint that the caller waited for ended without a result.
-    #[error("the mint of the token was given up")]
-    Abandoned,
-    /// Too many mints wait for a lane.
-    #[error("too many tokens are waiting to be minted")]
-    Busy,
-    /// The token source failed.
-    #[error("the token could not be minted")]
-    Mint(#[source] MintError),
-    /// No virtual machine has the caller's address.
-    #[error("the caller is not a virtual machine of this world")]
-    UnknownCaller,
-    /// The request selects no identity of the caller.
-    #[error(transparent)]
-    Select(#[from] SelectError),
-    /// The tenant has no such resource.
-    #[error("the resource `{resource}` is not known in the tenant {tenant}")]
-    UnknownResource {
-        /// Resource in the request.
-        resource: String,
-        /// Tenant in which it was looked up.
-        tenant: TenantId,
-    },
-}
-
-impl From<Abandoned> for TokenError {
-    fn from(_: Abandoned) -> Self {
-        Self::Abandoned
-    }
-}
-
 /// Counters of the broker since it started. They are read one after the other, so they are no snapshot.
 ///
 /// A request counts if it names an identity and a resource that its VM may use. It counts once, when its
@@ -155,7 +102,7 @@ pub struct BrokerStats {
 pub struct Broker {
     directory: Arc<Directory>,
     cache: Arc<TokenCache>,
-    ledger: Arc<Ledger>,
+    token_index: Arc<TokenIndex>,
     lanes: Lanes,
     coalesced: AtomicU64,
     misses: AtomicU64,
@@ -174,10 +121,10 @@ impl Broker {
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
         let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
-        let ledger = Arc::<Ledger>::default();
-        let lanes = Lanes::start(&directory, (&cache, &ledger), source, clock, options)?;
+        let token_index = Arc::<TokenIndex>::default();
+        let lanes = Lanes::start(&directory, (&cache, &token_index), source, clock, options)?;
         // The directory records the end before it calls this. So a mint that lands later sees the end.
-        let (held, noted) = (Arc::clone(&cache), Arc::clone(&ledger));
+        let (held, noted) = (Arc::clone(&cache), Arc::clone(&token_index));
         directory.on_end(move |ended| match ended {
             Ended::SigningKey => held.clear(),
             Ended::Identity(_) | Ended::Holding(_) => {
@@ -185,7 +132,7 @@ impl Broker {
             }
         });
         let [coalesced, misses, refused] = Default::default();
-        Ok(Self { directory, cache, ledger, lanes, coalesced, misses, refused })
+        Ok(Self { directory, cache, token_index, lanes, coalesced, misses, refused })
     }
 
     /// Returns the directory of the world.
@@ -222,7 +169,7 @@ impl Broker {
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
-            // Once the holding has ended, the ledger may give the number of an unlisted resource to another
+            // Once the holding has ended, the index may give the number of an unlisted resource to another
             // one.
             let is_lasting = matches!(resource, Resource::Listed(_));
             let given = self.give(selected, resource, request.freshness, now).await;
@@ -250,7 +197,7 @@ impl Broker {
         match self.directory.audience(name, tenant) {
             Some(Audience::Listed(index)) => Ok(Resource::Listed(index)),
             Some(Audience::Unlisted(name)) => {
-                let numbered = self.ledger.number(selected.held()?, &name);
+                let numbered = self.token_index.number(selected.held()?, &name);
                 let (resource, displaced) = numbered.ok_or(TokenError::Busy)?;
                 if let Some(key) = displaced {
                     self.cache.remove(key);
@@ -274,7 +221,7 @@ impl Broker {
         {
             if let Some(refresh) = hit.refresh {
                 let wanted = selected.wants(resource)?;
-                self.lanes.renew(Job { wanted, purpose: Purpose::Renew(refresh) });
+                self.lanes.renew(Job { wanted, purpose: Purpose::Renewal(refresh) });
             }
             return Ok(Answer { entry: hit.entry, via: Via::Hit, at: now });
         }
@@ -306,21 +253,21 @@ impl Broker {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
                 return Ok((entry, Via::Coalesced));
             }
-            Joined::Follow(waiter) => {
+            Joined::Follower(waiter) => {
                 self.coalesced.fetch_add(1, Ordering::Relaxed);
                 (Via::Coalesced, waiter)
             }
-            Joined::Lead(lead, waiter) => {
+            Joined::Leader(lead, waiter) => {
                 self.misses.fetch_add(1, Ordering::Relaxed);
-                self.lanes.mint(Job { wanted, purpose: Purpose::Land(lead) });
+                self.lanes.mint(Job { wanted, purpose: Purpose::Request(lead) });
                 (Via::Miss, waiter)
             }
         };
-        let landed = waiter.await;
-        if let Err(TokenError::Busy) = landed {
+        let result = waiter.await;
+        if let Err(TokenError::Busy) = result {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        landed.map(|entry| (entry, via))
+        result.map(|entry| (entry, via))
     }
 
     /// Returns the counters since the start.

@@ -8,7 +8,7 @@ use crate::base::sync::{AtomicBool, AtomicU64};
 
 /// A value to be inserted into the cache.
 #[derive(Clone, Debug)]
-pub struct Fresh<V> {
+pub struct NewValue<V> {
     /// The value.
     pub value: V,
     /// First moment at which the value is usable. A clock that steps back further makes the lookup a miss.
@@ -32,7 +32,7 @@ pub struct Entry<V> {
 }
 
 impl<V> Entry<V> {
-    pub(super) fn new(fresh: Fresh<V>) -> Self {
+    pub(super) fn new(fresh: NewValue<V>) -> Self {
         Self {
             value: fresh.value,
             usable_from: fresh.usable_from,

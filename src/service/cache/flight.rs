@@ -17,22 +17,22 @@ pub(super) struct Flight<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
 enum State<T> {
-    Airborne(Seats),
-    Landed(T),
+    Pending(WaiterSlots),
+    Complete(T),
 }
 
-/// Wakers of the waiting tasks, one seat each. The number of seats is the highest number of tasks that ever
-/// waited at once. Taking and leaving a seat take constant time.
+/// Wakers of the waiting tasks, one slot each. The number of slots is the highest number of tasks that ever
+/// waited at once. Taking and leaving a slot take constant time.
 #[derive(Debug, Default)]
-struct Seats {
+struct WaiterSlots {
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
-impl Seats {
-    /// Puts a waker in its seat, or in a free one. Returns the waker that was there.
-    fn seat(&mut self, seat: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
-        if let Some(held) = seat.and_then(|seat| self.wakers.get_mut(seat)) {
+impl WaiterSlots {
+    /// Puts a waker in its slot, or in a free one. Returns the waker that was there.
+    fn slot(&mut self, slot: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
+        if let Some(held) = slot.and_then(|slot| self.wakers.get_mut(slot)) {
             let same = held.as_ref().is_some_and(|held| held.will_wake(waker));
             return if same { None } else { held.replace(waker.clone()) };
         }
@@ -40,26 +40,26 @@ impl Seats {
             self.wakers.push(None);
             self.wakers.len() - 1
         });
-        *seat = Some(free);
+        *slot = Some(free);
         self.wakers.get_mut(free).and_then(|held| held.replace(waker.clone()))
     }
 
-    fn leave(&mut self, seat: usize) -> Option<Waker> {
-        self.free.push(seat);
-        self.wakers.get_mut(seat).and_then(Option::take)
+    fn leave(&mut self, slot: usize) -> Option<Waker> {
+        self.free.push(slot);
+        self.wakers.get_mut(slot).and_then(Option::take)
     }
 }
 
 impl<T: Clone> Flight<T> {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State::Airborne(Seats::default())))
+        Self(Mutex::new(State::Pending(WaiterSlots::default())))
     }
 
     /// Publishes the outcome, then wakes all waiters outside of the lock.
-    pub(super) fn land(&self, outcome: T) {
-        let before = std::mem::replace(&mut *self.0.lock(), State::Landed(outcome));
-        if let State::Airborne(seats) = before {
-            seats.wakers.into_iter().flatten().for_each(Waker::wake);
+    pub(super) fn complete(&self, outcome: T) {
+        let before = std::mem::replace(&mut *self.0.lock(), State::Complete(outcome));
+        if let State::Pending(slots) = before {
+            slots.wakers.into_iter().flatten().for_each(Waker::wake);
         }
     }
 }
@@ -71,13 +71,13 @@ impl<T: Clone> Flight<T> {
 #[derive(Debug)]
 pub struct Waiter<T> {
     flight: Arc<Flight<T>>,
-    /// This waiter's seat in the flight, once it has been polled.
-    seat: Option<usize>,
+    /// This waiter's slot in the flight, once it has been polled.
+    slot: Option<usize>,
 }
 
 impl<T> Waiter<T> {
     pub(super) const fn new(flight: Arc<Flight<T>>) -> Self {
-        Self { flight, seat: None }
+        Self { flight, slot: None }
     }
 }
 
@@ -88,8 +88,8 @@ impl<T: Clone> Future for Waiter<T> {
         let flight = Arc::clone(&self.flight);
         let mut state = flight.0.lock();
         let before = match &mut *state {
-            State::Landed(outcome) => return Poll::Ready(outcome.clone()),
-            State::Airborne(seats) => seats.seat(&mut self.seat, context.waker()),
+            State::Complete(outcome) => return Poll::Ready(outcome.clone()),
+            State::Pending(slots) => slots.slot(&mut self.slot, context.waker()),
         };
         // The old waker may hold the last reference to a task, and that task may hold a waiter of this
         // flight. So it is dropped after the lock.
@@ -101,11 +101,11 @@ impl<T: Clone> Future for Waiter<T> {
 
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
-        let Some(seat) = self.seat else { return };
+        let Some(slot) = self.slot else { return };
         let mut state = self.flight.0.lock();
         let waker = match &mut *state {
-            State::Airborne(seats) => seats.leave(seat),
-            State::Landed(_) => None,
+            State::Pending(slots) => slots.leave(slot),
+            State::Complete(_) => None,
         };
         drop(state);
         drop(waker); // after the lock, as above
@@ -131,10 +131,10 @@ mod tests {
         waiter
     }
 
-    fn seats(flight: &Flight<u8>) -> usize {
+    fn slots(flight: &Flight<u8>) -> usize {
         match &*flight.0.lock() {
-            State::Airborne(seats) => seats.wakers.len(),
-            State::Landed(_) => 0,
+            State::Pending(slots) => slots.wakers.len(),
+            State::Complete(_) => 0,
         }
     }
 
@@ -147,13 +147,13 @@ mod tests {
         for _ in 0..10_000 {
             drop(waiting(&flight, &waker));
         }
-        assert_eq!(seats(&flight), 2);
+        assert_eq!(slots(&flight), 2);
         let crowd: Vec<_> = (0..10_000).map(|_| waiting(&flight, &waker)).collect();
         assert_eq!(Arc::strong_count(&task), 2 + 1 + 10_000);
         drop(crowd);
         assert_eq!(Arc::strong_count(&task), 2 + 1, "the task, its waker, and that of who stays");
         let again: Vec<_> = (0..10_000).map(|_| waiting(&flight, &waker)).collect();
-        assert_eq!(seats(&flight), 10_001);
+        assert_eq!(slots(&flight), 10_001);
         drop((again, stays));
         assert_eq!(Arc::strong_count(&task), 2);
     }
@@ -166,7 +166,7 @@ mod tests {
         let mut waiter = waiting(&flight, &first);
         assert!(Pin::new(&mut waiter).poll(&mut Context::from_waker(&second)).is_pending());
         assert_eq!(tasks.each_ref().map(Arc::strong_count), [2, 3]);
-        flight.land(7);
+        flight.complete(7);
         assert_eq!(tasks.each_ref().map(Arc::strong_count), [2, 2]);
         assert_eq!(Pin::new(&mut waiter).poll(&mut Context::from_waker(&second)), Poll::Ready(7));
     }
@@ -185,8 +185,8 @@ mod tests {
         let outer = waiting(&flight, &Waker::from(Arc::new(Holder(inner))));
         drop(outer);
         let free = match &*flight.0.lock() {
-            State::Airborne(seats) => seats.free.len(),
-            State::Landed(_) => 0,
+            State::Pending(slots) => slots.free.len(),
+            State::Complete(_) => 0,
         };
         assert_eq!(free, 2);
     }

@@ -19,26 +19,13 @@ mod shard;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub use entry::{Entry, Fresh, Refresh};
+pub use entry::{Entry, NewValue, Refresh};
 pub use flight::{Abandoned, Waiter};
 
 use crate::base::clock::UnixSeconds;
 use flight::Flight;
 use shard::Shard;
-
-/// Key of a value: two indices, of an identity in the hands of one machine and of a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(u64);
-
-impl Key {
-    /// Packs two indices into a key.
-    pub const fn new(holding: u32, resource: u32) -> Self {
-        Self(((holding as u64) << 32) | resource as u64)
-    }
-}
-
-/// Result of a flight, the same for all its callers: the value, or the reason why there is none.
-pub type Landing<V, E> = Result<Arc<Entry<V>>, E>;
+pub use shard::{CacheStats, FlightResult, Key};
 
 /// A cache of values `V`, whose flights fail with `E`.
 #[derive(Debug)]
@@ -59,9 +46,9 @@ pub struct Hit<V> {
 #[derive(Debug)]
 pub enum Joined<V, E: Clone + From<Abandoned>> {
     /// Another caller's flight is under way: wait for it.
-    Follow(Waiter<Landing<V, E>>),
+    Follower(Waiter<FlightResult<V, E>>),
     /// This caller leads: get the value and land the flight. The waiter is the caller's own.
-    Lead(Lead<V, E>, Waiter<Landing<V, E>>),
+    Leader(Lead<V, E>, Waiter<FlightResult<V, E>>),
     /// Another caller inserted the value since the miss.
     Ready(Arc<Entry<V>>),
 }
@@ -73,20 +60,6 @@ pub enum Freshness {
     Held,
     /// Only a value of a flight that is under way, or of a new flight.
     Renewed,
-}
-
-/// Counters since the start, and gauges of the present. Shards are read one after the other, so the sums are
-/// no snapshot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheStats {
-    /// Values held, including expired ones until the clock hand visits them.
-    pub entries: u64,
-    /// Values evicted to make room.
-    pub evictions: u64,
-    /// Flights under way.
-    pub flights: u64,
-    /// Lookups that found a value.
-    pub hits: u64,
 }
 
 impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
@@ -134,7 +107,7 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         // visible in one of the two, and no second flight starts for it.
         let mut flights = shard.flights.lock();
         if let Some(flight) = flights.get(&key) {
-            return Joined::Follow(Waiter::new(Arc::clone(flight)));
+            return Joined::Follower(Waiter::new(Arc::clone(flight)));
         }
         if freshness == Freshness::Held
             && let Some(entry) = shard.get(key, now)
@@ -144,11 +117,11 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         let flight = Arc::new(Flight::new());
         flights.insert(key, Arc::clone(&flight));
         let waiter = Waiter::new(Arc::clone(&flight));
-        Joined::Lead(Lead { cache: Arc::clone(self), key, flight, landed: false }, waiter)
+        Joined::Leader(Lead { cache: Arc::clone(self), key, flight, is_complete: false }, waiter)
     }
 
     /// Inserts a value and replaces any value under the same key.
-    pub fn insert(&self, key: Key, fresh: Fresh<V>, now: UnixSeconds) -> Arc<Entry<V>> {
+    pub fn insert(&self, key: Key, fresh: NewValue<V>, now: UnixSeconds) -> Arc<Entry<V>> {
         let entry = Arc::new(Entry::new(fresh));
         self.shard(key).insert(key, Arc::clone(&entry), now);
         entry
@@ -186,27 +159,27 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
 pub struct Lead<V, E: Clone + From<Abandoned>> {
     cache: Arc<Cache<V, E>>,
     key: Key,
-    flight: Arc<Flight<Landing<V, E>>>,
-    landed: bool,
+    flight: Arc<Flight<FlightResult<V, E>>>,
+    is_complete: bool,
 }
 
 impl<V, E: Clone + From<Abandoned>> Lead<V, E> {
     /// Ends the flight: all its waiters get the value or the error.
-    pub fn land(mut self, outcome: Result<Fresh<V>, E>, now: UnixSeconds) {
-        let landing = outcome.map(|fresh| self.cache.insert(self.key, fresh, now));
-        self.finish(landing);
+    pub fn complete(mut self, outcome: Result<NewValue<V>, E>, now: UnixSeconds) {
+        let result = outcome.map(|fresh| self.cache.insert(self.key, fresh, now));
+        self.finish(result);
     }
 
-    fn finish(&mut self, landing: Landing<V, E>) {
-        self.landed = true;
+    fn finish(&mut self, result: FlightResult<V, E>) {
+        self.is_complete = true;
         self.cache.shard(self.key).flights.lock().remove(&self.key);
-        self.flight.land(landing);
+        self.flight.complete(result);
     }
 }
 
 impl<V, E: Clone + From<Abandoned>> Drop for Lead<V, E> {
     fn drop(&mut self) {
-        if !self.landed {
+        if !self.is_complete {
             self.finish(Err(E::from(Abandoned)));
         }
     }

@@ -8,11 +8,38 @@ use foldhash::fast::FixedState;
 
 use super::entry::{Entry, Refresh};
 use super::flight::Flight;
-use super::{CacheStats, Key, Landing};
 use crate::base::clock::UnixSeconds;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
 
-type Flights<V, E> = HashMap<Key, Arc<Flight<Landing<V, E>>>, FixedState>;
+/// Counters since the start, and gauges of the present. Shards are read one after the other, so the sums are
+/// no snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Values held, including expired ones until the clock hand visits them.
+    pub entries: u64,
+    /// Values evicted to make room.
+    pub evictions: u64,
+    /// Flights under way.
+    pub flights: u64,
+    /// Lookups that found a value.
+    pub hits: u64,
+}
+
+/// Key of a value: two indices, of an identity in the hands of one machine and of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub(super) u64);
+
+impl Key {
+    /// Packs two indices into a key.
+    pub const fn new(holding: u32, resource: u32) -> Self {
+        Self(((holding as u64) << 32) | resource as u64)
+    }
+}
+
+/// Result of a flight, the same for all its callers: the value, or the reason why there is none.
+pub type FlightResult<V, E> = Result<Arc<Entry<V>>, E>;
+
+type Flights<V, E> = HashMap<Key, Arc<Flight<FlightResult<V, E>>>, FixedState>;
 
 /// One part of the cache. Aligned to two cache lines, which processors prefetch in pairs, so that shards
 /// never share a line.

@@ -27,11 +27,11 @@ fn key(index: u32) -> Key {
     Key::new(index, 0)
 }
 
-fn fresh(value: u64, refresh_at: UnixSeconds, expires_at: UnixSeconds) -> Fresh<u64> {
-    Fresh { value, usable_from: UnixSeconds(0), refresh_at, expires_at }
+fn fresh(value: u64, refresh_at: UnixSeconds, expires_at: UnixSeconds) -> NewValue<u64> {
+    NewValue { value, usable_from: UnixSeconds(0), refresh_at, expires_at }
 }
 
-fn lasting(value: u64, life: u64) -> Fresh<u64> {
+fn lasting(value: u64, life: u64) -> NewValue<u64> {
     fresh(value, NOW + Seconds(life / 2), NOW + Seconds(life))
 }
 
@@ -39,16 +39,16 @@ fn poll<T: Clone>(waiter: &mut Waiter<T>) -> Poll<T> {
     std::pin::Pin::new(waiter).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn lead(cache: &Arc<TestCache>) -> (Lead<u64, Gone>, Waiter<Landing<u64, Gone>>) {
+fn lead(cache: &Arc<TestCache>) -> (Lead<u64, Gone>, Waiter<FlightResult<u64, Gone>>) {
     match cache.join(key(1), NOW, Freshness::Held) {
-        Joined::Lead(lead, waiter) => (lead, waiter),
+        Joined::Leader(lead, waiter) => (lead, waiter),
         other => panic!("expected to lead, got {other:?}"),
     }
 }
 
-fn follow(cache: &Arc<TestCache>) -> Waiter<Landing<u64, Gone>> {
+fn follow(cache: &Arc<TestCache>) -> Waiter<FlightResult<u64, Gone>> {
     match cache.join(key(1), NOW, Freshness::Held) {
-        Joined::Follow(waiter) => waiter,
+        Joined::Follower(waiter) => waiter,
         other => panic!("expected to follow, got {other:?}"),
     }
 }
@@ -59,9 +59,9 @@ fn all_who_miss_together_get_what_the_leader_lands() {
     let (lead, mut own) = lead(&cache);
     let mut others = [follow(&cache), follow(&cache)];
     assert!(poll(&mut own).is_pending());
-    lead.land(Ok(lasting(7, 10)), NOW);
+    lead.complete(Ok(lasting(7, 10)), NOW);
     for waiter in others.iter_mut().chain([&mut own]) {
-        let Poll::Ready(Ok(entry)) = poll(waiter) else { panic!("not landed") };
+        let Poll::Ready(Ok(entry)) = poll(waiter) else { panic!("not complete") };
         assert_eq!(*entry.value(), 7);
     }
     assert!(matches!(cache.join(key(1), NOW, Freshness::Held), Joined::Ready(_)));
@@ -75,7 +75,7 @@ fn a_dropped_waiter_harms_nobody() {
     assert!(poll(&mut other).is_pending());
     drop(own);
     drop(follow(&cache));
-    lead.land(Ok(lasting(7, 10)), NOW);
+    lead.complete(Ok(lasting(7, 10)), NOW);
     assert!(matches!(poll(&mut other), Poll::Ready(Ok(_))));
 }
 
@@ -95,7 +95,7 @@ fn a_renewed_value_is_fetched_even_when_one_is_held() {
     let cache = Arc::new(TestCache::new(64));
     cache.insert(key(1), lasting(1, 10), NOW);
     assert!(matches!(cache.join(key(1), NOW, Freshness::Held), Joined::Ready(_)));
-    assert!(matches!(cache.join(key(1), NOW, Freshness::Renewed), Joined::Lead(..)));
+    assert!(matches!(cache.join(key(1), NOW, Freshness::Renewed), Joined::Leader(..)));
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn one_caller_is_asked_to_renew_and_another_when_it_gave_up() {
 #[test]
 fn a_value_from_the_future_is_a_miss_until_a_fresh_one_takes_its_place() {
     let cache = Arc::new(TestCache::new(64));
-    cache.insert(key(1), Fresh { usable_from: NOW, ..lasting(1, 100) }, NOW);
+    cache.insert(key(1), NewValue { usable_from: NOW, ..lasting(1, 100) }, NOW);
     let (before, held) = (NOW - Seconds(1), Freshness::Held);
     assert!(cache.get(key(1), before).is_none());
-    let Joined::Lead(lead, _own) = cache.join(key(1), before, held) else { panic!("no flight") };
-    lead.land(Ok(Fresh { usable_from: before, ..lasting(2, 50) }), before);
+    let Joined::Leader(lead, _own) = cache.join(key(1), before, held) else { panic!("no flight") };
+    lead.complete(Ok(NewValue { usable_from: before, ..lasting(2, 50) }), before);
     for now in [before, NOW] {
         assert_eq!(*cache.get(key(1), now).unwrap().entry.value(), 2);
     }
@@ -143,7 +143,7 @@ fn a_cleared_cache_holds_nothing_and_its_flights_land() {
     let (lead, _own) = lead(&cache);
     cache.clear();
     assert_eq!((cache.stats().entries, cache.stats().flights), (0, 1));
-    lead.land(Ok(lasting(7, 10)), NOW);
+    lead.complete(Ok(lasting(7, 10)), NOW);
     assert!(cache.get(key(1), NOW).is_some());
     assert!(cache.get(key(2), NOW).is_none());
 }
@@ -212,7 +212,7 @@ proptest! {
                 Step::SetBack(span) => now = now - Seconds(span),
                 Step::Insert(index, life) => {
                     let expires_at = now + Seconds(life);
-                    let fresh = Fresh { usable_from: now, ..fresh(value, expires_at, expires_at) };
+                    let fresh = NewValue { usable_from: now, ..fresh(value, expires_at, expires_at) };
                     cache.insert(key(index), fresh, now);
                     model.insert(index, (value, now..expires_at));
                 }
@@ -282,10 +282,10 @@ mod shuttle_schedules {
         }
         let waiter = match cache.join(key(1), NOW, Freshness::Held) {
             Joined::Ready(entry) => return Ok(*entry.value()),
-            Joined::Follow(waiter) => waiter,
-            Joined::Lead(lead, waiter) => {
+            Joined::Follower(waiter) => waiter,
+            Joined::Leader(lead, waiter) => {
                 fetches.fetch_add(1, Ordering::SeqCst);
-                thread::spawn(move || lead.land(Ok(lasting(7, 10)), NOW));
+                thread::spawn(move || lead.complete(Ok(lasting(7, 10)), NOW));
                 waiter
             }
         };
@@ -303,7 +303,7 @@ mod shuttle_schedules {
                 let (cache, ended) = (Arc::clone(&cache), Arc::clone(&ended));
                 thread::spawn(move || {
                     let (lead, _waiter) = lead(&cache);
-                    lead.land(Ok(lasting(7, 10)), NOW);
+                    lead.complete(Ok(lasting(7, 10)), NOW);
                     if ended.load(Ordering::Acquire) {
                         cache.remove(key(1));
                     }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::effective::{ChangeTime, Ended};
+use super::error::DirectoryError;
 use super::slot::VmSlot;
 use super::state::{Principal, RoleAssignmentEntry, Secret, State, UserAssignedEntry, VmEntry};
-use super::{DirectoryError, Ended, When};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ArmId, PrincipalId, RoleAssignmentId};
 use crate::base::synthetic::IdentityIds;
@@ -23,7 +24,7 @@ impl State {
     pub(super) fn load(mut records: Vec<Record>) -> Result<(Self, Resources), DirectoryError> {
         records.sort_by_key(rank);
         let (mut state, mut resources) = (Self::default(), Resources::default());
-        let when = When { now: UnixSeconds(0), effective: UnixSeconds(0) };
+        let when = ChangeTime { now: UnixSeconds(0), effective: UnixSeconds(0) };
         for record in records {
             if let Record::Audience(name) = &record {
                 resources.add(name);
@@ -62,14 +63,14 @@ impl State {
     }
 
     /// Applies a change, and returns what it ended.
-    pub(super) fn apply(&mut self, change: Change, when: When) -> Vec<Ended> {
+    pub(super) fn apply(&mut self, change: Change, when: ChangeTime) -> Vec<Ended> {
         match change {
             Change::Put(record) => self.put(record, when),
             Change::Remove(key) => self.remove(&key, when),
         }
     }
 
-    fn put(&mut self, record: Record, when: When) -> Vec<Ended> {
+    fn put(&mut self, record: Record, when: ChangeTime) -> Vec<Ended> {
         match record {
             Record::Tenant(tenant) => {
                 self.tenants.insert(tenant.id, Arc::new(tenant));
@@ -108,7 +109,7 @@ impl State {
         Vec::new()
     }
 
-    fn remove(&mut self, key: &Key, when: When) -> Vec<Ended> {
+    fn remove(&mut self, key: &Key, when: ChangeTime) -> Vec<Ended> {
         match key {
             Key::Tenant(id) => {
                 self.tenants.remove(id);
@@ -183,7 +184,7 @@ impl State {
         self.principals.insert(application.principal_id, Principal::Application(application));
     }
 
-    fn put_user_assigned(&mut self, record: UserAssigned, when: When) -> Option<Ended> {
+    fn put_user_assigned(&mut self, record: UserAssigned, when: ChangeTime) -> Option<Ended> {
         let before = self.user_assigned.get(&record.id).map(|entry| Arc::clone(&entry.identity));
         let (kept, ended) = match before {
             Some(identity) if identity.ids == record.ids => (Some(identity), None),
@@ -200,7 +201,7 @@ impl State {
     }
 
     /// Adds or replaces the machine. Returns `None` when no numbers are left for its identities.
-    fn put_vm(&mut self, record: VirtualMachine, when: When) -> Option<Vec<Ended>> {
+    fn put_vm(&mut self, record: VirtualMachine, when: ChangeTime) -> Option<Vec<Ended>> {
         let before = self.vms.get(&record.id).cloned();
         let vm_before = before.as_ref().map(|entry| Arc::clone(&entry.vm));
         let own_before = vm_before.as_ref().and_then(|vm| vm.system_assigned().cloned());
@@ -262,7 +263,7 @@ impl State {
         before: Option<VmEntry>,
         address: Option<Address>,
         vm: &Arc<Vm>,
-        when: When,
+        when: ChangeTime,
     ) -> Arc<VmSlot> {
         if let Some(entry) = before {
             let old = entry.vm.record.address;
@@ -270,7 +271,7 @@ impl State {
                 entry.slot.publish(Some(Arc::clone(vm)), when);
                 return entry.slot;
             }
-            entry.slot.publish(None, When { effective: when.now, ..when });
+            entry.slot.publish(None, ChangeTime { effective: when.now, ..when });
             self.give_up(old, &entry.slot);
         }
         let slot = Arc::new(VmSlot::new(vm.record.vm_id));
@@ -289,7 +290,7 @@ impl State {
         }
     }
 
-    fn remove_vm(&mut self, id: &ArmId, when: When) -> Vec<Ended> {
+    fn remove_vm(&mut self, id: &ArmId, when: ChangeTime) -> Vec<Ended> {
         let Some(entry) = self.vms.remove(id) else { return Vec::new() };
         entry.slot.publish(None, when);
         self.give_up(entry.vm.record.address, &entry.slot);
@@ -320,7 +321,7 @@ impl State {
         Some(identity)
     }
 
-    fn end(&mut self, identity: &Arc<Identity>, when: When) -> Ended {
+    fn end(&mut self, identity: &Arc<Identity>, when: ChangeTime) -> Ended {
         identity.end(when.now, when.effective);
         self.managed_identities = self.managed_identities.saturating_sub(1);
         self.clients.remove(&identity.ids.client_id);
@@ -328,7 +329,7 @@ impl State {
         Ended::Identity(Arc::clone(identity))
     }
 
-    fn put_role_assignment(&mut self, assignment: RoleAssignment, when: When) {
+    fn put_role_assignment(&mut self, assignment: RoleAssignment, when: ChangeTime) {
         let before = self.role_assignments.get(&assignment.name).map(Arc::clone);
         self.remove_role_assignment(assignment.name);
         // A new description does not delay grants that are already effective.

@@ -4,72 +4,20 @@
 //! Only managed identities get certificates here, as in Azure; applications bring their own. Generating a key
 //! takes about 100 ms, so it never happens inside a write.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use parking_lot::Mutex;
 
+use super::core::Directory;
+use super::effective::LEEWAY;
+use super::error::CredentialError;
 use super::state::{Principal, State};
-use super::{Directory, LEEWAY};
-use crate::base::clock::{Seconds, UnixSeconds};
+use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ClientId, PrincipalId};
-use crate::base::x509::{Certificate, CertificateError};
+use crate::base::x509::Certificate;
 use crate::service::store::StoreError;
-use crate::service::token::{
-    CertificateIssuer, CertificateKey, ClientKeyError, KeyError, SelfSigned, certify_client,
-    generate_client_key,
-};
+use crate::service::token::{CertificateKey, certify_client, generate_client_key};
 use crate::service::world::record::{Change, Credential, Key, Record, StoredSecret};
-
-/// Settings for the certificates of service principals.
-#[derive(Clone, Debug)]
-pub struct CredentialOptions {
-    /// Validity period of a certificate.
-    pub lifetime: Seconds,
-    /// Age of the newest certificate at which the next one is issued.
-    pub roll_after: Seconds,
-    /// Issuer of the certificates.
-    pub issuer: Arc<dyn CertificateIssuer>,
-}
-
-impl Default for CredentialOptions {
-    /// Returns the settings of Azure: valid for 90 days, rolled after 45.
-    fn default() -> Self {
-        let (lifetime, roll_after) = (Seconds(90 * 86_400), Seconds(45 * 86_400));
-        Self { lifetime, roll_after, issuer: Arc::new(SelfSigned) }
-    }
-}
-
-/// Reasons why there is no certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
-    /// A new or stored certificate cannot be parsed.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The stored certificate of a principal cannot be used.
-    #[error(
-        "the stored certificate `{thumbprint}` cannot be used; restore the folder from a backup"
-    )]
-    Stored {
-        /// Thumbprint of the certificate.
-        thumbprint: String,
-        /// Cause of the error.
-        source: ClientKeyError,
-    },
-    /// A key or certificate cannot be generated.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The principal is an application, which keeps its private keys itself.
-    #[error("the private keys of the application `{0}` are not kept here; use its own certificate")]
-    NotKept(ClientId),
-    /// The change was not stored.
-    #[error("cannot store a certificate")]
-    Store(#[from] StoreError),
-    /// No such principal exists, or it was removed.
-    #[error("there is no service principal `{0}`; make its identity first")]
-    UnknownPrincipal(PrincipalId),
-}
 
 /// Result of one round of rolling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,28 +31,6 @@ pub struct Rolled {
 /// Greatest number of certificates of one principal. Rolling by hand beyond it removes the oldest.
 const CREDENTIALS_MAX: usize = 8;
 
-/// Greatest number of parsed keys in memory. When it is reached, all are discarded and parsed again on use.
-const PARSED_MAX: usize = 4_096;
-
-/// Settings for certificates, and the parsed keys in memory.
-#[derive(Debug)]
-pub(super) struct Credentials {
-    options: CredentialOptions,
-    parsed: Mutex<HashMap<PrincipalId, Parsed, foldhash::fast::RandomState>>,
-}
-
-#[derive(Debug)]
-struct Parsed {
-    thumbprint: String,
-    key: Arc<CertificateKey>,
-}
-
-impl Credentials {
-    pub(super) fn new(options: CredentialOptions) -> Self {
-        Self { options, parsed: Mutex::default() }
-    }
-}
-
 impl Directory {
     /// Generates a certificate for a principal, for a later write. Changes nothing itself. Takes 100 ms.
     ///
@@ -116,7 +42,7 @@ impl Directory {
         client_id: ClientId,
         now: UnixSeconds,
     ) -> Result<Credential, CredentialError> {
-        let options = &self.credentials.options;
+        let options = &self.credential_options;
         let (private_key, not_after) = (generate_client_key()?, now + options.lifetime);
         let certificate =
             certify_client(&*options.issuer, &private_key, client_id, now, not_after)?;
@@ -145,7 +71,7 @@ impl Directory {
             Some(credential) => credential,
             None => self.provision(principal_id, now)?,
         };
-        self.parsed(&credential)
+        self.key_cache.key(&credential)
     }
 
     /// Issues a certificate to a managed identity, unless it has a valid one.
@@ -179,7 +105,7 @@ impl Directory {
     /// # Errors
     /// Returns the error of removing expired certificates. Certificates that were rolled stay.
     pub fn roll_due(&self, now: UnixSeconds, limit: usize) -> Result<Rolled, CredentialError> {
-        let roll_after = self.credentials.options.roll_after;
+        let roll_after = self.credential_options.roll_after;
         let is_due = |held: &[Arc<Credential>]| {
             let mut kept = held.iter().filter(|own| own.private_key.is_some());
             // A certificate dated before the clock was set back may lie in the future, and is not usable yet.
@@ -302,32 +228,7 @@ impl Directory {
             Ok((changes, (Arc::new(made), rolled)))
         })
     }
-
-    fn parsed(&self, credential: &Credential) -> Result<Arc<CertificateKey>, CredentialError> {
-        let (id, thumbprint) = (credential.principal_id, &credential.thumbprint);
-        let held = |held: &Parsed| (held.thumbprint == *thumbprint).then(|| Arc::clone(&held.key));
-        if let Some(key) = self.credentials.parsed.lock().get(&id).and_then(held) {
-            return Ok(key);
-        }
-        let key = Arc::new(read_key(credential)?);
-        let mut parsed = self.credentials.parsed.lock();
-        if parsed.len() >= PARSED_MAX {
-            parsed.clear();
-        }
-        parsed.insert(id, Parsed { thumbprint: thumbprint.clone(), key: Arc::clone(&key) });
-        Ok(key)
-    }
 }
-
-fn read_key(credential: &Credential) -> Result<CertificateKey, CredentialError> {
-    let stored =
-        |source| CredentialError::Stored { thumbprint: credential.thumbprint.clone(), source };
-    let der = BASE64_STANDARD.decode(&credential.certificate);
-    let der = der.map_err(|_| stored(CertificateError::Malformed.into()))?;
-    let key = credential.private_key.as_ref().ok_or_else(|| stored(ClientKeyError::PrivateKey))?;
-    CertificateKey::new(&der, &key.0).map_err(stored)
-}
-
 fn remove(credential: &Credential) -> Change {
     Change::Remove(Key::Credential(credential.principal_id, credential.thumbprint.clone()))
 }
@@ -362,6 +263,7 @@ fn newest(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Seconds;
     use crate::service::directory::tests::{NOW, demo};
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::When;
+use super::effective::ChangeTime;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::VmId;
 use crate::base::sync::RwLock;
@@ -20,7 +20,7 @@ pub struct VmSlot {
 struct Views {
     now: Option<Arc<Vm>>,
     /// Pending states and their times. Empty without a propagation delay.
-    later: VecDeque<(When, Option<Arc<Vm>>)>,
+    later: VecDeque<(ChangeTime, Option<Arc<Vm>>)>,
 }
 
 impl VmSlot {
@@ -44,7 +44,7 @@ impl VmSlot {
     }
 
     /// Makes `vm` the state of the slot once the change is effective, or at once if it already is.
-    pub(super) fn publish(&self, vm: Option<Arc<Vm>>, when: When) {
+    pub(super) fn publish(&self, vm: Option<Arc<Vm>>, when: ChangeTime) {
         let mut views = self.views.write();
         if when.effective <= when.now {
             *views = Views { now: vm, later: VecDeque::new() };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::When;
+use super::effective::ChangeTime;
 use super::slot::VmSlot;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
@@ -78,7 +78,7 @@ pub(super) struct RoleAssignmentEntry {
     /// Record in the store.
     pub(super) record: RoleAssignment,
     /// Time from which the assignment grants anything.
-    pub(super) when: When,
+    pub(super) when: ChangeTime,
 }
 
 impl Grant for RoleAssignmentEntry {

@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 use uuid::Uuid;
 
 use super::query::QueryError;
-use super::versions;
+use super::versions::{self, VersionError};
 use crate::base::clock::UnixSeconds;
 use crate::base::http::{BodyError, Payload, json_error, json_reply};
 use crate::service::broker::TokenError;
@@ -58,6 +58,15 @@ pub(super) enum ImdsError {
     Token { error: TokenError, request_id: Uuid, now: UnixSeconds },
     #[error("the caller {0} is not a virtual machine of this world")]
     UnknownCaller(IpAddr),
+}
+
+impl From<VersionError> for ImdsError {
+    fn from(error: VersionError) -> Self {
+        match error {
+            VersionError::Query(error) => Self::Query(error),
+            VersionError::Unsupported => Self::ApiVersion,
+        }
+    }
 }
 
 /// Contents of a refusal, before an endpoint renders them in its own form.

@@ -4,9 +4,10 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
 
+use super::endpoint::Imds;
 use super::error::ImdsError;
 use super::query::Query;
-use super::{Imds, versions};
+use super::versions;
 use crate::base::http::{Payload, json_reply, read_body};
 use crate::service::directory::Caller;
 

@@ -9,12 +9,13 @@ use hyper::{Method, Request, Response};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::admission::admit;
 use super::error::{ImdsError, Refusal, with_hints};
 use super::query::Query;
-use super::{admit, token};
+use super::token;
 use crate::base::clock::Clock;
 use crate::base::http::{
-    HostNames, Payload, Peer, RequestIds, Surface, give_reason, json_reply, read_body,
+    HostNames, HostRules, Payload, Peer, RequestIds, Surface, give_reason, json_reply, read_body,
 };
 use crate::service::broker::{Broker, TokenRequest};
 use crate::service::cache::Freshness;
@@ -27,19 +28,30 @@ const FORM_BYTES_MAX: usize = 8 * 1024;
 
 /// The endpoint of the VM extension.
 #[derive(Debug)]
-pub struct Extension {
+pub(crate) struct Extension {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
-    names: HostNames,
+    hosts: HostRules,
     request_ids: RequestIds,
     warned: AtomicBool,
 }
 
 impl Extension {
     /// Creates an endpoint that answers from `broker` and accepts `names` as `Host`.
-    pub fn new(broker: Arc<Broker>, clock: Arc<dyn Clock>, names: HostNames, seed: u128) -> Self {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        clock: Arc<dyn Clock>,
+        names: HostNames,
+        seed: u128,
+    ) -> Self {
         let request_ids = RequestIds::new(seed);
-        Self { broker, clock, names, request_ids, warned: AtomicBool::new(false) }
+        Self {
+            broker,
+            clock,
+            hosts: HostRules::local(names),
+            request_ids,
+            warned: AtomicBool::new(false),
+        }
     }
 
     async fn answer(
@@ -51,7 +63,7 @@ impl Extension {
         if !matches!(request.uri().path(), "/oauth2/token" | "/oauth2/token/") {
             return Err(ImdsError::NotFound);
         }
-        admit(&request, &self.names)?;
+        admit(&request, &self.hosts)?;
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "a program asks the VM extension endpoint, which Azure retired; point it at the identity endpoint (IMDS)"

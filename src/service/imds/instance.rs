@@ -4,9 +4,10 @@ use hyper::{Response, StatusCode};
 use serde_json::Value;
 
 use super::document::document;
+use super::endpoint::Imds;
 use super::error::ImdsError;
 use super::query::Query;
-use super::{Imds, versions};
+use super::versions;
 use crate::base::http::{Payload, json_reply, text_reply};
 use crate::service::directory::Caller;
 

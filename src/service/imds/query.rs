@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use crate::base::http::{Encoded, pairs};
 
 /// Greatest number of parameters, more than any client sends. It bounds the search for repeats.
 const PARAMETERS_MAX: usize = 16;
@@ -27,7 +27,7 @@ pub enum QueryError {
 /// The parameters of one request, not yet decoded.
 #[derive(Debug)]
 pub struct Query<'a> {
-    pairs: [(&'a str, &'a str); PARAMETERS_MAX],
+    pairs: [(Encoded<'a>, Encoded<'a>); PARAMETERS_MAX],
     len: usize,
 }
 
@@ -40,11 +40,11 @@ impl<'a> Query<'a> {
     /// # Errors
     /// Returns `EncodedName` or `TooManyParameters`.
     pub fn parse(text: &'a str) -> Result<Self, QueryError> {
-        let mut query = Self { pairs: [("", ""); PARAMETERS_MAX], len: 0 };
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        const NONE: Encoded<'_> = Encoded::new("");
+        let mut query = Self { pairs: [(NONE, NONE); PARAMETERS_MAX], len: 0 };
+        for (name, value) in pairs(text) {
             let slot = query.pairs.get_mut(query.len).ok_or(QueryError::TooManyParameters)?;
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if name.bytes().any(is_escape) {
+            if name.is_encoded() {
                 return Err(QueryError::EncodedName);
             }
             *slot = (name, value);
@@ -53,7 +53,7 @@ impl<'a> Query<'a> {
         Ok(query)
     }
 
-    fn pairs(&self) -> &[(&'a str, &'a str)] {
+    fn pairs(&self) -> &[(Encoded<'a>, Encoded<'a>)] {
         self.pairs.get(..self.len).unwrap_or_default()
     }
 
@@ -66,7 +66,7 @@ impl<'a> Query<'a> {
         let mut rest = self.pairs();
         while let Some(((name, _), later)) = rest.split_first() {
             if later.iter().any(|(other, _)| other == name) {
-                return Err(QueryError::DuplicateParameter((*name).to_owned()));
+                return Err(QueryError::DuplicateParameter(name.as_sent().to_owned()));
             }
             rest = later;
         }
@@ -78,22 +78,11 @@ impl<'a> Query<'a> {
     /// # Errors
     /// Returns `InvalidParameter` when the value is not UTF-8.
     pub fn get(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, QueryError> {
-        let Some((_, raw)) = self.pairs().iter().find(|(other, _)| *other == name) else {
+        let Some((_, raw)) = self.pairs().iter().find(|(other, _)| other.as_sent() == name) else {
             return Ok(None);
         };
-        let invalid = |_| QueryError::InvalidParameter(name);
-        // Forms write a space as `+` (application/x-www-form-urlencoded).
-        if raw.contains('+') {
-            let spaced = raw.replace('+', " ");
-            let decoded = percent_decode_str(&spaced).decode_utf8().map_err(invalid)?;
-            return Ok(Some(Cow::Owned(decoded.into_owned())));
-        }
-        percent_decode_str(raw).decode_utf8().map(Some).map_err(invalid)
+        raw.decode().map(Some).map_err(|_| QueryError::InvalidParameter(name))
     }
-}
-
-const fn is_escape(byte: u8) -> bool {
-    matches!(byte, b'%' | b'+')
 }
 
 #[cfg(test)]

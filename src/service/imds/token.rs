@@ -6,9 +6,10 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use uuid::Uuid;
 
+use super::endpoint::Imds;
 use super::error::ImdsError;
 use super::query::{Query, QueryError};
-use super::{Imds, versions};
+use super::versions;
 use crate::base::http::{Payload, json_reply};
 use crate::service::broker::{Answer, TokenRequest};
 use crate::service::cache::Freshness;

@@ -1,7 +1,6 @@
 //! API versions: the known ones, and the answer to an unknown one.
 
-use super::error::ImdsError;
-use super::query::Query;
+use super::query::{Query, QueryError};
 
 /// All versions that the service accepts, oldest first (Azure IMDS documentation, 2025).
 const VERSIONS: [&str; 35] = [
@@ -57,21 +56,36 @@ pub(super) const INSTANCE_SINCE: &str = "2017-04-02";
 /// First version with `bypass_cache`. Earlier versions ignore it, like any unknown parameter.
 pub(super) const BYPASS_SINCE: &str = "2023-07-01";
 
+/// Reasons why the api-version of a query is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum VersionError {
+    /// The query cannot be decoded.
+    Query(QueryError),
+    /// The version is missing, unknown, or older than what is asked for.
+    Unsupported,
+}
+
+impl From<QueryError> for VersionError {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
 /// Returns the api-version of a query.
 ///
 /// # Errors
-/// Returns `ApiVersion` when it is missing, unknown, or older than `since`.
-pub(super) fn require(query: &Query<'_>, since: &str) -> Result<&'static str, ImdsError> {
-    let asked = query.get("api-version")?.ok_or(ImdsError::ApiVersion)?;
+/// Returns `Unsupported` when it is missing, unknown, or older than `since`.
+pub(super) fn require(query: &Query<'_>, since: &str) -> Result<&'static str, VersionError> {
+    let asked = query.get("api-version")?.ok_or(VersionError::Unsupported)?;
     let known = VERSIONS.iter().find(|version| **version == asked && **version >= since);
-    known.copied().ok_or(ImdsError::ApiVersion)
+    known.copied().ok_or(VersionError::Unsupported)
 }
 
 /// Checks the api-version of a query for scheduled events, which have some versions of their own.
 ///
 /// # Errors
 /// Returns the errors of [`require`].
-pub(super) fn require_events(query: &Query<'_>) -> Result<(), ImdsError> {
+pub(super) fn require_events(query: &Query<'_>) -> Result<(), VersionError> {
     let asked = query.get("api-version")?.unwrap_or_default();
     if EVENTS_ONLY.contains(&&*asked) {
         return Ok(());

@@ -1,7 +1,8 @@
 //! Names and addresses of this server.
 
-use super::{ServerOptions, Sockets};
-use crate::service::arm::Neighbours;
+use super::options::ServerOptions;
+use super::sockets::Sockets;
+use crate::service::arm::ServiceAddresses;
 use crate::service::world::vault::VaultUriTemplate;
 
 /// Returns the names in the server certificate: all local names of this machine, the listeners' addresses,
@@ -21,11 +22,11 @@ pub(super) fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
 }
 
 /// Returns the addresses of the listeners to which the control plane directs its clients.
-pub(super) fn neighbours(
+pub(super) fn service_addresses(
     options: &ServerOptions,
     sockets: &Sockets,
-) -> std::io::Result<Neighbours> {
-    Ok(Neighbours {
+) -> std::io::Result<ServiceAddresses> {
+    Ok(ServiceAddresses {
         arm: sockets.arm.listener.local_addr()?,
         sts: sockets.sts.listener.local_addr()?,
         vault_suffix: sockets.vault.uris.suffix(),

@@ -25,7 +25,7 @@ const CHARS_MIN: usize = 32;
 
 /// Reasons why there is no secret.
 #[derive(Debug, thiserror::Error)]
-pub enum AdminSecretError {
+pub(crate) enum AdminSecretError {
     /// The file in the data folder cannot be used.
     #[error(transparent)]
     File(#[from] SecretFileError),

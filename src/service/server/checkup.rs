@@ -7,7 +7,7 @@ use crate::service::store::Checkup;
 
 /// Result of a check.
 #[derive(Debug)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// Number of records that can be read.
     pub records: usize,
     /// Descriptions of the damage; empty for a sound store.
@@ -19,7 +19,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// Returns an error when there is no store, a server has it open, or the system fails.
-pub fn check_store(folder: &Path) -> Result<Checked, DirectoryError> {
+pub(crate) fn check_store(folder: &Path) -> Result<Checked, DirectoryError> {
     let Checkup { records, mut damages } = Checkup::of(folder)?;
     let count = records.len();
     // In a damaged store, a record may name one that is lost.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::operator::Operator;
 use crate::base::clock::{Clock, Seconds, UnixSeconds};
-use crate::base::process::give_way;
+use crate::base::process::lower_priority;
 use crate::service::directory::Directory;
 use crate::service::vault;
 
@@ -30,7 +30,7 @@ const ROUNDS_PER_DAY: u64 = 86_400;
 
 /// Settings of the tasks.
 #[derive(Debug)]
-pub(super) struct Duties {
+pub(super) struct MaintenanceOptions {
     /// Time for which a key signs tokens before the next one takes over; `None` for no limit.
     pub(super) signing_key_rotation: Option<Seconds>,
     /// Operator whose certificate is renewed, if there is a data folder.
@@ -41,26 +41,26 @@ pub(super) struct Duties {
 
 /// The thread that performs the tasks; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Caretaker {
+pub(super) struct Maintenance {
     /// Dropping this sender wakes the thread and ends it.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Caretaker {
+impl Maintenance {
     pub(super) fn start(
         directory: Arc<Directory>,
         clock: Arc<dyn Clock>,
-        duties: Duties,
+        options: MaintenanceOptions,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name("caretaker".to_owned());
-        let thread = thread.spawn(move || go_round(&directory, &*clock, &duties, &stopped))?;
+        let thread = std::thread::Builder::new().name("maintenance".to_owned());
+        let thread = thread.spawn(move || run_rounds(&directory, &*clock, &options, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-impl Drop for Caretaker {
+impl Drop for Maintenance {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
@@ -69,24 +69,29 @@ impl Drop for Caretaker {
     }
 }
 
-fn go_round(directory: &Directory, clock: &dyn Clock, duties: &Duties, stopped: &Receiver<()>) {
-    give_way();
+fn run_rounds(
+    directory: &Directory,
+    clock: &dyn Clock,
+    options: &MaintenanceOptions,
+    stopped: &Receiver<()>,
+) {
+    lower_priority();
     let mut rounds = 0..u64::MAX;
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout)
         && let Some(round) = rounds.next()
     {
         let now = clock.now();
         if round.is_multiple_of(ROUNDS_PER_DAY) {
-            remind_of_authority(duties.authority_end, now);
+            remind_of_authority(options.authority_end, now);
         }
         if directory.recover_store(now).is_err() {
             // The fault is logged already, and the other tasks could not store anything.
             continue;
         }
-        rotate_signing_keys(directory, now, duties);
+        rotate_signing_keys(directory, now, options);
         roll_credentials(directory, now);
         if round.is_multiple_of(ROUNDS_PER_MINUTE) {
-            renew_operator(directory, duties, now);
+            renew_operator(directory, options, now);
         }
         if let Err(error) = vault::purge_due(directory, now) {
             tracing::warn!(%error, "deleted secrets were not purged; it is tried again");
@@ -94,8 +99,8 @@ fn go_round(directory: &Directory, clock: &dyn Clock, duties: &Duties, stopped: 
     }
 }
 
-fn renew_operator(directory: &Directory, duties: &Duties, now: UnixSeconds) {
-    let renewed = duties.operator.as_ref().map(|operator| operator.renew(directory, now));
+fn renew_operator(directory: &Directory, options: &MaintenanceOptions, now: UnixSeconds) {
+    let renewed = options.operator.as_ref().map(|operator| operator.renew(directory, now));
     if let Some(Err(error)) = renewed {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "the operator's certificate was not renewed; it is tried again");
@@ -123,9 +128,9 @@ fn roll_credentials(directory: &Directory, now: UnixSeconds) {
     }
 }
 
-fn rotate_signing_keys(directory: &Directory, now: UnixSeconds, duties: &Duties) {
+fn rotate_signing_keys(directory: &Directory, now: UnixSeconds, options: &MaintenanceOptions) {
     // Without rotation, `rotate_due` still corrects times after the clock was set back.
-    let life = duties.signing_key_rotation.unwrap_or(Seconds(u64::MAX));
+    let life = options.signing_key_rotation.unwrap_or(Seconds(u64::MAX));
     if let Err(error) = directory.rotate_due(now, life) {
         tracing::warn!(%error, "the signing keys were not rotated; the old ones go on, and it is tried again");
     }

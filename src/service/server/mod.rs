@@ -2,8 +2,10 @@
 
 mod addresses;
 mod admin_secret;
+mod bound;
 mod checkup;
-mod gates;
+mod connection_limits;
+mod error;
 mod maintenance;
 mod operator;
 mod options;
@@ -11,7 +13,7 @@ mod sockets;
 mod trim;
 mod vaults;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,52 +24,51 @@ use tokio::sync::watch;
 
 use crate::base::clock::{Clock, Seconds};
 use crate::base::http;
-use crate::base::http::{BindError, Gate, HostNames, Responses, Shutdown, Surface, Transport};
-use crate::base::process::{exact_timers, give_way};
+use crate::base::http::{ConnectionLimiter, HostNames, Responses, Shutdown, Surface, Transport};
+use crate::base::process::{exact_timers, lower_priority};
 use crate::base::tls;
-use crate::base::tls::{ServerTls, TlsError, client_config};
+use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
-use crate::service::admin::{Admin, Watched};
+use crate::service::admin::{Admin, MetricSources};
 use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::Broker;
 use crate::service::imds::{Extension, Imds};
-use crate::service::source::{Remote, SourceError};
+use crate::service::source::Remote;
 use crate::service::sts::Sts;
 use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
-use addresses::{names, neighbours};
-use admin_secret::{AdminSecret, AdminSecretError};
-pub use checkup::{Checked, check_store};
-use gates::Gates;
-pub use gates::{ConnectionOptions, TooManyConnections};
-use maintenance::{Caretaker, Duties};
-use operator::OperatorError;
-pub use options::{RemoteSource, ServerOptions};
-use sockets::{Bound, Sockets, Urgency};
+use addresses::{names, service_addresses};
+use admin_secret::AdminSecret;
+use bound::{Bound, Priority};
+pub(crate) use checkup::check_store;
+use connection_limits::Limiters;
+pub(crate) use connection_limits::{ConnectionOptions, TooManyConnections};
+pub(crate) use error::ServerError;
+use maintenance::{Maintenance, MaintenanceOptions};
+pub(crate) use options::{RemoteSource, ServerOptions};
+use sockets::Sockets;
 use trim::Trimmer;
 
 use crate::service::vault;
 use crate::service::vault::{Vault, VaultOptions};
 
 // Settings types, exported so that code that starts a server needs no module below this one.
-pub use crate::base::tls::Authority;
-pub use crate::service::arm::ArmAuth;
-pub use crate::service::broker::BrokerOptions;
-pub use crate::service::directory::{
+pub(crate) use crate::base::tls::Authority;
+pub(crate) use crate::service::arm::ArmAuth;
+pub(crate) use crate::service::broker::BrokerOptions;
+pub(crate) use crate::service::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
-pub use crate::service::store::{
-    FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError,
-};
-pub use crate::service::sts::StsOptions;
-pub use crate::service::token::{Algorithm, Backend};
+pub(crate) use crate::service::store::{FolderOptions, MemoryStore, NewStore, RedbStore, Store};
+pub(crate) use crate::service::sts::StsOptions;
+pub(crate) use crate::service::token::{Algorithm, Backend};
 
 /// Longest token lifetime that can be set.
-pub const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
+pub(crate) const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
 
 /// Files in the data folder besides the store.
-pub const FILES: [&str; 6] = [
+pub(crate) const FILES: [&str; 6] = [
     tls::FILES[0],
     tls::FILES[1],
     operator::PEM,
@@ -78,47 +79,9 @@ pub const FILES: [&str; 6] = [
 
 /// Those of them that only a start writes. A user may put the authority and the secret of the admin endpoint
 /// into a new folder.
-pub const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS];
+pub(crate) const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::ENDPOINTS];
 
-pub use crate::base::x509::{Certificate, CertificateError};
-
-/// Reasons why a server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The secret of the admin endpoint cannot be read or written.
-    #[error(transparent)]
-    AdminSecret(#[from] AdminSecretError),
-    /// A surface cannot listen on its address.
-    #[error("the {surface} endpoint does not start")]
-    Bind {
-        /// Name of the surface.
-        surface: &'static str,
-        /// Cause of the error.
-        source: BindError,
-    },
-    /// A surface without authentication would be reachable from other machines.
-    #[error(
-        "the {surface} endpoint asks nobody who he is, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
-    )]
-    NotLoopback {
-        /// Name of the surface.
-        surface: &'static str,
-        /// Address that it was to listen on.
-        addr: SocketAddr,
-    },
-    /// The operator cannot be set up.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
-    /// The client of the token service cannot start.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The server certificate cannot be issued.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The system could not start a thread, runtime or socket.
-    #[error("cannot start a worker")]
-    System(#[from] std::io::Error),
-}
+pub(crate) use crate::base::x509::{Certificate, CertificateError};
 
 /// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
 /// full mint queue, is about as long.
@@ -126,12 +89,12 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// A running server; stops when dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     endpoints: Vec<(&'static str, String)>,
     stop: watch::Sender<bool>,
-    gates: Gates,
+    limiters: Limiters,
     threads: Vec<JoinHandle<()>>,
-    caretaker: Option<Caretaker>,
+    maintenance: Option<Maintenance>,
     /// Stops with the server.
     _trimmer: Trimmer,
     probe: Option<Probe>,
@@ -156,7 +119,7 @@ impl Server {
     /// # Errors
     /// Returns an error when an address is refused or the system lacks a resource. Then nothing keeps
     /// running.
-    pub fn start(
+    pub(crate) fn start(
         directory: Arc<Directory>,
         authority: &Arc<Authority>,
         clock: &Arc<dyn Clock>,
@@ -178,15 +141,15 @@ impl Server {
             }
             None => AdminSecret::passing(options.fresh_admin_secret.clone()),
         };
-        let gates = Gates::new(options.connections);
+        let limiters = Limiters::new(options.connections);
         let mut server = Self {
             admin_secret,
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
-            caretaker: None,
-            _trimmer: Trimmer::start(gates.all())?,
-            gates,
+            maintenance: None,
+            _trimmer: Trimmer::start(limiters.all())?,
+            limiters,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
         };
         let surfaces =
@@ -196,7 +159,7 @@ impl Server {
         let established = |folder: &PathBuf| {
             operator::establish(&directory, folder, clock.now(), options.group_read)
         };
-        let duties = Duties {
+        let tasks = MaintenanceOptions {
             signing_key_rotation: options.signing_key_rotation,
             operator: options.data.as_ref().map(established).transpose()?,
             authority_end: authority.not_after(),
@@ -204,7 +167,7 @@ impl Server {
         if let Some(folder) = &options.data {
             operator::write_endpoints(folder, server.endpoints())?;
         }
-        server.caretaker = Some(Caretaker::start(directory, Arc::clone(clock), duties)?);
+        server.maintenance = Some(Maintenance::start(directory, Arc::clone(clock), tasks)?);
         Ok(server)
     }
 
@@ -218,7 +181,7 @@ impl Server {
         let Surfaces { directory, broker, clock, options, tls } = surfaces;
         let names = names(options, &sockets);
         let host_names = HostNames::new(&options.host_names);
-        let neighbours = neighbours(options, &sockets)?;
+        let service_addresses = service_addresses(options, &sockets)?;
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -232,7 +195,7 @@ impl Server {
             max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
             services: vec![
-                (neighbours.arm.port(), arm::AUDIENCE),
+                (service_addresses.arm.port(), arm::AUDIENCE),
                 (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
                 (sockets.vault.uris.port(), vault::AUDIENCE),
             ],
@@ -248,7 +211,7 @@ impl Server {
             names: host_names.clone(),
             page_size: PAGE,
             seed: seed(1),
-            neighbours,
+            service_addresses,
             vault_uris: sockets.vault.uris,
         };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
@@ -265,9 +228,9 @@ impl Server {
             let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
             self.serve(extension, Transport::Plain, surface)?;
         }
-        let watched = Watched {
+        let watched = MetricSources {
             workers: responses,
-            gates: self.gates.all(),
+            limiters: self.limiters.all(),
             hiccups: self.probe.as_ref().map(Probe::hiccups),
         };
         let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
@@ -289,7 +252,7 @@ impl Server {
             let names = HostNames::new(&options.host_names);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
             responses.push(imds.responses());
-            self.spawn("imds", Urgency::AtOnce, listener, Transport::Plain, imds)?;
+            self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
         }
         Ok(responses)
     }
@@ -300,8 +263,8 @@ impl Server {
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
-        let Bound { name, listener, url, urgency } = bound;
-        self.spawn(name, urgency, listener, transport, surface)?;
+        let Bound { name, listener, url, priority } = bound;
+        self.spawn(name, priority, listener, transport, surface)?;
         self.endpoints.push((name, url));
         Ok(())
     }
@@ -309,37 +272,37 @@ impl Server {
     fn spawn<S: Surface>(
         &mut self,
         name: &str,
-        urgency: Urgency,
+        priority: Priority,
         listener: TcpListener,
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
         let settle = move || {
-            if urgency == Urgency::GivesWay {
-                give_way();
+            if priority == Priority::Low {
+                lower_priority();
             }
         };
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().on_thread_start(settle).build()?;
-        let (stop, gate) = (self.stop.subscribe(), self.gates.of(name));
+        let (stop, limiter) = (self.stop.subscribe(), self.limiters.of(name));
         let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
         self.threads.push(thread.spawn(move || {
             settle();
-            run(&runtime, listener, transport, surface, gate, stop);
+            run(&runtime, listener, transport, surface, limiter, stop);
         })?);
         Ok(())
     }
 
     /// Returns the file with the secret that permits changes at the admin endpoint. Returns `None` if it
     /// could not be written.
-    pub fn admin_secret_file(&self) -> Option<&Path> {
+    pub(crate) fn admin_secret_file(&self) -> Option<&Path> {
         self.admin_secret.file.as_deref()
     }
 
     /// Returns each surface's name and URL.
-    pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.endpoints.iter().map(|(name, url)| (*name, url.as_str()))
     }
 }
@@ -359,7 +322,7 @@ fn token_source(
 /// Issuer that signs the certificates of service principals with the authority. A service that trusts the
 /// authority accepts them all.
 #[derive(Debug)]
-pub struct AuthorityIssuer(pub Arc<Authority>);
+pub(crate) struct AuthorityIssuer(pub Arc<Authority>);
 
 impl CertificateIssuer for AuthorityIssuer {
     fn certify(&self, request: &CertificateRequest<'_>) -> Result<Vec<u8>, KeyError> {
@@ -373,7 +336,7 @@ impl Drop for Server {
     /// Finishes the requests in flight, then ends every thread.
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        self.caretaker = None;
+        self.maintenance = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -385,7 +348,7 @@ fn run<S: Surface>(
     listener: TcpListener,
     transport: Transport,
     surface: Arc<S>,
-    gate: Arc<Gate>,
+    limiter: Arc<ConnectionLimiter>,
     mut stop: Shutdown,
 ) {
     let (tell, shutdown) = watch::channel(false);
@@ -400,7 +363,7 @@ fn run<S: Surface>(
             Err(error) => return tracing::error!(%error, "a socket cannot be served"),
         };
         tokio::select! {
-            () = http::serve(listener, transport, surface, gate, shutdown) => {}
+            () = http::serve(listener, transport, surface, limiter, shutdown) => {}
             () = stopped => {
                 tracing::warn!("requests were still in flight when the time to finish them was over");
             }

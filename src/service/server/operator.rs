@@ -16,7 +16,7 @@ use crate::base::files::{GroupRead, SecretFileError, read_secret};
 use crate::base::ids::RoleAssignmentId;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::IdentityIds;
-use crate::service::directory::{CredentialError, Directory, Fresh, Principal, State};
+use crate::service::directory::{CredentialError, Directory, IdSource, Principal, State};
 use crate::service::store::StoreError;
 use crate::service::world::record::{Application, Change, Credential, Key, Record, RoleAssignment};
 use crate::service::world::roles;
@@ -39,7 +39,7 @@ pub(super) const ENDPOINTS: &str = "endpoints.json";
 
 /// Reasons why there is no operator.
 #[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
+pub(crate) enum OperatorError {
     /// No certificate can be issued to it.
     #[error("cannot make the operator's certificate")]
     Credential(#[from] CredentialError),
@@ -148,7 +148,7 @@ fn existing(state: &State) -> Option<Application> {
 
 fn enrol(
     state: &State,
-    fresh: &mut Fresh<'_>,
+    fresh: &mut IdSource<'_>,
     now: UnixSeconds,
 ) -> Result<(Vec<Change>, Application), OperatorError> {
     let tenant = state.tenants().next().ok_or(OperatorError::NoTenant)?.id;

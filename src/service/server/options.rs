@@ -15,7 +15,7 @@ use crate::service::world::vault::VaultUriTemplate;
 
 /// Settings of a server. Port 0 selects a free port.
 #[derive(Clone, Debug)]
-pub struct ServerOptions {
+pub(crate) struct ServerOptions {
     /// Address of the identity endpoint.
     pub imds: SocketAddr,
     /// Address of the VM extension endpoint, if it is wanted.
@@ -76,7 +76,7 @@ pub struct ServerOptions {
 
 /// A token service in another process.
 #[derive(Clone, Debug)]
-pub struct RemoteSource {
+pub(crate) struct RemoteSource {
     /// URL, without a path.
     pub url: String,
     /// Certificate authorities that the connection trusts (PEM); if `None`, this server's own.

@@ -1,11 +1,12 @@
 //! Sockets of all surfaces.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
+use super::bound::{Bound, bind_error, url};
+use super::error::ServerError;
+use super::options::ServerOptions;
 use super::vaults::BoundVaults;
-use super::{ServerError, ServerOptions};
-use crate::base::http;
-use crate::base::http::{BindError, Scheme};
+use crate::base::http::{self, Scheme};
 use crate::service::arm::ArmAuth;
 
 /// The socket of each surface. All are bound before anything starts.
@@ -33,7 +34,7 @@ impl Sockets {
                 ArmAuth::Bearer => Bound::open("arm", options.arm, Scheme::Https)?,
                 ArmAuth::Off => Bound::open_to_loopback("arm", options.arm, Scheme::Https)?,
             }
-            .giving_way(),
+            .with_low_priority(),
             vault: BoundVaults::open(options)?,
             extension: extension
                 .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
@@ -43,60 +44,4 @@ impl Sockets {
             admin: Bound::open_to_loopback("admin", options.admin, Scheme::Http)?,
         })
     }
-}
-
-/// A surface that is bound but does not answer yet.
-pub(super) struct Bound {
-    pub(super) name: &'static str,
-    pub(super) listener: TcpListener,
-    pub(super) url: String,
-    pub(super) urgency: Urgency,
-}
-
-/// Priority of a surface's threads for a core that other threads need too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
-    /// Normal priority.
-    AtOnce,
-    /// Lower priority: a change waits for the disk anyway, and must not delay token requests.
-    GivesWay,
-}
-
-impl Bound {
-    fn open(name: &'static str, addr: SocketAddr, scheme: Scheme) -> Result<Self, ServerError> {
-        let listener = http::bind(addr).map_err(bind_error(name))?;
-        let url = url(Some(&listener), scheme)?;
-        Ok(Self { name, listener, url, urgency: Urgency::AtOnce })
-    }
-
-    fn giving_way(self) -> Self {
-        Self { urgency: Urgency::GivesWay, ..self }
-    }
-
-    fn open_to_loopback(
-        name: &'static str,
-        addr: SocketAddr,
-        scheme: Scheme,
-    ) -> Result<Self, ServerError> {
-        if !addr.ip().to_canonical().is_loopback() {
-            return Err(ServerError::NotLoopback { surface: name, addr });
-        }
-        Self::open(name, addr, scheme)
-    }
-
-    pub(super) fn https_url(&self) -> String {
-        self.url.replacen("http://", "https://", 1)
-    }
-}
-
-pub(super) fn bind_error(surface: &'static str) -> impl FnOnce(BindError) -> ServerError {
-    move |source| ServerError::Bind { surface, source }
-}
-
-fn url(listener: Option<&TcpListener>, scheme: Scheme) -> std::io::Result<String> {
-    let addr = listener.map_or_else(
-        || Err(std::io::ErrorKind::AddrNotAvailable.into()),
-        TcpListener::local_addr,
-    )?;
-    Ok(format!("{scheme}://{addr}"))
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::base::http::Gate;
+use crate::base::http::ConnectionLimiter;
 use crate::base::process::return_free_memory;
 
 /// Interval between two checks for free memory.
@@ -24,10 +24,10 @@ pub(super) struct Trimmer {
 }
 
 impl Trimmer {
-    pub(super) fn start(gates: Vec<Arc<Gate>>) -> std::io::Result<Self> {
+    pub(super) fn start(limiters: Vec<Arc<ConnectionLimiter>>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("trimmer".to_owned());
-        let thread = thread.spawn(move || go_round(&gates, &stopped))?;
+        let thread = thread.spawn(move || run_rounds(&limiters, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -41,10 +41,10 @@ impl Drop for Trimmer {
     }
 }
 
-fn go_round(gates: &[Arc<Gate>], stopped: &Receiver<()>) {
+fn run_rounds(limiters: &[Arc<ConnectionLimiter>], stopped: &Receiver<()>) {
     while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
-        // Every gate is asked, because each call starts a new count.
-        if gates.iter().filter(|gate| gate.has_receded()).count() > 0 {
+        // Every limiter is asked, because each call starts a new count.
+        if limiters.iter().filter(|limiter| limiter.has_receded()).count() > 0 {
             return_free_memory();
         }
     }

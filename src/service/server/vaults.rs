@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::sockets::{Bound, Urgency, bind_error};
-use super::{ServerError, ServerOptions};
+use super::bound::{Bound, Priority, bind_error};
+use super::error::ServerError;
+use super::options::ServerOptions;
 use crate::base::clock::Clock;
 use crate::base::http::{Scheme, bind, bind_all_loopback};
 use crate::base::tls::{Authority, ServerTls};
@@ -38,7 +39,7 @@ impl BoundVaults {
             );
         }
         let url = format!("{}://{}", Scheme::Https, SocketAddr::new(addr.ip(), port));
-        Ok(Self { bound: Bound { name: "vault", listener, url, urgency: Urgency::AtOnce }, uris })
+        Ok(Self { bound: Bound { name: "vault", listener, url, priority: Priority::Normal }, uris })
     }
 }
 

@@ -43,7 +43,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Reasons why the source cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub(crate) enum SourceError {
     /// The text is no URL to which `/{tenant}/oauth2/token` can be appended.
     #[error("`{0}` is not the URL of a token service; write https://HOST[:PORT]")]
     Url(String),
@@ -53,7 +53,7 @@ pub enum SourceError {
 }
 
 /// A token service in another process.
-pub struct Remote {
+pub(crate) struct Remote {
     directory: Arc<Directory>,
     base_url: String,
     client: Arc<Client>,
@@ -74,7 +74,7 @@ impl Remote {
     ///
     /// # Errors
     /// Returns `Url` when the URL is not valid, or `System` when the thread or its runtime cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         directory: Arc<Directory>,
         base_url: &str,
         tls: Arc<ClientConfig>,
@@ -90,7 +90,7 @@ impl Remote {
         Ok(Self {
             directory,
             base_url,
-            client: Arc::new(Client::new(tls, LIMITS)),
+            client: Arc::new(Client::new(Some(tls), LIMITS)),
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),

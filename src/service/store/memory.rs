@@ -2,7 +2,9 @@
 
 use parking_lot::Mutex;
 
-use super::{Format, Revision, Store, StoreError};
+use super::error::StoreError;
+use super::interface::Store;
+use super::revision::{Format, Revision};
 use crate::service::world::record::{Change, Record};
 
 /// A store that counts revisions and discards the records, which its caller has in memory.

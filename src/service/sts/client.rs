@@ -7,11 +7,12 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
 
-use super::discovery::PUBLIC_BASE_URL;
+use super::Sts;
 use super::error::{KeyReason, StsError, moment};
 use super::form::{Form, decoded};
-use super::{Realm, Sts, Version};
+use super::route::{PUBLIC_BASE_URL, Realm, Version};
 use crate::base::clock::{Seconds, UnixSeconds};
+use crate::base::http::Encoded;
 use crate::base::ids::{ClientId, TenantId};
 use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
@@ -83,8 +84,8 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, Redacted)>, StsError> {
     let pair = Redacted::new(pair);
     let pair = std::str::from_utf8(pair.expose()).map_err(|_| StsError::Malformed)?;
     let (id, secret) = pair.split_once(':').ok_or(StsError::Malformed)?;
-    let secret = Redacted::new(decoded(secret)?.into_owned().into_bytes());
-    Ok(Some((decoded(id)?.into_owned(), secret)))
+    let secret = Redacted::new(decoded(Encoded::new(secret))?.into_owned().into_bytes());
+    Ok(Some((decoded(Encoded::new(id))?.into_owned(), secret)))
 }
 
 impl Sts {

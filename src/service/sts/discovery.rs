@@ -7,21 +7,16 @@ use hyper::header::{
 use hyper::{Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
+use super::Sts;
 use super::error::StsError;
 use super::form::Form;
-use super::{Realm, Sts, Version};
+use super::route::{Realm, Version};
 use crate::base::http::{Payload, json_reply};
 use crate::service::token::SigningKey;
 
 /// Hosts of the public cloud. Tokens of one are valid for all, so libraries treat them as one host.
 const PUBLIC_CLOUD: [&str; 4] =
     ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
-
-/// Tenant of personal Microsoft accounts.
-const PERSONAL_TENANT: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
-
-/// Base URL of the public cloud's sign-in, as in the names of issuers.
-pub(super) const PUBLIC_BASE_URL: &str = "https://login.microsoftonline.com";
 
 impl Sts {
     /// Returns the published keys (RFC 7517). In version 2 each key also names its issuer.
@@ -126,21 +121,6 @@ impl Sts {
             fields.insert("metadata".to_owned(), metadata);
         }
         Ok(published(&document))
-    }
-}
-
-impl Realm {
-    /// Returns the `iss` of the realm's tokens. A realm without a fixed tenant has a placeholder in it.
-    pub(super) fn issuer(self, version: Version) -> String {
-        let tenant = match self {
-            Self::Tenant(id) => id.to_string(),
-            Self::AnyTenant => "{tenantid}".to_owned(),
-            Self::Personal => PERSONAL_TENANT.to_owned(),
-        };
-        match version {
-            Version::V1 => format!("https://sts.windows.net/{tenant}/"),
-            Version::V2 => format!("{PUBLIC_BASE_URL}/{tenant}/v2.0"),
-        }
     }
 }
 

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
-
 use super::error::StsError;
+use crate::base::http::{Encoded, pairs};
 
 /// Greatest number of fields, more than any client sends. It bounds the search for repeats.
 const FIELDS_MAX: usize = 64;
@@ -19,8 +18,7 @@ impl<'a> Form<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, StsError> {
         let text = std::str::from_utf8(bytes).map_err(|_| StsError::Malformed)?;
         let mut form = Self(Vec::new());
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in pairs(text) {
             let (name, value) = (decoded(name)?, decoded(value)?);
             if form.0.iter().any(|(other, _)| *other == name) {
                 return Err(StsError::Repeated(name.into_owned()));
@@ -45,15 +43,9 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Decodes a name or a value. A space is `+` or `%20`.
-pub(super) fn decoded(text: &str) -> Result<Cow<'_, str>, StsError> {
-    let malformed = |_| StsError::Malformed;
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        let decoded = percent_decode_str(&spaced).decode_utf8().map_err(malformed)?;
-        return Ok(Cow::Owned(decoded.into_owned()));
-    }
-    percent_decode_str(text).decode_utf8().map_err(malformed)
+/// Decodes a name or a value.
+pub(super) fn decoded(text: Encoded<'_>) -> Result<Cow<'_, str>, StsError> {
+    text.decode().map_err(|_| StsError::Malformed)
 }
 
 #[cfg(test)]

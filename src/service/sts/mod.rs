@@ -10,14 +10,15 @@ mod error;
 mod form;
 mod reply;
 mod resource;
+mod route;
 mod token;
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use crate::base::clock::{Clock, Seconds};
 use crate::base::http::{
-    BodyError, Payload, Peer, Scheme, Surface, json_error, read_body, sole_host_of,
+    BodyError, Host, HostNames, HostRules, Payload, Peer, Scheme, Surface, json_error, read_body,
 };
 use crate::base::ids::TenantId;
 use crate::base::x509::Certificate;
@@ -34,13 +35,14 @@ use crate::service::directory::Directory;
 use crate::service::token::Issuer;
 use error::{StsError, TenantAt};
 use reply::Trace;
+use route::{Document, Realm, Route, Version};
 
 /// Longest accepted body. A form with an assertion and a certificate chain takes less than 10 kB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Settings of the token service.
 #[derive(Clone, Debug)]
-pub struct StsOptions {
+pub(crate) struct StsOptions {
     /// Scheme, host and port of the listener, used for requests without a usable `Host`.
     pub base_url: String,
     /// Names of this listener that clients may use, besides the addresses that it listens on.
@@ -58,14 +60,9 @@ pub struct StsOptions {
     pub seed: [u8; 32],
 }
 
-impl StsOptions {
-    /// One hour, the shortest lifetime in Entra.
-    pub const APPLICATION_TOKEN_LIFETIME: Seconds = Seconds(3_600);
-}
-
 /// The token service.
 #[derive(Debug)]
-pub struct Sts {
+pub(crate) struct Sts {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     /// Issuer for managed identities.
@@ -74,42 +71,12 @@ pub struct Sts {
     applications: Issuer,
     /// Host and port of this listener, used for requests without a usable `Host`.
     authority: String,
+    hosts: HostRules,
     names: Vec<String>,
     max_assertion_lifetime: Option<Seconds>,
     trusted: Vec<Certificate>,
     services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Document(Document),
-    Token(Version),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Document {
-    Configuration(Version),
-    Instance,
-    Keys(Version),
-}
-
-/// Version of the endpoint. Tokens are of version 1 at both endpoints, as for Azure's own services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
-
-/// The accounts that the first segment of a path stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Realm {
-    /// Accounts of one tenant.
-    Tenant(TenantId),
-    /// `common` and `organizations`: accounts of any tenant.
-    AnyTenant,
-    /// `consumers`: personal accounts, in a tenant that Microsoft owns.
-    Personal,
 }
 
 /// Body of a request.
@@ -119,29 +86,10 @@ enum Body {
     TooLarge,
 }
 
-impl Route {
-    /// Returns the realm segment of a path and the route of the rest. An extra slash at either end is
-    /// ignored, because clients join URLs with one (msal-node with a region sends `/oauth2/v2.0/token/`).
-    fn of(path: &str) -> Option<(&str, Self)> {
-        let (realm, rest) = path.trim_start_matches('/').split_once('/')?;
-        let document = match rest.strip_suffix('/').unwrap_or(rest) {
-            ".well-known/openid-configuration" => Document::Configuration(Version::V1),
-            "v2.0/.well-known/openid-configuration" => Document::Configuration(Version::V2),
-            "discovery/instance" => Document::Instance,
-            "discovery/keys" => Document::Keys(Version::V1),
-            "discovery/v2.0/keys" => Document::Keys(Version::V2),
-            "oauth2/token" => return Some((realm, Self::Token(Version::V1))),
-            "oauth2/v2.0/token" => return Some((realm, Self::Token(Version::V2))),
-            _ => return None,
-        };
-        Some((realm, Self::Document(document)))
-    }
-}
-
 impl Sts {
     /// Creates a token service of `directory`. It mints for managed identities with `managed` and publishes
     /// the keys of that issuer.
-    pub fn new(
+    pub(crate) fn new(
         directory: Arc<Directory>,
         managed: Arc<Issuer>,
         clock: Arc<dyn Clock>,
@@ -165,6 +113,7 @@ impl Sts {
             directory,
             clock,
             managed,
+            hosts: HostRules::named(own_hosts(&authority, &names)),
             authority,
             names,
             max_assertion_lifetime,
@@ -183,12 +132,8 @@ impl Sts {
     /// Returns the host and port that a client called, if the host is a name of this listener; otherwise the
     /// listener's own. The check is needed because a client may send any `Host`.
     fn called<'a>(&'a self, parts: &'a Parts) -> &'a str {
-        let is_own = |host: &&str| {
-            let name = host_name(host);
-            host_name(&self.authority).eq_ignore_ascii_case(name)
-                || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-        };
-        named_host(parts).filter(is_own).unwrap_or(&self.authority)
+        let host = self.hosts.check(&parts.headers, &parts.uri);
+        host.map_or(&self.authority, Host::as_str)
     }
 
     fn answer(&self, scheme: Scheme, parts: &Parts, body: &Body) -> Response<Payload> {
@@ -251,24 +196,14 @@ impl Sts {
     }
 }
 
-/// Returns the name in `name[:port]`, without the brackets of an IPv6 address.
-fn host_name(authority: &str) -> &str {
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let name = match authority.rsplit_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => authority,
-    };
-    name.trim_start_matches('[').trim_end_matches(']')
-}
-
-/// Returns the host and port in a request (RFC 9112 section 3.2). Returns `None` unless the request has
-/// exactly one and its characters fit a host name or an address.
-fn named_host(parts: &Parts) -> Option<&str> {
-    let host = sole_host_of(&parts.headers, &parts.uri)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    // A name has at most 253 characters (RFC 1035 section 2.3.4), a port at most five digits.
-    let sane = host.len() <= 259 && host.bytes().all(plain) && host.parse::<Authority>().is_ok();
-    sane.then_some(host)
+/// Returns the hosts of this listener: the name in `authority`, and `names` without wildcards.
+fn own_hosts(authority: &str, names: &[String]) -> HostNames {
+    let own = [Host::new(authority).name().to_owned()];
+    let names = names.iter().filter(|name| !name.starts_with("*.")).map(|name| {
+        // A host has its IPv6 address in brackets (RFC 3986 section 3.2.2).
+        name.parse::<Ipv6Addr>().map_or_else(|_| name.clone(), |_| format!("[{name}]"))
+    });
+    HostNames::new(&own.into_iter().chain(names).collect::<Vec<_>>())
 }
 
 impl Surface for Sts {

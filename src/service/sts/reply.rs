@@ -8,8 +8,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Version;
 use super::error::{StsError, timestamp};
+use super::route::Version;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::http::{Payload, give_reason, json_reply};
 use crate::service::token::{Issuer, Token};
@@ -36,8 +36,8 @@ pub(super) struct Trace {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Echo {
-    Asked,
-    NotAsked,
+    Requested,
+    Omitted,
 }
 
 impl Trace {
@@ -48,7 +48,7 @@ impl Trace {
         let own = text(CLIENT_REQUEST_ID).and_then(|id| Uuid::try_parse(id).ok());
         let asked =
             text(RETURN_CLIENT_REQUEST_ID).is_some_and(|it| it.eq_ignore_ascii_case("true"));
-        let echo = if asked && own.is_some() { Echo::Asked } else { Echo::NotAsked };
+        let echo = if asked && own.is_some() { Echo::Requested } else { Echo::Omitted };
         Self { id, correlation_id: own.unwrap_or(other), echo, now }
     }
 
@@ -63,7 +63,7 @@ impl Trace {
         headers.insert(SERVER, HeaderValue::from_static("2.1.0 - mintbench"));
         // `Strict-Transport-Security` is omitted: a browser would keep it for the whole of localhost.
         let mut ids = vec![(REQUEST_ID, self.id.to_string()), (TELEMETRY, format!("1,{code},0,,"))];
-        if self.echo == Echo::Asked {
+        if self.echo == Echo::Requested {
             ids.push((CLIENT_REQUEST_ID, self.correlation_id.to_string()));
         }
         let ids = ids.into_iter().filter_map(|(name, id)| Some((name, id.try_into().ok()?)));

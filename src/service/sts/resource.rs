@@ -1,8 +1,8 @@
 //! Resource of a token request: `resource` in version 1, `scope` in version 2.
 
-use super::Version;
 use super::error::StsError;
 use super::form::Form;
+use super::route::Version;
 
 /// Suffix of the resource in the scope of a client without a user.
 const DEFAULT: &str = "/.default";

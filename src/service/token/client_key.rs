@@ -6,7 +6,8 @@ use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyUsagePurpose,
 };
 
-use super::keys::{Algorithm, KeyError, generate_pkcs8};
+use super::algorithm::{Algorithm, KeyError};
+use super::keys::generate_pkcs8;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::ClientId;
 use crate::base::secret::Redacted;

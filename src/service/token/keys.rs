@@ -1,8 +1,5 @@
 //! Signing keys. Each has a self-signed certificate; only the public half is published.
 
-use std::fmt;
-use std::str::FromStr;
-
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -10,74 +7,11 @@ use aws_lc_rs::signature::{
 };
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 
+use super::algorithm::{Algorithm, Backend, KeyError};
 use super::jwks::{Jwk, JwkParameters};
-use super::signer::{Backend, Signer};
+use super::signer::Signer;
 use crate::base::clock::UnixSeconds;
 use crate::base::secret::Redacted;
-
-/// Signature algorithms of RFC 7518 and RFC 8037.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Algorithm {
-    /// Ed25519 (`EdDSA`).
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// RSA-2048, PKCS #1 v1.5, SHA-256: the algorithm of Azure's tokens.
-    #[default]
-    Rs256,
-}
-
-impl Algorithm {
-    /// Returns the `alg` value (RFC 7518 section 3.1).
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        let all = [Self::EdDsa, Self::Es256, Self::Rs256];
-        let named = all.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text));
-        named.ok_or_else(|| KeyError::UnknownAlgorithm(text.to_owned()))
-    }
-}
-
-/// Reasons why there is no signing key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// The certificate could not be made.
-    #[error("cannot make the certificate of a signing key: {0}")]
-    Certificate(String),
-    /// The library could not generate a key.
-    #[error("cannot generate a key for {0}")]
-    Generate(Algorithm),
-    /// The library refused a key.
-    #[error("{backend} refuses the private key for {algorithm}")]
-    Rejected {
-        /// The library that refused the key.
-        backend: Backend,
-        /// The algorithm that the key was meant for.
-        algorithm: Algorithm,
-    },
-    /// No algorithm has this name.
-    #[error("`{0}` is not a signature algorithm; use RS256, ES256 or EdDSA")]
-    UnknownAlgorithm(String),
-    /// No library has this name.
-    #[error("`{0}` is not a signature library; use aws-lc-rs or ring")]
-    UnknownBackend(String),
-}
 
 /// The parts of a signing key that are stored.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! This module knows nothing of HTTP, caches or permissions. Keys are parsed once, when they are made;
 //! [`TokenSource::mint`] only builds the claims, signs and renders.
 
+mod algorithm;
 mod assertion;
 mod body;
 mod claims;
@@ -16,6 +17,7 @@ mod signer;
 mod verify;
 
 pub use crate::base::assertion::{AssertionForm, CertificateKey, ClientAssertion, ClientKeyError};
+pub use algorithm::{Algorithm, Backend, KeyError};
 pub use assertion::{AssertionClaims, AssertionError, PresentedAssertion, verify_assertion};
 pub use body::Token;
 pub use claims::{ClientProof, Subject};
@@ -24,9 +26,9 @@ pub use client_key::{
 };
 pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};
-pub use keys::{Algorithm, KeyError, KeyMaterial, SigningKey};
+pub use keys::{KeyMaterial, SigningKey};
 pub use ring::{KeyRing, Keys};
-pub use signer::{Backend, Signer};
+pub use signer::Signer;
 pub use verify::{Bearer, BearerError, Verifier};
 
 #[cfg(test)]

@@ -4,41 +4,9 @@
 //! every call, which costs more than the signature itself (`docs/BENCHMARKING.md`).
 
 use std::fmt;
-use std::str::FromStr;
 
-use super::keys::{Algorithm, KeyError};
+use super::algorithm::{Algorithm, Backend, KeyError};
 use crate::base::secret::Redacted;
-
-/// Library that makes the signatures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// AWS-LC, the faster library for RSA (`docs/adr/0002-signature-backend.md`).
-    #[default]
-    AwsLcRs,
-    /// *ring*.
-    Ring,
-}
-
-impl FromStr for Backend {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        match text {
-            "aws-lc-rs" => Ok(Self::AwsLcRs),
-            "ring" => Ok(Self::Ring),
-            _ => Err(KeyError::UnknownBackend(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AwsLcRs => "aws-lc-rs",
-            Self::Ring => "ring",
-        })
-    }
-}
 
 /// A parsed private key. Many threads may sign with it at once.
 pub struct Signer(Key);

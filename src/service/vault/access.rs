@@ -2,62 +2,17 @@
 
 use hyper::header::HeaderMap;
 
-use super::Located;
+use super::error::{AccessError, Denied};
+use super::located::{AUDIENCE, Located};
 use super::operation::Operation;
 use crate::base::clock::UnixSeconds;
 use crate::base::http::bearer_token;
-use crate::base::ids::PrincipalId;
 use crate::service::directory::{Directory, State};
 use crate::service::token::{Bearer, BearerError, Issuer, Verifier};
 use crate::service::world::roles::{Action, Scope};
 
-/// The resource of tokens for a vault.
-pub const RESOURCE: &str = "https://vault.azure.net";
-
 /// App id of the resource, which a token may name instead.
 const APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
-
-/// Reason why the caller is not authenticated. The messages are the bodies of the 401. All but the last two
-/// come from the real service.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AccessError {
-    #[error("AKV10000: Request is missing a Bearer or PoP token.")]
-    Missing,
-    #[error("AKV10022: Invalid audience. Expected {RESOURCE}, found: {0}.")]
-    Audience(String),
-    #[error("AKV10032: Invalid issuer. Expected one of {expected}, found {found}.")]
-    Issuer { expected: String, found: String },
-    #[error("[TokenExpired] Error validating token: 'S2S12086'.")]
-    Expired,
-    #[error("[BearerReadAccessTokenFailed] Error validating token: 'S2S12005'.")]
-    Malformed,
-    #[error("Error validating token: {0}.")]
-    Invalid(BearerError),
-    #[error("Error validating token: its service principal '{0}' does not exist any more.")]
-    Gone(PrincipalId),
-}
-
-/// No role of the caller permits the operation. The message has the lines of the real service.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "Caller is not authorized to perform action on resource.\r\n\
-     If role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n\
-     Caller: appid={};oid={};iss={}\r\n\
-     Action: '{action}'\r\n\
-     Resource: '{resource}'\r\n\
-     Assignment: (not found)\r\n\
-     DenyAssignmentId: null\r\n\
-     DecisionReason: 'DeniedWithNoValidRBAC' \r\n\
-     Vault: {vault};location={location}\r\n",
-    bearer.client_id, bearer.principal_id, bearer.issuer
-)]
-pub(super) struct Denied {
-    bearer: Bearer,
-    action: &'static str,
-    resource: String,
-    vault: String,
-    location: String,
-}
 
 /// Verifies the token of a request and returns its claims.
 ///
@@ -77,7 +32,7 @@ pub(super) fn authenticate(
         BearerError::Malformed => AccessError::Malformed,
         other => AccessError::Invalid(other),
     })?;
-    if ![RESOURCE, APP_ID].contains(&bearer.audience.as_str()) {
+    if ![AUDIENCE, APP_ID].contains(&bearer.audience.as_str()) {
         return Err(AccessError::Audience(bearer.audience));
     }
     let expected = Issuer::url(located.tenant_id);

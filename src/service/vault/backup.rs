@@ -8,9 +8,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::{Deserialize, Serialize};
 
-use super::Located;
-use super::bundle::json;
-use super::error::VaultError;
+use super::error::{BackupError, VERSIONS_MAX, VaultError};
+use super::headers::json;
+use super::located::Located;
 use super::secrets::live;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::ArmId;
@@ -18,33 +18,11 @@ use crate::base::secret::Redacted;
 use crate::service::directory::{Secret, State};
 use crate::service::world::record::{Change, Record, SecretVersion};
 
-/// Largest number of versions in a backup (Azure, "Azure Key Vault backup and restore").
-const VERSIONS_MAX: usize = 500;
-
 /// Largest body of a restore, in bytes: 500 versions of 25 KB, base64-encoded twice, with their properties.
 pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Label that separates these backups from other uses of the same key.
 const LABEL: &[u8] = b"mintbench secret backup 1";
-
-/// Reason for refusing a backup or a restore. Does not reveal the contents of the backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BackupError {
-    #[error(
-        "The backup is not one that this server made; a server with another certificate authority made it, or it was changed."
-    )]
-    Foreign,
-    #[error("The body is not {{\"value\": \"...\"}} with the value that the backup answered.")]
-    Malformed,
-    #[error(
-        "The backup is of a vault in another subscription; restore it to a vault in the same subscription."
-    )]
-    OtherSubscription,
-    #[error("The backup could not be sealed.")]
-    Seal,
-    #[error("The secret has more than {VERSIONS_MAX} versions, which no backup holds.")]
-    TooManyVersions,
-}
 
 /// Encrypts and decrypts backups with a key of 32 bytes.
 #[derive(Debug)]
@@ -113,7 +91,7 @@ pub(super) fn restore(
     match state.secret(vault, &last.name) {
         Some(held) if live(held).is_some() => return Err(VaultError::SecretExists(last.name)),
         Some(held) if super::secrets::deleted(held, now).is_some() => {
-            return Err(VaultError::IsDeleted(last.name));
+            return Err(VaultError::SecretDeleted(last.name));
         }
         overdue => {
             changes.extend(overdue.map(crate::service::directory::secret_purge).unwrap_or_default())

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Located;
+use super::located::Located;
 use super::secrets::Deleted;
 use crate::base::clock::UnixSeconds;
 use crate::service::world::record::{SecretVersion, Tags};
@@ -116,10 +116,4 @@ fn recovery_level(settings: &VaultSettings) -> &'static str {
         (true, false) => "CustomizedRecoverable+Purgeable",
         (true, true) => "CustomizedRecoverable",
     }
-}
-
-/// Serializes a body.
-pub(super) fn json(body: &impl Serialize) -> String {
-    // Strings, numbers and maps with string keys always serialize.
-    serde_json::to_string(body).unwrap_or_default()
 }

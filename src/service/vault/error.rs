@@ -7,13 +7,14 @@ use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::access::{AccessError, Denied};
-use super::backup::BackupError;
-use super::bundle::json;
+use super::headers::json;
+use super::located::AUDIENCE;
 use super::query::QueryError;
 use super::request::BodyRefused;
 use crate::base::http::{BodyError, Payload, give_reason, json_reply};
+use crate::base::ids::PrincipalId;
 use crate::service::store::{Fault, StoreError};
+use crate::service::token::{Bearer, BearerError};
 
 /// Reason for a refusal.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ pub(super) enum VaultError {
     #[error(
         "Secret {0} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
     )] // (seen)
-    IsDeleted(String),
+    SecretDeleted(String),
     #[error("The HTTP method is not allowed here; allowed are: {0}.")]
     MethodNotAllowed(&'static str),
     #[error("The request URI contains an invalid name: {0}")] // (seen)
@@ -74,6 +75,70 @@ pub(super) enum VaultError {
         "There is no vault '{0}'; use the host of a vault's 'vaultUri', or a host whose first label is the name of a vault."
     )]
     VaultNotFound(String),
+}
+
+/// Reason why the caller is not authenticated. The messages are the bodies of the 401. All but the last two
+/// come from the real service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AccessError {
+    #[error("AKV10000: Request is missing a Bearer or PoP token.")]
+    Missing,
+    #[error("AKV10022: Invalid audience. Expected {AUDIENCE}, found: {0}.")]
+    Audience(String),
+    #[error("AKV10032: Invalid issuer. Expected one of {expected}, found {found}.")]
+    Issuer { expected: String, found: String },
+    #[error("[TokenExpired] Error validating token: 'S2S12086'.")]
+    Expired,
+    #[error("[BearerReadAccessTokenFailed] Error validating token: 'S2S12005'.")]
+    Malformed,
+    #[error("Error validating token: {0}.")]
+    Invalid(BearerError),
+    #[error("Error validating token: its service principal '{0}' does not exist any more.")]
+    Gone(PrincipalId),
+}
+
+/// No role of the caller permits the operation. The message has the lines of the real service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Caller is not authorized to perform action on resource.\r\n\
+     If role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n\
+     Caller: appid={};oid={};iss={}\r\n\
+     Action: '{action}'\r\n\
+     Resource: '{resource}'\r\n\
+     Assignment: (not found)\r\n\
+     DenyAssignmentId: null\r\n\
+     DecisionReason: 'DeniedWithNoValidRBAC' \r\n\
+     Vault: {vault};location={location}\r\n",
+    bearer.client_id, bearer.principal_id, bearer.issuer
+)]
+pub(super) struct Denied {
+    pub(super) bearer: Bearer,
+    pub(super) action: &'static str,
+    pub(super) resource: String,
+    pub(super) vault: String,
+    pub(super) location: String,
+}
+
+/// Largest number of versions in a backup (Azure, "Azure Key Vault backup and restore").
+pub(super) const VERSIONS_MAX: usize = 500;
+
+/// Reason for refusing a backup or a restore. Does not reveal the contents of the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error(
+        "The backup is not one that this server made; a server with another certificate authority made it, or it was changed."
+    )]
+    Foreign,
+    #[error("The body is not {{\"value\": \"...\"}} with the value that the backup answered.")]
+    Malformed,
+    #[error(
+        "The backup is of a vault in another subscription; restore it to a vault in the same subscription."
+    )]
+    OtherSubscription,
+    #[error("The backup could not be sealed.")]
+    Seal,
+    #[error("The secret has more than {VERSIONS_MAX} versions, which no backup holds.")]
+    TooManyVersions,
 }
 
 /// The body of a refusal. Its fields are sent in this order.
@@ -124,7 +189,7 @@ impl VaultError {
             | Self::PathNotFound
             | Self::SecretNotFound(_)
             | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
-            Self::IsDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
+            Self::SecretDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
                 StatusCode::CONFLICT
             }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -150,7 +215,7 @@ impl VaultError {
             Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),
             Self::PathNotFound => ("NotFound", None),
             Self::VaultNotFound(_) => ("VaultNotFound", None),
-            Self::IsDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
+            Self::SecretDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
             Self::MethodNotAllowed(_) => ("MethodNotAllowed", None),
             Self::Store(_) | Self::Interrupted => ("InternalServerError", None),
             Self::Unwritable(_) => ("ServiceUnavailable", None),

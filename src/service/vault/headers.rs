@@ -1,4 +1,4 @@
-//! Headers of all answers, as Azure's vaults send them.
+//! Headers and serialization of all answers, as Azure's vaults send them.
 
 use std::net::IpAddr;
 
@@ -7,10 +7,10 @@ use hyper::header::{
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::Located;
-use super::access::RESOURCE;
+use super::located::{AUDIENCE, Located};
 use crate::base::http::Payload;
 
 /// Facts about an answer that its headers show.
@@ -61,7 +61,7 @@ impl Answered<'_> {
     /// quotes.
     fn challenge(&self, located: &Located) -> String {
         let (authority, tenant_id) = (self.authority, located.tenant_id);
-        format!(r#"Bearer authorization="{authority}/{tenant_id}", resource="{RESOURCE}""#)
+        format!(r#"Bearer authorization="{authority}/{tenant_id}", resource="{AUDIENCE}""#)
     }
 
     fn network(&self) -> String {
@@ -77,4 +77,10 @@ pub(super) fn no_content() -> Response<Payload> {
     let mut response = Response::new(Payload::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
+}
+
+/// Serializes a body.
+pub(super) fn json(body: &impl Serialize) -> String {
+    // Strings, numbers and maps with string keys always serialize.
+    serde_json::to_string(body).unwrap_or_default()
 }

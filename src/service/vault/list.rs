@@ -5,8 +5,9 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
-use super::Located;
-use super::bundle::{Bundle, Page, Shown, json};
+use super::bundle::{Bundle, Page, Shown};
+use super::headers::json;
+use super::located::Located;
 use super::query::{Query, QueryError};
 use super::secrets::{deleted, live};
 use crate::base::clock::UnixSeconds;

@@ -13,6 +13,7 @@ mod error;
 mod headers;
 mod host;
 mod list;
+mod located;
 mod operation;
 mod query;
 mod request;
@@ -26,26 +27,26 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-pub use access::RESOURCE as AUDIENCE;
 use access::{authenticate, authorize};
 use backup::{BACKUP_BYTES_MAX, Sealer};
-use bundle::{Bundle, Shown, json};
+use bundle::{Bundle, Shown};
 use error::VaultError;
-use headers::{Answered, no_content};
-use host::Host;
+use headers::{Answered, json, no_content};
+use host::{HOST_SYNTAX, first_label, is_any_vault, vault_name};
 use list::List;
+pub(crate) use located::AUDIENCE;
+use located::Located;
 use operation::{METHODS, Operation};
 use query::Query;
 use request::{BODY_BYTES_MAX, NewVersion, Properties};
 use secrets::SecretRef;
 
-pub use secrets::purge_due;
+pub(crate) use secrets::purge_due;
 
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
-    BodyError, HostNames, Payload, Peer, RequestIds, Surface, json_reply, read_body,
+    BodyError, HostNames, HostRules, Payload, Peer, RequestIds, Surface, json_reply, read_body,
 };
-use crate::base::ids::TenantId;
 use crate::base::secret::Redacted;
 use crate::service::directory::{Directory, State};
 use crate::service::token::{Bearer, Verifier};
@@ -54,11 +55,11 @@ use crate::service::world::record;
 
 /// Settings of the vaults.
 #[derive(Clone, Debug)]
-pub struct VaultOptions {
+pub(crate) struct VaultOptions {
     /// URL of the token service in challenges: scheme and host, without a slash at the end, as in
     /// `https://login.microsoftonline.com`.
     pub authority: String,
-    /// Host names, beside addresses and `localhost`, that name this machine and no vault.
+    /// Host names, besides addresses and `localhost`, that name this machine and no vault.
     pub names: HostNames,
     /// Seed that makes request ids differ from those of other surfaces.
     pub seed: u128,
@@ -70,7 +71,7 @@ pub struct VaultOptions {
 
 /// All key vaults of a directory. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Vault(Arc<Inner>);
+pub(crate) struct Vault(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -78,20 +79,11 @@ struct Inner {
     clock: Arc<dyn Clock>,
     verifier: Verifier,
     authority: String,
+    hosts: HostRules,
     names: HostNames,
     sealer: Sealer,
     max_versions: usize,
     request_ids: RequestIds,
-}
-
-/// The vault of a request.
-#[derive(Clone, Debug)]
-struct Located {
-    vault: Arc<record::Vault>,
-    /// Tenant that the vault's subscription trusts.
-    tenant_id: TenantId,
-    /// Base URL that the client used. Ids and links begin with it.
-    base_url: String,
 }
 
 /// A write of an authorized caller, for a thread that may wait for the disk.
@@ -112,7 +104,11 @@ enum Outcome {
 
 impl Vault {
     /// Creates the vaults of `directory`.
-    pub fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>, options: VaultOptions) -> Self {
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        options: VaultOptions,
+    ) -> Self {
         let VaultOptions { authority, names, seed, backup_key, max_versions } = options;
         let verifier = Verifier::new(directory.ring());
         let (sealer, request_ids) = (Sealer(backup_key), RequestIds::new(seed));
@@ -121,6 +117,7 @@ impl Vault {
             clock,
             verifier,
             authority,
+            hosts: HostRules::any().with_syntax(HOST_SYNTAX),
             names,
             sealer,
             max_versions,
@@ -131,7 +128,7 @@ impl Vault {
     /// Answers one request of `peer`. `body` is awaited only once the caller may do the operation.
     ///
     /// A write waits for the disk, so it runs on a blocking thread. This needs a Tokio runtime.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         peer: Peer,
         parts: &Parts,
@@ -199,20 +196,20 @@ impl Inner {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
         }
-        let host = Host::of(parts).ok_or(VaultError::Host)?;
+        let host = self.hosts.check(&parts.headers, &parts.uri).ok_or(VaultError::Host)?;
         let state = self.directory.read();
         let named = match host.address() {
             Some(address) => state.vault_at(address.to_canonical()),
-            None => state.vault_named(host.first_label()),
+            None => state.vault_named(first_label(host)),
         };
         let sole = || {
             let mut vaults = state.vaults();
-            let is_any_vault = host.is_any_vault() || self.names.contain(host.as_str());
+            let is_any_vault = is_any_vault(host) || self.names.contain(host.as_str());
             vaults.next().filter(|_| is_any_vault && vaults.next().is_none())
         };
         let found =
             named.or_else(sole).and_then(|vault| Some((vault, state.tenant_of(&vault.id)?)));
-        let missing = || VaultError::VaultNotFound(host.vault_name().to_owned());
+        let missing = || VaultError::VaultNotFound(vault_name(host).to_owned());
         let (vault, tenant) = found.ok_or_else(missing)?;
         let base_url = format!("{}://{}", peer.scheme, host.as_str());
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })

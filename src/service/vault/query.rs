@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use crate::base::http::{Encoded, pairs};
 
 /// Largest and default number of items on a page.
 pub(super) const PAGE_MAX: usize = 25;
@@ -37,8 +37,7 @@ pub(super) struct Query {
 impl Query {
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
         let (mut api_version, mut page_size, mut skip_token) = (None, None, None);
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in pairs(text) {
             let (name, value) = (decoded(name)?, decoded(value)?);
             let (slot, name) = match &*name {
                 "api-version" => (&mut api_version, "api-version"),
@@ -61,8 +60,8 @@ impl Query {
     }
 }
 
-fn decoded(text: &str) -> Result<Cow<'_, str>, QueryError> {
-    percent_decode_str(text).decode_utf8().map_err(|_| QueryError::Encoding)
+fn decoded(text: Encoded<'_>) -> Result<Cow<'_, str>, QueryError> {
+    text.decode_percent().map_err(|_| QueryError::Encoding)
 }
 
 fn page_size_of(text: &str) -> Result<usize, QueryError> {

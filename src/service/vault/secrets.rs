@@ -12,7 +12,7 @@ use super::error::VaultError;
 use super::request::{NewVersion, Properties};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::ArmId;
-use crate::service::directory::{Directory, Fresh, Secret, State, secret_purge};
+use crate::service::directory::{Directory, IdSource, Secret, State, secret_purge};
 use crate::service::store::StoreError;
 use crate::service::world::record::{
     Change, DeletedSecret, Key, Record, SecretVersion, StoredSecret, Vault,
@@ -88,14 +88,14 @@ impl SecretRef<'_> {
     pub(super) fn set(
         self,
         state: &State,
-        fresh: &mut Fresh<'_>,
+        fresh: &mut IdSource<'_>,
         new: NewVersion,
         (now, max): (UnixSeconds, usize),
     ) -> Planned<SecretVersion> {
         self.in_vault(state)?;
         let held = state.secret(self.vault, self.name);
         if held.is_some_and(|secret| deleted(secret, now).is_some()) {
-            return Err(VaultError::IsDeleted(self.name.to_owned()));
+            return Err(VaultError::SecretDeleted(self.name.to_owned()));
         }
         let last = held.and_then(live);
         if last.is_some() && held.is_some_and(|secret| secret.versions.len() >= max) {
@@ -197,7 +197,7 @@ impl SecretRef<'_> {
 ///
 /// # Errors
 /// Returns an error when the store fails. Nothing was purged then.
-pub fn purge_due(directory: &Directory, now: UnixSeconds) -> Result<usize, StoreError> {
+pub(crate) fn purge_due(directory: &Directory, now: UnixSeconds) -> Result<usize, StoreError> {
     if directory.read().due_purges(now).is_empty() {
         return Ok(0);
     }

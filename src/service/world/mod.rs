@@ -1,14 +1,14 @@
 //! The world: tenants, virtual machines, identities, and the identities that each VM may use. Pure rules, no
 //! I/O.
 //!
-//! [`record`] holds the stored records. [`seed`] builds the first records of a world, from a
-//! [`file`](mod@file) or a [`synthetic`] shape. [`Vm`] and [`Identity`] are the rules that the broker
+//! [`record`] holds the stored records. `seed` builds the first records of a world, from a
+//! `file` or a `synthetic` shape. [`Vm`] and [`Identity`] are the rules that the broker
 //! follows. `directory` holds the current world.
 
-pub mod file;
+pub(crate) mod file;
 pub mod record;
-pub mod roles;
-pub mod seed;
+pub(crate) mod roles;
+pub(crate) mod seed;
 pub mod vault;
 
 mod address;

@@ -21,10 +21,10 @@ use crate::base::synthetic::{IdentityIds, Synthetic, named_guid};
 const TENANT_CREATED: UnixSeconds = UnixSeconds(1_505_347_200);
 
 /// Largest value of a secret, in bytes (Azure, "About Azure Key Vault secrets": 25 KB).
-pub const SECRET_BYTES_MAX: usize = 25 * 1024;
+pub(crate) const SECRET_BYTES_MAX: usize = 25 * 1024;
 
 /// Default region.
-pub const LOCATION: &str = "local";
+pub(crate) const LOCATION: &str = "local";
 
 /// Broken rule between items.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +69,7 @@ pub enum WorldError {
 
 /// Collects records and checks the rules between them.
 #[derive(Debug, Default)]
-pub struct SeedBuilder {
+pub(crate) struct SeedBuilder {
     records: Vec<Record>,
     resources: HashSet<String>,
     tenants: HashSet<TenantId>,
@@ -85,7 +85,7 @@ pub struct SeedBuilder {
 
 /// A user-assigned identity that was added.
 #[derive(Clone, Debug)]
-pub struct Added {
+pub(crate) struct Added {
     /// Its resource id.
     pub id: ArmId,
     /// Its principal.
@@ -95,7 +95,7 @@ pub struct Added {
 
 /// The identities of a VM that is being added.
 #[derive(Clone, Debug, Default)]
-pub struct VmIdentities {
+pub(crate) struct VmIdentities {
     /// The ids of its system-assigned identity.
     pub system_assigned: Option<IdentityIds>,
     /// User-assigned identities. Repeats are ignored.
@@ -107,7 +107,7 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// Returns an error when its id is taken.
-    pub fn tenant(&mut self, id: TenantId) -> Result<(), WorldError> {
+    pub(crate) fn tenant(&mut self, id: TenantId) -> Result<(), WorldError> {
         if !self.tenants.insert(id) {
             return Err(WorldError::Duplicate { what: "tenant id", id: id.to_string() });
         }
@@ -116,7 +116,7 @@ impl SeedBuilder {
     }
 
     /// Adds a subscription that trusts `tenant`. The caller makes sure that its id is new.
-    pub fn subscription(
+    pub(crate) fn subscription(
         &mut self,
         id: SubscriptionId,
         tenant: TenantId,
@@ -127,11 +127,11 @@ impl SeedBuilder {
         self.records.push(Record::Subscription(subscription));
     }
 
-    /// Adds a resource that clients may request tokens for, beside those of Azure's own services.
+    /// Adds a resource that clients may request tokens for, besides those of Azure's own services.
     ///
     /// # Errors
     /// Returns an error when the name would need escaping in a token response, or is too long.
-    pub fn resource(&mut self, name: &str) -> Result<(), WorldError> {
+    pub(crate) fn resource(&mut self, name: &str) -> Result<(), WorldError> {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         let fits = (1..=RESOURCE_LEN_MAX).contains(&name.len()) && name != "/";
         if !fits || !name.bytes().all(plain) {
@@ -147,7 +147,7 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// Returns an error when its resource id, client id or principal id is taken.
-    pub fn user_assigned(
+    pub(crate) fn user_assigned(
         &mut self,
         tenant: TenantId,
         id: ArmId,
@@ -167,7 +167,7 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// Returns an error when its resource id, its address or an id of its identity is taken.
-    pub fn vm(
+    pub(crate) fn vm(
         &mut self,
         tenant: TenantId,
         id: ArmId,
@@ -198,7 +198,7 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// Returns an error when its resource id, its address or its name is taken. The name is also a host name.
-    pub fn vault(&mut self, id: ArmId, settings: VaultSettings) -> Result<(), WorldError> {
+    pub(crate) fn vault(&mut self, id: ArmId, settings: VaultSettings) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
         if !self.vaults.insert(id.name().to_ascii_lowercase()) {
             let id = id.name().to_owned();
@@ -218,7 +218,12 @@ impl SeedBuilder {
     ///
     /// # Errors
     /// Returns an error when the name is taken, or the value is longer than [`SECRET_BYTES_MAX`].
-    pub fn secret(&mut self, vault: ArmId, name: &str, value: Redacted) -> Result<(), WorldError> {
+    pub(crate) fn secret(
+        &mut self,
+        vault: ArmId,
+        name: &str,
+        value: Redacted,
+    ) -> Result<(), WorldError> {
         let (key, name) = (name.to_ascii_lowercase(), name.to_owned());
         let bytes = value.expose().len();
         if bytes > SECRET_BYTES_MAX {
@@ -286,12 +291,12 @@ impl SeedBuilder {
     }
 
     /// Adds a record without checks. The caller makes sure that it follows the rules.
-    pub fn push(&mut self, record: Record) {
+    pub(crate) fn push(&mut self, record: Record) {
         self.records.push(record);
     }
 
     /// Returns the records, each after those that it names.
-    pub fn build(self) -> Vec<Record> {
+    pub(crate) fn build(self) -> Vec<Record> {
         self.records
     }
 }

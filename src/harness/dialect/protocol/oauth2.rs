@@ -41,7 +41,7 @@ pub enum Proof {
 }
 
 /// How a client's id and secret are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientAuth {
     /// By HTTP Basic: in the header `Authorization`

@@ -3,7 +3,7 @@
 use crate::harness::class::Class;
 use crate::harness::document::run::{Run, Slo};
 use crate::harness::report::chart::Goal;
-use crate::harness::report::slo::Objective;
+use crate::harness::scenario::objective::Objective;
 
 /// Quantity on the x axis of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

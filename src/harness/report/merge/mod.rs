@@ -25,7 +25,7 @@ use crate::base::clock::UnixSeconds;
 use crate::harness::document::run::Run;
 
 /// What stands beside what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// The first seconds of all parts, the second ones, and so on, whenever they were.
     Index,

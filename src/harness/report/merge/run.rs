@@ -23,7 +23,7 @@ use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Run, SCHEMA, Slo};
 use crate::harness::record::intervals::histogram;
 use crate::harness::report::quantiles::{percentiles, tail};
-use crate::harness::report::slo::Objective;
+use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::quantile_interval;
 
 /// Merged logs.

@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::clock::{ManualClock, Seconds};
+use crate::base::http::HostNames;
 use crate::base::ids::{ClientId, PrincipalId, TenantId};
 use crate::service::directory::tests::{NOW, of};
 use crate::service::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::service::world::record::{
-    Application, Record, ResourceGroup, RoleAssignment, Subscription, Tags, Tenant,
+    Application, Change, Record, ResourceGroup, RoleAssignment, Subscription, Tags, Tenant,
 };
 use crate::service::world::roles::by_name;
+use crate::service::world::vault::VaultUris;
 
 const TENANT: &str = "00000000-0000-4000-8000-0000000000a1";
 const SUB: &str = "/subscriptions/00000000-0000-4000-8000-0000000000b1";
@@ -137,14 +139,14 @@ fn world_with(auth: ArmAuth, page_size: usize) -> World {
     let clock = Arc::new(ManualClock::new(NOW));
     let at = |port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into();
     let vault_suffix = "vault.example:8190".to_owned();
-    let neighbours =
-        Neighbours { arm: at(8_180), sts: at(8_170), vault_suffix, authority_url: None };
+    let service_addresses =
+        ServiceAddresses { arm: at(8_180), sts: at(8_170), vault_suffix, authority_url: None };
     let options = ArmOptions {
         auth,
         names: HostNames::default(),
         page_size,
         seed: 7,
-        neighbours,
+        service_addresses,
         vault_uris: VaultUris::Addresses(8173),
     };
     let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);

@@ -1,6 +1,7 @@
 mod clocks;
 mod holdings;
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::*;
 use crate::base::clock::{ManualClock, Seconds};
 use crate::base::synthetic::Synthetic;
 use crate::service::directory;
-use crate::service::token::{Entropy, Issuer, Subject};
+use crate::service::token::{Entropy, Issuer, MintError, Subject};
 use crate::service::world::record::{Record, VirtualMachine};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);

@@ -8,64 +8,13 @@ use std::sync::atomic::Ordering;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use super::core::Directory;
+use super::effective::Ended;
+use super::error::SigningKeyError;
 use super::state::State;
-use super::{Directory, DirectoryError, Ended};
 use crate::base::clock::{Seconds, UnixSeconds};
-use crate::service::store::StoreError;
-use crate::service::token::{Algorithm, Backend, KeyError, KeyMaterial, KeyRing, Keys, SigningKey};
+use crate::service::token::{Backend, KeyMaterial, KeyRing, Keys, SigningKey};
 use crate::service::world::record::{Change, StoredSigningKey};
-
-/// Settings for signing tokens.
-#[derive(Clone, Copy, Debug)]
-pub struct SigningOptions {
-    /// Signature algorithm.
-    pub algorithm: Algorithm,
-    /// Library that signs.
-    pub backend: Backend,
-    /// Longest lifetime of the tokens that are signed from now on.
-    pub token_lifetime: Seconds,
-    /// Shortest time between a key's publication and its first signature, so that verifiers can read it.
-    pub min_distance: Seconds,
-}
-
-/// Reasons why there is no signing key, or why it cannot change.
-#[derive(Debug, thiserror::Error)]
-pub enum SigningKeyError {
-    /// A key cannot be generated or parsed.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A stored key is not valid.
-    #[error("the stored signing key `{0}` cannot be read; restore the folder from a backup")]
-    Stored(String),
-    /// The change was not stored.
-    #[error("cannot store a signing key")]
-    Store(#[from] StoreError),
-    /// The next key was published too recently.
-    #[error(
-        "verifiers may not have read the next key yet: rotate again in {} s",
-        until.since(*now).0
-    )]
-    TooSoon {
-        /// Time of the attempt.
-        now: UnixSeconds,
-        /// Time from which the next key may sign.
-        until: UnixSeconds,
-    },
-    /// The greatest number of keys is published, and tokens of each may still be valid.
-    #[error(
-        "{KEYS_MAX} keys are published, and each may have signed a token that still lives: rotate again in {} s",
-        until.since(*now).0
-    )]
-    TooMany {
-        /// Time of the attempt.
-        now: UnixSeconds,
-        /// Time at which the first of them is removed.
-        until: UnixSeconds,
-    },
-}
-
-/// Greatest number of published keys; RSA keys then take about 50 kB.
-const KEYS_MAX: usize = 32;
 
 impl Directory {
     /// Returns the ring of signing keys.
@@ -169,12 +118,6 @@ impl Directory {
         }
         Ok(())
     }
-}
-
-/// Returns a first ring with a key that nobody else knows. It is replaced before the directory is used.
-pub(super) fn empty_ring(now: UnixSeconds) -> Result<Arc<KeyRing>, DirectoryError> {
-    let key = SigningKey::generate(Algorithm::EdDsa, Backend::AwsLcRs, now);
-    Ok(Arc::new(KeyRing::of(key.map_err(SigningKeyError::from)?)))
 }
 
 fn stored(state: &State) -> Vec<StoredSigningKey> {

@@ -5,9 +5,10 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{KEYS_MAX, SigningKeyError, SigningOptions};
 use crate::base::clock::{Seconds, UnixSeconds};
-use crate::service::directory::LEEWAY;
+use crate::service::directory::effective::LEEWAY;
+use crate::service::directory::error::{KEYS_MAX, SigningKeyError};
+use crate::service::directory::options::SigningOptions;
 use crate::service::token::{Backend, Issuer, KeyMaterial, SigningKey};
 use crate::service::world::record::{Change, Key, Record, StoredSecret, StoredSigningKey};
 

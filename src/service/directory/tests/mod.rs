@@ -3,13 +3,20 @@ mod disk;
 mod doubt;
 mod keys;
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::*;
-use crate::base::ids::RoleAssignmentId;
-use crate::base::synthetic::Synthetic;
-use crate::service::store::MemoryStore;
+use crate::base::clock::{Seconds, UnixSeconds};
+use crate::base::ids::{ArmId, ClientId, PrincipalId, RoleAssignmentId, TenantId, VmId};
+use crate::base::synthetic::{IdentityIds, Synthetic};
+use crate::service::store::{Format, MemoryStore, Revision, Store};
 use crate::service::token::{Algorithm, Backend};
 use crate::service::world::record::{
-    Application, Credential, Key, RoleAssignment, Tenant, UserAssigned, VirtualMachine,
+    Application, Change, Credential, Key, Record, RoleAssignment, Tenant, UserAssigned,
+    VirtualMachine,
 };
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Scope};

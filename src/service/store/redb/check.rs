@@ -9,8 +9,9 @@ use ::redb::{ReadableDatabase, ReadableTable};
 use super::disk::Locks;
 use super::engine::{Readable, guarded, look, verify};
 use super::folder::{self, failed};
-use super::{Defect, ORDER, RECORDS, finish, read, read_format};
-use crate::service::store::{Revision, StoreError};
+use super::tables::{ORDER, RECORDS, finish, read, read_format};
+use crate::service::store::error::{Defect, StoreError};
+use crate::service::store::revision::Revision;
 use crate::service::world::record::Record;
 
 /// Result of checking a store.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use super::super::fault::Cause;
+use crate::service::store::fault::Cause;
 
 /// Bytes of a block in memory; equals a page of the engine.
 const BLOCK_LEN: usize = 4096;

@@ -12,8 +12,9 @@ use std::sync::{Arc, Once};
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
-use super::super::{Cause, Fault, StoreError};
 use super::disk::{Disk, Failures, Locks, rewrite};
+use crate::service::store::error::StoreError;
+use crate::service::store::fault::{Cause, Fault};
 
 /// Bytes of the file that the engine caches. The whole file is read once, at the start, and a commit touches
 /// only a few pages, so a larger cache would speed up neither.
@@ -198,3 +199,23 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result
         Err(StoreError::Engine(cause.into()))
     })
 }
+
+/// Converts the engine's errors. The engine has one error type per operation; here all mean the same.
+macro_rules! engine_errors {
+    ($($error:ident),*) => {$(
+        impl From<::redb::$error> for StoreError {
+            fn from(error: ::redb::$error) -> Self {
+                Self::Engine(Box::new(error))
+            }
+        }
+    )*};
+}
+
+engine_errors!(
+    CommitError,
+    DatabaseError,
+    SetDurabilityError,
+    StorageError,
+    TableError,
+    TransactionError
+);

@@ -8,8 +8,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::StoreError;
 use crate::base::files::{GroupRead, check_folder, check_secret};
+use crate::service::store::error::StoreError;
 
 /// File that is locked while a process has the folder open.
 const LOCK: &str = "lock";
@@ -24,7 +24,7 @@ const DRAFT: &str = "world.redb.new";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FolderOptions {
     /// Names of files that the caller writes next to the store. If a start is undone, they are removed.
-    pub beside: &'static [&'static str],
+    pub other_files: &'static [&'static str],
     /// Those of them that nothing else writes. If one of them exists without the store, the store was lost.
     pub traces: &'static [&'static str],
     /// Trust in the group of the files.
@@ -81,7 +81,7 @@ fn is_missing(folder: &Path) -> bool {
 pub struct NewStore {
     path: PathBuf,
     found: Arc<Found>,
-    beside: &'static [&'static str],
+    other_files: &'static [&'static str],
     _lock: Arc<File>,
 }
 
@@ -91,7 +91,7 @@ impl NewStore {
     pub fn undo(self) {
         // The store is removed before the lock and after the files next to it. A start that finds those files
         // without the store reports the store as lost.
-        let own = self.beside.iter().copied().chain([DRAFT, FILE, LOCK]);
+        let own = self.other_files.iter().copied().chain([DRAFT, FILE, LOCK]);
         for name in own.filter(|name| !self.found.names.contains(OsStr::new(name))) {
             // Files that cannot be removed stay: the caller already reports a more important error.
             let _ = fs::remove_file(self.path.join(name));
@@ -132,7 +132,12 @@ impl Folder {
     /// Returns the store of this folder as a new one, whose creation can be undone.
     pub(super) fn as_new(&self) -> NewStore {
         let (found, lock) = (Arc::clone(&self.found), Arc::clone(&self.lock));
-        NewStore { path: self.path.clone(), found, beside: self.options.beside, _lock: lock }
+        NewStore {
+            path: self.path.clone(),
+            found,
+            other_files: self.options.other_files,
+            _lock: lock,
+        }
     }
 
     /// Returns the path of the folder.
@@ -149,9 +154,9 @@ impl Folder {
     /// created before those files, so it was lost.
     pub(super) fn refuse_remains(&self) -> Result<(), StoreError> {
         let remains = |name: &&&str| self.found.names.contains(OsStr::new(name));
-        let Some(beside) = self.options.traces.iter().find(remains) else { return Ok(()) };
-        let (beside, folder) = ((*beside).to_owned(), self.path.clone());
-        Err(StoreError::Missing { file: FILE, beside, folder })
+        let Some(trace) = self.options.traces.iter().find(remains) else { return Ok(()) };
+        let (trace, folder) = ((*trace).to_owned(), self.path.clone());
+        Err(StoreError::Missing { file: FILE, trace, folder })
     }
 
     /// Returns the path of the store's file.

@@ -7,36 +7,32 @@ mod check;
 mod disk;
 mod engine;
 mod folder;
+mod tables;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ::redb::{Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use ::redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransaction};
-use aws_lc_rs::digest;
+use ::redb::{
+    Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
+};
 use parking_lot::Mutex;
 
 pub use self::check::Checkup;
 use self::engine::{Engine, guarded};
 use self::folder::Folder;
 pub use self::folder::{FolderOptions, NewStore};
-use super::{Cause, Defect, Fault, Format, Revision, Store, StoreError};
+use self::tables::{
+    META, META_FORMAT, META_REVISION, ORDER, RECORDS, Stored, checksum, damaged, finish, next,
+    read_format,
+};
+use super::error::StoreError;
+use super::fault::{Cause, Fault};
+use super::interface::Store;
+use super::revision::{Format, Revision};
 use crate::service::world::record::{Change, Record};
-
-/// Records by key text: the revision that wrote the record, its checksum, and the record as JSON.
-const RECORDS: TableDefinition<'_, &str, Stored<'_>> = TableDefinition::new("records");
-/// Key texts by revision: the key that the revision wrote. Contains the last revision of each existing key
-/// only.
-const ORDER: TableDefinition<'_, u64, &str> = TableDefinition::new("order");
-/// Values of `format` and `revision`.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-
-type Stored<'a> = (u64, u64, &'a [u8]);
-
-const META_FORMAT: &str = "format";
-const META_REVISION: &str = "revision";
 
 /// Table that [`Store::recover`] writes and removes again, to test whether there is space.
 const TRIAL: TableDefinition<'_, (), &[u8]> = TableDefinition::new("trial");
@@ -157,23 +153,6 @@ fn unreadable(folder: &Path) -> impl FnOnce(StoreError) -> StoreError {
     }
 }
 
-/// Returns the format of a file, if this build can read it.
-fn read_format(database: &dyn ReadableDatabase, path: PathBuf) -> Result<Format, StoreError> {
-    let transaction = database.begin_read()?;
-    let meta = match transaction.open_table(META) {
-        Err(::redb::TableError::Storage(error)) => return Err(error.into()),
-        Err(_) => return Err(StoreError::NotAStore { path }),
-        Ok(meta) => meta,
-    };
-    let Some(found) = meta.get(META_FORMAT)?.map(|found| Format(found.value())) else {
-        return Err(StoreError::NotAStore { path });
-    };
-    if (Format::OLDEST..=Format::CURRENT).contains(&found) {
-        return Ok(found);
-    }
-    Err(StoreError::Format { path, found: found.0, known: Format::CURRENT.0 })
-}
-
 impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStore").field("file", &self.folder.file()).finish_non_exhaustive()
@@ -257,35 +236,6 @@ fn bytes(changes: &[Change]) -> usize {
     changes.iter().map(size).sum()
 }
 
-fn next(
-    revisions: &mut ::redb::Range<'_, u64, &'static str>,
-    records: &Records,
-) -> Result<Option<Record>, StoreError> {
-    let Some(entry) = revisions.next() else { return Ok(None) };
-    let (revision, key) = entry?;
-    read(records, key.value(), Revision(revision.value())).map(Some)
-}
-
-/// Returns the revision of the store, after checking that no record was left out.
-fn finish(
-    transaction: &ReadTransaction,
-    records: &Records,
-    order: &Order,
-) -> Result<Revision, StoreError> {
-    if records.len()? != order.len()? {
-        return Err(stray(records, order)?);
-    }
-    let stored = transaction.open_table(META)?.get(META_REVISION)?;
-    let revision = Revision(stored.map_or(0, |revision| revision.value()));
-    match order.last()? {
-        Some((last, key)) if last.value() > revision.0 => Err(StoreError::Damaged {
-            key: key.value().to_owned(),
-            defect: Defect::Ahead { record: Revision(last.value()), store: revision },
-        }),
-        _ => Ok(revision),
-    }
-}
-
 /// Begins a transaction that is on disk when its commit returns. It also stores the list of free pages and
 /// syncs twice, so that the file opens after a crash without being read completely.
 fn begin(database: &::redb::Database) -> Result<WriteTransaction, StoreError> {
@@ -360,72 +310,3 @@ impl Batch<'_> {
         Ok(())
     }
 }
-
-type Order = ReadOnlyTable<u64, &'static str>;
-type Records = ReadOnlyTable<&'static str, Stored<'static>>;
-
-/// Reads the record of `key`, which `revision` wrote.
-fn read(records: &Records, key: &str, revision: Revision) -> Result<Record, StoreError> {
-    let wrong = |defect| StoreError::Damaged { key: key.to_owned(), defect };
-    let stored = records.get(key)?.ok_or_else(|| wrong(Defect::Missing(revision)))?;
-    let (named, sum, json) = stored.value();
-    if named != revision.0 {
-        return Err(wrong(Defect::Revision(Revision(named))));
-    }
-    if sum != checksum(key, revision, json) {
-        return Err(wrong(Defect::Checksum));
-    }
-    let record: Record = serde_json::from_slice(json).map_err(|error| damaged(key, &error))?;
-    let own = record.key().to_string();
-    if own == key { Ok(record) } else { Err(wrong(Defect::Misplaced(own))) }
-}
-
-/// Returns the first 8 bytes of SHA-256 over key, revision and JSON. The engine has checksums of its pages
-/// but verifies them in a repair only. Without this checksum, a flipped bit in a value would not be noticed.
-fn checksum(key: &str, revision: Revision, json: &[u8]) -> u64 {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in [key.as_bytes(), &[0], &revision.0.to_be_bytes(), json] {
-        context.update(part);
-    }
-    let digest = context.finish();
-    u64::from_be_bytes(digest.as_ref().first_chunk().copied().unwrap_or_default())
-}
-
-/// Returns the error for JSON that cannot be parsed. Omits serde's message, because it quotes the value,
-/// which may be a secret.
-fn damaged(key: &str, error: &serde_json::Error) -> StoreError {
-    StoreError::Damaged { key: key.to_owned(), defect: Defect::Json { column: error.column() } }
-}
-
-/// Finds a record that no revision wrote. Call it only when there is one.
-fn stray(records: &Records, order: &Order) -> Result<StoreError, StoreError> {
-    for entry in records.iter()? {
-        let (key, stored) = entry?;
-        let (revision, ..) = stored.value();
-        if order.get(revision)?.is_none_or(|wrote| wrote.value() != key.value()) {
-            let defect = Defect::Revision(Revision(revision));
-            return Ok(StoreError::Damaged { key: key.value().to_owned(), defect });
-        }
-    }
-    Ok(StoreError::Engine("the tables of the store do not have the length that they claim".into()))
-}
-
-/// Converts the engine's errors. The engine has one error type per operation; here all mean the same.
-macro_rules! engine_errors {
-    ($($error:ident),*) => {$(
-        impl From<::redb::$error> for StoreError {
-            fn from(error: ::redb::$error) -> Self {
-                Self::Engine(Box::new(error))
-            }
-        }
-    )*};
-}
-
-engine_errors!(
-    CommitError,
-    DatabaseError,
-    SetDurabilityError,
-    StorageError,
-    TableError,
-    TransactionError
-);

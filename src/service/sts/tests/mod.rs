@@ -112,7 +112,7 @@ impl World {
                 .into(),
             services: vec![(8_180, ARM), (443, VAULT)],
             base_url: "http://127.0.0.1:1".to_owned(),
-            application_token_lifetime: StsOptions::APPLICATION_TOKEN_LIFETIME,
+            application_token_lifetime: Seconds(3_600),
             max_assertion_lifetime,
             trusted_issuers,
             seed: [3; 32],

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::base::clock::{ManualClock, Seconds};
-use crate::base::http::{ConnectionLimits, Gate, Transport, serve};
+use crate::base::http::{ConnectionLimiter, ConnectionLimits, Transport, serve};
 use crate::base::ids::{ClientId, PrincipalId, RoleAssignmentId};
 use crate::service::directory::tests::{NOW, open};
 use crate::service::token::{ClientProof, Issuer, Subject, TokenSource as _};
@@ -56,8 +56,12 @@ pub(super) async fn listen(vault: Vault) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
-    let gate = Gate::new(ConnectionLimits { max: 100, per_caller: 100, unsent_bytes: 1_000_000 });
-    let serving = serve(listener, Transport::Plain, Arc::new(vault), gate, shutdown);
+    let limiter = ConnectionLimiter::new(ConnectionLimits {
+        max: 100,
+        per_caller: 100,
+        unsent_bytes: 1_000_000,
+    });
+    let serving = serve(listener, Transport::Plain, Arc::new(vault), limiter, shutdown);
     Listening { address, stop, served: tokio::spawn(serving) }
 }
 

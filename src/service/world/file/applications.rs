@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::base::files::ReadError;
 use crate::base::ids::{ClientId, PrincipalId, TenantId};
 use crate::base::secret::{Redacted, SecretText};

@@ -1,33 +1,31 @@
 //! World files: parsing of TOML to records, or a list of all faults, each with its line.
 
 mod applications;
+mod reader;
 mod role_assignments;
 mod vaults;
-
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::ops::Range;
-use std::str::FromStr;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use applications::ApplicationEntry;
+pub(crate) use reader::ReadFile;
+use reader::Reader;
 use role_assignments::RoleAssignmentEntry;
 use vaults::{SecretEntry, VaultEntry};
 
 use crate::base::files::ReadError;
-use crate::base::ids::{ArmId, PrincipalId, SubscriptionId, TenantId};
+use crate::base::ids::{ArmId, SubscriptionId};
 use crate::base::synthetic::IdentityIds;
 use crate::base::toml_file;
-use crate::base::toml_file::{Fault, Lines, listed};
+use crate::base::toml_file::listed;
 use crate::service::world::record::Record;
-use crate::service::world::seed::{Added, SeedBuilder, VmIdentities, derived_ids};
+use crate::service::world::seed::{Added, VmIdentities, derived_ids};
 
 /// Faults of a world file: one line per problem, `name:line: what; how to fix it`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the world file is refused{problems}", problems = listed(.0))]
-pub struct WorldFileError(Vec<String>);
+pub(crate) struct WorldFileError(Vec<String>);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +91,7 @@ struct VmEntry {
 ///
 /// # Errors
 /// Never fails. A test parses it.
-pub fn demo() -> Result<Vec<Record>, WorldFileError> {
+pub(crate) fn demo() -> Result<Vec<Record>, WorldFileError> {
     parse("demo.toml", include_str!("../demo.toml"))
 }
 
@@ -101,7 +99,7 @@ pub fn demo() -> Result<Vec<Record>, WorldFileError> {
 ///
 /// # Errors
 /// Returns all faults of the file, not only the first.
-pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     let unread = |name: &str| {
         let source = std::io::ErrorKind::Unsupported.into();
         Err(ReadError::System { path: name.into(), source })
@@ -109,14 +107,11 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Record>, WorldFileError> {
     parse_with(name, text, &unread)
 }
 
-/// Function that returns the text of a file that a world file names.
-pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ReadError>;
-
 /// Like [`parse`], for a world file that may name other files. `read` returns their text.
 ///
 /// # Errors
 /// Returns the same errors as [`parse`].
-pub fn parse_with(
+pub(crate) fn parse_with(
     name: &str,
     text: &str,
     read: ReadFile<'_>,
@@ -132,40 +127,7 @@ pub fn parse_with(
         .map_err(|faults| WorldFileError(faults.iter().map(|fault| fault.of_file(name)).collect()))
 }
 
-/// Converts entries to items of the world and collects problems on the way.
-struct Reader<'a> {
-    lines: Lines,
-    read_file: ReadFile<'a>,
-    builder: SeedBuilder,
-    tenants: HashMap<String, TenantId>,
-    /// `None` marks an entry with a fault that was already reported.
-    subscriptions: HashMap<String, Option<(SubscriptionId, TenantId)>>,
-    /// User-assigned identities by name. `None` as above.
-    user_assigned: HashMap<String, Option<Added>>,
-    /// Principals by the name of their VM, identity or application. `None` as above.
-    principals: HashMap<String, Option<PrincipalId>>,
-    ambiguous: HashSet<String>,
-    /// Vaults by name in lower case. `None` as above.
-    vaults: HashMap<String, Option<ArmId>>,
-    problems: Vec<Fault>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(text: &str, read_file: ReadFile<'a>) -> Self {
-        Self {
-            lines: Lines::of(text),
-            read_file,
-            builder: SeedBuilder::default(),
-            tenants: HashMap::new(),
-            subscriptions: HashMap::new(),
-            user_assigned: HashMap::new(),
-            principals: HashMap::new(),
-            ambiguous: HashSet::new(),
-            vaults: HashMap::new(),
-            problems: Vec::new(),
-        }
-    }
-
+impl Reader<'_> {
     fn read(&mut self, file: &File) {
         for name in &file.resources {
             self.resource(name);
@@ -199,28 +161,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(self) -> Result<Vec<Record>, Vec<Fault>> {
-        let Self { builder, mut problems, .. } = self;
-        if !problems.is_empty() {
-            problems.sort();
-            return Err(problems);
-        }
-        Ok(builder.build())
-    }
-
-    fn problem(&mut self, span: &Range<usize>, what: impl fmt::Display) {
-        self.problems.push(Fault { line: self.lines.at(span), what: what.to_string() });
-    }
-
-    /// Returns a good value. Records the problem of a bad one with its line.
-    fn keep<T, E: fmt::Display>(&mut self, span: &Range<usize>, value: Result<T, E>) -> Option<T> {
-        value.map_err(|error| self.problem(span, error)).ok()
-    }
-
-    fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, text: &Spanned<String>) -> Option<T> {
-        self.keep(&text.span(), text.get_ref().parse())
-    }
-
     fn resource(&mut self, name: &Spanned<String>) {
         let added = self.builder.resource(name.get_ref());
         self.keep(&name.span(), added);
@@ -250,17 +190,6 @@ impl<'a> Reader<'a> {
                 format!("the subscription `{}` is there twice; remove one", entry.id.get_ref());
             self.problem(&entry.id.span(), what);
         }
-    }
-
-    fn subscription_named(&mut self, name: &Spanned<String>) -> Option<(SubscriptionId, TenantId)> {
-        let known = self.subscriptions.get(&name.get_ref().to_ascii_lowercase()).copied();
-        let missing = || {
-            format!(
-                "the subscription `{}` is not in [[subscriptions]]; add it there",
-                name.get_ref()
-            )
-        };
-        self.keep(&name.span(), known.ok_or_else(missing)).flatten()
     }
 
     fn user_assigned(&mut self, entry: &Spanned<UserAssignedEntry>) {
@@ -335,53 +264,4 @@ impl<'a> Reader<'a> {
         };
         self.keep(&name.span(), known.ok_or_else(missing)).flatten()
     }
-
-    fn arm_id(
-        &mut self,
-        subscription: SubscriptionId,
-        group: &Spanned<String>,
-        path: &str,
-        name: &Spanned<String>,
-    ) -> Option<ArmId> {
-        for (what, text) in [("resource group", group), ("name", name)] {
-            if !is_resource_name(text.get_ref()) {
-                self.problem(
-                    &text.span(),
-                    format!(
-                        "`{}` is not a {what}; use 1 to 90 letters, digits, - _ . ( )",
-                        text.get_ref()
-                    ),
-                );
-                return None;
-            }
-        }
-        let (group, name) = (group.get_ref(), name.get_ref());
-        let id =
-            format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{path}/{name}")
-                .parse();
-        self.keep(&(0..0), id)
-    }
-
-    fn ids(
-        &mut self,
-        resource_id: &ArmId,
-        client_id: Option<&Spanned<String>>,
-        principal_id: Option<&Spanned<String>>,
-    ) -> Option<IdentityIds> {
-        let mut ids = derived_ids(resource_id);
-        if let Some(text) = client_id {
-            ids.client_id = self.parsed(text)?;
-        }
-        if let Some(text) = principal_id {
-            ids.principal_id = self.parsed(text)?;
-        }
-        Some(ids)
-    }
-}
-
-/// Returns true if a name meets the rules that Azure has for both resources and groups.
-fn is_resource_name(text: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'(' | b')');
-    (1..=90).contains(&text.len()) && text.bytes().all(allowed) && !text.ends_with('.')
 }

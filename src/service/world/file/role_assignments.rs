@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{PrincipalId, RoleAssignmentId, RoleDefinitionId};
 use crate::base::synthetic::named_guid;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::base::ids::ArmId;
 use crate::base::secret::SecretText;
 use crate::service::world::vault::{RETENTION_DAYS, VaultSettings};

@@ -5,8 +5,23 @@
 
 use uuid::{Uuid, uuid};
 
-use super::{Permissions, RoleDefinition};
+use super::definition::{Permissions, RoleDefinition};
 use crate::base::ids::RoleDefinitionId;
+
+/// Returns every built-in role that is known here. Azure has several hundred more.
+pub(crate) fn built_ins() -> &'static [RoleDefinition] {
+    BUILT_INS
+}
+
+/// Returns the built-in role of this id.
+pub(crate) fn by_id(id: RoleDefinitionId) -> Option<&'static RoleDefinition> {
+    BUILT_INS.iter().find(|role| role.id == id)
+}
+
+/// Returns the built-in role of this name, in any letter case.
+pub(crate) fn by_name(role_name: &str) -> Option<&'static RoleDefinition> {
+    BUILT_INS.iter().find(|role| role.role_name.eq_ignore_ascii_case(role_name))
+}
 
 const fn role(
     id: Uuid,
@@ -28,7 +43,7 @@ const NONE: Permissions =
     Permissions { actions: &[], not_actions: &[], data_actions: &[], not_data_actions: &[] };
 
 /// Every built-in role that can be assigned, the general ones first.
-pub(super) const BUILT_INS: &[RoleDefinition] = &[
+const BUILT_INS: &[RoleDefinition] = &[
     role(
         uuid!("8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
         "Owner",

@@ -2,7 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Action, BUILT_INS, Scope, pattern};
+use super::action::Action;
+use super::pattern;
+use super::scope::Scope;
 use crate::base::ids::{RoleDefinitionId, SubscriptionId};
 
 /// The ARM resource type of a role definition.
@@ -12,7 +14,7 @@ const RESOURCE_TYPE: &str = "Microsoft.Authorization/roleDefinitions";
 /// `not_actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Permissions {
+pub(crate) struct Permissions {
     /// Control-plane operations that the role grants, with wildcards.
     pub actions: &'static [&'static str],
     /// Control-plane operations excluded from `actions`, of this role only.
@@ -28,7 +30,7 @@ impl Permissions {
     ///
     /// The planes are separate: `*` in `actions` does not allow reading a secret (Azure RBAC, "Understand
     /// role definitions", control and data actions).
-    pub fn allow(&self, action: Action<'_>) -> bool {
+    pub(crate) fn allow(&self, action: Action<'_>) -> bool {
         let (granted, taken_back) = match action {
             Action::ControlPlane(_) => (self.actions, self.not_actions),
             Action::DataPlane(_) => (self.data_actions, self.not_data_actions),
@@ -44,7 +46,7 @@ impl Permissions {
 /// Serializes to its ARM resource as seen from the tenant root. [`RoleDefinition::resource`] returns the one
 /// that a subscription sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoleDefinition {
+pub(crate) struct RoleDefinition {
     /// Its id, the `name` of its resource.
     pub id: RoleDefinitionId,
     /// Display name, such as `Key Vault Reader`.
@@ -59,7 +61,7 @@ pub struct RoleDefinition {
 
 impl RoleDefinition {
     /// Returns its resource id, below `subscription` or else below the tenant root.
-    pub fn resource_id(&self, subscription: Option<SubscriptionId>) -> String {
+    pub(crate) fn resource_id(&self, subscription: Option<SubscriptionId>) -> String {
         match subscription {
             Some(subscription) => {
                 format!("/subscriptions/{subscription}/providers/{RESOURCE_TYPE}/{}", self.id)
@@ -70,7 +72,10 @@ impl RoleDefinition {
 
     /// Returns the ARM resource as seen from `subscription`, or else from the tenant root
     /// (Microsoft.Authorization 2022-04-01, `RoleDefinition`).
-    pub fn resource(&self, subscription: Option<SubscriptionId>) -> RoleDefinitionResource<'_> {
+    pub(crate) fn resource(
+        &self,
+        subscription: Option<SubscriptionId>,
+    ) -> RoleDefinitionResource<'_> {
         RoleDefinitionResource {
             properties: Properties {
                 role_name: self.role_name,
@@ -94,7 +99,7 @@ impl Serialize for RoleDefinition {
 
 /// The ARM resource of a role definition, created by [`RoleDefinition::resource`].
 #[derive(Clone, Debug, Serialize)]
-pub struct RoleDefinitionResource<'a> {
+pub(crate) struct RoleDefinitionResource<'a> {
     properties: Properties<'a>,
     id: String,
     #[serde(rename = "type")]
@@ -113,24 +118,9 @@ struct Properties<'a> {
     permissions: [&'a Permissions; 1],
 }
 
-/// Returns every built-in role that is known here. Azure has several hundred more.
-pub fn built_ins() -> &'static [RoleDefinition] {
-    BUILT_INS
-}
-
-/// Returns the built-in role of this id.
-pub fn by_id(id: RoleDefinitionId) -> Option<&'static RoleDefinition> {
-    BUILT_INS.iter().find(|role| role.id == id)
-}
-
-/// Returns the built-in role of this name, in any letter case.
-pub fn by_name(role_name: &str) -> Option<&'static RoleDefinition> {
-    BUILT_INS.iter().find(|role| role.role_name.eq_ignore_ascii_case(role_name))
-}
-
 /// Returns the id in the resource id of a role definition, as in role assignments: below any scope or none,
 /// in any letter case. Does not check that the role exists.
-pub fn id_in_resource_id(text: &str) -> Option<RoleDefinitionId> {
+pub(crate) fn id_in_resource_id(text: &str) -> Option<RoleDefinitionId> {
     let (rest, id) = text.rsplit_once('/')?;
     let (at, resource_type) =
         rest.split_at_checked(rest.len().checked_sub(RESOURCE_TYPE.len())?)?;

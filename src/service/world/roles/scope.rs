@@ -49,9 +49,11 @@ pub trait Hierarchy {
 }
 
 /// The hierarchy of a tenant in which no subscription is in a management group.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoManagementGroups;
+pub(crate) struct NoManagementGroups;
 
+#[cfg(test)]
 impl Hierarchy for NoManagementGroups {
     fn above_subscription(&self, _: SubscriptionId) -> impl Iterator<Item = &str> {
         std::iter::empty()

@@ -1,7 +1,8 @@
 use serde_json::json;
 
+use super::scope::NoManagementGroups;
 use super::*;
-use crate::base::ids::SubscriptionId;
+use crate::base::ids::{RoleDefinitionId, SubscriptionId};
 
 const VAULT: &str = "/subscriptions/00000000-0000-0000-0000-00000000000a/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/v";
 

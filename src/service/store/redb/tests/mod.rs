@@ -78,8 +78,8 @@ fn error(folder: &Path) -> String {
         .to_string()
 }
 
-fn beside(beside: &'static [&'static str]) -> FolderOptions {
-    FolderOptions { beside, ..FolderOptions::default() }
+fn other_files(other_files: &'static [&'static str]) -> FolderOptions {
+    FolderOptions { other_files, ..FolderOptions::default() }
 }
 
 #[test]
@@ -150,7 +150,8 @@ fn what_a_killed_first_start_leaves_is_in_nobodys_way() {
 fn a_start_that_is_undone_leaves_the_files_of_others() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("lost+found")).unwrap();
-    let new = RedbStore::open(folder.path(), beside(&["ca.key"])).unwrap().new_store().unwrap();
+    let new =
+        RedbStore::open(folder.path(), other_files(&["ca.key"])).unwrap().new_store().unwrap();
     for name in ["ca.key", "thesis.txt"] {
         fs::write(folder.path().join(name), "of meanwhile").unwrap();
     }
@@ -179,7 +180,7 @@ fn a_folder_whose_store_is_lost_is_refused_and_left_as_it_is() {
     fs::rename(folder.path().join("world.redb"), &moved).unwrap();
     fs::remove_file(folder.path().join("lock")).unwrap();
     fs::write(folder.path().join("who.json"), "of the first start").unwrap();
-    let traces = FolderOptions { traces: &["who.json"], ..beside(&["ca.key", "who.json"]) };
+    let traces = FolderOptions { traces: &["who.json"], ..other_files(&["ca.key", "who.json"]) };
     let open = || RedbStore::open(folder.path(), traces);
     let text = open().unwrap_err().to_string();
     assert!(text.contains("`world.redb` is missing, but `who.json` shows"), "{text}");

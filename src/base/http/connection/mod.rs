@@ -1,0 +1,12 @@
+//! One connection: plain or TLS, its requests, and the set of all connections of a worker.
+
+mod heads;
+mod requests;
+mod set;
+mod stream;
+mod tls;
+
+pub(super) use requests::Connection;
+pub(super) use set::Connections;
+pub(super) use tls::Handshake;
+pub use tls::Transport;

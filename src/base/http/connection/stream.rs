@@ -1,0 +1,174 @@
+//! The bytes of a connection, in both directions.
+
+use std::io::{Error, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::heads::HeadFilter;
+use crate::base::http::limits::Activity;
+
+/// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
+pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
+
+/// A stream that examines request heads and records whether the peer reads its answers.
+#[derive(Debug)]
+pub(crate) struct MonitoredStream<I> {
+    io: I,
+    activity: Arc<Activity>,
+    heads: HeadFilter,
+    /// Bytes after the end of a head, which are not passed on yet.
+    rest: BytesMut,
+    /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
+    unsent: Option<usize>,
+}
+
+impl<I> MonitoredStream<I> {
+    pub(crate) fn new(io: I, activity: Arc<Activity>) -> Self {
+        Self { io, activity, heads: HeadFilter::new(), rest: BytesMut::new(), unsent: None }
+    }
+
+    /// Passes on the bytes of `buf` from `start`, except those that must wait.
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        let come = buf.filled_mut().get_mut(start..).unwrap_or_default();
+        let count = self.heads.examine(come, self.activity.body_bytes());
+        if let Some(rest @ [_, ..]) = come.get(count..) {
+            self.rest.extend_from_slice(rest);
+            buf.set_filled(start + count);
+        }
+    }
+
+    fn hand_on_rest(&mut self, buf: &mut ReadBuf<'_>) {
+        let most = self.rest.len().min(buf.remaining());
+        let next = self.rest.get_mut(..most).unwrap_or_default();
+        let count = self.heads.examine(next, self.activity.body_bytes());
+        buf.put_slice(next.get(..count).unwrap_or_default());
+        self.rest.advance(count);
+        if self.rest.is_empty() {
+            self.rest = BytesMut::new();
+        }
+    }
+
+    fn note_written(&mut self, written: &Poll<Result<usize, Error>>) {
+        match (written, &mut self.unsent) {
+            (Poll::Pending, _) => self.note_blocked(),
+            (Poll::Ready(Ok(count)), Some(taken)) => {
+                *taken += count;
+                if *taken >= PROGRESS_BYTES {
+                    *taken = 0;
+                    self.activity.mark_unsent();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_flushed(&mut self, flushed: &Poll<Result<(), Error>>) {
+        if flushed.is_pending() {
+            self.note_blocked();
+        } else if self.unsent.take().is_some() {
+            self.activity.mark_sent();
+        }
+    }
+
+    fn note_blocked(&mut self) {
+        if self.unsent.is_none() {
+            self.unsent = Some(0);
+            self.activity.mark_unsent();
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if !self.rest.is_empty() {
+            self.hand_on_rest(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(context, buf))?;
+        self.hand_on(buf, start);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Error>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.note_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, Error>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.note_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.note_flushed(&flushed);
+        flushed
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let shut = Pin::new(&mut self.io).poll_shutdown(context);
+        self.note_flushed(&shut);
+        shut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt as _, duplex};
+
+    use super::*;
+    use crate::base::http::limits::{CoarseClock, STALLED_S, Tally};
+
+    #[tokio::test]
+    async fn a_peer_that_reads_nothing_is_stalled_until_it_has_read_everything() {
+        let clock = Arc::new(CoarseClock::start());
+        let tally = Arc::new(Tally::new("test"));
+        let activity = Arc::new(Activity::new(0, tally, Arc::clone(&clock)));
+        let (io, mut peer) = duplex(PROGRESS_BYTES);
+        let mut flow = MonitoredStream::new(io, Arc::clone(&activity));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut write = |bytes| Pin::new(&mut flow).poll_write(&mut context, bytes).is_ready();
+        let (answer, mut read) = (vec![b'x'; PROGRESS_BYTES], vec![0; PROGRESS_BYTES]);
+        assert!(write(&answer) && !write(&answer));
+        clock.set(STALLED_S + 1);
+        assert!(activity.is_stalled());
+        // The peer continues to read, so the timeout starts again.
+        peer.read_exact(&mut read).await.unwrap();
+        assert!(write(&answer) && !activity.is_stalled());
+        clock.set(2 * STALLED_S + 2);
+        assert!(activity.is_stalled());
+        peer.read_exact(&mut read).await.unwrap();
+        assert!(Pin::new(&mut flow).poll_flush(&mut context).is_ready());
+        assert!(!activity.is_stalled());
+    }
+}

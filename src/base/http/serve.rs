@@ -1,0 +1,166 @@
+//! Acceptance of connections.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::connection::{Connection, Connections, Handshake, Transport};
+use super::limits::{Admitted, ConnectionLimiter, Full, Tally, UnsentBudget};
+use super::refusals;
+use super::surface::{Peer, Scheme, Shutdown, Surface, stopped};
+
+/// Pause of accepting after the process has run out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Interval of updating the clock and removing ended connections.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Number of ticks between two sweeps.
+const SWEEP_TICKS: u32 = 5;
+
+/// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`. Then answers the
+/// requests that have already arrived, and returns. `limiter` limits the number of connections.
+///
+/// The caller gives each thread its own `shutdown`: every connection reads it whenever it wakes, and reading
+/// takes a lock.
+pub async fn serve<S: Surface>(
+    listener: TcpListener,
+    transport: Transport,
+    surface: Arc<S>,
+    limiter: Arc<ConnectionLimiter>,
+    mut shutdown: Shutdown,
+) {
+    let mut acceptor = Acceptor::new(transport, surface, limiter, shutdown.clone());
+    let mut tick = tokio::time::interval(TICK);
+    for ticks in 0_u32.. {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => acceptor.open(accepted).await,
+                _ = tick.tick() => break,
+                () = stopped(&mut shutdown) => return acceptor.close(listener).await,
+            }
+        }
+        acceptor.tick(ticks);
+    }
+}
+
+/// The accepting side of a listener.
+struct Acceptor<S> {
+    transport: Transport,
+    surface: Arc<S>,
+    limiter: Arc<ConnectionLimiter>,
+    tally: Arc<Tally>,
+    unsent: UnsentBudget,
+    connections: Connections,
+    shutdown: Shutdown,
+}
+
+impl<S: Surface> Acceptor<S> {
+    fn new(
+        transport: Transport,
+        surface: Arc<S>,
+        limiter: Arc<ConnectionLimiter>,
+        shutdown: Shutdown,
+    ) -> Self {
+        let tally = limiter.tally(surface.name());
+        let unsent = UnsentBudget::new(limiter.limits().unsent_bytes);
+        let connections = Connections::default();
+        Self { transport, surface, limiter, tally, unsent, connections, shutdown }
+    }
+
+    /// Runs the tasks that are due once a second.
+    fn tick(&mut self, ticks: u32) {
+        self.limiter.clock.tick();
+        self.connections.reap();
+        if ticks.is_multiple_of(SWEEP_TICKS) {
+            self.connections.sweep();
+            self.unsent.forget();
+        }
+    }
+
+    async fn open(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, addr)) => {
+                self.wait_for_leavers().await;
+                if self.start(stream, addr) {
+                    // The connection that is closed for this one must be closed before many more arrive.
+                    tokio::task::yield_now().await;
+                }
+            }
+            // The peer left before its connection was accepted.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+                    self.limiter.shed_one();
+                }
+                self.warn(&format_args!("cannot accept a connection: {error}"), None);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        self.connections.reap();
+    }
+
+    /// Waits up to one second while other threads close connections that were told to end.
+    async fn wait_for_leavers(&self) {
+        for _ in 0..1000 {
+            if !self.limiter.is_crowded() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Starts to serve a connection. Returns true if another connection is closed for it.
+    fn start(&mut self, stream: TcpStream, addr: SocketAddr) -> bool {
+        let admitted = self.limiter.admit(addr.ip(), &self.tally);
+        let refused = |full: &Full| {
+            self.warn(&format_args!("a connection was refused: {full}"), Some(addr));
+        };
+        let Ok(Admitted { slot, has_shed }) = admitted.inspect_err(refused) else { return false };
+        if has_shed {
+            self.warn(&"too many connections; the longest idle one was closed", Some(addr));
+        }
+        let budget = self.unsent.budget(addr.ip().to_canonical());
+        let peer = Peer { addr, scheme: Scheme::Http };
+        self.spawn(Connection { stream, peer, slot, budget });
+        has_shed
+    }
+
+    /// Starts the task of the connection. With TLS the task is larger because it holds more.
+    fn spawn(&mut self, connection: Connection<TcpStream>) {
+        // Disables Nagle's algorithm, which delays the second of two answers. Failure costs only speed.
+        let _ = connection.stream.set_nodelay(true);
+        let (surface, shutdown) = (Arc::clone(&self.surface), self.shutdown.clone());
+        let activity = Arc::clone(&connection.slot.activity);
+        match Handshake::of(&self.transport) {
+            None => self.connections.spawn(&activity, connection.serve_plain(surface, shutdown)),
+            Some(handshake) => {
+                let served = connection.serve_tls(handshake, surface, shutdown);
+                self.connections.spawn(&activity, served);
+            }
+        }
+    }
+
+    /// Serves the connections in the backlog, and returns when the last connection has ended.
+    async fn close(mut self, listener: TcpListener) {
+        // Closing the socket would reset the connections in its backlog, together with their requests.
+        while let Ok(Ok((stream, addr))) = timeout(Duration::ZERO, listener.accept()).await {
+            self.start(stream, addr);
+        }
+        drop(listener);
+        self.connections.finish().await;
+    }
+
+    /// Writes a log line about a peer, unless there were too many lines.
+    fn warn(&self, what: &dyn std::fmt::Display, peer: Option<SocketAddr>) {
+        if let Some(left_out) = self.tally.line(refusals::now_ns()) {
+            let peer = peer.map(tracing::field::display);
+            tracing::warn!(surface = self.surface.name(), peer, left_out, "{what}");
+        }
+    }
+}

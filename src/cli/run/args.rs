@@ -1,0 +1,130 @@
+//! Flags of `mintbench run`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::files::OutputArgs;
+use super::first_argument::FirstArgument;
+use crate::cli::target::{TargetArgs, TargetUrl};
+use crate::harness::dialect::url::HttpUrl;
+use crate::harness::scenario::objective::Objective;
+use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::spec::Scenario;
+
+/// Measure a token endpoint with open-loop load.
+///
+/// Without a URL and without --target, a broker with a synthetic world is started in a child process and measured.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 3 cannot tell (too few answers for an \
+objective); 4 invalid run (the generator or the host was the bottleneck); 5 SLO breached; 130 interrupted."
+)]
+pub(crate) struct RunArgs {
+    /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a .toml file of
+    /// your own (docs/scenarios.md); or a URL to measure with plain GETs [default: steady]
+    #[arg(
+        id = "scenario",
+        value_name = "SCENARIO|URL",
+        env = "MINTBENCH_RUN_SCENARIO",
+        hide_env_values = true
+    )]
+    pub(super) first: Option<FirstArgument>,
+    /// Print the file of a scenario, as a start for your own, and end
+    #[arg(long, value_name = "SCENARIO", env = "MINTBENCH_RUN_PRINT_SCENARIO")]
+    pub(super) print_scenario: Option<Scenario>,
+    /// Endpoint to measure instead of a broker of our own [default path: that of the protocol]
+    #[arg(long, value_name = "[PROTOCOL+]URL", env = "MINTBENCH_RUN_TARGET")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
+    pub(super) target: Option<TargetUrl>,
+    /// URL of the published keys of --target, which verify the answers
+    #[arg(long, value_name = "URL", env = "MINTBENCH_RUN_JWKS")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
+    pub(super) jwks: Option<HttpUrl>,
+    /// Requests per second, for a scenario of one phase with one rate; slow answers do not lower it (open
+    /// loop) [default: the scenario's]
+    #[arg(long, short, value_name = "N", env = "MINTBENCH_RUN_RATE")]
+    pub(super) rate: Option<f64>,
+    /// Length of the measured part, like 30s, for a scenario of one phase [default: the scenario's]
+    #[arg(long, short, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_DURATION")]
+    pub(super) duration: Option<Duration>,
+    /// Load before the measured part [default: the scenario's]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_WARMUP")]
+    pub(super) warmup: Option<Duration>,
+    /// Spacing of the requests, in all phases [default: the scenario's]
+    #[arg(long, value_enum, env = "MINTBENCH_RUN_ARRIVALS")]
+    pub(super) arrivals: Option<Arrivals>,
+    /// Speed of a replayed trace: 2 is twice as fast as recorded [default: the scenario's]
+    #[arg(long, value_name = "FACTOR", env = "MINTBENCH_RUN_SPEED")]
+    pub(super) speed: Option<f64>,
+    /// VMs of the synthetic world [default: the scenario's; with --target: 1]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_VMS")]
+    pub(super) vms: Option<u32>,
+    /// User-assigned identities of each VM [default: the scenario's; with --target: 0]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_USER_ASSIGNED")]
+    pub(super) user_assigned: Option<u32>,
+    /// Connections, held open throughout [default: the scenario's, or one per VM, at most 1000; herd: one per caller]
+    #[arg(long, short, value_name = "N", env = "MINTBENCH_RUN_CONNECTIONS")]
+    pub(super) connections: Option<u32>,
+    /// Generator threads [default: one per core that the broker does not use]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_THREADS")]
+    pub(super) threads: Option<usize>,
+    /// Cores for the generator's threads alone, like 1 or 1,3; the target must not run there
+    #[arg(long, value_name = "N", value_delimiter = ',', env = "MINTBENCH_RUN_CORES")]
+    pub(super) cores: Vec<usize>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1, env = "MINTBENCH_RUN_SEED")]
+    pub(super) seed: u64,
+    /// Objective for the response time, like 'p99<2ms' or 'hit.p99.9<500us'; a failed request misses it; may be repeated
+    #[arg(long, value_name = "BOUND", value_delimiter = ',', env = "MINTBENCH_RUN_SLO")]
+    pub(super) slo: Vec<Objective>,
+    /// Timeout of a request
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
+    pub(super) timeout: Duration,
+    /// Length of the pacing test before the load, which sends no requests; 0s for no test
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
+    pub(super) pacer_test: Duration,
+    /// Number of answers to verify after the run
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "MINTBENCH_RUN_SAMPLES")]
+    pub(super) samples: usize,
+    /// herd: number of bursts, each on another cold key [default: 5]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_HERDS")]
+    pub(super) herds: Option<u32>,
+    /// herd: number of callers of each burst [default: 10000]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CALLERS")]
+    pub(super) callers: Option<u32>,
+    /// churn: maximum number of changes per second [default: 20]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_CHANGES")]
+    pub(super) changes: Option<u32>,
+    /// churn: delay after which the broker applies a change, as a test of the checks
+    #[arg(long, value_name = "TIME", hide = true, env = "MINTBENCH_RUN_PROPAGATION_DELAY")]
+    pub(super) propagation_delay: Option<String>,
+    /// rotate: number of key rotations [default: one every 2 s]
+    #[arg(long, value_name = "N", env = "MINTBENCH_RUN_ROTATIONS")]
+    pub(super) rotations: Option<u32>,
+    /// Largest allowed share of failed requests to --target; our own broker may fail none [default: 0.01]
+    #[arg(long, value_name = "SHARE", env = "MINTBENCH_RUN_MAX_ERRORS")]
+    pub(super) max_errors: Option<f64>,
+    /// Signature algorithm of our broker: RS256, ES256 or `EdDSA` [default: the broker's]
+    #[arg(long, value_name = "ALG", conflicts_with = "target", env = "MINTBENCH_RUN_ALG")]
+    pub(super) alg: Option<String>,
+    /// Folder of the results [default: results/TIME-SCENARIO, in UTC]
+    #[arg(long, value_name = "DIR", env = "MINTBENCH_RUN_OUT")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) outputs: OutputArgs,
+    /// Print run.json instead of the table
+    #[arg(long, env = "MINTBENCH_RUN_JSON")]
+    pub(super) json: bool,
+    /// Show no progress
+    #[arg(long, short, env = "MINTBENCH_RUN_QUIET")]
+    pub(super) quiet: bool,
+    /// Address of `/metrics` with the progress of the run, for Prometheus; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_RUN_METRICS")]
+    pub(super) metrics: Option<SocketAddr>,
+    // Last, because its heading applies to all items that follow.
+    #[command(flatten)]
+    pub(super) access: TargetArgs,
+}

@@ -1,0 +1,4 @@
+//! Role assignments and role definitions.
+
+pub(super) mod assignments;
+pub(super) mod definitions;

@@ -1,0 +1,66 @@
+//! A bound socket of one surface.
+
+use std::net::{SocketAddr, TcpListener};
+
+use super::error::ServerError;
+use crate::base::http::{self, BindError, Scheme};
+
+/// A surface that is bound but does not answer yet.
+pub(super) struct Bound {
+    pub(super) name: &'static str,
+    pub(super) listener: TcpListener,
+    pub(super) url: String,
+    pub(super) priority: Priority,
+}
+
+/// Priority of a surface's threads for a core that other threads need too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Normal priority.
+    Normal,
+    /// Lower priority: a change waits for the disk anyway, and must not delay token requests.
+    Low,
+}
+
+impl Bound {
+    pub(super) fn open(
+        name: &'static str,
+        addr: SocketAddr,
+        scheme: Scheme,
+    ) -> Result<Self, ServerError> {
+        let listener = http::bind(addr).map_err(bind_error(name))?;
+        let url = url(Some(&listener), scheme)?;
+        Ok(Self { name, listener, url, priority: Priority::Normal })
+    }
+
+    pub(super) fn with_low_priority(self) -> Self {
+        Self { priority: Priority::Low, ..self }
+    }
+
+    pub(super) fn open_to_loopback(
+        name: &'static str,
+        addr: SocketAddr,
+        scheme: Scheme,
+    ) -> Result<Self, ServerError> {
+        if !addr.ip().to_canonical().is_loopback() {
+            return Err(ServerError::NotLoopback { surface: name, addr });
+        }
+        Self::open(name, addr, scheme)
+    }
+
+    pub(super) fn https_url(&self) -> String {
+        self.url.replacen("http://", "https://", 1)
+    }
+}
+
+pub(super) fn bind_error(surface: &'static str) -> impl FnOnce(BindError) -> ServerError {
+    move |source| ServerError::Bind { surface, source }
+}
+
+pub(super) fn url(listener: Option<&TcpListener>, scheme: Scheme) -> std::io::Result<String> {
+    let addr = listener.map_or_else(
+        || Err(std::io::ErrorKind::AddrNotAvailable.into()),
+        TcpListener::local_addr,
+    )?;
+    Ok(format!("{scheme}://{addr}"))
+}
