@@ -14,7 +14,7 @@ pub(crate) struct Heading<'a> {
     pub(crate) scenario: &'a str,
     /// Target of the requests, with its protocol.
     pub(crate) target: &'a Target,
-    /// RunPlan of the run.
+    /// Plan of the run.
     pub(crate) plan: &'a RunPlan,
 }
 
