@@ -28,7 +28,7 @@ pub(crate) struct ProcessLimits {
     pub(crate) open_files: u64,
 }
 
-/// RunPlan of a run, with the notes for its report.
+/// Plan of a run, with the notes for its report.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     /// The plan.
