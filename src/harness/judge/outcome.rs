@@ -53,7 +53,7 @@ pub struct Outcome {
 pub struct Findings {
     /// Counts of the broker; none for a foreign target.
     pub broker: Option<Counted>,
-    /// ChangesReport of the broker about itself during the measured part.
+    /// Report of the broker about itself during the measured part.
     pub self_report: Option<SelfReport>,
     /// Result of the verification; none without keys.
     pub verdict: Option<Verdict>,

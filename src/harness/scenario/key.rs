@@ -41,14 +41,14 @@ pub struct Slot {
 /// A key without its VM: identity number and resource.
 pub(crate) type VmKey = (u32, u8);
 
-/// Returns every vm_key that a VM can have, ordered by resource, then by identity.
+/// Returns every key that a VM can have, ordered by resource, then by identity.
 pub(super) fn all_vm_keys(world: &Synthetic) -> impl Iterator<Item = VmKey> {
     let slots = world.user_assigned + 1;
     let resources = u8::try_from(WELL_KNOWN_RESOURCES.len()).unwrap_or(u8::MAX);
     (0..resources).flat_map(move |resource| (0..slots).map(move |slot| (slot, resource)))
 }
 
-/// Returns key number `index` of `vm_keys`. VMs take turns first, then vm_keys; after the last key it
+/// Returns key number `index` of `vm_keys`. VMs take turns first, then their keys; after the last key it
 /// starts again.
 pub(crate) fn nth_key(world: &Synthetic, vm_keys: &[VmKey], index: u64) -> RequestKey {
     let vms = u64::from(world.vms.max(1));

@@ -200,7 +200,7 @@ impl Phases {
         (needed as u64, there)
     }
 
-    /// Returns the vm_keys, for each VM, of the shares with reusable keys that satisfy `wanted`.
+    /// Returns the keys of each VM, of the shares with reusable keys that satisfy `wanted`.
     pub(crate) fn reused_vm_keys(
         &self,
         world: &Synthetic,
@@ -213,7 +213,7 @@ impl Phases {
         vm_keys
     }
 
-    /// Returns the vm_keys that only new keys are made of.
+    /// Returns the keys of each VM that no share uses again.
     pub(crate) fn new_vm_keys(&self, world: &Synthetic) -> Vec<VmKey> {
         let old = self.reused_vm_keys(world, |_| true);
         all_vm_keys(world).filter(|vm_key| !old.contains(vm_key)).collect()

@@ -1,4 +1,4 @@
-//! KeyTimeline signing keys of an issuer.
+//! Published signing keys of an issuer.
 
 use std::collections::BTreeMap;
 

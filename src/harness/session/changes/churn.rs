@@ -24,7 +24,7 @@ const VMS_MAX: u32 = 50;
 /// Maximum number of identities that are away at a time. At 20 changes a second each is away for a
 /// second.
 const AWAY_MAX: usize = 10;
-/// KeyTimeline version of the Compute API, <https://learn.microsoft.com/rest/api/compute>.
+/// Published version of the Compute API, <https://learn.microsoft.com/rest/api/compute>.
 const API_VERSION: &str = "2024-07-01";
 
 /// Actor that sends the changes to the control plane.
