@@ -23,10 +23,12 @@ fn main() -> anyhow::Result<()> {
     let vault = env::var("VAULT_URI").context("set VAULT_URI")?;
 
     let answer = get_token(imds.trim_start_matches("http://").trim_end_matches('/'))?;
-    let token = answer["access_token"].as_str().context("the answer has no token")?;
+    let token = answer.get("access_token").and_then(Value::as_str);
+    let token = token.context("the answer has no token")?;
     let vault = vault.trim_start_matches("https://").trim_end_matches('/');
     let answer = get_secret(vault, &secret, token)?;
-    println!("{}", answer["value"].as_str().context("the answer has no value")?);
+    let value = answer.get("value").and_then(Value::as_str);
+    println!("{}", value.context("the answer has no value")?);
     Ok(())
 }
 

@@ -36,6 +36,12 @@ impl UnixSeconds {
     pub fn since(self, earlier: Self) -> Seconds {
         Seconds(self.0.saturating_sub(earlier.0))
     }
+
+    /// Formats the time as in RFC 3339, to the second, in UTC.
+    pub fn rfc3339(self) -> String {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.0);
+        humantime::format_rfc3339_seconds(time).to_string()
+    }
 }
 
 impl fmt::Display for UnixSeconds {

@@ -9,7 +9,8 @@ use super::terminal::Stream;
 use crate::base::printable::json;
 use crate::harness::document::run::Run;
 use crate::harness::report::folder::Folder;
-use crate::harness::report::merge::{Align, MergeError, merge, text};
+use crate::harness::report::merge::{Align, MergeError, merge};
+use crate::harness::report::text::merged;
 
 /// Add result folders exactly, by their histograms
 ///
@@ -51,7 +52,7 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
         // Values that were read from JSON can be written as JSON.
         json(&whole.run).unwrap_or_default()
     } else {
-        format!("{}results   {}\n", text::render(&whole.run), folder.path().display())
+        format!("{}results   {}\n", merged::render(&whole.run), folder.path().display())
     };
     let _ = Stream::Output.write(&text);
     Ok(exit(&whole.run))

@@ -18,6 +18,7 @@ pub(crate) fn check(path: &str, text: &str, source: &Source) -> Vec<String> {
     if path.starts_with("src/") {
         wrong.extend(functions(path, source));
         wrong.extend(reserved(path, &source.tokens));
+        wrong.extend(globs(path, source));
     }
     if ["src/", "loadtests/", "examples/"].iter().any(|root| path.starts_with(root)) {
         wrong.extend(panics(path, source));
@@ -79,9 +80,26 @@ fn reserved(path: &str, tokens: &[Token]) -> Vec<String> {
     wrong
 }
 
+/// Returns the imports that hide what they name from the rules of arrows.
+fn globs(path: &str, source: &Source) -> Vec<String> {
+    let ours = |path: &[String]| {
+        path.first().is_some_and(|first| matches!(first.as_str(), "crate" | "self" | "super"))
+    };
+    let hiding = source.mentions.iter().filter(|mention| {
+        mention.name.as_deref() == Some("*") && !mention.in_test && ours(&mention.path)
+    });
+    let advice = "imports all names of a module; list those that are meant";
+    let hiding = hiding.filter(|_| !is_test_file(path));
+    hiding.map(|mention| format!("{path}:{}: {advice}", mention.line)).collect()
+}
+
+fn is_test_file(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
+}
+
 /// Returns the calls that stop the process instead of returning an error.
 fn panics(path: &str, source: &Source) -> Vec<String> {
-    if path.ends_with("/tests.rs") || path.contains("/tests/") {
+    if is_test_file(path) {
         return Vec::new();
     }
     let mut excused = source.tests.clone();

@@ -4,6 +4,8 @@
 //! `source.rs` reads a file with `syn`, `names.rs` finds the file of each name, `arrows.rs` and
 //! `code.rs` judge.
 
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test")]
+
 mod arrows;
 mod code;
 mod names;

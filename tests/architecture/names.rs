@@ -24,7 +24,7 @@ pub(crate) struct Arrow {
 pub(crate) struct Names<'a> {
     /// The file of each module, as the module that is the whole file.
     files: BTreeMap<&'a str, &'a str>,
-    /// What each module imports: name and path.
+    /// Imports of each module: name and path.
     imports: BTreeMap<&'a str, Vec<(&'a str, &'a [String])>>,
     test_modules: BTreeSet<&'a str>,
 }

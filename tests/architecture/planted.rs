@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::table::MAY_NAME;
+
 /// Empty files, so that the planted code has something to name.
 const EMPTY: [&str; 19] = [
     "lib.rs",
@@ -57,6 +59,22 @@ fn wings_name_only_what_the_table_allows() {
     let stats = "`harness::stats` may not name";
     refused(&[("src/harness/stats.rs", "use crate::base::clock::Monotonic;")], &[stats]);
     refused(&[("src/queue.rs", "use crate::base::ids;")], &["no row in MAY_NAME"]);
+}
+
+#[test]
+fn the_table_points_down_and_keeps_the_two_sides_apart() {
+    let wing = |module: &str| module.split("::").next().unwrap().to_owned();
+    let wings: Vec<String> = MAY_NAME.iter().map(|(row, _)| wing(row)).collect();
+    for (row, allowed) in MAY_NAME {
+        let own = wings.iter().rposition(|other| *other == wing(row)).unwrap();
+        for named in allowed.split_whitespace().map(wing) {
+            let below = wings.iter().skip(own + 1).any(|other| *other == named);
+            assert!(below || named == wing(row), "{row} may name {named}");
+            let sides =
+                [wing(row).as_str(), &named].map(|wing| ["harness", "service"].contains(&wing));
+            assert!(sides != [true, true] || named == wing(row), "{row} may name {named}");
+        }
+    }
 }
 
 #[test]
@@ -157,10 +175,22 @@ fn a_circle_between_rooms_without_levels_is_caught() {
 #[test]
 fn the_crate_root_as_a_whole_is_caught() {
     let expected = "names the crate root as a whole";
-    for text in ["use crate::*;", "use crate as all;", "use crate::{self};", "use super::super::*;"]
-    {
+    for text in ["use crate as all;", "use crate::{self};", "use super::super::X;"] {
         refused(&[("src/base/ids.rs", text)], &[expected]);
     }
+    let all = "src/base/ids.rs:1: imports all names of a module";
+    for text in ["use crate::*;", "use super::super::{self, *};"] {
+        refused(&[("src/base/ids.rs", text)], &[all, expected]);
+    }
+}
+
+#[test]
+fn imports_of_all_names_are_caught() {
+    let all = "src/harness/judge.rs:1: imports all names of a module";
+    refused(&[("src/harness/judge.rs", "pub(crate) use super::stats::*;")], &[all]);
+    let fine =
+        "use proptest::prelude::*; enum E { A } use E::*; #[cfg(test)] mod t { use super::*; }";
+    refused(&[("src/harness/judge.rs", fine)], &[]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(crate) struct Mention {
     pub(crate) in_test: bool,
 }
 
-/// What a source file holds.
+/// Contents of a source file.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     pub(crate) tokens: Vec<Token>,

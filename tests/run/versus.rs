@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mintbench::harness::document::compare_targets::Versus;
+use mintbench::harness::document::compare_targets::TargetComparison;
 use serde_json::Value;
 
 use crate::against_schema;
@@ -30,7 +30,7 @@ fn the_slower_of_two_endpoints_has_the_ratio_above_one() {
     assert!(matches!(code, Some(0 | 4)), "{code:?}: {}", stderr(&output));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     against_schema("versus-1", &json);
-    let read: Versus = serde_json::from_value(json.clone()).unwrap();
+    let read: TargetComparison = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(read).unwrap(), json, "what is read is what was written");
     assert_eq!(json["valid"], code == Some(0), "{json}");
     assert_eq!(json["a"]["target"], a);

@@ -116,7 +116,7 @@ impl Connection {
 /// First bytes of a TLS alert: its content type and the major version (RFC 8446 section 5.1).
 const TLS_ALERT: [u8; 2] = [21, 3];
 
-/// What a connection has received. With TLS these are decrypted bytes.
+/// Bytes that a connection has received. With TLS these are decrypted bytes.
 #[derive(Debug, Default)]
 struct Received {
     bytes: AtomicU64,

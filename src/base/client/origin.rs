@@ -26,17 +26,15 @@ pub(super) struct Origin {
 impl Origin {
     /// Returns the origin of an absolute URL, unless it contains a user name.
     pub(super) fn of(url: &Uri) -> Option<Self> {
-        let (scheme, default_port) = match url.scheme_str()? {
-            "http" => (Scheme::Http, 80),
-            "https" => (Scheme::Https, 443),
-            _ => return None,
-        };
+        let scheme = url.scheme_str()?;
+        let scheme =
+            [Scheme::Http, Scheme::Https].into_iter().find(|one| one.as_str() == scheme)?;
         let authority = url.authority().filter(|authority| !authority.as_str().contains('@'))?;
         let host = authority.host();
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = address.unwrap_or(host).to_ascii_lowercase();
         let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => default_port,
+            Some("") => scheme.default_port(),
             _ => authority.port_u16()?,
         };
         let authority = authority.as_str().to_ascii_lowercase();

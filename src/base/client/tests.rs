@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::blocking::BlockingClient;
 use super::error::ClientError;
 use super::exchange::{Client, ClientLimits, read_whole};
 use super::origin::Origin;
@@ -269,4 +270,48 @@ async fn a_body_without_a_length_is_cut_off_at_the_limit() {
     let refused = text(&client, &url).await.unwrap_err();
     assert!(matches!(refused, ClientError::TooLarge { max: 9, .. }), "{refused:?}");
     assert_eq!(played.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn the_first_given_address_that_accepts_is_used_whatever_the_host() {
+    let fixture = fixture(Transport::Either).await;
+    // A bound port on which nobody listens refuses connections.
+    let idle = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    idle.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let closed = idle.local_addr().unwrap().as_socket().unwrap();
+    let at =
+        |addresses: &[SocketAddr]| Client::new(None, limits()).with_addresses(addresses.to_vec());
+    let answer = text(&at(&[closed, fixture.addr]), "http://two.example/").await.unwrap();
+    assert_eq!(answer, "http 0 two.example hello");
+    let refused = text(&at(&[closed, closed]), "http://two.example/").await.unwrap_err();
+    assert!(matches!(refused, ClientError::Connect { .. }), "{refused:?}");
+    at(&[fixture.addr]).connect(&"http://two.example/".parse().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn plain_http_to_a_server_that_speaks_tls_alone_is_told_apart() {
+    let (url, played) = scripted(vec![vec!["\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{16}"]]).await;
+    let refused = text(&plain_client(), &url).await.unwrap_err();
+    assert!(matches!(refused, ClientError::SpeaksTls { .. }), "{refused:?}");
+    played.abort();
+}
+
+#[test]
+fn a_thread_without_a_runtime_waits_for_its_answer() {
+    let (give, take) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (url, played) = scripted(vec![vec![OK, OK]]).await;
+            give.send(url).unwrap();
+            played.await.unwrap()
+        })
+    });
+    let client = BlockingClient::start(plain_client()).unwrap();
+    let url = take.recv().unwrap();
+    for _ in 0..2 {
+        let request = Request::post(&url).body(Bytes::from_static(b"hello")).unwrap();
+        assert_eq!(client.send(request).unwrap().into_body(), "ok");
+    }
+    assert_eq!(server.join().unwrap(), 2);
 }

@@ -46,6 +46,14 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    /// Returns the default port (RFC 9110 sections 4.2.1 and 4.2.2).
+    pub(crate) const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
 }
 
 impl fmt::Display for Scheme {

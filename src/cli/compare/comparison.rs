@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::rejection::{RejectedBlocks, Rejection};
 use crate::harness::document::compare_targets;
 use crate::harness::document::compare_targets::{
-    Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, Versus,
+    Load, QuantileRatios, Quantiles, Ratios, SCHEMA, Side, TargetComparison,
 };
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::record::intervals::Latencies;
@@ -238,11 +238,11 @@ impl Comparison {
     }
 
     /// Builds the document of the comparison.
-    pub(super) fn document(&self) -> Versus {
+    pub(super) fn document(&self) -> TargetComparison {
         let Question { targets: [of_a, of_b], pairs, block, rate, arrivals, seed } = &self.question;
         let [a, b] = &self.sides;
         let [response, service] = self.differences.each_ref().map(ratios);
-        Versus {
+        TargetComparison {
             a: side(of_a, a),
             b: side(of_b, b),
             b_over_a: Ratios { response, service },

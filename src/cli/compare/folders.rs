@@ -9,7 +9,7 @@ use crate::cli::terminal::Stream;
 use crate::harness::document::compare::Comparison;
 use crate::harness::report::compare::Side;
 use crate::harness::report::html;
-use crate::harness::report::html::{ReportError, versus};
+use crate::harness::report::html::{ReportError, compare as page};
 
 /// Output form of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
     let [a, b] = sides.as_slice() else { return Ok(Exit::Usage) };
     let comparison = Comparison::new(a, b);
     if let Some(path) = &args.html {
-        html::write_to(path, &versus::page(a, b, &comparison))?;
+        html::write_to(path, &page::page(a, b, &comparison))?;
     }
     let text = match form {
         Form::Text => comparison.text(),

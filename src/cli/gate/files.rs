@@ -11,8 +11,9 @@ use crate::cli::terminal::Stream;
 use crate::harness::document::gate::Gate;
 use crate::harness::gate::leg::{Pair, Side, merged};
 use crate::harness::gate::{junit, markdown, text};
-use crate::harness::report::out_folder::{OutFolder, OutFolderError};
-use crate::harness::report::{hgrm, html};
+use crate::harness::report::folder::hgrm;
+use crate::harness::report::folder::out_folder::{OutFolder, OutFolderError};
+use crate::harness::report::html;
 
 /// Reasons why a verdict cannot be stored.
 #[derive(Debug, thiserror::Error)]

@@ -70,7 +70,7 @@ impl Legs<'_> {
             };
             measured.findings = judge(&measured.pairs, policy);
             let verdict = overall(&measured.pairs, &measured.findings, policy);
-            if go_on.is_break() || verdict != Verdict::CannotTell {
+            if go_on.is_break() || verdict != Verdict::Inconclusive {
                 break;
             }
         }

@@ -27,6 +27,7 @@ use crate::harness::gate::document::Identity;
 use crate::harness::gate::judge::Verdict;
 use crate::harness::gate::text;
 use crate::harness::machine::stop::Stop;
+use crate::harness::report::run::load::of_leg;
 use crate::harness::scenario::spec::Resolved;
 
 /// Reasons why a gate has no verdict.
@@ -81,7 +82,7 @@ pub(super) fn main(args: &GateArgs) -> Exit {
 
 const fn exit(verdict: Verdict) -> Exit {
     match verdict {
-        Verdict::CannotTell => Exit::Inconclusive,
+        Verdict::Inconclusive => Exit::Inconclusive,
         Verdict::Fail => Exit::Failed,
         Verdict::Invalid => Exit::Invalid,
         Verdict::Pass => Exit::Pass,
@@ -110,7 +111,7 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
         notes: [of_runs, notes].concat(),
     };
     let document =
-        document::document(identity, &plan, &policy, &measured.pairs, &measured.findings);
+        document::document(identity, of_leg(&plan), &policy, &measured.pairs, &measured.findings);
     files::write(args, &document, &measured.pairs)?;
     files::print(args, &document).map_err(GateError::Print)?;
     Ok(document.verdict)
@@ -125,7 +126,7 @@ mod tests {
         let codes = [
             (Verdict::Pass, 0),
             (Verdict::Fail, 1),
-            (Verdict::CannotTell, 3),
+            (Verdict::Inconclusive, 3),
             (Verdict::Invalid, 4),
         ];
         for (verdict, code) in codes {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::args::GateArgs;
 use crate::harness::gate::baseline::{Baseline, BaselineError};
 use crate::harness::gate::metric::Metric;
-use crate::harness::gate::policy::{Design, Policy, Wanted};
+use crate::harness::gate::policy::{Design, MetricChoice, Policy};
 use crate::harness::machine::host::Host;
 use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::spec::{RunSpec, Scenario, SpecError, World};
@@ -186,7 +186,7 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
         tolerance: args.tolerance,
         limit: args.limit,
         metrics,
-        wanted: if named { Wanted::Named } else { Wanted::IfPossible },
+        metric_choice: if named { MetricChoice::Named } else { MetricChoice::Default },
         looks: Policy::doubling(args.pairs, max),
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::harness::judge::failure::Failure;
 use crate::harness::plan::fleet_file::FleetError;
 use crate::harness::plan::forecast::Interrupted;
-use crate::harness::report::out_folder::OutFolderError;
+use crate::harness::report::folder::out_folder::OutFolderError;
 use crate::harness::report::stored::StoredError;
 use crate::harness::scenario::spec::SpecError;
 use crate::harness::session::error::SessionError;

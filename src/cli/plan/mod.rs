@@ -40,8 +40,7 @@ use crate::harness::plan::fleet_file::Fleet;
 use crate::harness::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
 use crate::harness::plan::plan_json;
 use crate::harness::plan::sentences;
-use crate::harness::report::out_folder::OutFolder;
-use crate::harness::report::run_json::rfc3339;
+use crate::harness::report::folder::out_folder::OutFolder;
 
 /// Names of the files of a plan.
 const JSON: &str = "plan.json";
@@ -75,7 +74,7 @@ fn plan(
     interim: &mut InterimResults,
 ) -> Result<Exit, PlanError> {
     let fleet = Fleet::read(&args.fleet)?;
-    let started_at = rfc3339(clock.now());
+    let started_at = clock.now().rfc3339();
     let lengths = Duration::from_millis(100)..=Duration::from_hours(1);
     if let Some(length) = args.levels_duration.filter(|length| !lengths.contains(length)) {
         return Err(PlanError::LevelsDuration(length));
@@ -177,7 +176,7 @@ fn assemble(
         hit: calibration.hit.as_ref().ok().map(plan_json::side),
         mint: calibration.mint.as_ref().ok().map(plan_json::side),
         memory,
-        forecast: forecast.as_ref().map(plan_json::forecast),
+        forecast,
         held_out,
         notes: notes(args, fleet, calibration),
         sentences,
@@ -217,8 +216,8 @@ fn store(path: &Path, text: &str) -> Result<(), PlanError> {
 
 const fn exit(answer: Answer) -> Exit {
     match answer {
-        Answer::Enough => Exit::Pass,
-        Answer::NotEnough | Answer::Never | Answer::OutOfReach => Exit::SloBreached,
+        Answer::Sufficient => Exit::Pass,
+        Answer::Insufficient | Answer::Impossible | Answer::Unreachable => Exit::SloBreached,
         Answer::Unknown => Exit::Invalid,
     }
 }

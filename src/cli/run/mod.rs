@@ -31,16 +31,17 @@ use super::terminal::{Stream, say};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::printable;
 use crate::harness::dialect::target::Target;
+use crate::harness::document::run::Run;
+use crate::harness::judge::notes;
+use crate::harness::judge::objective::{Judgement, Verdict};
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::host::is_in_memory;
 use crate::harness::machine::stop::Stop;
 use crate::harness::report::folder::{Folder, FolderError};
-use crate::harness::report::notes;
-use crate::harness::report::run_json;
-use crate::harness::report::run_json::Identity;
-use crate::harness::report::slo::Verdict;
-use crate::harness::report::table;
-use crate::harness::report::table::Heading;
+use crate::harness::report::run as document;
+use crate::harness::report::run::Identity;
+use crate::harness::report::text::table;
+use crate::harness::report::text::table::Heading;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::spec::{
@@ -144,7 +145,7 @@ fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunE
     let (folder, outcome) = measure(&plan, &mut subject, clock, stop, folder, &displays.progress)?;
     drop(displays);
     let run = Finished { args, spec: &spec, plan: &plan, target: subject.target(), outcome, notes };
-    run.publish(folder, started_at)
+    run.publish(&folder, started_at)
 }
 
 /// Starts our own broker, or returns the foreign target.
@@ -214,16 +215,17 @@ struct Finished<'a> {
 
 impl Finished<'_> {
     /// Writes the result folder and the other files, and prints the result.
-    fn publish(mut self, folder: Folder, started_at: UnixSeconds) -> Result<Exit, RunError> {
+    fn publish(mut self, folder: &Folder, started_at: UnixSeconds) -> Result<Exit, RunError> {
         self.notes.extend(notes::of(self.plan, &self.outcome));
         self.notes.extend(hints::after(&self.target, &self.outcome));
         let Self { args, spec, plan, outcome, .. } = &self;
-        let table = self.table();
-        let json = run_json::document(self.identity(started_at), plan, outcome, &spec.objectives);
-        folder.complete(outcome, &json)?;
+        let identity = self.identity(started_at);
+        let document = document::document(identity, plan, outcome, &spec.objectives);
+        let table = self.table(&document);
+        folder.complete(&outcome.measured.totals.whole, &document)?;
         let written = args.outputs.write(folder.path());
         let text = if args.json {
-            printable::json(&json).map_err(|error| RunError::Print(error.into()))?
+            printable::json(&document).map_err(|error| RunError::Print(error.into()))?
         } else {
             let paths = result_paths::lines(folder.path(), outcome.measured.cut);
             result_paths::laid_out(&(table + &paths))
@@ -240,10 +242,10 @@ impl Finished<'_> {
         }
     }
 
-    fn table(&self) -> String {
+    fn table(&self, document: &Run) -> String {
         let scenario = self.spec.scenario.as_str();
         let heading = Heading { scenario, target: &self.target, plan: self.plan };
-        table::render(&heading, &self.outcome, &self.spec.objectives, &self.notes)
+        table::render(&heading, document, &self.outcome, &self.spec.objectives)
     }
 
     fn identity(&self, started_at: UnixSeconds) -> Identity {
@@ -308,14 +310,15 @@ impl Displays {
 /// The first that applies decides: a failed check, an invalid run, a missed objective, an objective
 /// that nobody can tell.
 fn exit(outcome: &Outcome, slo: &[Objective]) -> Exit {
-    let any = |verdict| slo.iter().any(|objective| objective.judge(outcome).verdict == verdict);
+    let judged = |objective| Judgement::of_run(objective, &outcome.measured).verdict;
+    let any = |verdict| slo.iter().any(|objective| judged(objective) == verdict);
     if !outcome.failures.is_empty() {
         Exit::Failed
     } else if !outcome.reasons.is_empty() {
         Exit::Invalid
     } else if any(Verdict::Missed) {
         Exit::SloBreached
-    } else if any(Verdict::CannotTell) {
+    } else if any(Verdict::Inconclusive) {
         Exit::Inconclusive
     } else {
         Exit::Pass

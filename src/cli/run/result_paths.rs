@@ -6,7 +6,7 @@ use crate::base::printable::printable;
 use crate::cli::terminal::Stream;
 use crate::harness::record::measured::Cut;
 use crate::harness::report::html;
-use crate::harness::report::table::wrapped;
+use crate::harness::report::text::layout::wrapped;
 
 /// Width of the text on a terminal, in columns.
 const COLUMNS: usize = 80;

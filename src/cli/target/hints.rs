@@ -1,10 +1,11 @@
 //! Hints about a target, before the load and after a load that got no token from it.
 
+use crate::base::http::Scheme;
 use crate::harness::dialect::fetch::speaks_tls;
 use crate::harness::dialect::outcome::Status;
 use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
 use crate::harness::dialect::target::Target;
-use crate::harness::dialect::url::{HttpUrl, Scheme};
+use crate::harness::dialect::url::HttpUrl;
 use crate::harness::judge::outcome::Outcome;
 
 /// Returns the hints about `target` before the load.

@@ -12,12 +12,13 @@ use super::url::TargetUrl;
 use crate::base::assertion::CertificateKey;
 use crate::base::files;
 use crate::base::files::CREDENTIAL_BYTES_MAX;
+use crate::base::http::Scheme;
 use crate::base::secret::Redacted;
 use crate::cli::sources::variables::SecretVariables;
 use crate::harness::dialect::protocol::{Dialect, Header, OAuth2, Proof, Protocol};
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust::Trusted;
-use crate::harness::dialect::url::{HttpUrl, Scheme};
+use crate::harness::dialect::url::HttpUrl;
 
 impl TargetArgs {
     /// Refuses flags that none of `targets` uses, because they would have no effect.

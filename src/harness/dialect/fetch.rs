@@ -1,14 +1,18 @@
-//! Blocking HTTP client for everything except load: counters, key sets, and changes.
+//! Requests that are not load: counters, key sets and changes. They block the calling thread.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use super::response;
-use super::response::{Answer, AnswerError, Rest};
-use super::transport::{Handshake, Tls, Transport};
-use super::trust;
-use super::trust::{TlsConnector, Trusted};
-use super::url::{HttpUrl, Scheme};
+use bytes::Bytes;
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::{Method, Request};
+
+use super::transport::HUNG_UP;
+use super::trust::{self, Trusted};
+use super::url::HttpUrl;
+use crate::base::client::{BlockingClient, Client, ClientError, ClientLimits};
+use crate::base::http::Scheme;
 use crate::base::tls::Fault;
 
 /// Failure to read a document.
@@ -53,6 +57,57 @@ pub enum FetchError {
 /// Timeout of a request: long enough for a busy broker, short enough not to hang a run.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Largest answer, in bytes. The counters of a broker take some 10 kB.
+const RESPONSE_BYTES_MAX: usize = 1 << 20;
+
+/// Timeout of the handshake that tests for TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl FetchError {
+    fn of(error: ClientError, url: String) -> Self {
+        match error {
+            ClientError::Connect { source, .. } => Self::Io { url, source },
+            ClientError::Tls { source, .. } => Self::of_io(source, url),
+            ClientError::Timeout { .. } => Self::Io { url, source: ErrorKind::TimedOut.into() },
+            ClientError::SpeaksTls { .. } => {
+                let reason = "the server speaks TLS there: write https://".to_owned();
+                Self::Malformed { url, reason }
+            }
+            ClientError::Protocol { source, .. } => match source.downcast::<hyper::Error>() {
+                Ok(error) => Self::of_exchange(*error, url),
+                Err(source) => Self::Malformed { url, reason: source.to_string() },
+            },
+            ClientError::Target(_) | ClientError::TooLarge { .. } => {
+                Self::Malformed { url, reason: error.to_string() }
+            }
+        }
+    }
+
+    fn of_exchange(error: hyper::Error, url: String) -> Self {
+        let of_system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        match of_system.map(|source| (source.kind(), Fault::of(source))) {
+            Some((kind, Some(fault))) => {
+                Self::Tls { url, fault, source: io::Error::new(kind, error) }
+            }
+            Some((kind, None)) => Self::Io { url, source: io::Error::new(kind, error) },
+            None if error.is_incomplete_message() => {
+                Self::Malformed { url, reason: "it ends early".to_owned() }
+            }
+            None => Self::Malformed { url, reason: error.to_string() },
+        }
+    }
+
+    fn of_io(source: io::Error, url: String) -> Self {
+        match Fault::of(&source) {
+            Some(fault) => Self::Tls { url, fault, source },
+            None if source.kind() == ErrorKind::UnexpectedEof => {
+                Self::Io { url, source: io::Error::new(source.kind(), HUNG_UP) }
+            }
+            None => Self::Io { url, source },
+        }
+    }
+}
+
 /// Reads the document at `base` with `path` appended.
 ///
 /// # Errors
@@ -61,9 +116,6 @@ pub(crate) fn get(base: &HttpUrl, path: &str) -> Result<String, FetchError> {
     Conversation::with(base.clone()).document(path)
 }
 
-/// Timeout of the handshake that tests for TLS.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Returns true if the server of `url` speaks TLS, whatever the scheme of the URL. Takes some seconds
 /// if the server is silent.
 pub(crate) fn speaks_tls(url: &HttpUrl) -> bool {
@@ -71,19 +123,18 @@ pub(crate) fn speaks_tls(url: &HttpUrl) -> bool {
     let secure = HttpUrl { scheme: Scheme::Https, ..url.clone() };
     let conversation = Conversation::with(secure).patient(HANDSHAKE_TIMEOUT);
     match conversation.trusting(Some(trusted)).connect() {
-        Ok(_) => true,
-        Err(error) => Fault::of(&error) == Some(Fault::Refused),
+        Ok(()) | Err(FetchError::Tls { fault: Fault::Refused, .. }) => true,
+        Err(_) => false,
     }
 }
 
 /// Request of a [`Conversation`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Question<'a> {
-    pub(crate) method: &'a str,
+    pub(crate) method: &'a Method,
     /// Path that is appended to the path of the conversation; may hold a query.
     pub(crate) path: &'a str,
-    /// Complete header lines, each with its line end.
-    pub(crate) headers: &'a str,
+    pub(crate) header: Option<(HeaderName, &'a str)>,
     pub(crate) body: &'a str,
 }
 
@@ -100,13 +151,13 @@ pub(crate) struct Conversation {
     base: HttpUrl,
     timeout: Duration,
     trusted: Option<Trusted>,
-    stream: Option<Transport>,
+    client: Option<BlockingClient>,
 }
 
 impl Conversation {
     /// Creates a conversation with this server. It connects for the first request.
     pub(crate) const fn with(base: HttpUrl) -> Self {
-        Self { base, timeout: TIMEOUT, trusted: None, stream: None }
+        Self { base, timeout: TIMEOUT, trusted: None, client: None }
     }
 
     /// Sets the authorities whose certificates are accepted.
@@ -124,7 +175,7 @@ impl Conversation {
     /// # Errors
     /// Returns [`FetchError`] when there is no such document.
     pub(crate) fn document(&mut self, path: &str) -> Result<String, FetchError> {
-        let reply = self.ask(&Question { method: "GET", path, headers: "", body: "" })?;
+        let reply = self.ask(&Question { method: &Method::GET, path, header: None, body: "" })?;
         match reply.status {
             200 => Ok(reply.body),
             status => Err(FetchError::Status { url: format!("{}{path}", self.base), status }),
@@ -137,108 +188,69 @@ impl Conversation {
     /// Returns [`FetchError`] when there is no answer. The next request then takes a new
     /// connection.
     pub(crate) fn ask(&mut self, question: &Question<'_>) -> Result<Reply, FetchError> {
-        let url = format!("{}{}", self.base, question.path);
-        let io = |source| match Fault::of(&source) {
-            Some(fault) => FetchError::Tls { url: url.clone(), fault, source },
-            None => FetchError::Io { url: url.clone(), source },
-        };
-        let malformed = |reason: String| FetchError::Malformed { url: url.clone(), reason };
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => self.connect().map_err(io)?,
-        };
-        let (answer, input) = exchange(&mut stream, self.head_and_body(question).as_bytes())
-            .map_err(|failure| match failure {
-                Failure::Io(source) => io(source),
-                Failure::Malformed(reason) => malformed(reason),
-            })?;
-        let body = String::from_utf8(answer.body(&input).into_owned());
-        let body = body.map_err(|error| malformed(error.to_string()))?;
-        let kept = answer.keep_alive && answer.end == input.len();
-        self.stream = kept.then_some(stream);
-        Ok(Reply { status: answer.status, body })
+        let url = || format!("{}{}", self.base, question.path);
+        let malformed = |reason: String| FetchError::Malformed { url: url(), reason };
+        let request = self.request(question).map_err(|error| malformed(error.to_string()))?;
+        let url = url();
+        let client = self.client().map_err(|source| FetchError::Io { url: url.clone(), source })?;
+        let answer = client.send(request).map_err(|error| FetchError::of(error, url.clone()))?;
+        let status = answer.status().as_u16();
+        let body = String::from_utf8(answer.into_body().into());
+        let body =
+            body.map_err(|error| FetchError::Malformed { url, reason: error.to_string() })?;
+        Ok(Reply { status, body })
     }
 
-    fn connect(&self) -> io::Result<Transport> {
-        let connector = TlsConnector::of(&self.base, self.trusted.as_ref())?;
-        let socket = self.base.connect(TIMEOUT)?;
-        socket.set_read_timeout(Some(self.timeout))?;
-        socket.set_write_timeout(Some(self.timeout))?;
-        socket.set_nodelay(true)?;
-        let Some(connector) = connector else { return Ok(Transport::Plain(socket)) };
-        let mut stream = Transport::Tls(Box::new(Tls::new(socket, connector.connect()?)));
-        match stream.handshake()? {
-            Handshake::Done => Ok(stream),
-            Handshake::WantsRead | Handshake::WantsWrite => Err(ErrorKind::TimedOut.into()),
-        }
+    /// Connects to the server, with the TLS handshake.
+    fn connect(mut self) -> Result<(), FetchError> {
+        let url = self.base.to_string();
+        let request =
+            self.request(&Question { method: &Method::GET, path: "", header: None, body: "" });
+        let reason = |error: hyper::http::Error| error.to_string();
+        let request = request
+            .map_err(|error| FetchError::Malformed { url: url.clone(), reason: reason(error) })?;
+        let client = self.client().map_err(|source| FetchError::Io { url: url.clone(), source })?;
+        client.connect(request.uri()).map_err(|error| FetchError::of(error, url))
     }
 
-    fn head_and_body(&self, question: &Question<'_>) -> String {
-        let Question { method, path, headers, body } = question;
-        let HttpUrl { path: base, authority, .. } = &self.base;
-        let length = body.len();
+    /// Returns the client, and starts it for the first request.
+    fn client(&mut self) -> io::Result<&BlockingClient> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => self.start()?,
+        };
+        Ok(self.client.insert(client))
+    }
+
+    fn start(&self) -> io::Result<BlockingClient> {
+        let limits = ClientLimits {
+            connect: self.timeout.min(TIMEOUT),
+            total: self.timeout,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+            idle_max: 1,
+        };
+        let addresses = std::iter::once(self.base.address).chain(self.base.others.iter().copied());
+        let tls = self.trusted.as_ref().map(Trusted::config);
+        BlockingClient::start(Client::new(tls, limits).with_addresses(addresses.collect()))
+    }
+
+    fn request(&self, question: &Question<'_>) -> Result<Request<Bytes>, hyper::http::Error> {
+        let Question { method, path, header, body } = question;
+        let HttpUrl { scheme, authority, path: base, .. } = &self.base;
         let base = if base.is_empty() && !path.starts_with('/') { "/" } else { base };
+        let request = Request::builder()
+            .method(*method)
+            .uri(format!("{scheme}://{authority}{base}{path}"))
+            .body(Bytes::copy_from_slice(body.as_bytes()));
+        let mut request = request?;
+        let headers = request.headers_mut();
+        if let Some((name, value)) = header {
+            headers.insert(name, HeaderValue::from_str(value)?);
+        }
         // RFC 9110 section 8.6: a length belongs to content, or to a method that expects content.
-        let length =
-            if *method == "GET" { String::new() } else { format!("Content-Length: {length}\r\n") };
-        format!(
-            "{method} {base}{path} HTTP/1.1\r\nHost: {authority}\r\n{headers}{length}\r\n{body}"
-        )
-    }
-}
-
-/// Failure to get an answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The network failed.
-    Io(io::Error),
-    /// The bytes that came are not an answer; the text gives the reason.
-    Malformed(String),
-}
-
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Io(error) => error,
-            Failure::Malformed(reason) => Self::new(ErrorKind::InvalidData, reason),
+        if **method != Method::GET {
+            headers.insert(CONTENT_LENGTH, body.len().into());
         }
-    }
-}
-
-/// First bytes of a TLS alert: its content type and the major version (RFC 8446 section 5.1).
-const TLS_ALERT: [u8; 2] = [21, 3];
-
-fn unreadable(input: &[u8], error: &AnswerError) -> Failure {
-    Failure::Malformed(if input.starts_with(&TLS_ALERT) {
-        "the server speaks TLS there: write https://".to_owned()
-    } else {
-        error.to_string()
-    })
-}
-
-/// Sends `request` and waits for its answer. Returns the answer with the bytes that it was parsed
-/// from.
-pub(crate) fn exchange(
-    stream: &mut Transport,
-    request: &[u8],
-) -> Result<(Answer, Vec<u8>), Failure> {
-    stream.write_all(request).and_then(|()| stream.flush()).map_err(Failure::Io)?;
-    let (mut input, mut rest) = (Vec::new(), Rest::Open);
-    loop {
-        let whole = response::parse(&input, rest);
-        match whole.map_err(|error| unreadable(&input, &error))? {
-            Some(answer) => return Ok((answer, input)),
-            None if rest == Rest::Ended => {
-                return Err(Failure::Malformed("it ends early".to_owned()));
-            }
-            None => {}
-        }
-        let mut piece = [0; 8192];
-        match stream.read(&mut piece) {
-            Ok(0) => rest = Rest::Ended,
-            Ok(count) => input.extend_from_slice(piece.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::Io(error)),
-        }
+        Ok(request)
     }
 }

@@ -15,7 +15,8 @@ pub(crate) enum Transport {
     Tls(Box<Tls>),
 }
 
-const HUNG_UP: &str = "the server closed the connection during the TLS handshake; if it does not speak TLS, write http://";
+/// Text of the error when the server ends the handshake.
+pub(super) const HUNG_UP: &str = "the server closed the connection during the TLS handshake; if it does not speak TLS, write http://";
 
 /// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-use super::url::{HttpUrl, Scheme};
+use super::url::HttpUrl;
+use crate::base::http::Scheme;
 use crate::base::tls;
 use crate::base::tls::{Fault, TlsError};
 
@@ -45,6 +46,11 @@ impl Trusted {
 
     const fn checking(config: Arc<ClientConfig>) -> Self {
         Self { config, checked: true }
+    }
+
+    /// Returns the configuration of TLS clients.
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
     }
 
     /// Returns true if certificates are checked.

@@ -1,39 +1,12 @@
 //! URLs of servers, resolved to addresses.
 
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::base::http::Scheme;
 use crate::base::secret::shown_url;
-
-/// The scheme of a URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// HTTP without TLS.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// Returns the name in a URL.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// Returns the default port (RFC 9110 sections 4.2.1 and 4.2.2).
-    const fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
 
 /// An `http` or `https` URL, resolved to the addresses of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +99,7 @@ fn resolve(
     url: &str,
 ) -> Result<(SocketAddr, Vec<SocketAddr>), UrlError> {
     let after_host = authority.rsplit(']').next().unwrap_or(authority);
-    let port = scheme.port();
+    let port = scheme.default_port();
     let with_port = match after_host.split_once(':') {
         None => format!("{authority}:{port}"),
         Some((_, port)) if port.parse().is_ok_and(|port: u16| port > 0) => authority.to_owned(),
@@ -162,18 +135,6 @@ impl HttpUrl {
             self.others.insert(0, silent);
         }
         self
-    }
-
-    /// Connects to the first address that accepts a connection within `timeout`.
-    ///
-    /// # Errors
-    /// Returns the error of the last address.
-    pub(super) fn connect(&self, timeout: Duration) -> io::Result<TcpStream> {
-        let first = TcpStream::connect_timeout(&self.address, timeout);
-        let try_next = |tried: io::Result<TcpStream>, next: &SocketAddr| {
-            tried.or_else(|_| TcpStream::connect_timeout(next, timeout))
-        };
-        self.others.iter().fold(first, try_next)
     }
 
     /// Returns the URL, with the addresses of its host if the URL does not show them.
@@ -248,9 +209,6 @@ mod tests {
         assert_eq!((reached.address, reached.others), (open, vec![closed, closed]));
         assert_eq!(at(open, &[closed]).reached(), at(open, &[closed]));
         assert_eq!(at(closed, &[closed]).reached(), at(closed, &[closed]));
-        let connected = at(closed, &[open]).connect(TRY_TIMEOUT).unwrap();
-        assert_eq!(connected.peer_addr().unwrap(), open);
-        assert!(at(closed, &[closed]).connect(TRY_TIMEOUT).is_err());
     }
 
     #[test]

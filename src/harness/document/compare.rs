@@ -10,7 +10,7 @@ use crate::harness::class::Class;
 /// The name and version of the format.
 pub const SCHEMA: &str = "mintbench/compare/1";
 
-/// What `mintbench compare A B --json` prints. A value that is not known is null.
+/// Comparison that `mintbench compare A B --json` prints. A value that is not known is null.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Comparison {
     /// The name and version of this format.
@@ -20,9 +20,9 @@ pub struct Comparison {
     pub a: Summary,
     /// The other result.
     pub b: Summary,
-    /// Whether both were made on one machine, as far as their fingerprints tell.
+    /// True if both were made on one machine, by their fingerprints.
     pub same_machine: bool,
-    /// What makes the comparison doubtful.
+    /// Reasons to doubt the comparison.
     #[schemars(inner(length(min = 1)))]
     pub warnings: Vec<String>,
     /// The answers of both results by class.
@@ -38,13 +38,13 @@ pub struct Summary {
     pub folder: String,
     /// The GUID of the run.
     pub run_id: Option<String>,
-    /// When the run began: RFC 3339, in UTC.
+    /// Time at which the run began: RFC 3339, in UTC.
     pub started_at: Option<String>,
     /// The commit of the program that measured.
     pub git_commit: Option<String>,
-    /// Whether the run is valid.
+    /// True if the run is valid.
     pub valid: Option<bool>,
-    /// Why the run is not valid.
+    /// Reasons why the run is not valid.
     pub reasons: Vec<String>,
 }
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 /// The name and version of the format.
 pub const SCHEMA: &str = "mintbench/versus/1";
 
-/// What `mintbench compare --target A --target B --json` prints. A value that is not known or infinite is
+/// Comparison that `mintbench compare --target A --target B --json` prints. A value that is not known or infinite is
 /// null.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct Versus {
+pub struct TargetComparison {
     /// The endpoint that ratios are divided by.
     pub a: Side,
     /// The other endpoint.
@@ -19,17 +19,17 @@ pub struct Versus {
     /// The confidence of the bounds of each ratio.
     #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
-    /// What both endpoints were sent.
+    /// Load of both endpoints.
     pub load: Load,
     /// The number of pairs whose two blocks are evidence.
     pub pairs_used: u64,
-    /// Why blocks are no evidence.
+    /// Reasons why blocks are no evidence.
     #[schemars(inner(length(min = 1)))]
     pub reasons: Vec<String>,
     /// The name and version of this format.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
-    /// Whether enough pairs are evidence.
+    /// True if enough pairs are evidence.
     pub valid: bool,
 }
 
@@ -90,10 +90,10 @@ pub struct Ratio {
     pub ratio: f64,
 }
 
-/// What both endpoints were sent.
+/// Load of both endpoints.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Load {
-    /// How requests were spaced.
+    /// Spacing of the requests.
     pub arrivals: String,
     /// The length of a block in seconds.
     #[schemars(extend("exclusiveMinimum" = 0))]

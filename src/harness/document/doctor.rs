@@ -1,4 +1,4 @@
-//! What a machine can and cannot measure.
+//! `doctor.json`: the fitness of a machine for measurements.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 /// The name and version of the format.
 pub const SCHEMA: &str = "mintbench/doctor/1";
 
-/// What `mintbench doctor --json` prints.
+/// Findings that `mintbench doctor --json` prints.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Doctor {
     /// The name and version of this format.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
-    /// Whether a run on this machine is valid now.
+    /// True if a run on this machine is valid now.
     pub can_measure: bool,
     /// Percentiles of the response time that a run can use; `p99` stands for all above it.
     #[schemars(inner(regex(pattern = "^p(50|90|99)$")))]
@@ -30,16 +30,16 @@ pub struct Finding {
     /// The subject of the finding. The names do not change.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// How much the finding matters.
+    /// Severity of the finding.
     pub level: Level,
-    /// What was found.
+    /// The finding in words.
     #[schemars(length(min = 1))]
     pub says: String,
-    /// What to do about it; null where nothing need be done.
+    /// Advice; null where nothing need be done.
     pub advice: Option<String>,
 }
 
-/// How much a finding matters.
+/// Severity of a finding.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]

@@ -1,6 +1,7 @@
-//! `gate.json`: whether a candidate is slower than its base.
+//! `gate.json`: the verdict on a candidate, compared with its base.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,14 +13,14 @@ use super::metric::Metric;
 pub const SCHEMA: &str = "mintbench/gate/1";
 
 /// `gate.json` of `mintbench gate`. Effects, intervals, bounds, tolerances and limits are shares: 0.05 is
-/// 5 % slower or larger, or for the hit ratio 5 of 100 lookups lost; below 0 the candidate is better. A value
+/// 5 % slower or larger, or for the hit ratio 5 of 100 lookups lost. Below 0 the candidate is better. A value
 /// that is not known or infinite is null.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Gate {
     /// The name and version of this format.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
-    /// When the gate began: RFC 3339, in UTC, to the second.
+    /// Time at which the gate began: RFC 3339, in UTC, to the second.
     #[schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"))]
     pub started_at: String,
     /// The name of the scenario.
@@ -51,7 +52,7 @@ pub struct Gate {
     /// Checks that failed, of both builds.
     #[schemars(inner(length(min = 1)))]
     pub failures: Vec<String>,
-    /// What a reader of the verdict should know.
+    /// Notes for the reader of the verdict.
     #[schemars(inner(length(min = 1)))]
     pub notes: Vec<String>,
 }
@@ -61,7 +62,8 @@ pub struct Gate {
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// A slow-down of the limit can be neither shown nor excluded. Exit code 3.
-    CannotTell,
+    #[serde(rename = "cannot-tell")]
+    Inconclusive,
     /// The candidate is slower than tolerated. Exit code 1.
     Fail,
     /// The machine or the generator was the bottleneck: nothing is known. Exit code 4.
@@ -74,7 +76,7 @@ impl Verdict {
     /// The verdict in words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::CannotTell => "cannot tell",
+            Self::Inconclusive => "cannot tell",
             Self::Fail => "fail",
             Self::Invalid => "invalid",
             Self::Pass => "pass",
@@ -94,15 +96,26 @@ pub struct BuildName {
     pub sha256: Option<String>,
 }
 
+impl fmt::Display for BuildName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        let short = |text: &str| text.chars().take(12).collect::<String>();
+        if let Some(commit) = &self.commit {
+            write!(f, ", commit {}", short(commit))?;
+        }
+        self.sha256.as_ref().map_or(Ok(()), |digest| write!(f, ", sha256 {}", short(digest)))
+    }
+}
+
 /// The rules of a gate.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Policy {
-    /// How the base is measured.
+    /// Design of the comparison.
     pub design: Design,
-    /// How often a candidate that is no slower than tolerated may fail, all metrics and looks together.
+    /// Probability that a candidate no slower than tolerated fails, over all metrics and looks together.
     #[schemars(range(min = 0, max = 1))]
     pub alpha: f64,
-    /// How often a slow-down of the smallest effect fails, and one of the limit does not pass.
+    /// Probability that a slow-down of the smallest effect fails, and that one of the limit does not pass.
     #[schemars(range(min = 0, max = 1))]
     pub power: f64,
     /// The slow-down that is tolerated.
@@ -111,8 +124,8 @@ pub struct Policy {
     /// The slow-down that must not pass.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub limit: f64,
-    /// How the metrics were chosen.
-    pub metrics: Wanted,
+    /// Choice of the metrics.
+    pub metrics: MetricChoice,
     /// The numbers of pairs after which a verdict was looked for, ascending.
     #[schemars(length(min = 1), inner(range(min = 2)))]
     pub looks: Vec<u64>,
@@ -120,7 +133,7 @@ pub struct Policy {
     pub pairs_made: u64,
 }
 
-/// How the base of a gate is measured.
+/// Design of the comparison of a gate.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Design {
@@ -130,12 +143,13 @@ pub enum Design {
     Pairs,
 }
 
-/// How the metrics of a gate were chosen.
+/// Choice of the metrics of a gate.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Wanted {
+#[serde(rename_all = "lowercase")]
+pub enum MetricChoice {
     /// By default: a metric that this machine cannot judge is reported as not judged.
-    IfPossible,
+    #[serde(rename = "if-possible")]
+    Default,
     /// By name: a gate that cannot judge one of the metrics is invalid.
     Named,
 }
@@ -143,7 +157,7 @@ pub enum Wanted {
 /// The load of each leg.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Load {
-    /// How requests were spaced.
+    /// Spacing of the requests.
     #[schemars(length(min = 1))]
     pub arrivals: String,
     /// Requests per second.
@@ -180,7 +194,7 @@ pub struct MetricResult {
     pub limit: f64,
     /// The judgement; null where the metric is not judged.
     pub judged: Option<Judged>,
-    /// Why the metric is not judged; null where it is.
+    /// Reason why the metric is not judged; null where it is.
     pub not_judged: Option<String>,
 }
 
@@ -242,7 +256,7 @@ pub enum Method {
 pub struct Pair {
     /// The seed of both legs.
     pub seed: u64,
-    /// Which leg was first.
+    /// Order of the legs.
     pub order: Order,
     /// By which factor each turn of the candidate took more processor time than the turn of the base beside
     /// it, as natural logarithms. Empty where the two did not take turns, absent in files of earlier versions.
@@ -270,11 +284,11 @@ pub enum Order {
 pub struct Leg {
     /// The value of each metric that is known.
     pub values: BTreeMap<Metric, f64>,
-    /// Whether the requests were sent at their rate.
+    /// True if the requests were sent at their rate.
     pub kept_rate: bool,
-    /// Whether the generator and the host kept up.
+    /// True if the generator and the host kept up.
     pub valid: bool,
-    /// Why the leg was not valid.
+    /// Reasons why the leg was not valid.
     #[schemars(inner(length(min = 1)))]
     pub reasons: Vec<String>,
     /// The checks that failed.

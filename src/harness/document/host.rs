@@ -1,5 +1,7 @@
 //! The build and the machine that a document comes from.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ pub struct Build {
     /// The commit of the source; `unknown` where it is not known, or where merged builds differ.
     #[schemars(regex(pattern = r"^([0-9a-f]{40}|unknown)$"))]
     pub git_commit: String,
-    /// Whether the source differed from the commit; null where it is not known.
+    /// True if the source differed from the commit; null where it is not known.
     pub git_dirty: Option<bool>,
     /// The profile of cargo.
     pub profile: String,
@@ -47,11 +49,11 @@ pub struct Host {
     pub steal_share: f64,
     /// The load average of the last minute, after the measurement.
     pub load_average: Option<f64>,
-    /// Whether two hardware threads share a core. This field and those below came later, and are no part
+    /// True if two hardware threads share a core. This field and those below came later, and are no part
     /// of the fingerprint.
     #[serde(default)]
     pub smt: Option<bool>,
-    /// Whether the clock frequency may exceed its nominal value.
+    /// True if the clock frequency may exceed its nominal value.
     #[serde(default)]
     pub turbo: Option<bool>,
     /// The idle states that the first core may enter, from the lightest.
@@ -69,7 +71,7 @@ pub struct Host {
     /// The preemption model of the kernel.
     #[serde(default)]
     pub preemption: Option<String>,
-    /// Whether the machine is virtual.
+    /// True if the machine is virtual.
     #[serde(default)]
     pub virtualised: Option<bool>,
     /// The longest queue of connections that a listener may have.
@@ -87,4 +89,11 @@ pub struct Host {
     /// Fields of later versions.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpu_model, cores, kernel, fingerprint, .. } = self;
+        write!(f, "{cpu_model}, {cores} cores, {kernel}, fingerprint {fingerprint}")
+    }
 }

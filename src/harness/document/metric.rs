@@ -28,7 +28,7 @@ pub enum Metric {
 pub enum Percentile {
     /// The median.
     P50,
-    /// What one request in a hundred exceeds.
+    /// The 99th percentile.
     P99,
 }
 

@@ -1,7 +1,8 @@
 //! The documents that mintbench writes, one type each.
 //!
-//! Those who measure make them, those who report read them, and `docs/schema/` describes them: the
-//! doc comments here are the descriptions there.
+//! [`report`](super::report), [`gate`](super::gate) and [`plan`](super::plan) make and read them. The
+//! schemas in `docs/schema/` are generated from these types: the doc comments here are their
+//! descriptions.
 
 pub mod compare;
 pub mod compare_targets;

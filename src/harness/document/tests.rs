@@ -24,7 +24,10 @@ fn schemas() -> [(&'static str, Value); 6] {
         ("run-1.json", schema::<run::Run>(run::SCHEMA, Numbers::NotNegative)),
         (
             "versus-1.json",
-            schema::<compare_targets::Versus>(compare_targets::SCHEMA, Numbers::NotNegative),
+            schema::<compare_targets::TargetComparison>(
+                compare_targets::SCHEMA,
+                Numbers::NotNegative,
+            ),
         ),
     ]
 }

@@ -7,9 +7,9 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::dial;
 use super::dial::Dial;
+use super::exchange::exchange;
 use super::shared::{Current, Due, Ending, Shared};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::fetch;
 use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::dialect::protocol::Lease;
 use crate::harness::dialect::request::RequestWriter;
@@ -394,7 +394,7 @@ pub(super) struct ConnectContext<'a> {
 }
 
 fn open(stream: &mut Transport, opening: &[u8], clock: Monotonic) -> io::Result<Lease> {
-    let (answer, input) = fetch::exchange(stream, opening)?;
+    let (answer, input) = exchange(stream, opening)?;
     let lease = Lease::opened(
         answer.status,
         &answer.body(&input),

@@ -2,6 +2,7 @@
 
 mod connection;
 mod dial;
+mod exchange;
 mod generator;
 pub mod load;
 mod pool;

@@ -14,7 +14,7 @@ use crate::harness::report::stored::{StoredError, read_run};
 
 /// Reasons why a folder cannot be used as a baseline.
 #[derive(Debug, thiserror::Error)]
-pub enum BaselineError {
+pub(crate) enum BaselineError {
     /// The folder has no `run.json`.
     #[error("there is no baseline: `{path}` holds no run.json; make one with `mintbench run --out DIR`", path = .0.display())]
     Absent(PathBuf),
@@ -52,17 +52,17 @@ pub enum BaselineError {
 
 /// Stored run that a candidate is compared with.
 #[derive(Debug)]
-pub struct Baseline {
+pub(crate) struct Baseline {
     /// Name of the scenario.
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// Seed of everything random.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Load of the run.
-    pub load: Load,
+    pub(crate) load: Load,
     /// Commit of the measured build.
-    pub commit: String,
+    pub(crate) commit: String,
     /// Results of the run.
-    pub leg: Leg,
+    pub(crate) leg: Leg,
 }
 
 impl Baseline {
@@ -70,7 +70,7 @@ impl Baseline {
     ///
     /// # Errors
     /// Returns [`BaselineError`] when there is no run, or none that this machine can be compared with.
-    pub fn read(path: &Path, fingerprint: &str, cpu: &str) -> Result<Self, BaselineError> {
+    pub(crate) fn read(path: &Path, fingerprint: &str, cpu: &str) -> Result<Self, BaselineError> {
         let run = read_run(path)?.ok_or_else(|| BaselineError::Absent(path.to_owned()))?;
         if run.host.fingerprint != fingerprint {
             return Err(BaselineError::Unlike {
@@ -131,10 +131,9 @@ fn kept_rate(run: &Run) -> bool {
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn value(run: &Run, broker: &Broker, metric: Metric) -> Option<f64> {
-    let lookups = broker.hits + broker.misses + broker.coalesced;
     match metric {
         Metric::Cpu => broker.cpu_us_per_request,
-        Metric::HitRatio => (lookups > 0).then(|| broker.hits as f64 / lookups as f64),
+        Metric::HitRatio => broker.hit_ratio(),
         Metric::Memory => broker.anonymous_bytes.map(|bytes| bytes as f64),
         Metric::Response(class, percentile) => at(run, class, percentile),
     }

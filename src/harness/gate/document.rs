@@ -3,13 +3,8 @@
 //! Effects, bounds and limits are shares by which the candidate is worse: 0.05 means 5 % slower, or 5 of
 //! 100 lookups lost for the hit ratio.
 
-use std::fmt;
-
-use super::evidence::NotJudged;
-use super::judge;
-use super::judge::{Finding, overall};
-use super::leg;
-use super::leg::Side;
+use super::judge::{self, Finding, overall};
+use super::leg::{self, Side};
 use super::policy;
 use super::sentence::sentence;
 use crate::base::clock::UnixSeconds;
@@ -17,46 +12,31 @@ use crate::harness::document::gate::{
     BuildName, Gate, Judged, Leg, Load, Method, MetricResult, Order, Pair, Policy, SCHEMA,
 };
 use crate::harness::report::host::{build, host};
-use crate::harness::report::phases;
-use crate::harness::report::run_json::rfc3339;
-use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::schedule::layout::Layout;
 use crate::harness::stats::paired;
 use crate::harness::stats::paired::Bounds;
 use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Identity of a gate: its time, scenario, seed and builds.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Time at which the gate began.
-    pub started_at: UnixSeconds,
+    pub(crate) started_at: UnixSeconds,
     /// Name of the scenario.
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// Seed of the first pair. Each pair has its own.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Base build.
-    pub base: BuildName,
+    pub(crate) base: BuildName,
     /// Candidate build.
-    pub candidate: BuildName,
+    pub(crate) candidate: BuildName,
     /// Notes for the reader.
-    pub notes: Vec<String>,
-}
-
-impl fmt::Display for BuildName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        let short = |text: &str| text.chars().take(12).collect::<String>();
-        if let Some(commit) = &self.commit {
-            write!(f, ", commit {}", short(commit))?;
-        }
-        self.sha256.as_ref().map_or(Ok(()), |digest| write!(f, ", sha256 {}", short(digest)))
-    }
+    pub(crate) notes: Vec<String>,
 }
 
 /// Builds the document of a gate.
-pub fn document(
+pub(crate) fn document(
     identity: Identity,
-    plan: &RunPlan,
+    load: Load,
     policy: &policy::Policy,
     pairs: &[leg::Pair],
     findings: &[Finding],
@@ -65,7 +45,7 @@ pub fn document(
     let failures = failures(pairs);
     Gate {
         schema: SCHEMA.to_owned(),
-        started_at: rfc3339(identity.started_at),
+        started_at: identity.started_at.rfc3339(),
         scenario: identity.scenario,
         seed: identity.seed,
         verdict,
@@ -73,7 +53,7 @@ pub fn document(
         base: identity.base,
         candidate: identity.candidate,
         policy: of_policy(policy, pairs.len()),
-        load: load(plan),
+        load,
         host: host(steal(pairs)),
         build: build(),
         metrics: findings.iter().map(|finding| metric(finding, policy)).collect(),
@@ -100,12 +80,6 @@ fn failures(pairs: &[leg::Pair]) -> Vec<String> {
     all
 }
 
-/// Formats a share in per cent, without needless zeros.
-pub(super) fn percent(share: f64) -> String {
-    let rounded = (share * 1e4).round() / 1e2;
-    format!("{rounded} %")
-}
-
 fn of_policy(policy: &policy::Policy, pairs_made: usize) -> Policy {
     Policy {
         design: policy.design,
@@ -113,25 +87,9 @@ fn of_policy(policy: &policy::Policy, pairs_made: usize) -> Policy {
         power: policy.power,
         tolerance: policy.tolerance,
         limit: policy.limit,
-        metrics: policy.wanted,
+        metrics: policy.metric_choice,
         looks: policy.looks.iter().map(|pairs| *pairs as u64).collect(),
         pairs_made: pairs_made as u64,
-    }
-}
-
-fn load(plan: &RunPlan) -> Load {
-    let (arrivals, rate) = phases::arrivals(&plan.workload);
-    let seconds = |ns| std::time::Duration::from_nanos(ns).as_secs_f64();
-    let layout = Layout::of(plan);
-    Load {
-        arrivals: arrivals.to_owned(),
-        rate,
-        duration_s: seconds(plan.duration_ns),
-        warmup_s: seconds(plan.warmup_ns),
-        connections: layout.connections().into(),
-        vms: plan.world.vms.into(),
-        user_assigned: plan.world.user_assigned.into(),
-        threads: layout.threads() as u64,
     }
 }
 
@@ -142,20 +100,8 @@ fn metric((metric, finding): &Finding, policy: &policy::Policy) -> MetricResult 
         tolerance: metric.share_of(policy.tolerated(*metric)),
         limit: metric.share_of(policy.limit_of(*metric)),
         judged: finding.as_ref().ok().map(judged),
-        not_judged: finding.as_ref().err().map(|not| not_judged(*not)),
+        not_judged: finding.as_ref().err().map(ToString::to_string),
     }
-}
-
-pub(super) fn not_judged(NotJudged { invalid, missing, lost, gained, pairs }: NotJudged) -> String {
-    let parts = [
-        (invalid, "an invalid leg"),
-        (missing, "too few samples or no value"),
-        (lost, "a value of the base and none of the candidate"),
-        (gained, "a value of the candidate and none of the base"),
-    ];
-    let told = parts.into_iter().filter(|(count, _)| *count > 0);
-    let told = told.map(|(count, what)| format!("{count} of {pairs} pairs have {what}"));
-    told.collect::<Vec<_>>().join(", ")
 }
 
 fn judged(judged: &judge::Judged) -> Judged {

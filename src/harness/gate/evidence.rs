@@ -1,22 +1,24 @@
 //! Selects the pairs that count as evidence for a metric, and counts the others by reason.
 
-use super::leg::{Pair, Side, Useless};
-use super::metric::{Demand, Metric};
+use std::fmt;
+
+use super::leg::{Pair, Side, Unusable};
+use super::metric::{Metric, Requirement};
 use super::policy::{Design, Policy};
 
 /// Counts of the pairs that made a metric impossible to judge, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NotJudged {
-    /// Pairs with a leg that does not meet the demand of the metric.
-    pub invalid: usize,
+pub(crate) struct NotJudged {
+    /// Pairs with a leg that does not meet the requirement of the metric.
+    pub(crate) invalid: usize,
     /// Other pairs with too few samples on both sides.
-    pub missing: usize,
+    pub(crate) missing: usize,
     /// Pairs with enough samples of the base but too few of the candidate.
-    pub lost: usize,
+    pub(crate) lost: usize,
     /// Pairs with enough samples of the candidate but too few of the base.
-    pub gained: usize,
+    pub(crate) gained: usize,
     /// Number of all pairs.
-    pub pairs: usize,
+    pub(crate) pairs: usize,
 }
 
 impl NotJudged {
@@ -28,15 +30,15 @@ impl NotJudged {
     /// excluded.
     ///
     /// A sample count near the minimum falls on either side by chance, so most pairs must agree.
-    pub const fn is_lost(&self) -> bool {
+    pub(crate) const fn is_lost(&self) -> bool {
         self.lost > self.gained + self.pairs / 2
     }
 
-    fn count(&mut self, useless: Useless, pair: &Pair, metric: Metric) {
+    fn count(&mut self, unusable: Unusable, pair: &Pair, metric: Metric) {
         let has = |side| pair.leg(side).values.contains_key(&metric);
         let counter = match (has(Side::Base), has(Side::Candidate)) {
             (false, false) => &mut self.missing,
-            (true, true) if useless == Useless::Missing => &mut self.missing,
+            (true, true) if unusable == Unusable::Missing => &mut self.missing,
             (true, true) => &mut self.invalid,
             // A leg off its rate has other sample counts for that reason alone.
             _ if !(pair.base.kept_rate && pair.candidate.kept_rate) => &mut self.invalid,
@@ -46,14 +48,29 @@ impl NotJudged {
         *counter += 1;
     }
 
-    const fn useless(&self) -> usize {
+    const fn unusable(&self) -> usize {
         self.invalid + self.missing + self.lost + self.gained
+    }
+}
+
+impl fmt::Display for NotJudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invalid, missing, lost, gained, pairs } = self;
+        let parts = [
+            (invalid, "an invalid leg"),
+            (missing, "too few samples or no value"),
+            (lost, "a value of the base and none of the candidate"),
+            (gained, "a value of the candidate and none of the base"),
+        ];
+        let told = parts.into_iter().filter(|(count, _)| **count > 0);
+        let told = told.map(|(count, what)| format!("{count} of {pairs} pairs have {what}"));
+        f.write_str(&told.collect::<Vec<_>>().join(", "))
     }
 }
 
 /// Evidence of the pairs for one metric.
 pub(super) enum Evidence {
-    /// Enough pairs have legs that meet the demand of the metric.
+    /// Enough pairs have legs that meet the requirement of the metric.
     Fit(Values),
     /// All pairs, including those that the host disturbed. They can show a large slow-down and nothing
     /// else.
@@ -102,8 +119,8 @@ impl Values {
     }
 }
 
-/// Maximum share of useless pairs. Above it, the other pairs are not a fair sample.
-const USELESS_MAX: f64 = 0.25;
+/// Maximum share of unusable pairs. Above it, the other pairs are not a fair sample.
+const UNUSABLE_MAX: f64 = 0.25;
 
 fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
     let mut values = Values::default();
@@ -113,14 +130,14 @@ fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
             pair.base.value(metric).and_then(|base| Ok((base, pair.candidate.value(metric)?)));
         let compared = both.and_then(|(base, candidate)| {
             let difference = pair.difference(metric, base, candidate);
-            Ok([base, candidate, difference.ok_or(Useless::Missing)?])
+            Ok([base, candidate, difference.ok_or(Unusable::Missing)?])
         });
         match compared {
             Ok(compared) => values.push(compared),
-            Err(useless) => not.count(useless, pair, metric),
+            Err(unusable) => not.count(unusable, pair, metric),
         }
     }
-    if values.differences.is_empty() || share(not.useless(), pairs.len()) > USELESS_MAX {
+    if values.differences.is_empty() || share(not.unusable(), pairs.len()) > UNUSABLE_MAX {
         return Err(not);
     }
     Ok(values)
@@ -140,7 +157,7 @@ fn disturbed(pairs: &[Pair], metric: Metric, policy: &Policy) -> Option<Values> 
     let mut values = Values::default();
     for pair in pairs {
         // A base off its rate had another load, so its cost per request does not compare.
-        if metric.demand() == Demand::Rate && !pair.base.kept_rate {
+        if metric.requirement() == Requirement::Rate && !pair.base.kept_rate {
             return None;
         }
         let base = *pair.base.values.get(&metric)?;

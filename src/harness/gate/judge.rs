@@ -3,55 +3,57 @@
 use super::evidence::{Evidence, NotJudged, Values};
 use super::leg::{Leg, Pair};
 use super::metric::Metric;
-use super::policy::{Design, Policy, Wanted};
-pub use crate::harness::document::gate::Verdict;
+use super::policy::{Design, MetricChoice, Policy};
+pub(crate) use crate::harness::document::gate::Verdict;
 use crate::harness::stats::median::median;
 use crate::harness::stats::paired::{Bounds, Method, Rates, Summary};
 
 /// Verdict on one metric, with its figures.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// The metric.
-    pub metric: Metric,
+    pub(crate) metric: Metric,
     /// Differences of the pairs that count.
-    pub differences: Vec<f64>,
+    pub(crate) differences: Vec<f64>,
     /// Median of the base's values, in the metric's unit.
-    pub base: f64,
+    pub(crate) base: f64,
     /// Median of the candidate's values, in the metric's unit.
-    pub candidate: f64,
+    pub(crate) candidate: f64,
     /// Middle of the differences, by the method of the bounds. It lies between them.
-    pub effect: f64,
+    pub(crate) effect: f64,
     /// Mean and spread of the differences.
-    pub summary: Summary,
+    pub(crate) summary: Summary,
     /// 95 % confidence interval of the middle, by the method of the bounds.
-    pub interval: Bounds,
+    pub(crate) interval: Bounds,
     /// Bounds of the middle at the error rates of this look. The verdict depends on them.
-    pub bounds: Bounds,
+    pub(crate) bounds: Bounds,
     /// Method that found the bounds.
-    pub method: Method,
+    pub(crate) method: Method,
     /// Smallest difference that would have failed, with the power of the policy.
-    pub smallest: f64,
+    pub(crate) smallest: f64,
     /// P-value of the hypothesis that the candidate is not slower than tolerated. If the host disturbed
     /// the legs, the hypothesis is that it is not slower than the limit.
-    pub p: f64,
+    pub(crate) p: f64,
     /// Verdict on this metric.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// True if it fails although the host disturbed the legs, because every pair is beyond the limit.
-    pub disturbed: bool,
+    pub(crate) disturbed: bool,
 }
 
 /// Confidence of the interval that is stored beside the bounds.
 const CONFIDENCE: f64 = 0.95;
 
 /// Metric with its result, or the reason why it was not judged.
-pub type Finding = (Metric, Result<Judged, NotJudged>);
+pub(crate) type Finding = (Metric, Result<Judged, NotJudged>);
 
 /// Judges every metric of the policy at one look.
-pub fn judge(pairs: &[Pair], policy: &Policy) -> Vec<Finding> {
+pub(crate) fn judge(pairs: &[Pair], policy: &Policy) -> Vec<Finding> {
     let found = policy.metrics.iter().map(|metric| (*metric, Evidence::of(pairs, *metric, policy)));
     // A class that this load does not have is reported only if it was asked for.
     let found: Vec<(Metric, Evidence)> = found
-        .filter(|(_, evidence)| policy.wanted == Wanted::Named || !evidence.is_absent())
+        .filter(|(_, evidence)| {
+            policy.metric_choice == MetricChoice::Named || !evidence.is_absent()
+        })
         .collect();
     let rates = policy.rates(found.iter().filter(|(_, evidence)| evidence.is_tested()).count());
     let judged = |(metric, evidence)| (metric, decide(metric, evidence, policy, rates));
@@ -74,7 +76,7 @@ fn decide(
             } else if judged.bounds.high < limit {
                 Verdict::Pass
             } else {
-                Verdict::CannotTell
+                Verdict::Inconclusive
             };
             Ok(judged)
         }
@@ -89,12 +91,12 @@ fn decide(
 }
 
 /// Returns the findings that were judged.
-pub fn judged(findings: &[Finding]) -> impl Iterator<Item = &Judged> {
+pub(crate) fn judged(findings: &[Finding]) -> impl Iterator<Item = &Judged> {
     findings.iter().filter_map(|(_, finding)| finding.as_ref().ok())
 }
 
 /// Returns the verdict of the whole gate, from the findings and the checks.
-pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict {
+pub(crate) fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict {
     let any = |verdict| judged(findings).any(|judged| judged.verdict == verdict);
     let broken = |leg: fn(&Pair) -> &Leg| pairs.iter().any(|pair| !leg(pair).failures.is_empty());
     let unjudged = findings.iter().any(|(_, finding)| finding.is_err());
@@ -106,17 +108,19 @@ pub fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> Verdict
         Verdict::Invalid
     } else if any(Verdict::Fail) {
         Verdict::Fail
-    } else if judged(findings).next().is_none() || (unjudged && policy.wanted == Wanted::Named) {
+    } else if judged(findings).next().is_none()
+        || (unjudged && policy.metric_choice == MetricChoice::Named)
+    {
         Verdict::Invalid
-    } else if any(Verdict::CannotTell) || lost || lacks_latency(findings, policy) {
-        Verdict::CannotTell
+    } else if any(Verdict::Inconclusive) || lost || lacks_latency(findings, policy) {
+        Verdict::Inconclusive
     } else {
         Verdict::Pass
     }
 }
 
 /// Returns true if the gate compares latency but could not judge any latency.
-pub fn lacks_latency(findings: &[Finding], policy: &Policy) -> bool {
+pub(crate) fn lacks_latency(findings: &[Finding], policy: &Policy) -> bool {
     policy.metrics.iter().any(|metric| metric.is_latency())
         && !judged(findings).any(|judged| judged.metric.is_latency())
 }
@@ -149,7 +153,7 @@ fn weigh(metric: Metric, values: Values, design: Design, null: f64, rates: Rates
         method,
         smallest: null + bounds.width(),
         p,
-        verdict: Verdict::CannotTell,
+        verdict: Verdict::Inconclusive,
         disturbed: false,
         differences,
     }

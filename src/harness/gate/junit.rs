@@ -5,13 +5,13 @@
 
 use std::fmt::Write;
 
+use super::figures::{change, share};
 use super::judge::Verdict;
-use super::text::{change, share};
 use crate::base::printable::printable;
 use crate::harness::document::gate::{Gate, Judged, MetricResult};
 
 /// Returns the text of the file.
-pub fn render(document: &Gate) -> String {
+pub(crate) fn render(document: &Gate) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, document);
@@ -107,7 +107,7 @@ fn case(metric: &MetricResult, verdict: Verdict) -> Case {
     let outcome = match judged.verdict {
         Verdict::Pass => Outcome::Success,
         Verdict::Fail => Outcome::Failure,
-        Verdict::CannotTell | Verdict::Invalid => Outcome::Skipped,
+        Verdict::Inconclusive | Verdict::Invalid => Outcome::Skipped,
     };
     Case { name, outcome, said: says(judged) }
 }

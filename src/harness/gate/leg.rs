@@ -4,34 +4,33 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::metric::{Demand, Metric, Percentile};
+use super::metric::{Metric, Percentile, Requirement};
 use crate::harness::class::Class;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
-use crate::harness::record::broker_counters::Counters;
 use crate::harness::record::intervals::histogram;
 use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Results of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Leg {
+pub(crate) struct Leg {
     /// Measured values. Metrics with too few samples are missing.
-    pub values: BTreeMap<Metric, f64>,
+    pub(crate) values: BTreeMap<Metric, f64>,
     /// Response times by class, in nanoseconds; empty for a stored run.
-    pub responses: BTreeMap<Class, Histogram<u64>>,
+    pub(crate) responses: BTreeMap<Class, Histogram<u64>>,
     /// True if the requests were sent at their rate.
-    pub kept_rate: bool,
+    pub(crate) kept_rate: bool,
     /// Reasons why the run is invalid; empty if it is valid.
-    pub reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
     /// Failed checks.
-    pub failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
     /// Share of the machine's time that the hypervisor took.
-    pub steal_share: f64,
+    pub(crate) steal_share: f64,
 }
 
 /// Build that a leg measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// The build that is compared with.
     Base,
     /// The build that is judged.
@@ -40,12 +39,12 @@ pub enum Side {
 
 impl Side {
     /// Returns the side that goes first in pair `number`. The sides alternate.
-    pub const fn first_of(number: usize) -> Self {
+    pub(crate) const fn first_of(number: usize) -> Self {
         if number.is_multiple_of(2) { Self::Base } else { Self::Candidate }
     }
 
     /// Returns the name in reports and messages.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Base => "base",
             Self::Candidate => "candidate",
@@ -55,18 +54,18 @@ impl Side {
 
 /// Two legs in turns, with the same seed.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// Seed of schedule, workload and world.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Side that went first.
-    pub first: Side,
+    pub(crate) first: Side,
     /// Leg of the base.
-    pub base: Leg,
+    pub(crate) base: Leg,
     /// Leg of the candidate.
-    pub candidate: Leg,
+    pub(crate) candidate: Leg,
     /// Logarithms of the candidate's processor time over that of the base, one for each pair of turns.
     /// Empty if the two did not take turns.
-    pub cpu_by_turn: Vec<f64>,
+    pub(crate) cpu_by_turn: Vec<f64>,
 }
 
 /// Minimum number of turns. Fewer say less than the whole legs.
@@ -78,14 +77,14 @@ impl Pair {
     ///
     /// For processor time with enough turns, this is the robust middle of the turns. A short disturbance
     /// of the machine hits a turn of one side only and hardly moves that middle.
-    pub fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
+    pub(crate) fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
         let by_turn = metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN;
         let turns = by_turn.then(|| hodges_lehmann(&self.cpu_by_turn)).flatten();
         turns.or_else(|| metric.difference(base, candidate))
     }
 
     /// Returns the leg of one side.
-    pub const fn leg(&self, side: Side) -> &Leg {
+    pub(crate) const fn leg(&self, side: Side) -> &Leg {
         match side {
             Side::Base => &self.base,
             Side::Candidate => &self.candidate,
@@ -94,7 +93,7 @@ impl Pair {
 }
 
 /// Returns the response times of all legs of one side, by class, in nanoseconds.
-pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
+pub(crate) fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
     let mut all: BTreeMap<Class, Histogram<u64>> = BTreeMap::new();
     for (class, responses) in pairs.iter().flat_map(|pair| &pair.leg(side).responses) {
         let sum = all.entry(*class).or_insert_with(histogram);
@@ -106,8 +105,8 @@ pub fn merged(pairs: &[Pair], side: Side) -> BTreeMap<Class, Histogram<u64>> {
 
 /// Reasons why a leg says nothing about a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Useless {
-    /// The run did not meet the demand of the metric.
+pub(crate) enum Unusable {
+    /// The run did not meet the requirement of the metric.
     Invalid,
     /// There were too few samples.
     Missing,
@@ -115,12 +114,12 @@ pub enum Useless {
 
 impl Leg {
     /// Extracts the leg from the outcome of a run.
-    pub fn of(outcome: &Outcome) -> Self {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
         let values = Metric::ALL.into_iter();
         Self {
             values: values.filter_map(|metric| Some((metric, value(metric, outcome)?))).collect(),
             responses: responses(outcome),
-            kept_rate: !outcome.reasons.iter().any(spoils_rate),
+            kept_rate: !outcome.reasons.iter().any(is_off_rate),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
             steal_share: outcome.conditions.strain.steal_share,
@@ -130,14 +129,14 @@ impl Leg {
     /// Returns the value of a metric.
     ///
     /// # Errors
-    /// Returns [`Useless`] when this leg has no value of the metric, or does not meet its demand.
-    pub fn value(&self, metric: Metric) -> Result<f64, Useless> {
-        let value = self.values.get(&metric).copied().ok_or(Useless::Missing)?;
-        let fit = match metric.demand() {
-            Demand::Rate => self.kept_rate,
-            Demand::Valid => self.reasons.is_empty(),
+    /// Returns [`Unusable`] when this leg has no value of the metric, or does not meet its requirement.
+    pub(crate) fn value(&self, metric: Metric) -> Result<f64, Unusable> {
+        let value = self.values.get(&metric).copied().ok_or(Unusable::Missing)?;
+        let fit = match metric.requirement() {
+            Requirement::Rate => self.kept_rate,
+            Requirement::Valid => self.reasons.is_empty(),
         };
-        if fit { Ok(value) } else { Err(Useless::Invalid) }
+        if fit { Ok(value) } else { Err(Unusable::Invalid) }
     }
 }
 
@@ -151,7 +150,7 @@ fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
 /// The validity of a run is stricter, because its latencies depend on the rate. The cost of a request
 /// hardly does.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn spoils_rate(reason: &Reason) -> bool {
+fn is_off_rate(reason: &Reason) -> bool {
     match reason {
         Reason::Impeded { .. } | Reason::NoRequests | Reason::Unsent { .. } => true,
         Reason::Rate { scheduled, acted } => !keeps_rate(*acted as f64, *scheduled as f64),
@@ -167,10 +166,10 @@ pub(super) fn keeps_rate(acted: f64, scheduled: f64) -> bool {
 
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
 fn value(metric: Metric, outcome: &Outcome) -> Option<f64> {
-    let counters = outcome.broker.as_ref().and_then(|counted| counted.measured);
+    let counters = || outcome.broker.as_ref()?.measured.as_ref();
     match metric {
-        Metric::Cpu => counters.as_ref().and_then(Counters::cpu_us_per_request),
-        Metric::HitRatio => counters.as_ref().and_then(Counters::hit_ratio),
+        Metric::Cpu => counters()?.cpu_us_per_request(),
+        Metric::HitRatio => counters()?.hit_ratio(),
         Metric::Memory => outcome.broker.as_ref()?.anonymous_bytes.map(|bytes| bytes as f64),
         Metric::Response(class, percentile) => percentile_us(outcome, class, percentile),
     }

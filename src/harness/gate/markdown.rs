@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use comfy_table::presets;
 
-use super::document::percent;
+use super::figures::percent;
 use super::text::{made, table};
 use crate::base::printable;
 use crate::harness::document::gate::Gate;
 
 /// Returns a heading, the verdict sentence, the table, the builds, the load and the host.
-pub fn render(document: &Gate) -> String {
+pub(crate) fn render(document: &Gate) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, document);

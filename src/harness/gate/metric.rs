@@ -1,10 +1,10 @@
 //! Rules for comparing the metrics of a gate.
 
-pub use crate::harness::document::metric::{Metric, Percentile};
+pub(crate) use crate::harness::document::metric::{Metric, Percentile};
 
 impl Percentile {
     /// Returns the percentile as a share of the samples.
-    pub const fn share(self) -> f64 {
+    pub(crate) const fn share(self) -> f64 {
         match self {
             Self::P50 => 0.5,
             Self::P99 => 0.99,
@@ -13,7 +13,7 @@ impl Percentile {
 
     /// Returns the minimum number of samples in a leg for this percentile: about ten must lie above a
     /// p99.
-    pub const fn samples_min(self) -> u64 {
+    pub(crate) const fn samples_min(self) -> u64 {
         match self {
             Self::P50 => 100,
             Self::P99 => 1000,
@@ -23,7 +23,7 @@ impl Percentile {
 
 /// Scale on which two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+pub(crate) enum Scale {
     /// Loss of a share: base minus candidate.
     Loss,
     /// Ratio: the logarithm of candidate over base.
@@ -32,7 +32,7 @@ pub enum Scale {
 
 /// Condition that a leg must meet for a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demand {
+pub(crate) enum Requirement {
     /// The requests were sent at their rate; the exact response times do not matter.
     Rate,
     /// The run was valid: neither the generator nor the host was the bottleneck.
@@ -41,7 +41,7 @@ pub enum Demand {
 
 impl Metric {
     /// Returns the scale of comparison.
-    pub const fn scale(self) -> Scale {
+    pub(crate) const fn scale(self) -> Scale {
         match self {
             Self::HitRatio => Scale::Loss,
             Self::Cpu | Self::Memory | Self::Response(..) => Scale::Ratio,
@@ -49,20 +49,20 @@ impl Metric {
     }
 
     /// Returns the condition that a leg must meet.
-    pub const fn demand(self) -> Demand {
+    pub(crate) const fn requirement(self) -> Requirement {
         match self {
-            Self::Cpu | Self::HitRatio | Self::Memory => Demand::Rate,
-            Self::Response(..) => Demand::Valid,
+            Self::Cpu | Self::HitRatio | Self::Memory => Requirement::Rate,
+            Self::Response(..) => Requirement::Valid,
         }
     }
 
     /// Returns true if the metric is a response time.
-    pub const fn is_latency(self) -> bool {
+    pub(crate) const fn is_latency(self) -> bool {
         matches!(self, Self::Response(..))
     }
 
     /// Returns the unit of the values.
-    pub const fn unit(self) -> &'static str {
+    pub(crate) const fn unit(self) -> &'static str {
         match self {
             Self::Cpu | Self::Response(..) => "us",
             Self::HitRatio => "share",
@@ -71,7 +71,7 @@ impl Metric {
     }
 
     /// Formats a value with its unit.
-    pub fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Cpu => format!("{value:.2} us"),
             Self::Response(..) => format!("{value:.1} us"),
@@ -82,7 +82,7 @@ impl Metric {
 
     /// Returns the difference of a pair; above zero is worse. Returns none if it is not finite, as with
     /// zeros.
-    pub fn difference(self, base: f64, candidate: f64) -> Option<f64> {
+    pub(crate) fn difference(self, base: f64, candidate: f64) -> Option<f64> {
         let difference = match self.scale() {
             Scale::Loss => base - candidate,
             Scale::Ratio => candidate.ln() - base.ln(),
@@ -91,7 +91,7 @@ impl Metric {
     }
 
     /// Converts a difference, or a middle of differences, to the share by which the candidate is worse.
-    pub fn share_of(self, difference: f64) -> f64 {
+    pub(crate) fn share_of(self, difference: f64) -> f64 {
         match self.scale() {
             Scale::Loss => difference,
             Scale::Ratio => difference.exp_m1(),
@@ -99,7 +99,7 @@ impl Metric {
     }
 
     /// Converts a share to a difference.
-    pub fn difference_of(self, share: f64) -> f64 {
+    pub(crate) fn difference_of(self, share: f64) -> f64 {
         match self.scale() {
             Scale::Loss => share,
             Scale::Ratio => share.ln_1p(),

@@ -5,17 +5,18 @@
 //! limit is excluded, and *cannot tell* otherwise. The legs may also be no evidence; then the gate is
 //! *invalid*. `docs/adr/0007-gate-verdicts.md` and `docs/adr/0008-disturbed-hosts.md` explain the rules.
 
-pub mod baseline;
-pub mod document;
-pub mod evidence;
-pub mod judge;
-pub mod junit;
-pub mod leg;
-pub mod markdown;
-pub mod metric;
-pub mod policy;
+pub(crate) mod baseline;
+pub(crate) mod document;
+pub(crate) mod evidence;
+mod figures;
+pub(crate) mod judge;
+pub(crate) mod junit;
+pub(crate) mod leg;
+pub(crate) mod markdown;
+pub(crate) mod metric;
+pub(crate) mod policy;
 mod sentence;
-pub mod text;
+pub(crate) mod text;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The verdict of a gate as a sentence.
 
-use super::document::percent;
 use super::evidence::NotJudged;
+use super::figures::percent;
 use super::judge::{Finding, Judged, Verdict, judged, lacks_latency};
 use super::policy::Policy;
 
@@ -18,7 +18,7 @@ pub(super) fn sentence(
             let failures = failures.join("; ");
             return format!("checks failed, so that speed does not matter: {failures}");
         }
-        Verdict::CannotTell => [open(findings, policy), unjudged(findings)].concat(),
+        Verdict::Inconclusive => [open(findings, policy), unjudged(findings)].concat(),
         Verdict::Fail => [worse(findings), unjudged(findings)].concat(),
         Verdict::Invalid => {
             [vec!["the legs are no evidence".to_owned()], unjudged(findings)].concat()
@@ -53,7 +53,7 @@ fn worse(findings: &[Finding]) -> Vec<String> {
 
 fn open(findings: &[Finding], policy: &Policy) -> Vec<String> {
     let mut said = Vec::new();
-    let open = names(findings, |judged| judged.verdict == Verdict::CannotTell);
+    let open = names(findings, |judged| judged.verdict == Verdict::Inconclusive);
     if !open.is_empty() {
         said.push(format!(
             "a slow-down of {} can be neither shown nor excluded in: {open}; make more pairs (--pairs-max), longer legs (--duration), or a calmer machine",
@@ -90,19 +90,11 @@ mod tests {
     use super::*;
     use crate::harness::gate::judge::judge;
     use crate::harness::gate::leg::{Leg, Pair, Side};
-    use crate::harness::gate::policy::{Design, Wanted};
+    use crate::harness::gate::policy::MetricChoice;
+    use crate::harness::gate::policy::tests::policy as of_metrics;
 
-    fn policy(metrics: &[&str], wanted: Wanted) -> Policy {
-        Policy {
-            design: Design::Pairs,
-            alpha: 0.05,
-            power: 0.99,
-            tolerance: 0.01,
-            limit: 0.05,
-            metrics: metrics.iter().map(|metric| metric.parse().unwrap()).collect(),
-            wanted,
-            looks: vec![10],
-        }
+    fn policy(metrics: &[&str], metric_choice: MetricChoice) -> Policy {
+        Policy { metric_choice, looks: vec![10], ..of_metrics(metrics) }
     }
 
     /// Returns the sentence of a verdict on equal builds whose legs are invalid for these reasons.
@@ -117,18 +109,18 @@ mod tests {
 
     #[test]
     fn a_pass_says_first_what_it_covers_and_whether_that_is_latency() {
-        let costs = policy(&["cpu", "memory"], Wanted::Named);
+        let costs = policy(&["cpu", "memory"], MetricChoice::Named);
         let text = said(Verdict::Pass, &costs, &[]);
         assert!(text.starts_with("covers cpu, memory, no latency: each is within"), "{text}");
-        let all = policy(&["cpu", "hit.p50"], Wanted::IfPossible);
+        let all = policy(&["cpu", "hit.p50"], MetricChoice::Default);
         let text = said(Verdict::Pass, &all, &[]);
         assert!(text.starts_with("covers cpu, hit.p50: each is within"), "{text}");
     }
 
     #[test]
     fn a_gate_that_could_judge_no_latency_names_the_metrics_that_it_could() {
-        let all = policy(&["cpu", "memory", "hit.p50"], Wanted::IfPossible);
-        let text = said(Verdict::CannotTell, &all, &["late"]);
+        let all = policy(&["cpu", "memory", "hit.p50"], MetricChoice::Default);
+        let text = said(Verdict::Inconclusive, &all, &["late"]);
         assert!(text.contains("`--metrics cpu,memory` for a gate without latency"), "{text}");
         assert!(text.ends_with("; not judged: hit.p50"), "{text}");
     }

@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, TableStyle, presets};
 
-use super::document::{not_judged, percent};
+use super::figures::{change, percent, share, span};
 use super::judge::Finding;
 use crate::base::printable::printable;
 use crate::harness::document::gate::{Gate, MetricResult};
 
 /// Returns the table of metrics, the builds and the load, and the verdict.
-pub fn render(document: &Gate) -> String {
+pub(crate) fn render(document: &Gate) -> String {
     let mut text = table(document, presets::UTF8_HORIZONTAL_ONLY);
     text.push_str("\n\n");
     // Writing to a string cannot fail.
@@ -19,7 +19,7 @@ pub fn render(document: &Gate) -> String {
 }
 
 /// Returns the results so far, for a user who interrupts a gate before its verdict.
-pub fn so_far(pairs: usize, findings: &[Finding]) -> String {
+pub(crate) fn so_far(pairs: usize, findings: &[Finding]) -> String {
     if pairs == 0 {
         return "no pair was measured\n".to_owned();
     }
@@ -34,7 +34,7 @@ pub fn so_far(pairs: usize, findings: &[Finding]) -> String {
                 metric.show(judged.candidate),
                 change(Some(metric.share_of(judged.effect)))
             ),
-            Err(not) => writeln!(text, "{metric} is not judged: {}", not_judged(*not)),
+            Err(not) => writeln!(text, "{metric} is not judged: {not}"),
         };
     }
     printable(&text).into_owned()
@@ -81,37 +81,6 @@ fn row(metric: &MetricResult) -> Vec<Cell> {
     cells
 }
 
-fn span([low, high]: [Option<f64>; 2]) -> String {
-    format!("{} to {}", share(low), share(high))
-}
-
-/// Largest share that is shown: 1000 % worse. Anything above it is as bad.
-const SHARE_MAX: f64 = 10.0;
-
-/// Formats a share in per cent with its sign.
-pub(super) fn share(share: Option<f64>) -> String {
-    match share {
-        None => "-".to_owned(),
-        // With two or three noisy pairs, say, the digits of such a number mean nothing.
-        Some(share) if share > SHARE_MAX => format!("> {:.0} %", SHARE_MAX * 100.0),
-        Some(share) => format!("{:+.2} %", share * 100.0),
-    }
-}
-
-/// Formats a share in words: its direction and its size.
-pub(super) fn change(share: Option<f64>) -> String {
-    let rounded = share.map(|share| (share * 1e4).round() / 1e2);
-    match rounded {
-        None => "unknown".to_owned(),
-        Some(percent) if percent > SHARE_MAX * 100.0 => {
-            format!("more than {:.0} % worse", SHARE_MAX * 100.0)
-        }
-        Some(percent) if percent > 0.0 => format!("{percent:.2} % worse"),
-        Some(percent) if percent < 0.0 => format!("{:.2} % better", percent.abs()),
-        Some(_) => "no change".to_owned(),
-    }
-}
-
 /// Describes the load and the world of the gate, without its host.
 pub(super) fn made(document: &Gate) -> String {
     let Gate { load, policy, scenario, .. } = document;
@@ -139,17 +108,4 @@ fn sentences(text: &mut String, document: &Gate) -> std::fmt::Result {
     writeln!(text, "host      {}", document.host)?;
     document.notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     writeln!(text, "verdict   {}: {}", document.verdict.as_str().to_uppercase(), document.sentence)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_improvement_is_called_better_and_a_slow_down_worse() {
-        let said = [Some(-0.0322), Some(0.013), Some(0.000_04), Some(39.0), None].map(change);
-        let expected =
-            ["3.22 % better", "1.30 % worse", "no change", "more than 1000 % worse", "unknown"];
-        assert_eq!(said, expected);
-    }
 }

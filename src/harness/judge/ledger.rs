@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Monotonic;
 use crate::base::ids::PrincipalId;
+pub use crate::harness::document::run::changes::ChurnCounts as Judgement;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::observer::Observation;
 use crate::harness::scenario::key::Slot;
@@ -48,24 +49,6 @@ pub(crate) enum Presence {
 pub struct Ledger {
     clock: Monotonic,
     slots: Mutex<HashMap<Slot, Vec<Entry>>>,
-}
-
-/// Numbers of correct and wrong answers so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Judgement {
-    /// Identities that were removed.
-    pub removals: u64,
-    /// Correct refusals: the identity was away.
-    pub refused_rightly: u64,
-    /// Wrong refusals: the identity was there.
-    pub refused_wrongly: u64,
-    /// Correct tokens: the identity was there.
-    pub tokens_rightly: u64,
-    /// Wrong tokens: requested after the removal was acknowledged, and received before the identity
-    /// was requested back.
-    pub tokens_after_removal: u64,
-    /// Answers during a change, when a token and a refusal are both correct.
-    pub undecided: u64,
 }
 
 impl Ledger {

@@ -6,6 +6,8 @@ pub mod conditions;
 pub mod failure;
 pub mod gap_fit;
 pub mod ledger;
+pub(crate) mod notes;
+pub mod objective;
 pub mod outcome;
 pub mod steady_state;
 pub mod validity;

@@ -2,24 +2,24 @@
 
 use super::fit::{FitError, Side};
 use super::fleet_file::NODES_MAX;
-use super::forecast::{Forecast, Missed};
-pub use crate::harness::document::plan::Answer;
+pub(crate) use crate::harness::document::plan::Answer;
+use crate::harness::document::plan::forecast::Forecast;
 
 /// Side of the calibration, or the reason why it could not be fitted.
-pub type Fitted<'a> = Result<&'a Side, FitError>;
+pub(crate) type Fitted<'a> = Result<&'a Side, FitError>;
 
 /// Objective and target that a plan must meet, as the answer words them.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub(crate) struct Terms<'a> {
     /// The objective.
-    pub slo: &'a str,
+    pub(crate) slo: &'a str,
     /// Maximum share of the cores' time that may be used.
-    pub target: f64,
+    pub(crate) target: f64,
 }
 
 impl Answer {
     /// Returns the answer and its sentences: first the answer itself, then the reason.
-    pub fn of(
+    pub(crate) fn of(
         sides: [Fitted<'_>; 2],
         forecast: Option<&Forecast>,
         terms: Terms<'_>,
@@ -36,7 +36,7 @@ impl Answer {
                 }
                 Ok(_) => {
                     let reason = format!("no measured rate of {name} meets {}", terms.slo);
-                    return (Self::OutOfReach, without(reason));
+                    return (Self::Unreachable, without(reason));
                 }
             }
         }
@@ -52,32 +52,31 @@ pub(super) fn of_forecast(forecast: &Forecast, terms: Terms<'_>) -> (Answer, Vec
     let of =
         if *cores_per_node == 1 { "1 core".to_owned() } else { format!("{cores_per_node} cores") };
     let conditions = conditions(forecast, terms);
-    let reason = |nodes: usize, missed: &[Missed]| {
-        let missed: Vec<String> = missed.iter().map(ToString::to_string).collect();
+    let reason = |nodes: u64, missed: &[String]| {
         (!missed.is_empty())
             .then(|| format!("{} {} not enough: {}.", count(nodes), verb(nodes), missed.join("; ")))
     };
     let nodes_are = format!("{} of {of} {}", count(*nodes), verb(*nodes));
     let (answer, said, reason) = match nodes_needed {
         Some(needed) if missed.is_empty() && needed == nodes => (
-            Answer::Enough,
+            Answer::Sufficient,
             format!("{nodes_are} the least for {conditions}."),
             reason(nodes.saturating_sub(1), fewer_missed),
         ),
         needed if missed.is_empty() => (
-            Answer::Enough,
+            Answer::Sufficient,
             format!("{nodes_are} enough for {conditions}."),
             needed.map(|needed| format!("The least is {}.", count(needed))),
         ),
         Some(needed) => (
-            Answer::NotEnough,
+            Answer::Insufficient,
             format!("{nodes_are} not enough for {conditions}; the least is {needed}."),
             reason(*nodes, missed),
         ),
         None => (
-            Answer::Never,
+            Answer::Impossible,
             format!("No number of nodes of {of} up to {NODES_MAX} is enough for {conditions}."),
-            reason(NODES_MAX, fewer_missed),
+            reason(NODES_MAX as u64, fewer_missed),
         ),
     };
     (answer, std::iter::once(said).chain(reason).collect())
@@ -93,10 +92,10 @@ fn conditions(forecast: &Forecast, Terms { slo, target }: Terms<'_>) -> String {
     format!("{slo}, {:.0} % utilisation{storm}, no 503 and a token for all{lost}", target * 100.0)
 }
 
-fn count(nodes: usize) -> String {
+fn count(nodes: u64) -> String {
     if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
 }
 
-const fn verb(nodes: usize) -> &'static str {
+const fn verb(nodes: u64) -> &'static str {
     if nodes == 1 { "is" } else { "are" }
 }

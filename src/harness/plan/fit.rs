@@ -12,7 +12,7 @@ use super::level::Cause;
 use super::search::{Found, Probe, overrun};
 use super::simulate::node::Costs;
 use super::simulate::service::Service;
-pub use crate::harness::document::plan::calibration::{Basis, Cost, MemoryModel};
+pub(crate) use crate::harness::document::plan::calibration::{Basis, Cost, MemoryModel};
 use crate::harness::stats::isotonic;
 use crate::harness::stats::knee;
 use crate::harness::stats::median::median;
@@ -21,31 +21,31 @@ use crate::harness::stats::scalability::{Fitted, ScalabilityError};
 
 /// Side of the calibration: hits or mints.
 #[derive(Clone, Debug)]
-pub struct Side {
+pub(crate) struct Side {
     /// Result of the search.
-    pub found: Found,
+    pub(crate) found: Found,
     /// Core time of each request.
-    pub cost: Cost,
+    pub(crate) cost: Cost,
     /// Scalability law of the levels, if they determine one.
-    pub law: Result<Fitted, ScalabilityError>,
+    pub(crate) law: Result<Fitted, ScalabilityError>,
     /// Rate from which d ln p99 / d ln rate exceeds 1, in requests per second.
-    pub knee_elastic: Option<f64>,
+    pub(crate) knee_elastic: Option<f64>,
     /// Knee by Kneedle, in requests per second.
-    pub knee_kneedle: Option<f64>,
+    pub(crate) knee_kneedle: Option<f64>,
 }
 
 /// Reference point for measuring the machine's speed again later.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// Requests per second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Core time of a request in microseconds: the median of all levels at that rate.
-    pub core_us: f64,
+    pub(crate) core_us: f64,
 }
 
 /// Reason why a side has no cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FitError {
+pub(crate) enum FitError {
     /// The broker counted no processor time at any level.
     #[error("at no level did the broker count its processor time")]
     NoLevel,
@@ -62,7 +62,7 @@ impl Side {
     ///
     /// # Errors
     /// Returns [`FitError`] when no level is usable.
-    pub fn fit(found: Found, seed: u64) -> Result<Self, FitError> {
+    pub(crate) fn fit(found: Found, seed: u64) -> Result<Self, FitError> {
         let cost = cost(&found.probes).ok_or(FitError::NoLevel)?;
         let points: Vec<scalability::Level> = usable(&found.probes)
             .map(|probe| scalability::Level {
@@ -82,23 +82,23 @@ impl Side {
     }
 
     /// Returns the highest rate that met the objective, if any did.
-    pub fn rate(&self) -> Option<f64> {
+    pub(crate) fn rate(&self) -> Option<f64> {
         self.found.met.as_ref().map(|step| step.rate)
     }
 
     /// Returns true if the generator was the limit at the rate where the search ended.
-    pub fn is_generator_limited(&self) -> bool {
+    pub(crate) fn is_generator_limited(&self) -> bool {
         let missed = self.found.missed.as_ref().and_then(|step| step.missed.as_ref());
         matches!(missed, Some(Cause::Generator(_)))
     }
 
     /// Returns the answers per second of a saturated broker.
-    pub fn pace(&self) -> Option<f64> {
+    pub(crate) fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
     }
 
     /// Returns a rate that met the objective, and the core time of a request at that rate.
-    pub fn reference(&self) -> Option<Reference> {
+    pub(crate) fn reference(&self) -> Option<Reference> {
         let rate = self.rate()?;
         let at = self.found.probes.iter().filter(|probe| probe.rate.to_bits() == rate.to_bits());
         let taken: Vec<f64> = at.filter_map(|probe| probe.level.cpu_us).collect();
@@ -107,7 +107,7 @@ impl Side {
 
     /// Returns the side with all core times multiplied by `times`.
     #[must_use]
-    pub fn drifted(&self, times: f64) -> Self {
+    pub(crate) fn drifted(&self, times: f64) -> Self {
         let mut side = self.clone();
         for us in [&mut side.cost.core_us, &mut side.cost.low_us, &mut side.cost.high_us] {
             *us *= times;
@@ -121,7 +121,7 @@ impl Side {
     /// Returns the core time of a request in microseconds, for a core that is busy for this share of its
     /// time. The busier the broker, the more requests one wake-up serves. Values between levels are
     /// interpolated by the logarithm of the share. Above the levels, the cost at saturation applies.
-    pub fn core_us_at(&self, busy: f64) -> f64 {
+    pub(crate) fn core_us_at(&self, busy: f64) -> f64 {
         interpolated(&self.core_us_by_share(), busy).unwrap_or(self.cost.core_us)
     }
 
@@ -165,7 +165,7 @@ fn usable(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
 
 /// Returns the answers per second of a saturated broker, as the median of such levels. It is the inverse
 /// of the cost, so that measured pace and predicted pace agree.
-pub fn pace(probes: &[Probe]) -> Option<f64> {
+pub(crate) fn pace(probes: &[Probe]) -> Option<f64> {
     saturated(probes).map(|cost| 1e6 / cost.core_us)
 }
 
@@ -200,7 +200,7 @@ fn middle(mut values: Vec<f64>, basis: Basis) -> Option<Cost> {
 }
 
 /// Fits a line to memory against tokens. Returns none if all levels hold the same number of tokens.
-pub fn memory(probes: &[Probe]) -> Option<MemoryModel> {
+pub(crate) fn memory(probes: &[Probe]) -> Option<MemoryModel> {
     let points: Vec<(f64, f64)> = probes
         .iter()
         .filter_map(|probe| probe.level.memory)
@@ -222,7 +222,7 @@ pub fn memory(probes: &[Probe]) -> Option<MemoryModel> {
 /// Returns the costs of a node: the shapes are measured at low load, the means at high load.
 ///
 /// The cost of a mint is the core time of a minted request minus that of a hit.
-pub fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
+pub(crate) fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
     let hit_ns = hit.core_us * 1e3;
     let mint_ns = ((mint.core_us - hit.core_us) * 1e3).max(0.0);
     Costs {
@@ -234,7 +234,7 @@ pub fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> Costs {
 }
 
 /// Returns the costs of a node at `rate` requests per second, of which the share `misses` is minted.
-pub fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) -> Costs {
+pub(crate) fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) -> Costs {
     let busy = busy(|busy| {
         let mean_us = (1.0 - misses) * hit.core_us_at(busy) + misses * mint.core_us_at(busy);
         rate * mean_us / 1e6
@@ -259,11 +259,11 @@ fn busy(asked: impl Fn(f64) -> f64) -> f64 {
 
 /// Service times at low load.
 #[derive(Clone, Debug)]
-pub struct Quiet {
+pub(crate) struct Quiet {
     /// Service times of hits, in nanoseconds.
-    pub hit: Histogram<u64>,
+    pub(crate) hit: Histogram<u64>,
     /// Service times of mints, in nanoseconds.
-    pub mint: Histogram<u64>,
+    pub(crate) mint: Histogram<u64>,
 }
 
 #[cfg(test)]

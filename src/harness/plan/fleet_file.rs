@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::simulate::client::Kit;
+use super::simulate::client::Sdk;
 use crate::base::files;
 use crate::base::files::{ReadError, SETTINGS_BYTES_MAX};
 use crate::base::toml_file;
+use crate::harness::stats::float::float_of_size;
 
 /// Reasons why a fleet file is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
+pub(crate) enum FleetError {
     /// The file cannot be read.
     #[error("the fleet file cannot be used")]
     Read(#[from] ReadError),
@@ -35,85 +36,86 @@ pub enum FleetError {
 /// Contents of the fleet file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Fleet {
+pub(crate) struct Fleet {
     /// Callers of the fleet.
-    pub fleet: Callers,
+    #[serde(rename = "fleet")]
+    pub(crate) callers: Callers,
     /// Software development kits (SDKs) of the callers, with the share of each.
-    #[serde(default)]
-    pub kits: BTreeMap<Kit, f64>,
+    #[serde(default, rename = "kits")]
+    pub(crate) sdks: BTreeMap<Sdk, f64>,
     /// Boot storm: machines that boot at about the same time.
-    pub storm: Option<Boot>,
+    pub(crate) storm: Option<Boot>,
     /// Deployment wave: tokens of the whole fleet that age together.
-    pub wave: Option<Wave>,
+    pub(crate) wave: Option<Wave>,
     /// Nodes that serve the fleet.
-    pub nodes: Nodes,
+    pub(crate) nodes: Nodes,
 }
 
 /// Table `[fleet]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Callers {
+pub(crate) struct Callers {
     /// Number of virtual machines.
-    pub vms: u32,
+    pub(crate) vms: u32,
     /// Identities that each VM uses.
     #[serde(default = "one")]
-    pub identities: u32,
+    pub(crate) identities: u32,
     /// Resources that each VM asks for with each identity.
     #[serde(default = "one")]
-    pub resources: u32,
+    pub(crate) resources: u32,
     /// Lifetime of a token.
     #[serde(default = "day", deserialize_with = "duration")]
-    pub token_lifetime: Duration,
+    pub(crate) token_lifetime: Duration,
     /// Requests per second of each VM from callers that cache nothing.
     #[serde(default)]
-    pub uncached_per_second: f64,
+    pub(crate) uncached_per_second: f64,
 }
 
 /// Table `[storm]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Boot {
+pub(crate) struct Boot {
     /// Number of virtual machines that boot.
-    pub vms: u32,
+    pub(crate) vms: u32,
     /// Time within which they boot.
     #[serde(deserialize_with = "duration")]
-    pub within: Duration,
+    pub(crate) within: Duration,
     /// Limit of the 99th percentile of the time to a token.
     #[serde(default = "second", deserialize_with = "duration")]
-    pub p99: Duration,
+    pub(crate) p99: Duration,
 }
 
 /// Table `[wave]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Wave {
+pub(crate) struct Wave {
     /// Time within which the whole fleet was deployed.
     #[serde(deserialize_with = "duration")]
-    pub deployed_within: Duration,
+    pub(crate) deployed_within: Duration,
 }
 
 /// Table `[nodes]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Nodes {
+pub(crate) struct Nodes {
     /// Cores of each node.
-    pub cores: NonZeroUsize,
+    pub(crate) cores: NonZeroUsize,
     /// Number of nodes; without it, the plan is about the number needed.
-    pub count: Option<NonZeroUsize>,
+    pub(crate) count: Option<NonZeroUsize>,
     /// Number of nodes that may be lost at the same time.
     #[serde(default = "lost")]
-    pub lost: usize,
+    pub(crate) lost: usize,
     /// Mint lanes of each node; without it, one for each core.
-    pub lanes: Option<NonZeroUsize>,
+    pub(crate) lanes: Option<NonZeroUsize>,
     /// Value of `serve --mint-queue`.
     #[serde(default = "mint_queue")]
-    pub mint_queue: NonZeroUsize,
+    pub(crate) mint_queue: NonZeroUsize,
     /// Value of `serve --refresh-at`.
     #[serde(default = "refresh_at")]
-    pub refresh_at: f64,
+    pub(crate) refresh_at: f64,
     /// Efficiency of a core beside others, above 0 to 1. The calibration measures a single core.
     #[serde(default = "whole")]
-    pub efficiency: f64,
+    pub(crate) efficiency: f64,
 }
 
 const fn one() -> u32 {
@@ -158,7 +160,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Returns [`FleetError`], which names the key.
-    pub fn read(path: &Path) -> Result<Self, FleetError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, FleetError> {
         let text = files::read_text(path, SETTINGS_BYTES_MAX)?;
         let toml_file::Read { value, faults } = toml_file::read::<Self>(&text);
         let mut problems: Vec<String> =
@@ -172,32 +174,32 @@ impl Fleet {
     /// Returns the values that are out of range, each with the allowed range.
     fn out_of_range(&self) -> Vec<String> {
         let counts = "1 to 16000000 in all";
-        let shares: f64 = self.kits.values().sum();
-        let kits_sound = self.kits.values().all(|share| *share >= 0.0)
-            && (self.kits.is_empty() || (shares - 1.0).abs() < 1e-6);
+        let shares: f64 = self.sdks.values().sum();
+        let sdks_sound = self.sdks.values().all(|share| *share >= 0.0)
+            && (self.sdks.is_empty() || (shares - 1.0).abs() < 1e-6);
         let keys = self.keys();
         let storm_vms = self.storm.as_ref().map_or(0, |storm| storm.vms);
         let within_s = self.storm.as_ref().map_or(0.0, |storm| storm.within.as_secs_f64());
         let wave_s = self.wave.as_ref().map_or(0.0, |wave| wave.deployed_within.as_secs_f64());
         let lanes = self.nodes.lanes.map_or(1, NonZeroUsize::get);
         let rules = [
-            ("fleet.vms", f64::from(self.fleet.vms), (1..=16_000_000).contains(&keys), counts),
+            ("fleet.vms", f64::from(self.callers.vms), (1..=16_000_000).contains(&keys), counts),
             (
                 "fleet.uncached-per-second",
-                self.fleet.uncached_per_second,
-                (0.0..=1e6).contains(&self.fleet.uncached_per_second),
+                self.callers.uncached_per_second,
+                (0.0..=1e6).contains(&self.callers.uncached_per_second),
                 "0 to 1000000",
             ),
             (
                 "fleet.token-lifetime",
-                self.fleet.token_lifetime.as_secs_f64(),
-                (1.0..=366.0 * 86_400.0).contains(&self.fleet.token_lifetime.as_secs_f64()),
+                self.callers.token_lifetime.as_secs_f64(),
+                (1.0..=366.0 * 86_400.0).contains(&self.callers.token_lifetime.as_secs_f64()),
                 "1s to 366days",
             ),
             ("storm.within", within_s, within_s <= 3600.0, "at most 1h"),
             ("wave.deployed-within", wave_s, wave_s <= 366.0 * 86_400.0, "at most 366days"),
-            ("kits", shares, kits_sound, "shares that add up to 1"),
-            ("storm.vms", f64::from(storm_vms), storm_vms <= self.fleet.vms, "at most fleet.vms"),
+            ("kits", shares, sdks_sound, "shares that add up to 1"),
+            ("storm.vms", f64::from(storm_vms), storm_vms <= self.callers.vms, "at most fleet.vms"),
             (
                 "nodes.refresh-at",
                 self.nodes.refresh_at,
@@ -212,20 +214,25 @@ impl Fleet {
             ),
             (
                 "nodes.cores",
-                float(self.nodes.cores.get()),
+                float_of_size(self.nodes.cores.get()),
                 self.nodes.cores.get() <= CORES_MAX,
                 "1 to 256",
             ),
-            ("nodes.lost", float(self.nodes.lost), self.nodes.lost < NODES_MAX, "0 to 4095"),
+            (
+                "nodes.lost",
+                float_of_size(self.nodes.lost),
+                self.nodes.lost < NODES_MAX,
+                "0 to 4095",
+            ),
             (
                 "nodes.count",
-                float(self.nodes.count.map_or(1, NonZeroUsize::get)),
+                float_of_size(self.nodes.count.map_or(1, NonZeroUsize::get)),
                 self.nodes
                     .count
                     .is_none_or(|count| (self.nodes.lost + 1..=NODES_MAX).contains(&count.get())),
                 "more than nodes.lost, to 4096",
             ),
-            ("nodes.lanes", float(lanes), lanes <= CORES_MAX, "1 to 256"),
+            ("nodes.lanes", float_of_size(lanes), lanes <= CORES_MAX, "1 to 256"),
         ];
         let broken = rules.into_iter().filter(|(_, _, sound, _)| !sound);
         broken
@@ -234,27 +241,22 @@ impl Fleet {
     }
 
     /// Returns the number of tokens that the fleet holds.
-    pub const fn keys(&self) -> u64 {
-        (self.fleet.vms as u64).saturating_mul(self.tokens_each())
+    pub(crate) const fn keys(&self) -> u64 {
+        (self.callers.vms as u64).saturating_mul(self.tokens_each())
     }
 
     /// Returns the number of tokens that each VM holds.
-    pub const fn tokens_each(&self) -> u64 {
-        self.fleet.identities as u64 * self.fleet.resources as u64
+    pub(crate) const fn tokens_each(&self) -> u64 {
+        self.callers.identities as u64 * self.callers.resources as u64
     }
 
-    /// Returns the kits and their shares. Without any, all callers use azure-identity for Python.
-    pub fn kits(&self) -> Vec<(Kit, f64)> {
-        if self.kits.is_empty() {
-            return vec![(Kit::Python, 1.0)];
+    /// Returns the SDKs and their shares. Without any, all callers use azure-identity for Python.
+    pub(crate) fn sdks(&self) -> Vec<(Sdk, f64)> {
+        if self.sdks.is_empty() {
+            return vec![(Sdk::Python, 1.0)];
         }
-        self.kits.iter().map(|(kit, share)| (*kit, *share)).collect()
+        self.sdks.iter().map(|(sdk, share)| (*sdk, *share)).collect()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of cores and nodes")]
-const fn float(count: usize) -> f64 {
-    count as f64
 }
 
 /// Maximum number of cores and lanes, more than any broker has.
@@ -281,8 +283,8 @@ pub(super) mod tests {
     fn a_small_file_is_completed_by_what_serve_would_do() {
         let fleet = parse("[fleet]\nvms = 10\n[nodes]\ncores = 4\n").unwrap();
         assert_eq!((fleet.keys(), fleet.nodes.mint_queue.get(), fleet.nodes.lost), (10, 8192, 1));
-        assert_eq!(fleet.kits(), [(Kit::Python, 1.0)]);
-        assert_eq!(fleet.fleet.token_lifetime, Duration::from_hours(24));
+        assert_eq!(fleet.sdks(), [(Sdk::Python, 1.0)]);
+        assert_eq!(fleet.callers.token_lifetime, Duration::from_hours(24));
     }
 
     #[test]
@@ -295,7 +297,7 @@ pub(super) mod tests {
         );
         let fleet = fleet.unwrap();
         assert_eq!(fleet.keys(), 240_000);
-        assert_eq!(fleet.kits(), [(Kit::Go, 0.25), (Kit::MsalPython, 0.75)]);
+        assert_eq!(fleet.sdks(), [(Sdk::Go, 0.25), (Sdk::MsalPython, 0.75)]);
         assert_eq!(fleet.storm.unwrap().p99, Duration::from_secs(2));
     }
 

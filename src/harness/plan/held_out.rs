@@ -10,14 +10,15 @@ use std::time::Duration;
 use super::forecast::measured_shape;
 use super::level::{Level, filled, upper};
 use super::search::{Found, Terms, search};
-use super::simulate::client::Kit;
+use super::simulate::client::Sdk;
 use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Played, Storm, Window, play};
-pub use crate::harness::document::plan::held_out::Compared;
+pub(crate) use crate::harness::document::plan::held_out::Compared;
+use crate::harness::stats::float::float;
 
 impl Compared {
     /// Compares a prediction with a measurement. Returns none if the error is not finite.
-    pub fn of(what: &str, unit: &str, predicted: f64, measured: f64) -> Option<Self> {
+    pub(crate) fn of(what: &str, unit: &str, predicted: f64, measured: f64) -> Option<Self> {
         let error_percent = (predicted / measured - 1.0) * 100.0;
         let (what, unit) = (what.to_owned(), unit.to_owned());
         error_percent.is_finite().then_some(Self { what, unit, predicted, measured, error_percent })
@@ -33,19 +34,19 @@ const LENGTH_MAX: Duration = Duration::from_secs(59);
 
 /// Mix of hits and mints.
 #[derive(Clone, Copy, Debug)]
-pub struct Mix {
+pub(crate) struct Mix {
     /// Share of requests that are minted.
-    pub misses: f64,
+    pub(crate) misses: f64,
     /// Percentile of the objective, 0 to 1.
-    pub quantile: f64,
+    pub(crate) quantile: f64,
     /// Length of each level, as measured. At most 59 s are simulated, because more adds nothing.
-    pub length: Duration,
+    pub(crate) length: Duration,
 }
 
 /// Predicts the highest rate of a mix. The model is searched and judged like the measured broker, by the
 /// upper end of an interval. That end lies above the percentile itself, above all near saturation.
 /// `costs_at` returns the costs at a rate.
-pub fn mixed_rate(costs_at: &dyn Fn(f64) -> Costs, mix: &Mix, terms: Terms) -> Found {
+pub(crate) fn mixed_rate(costs_at: &dyn Fn(f64) -> Costs, mix: &Mix, terms: Terms) -> Found {
     let shape = measured_shape(MINT_QUEUE);
     let mix = Mix { length: mix.length.min(LENGTH_MAX), ..*mix };
     let mut seed = terms.seed;
@@ -98,10 +99,10 @@ fn level(rate: f64, mix: &Mix, played: &Played) -> Level {
 }
 
 /// Predicts the 99th percentile of the time to a token of a storm on one core, in nanoseconds.
-pub fn storm_p99_ns(costs: &Costs, tokens: u32, within: Duration, seed: u64) -> f64 {
-    // The measured storm refuses nobody, so any kit will do.
-    let kits = vec![(Kit::Go, 1.0)];
-    let storm = Storm { vms: tokens, tokens_each: 1, within, kits };
+pub(crate) fn storm_p99_ns(costs: &Costs, tokens: u32, within: Duration, seed: u64) -> f64 {
+    // The measured storm refuses nobody, so any SDK will do.
+    let sdks = vec![(Sdk::Go, 1.0)];
+    let storm = Storm { vms: tokens, tokens_each: 1, within, sdks };
     let window = Window {
         hits_per_second: 0.0,
         misses_per_second: 0.0,
@@ -112,11 +113,6 @@ pub fn storm_p99_ns(costs: &Costs, tokens: u32, within: Duration, seed: u64) -> 
     };
     let shape = measured_shape(usize::MAX);
     float(play(&window, &shape, costs, seed).minted.value_at_quantile(0.99))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -1,67 +1,68 @@
 //! One level of load and its results.
 
-use hdrhistogram::Histogram;
-
 use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
 
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
+use crate::harness::judge::objective::Answers;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
 use crate::harness::record::intervals::histogram;
-use crate::harness::report::slo::Answers;
 use crate::harness::report::stored::Stored;
 use crate::harness::scenario::objective::Objective;
+use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::{Counts, interval_of_blocks};
 
 /// Results measured at one rate. Times are in nanoseconds.
 #[derive(Clone, Debug)]
-pub struct Level {
+pub(crate) struct Level {
     /// Scheduled requests per second.
-    pub offered: f64,
+    pub(crate) offered: f64,
     /// Answers per second.
-    pub answered: f64,
+    pub(crate) answered: f64,
     /// Percentile of the objective; none if errors or too few answers leave it undefined.
-    pub quantile_ns: Option<f64>,
+    pub(crate) quantile_ns: Option<f64>,
     /// Upper bound of the percentile: the end of the 95 % interval, or else the worst second.
-    pub upper_ns: Option<f64>,
+    pub(crate) upper_ns: Option<f64>,
     /// Median response time.
-    pub p50_ns: f64,
+    pub(crate) p50_ns: f64,
     /// 99th percentile of the response time.
-    pub p99_ns: f64,
+    pub(crate) p99_ns: f64,
     /// Mean response time.
-    pub mean_ns: f64,
+    pub(crate) mean_ns: f64,
     /// Share of requests that ended without a token.
-    pub errors: f64,
+    pub(crate) errors: f64,
     /// True if the queue grew from second to second. The percentile then depends only on the length of
     /// the level.
-    pub growing: bool,
+    pub(crate) growing: bool,
     /// Reason why the generator was the limit, if it was.
-    pub generator: Option<String>,
+    pub(crate) generator: Option<String>,
     /// Disturbances of the results by the host.
-    pub noise: Vec<String>,
+    pub(crate) noise: Vec<String>,
     /// Processor time of the broker for each request, in microseconds.
-    pub cpu_us: Option<f64>,
+    pub(crate) cpu_us: Option<f64>,
     /// Share of requests that needed a mint.
-    pub misses: Option<f64>,
+    pub(crate) misses: Option<f64>,
     /// Memory of the broker at the end of the level.
-    pub memory: Option<Memory>,
+    pub(crate) memory: Option<Memory>,
     /// Service times from the write to the answer, in nanoseconds.
-    pub service: Histogram<u64>,
+    pub(crate) service: Histogram<u64>,
 }
 
 /// Memory of a broker and the tokens that it minted.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Anonymous memory in bytes.
-    pub bytes: f64,
+    pub(crate) bytes: f64,
     /// Tokens minted since the broker started.
-    pub tokens: f64,
+    pub(crate) tokens: f64,
 }
 
 /// Verdict of a level on the objective.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The upper bound is within the objective.
     Met,
     /// The upper bound is beyond the objective, or the level proves nothing.
@@ -70,7 +71,7 @@ pub enum Verdict {
 
 /// Reasons why a level does not count as capacity.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Requests ended without a token.
     Errors(f64),
     /// The generator was the limit.
@@ -110,7 +111,7 @@ impl Level {
     ///
     /// A generator that could not keep up is checked first: the other results of such a level say
     /// nothing about the broker.
-    pub fn verdict(&self, limit_ns: f64) -> Verdict {
+    pub(crate) fn verdict(&self, limit_ns: f64) -> Verdict {
         if let Some(why) = &self.generator {
             return Verdict::Missed(Cause::Generator(why.clone()));
         }
@@ -128,7 +129,7 @@ impl Level {
 
     /// Returns true if the load exceeded the capacity of the broker: requests were left over and its
     /// core was full. The lateness of the generator does not matter then.
-    pub fn is_overrun(&self) -> bool {
+    pub(crate) fn is_overrun(&self) -> bool {
         let busy = match self.cpu_us {
             Some(cpu_us) => cpu_us * self.answered / 1e6 > BUSY_MIN,
             None => self.generator.is_none() && !self.is_given_up(),
@@ -138,22 +139,22 @@ impl Level {
 
     /// Returns true if the level was stopped early because its queue grew. Its only results are the
     /// requests and answers of its last seconds.
-    pub const fn is_given_up(&self) -> bool {
+    pub(crate) const fn is_given_up(&self) -> bool {
         self.growing && self.quantile_ns.is_none()
     }
 
     /// Returns true if more was requested than answered in time, whatever the limit was.
-    pub fn is_left_over(&self) -> bool {
+    pub(crate) fn is_left_over(&self) -> bool {
         self.growing || self.errors > ERRORS_MAX || self.answered < ANSWERED_MIN * self.offered
     }
 
     /// Returns the number of requests in the system, by Little's law.
-    pub fn concurrency(&self) -> f64 {
+    pub(crate) fn concurrency(&self) -> f64 {
         self.answered * self.mean_ns / 1e9
     }
 
     /// Reads the level from a result folder.
-    pub fn of_stored(stored: &Stored, run: &Run, slo: &Objective) -> Self {
+    pub(crate) fn of_stored(stored: &Stored, run: &Run, slo: &Objective) -> Self {
         let mut seconds: BTreeMap<u64, Counts> = BTreeMap::new();
         for class in good_of(stored) {
             for (second, counts) in stored.response.seconds(class) {
@@ -163,53 +164,30 @@ impl Level {
         let seconds: Vec<Counts> = seconds.into_values().collect();
         let response = filled(seconds.iter().flatten());
         let good = stored.service.intervals.iter().filter(|i| !i.class.is_failure());
-        let service = filled(good.flat_map(|i| &i.counts));
         let lag = filled(stored.lag.intervals.iter().flat_map(|i| &i.counts));
-        let failed: u64 = run.classes.values().map(|class| class.errors).sum();
-        let p = |quantile| float(response.value_at_quantile(quantile));
-        let answers = Answers { response: response.clone(), failed };
-        let quantile_ns = slo.of(&answers).map(float);
-        let (generator, noise) = blame_stored(run, &lag, slo);
+        let failed = run.classes.values().map(|class| class.errors).sum();
+        let (generator, noise) = faults_of_stored(run, &lag, slo);
         Self {
             offered: run.load.rate_target.unwrap_or(run.load.rate_answered),
             answered: run.load.rate_answered,
-            upper_ns: quantile_ns.map(|ns| ns.max(upper(&seconds, slo.quantile()))),
-            quantile_ns,
-            p50_ns: p(0.5),
-            p99_ns: p(0.99),
-            mean_ns: response.mean(),
-            errors: share(failed, answers.count()),
-            growing: is_growing(&seconds, slo.limit_ns()),
             generator,
             noise,
             cpu_us: run.broker.as_ref().and_then(|broker| broker.cpu_us_per_request),
-            misses: None,
-            memory: None,
-            service,
+            service: filled(good.flat_map(|i| &i.counts)),
+            ..Self::of_answers(&Answers { response, failed }, &seconds, slo)
         }
     }
 
     /// Extracts the level from the outcome of a session.
-    pub fn of(outcome: &Outcome, offered: f64, slo: &Objective) -> Self {
-        let good = &outcome.good;
-        let p = |quantile| float(good.response.value_at_quantile(quantile));
+    pub(crate) fn of(outcome: &Outcome, offered: f64, slo: &Objective) -> Self {
         let failed = outcome.measured.totals.whole.failed();
-        let quantile_ns = slo.of(&Answers { response: good.response.clone(), failed }).map(float);
-        let seconds = seconds(outcome);
-        let errors = share(failed, outcome.all.response.len());
+        let answers = Answers { response: outcome.good.response.clone(), failed };
         let counted = outcome.broker.as_ref();
         let counters = counted.and_then(|counted| counted.measured);
-        let (generator, noise) = blame(outcome, slo);
+        let (generator, noise) = faults(outcome, slo);
         Self {
             offered,
             answered: outcome.rate_answered,
-            upper_ns: quantile_ns.map(|ns| ns.max(upper(&seconds, slo.quantile()))),
-            quantile_ns,
-            p50_ns: p(0.5),
-            p99_ns: p(0.99),
-            mean_ns: good.response.mean(),
-            errors,
-            growing: is_growing(&seconds, slo.limit_ns()),
             generator,
             noise,
             cpu_us: counters.and_then(|counters| counters.cpu_us_per_request()),
@@ -218,7 +196,46 @@ impl Level {
                 let bytes = float(counted.anonymous_bytes?);
                 Some(Memory { bytes, tokens: counted.whole.mints })
             }),
-            service: good.service.clone(),
+            service: outcome.good.service.clone(),
+            ..Self::of_answers(&answers, &seconds(outcome), slo)
+        }
+    }
+
+    /// Returns a level with the figures that follow from the answers. The other fields are empty.
+    fn of_answers(answers: &Answers, seconds: &[Counts], slo: &Objective) -> Self {
+        let response = &answers.response;
+        let p = |quantile| float(response.value_at_quantile(quantile));
+        let quantile_ns = answers.at_quantile(slo.quantile()).map(float);
+        Self {
+            upper_ns: quantile_ns.map(|ns| ns.max(upper(seconds, slo.quantile()))),
+            quantile_ns,
+            p50_ns: p(0.5),
+            p99_ns: p(0.99),
+            mean_ns: response.mean(),
+            errors: share(answers.failed, answers.count()),
+            growing: is_growing(seconds, slo.limit_ns()),
+            ..Self::empty()
+        }
+    }
+
+    /// Returns a level without results.
+    fn empty() -> Self {
+        Self {
+            offered: 0.0,
+            answered: 0.0,
+            quantile_ns: None,
+            upper_ns: None,
+            p50_ns: 0.0,
+            p99_ns: 0.0,
+            mean_ns: 0.0,
+            errors: 0.0,
+            growing: false,
+            generator: None,
+            noise: Vec::new(),
+            cpu_us: None,
+            misses: None,
+            memory: None,
+            service: histogram(),
         }
     }
 }
@@ -251,7 +268,7 @@ fn merge(seconds: &mut Vec<Counts>, of_class: &[Counts]) {
 }
 
 /// Returns a histogram of counts.
-pub fn filled<'a>(counts: impl Iterator<Item = &'a (u64, u64)>) -> Histogram<u64> {
+pub(crate) fn filled<'a>(counts: impl Iterator<Item = &'a (u64, u64)>) -> Histogram<u64> {
     let mut filled = histogram();
     for (value, times) in counts {
         filled.saturating_record_n(*value, *times);
@@ -282,7 +299,7 @@ fn quantile_of(counts: &Counts, quantile: f64) -> f64 {
 
 /// Returns true if the median rose in each of the last four seconds and ended far beyond the limit. A
 /// queue that is served as fast as it is filled does not do that.
-pub fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
+pub(crate) fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
     let medians: Vec<f64> = seconds
         .iter()
         .filter(|second| !second.is_empty())
@@ -291,20 +308,20 @@ pub fn is_growing(seconds: &[Counts], limit_ns: f64) -> bool {
     let last = medians.iter().rev().take(GROWING_SECONDS);
     medians.len() >= GROWING_SECONDS
         && last.clone().zip(last.skip(1)).all(|(later, earlier)| later > earlier)
-        && medians.last().is_some_and(|median| *median > HOPELESS * limit_ns)
+        && medians.last().is_some_and(|median| *median > UNRECOVERABLE * limit_ns)
 }
 
 /// Number of consecutive seconds with a rising median after which a level is given up.
-pub const GROWING_SECONDS: usize = 4;
+pub(crate) const GROWING_SECONDS: usize = 4;
 /// Multiple of the limit from which a median does not recover within a level.
-const HOPELESS: f64 = 10.0;
+const UNRECOVERABLE: f64 = 10.0;
 
 /// Separates limits of the generator from disturbances by the host.
 ///
 /// A busy thread, a missed rate and unsent requests are limits of the generator. A thread that was late
 /// although it had time was disturbed by the host. This lateness counts as a limit only if it alone
 /// could make the objective fail.
-fn blame(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
+fn faults(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
     let mut limits = Vec::new();
     let mut noise = Vec::new();
     for reason in &outcome.reasons {
@@ -326,7 +343,11 @@ fn blame(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
 }
 
 /// Applies the same rules to a stored run.
-fn blame_stored(run: &Run, lag: &Histogram<u64>, slo: &Objective) -> (Option<String>, Vec<String>) {
+fn faults_of_stored(
+    run: &Run,
+    lag: &Histogram<u64>,
+    slo: &Objective,
+) -> (Option<String>, Vec<String>) {
     let busy = run.validity.generator_cpu_share;
     let missed = run.load.rate_achieved.zip(run.load.rate_target);
     let limit = if busy > BUSY_MAX {
@@ -359,11 +380,6 @@ const BUSY_MAX: f64 = 0.8;
 /// Minimum share of the target rate. A Poisson stream of a few seconds varies by less than 5 %.
 const RATE_MIN: f64 = 0.95;
 
-#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "exact by construction")]
 pub(crate) mod tests {
@@ -379,14 +395,7 @@ pub(crate) mod tests {
             p50_ns: upper_ns / 4.0,
             p99_ns: upper_ns,
             mean_ns: upper_ns / 3.0,
-            errors: 0.0,
-            growing: false,
-            generator: None,
-            noise: Vec::new(),
-            cpu_us: None,
-            misses: None,
-            memory: None,
-            service: histogram(),
+            ..Level::empty()
         }
     }
 

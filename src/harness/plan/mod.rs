@@ -5,13 +5,13 @@
 //! for each hit and each mint. [`simulate`] plays a day and a boot storm of a fleet with these costs.
 //! [`forecast`] combines both; [`answer`] and [`sentences`] put the result into words.
 
-pub mod answer;
-pub mod fit;
-pub mod fleet_file;
-pub mod forecast;
-pub mod held_out;
-pub mod level;
-pub mod plan_json;
-pub mod search;
-pub mod sentences;
-pub mod simulate;
+pub(crate) mod answer;
+pub(crate) mod fit;
+pub(crate) mod fleet_file;
+pub(crate) mod forecast;
+pub(crate) mod held_out;
+pub(crate) mod level;
+pub(crate) mod plan_json;
+pub(crate) mod search;
+pub(crate) mod sentences;
+pub(crate) mod simulate;

@@ -1,15 +1,13 @@
 //! Builds the parts of `plan.json`.
 
 use super::fit;
-use super::forecast;
 use super::level::{self, Verdict};
 use super::search::{Found, Probe, Step};
 use crate::harness::document::plan::calibration::{Bracket, Law, Level, Point, Side};
-use crate::harness::document::plan::forecast::Forecast;
 use crate::harness::stats::scalability::Fitted;
 
 /// Converts a side of the calibration.
-pub fn side(side: &fit::Side) -> Side {
+pub(crate) fn side(side: &fit::Side) -> Side {
     let curve = side.found.curve.iter();
     Side {
         rate_per_core: side.rate(),
@@ -47,12 +45,12 @@ fn law(fitted: &Fitted) -> Law {
 }
 
 /// Converts every level of a search.
-pub fn levels(found: &Found) -> Vec<Level> {
+pub(crate) fn levels(found: &Found) -> Vec<Level> {
     found.probes.iter().map(|probe: &Probe| level(&probe.level, &probe.verdict)).collect()
 }
 
 /// Converts a level with its verdict.
-pub fn level(level: &level::Level, verdict: &Verdict) -> Level {
+pub(crate) fn level(level: &level::Level, verdict: &Verdict) -> Level {
     Level {
         rate: level.offered,
         answered: level.answered,
@@ -68,26 +66,5 @@ pub fn level(level: &level::Level, verdict: &Verdict) -> Level {
         cpu_us_per_request: level.cpu_us,
         concurrency: level.concurrency(),
         noise: level.noise.clone(),
-    }
-}
-
-/// Converts a forecast of the fleet.
-pub fn forecast(forecast: &forecast::Forecast) -> Forecast {
-    let said = |missed: &[forecast::Missed]| missed.iter().map(ToString::to_string).collect();
-    Forecast {
-        demand: forecast.demand,
-        cores_for_day: forecast.cores_for_day,
-        nodes_needed: forecast.nodes_needed.map(|nodes| nodes as u64),
-        fewer_missed: said(&forecast.fewer_missed),
-        nodes: forecast.nodes as u64,
-        nodes_lost: forecast.nodes_lost as u64,
-        missed: said(&forecast.missed),
-        cores_per_node: forecast.cores_per_node as u64,
-        memory_per_node_bytes: forecast.memory_per_node_bytes,
-        steady: forecast.steady,
-        lost: forecast.lost,
-        headroom_lost: forecast.headroom_lost,
-        storm: forecast.storm,
-        storm_lost: forecast.storm_lost,
     }
 }

@@ -18,54 +18,54 @@ use crate::harness::stats::median::median;
 
 /// Settings of a search.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// Limit of the percentile, in nanoseconds.
-    pub limit_ns: f64,
+    pub(crate) limit_ns: f64,
     /// First rate, in requests per second.
-    pub start: f64,
+    pub(crate) start: f64,
     /// Maximum rate that is tried, in requests per second.
-    pub rate_max: f64,
+    pub(crate) rate_max: f64,
     /// Maximum gap between the answer and the next failing rate, as a ratio above 1.
-    pub resolution: f64,
+    pub(crate) resolution: f64,
     /// Number of repeats of each of the last two levels.
-    pub repeats: u32,
+    pub(crate) repeats: u32,
     /// Seed of the shuffled order.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// Measured level with its verdict.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// Requested rate.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Results of the level.
-    pub level: Level,
+    pub(crate) level: Level,
     /// Verdict of the level.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// Rate on the monotone curve.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// Requests per second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Bound after isotonic regression, in nanoseconds.
-    pub upper_ns: f64,
+    pub(crate) upper_ns: f64,
     /// Reason why this rate does not count, if there is one.
-    pub missed: Option<Cause>,
+    pub(crate) missed: Option<Cause>,
 }
 
 /// Result of a search.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// All levels, in the order of measurement.
-    pub probes: Vec<Probe>,
+    pub(crate) probes: Vec<Probe>,
     /// Monotone curve, ascending by rate.
-    pub curve: Vec<Step>,
+    pub(crate) curve: Vec<Step>,
     /// Largest rate that meets the objective, if any does.
-    pub met: Option<Step>,
+    pub(crate) met: Option<Step>,
     /// Next rate, which does not meet it; none if the largest allowed rate still did.
-    pub missed: Option<Step>,
+    pub(crate) missed: Option<Step>,
 }
 
 /// Divisor of the first rate at which a search gives up. A failure at such a low rate is not caused by
@@ -84,7 +84,7 @@ const OVERRUN_LEVELS: usize = 3;
 const OVERRUN_MIN: f64 = 1.25;
 
 /// Returns the levels that exceeded the capacity of the broker.
-pub fn overrun(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
+pub(crate) fn overrun(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     left_over(probes).filter(|probe| probe.level.is_overrun())
 }
 
@@ -105,7 +105,10 @@ struct Search<'a, E> {
 ///
 /// # Errors
 /// Returns the errors of `run`.
-pub fn search<E>(terms: Terms, run: &mut dyn FnMut(f64) -> Result<Level, E>) -> Result<Found, E> {
+pub(crate) fn search<E>(
+    terms: Terms,
+    run: &mut dyn FnMut(f64) -> Result<Level, E>,
+) -> Result<Found, E> {
     let mut search = Search { terms, run, probes: Vec::new() };
     let (low, high) = search.double()?;
     let (low, high) = search.bisect(low, high)?;
@@ -120,7 +123,7 @@ pub fn search<E>(terms: Terms, run: &mut dyn FnMut(f64) -> Result<Level, E>) -> 
 }
 
 /// Judges levels that were measured before, at any rates.
-pub fn judge(terms: Terms, levels: Vec<Level>) -> Found {
+pub(crate) fn judge(terms: Terms, levels: Vec<Level>) -> Found {
     let probe =
         |level: Level| Probe { rate: level.offered, verdict: level.verdict(terms.limit_ns), level };
     conclude(terms, levels.into_iter().map(probe).collect())

@@ -13,10 +13,10 @@ use crate::harness::document::plan::calibration::Basis;
 use crate::harness::document::plan::held_out::{Drift, HeldOut};
 
 /// Largest prediction error that counts as good, in per cent.
-pub const ERROR_GOOD_PERCENT: f64 = 15.0;
+pub(crate) const ERROR_GOOD_PERCENT: f64 = 15.0;
 
 /// Describes one side of the calibration.
-pub fn of_side(name: &str, alg: &str, slo: &str, side: &Side) -> Vec<String> {
+pub(crate) fn of_side(name: &str, alg: &str, slo: &str, side: &Side) -> Vec<String> {
     let mut said = Vec::new();
     let what = if name == "hit" { "hits".to_owned() } else { format!("mints ({alg})") };
     let bracket = side.found.missed.as_ref().map(|step| {
@@ -71,7 +71,7 @@ fn law(what: &str, side: &Side) -> String {
 }
 
 /// Describes the demand of the fleet and the load of the nodes.
-pub fn of_forecast(forecast: &Forecast, target: f64) -> Vec<String> {
+pub(crate) fn of_forecast(forecast: &Forecast, target: f64) -> Vec<String> {
     let demand = &forecast.demand;
     let mut said = vec![format!(
         "the fleet asks for {} and {:.2} mints/s over the day, {:.2} in its busiest minute; that keeps {:.3} cores busy, so {:.2} cores at {:.0} % utilisation.",
@@ -122,7 +122,7 @@ fn of_storm(name: &str, storm: &Situation) -> String {
 }
 
 /// Describes the errors of the model on the held-out runs.
-pub fn of_held_out(held_out: &HeldOut) -> Vec<String> {
+pub(crate) fn of_held_out(held_out: &HeldOut) -> Vec<String> {
     let mut said: Vec<String> = held_out
         .compared
         .iter()
@@ -163,7 +163,7 @@ fn of_drift(what: &str, drift: &Drift) -> Option<String> {
 }
 
 /// Returns the whole plan for a terminal.
-pub fn render(plan: &Plan) -> String {
+pub(crate) fn render(plan: &Plan) -> String {
     let mut text = String::new();
     let mut sentences = plan.sentences.iter();
     if let Some(answer) = sentences.next() {

@@ -4,31 +4,32 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
-use super::grid::grid;
-use super::html::digest::{Digest, Latency};
+use super::stored::digest::{Digest, Latency};
 use super::stored::{StoredError, read_run};
+use super::text::layout::grid;
 use crate::base::clock::{readable_us, us};
 use crate::harness::class::Class;
 use crate::harness::document::compare::{Compared, Comparison, Ratio, SCHEMA, Summary};
 use crate::harness::document::run::Run;
+use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::quantile_interval;
 use crate::harness::stats::ratio::{Estimate, ratio_interval};
 
 /// Caveat of every comparison of two runs.
-pub const APART: &str = "The two runs were made apart from each other: what the machine did between them is part of every ratio, and no interval here knows of it. `mintbench gate` interleaves the two sides, so that they share it.";
+pub(crate) const APART: &str = "The two runs were made apart from each other: what the machine did between them is part of every ratio, and no interval here knows of it. `mintbench gate` interleaves the two sides, so that they share it.";
 
 /// Percentiles that are compared.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// Result folder with the figures drawn from it.
 #[derive(Debug)]
-pub struct Side {
+pub(crate) struct Side {
     /// Name of the folder, as the user gave it.
-    pub folder: String,
+    pub(crate) folder: String,
     /// Contents of `run.json`; none if the run did not end.
-    pub run: Option<Run>,
+    pub(crate) run: Option<Run>,
     /// Digest of its logs.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
 }
 
 impl Side {
@@ -36,7 +37,7 @@ impl Side {
     ///
     /// # Errors
     /// Returns [`StoredError`], which names the file and its fault.
-    pub fn read(folder: &Path) -> Result<Self, StoredError> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, StoredError> {
         let (run, digest) = (read_run(folder)?, Digest::read(folder)?);
         Ok(Self { folder: folder.display().to_string(), run, digest })
     }
@@ -51,7 +52,7 @@ impl Ratio {
 
 impl Comparison {
     /// Compares `b` with `a`.
-    pub fn new(a: &Side, b: &Side) -> Self {
+    pub(crate) fn new(a: &Side, b: &Side) -> Self {
         let mut classes = a.digest.classes();
         classes.extend(b.digest.classes());
         let cpu = |side: &Side| side.run.as_ref()?.broker.as_ref()?.cpu_us_per_request;
@@ -68,12 +69,12 @@ impl Comparison {
     }
 
     /// Returns true if both runs ended and are valid.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         [&self.a, &self.b].iter().all(|side| side.valid == Some(true))
     }
 
     /// Formats the comparison for a terminal.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut lines = Vec::new();
         for (name, side) in [("A", &self.a), ("B", &self.b)] {
             let when = side.started_at.as_deref().unwrap_or("unfinished");
@@ -129,7 +130,7 @@ impl Summary {
     }
 
     /// Returns the validity of the run in one word.
-    pub const fn verdict(&self) -> &'static str {
+    pub(crate) const fn verdict(&self) -> &'static str {
         match self.valid {
             Some(true) => "valid",
             Some(false) => "INVALID",
@@ -155,10 +156,10 @@ impl Compared {
 /// Returns the ratio of one percentile of one latency of a class.
 pub(super) fn quantile_ratio(sides: [&Side; 2], class: Class, latency: Latency, p: f64) -> Ratio {
     let estimates = sides.map(|side| {
-        let course = side.digest.course(latency);
-        let histogram = course.whole.get(&class)?;
+        let series = side.digest.series(latency);
+        let histogram = series.whole.get(&class)?;
         let value = us(histogram.value_at_quantile(p));
-        let interval = quantile_interval(course.blocks.of(class), p).ok();
+        let interval = quantile_interval(series.blocks.of(class), p).ok();
         Some((value, interval.map(|(low, high)| Estimate { low: us(low), value, high: us(high) })))
     });
     let [a, b] = estimates;
@@ -204,11 +205,6 @@ fn differences(a: &Run, b: &Run) -> Vec<String> {
     ];
     let differing = pairs.into_iter().filter(|(_, a, b)| a != b);
     differing.map(|(what, a, b)| format!("the {what} differs: {a} and {b}")).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

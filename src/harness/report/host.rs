@@ -1,10 +1,8 @@
 //! This build and this machine, for documents.
 
-use std::fmt;
-
 use crate::harness::document::extra::Extra;
 use crate::harness::document::host::{Build, Host};
-use crate::harness::machine::host;
+use crate::harness::machine::host as machine;
 use crate::harness::machine::host::settings::HostSettings;
 use crate::harness::machine::host::{available_bytes, load_average, resident_bytes};
 
@@ -22,7 +20,7 @@ pub(crate) fn build() -> Build {
 
 /// Reads the hardware and the settings of this machine.
 pub(crate) fn host(steal_share: f64) -> Host {
-    let (host, settings) = (host::Host::read(), HostSettings::read());
+    let (host, settings) = (machine::Host::read(), HostSettings::read());
     let fingerprint = host.fingerprint();
     Host {
         cpu_model: host.cpu_model,
@@ -46,12 +44,5 @@ pub(crate) fn host(steal_share: f64) -> Host {
         memory_available_bytes: available_bytes(),
         generator_rss_bytes: resident_bytes(),
         extra: Extra::new(),
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cpu_model, cores, kernel, fingerprint, .. } = self;
-        write!(f, "{cpu_model}, {cores} cores, {kernel}, fingerprint {fingerprint}")
     }
 }

@@ -15,10 +15,11 @@ use crate::base::printable::{json, name};
 use crate::harness::class::Class;
 use crate::harness::document::percentiles::Percentiles;
 use crate::harness::document::run::Run;
+use crate::harness::stats::float::float;
 
 /// Reasons why numbers cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
+pub(crate) enum MetricsError {
     /// The file has other columns.
     #[error(
         "`{path}` has other columns than this version writes: its rows cannot be continued; name a new file",
@@ -51,17 +52,17 @@ pub enum MetricsError {
 
 /// Name of the measured version, chosen by the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Label {
+pub(crate) struct Label {
     /// Commit of the measured version; without it, the commit of this program.
-    pub commit: Option<String>,
+    pub(crate) commit: Option<String>,
     /// Branch of the measured version.
-    pub branch: Option<String>,
+    pub(crate) branch: Option<String>,
 }
 
 /// Direction in which a metric improves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Better {
+pub(crate) enum Better {
     /// Higher values are better.
     Higher,
     /// Lower values are better.
@@ -72,15 +73,15 @@ pub enum Better {
 
 /// Number of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Metric {
+pub(crate) struct Metric {
     /// Name, the same in every run.
-    pub name: String,
+    pub(crate) name: String,
     /// Value, or none if this run does not have it.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Unit of the value.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Direction of improvement.
-    pub better: Better,
+    pub(crate) better: Better,
 }
 
 fn metric(
@@ -93,7 +94,7 @@ fn metric(
 }
 
 /// Returns every number of a run, always the same metrics in the same order.
-pub fn of(run: &Run) -> Vec<Metric> {
+pub(crate) fn of(run: &Run) -> Vec<Metric> {
     of_any(Some(run))
 }
 
@@ -221,7 +222,7 @@ struct Entry<'a> {
 ///
 /// # Errors
 /// Returns [`MetricsError::Write`] when the file cannot be written.
-pub fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
+pub(crate) fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
     let fields = attributes(run, label);
     let [time, commit, branch, ..] = &fields;
     let metrics = of(run);
@@ -250,7 +251,7 @@ pub fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
 /// # Errors
 /// Returns [`MetricsError`] when the file has other columns or cannot be written. Also refuses a run
 /// that is invalid or failed its checks, because its numbers say nothing about the target.
-pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
+pub(crate) fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
     let unsound = |why| MetricsError::Unsound { path: path.to_owned(), why };
     if !run.checks.passed {
         return Err(unsound("its checks failed"));
@@ -277,7 +278,7 @@ pub fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsEr
 ///
 /// # Errors
 /// Returns [`MetricsError`] when the file has other columns or cannot be read.
-pub fn check_csv(path: &Path) -> Result<(), MetricsError> {
+pub(crate) fn check_csv(path: &Path) -> Result<(), MetricsError> {
     rows_before(path).map(drop)
 }
 
@@ -314,11 +315,6 @@ fn quoted(text: &str) -> String {
     } else {
         text.to_owned()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -1,23 +1,13 @@
 //! Results: the folder of a run, its `run.json`, its histograms and its table.
 
-mod changes;
-pub mod chart;
-pub mod compare;
-mod conditions;
-pub mod folder;
-pub mod grid;
-mod heading;
-pub mod hgrm;
-mod hlog;
+mod chart;
+pub(crate) mod compare;
+pub(crate) mod folder;
 pub(crate) mod host;
-pub mod html;
-pub mod merge;
-pub mod metrics;
-pub mod notes;
-pub mod out_folder;
-pub(crate) mod phases;
+pub(crate) mod html;
+pub(crate) mod merge;
+pub(crate) mod metrics;
 mod quantiles;
-pub mod run_json;
-pub mod slo;
+pub(crate) mod run;
 pub mod stored;
-pub mod table;
+pub(crate) mod text;

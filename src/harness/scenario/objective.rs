@@ -68,6 +68,11 @@ impl Objective {
         self.phase.as_ref().map(|(_, name)| name.as_str())
     }
 
+    /// Returns the number of the phase from 0, or none if the objective covers the whole measured part.
+    pub fn phase_index(&self) -> Option<usize> {
+        self.phase.as_ref().map(|(index, _)| *index)
+    }
+
     /// Returns the class whose response time is bounded, or none for all classes together.
     pub const fn class(&self) -> Option<Class> {
         self.class
@@ -83,14 +88,9 @@ impl Objective {
         self.limit.as_secs_f64() * 1e9
     }
 
-    /// Returns the bound.
-    pub(crate) const fn limit(&self) -> Duration {
-        self.limit
-    }
-
-    /// Returns the number of the phase, or none if the objective covers the whole measured part.
-    pub(crate) fn phase_index(&self) -> Option<usize> {
-        self.phase.as_ref().map(|(index, _)| *index)
+    /// Returns true if a response time in nanoseconds is within the bound.
+    pub fn allows(&self, response_ns: u64) -> bool {
+        Duration::from_nanos(response_ns) < self.limit
     }
 }
 

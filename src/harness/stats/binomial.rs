@@ -4,7 +4,7 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 
 /// Returns the probability that at least `least` of `count` independent trials succeed, each with
 /// probability `share`.
-pub fn at_least(least: u64, count: u64, share: f64) -> f64 {
+pub(crate) fn at_least(least: u64, count: u64, share: f64) -> f64 {
     let Some(below) = least.checked_sub(1) else { return 1.0 };
     Binomial::new(share, count).map_or(1.0, |successes| successes.sf(below))
 }

@@ -10,6 +10,7 @@
 //! which the same queue crosses more often. `tests/truth/coverage.rs` checks the coverage against a
 //! simulated queue.
 
+use crate::harness::stats::float::float;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Samples of one stretch of time as (value, count), in ascending order of value.
@@ -218,12 +219,6 @@ impl Merged {
         }
         Ok((self.quantile(p - half), self.quantile(p + half)))
     }
-}
-
-/// Converts a count. Counts stay far below 2^53, where the conversion would start to round.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

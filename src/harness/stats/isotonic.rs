@@ -6,11 +6,11 @@
 
 /// Measurement with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub(crate) struct Point {
     /// Measured value.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Weight above 0, such as the number of repeats.
-    pub weight: f64,
+    pub(crate) weight: f64,
 }
 
 /// Neighbouring points that were pooled.
@@ -21,7 +21,7 @@ struct Pool {
 }
 
 /// Returns the fitted value of each point, in the order of the points. The values never decrease.
-pub fn non_decreasing(points: &[Point]) -> Vec<f64> {
+pub(crate) fn non_decreasing(points: &[Point]) -> Vec<f64> {
     let mut pools: Vec<Pool> = Vec::with_capacity(points.len());
     for point in points {
         let mut pool = Pool { mean: point.value, weight: point.weight, points: 1 };

@@ -2,18 +2,18 @@
 
 /// Point of the curve. Both values are above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub(crate) struct Point {
     /// Requests per second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Percentile of the response time, in any unit.
-    pub latency: f64,
+    pub(crate) latency: f64,
 }
 
 /// Returns the rate from which 1 % more load costs more than 1 % more latency (d ln latency / d ln rate
 /// is above 1). This must hold at all later steps, too. Returns none if the last step is not that steep.
 ///
 /// `points` must ascend by rate. Steps between equal rates are skipped.
-pub fn elastic(points: &[Point]) -> Option<f64> {
+pub(crate) fn elastic(points: &[Point]) -> Option<f64> {
     let steps = points.windows(2).filter_map(|pair| match pair {
         [from, to] if to.rate > from.rate => {
             let slope = (to.latency / from.latency).ln() / (to.rate / from.rate).ln();
@@ -32,7 +32,7 @@ pub fn elastic(points: &[Point]) -> Option<f64> {
 ///
 /// Returns none for fewer than three points, or if the curve does not rise or nowhere lies below its
 /// chord.
-pub fn kneedle(points: &[Point]) -> Option<f64> {
+pub(crate) fn kneedle(points: &[Point]) -> Option<f64> {
     let (first, last) = (points.first()?, points.last()?);
     let (width, height) = (last.rate - first.rate, last.latency - first.latency);
     if points.len() < 3 || width <= 0.0 || height <= 0.0 {

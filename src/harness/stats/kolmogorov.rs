@@ -7,35 +7,27 @@
 //! The Lancet load tester introduced this check of a load generator (Kogias, Mallon, Bugnion, USENIX ATC
 //! 2019, section 3.2).
 
+use crate::harness::stats::float::float_of_size;
+
 /// Limit of the distance times the square root of the sample size. 95 % of samples of the stated
 /// distribution stay below it (Kolmogorov 1933; Smirnov 1948, table of the limiting distribution:
 /// K(1.36) = 0.95).
-pub const LIMIT_95: f64 = 1.36;
+pub(crate) const LIMIT_95: f64 = 1.36;
 
 /// Returns the greatest difference between the sample's distribution function and `1 - exp(-x)`.
 ///
 /// Returns zero for an empty sample.
-pub fn distance_from_exponential(sample: &[f64]) -> f64 {
+pub(crate) fn distance_from_exponential(sample: &[f64]) -> f64 {
     let mut sorted = sample.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let size = float(sorted.len());
+    let size = float_of_size(sorted.len());
     let steps = sorted.iter().enumerate().map(|(rank, value)| {
         let expected = 1.0 - (-value.max(0.0)).exp();
         // The sample's function jumps here, so both ends of the jump count.
-        let (below, above) = (float(rank) / size, float(rank + 1) / size);
+        let (below, above) = (float_of_size(rank) / size, float_of_size(rank + 1) / size);
         (expected - below).abs().max((above - expected).abs())
     });
     steps.fold(0.0, f64::max)
-}
-
-/// Returns the distance that 95 % of samples of this size stay below.
-pub fn limit_95(size: usize) -> f64 {
-    LIMIT_95 / float(size.max(1)).sqrt()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-fn float(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
@@ -57,6 +49,11 @@ mod tests {
             distance_from_exponential(&sample) > limit_95(sample.len())
         };
         (0..runs).filter(alarm).count()
+    }
+
+    /// Returns the distance that 95 % of samples of this size stay below.
+    fn limit_95(size: usize) -> f64 {
+        LIMIT_95 / float_of_size(size.max(1)).sqrt()
     }
 
     #[test]
@@ -104,7 +101,7 @@ mod tests {
         ) {
             let distance = distance_from_exponential(&sample);
             prop_assert!((0.0..=1.0).contains(&distance));
-            prop_assert!(distance >= 0.5 / float(sample.len()) - 1e-12);
+            prop_assert!(distance >= 0.5 / float_of_size(sample.len()) - 1e-12);
             sample.reverse();
             prop_assert_eq!(distance.to_bits(), distance_from_exponential(&sample).to_bits());
         }

@@ -1,7 +1,7 @@
 //! The median.
 
 /// Returns the median: for an even count the mean of the two middle values, for no values zero.
-pub fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);

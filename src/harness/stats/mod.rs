@@ -1,15 +1,16 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
-pub mod binomial;
+pub(crate) mod binomial;
+pub(crate) mod float;
 pub mod intervals;
-pub mod isotonic;
-pub mod knee;
-pub mod kolmogorov;
-pub mod median;
-pub mod mser;
-pub mod paired;
-pub mod ratio;
-pub mod scalability;
-pub mod smallest_effect;
+pub(crate) mod isotonic;
+pub(crate) mod knee;
+pub(crate) mod kolmogorov;
+pub(crate) mod median;
+pub(crate) mod mser;
+pub(crate) mod paired;
+pub(crate) mod ratio;
+pub(crate) mod scalability;
+pub(crate) mod smallest_effect;
 pub mod stationarity;
-pub mod trend;
+pub(crate) mod trend;

@@ -5,24 +5,26 @@
 //! The series is averaged in groups of five. The best cut minimises the standard error of the mean of
 //! the averages after it.
 
+use crate::harness::stats::float::float_of_size;
+
 /// Number of values in each average.
-pub const BATCH: usize = 5;
+pub(crate) const BATCH: usize = 5;
 /// Minimum number of averages. With fewer, every cut is a guess.
 const BATCHES_MIN: usize = 4;
 
 /// End of the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// Values at the start that belong to the warm-up; a multiple of [`BATCH`].
-    pub values: usize,
+    pub(crate) values: usize,
     /// True if the best cut is the longest one tried (half of the series): no steady rest was found.
-    pub at_limit: bool,
+    pub(crate) at_limit: bool,
 }
 
 /// Returns the cut of a series, or none if the series has fewer than 20 values.
 ///
 /// Ignores the values after the last full group of five.
-pub fn cut(series: &[f64]) -> Option<Cut> {
+pub(crate) fn cut(series: &[f64]) -> Option<Cut> {
     let averages = averages(series);
     if averages.len() < BATCHES_MIN {
         return None;
@@ -45,17 +47,12 @@ fn averages(series: &[f64]) -> Vec<f64> {
 
 /// Returns the squared standard error of the mean, up to a constant factor.
 fn squared_error(values: &[f64]) -> f64 {
-    let (mean, size) = (mean(values), float(values.len()));
+    let (mean, size) = (mean(values), float_of_size(values.len()));
     values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (size * size)
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / float(values.len().max(1))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-fn float(count: usize) -> f64 {
-    count as f64
+    values.iter().sum::<f64>() / float_of_size(values.len().max(1))
 }
 
 #[cfg(test)]
@@ -71,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_series_that_only_rises_has_no_steady_rest() {
-        let rising: Vec<f64> = (0..60).map(float).collect();
+        let rising: Vec<f64> = (0..60).map(float_of_size).collect();
         assert_eq!(cut(&rising), Some(Cut { values: 30, at_limit: true }));
     }
 

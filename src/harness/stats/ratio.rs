@@ -7,20 +7,20 @@
 
 /// Quantity with its interval, all in one unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     /// Lower end of the interval.
-    pub low: f64,
+    pub(crate) low: f64,
     /// Best estimate.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Upper end of the interval.
-    pub high: f64,
+    pub(crate) high: f64,
 }
 
 /// Returns the interval of `b / a`, at the confidence of the two intervals.
 ///
 /// The two must be independent. A common cause, such as a slow machine, cancels in the ratio but does
 /// not narrow this interval. Returns none unless all values are positive, finite and in order.
-pub fn ratio_interval(a: Estimate, b: Estimate) -> Option<(f64, f64)> {
+pub(crate) fn ratio_interval(a: Estimate, b: Estimate) -> Option<(f64, f64)> {
     let is_ordered = |e: &Estimate| 0.0 < e.low && e.low <= e.value && e.value <= e.high;
     if ![a, b].iter().all(|e| is_ordered(e) && e.high.is_finite()) {
         return None;

@@ -14,27 +14,27 @@ use rand::{RngExt, SeedableRng};
 
 /// Measured level.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Level {
+pub(crate) struct Level {
     /// Concurrency N, above 0.
-    pub concurrency: f64,
+    pub(crate) concurrency: f64,
     /// Throughput X, above 0, in any unit.
-    pub throughput: f64,
+    pub(crate) throughput: f64,
 }
 
 /// Coefficients of the law.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Law {
+pub(crate) struct Law {
     /// Throughput at N = 1.
-    pub lambda: f64,
+    pub(crate) lambda: f64,
     /// Contention, 0 or more.
-    pub sigma: f64,
+    pub(crate) sigma: f64,
     /// Coherency, 0 or more.
-    pub kappa: f64,
+    pub(crate) kappa: f64,
 }
 
 /// Reasons why there is no law, or no value at this concurrency.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum ScalabilityError {
+pub(crate) enum ScalabilityError {
     /// There are too few different levels for three coefficients.
     #[error(
         "{0} different levels are too few for the scalability law; at least {LEVELS_MIN} are needed"
@@ -58,17 +58,17 @@ pub enum ScalabilityError {
 
 /// Law with the uncertainty of its coefficients.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fitted {
+pub(crate) struct Fitted {
     /// Fit to all levels.
-    pub law: Law,
+    pub(crate) law: Law,
     /// 95 % intervals of lambda, sigma and kappa, by resampling the levels.
-    pub intervals: [(f64, f64); 3],
+    pub(crate) intervals: [(f64, f64); 3],
     /// Largest measured concurrency.
-    pub measured_max: f64,
+    pub(crate) measured_max: f64,
 }
 
 /// Minimum number of different levels. With fewer, nothing is left to judge the three coefficients by.
-pub const LEVELS_MIN: usize = 6;
+pub(crate) const LEVELS_MIN: usize = 6;
 /// Maximum concurrency, as a multiple of the largest measured one. Beyond it, the law is a guess.
 const EXTRAPOLATION_MAX: f64 = 2.0;
 /// Minimum ratio of the largest to the smallest concurrency. A smaller span does not show how throughput
@@ -79,19 +79,19 @@ const RESAMPLES: usize = 1000;
 
 impl Law {
     /// Returns the throughput X(N).
-    pub fn throughput(&self, concurrency: f64) -> f64 {
+    pub(crate) fn throughput(&self, concurrency: f64) -> f64 {
         let n = concurrency;
         self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
     }
 
     /// Returns the concurrency of the highest throughput, which may be below 1 by Little's law. Returns
     /// none if more concurrency never reduces the throughput.
-    pub fn peak(&self) -> Option<f64> {
+    pub(crate) fn peak(&self) -> Option<f64> {
         (self.kappa > 0.0 && self.sigma < 1.0).then(|| ((1.0 - self.sigma) / self.kappa).sqrt())
     }
 
     /// Returns the throughput that no concurrency exceeds, or none if the law never saturates.
-    pub fn ceiling(&self) -> Option<f64> {
+    pub(crate) fn ceiling(&self) -> Option<f64> {
         match self.peak() {
             Some(peak) => Some(self.throughput(peak)),
             None => (self.sigma > 0.0).then(|| self.lambda / self.sigma.min(1.0)),
@@ -104,7 +104,8 @@ impl Fitted {
     ///
     /// # Errors
     /// Returns [`ScalabilityError::Extrapolation`] for a larger N.
-    pub fn throughput(&self, concurrency: f64) -> Result<f64, ScalabilityError> {
+    #[cfg_attr(not(test), expect(dead_code, reason = "no plan needs a value of the law yet"))]
+    pub(crate) fn throughput(&self, concurrency: f64) -> Result<f64, ScalabilityError> {
         if concurrency > EXTRAPOLATION_MAX * self.measured_max {
             let measured = self.measured_max;
             return Err(ScalabilityError::Extrapolation { wanted: concurrency, measured });
@@ -117,7 +118,7 @@ impl Fitted {
 ///
 /// # Errors
 /// Returns [`ScalabilityError`] when the levels do not determine the law.
-pub fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
+pub(crate) fn fit(levels: &[Level], seed: u64) -> Result<Fitted, ScalabilityError> {
     let different = different(levels);
     if different < LEVELS_MIN {
         return Err(ScalabilityError::Levels(different));

@@ -14,7 +14,7 @@ const POWER: f64 = 0.8;
 /// The formula is `exp((t(1-alpha) + t(1-beta)) s / sqrt(K)) - 1` with K-1 degrees of freedom. It is the
 /// usual two-quantile approximation for a paired t-test (for instance Chow, Shao and Wang, "Sample Size
 /// Calculations in Clinical Research", section 3.1).
-pub fn smallest_effect(differences: &[f64], pairs: u32) -> Option<f64> {
+pub(crate) fn smallest_effect(differences: &[f64], pairs: u32) -> Option<f64> {
     if differences.len() < 2 || pairs < 2 {
         return None;
     }

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::harness::stats::float::float_of_size;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 /// Returns the two-sided p-value: the probability of a trend at least this strong in a series of random
 /// order.
 ///
 /// Returns one for fewer than three values, and for values that are all equal.
-pub fn mann_kendall_p(series: &[f64]) -> f64 {
+pub(crate) fn mann_kendall_p(series: &[f64]) -> f64 {
     let sign = |(earlier, later): (&f64, &f64)| {
         f64::from(i8::from(later > earlier)) - f64::from(i8::from(later < earlier))
     };
@@ -38,7 +39,7 @@ fn variance(series: &[f64]) -> f64 {
         *ties.entry(value.to_bits()).or_default() += 1;
     }
     let term = |count: usize| {
-        let count = float(count);
+        let count = float_of_size(count);
         count * (count - 1.0) * (2.0 * count + 5.0)
     };
     let for_ties: f64 = ties.values().map(|count| term(*count)).sum();
@@ -48,11 +49,6 @@ fn variance(series: &[f64]) -> f64 {
 fn standard_normal_cdf(z: f64) -> f64 {
     // The parameters are valid constants.
     Normal::new(0.0, 1.0).map_or(0.5, |normal| normal.cdf(z))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-fn float(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

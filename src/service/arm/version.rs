@@ -327,7 +327,7 @@ pub(super) fn is_well_formed(version: &str) -> bool {
         .is_none_or(|word| ripeness.iter().any(|one| one.eq_ignore_ascii_case(word)))
 }
 
-/// EndpointsLayout of the document, which depends on the API version.
+/// Layout of the document, which depends on the API version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndpointsLayout {
     /// The gallery, the graph, the portal and the token service.

@@ -1,4 +1,4 @@
-//! TokenIndex of the cached tokens of each identity, so that all of them can be removed when the identity ends.
+//! Index of the cached tokens of each identity, so that all of them can be removed when the identity ends.
 //! Also numbers the resources that are on no list.
 
 use std::collections::{HashMap, VecDeque};

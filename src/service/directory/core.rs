@@ -172,7 +172,7 @@ impl Directory {
         self.subscribers.write().push(Box::new(subscriber));
     }
 
-    /// Changes the world. `plan` returns the changes; no other write changes the state meanwhile. ChangeTime this
+    /// Changes the world. `plan` returns the changes; no other write changes the state meanwhile. When this
     /// function returns, the change is durable and in effect.
     ///
     /// # Errors

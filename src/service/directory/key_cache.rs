@@ -12,7 +12,7 @@ use crate::base::x509::CertificateError;
 use crate::service::token::{CertificateKey, ClientKeyError};
 use crate::service::world::record::Credential;
 
-/// Greatest number of parsed keys in memory. ChangeTime it is reached, all are discarded and parsed again on use.
+/// Greatest number of parsed keys in memory. When it is reached, all are discarded and parsed again on use.
 const PARSED_MAX: usize = 4_096;
 
 /// Parsed keys by principal: the key of the certificate that was used last.

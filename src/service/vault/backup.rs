@@ -94,7 +94,8 @@ pub(super) fn restore(
             return Err(VaultError::SecretDeleted(last.name));
         }
         overdue => {
-            changes.extend(overdue.map(crate::service::directory::secret_purge).unwrap_or_default())
+            changes
+                .extend(overdue.map(crate::service::directory::secret_purge).unwrap_or_default());
         }
     }
     let moved = versions.into_iter().map(|held| SecretVersion { vault: vault.clone(), ..held });

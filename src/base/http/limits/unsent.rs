@@ -62,9 +62,9 @@ impl UnsentBudget {
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionBudget {
     max_bytes: usize,
-    /// UnsentBudget bytes of the surface.
+    /// Unsent bytes of the surface.
     of_surface: Arc<AtomicUsize>,
-    /// UnsentBudget bytes of the caller.
+    /// Unsent bytes of the caller.
     of_caller: Arc<AtomicUsize>,
 }
 

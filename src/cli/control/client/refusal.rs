@@ -190,8 +190,7 @@ mod tests {
         let message = "The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.ManagedIdentity/userAssignedIdentities/write' over scope '/subscriptions/s/resourceGroups/g' or the scope is invalid.";
         let fix = check(Service::Arm, 403, "AuthorizationFailed", message, "https://x/");
         let expected = format!(
-            "mintbench role assign --principal {} --role 'Managed Identity Contributor' --scope /subscriptions/s/resourceGroups/g`",
-            OPERATOR
+            "mintbench role assign --principal {OPERATOR} --role 'Managed Identity Contributor' --scope /subscriptions/s/resourceGroups/g`"
         );
         assert!(fix.contains(&expected), "{fix}");
     }

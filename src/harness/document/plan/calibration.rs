@@ -10,7 +10,7 @@ pub struct Side {
     pub rate_per_core: Option<f64>,
     /// The next measured rate, which did not meet the objective; null where none failed.
     pub bracket: Option<Bracket>,
-    /// Whether the generator, not the broker, failed at the next rate. The highest rate is then no capacity.
+    /// True if the generator, not the broker, failed at the next rate. The highest rate is then no capacity.
     pub generator_limited: bool,
     /// The cost of a request.
     pub cost: Option<Cost>,
@@ -18,7 +18,7 @@ pub struct Side {
     pub pace: Option<f64>,
     /// The scalability law of the levels.
     pub law: Option<Law>,
-    /// Why there is no law; null where there is one.
+    /// Reason why there is no law; null where there is one.
     pub law_note: Option<String>,
     /// The rate from which d ln p99 / d ln rate exceeds 1, in requests per second.
     pub knee_elastic: Option<f64>,
@@ -35,7 +35,7 @@ pub struct Side {
 pub struct Bracket {
     /// Requests per second.
     pub rate: f64,
-    /// Why the rate failed.
+    /// Reason why the rate failed.
     pub cause: String,
 }
 
@@ -48,11 +48,11 @@ pub struct Cost {
     pub low_us: f64,
     /// The greatest of the levels that the cost comes from.
     pub high_us: f64,
-    /// What the cost was taken from.
+    /// Source of the cost.
     pub basis: Basis,
 }
 
-/// What a cost was taken from.
+/// Source of a cost.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
@@ -90,9 +90,9 @@ pub struct Level {
     pub rate: f64,
     /// Answers per second.
     pub answered: f64,
-    /// Whether the bound met the objective.
+    /// True if the bound met the objective.
     pub met: bool,
-    /// Why the level did not meet the objective; null where it did.
+    /// Reason why the level did not meet the objective; null where it did.
     pub cause: Option<String>,
     /// The median response time.
     pub p50_us: f64,
@@ -106,7 +106,7 @@ pub struct Level {
     pub cpu_us_per_request: Option<f64>,
     /// The mean number of requests in the system.
     pub concurrency: f64,
-    /// What the host did meanwhile.
+    /// Disturbances by the host.
     pub noise: Vec<String>,
 }
 

@@ -29,8 +29,8 @@ pub struct Forecast {
     pub steady: Situation,
     /// The moment after nodes are lost: their callers come over, and their tokens are not held.
     pub lost: Option<Situation>,
-    /// How much more load the remaining nodes bear before they reach the target, as a share; negative where
-    /// they are beyond it.
+    /// Share by which the load can grow before the remaining nodes reach the target; negative where they
+    /// are beyond it.
     pub headroom_lost: f64,
     /// The boot storm.
     pub storm: Option<Situation>,
@@ -74,7 +74,7 @@ pub struct Situation {
     pub recovery_s: Estimate,
     /// The share of the cores' time that was used.
     pub utilisation: Estimate,
-    /// Whether a queue still grew at the end, or renewals were put off because their queue was full.
+    /// True if a queue still grew at the end, or if renewals were put off because their queue was full.
     pub growing: bool,
 }
 

@@ -14,13 +14,13 @@ pub struct HeldOut {
     pub misses: Option<f64>,
     /// Every level of the mix, in the order of measurement.
     pub mix: Vec<Level>,
-    /// How the speed of the machine had changed when the mix was measured.
+    /// Change of the speed of the machine up to the measurement of the mix.
     pub mix_drift: Drift,
     /// Every boot storm, in the order of measurement.
     pub storms: Vec<Level>,
-    /// How the speed of the machine had changed when the storms were measured.
+    /// Change of the speed of the machine up to the measurement of the storms.
     pub storm_drift: Drift,
-    /// Why something was not compared.
+    /// Reasons why something was not compared.
     pub notes: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Drift {
 /// A prediction beside a measurement.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Compared {
-    /// What is compared.
+    /// Name of the compared figure.
     pub what: String,
     /// The unit of both numbers.
     pub unit: String,
@@ -45,6 +45,6 @@ pub struct Compared {
     pub predicted: f64,
     /// The measurement of a run that the model was not fitted to.
     pub measured: f64,
-    /// How far the prediction is above the measurement, in per cent; negative below.
+    /// Prediction minus measurement, as per cent of the measurement.
     pub error_percent: f64,
 }

@@ -1,4 +1,4 @@
-//! `plan.json`: how many nodes a fleet needs.
+//! `plan.json`: the number of nodes that a fleet needs.
 
 pub mod calibration;
 pub mod forecast;
@@ -20,9 +20,9 @@ pub struct Plan {
     /// The name and version of this format.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
-    /// Whether the nodes are enough.
+    /// Verdict on the number of nodes.
     pub answer: Answer,
-    /// When the plan began: RFC 3339, in UTC.
+    /// Time at which the plan began: RFC 3339, in UTC.
     pub started_at: String,
     /// The seed of everything random.
     pub seed: u64,
@@ -44,7 +44,7 @@ pub struct Plan {
     pub forecast: Option<Forecast>,
     /// Errors of the model against runs that it was not fitted to.
     pub held_out: HeldOut,
-    /// What a reader of the plan should know.
+    /// Notes for the reader of the plan.
     pub notes: Vec<String>,
     /// The plan in words; the answer comes first.
     pub sentences: Vec<String>,
@@ -52,16 +52,20 @@ pub struct Plan {
 
 /// The answer of a plan. The exit code follows from it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// The nodes meet every condition.
-    Enough,
+    #[serde(rename = "enough")]
+    Sufficient,
     /// The `nodes.count` of the fleet file does not meet every condition.
-    NotEnough,
+    #[serde(rename = "not-enough")]
+    Insufficient,
     /// No number of nodes meets every condition.
-    Never,
+    #[serde(rename = "never")]
+    Impossible,
     /// No measured rate meets the objective.
-    OutOfReach,
+    #[serde(rename = "out-of-reach")]
+    Unreachable,
     /// The calibration allows no plan.
     Unknown,
 }

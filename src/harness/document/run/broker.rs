@@ -1,4 +1,4 @@
-//! What the broker counted, and what verification of its answers found.
+//! The broker's own counters, and the verification of its answers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,15 +26,24 @@ pub struct Broker {
     /// tell and for a merged result, absent in files of earlier versions.
     #[serde(default)]
     pub anonymous_bytes: Option<u64>,
-    /// The build that the broker says it is; null where it does not say.
+    /// The build that the broker reports; null where it reports none.
     #[serde(default)]
     pub build: Option<BrokerBuild>,
-    /// Page faults of the broker that waited for a disk; null where the broker does not say.
+    /// Page faults of the broker that waited for a disk; null where the broker does not report them.
     #[serde(default)]
     pub major_faults: Option<u64>,
     /// Fields of later versions.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl Broker {
+    /// Returns the share of lookups that were hits, if there were any.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let lookups = self.hits + self.misses + self.coalesced;
+        (lookups > 0).then(|| self.hits as f64 / lookups as f64)
+    }
 }
 
 /// The build of a broker.
@@ -44,7 +53,7 @@ pub struct BrokerBuild {
     pub version: String,
     /// The commit of the source.
     pub git_commit: String,
-    /// Whether the source differed from the commit; null where it is not known.
+    /// True if the source differed from the commit; null where it is not known.
     pub git_dirty: Option<bool>,
     /// The profile of cargo.
     pub profile: String,
@@ -70,4 +79,18 @@ pub struct Verified {
     /// Fields of later versions.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl Verified {
+    /// Returns the number of wrong answers, or none if there were no keys to verify with.
+    pub fn faults(&self) -> Option<u64> {
+        let known = [
+            self.wrong_identity,
+            self.wrong_audience,
+            self.wrong_issuer,
+            self.wrong_expiry,
+            self.expired,
+        ];
+        Some(self.bad_signature? + known.into_iter().flatten().sum::<u64>())
+    }
 }

@@ -23,6 +23,17 @@ pub struct Changes {
 /// Answers to VMs that lost and got identities.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Churn {
+    /// The numbers of right and wrong answers.
+    #[serde(flatten)]
+    pub counts: ChurnCounts,
+    /// Fields of later versions.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Numbers of right and wrong answers to VMs that lost and got identities.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct ChurnCounts {
     /// Identities that were taken from a VM.
     pub removals: u64,
     /// Refusals of requests that were written after the removal was acknowledged and answered before the
@@ -36,9 +47,6 @@ pub struct Churn {
     pub tokens_after_removal: u64,
     /// Answers during a change, when either is right.
     pub undecided: u64,
-    /// Fields of later versions.
-    #[serde(flatten)]
-    pub extra: Extra,
 }
 
 /// Sampled tokens against the key sets of their time.
@@ -48,9 +56,9 @@ pub struct Rotation {
     pub rotations: u64,
     /// Different keys that signed sampled tokens.
     pub signing_keys: u64,
-    /// How often the published keys were read.
+    /// Number of times that the published keys were read.
     pub key_sets: u64,
-    /// How often the published keys could not be read.
+    /// Number of times that the published keys could not be read.
     pub key_sets_unread: u64,
     /// Certificates of identities that were rolled.
     pub certificates: u64,

@@ -24,7 +24,7 @@ pub struct ClassResult {
     pub queue_us: Tail,
     /// 95 % interval of the p99 response time; null for a run too short for one.
     pub p99_interval_us: Option<[f64; 2]>,
-    /// Why there is no interval; null where there is one.
+    /// Reason why there is no interval; null where there is one.
     pub p99_interval_note: Option<String>,
     /// Fields of later versions.
     #[serde(flatten)]

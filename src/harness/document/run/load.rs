@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::document::extra::Extra;
 
-/// What was sent.
+/// The load of a run.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Load {
-    /// How requests were spaced; `mixed` where phases differ in it.
+    /// Spacing of the requests; `mixed` where phases differ in it.
     #[schemars(extend("enum" = ["burst", "constant", "mixed", "poisson", "replay"]))]
     pub arrivals: String,
     /// Planned requests per second; null where it is not one rate throughout.
@@ -54,7 +54,7 @@ pub struct Load {
     /// Further addresses of the target's host, to which no request went; null where merged runs differ.
     #[serde(default)]
     pub target_other_addresses: Option<Vec<String>>,
-    /// Whether the target's certificate was not checked (`--insecure`); null where merged runs differ.
+    /// True if the target's certificate was not checked (`--insecure`); null where merged runs differ.
     #[serde(default)]
     pub insecure: Option<bool>,
     /// Fields of later versions.

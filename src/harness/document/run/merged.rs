@@ -1,4 +1,4 @@
-//! How a merged result was made, and of what.
+//! The origin of a merged result, and its parts.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use super::classes::PartClass;
 use crate::harness::class::Class;
 use crate::harness::document::host::{Build, Host};
 
-/// How a merged result was made.
+/// Origin of a merged result.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Merged {
-    /// Which seconds were added: those of the same `time`, or of the same `index` from the beginning.
+    /// Alignment of the added seconds: those of the same `time`, or of the same `index` from the beginning.
     #[schemars(extend("enum" = ["index", "time"]))]
     pub align: String,
-    /// Whether intervals of a part are missing, or not all parts ran all the time.
+    /// True if intervals of a part are missing, or if not all parts ran all the time.
     pub partial: bool,
-    /// What is missing, and what else is odd about the parts.
+    /// Missing intervals and other oddities of the parts.
     #[schemars(inner(length(min = 1)))]
     pub remarks: Vec<String>,
 }
@@ -29,9 +29,9 @@ pub struct Part {
     pub run_id: String,
     /// The folder of the run.
     pub folder: String,
-    /// When the run began: RFC 3339, in UTC.
+    /// Time at which the run began: RFC 3339, in UTC.
     pub started_at: String,
-    /// When the first interval began, in seconds since 1970; null where only the order is known.
+    /// Start of the first interval, in seconds since 1970; null where only the order is known.
     pub measured_from: Option<u64>,
     /// The measured part in seconds.
     pub duration_s: f64,
@@ -45,9 +45,9 @@ pub struct Part {
     pub rate_achieved: Option<f64>,
     /// Answers per second.
     pub rate_answered: f64,
-    /// Whether the run was valid.
+    /// True if the run was valid.
     pub valid: bool,
-    /// Why the run was not valid.
+    /// Reasons why the run was not valid.
     pub reasons: Vec<String>,
     /// The checks that failed.
     pub failures: Vec<String>,

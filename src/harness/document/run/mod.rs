@@ -1,4 +1,4 @@
-//! `run.json`: what a run, or a merge of runs, measured.
+//! `run.json`: the result of a run, or of a merge of runs.
 
 pub mod broker;
 pub mod changes;
@@ -37,7 +37,7 @@ pub struct Run {
     /// A random GUID; that of a merged result follows from those of its parts.
     #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
     pub run_id: String,
-    /// When the run began: RFC 3339, in UTC, to the second.
+    /// Time at which the run began: RFC 3339, in UTC, to the second.
     #[schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"))]
     pub started_at: String,
     /// The name of the scenario.
@@ -48,7 +48,7 @@ pub struct Run {
     /// The URL of the target, with its protocol where that is not IMDS.
     #[schemars(regex(pattern = r"^([a-z0-9-]+\+)?https?://"))]
     pub target: String,
-    /// What is missing of a run that the user ended early; absent otherwise.
+    /// Missing part of a run that the user ended early; absent for other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Interrupted")]
     pub interrupted: Option<Interrupted>,
@@ -56,9 +56,9 @@ pub struct Run {
     pub build: Build,
     /// The machine of the generator.
     pub host: Host,
-    /// What was sent.
+    /// The load.
     pub load: Load,
-    /// Whether the generator and the host kept up.
+    /// Validity of the run: the evidence that the generator and the host kept up.
     pub validity: Validity,
     /// The measured part, by class of answer. A class without answers is absent.
     pub classes: BTreeMap<Class, ClassResult>,
@@ -79,7 +79,7 @@ pub struct Run {
     /// The broker's own counters over the measured part; null for a foreign target, and where the counters
     /// could not be read when the measured part began.
     pub broker: Option<Broker>,
-    /// What verification of sampled answers found.
+    /// Verification of sampled answers.
     pub verified: Verified,
     /// Requests that changed the target under load; null where nothing was to be changed.
     #[serde(default)]
@@ -97,10 +97,10 @@ pub struct Run {
     pub checks: Checks,
     /// The objectives, each with its verdict.
     pub slo: Vec<Slo>,
-    /// What a reader of the numbers should know although it makes nothing wrong.
+    /// Notes for the reader of the numbers that do not make the run invalid.
     #[schemars(inner(length(min = 1)))]
     pub notes: Vec<String>,
-    /// How `mintbench merge` made this result; absent in that of a run.
+    /// Origin of a merged result; absent for a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Merged")]
     pub merged: Option<Merged>,
@@ -114,7 +114,7 @@ pub struct Run {
     pub extra: Extra,
 }
 
-/// What is missing of a run that the user ended early: `load.duration_s` is shorter than planned.
+/// Missing part of a run that the user ended early: `load.duration_s` is shorter than planned.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Interrupted {
     /// The planned duration in seconds.
@@ -130,7 +130,7 @@ pub struct Interrupted {
 /// Checks of the answers.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Checks {
-    /// Whether all checks passed.
+    /// True if all checks passed.
     pub passed: bool,
     /// The checks that failed.
     #[schemars(inner(length(min = 1)))]
@@ -151,7 +151,7 @@ pub struct Slo {
     /// The percentile, with failed requests as the slowest; null where it is a failed request, or where there
     /// are too few answers.
     pub measured_us: Option<f64>,
-    /// Whether the objective was met; null where there are too few answers: fewer than ten beyond the
+    /// True if the objective was met; null where there are too few answers: fewer than ten beyond the
     /// percentile.
     pub met: Option<bool>,
     /// Fields of later versions.

@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 use crate::harness::document::extra::Extra;
 use crate::harness::document::percentiles::{Hiccup, Tail};
 
-/// Whether the generator and the host kept up. Fields from `pacer_us` on are null in merged results whose
+/// Evidence that the generator and the host kept up. Fields from `pacer_us` on are null in merged results whose
 /// parts differ, and absent in files of earlier versions.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Validity {
-    /// Whether the figures are about the target.
+    /// True if the figures are about the target, not about the generator or the host.
     pub valid: bool,
     /// Percentiles of the response time that the reasons leave usable; `p99` stands for all above it. Null
     /// where merged runs differ, absent in files of earlier versions.
     #[serde(default)]
     #[schemars(inner(regex(pattern = "^p(50|90|99)$")))]
     pub usable: Option<Vec<String>>,
-    /// Why the run is not valid.
+    /// Reasons why the run is not valid.
     #[schemars(inner(length(min = 1)))]
     pub reasons: Vec<String>,
-    /// When the generator acted, minus the intended start.
+    /// Time at which the generator acted, minus the intended start.
     pub lag_us: Tail,
-    /// How late answers may have been noticed, at most.
+    /// Largest possible delay with which answers were noticed.
     pub notice_us: Tail,
     /// Requests that were scheduled but never sent.
     pub unsent: u64,
@@ -41,7 +41,7 @@ pub struct Validity {
     /// Fit of the gaps between requests; null where arrivals are not Poisson or too few.
     #[serde(default)]
     pub gaps: Option<Gaps>,
-    /// Whether the p95 of a second stayed the same.
+    /// Steadiness of the p95 of a second.
     #[serde(default)]
     pub steady: Option<Steady>,
     /// The cache hit ratio of the first and of the second half, by the classes of the answers; null where it
@@ -55,7 +55,7 @@ pub struct Validity {
     /// Page faults of the generator that waited for a disk.
     #[serde(default)]
     pub major_faults: Option<u64>,
-    /// How much more of the generator was in swap at the end, in KiB.
+    /// Growth of the generator's memory in swap, in KiB.
     #[serde(default)]
     pub swapped_kib: Option<u64>,
     /// Fields of later versions.
@@ -79,7 +79,7 @@ pub struct Gaps {
     pub limit: f64,
 }
 
-/// Whether the p95 of a second stayed the same.
+/// Steadiness of the p95 of a second.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Steady {
     /// The verdict.

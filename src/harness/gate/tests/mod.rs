@@ -13,7 +13,8 @@ use rand_distr::{Distribution, StandardNormal};
 use super::judge::{Finding, Verdict, judge, judged, overall};
 use super::leg::{Leg, Pair, Side};
 use super::metric::{Metric, Scale};
-use super::policy::{Design, Policy, Wanted};
+use super::policy::tests::policy;
+use super::policy::{Design, MetricChoice, Policy};
 
 const GATES: u64 = 400;
 
@@ -35,19 +36,6 @@ struct Machine {
 const CALM: Machine = Machine { noise: 0.01, walk: 0.0, slope: 0.0, second: 0.0, disturbed: 0 };
 const ROUGH: Machine =
     Machine { noise: 0.015, walk: 0.02, slope: 0.002, second: 0.01, disturbed: 20 };
-
-fn policy(metrics: &[&str]) -> Policy {
-    Policy {
-        design: Design::Pairs,
-        alpha: 0.05,
-        power: 0.99,
-        tolerance: 0.01,
-        limit: 0.05,
-        metrics: metrics.iter().map(|metric| metric.parse().unwrap()).collect(),
-        wanted: Wanted::IfPossible,
-        looks: Policy::doubling(10, 20),
-    }
-}
 
 const FIVE: [&str; 5] = ["cpu", "memory", "hit-ratio", "hit.p50", "hit.p99"];
 
@@ -111,7 +99,7 @@ fn gate(policy: &Policy, machine: Machine, slower: f64, seed: u64) -> (Verdict, 
             pairs.push(simulated.pair(policy, pairs.len(), slower));
         }
         findings = judge(&pairs, policy);
-        if overall(&pairs, &findings, policy) != Verdict::CannotTell {
+        if overall(&pairs, &findings, policy) != Verdict::Inconclusive {
             break;
         }
     }
@@ -192,7 +180,7 @@ fn a_gate_that_cannot_tell_says_that_its_smallest_effect_is_above_the_limit() {
     let policy = policy(&FIVE[..3]);
     let mut open = 0;
     for (_, findings) in gates(&policy, noisy, 0.02) {
-        for judged in judged(&findings).filter(|j| j.verdict == Verdict::CannotTell) {
+        for judged in judged(&findings).filter(|j| j.verdict == Verdict::Inconclusive) {
             open += 1;
             assert!(judged.smallest >= policy.limit_of(judged.metric), "{judged:?}");
         }
@@ -222,10 +210,10 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
     let findings = judge(&pairs, &wanted);
     assert_eq!(unjudged(&findings), [None, Some((4, 0))]);
     // No latency was judged, so the gate has not shown that the candidate is as fast.
-    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
+    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::Inconclusive);
     let costs = policy(&["cpu"]);
     assert_eq!(overall(&pairs, &judge(&pairs, &costs), &costs), Verdict::Pass);
-    let named = Policy { wanted: Wanted::Named, ..wanted };
+    let named = Policy { metric_choice: MetricChoice::Named, ..wanted };
     let findings = judge(&pairs, &named);
     assert_eq!(unjudged(&findings), [None, Some((4, 0)), Some((0, 10))]);
     assert_eq!(overall(&pairs, &findings, &named), Verdict::Invalid);
@@ -249,7 +237,7 @@ fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
     let sides: Vec<_> =
         findings.iter().map(|(_, f)| f.as_ref().err().map(|n| (n.lost, n.gained))).collect();
     assert_eq!(sides, [None, None, Some((10, 0)), Some((0, 10))]);
-    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::CannotTell);
+    assert_eq!(overall(&pairs, &findings, &wanted), Verdict::Inconclusive);
     let without = [0, 1, 3].map(|place| findings[place].clone());
     assert_eq!(overall(&pairs, &without, &wanted), Verdict::Pass);
     // A leg off its rate says nothing about which values exist.

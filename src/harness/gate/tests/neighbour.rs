@@ -66,8 +66,8 @@ fn gate(policy: &Policy, host: Host, slower: f64, seed: u64) -> Verdict {
         let pairs = &pairs[..*look];
         overall(pairs, &judge(pairs, policy), policy)
     });
-    let mut decided = verdicts.filter(|verdict| *verdict != Verdict::CannotTell);
-    decided.next().unwrap_or(Verdict::CannotTell)
+    let mut decided = verdicts.filter(|verdict| *verdict != Verdict::Inconclusive);
+    decided.next().unwrap_or(Verdict::Inconclusive)
 }
 
 fn count(verdict: Verdict, policy: &Policy, host: Host, slower: f64) -> u64 {
@@ -81,7 +81,7 @@ fn equal_builds_beside_a_neighbour_hardly_ever_fail_and_cannot_pass() {
         for host in [wild, busy] {
             let failed = count(Verdict::Fail, &policy, host, 0.0);
             assert!(failed <= GATES / 100, "{failed}");
-            assert_eq!(count(Verdict::CannotTell, &policy, host, 0.0), GATES - failed);
+            assert_eq!(count(Verdict::Inconclusive, &policy, host, 0.0), GATES - failed);
         }
     }
 }
@@ -131,7 +131,7 @@ fn one_pair_within_the_limit_leaves_a_disturbed_metric_unjudged() {
     }
     let findings = judge(&pairs, &policy);
     assert!(!judged(&findings).any(|judged| judged.metric.is_latency()));
-    assert_eq!(overall(&pairs, &findings, &policy), Verdict::CannotTell);
+    assert_eq!(overall(&pairs, &findings, &policy), Verdict::Inconclusive);
 }
 
 #[test]

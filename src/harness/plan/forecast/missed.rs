@@ -5,7 +5,7 @@ use crate::harness::plan::simulate::estimate::Estimate;
 
 /// Simulated situation of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Case {
+pub(crate) enum Case {
     /// The busiest minute of the day.
     Busiest,
     /// The moment after nodes are lost.
@@ -18,10 +18,10 @@ pub enum Case {
 
 impl Case {
     /// All cases, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::Busiest, Self::Lost, Self::Storm, Self::StormLost];
+    pub(crate) const ALL: [Self; 4] = [Self::Busiest, Self::Lost, Self::Storm, Self::StormLost];
 
     /// Returns the name of the case for tables and messages.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Busiest => "busiest minute",
             Self::Lost => "nodes lost",
@@ -46,8 +46,7 @@ pub(super) struct Bounds {
 
 /// Condition that is not met.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
-pub enum Missed {
+pub(crate) enum Missed {
     /// The cores are busier than the target allows.
     #[error(
         "{:.1} % of the cores' time is used after the loss, the target is {:.1} %",

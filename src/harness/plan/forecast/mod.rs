@@ -13,76 +13,41 @@ use std::time::Duration;
 
 use self::least::{Least, least};
 use self::missed::Bounds;
-pub use self::missed::{Case, Missed};
+pub(crate) use self::missed::{Case, Missed};
 
 use super::fit::{Cost, MemoryModel};
 use super::fleet_file::{Fleet, NODES_MAX};
 use super::simulate::backlog::is_growing;
-use super::simulate::day::{self, Day, Rhythm};
+use super::simulate::day::{self, Day, RequestPattern};
 use super::simulate::estimate::Estimate;
 use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Adopted, Played, Storm, Window, play};
-pub use crate::harness::document::plan::forecast::{Demand, Situation};
+pub(crate) use crate::harness::document::plan::forecast::{Demand, Forecast, Situation};
+use crate::harness::stats::float::float;
 
 /// Inputs of a forecast.
 #[derive(Clone, Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// The fleet.
-    pub fleet: &'a Fleet,
+    pub(crate) fleet: &'a Fleet,
     /// Costs for the simulation.
-    pub costs: &'a Costs,
+    pub(crate) costs: &'a Costs,
     /// Cost of a hit.
-    pub hit: Cost,
+    pub(crate) hit: Cost,
     /// Cost of a request that is minted.
-    pub mint: Cost,
+    pub(crate) mint: Cost,
     /// Memory of tokens, if it was measured.
-    pub memory: Option<MemoryModel>,
+    pub(crate) memory: Option<MemoryModel>,
     /// Limit of the percentile, in nanoseconds.
-    pub limit_ns: f64,
+    pub(crate) limit_ns: f64,
     /// Percentile of the objective, 0 to 1.
-    pub quantile: f64,
+    pub(crate) quantile: f64,
     /// Maximum share of the cores' time that may be used, also with nodes lost.
-    pub target: f64,
+    pub(crate) target: f64,
     /// Number of simulations of each window.
-    pub replications: u32,
+    pub(crate) replications: u32,
     /// Seed of everything random.
-    pub seed: u64,
-}
-
-/// Result of a forecast.
-#[derive(Clone, Debug)]
-pub struct Forecast {
-    /// Demand of the fleet.
-    pub demand: Demand,
-    /// Cores needed for the day at the target, with no node lost.
-    pub cores_for_day: f64,
-    /// Least number of nodes that meets every condition, if any does.
-    pub nodes_needed: Option<usize>,
-    /// Conditions that one node fewer misses, in the first case that fails. If no number is enough,
-    /// those that the largest number misses.
-    pub fewer_missed: Vec<Missed>,
-    /// Number of nodes that the other fields describe.
-    pub nodes: usize,
-    /// Number of these nodes that may be lost.
-    pub nodes_lost: usize,
-    /// Conditions that `nodes` miss.
-    pub missed: Vec<Missed>,
-    /// Cores of each node.
-    pub cores_per_node: usize,
-    /// Memory of each node in bytes, with its share of the tokens and those of lost nodes.
-    pub memory_per_node_bytes: Option<f64>,
-    /// The busiest minute of the day.
-    pub steady: Situation,
-    /// The moment after nodes are lost. Their callers move to the other nodes, which do not hold their
-    /// tokens.
-    pub lost: Option<Situation>,
-    /// Share by which the load can grow before the remaining nodes reach the target; negative if they
-    /// exceed it.
-    pub headroom_lost: f64,
-    /// The boot storm.
-    pub storm: Option<Situation>,
-    /// The boot storm with nodes lost.
-    pub storm_lost: Option<Situation>,
+    pub(crate) seed: u64,
 }
 
 /// Number of simulations of each window during the search for the number of nodes.
@@ -102,7 +67,7 @@ const SLICE_NS: u64 = 3_000_000;
 /// The simulation was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the simulation of the fleet was interrupted")]
-pub struct Interrupted;
+pub(crate) struct Interrupted;
 
 /// Effort with which a number of nodes is judged.
 #[derive(Clone, Copy)]
@@ -118,18 +83,18 @@ impl Effort {
 
 /// Callback before each simulation of a window. It receives the number of nodes and tells if the work
 /// goes on.
-pub type Watch<'a> = &'a dyn Fn(usize) -> ControlFlow<()>;
+pub(crate) type Watch<'a> = &'a dyn Fn(usize) -> ControlFlow<()>;
 
 /// Computes the forecast.
 ///
 /// # Errors
 /// Returns [`Interrupted`] when `watch` breaks off.
-pub fn forecast(question: &Question<'_>, watch: Watch<'_>) -> Result<Forecast, Interrupted> {
+pub(crate) fn forecast(question: &Question<'_>, watch: Watch<'_>) -> Result<Forecast, Interrupted> {
     Forecaster::new(question, watch).forecast()
 }
 
 /// Returns the shape of a node in the fleet file.
-pub fn shape(fleet: &Fleet) -> Shape {
+pub(crate) fn shape(fleet: &Fleet) -> Shape {
     let nodes = &fleet.nodes;
     Shape {
         cores: nodes.cores,
@@ -140,7 +105,7 @@ pub fn shape(fleet: &Fleet) -> Shape {
 }
 
 /// Returns the shape of the measured broker: one core, with the broker's own defaults.
-pub const fn measured_shape(mint_queue: usize) -> Shape {
+pub(crate) const fn measured_shape(mint_queue: usize) -> Shape {
     Shape { cores: NonZeroUsize::MIN, lanes: NonZeroUsize::MIN, mint_queue, slice_ns: SLICE_NS }
 }
 
@@ -154,17 +119,17 @@ struct Forecaster<'a> {
 impl<'a> Forecaster<'a> {
     fn new(question: &'a Question<'a>, watch: Watch<'a>) -> Self {
         let fleet = question.fleet;
-        let callers = &fleet.fleet;
+        let callers = &fleet.callers;
         let uncached = f64::from(callers.vms) * callers.uncached_per_second;
-        let rhythm = Rhythm {
+        let pattern = RequestPattern {
             keys: fleet.keys(),
             lifetime: callers.token_lifetime,
             refresh_fraction: fleet.nodes.refresh_at,
-            kits: fleet.kits(),
+            sdks: fleet.sdks(),
             uncached_per_key: callers.uncached_per_second / float(fleet.tokens_each()).max(1.0),
             deployed_within: fleet.wave.as_ref().map(|wave| wave.deployed_within),
         };
-        let day = day::play(&rhythm, question.seed);
+        let day = day::play(&pattern, question.seed);
         let demand = demand(&day, uncached, question);
         Self { question, watch, demand, shape: shape(fleet) }
     }
@@ -185,15 +150,16 @@ impl<'a> Forecaster<'a> {
         let steady = shown(Case::Busiest)?.ok_or(Interrupted)?;
         let (lost, storm) = (shown(Case::Lost)?, shown(Case::Storm)?);
         let storm_lost = shown(Case::StormLost)?;
+        let words = |missed: &[Missed]| missed.iter().map(ToString::to_string).collect();
         Ok(Forecast {
             demand: *demand,
             cores_for_day: demand.cores_busy / question.target,
-            nodes_needed,
-            fewer_missed,
-            nodes,
-            nodes_lost: file.lost,
-            missed,
-            cores_per_node: file.cores.get(),
+            nodes_needed: nodes_needed.map(|nodes| nodes as u64),
+            fewer_missed: words(&fewer_missed),
+            nodes: nodes as u64,
+            nodes_lost: file.lost as u64,
+            missed: words(&missed),
+            cores_per_node: file.cores.get() as u64,
             memory_per_node_bytes: self.memory(left),
             steady,
             lost,
@@ -338,7 +304,7 @@ impl<'a> Forecaster<'a> {
             vms: boot.vms.div_ceil(u32::try_from(nodes.max(1)).unwrap_or(u32::MAX)),
             tokens_each,
             within: boot.within,
-            kits: self.question.fleet.kits(),
+            sdks: self.question.fleet.sdks(),
         };
         let length = boot.within;
         Some(Window { storm: Some(storm), length, ..self.steady(nodes) })
@@ -438,11 +404,6 @@ fn ms(ns: u64) -> f64 {
 
 fn share(part: u64, whole: u64) -> f64 {
     float(part) / float(whole.max(1))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Mean backlog in two quarters of a window: requests without an answer yet, and waiting renewals.
 #[derive(Clone, Debug)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// Start and end of the second and of the last quarter, in nanoseconds.
     quarters: [(u64, u64); 2],
     /// Sum of backlog times nanoseconds in each quarter.
@@ -17,7 +17,7 @@ const GROWTH: f64 = 1.5;
 
 impl Backlog {
     /// Returns an empty backlog of a window of this length.
-    pub fn new(length: Duration) -> Self {
+    pub(crate) fn new(length: Duration) -> Self {
         let ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let quarter = ns / 4;
         Self { quarters: [(quarter, 2 * quarter), (3 * quarter, ns)], areas: [0.0; 2] }
@@ -25,7 +25,7 @@ impl Backlog {
 
     /// Adds a stretch of time with `waiting` requests and renewals.
     #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-    pub fn add(&mut self, from_ns: u64, to_ns: u64, waiting: u64) {
+    pub(crate) fn add(&mut self, from_ns: u64, to_ns: u64, waiting: u64) {
         for ((start, end), area) in self.quarters.iter().zip(&mut self.areas) {
             let overlap_ns = to_ns.min(*end).saturating_sub(from_ns.max(*start));
             *area += overlap_ns as f64 * waiting as f64;
@@ -34,7 +34,7 @@ impl Backlog {
 
     /// Returns the mean backlog of the second and of the last quarter.
     #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-    pub fn means(&self) -> [f64; 2] {
+    pub(crate) fn means(&self) -> [f64; 2] {
         let [middle_ns, end_ns] = self.quarters.map(|(start, end)| (end - start).max(1) as f64);
         let [middle, end] = self.areas;
         [middle / middle_ns, end / end_ns]
@@ -43,7 +43,7 @@ impl Backlog {
 
 /// Returns true if the backlog grows over several simulations of a window, taken together. A backlog of
 /// at most one for each core is not a queue.
-pub fn is_growing(means: impl Iterator<Item = [f64; 2]>, cores: f64) -> bool {
+pub(crate) fn is_growing(means: impl Iterator<Item = [f64; 2]>, cores: f64) -> bool {
     let sum = |sums: (f64, f64, f64), [middle, end]: [f64; 2]| {
         (sums.0 + middle, sums.1 + end, sums.2 + 1.0)
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Kit {
+pub(crate) enum Sdk {
     /// `az login --identity` and later commands: MSAL Python without retries.
     AzureCli,
     /// `Azure.Identity` and MSAL.NET.
@@ -34,7 +34,7 @@ pub enum Kit {
 
 /// Rule for refreshing a cached token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refresh {
+pub(crate) enum Refresh {
     /// Refresh at half of the remaining lifetime if at least two hours remained, otherwise five minutes
     /// before expiry.
     HalfLife,
@@ -42,9 +42,10 @@ pub enum Refresh {
     BeforeExpiry,
 }
 
-impl Kit {
-    /// All kits, in the order of their names.
-    pub const ALL: [Self; 9] = [
+impl Sdk {
+    /// All SDKs, in the order of their names.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 9] = [
         Self::AzureCli,
         Self::Dotnet,
         Self::Go,
@@ -58,7 +59,7 @@ impl Kit {
 
     /// Returns the delay before retry number `attempt` (from 1) after a refusal, or none if the client
     /// gives up.
-    pub fn retry(self, attempt: u32, retry_after: Duration) -> Option<Duration> {
+    pub(crate) fn retry(self, attempt: u32, retry_after: Duration) -> Option<Duration> {
         let delays: &[u64] = match self {
             // These clients cache the refusal, so the application must ask again.
             Self::AzureCli | Self::MsalPython => &[],
@@ -77,8 +78,8 @@ impl Kit {
         Some(if self == Self::Javascript { own.max(retry_after) } else { own })
     }
 
-    /// Returns the refresh rule of the kit.
-    pub const fn refresh(self) -> Refresh {
+    /// Returns the refresh rule of the SDK.
+    pub(crate) const fn refresh(self) -> Refresh {
         match self {
             Self::AzureCli | Self::MsalPython | Self::Rust => Refresh::BeforeExpiry,
             Self::Dotnet
@@ -93,7 +94,7 @@ impl Kit {
 
 impl Refresh {
     /// Returns the seconds until the client asks again for a token that is valid for `left` seconds.
-    pub fn after(self, left: f64) -> f64 {
+    pub(crate) fn after(self, left: f64) -> f64 {
         const HALF_FROM: f64 = 7200.0;
         const MARGIN: f64 = 300.0;
         match self {
@@ -112,16 +113,16 @@ mod tests {
 
     #[test]
     fn every_kit_gives_up_and_none_waits_longer_than_its_source_says() {
-        for kit in Kit::ALL {
-            let delays = (1..).map_while(|attempt| kit.retry(attempt, Duration::from_secs(1)));
+        for sdk in Sdk::ALL {
+            let delays = (1..).map_while(|attempt| sdk.retry(attempt, Duration::from_secs(1)));
             let total: Duration = delays.take(100).sum();
-            assert!(total <= Duration::from_secs(72), "{kit:?}: {total:?}");
+            assert!(total <= Duration::from_secs(72), "{sdk:?}: {total:?}");
         }
-        assert_eq!(Kit::MsalPython.retry(1, Duration::from_secs(1)), None);
-        assert_eq!(Kit::Python.retry(1, Duration::from_secs(1)), Some(Duration::ZERO));
-        assert_eq!(Kit::Javascript.retry(3, Duration::from_secs(1)), Some(Duration::from_secs(1)));
-        assert_eq!(Kit::Javascript.retry(4, Duration::from_secs(1)), None);
-        assert_eq!(Kit::Go.retry(0, Duration::ZERO), None);
+        assert_eq!(Sdk::MsalPython.retry(1, Duration::from_secs(1)), None);
+        assert_eq!(Sdk::Python.retry(1, Duration::from_secs(1)), Some(Duration::ZERO));
+        assert_eq!(Sdk::Javascript.retry(3, Duration::from_secs(1)), Some(Duration::from_secs(1)));
+        assert_eq!(Sdk::Javascript.retry(4, Duration::from_secs(1)), None);
+        assert_eq!(Sdk::Go.retry(0, Duration::ZERO), None);
     }
 
     #[test]

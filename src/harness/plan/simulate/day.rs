@@ -10,42 +10,42 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp1};
 
-use super::client::Kit;
+use super::client::Sdk;
 
 /// Inputs that decide when tokens are minted.
 #[derive(Clone, Debug)]
-pub struct Rhythm {
+pub(crate) struct RequestPattern {
     /// Tokens of the fleet: VMs times tokens of each VM.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Lifetime of a token.
-    pub lifetime: Duration,
+    pub(crate) lifetime: Duration,
     /// Share of the lifetime after which the broker renews a token on request.
-    pub refresh_fraction: f64,
+    pub(crate) refresh_fraction: f64,
     /// Kits of the callers and their shares, which add up to 1.
-    pub kits: Vec<(Kit, f64)>,
+    pub(crate) sdks: Vec<(Sdk, f64)>,
     /// Requests per second for each key from callers that cache nothing.
-    pub uncached_per_key: f64,
+    pub(crate) uncached_per_key: f64,
     /// Time within which the fleet came up at the start of the day. None if the machines came up one by
     /// one, long ago.
-    pub deployed_within: Option<Duration>,
+    pub(crate) deployed_within: Option<Duration>,
 }
 
 /// Counts of one minute of the whole fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Minute {
-    /// Requests of kits that cache.
-    pub asks: u64,
+pub(crate) struct Minute {
+    /// Requests of SDKs that cache.
+    pub(crate) asks: u64,
     /// Mints that a caller waits for.
-    pub misses: u64,
+    pub(crate) misses: u64,
     /// Mints in the background.
-    pub renewals: u64,
+    pub(crate) renewals: u64,
 }
 
 /// Minutes of a day, without the deployment itself.
 #[derive(Clone, Debug)]
-pub struct Day {
+pub(crate) struct Day {
     /// The 1440 minutes.
-    pub minutes: Vec<Minute>,
+    pub(crate) minutes: Vec<Minute>,
 }
 
 const DAY_MINUTES: usize = 24 * 60;
@@ -57,49 +57,49 @@ const SETTLED: f64 = 2.0;
 
 impl Day {
     /// Returns the minute with the most mints.
-    pub fn busiest(&self) -> Minute {
+    pub(crate) fn busiest(&self) -> Minute {
         let busiest = self.minutes.iter().max_by_key(|minute| minute.misses + minute.renewals);
         busiest.copied().unwrap_or_default()
     }
 
     /// Returns the mints of the whole day.
-    pub fn mints(&self) -> u64 {
+    pub(crate) fn mints(&self) -> u64 {
         self.minutes.iter().map(|minute| minute.misses + minute.renewals).sum()
     }
 
-    /// Returns the requests of the whole day from kits that cache.
-    pub fn asks(&self) -> u64 {
+    /// Returns the requests of the whole day from SDKs that cache.
+    pub(crate) fn asks(&self) -> u64 {
         self.minutes.iter().map(|minute| minute.asks).sum()
     }
 }
 
 /// Simulates the day.
-pub fn play(rhythm: &Rhythm, seed: u64) -> Day {
+pub(crate) fn play(pattern: &RequestPattern, seed: u64) -> Day {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let life = rhythm.lifetime.as_secs_f64().max(1.0);
-    let (spread, from) = match rhythm.deployed_within {
+    let life = pattern.lifetime.as_secs_f64().max(1.0);
+    let (spread, from) = match pattern.deployed_within {
         Some(within) => (within.as_secs_f64(), within.as_secs_f64()),
         None => (life, SETTLED * life),
     };
     let mut day = Day { minutes: vec![Minute::default(); DAY_MINUTES] };
-    let mut kits = Vec::new();
-    for (kit, share) in &rhythm.kits {
-        let before = kits.last().map_or(0.0, |(_, upto)| *upto);
-        kits.push((*kit, before + share));
+    let mut sdks = Vec::new();
+    for (sdk, share) in &pattern.sdks {
+        let before = sdks.last().map_or(0.0, |(_, upto)| *upto);
+        sdks.push((*sdk, before + share));
     }
-    for _ in 0..rhythm.keys {
+    for _ in 0..pattern.keys {
         let draw: f64 = rng.random();
-        let kit = kits.iter().find(|(_, upto)| draw < *upto).or(kits.last());
-        let kit = kit.map(|(kit, _)| *kit);
+        let sdk = sdks.iter().find(|(_, upto)| draw < *upto).or(sdks.last());
+        let sdk = sdk.map(|(sdk, _)| *sdk);
         let born = rng.random::<f64>() * spread;
-        KeyLife { rhythm, kit, life, from }.play(born, &mut day, &mut rng);
+        KeyLife { pattern, sdk, life, from }.play(born, &mut day, &mut rng);
     }
     day
 }
 
 struct KeyLife<'a> {
-    rhythm: &'a Rhythm,
-    kit: Option<Kit>,
+    pattern: &'a RequestPattern,
+    sdk: Option<Sdk>,
     life: f64,
     /// Start of the day, in seconds.
     from: f64,
@@ -109,14 +109,14 @@ impl KeyLife<'_> {
     fn play(&self, born: f64, day: &mut Day, rng: &mut Xoshiro256PlusPlus) {
         let end = self.from + 86_400.0;
         let (mut expires, mut refresh) = self.mint(born, rng);
-        let mut kit_next = born + self.kit_after(self.life);
+        let mut sdk_next = born + self.sdk_after(self.life);
         self.count(born, day, |minute| {
             (minute.asks, minute.misses) = (minute.asks + 1, minute.misses + 1);
         });
         // Calls before the token is due change nothing, so skip to the first call after.
         let mut other_next = refresh + self.gap(rng);
         loop {
-            let now = kit_next.min(other_next);
+            let now = sdk_next.min(other_next);
             if now >= end {
                 return;
             }
@@ -130,10 +130,10 @@ impl KeyLife<'_> {
                 (expires, refresh) = self.mint(now, rng);
                 other_next = refresh + self.gap(rng);
             }
-            if now >= kit_next {
+            if now >= sdk_next {
                 self.count(now, day, |minute| minute.asks += 1);
                 // A renewal runs in the background: its caller gets the old token.
-                kit_next = now + self.kit_after(if left > 0.0 { left } else { self.life });
+                sdk_next = now + self.sdk_after(if left > 0.0 { left } else { self.life });
             }
         }
     }
@@ -141,19 +141,19 @@ impl KeyLife<'_> {
     /// Returns the expiry of a token minted now, and the time from which it is due for renewal.
     fn mint(&self, now: f64, rng: &mut Xoshiro256PlusPlus) -> (f64, f64) {
         let jitter = (rng.random::<f64>() - 0.5) * JITTER;
-        let fraction = (self.rhythm.refresh_fraction + jitter).clamp(0.0, 1.0);
+        let fraction = (self.pattern.refresh_fraction + jitter).clamp(0.0, 1.0);
         (now + self.life, now + (self.life * fraction).max(1.0))
     }
 
-    fn kit_after(&self, left: f64) -> f64 {
-        self.kit.map_or(f64::INFINITY, |kit| kit.refresh().after(left))
+    fn sdk_after(&self, left: f64) -> f64 {
+        self.sdk.map_or(f64::INFINITY, |sdk| sdk.refresh().after(left))
     }
 
     fn gap(&self, rng: &mut Xoshiro256PlusPlus) -> f64 {
         let unit: f64 = Exp1.sample(rng);
         // Avoid zero divided by zero: without such callers, the gap is infinite.
-        if self.rhythm.uncached_per_key > 0.0 {
-            unit / self.rhythm.uncached_per_key
+        if self.pattern.uncached_per_key > 0.0 {
+            unit / self.pattern.uncached_per_key
         } else {
             f64::INFINITY
         }
@@ -179,12 +179,12 @@ impl KeyLife<'_> {
 mod tests {
     use super::*;
 
-    fn rhythm() -> Rhythm {
-        Rhythm {
+    fn pattern() -> RequestPattern {
+        RequestPattern {
             keys: 2000,
             lifetime: Duration::from_hours(24),
             refresh_fraction: 0.5,
-            kits: vec![(Kit::Python, 1.0)],
+            sdks: vec![(Sdk::Python, 1.0)],
             uncached_per_key: 0.0,
             deployed_within: None,
         }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn busy_keys_are_renewed_at_the_fraction_and_never_missed() {
-        let day = play(&Rhythm { uncached_per_key: 1.0, ..rhythm() }, 1);
+        let day = play(&RequestPattern { uncached_per_key: 1.0, ..pattern() }, 1);
         let mints = day.mints() as f64 / 2000.0;
         assert!((1.97..2.03).contains(&mints), "{mints}");
         assert_eq!(day.minutes.iter().map(|minute| minute.misses).sum::<u64>(), 0);
@@ -201,23 +201,24 @@ mod tests {
     }
 
     #[test]
-    fn kits_alone_keep_every_token_alive() {
-        for kit in Kit::ALL {
-            let day = play(&Rhythm { kits: vec![(kit, 1.0)], ..rhythm() }, 1);
+    fn sdks_alone_keep_every_token_alive() {
+        for sdk in Sdk::ALL {
+            let day = play(&RequestPattern { sdks: vec![(sdk, 1.0)], ..pattern() }, 1);
             let mints = day.mints() as f64 / 2000.0;
             // At most twice a lifetime, because the broker renews; at least once, because tokens expire.
-            assert!((0.95..2.1).contains(&mints), "{kit:?} {mints}");
+            assert!((0.95..2.1).contains(&mints), "{sdk:?} {mints}");
         }
     }
 
     #[test]
     fn a_fleet_deployed_together_is_renewed_together_but_for_the_jitter() {
-        let wave = Rhythm {
+        let wave = RequestPattern {
             deployed_within: Some(Duration::from_mins(5)),
             uncached_per_key: 1.0,
-            ..rhythm()
+            ..pattern()
         };
-        let (wave, even) = (play(&wave, 1), play(&Rhythm { uncached_per_key: 1.0, ..rhythm() }, 1));
+        let (wave, even) =
+            (play(&wave, 1), play(&RequestPattern { uncached_per_key: 1.0, ..pattern() }, 1));
         // Each token once at the half of its lifetime; about every second token once more before the day
         // ends.
         assert!((2_800..3_200).contains(&wave.mints()), "{}", wave.mints());
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_renews_nothing_makes_its_callers_wait() {
-        let never = Rhythm { refresh_fraction: 1.0, uncached_per_key: 1.0, ..rhythm() };
+        let never = RequestPattern { refresh_fraction: 1.0, uncached_per_key: 1.0, ..pattern() };
         let day = play(&never, 1);
         let misses: u64 = day.minutes.iter().map(|minute| minute.misses).sum();
         assert!(misses > 0 && day.mints() < 2400, "{misses} {}", day.mints());
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn forty_thousand_machines_take_one_pass() {
-        let day = play(&Rhythm { keys: 80_000, ..rhythm() }, 1);
+        let day = play(&RequestPattern { keys: 80_000, ..pattern() }, 1);
         assert_eq!(day.minutes.len(), 1440);
         assert!(day.mints() > 76_000 && day.asks() > 80_000);
     }

@@ -2,12 +2,12 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-pub use crate::harness::document::plan::forecast::Estimate;
+pub(crate) use crate::harness::document::plan::forecast::Estimate;
 
 impl Estimate {
     /// Estimates from one value for each replication. Returns none for no values. A single value has no
     /// spread, so both ends equal it.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
         }

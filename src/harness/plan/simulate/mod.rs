@@ -5,10 +5,10 @@
 //! of one node in full detail. [`day`] simulates a day of every key of the fleet without queues, so its
 //! keys need no common clock. Everything is seeded.
 
-pub mod backlog;
-pub mod client;
-pub mod day;
-pub mod estimate;
-pub mod node;
-pub mod service;
-pub mod window;
+pub(crate) mod backlog;
+pub(crate) mod client;
+pub(crate) mod day;
+pub(crate) mod estimate;
+pub(crate) mod node;
+pub(crate) mod service;
+pub(crate) mod window;

@@ -16,34 +16,34 @@ use super::service::Service;
 
 /// Shape of a broker process.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Number of cores, each with a worker.
-    pub cores: NonZeroUsize,
+    pub(crate) cores: NonZeroUsize,
     /// Maximum number of mints at the same time.
-    pub lanes: NonZeroUsize,
+    pub(crate) lanes: NonZeroUsize,
     /// Maximum number of waiting mints, and of waiting renewals.
-    pub mint_queue: usize,
+    pub(crate) mint_queue: usize,
     /// Time slice in nanoseconds: how long a thread runs before the other thread of its core may run.
-    pub slice_ns: u64,
+    pub(crate) slice_ns: u64,
 }
 
 /// Costs of the work of a node.
 #[derive(Clone, Debug)]
-pub struct Costs {
+pub(crate) struct Costs {
     /// Core time of each request, hit or not.
-    pub hit: Service,
+    pub(crate) hit: Service,
     /// Additional core time of each mint.
-    pub mint: Service,
+    pub(crate) mint: Service,
     /// Additional time that a caller waits, for the way there and back.
-    pub way: Service,
+    pub(crate) way: Service,
 }
 
 /// Number that identifies a request or a mint. Its meaning is up to the owner.
-pub type Ticket = u64;
+pub(crate) type Ticket = u64;
 
 /// Work that a core has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub(crate) enum Done {
     /// A worker has handled this request.
     Handled(Ticket),
     /// A lane has minted for this ticket.
@@ -54,7 +54,7 @@ pub enum Done {
 
 /// Scheduled event of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tick {
+pub(crate) struct Tick {
     at_ns: u64,
     order: u64,
     core: usize,
@@ -102,7 +102,7 @@ struct Core {
 
 /// Broker process.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     shape: Shape,
     costs: Costs,
     cores: Vec<Core>,
@@ -113,18 +113,18 @@ pub struct Node {
     order: u64,
     rng: Xoshiro256PlusPlus,
     /// Largest number of mints that waited at one time.
-    pub queue_peak: usize,
+    pub(crate) queue_peak: usize,
     /// Time that cores were busy, in nanoseconds.
-    pub busy_ns: u64,
+    pub(crate) busy_ns: u64,
 }
 
 /// Error: the mint queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct Full;
 
 impl Node {
     /// Returns an idle process.
-    pub fn new(shape: Shape, costs: Costs, rng: Xoshiro256PlusPlus) -> Self {
+    pub(crate) fn new(shape: Shape, costs: Costs, rng: Xoshiro256PlusPlus) -> Self {
         let core = || Core {
             requests: VecDeque::new(),
             state: State::Idle,
@@ -150,27 +150,22 @@ impl Node {
     }
 
     /// Draws the time that a caller waits in addition to the node's own work.
-    pub fn way_ns(&mut self) -> u64 {
+    pub(crate) fn way_ns(&mut self) -> u64 {
         self.costs.way.draw(&mut self.rng)
     }
 
     /// Returns the number of cores, each with a worker.
-    pub const fn cores(&self) -> usize {
+    pub(crate) const fn cores(&self) -> usize {
         self.shape.cores.get()
     }
 
-    /// Returns the number of mints that wait for a lane.
-    pub fn queued(&self) -> usize {
-        self.mints.len()
-    }
-
     /// Returns the number of renewals that wait for a lane.
-    pub const fn renewals(&self) -> usize {
+    pub(crate) const fn renewals(&self) -> usize {
         self.renewals
     }
 
     /// Adds a request on a connection of this worker.
-    pub fn request(&mut self, now_ns: u64, ticket: Ticket, worker: usize) {
+    pub(crate) fn request(&mut self, now_ns: u64, ticket: Ticket, worker: usize) {
         let index = worker % self.cores.len().max(1);
         let Some(core) = self.cores.get_mut(index) else { return };
         core.requests.push_back(ticket);
@@ -186,7 +181,7 @@ impl Node {
     ///
     /// # Errors
     /// Returns [`Full`] when the queue is full.
-    pub fn mint(&mut self, now_ns: u64, ticket: Ticket) -> Result<(), Full> {
+    pub(crate) fn mint(&mut self, now_ns: u64, ticket: Ticket) -> Result<(), Full> {
         if self.mints.len() >= self.shape.mint_queue {
             return Err(Full);
         }
@@ -200,7 +195,7 @@ impl Node {
     ///
     /// # Errors
     /// Returns [`Full`] when the renewal is put off.
-    pub fn renew(&mut self, now_ns: u64) -> Result<(), Full> {
+    pub(crate) fn renew(&mut self, now_ns: u64) -> Result<(), Full> {
         if self.renewals >= self.shape.mint_queue {
             return Err(Full);
         }
@@ -217,12 +212,12 @@ impl Node {
     }
 
     /// Returns the time of the node's next event.
-    pub fn next_ns(&self) -> Option<u64> {
+    pub(crate) fn next_ns(&self) -> Option<u64> {
         self.ticks.peek().map(|Reverse(tick)| tick.at_ns)
     }
 
     /// Handles the next event. Returns the finished work, if any.
-    pub fn step(&mut self) -> Option<Done> {
+    pub(crate) fn step(&mut self) -> Option<Done> {
         let Reverse(tick) = self.ticks.pop()?;
         let core = self.cores.get_mut(tick.core)?;
         if core.epoch != tick.epoch {

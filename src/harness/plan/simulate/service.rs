@@ -1,15 +1,20 @@
 //! Service times: a distribution, or measured values.
 
+use crate::harness::stats::float::float;
 use hdrhistogram::Histogram;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1};
 
 /// Distribution of times in nanoseconds.
 #[derive(Clone, Debug)]
-pub enum Service {
+pub(crate) enum Service {
     /// Always the same time.
     Constant(f64),
     /// Exponential distribution with this mean.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the tests compare it with formulas of queueing theory")
+    )]
     Exponential(f64),
     /// Measured distribution.
     Measured(Measured),
@@ -17,7 +22,7 @@ pub enum Service {
 
 /// Values, each with the share of samples up to it.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     steps: Vec<(f64, f64)>,
     mean: f64,
 }
@@ -28,7 +33,7 @@ const TRUSTED: f64 = 0.9;
 
 impl Service {
     /// Returns the shape of `histogram` with the mean `mean_ns`, or a constant if nothing was measured.
-    pub fn shaped(histogram: &Histogram<u64>, mean_ns: f64) -> Self {
+    pub(crate) fn shaped(histogram: &Histogram<u64>, mean_ns: f64) -> Self {
         let cap = histogram.value_at_quantile(TRUSTED);
         Self::of(histogram, |value| float(value.min(cap)))
             .scaled_to(mean_ns)
@@ -36,7 +41,7 @@ impl Service {
     }
 
     /// Returns the measured times minus `part_ns`, but not below zero.
-    pub fn beyond(histogram: &Histogram<u64>, part_ns: f64) -> Self {
+    pub(crate) fn beyond(histogram: &Histogram<u64>, part_ns: f64) -> Self {
         Self::of(histogram, |value| (float(value) - part_ns).max(0.0))
     }
 
@@ -69,7 +74,8 @@ impl Service {
     }
 
     /// Returns the mean in nanoseconds.
-    pub const fn mean_ns(&self) -> f64 {
+    #[cfg(test)]
+    pub(crate) const fn mean_ns(&self) -> f64 {
         match self {
             Self::Constant(mean) | Self::Exponential(mean) => *mean,
             Self::Measured(measured) => measured.mean,
@@ -77,7 +83,7 @@ impl Service {
     }
 
     /// Draws a time in nanoseconds.
-    pub fn draw(&self, rng: &mut impl Rng) -> u64 {
+    pub(crate) fn draw(&self, rng: &mut impl Rng) -> u64 {
         match self {
             Self::Constant(value) => nanos(*value),
             Self::Exponential(mean) => {
@@ -97,11 +103,6 @@ impl Service {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
 pub(super) fn nanos(value: f64) -> u64 {
     value.max(0.0).round() as u64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-pub(super) fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

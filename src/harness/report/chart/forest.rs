@@ -2,38 +2,40 @@
 
 use std::fmt::Write;
 
-use super::{Axis, LEFT, RIGHT, Scale, across, escaped};
+use super::frame::{LEFT, RIGHT, WIDTH, across, escaped, mark};
+use super::scale::{Axis, Scale};
+use crate::harness::stats::float::float;
 
 /// Estimate with its interval.
 #[derive(Clone, Debug)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     /// Name of the estimated quantity.
-    pub name: String,
+    pub(crate) name: String,
     /// Best estimate.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Interval of the estimate. An unknown end reaches to the edge.
-    pub interval: [Option<f64>; 2],
+    pub(crate) interval: [Option<f64>; 2],
     /// Limit, drawn as a line across the estimate's row.
-    pub limit: f64,
+    pub(crate) limit: f64,
     /// Index of the page's colour.
-    pub colour: usize,
+    pub(crate) colour: usize,
 }
 
 /// Forest plot.
 #[derive(Clone, Debug)]
-pub struct Forest {
+pub(crate) struct Forest {
     /// Id, unique in its page.
-    pub id: String,
+    pub(crate) id: String,
     /// Title for screen readers.
-    pub title: String,
+    pub(crate) title: String,
     /// Description for screen readers.
-    pub description: String,
+    pub(crate) description: String,
     /// Horizontal axis of all estimates.
-    pub x: Axis,
+    pub(crate) x: Axis,
     /// Label of the horizontal axis.
-    pub x_label: String,
+    pub(crate) x_label: String,
     /// Estimates from top to bottom.
-    pub estimates: Vec<Estimate>,
+    pub(crate) estimates: Vec<Estimate>,
 }
 
 /// Height of a row: the name above, the interval below.
@@ -46,7 +48,7 @@ const BEGIN: f64 = LEFT - 40.0;
 
 impl Forest {
     /// Returns the drawing as SVG.
-    pub fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
         let _ = self.write(&mut out);
@@ -60,8 +62,8 @@ impl Forest {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let Self { id, x, .. } = self;
-        let bottom = TOP + ROW * super::scale::float(self.estimates.len() as u64);
-        let (width, height) = (super::WIDTH, bottom + FOOT);
+        let bottom = TOP + ROW * float(self.estimates.len() as u64);
+        let (width, height) = (WIDTH, bottom + FOOT);
         let scale = if x.scale == Scale::Log { "log" } else { "linear" };
         write!(
             out,
@@ -108,6 +110,6 @@ impl Forest {
             out,
             "<path class=\"line c{colour} solid\" data-series=\"{name}\" d=\"M{low:.2} {middle}L{high:.2} {middle}\"/>"
         )?;
-        super::mark(out, colour, (self.at(estimate.value), middle))
+        mark(out, colour, (self.at(estimate.value), middle))
     }
 }

@@ -2,28 +2,29 @@
 
 use std::fmt::Write;
 
-use super::scale::float;
-use super::{Axis, across, frame, open, up};
+use super::frame::{across, frame, open, up};
+use super::scale::Axis;
+use crate::harness::stats::float::float;
 
 /// Heat map. The darkness of a cell follows the logarithm of its count.
 #[derive(Clone, Debug)]
-pub struct Heat {
+pub(crate) struct Heat {
     /// Id, unique in its page.
-    pub id: String,
+    pub(crate) id: String,
     /// Title for screen readers.
-    pub title: String,
+    pub(crate) title: String,
     /// Description for screen readers.
-    pub description: String,
+    pub(crate) description: String,
     /// Time axis.
-    pub x: Axis,
+    pub(crate) x: Axis,
     /// Latency axis.
-    pub y: Axis,
+    pub(crate) y: Axis,
     /// Edges of the columns, in values of `x`; one more than columns.
-    pub columns: Vec<f64>,
+    pub(crate) columns: Vec<f64>,
     /// Edges of the rows, in values of `y`, ascending; one more than rows.
-    pub rows: Vec<f64>,
+    pub(crate) rows: Vec<f64>,
     /// Counts, column by column.
-    pub counts: Vec<Vec<u64>>,
+    pub(crate) counts: Vec<Vec<u64>>,
 }
 
 /// Opacity of the faintest cell, 0 to 1. It must still differ from an empty cell.
@@ -31,7 +32,7 @@ const FAINTEST: f64 = 0.15;
 
 impl Heat {
     /// Returns the drawing as SVG.
-    pub fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
         let _ = self.write(&mut out);
@@ -39,7 +40,7 @@ impl Heat {
     }
 
     /// Returns the greatest count of a cell.
-    pub fn most(&self) -> u64 {
+    pub(crate) fn most(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or(0)
     }
 

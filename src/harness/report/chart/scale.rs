@@ -1,8 +1,10 @@
 //! Axes: map values to places, and choose round numbers for the labels.
 
+use crate::harness::stats::float::float;
+
 /// Scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+pub(crate) enum Scale {
     /// Equal differences have equal lengths.
     Linear,
     /// Equal ratios have equal lengths.
@@ -11,7 +13,7 @@ pub enum Scale {
 
 /// Kind of the numbers of an axis, which decides how they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Plain numbers.
     Count,
     /// Microseconds, written in a suitable unit.
@@ -26,15 +28,15 @@ pub enum Unit {
 
 /// Axis of a chart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// Scale of the axis.
-    pub scale: Scale,
+    pub(crate) scale: Scale,
     /// Kind of the numbers.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// Value at the beginning.
-    pub from: f64,
+    pub(crate) from: f64,
     /// Value at the end, above `from`.
-    pub to: f64,
+    pub(crate) to: f64,
 }
 
 /// Maximum number of labels. More would touch each other on a phone.
@@ -44,12 +46,12 @@ const LEAST_US: f64 = 1.0;
 
 impl Axis {
     /// Returns a time axis in seconds, from zero.
-    pub fn seconds(to: f64) -> Self {
+    pub(crate) fn seconds(to: f64) -> Self {
         Self { scale: Scale::Linear, unit: Unit::Seconds, from: 0.0, to: positive(to) }
     }
 
     /// Returns a linear axis from zero to a round number that is at or above all `values`.
-    pub fn counts(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn counts(values: impl Iterator<Item = f64>) -> Self {
         let greatest = positive(values.fold(0.0, f64::max));
         let step = step(greatest / (TICKS_MAX - 1.0));
         let to = (greatest / step).ceil() * step;
@@ -57,7 +59,7 @@ impl Axis {
     }
 
     /// Returns a logarithmic axis of latencies that holds all `values`, with round numbers at both ends.
-    pub fn latencies(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn latencies(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values
             .map(|value| value.max(LEAST_US))
             .fold((f64::INFINITY, 0.0_f64), |(low, high), us| (low.min(us), high.max(us)));
@@ -71,7 +73,7 @@ impl Axis {
     ///
     /// The axis is logarithmic if the ratios span more than a factor of 3, because 0.5 is as far from 1
     /// as 2 is.
-    pub fn ratios(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn ratios(values: impl Iterator<Item = f64>) -> Self {
         const WIDE: f64 = 3.0;
         let values = values.filter(|ratio| ratio.is_finite() && *ratio > 0.0);
         let (low, high) =
@@ -84,7 +86,7 @@ impl Axis {
     }
 
     /// Returns a linear axis of changes in per cent that holds all `values` and 0.
-    pub fn changes(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn changes(values: impl Iterator<Item = f64>) -> Self {
         let values = values.filter(|change| change.is_finite());
         let (low, high) =
             values.fold((0.0_f64, 0.0_f64), |(low, high), c| (low.min(c), high.max(c)));
@@ -99,14 +101,14 @@ impl Axis {
     }
 
     /// Returns the percentile axis for `samples` samples. The last sample is at `1 / (1 - p) = samples`.
-    pub fn nines(samples: u64) -> Self {
+    pub(crate) fn nines(samples: u64) -> Self {
         let to = float(samples).max(10.0);
         Self { scale: Scale::Log, unit: Unit::Nines, from: 1.0, to }
     }
 
     /// Returns the place of a value: 0 at the beginning, 1 at the end. Values outside are moved to the
     /// nearest end.
-    pub fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         let along = match self.scale {
             Scale::Linear => (value - self.from) / (self.to - self.from),
             Scale::Log => (value.max(self.from) / self.from).ln() / (self.to / self.from).ln(),
@@ -115,7 +117,7 @@ impl Axis {
     }
 
     /// Returns the values of the labels with their texts, in order.
-    pub fn ticks(&self) -> Vec<(f64, String)> {
+    pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         match self.unit {
             Unit::Nines => self.percentiles(),
             Unit::Micros => self.rounds().map(|value| (value, latency(value))).collect(),
@@ -162,7 +164,7 @@ impl Axis {
 }
 
 /// Formats a latency in a suitable unit: `250 us`, `1.5 ms`, `12 s`.
-pub fn latency(us: f64) -> String {
+pub(crate) fn latency(us: f64) -> String {
     let (value, unit) = match us {
         us if us < 1.0 => (us * 1e3, "ns"),
         us if us < 1e3 => (us, "us"),
@@ -173,7 +175,7 @@ pub fn latency(us: f64) -> String {
 }
 
 /// Formats a percentile, given as `1 / (1 - p)`: 50, 99, 99.9.
-pub fn percentile(nines: f64) -> String {
+pub(crate) fn percentile(nines: f64) -> String {
     let percent = 100.0 - 100.0 / nines;
     let digits = (nines.log10().ceil() - 1.0).clamp(0.0, 17.0);
     // As many digits as are needed to tell it from 100.
@@ -183,7 +185,7 @@ pub fn percentile(nines: f64) -> String {
 }
 
 /// Formats a number with two decimals below 10, one below 100, else none; without needless zeros.
-pub fn plain(value: f64) -> String {
+pub(crate) fn plain(value: f64) -> String {
     let digits = match value.abs() {
         value if value >= 100.0 => 0,
         value if value >= 10.0 => 1,
@@ -194,7 +196,7 @@ pub fn plain(value: f64) -> String {
 
 /// Formats a number for a table: to the thousandth, and below 1 to three significant digits.
 /// Microseconds keep their nanoseconds, and binary fractions lose their 17 digits.
-pub fn rounded(value: f64) -> String {
+pub(crate) fn rounded(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
@@ -204,7 +206,7 @@ pub fn rounded(value: f64) -> String {
 }
 
 /// Formats a whole number with commas between the thousands.
-pub fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     if value < 10.0 && value.fract() != 0.0 {
         return plain(value);
     }
@@ -261,11 +263,6 @@ fn round_down(value: f64) -> f64 {
 
 fn positive(value: f64) -> f64 {
     if value.is_finite() && value > 0.0 { value } else { 1.0 }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-pub(super) fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

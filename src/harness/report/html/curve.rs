@@ -12,39 +12,39 @@ use crate::harness::stats::intervals::{Counts, Stretches};
 
 /// Input of one curve.
 #[derive(Debug)]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// Name in the legend and in the table.
-    pub name: String,
+    pub(crate) name: String,
     /// Look of the curve.
-    pub look: Look,
+    pub(crate) look: Look,
     /// Samples in nanoseconds.
-    pub histogram: &'a Histogram<u64>,
+    pub(crate) histogram: &'a Histogram<u64>,
     /// The same samples over time, for the interval around the curve; empty for no interval.
-    pub blocks: &'a [Counts],
+    pub(crate) blocks: &'a [Counts],
 }
 
 /// Percentile curve.
 #[derive(Clone, Debug)]
-pub struct Curve {
+pub(crate) struct Curve {
     /// Name in the legend and in the table.
-    pub name: String,
+    pub(crate) name: String,
     /// Look of the curve.
-    pub look: Look,
+    pub(crate) look: Look,
     /// Number of samples.
-    pub samples: u64,
+    pub(crate) samples: u64,
     /// True if the curve has intervals.
-    pub intervals: bool,
+    pub(crate) intervals: bool,
     /// Points with their `1 / (1 - p)`, ascending.
-    pub points: Vec<(f64, Point)>,
+    pub(crate) points: Vec<(f64, Point)>,
 }
 
 /// Point of a curve.
 #[derive(Clone, Copy, Debug)]
-pub struct Point {
+pub(crate) struct Point {
     /// Latency in microseconds.
-    pub us: f64,
+    pub(crate) us: f64,
     /// 95 % interval in microseconds.
-    pub interval_us: Option<(f64, f64)>,
+    pub(crate) interval_us: Option<(f64, f64)>,
 }
 
 /// Per cents above each percentile, repeated in each decade: 10 % is the p90, 5 % the p95.
@@ -70,7 +70,7 @@ fn stops(samples: u64) -> Vec<(f64, f64)> {
 
 impl Curve {
     /// Computes the curve of a histogram.
-    pub fn of(source: &Source<'_>) -> Self {
+    pub(crate) fn of(source: &Source<'_>) -> Self {
         let samples = source.histogram.len();
         let stops = if samples == 0 { Vec::new() } else { stops(samples) };
         let stretches = Stretches::new(source.blocks);
@@ -144,7 +144,12 @@ impl Curve {
 }
 
 /// Draws curves with their objectives, and makes their table.
-pub fn figure(id: &str, [title, text]: [&str; 2], curves: &[Curve], goals: Vec<Goal>) -> Figure {
+pub(crate) fn figure(
+    id: &str,
+    [title, text]: [&str; 2],
+    curves: &[Curve],
+    goals: Vec<Goal>,
+) -> Figure {
     let all = curves.iter().flat_map(|curve| &curve.points);
     let values = all.flat_map(|(_, point)| {
         let (low, high) = point.interval_us.unwrap_or((point.us, point.us));
@@ -199,6 +204,6 @@ fn table(title: &str, curves: &[Curve]) -> Table {
 }
 
 /// Returns the look of a class: its colour, and a dash pattern for each latency.
-pub const fn look(class: crate::harness::class::Class, dash: Dash) -> Look {
+pub(crate) const fn look(class: crate::harness::class::Class, dash: Dash) -> Look {
     Look { colour: class.index(), dash }
 }

@@ -22,7 +22,7 @@ use crate::harness::report::chart::{Dash, Look};
 
 /// Reasons why the result of a gate cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum GateError {
+pub(crate) enum GateError {
     /// `gate.json` does not match its schema.
     #[error("`{path}` is damaged", path = path.display())]
     Damaged {
@@ -164,7 +164,7 @@ fn changes(gate: &Gate) -> Option<Figure> {
             colour: match judged.verdict {
                 Verdict::Pass => 2,
                 Verdict::Fail => 5,
-                Verdict::CannotTell | Verdict::Invalid => 0,
+                Verdict::Inconclusive | Verdict::Invalid => 0,
             },
         })
         .collect();

@@ -1,13 +1,12 @@
 //! The HTML report of a result: one file that needs no network and no script.
 
-pub mod course;
-pub mod curve;
-pub mod digest;
+pub(crate) mod compare;
+mod curve;
 mod gate;
 mod goals;
-pub mod page;
-pub mod panels;
-pub mod versus;
+mod page;
+mod panels;
+mod timeline;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,11 +14,11 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 
 use self::curve::{Curve, Source, look};
-use self::digest::Digest;
-pub use self::gate::GateError;
+pub(crate) use self::gate::GateError;
 use self::goals::Place;
 use self::page::{Alert, Figure, Page};
 use super::chart::Dash;
+use super::stored::digest::Digest;
 use super::stored::{StoredError, read_run};
 use crate::base::files;
 use crate::base::printable::printable;
@@ -27,7 +26,7 @@ use crate::harness::document::run::Run;
 
 /// Reasons why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ReportError {
+pub(crate) enum ReportError {
     /// The result cannot be read.
     #[error(transparent)]
     Stored(#[from] StoredError),
@@ -48,13 +47,13 @@ pub enum ReportError {
 }
 
 /// File name of a report in its folder.
-pub const FILE: &str = "report.html";
+pub(crate) const FILE: &str = "report.html";
 
 /// Writes `report.html` into the folder of a run or of a gate, and returns its path.
 ///
 /// # Errors
 /// Returns [`ReportError`] when the result cannot be read or the page cannot be written.
-pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
+pub(crate) fn write(folder: &Path) -> Result<PathBuf, ReportError> {
     let gate = gate::read(folder)?;
     let page = match gate {
         Some(gate) => gate::page(&gate, folder)?,
@@ -69,7 +68,7 @@ pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
 ///
 /// # Errors
 /// Returns [`ReportError`] when the file cannot be written.
-pub fn write_to(path: &Path, page: &Page) -> Result<(), ReportError> {
+pub(crate) fn write_to(path: &Path, page: &Page) -> Result<(), ReportError> {
     save(page, path, files::write)
 }
 
@@ -88,7 +87,7 @@ fn save(
 ///
 /// # Errors
 /// Returns [`ReportError`] when the result cannot be read.
-pub fn of_folder(folder: &Path) -> Result<Page, ReportError> {
+pub(crate) fn of_folder(folder: &Path) -> Result<Page, ReportError> {
     let run = read_run(folder)?;
     let mut digest = Digest::read(folder)?;
     match &run {
@@ -179,9 +178,9 @@ fn figures(digest: &Digest, run: Option<&Run>) -> Vec<Figure> {
     figures.extend(
         classes
             .iter()
-            .map(|class| course::latencies(digest, *class, goals(Some(*class), Place::Time))),
+            .map(|class| timeline::latencies(digest, *class, goals(Some(*class), Place::Time))),
     );
-    figures.push(course::throughput(digest, run));
-    figures.push(course::heat(digest));
+    figures.push(timeline::throughput(digest, run));
+    figures.push(timeline::heat(digest));
     figures
 }

@@ -7,96 +7,96 @@ use crate::harness::report::chart::{Look, swatch};
 /// Page that needs no script and no network.
 #[derive(Debug, Default, Template)]
 #[template(path = "report.html")]
-pub struct Page {
+pub(crate) struct Page {
     /// Title of the page.
-    pub title: String,
+    pub(crate) title: String,
     /// Lines about place, time and builds.
-    pub lead: Vec<String>,
+    pub(crate) lead: Vec<String>,
     /// Verdicts.
-    pub badges: Vec<Badge>,
+    pub(crate) badges: Vec<Badge>,
     /// Warnings to read before the figures.
-    pub alerts: Vec<Alert>,
+    pub(crate) alerts: Vec<Alert>,
     /// Main figures, as tables.
-    pub summary: Vec<Table>,
+    pub(crate) summary: Vec<Table>,
     /// Charts.
-    pub figures: Vec<Figure>,
+    pub(crate) figures: Vec<Figure>,
     /// All other facts.
-    pub panels: Vec<Panel>,
+    pub(crate) panels: Vec<Panel>,
 }
 
 /// Verdict in a word or two.
 #[derive(Clone, Debug)]
-pub struct Badge {
+pub(crate) struct Badge {
     /// True if the verdict is good.
-    pub good: bool,
+    pub(crate) good: bool,
     /// Text of the verdict.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Warning with its reasons.
 #[derive(Clone, Debug)]
-pub struct Alert {
+pub(crate) struct Alert {
     /// Title of the warning.
-    pub title: String,
+    pub(crate) title: String,
     /// Reasons of the warning.
-    pub reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 /// Table of figures.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     /// Caption of the table.
-    pub caption: String,
+    pub(crate) caption: String,
     /// Names of the columns.
-    pub head: Vec<String>,
+    pub(crate) head: Vec<String>,
     /// Cells. The first cell of a row is its name.
-    pub rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 /// Chart with its figures in a table below.
 #[derive(Clone, Debug)]
-pub struct Figure {
+pub(crate) struct Figure {
     /// Id, unique in the page.
-    pub id: String,
+    pub(crate) id: String,
     /// Title of the chart.
-    pub title: String,
+    pub(crate) title: String,
     /// Explanation of the chart.
-    pub text: String,
+    pub(crate) text: String,
     /// Drawing as SVG.
-    pub svg: String,
+    pub(crate) svg: String,
     /// Entries of the legend.
-    pub legend: Vec<Key>,
+    pub(crate) legend: Vec<Key>,
     /// Drawn figures.
-    pub table: Table,
+    pub(crate) table: Table,
 }
 
 /// Entry of a legend.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Piece of the line.
-    pub swatch: String,
+    pub(crate) swatch: String,
     /// Name of the line.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Key {
     /// Returns the entry of a line.
-    pub fn new(name: &str, look: Look) -> Self {
+    pub(crate) fn new(name: &str, look: Look) -> Self {
         Self { swatch: swatch(look), name: name.to_owned() }
     }
 }
 
 /// Facts under one heading.
 #[derive(Clone, Debug, Default)]
-pub struct Panel {
+pub(crate) struct Panel {
     /// Heading.
-    pub title: String,
+    pub(crate) title: String,
     /// Facts as sentences.
-    pub sentences: Vec<String>,
+    pub(crate) sentences: Vec<String>,
     /// Facts as names and values.
-    pub pairs: Vec<(String, String)>,
+    pub(crate) pairs: Vec<(String, String)>,
     /// Facts with more than one value.
-    pub tables: Vec<Table>,
+    pub(crate) tables: Vec<Table>,
 }
 
 /// Maximum number of columns of a panel that stands beside another.
@@ -104,7 +104,7 @@ const COLUMNS_MAX: usize = 4;
 
 impl Panel {
     /// Returns true if the panel needs the whole width of the page.
-    pub fn is_broad(&self) -> bool {
+    pub(crate) fn is_broad(&self) -> bool {
         self.tables.iter().any(|table| table.head.len() > COLUMNS_MAX)
     }
 }

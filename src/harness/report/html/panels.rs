@@ -13,7 +13,7 @@ use crate::harness::document::run::phases::Phase;
 use crate::harness::report::chart::scale::{plain, rounded};
 
 /// Returns the verdicts of a run.
-pub fn badges(run: &Run) -> Vec<Badge> {
+pub(crate) fn badges(run: &Run) -> Vec<Badge> {
     let badge = |good: bool, yes: &str, no: &str| Badge {
         good,
         text: if good { yes } else { no }.to_owned(),
@@ -32,7 +32,7 @@ pub fn badges(run: &Run) -> Vec<Badge> {
 }
 
 /// Returns the warnings to read before the figures.
-pub fn alerts(run: &Run) -> Vec<Alert> {
+pub(crate) fn alerts(run: &Run) -> Vec<Alert> {
     let alert = |title: &str, reasons: &[String]| {
         (!reasons.is_empty()).then(|| Alert { title: title.to_owned(), reasons: reasons.to_vec() })
     };
@@ -55,7 +55,7 @@ fn invalidity(run: &Run) -> String {
 }
 
 /// Returns the percentiles of each class in microseconds, as in `run.json`.
-pub fn summary(run: &Run) -> Table {
+pub(crate) fn summary(run: &Run) -> Table {
     let head = [
         "class", "latency", "count", "errors", "p50", "p90", "p99", "p99.9", "max", "p99 from",
         "p99 to",
@@ -78,7 +78,7 @@ pub fn summary(run: &Run) -> Table {
 }
 
 /// Returns all other facts, one panel for each part of `run.json`.
-pub fn panels(run: &Run) -> Vec<Panel> {
+pub(crate) fn panels(run: &Run) -> Vec<Panel> {
     let mut panels = vec![validity(run), panel("Load", &run.load), panel("Host", &run.host)];
     panels.extend([panel("Build", &run.build), panel("Verification", &run.verified)]);
     panels.push(panel("Answers by status", &run.statuses));
@@ -197,7 +197,7 @@ fn notes(run: &Run) -> Option<Panel> {
 }
 
 /// Returns a panel of all fields of a value.
-pub fn panel(title: &str, value: &impl Serialize) -> Panel {
+pub(crate) fn panel(title: &str, value: &impl Serialize) -> Panel {
     let mut panel = Panel { title: title.to_owned(), ..Panel::default() };
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => object(&mut panel, &fields),

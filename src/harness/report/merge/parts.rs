@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
+use super::error::MergeError;
+use super::piece::{Align, Piece};
 use super::seconds::filled;
-use super::{Align, MergeError, Piece};
 use crate::harness::class::Class;
 use crate::harness::document::host::Build;
 use crate::harness::document::run::Run;

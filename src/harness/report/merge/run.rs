@@ -7,20 +7,21 @@ use hdrhistogram::Histogram;
 
 use super::agreed::{agreed, alike};
 use super::parts::{TARGET, covered, lost, missing, oddities, windows};
+use super::piece::{Align, Piece};
 use super::seconds::Seconds;
-use super::{Align, Piece};
 use crate::base::clock::us;
 use crate::harness::class::Class;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::host::{Build, Host};
 use crate::harness::document::percentiles::{Hiccup, Percentiles, Tail};
 use crate::harness::document::run::broker::{Broker, Verified};
-use crate::harness::document::run::changes::{Changes, Churn, Rotation};
+use crate::harness::document::run::changes::{Changes, Churn, ChurnCounts, Rotation};
 use crate::harness::document::run::classes::ClassResult;
 use crate::harness::document::run::load::Load;
 use crate::harness::document::run::merged::{Merged, Part};
 use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Run, SCHEMA, Slo};
+use crate::harness::judge::objective::{Answers, Judgement};
 use crate::harness::record::intervals::histogram;
 use crate::harness::report::quantiles::{percentiles, tail};
 use crate::harness::scenario::objective::Objective;
@@ -318,16 +319,16 @@ fn changes(all: &[&Changes]) -> Changes {
 }
 
 fn churn(all: &[&Churn]) -> Churn {
-    let sum = |of: fn(&Churn) -> u64| all.iter().map(|churn| of(churn)).sum();
-    Churn {
-        removals: sum(|churn| churn.removals),
-        refused_rightly: sum(|churn| churn.refused_rightly),
-        refused_wrongly: sum(|churn| churn.refused_wrongly),
-        tokens_rightly: sum(|churn| churn.tokens_rightly),
-        tokens_after_removal: sum(|churn| churn.tokens_after_removal),
-        undecided: sum(|churn| churn.undecided),
-        extra: agreed(all.iter().map(|churn| &churn.extra)),
-    }
+    let sum = |of: fn(&ChurnCounts) -> u64| all.iter().map(|churn| of(&churn.counts)).sum();
+    let counts = ChurnCounts {
+        removals: sum(|counts| counts.removals),
+        refused_rightly: sum(|counts| counts.refused_rightly),
+        refused_wrongly: sum(|counts| counts.refused_wrongly),
+        tokens_rightly: sum(|counts| counts.tokens_rightly),
+        tokens_after_removal: sum(|counts| counts.tokens_after_removal),
+        undecided: sum(|counts| counts.undecided),
+    };
+    Churn { counts, extra: agreed(all.iter().map(|churn| &churn.extra)) }
 }
 
 fn rotation(all: &[&Rotation]) -> Rotation {
@@ -379,13 +380,13 @@ fn judge(
     response: &BTreeMap<Class, Histogram<u64>>,
     classes: &BTreeMap<Class, ClassResult>,
 ) -> Slo {
-    let mut answers = objective.answers(response.iter().map(|(class, of)| (*class, of)));
+    let mut answers = Answers::of(objective, response.iter().map(|(class, of)| (*class, of)));
     for (class, result) in classes.iter().filter(|(class, _)| class.is_token()) {
         // Earlier versions counted failed requests in the class `all`.
         let of = response.get(class).filter(|_| objective.class().is_none_or(|own| own == *class));
         answers.failed += of.map_or(0, |of| fail_fastest(&mut answers.response, of, result.errors));
     }
-    let judgement = objective.decide(&answers);
+    let judgement = Judgement::of(objective, &answers);
     let measured_us = judgement.measured_ns.map(us);
     Slo { measured_us, met: judgement.verdict.met(), ..slo }
 }

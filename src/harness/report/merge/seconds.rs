@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
 use crate::harness::record::intervals::histogram;
-use crate::harness::report::hlog::Span;
+use crate::harness::report::folder::hlog::Span;
 use crate::harness::report::stored::Log;
 use crate::harness::report::stored::log::{Bounds, add};
 use crate::harness::stats::intervals::Counts;

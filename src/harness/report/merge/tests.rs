@@ -2,6 +2,7 @@
 //! the worst of the parts is the verdict of the whole.
 
 use std::fs;
+use std::path::Path;
 
 use proptest::prelude::*;
 
@@ -14,6 +15,7 @@ use crate::harness::record::collector::{IntervalSink, Totals, collect as gather}
 use crate::harness::record::intervals::{Ended, INTERVAL, Window};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::report::stored::read_run;
+use crate::harness::report::text::merged;
 
 /// Test run: its start, its seed, and (class, second, latency) of its answers.
 #[derive(Clone, Debug)]
@@ -176,7 +178,7 @@ fn an_invalid_part_invalidates_the_whole_and_is_named() {
     assert!(!whole.validity.valid);
     let reason = format!("part {}: it was late", three.path("b").display());
     assert_eq!(whole.validity.reasons, [reason]);
-    assert!(text::render(&whole).contains("INVALID"));
+    assert!(merged::render(&whole).contains("INVALID"));
 }
 
 #[test]
@@ -220,7 +222,7 @@ fn a_lost_interval_makes_the_whole_partial_and_invalid() {
     let whole = three.merge(&["a", "b"], "ab", Align::Time);
     let merged = whole.merged.clone().unwrap();
     assert!(merged.partial && merged.remarks[0].contains("counted 1 requests"), "{merged:?}");
-    assert!(text::render(&whole).contains("PARTIAL"));
+    assert!(merged::render(&whole).contains("PARTIAL"));
     assert!(!whole.validity.valid && whole.validity.reasons[0].contains("do not hold"));
     let again = three.merge(&["ab", "c"], "abc", Align::Time);
     assert!(!again.validity.valid && again.validity.reasons.len() == 1);

@@ -17,7 +17,7 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogHistogram, IntervalLogIterator, LogEntry,
 };
 
-use super::{StoredError, malformed};
+use super::error::{StoredError, malformed};
 use crate::base::clock::UnixSeconds;
 use crate::base::files;
 use crate::base::files::ReadError;

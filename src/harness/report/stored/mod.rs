@@ -4,71 +4,19 @@
 //! Folders come from other machines, so no file content may make the reader panic or take unbounded
 //! memory.
 
+pub(crate) mod digest;
+mod error;
 pub mod log;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use self::error::StoredError;
 pub use self::log::Log;
 use crate::base::files;
-use crate::base::files::{RESULT_BYTES_MAX, ReadError};
+use crate::base::files::RESULT_BYTES_MAX;
 use crate::harness::document::run::{Run, SCHEMA};
-
-/// Reasons why a result folder cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum StoredError {
-    /// The folder holds no result.
-    #[error(
-        "`{path}` is no result folder: it has neither run.json nor response.hlog; name a folder that `mintbench run` or `mintbench merge` wrote",
-        path = .0.display()
-    )]
-    Absent(PathBuf),
-    /// A line of a log is malformed.
-    #[error("`{path}` is damaged in line {line}: {what}", path = path.display())]
-    Log {
-        /// Path of the file.
-        path: PathBuf,
-        /// Number of the line, from 1.
-        line: u64,
-        /// Fault of the line.
-        what: &'static str,
-    },
-    /// A file cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A log is too long to be held in memory.
-    #[error(
-        "`{path}` holds {values} values, more than fit into memory; measure for less than a day at a time",
-        path = path.display()
-    )]
-    LongLog {
-        /// Path of the file.
-        path: PathBuf,
-        /// Number of different latencies, summed over the intervals.
-        values: usize,
-    },
-    /// The file names another schema.
-    #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
-    Schema {
-        /// Path of the file.
-        path: PathBuf,
-        /// Schema that it names.
-        found: String,
-    },
-    /// `run.json` does not match its schema.
-    #[error("`{path}` is damaged", path = path.display())]
-    Run {
-        /// Path of the file.
-        path: PathBuf,
-        /// Place and kind of the damage.
-        source: serde_json::Error,
-    },
-}
-
-fn malformed(path: &Path, line: u64, what: &'static str) -> StoredError {
-    StoredError::Log { path: path.to_owned(), line, what }
-}
 
 /// Result folder in memory.
 #[derive(Clone, Debug)]

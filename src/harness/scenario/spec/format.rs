@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::run_spec::{ChangeSpec, Herd, World};
 use crate::harness::scenario::mix::Identities;
-use crate::harness::scenario::phases::{Arrivals, Expectation};
+use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::phases::Expectation;
 
 /// Length of time, written like 500ms or 1m 30s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::catalog::Scenario;
 use crate::harness::scenario::mix::Share;
 use crate::harness::scenario::objective::Objective;
-use crate::harness::scenario::phases::{Arrivals, Expectation, Timing};
+use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::phases::{Expectation, Timing};
 use crate::harness::scenario::profile::{Bursts, Profile};
 use crate::harness::scenario::replay::Trace;
 

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use hyper::Method;
+use hyper::header::CONTENT_TYPE;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -128,9 +130,9 @@ impl Churner {
         let sent = self.ledger.sending(slot, change);
         let answer = request.and_then(|(path, body)| {
             let question = Question {
-                method: "PATCH",
+                method: &Method::PATCH,
                 path: &path,
-                headers: "Content-Type: application/json\r\n",
+                header: Some((CONTENT_TYPE, "application/json")),
                 body: &body,
             };
             self.arm.ask(&question).map_err(|error| describe(&error))

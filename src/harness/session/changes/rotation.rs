@@ -5,6 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Method;
+use hyper::header::AUTHORIZATION;
+
 use super::churn::describe;
 use crate::base::clock::Monotonic;
 use crate::base::secret::Redacted;
@@ -86,8 +89,9 @@ impl Admin {
     /// Sends a request to the admin endpoint, and returns the body of the answer.
     fn post(&self, path: &str) -> Result<String, String> {
         let secret = String::from_utf8_lossy(self.secret.expose());
-        let headers = &format!("Authorization: Bearer {secret}\r\n");
-        let question = Question { method: "POST", path, headers, body: "" };
+        let bearer = format!("Bearer {secret}");
+        let header = Some((AUTHORIZATION, bearer.as_str()));
+        let question = Question { method: &Method::POST, path, header, body: "" };
         // A new connection each time: seconds may pass between requests, and a kept connection may
         // be closed by then.
         let answer = Conversation::with(self.url.clone()).patient(PATIENCE).ask(&question);

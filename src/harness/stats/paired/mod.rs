@@ -3,29 +3,16 @@
 //! Each difference comes from two measurements made side by side. Most are differences of logarithms, so
 //! their middle is the logarithm of a ratio. All functions here are pure.
 
-pub mod signed_rank;
+mod bounds;
+pub(crate) mod signed_rank;
 
+pub(crate) use self::bounds::{Bounds, Rates};
+use crate::harness::stats::float::float_of_size;
 use statrs::distribution::{ContinuousCDF, StudentsT};
-
-/// Bounds of the middle of the differences, with one error rate for each side.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
-    /// Lower bound. The middle is below it with at most the lower rate.
-    pub low: f64,
-    /// Upper bound. The middle is above it with at most the upper rate.
-    pub high: f64,
-}
-
-impl Bounds {
-    /// Returns the distance between the bounds: the smallest effect that cannot hide between them.
-    pub fn width(&self) -> f64 {
-        self.high - self.low
-    }
-}
 
 /// Method that finds the bounds of the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(crate) enum Method {
     /// Wilcoxon's signed ranks: exact for symmetric differences, and robust against single outliers.
     SignedRank,
     /// Student's t, for too few pairs to have enough ranks.
@@ -37,7 +24,7 @@ impl Method {
     ///
     /// The probabilities of ranks come in steps of `2^-count`. With fewer than four steps below a rate,
     /// the rank test could reject only on a single pattern of signs, or never.
-    pub fn for_pairs(count: usize, rates: Rates) -> Self {
+    pub(crate) fn for_pairs(count: usize, rates: Rates) -> Self {
         const STEPS_MIN: f64 = 4.0;
         let step = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
         let least = rates.low.min(rates.high);
@@ -46,7 +33,7 @@ impl Method {
 
     /// Returns the estimate of the middle that belongs to the bounds of this method, or zero for no
     /// differences.
-    pub fn middle(self, differences: &[f64]) -> f64 {
+    pub(crate) fn middle(self, differences: &[f64]) -> f64 {
         match self {
             Self::SignedRank => signed_rank::hodges_lehmann(differences).unwrap_or_default(),
             Self::Student => Summary::of(differences).mean,
@@ -54,7 +41,7 @@ impl Method {
     }
 
     /// Returns the bounds of the middle of `differences`.
-    pub fn bounds(self, differences: &[f64], rates: Rates) -> Bounds {
+    pub(crate) fn bounds(self, differences: &[f64], rates: Rates) -> Bounds {
         match self {
             Self::SignedRank => signed_rank::bounds(differences, rates),
             Self::Student => Summary::of(differences).bounds(rates),
@@ -62,7 +49,7 @@ impl Method {
     }
 
     /// Returns the p-value of the hypothesis that the middle is not above `null`.
-    pub fn p_above(self, differences: &[f64], null: f64) -> f64 {
+    pub(crate) fn p_above(self, differences: &[f64], null: f64) -> f64 {
         match self {
             Self::SignedRank => signed_rank::p_above(differences, null),
             Self::Student => Summary::of(differences).p_above(null),
@@ -70,42 +57,24 @@ impl Method {
     }
 }
 
-/// Error rates of the two bounds, as probabilities.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    /// Probability that the lower bound is above the true middle.
-    pub low: f64,
-    /// Probability that the upper bound is below the true middle.
-    pub high: f64,
-}
-
-impl Rates {
-    /// Returns equal rates for both bounds, so that together they hold the true middle with this
-    /// confidence.
-    pub fn two_sided(confidence: f64) -> Self {
-        let each = (1.0 - confidence) / 2.0;
-        Self { low: each, high: each }
-    }
-}
-
 /// Mean and spread of differences, for Student's t ("The probable error of a mean", Biometrika 6, 1908).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Number of differences.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Mean of the differences.
-    pub mean: f64,
+    pub(crate) mean: f64,
     /// Standard deviation, with `count - 1` in the denominator; infinite for fewer than two differences.
-    pub deviation: f64,
+    pub(crate) deviation: f64,
     /// Standard error of the mean.
-    pub error: f64,
+    pub(crate) error: f64,
 }
 
 impl Summary {
     /// Computes the summary of these differences.
-    pub fn of(differences: &[f64]) -> Self {
+    pub(crate) fn of(differences: &[f64]) -> Self {
         let count = differences.len();
-        let number = float(count);
+        let number = float_of_size(count);
         let mean = differences.iter().sum::<f64>() / number.max(1.0);
         let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
         let deviation = if count < 2 {
@@ -125,13 +94,13 @@ impl Summary {
     /// is that of predicting a draw: `s sqrt(1 + 1/n)` (G. Hahn, "Factors for calculating two-sided
     /// prediction intervals", JASA 64, 1969). It does not vanish, however large the count.
     #[must_use]
-    pub fn against_one_draw(self) -> Self {
-        let number = float(self.count).max(1.0);
+    pub(crate) fn against_one_draw(self) -> Self {
+        let number = float_of_size(self.count).max(1.0);
         Self { error: self.deviation * (1.0 + 1.0 / number).sqrt(), ..self }
     }
 
     /// Returns the bounds by Student's t; infinite for fewer than two differences.
-    pub fn bounds(&self, rates: Rates) -> Bounds {
+    pub(crate) fn bounds(&self, rates: Rates) -> Bounds {
         let Some(t) = self.student() else {
             return Bounds { low: f64::NEG_INFINITY, high: f64::INFINITY };
         };
@@ -141,7 +110,7 @@ impl Summary {
     }
 
     /// Returns the p-value of the hypothesis that the true mean is not above `null`.
-    pub fn p_above(&self, null: f64) -> f64 {
+    pub(crate) fn p_above(&self, null: f64) -> f64 {
         let Some(t) = self.student() else { return 1.0 };
         if self.error > 0.0 {
             return t.sf((self.mean - null) / self.error);
@@ -150,18 +119,16 @@ impl Summary {
     }
 
     fn student(&self) -> Option<StudentsT> {
-        if self.count < 2 { None } else { StudentsT::new(0.0, 1.0, float(self.count) - 1.0).ok() }
+        if self.count < 2 {
+            None
+        } else {
+            StudentsT::new(0.0, 1.0, float_of_size(self.count) - 1.0).ok()
+        }
     }
 }
 
 fn are_equal(differences: &[f64]) -> bool {
     differences.iter().zip(differences.iter().skip(1)).all(|(a, b)| a.total_cmp(b).is_eq())
-}
-
-/// Converts a count. The number of pairs is small.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-fn float(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

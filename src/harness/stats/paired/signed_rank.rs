@@ -7,11 +7,11 @@
 //! tests", Annals of Mathematical Statistics 34, 1963). The distribution is exact for differences that
 //! are symmetric about their middle. Two equal builds in random or mirrored order have such differences.
 
-use super::{Bounds, Rates};
+use super::bounds::{Bounds, Rates};
 
 /// Returns the robust middle of the differences: the median of their Walsh averages. Returns none for no
 /// differences.
-pub fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
+pub(crate) fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
     let averages = walsh_averages(differences);
     let (low, high) =
         (averages.get((averages.len().checked_sub(1)?) / 2)?, averages.get(averages.len() / 2)?);
@@ -20,7 +20,7 @@ pub fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
 
 /// Returns the exact bounds of the middle. A bound is infinite if so few differences cannot reach its
 /// rate.
-pub fn bounds(differences: &[f64], rates: Rates) -> Bounds {
+pub(crate) fn bounds(differences: &[f64], rates: Rates) -> Bounds {
     let averages = walsh_averages(differences);
     let tail = Tail::of(differences.len());
     let place = |rate| tail.count_within(rate).checked_sub(1);
@@ -33,7 +33,7 @@ pub fn bounds(differences: &[f64], rates: Rates) -> Bounds {
 }
 
 /// Returns the p-value of the hypothesis that the middle is not above `null`.
-pub fn p_above(differences: &[f64], null: f64) -> f64 {
+pub(crate) fn p_above(differences: &[f64], null: f64) -> f64 {
     let averages = walsh_averages(differences);
     let not_above = averages.iter().filter(|average| **average <= null).count();
     // By symmetry, the probability of at most this many averages at or below `null`.

@@ -132,7 +132,7 @@ fn the_loss_of_a_node_decides_on_the_number() {
     let needed = |limit_ns| {
         let forecast =
             answered(&Question { limit_ns, replications: 2, ..question(&fleet, &costs) });
-        assert_eq!(forecast.missed, []);
+        assert_eq!(forecast.missed, Vec::<String>::new());
         let lost = forecast.lost.unwrap();
         assert!(lost.quantile_ms.high * 1e6 <= limit_ns, "{lost:?}");
         (forecast.nodes_needed.unwrap(), forecast.fewer_missed)
@@ -140,7 +140,8 @@ fn the_loss_of_a_node_decides_on_the_number() {
     assert_eq!(needed(2e6), (2, Vec::new()));
     let (nodes, fewer) = needed(200_000.0);
     assert!(nodes > 4, "{nodes}");
-    assert!(matches!(fewer[..], [Missed::Slow { case: Case::Lost, .. }]), "{fewer:?}");
+    let [slow] = &fewer[..] else { panic!("{fewer:?}") };
+    assert!(slow.starts_with("nodes lost: the objective's percentile is "), "{slow}");
 }
 
 #[test]
@@ -158,7 +159,10 @@ fn a_refused_caller_counts_even_if_it_comes_back_in_time() {
     assert_eq!(needed(4000).0, 1);
     let (nodes, fewer) = needed(500);
     assert!(nodes > 3, "{nodes}");
-    assert!(fewer.iter().any(|missed| matches!(missed, Missed::Refused { .. })), "{fewer:?}");
+    assert!(
+        fewer.iter().any(|missed| missed.ends_with(" of the requests are answered 503")),
+        "{fewer:?}"
+    );
 }
 
 #[test]
@@ -180,7 +184,11 @@ fn a_queue_of_renewals_without_an_end_is_not_enough() {
     };
     let one = played(1);
     assert!(one.steady.utilisation.mean < 0.5 && one.steady.growing, "{one:?}");
-    assert!(one.missed.contains(&Missed::Growing { case: Case::Busiest }), "{:?}", one.missed);
+    assert!(
+        one.missed.contains(&Missed::Growing { case: Case::Busiest }.to_string()),
+        "{:?}",
+        one.missed
+    );
     assert_eq!(one.nodes_needed, Some(2));
     let four = played(4);
     assert!(!four.steady.growing && four.nodes_needed == Some(1), "{four:?}");

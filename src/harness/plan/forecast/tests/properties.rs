@@ -86,7 +86,7 @@ impl Random {
         let storm = |of: &Situation| {
             of.token_p99_ms.is_none_or(|token| token.high <= p99_ms) && !refuses(of)
         };
-        let left = (forecast.nodes - self.lost) * self.cores;
+        let left = (forecast.nodes - self.lost as u64) * self.cores as u64;
         #[expect(clippy::cast_precision_loss, reason = "a few cores")]
         let used = forecast.demand.cores_busy / left as f64;
         used <= TARGET
@@ -106,24 +106,25 @@ proptest! {
         let terms = answer::Terms { slo: "p95<1s", target: TARGET };
         let (answer, said) = answer::of_forecast(&forecast, terms);
         let Some(nodes) = forecast.nodes_needed else {
-            prop_assert_eq!(answer, Answer::Never);
+            prop_assert_eq!(answer, Answer::Impossible);
             prop_assert!(said[0].starts_with("No number of nodes"), "{:?}", said);
             prop_assert!(!forecast.fewer_missed.is_empty());
             return Ok(());
         };
         prop_assert!(random.is_met(&forecast), "{:?}", forecast);
-        prop_assert_eq!(answer, Answer::Enough);
+        prop_assert_eq!(answer, Answer::Sufficient);
         prop_assert!(said[0].contains(&format!("{nodes} node")) && said[0].contains("the least"), "{:?}", said);
+        let nodes = usize::try_from(nodes).unwrap();
         if nodes > random.lost + 1 {
             let fewer = random.forecast(Some(nodes - 1));
             prop_assert!(!random.is_met(&fewer), "{:?}", fewer);
             let (answer, said) = answer::of_forecast(&fewer, terms);
-            prop_assert_eq!(answer, Answer::NotEnough);
+            prop_assert_eq!(answer, Answer::Insufficient);
             prop_assert!(said[0].contains("not enough") && said[1].contains("not enough: "), "{:?}", said);
         }
         // Two more nodes are also enough, unless the last percentile of a storm is mostly chance.
         let more = random.forecast(Some(nodes + 2));
         let (answer, _) = answer::of_forecast(&more, terms);
-        prop_assert_eq!(answer == Answer::Enough, random.is_met(&more));
+        prop_assert_eq!(answer == Answer::Sufficient, random.is_met(&more));
     }
 }

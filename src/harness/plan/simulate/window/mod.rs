@@ -10,78 +10,79 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp1};
 
 use super::backlog::Backlog;
-use super::client::Kit;
+use super::client::Sdk;
 use super::node::{Costs, Done, Node, Shape, Ticket};
-use super::service::{float, nanos};
+use super::service::nanos;
 use crate::harness::record::intervals::histogram;
+use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::Counts;
 
 /// Load of a node.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub(crate) struct Window {
     /// Requests per second for tokens that the node holds.
-    pub hits_per_second: f64,
+    pub(crate) hits_per_second: f64,
     /// Requests per second for tokens that the node does not hold, each for a different token.
-    pub misses_per_second: f64,
+    pub(crate) misses_per_second: f64,
     /// Renewals per second in the background.
-    pub renewals_per_second: f64,
+    pub(crate) renewals_per_second: f64,
     /// Boot storm, if there is one.
-    pub storm: Option<Storm>,
+    pub(crate) storm: Option<Storm>,
     /// Callers of a lost node, whose tokens this node does not hold.
-    pub adopted: Option<Adopted>,
+    pub(crate) adopted: Option<Adopted>,
     /// Length of the load. A storm is always simulated to its end.
-    pub length: Duration,
+    pub(crate) length: Duration,
 }
 
 /// Machines that boot within a time, each at a random moment.
 #[derive(Clone, Debug)]
-pub struct Storm {
+pub(crate) struct Storm {
     /// Number of machines.
-    pub vms: u32,
+    pub(crate) vms: u32,
     /// Tokens that each machine asks for at once.
-    pub tokens_each: u32,
+    pub(crate) tokens_each: u32,
     /// Time within which the machines boot.
-    pub within: Duration,
+    pub(crate) within: Duration,
     /// Kits of the machines and their shares, which add up to 1.
-    pub kits: Vec<(Kit, f64)>,
+    pub(crate) sdks: Vec<(Sdk, f64)>,
 }
 
 /// Callers that move from a lost node to this one.
 #[derive(Clone, Copy, Debug)]
-pub struct Adopted {
+pub(crate) struct Adopted {
     /// Number of tokens that they ask for.
-    pub keys: u32,
+    pub(crate) keys: u32,
     /// Requests per second of all of them.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
 }
 
 /// Results of a simulated window.
 #[derive(Clone, Debug)]
-pub struct Played {
+pub(crate) struct Played {
     /// Times to an answer from the cache, in nanoseconds.
-    pub hits: Histogram<u64>,
+    pub(crate) hits: Histogram<u64>,
     /// Times to a minted token, from the first attempt on, in nanoseconds.
-    pub minted: Histogram<u64>,
+    pub(crate) minted: Histogram<u64>,
     /// Times of hits and mints together, by the second of the answer, for the first minute.
-    pub seconds: Vec<Counts>,
+    pub(crate) seconds: Vec<Counts>,
     /// Number of requests, including repeated ones.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Requests that were answered with status 503.
-    pub refused: u64,
+    pub(crate) refused: u64,
     /// Callers that ended without a token.
-    pub gave_up: u64,
+    pub(crate) gave_up: u64,
     /// Renewals that were put off because their queue was full.
-    pub put_off: u64,
+    pub(crate) put_off: u64,
     /// Largest number of mints that waited at one time.
-    pub queue_peak: usize,
+    pub(crate) queue_peak: usize,
     /// Mean backlog of the second and of the last quarter of the window.
-    pub backlog: [f64; 2],
+    pub(crate) backlog: [f64; 2],
     /// Time from the end of the storm to its last token; zero without a storm.
-    pub recovery: Duration,
+    pub(crate) recovery: Duration,
     /// Time from the start to the last event.
-    pub lasted: Duration,
+    pub(crate) lasted: Duration,
     /// Share of the cores' time that was used, over the whole simulation.
-    pub utilisation: f64,
+    pub(crate) utilisation: f64,
 }
 
 /// `Retry-After` of the broker's status 503.
@@ -107,7 +108,7 @@ struct Request {
     key: Option<u32>,
     first_ns: u64,
     worker: usize,
-    kit: Option<Kit>,
+    sdk: Option<Sdk>,
     attempt: u32,
     of_storm: bool,
 }
@@ -138,7 +139,7 @@ struct Play<'a> {
 }
 
 /// Simulates `window` on a node.
-pub fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played {
+pub(crate) fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> Played {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let node = Node::new(shape.clone(), costs.clone(), Xoshiro256PlusPlus::from_rng(&mut rng));
     let played = Played {
@@ -195,12 +196,12 @@ impl Play<'_> {
         let within = storm.within.as_secs_f64() * 1e9;
         for vm in 0..storm.vms {
             let at_ns = nanos(self.rng.random::<f64>() * within);
-            let kit = self.kit(&storm.kits);
+            let sdk = self.sdk(&storm.sdks);
             for _ in 0..storm.tokens_each {
                 let key = Some(self.new_key());
                 let worker = vm as usize;
                 let request =
-                    Request { key, first_ns: at_ns, worker, kit, attempt: 0, of_storm: true };
+                    Request { key, first_ns: at_ns, worker, sdk, attempt: 0, of_storm: true };
                 let ticket = self.admit(request);
                 self.at(at_ns, Event::Ask(ticket));
                 self.storm_left += 1;
@@ -208,13 +209,13 @@ impl Play<'_> {
         }
     }
 
-    fn kit(&mut self, kits: &[(Kit, f64)]) -> Option<Kit> {
+    fn sdk(&mut self, sdks: &[(Sdk, f64)]) -> Option<Sdk> {
         let mut draw: f64 = self.rng.random();
-        let found = kits.iter().find(|(_, share)| {
+        let found = sdks.iter().find(|(_, share)| {
             draw -= share;
             draw < 0.0
         });
-        found.or(kits.last()).map(|(kit, _)| *kit)
+        found.or(sdks.last()).map(|(sdk, _)| *sdk)
     }
 
     fn new_key(&mut self) -> u32 {
@@ -311,7 +312,7 @@ impl Play<'_> {
         self.again(now_ns, event);
         let worker = self.rng.random_range(0..self.node.cores());
         let request =
-            Request { key, first_ns: now_ns, worker, kit: None, attempt: 0, of_storm: false };
+            Request { key, first_ns: now_ns, worker, sdk: None, attempt: 0, of_storm: false };
         let ticket = self.admit(request);
         self.ask(now_ns, ticket);
     }
@@ -377,7 +378,7 @@ impl Play<'_> {
         }
     }
 
-    /// Refuses a caller. It retries as its kit does, or ends without a token.
+    /// Refuses a caller. It retries as its SDK does, or ends without a token.
     fn refuse(&mut self, now_ns: u64, ticket: Ticket) {
         self.played.refused += 1;
         self.inside -= 1;
@@ -385,7 +386,7 @@ impl Play<'_> {
         let Some(request) = index(&mut self.requests, ticket) else { return };
         request.attempt += 1;
         let again = *request;
-        if let Some(delay) = again.kit.and_then(|kit| kit.retry(again.attempt, RETRY_AFTER)) {
+        if let Some(delay) = again.sdk.and_then(|sdk| sdk.retry(again.attempt, RETRY_AFTER)) {
             self.at(at_ns + nanos(delay.as_secs_f64() * 1e9), Event::Ask(ticket));
         } else {
             self.played.gave_up += 1;

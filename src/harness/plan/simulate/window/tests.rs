@@ -30,8 +30,8 @@ fn hits(per_second: f64, seconds: u64) -> Window {
     }
 }
 
-fn storm(vms: u32, within: Duration, kit: Kit) -> Window {
-    let storm = Storm { vms, tokens_each: 1, within, kits: vec![(kit, 1.0)] };
+fn storm(vms: u32, within: Duration, sdk: Sdk) -> Window {
+    let storm = Storm { vms, tokens_each: 1, within, sdks: vec![(sdk, 1.0)] };
     Window { storm: Some(storm), ..hits(0.0, 0) }
 }
 
@@ -83,7 +83,7 @@ fn lanes_share_one_queue_as_erlang_says() {
 fn a_storm_beyond_the_pace_of_the_lanes_waits_as_a_fluid_would() {
     // 4000 mints at 1 ms within 2 s on one core: the last token comes after 4 s.
     let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
-    let storm = storm(4000, Duration::from_secs(2), Kit::Go);
+    let storm = storm(4000, Duration::from_secs(2), Sdk::Go);
     let played = play(&storm, &shape(1, 100_000), &costs, 4);
     near(played.recovery.as_secs_f64(), 2.0, 0.02);
     near(float(played.minted.value_at_quantile(0.99)), 1.98e9, 0.03);
@@ -94,12 +94,12 @@ fn a_storm_beyond_the_pace_of_the_lanes_waits_as_a_fluid_would() {
 #[test]
 fn a_full_queue_refuses_and_kits_come_back_or_give_up() {
     let costs = costs(Service::Constant(10_000.0), Service::Constant(1e6));
-    let mut plan = storm(4000, Duration::from_millis(500), Kit::MsalPython);
+    let mut plan = storm(4000, Duration::from_millis(500), Sdk::MsalPython);
     let stubborn = play(&plan, &shape(1, 500), &costs, 5);
     assert_eq!(stubborn.gave_up, stubborn.refused);
     assert_eq!(stubborn.gave_up + stubborn.minted.len(), 4000);
     assert!(stubborn.gave_up > 2500, "{}", stubborn.gave_up);
-    plan.storm = plan.storm.map(|storm| Storm { kits: vec![(Kit::Go, 1.0)], ..storm });
+    plan.storm = plan.storm.map(|storm| Storm { sdks: vec![(Sdk::Go, 1.0)], ..storm });
     let patient = play(&plan, &shape(1, 500), &costs, 5);
     assert!(patient.gave_up < stubborn.gave_up / 2, "{}", patient.gave_up);
     assert!(patient.requests > 4000);
@@ -108,7 +108,7 @@ fn a_full_queue_refuses_and_kits_come_back_or_give_up() {
 #[test]
 fn renewals_never_delay_a_storm_by_more_than_one_signature() {
     let costs = costs(Service::Constant(0.0), Service::Constant(1e6));
-    let alone = storm(500, Duration::from_secs(1), Kit::Go);
+    let alone = storm(500, Duration::from_secs(1), Sdk::Go);
     let beside = Window { renewals_per_second: 2000.0, ..alone.clone() };
     // Requests run at once, so that only the queues matter.
     let shape = Shape { slice_ns: 0, ..shape(1, 8192) };
@@ -146,7 +146,7 @@ fn each_adopted_key_is_minted_once() {
 fn the_same_seed_plays_the_same_window() {
     let costs = costs(Service::Exponential(20_000.0), Service::Exponential(300_000.0));
     let window =
-        Window { hits_per_second: 5000.0, ..storm(300, Duration::from_secs(1), Kit::Rust) };
+        Window { hits_per_second: 5000.0, ..storm(300, Duration::from_secs(1), Sdk::Rust) };
     let outcome = |seed| {
         let played = play(&window, &shape(2, 50), &costs, seed);
         (played.requests, played.refused, played.recovery, played.hits.mean().to_bits())
@@ -170,10 +170,10 @@ proptest! {
     #[test]
     fn nothing_is_lost(
         seed: u64, cores in 1_usize..5, queue in 1_usize..200, vms in 0_u32..400,
-        hits_per_second in 0.0..3000.0, misses_per_second in 0.0..500.0, kit in 0..Kit::ALL.len(),
+        hits_per_second in 0.0..3000.0, misses_per_second in 0.0..500.0, sdk in 0..Sdk::ALL.len(),
     ) {
         let costs = costs(Service::Exponential(20_000.0), Service::Exponential(500_000.0));
-        let window = Window { hits_per_second, misses_per_second, ..storm(vms, Duration::from_millis(300), Kit::ALL[kit]) };
+        let window = Window { hits_per_second, misses_per_second, ..storm(vms, Duration::from_millis(300), Sdk::ALL[sdk]) };
         let played = play(&window, &shape(cores, queue), &costs, seed);
         let ended = played.hits.len() + played.minted.len() + played.gave_up;
         // A caller that is refused and comes back counts as one more request each time.
@@ -189,7 +189,7 @@ proptest! {
         let costs = costs(Service::Constant(10_000.0), Service::Exponential(1e6));
         // More than all cores can do in that time, because the last percentile of a short queue is
         // mostly chance.
-        let storm = storm(vms, Duration::from_millis(100), Kit::Go);
+        let storm = storm(vms, Duration::from_millis(100), Sdk::Go);
         let p99 = |cores| float(play(&storm, &shape(cores, 8192), &costs, seed).minted.value_at_quantile(0.99));
         prop_assert!(p99(cores + 1) <= 1.1 * p99(cores), "{} {}", p99(cores + 1), p99(cores));
     }

@@ -1,30 +1,29 @@
 //! The heading of a run: its scenario, target and load in two lines.
 
-use super::phases::arrivals;
 use crate::base::clock::us;
 use crate::harness::dialect::target::Target;
-use crate::harness::judge::outcome::Outcome;
+use crate::harness::report::run::load::arrivals;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
 use crate::harness::schedule::layout::Layout;
 
 /// Inputs of the heading.
 #[derive(Clone, Copy, Debug)]
-pub struct Heading<'a> {
+pub(crate) struct Heading<'a> {
     /// Name of the scenario.
-    pub scenario: &'a str,
+    pub(crate) scenario: &'a str,
     /// Target of the requests, with its protocol.
-    pub target: &'a Target,
+    pub(crate) target: &'a Target,
     /// Plan of the run.
-    pub plan: &'a RunPlan,
+    pub(crate) plan: &'a RunPlan,
 }
 
 impl Heading<'_> {
-    /// Returns scenario, protocol and URL; then rate, duration and connections.
-    pub(super) fn lines(&self, outcome: &Outcome) -> String {
+    /// Returns scenario, protocol and URL; then rate, measured duration and connections.
+    pub(super) fn lines(&self, duration_ns: u64) -> String {
         let Self { scenario, target, plan } = self;
         let protocol = target.dialect.protocol();
-        let (planned, measured) = (seconds(plan.duration_ns), seconds(outcome.duration_ns));
+        let (planned, measured) = (seconds(plan.duration_ns), seconds(duration_ns));
         let of = if planned == measured { String::new() } else { format!(" of {planned}") };
         let warmup = if plan.warmup_ns == 0 {
             String::new()
@@ -37,6 +36,11 @@ impl Heading<'_> {
             load(plan),
             Layout::of(plan).connections()
         )
+    }
+
+    /// Returns true if the run has several phases.
+    pub(super) fn has_phases(&self) -> bool {
+        self.plan.workload.phases().is_some_and(|phases| phases.phases.len() > 1)
     }
 }
 

@@ -1,26 +1,28 @@
 //! The result folder: created before the run, filled during the run, completed after it.
 
+pub(crate) mod hgrm;
+pub(super) mod hlog;
+pub(crate) mod out_folder;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
-use super::hgrm;
-pub use super::hlog::Logs;
+pub(crate) use self::hlog::Logs;
+use self::out_folder::{OutFolder, OutFolderError};
 use super::html::FILE as REPORT;
-use super::out_folder::{OutFolder, OutFolderError};
-use super::run_json::rfc3339;
 use crate::base::clock::UnixSeconds;
 use crate::base::files::{Draft, PLAIN};
 use crate::base::printable::json;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
-use crate::harness::judge::outcome::Outcome;
+use crate::harness::record::intervals::IntervalSet;
 
 /// Reasons why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
+pub(crate) enum FolderError {
     /// The folder cannot be used.
     #[error(transparent)]
     Out(#[from] OutFolderError),
@@ -36,13 +38,13 @@ pub enum FolderError {
 
 /// Result folder of one run.
 #[derive(Debug)]
-pub struct Folder(OutFolder);
+pub(crate) struct Folder(OutFolder);
 
 impl Folder {
     /// Returns `results/<UTC time>-<scenario>`, the default folder of a run.
-    pub fn default_path(started_at: UnixSeconds, scenario: &str) -> PathBuf {
+    pub(crate) fn default_path(started_at: UnixSeconds, scenario: &str) -> PathBuf {
         let time: String =
-            rfc3339(started_at).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+            started_at.rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
         Path::new("results").join(format!("{time}-{scenario}"))
     }
 
@@ -50,7 +52,7 @@ impl Folder {
     ///
     /// # Errors
     /// Returns [`FolderError`] when the folder cannot be created or is in use.
-    pub fn create(path: PathBuf) -> Result<Self, FolderError> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, FolderError> {
         if path.join("run.json").exists() || path.join("response.hlog").exists() {
             return Err(OutFolderError::Taken { path, what: "a run" }.into());
         }
@@ -58,12 +60,12 @@ impl Folder {
     }
 
     /// Returns the path of the folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// Returns the writer of the interval logs.
-    pub fn logs(&self) -> Logs {
+    pub(crate) fn logs(&self) -> Logs {
         Logs::new(self.path().to_owned())
     }
 
@@ -71,10 +73,8 @@ impl Folder {
     ///
     /// # Errors
     /// Returns [`FolderError::Write`] when a file cannot be written.
-    pub fn complete(&self, outcome: &Outcome, run: &Run) -> Result<(), FolderError> {
-        let seen = outcome.measured.totals.whole.seen();
-        let responses: Vec<_> = seen.map(|(class, of)| (class, &of.response)).collect();
-        self.finish(responses.iter().map(|(class, of)| (class, *of)), run)
+    pub(crate) fn complete(&self, whole: &IntervalSet, run: &Run) -> Result<(), FolderError> {
+        self.finish(whole.seen().map(|(class, of)| (class, &of.response)), run)
     }
 
     /// Completes the folder with histograms and a `run.json` from elsewhere.
@@ -83,11 +83,11 @@ impl Folder {
     /// Returns [`FolderError::Write`] when a file cannot be written.
     pub(super) fn finish<'a>(
         &self,
-        responses: impl Iterator<Item = (&'a Class, &'a Histogram<u64>)>,
+        responses: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
         run: &Run,
     ) -> Result<(), FolderError> {
         for (class, response) in responses {
-            self.write(&distribution(*class), |out| hgrm::write(response, out))?;
+            self.write(&distribution(class), |out| hgrm::write(response, out))?;
         }
         self.write("run.json", |out| out.write_all(json(run)?.as_bytes()))
     }
@@ -107,7 +107,7 @@ impl Folder {
     }
 
     /// Removes the files of this run, for a run without a result.
-    pub fn discard(self) {
+    pub(crate) fn discard(self) {
         // Remove only files of a run. The folder itself stays if it holds anything else.
         for name in own() {
             let _ = fs::remove_file(self.path().join(name));

@@ -3,7 +3,6 @@
 use hdrhistogram::Histogram;
 
 use super::curve::{Curve, Source, figure};
-use super::digest::Latency;
 use super::page::{Alert, Badge, Figure, Key, Page, Panel, Table};
 use super::panels;
 use crate::harness::class::Class;
@@ -12,9 +11,10 @@ use crate::harness::report::chart::scale;
 use crate::harness::report::chart::scale::{Axis, percentile, plain};
 use crate::harness::report::chart::{Band, Chart, Dash, Line, Look};
 use crate::harness::report::compare::{APART, Side, quantile_ratio};
+use crate::harness::report::stored::digest::Latency;
 
 /// Builds the page of two results.
-pub fn page(a: &Side, b: &Side, comparison: &Comparison) -> Page {
+pub(crate) fn page(a: &Side, b: &Side, comparison: &Comparison) -> Page {
     let classes = || comparison.classes.keys().copied();
     let mut figures: Vec<Figure> = classes().map(|class| curves(a, b, class)).collect();
     figures.extend(classes().filter_map(|class| ratios(a, b, class)));

@@ -1,12 +1,12 @@
 //! The changes made during a run and their effects, for `run.json`.
 
-use super::quantiles::percentiles;
-use super::run_json::whole_number;
+use super::broker::whole_number;
 use crate::base::clock::us;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::changes::{Changes, Churn, Outage, Rotation};
 use crate::harness::judge::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::report::quantiles::percentiles;
 
 /// Returns the number of changes and the times of their acknowledgements.
 pub(super) fn writes(report: &ChangesReport) -> Changes {
@@ -21,16 +21,8 @@ pub(super) fn writes(report: &ChangesReport) -> Changes {
 
 /// Returns the verdict on the answers to VMs that lost and got identities.
 pub(super) fn churn(report: &ChangesReport) -> Option<Churn> {
-    let ChangesVerdict::Churn(judgement) = report.verdict else { return None };
-    Some(Churn {
-        removals: judgement.removals,
-        refused_rightly: judgement.refused_rightly,
-        refused_wrongly: judgement.refused_wrongly,
-        tokens_rightly: judgement.tokens_rightly,
-        tokens_after_removal: judgement.tokens_after_removal,
-        undecided: judgement.undecided,
-        extra: Extra::new(),
-    })
+    let ChangesVerdict::Churn(counts) = report.verdict else { return None };
+    Some(Churn { counts, extra: Extra::new() })
 }
 
 /// Returns the verdict on the tokens while keys were rotated.

@@ -1,15 +1,16 @@
 //! Charts over time: latencies, throughput, and a heat map of response times.
 
-use super::digest::{Course, Digest, quantile, total};
 use super::page::{Figure, Key, Table};
 use crate::base::clock::us;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
-use crate::harness::document::run::phases::{Phase, RateCourse};
+use crate::harness::document::run::phases::{Phase, RateSteps};
 use crate::harness::report::chart::heat::Heat;
 use crate::harness::report::chart::scale::{Axis, plain, rounded};
 use crate::harness::report::chart::{Chart, Dash, Goal, Line, Look};
+use crate::harness::report::stored::digest::{Digest, TimeSeries, quantile, total};
 use crate::harness::report::stored::log::add;
+use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::Counts;
 
 /// Marks of a line over time. More would hide the line.
@@ -22,16 +23,16 @@ struct Trace {
     values: Vec<Option<f64>>,
 }
 
-/// Returns the middles of the first `count` stretches of `course`, in seconds.
-fn middles(course: &Course, count: usize) -> Vec<f64> {
-    let spans = (0..count).map(|index| course.span(index));
+/// Returns the middles of the first `count` stretches of `series`, in seconds.
+fn middles(series: &TimeSeries, count: usize) -> Vec<f64> {
+    let spans = (0..count).map(|index| series.span(index));
     spans.map(|(start, length)| start + length / 2.0).collect()
 }
 
 /// Draws the p50 and p99 of the three latencies of a class over time, with their objectives.
-pub fn latencies(digest: &Digest, class: Class, goals: Vec<Goal>) -> Figure {
-    let of = |course: &Course, name: &str, colour| {
-        let stretches = course.stretches.of(class);
+pub(crate) fn latencies(digest: &Digest, class: Class, goals: Vec<Goal>) -> Figure {
+    let of = |series: &TimeSeries, name: &str, colour| {
+        let stretches = series.stretches.of(class);
         [(0.99, "p99", Dash::Solid), (0.5, "p50", Dash::Strokes)].map(|(at, percentile, dash)| {
             Trace {
                 name: format!("{name} {percentile}"),
@@ -57,11 +58,11 @@ pub fn latencies(digest: &Digest, class: Class, goals: Vec<Goal>) -> Figure {
 }
 
 /// Draws the intended rate, the ended requests and the failures over time.
-pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
-    let course = &digest.response;
-    let together = course.together();
+pub(crate) fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
+    let series = &digest.response;
+    let together = series.together();
     let per_second = |counts: &[Counts]| -> Vec<Option<f64>> {
-        let rate = |(index, counts): (usize, &Counts)| float(total(counts)) / course.span(index).1;
+        let rate = |(index, counts): (usize, &Counts)| float(total(counts)) / series.span(index).1;
         counts.iter().enumerate().map(rate).map(Some).collect()
     };
     let trace = |name: &str, colour, dash, values| Trace {
@@ -71,12 +72,12 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
     };
     let mut traces = vec![trace("ended per second", 0, Dash::Solid, per_second(&together))];
     // Earlier versions had failed requests in the class `all`: a line at zero would be false.
-    let apart = course.whole.keys().any(|class| class.is_failure());
-    if apart || !course.whole.contains_key(&Class::All) {
-        let failed = per_second(&failed(course, together.len()));
+    let apart = series.whole.keys().any(|class| class.is_failure());
+    if apart || !series.whole.contains_key(&Class::All) {
+        let failed = per_second(&failed(series, together.len()));
         traces.push(trace("errors and throttled per second", 5, Dash::Strokes, failed));
     }
-    let spans = (0..together.len()).map(|index| course.span(index));
+    let spans = (0..together.len()).map(|index| series.span(index));
     let intended: Vec<Option<f64>> = spans.map(|span| intended(run?, span)).collect();
     if intended.iter().any(Option::is_some) {
         traces.insert(0, trace("intended per second", 6, Dash::Dots, intended));
@@ -84,14 +85,14 @@ pub fn throughput(digest: &Digest, run: Option<&Run>) -> Figure {
     let y = Axis::counts(traces.iter().flat_map(|trace| trace.values.iter().flatten().copied()));
     let text = "Requests by the second in which they ended; the last second also holds what ended after it.";
     let names = ["Throughput over time", text];
-    timeline(course, "throughput", names, (y, "requests/s"), &traces, Vec::new())
+    timeline(series, "throughput", names, (y, "requests/s"), &traces, Vec::new())
 }
 
 /// Returns the answers without a token over time.
-fn failed(course: &Course, count: usize) -> Vec<Counts> {
+fn failed(series: &TimeSeries, count: usize) -> Vec<Counts> {
     let mut failed = vec![Counts::new(); count];
     for class in [Class::Error, Class::Throttled] {
-        for (into, from) in failed.iter_mut().zip(course.stretches.of(class)) {
+        for (into, from) in failed.iter_mut().zip(series.stretches.of(class)) {
             add(into, from);
         }
     }
@@ -111,7 +112,7 @@ fn intended(run: &Run, (start_s, length_s): (f64, f64)) -> Option<f64> {
 fn planned(phase: &Phase, from_s: f64, to_s: f64) -> f64 {
     let end_s = phase.start_s + phase.duration_s;
     let overlap_s = |from: f64, to: f64| (to.min(to_s).min(end_s) - from.max(from_s)).max(0.0);
-    let Some(RateCourse { step_s, rates }) = &phase.rate_course else {
+    let Some(RateSteps { step_s, rates }) = &phase.rate_course else {
         return phase.rate_target * overlap_s(phase.start_s, end_s);
     };
     #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
@@ -126,7 +127,7 @@ fn planned(phase: &Phase, from_s: f64, to_s: f64) -> f64 {
 }
 
 fn timeline(
-    course: &Course,
+    series: &TimeSeries,
     id: &str,
     [title, text]: [&str; 2],
     (y, y_label): (Axis, &'static str),
@@ -134,7 +135,7 @@ fn timeline(
     goals: Vec<Goal>,
 ) -> Figure {
     let count = traces.iter().map(|trace| trace.values.len()).max().unwrap_or(0);
-    let middles = middles(course, count);
+    let middles = middles(series, count);
     let every = count.div_ceil(MARKS).max(1);
     let marked: Vec<f64> = middles.iter().copied().step_by(every).collect();
     let line = |trace: &Trace| Line {
@@ -151,7 +152,7 @@ fn timeline(
         id: format!("{id}-chart"),
         title: title.to_owned(),
         description: describe(traces),
-        x: Axis::seconds(course.end_s),
+        x: Axis::seconds(series.end_s),
         y,
         x_label: "time since the beginning",
         y_label,
@@ -165,7 +166,7 @@ fn timeline(
         text: text.to_owned(),
         svg: chart.svg(),
         legend: traces.iter().map(|trace| Key::new(&trace.name, trace.look)).collect(),
-        table: table(title, course, traces, y_label),
+        table: table(title, series, traces, y_label),
     }
 }
 
@@ -178,7 +179,7 @@ fn describe(traces: &[Trace]) -> String {
     traces.iter().filter_map(sentence).collect::<Vec<_>>().join(" ")
 }
 
-fn table(title: &str, course: &Course, traces: &[Trace], unit: &str) -> Table {
+fn table(title: &str, series: &TimeSeries, traces: &[Trace], unit: &str) -> Table {
     let unit = if unit == "latency" { "microseconds" } else { unit };
     let mut head = vec!["from (s)".to_owned()];
     head.extend(traces.iter().map(|trace| trace.name.clone()));
@@ -186,9 +187,9 @@ fn table(title: &str, course: &Course, traces: &[Trace], unit: &str) -> Table {
     let row = |index| {
         let value = |trace: &Trace| trace.values.get(index).copied().flatten();
         let cells = traces.iter().map(|trace| value(trace).map_or(String::new(), rounded));
-        std::iter::once(rounded(course.span(index).0)).chain(cells).collect()
+        std::iter::once(rounded(series.span(index).0)).chain(cells).collect()
     };
-    let stretch = course.stretches.seconds();
+    let stretch = series.stretches.seconds();
     let caption = format!("{title}: {unit}, in stretches of {stretch} s");
     Table { caption, head, rows: (0..count).map(row).collect() }
 }
@@ -198,11 +199,11 @@ const COLUMNS_MAX: usize = 60;
 const ROWS_PER_DECADE: i32 = 6;
 
 /// Draws the heat map: the number of requests by time and response time.
-pub fn heat(digest: &Digest) -> Figure {
-    let course = &digest.response;
-    let together = course.together();
+pub(crate) fn heat(digest: &Digest) -> Figure {
+    let series = &digest.response;
+    let together = series.together();
     let grouped = together.len().div_ceil(COLUMNS_MAX).max(1);
-    let (columns, stretches) = columns(course, &together, grouped);
+    let (columns, stretches) = columns(series, &together, grouped);
     let values = together.iter().flatten().map(|(ns, _)| us(*ns));
     let y = Axis::latencies(values);
     let rows = rows(&y);
@@ -212,7 +213,7 @@ pub fn heat(digest: &Digest) -> Figure {
         id: "heat-chart".to_owned(),
         title: "Response times over time".to_owned(),
         description: String::new(),
-        x: Axis::seconds(course.end_s),
+        x: Axis::seconds(series.end_s),
         y,
         columns,
         rows,
@@ -233,7 +234,7 @@ pub fn heat(digest: &Digest) -> Figure {
     }
 }
 
-fn columns(course: &Course, together: &[Counts], grouped: usize) -> (Vec<f64>, Vec<Counts>) {
+fn columns(series: &TimeSeries, together: &[Counts], grouped: usize) -> (Vec<f64>, Vec<Counts>) {
     let (mut edges, mut stretches) = (vec![0.0], Vec::new());
     for (index, group) in together.chunks(grouped).enumerate() {
         let mut merged = Counts::new();
@@ -241,7 +242,7 @@ fn columns(course: &Course, together: &[Counts], grouped: usize) -> (Vec<f64>, V
             add(&mut merged, counts);
         }
         stretches.push(merged);
-        let (start, length) = course.span(index * grouped + group.len() - 1);
+        let (start, length) = series.span(index * grouped + group.len() - 1);
         edges.push(start + length);
     }
     (edges, stretches)
@@ -292,11 +293,6 @@ fn cells(heat: &Heat) -> Table {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,14 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_phase_was_meant_to_send_follows_its_course_and_its_mean_where_there_is_none() {
+    fn planned_requests_of_a_phase_follow_its_steps_or_else_its_mean() {
         let flat: Phase = serde_json::from_value(serde_json::json!({
             "name": "boot", "start_s": 1.0, "duration_s": 2.5, "arrivals": "constant",
             "rate_target": 100.0, "classes": {},
         }))
         .unwrap();
-        let course = RateCourse { step_s: 1, rates: vec![10.0, 20.0, 30.0] };
-        let ramp = Phase { rate_course: Some(course), ..flat.clone() };
+        let series = RateSteps { step_s: 1, rates: vec![10.0, 20.0, 30.0] };
+        let ramp = Phase { rate_course: Some(series), ..flat.clone() };
         assert!((planned(&ramp, 1.0, 2.0) - 10.0).abs() < 1e-9);
         assert!((planned(&ramp, 1.5, 2.5) - 15.0).abs() < 1e-9);
         // Half of the last step is within the phase, and nothing is before it.

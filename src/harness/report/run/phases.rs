@@ -1,43 +1,20 @@
-//! The phases of a run, for `run.json`.
+//! The phases of a run.
 
-use super::quantiles::percentiles;
 use crate::base::clock::us;
 use crate::harness::class::Class;
 use crate::harness::document::extra::Extra;
 use crate::harness::document::run::classes::PhaseClass;
-use crate::harness::document::run::phases::{Phase as PhaseResult, RateCourse};
+use crate::harness::document::run::phases::{Phase as PhaseResult, RateSteps};
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::record::intervals::Latencies;
-use crate::harness::record::measured::Measured;
-use crate::harness::scenario::phases::{Phase, Phases};
+use crate::harness::report::quantiles::percentiles;
+use crate::harness::scenario::phases::Phase;
 use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::scenario::workload::Workload;
-
-/// Returns the spacing of the requests of a workload, and the rate per second if there is a single one.
-pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
-    match workload.phases() {
-        None => ("burst", None),
-        Some(phases) => (spacing(phases), level(phases)),
-    }
-}
-
-/// Returns the spacing of the phases, or `mixed` if they differ.
-fn spacing(phases: &Phases) -> &'static str {
-    let mut all = phases.phases.iter().map(Phase::spacing);
-    let first = all.next().unwrap_or("mixed");
-    if all.all(|spacing| spacing == first) { first } else { "mixed" }
-}
-
-/// Returns the rate of a run with a single constant rate.
-fn level(phases: &Phases) -> Option<f64> {
-    let [phase] = phases.phases.as_slice() else { return None };
-    phase.level()
-}
 
 /// Returns the results of each phase that had begun. A single phase is the whole measured part.
 pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
     let Some(phases) = plan.workload.phases() else { return Vec::new() };
-    let Measured { totals, tally, .. } = &outcome.measured;
+    let (totals, tally) = (&outcome.measured.totals, &outcome.measured.tally);
     let sets =
         if tally.phases.is_empty() { std::slice::from_ref(&totals.whole) } else { &tally.phases };
     let mut start_ns = 0;
@@ -72,7 +49,7 @@ const STEPS_MAX: u64 = 600;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Returns the steps that begin within the first `length_ns`, or none for a constant rate.
-fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateCourse> {
+fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateSteps> {
     if phase.level().is_some() {
         return None;
     }
@@ -83,10 +60,7 @@ fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateCourse> {
         (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
     };
     let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
-    Some(RateCourse {
-        step_s: seconds,
-        rates: begins.zip(phase.meant(step_ns)).map(rate).collect(),
-    })
+    Some(RateSteps { step_s: seconds, rates: begins.zip(phase.meant(step_ns)).map(rate).collect() })
 }
 
 fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {

@@ -1,12 +1,12 @@
 //! The terminal output of a merge.
 
+use super::layout::grid;
+use super::table::{head, intervals, or_dash, row};
 use crate::base::clock::readable_us;
-use crate::harness::document::percentiles::Percentiles;
 use crate::harness::document::run::{Run, Slo};
-use crate::harness::report::grid::grid;
 
 /// Returns the merged percentiles, those of each part, the remarks and the validity.
-pub fn render(run: &Run) -> String {
+pub(crate) fn render(run: &Run) -> String {
     let mut lines = vec![whole(run), parts(run)];
     lines.extend(intervals(run));
     let merged = run.merged.iter().flat_map(|merged| &merged.remarks);
@@ -36,37 +36,17 @@ fn objective(slo: &Slo) -> String {
     format!("slo       {phase}{}: {verdict}{measured}", slo.objective)
 }
 
-fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), readable_us)
-}
-
 fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
 fn whole(run: &Run) -> String {
-    let mut rows = vec![texts(["class", "latency", "count", "p50", "p90", "p99", "p99.9", "max"])];
+    let mut rows = vec![head(["class", "latency", "count"])];
     for (class, of) in &run.classes {
-        let count = of.count.to_string();
-        for (class, latency, count, p) in [
-            (class.as_str(), "response", count.as_str(), of.response_us),
-            ("", "service", "", of.service_us),
-        ] {
-            let Percentiles { p50, p90, p99, p999, max } = p;
-            let mut row = texts([class, latency, count]);
-            row.extend([p50, p90, p99, p999, max].map(number));
-            rows.push(row);
-        }
+        rows.push(row([class.as_str(), "response", &of.count.to_string()], of.response_us));
+        rows.push(row(["", "service", ""], of.service_us));
     }
     grid(2, &rows)
-}
-
-/// Returns the 95 % intervals of the p99, for classes that have one.
-fn intervals(run: &Run) -> impl Iterator<Item = String> {
-    run.classes.iter().filter_map(|(class, of)| {
-        let [low, high] = of.p99_interval_us?.map(readable_us);
-        Some(format!("interval  the p99 of {class} lies within {low} to {high} (95 %)"))
-    })
 }
 
 fn parts(run: &Run) -> String {
@@ -75,7 +55,7 @@ fn parts(run: &Run) -> String {
         let valid = if part.valid { "yes" } else { "NO" };
         for (class, of) in &part.classes {
             let mut row = texts([&part.folder, class.as_str(), valid]);
-            row.extend([of.count.to_string(), number(of.p50_us), number(of.p99_us)]);
+            row.extend([of.count.to_string(), or_dash(of.p50_us), or_dash(of.p99_us)]);
             rows.push(row);
         }
     }

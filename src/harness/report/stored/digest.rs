@@ -5,35 +5,35 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
+use super::error::StoredError;
+use super::log;
+use super::log::{Head, Interval, each};
 use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
 use crate::harness::record::intervals::histogram;
-use crate::harness::report::stored::StoredError;
-use crate::harness::report::stored::log;
-use crate::harness::report::stored::log::{Head, Interval, each};
 use crate::harness::stats::intervals::Counts;
 
 /// Points of a line over time. No more fit beside each other on a page.
 const POINTS_MAX: usize = 120;
 
-/// Course of one of the three latencies of a run.
+/// One of the three latencies of a run over time.
 #[derive(Debug)]
-pub struct Course {
+pub(crate) struct TimeSeries {
     /// All samples of each class.
-    pub whole: BTreeMap<Class, Histogram<u64>>,
+    pub(crate) whole: BTreeMap<Class, Histogram<u64>>,
     /// Samples over time, in stretches for drawing.
-    pub stretches: Blocks,
+    pub(crate) stretches: Blocks,
     /// Samples over time, in the stretches for confidence intervals.
-    pub blocks: Blocks,
+    pub(crate) blocks: Blocks,
     /// End of the last interval, in seconds from the beginning.
-    pub end_s: f64,
+    pub(crate) end_s: f64,
     /// Header of the log.
-    pub head: Head,
+    pub(crate) head: Head,
 }
 
 /// Latency that the target causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Latency {
+pub(crate) enum Latency {
     /// Latency that callers see, from the intended start.
     Response,
     /// Latency of the target, from the write.
@@ -42,13 +42,13 @@ pub enum Latency {
 
 /// The three latencies of a run.
 #[derive(Debug)]
-pub struct Digest {
+pub(crate) struct Digest {
     /// Response times: ends minus intended starts.
-    pub response: Course,
+    pub(crate) response: TimeSeries,
     /// Service times: ends minus writes.
-    pub service: Course,
+    pub(crate) service: TimeSeries,
     /// Lateness of the generator.
-    pub lag: Course,
+    pub(crate) lag: TimeSeries,
 }
 
 impl Digest {
@@ -56,20 +56,20 @@ impl Digest {
     ///
     /// # Errors
     /// Returns [`StoredError`], which names the file and its fault.
-    pub fn read(folder: &Path) -> Result<Self, StoredError> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, StoredError> {
         if !folder.join("response.hlog").exists() && !folder.join("run.json").exists() {
             return Err(StoredError::Absent(folder.to_owned()));
         }
-        let course = |name: &str| Course::read(&folder.join(name));
+        let series = |name: &str| TimeSeries::read(&folder.join(name));
         Ok(Self {
-            response: course("response.hlog")?,
-            service: course("service.hlog")?,
-            lag: course("lag.hlog")?,
+            response: series("response.hlog")?,
+            service: series("service.hlog")?,
+            lag: series("lag.hlog")?,
         })
     }
 
-    /// Returns the course of one latency.
-    pub const fn course(&self, latency: Latency) -> &Course {
+    /// Returns one latency over time.
+    pub(crate) const fn series(&self, latency: Latency) -> &TimeSeries {
         match latency {
             Latency::Response => &self.response,
             Latency::Service => &self.service,
@@ -77,43 +77,43 @@ impl Digest {
     }
 
     /// Returns the classes that have samples.
-    pub fn classes(&self) -> Vec<Class> {
+    pub(crate) fn classes(&self) -> Vec<Class> {
         self.response.whole.keys().copied().collect()
     }
 
     /// Extends the logs to at least this many seconds from their beginning, because the last seconds of
     /// a run may have no answers.
-    pub fn reach(&mut self, end_s: f64) {
-        for course in [&mut self.response, &mut self.service, &mut self.lag] {
-            course.end_s = course.end_s.max(end_s);
+    pub(crate) fn reach(&mut self, end_s: f64) {
+        for series in [&mut self.response, &mut self.service, &mut self.lag] {
+            series.end_s = series.end_s.max(end_s);
         }
     }
 
     /// Sets the end of the logs of an interrupted run. Its last second counts as a whole one in the
     /// logs.
-    pub const fn end(&mut self, end_s: f64) {
+    pub(crate) const fn end(&mut self, end_s: f64) {
         self.response.end_s = end_s;
         self.service.end_s = end_s;
         self.lag.end_s = end_s;
     }
 
     /// Returns true if a log broke off.
-    pub fn is_cut(&self) -> bool {
-        [&self.response, &self.service, &self.lag].iter().any(|course| course.head.cut)
+    pub(crate) fn is_cut(&self) -> bool {
+        [&self.response, &self.service, &self.lag].iter().any(|series| series.head.cut)
     }
 }
 
-impl Course {
+impl TimeSeries {
     fn read(path: &Path) -> Result<Self, StoredError> {
-        let mut course = Self {
+        let mut series = Self {
             whole: BTreeMap::new(),
             stretches: Blocks::keeping(POINTS_MAX),
             blocks: Blocks::default(),
             end_s: 0.0,
             head: Head::default(),
         };
-        course.head = each(path, &mut |interval| course.take(interval))?;
-        Ok(course)
+        series.head = each(path, &mut |interval| series.take(interval))?;
+        Ok(series)
     }
 
     fn take(&mut self, interval: Interval) {
@@ -128,7 +128,7 @@ impl Course {
     }
 
     /// Returns the samples of all classes over time.
-    pub fn together(&self) -> Vec<Counts> {
+    pub(crate) fn together(&self) -> Vec<Counts> {
         let mut together = Vec::new();
         for class in self.whole.keys() {
             let stretches = self.stretches.of(*class);
@@ -145,7 +145,7 @@ impl Course {
     /// Returns the start and the length of stretch number `index`, in seconds. The last one may be
     /// shorter.
     #[expect(clippy::cast_precision_loss, reason = "a run has far below 2^53 seconds")]
-    pub fn span(&self, index: usize) -> (f64, f64) {
+    pub(crate) fn span(&self, index: usize) -> (f64, f64) {
         let length = self.stretches.seconds() as f64;
         let start = index as f64 * length;
         (start, (self.end_s - start).min(length).max(0.001))
@@ -153,7 +153,7 @@ impl Course {
 }
 
 /// Returns the number of samples.
-pub fn total(counts: &[(u64, u64)]) -> u64 {
+pub(crate) fn total(counts: &[(u64, u64)]) -> u64 {
     counts.iter().map(|(_, times)| times).sum()
 }
 
@@ -165,7 +165,7 @@ pub fn total(counts: &[(u64, u64)]) -> u64 {
     clippy::cast_sign_loss,
     reason = "counts are far below 2^53, and a share of them is positive"
 )]
-pub fn quantile(counts: &[(u64, u64)], quantile: f64) -> Option<u64> {
+pub(crate) fn quantile(counts: &[(u64, u64)], quantile: f64) -> Option<u64> {
     let rank = ((quantile * total(counts) as f64).ceil() as u64).max(1);
     let mut seen = 0;
     let reached = counts.iter().find(|(_, times)| {

@@ -16,7 +16,7 @@ use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{INTERVAL, IntervalSet, Rest, Window};
 
 /// The three logs of a run, written during the run.
-pub struct Logs {
+pub(crate) struct Logs {
     folder: PathBuf,
     /// None until the start of the measured part is known, because the header states it.
     begun: Option<Begun>,
@@ -43,7 +43,7 @@ impl Logs {
     }
 
     /// Returns true if no interval with a request has been written.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.intervals == 0
     }
 }
@@ -81,7 +81,7 @@ impl IntervalSink for Logs {
 ///
 /// # Errors
 /// Returns an error when the file exists or cannot be written.
-pub(super) fn write(
+pub(in crate::harness::report) fn write(
     path: &Path,
     start: UnixSeconds,
     spans: &mut dyn Iterator<Item = (Span, Histogram<u64>)>,
@@ -95,13 +95,13 @@ pub(super) fn write(
 
 /// Second and class of a line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(in crate::harness::report) struct Span {
     /// Number of the second, from 0.
-    pub(super) index: u64,
+    pub(in crate::harness::report) index: u64,
     /// Length of the interval. The last one may be shorter.
-    pub(super) length: Duration,
+    pub(in crate::harness::report) length: Duration,
     /// Class of the samples.
-    pub(super) class: Class,
+    pub(in crate::harness::report) class: Class,
 }
 
 /// Log file. The crate's writer borrows its file for life and cannot be stored beside it.

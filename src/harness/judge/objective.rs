@@ -1,4 +1,4 @@
-//! Judgement of service-level objectives.
+//! Verdicts on service-level objectives.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,90 +6,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::harness::class::Class;
-use crate::harness::judge::outcome::Outcome;
 use crate::harness::record::intervals::histogram;
+use crate::harness::record::measured::Measured;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::binomial::at_least;
-
-impl Objective {
-    /// Judges a run.
-    pub fn judge(&self, outcome: &Outcome) -> Judgement {
-        let of_phase = self.phase_index().and_then(|index| {
-            // A single phase is the whole measured part.
-            outcome.measured.tally.phases.get(index)
-        });
-        let set = of_phase.unwrap_or(&outcome.measured.totals.whole);
-        let seen = set.seen().map(|(class, latencies)| (class, &latencies.response));
-        self.decide(&self.answers(seen))
-    }
-
-    /// Returns the answers of these classes that the objective covers.
-    ///
-    /// A failed request might have been of any class of good answers, so it counts against the objective
-    /// of each. An objective of a class of failures or refusals covers only that class.
-    pub fn answers<'a>(
-        &self,
-        classes: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
-    ) -> Answers {
-        let mut answers = Answers { response: histogram(), failed: 0 };
-        for (class, response) in classes {
-            if self.class().map_or(!class.is_failure(), |own| own == class) {
-                // All histograms have equal bounds, so adding cannot fail.
-                let _ = answers.response.add(response);
-            } else if class.is_failure() && self.class().is_none_or(Class::is_token) {
-                answers.failed += response.len();
-            }
-        }
-        answers
-    }
-
-    /// Returns the percentile of these answers in nanoseconds. Failed requests count as the slowest
-    /// answers. Returns none if the percentile is one of them, or if there are no answers.
-    pub fn of(&self, answers: &Answers) -> Option<u64> {
-        let Answers { response, .. } = answers;
-        let quantile = self.quantile() * float(answers.count()) / float(response.len());
-        let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
-        came.then(|| response.value_at_quantile(quantile))
-    }
-
-    /// Judges these answers.
-    ///
-    /// A percentile is known from ten answers beyond it. With fewer, the objective is never met. It is
-    /// missed if more answers are over the limit than chance explains.
-    pub fn decide(&self, answers: &Answers) -> Judgement {
-        let (count, count_min, measured_ns) =
-            (answers.count(), self.answers_min(), self.of(answers));
-        let verdict = if count >= count_min {
-            if measured_ns.is_some_and(|ns| self.allows(ns)) {
-                Verdict::Met
-            } else {
-                Verdict::Missed
-            }
-        } else if at_least(answers.over(self), count, 1.0 - self.quantile()) <= CHANCE {
-            Verdict::Missed
-        } else {
-            Verdict::CannotTell
-        };
-        let measured_ns = measured_ns.filter(|_| verdict != Verdict::CannotTell);
-        Judgement { verdict, measured_ns, count, count_min }
-    }
-
-    fn allows(&self, response_ns: u64) -> bool {
-        Duration::from_nanos(response_ns) < self.limit()
-    }
-
-    /// Returns the number of answers that puts [`BEYOND_MIN`] beyond the percentile; 1 for the maximum,
-    /// which has none beyond it.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is positive, and a cast beyond u64 saturates"
-    )]
-    fn answers_min(&self) -> u64 {
-        let beyond = 1.0 - self.quantile();
-        if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
-    }
-}
+use crate::harness::stats::float::float;
 
 /// Answers that an objective is judged by.
 #[derive(Clone, Debug)]
@@ -101,9 +22,47 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Returns the answers of these classes that the objective covers.
+    ///
+    /// A failed request might have been of any class of good answers, so it counts against the objective
+    /// of each. An objective of a class of failures or refusals covers only that class.
+    pub fn of<'a>(
+        objective: &Objective,
+        classes: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
+    ) -> Self {
+        let mut answers = Self { response: histogram(), failed: 0 };
+        for (class, response) in classes {
+            if objective.class().map_or(!class.is_failure(), |own| own == class) {
+                // All histograms have equal bounds, so adding cannot fail.
+                let _ = answers.response.add(response);
+            } else if class.is_failure() && objective.class().is_none_or(Class::is_token) {
+                answers.failed += response.len();
+            }
+        }
+        answers
+    }
+
+    /// Returns the answers of a run that the objective covers.
+    pub fn of_run(objective: &Objective, measured: &Measured) -> Self {
+        let phases = &measured.tally.phases;
+        // A single phase is the whole measured part.
+        let of_phase = objective.phase_index().and_then(|index| phases.get(index));
+        let set = of_phase.unwrap_or(&measured.totals.whole);
+        Self::of(objective, set.seen().map(|(class, latencies)| (class, &latencies.response)))
+    }
+
     /// Returns the number of answers, including failed requests.
     pub fn count(&self) -> u64 {
         self.response.len() + self.failed
+    }
+
+    /// Returns a percentile of these answers in nanoseconds. Failed requests count as the slowest
+    /// answers. Returns none if the percentile is one of them, or if there are no answers.
+    pub fn at_quantile(&self, quantile: f64) -> Option<u64> {
+        let Self { response, .. } = self;
+        let quantile = quantile * float(self.count()) / float(response.len());
+        let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
+        came.then(|| response.value_at_quantile(quantile))
     }
 
     /// Returns the number of answers over the limit, including failed requests.
@@ -122,7 +81,7 @@ pub enum Verdict {
     /// The percentile is beyond the limit.
     Missed,
     /// There are too few answers to tell.
-    CannotTell,
+    Inconclusive,
 }
 
 impl Verdict {
@@ -131,7 +90,7 @@ impl Verdict {
         match self {
             Self::Met => Some(true),
             Self::Missed => Some(false),
-            Self::CannotTell => None,
+            Self::Inconclusive => None,
         }
     }
 }
@@ -149,16 +108,58 @@ pub struct Judgement {
     pub count_min: u64,
 }
 
+impl Judgement {
+    /// Judges these answers.
+    ///
+    /// A percentile is known from ten answers beyond it. With fewer, the objective is never met. It is
+    /// missed if more answers are over the limit than chance explains.
+    pub fn of(objective: &Objective, answers: &Answers) -> Self {
+        let quantile = objective.quantile();
+        let (count, count_min, measured_ns) =
+            (answers.count(), answers_min(quantile), answers.at_quantile(quantile));
+        let verdict = if count >= count_min {
+            if measured_ns.is_some_and(|ns| objective.allows(ns)) {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            }
+        } else if at_least(answers.over(objective), count, 1.0 - quantile) <= CHANCE {
+            Verdict::Missed
+        } else {
+            Verdict::Inconclusive
+        };
+        let measured_ns = measured_ns.filter(|_| verdict != Verdict::Inconclusive);
+        Self { verdict, measured_ns, count, count_min }
+    }
+
+    /// Judges a run.
+    pub fn of_run(objective: &Objective, measured: &Measured) -> Self {
+        Self::of(objective, &Answers::of_run(objective, measured))
+    }
+}
+
+/// Returns the number of answers that puts [`BEYOND_MIN`] beyond a percentile; 1 for the maximum, which
+/// has none beyond it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is positive, and a cast beyond u64 saturates"
+)]
+fn answers_min(quantile: f64) -> u64 {
+    let beyond = 1.0 - quantile;
+    if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
+}
+
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verdict, measured_ns, count, count_min } = self;
         let verdict = match verdict {
             Verdict::Met => "met",
             Verdict::Missed => "BREACHED",
-            Verdict::CannotTell if *count == 0 => {
+            Verdict::Inconclusive if *count == 0 => {
                 return f.write_str("cannot tell, no such answers");
             }
-            Verdict::CannotTell => {
+            Verdict::Inconclusive => {
                 return write!(
                     f,
                     "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
@@ -180,11 +181,6 @@ const ROUNDING: f64 = 1e-9;
 /// the percentile.
 const CHANCE: f64 = 0.05;
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +194,7 @@ mod tests {
     }
 
     fn judge(objective: &str, answers: &Answers) -> (Verdict, Option<u64>) {
-        let judgement = objective.parse::<Objective>().unwrap().decide(answers);
+        let judgement = Judgement::of(&objective.parse().unwrap(), answers);
         (judgement.verdict, judgement.measured_ns)
     }
 
@@ -224,7 +220,7 @@ mod tests {
         let [hits, errors] = [answers(&[(1_000, 90)], 0), answers(&[(10, 10)], 0)];
         let seen = [(Class::Hit, &hits.response), (Class::Error, &errors.response)];
         let counts = |text: &str| {
-            let answers = text.parse::<Objective>().unwrap().answers(seen.into_iter());
+            let answers = Answers::of(&text.parse().unwrap(), seen.into_iter());
             (answers.response.len(), answers.failed)
         };
         for text in ["p50<1s", "hit.p50<1s"] {
@@ -247,7 +243,7 @@ mod tests {
             let fast = |count| answers(&[(5_000_000, count)], 0);
             assert_eq!(judge(objective, &fast(enough)).0, Verdict::Met, "{objective}");
             let fewer = if enough > 1 { fast(enough - 1) } else { none() };
-            assert_eq!(judge(objective, &fewer), (Verdict::CannotTell, None), "{objective}");
+            assert_eq!(judge(objective, &fewer), (Verdict::Inconclusive, None), "{objective}");
         }
     }
 
@@ -255,7 +251,7 @@ mod tests {
     fn few_answers_show_a_miss_that_is_no_chance() {
         let over = |count| answers(&[(5_000_000, 100 - count), (2_000_000_000, count)], 0);
         // One of a hundred may be over the limit; three are over it in one case of thirteen.
-        assert_eq!(judge("p99<1s", &over(3)).0, Verdict::CannotTell);
+        assert_eq!(judge("p99<1s", &over(3)).0, Verdict::Inconclusive);
         assert_eq!(judge("p99<1s", &over(4)).0, Verdict::Missed);
         assert_eq!(judge("p99.99<1s", &answers(&[(5, 22)], 1)).0, Verdict::Missed);
         assert_eq!(judge("p99<1s", &answers(&[(5, 96)], 4)), (Verdict::Missed, None));

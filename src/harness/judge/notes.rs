@@ -1,14 +1,17 @@
 //! Notes for the reader of a run that do not make it invalid.
 
-use super::conditions;
-use crate::base::clock::readable;
+use std::time::Duration;
+
+use crate::base::clock::{readable, readable_us};
+use crate::harness::dialect::outcome::Status;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::steady_state::SteadyState;
 use crate::harness::record::broker_counters::Counted;
 use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::harness::scenario::run_plan::RunPlan;
 
 /// Returns the notes that follow from a plan and its outcome.
-pub fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
+pub(crate) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
     let own = [
         queue(outcome),
         reconnects(outcome),
@@ -16,8 +19,12 @@ pub fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
         changes(plan),
         counters(outcome.broker.as_ref()),
         samples(plan, outcome),
+        pacer(outcome),
+        steadiness(outcome),
+        broker(outcome),
+        timeouts(plan, outcome),
     ];
-    own.into_iter().flatten().chain(conditions::notes(plan, outcome)).collect()
+    own.into_iter().flatten().collect()
 }
 
 fn counters(broker: Option<&Counted>) -> Option<String> {
@@ -73,6 +80,58 @@ fn changes(plan: &RunPlan) -> Option<String> {
             "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; the broker gets them from its own token service over HTTP, with certificates"
         )),
     }
+}
+
+fn pacer(outcome: &Outcome) -> Option<String> {
+    let rehearsal = &outcome.measured.pacing.rehearsal;
+    if rehearsal.is_empty() {
+        return None;
+    }
+    let [p50, p99, p999] =
+        [0.5, 0.99, 0.999].map(|quantile| readable(rehearsal.value_at_quantile(quantile)));
+    Some(format!(
+        "pacing without load was late by {p50} at the p50, {p99} at the p99, {p999} at the p99.9: no run here is more punctual than that"
+    ))
+}
+
+fn steadiness(outcome: &Outcome) -> Option<String> {
+    match outcome.conditions.steady {
+        SteadyState::TooShort { seconds } => Some(format!(
+            "{seconds} s are too short to tell whether there was a steady state; at least 20 s are needed, and 60 s to call a drift invalid"
+        )),
+        SteadyState::Steady { warm_up_s } if warm_up_s > 0 => Some(format!(
+            "the first {warm_up_s} s of the measured part look like warm-up and are in the figures; raise --warmup"
+        )),
+        SteadyState::Drifting { drift, decided: false } => Some(format!(
+            "the p95 of a second went from {} in the first half to {} in the second; whether the target drifts or the host, a longer --duration tells",
+            readable_us(drift.first / 1000.0),
+            readable_us(drift.second / 1000.0)
+        )),
+        SteadyState::NotExpected
+        | SteadyState::Steady { .. }
+        | SteadyState::Drifting { decided: true, .. } => None,
+    }
+}
+
+/// Lateness of the broker's probe does not make the run invalid, because a busy broker makes its own
+/// threads wait. But the response times include it, whatever its cause.
+fn broker(outcome: &Outcome) -> Option<String> {
+    let wakeups = &outcome.conditions.broker.as_ref()?.wakeups;
+    let late_ns = wakeups.quantile_ns(0.999)?;
+    (late_ns > outcome.good.response.value_at_quantile(0.99) / 10).then(|| {
+        format!(
+            "the broker's host stopped it, or its core was busy: a thread there that only sleeps was woken up to {} late at its p99.9, more than a tenth of the p99 response",
+            readable(late_ns)
+        )
+    })
+}
+
+fn timeouts(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
+    let count = outcome.measured.tally.statuses.get(&Status::Timeout)?;
+    Some(format!(
+        "{count} requests were given up after {}: they are in the class `error`, so that the percentiles of the good answers hold only what came in time",
+        humantime::format_duration(Duration::from_nanos(plan.timeout_ns))
+    ))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const NS_PER_US: f64 = 1000.0;
 ///
 /// # Errors
 /// Returns the error of `out`.
-pub fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "{:>12} {:>14} {:>10} {:>14}\n",

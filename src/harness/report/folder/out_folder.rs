@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Reasons why a folder cannot hold results.
 #[derive(Debug, thiserror::Error)]
-pub enum OutFolderError {
+pub(crate) enum OutFolderError {
     /// The folder cannot be created or written to.
     #[error("cannot write to the folder `{path}`; choose another with --out", path = path.display())]
     Unusable {
@@ -39,7 +39,7 @@ pub enum OutFolderError {
 /// Folder that this process may write results to. When dropped, the folders that it created are removed
 /// if they are empty.
 #[derive(Debug)]
-pub struct OutFolder {
+pub(crate) struct OutFolder {
     path: PathBuf,
     /// Folders that were created, the outer ones first.
     made: Vec<PathBuf>,
@@ -50,7 +50,7 @@ impl OutFolder {
     ///
     /// # Errors
     /// Returns [`OutFolderError`] when the folder holds other files or cannot be written to.
-    pub fn claim(path: PathBuf, own: impl Fn(&str) -> bool) -> Result<Self, OutFolderError> {
+    pub(crate) fn claim(path: PathBuf, own: impl Fn(&str) -> bool) -> Result<Self, OutFolderError> {
         let missing = |folder: &&Path| **folder != *Path::new("") && !folder.exists();
         let missing: Vec<&Path> = path.ancestors().take_while(missing).collect();
         let mut folder =
@@ -78,7 +78,7 @@ impl OutFolder {
     }
 
     /// Returns the path of the folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -1,0 +1,6 @@
+//! The text of results on a terminal.
+
+mod heading;
+pub(crate) mod layout;
+pub(crate) mod merged;
+pub(crate) mod table;
