@@ -21,7 +21,7 @@ pub(crate) struct Observation {
 /// Outcomes in a batch: some 40 kB, seldom sent and cheap to hold.
 const BATCH: usize = 1024;
 
-/// Notes of one generator thread.
+/// Observed outcomes of one generator thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
     /// VMs from this number on never lose an identity, so their tokens are not noted.
@@ -31,7 +31,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Creates a observer that notes the answers to the first `vms` VMs, and every refusal.
+    /// Creates an observer that notes the answers to the first `vms` VMs, and every refusal.
     pub(crate) const fn new(vms: u32, judge: Sender<Vec<Observation>>) -> Self {
         Self { vms, batch: Vec::new(), judge }
     }

@@ -82,7 +82,7 @@ impl Share {
         matches!(self.kind, Kind::New { .. })
     }
 
-    /// Returns the VM keys of the share for each VM; none for new keys.
+    /// Returns the keys of the share for each VM; none for new keys.
     pub(crate) fn vm_keys(&self, world: &Synthetic) -> impl Iterator<Item = VmKey> {
         let (from, to) = self.identities.slots(world);
         let to = if self.is_new() { from } else { to };

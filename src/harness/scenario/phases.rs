@@ -41,7 +41,7 @@ pub struct Phase {
     pub mix: Vec<Share>,
 }
 
-/// Spacing of the intended start times.
+/// How intended start times are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrivals {
@@ -200,7 +200,7 @@ impl Phases {
         (needed as u64, there)
     }
 
-    /// Returns the VM keys, for each VM, of the shares with reusable keys that satisfy `wanted`.
+    /// Returns the keys of each VM, of the shares with reusable keys that satisfy `wanted`.
     pub(crate) fn reused_vm_keys(
         &self,
         world: &Synthetic,
@@ -213,7 +213,7 @@ impl Phases {
         vm_keys
     }
 
-    /// Returns the VM keys that only new keys are made of.
+    /// Returns the keys of each VM that no share uses again.
     pub(crate) fn new_vm_keys(&self, world: &Synthetic) -> Vec<VmKey> {
         let old = self.reused_vm_keys(world, |_| true);
         all_vm_keys(world).filter(|vm_key| !old.contains(vm_key)).collect()

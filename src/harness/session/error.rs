@@ -13,7 +13,7 @@ pub enum SessionError {
     /// The broker's counters cannot be read.
     #[error("cannot read the broker's counters")]
     Counters(#[source] FetchError),
-    /// The changes of the run cannot be finished.
+    /// The changes of the run cannot be made.
     #[error("cannot change anything during the run")]
     Changes(#[from] ChangesError),
     /// Our broker was running when the load began, and has ended.

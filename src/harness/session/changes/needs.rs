@@ -23,7 +23,7 @@ impl Needs {
     /// Returns the arguments, folder and address that the broker needs for the changes.
     ///
     /// # Errors
-    /// Returns an error when no folder can be finished, or when no port is free.
+    /// Returns an error when no folder can be made, or when no port is free.
     pub(in crate::harness::session) fn of(changes: Changes) -> std::io::Result<Self> {
         match changes {
             Changes::None => Ok(Self::default()),

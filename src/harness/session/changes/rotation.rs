@@ -73,9 +73,9 @@ impl Roller {
 
     pub(crate) fn roll(&mut self) -> ControlFlow<()> {
         self.rolled = self.admin.post("/credentials/roll").and_then(|text| {
-            // `5 finished, 0 removed`
-            let finished = text.split(' ').next().and_then(|number| number.parse().ok());
-            finished.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
+            // `5 made, 0 removed`
+            let made = text.split(' ').next().and_then(|number| number.parse().ok());
+            made.ok_or_else(|| format!("`{text}` does not say how many certificates were made"))
         });
         ControlFlow::Break(())
     }
