@@ -19,7 +19,7 @@ pub(super) enum ServeError {
     #[error("the system gives no random numbers")]
     Entropy,
     #[error(
-        "{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::http=debug,info"
+        "{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::base::http=debug,info"
     )]
     Log(String),
     #[error(transparent)]

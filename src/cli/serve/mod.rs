@@ -43,7 +43,7 @@ pub(super) fn main(args: &ServeArgs) -> Exit {
     logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
 
-/// Parses `MINTBENCH_LOG`: a level, or a list such as `mintbench::http=debug,info`.
+/// Parses `MINTBENCH_LOG`: a level, or a list such as `mintbench::base::http=debug,info`.
 fn logged() -> Result<EnvFilter, ServeError> {
     let text = variable(LOG).unwrap_or_else(|| "warn".into());
     let text = text.to_string_lossy();

@@ -31,7 +31,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Creates a observer that notes the answers to the first `vms` VMs, and every refusal.
+    /// Creates an observer that notes the answers to the first `vms` VMs, and every refusal.
     pub(crate) const fn new(vms: u32, judge: Sender<Vec<Observation>>) -> Self {
         Self { vms, batch: Vec::new(), judge }
     }

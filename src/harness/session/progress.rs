@@ -68,7 +68,7 @@ pub struct Figures {
     pub mints: Option<u64>,
 }
 
-/// Copy of a progress's state, for a view.
+/// Copy of the state of a [`RunProgress`], for a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Stage of the run.
@@ -106,7 +106,7 @@ impl Default for RunProgress {
 }
 
 impl RunProgress {
-    /// Creates a progress for a run of this workload.
+    /// Creates the progress of a run of this workload.
     pub fn of(workload: &Workload) -> Self {
         let burst_gap_ns = match workload {
             Workload::Herd(herds) => Some(herds.gap_ns),
@@ -169,7 +169,7 @@ impl RunProgress {
     }
 }
 
-/// Sink that updates a progress and passes each interval on.
+/// Sink that updates the progress of a run and passes each interval on.
 pub struct Watching<'a> {
     progress: &'a RunProgress,
     sink: &'a mut dyn IntervalSink,

@@ -247,7 +247,7 @@ impl FinishedChanges {
         }
     }
 
-    /// Returns every key that was timeline during the run, if the keys were polled.
+    /// Returns every key that was published during the run, if the keys were polled.
     pub(super) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Rotate { timeline, .. } => Some(timeline.keys()),
