@@ -83,7 +83,7 @@ pub enum LoadError {
     /// A thread ended without a report.
     #[error("a generator thread died; its panic message is above")]
     Died,
-    /// The observer ended the run, because the target had ended.
+    /// The callback ended the run, because the target had ended.
     #[error("the target ended during the run")]
     TargetEnded,
     /// The user asked to stop before anything was measured.
@@ -100,9 +100,10 @@ pub enum LoadEvent {
     Elapsed(Nanos),
 }
 
-/// Runs the plan until its end, or until the user or the observer ends the run.
+/// Runs the plan until its end, or until the user or `observe` ends the run.
 ///
-/// The observer, if there is one, is told the outcome of every request.
+/// `observe` is called with the progress of the load. `observer`, if there is one, gets the
+/// outcomes of requests that may have met a change.
 ///
 /// # Errors
 /// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
@@ -201,7 +202,7 @@ const HEAD_START: Nanos = Nanos::from_millis(50);
 /// collector gives way to the generator even on a shared processor.
 const REST: Duration = Duration::from_micros(200);
 
-/// Time between two calls of the observer.
+/// Time between two calls of `observe`.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 
 impl<'scope> Generators<'scope> {
@@ -251,7 +252,7 @@ impl<'scope> Generators<'scope> {
         Started { window, recycle, full: sets }
     }
 
-    /// Waits for the threads to end, and reports progress to the observer.
+    /// Waits for the threads to end, and reports progress to `observe`.
     fn watch(
         &self,
         setup: &RunSetup<'_>,
@@ -264,7 +265,7 @@ impl<'scope> Generators<'scope> {
         let mut goes_on = ControlFlow::Continue(());
         loop {
             let now = Nanos::now(setup.clock);
-            // Without a warm-up the observer is told slightly early, so that its counters miss no
+            // Without a warm-up `observe` is called slightly early, so that its counters miss no
             // request.
             let early = if warmup.is_zero() { HEAD_START } else { Nanos::ZERO };
             let begins = window.start.saturating_sub(early);
