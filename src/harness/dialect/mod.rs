@@ -1,4 +1,4 @@
-//! Targets as they are spoken to: their URLs, protocols, requests and answers.
+//! Dialects of targets: URLs, protocols, requests and answers.
 
 pub mod fetch;
 pub mod outcome;
