@@ -1,4 +1,4 @@
-//! What both wings use: HTTP, TLS, certificates, files, ids and clocks.
+//! Tools of both wings: HTTP, TLS, certificates, files, ids and clocks.
 //!
 //! Nothing here knows of tokens, brokers or load.
 

@@ -58,6 +58,8 @@ fn wings_name_only_what_the_table_allows() {
     refused(&[("src/cli/control.rs", "use crate::service::{server, world};")], &[control]);
     let stats = "`harness::stats` may not name";
     refused(&[("src/harness/stats.rs", "use crate::base::clock::Monotonic;")], &[stats]);
+    let cache = "`service::cache` may not name";
+    refused(&[("src/service/cache.rs", "use crate::service::world::W;")], &[cache]);
     refused(&[("src/queue.rs", "use crate::base::ids;")], &["no row in MAY_NAME"]);
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
+mod compare;
 mod interrupted;
 mod lifecycle;
 mod oauth2;
@@ -15,7 +16,6 @@ mod scripted;
 mod server;
 mod targets;
 mod tls;
-mod versus;
 mod watched;
 
 use std::fs::Permissions;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use goose::prelude::*;
 
-/// The address of VM number 0 in a synthetic world (`src/world/synthetic.rs`).
+/// The address of VM number 0 in a synthetic world (`src/base/synthetic.rs`).
 const FIRST_VM: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
 /// The timeout of a request. Only a hung broker takes this long.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::base::clock::readable;
 use crate::base::printable::name;
-use crate::harness::session::progress::{Figures, Phase, Snapshot};
+use crate::harness::session::progress::{Figures, Snapshot, Stage};
 
 /// Properties that do not change during a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,12 +44,12 @@ impl Row {
 
 /// Returns the first line: the scenario, the target and the stage of the run.
 pub(super) fn title(header: &Header, snapshot: &Snapshot) -> String {
-    let phase = match snapshot.phase {
-        Phase::Preparing => "preparing, pacer self-test",
-        Phase::WarmingUp => "warming up",
-        Phase::Measuring => "measuring",
+    let stage = match snapshot.stage {
+        Stage::Preparing => "preparing, pacer self-test",
+        Stage::WarmingUp => "warming up",
+        Stage::Measuring => "measuring",
     };
-    format!("{} {}  {phase}", name(&header.scenario), name(&header.target))
+    format!("{} {}  {stage}", name(&header.scenario), name(&header.target))
 }
 
 /// Returns the time until the end of the run, in seconds.
@@ -139,7 +139,7 @@ pub(super) mod tests {
             mints: Some(0),
         };
         Snapshot {
-            phase: Phase::Measuring,
+            stage: Stage::Measuring,
             elapsed_ns: 12_000_000_000,
             seconds: 7,
             last: Some(last),
@@ -177,7 +177,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_not_known_yet_is_a_dash() {
         let start = Snapshot {
-            phase: Phase::Preparing,
+            stage: Stage::Preparing,
             elapsed_ns: 0,
             seconds: 0,
             last: None,

@@ -15,7 +15,7 @@ use super::live_text::{Header, Row, Tone, rows, time_left, title};
 use crate::base::clock::readable;
 use crate::cli::terminal::Stream;
 use crate::harness::machine::cores::{Cores, keep_off};
-use crate::harness::session::progress::{Figures, Phase, RunProgress, Snapshot};
+use crate::harness::session::progress::{Figures, RunProgress, Snapshot, Stage};
 
 /// Kind of display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,20 +145,20 @@ const fn sgr(tone: Tone) -> &'static str {
 /// Returns one line of a log.
 pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
     let elapsed = snapshot.elapsed_ns / 1_000_000_000;
-    let phase = match snapshot.phase {
-        Phase::Preparing => "preparing",
-        Phase::WarmingUp => "warming up",
-        Phase::Measuring => "measuring",
+    let stage = match snapshot.stage {
+        Stage::Preparing => "preparing",
+        Stage::WarmingUp => "warming up",
+        Stage::Measuring => "measuring",
     };
     let Some(last) = snapshot.last else {
-        return format!("{elapsed:>4} s  {phase}");
+        return format!("{elapsed:>4} s  {stage}");
     };
     let Figures { rate, p50_ns, p99_ns, lag_p99_ns, .. } = last;
     let meant = header.rate.map_or(String::new(), |rate| format!(" of {rate:.0}"));
     let errors = snapshot.so_far.map_or(0, |all| all.errors);
     let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
     format!(
-        "{elapsed:>4} s  {phase}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {}  {errors} errors so far",
+        "{elapsed:>4} s  {stage}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {}  {errors} errors so far",
         shown(p50_ns),
         shown(p99_ns),
         readable(lag_p99_ns)
@@ -176,7 +176,7 @@ mod tests {
             line(&header(), &snapshot()),
             "  12 s  measuring  4998 of 5000 requests/s  p50 101 us  p99 421 us  lag p99 2.10 us  3 errors so far"
         );
-        let start = Snapshot { last: None, phase: Phase::WarmingUp, ..snapshot() };
+        let start = Snapshot { last: None, stage: Stage::WarmingUp, ..snapshot() };
         assert_eq!(line(&header(), &start), "  12 s  warming up");
     }
 }

@@ -1,4 +1,4 @@
-//! How a target is spoken to: its URL, its protocol, its requests and its answers.
+//! Dialects of targets: URLs, protocols, requests and answers.
 
 pub mod fetch;
 pub mod outcome;

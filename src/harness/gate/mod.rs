@@ -1,4 +1,4 @@
-//! The gate: is the candidate slower than the base?
+//! Verdicts on a candidate build: is it slower than the base?
 //!
 //! The gate judges pairs of legs (short runs of the two builds, side by side) and does not depend on how
 //! they were made. It *fails* if the candidate is slower beyond doubt, *passes* if a slow-down of the

@@ -1,4 +1,4 @@
-//! What the records mean: checks of the answers, steady state and validity.
+//! Judgement of the records: checks of the answers, steady state, validity and objectives.
 
 pub mod changes;
 pub mod checks;

@@ -1,4 +1,4 @@
-//! What was seen: latencies, counts, sampled answers, and the broker's own counters.
+//! Records of a run: latencies, counts, sampled answers, and the broker's own counters.
 
 pub mod blocks;
 pub mod broker_counters;

@@ -13,7 +13,9 @@ pub struct Share {
     /// The identities of a VM that are asked for. Ignored for [`Kind::New`], which takes the keys
     /// that no other share uses.
     pub identities: Identities,
-    /// The index of the resource in [`WELL_KNOWN_RESOURCES`]. Ignored for [`Kind::New`].
+    /// The index of the resource in
+    /// [`WELL_KNOWN_RESOURCES`](crate::base::synthetic::WELL_KNOWN_RESOURCES). Ignored for
+    /// [`Kind::New`].
     pub resource: u8,
 }
 

@@ -1,4 +1,4 @@
-//! What to run: phases of traffic, their rates and their mix of requests.
+//! Definition of the load: phases of traffic, their rates and their mix of requests.
 
 pub mod changes;
 pub mod key;

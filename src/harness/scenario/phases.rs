@@ -105,7 +105,7 @@ impl Phase {
 
     /// Returns the number of intended requests in each step of `step_ns`, which is above 0. The
     /// last step may be shorter.
-    pub fn meant(&self, step_ns: u64) -> Vec<f64> {
+    pub fn planned(&self, step_ns: u64) -> Vec<f64> {
         let steps = 0..self.length_ns.div_ceil(step_ns);
         match &self.timing {
             Timing::Rate(profile) => steps

@@ -1,4 +1,4 @@
-//! When each request is due, and on which connection it leaves.
+//! Due time and connection of each request.
 
 pub mod arrivals;
 pub mod layout;

@@ -126,7 +126,7 @@ impl Staged {
     }
 }
 
-/// Returns the recorded request, with missing fields taken from `drawn`.
+/// Returns the recorded request, with missing fields taken from `mixed`.
 fn recorded(mixed: RequestKey, row: &Row) -> RequestKey {
     RequestKey {
         vm: row.vm.unwrap_or(mixed.vm),

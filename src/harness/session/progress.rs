@@ -29,7 +29,7 @@ pub struct RunProgress {
 
 #[derive(Clone, Debug)]
 struct State {
-    phase: Phase,
+    stage: Stage,
     elapsed_ns: u64,
     window: Option<Window>,
     so_far: IntervalSet,
@@ -40,7 +40,7 @@ struct State {
 
 /// Stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum Stage {
     /// Connections are made and the pacing is rehearsed.
     Preparing,
     /// Warm-up: requests are sent but not counted.
@@ -72,7 +72,7 @@ pub struct Figures {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Stage of the run.
-    pub phase: Phase,
+    pub stage: Stage,
     /// Nanoseconds of the load that have passed.
     pub elapsed_ns: u64,
     /// Measured seconds that the figures cover.
@@ -93,7 +93,7 @@ const KEPT_SECONDS: usize = 300;
 impl Default for RunProgress {
     fn default() -> Self {
         let state = State {
-            phase: Phase::Preparing,
+            stage: Stage::Preparing,
             elapsed_ns: 0,
             window: None,
             so_far: IntervalSet::new(0),
@@ -119,11 +119,11 @@ impl RunProgress {
     pub fn observe(&self, event: LoadEvent) {
         let mut state = self.state.lock();
         match event {
-            LoadEvent::Measuring => state.phase = Phase::Measuring,
+            LoadEvent::Measuring => state.stage = Stage::Measuring,
             LoadEvent::Elapsed(time) => {
                 // `time` stays zero until the rehearsal is over.
-                if !time.is_zero() && state.phase == Phase::Preparing {
-                    state.phase = Phase::WarmingUp;
+                if !time.is_zero() && state.stage == Stage::Preparing {
+                    state.stage = Stage::WarmingUp;
                 }
                 state.elapsed_ns = time.as_u64();
             }
@@ -141,7 +141,7 @@ impl RunProgress {
         let all = merged(&state.so_far, &|| ());
         let span = INTERVAL * state.seconds;
         Snapshot {
-            phase: state.phase,
+            stage: state.stage,
             elapsed_ns: state.elapsed_ns,
             seconds: state.seconds,
             last: state.last,
@@ -312,10 +312,10 @@ mod tests {
         let progress = watched();
         progress.observe(LoadEvent::Measuring);
         progress.observe(LoadEvent::Elapsed(Nanos::new(7)));
-        let Snapshot { phase, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
+        let Snapshot { stage, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
             progress.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
-        assert_eq!((phase, elapsed_ns, seconds), (Phase::Measuring, 7, 2));
+        assert_eq!((stage, elapsed_ns, seconds), (Stage::Measuring, 7, 2));
         assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
         assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(0)));
         assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);
@@ -338,13 +338,13 @@ mod tests {
     #[test]
     fn progress_knows_what_a_run_is_at() {
         let progress = RunProgress::default();
-        assert_eq!(progress.snapshot().phase, Phase::Preparing);
+        assert_eq!(progress.snapshot().stage, Stage::Preparing);
         progress.observe(LoadEvent::Elapsed(Nanos::ZERO));
-        assert_eq!(progress.snapshot().phase, Phase::Preparing);
+        assert_eq!(progress.snapshot().stage, Stage::Preparing);
         progress.observe(LoadEvent::Elapsed(Nanos::new(1)));
         assert_eq!(
-            (progress.snapshot().phase, progress.snapshot().so_far),
-            (Phase::WarmingUp, None)
+            (progress.snapshot().stage, progress.snapshot().so_far),
+            (Stage::WarmingUp, None)
         );
     }
 }

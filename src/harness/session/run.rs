@@ -138,14 +138,14 @@ fn measure_on(
 /// Returns the broker's counts and its report between its readings. Without the reading at the
 /// start of the measured part, nothing is known of that part alone.
 fn since(
-    (after, says): &(Counters, SelfReport),
+    (after, report): &(Counters, SelfReport),
     (before, _): &(Counters, SelfReport),
     warm: Option<&(Counters, SelfReport)>,
     anonymous_bytes: Option<u64>,
 ) -> (Counted, Option<SelfReport>) {
     let measured = warm.map(|(warm, _)| after.since(warm));
-    let said = warm.map(|(_, said)| says.since(said));
-    (Counted { measured, whole: after.since(before), anonymous_bytes }, said)
+    let report = warm.map(|(_, earlier)| report.since(earlier));
+    (Counted { measured, whole: after.since(before), anonymous_bytes }, report)
 }
 
 fn verdict(

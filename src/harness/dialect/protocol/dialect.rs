@@ -8,21 +8,22 @@ use super::oauth2::OAuth2;
 use crate::base::secret::Redacted;
 use crate::harness::dialect::outcome::Cause;
 
-/// How a token is asked for.
+/// Protocol by which a token is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
-    /// The managed-identity endpoint of Azure App Service, version 2019-08-01
+    /// The managed-identity endpoint of Azure App Service, version 2019-08-01.
     AppService,
-    /// The EC2 instance metadata service, version 2: a session by PUT, then the credentials of a role
+    /// The EC2 instance metadata service, version 2: a session by PUT, then the credentials of a role.
     Aws,
-    /// The Compute Engine metadata server
+    /// The Compute Engine metadata server.
     Gce,
-    /// A plain GET of the URL as it stands; any 2xx is a success, unless --expect says more
+    /// A plain GET of the URL as it stands. Any 2xx is a success, unless there are conditions on the
+    /// answers.
     Get,
-    /// The Azure Instance Metadata Service
+    /// The Azure Instance Metadata Service.
     Imds,
-    /// OAuth 2.0 client credentials with a secret or a certificate (RFC 6749 section 4.4, RFC 7523)
+    /// OAuth 2.0 client credentials with a secret or a certificate (RFC 6749 section 4.4, RFC 7523).
     #[serde(rename = "oauth2")]
     OAuth2,
 }

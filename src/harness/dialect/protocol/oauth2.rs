@@ -40,13 +40,13 @@ pub enum Proof {
     },
 }
 
-/// How a client's id and secret are sent.
+/// Place of a client's id and secret in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientAuth {
-    /// By HTTP Basic: in the header `Authorization`
+    /// The header `Authorization`, by HTTP Basic.
     Basic,
-    /// In the form that is posted
+    /// The posted form.
     #[default]
     Post,
 }

@@ -24,7 +24,7 @@ pub struct Verdict {
     pub sampled: u64,
     /// No token, an unknown key, or a signature that does not match.
     pub bad_signature: u64,
-    /// A token of an identity that the VM did not key for, or whose `sub` is not its `oid`; none
+    /// A token of an identity that the VM did not ask for, or whose `sub` is not its `oid`; none
     /// for a foreign target.
     pub wrong_identity: Option<u64>,
     /// A token for another resource, or a body that names another; none if the expected one is

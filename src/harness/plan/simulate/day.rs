@@ -21,7 +21,7 @@ pub(crate) struct RequestPattern {
     pub(crate) lifetime: Duration,
     /// Share of the lifetime after which the broker renews a token on request.
     pub(crate) refresh_fraction: f64,
-    /// Kits of the callers and their shares, which add up to 1.
+    /// SDKs of the callers and their shares, which add up to 1.
     pub(crate) sdks: Vec<(Sdk, f64)>,
     /// Requests per second for each key from callers that cache nothing.
     pub(crate) uncached_per_key: f64,

@@ -41,7 +41,7 @@ fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
     if length_ns == phase.length_ns {
         return phase.mean_rate();
     }
-    phase.meant(length_ns).first().map_or(0.0, |requests| requests * 1e9 / (us(length_ns) * 1e3))
+    phase.planned(length_ns).first().map_or(0.0, |requests| requests * 1e9 / (us(length_ns) * 1e3))
 }
 
 /// Maximum number of steps of a phase, more than a chart shows.
@@ -60,7 +60,10 @@ fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateSteps> {
         (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
     };
     let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
-    Some(RateSteps { step_s: seconds, rates: begins.zip(phase.meant(step_ns)).map(rate).collect() })
+    Some(RateSteps {
+        step_s: seconds,
+        rates: begins.zip(phase.planned(step_ns)).map(rate).collect(),
+    })
 }
 
 fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {

@@ -43,7 +43,7 @@ pub(crate) struct Storm {
     pub(crate) tokens_each: u32,
     /// Time within which the machines boot.
     pub(crate) within: Duration,
-    /// Kits of the machines and their shares, which add up to 1.
+    /// SDKs of the machines and their shares, which add up to 1.
     pub(crate) sdks: Vec<(Sdk, f64)>,
 }
 
