@@ -102,7 +102,7 @@ pub enum LoadEvent {
 
 /// Runs the plan until its end, or until the user or the callback `observe` ends the run.
 ///
-/// The observer, if there is one, receives the outcome of every request.
+/// The observer, if there is one, receives the outcomes of requests that may have met a change.
 ///
 /// # Errors
 /// Returns [`LoadError`] when there is no measurement. A bad or short measurement is not an error.
