@@ -29,6 +29,7 @@ use super::machine::host::settings::HostSettings;
 use super::machine::host::strain::StrainCounters;
 use super::machine::host::{Host, available_bytes, load_average};
 use super::machine::stop::Stop;
+use super::nanos::Nanos;
 use super::record::collector::Discard;
 use super::scenario::changes::Changes;
 use super::scenario::mix::{Identities, Kind, Share};
@@ -141,10 +142,10 @@ fn plan(cores: &Cores, span: Duration) -> RunPlan {
         threads: 1,
         cores: cores.clone(),
         waiting: Waiting::Spin,
-        rehearsal_ns: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
-        warmup_ns: 0,
-        duration_ns: LENGTH_NS,
-        timeout_ns: LENGTH_NS,
+        rehearsal: Nanos::from(span),
+        warmup: Nanos::ZERO,
+        duration: Nanos::new(LENGTH_NS),
+        timeout: Nanos::new(LENGTH_NS),
         samples: 1,
         errors_max: 1.0,
         seed: 1,

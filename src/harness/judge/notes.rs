@@ -130,7 +130,7 @@ fn timeouts(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.statuses.get(&Status::Timeout)?;
     Some(format!(
         "{count} requests were given up after {}: they are in the class `error`, so that the percentiles of the good answers hold only what came in time",
-        humantime::format_duration(Duration::from_nanos(plan.timeout_ns))
+        humantime::format_duration(Duration::from(plan.timeout))
     ))
 }
 

@@ -72,7 +72,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     // The limits of lateness follow from the times of good answers, because a refusal may take no
     // time.
     let judged = if good.response.is_empty() { &all } else { &good };
-    let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured.as_u64());
+    let duration_ns = measured.cut.map_or(plan.duration, |cut| cut.measured).as_u64();
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
         strain,
@@ -136,7 +136,7 @@ fn rate(count: u64, duration_ns: u64) -> f64 {
 /// Returns the spacing of the requests, with the counts that show if the generator kept to it.
 const fn shape(workload: &Workload, tally: &Tally) -> Shape {
     match workload {
-        Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
+        Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap.as_u64() },
         Workload::Phases(_) => Shape::Rate { scheduled: tally.scheduled, acted: tally.acted },
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         let tally = Tally { scheduled: 90, acted: 90, ..Tally::default() };
         let rate = shape(&one(100.0, Kind::New { repeat: 1 }), &tally);
         assert!(matches!(rate, Shape::Rate { scheduled: 90, acted: 90 }), "{rate:?}");
-        let herds = Herds { herds: 1, callers: 9, first_ns: 0, gap_ns: 7 };
+        let herds = Herds { herds: 1, callers: 9, first: Nanos::ZERO, gap: Nanos::new(7) };
         let bursts = shape(&Workload::Herd(herds), &tally);
         assert!(matches!(bursts, Shape::Bursts { gap_ns: 7 }), "{bursts:?}");
     }

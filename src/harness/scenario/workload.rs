@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::phases::{Phase, Phases, Timing};
 use crate::base::synthetic::Synthetic;
+use crate::harness::nanos::Nanos;
 
 /// Bursts of callers, each on one key that nobody has asked for before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +13,10 @@ pub struct Herds {
     pub herds: u32,
     /// Number of callers of each burst.
     pub callers: u32,
-    /// Start of the first burst, in nanoseconds from the start of the load.
-    pub first_ns: u64,
-    /// Time from one burst to the next, in nanoseconds.
-    pub gap_ns: u64,
+    /// Start of the first burst, from the start of the load.
+    pub first: Nanos,
+    /// Time from one burst to the next.
+    pub gap: Nanos,
 }
 
 /// The traffic that a scenario sends.

@@ -109,7 +109,7 @@ impl RunProgress {
     /// Creates the progress of a run of this workload.
     pub fn of(workload: &Workload) -> Self {
         let burst_gap_ns = match workload {
-            Workload::Herd(herds) => Some(herds.gap_ns),
+            Workload::Herd(herds) => Some(herds.gap.as_u64()),
             Workload::Phases(_) => None,
         };
         Self { burst_gap_ns, ..Self::default() }

@@ -23,12 +23,12 @@ impl Heading<'_> {
     pub(super) fn lines(&self, duration_ns: u64) -> String {
         let Self { scenario, target, plan } = self;
         let protocol = target.dialect.protocol();
-        let (planned, measured) = (seconds(plan.duration_ns), seconds(duration_ns));
+        let (planned, measured) = (seconds(plan.duration.as_u64()), seconds(duration_ns));
         let of = if planned == measured { String::new() } else { format!(" of {planned}") };
-        let warmup = if plan.warmup_ns == 0 {
+        let warmup = if plan.warmup.is_zero() {
             String::new()
         } else {
-            format!(" after {} of warm-up", seconds(plan.warmup_ns))
+            format!(" after {} of warm-up", seconds(plan.warmup.as_u64()))
         };
         format!(
             "{scenario}  {protocol}  {}\n{}, {measured}{of}{warmup}, {} connections\n",

@@ -13,6 +13,7 @@ use super::shortfall::Shortfall;
 use crate::base::process::raise_file_limit;
 use crate::base::synthetic::Synthetic;
 use crate::harness::machine::cores::{Cores, allowed};
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::phases::{Phase, Phases, Timing};
 use crate::harness::scenario::profile::Profile;
@@ -88,10 +89,10 @@ impl RunSpec {
             threads: generator.threads,
             cores: generator.cores,
             waiting: generator.waiting,
-            rehearsal_ns: nanos(self.pacer_test),
-            warmup_ns: nanos(lengths.warmup),
-            duration_ns: nanos(lengths.duration),
-            timeout_ns: nanos(self.timeout),
+            rehearsal: Nanos::from(self.pacer_test),
+            warmup: Nanos::from(lengths.warmup),
+            duration: Nanos::from(lengths.duration),
+            timeout: Nanos::from(self.timeout),
             samples: self.samples,
             errors_max: self.errors_max,
             seed: self.seed,
@@ -236,8 +237,8 @@ impl RunSpec {
             if user_assigned < herds {
                 return Err(SpecError::HerdKeys { herds, user_assigned });
             }
-            let (first_ns, gap_ns) = (nanos(FIRST_HERD), nanos(HERD_GAP));
-            return Ok(Workload::Herd(Herds { herds, callers, first_ns, gap_ns }));
+            let (first, gap) = (Nanos::from(FIRST_HERD), Nanos::from(HERD_GAP));
+            return Ok(Workload::Herd(Herds { herds, callers, first, gap }));
         }
         let workload = Workload::Phases(Arc::new(self.phases()));
         self.check_phases(&workload, world)?;

@@ -116,7 +116,7 @@ fn a_trace_is_replayed_at_its_speed_and_its_gaps_are_filled_from_the_mix() {
 
 #[test]
 fn each_herd_is_one_instant_and_one_key() {
-    let herds = Herds { herds: 3, callers: 50, first_ns: 5, gap_ns: 100 };
+    let herds = Herds { herds: 3, callers: 50, first: Nanos::new(5), gap: Nanos::new(100) };
     let all: Vec<Arrival> = Traffic::of(&Workload::Herd(herds), &WORLD).collect();
     assert_eq!(all.len(), 150);
     for (herd, callers) in all.chunks(50).enumerate() {

@@ -119,7 +119,7 @@ impl RunningChanges {
                 }
             }
             (Changes::Rotate { rotations }, Some(Endpoints { sts, admin: Some(admin), .. })) => {
-                let gap = Nanos::new(plan.duration_ns) / u64::from(rotations.max(1));
+                let gap = plan.duration / u64::from(rotations.max(1));
                 let pace = Pace { first: gap / 2, gap };
                 let rotator = Rotator::new(admin.clone(), clock, rotations);
                 let polls = Pace { first: Nanos::ZERO, gap: POLL_EVERY };
@@ -129,7 +129,7 @@ impl RunningChanges {
                 poller.begin();
                 let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
                 // Early enough that many tokens are requested with the new certificates.
-                let once = Pace { first: Nanos::new(plan.duration_ns) / 3, gap: Nanos::ZERO };
+                let once = Pace { first: plan.duration / 3, gap: Nanos::ZERO };
                 let roller = Roller::new(admin.clone());
                 let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
                 Threads::Rotate { rotator, roller, poller }
