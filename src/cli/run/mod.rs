@@ -287,8 +287,8 @@ impl Displays {
             scenario: scenario.to_owned(),
             target: subject.target().to_string(),
             rate: plan.workload.level(),
-            warmup_ns: plan.warmup.as_u64(),
-            length_ns: (plan.warmup + plan.duration).as_u64(),
+            warmup: plan.warmup,
+            length: plan.warmup + plan.duration,
         };
         let serve = |address| {
             let (progress, header) = (Arc::clone(&progress), header.clone());

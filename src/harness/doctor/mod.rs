@@ -77,15 +77,15 @@ pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     let loopback::Trips { round_trip, alternate } =
         loopback::trips(&cores, third).map_err(DoctorError::Loopback)?;
     goes_on()?;
-    let span_ns = clock.now_ns();
+    let span = Nanos::now(clock);
     Ok(Examined {
         host: Host::read(),
         settings: HostSettings::read(),
         file_limit: raise_file_limit(),
         memory_available: available_bytes(),
         load_average: load,
-        span_ns,
-        strain: StrainCounters::read().since(&strain, span_ns),
+        span,
+        strain: StrainCounters::read().since(&strain, span),
         cores,
         pacer,
         sleep,

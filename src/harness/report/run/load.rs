@@ -25,7 +25,7 @@ pub(super) fn load(plan: &RunPlan, outcome: &Outcome, target: &Target) -> Load {
         rate_achieved: outcome.rate_achieved,
         rate_answered: outcome.rate_answered,
         scheduled: outcome.measured.tally.scheduled,
-        duration_s: us(outcome.duration_ns) / 1e6,
+        duration_s: us(outcome.duration.as_u64()) / 1e6,
         warmup_s: us(plan.warmup.as_u64()) / 1e6,
         connections: layout.connections().into(),
         vms: plan.world.vms.into(),

@@ -21,7 +21,7 @@ pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
     let begun = phases.phases.iter().zip(sets).map(|(phase, set)| {
         let begins_ns = start_ns;
         start_ns += phase.length_ns;
-        let length_ns = phase.length_ns.min(outcome.duration_ns.saturating_sub(begins_ns));
+        let length_ns = phase.length_ns.min(outcome.duration.as_u64().saturating_sub(begins_ns));
         (length_ns > 0).then(|| PhaseResult {
             name: phase.name.clone(),
             start_s: us(begins_ns) / 1e6,
