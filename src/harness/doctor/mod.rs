@@ -115,13 +115,13 @@ fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>
 /// Returns a plan with a rehearsal at a usual rate, and hardly any load after it.
 fn plan(cores: &Cores, span: Duration) -> RunPlan {
     const RATE: f64 = 5000.0;
-    const LENGTH_NS: u64 = 1_000_000;
+    const LENGTH: Nanos = Nanos::from_millis(1);
     let kind = Kind::Popular { exponent: 1.0 };
     let phase = Phase {
         name: "rehearsal".to_owned(),
         arrivals: Arrivals::Constant,
-        timing: Timing::Rate(Profile::constant(RATE, LENGTH_NS)),
-        length_ns: LENGTH_NS,
+        timing: Timing::Rate(Profile::constant(RATE, LENGTH.as_u64())),
+        length: LENGTH,
         mix: vec![Share { weight: 1.0, kind, identities: Identities::System, resource: 0 }],
     };
     let phases = Phases {
@@ -144,8 +144,8 @@ fn plan(cores: &Cores, span: Duration) -> RunPlan {
         waiting: Waiting::Spin,
         rehearsal: Nanos::from(span),
         warmup: Nanos::ZERO,
-        duration: Nanos::new(LENGTH_NS),
-        timeout: Nanos::new(LENGTH_NS),
+        duration: LENGTH,
+        timeout: LENGTH,
         samples: 1,
         errors_max: 1.0,
         seed: 1,

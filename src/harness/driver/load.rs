@@ -238,8 +238,7 @@ impl<'scope> Generators<'scope> {
         let window = Window { start: measured, end };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
-        let ends = setup.plan.workload.ends_ns();
-        let phase_ends: Vec<Nanos> = ends.into_iter().map(Nanos::new).collect();
+        let phase_ends = setup.plan.workload.ends();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start, so that the first hand-over allocates nothing.

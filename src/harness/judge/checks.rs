@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn an_outage_in_which_no_mint_failed_proves_nothing() {
-        let changes = Changes::Outage { from_ns: 0, length_ns: 1 };
+        let changes = Changes::Outage { from: Nanos::ZERO, length: Nanos::new(1) };
         let outage = RunPlan { changes, ..plan(steady(), Classes::Broker) };
         let failed = |mint_failures| {
             let counters = Counters { mint_failures, ..Counters::default() };

@@ -59,10 +59,10 @@ impl Workload {
         }
     }
 
-    /// Returns the end of each phase in nanoseconds from the start of the measured part, or nothing
-    /// if there is one phase only.
-    pub fn ends_ns(&self) -> Vec<u64> {
-        self.phases().map_or_else(Vec::new, Phases::ends_ns)
+    /// Returns the end of each phase from the start of the measured part, or nothing if there
+    /// is one phase only.
+    pub fn ends(&self) -> Vec<Nanos> {
+        self.phases().map_or_else(Vec::new, Phases::ends)
     }
 
     /// Returns the further arguments of `serve` that the workload needs.
@@ -90,7 +90,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             arrivals: Arrivals::Constant,
             timing: Timing::Rate(Profile::constant(rate, SECOND)),
-            length_ns: SECOND,
+            length: Nanos::new(SECOND),
             mix: vec![share(kind)],
         }
     }

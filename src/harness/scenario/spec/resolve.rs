@@ -268,10 +268,10 @@ impl RunSpec {
         };
         let begins = if begins > 0.0 { begins } else { first.mean_rate() };
         let rate = self.warmup_rate.unwrap_or(begins);
-        let length_ns = nanos(length);
-        let timing = Timing::Rate(Profile::constant(rate, length_ns));
+        let length = Nanos::from(length);
+        let timing = Timing::Rate(Profile::constant(rate, length.as_u64()));
         let name = "warm-up".to_owned();
-        (length_ns > 0).then(|| Phase { name, timing, length_ns, ..first.clone() })
+        (!length.is_zero()).then(|| Phase { name, timing, length, ..first.clone() })
     }
 
     /// Returns the keys that the warm-up leaves cold in our broker's cache.
@@ -305,12 +305,12 @@ impl RunSpec {
 }
 
 fn phase(spec: &PhaseSpec) -> Phase {
-    let length_ns = nanos(spec.duration);
+    let length = Nanos::from(spec.duration);
     Phase {
         name: spec.name.clone(),
         arrivals: spec.arrivals,
-        timing: spec.rate.over(length_ns),
-        length_ns,
+        timing: spec.rate.over(length.as_u64()),
+        length,
         mix: spec.mix.clone(),
     }
 }
@@ -347,13 +347,13 @@ impl RunSpec {
 
     /// Returns the outage, which lasts as long as the phase that asks for it.
     fn outage(&self) -> Changes {
-        let mut from_ns = 0;
+        let mut from = Nanos::ZERO;
         for phase in &self.phases {
-            let length_ns = nanos(phase.duration);
+            let length = Nanos::from(phase.duration);
             if phase.source_down {
-                return Changes::Outage { from_ns, length_ns };
+                return Changes::Outage { from, length };
             }
-            from_ns += length_ns;
+            from += length;
         }
         Changes::None
     }
@@ -440,9 +440,4 @@ impl RunSpec {
         }
         notes
     }
-}
-
-/// Returns the span in nanoseconds. The caller ensures that it is below a week.
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

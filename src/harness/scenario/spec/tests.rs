@@ -227,8 +227,8 @@ fn all_that_is_wrong_is_said_at_once() {
 #[test]
 fn an_outage_lasts_as_long_as_its_phase() {
     let plan = resolve(Scenario::Outage).unwrap().plan;
-    let (from_ns, length_ns) = (5_000_000_000, 10_000_000_000);
-    assert_eq!(plan.changes, Changes::Outage { from_ns, length_ns });
+    let (from, length) = (Nanos::from_secs(5), Nanos::from_secs(10));
+    assert_eq!(plan.changes, Changes::Outage { from, length });
     assert_eq!(plan.duration, Nanos::from_secs(45));
 }
 

@@ -94,8 +94,8 @@ fn phases_follow_each_other_and_say_where_they_end() {
     let within =
         |from, to| times.iter().filter(|at| (from * SECOND..to * SECOND).contains(*at)).count();
     assert_eq!((within(0, 1), within(1, 2), within(2, 3)), (10, 20, 30));
-    assert_eq!(all.ends_ns(), [SECOND, 2 * SECOND]);
-    assert!(one(1.0, POPULAR).ends_ns().is_empty());
+    assert_eq!(all.ends(), [SECOND, 2 * SECOND].map(Nanos::new));
+    assert!(one(1.0, POPULAR).ends().is_empty());
     let indices: Vec<u64> = Traffic::of(&all, &WORLD).map(|arrival| arrival.index).collect();
     assert!(indices.iter().copied().eq(0..60));
 }

@@ -97,8 +97,8 @@ impl RunningChanges {
         clock: Monotonic,
     ) -> Result<Self, ChangesError> {
         let core = plan.cores.broker;
-        if let (Changes::Outage { from_ns, length_ns }, Some(source)) = (plan.changes, source) {
-            let pace = Pace { first: Nanos::new(from_ns), gap: Nanos::new(length_ns) };
+        if let (Changes::Outage { from, length }, Some(source)) = (plan.changes, source) {
+            let pace = Pace { first: from, gap: length };
             let outage = Outage::new(source, clock);
             let outage = Paced::start(pace, core, clock, outage, Outage::act)?;
             return Ok(Self(Threads::Outage(outage)));
