@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::base::clock::readable;
 use crate::base::printable::name;
+use crate::harness::nanos::Nanos;
 use crate::harness::session::progress::{Figures, Snapshot, Stage};
 
 /// Properties that do not change during a run.
@@ -13,9 +14,9 @@ pub(super) struct Header {
     pub(super) target: String,
     /// Planned requests per second; `None` for bursts.
     pub(super) rate: Option<f64>,
-    pub(super) warmup_ns: u64,
-    /// Length of the run in nanoseconds, warm-up included.
-    pub(super) length_ns: u64,
+    pub(super) warmup: Nanos,
+    /// Length of the run, warm-up included.
+    pub(super) length: Nanos,
 }
 
 /// Emphasis of a row.
@@ -54,7 +55,7 @@ pub(super) fn title(header: &Header, snapshot: &Snapshot) -> String {
 
 /// Returns the time until the end of the run, in seconds.
 pub(super) fn time_left(header: &Header, snapshot: &Snapshot) -> String {
-    let left = header.length_ns.saturating_sub(snapshot.elapsed_ns).div_ceil(1_000_000_000);
+    let left = header.length.saturating_sub(snapshot.elapsed).div_ceil(Nanos::SECOND);
     format!("{left:>5} s left")
 }
 
@@ -123,8 +124,8 @@ pub(super) mod tests {
             scenario: "steady".to_owned(),
             target: "http://127.0.0.1:8169/".to_owned(),
             rate: Some(5000.0),
-            warmup_ns: 5_000_000_000,
-            length_ns: 35_000_000_000,
+            warmup: Nanos::from_secs(5),
+            length: Nanos::from_secs(35),
         }
     }
 
@@ -140,7 +141,7 @@ pub(super) mod tests {
         };
         Snapshot {
             stage: Stage::Measuring,
-            elapsed_ns: 12_000_000_000,
+            elapsed: Nanos::from_secs(12),
             seconds: 7,
             last: Some(last),
             so_far: Some(Figures { rate: 5001.0, errors: 3, hits: Some(35_004), ..last }),
@@ -178,7 +179,7 @@ pub(super) mod tests {
     fn what_is_not_known_yet_is_a_dash() {
         let start = Snapshot {
             stage: Stage::Preparing,
-            elapsed_ns: 0,
+            elapsed: Nanos::ZERO,
             seconds: 0,
             last: None,
             so_far: None,

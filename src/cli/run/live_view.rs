@@ -15,6 +15,7 @@ use super::live_text::{Header, Row, Tone, rows, time_left, title};
 use crate::base::clock::readable;
 use crate::cli::terminal::Stream;
 use crate::harness::machine::cores::{Cores, keep_off};
+use crate::harness::nanos::Nanos;
 use crate::harness::session::progress::{Figures, RunProgress, Snapshot, Stage};
 
 /// Kind of display.
@@ -67,7 +68,7 @@ impl LiveView {
         let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || {
             keep_off(&cores);
             let view = (mode == Mode::View).then(|| {
-                View::new(header.length_ns, ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND))
+                View::new(header.length, ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND))
             });
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let snapshot = progress.snapshot();
@@ -99,8 +100,8 @@ struct View {
 }
 
 impl View {
-    fn new(length_ns: u64, target: ProgressDrawTarget) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(length_ns), target);
+    fn new(length: Nanos, target: ProgressDrawTarget) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length.as_u64()), target);
         // See no-color.org.
         let paint = if std::env::var_os("NO_COLOR").is_none() { sgr } else { |_| "" };
         match ProgressStyle::with_template("{prefix}  {bar:40.green}\n{msg}") {
@@ -117,7 +118,7 @@ impl View {
         }
         self.bar.set_prefix(time_left(header, snapshot));
         self.bar.set_message(text);
-        self.bar.set_position(snapshot.elapsed_ns.min(header.length_ns));
+        self.bar.set_position(snapshot.elapsed.min(header.length).as_u64());
         self.bar.tick();
     }
 }
@@ -144,7 +145,7 @@ const fn sgr(tone: Tone) -> &'static str {
 
 /// Returns one line of a log.
 pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
-    let elapsed = snapshot.elapsed_ns / 1_000_000_000;
+    let elapsed = snapshot.elapsed / Nanos::SECOND;
     let stage = match snapshot.stage {
         Stage::Preparing => "preparing",
         Stage::WarmingUp => "warming up",

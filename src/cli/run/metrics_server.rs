@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 
 use super::live_text::Header;
 use crate::harness::machine::cores::{Cores, keep_off};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::{IntervalSet, Latencies};
 use crate::harness::session::progress::RunProgress;
 
@@ -176,27 +177,22 @@ const HISTOGRAMS: [(&str, &str, Pick); 3] = [
 
 impl Metrics {
     /// Encodes the progress of the run.
-    #[expect(clippy::cast_precision_loss, reason = "times need no 53 bits here")]
     fn run(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let (snapshot, header) = (self.progress.snapshot(), &self.header);
-        let seconds = |ns: u64| ns as f64 / 1e9;
+        let seconds = |time: Nanos| time.as_f64() / 1e9;
         let gauges = [
             (
                 "mintbench_run_rate_target",
                 "Planned requests per second; zero for bursts",
                 header.rate.unwrap_or(0.0),
             ),
-            (
-                "mintbench_run_length_seconds",
-                "Warm-up and measured part",
-                seconds(header.length_ns),
-            ),
+            ("mintbench_run_length_seconds", "Warm-up and measured part", seconds(header.length)),
             (
                 "mintbench_run_warmup_seconds",
                 "Load before the measured part",
-                seconds(header.warmup_ns),
+                seconds(header.warmup),
             ),
-            ("mintbench_run_elapsed_seconds", "Load so far", seconds(snapshot.elapsed_ns)),
+            ("mintbench_run_elapsed_seconds", "Load so far", seconds(snapshot.elapsed)),
             (
                 "mintbench_run_on_time",
                 "1 if the lag of the generator so far is within the rules, else 0",

@@ -287,8 +287,8 @@ impl Displays {
             scenario: scenario.to_owned(),
             target: subject.target().to_string(),
             rate: plan.workload.level(),
-            warmup_ns: plan.warmup_ns,
-            length_ns: plan.warmup_ns + plan.duration_ns,
+            warmup: plan.warmup,
+            length: plan.warmup + plan.duration,
         };
         let serve = |address| {
             let (progress, header) = (Arc::clone(&progress), header.clone());

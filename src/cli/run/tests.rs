@@ -45,7 +45,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
         verdict: None,
         changes: None,
         conditions: Conditions::default(),
-        duration_ns: 1,
+        duration: Nanos::new(1),
         rate_achieved: None,
         rate_answered: 0.0,
         reasons,

@@ -6,6 +6,7 @@ use crate::harness::machine::cores::Cores;
 use crate::harness::machine::host::Host;
 use crate::harness::machine::host::settings::HostSettings;
 use crate::harness::machine::host::strain::Strain;
+use crate::harness::nanos::Nanos;
 
 /// Measurements of a machine.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub struct Examined {
     pub memory_available: Option<u64>,
     /// Load average over the last minute, read before the examination.
     pub load_average: Option<f64>,
-    /// Length of the examination in nanoseconds.
-    pub span_ns: u64,
+    /// Length of the examination.
+    pub span: Nanos,
     /// Disturbance by the machine during the examination.
     pub strain: Strain,
     /// Lag of the pacing loop without requests, in nanoseconds.

@@ -67,7 +67,7 @@ const EFFECT_WARN: f64 = 0.05;
 impl Examined {
     /// Returns the reasons that would have made a run at the time of this examination invalid.
     pub fn reasons(&self) -> Vec<Reason> {
-        strained(&self.strain, self.span_ns)
+        strained(&self.strain, self.span)
     }
 
     /// Returns all findings, one for each subject.

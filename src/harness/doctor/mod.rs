@@ -29,6 +29,7 @@ use super::machine::host::settings::HostSettings;
 use super::machine::host::strain::StrainCounters;
 use super::machine::host::{Host, available_bytes, load_average};
 use super::machine::stop::Stop;
+use super::nanos::Nanos;
 use super::record::collector::Discard;
 use super::scenario::changes::Changes;
 use super::scenario::mix::{Identities, Kind, Share};
@@ -76,15 +77,15 @@ pub fn examine(span: Duration, stop: &Stop) -> Result<Examined, DoctorError> {
     let loopback::Trips { round_trip, alternate } =
         loopback::trips(&cores, third).map_err(DoctorError::Loopback)?;
     goes_on()?;
-    let span_ns = clock.now_ns();
+    let span = Nanos::now(clock);
     Ok(Examined {
         host: Host::read(),
         settings: HostSettings::read(),
         file_limit: raise_file_limit(),
         memory_available: available_bytes(),
         load_average: load,
-        span_ns,
-        strain: StrainCounters::read().since(&strain, span_ns),
+        span,
+        strain: StrainCounters::read().since(&strain, span),
         cores,
         pacer,
         sleep,
@@ -114,13 +115,13 @@ fn rehearse(cores: &Cores, span: Duration, stop: &Stop) -> Result<Histogram<u64>
 /// Returns a plan with a rehearsal at a usual rate, and hardly any load after it.
 fn plan(cores: &Cores, span: Duration) -> RunPlan {
     const RATE: f64 = 5000.0;
-    const LENGTH_NS: u64 = 1_000_000;
+    const LENGTH: Nanos = Nanos::from_millis(1);
     let kind = Kind::Popular { exponent: 1.0 };
     let phase = Phase {
         name: "rehearsal".to_owned(),
         arrivals: Arrivals::Constant,
-        timing: Timing::Rate(Profile::constant(RATE, LENGTH_NS)),
-        length_ns: LENGTH_NS,
+        timing: Timing::Rate(Profile::constant(RATE, LENGTH.as_u64())),
+        length: LENGTH,
         mix: vec![Share { weight: 1.0, kind, identities: Identities::System, resource: 0 }],
     };
     let phases = Phases {
@@ -141,10 +142,10 @@ fn plan(cores: &Cores, span: Duration) -> RunPlan {
         threads: 1,
         cores: cores.clone(),
         waiting: Waiting::Spin,
-        rehearsal_ns: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
-        warmup_ns: 0,
-        duration_ns: LENGTH_NS,
-        timeout_ns: LENGTH_NS,
+        rehearsal: Nanos::from(span),
+        warmup: Nanos::ZERO,
+        duration: LENGTH,
+        timeout: LENGTH,
         samples: 1,
         errors_max: 1.0,
         seed: 1,

@@ -40,7 +40,7 @@ fn quiet_machine() -> Examined {
         file_limit: 1 << 20,
         memory_available: Some(1 << 34),
         load_average: Some(0.1),
-        span_ns: 10_000_000_000,
+        span: Nanos::from_secs(10),
         strain: Strain::default(),
         pacer: filled(200),
         sleep: filled(5_000),
@@ -123,7 +123,7 @@ fn reasons_of_run(lag: &Histogram<u64>, strain: Strain) -> Vec<Reason> {
         causes: &BTreeMap::new(),
         hiccup: &filled(200),
         busy_share: 0.1,
-        duration_ns: 10_000_000_000,
+        duration: Nanos::from_secs(10),
         conditions: &Conditions { strain, ..Conditions::default() },
     })
 }

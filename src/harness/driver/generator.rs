@@ -79,10 +79,8 @@ impl<'a> RunSetup<'a> {
         stop: &'a Stop,
     ) -> io::Result<Self> {
         let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let [warmup, duration, rehearsal, timeout] =
-            [plan.warmup_ns, plan.duration_ns, plan.rehearsal_ns, plan.timeout_ns].map(Nanos::new);
-        let load = timeline.wall_span(warmup) + timeline.wall_span(duration);
-        let length = Duration::from(rehearsal + load + timeout) + CONNECTING;
+        let load = timeline.wall_span(plan.warmup) + timeline.wall_span(plan.duration);
+        let length = Duration::from(plan.rehearsal + load + plan.timeout) + CONNECTING;
         let requests = RequestWriter::new(
             target,
             &plan.world,
@@ -211,7 +209,7 @@ impl<'a> Generator<'a> {
             outstanding: 0,
             reconnects: 0,
             sessions: 0,
-            timeout: Nanos::new(setup.plan.timeout_ns),
+            timeout: setup.plan.timeout,
             scratch: vec![0; SCRATCH_BYTES],
             unseen_since: now,
             notice: histogram(),

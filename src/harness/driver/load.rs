@@ -231,15 +231,14 @@ impl<'scope> Generators<'scope> {
     /// Sets the start time and lets the threads begin.
     fn go(&self, setup: &RunSetup<'_>) -> Started {
         let (plan, timeline) = (setup.plan, setup.timeline);
-        let soon = Nanos::now(setup.clock) + HEAD_START + Nanos::new(plan.rehearsal_ns);
+        let soon = Nanos::now(setup.clock) + HEAD_START + plan.rehearsal;
         let start = timeline.load_start(soon);
-        let measured = start + timeline.wall_span(Nanos::new(plan.warmup_ns));
-        let end = measured + timeline.wall_span(Nanos::new(plan.duration_ns));
+        let measured = start + timeline.wall_span(plan.warmup);
+        let end = measured + timeline.wall_span(plan.duration);
         let window = Window { start: measured, end };
         let (full, sets) = channel();
         let mut recycle = Vec::new();
-        let ends = setup.plan.workload.ends_ns();
-        let phase_ends: Vec<Nanos> = ends.into_iter().map(Nanos::new).collect();
+        let phase_ends = setup.plan.workload.ends();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start, so that the first hand-over allocates nothing.
@@ -258,7 +257,7 @@ impl<'scope> Generators<'scope> {
         window: Window,
         observe: &mut dyn FnMut(LoadEvent) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let warmup = Nanos::new(setup.plan.warmup_ns);
+        let warmup = setup.plan.warmup;
         let load_start = window.start.saturating_sub(setup.timeline.wall_span(warmup));
         let mut warm = true;
         let mut goes_on = ControlFlow::Continue(());

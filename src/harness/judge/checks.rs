@@ -242,10 +242,10 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
-            rehearsal_ns: 0,
-            warmup_ns: 0,
-            duration_ns: 1_000_000_000,
-            timeout_ns: 1,
+            rehearsal: Nanos::ZERO,
+            warmup: Nanos::ZERO,
+            duration: Nanos::SECOND,
+            timeout: Nanos::new(1),
             samples: 1,
             errors_max: 0.01,
             seed: 1,
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_this_machine_could_not_send_fails_no_check() {
-        let herds = Herds { herds: 1, callers: 50, first_ns: 0, gap_ns: 1 };
+        let herds = Herds { herds: 1, callers: 50, first: Nanos::ZERO, gap: Nanos::new(1) };
         let tally = Tally { tokens: 40, impeded: 10, lost: 10, ..Tally::default() };
         let whole = Counters { mints: 1.0, misses: 1.0, ..Counters::default() };
         let ours = plan(Workload::Herd(herds), Classes::Broker);
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_herd_is_one_mint_each_and_a_token_for_every_caller() {
-        let herds = Herds { herds: 2, callers: 50, first_ns: 0, gap_ns: 1 };
+        let herds = Herds { herds: 2, callers: 50, first: Nanos::ZERO, gap: Nanos::new(1) };
         let ours = plan(Workload::Herd(herds), Classes::Broker);
         let mints = |mints| Some(Counters { mints, ..Counters::default() });
         assert!(check(&ours, (100, 0), mints(2.0), Some(1)).is_empty());
@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn an_outage_in_which_no_mint_failed_proves_nothing() {
-        let changes = Changes::Outage { from_ns: 0, length_ns: 1 };
+        let changes = Changes::Outage { from: Nanos::ZERO, length: Nanos::new(1) };
         let outage = RunPlan { changes, ..plan(steady(), Classes::Broker) };
         let failed = |mint_failures| {
             let counters = Counters { mint_failures, ..Counters::default() };

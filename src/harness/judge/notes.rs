@@ -6,6 +6,7 @@ use crate::base::clock::{readable, readable_us};
 use crate::harness::dialect::outcome::Status;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::steady_state::SteadyState;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::broker_counters::Counted;
 use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::harness::scenario::run_plan::RunPlan;
@@ -72,9 +73,9 @@ fn changes(plan: &RunPlan) -> Option<String> {
         Changes::Churn { .. } => Some(
             "changes were made one after the other over one connection, without a token (--arm-auth off): their acknowledgements hold no check of one".to_owned(),
         ),
-        Changes::Outage { length_ns, .. } => Some(format!(
+        Changes::Outage { length, .. } => Some(format!(
             "the broker gets its tokens from a token service in another process, which is killed for {} s and started again",
-            length_ns / 1_000_000_000
+            length / Nanos::SECOND
         )),
         Changes::Rotate { .. } => Some(format!(
             "tokens live {ROTATING_TOKEN_LIFETIME_SECONDS} s and are renewed at half of that, so that every key signs some; the broker gets them from its own token service over HTTP, with certificates"
@@ -130,7 +131,7 @@ fn timeouts(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
     let count = outcome.measured.tally.statuses.get(&Status::Timeout)?;
     Some(format!(
         "{count} requests were given up after {}: they are in the class `error`, so that the percentiles of the good answers hold only what came in time",
-        humantime::format_duration(Duration::from_nanos(plan.timeout_ns))
+        humantime::format_duration(Duration::from(plan.timeout))
     ))
 }
 

@@ -37,7 +37,7 @@ pub struct Outcome {
     /// Conditions of the run.
     pub conditions: Conditions,
     /// Length of the measured part in nanoseconds. Shorter than planned if the user ended the run.
-    pub duration_ns: u64,
+    pub duration: Nanos,
     /// Requests acted on per second of the measured part; none for bursts.
     pub rate_achieved: Option<f64>,
     /// Answers per second of the measured part.
@@ -72,7 +72,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     // The limits of lateness follow from the times of good answers, because a refusal may take no
     // time.
     let judged = if good.response.is_empty() { &all } else { &good };
-    let duration_ns = measured.cut.map_or(plan.duration_ns, |cut| cut.measured.as_u64());
+    let duration = measured.cut.map_or(plan.duration, |cut| cut.measured);
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
         strain,
@@ -92,7 +92,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
         causes: &measured.tally.causes,
         hiccup: &measured.hiccup,
         busy_share: measured.busy_share,
-        duration_ns,
+        duration,
         conditions: &conditions,
     });
     let mut failures =
@@ -100,9 +100,9 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     failures.retain(|failure| measured.cut.is_none() || is_final(failure));
     let rate_achieved = match shape {
         Shape::Bursts { .. } => None,
-        Shape::Rate { .. } => Some(rate(measured.tally.acted, duration_ns)),
+        Shape::Rate { .. } => Some(rate(measured.tally.acted, duration)),
     };
-    let rate_answered = rate(measured.tally.answered, duration_ns);
+    let rate_answered = rate(measured.tally.answered, duration);
     Outcome {
         measured,
         all,
@@ -111,7 +111,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
         verdict,
         changes,
         conditions,
-        duration_ns,
+        duration,
         rate_achieved,
         rate_answered,
         reasons,
@@ -129,14 +129,14 @@ fn merged(set: &IntervalSet) -> (Latencies, Latencies) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-fn rate(count: u64, duration_ns: u64) -> f64 {
-    count as f64 * 1e9 / duration_ns.max(1) as f64
+fn rate(count: u64, duration: Nanos) -> f64 {
+    count as f64 * 1e9 / duration.max(Nanos::new(1)).as_f64()
 }
 
 /// Returns the spacing of the requests, with the counts that show if the generator kept to it.
 const fn shape(workload: &Workload, tally: &Tally) -> Shape {
     match workload {
-        Workload::Herd(herds) => Shape::Bursts { gap_ns: herds.gap_ns },
+        Workload::Herd(herds) => Shape::Bursts { gap: herds.gap },
         Workload::Phases(_) => Shape::Rate { scheduled: tally.scheduled, acted: tally.acted },
     }
 }
@@ -155,8 +155,8 @@ mod tests {
         let tally = Tally { scheduled: 90, acted: 90, ..Tally::default() };
         let rate = shape(&one(100.0, Kind::New { repeat: 1 }), &tally);
         assert!(matches!(rate, Shape::Rate { scheduled: 90, acted: 90 }), "{rate:?}");
-        let herds = Herds { herds: 1, callers: 9, first_ns: 0, gap_ns: 7 };
+        let herds = Herds { herds: 1, callers: 9, first: Nanos::ZERO, gap: Nanos::new(7) };
         let bursts = shape(&Workload::Herd(herds), &tally);
-        assert!(matches!(bursts, Shape::Bursts { gap_ns: 7 }), "{bursts:?}");
+        assert!(matches!(bursts, Shape::Bursts { gap } if gap == Nanos::new(7)), "{bursts:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! Changes that are made to the broker under load.
 
+use crate::harness::nanos::Nanos;
+
 /// Changes during the measured part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
@@ -12,10 +14,10 @@ pub enum Changes {
     },
     /// The token service that our broker asks is killed and started again.
     Outage {
-        /// Start of the outage, in nanoseconds from the start of the measured part.
-        from_ns: u64,
-        /// Length of the outage in nanoseconds.
-        length_ns: u64,
+        /// Start of the outage, from the start of the measured part.
+        from: Nanos,
+        /// Length of the outage.
+        length: Nanos,
     },
     /// The signing keys are rotated, and the certificates of all identities are rolled once.
     Rotate {

@@ -8,6 +8,7 @@ use super::mix::{self, Share};
 use super::profile::Profile;
 use super::replay::{Row, Trace};
 use crate::base::synthetic::Synthetic;
+use crate::harness::nanos::Nanos;
 
 /// The traffic of a run in order, and the expectations of its result.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +36,8 @@ pub struct Phase {
     pub arrivals: Arrivals,
     /// Start times of the requests.
     pub timing: Timing,
-    /// Its length in nanoseconds.
-    pub length_ns: u64,
+    /// Its length.
+    pub length: Nanos,
     /// The mix of keys that the requests ask for.
     pub mix: Vec<Share>,
 }
@@ -91,7 +92,7 @@ pub enum Expectation {
 impl Phase {
     /// Returns the mean of the intended rate, in requests per second.
     pub fn mean_rate(&self) -> f64 {
-        self.total() * 1e9 / float(self.length_ns.max(1))
+        self.total() * 1e9 / self.length.max(Nanos::new(1)).as_f64()
     }
 
     /// Returns the number of intended requests.
@@ -103,20 +104,19 @@ impl Phase {
         }
     }
 
-    /// Returns the number of intended requests in each step of `step_ns`, which is above 0. The
+    /// Returns the number of intended requests in each step of this length, which is above 0. The
     /// last step may be shorter.
-    pub fn planned(&self, step_ns: u64) -> Vec<f64> {
-        let steps = 0..self.length_ns.div_ceil(step_ns);
+    pub fn planned(&self, length: Nanos) -> Vec<f64> {
+        let steps = 0..self.length.div_ceil(length);
+        let until = |profile: &Profile, steps| profile.integral((length * steps).as_u64());
         match &self.timing {
-            Timing::Rate(profile) => steps
-                .map(|step| {
-                    profile.integral((step + 1) * step_ns) - profile.integral(step * step_ns)
-                })
-                .collect(),
+            Timing::Rate(profile) => {
+                steps.map(|step| until(profile, step + 1) - until(profile, step)).collect()
+            }
             Timing::Replay { .. } => {
                 let mut counts = vec![0.0; steps.count()];
-                for (at_ns, _) in self.replayed() {
-                    let step = usize::try_from(at_ns / step_ns).unwrap_or(usize::MAX);
+                for (at, _) in self.replayed() {
+                    let step = usize::try_from(at / length).unwrap_or(usize::MAX);
                     counts.get_mut(step).into_iter().for_each(|count| *count += 1.0);
                 }
                 counts
@@ -146,13 +146,14 @@ impl Phase {
         clippy::cast_sign_loss,
         reason = "times are positive and far below 2^53 ns"
     )]
-    pub(crate) fn replayed(&self) -> impl Iterator<Item = (u64, Row)> {
+    pub(crate) fn replayed(&self) -> impl Iterator<Item = (Nanos, Row)> {
         let (rows, speed): (&[Row], f64) = match &self.timing {
             Timing::Replay { trace, speed } => (trace.rows(), *speed),
             Timing::Rate(_) => (&[], 1.0),
         };
-        let timed = rows.iter().map(move |row| ((float(row.at_ns) / speed) as u64, *row));
-        timed.take_while(|(at_ns, _)| *at_ns < self.length_ns)
+        let timed =
+            rows.iter().map(move |row| (Nanos::new((float(row.at_ns) / speed) as u64), *row));
+        timed.take_while(|(at, _)| *at < self.length)
     }
 
     /// Returns an upper bound of the new keys that the phase uses: six standard deviations above
@@ -240,13 +241,13 @@ impl Phases {
         (keys > 0 && !cold).then_some((half.min(keys), keys))
     }
 
-    /// Returns the end of each phase in nanoseconds from the start of the measured part, or nothing
-    /// if there is one phase only.
-    pub fn ends_ns(&self) -> Vec<u64> {
-        let mut end_ns = 0;
+    /// Returns the end of each phase from the start of the measured part, or nothing if there
+    /// is one phase only.
+    pub fn ends(&self) -> Vec<Nanos> {
+        let mut end = Nanos::ZERO;
         let ends = self.phases.iter().map(|phase| {
-            end_ns += phase.length_ns;
-            end_ns
+            end += phase.length;
+            end
         });
         if self.phases.len() > 1 { ends.collect() } else { Vec::new() }
     }

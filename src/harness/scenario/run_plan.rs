@@ -5,6 +5,7 @@ use super::workload::Workload;
 use crate::base::synthetic::Synthetic;
 use crate::harness::class::Class;
 use crate::harness::machine::cores::Cores;
+use crate::harness::nanos::Nanos;
 
 /// Source addresses of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +72,14 @@ pub struct RunPlan {
     pub cores: Cores,
     /// Behaviour of the threads while they wait for answers.
     pub waiting: Waiting,
-    /// Length of the rehearsal of the pacing before the load, in nanoseconds.
-    pub rehearsal_ns: u64,
-    /// Time from the start of the load to the measured part, in nanoseconds.
-    pub warmup_ns: u64,
-    /// Length of the measured part, in nanoseconds.
-    pub duration_ns: u64,
-    /// Timeout of a request in nanoseconds, and the time that outstanding requests get after the
-    /// end.
-    pub timeout_ns: u64,
+    /// Length of the rehearsal of the pacing before the load.
+    pub rehearsal: Nanos,
+    /// Time from the start of the load to the measured part.
+    pub warmup: Nanos,
+    /// Length of the measured part.
+    pub duration: Nanos,
+    /// Timeout of a request, and the time that outstanding requests get after the end.
+    pub timeout: Nanos,
     /// Number of answers kept for verification.
     pub samples: usize,
     /// The largest allowed share of requests that end without a token.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::phases::{Phase, Phases, Timing};
 use crate::base::synthetic::Synthetic;
+use crate::harness::nanos::Nanos;
 
 /// Bursts of callers, each on one key that nobody has asked for before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +13,10 @@ pub struct Herds {
     pub herds: u32,
     /// Number of callers of each burst.
     pub callers: u32,
-    /// Start of the first burst, in nanoseconds from the start of the load.
-    pub first_ns: u64,
-    /// Time from one burst to the next, in nanoseconds.
-    pub gap_ns: u64,
+    /// Start of the first burst, from the start of the load.
+    pub first: Nanos,
+    /// Time from one burst to the next.
+    pub gap: Nanos,
 }
 
 /// The traffic that a scenario sends.
@@ -58,10 +59,10 @@ impl Workload {
         }
     }
 
-    /// Returns the end of each phase in nanoseconds from the start of the measured part, or nothing
-    /// if there is one phase only.
-    pub fn ends_ns(&self) -> Vec<u64> {
-        self.phases().map_or_else(Vec::new, Phases::ends_ns)
+    /// Returns the end of each phase from the start of the measured part, or nothing if there
+    /// is one phase only.
+    pub fn ends(&self) -> Vec<Nanos> {
+        self.phases().map_or_else(Vec::new, Phases::ends)
     }
 
     /// Returns the further arguments of `serve` that the workload needs.
@@ -89,7 +90,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             arrivals: Arrivals::Constant,
             timing: Timing::Rate(Profile::constant(rate, SECOND)),
-            length_ns: SECOND,
+            length: Nanos::new(SECOND),
             mix: vec![share(kind)],
         }
     }

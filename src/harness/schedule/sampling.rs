@@ -138,7 +138,7 @@ pub(crate) mod tests {
             name: "one".to_owned(),
             arrivals,
             timing: Timing::Rate(profile),
-            length_ns: DURATION_NS,
+            length: Nanos::new(DURATION_NS),
             mix: vec![share],
         };
         Workload::Phases(Arc::new(Phases {

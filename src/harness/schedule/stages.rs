@@ -42,14 +42,14 @@ struct Running {
 #[derive(Debug)]
 enum Times {
     Schedule(Schedule),
-    Replay(Peekable<std::vec::IntoIter<(u64, Row)>>),
+    Replay(Peekable<std::vec::IntoIter<(Nanos, Row)>>),
 }
 
 impl Times {
     fn next(&mut self) -> Option<(Nanos, Option<Row>)> {
         match self {
             Self::Schedule(schedule) => schedule.next().map(|at| (at, None)),
-            Self::Replay(rows) => rows.next().map(|(at_ns, row)| (Nanos::new(at_ns), Some(row))),
+            Self::Replay(rows) => rows.next().map(|(at, row)| (at, Some(row))),
         }
     }
 }
@@ -90,7 +90,7 @@ impl Staged {
                 Times::Schedule(Schedule::over(phase.arrivals, profile.clone(), seed))
             }
             Timing::Replay { .. } => {
-                let rows: Vec<(u64, Row)> = phase.replayed().collect();
+                let rows: Vec<(Nanos, Row)> = phase.replayed().collect();
                 Times::Replay(rows.into_iter().peekable())
             }
         };
@@ -100,7 +100,7 @@ impl Staged {
         let mixer = Mixer::new(&phase.mix, &self.world, rng);
         let running = Running { begins: self.begins, measured, times, mixer };
         self.next += 1;
-        self.begins += Nanos::new(phase.length_ns);
+        self.begins += phase.length;
         Some(running)
     }
 

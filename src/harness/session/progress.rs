@@ -22,15 +22,15 @@ use crate::harness::scenario::workload::Workload;
 /// Progress of a running load test.
 #[derive(Debug)]
 pub struct RunProgress {
-    /// Time from one burst to the next, in nanoseconds; `None` for a workload with a rate.
-    burst_gap_ns: Option<u64>,
+    /// Time from one burst to the next; `None` for a workload with a rate.
+    burst_gap: Option<Nanos>,
     state: Mutex<State>,
 }
 
 #[derive(Clone, Debug)]
 struct State {
     stage: Stage,
-    elapsed_ns: u64,
+    elapsed: Nanos,
     window: Option<Window>,
     so_far: IntervalSet,
     last: Option<Figures>,
@@ -73,8 +73,8 @@ pub struct Figures {
 pub struct Snapshot {
     /// Stage of the run.
     pub stage: Stage,
-    /// Nanoseconds of the load that have passed.
-    pub elapsed_ns: u64,
+    /// Time since the start of the load.
+    pub elapsed: Nanos,
     /// Measured seconds that the figures cover.
     pub seconds: u64,
     /// Figures of the last measured second.
@@ -94,25 +94,25 @@ impl Default for RunProgress {
     fn default() -> Self {
         let state = State {
             stage: Stage::Preparing,
-            elapsed_ns: 0,
+            elapsed: Nanos::ZERO,
             window: None,
             so_far: IntervalSet::new(0),
             last: None,
             seconds: 0,
             p99_us: Vec::new(),
         };
-        Self { burst_gap_ns: None, state: Mutex::new(state) }
+        Self { burst_gap: None, state: Mutex::new(state) }
     }
 }
 
 impl RunProgress {
     /// Creates the progress of a run of this workload.
     pub fn of(workload: &Workload) -> Self {
-        let burst_gap_ns = match workload {
-            Workload::Herd(herds) => Some(herds.gap_ns),
+        let burst_gap = match workload {
+            Workload::Herd(herds) => Some(herds.gap),
             Workload::Phases(_) => None,
         };
-        Self { burst_gap_ns, ..Self::default() }
+        Self { burst_gap, ..Self::default() }
     }
 
     /// Records the progress of the run.
@@ -125,7 +125,7 @@ impl RunProgress {
                 if !time.is_zero() && state.stage == Stage::Preparing {
                     state.stage = Stage::WarmingUp;
                 }
-                state.elapsed_ns = time.as_u64();
+                state.elapsed = time;
             }
         }
     }
@@ -142,7 +142,7 @@ impl RunProgress {
         let span = INTERVAL * state.seconds;
         Snapshot {
             stage: state.stage,
-            elapsed_ns: state.elapsed_ns,
+            elapsed: state.elapsed,
             seconds: state.seconds,
             last: state.last,
             so_far: (state.seconds > 0).then(|| Figures::of(&state.so_far, &all, span)),
@@ -159,8 +159,8 @@ impl RunProgress {
     /// Applies the final validity rules for the lag to the data so far. A run without requests is
     /// on time.
     fn is_on_time(&self, all: &Merged) -> bool {
-        if let Some(gap_ns) = self.burst_gap_ns {
-            return all.lag.max() <= burst_limit_ns(gap_ns);
+        if let Some(gap) = self.burst_gap {
+            return all.lag.max() <= burst_limit_ns(gap);
         }
         // Without good answers there is no limit to compare the lag with.
         all.response.is_empty()
@@ -301,8 +301,8 @@ mod tests {
 
     #[test]
     fn the_requests_of_a_burst_may_wait_for_each_other() {
-        let strict = RunProgress { burst_gap_ns: Some(19), ..RunProgress::default() };
-        let fine = RunProgress { burst_gap_ns: Some(20), ..RunProgress::default() };
+        let strict = RunProgress { burst_gap: Some(Nanos::new(19)), ..RunProgress::default() };
+        let fine = RunProgress { burst_gap: Some(Nanos::new(20)), ..RunProgress::default() };
         [&strict, &fine].into_iter().for_each(fill);
         assert_eq!((strict.snapshot().on_time, fine.snapshot().on_time), (false, true));
     }
@@ -312,10 +312,10 @@ mod tests {
         let progress = watched();
         progress.observe(LoadEvent::Measuring);
         progress.observe(LoadEvent::Elapsed(Nanos::new(7)));
-        let Snapshot { stage, elapsed_ns, seconds, last, so_far, p99_us, on_time } =
+        let Snapshot { stage, elapsed, seconds, last, so_far, p99_us, on_time } =
             progress.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
-        assert_eq!((stage, elapsed_ns, seconds), (Stage::Measuring, 7, 2));
+        assert_eq!((stage, elapsed, seconds), (Stage::Measuring, Nanos::new(7), 2));
         assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
         assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(0)));
         assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);

@@ -16,6 +16,7 @@ use crate::harness::judge::verify::{Audience, Identities, Verdict, verify};
 use crate::harness::machine::host::anonymous_bytes;
 use crate::harness::machine::host::strain::StrainCounters;
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::broker_counters::{Counted, Counters};
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::measured::Measured;
@@ -99,13 +100,13 @@ fn measure_on(
     let source = subject.take_source();
     let changes = RunningChanges::start(plan, subject.endpoints(), source, epoch.clock)?;
     let (mut warm, mut strain) = (None, StrainCounters::read());
-    let mut measuring_ns = epoch.clock.now_ns();
+    let mut measuring = Nanos::now(epoch.clock);
     let Watcher { sink, observe } = watcher;
     let mut steady_state = SteadyStateSink::passing_to(sink);
     let observer = changes.observer();
     let mut observe = |event| {
         if matches!(event, LoadEvent::Measuring) {
-            (strain, measuring_ns) = (StrainCounters::read(), epoch.clock.now_ns());
+            (strain, measuring) = (StrainCounters::read(), Nanos::now(epoch.clock));
             // A note in the report says so if the counters cannot be read.
             warm = subject.counters().ok().flatten();
             changes.begin();
@@ -115,8 +116,8 @@ fn measure_on(
     };
     let measured =
         load::run(plan, &target, timeline, &mut steady_state, stop, observer, &mut observe);
-    let elapsed_ns = epoch.clock.now_ns().saturating_sub(measuring_ns);
-    let strain = StrainCounters::read().since(&strain, elapsed_ns);
+    let elapsed = Nanos::now(epoch.clock).saturating_sub(measuring);
+    let strain = StrainCounters::read().since(&strain, elapsed);
     // The changes end in order, whatever the result of the load.
     let finished = changes.finish();
     if let Some(status) = subject.ended() {

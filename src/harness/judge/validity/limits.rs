@@ -2,6 +2,8 @@
 
 use hdrhistogram::Histogram;
 
+use crate::harness::nanos::Nanos;
+
 /// The smallest lag limit: the accuracy of the clock and the loop.
 pub(crate) const LAG_FLOOR_NS: u64 = 20_000;
 
@@ -21,7 +23,7 @@ pub(crate) const THROTTLED_MAX: f64 = 0.001;
 
 /// The time for each allowed page fault. A page from disk stops a thread for milliseconds; a few
 /// faults are code that runs for the first time.
-pub(super) const FAULT_EVERY_NS: u64 = 10_000_000_000;
+pub(super) const FAULT_EVERY: Nanos = Nanos::from_secs(10);
 
 /// The tolerance of the rate.
 pub(super) const RATE_TOLERANCE: f64 = 0.01;
@@ -42,6 +44,6 @@ pub(super) fn lateness_max_ns(measured_ns: u64) -> u64 {
 }
 
 /// Returns the largest allowed lag of a request in a burst, for bursts at this distance.
-pub const fn burst_limit_ns(gap_ns: u64) -> u64 {
-    gap_ns / 4
+pub fn burst_limit_ns(gap: Nanos) -> u64 {
+    (gap / 4).as_u64()
 }

@@ -15,8 +15,8 @@ use hdrhistogram::Histogram;
 
 pub use self::headline::Headline;
 use self::limits::{
-    BUSY_MAX, FAULT_EVERY_NS, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit_ns,
-    lag_limit_ns, tail_limit_ns,
+    BUSY_MAX, FAULT_EVERY, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit_ns, lag_limit_ns,
+    tail_limit_ns,
 };
 pub use self::reason::Reason;
 pub use self::usable::Usable;
@@ -25,6 +25,7 @@ use super::gap_fit::GapFit;
 use super::steady_state::{HitRatios, SteadyState};
 use crate::harness::dialect::outcome::Cause;
 use crate::harness::machine::host::strain::{Paging, Strain};
+use crate::harness::nanos::Nanos;
 use crate::harness::record::measured::Cut;
 
 /// Measurements that the validity rules judge. Times in nanoseconds.
@@ -51,7 +52,7 @@ pub struct Evidence<'a> {
     /// The highest share of time that a generator thread was not idle.
     pub busy_share: f64,
     /// Length of the measured part.
-    pub duration_ns: u64,
+    pub duration: Nanos,
     /// Conditions on the machine during the run, and the course of the run over time.
     pub conditions: &'a Conditions,
 }
@@ -62,8 +63,8 @@ pub struct Evidence<'a> {
 pub enum Shape {
     /// Instants with many requests each, at equal distances.
     Bursts {
-        /// Distance of the instants in nanoseconds.
-        gap_ns: u64,
+        /// Distance of the instants.
+        gap: Nanos,
     },
     /// A rate over time.
     Rate {
@@ -86,13 +87,13 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     }
     reasons.extend(impeded(evidence.causes));
     reasons.extend(match evidence.shape {
-        Shape::Bursts { gap_ns } => burst(evidence.lag, gap_ns).into_iter().collect(),
+        Shape::Bursts { gap } => burst(evidence.lag, gap).into_iter().collect(),
         Shape::Rate { scheduled, acted } => paced(evidence, scheduled, acted),
     });
     if evidence.busy_share > BUSY_MAX {
         reasons.push(Reason::Busy { share: evidence.busy_share });
     }
-    reasons.extend(strained(&evidence.conditions.strain, evidence.duration_ns));
+    reasons.extend(strained(&evidence.conditions.strain, evidence.duration));
     reasons.extend(unsteady(evidence.conditions));
     let (p999_ns, limit_ns) = (p(evidence.hiccup, 0.999), tail_limit_ns(evidence.response));
     if p999_ns > limit_ns {
@@ -109,8 +110,8 @@ fn impeded(causes: &BTreeMap<Cause, u64>) -> impl Iterator<Item = Reason> {
     })
 }
 
-/// Returns the disturbances of the generator by the machine within `duration_ns`.
-pub(crate) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
+/// Returns the disturbances of the generator by the machine within `duration`.
+pub(crate) fn strained(strain: &Strain, duration: Nanos) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let Strain { steal_share, throttled_share, paging } = *strain;
     if steal_share > STEAL_MAX {
@@ -119,7 +120,7 @@ pub(crate) fn strained(strain: &Strain, duration_ns: u64) -> Vec<Reason> {
     if throttled_share > THROTTLED_MAX {
         reasons.push(Reason::Throttled { share: throttled_share });
     }
-    let limit = (duration_ns / FAULT_EVERY_NS).max(1);
+    let limit = (duration / FAULT_EVERY).max(1);
     let Paging { major_faults, swapped_kib } = paging;
     if major_faults > limit || swapped_kib > 0 {
         reasons.push(Reason::Paging { paging, limit });
@@ -175,8 +176,8 @@ fn is_off(scheduled: u64, acted: u64) -> bool {
 /// one thread writes them in turn, so their lag is the time that the burst takes to write. That is
 /// a fault only if the burst reaches into the time of the next one; the limit is a quarter of the
 /// gap.
-fn burst(lag: &Histogram<u64>, gap_ns: u64) -> Option<Reason> {
-    let (max_ns, limit_ns) = (lag.max(), burst_limit_ns(gap_ns));
+fn burst(lag: &Histogram<u64>, gap: Nanos) -> Option<Reason> {
+    let (max_ns, limit_ns) = (lag.max(), burst_limit_ns(gap));
     (max_ns > limit_ns).then_some(Reason::Burst { max_ns, limit_ns })
 }
 
@@ -206,7 +207,7 @@ mod tests {
             causes: &BTreeMap::new(),
             hiccup: &hiccup,
             busy_share: 0.1,
-            duration_ns: 30_000_000_000,
+            duration: Nanos::from_secs(30),
             conditions: &Conditions::default(),
         };
         change(&mut evidence);
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_burst_may_lag_by_the_time_it_takes_to_write() {
-        let burst = Shape::Bursts { gap_ns: 2_000_000_000 };
+        let burst = Shape::Bursts { gap: Nanos::from_secs(2) };
         check(80_000_000, |e| e.shape = burst, &[]);
         check(600_000_000, |e| e.shape = burst, &["a burst took"]);
     }

@@ -4,12 +4,13 @@ use std::fs::read_to_string;
 
 use super::CpuTicks;
 use super::cgroup::Cgroup;
+use crate::harness::nanos::Nanos;
 
 /// Counters at one moment. Two of them make a [`Strain`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StrainCounters {
     ticks: CpuTicks,
-    throttled_ns: u64,
+    throttled: Nanos,
     paging: Paging,
 }
 
@@ -38,19 +39,18 @@ impl StrainCounters {
     pub fn read() -> Self {
         Self {
             ticks: CpuTicks::read(),
-            throttled_ns: Cgroup::of_self().throttled_ns(),
+            throttled: Nanos::new(Cgroup::of_self().throttled_ns()),
             paging: Paging::read(),
         }
     }
 
-    /// Returns the disturbance since `earlier`, which was read `elapsed_ns` nanoseconds ago.
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-    pub fn since(&self, earlier: &Self, elapsed_ns: u64) -> Strain {
-        let throttled_ns = self.throttled_ns.saturating_sub(earlier.throttled_ns);
+    /// Returns the disturbance since `earlier`, which was read `elapsed` ago.
+    pub fn since(&self, earlier: &Self, elapsed: Nanos) -> Strain {
+        let throttled = self.throttled.saturating_sub(earlier.throttled);
         let (now, before) = (self.paging, earlier.paging);
         Strain {
             steal_share: self.ticks.steal_share_since(&earlier.ticks),
-            throttled_share: throttled_ns as f64 / elapsed_ns.max(1) as f64,
+            throttled_share: throttled.as_f64() / elapsed.max(Nanos::new(1)).as_f64(),
             paging: Paging {
                 major_faults: now.major_faults.saturating_sub(before.major_faults),
                 swapped_kib: now.swapped_kib.saturating_sub(before.swapped_kib),
@@ -91,16 +91,16 @@ mod tests {
     fn strain_is_what_was_added_meanwhile() {
         let paging = |major_faults, swapped_kib| Paging { major_faults, swapped_kib };
         let earlier = StrainCounters {
-            throttled_ns: 5_000,
+            throttled: Nanos::from_micros(5),
             paging: paging(2, 100),
             ..StrainCounters::default()
         };
         let later = StrainCounters {
-            throttled_ns: 15_000,
+            throttled: Nanos::from_micros(15),
             paging: paging(5, 40),
             ..StrainCounters::default()
         };
-        let strain = later.since(&earlier, 1_000_000);
+        let strain = later.since(&earlier, Nanos::from_millis(1));
         assert!((strain.throttled_share - 0.01).abs() < 1e-12);
         // Less memory in swap than before counts as no swapping.
         assert_eq!(strain.paging, paging(3, 0));

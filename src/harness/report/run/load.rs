@@ -25,8 +25,8 @@ pub(super) fn load(plan: &RunPlan, outcome: &Outcome, target: &Target) -> Load {
         rate_achieved: outcome.rate_achieved,
         rate_answered: outcome.rate_answered,
         scheduled: outcome.measured.tally.scheduled,
-        duration_s: us(outcome.duration_ns) / 1e6,
-        warmup_s: us(plan.warmup_ns) / 1e6,
+        duration_s: us(outcome.duration.as_u64()) / 1e6,
+        warmup_s: us(plan.warmup.as_u64()) / 1e6,
         connections: layout.connections().into(),
         vms: plan.world.vms.into(),
         user_assigned: plan.world.user_assigned.into(),
@@ -46,13 +46,13 @@ pub(super) fn load(plan: &RunPlan, outcome: &Outcome, target: &Target) -> Load {
 /// Returns the load of each leg of a gate.
 pub(crate) fn of_leg(plan: &RunPlan) -> gate::Load {
     let (arrivals, rate) = arrivals(&plan.workload);
-    let seconds = |ns| Duration::from_nanos(ns).as_secs_f64();
+    let seconds = |span| Duration::from(span).as_secs_f64();
     let layout = Layout::of(plan);
     gate::Load {
         arrivals: arrivals.to_owned(),
         rate,
-        duration_s: seconds(plan.duration_ns),
-        warmup_s: seconds(plan.warmup_ns),
+        duration_s: seconds(plan.duration),
+        warmup_s: seconds(plan.warmup),
         connections: layout.connections().into(),
         vms: plan.world.vms.into(),
         user_assigned: plan.world.user_assigned.into(),

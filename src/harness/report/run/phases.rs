@@ -6,6 +6,7 @@ use crate::harness::document::extra::Extra;
 use crate::harness::document::run::classes::PhaseClass;
 use crate::harness::document::run::phases::{Phase as PhaseResult, RateSteps};
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::Latencies;
 use crate::harness::report::quantiles::percentiles;
 use crate::harness::scenario::phases::Phase;
@@ -17,18 +18,18 @@ pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
     let (totals, tally) = (&outcome.measured.totals, &outcome.measured.tally);
     let sets =
         if tally.phases.is_empty() { std::slice::from_ref(&totals.whole) } else { &tally.phases };
-    let mut start_ns = 0;
+    let mut start = Nanos::ZERO;
     let begun = phases.phases.iter().zip(sets).map(|(phase, set)| {
-        let begins_ns = start_ns;
-        start_ns += phase.length_ns;
-        let length_ns = phase.length_ns.min(outcome.duration_ns.saturating_sub(begins_ns));
-        (length_ns > 0).then(|| PhaseResult {
+        let begins = start;
+        start += phase.length;
+        let length = phase.length.min(outcome.duration.saturating_sub(begins));
+        (!length.is_zero()).then(|| PhaseResult {
             name: phase.name.clone(),
-            start_s: us(begins_ns) / 1e6,
-            duration_s: us(length_ns) / 1e6,
+            start_s: us(begins.as_u64()) / 1e6,
+            duration_s: us(length.as_u64()) / 1e6,
             arrivals: phase.spacing().to_owned(),
-            rate_target: mean_rate(phase, length_ns),
-            rate_course: rate_course(phase, length_ns),
+            rate_target: mean_rate(phase, length),
+            rate_course: rate_course(phase, length),
             classes: set.seen().map(|(class, of)| (class, phase_class(class, of))).collect(),
             extra: Extra::new(),
         })
@@ -36,34 +37,33 @@ pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
     begun.flatten().collect()
 }
 
-/// Returns the mean of the intended rate over the first `length_ns` of a phase.
-fn mean_rate(phase: &Phase, length_ns: u64) -> f64 {
-    if length_ns == phase.length_ns {
+/// Returns the mean of the intended rate over the first `length` of a phase.
+fn mean_rate(phase: &Phase, length: Nanos) -> f64 {
+    if length == phase.length {
         return phase.mean_rate();
     }
-    phase.planned(length_ns).first().map_or(0.0, |requests| requests * 1e9 / (us(length_ns) * 1e3))
+    phase
+        .planned(length)
+        .first()
+        .map_or(0.0, |requests| requests * 1e9 / (us(length.as_u64()) * 1e3))
 }
 
 /// Maximum number of steps of a phase, more than a chart shows.
 const STEPS_MAX: u64 = 600;
-const SECOND_NS: u64 = 1_000_000_000;
 
-/// Returns the steps that begin within the first `length_ns`, or none for a constant rate.
-fn rate_course(phase: &Phase, length_ns: u64) -> Option<RateSteps> {
+/// Returns the steps that begin within the first `length`, or none for a constant rate.
+fn rate_course(phase: &Phase, length: Nanos) -> Option<RateSteps> {
     if phase.level().is_some() {
         return None;
     }
-    let seconds = phase.length_ns.div_ceil(SECOND_NS * STEPS_MAX).max(1);
-    let step_ns = seconds * SECOND_NS;
+    let seconds = phase.length.div_ceil(Nanos::SECOND * STEPS_MAX).max(1);
+    let step = Nanos::SECOND * seconds;
     let rate = |(begins_ns, requests): (u64, f64)| {
-        let own_ns = phase.length_ns.saturating_sub(begins_ns).min(step_ns);
-        (requests * 1e12 / (us(own_ns) * 1e3)).round() / 1e3
+        let own = phase.length.saturating_sub(Nanos::new(begins_ns)).min(step);
+        (requests * 1e12 / (us(own.as_u64()) * 1e3)).round() / 1e3
     };
-    let begins = (0..length_ns).step_by(usize::try_from(step_ns).ok()?);
-    Some(RateSteps {
-        step_s: seconds,
-        rates: begins.zip(phase.planned(step_ns)).map(rate).collect(),
-    })
+    let begins = (0..length.as_u64()).step_by(usize::try_from(step.as_u64()).ok()?);
+    Some(RateSteps { step_s: seconds, rates: begins.zip(phase.planned(step)).map(rate).collect() })
 }
 
 fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {
@@ -83,45 +83,45 @@ mod tests {
     use crate::harness::scenario::phases::{Arrivals, Timing};
     use crate::harness::scenario::profile::Profile;
 
-    fn ramp(length_ns: u64) -> Phase {
+    fn ramp(length: Nanos) -> Phase {
         Phase {
             name: "boot".to_owned(),
             arrivals: Arrivals::Poisson,
-            timing: Timing::Rate(Profile::ramp(500.0, 2500.0, length_ns)),
-            length_ns,
+            timing: Timing::Rate(Profile::ramp(500.0, 2500.0, length.as_u64())),
+            length,
             mix: Vec::new(),
         }
     }
 
     #[test]
     fn a_ramp_has_the_mean_rate_of_each_second() {
-        let phase = ramp(4 * SECOND_NS);
-        let course = rate_course(&phase, phase.length_ns).unwrap();
+        let phase = ramp(Nanos::SECOND * 4);
+        let course = rate_course(&phase, phase.length).unwrap();
         assert_eq!((course.step_s, course.rates), (1, vec![750.0, 1250.0, 1750.0, 2250.0]));
         // The last step is half a second long.
-        let short = ramp(5 * SECOND_NS / 2);
-        let course = rate_course(&short, short.length_ns).unwrap();
+        let short = ramp(Nanos::SECOND * 5 / 2);
+        let course = rate_course(&short, short.length).unwrap();
         assert_eq!(course.rates, [900.0, 1700.0, 2300.0]);
     }
 
     #[test]
     fn a_phase_that_was_cut_has_the_mean_rate_of_what_there_is() {
-        let phase = ramp(4 * SECOND_NS);
-        assert!((mean_rate(&phase, 4 * SECOND_NS) - 1500.0).abs() < 1e-9);
-        assert!((mean_rate(&phase, 2 * SECOND_NS) - 1000.0).abs() < 1e-9);
-        assert_eq!(rate_course(&phase, 2 * SECOND_NS).unwrap().rates, [750.0, 1250.0]);
+        let phase = ramp(Nanos::SECOND * 4);
+        assert!((mean_rate(&phase, Nanos::SECOND * 4) - 1500.0).abs() < 1e-9);
+        assert!((mean_rate(&phase, Nanos::SECOND * 2) - 1000.0).abs() < 1e-9);
+        assert_eq!(rate_course(&phase, Nanos::SECOND * 2).unwrap().rates, [750.0, 1250.0]);
     }
 
     #[test]
     fn a_long_phase_has_no_more_steps_than_a_chart_shows() {
-        let phase = ramp(3_600 * SECOND_NS);
-        let course = rate_course(&phase, phase.length_ns).unwrap();
+        let phase = ramp(Nanos::SECOND * 3_600);
+        let course = rate_course(&phase, phase.length).unwrap();
         assert_eq!((course.step_s, course.rates.len()), (6, 600));
     }
 
     #[test]
     fn a_rate_that_does_not_change_has_no_course() {
-        let timing = Timing::Rate(Profile::constant(5.0, SECOND_NS));
-        assert!(rate_course(&Phase { timing, ..ramp(SECOND_NS) }, SECOND_NS).is_none());
+        let timing = Timing::Rate(Profile::constant(5.0, Nanos::SECOND.as_u64()));
+        assert!(rate_course(&Phase { timing, ..ramp(Nanos::SECOND) }, Nanos::SECOND).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::clock::us;
 use crate::harness::dialect::target::Target;
+use crate::harness::nanos::Nanos;
 use crate::harness::report::run::load::arrivals;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
@@ -20,15 +21,15 @@ pub(crate) struct Heading<'a> {
 
 impl Heading<'_> {
     /// Returns scenario, protocol and URL; then rate, measured duration and connections.
-    pub(super) fn lines(&self, duration_ns: u64) -> String {
+    pub(super) fn lines(&self, duration: Nanos) -> String {
         let Self { scenario, target, plan } = self;
         let protocol = target.dialect.protocol();
-        let (planned, measured) = (seconds(plan.duration_ns), seconds(duration_ns));
+        let (planned, measured) = (seconds(plan.duration), seconds(duration));
         let of = if planned == measured { String::new() } else { format!(" of {planned}") };
-        let warmup = if plan.warmup_ns == 0 {
+        let warmup = if plan.warmup.is_zero() {
             String::new()
         } else {
-            format!(" after {} of warm-up", seconds(plan.warmup_ns))
+            format!(" after {} of warm-up", seconds(plan.warmup))
         };
         format!(
             "{scenario}  {protocol}  {}\n{}, {measured}{of}{warmup}, {} connections\n",
@@ -61,6 +62,6 @@ fn load(plan: &RunPlan) -> String {
 }
 
 /// Formats a time in seconds, to the hundredth.
-fn seconds(ns: u64) -> String {
-    format!("{} s", (us(ns) / 1e4).round() / 100.0)
+fn seconds(time: Nanos) -> String {
+    format!("{} s", (us(time.as_u64()) / 1e4).round() / 100.0)
 }

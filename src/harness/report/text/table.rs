@@ -30,7 +30,7 @@ pub(crate) fn render(
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = sentences(&mut text, run, outcome);
-    let _ = writeln!(text, "\n{}\n{}", heading.lines(outcome.duration_ns), latencies(outcome));
+    let _ = writeln!(text, "\n{}\n{}", heading.lines(outcome.duration), latencies(outcome));
     if heading.has_phases() {
         let _ = writeln!(text, "{}", phases(run));
     }

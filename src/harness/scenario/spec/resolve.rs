@@ -13,6 +13,7 @@ use super::shortfall::Shortfall;
 use crate::base::process::raise_file_limit;
 use crate::base::synthetic::Synthetic;
 use crate::harness::machine::cores::{Cores, allowed};
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::phases::{Phase, Phases, Timing};
 use crate::harness::scenario::profile::Profile;
@@ -88,10 +89,10 @@ impl RunSpec {
             threads: generator.threads,
             cores: generator.cores,
             waiting: generator.waiting,
-            rehearsal_ns: nanos(self.pacer_test),
-            warmup_ns: nanos(lengths.warmup),
-            duration_ns: nanos(lengths.duration),
-            timeout_ns: nanos(self.timeout),
+            rehearsal: Nanos::from(self.pacer_test),
+            warmup: Nanos::from(lengths.warmup),
+            duration: Nanos::from(lengths.duration),
+            timeout: Nanos::from(self.timeout),
             samples: self.samples,
             errors_max: self.errors_max,
             seed: self.seed,
@@ -236,8 +237,8 @@ impl RunSpec {
             if user_assigned < herds {
                 return Err(SpecError::HerdKeys { herds, user_assigned });
             }
-            let (first_ns, gap_ns) = (nanos(FIRST_HERD), nanos(HERD_GAP));
-            return Ok(Workload::Herd(Herds { herds, callers, first_ns, gap_ns }));
+            let (first, gap) = (Nanos::from(FIRST_HERD), Nanos::from(HERD_GAP));
+            return Ok(Workload::Herd(Herds { herds, callers, first, gap }));
         }
         let workload = Workload::Phases(Arc::new(self.phases()));
         self.check_phases(&workload, world)?;
@@ -267,10 +268,10 @@ impl RunSpec {
         };
         let begins = if begins > 0.0 { begins } else { first.mean_rate() };
         let rate = self.warmup_rate.unwrap_or(begins);
-        let length_ns = nanos(length);
-        let timing = Timing::Rate(Profile::constant(rate, length_ns));
+        let length = Nanos::from(length);
+        let timing = Timing::Rate(Profile::constant(rate, length.as_u64()));
         let name = "warm-up".to_owned();
-        (length_ns > 0).then(|| Phase { name, timing, length_ns, ..first.clone() })
+        (!length.is_zero()).then(|| Phase { name, timing, length, ..first.clone() })
     }
 
     /// Returns the keys that the warm-up leaves cold in our broker's cache.
@@ -304,12 +305,12 @@ impl RunSpec {
 }
 
 fn phase(spec: &PhaseSpec) -> Phase {
-    let length_ns = nanos(spec.duration);
+    let length = Nanos::from(spec.duration);
     Phase {
         name: spec.name.clone(),
         arrivals: spec.arrivals,
-        timing: spec.rate.over(length_ns),
-        length_ns,
+        timing: spec.rate.over(length.as_u64()),
+        length,
         mix: spec.mix.clone(),
     }
 }
@@ -346,13 +347,13 @@ impl RunSpec {
 
     /// Returns the outage, which lasts as long as the phase that asks for it.
     fn outage(&self) -> Changes {
-        let mut from_ns = 0;
+        let mut from = Nanos::ZERO;
         for phase in &self.phases {
-            let length_ns = nanos(phase.duration);
+            let length = Nanos::from(phase.duration);
             if phase.source_down {
-                return Changes::Outage { from_ns, length_ns };
+                return Changes::Outage { from, length };
             }
-            from_ns += length_ns;
+            from += length;
         }
         Changes::None
     }
@@ -439,9 +440,4 @@ impl RunSpec {
         }
         notes
     }
-}
-
-/// Returns the span in nanoseconds. The caller ensures that it is below a week.
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

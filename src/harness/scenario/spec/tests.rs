@@ -1,5 +1,6 @@
 use super::catalog::BUILT_IN;
 use super::*;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::changes::Changes;
 
 const HEAD: &str = "[[phase]]\nname = \"a\"\nduration = \"1s\"\n";
@@ -99,7 +100,7 @@ fn a_file_may_use_every_key() {
     let args = ["--token-lifetime", "1h", "--refresh-at", "0.25", "--workers", "2"];
     assert_eq!(spec.serve_args, args);
     let plan = spec.resolve(&limits()).unwrap().plan;
-    assert_eq!((plan.warmup_ns, plan.duration_ns), (1_000_000_000, 6_000_000_000));
+    assert_eq!((plan.warmup, plan.duration), (Nanos::from_secs(1), Nanos::from_secs(6)));
     assert_eq!((plan.world.vms, plan.world.user_assigned, plan.connections), (20, 3, 50));
     let phases = plan.workload.phases().unwrap();
     assert!((phases.warmup.as_ref().unwrap().mean_rate() - 400.0).abs() < 1e-9);
@@ -226,9 +227,9 @@ fn all_that_is_wrong_is_said_at_once() {
 #[test]
 fn an_outage_lasts_as_long_as_its_phase() {
     let plan = resolve(Scenario::Outage).unwrap().plan;
-    let (from_ns, length_ns) = (5_000_000_000, 10_000_000_000);
-    assert_eq!(plan.changes, Changes::Outage { from_ns, length_ns });
-    assert_eq!(plan.duration_ns, 45_000_000_000);
+    let (from, length) = (Nanos::from_secs(5), Nanos::from_secs(10));
+    assert_eq!(plan.changes, Changes::Outage { from, length });
+    assert_eq!(plan.duration, Nanos::from_secs(45));
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn a_trace_is_found_beside_its_scenario_and_gives_it_its_length() {
     let write = |text| std::fs::write(folder.path().join("day.csv"), text).unwrap();
     write("t_offset_s,vm\n0,1\n5,2\n");
     let file = Scenario::File(path);
-    assert_eq!(resolve(file.clone()).unwrap().plan.duration_ns, 3_000_000_000);
+    assert_eq!(resolve(file.clone()).unwrap().plan.duration, Nanos::from_secs(3));
     write("t_offset_s,vm\n0,1\n5,3\n");
     let error = resolve(file).unwrap_err().to_string();
     assert!(

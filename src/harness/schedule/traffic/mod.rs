@@ -85,7 +85,7 @@ impl Iterator for Traffic {
 
 fn herd_request(herds: &Herds, index: u64) -> Option<(Nanos, RequestKey)> {
     let herd = u32::try_from(index / u64::from(herds.callers.max(1))).ok()?;
-    let at = Nanos::new(herds.first_ns + u64::from(herd) * herds.gap_ns);
+    let at = herds.first + herds.gap * u64::from(herd);
     let key = RequestKey { vm: 0, selector: Selector::UserAssigned(herd), resource: 0 };
     (herd < herds.herds).then_some((at, key))
 }

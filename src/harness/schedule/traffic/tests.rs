@@ -94,8 +94,8 @@ fn phases_follow_each_other_and_say_where_they_end() {
     let within =
         |from, to| times.iter().filter(|at| (from * SECOND..to * SECOND).contains(*at)).count();
     assert_eq!((within(0, 1), within(1, 2), within(2, 3)), (10, 20, 30));
-    assert_eq!(all.ends_ns(), [SECOND, 2 * SECOND]);
-    assert!(one(1.0, POPULAR).ends_ns().is_empty());
+    assert_eq!(all.ends(), [SECOND, 2 * SECOND].map(Nanos::new));
+    assert!(one(1.0, POPULAR).ends().is_empty());
     let indices: Vec<u64> = Traffic::of(&all, &WORLD).map(|arrival| arrival.index).collect();
     assert!(indices.iter().copied().eq(0..60));
 }
@@ -116,7 +116,7 @@ fn a_trace_is_replayed_at_its_speed_and_its_gaps_are_filled_from_the_mix() {
 
 #[test]
 fn each_herd_is_one_instant_and_one_key() {
-    let herds = Herds { herds: 3, callers: 50, first_ns: 5, gap_ns: 100 };
+    let herds = Herds { herds: 3, callers: 50, first: Nanos::new(5), gap: Nanos::new(100) };
     let all: Vec<Arrival> = Traffic::of(&Workload::Herd(herds), &WORLD).collect();
     assert_eq!(all.len(), 150);
     for (herd, callers) in all.chunks(50).enumerate() {

@@ -97,8 +97,8 @@ impl RunningChanges {
         clock: Monotonic,
     ) -> Result<Self, ChangesError> {
         let core = plan.cores.broker;
-        if let (Changes::Outage { from_ns, length_ns }, Some(source)) = (plan.changes, source) {
-            let pace = Pace { first: Nanos::new(from_ns), gap: Nanos::new(length_ns) };
+        if let (Changes::Outage { from, length }, Some(source)) = (plan.changes, source) {
+            let pace = Pace { first: from, gap: length };
             let outage = Outage::new(source, clock);
             let outage = Paced::start(pace, core, clock, outage, Outage::act)?;
             return Ok(Self(Threads::Outage(outage)));
@@ -119,7 +119,7 @@ impl RunningChanges {
                 }
             }
             (Changes::Rotate { rotations }, Some(Endpoints { sts, admin: Some(admin), .. })) => {
-                let gap = Nanos::new(plan.duration_ns) / u64::from(rotations.max(1));
+                let gap = plan.duration / u64::from(rotations.max(1));
                 let pace = Pace { first: gap / 2, gap };
                 let rotator = Rotator::new(admin.clone(), clock, rotations);
                 let polls = Pace { first: Nanos::ZERO, gap: POLL_EVERY };
@@ -129,7 +129,7 @@ impl RunningChanges {
                 poller.begin();
                 let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
                 // Early enough that many tokens are requested with the new certificates.
-                let once = Pace { first: Nanos::new(plan.duration_ns) / 3, gap: Nanos::ZERO };
+                let once = Pace { first: plan.duration / 3, gap: Nanos::ZERO };
                 let roller = Roller::new(admin.clone());
                 let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
                 Threads::Rotate { rotator, roller, poller }
