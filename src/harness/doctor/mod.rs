@@ -120,7 +120,7 @@ fn plan(cores: &Cores, span: Duration) -> RunPlan {
     let phase = Phase {
         name: "rehearsal".to_owned(),
         arrivals: Arrivals::Constant,
-        timing: Timing::Rate(Profile::constant(RATE, LENGTH.as_u64())),
+        timing: Timing::Rate(Profile::constant(RATE, LENGTH)),
         length: LENGTH,
         mix: vec![Share { weight: 1.0, kind, identities: Identities::System, resource: 0 }],
     };

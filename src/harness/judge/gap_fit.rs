@@ -55,7 +55,7 @@ impl GapFit {
             return None;
         }
         let distance = |time: fn(&Acted) -> Nanos| {
-            let expected = |acted: &Acted| profile.integral(time(acted).as_u64()) * share;
+            let expected = |acted: &Acted| profile.integral(time(acted)) * share;
             let mut times: Vec<f64> = sample.iter().map(expected).collect();
             times.sort_by(f64::total_cmp);
             let gaps = times.iter().zip(times.iter().skip(1));
@@ -86,14 +86,14 @@ mod tests {
     use crate::harness::scenario::profile::Profile;
     use crate::harness::schedule::arrivals::Schedule;
     use crate::harness::schedule::sampling::GapSampling;
-    use crate::harness::schedule::sampling::tests::{DURATION_NS, RATE, shaped, workload};
+    use crate::harness::schedule::sampling::tests::{DURATION, RATE, shaped, workload};
 
     /// Ten per cent of a service time of 2 ms.
     const LAG_LIMIT_NS: u64 = 200_000;
 
     /// Returns the pacing of a generator that is late by `late(index, intended_ns)`.
     fn pacing(seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
-        pacing_of(&Profile::constant(RATE, DURATION_NS), seed, late)
+        pacing_of(&Profile::constant(RATE, DURATION), seed, late)
     }
 
     fn pacing_of(profile: &Profile, seed: u64, late: impl Fn(u64, u64) -> u64) -> Pacing {
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn gaps_are_measured_by_the_rate_of_their_moment() {
         // Measured by its mean rate, a ramp would be far from exponential.
-        let ramp = Profile::ramp(1000.0, 20_000.0, DURATION_NS);
+        let ramp = Profile::ramp(1000.0, 20_000.0, DURATION);
         for seed in 0..20 {
             let fit =
                 GapFit::of(&pacing_of(&ramp, seed, |_, _| 0), Nanos::from_micros(20)).unwrap();

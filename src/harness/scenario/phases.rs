@@ -108,7 +108,7 @@ impl Phase {
     /// last step may be shorter.
     pub fn planned(&self, length: Nanos) -> Vec<f64> {
         let steps = 0..self.length.div_ceil(length);
-        let until = |profile: &Profile, steps| profile.integral((length * steps).as_u64());
+        let until = |profile: &Profile, steps| profile.integral(length * steps);
         match &self.timing {
             Timing::Rate(profile) => {
                 steps.map(|step| until(profile, step + 1) - until(profile, step)).collect()
@@ -152,7 +152,7 @@ impl Phase {
             Timing::Rate(_) => (&[], 1.0),
         };
         let timed =
-            rows.iter().map(move |row| (Nanos::new((float(row.at_ns) / speed) as u64), *row));
+            rows.iter().map(move |row| (Nanos::new((row.at.as_f64() / speed) as u64), *row));
         timed.take_while(|(at, _)| *at < self.length)
     }
 
@@ -251,9 +251,4 @@ impl Phases {
         });
         if self.phases.len() > 1 { ends.collect() } else { Vec::new() }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
-const fn float(ns: u64) -> f64 {
-    ns as f64
 }

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::base::synthetic::{Synthetic, WELL_KNOWN_RESOURCES};
+use crate::harness::nanos::Nanos;
 
 /// A recorded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Start of the request, in nanoseconds from the start of the trace.
-    pub at_ns: u64,
+    /// Start of the request, from the start of the trace.
+    pub at: Nanos,
     /// Number of the VM that asks, if recorded.
     pub vm: Option<u32>,
     /// Number of the identity, if recorded: 0 is the system-assigned one, then the user-assigned
@@ -102,7 +103,7 @@ impl Trace {
             return Err(at((1, Fault::Empty)));
         }
         // Merged logs of several machines are seldom in order.
-        rows.sort_by_key(|row| row.at_ns);
+        rows.sort_by_key(|row| row.at);
         Ok(Self { name: name.into(), rows: rows.into() })
     }
 
@@ -111,9 +112,9 @@ impl Trace {
         &self.rows
     }
 
-    /// Returns the time from the start to just after the last request, in nanoseconds.
-    pub fn length_ns(&self) -> u64 {
-        self.rows.last().map_or(0, |row| row.at_ns + 1)
+    /// Returns the time from the start to just after the last request.
+    pub fn length(&self) -> Nanos {
+        self.rows.last().map_or(Nanos::ZERO, |row| row.at + Nanos::new(1))
     }
 
     /// Checks that the VM and the identity of each request are in the world.
@@ -221,13 +222,13 @@ fn csv_row(line: usize, text: &str, columns: &[Column]) -> Result<Row, Fault> {
     if fields.len() != columns.len() {
         return Err(Fault::Fields { found: fields.len(), expected: columns.len() });
     }
-    let mut row = Row { at_ns: 0, vm: None, identity: None, resource: None, line };
+    let mut row = Row { at: Nanos::ZERO, vm: None, identity: None, resource: None, line };
     for (column, field) in columns.iter().zip(&fields) {
         let field = field.as_ref();
         match column {
             Column::Time => {
                 let seconds = field.parse().map_err(|_| wrong("t_offset_s", field, OFFSET))?;
-                row.at_ns = offset_ns(seconds)?;
+                row.at = offset(seconds)?;
             }
             Column::Vm => row.vm = number("vm", field)?,
             Column::Identity => row.identity = number("identity", field)?,
@@ -252,11 +253,11 @@ fn number(column: &'static str, field: &str) -> Result<Option<u32>, Fault> {
     clippy::cast_sign_loss,
     reason = "not negative, and far below 2^53 ns"
 )]
-fn offset_ns(seconds: f64) -> Result<u64, Fault> {
+fn offset(seconds: f64) -> Result<Nanos, Fault> {
     if !(0.0..=OFFSET_MAX_S).contains(&seconds) {
         return Err(wrong("t_offset_s", &seconds.to_string(), OFFSET));
     }
-    Ok((seconds * 1e9).round() as u64)
+    Ok(Nanos::new((seconds * 1e9).round() as u64))
 }
 
 fn resource(text: &str) -> Result<u8, Fault> {
@@ -284,10 +285,10 @@ fn json_lines(text: &str) -> Result<Vec<Row>, Line> {
     let row = |(line, text): (usize, &str)| {
         let row: JsonRow =
             serde_json::from_str(text).map_err(|error| (line, Fault::Json(error.to_string())))?;
-        let at_ns = offset_ns(row.t_offset_s).map_err(|fault| (line, fault))?;
+        let at = offset(row.t_offset_s).map_err(|fault| (line, fault))?;
         let resource = row.resource.as_deref().map(resource).transpose();
         let resource = resource.map_err(|fault| (line, fault))?;
-        Ok(Row { at_ns, vm: row.vm, identity: row.identity, resource, line })
+        Ok(Row { at, vm: row.vm, identity: row.identity, resource, line })
     };
     lines(text).map(row).collect()
 }
@@ -309,21 +310,23 @@ mod tests {
                       {"t_offset_s": 0.25}"#;
         let facts = |text| {
             let trace = Trace::parse("t", text).unwrap();
-            let rows =
-                trace.rows().iter().map(|row| (row.at_ns, row.vm, row.identity, row.resource));
+            let rows = trace.rows().iter().map(|row| (row.at, row.vm, row.identity, row.resource));
             rows.collect::<Vec<_>>()
         };
-        let expected = [(250_000_000, None, None, None), (500_000_000, Some(3), None, Some(2))];
+        let expected = [
+            (Nanos::from_millis(250), None, None, None),
+            (Nanos::from_millis(500), Some(3), None, Some(2)),
+        ];
         assert_eq!(facts(csv), expected);
         assert_eq!(facts(json), expected);
-        assert_eq!(Trace::parse("t", csv).unwrap().length_ns(), 500_000_001);
+        assert_eq!(Trace::parse("t", csv).unwrap().length(), Nanos::new(500_000_001));
     }
 
     #[test]
     fn a_trace_from_a_spreadsheet_reads_like_any_other() {
         let rows = |text: &str| {
             let trace = Trace::parse("t", text).unwrap();
-            let rows = trace.rows().iter().map(|row| (row.at_ns, row.vm, row.resource));
+            let rows = trace.rows().iter().map(|row| (row.at, row.vm, row.resource));
             rows.collect::<Vec<_>>()
         };
         let plain = rows("t_offset_s,vm,resource\n0.5,3,https://vault.azure.net\n1,,\n");

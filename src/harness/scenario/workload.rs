@@ -78,7 +78,7 @@ pub(crate) mod tests {
     use crate::harness::scenario::phases::Arrivals;
     use crate::harness::scenario::profile::Profile;
 
-    pub(crate) const SECOND: u64 = 1_000_000_000;
+    pub(crate) const SECOND: Nanos = Nanos::SECOND;
 
     pub(crate) fn share(kind: Kind) -> Share {
         Share { weight: 1.0, kind, identities: Identities::All, resource: 0 }
@@ -90,7 +90,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             arrivals: Arrivals::Constant,
             timing: Timing::Rate(Profile::constant(rate, SECOND)),
-            length: Nanos::new(SECOND),
+            length: SECOND,
             mix: vec![share(kind)],
         }
     }

@@ -27,7 +27,7 @@ pub struct Schedule {
 impl Schedule {
     /// Creates a schedule of `rate` requests per second for `length`.
     pub fn new(arrivals: Arrivals, rate: f64, length: Nanos, seed: u64) -> Self {
-        Self::over(arrivals, Profile::constant(rate, length.as_u64()), seed)
+        Self::over(arrivals, Profile::constant(rate, length), seed)
     }
 
     /// Creates a schedule for a rate that may change over time.
@@ -57,7 +57,7 @@ impl Iterator for Schedule {
             }
         };
         self.count += 1;
-        self.inverse.at(self.reached).map(Nanos::new)
+        self.inverse.at(self.reached)
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use crate::harness::scenario::profile::Bursts;
     use proptest::prelude::*;
 
-    const SECOND: u64 = 1_000_000_000;
+    const SECOND: Nanos = Nanos::SECOND;
 
     /// Returns profiles of one to six pieces of all kinds, also silent ones, three seconds long at
     /// most.
@@ -78,8 +78,8 @@ mod tests {
         let level = (0_u32..4_000).prop_map(|rate| (f64::from(rate), f64::from(rate)));
         let piece = (prop_oneof![rates, level], 1_u64..500_000_000);
         prop::collection::vec(piece, 1..7).prop_map(|pieces| {
-            pieces.into_iter().fold(Profile::default(), |profile, ((from, to), length_ns)| {
-                profile.then(&Profile::ramp(from, to, length_ns))
+            pieces.into_iter().fold(Profile::default(), |profile, ((from, to), length)| {
+                profile.then(&Profile::ramp(from, to, Nanos::new(length)))
             })
         })
     }
@@ -123,12 +123,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_profile_has_as_many_equally_spaced_requests_as_its_integral(profile in profiles()) {
-            let (total, length_ns) = (profile.total(), profile.length_ns());
+            let (total, length) = (profile.total(), profile.length());
             let times: Vec<Nanos> = Schedule::over(Arrivals::Constant, profile, 1).collect();
             // The first request is number 0, and the end is excluded.
             prop_assert!((times.len() as f64 - total.ceil()).abs() < 1.0 + 1e-6);
             prop_assert!(times.len() as f64 >= total - 1e-6);
-            prop_assert!(times.is_sorted() && times.iter().all(|at| *at < Nanos::new(length_ns)));
+            prop_assert!(times.is_sorted() && times.iter().all(|at| *at < length));
         }
 
         #[test]
@@ -137,7 +137,7 @@ mod tests {
             // requests.
             let (peak, grain) = (profile.peak(), profile.peak() * 1.5e-9 + 1e-9);
             for (k, at) in Schedule::over(Arrivals::Constant, profile.clone(), 1).enumerate() {
-                let reached = profile.integral(at.as_u64());
+                let reached = profile.integral(at);
                 prop_assert!((reached - k as f64).abs() <= grain, "{k}: {reached} at {at:?}, {peak}");
             }
         }
@@ -147,7 +147,7 @@ mod tests {
             rates in prop::collection::vec(1_u32..2_000, 1..5),
         ) {
             let rates: Vec<f64> = rates.into_iter().map(f64::from).collect();
-            let steps = Profile::steps(&rates, rates.len() as u64 * SECOND);
+            let steps = Profile::steps(&rates, SECOND * rates.len() as u64);
             let whole: Vec<Nanos> = Schedule::over(Arrivals::Constant, steps, 1).collect();
             let parts = (0_u64..).zip(&rates).flat_map(|(step, rate)| {
                 let part = Schedule::new(Arrivals::Constant, *rate, Nanos::SECOND, 1);
@@ -160,10 +160,10 @@ mod tests {
         fn a_poisson_process_has_its_mean_count_in_every_stretch(seed: u64, profile in profiles()) {
             let times: Vec<Nanos> = Schedule::over(Arrivals::Poisson, profile.clone(), seed).collect();
             prop_assert!(times.is_sorted());
-            for start_ns in (0..profile.length_ns()).step_by(250_000_000) {
-                let end_ns = start_ns + 250_000_000;
-                let mean = profile.integral(end_ns) - profile.integral(start_ns);
-                let count = times.iter().filter(|at| (start_ns..end_ns).contains(&at.as_u64())).count();
+            for start in (0..profile.length().as_u64()).step_by(250_000_000).map(Nanos::new) {
+                let end = start + Nanos::from_millis(250);
+                let mean = profile.integral(end) - profile.integral(start);
+                let count = times.iter().filter(|at| (start..end).contains(at)).count();
                 // Six standard deviations, plus an allowance for small means, which are not
                 // normally distributed.
                 let bound = 6.0 * mean.sqrt() + 12.0;
@@ -176,7 +176,7 @@ mod tests {
     /// law.
     fn distance(profile: &Profile, seed: u64) -> f64 {
         let times = Schedule::over(Arrivals::Poisson, profile.clone(), seed);
-        let reached: Vec<f64> = times.map(|at| profile.integral(at.as_u64())).collect();
+        let reached: Vec<f64> = times.map(|at| profile.integral(at)).collect();
         let mut gaps: Vec<f64> = reached.windows(2).map(|pair| pair[1] - pair[0]).collect();
         gaps.sort_by(f64::total_cmp);
         let count = gaps.len() as f64;
@@ -190,11 +190,11 @@ mod tests {
 
     #[test]
     fn gaps_measured_by_the_integral_are_exponential_on_any_profile() {
-        let bursts = Bursts { rate: 20_000.0, base: 500.0, on_ns: SECOND / 5, off_ns: SECOND / 3 };
+        let bursts = Bursts { rate: 20_000.0, base: 500.0, on: SECOND / 5, off: SECOND / 3 };
         for profile in [
             Profile::ramp(0.0, 20_000.0, SECOND),
             Profile::ramp(15_000.0, 100.0, SECOND),
-            Profile::bursts(bursts, 2 * SECOND),
+            Profile::bursts(bursts, SECOND * 2),
         ] {
             // By Kolmogorov's law, chance exceeds 2.2 once in 8,000 times. The seeds are fixed.
             let worst = (0..5).map(|seed| distance(&profile, seed)).fold(0.0, f64::max);

@@ -125,10 +125,10 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     pub(crate) const RATE: f64 = 20_000.0;
-    pub(crate) const DURATION_NS: u64 = 10_000_000_000;
+    pub(crate) const DURATION: Nanos = Nanos::from_secs(10);
 
     pub(crate) fn workload(arrivals: Arrivals, rate: f64) -> Workload {
-        shaped(arrivals, Profile::constant(rate, DURATION_NS))
+        shaped(arrivals, Profile::constant(rate, DURATION))
     }
 
     pub(crate) fn shaped(arrivals: Arrivals, profile: Profile) -> Workload {
@@ -138,7 +138,7 @@ pub(crate) mod tests {
             name: "one".to_owned(),
             arrivals,
             timing: Timing::Rate(profile),
-            length: Nanos::new(DURATION_NS),
+            length: DURATION,
             mix: vec![share],
         };
         Workload::Phases(Arc::new(Phases {
@@ -153,7 +153,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_sample_is_as_large_as_meant_and_takes_everything_of_a_small_run() {
-        let profile = Profile::constant(RATE, DURATION_NS);
+        let profile = Profile::constant(RATE, DURATION);
         let sampling = GapSampling::of(&shaped(Arrivals::Poisson, profile.clone()), 5).unwrap();
         let schedule = Schedule::over(Arrivals::Poisson, profile, 5);
         let count = (0..).zip(schedule).filter(|(index, _)| sampling.takes(*index)).count();

@@ -87,7 +87,7 @@ mod tests {
         Phase {
             name: "boot".to_owned(),
             arrivals: Arrivals::Poisson,
-            timing: Timing::Rate(Profile::ramp(500.0, 2500.0, length.as_u64())),
+            timing: Timing::Rate(Profile::ramp(500.0, 2500.0, length)),
             length,
             mix: Vec::new(),
         }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_does_not_change_has_no_course() {
-        let timing = Timing::Rate(Profile::constant(5.0, Nanos::SECOND.as_u64()));
+        let timing = Timing::Rate(Profile::constant(5.0, Nanos::SECOND));
         assert!(rate_course(&Phase { timing, ..ramp(Nanos::SECOND) }, Nanos::SECOND).is_none());
     }
 }

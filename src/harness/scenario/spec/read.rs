@@ -14,6 +14,7 @@ use crate::base::files;
 use crate::base::files::TRACE_BYTES_MAX;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
 use crate::base::toml_file;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::mix::{Kind, Share};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::profile::Bursts;
@@ -256,8 +257,8 @@ impl Reader<'_> {
     }
 
     fn check_burst_count(&mut self, at: &str, rate: &Rate, duration: Duration) {
-        let Rate::Bursts(Bursts { on_ns, off_ns, .. }) = rate else { return };
-        let count = nanos(duration) / on_ns.saturating_add(*off_ns).max(1);
+        let Rate::Bursts(Bursts { on, off, .. }) = rate else { return };
+        let count = Nanos::from(duration) / on.saturating_add(*off).max(Nanos::new(1));
         self.demand(count <= BURSTS_MAX, || {
             format!("{at}: `profile.bursts` has {count} bursts; write {BURSTS_MAX} at most")
         });
@@ -282,7 +283,7 @@ impl Reader<'_> {
         let replayed = match rate {
             Rate::Replay { trace, speed } => {
                 // Rounded up to a whole second, because the end is not part of a phase.
-                let seconds = Duration::from_nanos(trace.length_ns()).as_secs_f64() / speed;
+                let seconds = Duration::from(trace.length()).as_secs_f64() / speed;
                 Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(DAY))
             }
             _ => None,
@@ -360,8 +361,8 @@ impl Reader<'_> {
                 format!("{what}.{key}` is {span}; write 1ms to 24h")
             });
         }
-        let [on_ns, off_ns] = [bursts.on.0, bursts.off.0].map(nanos);
-        Rate::Bursts(Bursts { rate: bursts.rate, base: bursts.base, on_ns, off_ns })
+        let [on, off] = [bursts.on.0, bursts.off.0].map(Nanos::from);
+        Rate::Bursts(Bursts { rate: bursts.rate, base: bursts.base, on, off })
     }
 
     fn positive(&mut self, what: &str, rate: f64) {
@@ -431,8 +432,4 @@ impl Reader<'_> {
             format!("{at}: `callers` is missing; write how many ask for each new key")
         });
     }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -269,7 +269,7 @@ impl RunSpec {
         let begins = if begins > 0.0 { begins } else { first.mean_rate() };
         let rate = self.warmup_rate.unwrap_or(begins);
         let length = Nanos::from(length);
-        let timing = Timing::Rate(Profile::constant(rate, length.as_u64()));
+        let timing = Timing::Rate(Profile::constant(rate, length));
         let name = "warm-up".to_owned();
         (!length.is_zero()).then(|| Phase { name, timing, length, ..first.clone() })
     }
@@ -309,7 +309,7 @@ fn phase(spec: &PhaseSpec) -> Phase {
     Phase {
         name: spec.name.clone(),
         arrivals: spec.arrivals,
-        timing: spec.rate.over(length.as_u64()),
+        timing: spec.rate.over(length),
         length,
         mix: spec.mix.clone(),
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::catalog::Scenario;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::mix::Share;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::phases::Arrivals;
@@ -233,15 +234,15 @@ impl RunSpec {
 
 impl Rate {
     /// Returns the timing of the requests over this length of time.
-    pub(super) fn over(&self, length_ns: u64) -> Timing {
+    pub(super) fn over(&self, length: Nanos) -> Timing {
         Timing::Rate(match self {
-            Self::Bursts(bursts) => Profile::bursts(*bursts, length_ns),
-            Self::Constant(rate) => Profile::constant(*rate, length_ns),
-            Self::Ramp { from, to } => Profile::ramp(*from, *to, length_ns),
+            Self::Bursts(bursts) => Profile::bursts(*bursts, length),
+            Self::Constant(rate) => Profile::constant(*rate, length),
+            Self::Ramp { from, to } => Profile::ramp(*from, *to, length),
             Self::Replay { trace, speed } => {
                 return Timing::Replay { trace: trace.clone(), speed: *speed };
             }
-            Self::Steps(rates) => Profile::steps(rates, length_ns),
+            Self::Steps(rates) => Profile::steps(rates, length),
         })
     }
 }

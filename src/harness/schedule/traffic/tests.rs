@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::harness::nanos::Nanos;
 use crate::harness::scenario::mix::{Identities, Kind, Share};
 use crate::harness::scenario::phases::{Phase, Timing};
 use crate::harness::scenario::replay::Trace;
@@ -88,13 +89,12 @@ fn phases_follow_each_other_and_say_where_they_end() {
         Some(phase("w", 10.0, POPULAR)),
         vec![phase("a", 20.0, POPULAR), phase("b", 30.0, POPULAR)],
     );
-    let times: Vec<u64> =
-        Traffic::of(&all, &WORLD).map(|arrival| arrival.intended.as_u64()).collect();
+    let times: Vec<Nanos> = Traffic::of(&all, &WORLD).map(|arrival| arrival.intended).collect();
     assert!(times.is_sorted());
     let within =
-        |from, to| times.iter().filter(|at| (from * SECOND..to * SECOND).contains(*at)).count();
+        |from, to| times.iter().filter(|at| (SECOND * from..SECOND * to).contains(*at)).count();
     assert_eq!((within(0, 1), within(1, 2), within(2, 3)), (10, 20, 30));
-    assert_eq!(all.ends(), [SECOND, 2 * SECOND].map(Nanos::new));
+    assert_eq!(all.ends(), [SECOND, SECOND * 2]);
     assert!(one(1.0, POPULAR).ends().is_empty());
     let indices: Vec<u64> = Traffic::of(&all, &WORLD).map(|arrival| arrival.index).collect();
     assert!(indices.iter().copied().eq(0..60));
