@@ -4,6 +4,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Rem, Sub};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Monotonic;
@@ -51,6 +52,11 @@ impl Nanos {
     #[inline]
     pub fn now(clock: Monotonic) -> Self {
         Self(clock.now_ns())
+    }
+
+    /// Returns a percentile of times in nanoseconds. `quantile` is 0 to 1.
+    pub fn at_quantile(times: &Histogram<u64>, quantile: f64) -> Self {
+        Self(times.value_at_quantile(quantile))
     }
 
     /// Returns the number.

@@ -62,7 +62,7 @@ pub(super) fn time_left(header: &Header, snapshot: &Snapshot) -> String {
 /// Returns the figures of the last second beside those of all seconds.
 pub(super) fn rows(header: &Header, snapshot: &Snapshot) -> Vec<Row> {
     let planned = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
-    let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
+    let shown = |time: Option<Nanos>| time.map_or("-".to_owned(), |time| readable(time.as_u64()));
     let late = if snapshot.on_time { "" } else { "   too late: run invalid" };
     let bad = |bad: bool| if bad { Tone::Bad } else { Tone::Usual };
     let failed = snapshot.so_far.is_some_and(|all| all.errors > 0);
@@ -71,9 +71,12 @@ pub(super) fn rows(header: &Header, snapshot: &Snapshot) -> Vec<Row> {
     vec![
         heading(snapshot),
         row("rate", &|f| format!("{:.0}/s", f.rate), &planned),
-        row("p50", &|f| shown(f.p50_ns), ""),
-        row("p99", &|f| shown(f.p99_ns), ""),
-        Row { tone: bad(!snapshot.on_time), ..row("lag p99", &|f| readable(f.lag_p99_ns), late) },
+        row("p50", &|f| shown(f.p50), ""),
+        row("p99", &|f| shown(f.p99), ""),
+        Row {
+            tone: bad(!snapshot.on_time),
+            ..row("lag p99", &|f| readable(f.lag_p99.as_u64()), late)
+        },
         Row { tone: bad(failed), ..row("errors", &|f| f.errors.to_string(), "") },
         row("hits", &|f| count(f.hits), ""),
         row("mints", &|f| count(f.mints), ""),
@@ -132,9 +135,9 @@ pub(super) mod tests {
     pub(crate) fn snapshot() -> Snapshot {
         let last = Figures {
             rate: 4998.0,
-            p50_ns: Some(101_200),
-            p99_ns: Some(420_900),
-            lag_p99_ns: 2_100,
+            p50: Some(Nanos::new(101_200)),
+            p99: Some(Nanos::new(420_900)),
+            lag_p99: Nanos::new(2_100),
             errors: 0,
             hits: Some(4998),
             mints: Some(0),

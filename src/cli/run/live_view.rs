@@ -154,15 +154,15 @@ pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
     let Some(last) = snapshot.last else {
         return format!("{elapsed:>4} s  {stage}");
     };
-    let Figures { rate, p50_ns, p99_ns, lag_p99_ns, .. } = last;
+    let Figures { rate, p50, p99, lag_p99, .. } = last;
     let meant = header.rate.map_or(String::new(), |rate| format!(" of {rate:.0}"));
     let errors = snapshot.so_far.map_or(0, |all| all.errors);
-    let shown = |ns: Option<u64>| ns.map_or("-".to_owned(), readable);
+    let shown = |time: Option<Nanos>| time.map_or("-".to_owned(), |time| readable(time.as_u64()));
     format!(
         "{elapsed:>4} s  {stage}  {rate:.0}{meant} requests/s  p50 {}  p99 {}  lag p99 {}  {errors} errors so far",
-        shown(p50_ns),
-        shown(p99_ns),
-        readable(lag_p99_ns)
+        shown(p50),
+        shown(p99),
+        readable(lag_p99.as_u64())
     )
 }
 

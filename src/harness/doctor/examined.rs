@@ -47,8 +47,8 @@ pub struct Stolen {
     pub core: usize,
     /// Share of the time in interruptions longer than 10 us.
     pub share: f64,
-    /// Longest interruption in nanoseconds.
-    pub longest_ns: u64,
+    /// Longest interruption.
+    pub longest: Nanos,
 }
 
 /// One figure from each of two adjacent stretches with the same build.

@@ -7,8 +7,9 @@ use hdrhistogram::Histogram;
 use super::examined::{Examined, Pair};
 use crate::base::clock::readable;
 use crate::harness::document::doctor::{Finding, Level};
-use crate::harness::judge::validity::limits::{LAG_FLOOR_NS, STEAL_MAX, THROTTLED_MAX};
+use crate::harness::judge::validity::limits::{LAG_FLOOR, STEAL_MAX, THROTTLED_MAX};
 use crate::harness::judge::validity::{Reason, Usable, strained};
+use crate::harness::nanos::Nanos;
 use crate::harness::stats::smallest_effect::smallest_effect;
 
 impl Level {
@@ -150,16 +151,16 @@ impl Examined {
     }
 
     fn pacer(&self) -> Finding {
-        let p99_ns = self.pacer.value_at_quantile(0.99);
+        let p99 = Nanos::at_quantile(&self.pacer, 0.99);
         let says = format!(
             "without load the pacing loop is late by {}; a target can be measured if its median is at least {}",
             quantiles(&self.pacer),
-            readable(p99_ns * 10)
+            readable((p99 * 10).as_u64())
         );
         let stop = "stop what else runs on this machine, or use one that is not shared";
         if self.pacer.is_empty() {
             Finding::of("pacer", Level::Warn, "the pacing loop had no time to run", stop)
-        } else if p99_ns > LAG_FLOOR_NS {
+        } else if p99 > LAG_FLOOR {
             Finding::of("pacer", Level::Warn, says, stop)
         } else {
             Finding::ok("pacer", says)
@@ -185,7 +186,7 @@ impl Examined {
             "core {} lost {:.2} % of its time to interruptions of more than 10 us, {} the longest",
             stolen.core,
             stolen.share * 100.0,
-            readable(stolen.longest_ns)
+            readable(stolen.longest.as_u64())
         );
         if stolen.share > INTERRUPTIONS_WARN {
             let advice = "stop what else runs here, or use a machine that is not shared";

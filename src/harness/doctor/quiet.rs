@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use super::examined::Stolen;
 use crate::base::clock::Monotonic;
 use crate::harness::machine::cores::settle_thread;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::histogram;
 
 /// Measures the wake-up delay in nanoseconds of a thread that sleeps until each millisecond, with
@@ -54,21 +55,21 @@ pub(crate) fn most_stolen(cores: &[usize], span: Duration) -> Stolen {
 /// Measures the time that a core loses. Two readings of the clock are some 30 ns apart unless
 /// something interrupts them.
 fn stolen_of(core: usize, span: Duration) -> Stolen {
-    const INTERRUPTION_NS: u64 = 10_000;
+    const INTERRUPTION: Nanos = Nanos::from_micros(10);
     let clock = Monotonic::start();
-    let (mut last_ns, mut interrupted_ns, mut longest_ns) = (clock.now_ns(), 0, 0);
-    while u128::from(last_ns) < span.as_nanos() {
-        let now_ns = clock.now_ns();
-        let gap_ns = now_ns - last_ns;
-        if gap_ns > INTERRUPTION_NS {
-            interrupted_ns += gap_ns;
-            longest_ns = longest_ns.max(gap_ns);
+    let end = Nanos::from(span);
+    let (mut last, mut interrupted, mut longest) = (Nanos::now(clock), Nanos::ZERO, Nanos::ZERO);
+    while last < end {
+        let now = Nanos::now(clock);
+        let gap = now - last;
+        if gap > INTERRUPTION {
+            interrupted += gap;
+            longest = longest.max(gap);
         }
-        last_ns = now_ns;
+        last = now;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-    let share = interrupted_ns as f64 / last_ns.max(1) as f64;
-    Stolen { core, share, longest_ns }
+    let share = interrupted.as_f64() / last.max(Nanos::new(1)).as_f64();
+    Stolen { core, share, longest }
 }
 
 /// Runs `body` on a thread of its own, with the settings of a pacing thread.
@@ -98,6 +99,6 @@ mod tests {
     fn what_a_core_lost_is_a_share() {
         let stolen = most_stolen(&[0], Duration::from_millis(5));
         assert!((0.0..=1.0).contains(&stolen.share), "{stolen:?}");
-        assert_eq!(stolen.longest_ns > 0, stolen.share > 0.0);
+        assert_eq!(stolen.longest > Nanos::ZERO, stolen.share > 0.0);
     }
 }

@@ -11,6 +11,7 @@ use crate::harness::document::doctor::Level;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::validity::{Evidence, Reason, Shape, Usable, judge};
 use crate::harness::machine::host::strain::Strain;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::histogram;
 
 fn filled(value_ns: u64) -> Histogram<u64> {
@@ -90,7 +91,7 @@ fn every_weakness_is_named_with_what_to_do() {
     check(|m| m.settings.port_range = Some([1, 2]), "ports", Warn, "2 ports");
     check(|m| m.settings.somaxconn = Some(128), "backlog", Warn, "somaxconn");
     check(|m| m.memory_available = Some(1 << 20), "memory", Warn, "1 MB");
-    let stolen = Stolen { core: 3, share: 0.04, longest_ns: 4_000_000 };
+    let stolen = Stolen { core: 3, share: 0.04, longest: Nanos::from_millis(4) };
     check(|m| m.stolen = stolen, "interruptions", Warn, "core 3 lost 4.00 %");
     let states = ["POLL", "C1", "C6"].map(str::to_owned);
     check(|m| m.settings.idle_states = states.into(), "idle states", Note, "idle-set");
@@ -168,7 +169,7 @@ fn the_verdict_names_what_can_be_measured_and_why_no_more() {
     let steal = |share| said(&[Reason::Steal { share }]);
     assert!(steal(0.02).contains("can now measure the p50 and nothing above"), "{}", steal(0.02));
     assert!(steal(0.2).starts_with("nothing that is measured on this machine"), "{}", steal(0.2));
-    let tail = Reason::LagTail { p999_ns: 2_000_000, limit_ns: 1 };
+    let tail = Reason::LagTail { p999: Nanos::from_millis(2), limit: Nanos::new(1) };
     assert!(
         said(&[tail]).contains("the p50 and the p90 and nothing above, and a run would be invalid")
     );

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::histogram;
 use crate::harness::record::measured::Measured;
 use crate::harness::scenario::objective::Objective;
@@ -68,7 +69,7 @@ impl Answers {
     /// Returns the number of answers over the limit, including failed requests.
     fn over(&self, objective: &Objective) -> u64 {
         let steps = self.response.iter_recorded();
-        let over = steps.filter(|step| !objective.allows(step.value_iterated_to()));
+        let over = steps.filter(|step| !objective.allows(Nanos::new(step.value_iterated_to())));
         over.map(|step| step.count_at_value()).sum::<u64>() + self.failed
     }
 }
@@ -118,7 +119,7 @@ impl Judgement {
         let (count, count_min, measured_ns) =
             (answers.count(), answers_min(quantile), answers.at_quantile(quantile));
         let verdict = if count >= count_min {
-            if measured_ns.is_some_and(|ns| objective.allows(ns)) {
+            if measured_ns.is_some_and(|ns| objective.allows(Nanos::new(ns))) {
                 Verdict::Met
             } else {
                 Verdict::Missed

@@ -6,7 +6,7 @@ use super::conditions::Conditions;
 use super::failure::{Failure, is_final};
 use super::gap_fit::GapFit;
 use super::steady_state::Seconds;
-use super::validity::limits::lag_limit_ns;
+use super::validity::limits::lag_limit;
 use super::validity::{self, Evidence, Reason, Shape};
 use super::verify::Verdict;
 use crate::harness::machine::host::strain::Strain;
@@ -76,7 +76,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
         strain,
-        gap_fit: GapFit::of(&measured.pacing, Nanos::new(lag_limit_ns(&judged.service))),
+        gap_fit: GapFit::of(&measured.pacing, lag_limit(&judged.service)),
         steady: seconds.steady_state(plan, &measured.totals),
         hit_ratios: seconds.hit_ratios(plan),
         broker: self_report,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
 
 /// Upper bound of a percentile of the response time.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,9 +89,9 @@ impl Objective {
         self.limit.as_secs_f64() * 1e9
     }
 
-    /// Returns true if a response time in nanoseconds is within the bound.
-    pub fn allows(&self, response_ns: u64) -> bool {
-        Duration::from_nanos(response_ns) < self.limit
+    /// Returns true if a response time is within the bound.
+    pub fn allows(&self, response: Nanos) -> bool {
+        Duration::from(response) < self.limit
     }
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::base::clock::UnixSeconds;
 use crate::harness::class::Class;
 use crate::harness::driver::load::LoadEvent;
-use crate::harness::judge::validity::limits::{burst_limit_ns, lag_limit_ns, tail_limit_ns};
+use crate::harness::judge::validity::limits::{burst_limit, lag_limit, tail_limit};
 use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{
@@ -54,12 +54,12 @@ pub enum Stage {
 pub struct Figures {
     /// Requests that were due in the period and have ended, per second.
     pub rate: f64,
-    /// Median response time of the good answers in nanoseconds; `None` without good answers.
-    pub p50_ns: Option<u64>,
+    /// Median response time of the good answers; `None` without good answers.
+    pub p50: Option<Nanos>,
     /// 99th percentile of the same response times.
-    pub p99_ns: Option<u64>,
-    /// 99th percentile of the lag in nanoseconds.
-    pub lag_p99_ns: u64,
+    pub p99: Option<Nanos>,
+    /// 99th percentile of the lag.
+    pub lag_p99: Nanos,
     /// Requests that failed.
     pub errors: u64,
     /// Answers from the cache; `None` if the target does not report classes.
@@ -160,12 +160,12 @@ impl RunProgress {
     /// on time.
     fn is_on_time(&self, all: &Merged) -> bool {
         if let Some(gap) = self.burst_gap {
-            return all.lag.max() <= burst_limit_ns(gap);
+            return Nanos::new(all.lag.max()) <= burst_limit(gap);
         }
         // Without good answers there is no limit to compare the lag with.
         all.response.is_empty()
-            || all.lag.value_at_quantile(0.99) <= lag_limit_ns(&all.service)
-                && all.lag.value_at_quantile(0.999) <= tail_limit_ns(&all.response)
+            || Nanos::at_quantile(&all.lag, 0.99) <= lag_limit(&all.service)
+                && Nanos::at_quantile(&all.lag, 0.999) <= tail_limit(&all.response)
     }
 }
 
@@ -205,7 +205,7 @@ impl State {
         if self.p99_us.len() == KEPT_SECONDS {
             self.p99_us.remove(0);
         }
-        self.p99_us.push(figures.p99_ns.unwrap_or(0) / 1000);
+        self.p99_us.push(figures.p99.unwrap_or_default() / Nanos::from_micros(1));
         self.last = Some(figures);
     }
 }
@@ -243,13 +243,14 @@ impl Figures {
             seen.map_or(0, |(_, latencies)| latencies.response.len())
         };
         let classed = set.seen().all(|(class, _)| class != Class::All);
-        let at =
-            |quantile| (!all.response.is_empty()).then(|| all.response.value_at_quantile(quantile));
+        let at = |quantile| {
+            (!all.response.is_empty()).then(|| Nanos::at_quantile(&all.response, quantile))
+        };
         Self {
             rate: (all.response.len() + all.errors) as f64 * 1e9 / span.max(Nanos::new(1)).as_f64(),
-            p50_ns: at(0.5),
-            p99_ns: at(0.99),
-            lag_p99_ns: all.lag.value_at_quantile(0.99),
+            p50: at(0.5),
+            p99: at(0.99),
+            lag_p99: Nanos::at_quantile(&all.lag, 0.99),
             errors: all.errors,
             hits: classed.then(|| count(Class::Hit)),
             mints: classed.then(|| count(Class::Miss)),
@@ -316,12 +317,12 @@ mod tests {
             progress.snapshot();
         let (last, so_far) = (last.unwrap(), so_far.unwrap());
         assert_eq!((stage, elapsed, seconds), (Stage::Measuring, Nanos::new(7), 2));
-        assert_eq!((last.errors, last.hits, last.p99_ns), (1, Some(0), None));
+        assert_eq!((last.errors, last.hits, last.p99), (1, Some(0), None));
         assert_eq!((so_far.errors, so_far.hits, so_far.mints), (1, Some(10), Some(0)));
         assert!((so_far.rate - 5.5).abs() < 1e-9 && (last.rate - 1.0).abs() < 1e-9);
         // No percentile includes the failed request.
-        for ns in [so_far.p50_ns, so_far.p99_ns] {
-            assert!((999_000..1_001_000).contains(&ns.unwrap()), "{ns:?}");
+        for time in [so_far.p50, so_far.p99] {
+            assert!((999_000..1_001_000).contains(&time.unwrap().as_u64()), "{time:?}");
         }
         assert_eq!(p99_us.len(), 2);
         assert!(on_time);

@@ -122,8 +122,8 @@ fn explain(reason: &Reason) -> (String, &'static str) {
         Reason::Rate { scheduled, acted } => {
             (format!("{acted} of {scheduled} requests were sent in time"), SLOWER)
         }
-        Reason::Burst { max_ns, .. } => {
-            (format!("a burst took {} to write", readable(*max_ns)), "lower --callers")
+        Reason::Burst { max, .. } => {
+            (format!("a burst took {} to write", readable(max.as_u64())), "lower --callers")
         }
         Reason::Throttled { share } => (
             format!("a CPU quota stopped the generator for {} of the time", percent(*share)),
@@ -136,8 +136,11 @@ fn explain(reason: &Reason) -> (String, &'static str) {
         Reason::Paging { .. } => {
             ("the generator waited for memory".into(), "free memory on this machine")
         }
-        Reason::Hiccup { p999_ns, .. } => (
-            format!("this machine took the generator's core for {} or more", readable(*p999_ns)),
+        Reason::Hiccup { p999, .. } => (
+            format!(
+                "this machine took the generator's core for {} or more",
+                readable(p999.as_u64())
+            ),
             QUIETER,
         ),
         Reason::Interrupted(cut) => (
@@ -154,17 +157,18 @@ fn explain(reason: &Reason) -> (String, &'static str) {
 
 fn explain_lateness(reason: &Reason) -> (String, &'static str) {
     match reason {
-        Reason::Lag { p99_ns, .. } => {
-            (format!("the generator was late by {} at its p99", readable(*p99_ns)), QUIETER)
+        Reason::Lag { p99, .. } => {
+            (format!("the generator was late by {} at its p99", readable(p99.as_u64())), QUIETER)
         }
-        Reason::LagTail { p999_ns, .. } => {
-            (format!("the generator was late by {} at its p99.9", readable(*p999_ns)), QUIETER)
+        Reason::LagTail { p999, .. } => {
+            (format!("the generator was late by {} at its p99.9", readable(p999.as_u64())), QUIETER)
         }
-        Reason::Notice { p99_ns, .. } => {
-            (format!("answers were noticed up to {} late at the p99", readable(*p99_ns)), SLOWER)
-        }
-        Reason::NoticeTail { p999_ns, .. } => (
-            format!("answers were noticed up to {} late at the p99.9", readable(*p999_ns)),
+        Reason::Notice { p99, .. } => (
+            format!("answers were noticed up to {} late at the p99", readable(p99.as_u64())),
+            SLOWER,
+        ),
+        Reason::NoticeTail { p999, .. } => (
+            format!("answers were noticed up to {} late at the p99.9", readable(p999.as_u64())),
             QUIETER,
         ),
         Reason::Gaps(_) => {
@@ -189,9 +193,10 @@ mod tests {
 
     #[test]
     fn a_headline_says_what_is_usable_why_not_all_and_what_to_do() {
-        let lag = Reason::Lag { p99_ns: 73_200, limit_ns: 20_000, usable: Usable::P50 };
-        let tail = Reason::LagTail { p999_ns: 2_469_800, limit_ns: 104_300 };
-        let hiccup = Reason::Hiccup { p999_ns: 2_490_300, limit_ns: 104_300 };
+        let lag =
+            Reason::Lag { p99: Nanos::new(73_200), limit: Nanos::new(20_000), usable: Usable::P50 };
+        let tail = Reason::LagTail { p999: Nanos::new(2_469_800), limit: Nanos::new(104_300) };
+        let hiccup = Reason::Hiccup { p999: Nanos::new(2_490_300), limit: Nanos::new(104_300) };
         assert_eq!(
             says(&[lag.clone(), tail.clone(), hiccup]),
             "p50 is usable; p90 and above are not: this machine took the generator's core for 2.49 ms or more; use a quieter machine or lower --rate"
@@ -226,7 +231,7 @@ mod tests {
     #[test]
     fn a_load_that_was_not_made_is_named_before_the_machine() {
         let unsent = Reason::Unsent { count: 3 };
-        let hiccup = Reason::Hiccup { p999_ns: 5_000_000, limit_ns: 1 };
+        let hiccup = Reason::Hiccup { p999: Nanos::new(5_000_000), limit: Nanos::new(1) };
         let said = says(&[hiccup, unsent]);
         assert!(said.starts_with("no percentile is usable: 3 requests were never sent"), "{said}");
     }

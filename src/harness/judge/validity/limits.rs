@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use crate::harness::nanos::Nanos;
 
 /// The smallest lag limit: the accuracy of the clock and the loop.
-pub(crate) const LAG_FLOOR_NS: u64 = 20_000;
+pub(crate) const LAG_FLOOR: Nanos = Nanos::from_micros(20);
 
 /// The generator's own error may be one part in this many of the measured time.
 pub(super) const TENTH: u64 = 10;
@@ -29,21 +29,21 @@ pub(super) const FAULT_EVERY: Nanos = Nanos::from_secs(10);
 pub(super) const RATE_TOLERANCE: f64 = 0.01;
 
 /// Returns the largest allowed p99 of the lag: a tenth of the median service time.
-pub fn lag_limit_ns(service: &Histogram<u64>) -> u64 {
-    lateness_max_ns(service.value_at_quantile(0.5))
+pub fn lag_limit(service: &Histogram<u64>) -> Nanos {
+    lateness_max(Nanos::at_quantile(service, 0.5))
 }
 
 /// Returns the largest allowed p99.9 of the lag: a tenth of the p99 response.
-pub fn tail_limit_ns(response: &Histogram<u64>) -> u64 {
-    response.value_at_quantile(0.99) / TENTH
+pub fn tail_limit(response: &Histogram<u64>) -> Nanos {
+    Nanos::at_quantile(response, 0.99) / TENTH
 }
 
 /// Returns the lateness that a measured time tolerates.
-pub(super) fn lateness_max_ns(measured_ns: u64) -> u64 {
-    LAG_FLOOR_NS.max(measured_ns / TENTH)
+pub(super) fn lateness_max(measured: Nanos) -> Nanos {
+    LAG_FLOOR.max(measured / TENTH)
 }
 
 /// Returns the largest allowed lag of a request in a burst, for bursts at this distance.
-pub fn burst_limit_ns(gap: Nanos) -> u64 {
-    (gap / 4).as_u64()
+pub fn burst_limit(gap: Nanos) -> Nanos {
+    gap / 4
 }

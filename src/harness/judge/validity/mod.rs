@@ -15,8 +15,8 @@ use hdrhistogram::Histogram;
 
 pub use self::headline::Headline;
 use self::limits::{
-    BUSY_MAX, FAULT_EVERY, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit_ns, lag_limit_ns,
-    tail_limit_ns,
+    BUSY_MAX, FAULT_EVERY, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit, lag_limit,
+    tail_limit,
 };
 pub use self::reason::Reason;
 pub use self::usable::Usable;
@@ -77,7 +77,6 @@ pub enum Shape {
 
 /// Returns every reason why the run is invalid; none for a valid run.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
-    let p = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
     let mut reasons: Vec<Reason> = evidence.cut.map(Reason::Interrupted).into_iter().collect();
     if evidence.response.is_empty() {
         reasons.push(Reason::NoRequests);
@@ -95,9 +94,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     }
     reasons.extend(strained(&evidence.conditions.strain, evidence.duration));
     reasons.extend(unsteady(evidence.conditions));
-    let (p999_ns, limit_ns) = (p(evidence.hiccup, 0.999), tail_limit_ns(evidence.response));
-    if p999_ns > limit_ns {
-        reasons.push(Reason::Hiccup { p999_ns, limit_ns });
+    let (p999, limit) = (Nanos::at_quantile(evidence.hiccup, 0.999), tail_limit(evidence.response));
+    if p999 > limit {
+        reasons.push(Reason::Hiccup { p999, limit });
     }
     reasons
 }
@@ -140,27 +139,27 @@ fn unsteady(conditions: &Conditions) -> Vec<Reason> {
 }
 
 fn paced(evidence: &Evidence<'_>, scheduled: u64, acted: u64) -> Vec<Reason> {
-    let p = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
+    let p = Nanos::at_quantile;
     let mut reasons = Vec::new();
     if is_off(scheduled, acted) {
         reasons.push(Reason::Rate { scheduled, acted });
     }
-    let limit_ns = lag_limit_ns(evidence.service);
-    let tail_limit_ns = tail_limit_ns(evidence.response);
+    let limit = lag_limit(evidence.service);
+    let tail_limit = tail_limit(evidence.response);
     let usable = |late| Usable::with_lateness(late, evidence.service, evidence.response);
-    let (p99_ns, tail_ns) = (p(evidence.lag, 0.99), p(evidence.lag, 0.999));
-    if p99_ns > limit_ns {
-        reasons.push(Reason::Lag { p99_ns, limit_ns, usable: usable(evidence.lag) });
+    let (p99, tail) = (p(evidence.lag, 0.99), p(evidence.lag, 0.999));
+    if p99 > limit {
+        reasons.push(Reason::Lag { p99, limit, usable: usable(evidence.lag) });
     }
-    if tail_ns > tail_limit_ns {
-        reasons.push(Reason::LagTail { p999_ns: tail_ns, limit_ns: tail_limit_ns });
+    if tail > tail_limit {
+        reasons.push(Reason::LagTail { p999: tail, limit: tail_limit });
     }
-    let (p99_ns, tail_ns) = (p(evidence.notice, 0.99), p(evidence.notice, 0.999));
-    if p99_ns > limit_ns {
-        reasons.push(Reason::Notice { p99_ns, limit_ns, usable: usable(evidence.notice) });
+    let (p99, tail) = (p(evidence.notice, 0.99), p(evidence.notice, 0.999));
+    if p99 > limit {
+        reasons.push(Reason::Notice { p99, limit, usable: usable(evidence.notice) });
     }
-    if tail_ns > tail_limit_ns {
-        reasons.push(Reason::NoticeTail { p999_ns: tail_ns, limit_ns: tail_limit_ns });
+    if tail > tail_limit {
+        reasons.push(Reason::NoticeTail { p999: tail, limit: tail_limit });
     }
     reasons
 }
@@ -177,8 +176,8 @@ fn is_off(scheduled: u64, acted: u64) -> bool {
 /// a fault only if the burst reaches into the time of the next one; the limit is a quarter of the
 /// gap.
 fn burst(lag: &Histogram<u64>, gap: Nanos) -> Option<Reason> {
-    let (max_ns, limit_ns) = (lag.max(), burst_limit_ns(gap));
-    (max_ns > limit_ns).then_some(Reason::Burst { max_ns, limit_ns })
+    let (max, limit) = (Nanos::new(lag.max()), burst_limit(gap));
+    (max > limit).then_some(Reason::Burst { max, limit })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::harness::dialect::outcome::Cause;
 use crate::harness::judge::gap_fit::GapFit;
 use crate::harness::judge::steady_state::HitRatios;
 use crate::harness::machine::host::strain::Paging;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::measured::Cut;
 use crate::harness::stats::stationarity::Drift;
 
@@ -17,10 +18,10 @@ use crate::harness::stats::stationarity::Drift;
 pub enum Reason {
     /// A burst was still being written when it should have been over.
     Burst {
-        /// The latest write, in nanoseconds after the due time of the burst.
-        max_ns: u64,
-        /// The limit in nanoseconds.
-        limit_ns: u64,
+        /// The latest write, after the due time of the burst.
+        max: Nanos,
+        /// The limit.
+        limit: Nanos,
     },
     /// The requests that were sent did not follow the random schedule.
     Gaps(GapFit),
@@ -33,10 +34,10 @@ pub enum Reason {
     HitRatio(HitRatios),
     /// The host stopped the generator's loop.
     Hiccup {
-        /// The 99.9th percentile of the probe's lateness in nanoseconds.
-        p999_ns: u64,
-        /// The limit in nanoseconds.
-        limit_ns: u64,
+        /// The 99.9th percentile of the probe's lateness.
+        p999: Nanos,
+        /// The limit.
+        limit: Nanos,
     },
     /// The generator's machine lacked something that connections need.
     Impeded {
@@ -51,37 +52,37 @@ pub enum Reason {
     Interrupted(Cut),
     /// The p99 of the generator's lag exceeded the limit.
     Lag {
-        /// The 99th percentile in nanoseconds.
-        p99_ns: u64,
-        /// The limit in nanoseconds.
-        limit_ns: u64,
+        /// The 99th percentile.
+        p99: Nanos,
+        /// The limit.
+        limit: Nanos,
         /// The percentiles that stay usable.
         usable: Usable,
     },
     /// The p99.9 of the generator's lag exceeded the limit.
     LagTail {
-        /// The 99.9th percentile in nanoseconds.
-        p999_ns: u64,
-        /// The limit in nanoseconds.
-        limit_ns: u64,
+        /// The 99.9th percentile.
+        p999: Nanos,
+        /// The limit.
+        limit: Nanos,
     },
     /// No request ended that could be judged.
     NoRequests,
     /// The generator looked for answers too rarely.
     Notice {
-        /// The 99th percentile in nanoseconds.
-        p99_ns: u64,
-        /// The limit in nanoseconds.
-        limit_ns: u64,
+        /// The 99th percentile.
+        p99: Nanos,
+        /// The limit.
+        limit: Nanos,
         /// The percentiles that stay usable.
         usable: Usable,
     },
     /// The generator looked for answers too rarely for the tail.
     NoticeTail {
-        /// The 99.9th percentile in nanoseconds.
-        p999_ns: u64,
-        /// The limit in nanoseconds.
-        limit_ns: u64,
+        /// The 99.9th percentile.
+        p999: Nanos,
+        /// The limit.
+        limit: Nanos,
     },
     /// The generator waited for its own memory.
     Paging {
@@ -151,11 +152,11 @@ impl Usable {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Burst { max_ns, limit_ns } => write!(
+            Self::Burst { max, limit } => write!(
                 f,
                 "a burst took {} to write, more than {} (a quarter of the time between bursts); lower --callers",
-                readable(*max_ns),
-                readable(*limit_ns)
+                readable(max.as_u64()),
+                readable(limit.as_u64())
             ),
             Self::Busy { share } => write!(
                 f,
@@ -165,42 +166,42 @@ impl fmt::Display for Reason {
             ),
             Self::Gaps(fit) => gaps(fit, f),
             Self::HitRatio(ratios) => hit_ratios(ratios, f),
-            Self::Hiccup { p999_ns, limit_ns } => write!(
+            Self::Hiccup { p999, limit } => write!(
                 f,
                 "the host stopped the generator: the p99.9 of its 1 kHz probe is {}, more than {} (a tenth of the p99 response); stop what else runs on this machine",
-                readable(*p999_ns),
-                readable(*limit_ns)
+                readable(p999.as_u64()),
+                readable(limit.as_u64())
             ),
             Self::Impeded { cause, count, remedy } => {
                 write!(f, "this machine could not send {count} requests: {cause}; {remedy}")
             }
             Self::Interrupted(cut) => interrupted(*cut, f),
-            Self::Lag { p99_ns, limit_ns, .. } => write!(
+            Self::Lag { p99, limit, .. } => write!(
                 f,
                 "the generator was late: the p99 of its lag is {}, more than {} (a tenth of the median service time, at least 20 us); lower --rate or stop what else runs here",
-                readable(*p99_ns),
-                readable(*limit_ns)
+                readable(p99.as_u64()),
+                readable(limit.as_u64())
             ),
-            Self::LagTail { p999_ns, limit_ns } => write!(
+            Self::LagTail { p999, limit } => write!(
                 f,
                 "the generator was late in the tail: the p99.9 of its lag is {}, more than {} (a tenth of the p99 response); stop what else runs on this machine",
-                readable(*p999_ns),
-                readable(*limit_ns)
+                readable(p999.as_u64()),
+                readable(limit.as_u64())
             ),
             Self::NoRequests => {
                 f.write_str("no request of the measured part has ended; raise --rate or --duration")
             }
-            Self::Notice { p99_ns, limit_ns, .. } => write!(
+            Self::Notice { p99, limit, .. } => write!(
                 f,
                 "the generator may have noticed answers late: by up to {} at the p99, more than {} (a tenth of the median service time, at least 20 us); lower --rate or give it more --threads on more cores",
-                readable(*p99_ns),
-                readable(*limit_ns)
+                readable(p99.as_u64()),
+                readable(limit.as_u64())
             ),
-            Self::NoticeTail { p999_ns, limit_ns } => write!(
+            Self::NoticeTail { p999, limit } => write!(
                 f,
                 "the generator may have noticed answers late in the tail: by up to {} at the p99.9, more than {} (a tenth of the p99 response); stop what else runs on this machine",
-                readable(*p999_ns),
-                readable(*limit_ns)
+                readable(p999.as_u64()),
+                readable(limit.as_u64())
             ),
             Self::Paging { paging, limit } => memory(*paging, *limit, f),
             Self::Rate { scheduled, acted } => write!(

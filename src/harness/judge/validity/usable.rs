@@ -7,7 +7,8 @@
 
 use hdrhistogram::Histogram;
 
-use super::limits::{lag_limit_ns, lateness_max_ns};
+use super::limits::{lag_limit, lateness_max};
+use crate::harness::nanos::Nanos;
 
 /// The usable percentiles, from the p50 up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,10 +49,10 @@ impl Usable {
         service: &Histogram<u64>,
         response: &Histogram<u64>,
     ) -> Self {
-        let p90_limit_ns = lateness_max_ns(response.value_at_quantile(0.9));
-        if late.value_at_quantile(1.0 - P90_SHARE_MAX) <= p90_limit_ns {
+        let p90_limit = lateness_max(Nanos::at_quantile(response, 0.9));
+        if Nanos::at_quantile(late, 1.0 - P90_SHARE_MAX) <= p90_limit {
             Self::P90
-        } else if late.value_at_quantile(1.0 - P50_SHARE_MAX) <= lag_limit_ns(service) {
+        } else if Nanos::at_quantile(late, 1.0 - P50_SHARE_MAX) <= lag_limit(service) {
             Self::P50
         } else {
             Self::Nothing

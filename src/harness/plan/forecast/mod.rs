@@ -23,6 +23,7 @@ use super::simulate::estimate::Estimate;
 use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Adopted, Played, Storm, Window, play};
 pub(crate) use crate::harness::document::plan::forecast::{Demand, Forecast, Situation};
+use crate::harness::nanos::Nanos;
 use crate::harness::stats::float::float;
 
 /// Inputs of a forecast.
@@ -62,7 +63,7 @@ const LENGTH_MAX_S: f64 = 60.0;
 const FULL: f64 = 0.98;
 /// Time slice of the simulated scheduler. It lies between the minimum slice of Linux (0.7 to 2.8 ms, by
 /// cores) and the timer tick that enforces it (4 ms at 250 Hz).
-const SLICE_NS: u64 = 3_000_000;
+const SLICE: Nanos = Nanos::from_millis(3);
 
 /// The simulation was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,13 +101,13 @@ pub(crate) fn shape(fleet: &Fleet) -> Shape {
         cores: nodes.cores,
         lanes: nodes.lanes.unwrap_or(nodes.cores),
         mint_queue: nodes.mint_queue.get(),
-        slice_ns: SLICE_NS,
+        slice: SLICE,
     }
 }
 
 /// Returns the shape of the measured broker: one core, with the broker's own defaults.
 pub(crate) const fn measured_shape(mint_queue: usize) -> Shape {
-    Shape { cores: NonZeroUsize::MIN, lanes: NonZeroUsize::MIN, mint_queue, slice_ns: SLICE_NS }
+    Shape { cores: NonZeroUsize::MIN, lanes: NonZeroUsize::MIN, mint_queue, slice: SLICE }
 }
 
 struct Forecaster<'a> {

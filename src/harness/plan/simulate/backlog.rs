@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use crate::harness::nanos::Nanos;
+
 /// Mean backlog in two quarters of a window: requests without an answer yet, and waiting renewals.
 #[derive(Clone, Debug)]
 pub(crate) struct Backlog {
-    /// Start and end of the second and of the last quarter, in nanoseconds.
-    quarters: [(u64, u64); 2],
+    /// Start and end of the second and of the last quarter.
+    quarters: [(Nanos, Nanos); 2],
     /// Sum of backlog times nanoseconds in each quarter.
     areas: [f64; 2],
 }
@@ -18,26 +20,26 @@ const GROWTH: f64 = 1.5;
 impl Backlog {
     /// Returns an empty backlog of a window of this length.
     pub(crate) fn new(length: Duration) -> Self {
-        let ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-        let quarter = ns / 4;
-        Self { quarters: [(quarter, 2 * quarter), (3 * quarter, ns)], areas: [0.0; 2] }
+        let length = Nanos::from(length);
+        let quarter = length / 4;
+        Self { quarters: [(quarter, quarter * 2), (quarter * 3, length)], areas: [0.0; 2] }
     }
 
     /// Adds a stretch of time with `waiting` requests and renewals.
-    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
-    pub(crate) fn add(&mut self, from_ns: u64, to_ns: u64, waiting: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub(crate) fn add(&mut self, from: Nanos, to: Nanos, waiting: u64) {
         for ((start, end), area) in self.quarters.iter().zip(&mut self.areas) {
-            let overlap_ns = to_ns.min(*end).saturating_sub(from_ns.max(*start));
-            *area += overlap_ns as f64 * waiting as f64;
+            let overlap = to.min(*end).saturating_sub(from.max(*start));
+            *area += overlap.as_f64() * waiting as f64;
         }
     }
 
     /// Returns the mean backlog of the second and of the last quarter.
-    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]
     pub(crate) fn means(&self) -> [f64; 2] {
-        let [middle_ns, end_ns] = self.quarters.map(|(start, end)| (end - start).max(1) as f64);
-        let [middle, end] = self.areas;
-        [middle / middle_ns, end / end_ns]
+        let length = |(start, end): (Nanos, Nanos)| (end - start).max(Nanos::new(1)).as_f64();
+        let [middle_length, last_length] = self.quarters.map(length);
+        let [middle, last] = self.areas;
+        [middle / middle_length, last / last_length]
     }
 }
 
@@ -59,10 +61,10 @@ mod tests {
     fn means(waiting: [u64; 4]) -> [f64; 2] {
         let mut backlog = Backlog::new(Duration::from_secs(4));
         for (second, waiting) in (0..).zip(waiting) {
-            backlog.add(second * 1_000_000_000, (second + 1) * 1_000_000_000, waiting);
+            backlog.add(Nanos::SECOND * second, Nanos::SECOND * (second + 1), waiting);
         }
         // The backlog after the end of the window does not count.
-        backlog.add(4_000_000_000, 9_000_000_000, 1000);
+        backlog.add(Nanos::from_secs(4), Nanos::from_secs(9), 1000);
         backlog.means()
     }
 

@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::service::Service;
+use crate::harness::nanos::Nanos;
 
 /// Shape of a broker process.
 #[derive(Clone, Debug)]
@@ -23,8 +24,8 @@ pub(crate) struct Shape {
     pub(crate) lanes: NonZeroUsize,
     /// Maximum number of waiting mints, and of waiting renewals.
     pub(crate) mint_queue: usize,
-    /// Time slice in nanoseconds: how long a thread runs before the other thread of its core may run.
-    pub(crate) slice_ns: u64,
+    /// Time slice: how long a thread runs before the other thread of its core may run.
+    pub(crate) slice: Nanos,
 }
 
 /// Costs of the work of a node.
@@ -55,7 +56,7 @@ pub(crate) enum Done {
 /// Scheduled event of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick {
-    at_ns: u64,
+    at: Nanos,
     order: u64,
     core: usize,
     epoch: u64,
@@ -72,13 +73,13 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 struct Job {
     ticket: Option<Ticket>,
-    left_ns: u64,
+    left: Nanos,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
     Idle,
-    Lane { job: Job, ends_ns: u64 },
+    Lane { job: Job, ends: Nanos },
     Worker(Ticket),
 }
 
@@ -95,7 +96,7 @@ struct Core {
     suspended: Option<Job>,
     side: Side,
     /// Time since which that side has had the core.
-    since_ns: u64,
+    since: Nanos,
     /// Number of the current assignment of the core. Ticks of earlier assignments are ignored.
     epoch: u64,
 }
@@ -114,8 +115,8 @@ pub(crate) struct Node {
     rng: Xoshiro256PlusPlus,
     /// Largest number of mints that waited at one time.
     pub(crate) queue_peak: usize,
-    /// Time that cores were busy, in nanoseconds.
-    pub(crate) busy_ns: u64,
+    /// Time that cores were busy.
+    pub(crate) busy: Nanos,
 }
 
 /// Error: the mint queue is full.
@@ -130,7 +131,7 @@ impl Node {
             state: State::Idle,
             suspended: None,
             side: Side::Worker,
-            since_ns: 0,
+            since: Nanos::ZERO,
             epoch: 0,
         };
         let cores = (0..shape.cores.get()).map(|_| core()).collect();
@@ -145,12 +146,12 @@ impl Node {
             order: 0,
             rng,
             queue_peak: 0,
-            busy_ns: 0,
+            busy: Nanos::ZERO,
         }
     }
 
     /// Draws the time that a caller waits in addition to the node's own work.
-    pub(crate) fn way_ns(&mut self) -> u64 {
+    pub(crate) fn way(&mut self) -> Nanos {
         self.costs.way.draw(&mut self.rng)
     }
 
@@ -165,14 +166,14 @@ impl Node {
     }
 
     /// Adds a request on a connection of this worker.
-    pub(crate) fn request(&mut self, now_ns: u64, ticket: Ticket, worker: usize) {
+    pub(crate) fn request(&mut self, now: Nanos, ticket: Ticket, worker: usize) {
         let index = worker % self.cores.len().max(1);
         let Some(core) = self.cores.get_mut(index) else { return };
         core.requests.push_back(ticket);
         let first = core.requests.len() == 1;
         match core.state {
-            State::Idle => self.dispatch(now_ns, index),
-            State::Lane { ends_ns, .. } if first => self.limit(now_ns, index, ends_ns),
+            State::Idle => self.dispatch(now, index),
+            State::Lane { ends, .. } if first => self.limit(now, index, ends),
             State::Lane { .. } | State::Worker(_) => {}
         }
     }
@@ -181,12 +182,12 @@ impl Node {
     ///
     /// # Errors
     /// Returns [`Full`] when the queue is full.
-    pub(crate) fn mint(&mut self, now_ns: u64, ticket: Ticket) -> Result<(), Full> {
+    pub(crate) fn mint(&mut self, now: Nanos, ticket: Ticket) -> Result<(), Full> {
         if self.mints.len() >= self.shape.mint_queue {
             return Err(Full);
         }
         self.mints.push_back(ticket);
-        self.wake(now_ns);
+        self.wake(now);
         self.queue_peak = self.queue_peak.max(self.mints.len());
         Ok(())
     }
@@ -195,25 +196,25 @@ impl Node {
     ///
     /// # Errors
     /// Returns [`Full`] when the renewal is put off.
-    pub(crate) fn renew(&mut self, now_ns: u64) -> Result<(), Full> {
+    pub(crate) fn renew(&mut self, now: Nanos) -> Result<(), Full> {
         if self.renewals >= self.shape.mint_queue {
             return Err(Full);
         }
         self.renewals += 1;
-        self.wake(now_ns);
+        self.wake(now);
         Ok(())
     }
 
-    fn wake(&mut self, now_ns: u64) {
+    fn wake(&mut self, now: Nanos) {
         let idle = |core: &Core| matches!(core.state, State::Idle);
         if let Some(index) = self.cores.iter().position(idle) {
-            self.dispatch(now_ns, index);
+            self.dispatch(now, index);
         }
     }
 
     /// Returns the time of the node's next event.
-    pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.ticks.peek().map(|Reverse(tick)| tick.at_ns)
+    pub(crate) fn next(&self) -> Option<Nanos> {
+        self.ticks.peek().map(|Reverse(tick)| tick.at)
     }
 
     /// Handles the next event. Returns the finished work, if any.
@@ -226,21 +227,21 @@ impl Node {
         match (tick.kind, core.state) {
             (Kind::Done, State::Worker(ticket)) => {
                 core.state = State::Idle;
-                self.dispatch(tick.at_ns, tick.core);
+                self.dispatch(tick.at, tick.core);
                 Some(Done::Handled(ticket))
             }
             (Kind::Done, State::Lane { job, .. }) => {
                 core.state = State::Idle;
                 self.lanes_busy -= 1;
-                self.dispatch(tick.at_ns, tick.core);
+                self.dispatch(tick.at, tick.core);
                 Some(job.ticket.map_or(Done::Renewed, Done::Minted))
             }
-            (Kind::Slice, State::Lane { job, ends_ns }) => {
-                let left_ns = ends_ns.saturating_sub(tick.at_ns);
-                self.busy_ns -= left_ns;
-                core.suspended = Some(Job { left_ns, ..job });
+            (Kind::Slice, State::Lane { job, ends }) => {
+                let left = ends.saturating_sub(tick.at);
+                self.busy = self.busy - left;
+                core.suspended = Some(Job { left, ..job });
                 core.state = State::Idle;
-                self.dispatch(tick.at_ns, tick.core);
+                self.dispatch(tick.at, tick.core);
                 None
             }
             (_, State::Idle) | (Kind::Slice, State::Worker(_)) => None,
@@ -254,10 +255,10 @@ impl Node {
     }
 
     /// Gives an idle core to one of its threads.
-    fn dispatch(&mut self, now_ns: u64, index: usize) {
+    fn dispatch(&mut self, now: Nanos, index: usize) {
         let Some(core) = self.cores.get(index) else { return };
         let (worker, lane) = (!core.requests.is_empty(), self.lane_ready(core));
-        let used_up = now_ns.saturating_sub(core.since_ns) >= self.shape.slice_ns;
+        let used_up = now.saturating_sub(core.since) >= self.shape.slice;
         let side = match (worker, lane) {
             (false, false) => return,
             (true, false) => Side::Worker,
@@ -270,55 +271,55 @@ impl Node {
         let Some(core) = self.cores.get_mut(index) else { return };
         if core.side != side {
             core.side = side;
-            core.since_ns = now_ns;
+            core.since = now;
         }
         core.epoch += 1;
         match side {
-            Side::Lane => self.start_lane(now_ns, index),
-            Side::Worker => self.start_worker(now_ns, index),
+            Side::Lane => self.start_lane(now, index),
+            Side::Worker => self.start_worker(now, index),
         }
     }
 
-    fn start_worker(&mut self, now_ns: u64, index: usize) {
-        let took_ns = self.costs.hit.draw(&mut self.rng);
+    fn start_worker(&mut self, now: Nanos, index: usize) {
+        let took = self.costs.hit.draw(&mut self.rng);
         let Some(core) = self.cores.get_mut(index) else { return };
         let Some(ticket) = core.requests.pop_front() else { return };
         core.state = State::Worker(ticket);
-        self.busy_ns += took_ns;
-        self.tick(now_ns + took_ns, index, Kind::Done);
+        self.busy += took;
+        self.tick(now + took, index, Kind::Done);
     }
 
-    fn start_lane(&mut self, now_ns: u64, index: usize) {
+    fn start_lane(&mut self, now: Nanos, index: usize) {
         let suspended = self.cores.get_mut(index).and_then(|core| core.suspended.take());
         let job = suspended.unwrap_or_else(|| {
             self.lanes_busy += 1;
             let ticket = self.mints.pop_front();
             self.renewals -= usize::from(ticket.is_none());
-            Job { ticket, left_ns: self.costs.mint.draw(&mut self.rng) }
+            Job { ticket, left: self.costs.mint.draw(&mut self.rng) }
         });
-        let ends_ns = now_ns + job.left_ns;
+        let ends = now + job.left;
         let Some(core) = self.cores.get_mut(index) else { return };
-        core.state = State::Lane { job, ends_ns };
+        core.state = State::Lane { job, ends };
         let contended = !core.requests.is_empty();
-        self.busy_ns += job.left_ns;
-        self.tick(ends_ns, index, Kind::Done);
+        self.busy += job.left;
+        self.tick(ends, index, Kind::Done);
         if contended {
-            self.limit(now_ns, index, ends_ns);
+            self.limit(now, index, ends);
         }
     }
 
     /// Schedules the end of a lane's turn at the end of its slice, unless the lane ends before.
-    fn limit(&mut self, now_ns: u64, index: usize, ends_ns: u64) {
+    fn limit(&mut self, now: Nanos, index: usize, ends: Nanos) {
         let Some(core) = self.cores.get(index) else { return };
-        let at_ns = now_ns.max(core.since_ns + self.shape.slice_ns);
-        if at_ns < ends_ns {
-            self.tick(at_ns, index, Kind::Slice);
+        let at = now.max(core.since + self.shape.slice);
+        if at < ends {
+            self.tick(at, index, Kind::Slice);
         }
     }
 
-    fn tick(&mut self, at_ns: u64, core: usize, kind: Kind) {
+    fn tick(&mut self, at: Nanos, core: usize, kind: Kind) {
         self.order += 1;
         let epoch = self.cores.get(core).map_or(0, |core| core.epoch);
-        self.ticks.push(Reverse(Tick { at_ns, order: self.order, core, epoch, kind }));
+        self.ticks.push(Reverse(Tick { at, order: self.order, core, epoch, kind }));
     }
 }

@@ -1,5 +1,6 @@
 //! Service times: a distribution, or measured values.
 
+use crate::harness::nanos::Nanos;
 use crate::harness::stats::float::float;
 use hdrhistogram::Histogram;
 use rand::{Rng, RngExt};
@@ -82,8 +83,8 @@ impl Service {
         }
     }
 
-    /// Draws a time in nanoseconds.
-    pub(crate) fn draw(&self, rng: &mut impl Rng) -> u64 {
+    /// Draws a time.
+    pub(crate) fn draw(&self, rng: &mut impl Rng) -> Nanos {
         match self {
             Self::Constant(value) => nanos(*value),
             Self::Exponential(mean) => {
@@ -101,8 +102,8 @@ impl Service {
 
 /// Rounds a time. The caller guarantees that it is finite, not negative, and below centuries.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
-pub(super) fn nanos(value: f64) -> u64 {
-    value.max(0.0).round() as u64
+pub(super) fn nanos(value: f64) -> Nanos {
+    Nanos::new(value.max(0.0).round() as u64)
 }
 
 #[cfg(test)]
@@ -120,10 +121,10 @@ mod tests {
         let service = Service::shaped(&measured, 150_000.0);
         assert!((service.mean_ns() - 150_000.0).abs() < 1.0);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-        let draws: Vec<u64> = (0..10_000).map(|_| service.draw(&mut rng)).collect();
-        let low = draws.iter().filter(|value| **value < 110_000).count();
+        let draws: Vec<Nanos> = (0..10_000).map(|_| service.draw(&mut rng)).collect();
+        let low = draws.iter().filter(|value| **value < Nanos::from_micros(110)).count();
         assert!((7_300..7_700).contains(&low), "{low}");
-        assert!(draws.iter().all(|v| (99_000..=301_000).contains(v)));
+        assert!(draws.iter().all(|v| (99_000..=301_000).contains(&v.as_u64())));
     }
 
     #[test]
@@ -133,7 +134,7 @@ mod tests {
         measured.record_n(5_000_000, 5).unwrap();
         let service = Service::shaped(&measured, 1000.0);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-        assert!((0..10_000).all(|_| service.draw(&mut rng) <= 1010));
+        assert!((0..10_000).all(|_| service.draw(&mut rng) <= Nanos::new(1010)));
     }
 
     #[test]
@@ -144,6 +145,6 @@ mod tests {
         let beyond = Service::beyond(&measured, 2000.0);
         assert!((beyond.mean_ns() - 1500.0).abs() < 10.0, "{}", beyond.mean_ns());
         let nothing = Service::beyond(&histogram(), 1.0);
-        assert_eq!(nothing.draw(&mut Xoshiro256PlusPlus::seed_from_u64(1)), 0);
+        assert_eq!(nothing.draw(&mut Xoshiro256PlusPlus::seed_from_u64(1)), Nanos::ZERO);
     }
 }

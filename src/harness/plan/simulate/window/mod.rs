@@ -13,6 +13,7 @@ use super::backlog::Backlog;
 use super::client::Sdk;
 use super::node::{Costs, Done, Node, Shape, Ticket};
 use super::service::nanos;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::histogram;
 use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::Counts;
@@ -88,7 +89,7 @@ pub(crate) struct Played {
 /// `Retry-After` of the broker's status 503.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Time after which streams end, because a storm that still goes on has no end.
-const TOO_LONG_NS: u64 = 3_600_000_000_000;
+const TOO_LONG: Nanos = Nanos::from_secs(3_600);
 /// Number of requests after which streams end. A storm under a heavy load has shown enough by then.
 const REQUESTS_MAX: u64 = 5_000_000;
 /// Maximum number of seconds that are counted separately.
@@ -106,7 +107,7 @@ enum Event {
 #[derive(Clone, Copy, Debug)]
 struct Request {
     key: Option<u32>,
-    first_ns: u64,
+    first: Nanos,
     worker: usize,
     sdk: Option<Sdk>,
     attempt: u32,
@@ -123,14 +124,14 @@ enum Key {
 struct Play<'a> {
     window: &'a Window,
     node: Node,
-    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    events: BinaryHeap<Reverse<(Nanos, u64, Event)>>,
     order: u64,
     requests: Vec<Request>,
     free: Vec<Ticket>,
     keys: Vec<Key>,
     adopted_from: u32,
     storm_left: u64,
-    storm_last_ns: u64,
+    storm_last: Nanos,
     /// Number of requests at the node.
     inside: u64,
     backlog: Backlog,
@@ -166,21 +167,21 @@ pub(crate) fn play(window: &Window, shape: &Shape, costs: &Costs, seed: u64) -> 
         keys: Vec::new(),
         adopted_from: 0,
         storm_left: 0,
-        storm_last_ns: 0,
+        storm_last: Nanos::ZERO,
         inside: 0,
         backlog: Backlog::new(window.length),
         rng,
         played,
     };
     play.begin();
-    let end_ns = play.run();
-    play.finish(end_ns, shape)
+    let end = play.run();
+    play.finish(end, shape)
 }
 
 impl Play<'_> {
     fn begin(&mut self) {
         for event in [Event::Hit, Event::Miss, Event::Renewal] {
-            self.again(0, event);
+            self.again(Nanos::ZERO, event);
         }
         if let Some(storm) = self.window.storm.clone() {
             self.boot(&storm);
@@ -188,22 +189,21 @@ impl Play<'_> {
         if let Some(adopted) = self.window.adopted {
             self.adopted_from = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
             self.keys.extend(std::iter::repeat_n(Key::Cold, adopted.keys as usize));
-            self.again(0, Event::Adopted);
+            self.again(Nanos::ZERO, Event::Adopted);
         }
     }
 
     fn boot(&mut self, storm: &Storm) {
         let within = storm.within.as_secs_f64() * 1e9;
         for vm in 0..storm.vms {
-            let at_ns = nanos(self.rng.random::<f64>() * within);
+            let at = nanos(self.rng.random::<f64>() * within);
             let sdk = self.sdk(&storm.sdks);
             for _ in 0..storm.tokens_each {
                 let key = Some(self.new_key());
                 let worker = vm as usize;
-                let request =
-                    Request { key, first_ns: at_ns, worker, sdk, attempt: 0, of_storm: true };
+                let request = Request { key, first: at, worker, sdk, attempt: 0, of_storm: true };
                 let ticket = self.admit(request);
-                self.at(at_ns, Event::Ask(ticket));
+                self.at(at, Event::Ask(ticket));
                 self.storm_left += 1;
             }
         }
@@ -234,13 +234,13 @@ impl Play<'_> {
         self.requests.len() as u64 - 1
     }
 
-    fn at(&mut self, at_ns: u64, event: Event) {
+    fn at(&mut self, at: Nanos, event: Event) {
         self.order += 1;
-        self.events.push(Reverse((at_ns, self.order, event)));
+        self.events.push(Reverse((at, self.order, event)));
     }
 
     /// Schedules the next event of a stream. Streams go on as long as the window.
-    fn again(&mut self, now_ns: u64, event: Event) {
+    fn again(&mut self, now: Nanos, event: Event) {
         let per_second = match event {
             Event::Adopted => self.window.adopted.map_or(0.0, |adopted| adopted.per_second),
             Event::Ask(_) => 0.0,
@@ -250,36 +250,36 @@ impl Play<'_> {
         };
         if per_second > 0.0 {
             let gap: f64 = Exp1.sample(&mut self.rng);
-            self.at(now_ns + nanos(gap * 1e9 / per_second), event);
+            self.at(now + nanos(gap * 1e9 / per_second), event);
         }
     }
 
     /// Returns true if the streams have ended: with the window, but not before the storm has.
-    fn is_over(&self, at_ns: u64) -> bool {
-        let past = float(at_ns) > self.window.length.as_secs_f64() * 1e9;
-        (past && self.storm_left == 0) || at_ns > TOO_LONG_NS || self.played.requests > REQUESTS_MAX
+    fn is_over(&self, at: Nanos) -> bool {
+        let past = at.as_f64() > self.window.length.as_secs_f64() * 1e9;
+        (past && self.storm_left == 0) || at > TOO_LONG || self.played.requests > REQUESTS_MAX
     }
 
-    fn run(&mut self) -> u64 {
-        let mut now_ns = 0;
+    fn run(&mut self) -> Nanos {
+        let mut now = Nanos::ZERO;
         loop {
-            let event = self.events.peek().map(|Reverse((at_ns, ..))| *at_ns);
-            let step = self.node.next_ns();
+            let event = self.events.peek().map(|Reverse((at, ..))| *at);
+            let step = self.node.next();
             match (event, step) {
-                (None, None) => return now_ns,
-                (Some(at_ns), step) if step.is_none_or(|step| at_ns <= step) => {
+                (None, None) => return now,
+                (Some(at), step) if step.is_none_or(|step| at <= step) => {
                     let Some(Reverse((.., event))) = self.events.pop() else { continue };
                     // The next event of a slow stream may be long after all others.
-                    if matches!(event, Event::Ask(_)) || !self.is_over(at_ns) {
-                        now_ns = self.pass(now_ns, at_ns);
-                        self.happen(now_ns, event);
+                    if matches!(event, Event::Ask(_)) || !self.is_over(at) {
+                        now = self.pass(now, at);
+                        self.happen(now, event);
                     }
                 }
                 (_, step) => {
-                    now_ns = self.pass(now_ns, step.unwrap_or(now_ns));
+                    now = self.pass(now, step.unwrap_or(now));
                     match self.node.step() {
-                        Some(Done::Handled(ticket)) => self.handled(now_ns, ticket),
-                        Some(Done::Minted(key)) => self.minted(now_ns, key),
+                        Some(Done::Handled(ticket)) => self.handled(now, ticket),
+                        Some(Done::Minted(key)) => self.minted(now, key),
                         Some(Done::Renewed) | None => {}
                     }
                 }
@@ -288,18 +288,18 @@ impl Play<'_> {
     }
 
     /// Lets time pass and returns the new time.
-    fn pass(&mut self, now_ns: u64, to_ns: u64) -> u64 {
+    fn pass(&mut self, now: Nanos, to: Nanos) -> Nanos {
         let waiting = self.inside + self.node.renewals() as u64;
-        self.backlog.add(now_ns, to_ns, waiting);
-        to_ns
+        self.backlog.add(now, to, waiting);
+        to
     }
 
-    fn happen(&mut self, now_ns: u64, event: Event) {
+    fn happen(&mut self, now: Nanos, event: Event) {
         let key = match event {
-            Event::Ask(ticket) => return self.ask(now_ns, ticket),
+            Event::Ask(ticket) => return self.ask(now, ticket),
             Event::Renewal => {
-                self.again(now_ns, event);
-                self.played.put_off += u64::from(self.node.renew(now_ns).is_err());
+                self.again(now, event);
+                self.played.put_off += u64::from(self.node.renew(now).is_err());
                 return;
             }
             Event::Hit => None,
@@ -309,108 +309,111 @@ impl Play<'_> {
                 Some(self.adopted_from + self.rng.random_range(0..keys))
             }
         };
-        self.again(now_ns, event);
+        self.again(now, event);
         let worker = self.rng.random_range(0..self.node.cores());
-        let request =
-            Request { key, first_ns: now_ns, worker, sdk: None, attempt: 0, of_storm: false };
+        let request = Request { key, first: now, worker, sdk: None, attempt: 0, of_storm: false };
         let ticket = self.admit(request);
-        self.ask(now_ns, ticket);
+        self.ask(now, ticket);
     }
 
-    fn ask(&mut self, now_ns: u64, ticket: Ticket) {
+    fn ask(&mut self, now: Nanos, ticket: Ticket) {
         self.played.requests += 1;
         self.inside += 1;
         let worker = index(&mut self.requests, ticket).map_or(0, |request| request.worker);
-        self.node.request(now_ns, ticket, worker);
+        self.node.request(now, ticket, worker);
     }
 
     /// Handles a request that a worker has read: answers with a held token, or starts one mint of a
     /// missing token.
-    fn handled(&mut self, now_ns: u64, ticket: Ticket) {
+    fn handled(&mut self, now: Nanos, ticket: Ticket) {
         let key = index(&mut self.requests, ticket).and_then(|request| request.key);
-        let Some(key) = key else { return self.answer(now_ns, ticket, Answer::Held) };
+        let Some(key) = key else { return self.answer(now, ticket, Answer::Held) };
         match index(&mut self.keys, u64::from(key)) {
-            None | Some(Key::Held) => self.answer(now_ns, ticket, Answer::Held),
+            None | Some(Key::Held) => self.answer(now, ticket, Answer::Held),
             Some(Key::Flight(waiters)) => waiters.push(ticket),
             Some(slot @ Key::Cold) => {
                 *slot = Key::Flight(vec![ticket]);
-                if self.node.mint(now_ns, u64::from(key)).is_err() {
+                if self.node.mint(now, u64::from(key)).is_err() {
                     if let Some(slot) = index(&mut self.keys, u64::from(key)) {
                         *slot = Key::Cold;
                     }
-                    self.refuse(now_ns, ticket);
+                    self.refuse(now, ticket);
                 }
             }
         }
     }
 
-    fn minted(&mut self, now_ns: u64, key: Ticket) {
+    fn minted(&mut self, now: Nanos, key: Ticket) {
         let Some(slot) = index(&mut self.keys, key) else { return };
         if let Key::Flight(waiters) = std::mem::replace(slot, Key::Held) {
             for ticket in waiters {
-                self.answer(now_ns, ticket, Answer::Minted);
+                self.answer(now, ticket, Answer::Minted);
             }
         }
     }
 
-    fn answer(&mut self, now_ns: u64, ticket: Ticket, answer: Answer) {
+    fn answer(&mut self, now: Nanos, ticket: Ticket, answer: Answer) {
         self.inside -= 1;
-        let at_ns = now_ns + self.node.way_ns();
+        let at = now + self.node.way();
         let Some(request) = index(&mut self.requests, ticket).copied() else { return };
-        let took_ns = at_ns.saturating_sub(request.first_ns);
+        let took = at.saturating_sub(request.first);
         match answer {
-            Answer::Held => self.played.hits.saturating_record(took_ns),
-            Answer::Minted => self.played.minted.saturating_record(took_ns),
+            Answer::Held => self.played.hits.saturating_record(took.as_u64()),
+            Answer::Minted => self.played.minted.saturating_record(took.as_u64()),
         }
-        self.note(at_ns, took_ns);
-        self.over(at_ns, ticket, request);
+        self.note(at, took);
+        self.over(at, ticket, request);
     }
 
-    fn note(&mut self, at_ns: u64, took_ns: u64) {
-        let second = usize::try_from(at_ns / 1_000_000_000).unwrap_or(usize::MAX);
+    fn note(&mut self, at: Nanos, took: Nanos) {
+        let second = usize::try_from(at / Nanos::SECOND).unwrap_or(usize::MAX);
         if second >= SECONDS_MAX {
             return;
         }
         let seconds = &mut self.played.seconds;
         seconds.resize(seconds.len().max(second + 1), Counts::new());
         if let Some(counts) = seconds.get_mut(second) {
-            counts.push((took_ns, 1));
+            counts.push((took.as_u64(), 1));
         }
     }
 
     /// Refuses a caller. It retries as its SDK does, or ends without a token.
-    fn refuse(&mut self, now_ns: u64, ticket: Ticket) {
+    fn refuse(&mut self, now: Nanos, ticket: Ticket) {
         self.played.refused += 1;
         self.inside -= 1;
-        let at_ns = now_ns + self.node.way_ns();
+        let at = now + self.node.way();
         let Some(request) = index(&mut self.requests, ticket) else { return };
         request.attempt += 1;
         let again = *request;
         if let Some(delay) = again.sdk.and_then(|sdk| sdk.retry(again.attempt, RETRY_AFTER)) {
-            self.at(at_ns + nanos(delay.as_secs_f64() * 1e9), Event::Ask(ticket));
+            self.at(at + nanos(delay.as_secs_f64() * 1e9), Event::Ask(ticket));
         } else {
             self.played.gave_up += 1;
-            self.over(at_ns, ticket, again);
+            self.over(at, ticket, again);
         }
     }
 
-    fn over(&mut self, at_ns: u64, ticket: Ticket, request: Request) {
+    fn over(&mut self, at: Nanos, ticket: Ticket, request: Request) {
         self.free.push(ticket);
         if request.of_storm {
             self.storm_left -= 1;
-            self.storm_last_ns = self.storm_last_ns.max(at_ns);
+            self.storm_last = self.storm_last.max(at);
         }
     }
 
-    fn finish(mut self, end_ns: u64, shape: &Shape) -> Played {
-        let within_ns =
-            self.window.storm.as_ref().map_or(0, |storm| nanos(storm.within.as_secs_f64() * 1e9));
-        self.played.recovery = Duration::from_nanos(self.storm_last_ns.saturating_sub(within_ns));
-        self.played.lasted = Duration::from_nanos(end_ns);
+    fn finish(mut self, end: Nanos, shape: &Shape) -> Played {
+        let within = self
+            .window
+            .storm
+            .as_ref()
+            .map_or(Nanos::ZERO, |storm| nanos(storm.within.as_secs_f64() * 1e9));
+        self.played.recovery = self.storm_last.saturating_sub(within).into();
+        self.played.lasted = end.into();
         self.played.queue_peak = self.node.queue_peak;
         self.played.backlog = self.backlog.means();
         let cores = float(shape.cores.get() as u64);
-        self.played.utilisation = float(self.node.busy_ns) / (float(end_ns.max(1)) * cores);
+        self.played.utilisation =
+            self.node.busy.as_f64() / (end.max(Nanos::new(1)).as_f64() * cores);
         self.played
     }
 }

@@ -7,12 +7,13 @@ use proptest::prelude::*;
 
 use super::super::service::Service;
 use super::*;
+use crate::harness::nanos::Nanos;
 
 const SERVICE_NS: f64 = 100_000.0;
 
 fn shape(cores: usize, mint_queue: usize) -> Shape {
     let cores = NonZeroUsize::new(cores).unwrap();
-    Shape { cores, lanes: cores, mint_queue, slice_ns: 3_000_000 }
+    Shape { cores, lanes: cores, mint_queue, slice: Nanos::from_millis(3) }
 }
 
 fn costs(hit: Service, mint: Service) -> Costs {
@@ -70,7 +71,7 @@ fn lanes_share_one_queue_as_erlang_says() {
     let window = Window { misses_per_second, ..hits(0.0, 20) };
     let costs = costs(Service::Constant(0.0), Service::Exponential(SERVICE_NS));
     // Requests take no time, and run at once.
-    let shape = Shape { slice_ns: 0, ..shape(4, 100_000) };
+    let shape = Shape { slice: Nanos::ZERO, ..shape(4, 100_000) };
     let played = play(&window, &shape, &costs, 3);
     let term = |n: i32| offered.powi(n) / (1..=n).map(f64::from).product::<f64>();
     let last = term(CORES) / (1.0 - load);
@@ -111,7 +112,7 @@ fn renewals_never_delay_a_storm_by_more_than_one_signature() {
     let alone = storm(500, Duration::from_secs(1), Sdk::Go);
     let beside = Window { renewals_per_second: 2000.0, ..alone.clone() };
     // Requests run at once, so that only the queues matter.
-    let shape = Shape { slice_ns: 0, ..shape(1, 8192) };
+    let shape = Shape { slice: Nanos::ZERO, ..shape(1, 8192) };
     let p50 = |window: &Window| play(window, &shape, &costs, 6).minted.value_at_quantile(0.5);
     assert!(p50(&beside) < p50(&alone) + 2_000_000, "{} {}", p50(&beside), p50(&alone));
 }
