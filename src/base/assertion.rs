@@ -49,7 +49,7 @@ impl ClientAssertion<'_> {
     /// Returns the assertion, signed with `key`.
     ///
     /// # Errors
-    /// Returns [`SignError`] when the library fails.
+    /// Returns `SignError` when the library fails.
     pub fn sign(&self, key: &CertificateKey, form: AssertionForm) -> Result<String, SignError> {
         let claims = json!({
             "aud": self.audience,

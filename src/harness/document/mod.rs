@@ -1,6 +1,6 @@
 //! The documents that mintbench writes, one type each.
 //!
-//! [`report`](super::report), [`gate`](super::gate) and [`plan`](super::plan) make and read them. The
+//! [`report`](super::report), `gate` and `plan` make and read them. The
 //! schemas in `docs/schema/` are generated from these types: the doc comments here are their
 //! descriptions.
 

@@ -1,6 +1,6 @@
 //! Checks a series for a steady state, with one number for each stretch of time.
 //!
-//! Three checks are combined: the cut of [`mser`], the trend test of [`trend`], and the two halves of
+//! Three checks are combined: the cut of `mser`, the trend test of `trend`, and the two halves of
 //! the rest. On a series of some dozens of values, each alone is wrong too often. The cut reaches its
 //! limit by chance, the trend test assumes independence, and halves always differ a little. So a drift
 //! needs both a trend and halves that differ by more than a tenth.

@@ -1,6 +1,6 @@
 //! The protocols by which tokens are requested.
 //!
-//! A [`Dialect`] is a protocol with its settings. A `Recipe` is derived from it once the target and
+//! A `Dialect` is a protocol with its settings. A `Recipe` is derived from it once the target and
 //! the length of the run are known. It holds every constant part of a request, encoded once.
 //! Nothing here signs, or sends a request, while the load runs.
 

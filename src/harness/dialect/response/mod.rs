@@ -1,6 +1,6 @@
 //! A minimal HTTP response reader for the timed loop.
 //!
-//! The reader keeps no state: the caller passes all bytes so far to [`parse`] until there is an
+//! The reader keeps no state: the caller passes all bytes so far to `parse` until there is an
 //! answer. The end of an answer follows RFC 9112 section 6.3.
 
 mod chunked;
