@@ -9,6 +9,7 @@ use crate::harness::document::run::Run;
 use crate::harness::judge::objective::Answers;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
+use crate::harness::judge::validity::limits::BUSY_MAX;
 use crate::harness::record::intervals::histogram;
 use crate::harness::report::stored::Stored;
 use crate::harness::scenario::objective::Objective;
@@ -375,8 +376,6 @@ fn too_late(lag: &Histogram<u64>, slo: &Objective) -> Option<String> {
     })
 }
 
-/// Maximum share of time that a generator thread may be busy, as in the rules of a valid run.
-const BUSY_MAX: f64 = 0.8;
 /// Minimum share of the target rate. A Poisson stream of a few seconds varies by less than 5 %.
 const RATE_MIN: f64 = 0.95;
 

@@ -11,7 +11,7 @@ pub(crate) const LAG_FLOOR: Nanos = Nanos::from_micros(20);
 pub(super) const TENTH: u64 = 10;
 
 /// The highest busy share. A busier thread cannot absorb a random burst.
-pub(super) const BUSY_MAX: f64 = 0.8;
+pub(crate) const BUSY_MAX: f64 = 0.8;
 
 /// The highest steal share. One per cent of the machine's time is already 0.6 s of stall in a
 /// minute.
