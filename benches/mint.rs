@@ -1,8 +1,7 @@
 //! Minting a token: claims, signature, response body.
 //!
-//! Comparison: `mint/<alg>/<backend>/token` is divided by two baselines.
-//! `mint/<alg>/<backend>/bare-signature` is the same library's signature with the same key over the
-//! same bytes. `mint/<alg>/jsonwebtoken` is `jsonwebtoken::encode` of the same claims with the same
+//! Comparison: `mint/<alg>/token` is divided by two baselines. `mint/<alg>/bare-signature` is the
+//! signature alone, with the same key over the same bytes. `mint/<alg>/jsonwebtoken` is `jsonwebtoken::encode` of the same claims with the same
 //! key, over aws-lc-rs. It makes only the JWT, from existing claims, and no response body.
 
 use std::cell::LazyCell;
@@ -12,7 +11,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use criterion::Criterion;
 use jsonwebtoken::{EncodingKey, Header};
 use mintbench::base::secret::Redacted;
-use mintbench::service::token::{Algorithm, Backend, Signer};
+use mintbench::service::token::{Algorithm, Signer};
 use serde_json::Value;
 
 use crate::support::tokens::{issuer, mint, pkcs8, resource_id};
@@ -22,10 +21,8 @@ const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorith
 pub(crate) fn benches(criterion: &mut Criterion) {
     for algorithm in ALGORITHMS {
         let key = LazyCell::new(|| pkcs8(algorithm));
-        for backend in [Backend::AwsLcRs, Backend::Ring] {
-            token(criterion, algorithm, backend, &key);
-            bare_signature(criterion, algorithm, backend, &key);
-        }
+        token(criterion, algorithm, &key);
+        bare_signature(criterion, algorithm, &key);
         jsonwebtoken(criterion, algorithm, &key);
     }
 }
@@ -35,12 +32,11 @@ type LazyKey<'a, F> = &'a LazyCell<Redacted, F>;
 fn token<F: FnOnce() -> Redacted>(
     criterion: &mut Criterion,
     algorithm: Algorithm,
-    backend: Backend,
     key: LazyKey<'_, F>,
 ) {
     let resource_id = resource_id();
-    criterion.bench_function(&format!("mint/{algorithm}/{backend}/token"), |bencher| {
-        let issuer = issuer(algorithm, backend, key);
+    criterion.bench_function(&format!("mint/{algorithm}/token"), |bencher| {
+        let issuer = issuer(algorithm, key);
         bencher.iter(|| mint(black_box(&issuer), black_box(&resource_id)));
     });
 }
@@ -48,11 +44,10 @@ fn token<F: FnOnce() -> Redacted>(
 fn bare_signature<F: FnOnce() -> Redacted>(
     criterion: &mut Criterion,
     algorithm: Algorithm,
-    backend: Backend,
     key: LazyKey<'_, F>,
 ) {
-    criterion.bench_function(&format!("mint/{algorithm}/{backend}/bare-signature"), |bencher| {
-        let (signer, jwt) = (Signer::new(backend, algorithm, key).unwrap(), jwt(algorithm, key));
+    criterion.bench_function(&format!("mint/{algorithm}/bare-signature"), |bencher| {
+        let (signer, jwt) = (Signer::new(algorithm, key).unwrap(), jwt(algorithm, key));
         let (message, _) = jwt.rsplit_once('.').unwrap();
         bencher.iter(|| signer.sign(black_box(message.as_bytes())));
     });
@@ -75,7 +70,7 @@ fn encode(header: &Header, claims: &Value, key: &EncodingKey) -> String {
 }
 
 fn jwt(algorithm: Algorithm, key: &Redacted) -> String {
-    let issuer = issuer(algorithm, Backend::AwsLcRs, key);
+    let issuer = issuer(algorithm, key);
     mint(&issuer, &resource_id()).jwt().to_owned()
 }
 

@@ -18,8 +18,7 @@ use mintbench::service::directory::{
 };
 use mintbench::service::store::MemoryStore;
 use mintbench::service::token::{
-    Algorithm, Backend, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token,
-    TokenSource,
+    Algorithm, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token, TokenSource,
 };
 
 use super::NOW;
@@ -46,9 +45,9 @@ pub(crate) fn pkcs8(algorithm: Algorithm) -> Redacted {
 }
 
 /// Returns an issuer of tokens that live for a day.
-pub(crate) fn issuer(algorithm: Algorithm, backend: Backend, pkcs8: &Redacted) -> Issuer {
+pub(crate) fn issuer(algorithm: Algorithm, pkcs8: &Redacted) -> Issuer {
     let key = KeyMaterial::certify(algorithm, pkcs8.clone(), NOW)
-        .and_then(|material| SigningKey::new(backend, &material))
+        .and_then(|material| SigningKey::new(&material))
         .unwrap();
     Issuer::new(Arc::new(KeyRing::of(key)), LIFETIME)
 }
@@ -75,12 +74,12 @@ pub(crate) fn mint(issuer: &Issuer, resource_id: &ArmId) -> Token {
 /// Returns a token as Azure issues them: RS256.
 pub(crate) fn rs256_token() -> Token {
     let pkcs8 = pkcs8(Algorithm::Rs256);
-    mint(&issuer(Algorithm::Rs256, Backend::AwsLcRs, &pkcs8), &resource_id())
+    mint(&issuer(Algorithm::Rs256, &pkcs8), &resource_id())
 }
 
 /// Starts a broker with one mint lane for a synthetic world.
 pub(crate) fn broker(world: &Synthetic, algorithm: Algorithm, cache_entries: usize) -> Broker {
-    let issuer = issuer(algorithm, Backend::AwsLcRs, &pkcs8(algorithm));
+    let issuer = issuer(algorithm, &pkcs8(algorithm));
     let options = BrokerOptions {
         cache_entries: NonZeroUsize::new(cache_entries).unwrap(),
         mint_lanes: NonZeroUsize::MIN,
@@ -98,7 +97,6 @@ fn directory(world: &Synthetic) -> Directory {
         seed: [7; 32],
         signing: SigningOptions {
             algorithm: Algorithm::EdDsa, // the broker above brings keys of its own
-            backend: Backend::AwsLcRs,
             token_lifetime: LIFETIME,
             min_distance: Seconds(0),
         },

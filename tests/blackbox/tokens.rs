@@ -12,16 +12,13 @@ const RESOURCE: &str = "https://vault.azure.net";
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 
 #[test]
-fn tokens_of_every_algorithm_and_library_verify_with_the_published_keys() {
+fn tokens_of_every_algorithm_verify_with_the_published_keys() {
     for (name, algorithm) in
         [("RS256", Algorithm::RS256), ("ES256", Algorithm::ES256), ("EdDSA", Algorithm::EdDSA)]
     {
-        for signer in ["aws-lc-rs", "ring"] {
-            let broker = Broker::serve(&["--alg", name, "--signer", signer]);
-            let claims = verify(&broker, algorithm);
-            assert_eq!(claims["oid"], "0b1ec700-0000-4000-8000-000000000001", "{name} by {signer}");
-            assert_eq!(claims["iss"], format!("https://sts.windows.net/{TENANT}/"));
-        }
+        let claims = verify(&Broker::serve(&["--alg", name]), algorithm);
+        assert_eq!(claims["oid"], "0b1ec700-0000-4000-8000-000000000001", "{name}");
+        assert_eq!(claims["iss"], format!("https://sts.windows.net/{TENANT}/"));
     }
 }
 

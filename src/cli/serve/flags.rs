@@ -11,7 +11,7 @@ use clap::{ArgMatches, Args};
 use crate::base::clock::Seconds;
 use crate::base::synthetic::Synthetic;
 use crate::cli::secret_files::SecretFiles;
-use crate::service::server::{Algorithm, ArmAuth, Backend, LIFETIME_MAX};
+use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX};
 use crate::service::world::vault::VaultUriTemplate;
 
 /// Serve managed identities on this machine.
@@ -150,14 +150,6 @@ pub(crate) struct ServeArgs {
     /// Signature algorithm of tokens: RS256, ES256 or `EdDSA`
     #[arg(long, value_name = "ALG", default_value = "RS256", env = "MINTBENCH_SERVE_ALG")]
     pub(super) alg: Algorithm,
-    /// Library that signs: aws-lc-rs or ring
-    #[arg(
-        long,
-        value_name = "LIBRARY",
-        default_value = "aws-lc-rs",
-        env = "MINTBENCH_SERVE_SIGNER"
-    )]
-    pub(super) signer: Backend,
     /// Lifetime of a token, such as 24h or 90s
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = lifetime, env = "MINTBENCH_SERVE_TOKEN_LIFETIME")]
     pub(super) token_lifetime: Seconds,

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use rand::TryRng as _;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::error::{LOG, ServeError};
 pub(super) use self::flags::ServeArgs;
@@ -37,14 +39,15 @@ use crate::service::world::record::Record;
 pub(super) fn main(args: &ServeArgs) -> Exit {
     let logged = logged().map(|filter| {
         let colours = Stream::Error.is_terminal();
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-        log.with_writer(move || Log { colours }).init();
+        let lines = tracing_subscriber::fmt::layer().with_ansi(colours);
+        let lines = lines.with_writer(move || Log { colours });
+        tracing_subscriber::registry().with(filter).with(lines).init();
     });
     logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
 
 /// Parses `MINTBENCH_LOG`: a level, or a list such as `mintbench::base::http=debug,info`.
-fn logged() -> Result<EnvFilter, ServeError> {
+fn logged() -> Result<Targets, ServeError> {
     let text = variable(LOG).unwrap_or_else(|| "warn".into());
     let text = text.to_string_lossy();
     let refused = || ServeError::Log(text.clone().into_owned());
@@ -53,7 +56,7 @@ fn logged() -> Result<EnvFilter, ServeError> {
     if is_word && text.parse::<LevelFilter>().is_err() {
         return Err(refused());
     }
-    EnvFilter::builder().parse(&text).map_err(|_| refused())
+    text.parse().map_err(|_| refused())
 }
 
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {
@@ -113,7 +116,6 @@ fn directory(
         seed: entropy()?,
         signing: SigningOptions {
             algorithm: args.alg,
-            backend: args.signer,
             // The same keys sign the tokens of applications.
             token_lifetime: args.token_lifetime.max(args.application_token_lifetime),
             min_distance: args.signing_key_min_distance,

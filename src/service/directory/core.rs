@@ -19,7 +19,7 @@ use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::{ArmId, ClientId, PrincipalId, TenantId, VmId};
 use crate::base::synthetic::IdentityIds;
 use crate::service::store::{Fault, Format, Revision, Store, StoreError};
-use crate::service::token::{Algorithm, Backend, KeyRing, SigningKey};
+use crate::service::token::{Algorithm, KeyRing, SigningKey};
 use crate::service::world::record::{Change, Record};
 use crate::service::world::{HoldingIndex, Known, ResourceIndex, Resources};
 
@@ -316,6 +316,6 @@ impl Caller {
 
 /// Returns a first ring with a key that nobody else knows. It is replaced before the directory is used.
 fn empty_ring(now: UnixSeconds) -> Result<Arc<KeyRing>, DirectoryError> {
-    let key = SigningKey::generate(Algorithm::EdDsa, Backend::AwsLcRs, now);
+    let key = SigningKey::generate(Algorithm::EdDsa, now);
     Ok(Arc::new(KeyRing::of(key.map_err(SigningKeyError::from)?)))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::clock::Seconds;
-use crate::service::token::{Algorithm, Backend, CertificateIssuer, SelfSigned};
+use crate::service::token::{Algorithm, CertificateIssuer, SelfSigned};
 
 /// Settings of the directory.
 #[derive(Clone, Debug)]
@@ -23,8 +23,6 @@ pub struct DirectoryOptions {
 pub struct SigningOptions {
     /// Signature algorithm.
     pub algorithm: Algorithm,
-    /// Library that signs.
-    pub backend: Backend,
     /// Longest lifetime of the tokens that are signed from now on.
     pub token_lifetime: Seconds,
     /// Shortest time between a key's publication and its first signature, so that verifiers can read it.

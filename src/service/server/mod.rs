@@ -62,7 +62,7 @@ pub(crate) use crate::service::directory::{
 };
 pub(crate) use crate::service::store::{FolderOptions, MemoryStore, NewStore, RedbStore, Store};
 pub(crate) use crate::service::sts::StsOptions;
-pub(crate) use crate::service::token::{Algorithm, Backend};
+pub(crate) use crate::service::token::Algorithm;
 
 /// Longest token lifetime that can be set.
 pub(crate) const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;

@@ -1,4 +1,4 @@
-//! Signature algorithms, and the libraries that sign.
+//! Signature algorithms.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,48 +52,9 @@ pub enum KeyError {
     #[error("cannot generate a key for {0}")]
     Generate(Algorithm),
     /// The library refused a key.
-    #[error("{backend} refuses the private key for {algorithm}")]
-    Rejected {
-        /// The library that refused the key.
-        backend: Backend,
-        /// The algorithm that the key was meant for.
-        algorithm: Algorithm,
-    },
+    #[error("aws-lc-rs refuses the private key for {0}")]
+    Rejected(Algorithm),
     /// No algorithm has this name.
     #[error("`{0}` is not a signature algorithm; use RS256, ES256 or EdDSA")]
     UnknownAlgorithm(String),
-    /// No library has this name.
-    #[error("`{0}` is not a signature library; use aws-lc-rs or ring")]
-    UnknownBackend(String),
-}
-
-/// Library that makes the signatures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// AWS-LC, the faster library for RSA (`docs/adr/0002-signature-backend.md`).
-    #[default]
-    AwsLcRs,
-    /// *ring*.
-    Ring,
-}
-
-impl FromStr for Backend {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        match text {
-            "aws-lc-rs" => Ok(Self::AwsLcRs),
-            "ring" => Ok(Self::Ring),
-            _ => Err(KeyError::UnknownBackend(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AwsLcRs => "aws-lc-rs",
-            Self::Ring => "ring",
-        })
-    }
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
 };
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 
-use super::algorithm::{Algorithm, Backend, KeyError};
+use super::algorithm::{Algorithm, KeyError};
 use super::jwks::{Jwk, JwkParameters};
 use super::signer::Signer;
 use crate::base::clock::UnixSeconds;
@@ -63,24 +63,20 @@ impl SigningKey {
     ///
     /// # Errors
     /// Returns `Generate`, `Certificate` or `Rejected` when a library fails.
-    pub fn generate(
-        algorithm: Algorithm,
-        backend: Backend,
-        now: UnixSeconds,
-    ) -> Result<Self, KeyError> {
-        Self::new(backend, &KeyMaterial::generate(algorithm, now)?)
+    pub fn generate(algorithm: Algorithm, now: UnixSeconds) -> Result<Self, KeyError> {
+        Self::new(&KeyMaterial::generate(algorithm, now)?)
     }
 
     /// Parses a stored key, so that it is ready to sign.
     ///
     /// # Errors
     /// Returns `Rejected` when the library refuses the private key.
-    pub fn new(backend: Backend, material: &KeyMaterial) -> Result<Self, KeyError> {
+    pub fn new(material: &KeyMaterial) -> Result<Self, KeyError> {
         let KeyMaterial { algorithm, pkcs8, certificate } = material;
         let algorithm = *algorithm;
-        let signer = Signer::new(backend, algorithm, pkcs8)?;
-        let parameters = public_half(algorithm, pkcs8.expose())
-            .ok_or(KeyError::Rejected { backend: Backend::AwsLcRs, algorithm })?;
+        let signer = Signer::new(algorithm, pkcs8)?;
+        let parameters =
+            public_half(algorithm, pkcs8.expose()).ok_or(KeyError::Rejected(algorithm))?;
         let kid = thumbprint(certificate);
         let header = format!(r#"{{"typ":"JWT","alg":"{algorithm}","x5t":"{kid}","kid":"{kid}"}}"#);
         Ok(Self {

@@ -17,7 +17,7 @@ mod signer;
 mod verify;
 
 pub use crate::base::assertion::{AssertionForm, CertificateKey, ClientAssertion, ClientKeyError};
-pub use algorithm::{Algorithm, Backend, KeyError};
+pub use algorithm::{Algorithm, KeyError};
 pub use assertion::{AssertionClaims, AssertionError, PresentedAssertion, verify_assertion};
 pub use body::Token;
 pub use claims::{ClientProof, Subject};

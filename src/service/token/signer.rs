@@ -1,23 +1,20 @@
-//! Raw signatures: three algorithms, two libraries, one enum.
+//! Raw signatures by aws-lc-rs: three algorithms, one enum.
 //!
 //! The private key is parsed once, when the signer is made. `jsonwebtoken::encode` would parse the RSA key at
 //! every call, which costs more than the signature itself (`docs/BENCHMARKING.md`).
 
 use std::fmt;
 
-use super::algorithm::{Algorithm, Backend, KeyError};
+use super::algorithm::{Algorithm, KeyError};
 use crate::base::secret::Redacted;
 
 /// A parsed private key. Many threads may sign with it at once.
 pub struct Signer(Key);
 
 enum Key {
-    AwsEcdsa(aws_lc_rs::signature::EcdsaKeyPair),
-    AwsEd25519(aws_lc_rs::signature::Ed25519KeyPair),
-    AwsRsa(aws_lc_rs::signature::RsaKeyPair),
-    RingEcdsa(ring::signature::EcdsaKeyPair),
-    RingEd25519(ring::signature::Ed25519KeyPair),
-    RingRsa(Box<ring::signature::RsaKeyPair>),
+    Ecdsa(aws_lc_rs::signature::EcdsaKeyPair),
+    Ed25519(aws_lc_rs::signature::Ed25519KeyPair),
+    Rsa(aws_lc_rs::signature::RsaKeyPair),
 }
 
 impl Signer {
@@ -25,69 +22,38 @@ impl Signer {
     ///
     /// # Errors
     /// Returns `Rejected` when the library refuses the key.
-    pub fn new(backend: Backend, algorithm: Algorithm, pkcs8: &Redacted) -> Result<Self, KeyError> {
-        let key = match backend {
-            Backend::AwsLcRs => aws_key(algorithm, pkcs8.expose()),
-            Backend::Ring => ring_key(algorithm, pkcs8.expose()),
-        };
-        key.map(Self).ok_or(KeyError::Rejected { backend, algorithm })
+    pub fn new(algorithm: Algorithm, pkcs8: &Redacted) -> Result<Self, KeyError> {
+        parse(algorithm, pkcs8.expose()).map(Self).ok_or(KeyError::Rejected(algorithm))
     }
 
     /// Signs `message` and returns the signature in the form that JWS (RFC 7515) carries. Returns `None` when
-    /// the library fails, which neither library does with a key that it accepted.
+    /// the library fails, which it does not do with a key that it accepted.
     pub fn sign(&self, message: &[u8]) -> Option<Signature> {
         match &self.0 {
-            Key::AwsEcdsa(key) => {
+            Key::Ecdsa(key) => {
                 let rng = aws_lc_rs::rand::SystemRandom::new();
                 key.sign(&rng, message).ok().map(|signature| Signature::of(signature.as_ref()))
             }
-            Key::AwsEd25519(key) => Some(Signature::of(key.sign(message).as_ref())),
-            Key::AwsRsa(key) => {
+            Key::Ed25519(key) => Some(Signature::of(key.sign(message).as_ref())),
+            Key::Rsa(key) => {
                 let (mut signature, rng) = (Signature::rsa(), aws_lc_rs::rand::SystemRandom::new());
                 let padding = &aws_lc_rs::signature::RSA_PKCS1_SHA256;
                 key.sign(padding, &rng, message, &mut signature.bytes).ok().map(|()| signature)
             }
-            Key::RingEcdsa(key) => {
-                let rng = ring::rand::SystemRandom::new();
-                key.sign(&rng, message).ok().map(|signature| Signature::of(signature.as_ref()))
-            }
-            Key::RingEd25519(key) => Some(Signature::of(key.sign(message).as_ref())),
-            Key::RingRsa(key) => {
-                let (mut signature, rng) = (Signature::rsa(), ring::rand::SystemRandom::new());
-                let padding = &ring::signature::RSA_PKCS1_SHA256;
-                key.sign(padding, &rng, message, &mut signature.bytes).ok().map(|()| signature)
-            }
         }
     }
 }
 
-fn aws_key(algorithm: Algorithm, pkcs8: &[u8]) -> Option<Key> {
+fn parse(algorithm: Algorithm, pkcs8: &[u8]) -> Option<Key> {
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
     };
     match algorithm {
-        Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(pkcs8).ok().map(Key::AwsEd25519),
-        Algorithm::Es256 => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
-            .ok()
-            .map(Key::AwsEcdsa),
-        Algorithm::Rs256 => RsaKeyPair::from_pkcs8(pkcs8).ok().map(Key::AwsRsa),
-    }
-}
-
-fn ring_key(algorithm: Algorithm, pkcs8: &[u8]) -> Option<Key> {
-    use ring::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
-    };
-    match algorithm {
-        Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(pkcs8).ok().map(Key::RingEd25519),
+        Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(pkcs8).ok().map(Key::Ed25519),
         Algorithm::Es256 => {
-            let rng = ring::rand::SystemRandom::new();
-            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &rng);
-            key.ok().map(Key::RingEcdsa)
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok().map(Key::Ecdsa)
         }
-        Algorithm::Rs256 => {
-            RsaKeyPair::from_pkcs8(pkcs8).ok().map(|key| Key::RingRsa(Box::new(key)))
-        }
+        Algorithm::Rs256 => RsaKeyPair::from_pkcs8(pkcs8).ok().map(Key::Rsa),
     }
 }
 

@@ -25,8 +25,8 @@ fn subject(resource_id: &ArmId) -> Subject<'_> {
     }
 }
 
-fn issuer(algorithm: Algorithm, backend: Backend) -> Issuer {
-    let key = SigningKey::generate(algorithm, backend, NOW).unwrap();
+fn issuer(algorithm: Algorithm) -> Issuer {
+    let key = SigningKey::generate(algorithm, NOW).unwrap();
     Issuer::new(Arc::new(KeyRing::of(key)), Seconds(86_400))
 }
 
@@ -55,19 +55,17 @@ fn verified_claims(issuer: &Issuer, token: &Token) -> Value {
 }
 
 #[test]
-fn tokens_of_every_algorithm_and_backend_verify_with_the_published_keys() {
+fn tokens_of_every_algorithm_verify_with_the_published_keys() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
-        for backend in [Backend::AwsLcRs, Backend::Ring] {
-            let issuer = issuer(algorithm, backend);
-            let claims = verified_claims(&issuer, &mint(&issuer, &[9; 48]));
-            assert_eq!(claims["aud"], RESOURCE, "{algorithm} {backend}");
-        }
+        let issuer = issuer(algorithm);
+        let claims = verified_claims(&issuer, &mint(&issuer, &[9; 48]));
+        assert_eq!(claims["aud"], RESOURCE, "{algorithm}");
     }
 }
 
 #[test]
 fn claims_are_those_of_a_managed_identity_token() {
-    let issuer = issuer(Algorithm::Es256, Backend::AwsLcRs);
+    let issuer = issuer(Algorithm::Es256);
     let mut claims = verified_claims(&issuer, &mint(&issuer, &[9; 48]));
     for opaque in ["aio", "rh", "uti"] {
         assert!(claims.as_object_mut().unwrap().remove(opaque).unwrap().is_string());
@@ -91,7 +89,7 @@ fn the_published_key_has_public_fields_only_and_is_named_by_its_certificate() {
         (Algorithm::Es256, "alg crv kid kty use x x5c x5t y"),
         (Algorithm::Rs256, "alg e kid kty n use x5c x5t"),
     ] {
-        let issuer = issuer(algorithm, Backend::AwsLcRs);
+        let issuer = issuer(algorithm);
         let jwk = serde_json::to_value(issuer.keys().current.jwk()).unwrap();
         let mut names: Vec<_> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -103,7 +101,7 @@ fn the_published_key_has_public_fields_only_and_is_named_by_its_certificate() {
 
 #[test]
 fn the_body_is_eight_strings_in_alphabetical_order() {
-    let issuer = issuer(Algorithm::Es256, Backend::AwsLcRs);
+    let issuer = issuer(Algorithm::Es256);
     let token = mint(&issuer, &[9; 48]);
     let expected = format!(
         r#"{{"access_token":"{}","client_id":"02020202-0202-0202-0202-020202020202","expires_in":"86400","expires_on":"{}","ext_expires_in":"86399","not_before":"{}","resource":"{RESOURCE}","token_type":"Bearer"}}"#,
@@ -116,7 +114,7 @@ fn the_body_is_eight_strings_in_alphabetical_order() {
 
 #[test]
 fn neither_tokens_nor_keys_show_themselves_in_debug_output() {
-    let issuer = issuer(Algorithm::Es256, Backend::AwsLcRs);
+    let issuer = issuer(Algorithm::Es256);
     let token = mint(&issuer, &[9; 48]);
     assert!(!format!("{token:?}").contains(token.jwt()));
     assert!(format!("{issuer:?}").contains("Signer(..)"));
@@ -125,7 +123,7 @@ fn neither_tokens_nor_keys_show_themselves_in_debug_output() {
 #[test]
 fn a_bearer_token_is_taken_for_what_it_says_and_only_in_its_time() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
-        let key = SigningKey::generate(algorithm, Backend::AwsLcRs, NOW).unwrap();
+        let key = SigningKey::generate(algorithm, NOW).unwrap();
         let ring = Arc::new(KeyRing::of(key));
         let issuer = Issuer::new(Arc::clone(&ring), Seconds(1000));
         let token = mint(&issuer, &[9; 48]);
@@ -142,7 +140,7 @@ fn a_bearer_token_is_taken_for_what_it_says_and_only_in_its_time() {
 
 #[test]
 fn a_forged_bearer_token_is_refused() {
-    let key = SigningKey::generate(Algorithm::Rs256, Backend::AwsLcRs, NOW).unwrap();
+    let key = SigningKey::generate(Algorithm::Rs256, NOW).unwrap();
     let kid = key.jwk().kid.clone();
     let ring = Arc::new(KeyRing::of(key));
     let token = mint(&Issuer::new(Arc::clone(&ring), Seconds(1000)), &[9; 48]);
@@ -166,7 +164,7 @@ fn a_forged_bearer_token_is_refused() {
     ] {
         assert_eq!(verifier.verify(&jwt, NOW), Err(expected), "{jwt}");
     }
-    let another = SigningKey::generate(Algorithm::Rs256, Backend::AwsLcRs, NOW).unwrap();
+    let another = SigningKey::generate(Algorithm::Rs256, NOW).unwrap();
     let stranger = Verifier::new(Arc::new(KeyRing::of(another)));
     assert_eq!(stranger.verify(token.jwt(), NOW), Err(BearerError::UnknownKey));
 }
@@ -174,7 +172,7 @@ fn a_forged_bearer_token_is_refused() {
 proptest! {
     #[test]
     fn expires_in_counts_down_and_is_never_zero(age in 0_u64..200_000) {
-        let issuer = issuer(Algorithm::EdDsa, Backend::AwsLcRs);
+        let issuer = issuer(Algorithm::EdDsa);
         let token = mint(&issuer, &[9; 48]);
         let answer: Value = serde_json::from_str(&body(&token, NOW + Seconds(age))).unwrap();
         let expires_in: u64 = answer["expires_in"].as_str().unwrap().parse().unwrap();
@@ -184,7 +182,7 @@ proptest! {
     #[test]
     fn different_entropy_makes_different_tokens(a: [u8; 32], b: [u8; 32]) {
         prop_assume!(a != b);
-        let issuer = issuer(Algorithm::EdDsa, Backend::AwsLcRs);
+        let issuer = issuer(Algorithm::EdDsa);
         let entropy = |half: [u8; 32]| { let mut all = [0; 48]; all[..32].copy_from_slice(&half); all };
         let (a, b) = (mint(&issuer, &entropy(a)), mint(&issuer, &entropy(b)));
         prop_assert_ne!(a.jwt(), b.jwt());

@@ -13,7 +13,7 @@ use super::effective::Ended;
 use super::error::SigningKeyError;
 use super::state::State;
 use crate::base::clock::{Seconds, UnixSeconds};
-use crate::service::token::{Backend, KeyMaterial, KeyRing, Keys, SigningKey};
+use crate::service::token::{KeyMaterial, KeyRing, Keys, SigningKey};
 use crate::service::world::record::{Change, StoredSigningKey};
 
 impl Directory {
@@ -107,7 +107,7 @@ impl Directory {
 
     /// Loads the stored keys into the ring. If the key that signed until now is not stored, it was revoked.
     pub(super) fn load_ring(&self) -> Result<(), SigningKeyError> {
-        let keys = ready(&stored(&self.read()), self.signing.backend)?;
+        let keys = ready(&stored(&self.read()))?;
         let before = self.ring.keys();
         let is_kept = keys.published().any(|key| key.jwk().kid == before.current.jwk().kid);
         self.ring.replace(keys);
@@ -126,12 +126,12 @@ fn stored(state: &State) -> Vec<StoredSigningKey> {
     keys
 }
 
-fn ready(stored: &[StoredSigningKey], backend: Backend) -> Result<Keys, SigningKeyError> {
+fn ready(stored: &[StoredSigningKey]) -> Result<Keys, SigningKeyError> {
     let signs = |key: &StoredSigningKey| key.signs_from.is_some() && key.retired.is_none();
     let mut current = None;
     let mut others = Vec::new();
     for key in stored {
-        let parsed = Arc::new(SigningKey::new(backend, &material(key)?)?);
+        let parsed = Arc::new(SigningKey::new(&material(key)?)?);
         if signs(key) { current = Some(parsed) } else { others.push(parsed) }
     }
     let missing = || SigningKeyError::Stored("the current one".to_owned());

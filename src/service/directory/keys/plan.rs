@@ -9,7 +9,7 @@ use crate::base::clock::{Seconds, UnixSeconds};
 use crate::service::directory::effective::LEEWAY;
 use crate::service::directory::error::{KEYS_MAX, SigningKeyError};
 use crate::service::directory::options::SigningOptions;
-use crate::service::token::{Backend, Issuer, KeyMaterial, SigningKey};
+use crate::service::token::{Issuer, KeyMaterial, SigningKey};
 use crate::service::world::record::{Change, Key, Record, StoredSecret, StoredSigningKey};
 
 /// Retires the existing keys, and makes the first of two new keys sign.
@@ -146,7 +146,7 @@ fn remove(key: StoredSigningKey) -> Change {
 }
 
 fn record(material: &KeyMaterial, generation: u64) -> Result<StoredSigningKey, SigningKeyError> {
-    let kid = SigningKey::new(Backend::AwsLcRs, material)?.jwk().kid.clone();
+    let kid = SigningKey::new(material)?.jwk().kid.clone();
     Ok(StoredSigningKey {
         kid,
         algorithm: material.algorithm.name().to_owned(),

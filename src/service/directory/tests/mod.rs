@@ -13,7 +13,7 @@ use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::{ArmId, ClientId, PrincipalId, RoleAssignmentId, TenantId, VmId};
 use crate::base::synthetic::{IdentityIds, Synthetic};
 use crate::service::store::{Format, MemoryStore, Revision, Store};
-use crate::service::token::{Algorithm, Backend};
+use crate::service::token::Algorithm;
 use crate::service::world::record::{
     Application, Change, Credential, Key, Record, RoleAssignment, Tenant, UserAssigned,
     VirtualMachine,
@@ -45,7 +45,6 @@ fn options(propagation_delay: Seconds) -> DirectoryOptions {
         seed: [7; 32],
         signing: SigningOptions {
             algorithm: Algorithm::Es256,
-            backend: Backend::AwsLcRs,
             token_lifetime: Seconds(86_400),
             min_distance: Seconds(0),
         },
