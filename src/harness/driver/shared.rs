@@ -117,6 +117,7 @@ impl Shared {
             acted: due.acted,
             written,
             end,
+            added: Nanos::ZERO,
         });
     }
 }

@@ -36,6 +36,9 @@ pub type Rest<'a> = &'a dyn Fn();
 pub struct Latencies {
     /// End minus intended start: the latency that callers see.
     pub response: Histogram<u64>,
+    /// Lower bound of the response time that a perfect generator would have recorded. The recorded
+    /// response time is the upper bound.
+    pub lower: Histogram<u64>,
     /// End minus the write; not recorded for a request that was never written.
     pub service: Histogram<u64>,
     /// The time when the generator noticed the request, minus its intended start: the harness's own
@@ -48,8 +51,8 @@ pub struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        let [response, service, lag, queue] = std::array::from_fn(|_| histogram());
-        Self { response, service, lag, queue }
+        let [response, lower, service, lag, queue] = std::array::from_fn(|_| histogram());
+        Self { response, lower, service, lag, queue }
     }
 }
 
@@ -74,14 +77,14 @@ impl Latencies {
         }
     }
 
-    const fn histograms(&mut self) -> [&mut Histogram<u64>; 4] {
-        let Self { response, service, lag, queue } = self;
-        [response, service, lag, queue]
+    const fn histograms(&mut self) -> [&mut Histogram<u64>; 5] {
+        let Self { response, lower, service, lag, queue } = self;
+        [response, lower, service, lag, queue]
     }
 
-    const fn each(&self) -> [&Histogram<u64>; 4] {
-        let Self { response, service, lag, queue } = self;
-        [response, service, lag, queue]
+    const fn each(&self) -> [&Histogram<u64>; 5] {
+        let Self { response, lower, service, lag, queue } = self;
+        [response, lower, service, lag, queue]
     }
 }
 
@@ -137,6 +140,7 @@ impl IntervalSet {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
         let response = ended.end.saturating_sub(ended.intended);
         set.response.saturating_record(response.as_u64());
+        set.lower.saturating_record(response.saturating_sub(ended.added).as_u64());
         set.lag.saturating_record(ended.acted.saturating_sub(ended.intended).as_u64());
         if let Some(written) = ended.written {
             set.service.saturating_record(ended.end.saturating_sub(written).as_u64());
@@ -169,6 +173,8 @@ pub struct Ended {
     pub written: Option<Nanos>,
     /// The time when the answer was complete or the request was given up.
     pub end: Nanos,
+    /// Largest time that the generator may have added to the response time.
+    pub added: Nanos,
 }
 
 /// The measured part of a run, on the run's clock.

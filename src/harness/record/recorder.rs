@@ -130,6 +130,7 @@ pub(crate) mod tests {
             acted: intended,
             written: Some(intended),
             end: Nanos::new(end_ns),
+            added: Nanos::ZERO,
         }
     }
 

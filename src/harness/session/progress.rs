@@ -287,6 +287,7 @@ mod tests {
                 acted: intended + Nanos::new(5),
                 written: Some(intended + Nanos::new(10)),
                 end: intended + response,
+                added: Nanos::ZERO,
             });
         };
         for at in 0..10 {

@@ -169,6 +169,7 @@ mod tests {
             acted: Nanos::new(10),
             written: Some(Nanos::new(20)),
             end: Nanos::new(1020),
+            added: Nanos::ZERO,
         });
         let _ = recorder.finish();
         collect(&sets, &[spare], &mut logs, &|| ()).unwrap();

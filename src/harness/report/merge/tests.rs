@@ -53,6 +53,7 @@ fn record(folder: &Path, spec: &Spec) -> Totals {
             acted: intended + Nanos::new(30),
             written: Some(intended + Nanos::new(50)),
             end: intended + Nanos::new(latency),
+            added: Nanos::ZERO,
         });
     }
     let _ = recorder.finish();
