@@ -1,6 +1,6 @@
 //! One keep-alive connection, with at most one request in flight.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -294,12 +294,15 @@ impl Connection {
         let mut scratch = std::mem::take(&mut shared.scratch);
         while self.read_once(&mut scratch, shared) {}
         shared.scratch = scratch;
+        shared.stamp = None;
     }
 
     /// Reads the available bytes. Returns true if it should be called again before the next event.
     fn read_once(&mut self, scratch: &mut [u8], shared: &mut Shared) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        match stream.read(scratch) {
+        let received = stream.receive(scratch);
+        shared.stamp = received.as_ref().ok().and_then(|received| received.stamp);
+        match received.map(|received| received.count) {
             Ok(0) => self.hung_up(shared),
             Ok(count) => {
                 self.received(scratch.get(..count).unwrap_or_default(), shared);
@@ -359,7 +362,7 @@ impl Connection {
         if !answer.keep_alive || answer.end < input.len() {
             self.stream = None;
         }
-        let end = shared.event_time();
+        let end = shared.answer_time();
         let body = &*answer.body(input);
         if self.purpose == Purpose::Open {
             return self.opened(answer, body, end.latest, shared);

@@ -17,6 +17,7 @@ use super::dial::Dial;
 use super::looks::{Found, Looks};
 use super::pool::Pool;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
+use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::dialect::protocol::RunSpan;
 use crate::harness::dialect::request::RequestWriter;
@@ -219,6 +220,9 @@ impl<'a> Generator<'a> {
             busy_period: Arc::clone(&setup.busy_period),
             unseen_since: now,
             noticeable_since: now,
+            wall_clock: WallClock::read(setup.clock),
+            stamp: None,
+            stamped: 0,
             notice: histogram(),
         };
         Self {
@@ -318,6 +322,7 @@ impl<'a> Generator<'a> {
         }
         self.skip_to_turn();
         self.shared.recorder.advance(now);
+        self.shared.wall_clock.update(WallClock::read(self.setup.clock));
         self.shared.unseen_since = self.looks.unseen_since();
         self.pool.expire(now, &mut self.shared);
         true
@@ -444,6 +449,7 @@ impl<'a> Generator<'a> {
         };
         self.tally.reconnects = self.shared.reconnects;
         self.tally.sessions = self.shared.sessions;
+        self.tally.stamped = self.shared.stamped;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,

@@ -11,3 +11,4 @@ mod pool;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod wall_clock;

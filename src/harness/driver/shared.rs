@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use super::busy_period::{BusyPeriod, Origin};
 use super::dial::Dial;
 use super::looks::Between;
+use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::{Cause, Status};
@@ -73,6 +74,11 @@ pub(crate) struct Shared {
     pub(crate) unseen_since: Nanos,
     /// The same, or the end of the sleep that such an event ended.
     pub(super) noticeable_since: Nanos,
+    pub(super) wall_clock: WallClock,
+    /// Stamp of the kernel on the bytes that are handled now, in wall time.
+    pub(super) stamp: Option<Nanos>,
+    /// Number of answers whose arrival is known from a stamp.
+    pub(super) stamped: u64,
     /// Upper bounds of the delays with which answers of the measured part were noticed.
     pub(crate) notice: Histogram<u64>,
 }
@@ -98,6 +104,19 @@ impl Shared {
     pub(super) fn event_time(&self) -> Between {
         let latest = self.now();
         Between { earliest: self.unseen_since.min(latest), latest }
+    }
+
+    /// Returns the bounds of the arrival of the answer that is handled now.
+    ///
+    /// A stamp counts if the bytes can have arrived then: not before the last look that did not
+    /// find them, and not after they were read. If segments came in another order than they were
+    /// sent, the stamp is that of the last in sequence, which is before the look.
+    pub(super) fn answer_time(&mut self) -> Between {
+        let noticed = self.event_time();
+        let stamp =
+            self.stamp.and_then(|wall| noticed.narrowed(self.wall_clock.on_run_clock(wall)));
+        self.stamped += u64::from(stamp.is_some());
+        stamp.unwrap_or(noticed)
     }
 
     /// Records the delay with which an answer may have been noticed.

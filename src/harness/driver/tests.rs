@@ -203,8 +203,10 @@ impl<'a> Late<'a> {
             Stamps::Absent => noticed,
             Stamps::Present => {
                 let early = written.answer - self.rng.random_range(0..=STAMP_ERROR);
-                let stamped =
-                    Between { earliest: Nanos::new(early), latest: Nanos::new(early + STAMP_ERROR) };
+                let stamped = Between {
+                    earliest: Nanos::new(early),
+                    latest: Nanos::new(early + STAMP_ERROR),
+                };
                 noticed.narrowed(stamped).unwrap()
             }
         };
