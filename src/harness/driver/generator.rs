@@ -11,10 +11,14 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::busy_period::BusyPeriod;
 use super::connection::ConnectContext;
 use super::dial::Dial;
+use super::held::Held;
+use super::looks::{Found, Looks};
 use super::pool::Pool;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
+use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::dialect::protocol::RunSpan;
 use crate::harness::dialect::request::RequestWriter;
@@ -29,7 +33,7 @@ use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::{Origin, RunPlan, Waiting};
+use crate::harness::scenario::run_plan::{Bounds, Origin, RunPlan, Waiting};
 use crate::harness::schedule::layout::Layout;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 use crate::harness::schedule::timeline::Timeline;
@@ -61,6 +65,7 @@ pub(super) struct RunSetup<'a> {
     pub(super) clock: Monotonic,
     pub(super) observer: Option<Observer>,
     pub(super) gaps: Option<GapSampling>,
+    busy_period: Arc<BusyPeriod>,
     /// Request of the user to stop.
     pub(crate) stop: &'a Stop,
     /// Set when the run can no longer succeed.
@@ -86,11 +91,13 @@ impl<'a> RunSetup<'a> {
             &plan.world,
             RunSpan { begins: timeline.epoch.wall, length },
         );
+        let layout = Layout::of(plan);
         Ok(Self {
             plan,
             target,
             dial: Dial::to(target, per_vm)?,
-            layout: Layout::of(plan),
+            busy_period: Arc::new(BusyPeriod::new(layout.threads())),
+            layout,
             requests: Arc::new(requests.map_err(io::Error::other)?),
             timeline,
             clock: timeline.epoch.clock,
@@ -177,8 +184,7 @@ pub(super) struct Generator<'a> {
     tally: Tally,
     /// Last reading of the clock.
     now: Nanos,
-    /// Last time at which everything that had arrived was read.
-    drained: Nanos,
+    looks: Looks,
     next_tick: Nanos,
     hiccup: Histogram<u64>,
     busy: Nanos,
@@ -211,7 +217,14 @@ impl<'a> Generator<'a> {
             sessions: 0,
             timeout: setup.plan.timeout,
             scratch: vec![0; SCRATCH_BYTES],
+            thread,
+            busy_period: Arc::clone(&setup.busy_period),
+            held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
             unseen_since: now,
+            noticeable_since: now,
+            wall_clock: WallClock::read(setup.clock),
+            stamp: None,
+            stamped: 0,
             notice: histogram(),
         };
         Self {
@@ -225,7 +238,7 @@ impl<'a> Generator<'a> {
             window,
             tally: Tally::default(),
             now,
-            drained: now,
+            looks: Looks::new(now),
             next_tick: start,
             hiccup: histogram(),
             busy: Nanos::ZERO,
@@ -311,7 +324,10 @@ impl<'a> Generator<'a> {
         }
         self.skip_to_turn();
         self.shared.recorder.advance(now);
+        self.shared.wall_clock.update(WallClock::read(self.setup.clock));
+        self.shared.unseen_since = self.looks.unseen_since();
         self.pool.expire(now, &mut self.shared);
+        self.shared.settle_held();
         true
     }
 
@@ -369,7 +385,7 @@ impl<'a> Generator<'a> {
             // Nothing can arrive: spin on the clock alone.
             std::hint::spin_loop();
             self.now = self.shared.now();
-            self.drained = self.now;
+            self.looks.nothing_before(self.now);
             return Ok(());
         }
         self.poll(Nanos::ZERO)?;
@@ -390,18 +406,18 @@ impl<'a> Generator<'a> {
         let nanos = i64::try_from(span.as_u64()).unwrap_or(i64::MAX);
         let timeout = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
         self.events.clear();
+        self.looks.begin(self.now);
         match epoll::wait(&self.shared.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         self.now = self.shared.now();
+        let whole = self.events.len() < self.events.capacity();
+        let since = self.looks.end(if whole { Found::All } else { Found::FullBatch });
+        self.shared.unseen_since = since;
         // The event that ends a sleep happened during it. The wake-up delay of the kernel cannot be
         // seen from here, so a thread sleeps only where cores are shared.
-        self.shared.unseen_since = if span.is_zero() { self.drained } else { self.now };
-        // A full batch may have left other events behind, which were there before it.
-        if self.events.len() < self.events.capacity() {
-            self.drained = self.now;
-        }
+        self.shared.noticeable_since = if span.is_zero() { since } else { self.now };
         Ok(())
     }
 
@@ -424,9 +440,12 @@ impl<'a> Generator<'a> {
         let now = self.shared.now();
         let wall = now.min(self.window.end).saturating_sub(self.start).max(Nanos::new(1));
         let recorder_tally = if self.setup.is_over() {
+            self.shared.give_up_held();
             self.shared.recorder.abandon()
         } else {
+            self.shared.unseen_since = self.looks.unseen_since();
             self.pool.abandon(now, &mut self.shared);
+            self.shared.give_up_held();
             let (start, window) = (self.start, self.window);
             let left = self.arrivals.filter(|a| window.contains(start + a.intended));
             self.tally.unsent = left.count() as u64;
@@ -435,6 +454,7 @@ impl<'a> Generator<'a> {
         };
         self.tally.reconnects = self.shared.reconnects;
         self.tally.sessions = self.shared.sessions;
+        self.tally.stamped = self.shared.stamped;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,

@@ -222,7 +222,7 @@ mod tests {
     use crate::harness::record::intervals::{Ended, histogram};
     use crate::harness::record::measured::Pacing;
     use crate::harness::scenario::mix::Kind;
-    use crate::harness::scenario::run_plan::{Origin, Waiting};
+    use crate::harness::scenario::run_plan::{Bounds, Origin, Waiting};
     use crate::harness::scenario::workload::Herds;
     use crate::harness::scenario::workload::tests::{one, phase, phases};
     use std::sync::Arc;
@@ -242,6 +242,7 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
+            bounds: Bounds::default(),
             rehearsal: Nanos::ZERO,
             warmup: Nanos::ZERO,
             duration: Nanos::SECOND,
@@ -378,7 +379,7 @@ mod tests {
     fn missed(times: u64) -> IntervalSet {
         let mut set = IntervalSet::new(0);
         for _ in 0..times {
-            set.record(&Ended {
+            let ended = Ended {
                 class: Class::Miss,
                 status: Status::Http(200),
                 cause: None,
@@ -386,7 +387,9 @@ mod tests {
                 acted: Nanos::ZERO,
                 written: Some(Nanos::ZERO),
                 end: Nanos::new(1),
-            });
+                added: Nanos::ZERO,
+            };
+            set.record_until(&ended, ended.end);
         }
         set
     }

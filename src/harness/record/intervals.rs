@@ -31,6 +31,15 @@ pub fn histogram() -> Histogram<u64> {
 /// of some milliseconds from the timed thread, however low the collector's priority.
 pub type Rest<'a> = &'a dyn Fn();
 
+/// What the values of a histogram of response times are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bound {
+    /// Lower bounds of the response times that a perfect generator would have recorded.
+    Lower,
+    /// The recorded times, which are the upper bounds.
+    Upper,
+}
+
 /// The latency histograms of one class, in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Latencies {
@@ -136,10 +145,12 @@ impl IntervalSet {
         failed.map(|(_, latencies)| latencies.response.len()).sum()
     }
 
-    pub(crate) fn record(&mut self, ended: &Ended) {
+    /// Records a request whose response time counts up to `latest`.
+    pub(crate) fn record_until(&mut self, ended: &Ended, latest: Nanos) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
+        let upper = latest.saturating_sub(ended.intended);
+        set.response.saturating_record(upper.as_u64());
         let response = ended.end.saturating_sub(ended.intended);
-        set.response.saturating_record(response.as_u64());
         set.lower.saturating_record(response.saturating_sub(ended.added).as_u64());
         set.lag.saturating_record(ended.acted.saturating_sub(ended.intended).as_u64());
         if let Some(written) = ended.written {
