@@ -1,0 +1,51 @@
+"""What a run says, read from `run.json`, and what its server knows, read from the server's rows."""
+
+import math
+
+NAMES = ("p50", "p99")
+SHARES = {"p50": 0.5, "p99": 0.99}
+
+
+def truth_us(path):
+    """The percentiles from the kernel's stamps of requests and answers, their count, and how many lack a stamp."""
+    times_ns, unstamped = [], 0
+    with open(path) as rows:
+        next(rows)
+        for row in rows:
+            received_ns, sent_ns, _, stamped = row.split(",")
+            if stamped.strip() == "1":
+                times_ns.append(int(sent_ns) - int(received_ns))
+            else:
+                unstamped += 1
+    times_ns.sort()
+    us = {name: at(times_ns, share) / 1e3 for name, share in SHARES.items()} if times_ns else {}
+    return us, len(times_ns), unstamped
+
+
+def at(ordered, share):
+    """The least value that a share of all does not exceed."""
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
+
+
+def reported(report):
+    """For each percentile its value, bounds in microseconds and standing.
+
+    Version 1 of `run.json` has one value, which is both bounds; a run that is not valid leaves it unknown.
+    """
+    response = report["classes"]["all"]["response_us"]
+    if not report["schema"].endswith("/1"):
+        return {name: bounds(response.get(name) or {}) for name in NAMES}
+    standing = "measured" if report["validity"]["valid"] else "unknown"
+    return {name: {"value": response[name], "lower": response[name], "upper": response[name], "standing": standing} for name in NAMES}
+
+
+def bounds(percentile):
+    return {key: percentile.get(key) for key in ("value", "lower", "upper", "standing")}
+
+
+def verdicts(report):
+    """(percentile, limit in microseconds, true for met, false for missed, None for cannot tell) of each objective."""
+    invalid = report["schema"].endswith("/1") and not report["validity"]["valid"]
+    for slo in report["slo"]:
+        name, limit = slo["objective"].split("<")
+        yield name, int(limit.removesuffix("ns")) / 1e3, None if invalid else slo["met"]
