@@ -27,16 +27,16 @@ def at(ordered, share):
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
 
 
-def reported(report):
+def reported(report, names=NAMES):
     """For each percentile its value, bounds in microseconds and standing.
 
     Version 1 of `run.json` has one value, which is both bounds; a run that is not valid leaves it unknown.
     """
     response = report["classes"]["all"]["response_us"]
     if not report["schema"].endswith("/1"):
-        return {name: bounds(response.get(name) or {}) for name in NAMES}
+        return {name: bounds(response.get(name) or {}) for name in names}
     standing = "measured" if report["validity"]["valid"] else "unknown"
-    return {name: {"value": response[name], "lower": response[name], "upper": response[name], "standing": standing} for name in NAMES}
+    return {name: {"value": response[name], "lower": response[name], "upper": response[name], "standing": standing} for name in names}
 
 
 def bounds(percentile):
