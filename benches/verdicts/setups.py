@@ -74,7 +74,7 @@ def setup(number):
     chance = random.Random(number)
     count = servers(mean_us, utilisation)
     share = round(chance.uniform(*SHARES), 3) if beside else 0.0
-    place = chance.choice(PLACES) if beside else "none"
+    place = PLACES[combination % len(PLACES)] if beside else "none"
     # One server alone may as well work as wait.
     busy = count == 1 and chance.random() < 0.5
     return Setup(kind, mean_us, utilisation, count, busy, share, place, number + 1)
