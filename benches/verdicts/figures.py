@@ -27,12 +27,23 @@ def at(ordered, share):
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
 
 
+def whole(report):
+    """Requests of all classes of good answers: their count and percentiles."""
+    # Version 1 has it by class only, and these runs have one class.
+    return report.get("whole") or max(report["classes"].values(), key=lambda of: of["count"])
+
+
+def errors(report):
+    """How many requests failed."""
+    return sum(of["errors"] for of in report["classes"].values())
+
+
 def reported(report, names=NAMES):
     """For each percentile its value, bounds in microseconds and standing.
 
     Version 1 of `run.json` has one value, which is both bounds; a run that is not valid leaves it unknown.
     """
-    response = report["classes"]["all"]["response_us"]
+    response = whole(report)["response_us"]
     if not report["schema"].endswith("/1"):
         return {name: bounds(response.get(name) or {}) for name in names}
     standing = "measured" if report["validity"]["valid"] else "unknown"

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import urllib.parse
 
-from figures import at, reported
+from figures import at, errors, reported, whole
 from rivals import ROOT, head, settle
 from setups import NEIGHBOUR
 from wire import exchanges
@@ -59,10 +59,9 @@ def statements(report, seen):
     """(statement, what the record says, whether they agree) of one run."""
     answered = [exchange for exchange in seen if exchange.sent_ns]
     good = [exchange for exchange in answered if exchange.status == 200]
-    of_all, broker = report["classes"]["all"], report["broker"]
-    yield f"{of_all['count']} requests", len(answered), is_near(of_all["count"], len(answered))
-    # The text counts those beside the answers.
-    yield f"{of_all['errors']} failed", len(answered) - len(good), of_all["errors"] == len(answered) - len(good)
+    count, failed, broker = whole(report)["count"], errors(report), report["broker"]
+    yield f"{count} requests", len(answered), is_near(count, len(answered))
+    yield f"{failed} failed", len(answered) - len(good), failed == len(answered) - len(good)
     counted = broker["hits"] + broker["misses"] + broker["coalesced"]
     yield f"{counted:.0f} tokens by the broker's counters", len(good), is_near(counted, len(good))
     yield f"{report['load']['rate_answered']:.0f} answers per second", round(len(answered) / report["load"]["duration_s"]), is_near(report["load"]["rate_answered"] * report["load"]["duration_s"], len(answered))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import table
-from figures import NAMES, reported, truth_us, verdicts
+from figures import NAMES, errors, reported, truth_us, verdicts, whole
 from rivals import ROOT, Server, processors, settle
 from setups import Neighbours, Setup, read_log, setup
 
@@ -94,11 +94,10 @@ def expected_code(mets):
 
 def common_part(number, made, seconds, result):
     code, report, (truth, count, unstamped), shares = result
-    of_all = report["classes"]["all"]
     return {
         "number": number, "setup": made.as_json(), "seconds": seconds, "schema": report["schema"], "commit": report["build"]["git_commit"],
         "profile": report["build"]["profile"], "code": code, "truth_us": truth, "answers": count, "unstamped": unstamped,
-        "count": of_all["count"], "errors": of_all["errors"], "taken": shares, "says": reported(report),
+        "count": whole(report)["count"], "errors": errors(report), "taken": shares, "says": reported(report),
     }  # fmt: skip
 
 
