@@ -6,18 +6,17 @@ NAMES = ("p50", "p99")
 SHARES = {"p50": 0.5, "p99": 0.99}
 
 
-def truth_us(path):
-    """The percentiles from the kernel's stamps of requests and answers, their count, and how many lack a stamp."""
-    times_ns, unstamped = [], 0
-    with open(path) as rows:
-        next(rows)
-        for row in rows:
-            received_ns, sent_ns, _, stamped = row.split(",")
-            if stamped.strip() == "1":
-                times_ns.append(int(sent_ns) - int(received_ns))
-            else:
-                unstamped += 1
-    times_ns.sort()
+def truth_us(path, seconds):
+    """The percentiles from the kernel's stamps of requests and answers, of the last so many seconds; their count, and
+    how many of the last answers lack a stamp.
+    """
+    with open(path) as lines:
+        rows = [[int(field) for field in line.split(",")] for line in list(lines)[1:]]
+    begun_ns = max(sent_ns for _, sent_ns, *_ in rows) - int(seconds * 1e9) if rows else 0
+    # A request without a stamp is judged by its answer.
+    last = [row for row in rows if (row[0] if row[3] else row[1]) >= begun_ns]
+    times_ns = sorted(sent_ns - received_ns for received_ns, sent_ns, _, stamped in last if stamped)
+    unstamped = len(last) - len(times_ns)
     us = {name: at(times_ns, share) / 1e3 for name, share in SHARES.items()} if times_ns else {}
     return us, len(times_ns), unstamped
 

@@ -50,7 +50,6 @@ def run(made, law, seconds, objectives):
         rows = f"{folder}/rows.csv"
         more = [*made.service, "--rows", rows, "--seed", str(made.seed)]
         with Server(law, spin=False, more=more) as at:
-            at.forget_after(WARMUP_S)
             command = [MINTBENCH, "run", "--target", f"get+{at.url}", "--rate", str(made.rate), "--arrivals", "poisson", "--seed", str(made.seed)]
             command += ["--pacer-test", "0s", "--warmup", f"{WARMUP_S}s", "--duration", f"{seconds}s", "--threads", "1"]
             command += ["--cores", str(generator_cpu), "--connections", str(CONNECTIONS), "--json", "--out", f"{folder}/run", *objectives]
@@ -59,7 +58,7 @@ def run(made, law, seconds, objectives):
         settle()
         if not ended.stdout.strip():
             sys.exit(f"error: mintbench ended with {ended.returncode}: {ended.stderr.strip()[-500:]}")
-        return ended.returncode, json.loads(ended.stdout), truth_us(rows), neighbours.shares
+        return ended.returncode, json.loads(ended.stdout), truth_us(rows, seconds), neighbours.shares
 
 
 def way_us(seconds):

@@ -196,6 +196,9 @@ pub(crate) fn serve(
     stop: Stop,
 ) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
+    if options.stamped {
+        stamps::enable(&listener)?;
+    }
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     watch(&poll, &listener, LISTENER)?;
     watch(&poll, &stop.0.1, WAKE)?;
@@ -290,9 +293,6 @@ impl Server {
             };
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
-            if self.stamps.is_some() {
-                stamps::enable(&stream)?;
-            }
             watch(&self.poll, &stream, self.next_key)?;
             self.connections.insert(self.next_key, stream);
             self.next_key += 1;

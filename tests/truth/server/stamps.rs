@@ -4,7 +4,7 @@
 //! the server's thread gets its processor late.
 
 use std::io::{self, IoSliceMut};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 
 use nix::sys::socket::{
@@ -68,16 +68,19 @@ impl Stamps {
     }
 }
 
-/// Makes the kernel stamp what this connection receives and sends.
+/// Makes the kernel stamp what the connections of this listener receive and send.
+///
+/// The first user of stamps on a machine waits for the kernel to begin, so the first requests may have
+/// none.
 ///
 /// # Errors
 /// Returns an error if the kernel refuses.
-pub(crate) fn enable(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn enable(listener: &TcpListener) -> io::Result<()> {
     let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
-    Ok(setsockopt(stream, sockopt::Timestamping, &flags)?)
+    Ok(setsockopt(listener, sockopt::Timestamping, &flags)?)
 }
 
 /// Returns the wall time, which the stamps are of.
