@@ -293,6 +293,10 @@ impl Server {
             };
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
+            // It may have been connected before the listener was told to stamp.
+            if self.stamps.is_some() {
+                stamps::enable(&stream)?;
+            }
             watch(&self.poll, &stream, self.next_key)?;
             self.connections.insert(self.next_key, stream);
             self.next_key += 1;

@@ -4,8 +4,8 @@
 //! the server's thread gets its processor late.
 
 use std::io::{self, IoSliceMut};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd as _;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, TimestampingFlag, recvmsg, setsockopt, sockopt,
@@ -68,19 +68,20 @@ impl Stamps {
     }
 }
 
-/// Makes the kernel stamp what the connections of this listener receive and send.
+/// Makes the kernel stamp what this connection, or each later connection of this listener, receives
+/// and sends.
 ///
 /// The first user of stamps on a machine waits for the kernel to begin, so the first requests may have
 /// none.
 ///
 /// # Errors
 /// Returns an error if the kernel refuses.
-pub(crate) fn enable(listener: &TcpListener) -> io::Result<()> {
+pub(crate) fn enable(socket: &impl AsFd) -> io::Result<()> {
     let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
-    Ok(setsockopt(listener, sockopt::Timestamping, &flags)?)
+    Ok(setsockopt(socket, sockopt::Timestamping, &flags)?)
 }
 
 /// Returns the wall time, which the stamps are of.
