@@ -35,7 +35,9 @@ class Beside:
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
-        self.said = json.loads(self.process.communicate()[0].splitlines()[-1])
+        lines = self.process.communicate()[0].splitlines()
+        # One that was ended before it had begun says nothing.
+        self.said = json.loads(lines[-1]) if lines else {}
 
 
 def run(folder, number):
@@ -43,12 +45,14 @@ def run(folder, number):
     wire = Beside(str(ROOT / "benches/verdicts/wire.py"), f"{folder}/wire")
     with wire:
         if wire.process.stdout.readline() != "ready\n":
-            sys.exit("error: loopback cannot be recorded; this needs CAP_NET_RAW")
+            print("error: loopback cannot be recorded; this needs CAP_NET_RAW", file=sys.stderr)
+            sys.exit(2)
         with Beside(str(NEIGHBOUR), "--share", SHARE, "--seed", str(number)) as neighbour:
             ended = subprocess.run([MINTBENCH, "run"], cwd=folder, capture_output=True, text=True, timeout=300)
     results = list(pathlib.Path(folder).glob("results/*/run.json"))
     if len(results) != 1:
-        sys.exit(f"error: mintbench ended with {ended.returncode} and {len(results)} results: {ended.stderr[-500:]}")
+        print(f"error: mintbench ended with {ended.returncode} and {len(results)} results: {ended.stderr[-500:]}", file=sys.stderr)
+        sys.exit(2)
     report = json.loads(results[0].read_text())
     seen = exchanges(f"{folder}/wire", urllib.parse.urlsplit(report["target"]).port)
     begun_ns = max(exchange.received_ns for exchange in seen) - int(report["load"]["duration_s"] * 1e9)
@@ -60,8 +64,8 @@ def statements(report, seen):
     answered = [exchange for exchange in seen if exchange.sent_ns]
     good = [exchange for exchange in answered if exchange.status == 200]
     count, failed, broker = whole(report)["count"], errors(report), report["broker"]
-    yield f"{count} requests", len(answered), is_near(count, len(answered))
-    yield f"{failed} failed", len(answered) - len(good), failed == len(answered) - len(good)
+    yield f"{count} good answers", len(good), is_near(count, len(good))
+    yield f"{failed} failed", len(seen) - len(good), failed == len(seen) - len(good)
     counted = broker["hits"] + broker["misses"] + broker["coalesced"]
     yield f"{counted:.0f} tokens by the broker's counters", len(good), is_near(counted, len(good))
     yield f"{report['load']['rate_answered']:.0f} answers per second", round(len(answered) / report["load"]["duration_s"]), is_near(report["load"]["rate_answered"] * report["load"]["duration_s"], len(answered))
@@ -90,6 +94,9 @@ def holds(says, truth):
 
 def main():
     runs = int(sys.argv[1])
+    if not os.access(MINTBENCH, os.X_OK):
+        print(f"error: there is no program {MINTBENCH}", file=sys.stderr)
+        return 2
     print("# The README's command beside a neighbour\n")
     print("Made by `benches/verdicts/readme.sh`. Each statement of `run.json` beside the record of loopback: the time from the kernel's stamp of a request to that")
     print(f"of its answer. {next(head([]))}\n")

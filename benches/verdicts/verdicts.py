@@ -57,7 +57,8 @@ def run(made, law, seconds, objectives):
                 ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 3 + 60)
         settle()
         if not ended.stdout.strip():
-            sys.exit(f"error: mintbench ended with {ended.returncode}: {ended.stderr.strip()[-500:]}")
+            log(f"error: mintbench ended with {ended.returncode}: {ended.stderr.strip()[-500:]}")
+            sys.exit(2)
         return ended.returncode, json.loads(ended.stdout), truth_us(rows, seconds), neighbours.shares
 
 
