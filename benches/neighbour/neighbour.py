@@ -1,4 +1,4 @@
-"""A neighbour: a process that takes a processor for 1 to 20 ms at a time, on average for a share of the time.
+"""A neighbour: a process that takes 1 to 20 ms of a processor at a time, on average a share of the time.
 
     neighbour.py --share 0.15 [--cpu 1] [--seed 7] [--seconds 30]
 
@@ -46,8 +46,9 @@ def take(given, begun_s):
     for busy_s, idle_s in spans(given.share, given.seed):
         if os.getppid() != parent or time.monotonic() - begun_s > given.seconds:
             break
-        until_s = time.monotonic() + busy_s
-        while time.monotonic() < until_s:
+        # Of its own processor time: beside a thread that spins, the clock would count that thread's turns, too.
+        until_s = time.process_time() + busy_s
+        while time.process_time() < until_s:
             pass
         while idle_s > 0 and os.getppid() == parent:
             time.sleep(min(idle_s, LOOK_S))
