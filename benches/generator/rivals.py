@@ -41,13 +41,13 @@ class Server:
 
     BIN = os.environ.get("TRUTH", str(ROOT / "target/dist/examples/truth"))
 
-    def __init__(self, law, spin=True, body_bytes=2, first=False, early_us=80):
+    def __init__(self, law, spin=True, body_bytes=2, first=False, early_us=80, more=()):
         """`first` of all that its processor has to do, where the system allows that. Without `spin` it sleeps until
-        `early_us` before an answer is due.
+        `early_us` before an answer is due. `more` are further flags.
         """
         waiting = ["--spin"] if spin else ["--early-us", str(early_us)]
         command = [self.BIN, law, "--cpu", str(processors()[0]), "--body-bytes", str(body_bytes)]
-        self.process = subprocess.Popen(command + waiting, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*command, *waiting, *more], stdout=subprocess.PIPE, text=True)
         if first:
             with contextlib.suppress(PermissionError):
                 os.sched_setscheduler(self.process.pid, os.SCHED_FIFO, os.sched_param(1))

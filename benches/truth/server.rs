@@ -2,19 +2,23 @@
 //!
 //! It prints its address, then `ready`. `GET /stats` returns the server's own record of the times
 //! of its answers. `GET /forget/MS` leaves the first `MS` milliseconds of a load out of the record.
-//! On SIGTERM the server writes the record to standard output, as one line of JSON.
-//! `benches/truth/run.sh` and `benches/generator/run.sh` use it.
+//! On SIGTERM the server writes the record to standard output, as one line of JSON, and with `--rows`
+//! a row for each request to a file. `benches/truth/run.sh`, `benches/generator/run.sh` and
+//! `benches/verdicts/run.sh` use it.
 
 #[path = "../../tests/truth/server/mod.rs"]
 mod server;
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::{Law, Options, Record, Stop};
+use server::{Law, Options, Record, Service, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Answer every request after a time that follows a law.
@@ -24,6 +28,18 @@ struct Truth {
     /// first) or `stall:TIME:STALL:PERIOD[:GAP:RATE]` (nothing is answered for STALL in every PERIOD; GAP
     /// is the least time between two answers, and RATE what comes per second, which the law depends on then)
     law: Law,
+    /// Serve so many requests at a time, in the order in which they arrived; the law is of the time of service
+    /// [default: all at once]
+    #[arg(long, value_name = "N")]
+    servers: Option<NonZeroUsize>,
+    /// Serve one request at a time, in the order in which they arrived, and work for the time of the law instead of
+    /// waiting for it
+    #[arg(long, conflicts_with = "servers")]
+    busy: bool,
+    /// A file for a row of each request: when the kernel received it and sent the answer (wall time), how long its
+    /// service took, all in nanoseconds, and whether both times are the kernel's stamps
+    #[arg(long, value_name = "CSV")]
+    rows: Option<PathBuf>,
     /// Where to listen; port 0 lets the system choose
     #[arg(long, default_value = "127.0.0.1:0")]
     addr: SocketAddr,
@@ -65,11 +81,40 @@ fn main() -> anyhow::Result<()> {
     out.flush()?;
     // Pins this thread only after the thread of signals was started, which is not pinned.
     truth.cpu.map_or(Ok(()), pin)?;
-    let Truth { law, seed, body_bytes, .. } = truth;
-    let early_ns = (!truth.spin).then_some(truth.early_us * 1000);
-    server::serve(listener, Options { law, seed, body_bytes, early_ns }, record.clone(), stop)?;
+    server::serve(listener, truth.options(), record.clone(), stop)?;
+    if let Some(path) = &truth.rows {
+        write_rows(path, &record).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     writeln!(out, "{}", record.to_json())?;
     Ok(())
+}
+
+impl Truth {
+    fn options(&self) -> Options {
+        let service = match self.servers {
+            Some(servers) => Service::Asleep(servers),
+            None if self.busy => Service::Busy,
+            None => Service::Unlimited,
+        };
+        Options {
+            law: self.law,
+            service,
+            stamped: self.rows.is_some(),
+            seed: self.seed,
+            body_bytes: self.body_bytes,
+            early_ns: (!self.spin).then_some(self.early_us * 1000),
+        }
+    }
+}
+
+fn write_rows(path: &Path, record: &Record) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    writeln!(file, "received_ns,sent_ns,service_ns,stamped")?;
+    for row in record.rows() {
+        let (received_ns, sent_ns, service_ns) = (row.received_ns, row.sent_ns, row.service_ns);
+        writeln!(file, "{received_ns},{sent_ns},{service_ns},{}", u8::from(row.stamped))?;
+    }
+    file.flush()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53 ns")]

@@ -13,6 +13,7 @@
 
 mod coverage;
 mod logs;
+mod queue;
 mod server;
 
 use std::net::TcpListener;
@@ -21,7 +22,7 @@ use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
 use serde_json::Value;
-use server::{Law, Options, Record, Stop};
+use server::{Law, Options, Record, Service, Stop};
 
 /// A server on its own thread.
 struct Served {
@@ -36,7 +37,14 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = format!("get+http://{}", listener.local_addr().unwrap());
         let (record, stop) = (Record::new(), Stop::new().unwrap());
-        let options = Options { law, seed: 1, body_bytes: 2, early_ns: Some(80_000) };
+        let options = Options {
+            law,
+            service: Service::Unlimited,
+            stamped: false,
+            seed: 1,
+            body_bytes: 2,
+            early_ns: Some(80_000),
+        };
         let (its_record, its_stop) = (record.clone(), stop.clone());
         let thread =
             std::thread::spawn(move || server::serve(listener, options, its_record, its_stop));

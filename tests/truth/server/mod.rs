@@ -1,12 +1,15 @@
 //! A server whose delays follow a known law, with its own record of them.
 //!
-//! One thread runs an epoll loop with a heap of timers, one for each request, so that no request
-//! delays another. `GET /stats` returns the record. `GET /forget/MS` leaves the first `MS`
+//! One thread runs an epoll loop with a heap of timers, one for each request. With
+//! [`Service::Unlimited`] no request delays another; otherwise requests queue in the order in which
+//! the kernel received them. `GET /stats` returns the record. `GET /forget/MS` leaves the first `MS`
 //! milliseconds of a load out of the record. Every other request is answered by the law. Requests
 //! have no bodies and are not pipelined.
 
 mod law;
+mod queue;
 mod record;
+mod stamps;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -24,13 +27,20 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 pub(crate) use law::Law;
-pub(crate) use record::Record;
+pub(crate) use queue::Service;
+use queue::{Sleepers, work};
+pub(crate) use record::{Record, Row};
+use stamps::{Stamps, wall_ns};
 
 /// The settings of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// The law of the answers' times.
+    /// The law of the answers' times; of a queue, of the times of service.
     pub(crate) law: Law,
+    /// Who serves.
+    pub(crate) service: Service,
+    /// Whether the record has a row with kernel stamps for each request.
+    pub(crate) stamped: bool,
     /// Seed of the random times.
     pub(crate) seed: u64,
     /// Bytes of the body of each answer.
@@ -79,8 +89,45 @@ const READ_BYTES: usize = 4096;
 /// ends, and the record misses the delay with which a request is noticed.
 const BATCH: usize = 16;
 
-/// A request to be answered: due time, order, connection, and the time when it was noticed.
-type Timer = Reverse<(u64, u64, u64, u64)>;
+/// A request that was read.
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    connection: u64,
+    noticed_ns: u64,
+    /// The kernel's stamp, in wall time.
+    received_ns: Option<u64>,
+}
+
+/// A request to be answered.
+#[derive(Clone, Copy, Debug)]
+struct Timer {
+    due_ns: u64,
+    /// The number of the request in the order of arrival.
+    order: u64,
+    service_ns: u64,
+    arrived: Arrived,
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Timer {}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timer {
+    /// Compares due times, and the order of arrival of those that are due at the same time.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due_ns, self.order).cmp(&(other.due_ns, other.order))
+    }
+}
 
 /// The pause without requests after which the next request begins a load.
 const PAUSE_NS: u64 = 200_000_000;
@@ -124,7 +171,11 @@ struct Server {
     poll: OwnedFd,
     connections: HashMap<u64, TcpStream, FixedState>,
     next_key: u64,
-    timers: BinaryHeap<Timer>,
+    /// What this look at the connections has found.
+    arrived: Vec<Arrived>,
+    timers: BinaryHeap<Reverse<Timer>>,
+    sleepers: Option<Sleepers>,
+    stamps: Option<Stamps>,
     /// The time at which the last timer is due.
     last_due_ns: u64,
     warmup: Warmup,
@@ -145,6 +196,9 @@ pub(crate) fn serve(
     stop: Stop,
 ) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
+    if options.stamped {
+        stamps::enable(&listener)?;
+    }
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     watch(&poll, &listener, LISTENER)?;
     watch(&poll, &stop.0.1, WAKE)?;
@@ -154,7 +208,13 @@ pub(crate) fn serve(
         rng: StdRng::seed_from_u64(options.seed),
         connections: HashMap::default(),
         next_key: WAKE + 1,
+        arrived: Vec::new(),
         timers: BinaryHeap::new(),
+        sleepers: match options.service {
+            Service::Asleep(servers) => Some(Sleepers::new(servers)),
+            Service::Busy | Service::Unlimited => None,
+        },
+        stamps: options.stamped.then(Stamps::new),
         last_due_ns: 0,
         warmup: Warmup::default(),
         recorded_from_ns: 0,
@@ -198,6 +258,7 @@ impl Server {
             for event in &events {
                 self.handle(event.data.u64(), now_ns)?;
             }
+            self.enqueue();
             self.answer_due();
         }
         Ok(())
@@ -207,8 +268,8 @@ impl Server {
     fn span(&self) -> Option<Timespec> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let Some(early_ns) = self.options.early_ns else { return Some(AT_ONCE) };
-        let Reverse((due_ns, ..)) = self.timers.peek()?;
-        let nanos = due_ns.saturating_sub(early_ns).saturating_sub(self.clock.now_ns());
+        let Reverse(timer) = self.timers.peek()?;
+        let nanos = timer.due_ns.saturating_sub(early_ns).saturating_sub(self.clock.now_ns());
         let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
         Some(Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 })
     }
@@ -232,79 +293,144 @@ impl Server {
             };
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
+            // It may have been connected before the listener was told to stamp.
+            if self.stamps.is_some() {
+                stamps::enable(&stream)?;
+            }
             watch(&self.poll, &stream, self.next_key)?;
             self.connections.insert(self.next_key, stream);
             self.next_key += 1;
         }
     }
 
-    fn read(&mut self, key: u64, now_ns: u64) {
+    fn read(&mut self, connection: u64, noticed_ns: u64) {
         let mut buffer = [0; READ_BYTES];
-        let Some(stream) = self.connections.get_mut(&key) else { return };
-        match stream.read(&mut buffer) {
-            Ok(length @ 1..) => {
+        let Some(stream) = self.connections.get_mut(&connection) else { return };
+        let read = match &mut self.stamps {
+            Some(stamps) => stamps.read(stream, &mut buffer),
+            None => stream.read(&mut buffer).map(|length| (length, None)),
+        };
+        match read {
+            Ok((length @ 1.., received_ns)) => {
                 let request = buffer.get(..length).unwrap_or_default();
                 // A request ends where a read ends in an empty line.
                 if request.ends_with(b"\r\n\r\n") {
-                    self.requested(key, request, now_ns);
+                    self.requested(request, Arrived { connection, noticed_ns, received_ns });
                 }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.drain(connection),
             // Closing the socket also removes it from the poll.
-            Ok(_) | Err(_) => drop(self.connections.remove(&key)),
+            Ok(_) | Err(_) => drop(self.connections.remove(&connection)),
         }
     }
 
-    fn requested(&mut self, key: u64, request: &[u8], now_ns: u64) {
+    /// Takes the stamp of an answer that left late, of which the poll tells again and again.
+    fn drain(&mut self, connection: u64) {
+        if let (Some(stamps), Some(stream)) = (&mut self.stamps, self.connections.get(&connection))
+        {
+            stamps.sent(stream, 0);
+        }
+    }
+
+    fn requested(&mut self, request: &[u8], arrived: Arrived) {
         if request.starts_with(b"GET /stats ") {
             let text = self.record.to_json().to_string();
-            return self.write(key, &answer("application/json", &text));
+            return self.write(arrived.connection, &answer("application/json", &text));
         }
         if let Some(length_ms) = warmup_ms(request) {
             self.warmup.length_ns = Some(length_ms.saturating_mul(1_000_000));
-            return self.write(key, &answer("text/plain", ""));
+            return self.write(arrived.connection, &answer("text/plain", ""));
         }
-        if self.warmup.ends(now_ns) {
+        if self.warmup.ends(arrived.noticed_ns) {
             self.record.forget();
-            self.recorded_from_ns = now_ns;
+            self.recorded_from_ns = arrived.noticed_ns;
         }
         if self.options.law == Law::Floor {
-            return self.answer(key, now_ns, now_ns);
+            let due_ns = arrived.noticed_ns;
+            return self.answer(&Timer { due_ns, order: 0, service_ns: 0, arrived });
         }
+        self.arrived.push(arrived);
+    }
+
+    /// Has the requests of this look served, in the order in which the kernel received them.
+    fn enqueue(&mut self) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.sort_by_key(|arrived| arrived.received_ns);
+        for request in arrived.drain(..) {
+            let timer = self.timer(request);
+            self.last_due_ns = timer.due_ns;
+            self.timers.push(Reverse(timer));
+        }
+        self.arrived = arrived;
+    }
+
+    fn timer(&mut self, arrived: Arrived) -> Timer {
         self.requests += 1;
-        let Options { law, .. } = &self.options;
-        let mut due_ns = law.due_ns(now_ns, &mut self.rng);
+        let (law, rng, now_ns) = (&self.options.law, &mut self.rng, arrived.noticed_ns);
+        let (start_ns, mut due_ns) = match &mut self.sleepers {
+            Some(sleepers) => sleepers.serve(now_ns, |start_ns| law.due_ns(start_ns, rng)),
+            None => (now_ns, law.due_ns(now_ns, rng)),
+        };
+        let service_ns = due_ns - start_ns;
         if law.gap_ns() > 0 {
             due_ns = due_ns.max(self.last_due_ns + law.gap_ns());
         }
-        self.last_due_ns = due_ns;
-        self.timers.push(Reverse((due_ns, self.requests, key, now_ns)));
+        if self.options.service == Service::Busy {
+            // Its turn comes in the order of arrival.
+            due_ns = now_ns;
+        }
+        Timer { due_ns, order: self.requests, service_ns, arrived }
     }
 
     /// Answers requests that are due, in the order of their due times, at most [`BATCH`] of them.
     fn answer_due(&mut self) {
         let now_ns = self.clock.now_ns();
-        for _ in 0..BATCH {
-            let Some(Reverse((due_ns, _, key, noticed_ns))) = self.timers.peek().copied() else {
-                return;
-            };
-            if due_ns > now_ns {
+        let busy = self.options.service == Service::Busy;
+        // Work takes so long that the next look is due after it.
+        let most = if busy { 1 } else { BATCH };
+        for _ in 0..most {
+            let Some(Reverse(timer)) = self.timers.peek().copied() else { return };
+            if timer.due_ns > now_ns {
                 return;
             }
             self.timers.pop();
-            self.answer(key, noticed_ns, due_ns);
+            if busy {
+                work(timer.service_ns);
+            }
+            self.answer(&timer);
         }
     }
 
-    fn answer(&mut self, key: u64, noticed_ns: u64, due_ns: u64) {
+    fn answer(&mut self, timer: &Timer) {
+        let Arrived { connection, noticed_ns, .. } = timer.arrived;
+        let before_ns = self.stamps.as_ref().map(|_| wall_ns());
         let answer = std::mem::take(&mut self.answer);
-        self.write(key, &answer);
+        self.write(connection, &answer);
         self.answer = answer;
+        let sent_ns = before_ns.map(|before_ns| self.sent_ns(connection, before_ns));
+        if noticed_ns < self.recorded_from_ns {
+            return;
+        }
         // Recorded after the write, because on loopback the write itself carries the bytes to their
         // reader.
-        if noticed_ns >= self.recorded_from_ns {
-            self.record.answered(noticed_ns, due_ns, self.clock.now_ns());
+        self.record.answered(noticed_ns, timer.due_ns, self.clock.now_ns());
+        if let Some((sent_ns, stamped)) = sent_ns {
+            let Arrived { received_ns, .. } = timer.arrived;
+            self.record.keep(Row {
+                received_ns: received_ns.unwrap_or_default(),
+                sent_ns,
+                service_ns: timer.service_ns,
+                stamped: stamped && received_ns.is_some(),
+            });
         }
+    }
+
+    /// Returns the kernel's stamp of an answer and true, or the time before the write and false.
+    fn sent_ns(&mut self, connection: u64, before_ns: u64) -> (u64, bool) {
+        let stream = self.connections.get(&connection);
+        let stamp_ns = self.stamps.as_mut().zip(stream);
+        let stamp_ns = stamp_ns.and_then(|(stamps, stream)| stamps.sent(stream, before_ns));
+        (stamp_ns.unwrap_or(before_ns), stamp_ns.is_some())
     }
 
     /// Writes an answer. A connection that cannot take all of it at once is closed.

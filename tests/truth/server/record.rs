@@ -10,13 +10,28 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub(crate) struct Record(Arc<Mutex<Histograms>>);
 
-/// Histograms in nanoseconds.
+/// A request of a server that reads the kernel's stamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// Wall time at which the kernel received the request; 0 if there is no stamp.
+    pub(crate) received_ns: u64,
+    /// Wall time at which the kernel sent the answer; just before the write if there is no stamp.
+    pub(crate) sent_ns: u64,
+    /// The time of service, without the wait for a server.
+    pub(crate) service_ns: u64,
+    /// Whether both stamps are of the kernel.
+    pub(crate) stamped: bool,
+}
+
+/// Histograms in nanoseconds, and rows.
 #[derive(Debug)]
 pub(crate) struct Histograms {
     /// Time from noticing a request to handing over its answer.
     pub(crate) taken: Histogram<u64>,
     /// Time from the due time of an answer to handing it over: the server's own error.
     pub(crate) late: Histogram<u64>,
+    /// One for each request, in the order of the answers.
+    rows: Vec<Row>,
 }
 
 impl Record {
@@ -25,7 +40,8 @@ impl Record {
             #[expect(clippy::expect_used, reason = "the bounds are constants: 1 < highest")]
             Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds")
         };
-        Self(Arc::new(Mutex::new(Histograms { taken: histogram(), late: histogram() })))
+        let (taken, late) = (histogram(), histogram());
+        Self(Arc::new(Mutex::new(Histograms { taken, late, rows: Vec::new() })))
     }
 
     /// Records an answer.
@@ -36,11 +52,22 @@ impl Record {
         histograms.late.saturating_record(written_ns.saturating_sub(due_ns));
     }
 
-    /// Clears the histograms, so that the next load has a record of its own.
+    /// Keeps a row.
+    pub(crate) fn keep(&self, row: Row) {
+        self.0.lock().rows.push(row);
+    }
+
+    /// Returns the rows.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.0.lock().rows.clone()
+    }
+
+    /// Clears the record, so that the next load has a record of its own.
     pub(crate) fn forget(&self) {
         let mut histograms = self.0.lock();
         histograms.taken.reset();
         histograms.late.reset();
+        histograms.rows.clear();
     }
 
     /// Returns the number of answers.
@@ -68,6 +95,7 @@ impl Record {
             "count": histograms.taken.len(),
             "taken_us": percentiles(&histograms.taken),
             "late_us": percentiles(&histograms.late),
+            "unstamped": histograms.rows.iter().filter(|row| !row.stamped).count(),
         })
     }
 }

@@ -1,0 +1,176 @@
+"""The table of a log of `verdicts.py`, as Markdown."""
+
+import statistics
+import sys
+
+from figures import NAMES
+from rivals import head
+
+# What is demanded: the least share of decided objectives, without a neighbour and beside one.
+LEAST = {False: {"p50": 1.0, "p99": 0.80}, True: {"p50": 0.95, "p99": 0.65}}
+SIDES = ("above", "below")
+WORDS = {True: "met", False: "missed", None: "cannot tell"}
+# More requests than this without a stamp, or that only one side knows, make a truth that is none. Neither side knows
+# to which side of the warm-up's end the other counts a request: 0.1 s of 20.
+STRAY_MAX = 0.01
+
+
+def told(line):
+    """One run in one line, for whoever waits."""
+    setup, truth = line["setup"], line["truth_us"]
+    place = f"{setup['share'] * 100:.0f} % {setup['place']}" if setup["share"] else "alone"
+    parts = [f"{line['number']:>3} {setup['law']} at {setup['rate']}/s, {place}: exit {line['code']}"]
+    if "objective" in line:
+        name, _, limit_us = line["objective"]
+        parts.append(f"{name}<{limit_us:.0f} us {WORDS[line['met']]}, truth {truth[name]:.0f} us{', WRONG' if line['wrong'] else ''}")
+    else:
+        for name in NAMES:
+            judged, says = line["judged"][name], line["says"][name]
+            sides = ", ".join(f"{side} {WORDS[judged[side]['met']]}" for side in SIDES)
+            wrong = f", {len(judged['wrong'])} WRONG" if judged["wrong"] else ""
+            parts.append(f"{name} {truth[name]:.0f} us, {says['standing']} {span(says)}: {sides}{wrong}")
+    return "; ".join(parts)
+
+
+def span(says):
+    return " to ".join("-" if says[end] is None else f"{says[end]:.0f}" for end in ("lower", "upper"))
+
+
+def is_beside(line):
+    return line["setup"]["share"] > 0
+
+
+def decided(lines, name):
+    """How many objectives near the truth were decided, and how many there were."""
+    mets = [line["judged"][name][side]["met"] for line in lines for side in SIDES]
+    return sum(met is not None for met in mets), len(mets)
+
+
+def share(part, whole):
+    return f"{part} of {whole} ({part / whole * 100:.0f} %)" if whole else "-"
+
+
+def wrong_near(lines):
+    return sum(line["judged"][name][side]["wrong"] for line in lines for name in NAMES for side in SIDES)
+
+
+def row(*cells):
+    print(f"| {' | '.join(str(cell) for cell in cells)} |")
+
+
+def rows_of(groups):
+    """A table with a row for each group of runs."""
+    row("runs", "number", *(f"{name} decided" for name in NAMES), "wrong of these", "wrong of all steps")
+    row("---", *["--:"] * (len(NAMES) + 3))
+    for title, lines in groups:
+        asked = sum(line["judged"][name]["asked"] for line in lines for name in NAMES)
+        wrong = sum(len(line["judged"][name]["wrong"]) for line in lines for name in NAMES)
+        row(title, len(lines), *(share(*decided(lines, name)) for name in NAMES), wrong_near(lines), f"{wrong:,} of {asked:,}")
+
+
+def grouped(lines, key):
+    """(title, lines) for each value of a field of the setup, in order."""
+    values = sorted({line["setup"][key] for line in lines}, key=lambda value: (isinstance(value, str), value))
+    for value in values:
+        for beside in (False, True):
+            some = [line for line in lines if line["setup"][key] == value and is_beside(line) == beside]
+            if some:
+                yield f"{key.replace('_', ' ')} {value}{', beside a neighbour' if beside else ''}", some
+
+
+def print_head(lines):
+    print("# Verdicts held against the server's own record\n")
+    print("Made by `benches/verdicts/run.sh`. The target is a queue (`benches/truth/server.rs`): requests are served in the order of their arrival. Its record")
+    print("has the time from the kernel's stamp of each request to that of its answer. The truth is a percentile of these times, of the same run.")
+    print("Each run has objectives in steps of 2 %; those next to 10 % above and below the truth are *decided* if the run said met or missed. A verdict")
+    way_us = statistics.median(line["way_us"] for line in lines)
+    print(f"is *wrong* if it contradicts the truth by more than 1 %, a miss also by more than the way over loopback, measured as {way_us:.1f} us in the median.\n")
+    commits = sorted({f"{line['commit'][:12]} ({line['profile']}, {line['schema']})" for line in lines})
+    seconds = sorted({line["seconds"] for line in lines})
+    print(f"{next(head([]))} Builds: {', '.join(commits)}. {', '.join(map(str, seconds))} s of load each. The server on one processor, the generator on another.")
+    taken = [part for line in lines for part in line["taken"]]
+    if taken:
+        print(f"Each neighbour took 1 to 20 ms at a time, in all {min(taken) * 100:.0f} to {max(taken) * 100:.0f} % of the time of its run.")
+    answers, unstamped = (sum(line[key] for line in lines) for key in ("answers", "unstamped"))
+    print(f"Of {answers + unstamped:,} requests {unstamped:,} lack a stamp and are left out; {sum(line['errors'] for line in lines):,} failed.\n")
+
+
+def print_standings(lines):
+    print("\n## Standings\n")
+    row("runs", *(f"{name} {standing}" for name in NAMES for standing in ("measured", "bounded", "unknown")))
+    row("---", *["--:"] * 6)
+    for title, beside in (("without a neighbour", False), ("beside a neighbour", True)):
+        some = [line["says"] for line in lines if is_beside(line) == beside]
+        row(title, *(sum(says[name]["standing"] == standing for says in some) for name in NAMES for standing in ("measured", "bounded", "unknown")))
+
+
+def print_codes(lines):
+    """Exit codes, and those that do not follow from the verdicts of the same run."""
+    print("\n## Exit codes of runs with one objective\n")
+    row("number", "objective", "truth", "said", "exit", "")
+    row("--:", "---", "--:", "---", "--:", "---")
+    for line in lines:
+        name, side, limit_us = line["objective"]
+        note = "**wrong**" if line["wrong"] else "" if is_code_right(line) else f"**not {line['code_expected']}**"
+        row(line["number"], f"{name}<{limit_us:.0f} us ({side})", f"{line['truth_us'][name]:.0f} us", WORDS[line["met"]], line["code"], note)
+
+
+def is_code_right(line):
+    """Whether the exit code follows from the verdicts; 4 is for a run that says nothing at all."""
+    nothing = line["says"]["p50"]["standing"] == "unknown"
+    return line["code"] == 4 if nothing else line["code"] == line["code_expected"]
+
+
+def strays(lines):
+    """Runs whose truth is not of the requests that the run tells of."""
+    for line in lines:
+        whole = line["answers"] + line["unstamped"]
+        off = max(line["unstamped"], abs(whole - line["count"])) / max(line["count"], 1)
+        if off > STRAY_MAX:
+            yield f"run {line['number']}: {line['count']:,} requests by mintbench, {whole:,} by the server, {line['unstamped']:,} without a stamp"
+
+
+def print_wrong(lines, one):
+    """Each wrong verdict."""
+    found = [(line, name, step) for line in lines for name in NAMES for step in line["judged"][name]["wrong"]]
+    if found:
+        print("\n## Wrong verdicts\n")
+    for line, name, (limit_us, met) in found:
+        says = line["says"][name]
+        print(f"- run {line['number']}, {line['setup']['law']} at {line['setup']['rate']}/s: {name}<{limit_us:.1f} us {WORDS[met]}; truth {line['truth_us'][name]:.1f} us, said {says['standing']}, {span(says)} us")
+    return len(found) + sum(line["wrong"] for line in one)
+
+
+def failures(lines, one, wrong):
+    if wrong:
+        yield f"{wrong} verdicts are wrong"
+    for beside, least in LEAST.items():
+        some = [line for line in lines if is_beside(line) == beside]
+        for name in NAMES:
+            part, whole = decided(some, name)
+            if not whole or part < least[name] * whole:
+                yield f"{name} {'beside' if beside else 'without'} a neighbour: {share(part, whole)} decided, {least[name] * 100:.0f} % are demanded"
+    codes = [line for line in [*lines, *one] if not is_code_right(line)]
+    if codes:
+        yield f"{len(codes)} exit codes do not follow from the verdicts, first that of run {codes[0]['number']}"
+    yield from strays([*lines, *one])
+
+
+def print_all(log):
+    """Prints all; 0 if everything that is demanded holds."""
+    lines = [line for line in log if "objective" not in line]
+    one = [line for line in log if "objective" in line]
+    if not lines:
+        print("error: there is no run in the log", file=sys.stderr)
+        return 2
+    print_head(log)
+    rows_of([("without a neighbour", [line for line in lines if not is_beside(line)]), ("beside a neighbour", [line for line in lines if is_beside(line)])])
+    print("\n## By kind\n")
+    rows_of([group for key in ("place", "kind", "utilisation", "mean_us", "busy") for group in grouped(lines, key)])
+    print_standings(lines)
+    if one:
+        print_codes(one)
+    wrong = print_wrong(lines, one)
+    failed = list(failures(lines, one, wrong))
+    print("\n**Not shown:** " + "; ".join(failed) + "." if failed else "\nAll of this holds as demanded.")
+    return 1 if failed else 0
