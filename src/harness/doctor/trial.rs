@@ -41,7 +41,7 @@ pub fn verdict(findings: &[Finding], reasons: &[Reason]) -> String {
             "nothing that is measured on this machine now would mean anything: {cause}; {remedy}"
         ),
         Some(Headline { usable, cause, remedy }) => format!(
-            "this machine can now measure the {} and nothing above, and a run would be invalid: {cause}; {remedy}",
+            "this machine can now measure the {} and nothing above, and a run with --strict would be invalid: {cause}; {remedy}",
             usable.names().join(" and the ")
         ),
     }

@@ -5,6 +5,7 @@
 //! parts, which a merged result carries. So intermediate merges leave no trace.
 
 mod agreed;
+mod bounds;
 mod error;
 mod parts;
 mod piece;
@@ -31,6 +32,8 @@ pub(crate) struct Whole {
     /// Merged `run.json`.
     pub(crate) run: Run,
     response: Seconds,
+    /// None if a part has no lower bounds.
+    lower: Option<Seconds>,
     service: Seconds,
     lag: Seconds,
     start: UnixSeconds,
@@ -56,10 +59,18 @@ pub(crate) fn merge(folders: &[PathBuf], align: Align) -> Result<Whole, MergeErr
         service.add(&piece.stored.service, offset(*at));
         lag.add(&piece.stored.lag, offset(*at));
     }
+    let mut lower = Some(Seconds::default());
+    for (piece, at) in pieces.iter().zip(&starts) {
+        lower = lower.zip(piece.stored.lower.as_ref()).map(|(mut lower, log)| {
+            lower.add(log, offset(*at));
+            lower
+        });
+    }
     let parts = collect(&pieces)?;
-    let logs = run::Logs { response: &response, service: &service, lag: &lag };
+    let logs =
+        run::Logs { response: &response, lower: lower.as_ref(), service: &service, lag: &lag };
     let run = run::whole(&pieces, parts, align, &logs);
-    Ok(Whole { run, response, service, lag, start })
+    Ok(Whole { run, response, lower, service, lag, start })
 }
 
 /// Returns the start of the first interval of a piece. It may be unknown if only the order counts.
@@ -113,9 +124,8 @@ impl Whole {
     }
 
     fn fill(&self, folder: &Folder) -> Result<(), MergeError> {
-        for (name, seconds) in
-            [("response", &self.response), ("service", &self.service), ("lag", &self.lag)]
-        {
+        let all = [("response", &self.response), ("service", &self.service), ("lag", &self.lag)];
+        for (name, seconds) in all.into_iter().chain(self.lower.as_ref().map(|of| ("lower", of))) {
             let path = folder.path().join(format!("{name}.hlog"));
             hlog::write(&path, self.start, &mut seconds.spans())
                 .map_err(|source| MergeError::Log { path: folder.path().to_owned(), source })?;

@@ -1,13 +1,20 @@
 //! Verdicts on service-level objectives.
 
+mod bounded;
+
 use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+pub use self::bounded::{Bound, BoundedAnswers, over_time};
+use super::outcome::Outcome;
+use super::ruling::Rule;
+use super::standing::{BEYOND_MIN, ROUNDING, are_close};
+use crate::base::clock::readable;
 use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
-use crate::harness::record::intervals::histogram;
+use crate::harness::record::intervals::{IntervalSet, histogram};
 use crate::harness::record::measured::Measured;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::binomial::at_least;
@@ -33,23 +40,30 @@ impl Answers {
     ) -> Self {
         let mut answers = Self { response: histogram(), failed: 0 };
         for (class, response) in classes {
-            if objective.class().map_or(!class.is_failure(), |own| own == class) {
-                // All histograms have equal bounds, so adding cannot fail.
-                let _ = answers.response.add(response);
-            } else if class.is_failure() && objective.class().is_none_or(Class::is_token) {
-                answers.failed += response.len();
+            match cover(objective, class) {
+                Cover::Answer => {
+                    // All histograms have equal bounds, so adding cannot fail.
+                    let _ = answers.response.add(response);
+                }
+                Cover::Failed => answers.failed += response.len(),
+                Cover::Nothing => {}
             }
         }
         answers
     }
 
     /// Returns the answers of a run that the objective covers.
-    pub fn of_run(objective: &Objective, measured: &Measured) -> Self {
+    fn of_run(objective: &Objective, measured: &Measured) -> Self {
+        let set = Self::set(objective, measured);
+        Self::of(objective, set.seen().map(|(class, latencies)| (class, &latencies.response)))
+    }
+
+    /// Returns the latencies of the phase of an objective, or of the whole measured part.
+    fn set<'a>(objective: &Objective, measured: &'a Measured) -> &'a IntervalSet {
         let phases = &measured.tally.phases;
         // A single phase is the whole measured part.
         let of_phase = objective.phase_index().and_then(|index| phases.get(index));
-        let set = of_phase.unwrap_or(&measured.totals.whole);
-        Self::of(objective, set.seen().map(|(class, latencies)| (class, &latencies.response)))
+        of_phase.unwrap_or(&measured.totals.whole)
     }
 
     /// Returns the number of answers, including failed requests.
@@ -74,6 +88,27 @@ impl Answers {
     }
 }
 
+/// Part that the answers of a class have in the judgement of an objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cover {
+    /// Their response times count.
+    Answer,
+    /// They count as slower than the objective.
+    Failed,
+    /// They do not count.
+    Nothing,
+}
+
+fn cover(objective: &Objective, class: Class) -> Cover {
+    if objective.class().map_or(!class.is_failure(), |own| own == class) {
+        Cover::Answer
+    } else if class.is_failure() && objective.class().is_none_or(Class::is_token) {
+        Cover::Failed
+    } else {
+        Cover::Nothing
+    }
+}
+
 /// Verdict on an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -81,12 +116,12 @@ pub enum Verdict {
     Met,
     /// The percentile is beyond the limit.
     Missed,
-    /// There are too few answers to tell.
+    /// Nobody can tell: there are too few answers, or the bounds of the percentile are too wide.
     Inconclusive,
 }
 
 impl Verdict {
-    /// Returns true if the objective is met, or none if there are too few answers to tell.
+    /// Returns true if the objective is met, or none if nobody can tell.
     pub const fn met(self) -> Option<bool> {
         match self {
             Self::Met => Some(true),
@@ -101,8 +136,10 @@ impl Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// Percentile in nanoseconds; none if it is a failed request, or if there are too few answers.
+    /// Percentile in nanoseconds, as recorded; none if it is a failed request, or if there are too few answers.
     pub measured_ns: Option<u64>,
+    /// Lower bound of the percentile; none also if it is not known.
+    pub lower_ns: Option<u64>,
     /// Number of answers, including failed requests.
     pub count: u64,
     /// Number of answers that is always enough.
@@ -110,7 +147,8 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges these answers.
+    /// Judges these answers by their response times as recorded: the strict rule, and that of results without lower
+    /// bounds.
     ///
     /// A percentile is known from ten answers beyond it. With fewer, the objective is never met. It is
     /// missed if more answers are over the limit than chance explains.
@@ -130,12 +168,45 @@ impl Judgement {
             Verdict::Inconclusive
         };
         let measured_ns = measured_ns.filter(|_| verdict != Verdict::Inconclusive);
-        Self { verdict, measured_ns, count, count_min }
+        Self { verdict, measured_ns, lower_ns: None, count, count_min }
     }
 
     /// Judges a run.
-    pub fn of_run(objective: &Objective, measured: &Measured) -> Self {
-        Self::of(objective, &Answers::of_run(objective, measured))
+    pub fn of_run(rule: Rule, objective: &Objective, outcome: &Outcome) -> Self {
+        match rule {
+            Rule::Strict => Self::of(objective, &Answers::of_run(objective, &outcome.measured)),
+            Rule::Bounds => Self::by_bounds(objective, &BoundedAnswers::of_run(objective, outcome)),
+        }
+    }
+
+    /// Returns the bounds of the percentile, if they are more than 10 % apart.
+    fn apart(&self) -> Option<(u64, u64)> {
+        let (lower_ns, upper_ns) = self.lower_ns.zip(self.measured_ns)?;
+        (!are_close(lower_ns, upper_ns)).then_some((lower_ns, upper_ns))
+    }
+
+    /// Writes why nobody can tell, and what to do.
+    fn undecided(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { measured_ns, count, count_min, .. } = self;
+        if *count == 0 {
+            return f.write_str("cannot tell, no such answers");
+        }
+        if count < count_min {
+            return write!(
+                f,
+                "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
+            );
+        }
+        match (self.apart(), measured_ns.map(readable)) {
+            (Some((lower_ns, upper_ns)), _) => {
+                let [lower, upper] = [lower_ns, upper_ns].map(readable);
+                write!(f, "cannot tell, it lies between {lower} and {upper}; use a quieter machine or lower --rate")
+            }
+            (None, Some(time)) => {
+                write!(f, "cannot tell, {time} is too close for {count} answers; raise --duration")
+            }
+            (None, None) => f.write_str("cannot tell, it may be a failed request; raise --duration"),
+        }
     }
 }
 
@@ -153,31 +224,27 @@ fn answers_min(quantile: f64) -> u64 {
 
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, measured_ns, count, count_min } = self;
-        let verdict = match verdict {
+        let verdict = match self.verdict {
             Verdict::Met => "met",
             Verdict::Missed => "BREACHED",
-            Verdict::Inconclusive if *count == 0 => {
-                return f.write_str("cannot tell, no such answers");
-            }
-            Verdict::Inconclusive => {
-                return write!(
-                    f,
-                    "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
-                );
-            }
+            Verdict::Inconclusive => return self.undecided(f),
         };
-        match measured_ns.map(|ns| Duration::from_nanos(ns / 1000 * 1000)) {
-            Some(time) => write!(f, "{verdict}, measured {}", humantime::format_duration(time)),
-            None => write!(f, "{verdict}, the percentile is a failed request"),
+        match (self.measured_ns.map(shown), self.apart(), self.verdict) {
+            (_, Some((_, upper_ns)), Verdict::Met) => {
+                write!(f, "{verdict}, at most {}", shown(upper_ns))
+            }
+            (_, Some((lower_ns, _)), _) => write!(f, "{verdict}, at least {}", shown(lower_ns)),
+            (Some(time), None, _) => write!(f, "{verdict}, measured {time}"),
+            (None, None, _) => write!(f, "{verdict}, the percentile is a failed request"),
         }
     }
 }
 
-/// Minimum number of answers beyond a percentile. With fewer, a few bad moments decide it.
-const BEYOND_MIN: f64 = 10.0;
-/// Maximum error of a calculation with decimal shares.
-const ROUNDING: f64 = 1e-9;
+/// Formats a time as exactly as objectives are written, to the microsecond.
+fn shown(ns: u64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_nanos(ns / 1000 * 1000))
+}
+
 /// Maximum probability that an objective which is met looks missed, if there are too few answers to know
 /// the percentile.
 const CHANCE: f64 = 0.05;
