@@ -18,9 +18,9 @@ use crate::harness::stats::intervals::{Counts, quantile_interval};
 /// 95 % interval.
 const CHANCE: f64 = 0.025;
 
-/// One of the two bounds of the response times.
+/// One of the two bounds of the response times, over all answers and over time.
 #[derive(Clone, Debug)]
-pub struct Bound {
+pub struct AnswersOverTime {
     /// Bounds of all answers.
     pub answers: Answers,
     /// The same in equal stretches of time, with a failed request as the greatest value. Empty where the load changes
@@ -32,9 +32,9 @@ pub struct Bound {
 #[derive(Clone, Debug)]
 pub struct BoundedAnswers {
     /// Upper bounds: the response times as recorded.
-    pub upper: Bound,
+    pub upper: AnswersOverTime,
     /// Lower bounds.
-    pub lower: Bound,
+    pub lower: AnswersOverTime,
 }
 
 impl BoundedAnswers {
@@ -46,7 +46,10 @@ impl BoundedAnswers {
         let lower = set.seen().map(|(class, latencies)| (class, &latencies.lower));
         let whole = objective.phase_index().is_none() && outcome.is_steady_by_design();
         let classes: Vec<Class> = set.seen().map(|(class, _)| class).filter(|_| whole).collect();
-        let bound = |answers, blocks| Bound { answers, blocks: over_time(objective, blocks, &classes) };
+        let bound = |answers, blocks| AnswersOverTime {
+            answers,
+            blocks: over_time(objective, blocks, &classes),
+        };
         Self {
             upper: bound(Answers::of(objective, upper), &measured.totals.responses),
             lower: bound(Answers::of(objective, lower), &measured.totals.lowers),
@@ -71,7 +74,7 @@ pub fn over_time(objective: &Objective, blocks: &Blocks, classes: &[Class]) -> V
     answers
 }
 
-impl Bound {
+impl AnswersOverTime {
     /// Returns true if chance alone does not explain that the percentile is within the limit.
     fn is_within(&self, objective: &Objective) -> bool {
         match quantile_interval(&self.blocks, objective.quantile()) {
@@ -121,7 +124,7 @@ impl Judgement {
             _ => Verdict::Inconclusive,
         };
         let is_told = count >= count_min || verdict == Verdict::Missed;
-        let told = |bound: &Bound| bound.answers.at_quantile(quantile).filter(|_| is_told);
+        let told = |bound: &AnswersOverTime| bound.answers.at_quantile(quantile).filter(|_| is_told);
         Self { verdict, measured_ns: told(upper), lower_ns: told(lower), count, count_min }
     }
 }
@@ -135,12 +138,12 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     /// Returns bounds of answers in seconds; the values of each second as (nanoseconds, count).
-    fn bound(seconds: &[Counts], failed: u64) -> Bound {
+    fn bound(seconds: &[Counts], failed: u64) -> AnswersOverTime {
         let mut response = histogram();
         for (ns, times) in seconds.iter().flatten() {
             response.record_n(*ns, *times).unwrap();
         }
-        Bound { answers: Answers { response, failed }, blocks: seconds.to_vec() }
+        AnswersOverTime { answers: Answers { response, failed }, blocks: seconds.to_vec() }
     }
 
     fn judge(objective: &str, lower: &[Counts], upper: &[Counts]) -> Verdict {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-pub use self::bounded::{Bound, BoundedAnswers, over_time};
+pub use self::bounded::{AnswersOverTime, BoundedAnswers, over_time};
 use super::outcome::Outcome;
 use super::ruling::Rule;
 use super::standing::{BEYOND_MIN, ROUNDING, are_close};

@@ -117,7 +117,7 @@ impl Folder {
 
 /// Returns the names of all files of a result.
 fn own() -> impl Iterator<Item = String> {
-    let others = ["response.hlog", "lower.hlog", "service.hlog", "lag.hlog", "run.json", REPORT];
+    let others = ["response.hlog", "service.hlog", "lag.hlog", "run.json", REPORT];
     others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
 }
 

@@ -10,7 +10,7 @@ use crate::harness::class::Class;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::classes::Whole;
 use crate::harness::document::run::validity::SteadyState;
-use crate::harness::judge::objective::{Answers, Bound, BoundedAnswers, over_time};
+use crate::harness::judge::objective::{Answers, AnswersOverTime, BoundedAnswers, over_time};
 use crate::harness::judge::standing::Bounds;
 use crate::harness::record::blocks::Blocks;
 use crate::harness::record::intervals::histogram;
@@ -37,7 +37,7 @@ impl MergedBounds {
         Self {
             upper: logs.response.whole(),
             upper_blocks: logs.response.blocks(),
-            lower: logs.lower.map(|lower| (lower.whole(), lower.blocks())),
+            lower: Some(logs.lower.whole()).filter(|lower| !lower.is_empty()).map(|lower| (lower, logs.lower.blocks())),
             is_steady_by_design: runs.iter().all(steady),
         }
     }
@@ -82,7 +82,7 @@ impl MergedBounds {
         let (lower, lower_blocks) = self.lower.as_ref()?;
         let classes: Vec<Class> =
             self.upper.keys().copied().filter(|_| self.is_steady_by_design).collect();
-        let bound = |of: &ByClass, blocks: &Blocks| Bound {
+        let bound = |of: &ByClass, blocks: &Blocks| AnswersOverTime {
             answers: Answers::of(objective, of.iter().map(|(class, of)| (*class, of))),
             blocks: over_time(objective, blocks, &classes),
         };

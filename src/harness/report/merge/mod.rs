@@ -23,8 +23,11 @@ use self::piece::Piece;
 use self::seconds::Seconds;
 use super::folder::{Folder, hlog};
 use super::html;
+use super::stored::Stored;
+use super::stored::log::Interval;
 use crate::base::clock::UnixSeconds;
 use crate::harness::document::run::Run;
+use crate::harness::record::intervals::Bound;
 
 /// Merged result.
 #[derive(Debug)]
@@ -32,8 +35,8 @@ pub(crate) struct Whole {
     /// Merged `run.json`.
     pub(crate) run: Run,
     response: Seconds,
-    /// None if a part has no lower bounds.
-    lower: Option<Seconds>,
+    /// Lower bounds of the response times; empty if a part has none.
+    lower: Seconds,
     service: Seconds,
     lag: Seconds,
     start: UnixSeconds,
@@ -52,23 +55,22 @@ pub(crate) fn merge(folders: &[PathBuf], align: Align) -> Result<Whole, MergeErr
         Align::Index => 0,
         Align::Time => at.since(start).0,
     };
-    let (mut response, mut service, mut lag) =
-        (Seconds::default(), Seconds::default(), Seconds::default());
-    for (piece, at) in pieces.iter().zip(&starts) {
-        response.add(&piece.stored.response, offset(*at));
-        service.add(&piece.stored.service, offset(*at));
-        lag.add(&piece.stored.lag, offset(*at));
-    }
-    let mut lower = Some(Seconds::default());
-    for (piece, at) in pieces.iter().zip(&starts) {
-        lower = lower.zip(piece.stored.lower.as_ref()).map(|(mut lower, log)| {
-            lower.add(log, offset(*at));
-            lower
-        });
-    }
+    let sum = |intervals: fn(&Stored) -> &[Interval]| {
+        let mut sum = Seconds::default();
+        for (piece, at) in pieces.iter().zip(&starts) {
+            sum.add(intervals(&piece.stored), offset(*at));
+        }
+        sum
+    };
+    let response = sum(|stored| &stored.response.intervals);
+    let service = sum(|stored| &stored.service.intervals);
+    let lag = sum(|stored| &stored.lag.intervals);
+    // Lower bounds of some of the answers only would bound no percentile of all.
+    let have_lower = pieces.iter().all(|piece| piece.stored.response.has_lower());
+    let lower = if have_lower { sum(|stored| &stored.response.lower) } else { Seconds::default() };
     let parts = collect(&pieces)?;
     let logs =
-        run::Logs { response: &response, lower: lower.as_ref(), service: &service, lag: &lag };
+        run::Logs { response: &response, lower: &lower, service: &service, lag: &lag };
     let run = run::whole(&pieces, parts, align, &logs);
     Ok(Whole { run, response, lower, service, lag, start })
 }
@@ -124,10 +126,17 @@ impl Whole {
     }
 
     fn fill(&self, folder: &Folder) -> Result<(), MergeError> {
-        let all = [("response", &self.response), ("service", &self.service), ("lag", &self.lag)];
-        for (name, seconds) in all.into_iter().chain(self.lower.as_ref().map(|of| ("lower", of))) {
+        let none = Seconds::default();
+        for (name, lower, seconds) in [
+            ("response", &self.lower, &self.response),
+            ("service", &none, &self.service),
+            ("lag", &none, &self.lag),
+        ] {
             let path = folder.path().join(format!("{name}.hlog"));
-            hlog::write(&path, self.start, &mut seconds.spans())
+            let (lower, upper) = (lower.spans(Bound::Lower), seconds.spans(Bound::Upper));
+            let mut spans: Vec<_> = lower.chain(upper).collect();
+            spans.sort_by_key(|(span, _)| (span.index, span.class, span.bound));
+            hlog::write(&path, self.start, &mut spans.into_iter())
                 .map_err(|source| MergeError::Log { path: folder.path().to_owned(), source })?;
         }
         Ok(folder

@@ -31,8 +31,8 @@ use crate::harness::stats::intervals::quantile_interval;
 /// Merged logs.
 pub(super) struct Logs<'a> {
     pub(super) response: &'a Seconds,
-    /// Lower bounds of the response times; none if a part does not have them.
-    pub(super) lower: Option<&'a Seconds>,
+    /// Lower bounds of the response times; empty if a part does not have them.
+    pub(super) lower: &'a Seconds,
     pub(super) service: &'a Seconds,
     pub(super) lag: &'a Seconds,
 }

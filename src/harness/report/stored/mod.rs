@@ -27,8 +27,6 @@ pub struct Stored {
     pub run: Option<Run>,
     /// Response times: ends minus intended starts.
     pub response: Log,
-    /// Lower bounds of the response times; none in results of version 1.
-    pub lower: Option<Log>,
     /// Service times: ends minus writes.
     pub service: Log,
     /// Lateness of the generator.
@@ -50,7 +48,6 @@ impl Stored {
             path: path.to_owned(),
             run,
             response: log("response.hlog")?,
-            lower: path.join("lower.hlog").exists().then(|| log("lower.hlog")).transpose()?,
             service: log("service.hlog")?,
             lag: log("lag.hlog")?,
         })
