@@ -44,7 +44,8 @@ fn two_results_become_one_that_its_schema_describes_and_that_has_a_report() {
     for percentile in ["p50", "p90", "p99", "p999", "max"] {
         let of = |run: &serde_json::Value| run["classes"]["hit"]["response_us"][percentile].clone();
         let value = of(&part);
-        let recorded = json!({"value": value, "lower": null, "upper": value, "standing": "recorded"});
+        let recorded =
+            json!({"value": value, "lower": null, "upper": value, "standing": "recorded"});
         assert_eq!(of(&merged), recorded);
     }
     assert_eq!(merged["classes"]["hit"]["service_us"], part["classes"]["hit"]["service_us"]);

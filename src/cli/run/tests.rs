@@ -1,5 +1,4 @@
 use super::*;
-use crate::harness::scenario::objective::Objective;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::failure::Failure;
 use crate::harness::judge::validity::Reason;
@@ -10,6 +9,7 @@ use crate::harness::record::measured::{Measured, Pacing};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
+use crate::harness::scenario::objective::Objective;
 use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
 

@@ -143,10 +143,15 @@ mod tests {
     #[test]
     fn a_percentile_of_either_version_is_read() {
         let old = read(r#"{"p50": 5, "p90": 7.5, "p99": null}"#);
-        assert_eq!((old.p50, old.p90), (Some(Bounded::recorded(5.0)), Some(Bounded::recorded(7.5))));
+        assert_eq!(
+            (old.p50, old.p90),
+            (Some(Bounded::recorded(5.0)), Some(Bounded::recorded(7.5)))
+        );
         assert_eq!((old.p99, old.max), (None, None));
-        let new = read(r#"{"max": {"value": 9, "lower": 8.5, "upper": 9, "standing": "measured"}}"#);
-        let max = Bounded { value: 9.0, lower: Some(8.5), upper: 9.0, standing: Standing::Measured };
+        let new =
+            read(r#"{"max": {"value": 9, "lower": 8.5, "upper": 9, "standing": "measured"}}"#);
+        let max =
+            Bounded { value: 9.0, lower: Some(8.5), upper: 9.0, standing: Standing::Measured };
         assert_eq!(new.max, Some(max));
         assert_eq!(read(&serde_json::to_string(&new).unwrap()), new);
         assert_eq!(new.values(), Percentiles { max: Some(9.0), ..Percentiles::default() });

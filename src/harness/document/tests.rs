@@ -139,7 +139,9 @@ fn results_of_earlier_builds_are_read_and_become_results_of_this_version() {
         conforms(name, &validator("run-2.json"), &new);
         for (class, of) in &run.classes {
             let response = &old["classes"][class.as_str()]["response_us"];
-            for (key, bounded) in ["p50", "p90", "p99", "p999", "max"].iter().zip(of.response_us.named()) {
+            for (key, bounded) in
+                ["p50", "p90", "p99", "p999", "max"].iter().zip(of.response_us.named())
+            {
                 let bounded = bounded.1.unwrap();
                 assert_eq!(Some(bounded.value), response[*key].as_f64(), "{name} {class} {key}");
                 assert_eq!((bounded.lower, bounded.standing), (None, Standing::Recorded));

@@ -136,8 +136,7 @@ impl Outcome {
     pub fn bounds(&self) -> Bounds<'_> {
         let none_good = self.good.response.is_empty();
         let seen = self.measured.totals.whole.seen().map(|(class, _)| class);
-        let classes: Vec<Class> =
-            seen.filter(|class| none_good || !class.is_failure()).collect();
+        let classes: Vec<Class> = seen.filter(|class| none_good || !class.is_failure()).collect();
         self.bounds_over_time(self.judged(), &classes)
     }
 

@@ -97,8 +97,7 @@ mod tests {
     fn stretches_with_many_samples_are_no_bursts() {
         // Bursts of requests, of which one in a hundred is slow.
         let herds = (0..30).map(|second| 10 * u64::from(second % 2 == 0));
-        let blocks: Vec<Counts> =
-            herds.map(|slow| vec![(100, 99 * slow), (200, slow)]).collect();
+        let blocks: Vec<Counts> = herds.map(|slow| vec![(100, 99 * slow), (200, slow)]).collect();
         assert!((index(&blocks) - 1.0).abs() < 1e-9, "{}", index(&blocks));
     }
 

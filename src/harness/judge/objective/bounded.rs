@@ -60,7 +60,8 @@ impl BoundedAnswers {
 /// Returns the answers of these classes that the objective covers, in stretches of time.
 pub fn over_time(objective: &Objective, blocks: &Blocks, classes: &[Class]) -> Vec<Counts> {
     let of = |wanted| {
-        let covered = classes.iter().copied().filter(move |class| cover(objective, *class) == wanted);
+        let covered =
+            classes.iter().copied().filter(move |class| cover(objective, *class) == wanted);
         blocks.together(covered)
     };
     let (mut answers, failed) = (of(Cover::Answer), of(Cover::Failed));
@@ -124,7 +125,8 @@ impl Judgement {
             _ => Verdict::Inconclusive,
         };
         let is_told = count >= count_min || verdict == Verdict::Missed;
-        let told = |bound: &AnswersOverTime| bound.answers.at_quantile(quantile).filter(|_| is_told);
+        let told =
+            |bound: &AnswersOverTime| bound.answers.at_quantile(quantile).filter(|_| is_told);
         Self { verdict, measured_ns: told(upper), lower_ns: told(lower), count, count_min }
     }
 }
@@ -176,7 +178,10 @@ mod tests {
             let judged = |text: &str| Judgement::by_bounds(&text.parse().unwrap(), &answers);
             [judged("p98<1ms"), judged("p99<1h"), judged("max<1h")]
         };
-        assert_eq!(with(100).map(|of| of.verdict), [Verdict::Met, Verdict::Inconclusive, Verdict::Missed]);
+        assert_eq!(
+            with(100).map(|of| of.verdict),
+            [Verdict::Met, Verdict::Inconclusive, Verdict::Missed]
+        );
         let [p98, p99, _] = with(400);
         assert_eq!((p98.verdict, p98.measured_ns), (Verdict::Missed, None));
         assert_eq!((p99.verdict, p99.lower_ns), (Verdict::Missed, None));

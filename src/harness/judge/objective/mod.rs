@@ -200,12 +200,17 @@ impl Judgement {
         match (self.apart(), measured_ns.map(readable)) {
             (Some((lower_ns, upper_ns)), _) => {
                 let [lower, upper] = [lower_ns, upper_ns].map(readable);
-                write!(f, "cannot tell, it lies between {lower} and {upper}; use a quieter machine or lower --rate")
+                write!(
+                    f,
+                    "cannot tell, it lies between {lower} and {upper}; use a quieter machine or lower --rate"
+                )
             }
             (None, Some(time)) => {
                 write!(f, "cannot tell, {time} is too close for {count} answers; raise --duration")
             }
-            (None, None) => f.write_str("cannot tell, it may be a failed request; raise --duration"),
+            (None, None) => {
+                f.write_str("cannot tell, it may be a failed request; raise --duration")
+            }
         }
     }
 }

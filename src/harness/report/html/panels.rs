@@ -18,10 +18,8 @@ pub(crate) fn badges(run: &Run) -> Vec<Badge> {
         good,
         text: if good { yes } else { no }.to_owned(),
     };
-    let mut badges = vec![
-        validity_badge(run),
-        badge(run.checks.passed, "checks passed", "checks FAILED"),
-    ];
+    let mut badges =
+        vec![validity_badge(run), badge(run.checks.passed, "checks passed", "checks FAILED")];
     if !run.slo.is_empty() {
         let met = run.slo.iter().all(|slo| slo.met == Some(true));
         let missed = run.slo.iter().any(|slo| slo.met == Some(false));

@@ -37,7 +37,9 @@ impl MergedBounds {
         Self {
             upper: logs.response.whole(),
             upper_blocks: logs.response.blocks(),
-            lower: Some(logs.lower.whole()).filter(|lower| !lower.is_empty()).map(|lower| (lower, logs.lower.blocks())),
+            lower: Some(logs.lower.whole())
+                .filter(|lower| !lower.is_empty())
+                .map(|lower| (lower, logs.lower.blocks())),
             is_steady_by_design: runs.iter().all(steady),
         }
     }

@@ -264,11 +264,7 @@ fn max_only(values: impl Iterator<Item = Option<f64>>) -> Tail {
     Tail { max: greatest(values), ..Tail::default() }
 }
 
-fn classes(
-    runs: &[&Run],
-    logs: &Logs<'_>,
-    bounds: &MergedBounds,
-) -> BTreeMap<Class, ClassResult> {
+fn classes(runs: &[&Run], logs: &Logs<'_>, bounds: &MergedBounds) -> BTreeMap<Class, ClassResult> {
     let service = logs.service.whole();
     let result = |class: &Class, of: &Histogram<u64>| {
         let own = || runs.iter().filter_map(|run| run.classes.get(class));

@@ -124,10 +124,7 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassResult> {
 }
 
 fn whole(outcome: &Outcome) -> Whole {
-    Whole {
-        count: outcome.judged().response.len(),
-        response_us: bounded(&outcome.bounds()),
-    }
+    Whole { count: outcome.judged().response.len(), response_us: bounded(&outcome.bounds()) }
 }
 
 fn judged(rule: Rule, objective: &Objective, outcome: &Outcome) -> Slo {

@@ -30,7 +30,10 @@ pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
             arrivals: phase.spacing().to_owned(),
             rate_target: mean_rate(phase, length),
             rate_course: rate_course(phase, length),
-            classes: set.seen().map(|(class, of)| (class, phase_class(outcome, class, of))).collect(),
+            classes: set
+                .seen()
+                .map(|(class, of)| (class, phase_class(outcome, class, of)))
+                .collect(),
             extra: Extra::new(),
         })
     });

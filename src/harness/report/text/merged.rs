@@ -45,7 +45,10 @@ fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
 fn whole(run: &Run) -> String {
     let mut rows = vec![head(["class", "latency", "count"])];
     for (class, of) in &run.classes {
-        rows.push(response_row([class.as_str(), "response", &of.count.to_string()], of.response_us));
+        rows.push(response_row(
+            [class.as_str(), "response", &of.count.to_string()],
+            of.response_us,
+        ));
         rows.push(row(["", "service", ""], of.service_us));
     }
     grid(2, &rows)

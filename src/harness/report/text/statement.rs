@@ -24,7 +24,9 @@ pub(super) fn write(text: &mut String, of: ResponsePercentiles, ruling: &Ruling)
         let of_standing = move |of: &Bounded| of.standing == standing;
         of.named().into_iter().filter_map(move |(name, of)| Some((name, of.filter(of_standing)?)))
     };
-    let times = |standing| joined(named(standing).map(|(name, of)| format!("{name} {}", readable_us(of.value))));
+    let times = |standing| {
+        joined(named(standing).map(|(name, of)| format!("{name} {}", readable_us(of.value))))
+    };
     let unknown = joined(named(Standing::Unknown).map(|(name, _)| name.to_owned()));
     if let Some(measured) = times(Standing::Measured) {
         writeln!(text, "measured  {measured}")?;
@@ -109,7 +111,10 @@ mod tests {
     #[test]
     fn a_quiet_run_needs_no_advice_and_every_line_is_narrow() {
         let quiet = said(all(Standing::Measured), Vec::new());
-        assert_eq!(quiet, "measured  p50 61.2 us, p90 88.0 us, p99 1.04 ms, p99.9 12.2 ms, max 122 ms\n");
+        assert_eq!(
+            quiet,
+            "measured  p50 61.2 us, p90 88.0 us, p99 1.04 ms, p99.9 12.2 ms, max 122 ms\n"
+        );
         for standing in [Standing::Measured, Standing::Bounded, Standing::Unknown] {
             let said = said(all(standing), Vec::new());
             said.lines().for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
