@@ -3,7 +3,8 @@
 //! An objective is met if the upper end of the sampling interval of the upper bounds' percentile meets it. It is
 //! missed if the lower end of the interval of the lower bounds' percentile misses it. Otherwise nobody can tell.
 
-use super::{Answers, Cover, Judgement, Verdict, answers_min, cover};
+use super::answers::{Answers, Cover, answers_min, cover};
+use super::verdict::{Judgement, Verdict};
 use crate::harness::class::Class;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::nanos::Nanos;

@@ -1,4 +1,4 @@
-//! A summary of an invalid run in one sentence: the usable percentiles, the main cause, and one
+//! A summary of an invalid or disturbed run in one sentence: the usable percentiles, the main cause, and one
 //! remedy.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use super::usable::Usable;
 use crate::base::clock::readable;
 use crate::harness::nanos::Nanos;
 
-/// A summary of the reasons of an invalid run.
+/// A summary of the reasons of an invalid or disturbed run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
     /// The percentiles that are still usable.
@@ -20,7 +20,7 @@ pub struct Headline {
 }
 
 impl Headline {
-    /// Returns the headline of these reasons. Returns `None` for a valid run, or one that was only
+    /// Returns the headline of these reasons. Returns `None` without reasons, or for a run that was only
     /// interrupted.
     pub fn of(reasons: &[Reason]) -> Option<Self> {
         let usable = Usable::of(reasons);

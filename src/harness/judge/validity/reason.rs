@@ -1,4 +1,4 @@
-//! Reasons why a run is invalid, as sentences with the figure, the limit and the remedy.
+//! Faults and disturbances of a run, as sentences with the figure, the limit and the remedy.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::harness::nanos::Nanos;
 use crate::harness::record::measured::Cut;
 use crate::harness::stats::stationarity::Drift;
 
-/// A reason why a run is invalid.
+/// A fault or a disturbance of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     /// A burst was still being written when it should have been over.

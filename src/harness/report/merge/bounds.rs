@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::run::Logs;
+use super::seconds::Seconds;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::classes::Whole;
@@ -30,16 +30,17 @@ pub(super) struct MergedBounds {
 }
 
 impl MergedBounds {
-    pub(super) fn of(runs: &[&Run], logs: &Logs<'_>) -> Self {
+    /// Adds up the logs; `lower` is empty if a part has no lower bounds.
+    pub(super) fn of(runs: &[&Run], upper: &Seconds, lower: &Seconds) -> Self {
         let steady = |run: &&Run| {
             run.validity.steady.as_ref().is_some_and(|of| of.state != SteadyState::NotExpected)
         };
         Self {
-            upper: logs.response.whole(),
-            upper_blocks: logs.response.blocks(),
-            lower: Some(logs.lower.whole())
-                .filter(|lower| !lower.is_empty())
-                .map(|lower| (lower, logs.lower.blocks())),
+            upper: upper.whole(),
+            upper_blocks: upper.blocks(),
+            lower: Some(lower.whole())
+                .filter(|whole| !whole.is_empty())
+                .map(|whole| (whole, lower.blocks())),
             is_steady_by_design: runs.iter().all(steady),
         }
     }

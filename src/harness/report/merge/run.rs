@@ -45,7 +45,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
     let partial = !missing.is_empty();
     let remarks = missing.into_iter().chain(oddities(&parts)).collect();
     let text = |field: &dyn Fn(&Part) -> String| first(&parts, field);
-    let bounds = MergedBounds::of(&runs, logs);
+    let bounds = MergedBounds::of(&runs, logs.response, logs.lower);
     let classes = classes(&runs, logs, &bounds);
     Run {
         schema: SCHEMA.to_owned(),
