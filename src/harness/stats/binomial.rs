@@ -3,9 +3,6 @@
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 use statrs::function::beta::checked_beta_reg;
 
-#[cfg(test)]
-use super::float::float;
-
 /// Returns the probability that at least `least` of `count` independent trials succeed, each with
 /// probability `share`.
 pub(crate) fn at_least(least: u64, count: u64, share: f64) -> f64 {
@@ -64,6 +61,7 @@ fn normal(successes: f64, count: f64, share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::stats::float::float;
     use proptest::prelude::*;
 
     proptest! {

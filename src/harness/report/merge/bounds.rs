@@ -9,7 +9,6 @@ use super::seconds::Seconds;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
 use crate::harness::document::run::classes::Whole;
-use crate::harness::document::run::validity::SteadyState;
 use crate::harness::judge::objective::{Answers, AnswersOverTime, BoundedAnswers, over_time};
 use crate::harness::judge::standing::Bounds;
 use crate::harness::record::blocks::Blocks;
@@ -32,9 +31,8 @@ pub(super) struct MergedBounds {
 impl MergedBounds {
     /// Adds up the logs; `lower` is empty if a part has no lower bounds.
     pub(super) fn of(runs: &[&Run], upper: &Seconds, lower: &Seconds) -> Self {
-        let steady = |run: &&Run| {
-            run.validity.steady.as_ref().is_some_and(|of| of.state != SteadyState::NotExpected)
-        };
+        // A verdict on the steady state is lost where merged parts differ, so it cannot be asked for.
+        let steady = |run: &&Run| run.load.rate_target.is_some() && run.changes.is_none();
         Self {
             upper: upper.whole(),
             upper_blocks: upper.blocks(),
