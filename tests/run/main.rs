@@ -178,6 +178,8 @@ fn the_result_folder_is_complete() {
         assert!(log.contains("[Histogram log format version 1.3]"), "{log}");
         assert!(log.lines().any(|line| line.starts_with("Tag=all,0.000,1.000,")), "{log}");
     }
+    let log = std::fs::read_to_string(folder.join("response.hlog")).unwrap();
+    assert!(log.lines().any(|line| line.starts_with("Tag=all.lower,0.000,1.000,")), "{log}");
     let distribution = std::fs::read_to_string(folder.join("response.all.hgrm")).unwrap();
     assert!(distribution.contains("Total count"), "{distribution}");
 }

@@ -12,6 +12,7 @@ use crate::cli::target::{TargetArgs, TargetUrl};
 use crate::harness::dialect::url::HttpUrl;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::run_plan::Bounds;
 use crate::harness::scenario::spec::Scenario;
 
 /// Measure a token endpoint with open-loop load.
@@ -87,6 +88,9 @@ pub(crate) struct RunArgs {
     /// Timeout of a request
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
     pub(super) timeout: Duration,
+    /// Rule for what the response time would have been if the generator had never been late
+    #[arg(long, value_name = "RULE", value_enum, default_value_t, env = "MINTBENCH_RUN_BOUNDS")]
+    pub(super) bounds: Bounds,
     /// Length of the pacing test before the load, which sends no requests; 0s for no test
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
     pub(super) pacer_test: Duration,

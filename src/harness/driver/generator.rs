@@ -14,6 +14,7 @@ use rustix::event::{Timespec, epoll};
 use super::busy_period::BusyPeriod;
 use super::connection::ConnectContext;
 use super::dial::Dial;
+use super::held::Held;
 use super::looks::{Found, Looks};
 use super::pool::Pool;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
@@ -32,7 +33,7 @@ use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::{Origin, RunPlan, Waiting};
+use crate::harness::scenario::run_plan::{Bounds, Origin, RunPlan, Waiting};
 use crate::harness::schedule::layout::Layout;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 use crate::harness::schedule::timeline::Timeline;
@@ -218,6 +219,7 @@ impl<'a> Generator<'a> {
             scratch: vec![0; SCRATCH_BYTES],
             thread,
             busy_period: Arc::clone(&setup.busy_period),
+            held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
             unseen_since: now,
             noticeable_since: now,
             wall_clock: WallClock::read(setup.clock),
@@ -325,6 +327,7 @@ impl<'a> Generator<'a> {
         self.shared.wall_clock.update(WallClock::read(self.setup.clock));
         self.shared.unseen_since = self.looks.unseen_since();
         self.pool.expire(now, &mut self.shared);
+        self.shared.settle_held();
         true
     }
 
@@ -437,10 +440,12 @@ impl<'a> Generator<'a> {
         let now = self.shared.now();
         let wall = now.min(self.window.end).saturating_sub(self.start).max(Nanos::new(1));
         let recorder_tally = if self.setup.is_over() {
+            self.shared.give_up_held();
             self.shared.recorder.abandon()
         } else {
             self.shared.unseen_since = self.looks.unseen_since();
             self.pool.abandon(now, &mut self.shared);
+            self.shared.give_up_held();
             let (start, window) = (self.start, self.window);
             let left = self.arrivals.filter(|a| window.contains(start + a.intended));
             self.tally.unsent = left.count() as u64;

@@ -222,7 +222,7 @@ mod tests {
     use crate::harness::record::intervals::{Ended, histogram};
     use crate::harness::record::measured::Pacing;
     use crate::harness::scenario::mix::Kind;
-    use crate::harness::scenario::run_plan::{Origin, Waiting};
+    use crate::harness::scenario::run_plan::{Bounds, Origin, Waiting};
     use crate::harness::scenario::workload::Herds;
     use crate::harness::scenario::workload::tests::{one, phase, phases};
     use std::sync::Arc;
@@ -242,6 +242,7 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
+            bounds: Bounds::default(),
             rehearsal: Nanos::ZERO,
             warmup: Nanos::ZERO,
             duration: Nanos::SECOND,
