@@ -68,8 +68,8 @@ mod tests {
         #[test]
         fn whole_numbers_give_the_binomial_distribution(
             count in 1_u64..20_000,
-            part in 0.0..=1.0,
-            share in 0.001..0.999,
+            part in 0.0..=1.0_f64,
+            share in 0.001..0.999_f64,
         ) {
             let successes = (float(count) * part).floor();
             let trials = Trials { count: float(count), successes };
@@ -82,10 +82,10 @@ mod tests {
 
         #[test]
         fn fewer_trials_with_the_same_share_say_less(
-            count in 20.0..100_000.0,
-            part in 0.0..=1.0,
-            share in 0.001..0.999,
-            fewer in 0.01..1.0,
+            count in 20.0..100_000.0_f64,
+            part in 0.0..=1.0_f64,
+            share in 0.001..0.999_f64,
+            fewer in 0.01..1.0_f64,
         ) {
             let trials = |count: f64| Trials { count, successes: part * count };
             let (many, few) = (trials(count), trials(fewer * count));

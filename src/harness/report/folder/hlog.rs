@@ -69,13 +69,15 @@ impl IntervalSink for Logs {
         let length = Duration::from(window.interval(set.index));
         self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
-            for (log, bound, histogram) in [
-                (&mut *response, Bound::Lower, &latencies.lower),
-                (&mut *response, Bound::Upper, &latencies.response),
-                (&mut *service, Bound::Upper, &latencies.service),
-                (&mut *lag, Bound::Upper, &latencies.lag),
+            let span = Span { index: set.index, length, class, bound: Bound::Upper };
+            response.append(Span { bound: Bound::Lower, ..span }, &latencies.lower)?;
+            rest();
+            for (log, histogram) in [
+                (&mut *response, &latencies.response),
+                (&mut *service, &latencies.service),
+                (&mut *lag, &latencies.lag),
             ] {
-                log.append(Span { index: set.index, length, class, bound }, histogram)?;
+                log.append(span, histogram)?;
                 rest();
             }
         }
