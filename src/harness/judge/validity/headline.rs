@@ -102,7 +102,8 @@ const fn rank(reason: &Reason) -> u8 {
 }
 
 const SLOWER: &str = "lower --rate or raise --threads";
-const QUIETER: &str = "use a quieter machine or lower --rate";
+/// Remedy for a machine that disturbs the generator.
+pub const QUIETER: &str = "use a quieter machine or lower --rate";
 
 /// Returns the cause in a few words, and the remedy.
 fn explain(reason: &Reason) -> (String, &'static str) {
