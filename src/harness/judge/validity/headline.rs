@@ -141,13 +141,7 @@ fn explain(reason: &Reason) -> (String, &'static str) {
         Reason::Paging { .. } => {
             ("the generator waited for memory".into(), "free memory on this machine")
         }
-        Reason::Hiccup { p999, .. } => (
-            format!(
-                "this machine took the generator's core for {} or more",
-                readable(p999.as_u64())
-            ),
-            QUIETER,
-        ),
+        Reason::Hiccup { p999, .. } => (core_taken(*p999), QUIETER),
         Reason::Interrupted(cut) => (
             format!(
                 "{} of {} requests were under way at the interrupt",
@@ -176,6 +170,10 @@ fn explain(reason: &Reason) -> (String, &'static str) {
             ("the latency was not steady".into(), "raise --warmup or lower --rate")
         }
     }
+}
+
+fn core_taken(time: Nanos) -> String {
+    format!("this machine took the generator's core for {} or more", readable(time.as_u64()))
 }
 
 fn late(what: &str, time: Nanos, percentile: &str) -> String {
