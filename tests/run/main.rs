@@ -57,7 +57,7 @@ fn run(args: &[&str]) -> Run {
 fn valid(folder: &Path) -> Value {
     let json = std::fs::read_to_string(folder.join("run.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
-    against_schema("run-1", &json);
+    against_schema("run-2", &json);
     json
 }
 
@@ -92,7 +92,8 @@ impl Run {
     }
 
     fn us(&self, kind: &str, percentile: &str) -> f64 {
-        self.json["classes"]["all"][kind][percentile].as_f64().unwrap()
+        let of = &self.json["classes"]["all"][kind][percentile];
+        of.get("value").unwrap_or(of).as_f64().unwrap()
     }
 
     fn count(&self, class: &str) -> u64 {

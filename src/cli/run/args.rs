@@ -20,8 +20,9 @@ use crate::harness::scenario::spec::Scenario;
 /// Without a URL and without --target, a broker with a synthetic world is started in a child process and measured.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 3 cannot tell (too few answers for an \
-objective); 4 invalid run (the generator or the host was the bottleneck); 5 SLO breached; 130 interrupted."
+    after_help = "Exit codes: 0 every objective met, or none asked; 1 failed check; 2 usage; 3 cannot tell if an \
+objective is met; 4 nothing can be said (rate not reached, requests not sent, median unknown; with --strict: any \
+disturbance); 5 objective missed; 130 interrupted."
 )]
 pub(crate) struct RunArgs {
     /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a .toml file of
@@ -81,6 +82,9 @@ pub(crate) struct RunArgs {
     /// Objective for the response time, like 'p99<2ms' or 'hit.p99.9<500us'; a failed request misses it; may be repeated
     #[arg(long, value_name = "BOUND", value_delimiter = ',', env = "MINTBENCH_RUN_SLO")]
     pub(super) slo: Vec<Objective>,
+    /// Call every disturbed run invalid (exit code 4), and judge objectives by the times as recorded, without bounds
+    #[arg(long, env = "MINTBENCH_RUN_STRICT")]
+    pub(super) strict: bool,
     /// Timeout of a request
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
     pub(super) timeout: Duration,

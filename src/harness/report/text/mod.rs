@@ -3,4 +3,5 @@
 mod heading;
 pub(crate) mod layout;
 pub(crate) mod merged;
+mod statement;
 pub(crate) mod table;
