@@ -4,7 +4,7 @@
 //! measured in monotonic nanoseconds. This module depends on no other.
 
 use std::fmt;
-use std::ops::{Add, Sub};
+use std::ops::{Add, RangeInclusive, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -154,6 +154,16 @@ impl Monotonic {
         let elapsed = self.origin.elapsed();
         // Computed in 64 bits, which last for 584 years. `as_nanos` would multiply in 128 bits.
         elapsed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(elapsed.subsec_nanos().into())
+    }
+
+    /// Returns bounds of the distance from this clock to wall time since 1970, in nanoseconds.
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of wall time")]
+    pub fn wall_distance_ns(&self) -> RangeInclusive<u64> {
+        let before = self.now_ns();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let after = self.now_ns();
+        let wall = since_epoch.map_or(0, |span| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        wall.saturating_sub(after)..=wall.saturating_sub(before)
     }
 }
 

@@ -13,6 +13,8 @@ import sys
 NAMES = ("p50", "p90", "p99", "p999", "max")
 # A histogram of three digits; both sides should name the same bucket, in the same way.
 RESOLUTION = 0.001
+# End of the tag of lower bounds.
+LOWER = ".lower"
 
 
 def read_percentiles(path):
@@ -52,6 +54,18 @@ def distribution(check, tag, ours, java):
             check.equal(f"response.{tag}.hgrm {name} at {mine[1]}", a, b)
 
 
+def lower_bounds(check, tag, java):
+    if ("response.hlog", tag + LOWER) not in java:
+        check.wrong.append(f"response.hlog has no line of {tag}{LOWER}")
+        return
+    count, values = java["response.hlog", tag]
+    lower_count, lower = java["response.hlog", tag + LOWER]
+    check.equal(f"response.hlog {tag}{LOWER} count", lower_count, count)
+    for name in NAMES:
+        if lower[name] > values[name]:
+            check.wrong.append(f"response.hlog {tag} {name}: lower bound {lower[name]} above {values[name]}")
+
+
 def main():
     folder, percentiles, processed = (pathlib.Path(path) for path in sys.argv[1:])
     run = json.loads((folder / "run.json").read_text())
@@ -71,8 +85,12 @@ def main():
     check.equal("lag.hlog count", sum(ours["count"] for ours in run["classes"].values()), count)
     check.percentiles("lag.hlog", run["validity"]["lag_us"], lag)
     tags = {tag for log, tag in java if log == "response.hlog" and tag != "*"}
-    if tags != set(run["classes"]):
+    lower = {tag for tag in tags if tag.endswith(LOWER)}
+    if tags - lower != set(run["classes"]):
         check.wrong.append(f"the log has the tags {sorted(tags)}")
+    # Logs of older versions have no lower bounds.
+    for tag in run["classes"] if lower else ():
+        lower_bounds(check, tag, java)
     for line in check.wrong:
         print(f"{folder}: {line}")
     print(f"{folder}: {check.compared} figures compared, {len(check.wrong)} differ")

@@ -13,7 +13,10 @@ pub(crate) fn merged(path: &Path) -> Histogram<u64> {
     let text = std::fs::read(path).unwrap();
     let mut sum = Histogram::new(3).unwrap();
     for entry in IntervalLogIterator::new(&text) {
-        if let LogEntry::Interval(interval) = entry.unwrap() {
+        // The lower bounds have lines of their own, with tags such as `hit.lower`.
+        if let LogEntry::Interval(interval) = entry.unwrap()
+            && !interval.tag().is_some_and(|tag| tag.as_str().ends_with(".lower"))
+        {
             let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
             let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
             sum.add(one).unwrap();

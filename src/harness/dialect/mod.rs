@@ -5,6 +5,7 @@ pub mod outcome;
 pub mod protocol;
 pub mod request;
 pub mod response;
+mod stamp;
 pub mod target;
 pub mod transport;
 pub mod trust;

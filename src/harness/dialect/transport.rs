@@ -8,10 +8,12 @@ use std::net::TcpStream;
 
 use rustls::ClientConnection;
 
+use super::stamp::{Received, Stamped};
+
 /// A connection, plain or in TLS.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    Plain(TcpStream),
+    Plain(Plain),
     Tls(Box<Tls>),
 }
 
@@ -30,7 +32,7 @@ impl Transport {
     /// Returns the socket of the connection.
     pub(crate) const fn socket(&self) -> &TcpStream {
         match self {
-            Self::Plain(socket) => socket,
+            Self::Plain(plain) => &plain.socket,
             Self::Tls(tls) => &tls.socket,
         }
     }
@@ -43,6 +45,18 @@ impl Transport {
         match self {
             Self::Plain(_) => Ok(Handshake::Done),
             Self::Tls(tls) => tls.handshake(),
+        }
+    }
+
+    /// Reads the available bytes, with the stamp of the kernel if there is one.
+    ///
+    /// # Errors
+    /// Returns the error of the connection, `WouldBlock` if nothing is there.
+    pub(crate) fn receive(&mut self, out: &mut [u8]) -> io::Result<Received> {
+        match self {
+            Self::Plain(Plain { socket, stamped: Some(stamped) }) => stamped.read(socket, out),
+            // One record of TLS may hold the end of one answer and come with data behind it.
+            Self::Plain(_) | Self::Tls(_) => Ok(Received { count: self.read(out)?, stamp: None }),
         }
     }
 
@@ -64,7 +78,7 @@ impl Transport {
 impl Read for Transport {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.read(out),
+            Self::Plain(plain) => plain.socket.read(out),
             Self::Tls(tls) => tls.read(out),
         }
     }
@@ -73,7 +87,7 @@ impl Read for Transport {
 impl Write for Transport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.write(bytes),
+            Self::Plain(plain) => plain.socket.write(bytes),
             Self::Tls(tls) => tls.write(bytes),
         }
     }
@@ -84,6 +98,21 @@ impl Write for Transport {
             Self::Plain(_) => Ok(()),
             Self::Tls(tls) => tls.send(),
         }
+    }
+}
+
+/// A socket without TLS.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    socket: TcpStream,
+    /// None if the kernel does not stamp what arrives.
+    stamped: Option<Stamped>,
+}
+
+impl Plain {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        let stamped = Stamped::on(&socket);
+        Self { socket, stamped }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One keep-alive connection, with at most one request in flight.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -8,6 +8,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::dial;
 use super::dial::Dial;
 use super::exchange::exchange;
+use super::looks::Between;
 use super::shared::{Current, Due, Ending, Shared};
 use crate::base::clock::Monotonic;
 use crate::harness::dialect::outcome::{Cause, Status};
@@ -105,9 +106,10 @@ impl Connection {
         self.current.is_none()
     }
 
-    /// Sends a request on the connection. The caller ensures that the connection is free.
-    pub(super) fn start(&mut self, due: Due, now: Nanos, shared: &mut Shared) {
-        self.current = Some(Current { due, begun: now, written: None });
+    /// Sends a request on the connection, which was not possible before `possible`. The caller
+    /// ensures that the connection is free.
+    pub(super) fn start(&mut self, due: Due, now: Nanos, possible: Nanos, shared: &mut Shared) {
+        self.current = Some(Current::new(due, now, possible));
         self.prepare(due, now, shared);
         let wrong_vm = shared.dial.per_vm.is_some() && self.vm != due.key.vm;
         if self.stream.is_some() && !wrong_vm {
@@ -137,6 +139,9 @@ impl Connection {
 
     /// Handles an event of the connection.
     pub(crate) fn ready(&mut self, shared: &mut Shared) {
+        if let Some(current) = &mut self.current {
+            current.possible = shared.unseen_since;
+        }
         match self.phase {
             Phase::Connecting => self.connected(shared),
             Phase::Handshaking => self.shake_hands(shared),
@@ -149,6 +154,8 @@ impl Connection {
     pub(crate) fn expire(&mut self, now: Nanos, shared: &mut Shared) {
         let begun = self.current.map_or(now, |current| current.begun);
         if now.saturating_sub(begun) > shared.timeout {
+            // The thread looks for timeouts now and then; the request could have ended at once.
+            shared.unseen_since = shared.unseen_since.min(begun.saturating_add(shared.timeout));
             self.fail(Cause::Timeout, shared);
         }
     }
@@ -171,7 +178,8 @@ impl Connection {
     }
 
     fn connect_anew(&mut self, shared: &Shared) -> io::Result<()> {
-        let stream = shared.dial.begin(self.vm)?;
+        let vm = self.vm;
+        let stream = self.sending(shared, |_| shared.dial.begin(vm))?;
         let token = EventData::new_u64(self.token);
         epoll::add(&shared.epoll, stream.socket(), token, EventFlags::IN | EventFlags::OUT)?;
         self.stream = Some(stream);
@@ -194,11 +202,11 @@ impl Connection {
 
     /// Continues the TLS handshake, if there is one, and then sends the request.
     fn shake_hands(&mut self, shared: &mut Shared) {
-        let Some(stream) = self.stream.as_mut().filter(|stream| stream.is_tls()) else {
+        if !self.stream.as_ref().is_some_and(Transport::is_tls) {
             return self.write(shared.now(), shared);
-        };
+        }
         self.phase = Phase::Handshaking;
-        let state = match stream.handshake() {
+        let state = match self.sending(shared, Self::continue_handshake) {
             Ok(state) => state,
             Err(error) => return self.fail(Cause::of_handshake(&error), shared),
         };
@@ -209,6 +217,10 @@ impl Connection {
         if self.watch(flags, shared) && state == Handshake::Done {
             self.write(shared.now(), shared);
         }
+    }
+
+    fn continue_handshake(&mut self) -> io::Result<Handshake> {
+        self.stream.as_mut().map_or(Ok(Handshake::Done), Transport::handshake)
     }
 
     /// Registers for these events. Returns false, and fails the request, if that is impossible.
@@ -224,22 +236,40 @@ impl Connection {
         }
     }
 
+    /// Lets bytes of the request reach the target, and counts the lateness of the generator.
+    fn sending<T>(&mut self, shared: &Shared, send: impl FnOnce(&mut Self) -> T) -> T {
+        let origin = self.current.as_ref().map(|current| shared.write_begins(current));
+        let sent = send(self);
+        if let Some((current, origin)) = self.current.as_mut().zip(origin) {
+            current.lateness = shared.write_ended(origin);
+        }
+        sent
+    }
+
     /// Writes the remaining bytes. `now` is a time before the write, because on loopback the
     /// peer may answer before the call returns.
     fn write(&mut self, now: Nanos, shared: &mut Shared) {
+        if self.stream.is_none() {
+            return;
+        }
+        match self.sending(shared, Self::write_rest) {
+            Ok(()) => self.written(now, shared),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_to_write(shared),
+            Err(error) => self.fail(Cause::of_connection(&error), shared),
+        }
+    }
+
+    fn write_rest(&mut self) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         loop {
             let rest = self.output.get(self.output_done..).unwrap_or_default();
-            let Some(stream) = &mut self.stream else { return };
             let written =
                 if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.write(rest) };
             match written {
-                Ok(0) if rest.is_empty() => return self.written(now, shared),
+                Ok(0) if rest.is_empty() => return Ok(()),
                 Ok(count) => self.output_done += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return self.wait_to_write(shared);
-                }
-                Err(error) => return self.fail(Cause::of_connection(&error), shared),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -264,17 +294,23 @@ impl Connection {
         let mut scratch = std::mem::take(&mut shared.scratch);
         while self.read_once(&mut scratch, shared) {}
         shared.scratch = scratch;
+        shared.stamp = None;
     }
 
     /// Reads the available bytes. Returns true if it should be called again before the next event.
     fn read_once(&mut self, scratch: &mut [u8], shared: &mut Shared) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        match stream.read(scratch) {
+        let received = stream.receive(scratch);
+        shared.stamp = received.as_ref().ok().and_then(|received| received.stamp);
+        match received.map(|received| received.count) {
             Ok(0) => self.hung_up(shared),
             Ok(count) => {
                 self.received(scratch.get(..count).unwrap_or_default(), shared);
                 let Some(stream) = &self.stream else { return false };
-                return stream.has_more() || stream.is_tls() && self.phase == Phase::Reading;
+                // What is left behind would look as if it came after the next look.
+                let full = count == scratch.len();
+                let is_read = self.phase == Phase::Reading;
+                return full || stream.has_more() || stream.is_tls() && is_read;
             }
             Err(error) if is_transient(&error) => {}
             Err(error) => self.fail(Cause::of_connection(&error), shared),
@@ -326,10 +362,10 @@ impl Connection {
         if !answer.keep_alive || answer.end < input.len() {
             self.stream = None;
         }
-        let end = shared.now();
+        let end = shared.answer_time();
         let body = &*answer.body(input);
         if self.purpose == Purpose::Open {
-            return self.opened(answer, body, end, shared);
+            return self.opened(answer, body, end.latest, shared);
         }
         if answer.status == 401 {
             // The session, if there is one, is no longer valid.
@@ -354,19 +390,19 @@ impl Connection {
         }
     }
 
-    fn token_answered(&mut self, answer: &Answer, body: &[u8], end: Nanos, shared: &mut Shared) {
+    fn token_answered(&mut self, answer: &Answer, body: &[u8], end: Between, shared: &mut Shared) {
         let cause = shared.dialect.fault(answer.status, body);
         let class = shared.classes.of(cause, shared.classes.named_class(answer, body));
         let Some(current) = self.current.take() else { return };
-        if shared.recorder.measures(current.due.intended) {
-            shared.notice.saturating_record(end.saturating_sub(shared.unseen_since).as_u64());
-        }
+        // The answer cannot come before the request.
+        let end = end.not_before(current.written.unwrap_or_default());
+        shared.note_notice(&current, end);
         if class.is_token() {
             shared.sampler.offer(&Offer {
                 key: current.due.key,
                 class,
-                written: current.written.unwrap_or(end),
-                end,
+                written: current.written.unwrap_or(end.latest),
+                end: end.latest,
                 body,
             });
         }
@@ -379,7 +415,7 @@ impl Connection {
         self.phase = Phase::Idle;
         self.input.clear();
         if let Some(current) = self.current.take() {
-            shared.failed(current, cause, shared.now());
+            shared.failed(current, cause);
         }
     }
 }

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::target::Target;
-use crate::harness::dialect::transport::{Handshake, Tls, Transport};
+use crate::harness::dialect::transport::{Handshake, Plain, Tls, Transport};
 use crate::harness::dialect::trust::TlsConnector;
 
 /// Settings for connecting to a target.
@@ -61,7 +61,9 @@ impl Dial {
     }
 
     fn transport(&self, socket: TcpStream) -> io::Result<Transport> {
-        let Some(connector) = &self.connector else { return Ok(Transport::Plain(socket)) };
+        let Some(connector) = &self.connector else {
+            return Ok(Transport::Plain(Plain::new(socket)));
+        };
         Ok(Transport::Tls(Box::new(Tls::new(socket, connector.connect()?))))
     }
 

@@ -11,10 +11,13 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::busy_period::BusyPeriod;
 use super::connection::ConnectContext;
 use super::dial::Dial;
+use super::looks::{Found, Looks};
 use super::pool::Pool;
 use super::shared::{Due, SCRATCH_BYTES, Shared};
+use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::dialect::protocol::RunSpan;
 use crate::harness::dialect::request::RequestWriter;
@@ -61,6 +64,7 @@ pub(super) struct RunSetup<'a> {
     pub(super) clock: Monotonic,
     pub(super) observer: Option<Observer>,
     pub(super) gaps: Option<GapSampling>,
+    busy_period: Arc<BusyPeriod>,
     /// Request of the user to stop.
     pub(crate) stop: &'a Stop,
     /// Set when the run can no longer succeed.
@@ -86,11 +90,13 @@ impl<'a> RunSetup<'a> {
             &plan.world,
             RunSpan { begins: timeline.epoch.wall, length },
         );
+        let layout = Layout::of(plan);
         Ok(Self {
             plan,
             target,
             dial: Dial::to(target, per_vm)?,
-            layout: Layout::of(plan),
+            busy_period: Arc::new(BusyPeriod::new(layout.threads())),
+            layout,
             requests: Arc::new(requests.map_err(io::Error::other)?),
             timeline,
             clock: timeline.epoch.clock,
@@ -177,8 +183,7 @@ pub(super) struct Generator<'a> {
     tally: Tally,
     /// Last reading of the clock.
     now: Nanos,
-    /// Last time at which everything that had arrived was read.
-    drained: Nanos,
+    looks: Looks,
     next_tick: Nanos,
     hiccup: Histogram<u64>,
     busy: Nanos,
@@ -211,7 +216,13 @@ impl<'a> Generator<'a> {
             sessions: 0,
             timeout: setup.plan.timeout,
             scratch: vec![0; SCRATCH_BYTES],
+            thread,
+            busy_period: Arc::clone(&setup.busy_period),
             unseen_since: now,
+            noticeable_since: now,
+            wall_clock: WallClock::read(setup.clock),
+            stamp: None,
+            stamped: 0,
             notice: histogram(),
         };
         Self {
@@ -225,7 +236,7 @@ impl<'a> Generator<'a> {
             window,
             tally: Tally::default(),
             now,
-            drained: now,
+            looks: Looks::new(now),
             next_tick: start,
             hiccup: histogram(),
             busy: Nanos::ZERO,
@@ -311,6 +322,8 @@ impl<'a> Generator<'a> {
         }
         self.skip_to_turn();
         self.shared.recorder.advance(now);
+        self.shared.wall_clock.update(WallClock::read(self.setup.clock));
+        self.shared.unseen_since = self.looks.unseen_since();
         self.pool.expire(now, &mut self.shared);
         true
     }
@@ -369,7 +382,7 @@ impl<'a> Generator<'a> {
             // Nothing can arrive: spin on the clock alone.
             std::hint::spin_loop();
             self.now = self.shared.now();
-            self.drained = self.now;
+            self.looks.nothing_before(self.now);
             return Ok(());
         }
         self.poll(Nanos::ZERO)?;
@@ -390,18 +403,18 @@ impl<'a> Generator<'a> {
         let nanos = i64::try_from(span.as_u64()).unwrap_or(i64::MAX);
         let timeout = Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
         self.events.clear();
+        self.looks.begin(self.now);
         match epoll::wait(&self.shared.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         self.now = self.shared.now();
+        let whole = self.events.len() < self.events.capacity();
+        let since = self.looks.end(if whole { Found::All } else { Found::FullBatch });
+        self.shared.unseen_since = since;
         // The event that ends a sleep happened during it. The wake-up delay of the kernel cannot be
         // seen from here, so a thread sleeps only where cores are shared.
-        self.shared.unseen_since = if span.is_zero() { self.drained } else { self.now };
-        // A full batch may have left other events behind, which were there before it.
-        if self.events.len() < self.events.capacity() {
-            self.drained = self.now;
-        }
+        self.shared.noticeable_since = if span.is_zero() { since } else { self.now };
         Ok(())
     }
 
@@ -426,6 +439,7 @@ impl<'a> Generator<'a> {
         let recorder_tally = if self.setup.is_over() {
             self.shared.recorder.abandon()
         } else {
+            self.shared.unseen_since = self.looks.unseen_since();
             self.pool.abandon(now, &mut self.shared);
             let (start, window) = (self.start, self.window);
             let left = self.arrivals.filter(|a| window.contains(start + a.intended));
@@ -435,6 +449,7 @@ impl<'a> Generator<'a> {
         };
         self.tally.reconnects = self.shared.reconnects;
         self.tally.sessions = self.shared.sessions;
+        self.tally.stamped = self.shared.stamped;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,

@@ -1,9 +1,14 @@
 //! The timed path: threads, their connections, and the requests on them.
 
+mod busy_period;
 mod connection;
 mod dial;
 mod exchange;
 mod generator;
 pub mod load;
+mod looks;
 mod pool;
 mod shared;
+#[cfg(test)]
+mod tests;
+mod wall_clock;

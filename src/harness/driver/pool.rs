@@ -69,9 +69,10 @@ impl Pool {
     /// Accepts a request that is due now, and writes it at once if a connection of the set is free.
     pub(crate) fn offer(&mut self, set: usize, due: Due, shared: &mut Shared) {
         let Some(queue) = self.sets.get_mut(set).map(|set| &mut set.queue) else { return };
-        shared.outstanding += 1;
+        shared.accept();
         queue.push_back(due);
-        self.proceed(set, due.acted, shared);
+        // If a connection is free, the request does not wait for the target.
+        self.proceed(set, due.acted, due.intended, shared);
     }
 
     /// Handles an event of connection number `connection`.
@@ -124,18 +125,18 @@ impl Pool {
             !set.queue.is_empty()
         });
         if waits {
-            self.proceed(set, shared.now(), shared);
+            self.proceed(set, shared.now(), shared.unseen_since, shared);
         }
     }
 
-    /// Starts waiting requests on free connections.
-    fn proceed(&mut self, set: usize, now: Nanos, shared: &mut Shared) {
+    /// Starts waiting requests on free connections, of which none was free before `possible`.
+    fn proceed(&mut self, set: usize, now: Nanos, possible: Nanos, shared: &mut Shared) {
         let Some(Set { free, queue }) = self.sets.get_mut(set) else { return };
         while !queue.is_empty() {
             let Some(index) = free.pop_front() else { return };
             if let Some((connection, due)) = self.connections.get_mut(index).zip(queue.pop_front())
             {
-                connection.start(due, now, shared);
+                connection.start(due, now, possible, shared);
                 // The request fails at once if nobody listens any more.
                 if connection.is_free() {
                     free.push_back(index);

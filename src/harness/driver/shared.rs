@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use super::busy_period::{BusyPeriod, Origin};
 use super::dial::Dial;
+use super::looks::Between;
+use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::{Cause, Status};
@@ -64,8 +67,18 @@ pub(crate) struct Shared {
     pub(crate) sessions: u64,
     pub(crate) timeout: Nanos,
     pub(crate) scratch: Vec<u8>,
+    /// The number of this thread.
+    pub(super) thread: usize,
+    pub(super) busy_period: Arc<BusyPeriod>,
     /// A time before every event that is handled now.
     pub(crate) unseen_since: Nanos,
+    /// The same, or the end of the sleep that such an event ended.
+    pub(super) noticeable_since: Nanos,
+    pub(super) wall_clock: WallClock,
+    /// Stamp of the kernel on the bytes that are handled now, in wall time.
+    pub(super) stamp: Option<Nanos>,
+    /// Number of answers whose arrival is known from a stamp.
+    pub(super) stamped: u64,
     /// Upper bounds of the delays with which answers of the measured part were noticed.
     pub(crate) notice: Histogram<u64>,
 }
@@ -87,21 +100,76 @@ impl Shared {
         Nanos::now(self.clock)
     }
 
+    /// Returns the bounds of the time of the event that is handled now.
+    pub(super) fn event_time(&self) -> Between {
+        let latest = self.now();
+        Between { earliest: self.unseen_since.min(latest), latest }
+    }
+
+    /// Returns the bounds of the arrival of the answer that is handled now.
+    ///
+    /// A stamp counts if the bytes can have arrived then: not before the last look that did not
+    /// find them, and not after they were read. If segments came in another order than they were
+    /// sent, the stamp is that of the last in sequence, which is before the look.
+    pub(super) fn answer_time(&mut self) -> Between {
+        let noticed = self.event_time();
+        let stamp =
+            self.stamp.and_then(|wall| noticed.narrowed(self.wall_clock.on_run_clock(wall)));
+        self.stamped += u64::from(stamp.is_some());
+        stamp.unwrap_or(noticed)
+    }
+
+    /// Records the delay with which an answer may have been noticed.
+    pub(super) fn note_notice(&mut self, current: &Current, end: Between) {
+        if self.recorder.measures(current.due.intended) {
+            let since = end.earliest.max(self.noticeable_since);
+            self.notice.saturating_record(end.latest.saturating_sub(since).as_u64());
+        }
+    }
+
+    /// Accepts a request that is due.
+    pub(super) fn accept(&mut self) {
+        self.outstanding += 1;
+        self.busy_period.request_begins();
+    }
+
+    /// Announces that bytes of a request will be written.
+    pub(super) fn write_begins(&self, current: &Current) -> Origin {
+        let origin = self.busy_period.origin(current.due.intended, current.possible);
+        self.busy_period.write_begins(self.thread, origin);
+        origin
+    }
+
+    /// Notes that the bytes are written, or that this has failed. Returns the lateness that may
+    /// have delayed the answer.
+    pub(super) fn write_ended(&self, origin: Origin) -> Nanos {
+        self.busy_period.write_ended(self.thread, origin, self.now())
+    }
+
     /// Ends a request that was never written.
     pub(crate) fn give_up(&mut self, due: Due, end: Nanos) {
-        self.failed(Current { due, begun: end, written: None }, Cause::Timeout, end);
+        let lateness = self.busy_period.lateness();
+        let current = Current { lateness, ..Current::new(due, end, due.intended) };
+        self.failed(current, Cause::Timeout);
     }
 
     /// Ends a request that got no answer.
-    pub(crate) fn failed(&mut self, current: Current, cause: Cause, end: Nanos) {
+    pub(crate) fn failed(&mut self, current: Current, cause: Cause) {
         let class = self.classes.of(Some(cause), None);
-        self.ended(current, Ending { status: cause.status(), cause: Some(cause), class }, end);
+        let ending = Ending { status: cause.status(), cause: Some(cause), class };
+        self.ended(current, ending, self.event_time());
     }
 
-    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end: Nanos) {
-        let Current { due, written, .. } = current;
+    pub(crate) fn ended(&mut self, current: Current, ending: Ending, end: Between) {
+        let Current { due, written, lateness, .. } = current;
         let Ending { status, cause, class } = ending;
+        let added = lateness.saturating_add(end.width());
+        let end = end.latest;
         self.outstanding = self.outstanding.saturating_sub(1);
+        if cause != Some(Cause::Timeout) {
+            // The target may work on a request without end; nobody knows when it is idle again.
+            self.busy_period.request_ended();
+        }
         if let Some((observer, written)) = self.observer.as_mut().zip(written)
             && !class.is_failure()
         {
@@ -117,7 +185,7 @@ impl Shared {
             acted: due.acted,
             written,
             end,
-            added: Nanos::ZERO,
+            added,
         });
     }
 }
@@ -136,7 +204,20 @@ pub(crate) struct Ending {
 pub(crate) struct Current {
     pub(crate) due: Due,
     pub(crate) begun: Nanos,
+    /// A time before the last write of the request, once it is written.
     pub(crate) written: Option<Nanos>,
+    /// A time before the last event of the target that the request had to wait for; the intended
+    /// start if it did not wait.
+    pub(super) possible: Nanos,
+    /// Lateness of the generator that may delay the answer, known after a write.
+    pub(super) lateness: Nanos,
+}
+
+impl Current {
+    /// Creates a request that nothing was written of.
+    pub(super) const fn new(due: Due, begun: Nanos, possible: Nanos) -> Self {
+        Self { due, begun, written: None, possible, lateness: Nanos::MAX }
+    }
 }
 
 /// Returns true if IMDS refuses a VM that lacks the identity, or that has several and named none.

@@ -22,8 +22,11 @@ use self::piece::Piece;
 use self::seconds::Seconds;
 use super::folder::{Folder, hlog};
 use super::html;
+use super::stored::Stored;
+use super::stored::log::Interval;
 use crate::base::clock::UnixSeconds;
 use crate::harness::document::run::Run;
+use crate::harness::record::intervals::Bound;
 
 /// Merged result.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Whole {
     /// Merged `run.json`.
     pub(crate) run: Run,
     response: Seconds,
+    /// Lower bounds of the response times; empty if a part has none.
+    lower: Seconds,
     service: Seconds,
     lag: Seconds,
     start: UnixSeconds,
@@ -49,17 +54,23 @@ pub(crate) fn merge(folders: &[PathBuf], align: Align) -> Result<Whole, MergeErr
         Align::Index => 0,
         Align::Time => at.since(start).0,
     };
-    let (mut response, mut service, mut lag) =
-        (Seconds::default(), Seconds::default(), Seconds::default());
-    for (piece, at) in pieces.iter().zip(&starts) {
-        response.add(&piece.stored.response, offset(*at));
-        service.add(&piece.stored.service, offset(*at));
-        lag.add(&piece.stored.lag, offset(*at));
-    }
+    let sum = |intervals: fn(&Stored) -> &[Interval]| {
+        let mut sum = Seconds::default();
+        for (piece, at) in pieces.iter().zip(&starts) {
+            sum.add(intervals(&piece.stored), offset(*at));
+        }
+        sum
+    };
+    let response = sum(|stored| &stored.response.intervals);
+    let service = sum(|stored| &stored.service.intervals);
+    let lag = sum(|stored| &stored.lag.intervals);
+    // Lower bounds of some of the answers only would bound no percentile of all.
+    let have_lower = pieces.iter().all(|piece| piece.stored.response.has_lower());
+    let lower = if have_lower { sum(|stored| &stored.response.lower) } else { Seconds::default() };
     let parts = collect(&pieces)?;
     let logs = run::Logs { response: &response, service: &service, lag: &lag };
     let run = run::whole(&pieces, parts, align, &logs);
-    Ok(Whole { run, response, service, lag, start })
+    Ok(Whole { run, response, lower, service, lag, start })
 }
 
 /// Returns the start of the first interval of a piece. It may be unknown if only the order counts.
@@ -113,11 +124,17 @@ impl Whole {
     }
 
     fn fill(&self, folder: &Folder) -> Result<(), MergeError> {
-        for (name, seconds) in
-            [("response", &self.response), ("service", &self.service), ("lag", &self.lag)]
-        {
+        let none = Seconds::default();
+        for (name, lower, seconds) in [
+            ("response", &self.lower, &self.response),
+            ("service", &none, &self.service),
+            ("lag", &none, &self.lag),
+        ] {
             let path = folder.path().join(format!("{name}.hlog"));
-            hlog::write(&path, self.start, &mut seconds.spans())
+            let (lower, upper) = (lower.spans(Bound::Lower), seconds.spans(Bound::Upper));
+            let mut spans: Vec<_> = lower.chain(upper).collect();
+            spans.sort_by_key(|(span, _)| (span.index, span.class, span.bound));
+            hlog::write(&path, self.start, &mut spans.into_iter())
                 .map_err(|source| MergeError::Log { path: folder.path().to_owned(), source })?;
         }
         Ok(folder

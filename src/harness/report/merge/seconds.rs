@@ -7,10 +7,9 @@ use hdrhistogram::Histogram;
 
 use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
-use crate::harness::record::intervals::histogram;
+use crate::harness::record::intervals::{Bound, histogram};
 use crate::harness::report::folder::hlog::Span;
-use crate::harness::report::stored::Log;
-use crate::harness::report::stored::log::{Bounds, add};
+use crate::harness::report::stored::log::{Bounds, Interval, add};
 use crate::harness::stats::intervals::Counts;
 
 /// Samples of each second, by class.
@@ -18,9 +17,9 @@ use crate::harness::stats::intervals::Counts;
 pub(super) struct Seconds(BTreeMap<(u64, Class), (Duration, Counts)>);
 
 impl Seconds {
-    /// Adds a log whose first second is number `offset` of the sum.
-    pub(super) fn add(&mut self, log: &Log, offset: u64) {
-        for interval in &log.intervals {
+    /// Adds the intervals of a log whose first second is number `offset` of the sum.
+    pub(super) fn add(&mut self, intervals: &[Interval], offset: u64) {
+        for interval in intervals {
             let key = (interval.start.as_secs().saturating_add(offset), interval.class);
             let (length, counts) = self.0.entry(key).or_default();
             // The last interval of a part may be shorter than that of another part.
@@ -29,10 +28,10 @@ impl Seconds {
         }
     }
 
-    /// Returns every second in order, as it is written.
-    pub(super) fn spans(&self) -> impl Iterator<Item = (Span, Histogram<u64>)> {
-        self.0.iter().map(|((index, class), (length, counts))| {
-            (Span { index: *index, length: *length, class: *class }, filled(counts))
+    /// Returns every second in order, as it is written. Its values are this bound.
+    pub(super) fn spans(&self, bound: Bound) -> impl Iterator<Item = (Span, Histogram<u64>)> {
+        self.0.iter().map(move |((index, class), (length, counts))| {
+            (Span { index: *index, length: *length, class: *class, bound }, filled(counts))
         })
     }
 

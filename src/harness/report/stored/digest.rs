@@ -10,7 +10,7 @@ use super::log;
 use super::log::{Head, Interval, each};
 use crate::harness::class::Class;
 use crate::harness::record::blocks::Blocks;
-use crate::harness::record::intervals::histogram;
+use crate::harness::record::intervals::{Bound, histogram};
 use crate::harness::stats::intervals::Counts;
 
 /// Points of a line over time. No more fit beside each other on a page.
@@ -112,12 +112,16 @@ impl TimeSeries {
             end_s: 0.0,
             head: Head::default(),
         };
-        series.head = each(path, &mut |interval| series.take(interval))?;
+        series.head = each(path, &mut |interval| {
+            if interval.bound == Bound::Upper {
+                series.take(interval);
+            }
+        })?;
         Ok(series)
     }
 
     fn take(&mut self, interval: Interval) {
-        let Interval { start, length, class, counts } = interval;
+        let Interval { start, length, class, counts, .. } = interval;
         let whole = self.whole.entry(class).or_insert_with(histogram);
         for (value, times) in &counts {
             whole.saturating_record_n(*value, *times);

@@ -1,4 +1,5 @@
-//! Reads an interval log: `HdrHistogram` log format 1.3, one line for each second and class.
+//! Reads an interval log: `HdrHistogram` log format 1.3, one line for each second and class. A log
+//! of response times has a second one with the lower bounds, unless an older version wrote it.
 //!
 //! The log is read line by line, so that a run of a day needs no more memory than one of a minute. The
 //! sizes that a line claims are checked before memory is allocated for them.
@@ -14,7 +15,7 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{
-    IntervalLogHistogram, IntervalLogIterator, LogEntry,
+    IntervalLogHistogram, IntervalLogIterator, LogEntry, Tag,
 };
 
 use super::error::{StoredError, malformed};
@@ -22,6 +23,8 @@ use crate::base::clock::UnixSeconds;
 use crate::base::files;
 use crate::base::files::ReadError;
 use crate::harness::class::Class;
+use crate::harness::record::intervals::Bound;
+use crate::harness::report::folder::hlog::LOWER;
 use crate::harness::stats::intervals::Counts;
 
 /// Samples of one class in one stretch of time.
@@ -33,6 +36,8 @@ pub struct Interval {
     pub length: Duration,
     /// Class of the samples.
     pub class: Class,
+    /// Bound that the samples are.
+    pub bound: Bound,
     /// Counts by value in nanoseconds, ascending. Each value is the highest of its bucket.
     pub counts: Counts,
 }
@@ -66,6 +71,8 @@ pub struct Log {
     pub head: Head,
     /// Intervals in the order of the file.
     pub intervals: Vec<Interval>,
+    /// Intervals of lower bounds, in the order of the file; empty if the log has none.
+    pub lower: Vec<Interval>,
 }
 
 impl Log {
@@ -74,18 +81,42 @@ impl Log {
     /// # Errors
     /// Returns [`StoredError`] when the file cannot be read or is malformed.
     pub fn read(path: &Path) -> Result<Self, StoredError> {
-        let (mut intervals, mut values) = (Vec::new(), 0_usize);
-        let head = each(path, &mut |interval| {
+        let (mut log, mut values) = (Self::default(), 0_usize);
+        log.head = each(path, &mut |interval| {
             values = values.saturating_add(interval.counts.len());
             // Values beyond the limit are only counted.
             if values <= VALUES_MAX {
-                intervals.push(interval);
+                log.keep(interval);
             }
         })?;
         if values > VALUES_MAX {
             return Err(StoredError::LongLog { path: path.to_owned(), values });
         }
-        Ok(Self { head, intervals })
+        if log.head.cut {
+            // The log may have broken off between the two lines of one interval.
+            log.lower.truncate(log.intervals.len());
+        }
+        Ok(log)
+    }
+
+    fn keep(&mut self, interval: Interval) {
+        match interval.bound {
+            Bound::Lower => self.lower.push(interval),
+            Bound::Upper => self.intervals.push(interval),
+        }
+    }
+
+    /// Returns true if every sample has a lower bound.
+    pub fn has_lower(&self) -> bool {
+        let spans = |intervals: &[Interval]| {
+            let mut spans: BTreeMap<_, u64> = BTreeMap::new();
+            for Interval { start, class, counts, .. } in intervals {
+                *spans.entry((*start, *class)).or_default() +=
+                    counts.iter().map(|(_, times)| times).sum::<u64>();
+            }
+            spans
+        };
+        spans(&self.lower) == spans(&self.intervals)
     }
 
     /// Returns the samples of `class` by second, from the start of the log. Empty seconds take no
@@ -187,7 +218,7 @@ fn parse(line: &[u8], head: &mut Head) -> Result<Option<Interval>, &'static str>
 }
 
 fn interval(entry: &IntervalLogHistogram<'_>, head: &mut Head) -> Result<Interval, &'static str> {
-    let class = entry.tag().map_or(Some(Class::All), |tag| Class::named(tag.as_str()));
+    let (class, bound) = tagged(entry.tag().as_ref().map_or("", Tag::as_str));
     let class = class.ok_or("its tag is no class of answers")?;
     let start = entry.start_timestamp();
     if start.as_secs() > START_MAX_S || entry.duration().as_secs() > START_MAX_S {
@@ -201,7 +232,16 @@ fn interval(entry: &IntervalLogHistogram<'_>, head: &mut Head) -> Result<Interva
     }
     let recorded = histogram.iter_recorded();
     let counts = recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
-    Ok(Interval { start, length: entry.duration(), class, counts })
+    Ok(Interval { start, length: entry.duration(), class, bound, counts })
+}
+
+/// Returns the class and the bound that a tag names. A line without a tag is of all classes.
+fn tagged(tag: &str) -> (Option<Class>, Bound) {
+    let (name, bound) = match tag.strip_suffix(LOWER) {
+        Some(name) => (name, Bound::Lower),
+        None => (tag, Bound::Upper),
+    };
+    (if tag.is_empty() { Some(Class::All) } else { Class::named(name) }, bound)
 }
 
 /// First bytes of a deflated and of a plain histogram of version 2, as the Java library writes them.

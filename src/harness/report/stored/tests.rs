@@ -121,6 +121,31 @@ fn a_run_that_did_not_end_is_read_up_to_there() {
 }
 
 #[test]
+fn lower_bounds_are_read_apart_from_what_was_recorded() {
+    let window = Window { start: Nanos::ZERO, end: INTERVAL };
+    let late = Ended { added: Nanos::new(400), ..ended(Class::Hit, 0, 1000) };
+    let folder = written(window, &[late, ended(Class::Miss, 10, 2010)]);
+    let path = folder.path().join("response.hlog");
+    let log = Log::read(&path).unwrap();
+    assert!(log.has_lower());
+    let lower: Vec<_> = log.lower.iter().map(|of| (of.class, of.counts.clone())).collect();
+    assert_eq!(lower, [(Class::Hit, vec![(600, 1)]), (Class::Miss, vec![(2000, 1)])]);
+    assert_eq!(log.whole(Class::Hit), [(1000, 1)]);
+    // A log of an older version, and one that broke off after a lower bound, have none for all.
+    let text = fs::read_to_string(&path).unwrap();
+    let kept = |keep: fn(&str) -> bool| {
+        let kept: String = text.split_inclusive('\n').filter(|line| keep(line)).collect();
+        fs::write(&path, kept).unwrap();
+        Log::read(&path).unwrap()
+    };
+    let older = kept(|line| !line.contains(".lower,"));
+    assert_eq!((older.intervals, older.lower.len()), (log.intervals, 0));
+    assert!(!kept(|line| !line.starts_with("Tag=miss,")).has_lower());
+    let broken = kept(|line| !line.starts_with("Tag=miss.lower,"));
+    assert!(!broken.has_lower() && broken.classes() == [Class::Hit, Class::Miss]);
+}
+
+#[test]
 fn a_log_that_grows_out_of_proportion_when_it_is_read_is_refused() {
     use base64::Engine as _;
     use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};

@@ -1,0 +1,247 @@
+//! Properties of the bounds of response times, on a simulated queue behind simulated connections.
+//!
+//! For every request: lower bound <= response that a perfect generator records <= upper bound.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use proptest::prelude::*;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::busy_period::BusyPeriod;
+use super::looks::{Between, Found, Looks};
+use crate::harness::nanos::Nanos;
+
+/// A load, and the system that it meets.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    seed: u64,
+    servers: usize,
+    connections: usize,
+    /// Largest gap between two requests.
+    gap_max: u64,
+    /// Largest service time.
+    service_max: u64,
+    /// One of so many steps of the generator is a stall.
+    calm: u32,
+    /// Events that one look can find.
+    batch: usize,
+    stamps: Stamps,
+}
+
+/// Kernel stamps of the answers.
+#[derive(Clone, Copy, Debug)]
+enum Stamps {
+    Absent,
+    Present,
+}
+
+const REQUESTS: usize = 150;
+const STALL_MAX: u64 = 3_000;
+/// Error of a stamp.
+const STAMP_ERROR: u64 = 5;
+
+/// A FIFO queue with several servers. Each request brings its service time.
+struct Queue(BinaryHeap<Reverse<u64>>);
+
+impl Queue {
+    fn new(servers: usize) -> Self {
+        Self(std::iter::repeat_n(Reverse(0), servers).collect())
+    }
+
+    /// Returns the time of the answer to a request that arrives at `at`. Arrivals come in order.
+    fn serve(&mut self, at: u64, service: u64) -> u64 {
+        let Reverse(free) = self.0.pop().unwrap();
+        let end = free.max(at) + service;
+        self.0.push(Reverse(end));
+        end
+    }
+}
+
+/// Intended start and service time of each request.
+fn load(case: &Case, rng: &mut SmallRng) -> Vec<(u64, u64)> {
+    let mut at = 1_000;
+    let mut next = || {
+        at += rng.random_range(0..=case.gap_max);
+        (at, rng.random_range(1..=case.service_max))
+    };
+    (0..REQUESTS).map(|_| next()).collect()
+}
+
+/// Returns the response times that a generator without any delay records.
+fn perfect(case: &Case, load: &[(u64, u64)]) -> Vec<u64> {
+    let mut queue = Queue::new(case.servers);
+    let mut connections = Queue::new(case.connections).0;
+    let mut respond = |&(intended, service): &(u64, u64)| {
+        let Reverse(free) = connections.pop().unwrap();
+        let end = queue.serve(free.max(intended), service);
+        connections.push(Reverse(end));
+        end - intended
+    };
+    load.iter().map(&mut respond).collect()
+}
+
+/// A request that was written.
+struct Written {
+    number: usize,
+    /// A time before the write.
+    at: u64,
+    lateness: Nanos,
+    answer: u64,
+}
+
+/// A generator that is late at every step, by a random time.
+struct Late<'a> {
+    case: &'a Case,
+    load: &'a [(u64, u64)],
+    rng: SmallRng,
+    now: u64,
+    busy: BusyPeriod,
+    looks: Looks,
+    queue: Queue,
+    free: usize,
+    waiting: VecDeque<usize>,
+    written: Vec<Written>,
+    /// Bounds of the response time of each request.
+    bounds: Vec<Option<(u64, u64)>>,
+}
+
+impl<'a> Late<'a> {
+    fn new(case: &'a Case, load: &'a [(u64, u64)]) -> Self {
+        Self {
+            case,
+            load,
+            rng: SmallRng::seed_from_u64(case.seed ^ 1),
+            now: 0,
+            busy: BusyPeriod::new(1),
+            looks: Looks::new(Nanos::ZERO),
+            queue: Queue::new(case.servers),
+            free: case.connections,
+            waiting: VecDeque::new(),
+            written: Vec::new(),
+            bounds: vec![None; load.len()],
+        }
+    }
+
+    fn run(mut self) -> Vec<(u64, u64)> {
+        let mut next = 0;
+        while self.bounds.contains(&None) {
+            while self.load.get(next).is_some_and(|(intended, _)| *intended <= self.now) {
+                self.offer(next);
+                next += 1;
+            }
+            self.look();
+        }
+        self.bounds.into_iter().flatten().collect()
+    }
+
+    /// Lets some time pass.
+    fn step(&mut self) {
+        let stalls = self.rng.random_range(0..self.case.calm) == 0;
+        self.now += self.rng.random_range(0..=if stalls { STALL_MAX } else { 8 });
+    }
+
+    fn offer(&mut self, number: usize) {
+        self.busy.request_begins();
+        if self.free == 0 {
+            self.waiting.push_back(number);
+        } else {
+            self.write(number, self.load[number].0);
+        }
+        self.step();
+    }
+
+    fn write(&mut self, number: usize, possible: u64) {
+        let (intended, service) = self.load[number];
+        self.free -= 1;
+        let at = self.now;
+        self.step();
+        let origin = self.busy.origin(Nanos::new(intended), Nanos::new(possible));
+        self.busy.write_begins(0, origin);
+        self.step();
+        let answer = self.queue.serve(self.now, service);
+        self.step();
+        let lateness = self.busy.write_ended(0, origin, Nanos::new(self.now));
+        self.written.push(Written { number, at, lateness, answer });
+    }
+
+    fn look(&mut self) {
+        self.looks.begin(Nanos::new(self.now));
+        self.step();
+        let seen = |written: &Written| written.answer <= self.now;
+        let mut there: Vec<usize> =
+            (0..self.written.len()).rev().filter(|index| seen(&self.written[*index])).collect();
+        let found = if there.len() < self.case.batch { Found::All } else { Found::FullBatch };
+        there.truncate(self.case.batch);
+        let since = self.looks.end(found);
+        self.step();
+        // From the last index on, so that the other indices stay right.
+        let answered: Vec<Written> =
+            there.into_iter().map(|index| self.written.remove(index)).collect();
+        for written in answered {
+            self.answered(&written, since);
+        }
+    }
+
+    fn answered(&mut self, written: &Written, since: Nanos) {
+        self.step();
+        let end = self.end(written, since);
+        let response = end.latest.as_u64() - self.load[written.number].0;
+        let added = written.lateness.saturating_add(end.width()).as_u64();
+        self.bounds[written.number] = Some((response.saturating_sub(added), response));
+        self.busy.request_ended();
+        self.free += 1;
+        if let Some(next) = self.waiting.pop_front() {
+            self.write(next, since.as_u64());
+        }
+    }
+
+    fn end(&mut self, written: &Written, since: Nanos) -> Between {
+        let noticed = Between { earliest: since, latest: Nanos::new(self.now) };
+        let end = match self.case.stamps {
+            Stamps::Absent => noticed,
+            Stamps::Present => {
+                let early = written.answer - self.rng.random_range(0..=STAMP_ERROR);
+                let stamped = Between {
+                    earliest: Nanos::new(early),
+                    latest: Nanos::new(early + STAMP_ERROR),
+                };
+                noticed.narrowed(stamped).unwrap()
+            }
+        };
+        end.not_before(Nanos::new(written.at))
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let system = (1..=4_usize, 1..=8_usize, 1..400_u64, 1..400_u64);
+    let stamps = prop_oneof![Just(Stamps::Absent), Just(Stamps::Present)];
+    (any::<u64>(), system, 5..200_u32, 2..6_usize, stamps).prop_map(
+        |(seed, (servers, connections, gap_max, service_max), calm, batch, stamps)| Case {
+            seed,
+            servers,
+            connections,
+            gap_max,
+            service_max,
+            calm,
+            batch,
+            stamps,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_perfect_generator_records_a_response_between_the_bounds(case in cases()) {
+        let load = load(&case, &mut SmallRng::seed_from_u64(case.seed));
+        let perfect = perfect(&case, &load);
+        let bounds = Late::new(&case, &load).run();
+        for (number, (perfect, (lower, upper))) in perfect.iter().zip(&bounds).enumerate() {
+            prop_assert!(lower <= perfect, "request {number}: {lower} is above {perfect}");
+            prop_assert!(perfect <= upper, "request {number}: {upper} is below {perfect}");
+        }
+    }
+}
