@@ -4,38 +4,27 @@ use std::io;
 use std::iter::Peekable;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::busy_period::BusyPeriod;
-use super::connection::ConnectContext;
-use super::dial::Dial;
 use super::looks::{Found, Looks};
 use super::pool::Pool;
+use super::setup::{Prepared, RunSetup};
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::wall_clock::WallClock;
-use crate::base::clock::Monotonic;
-use crate::harness::dialect::protocol::RunSpan;
-use crate::harness::dialect::request::RequestWriter;
-use crate::harness::dialect::target::Target;
 use crate::harness::machine::cores;
-use crate::harness::machine::stop::Stop;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::{Window, histogram};
 use crate::harness::record::measured::Acted;
-use crate::harness::record::observer::Observer;
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
+use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance};
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::{Origin, RunPlan, Waiting};
-use crate::harness::schedule::layout::Layout;
+use crate::harness::scenario::run_plan::Waiting;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
-use crate::harness::schedule::timeline::Timeline;
 use crate::harness::schedule::traffic::{Arrival, Traffic};
 
 /// Measurements of one thread besides the histograms.
@@ -50,98 +39,6 @@ pub(crate) struct ThreadReport {
     pub(crate) rehearsal: Histogram<u64>,
     /// Requests whose gaps are compared with the schedule.
     pub(crate) acted: Vec<Acted>,
-}
-
-/// Data that all threads of a run share, made before it starts.
-#[derive(Debug)]
-pub(super) struct RunSetup<'a> {
-    pub(super) plan: &'a RunPlan,
-    pub(super) target: &'a Target,
-    dial: Dial,
-    pub(super) layout: Layout,
-    pub(super) requests: Arc<RequestWriter>,
-    pub(super) timeline: Timeline,
-    pub(super) clock: Monotonic,
-    pub(super) observer: Option<Observer>,
-    pub(super) gaps: Option<GapSampling>,
-    busy_period: Arc<BusyPeriod>,
-    /// Request of the user to stop.
-    pub(crate) stop: &'a Stop,
-    /// Set when the run can no longer succeed.
-    pub(crate) abort: AtomicBool,
-}
-
-impl<'a> RunSetup<'a> {
-    /// # Errors
-    /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
-    /// signed.
-    pub(super) fn new(
-        plan: &'a RunPlan,
-        target: &'a Target,
-        timeline: Timeline,
-        observer: Option<Observer>,
-        stop: &'a Stop,
-    ) -> io::Result<Self> {
-        let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let load = timeline.wall_span(plan.warmup) + timeline.wall_span(plan.duration);
-        let length = Duration::from(plan.rehearsal + load + plan.timeout) + CONNECTING;
-        let requests = RequestWriter::new(
-            target,
-            &plan.world,
-            RunSpan { begins: timeline.epoch.wall, length },
-        );
-        let layout = Layout::of(plan);
-        Ok(Self {
-            plan,
-            target,
-            dial: Dial::to(target, per_vm)?,
-            busy_period: Arc::new(BusyPeriod::new(layout.threads())),
-            layout,
-            requests: Arc::new(requests.map_err(io::Error::other)?),
-            timeline,
-            clock: timeline.epoch.clock,
-            observer,
-            gaps: GapSampling::of(&plan.workload, plan.seed),
-            stop,
-            abort: AtomicBool::new(false),
-        })
-    }
-
-    fn is_over(&self) -> bool {
-        self.stop.is_requested() || self.abort.load(Ordering::Relaxed)
-    }
-}
-
-/// Connections and memory of a thread, made before the load starts.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pool: Pool,
-    epoll: OwnedFd,
-    sampler: Sampler,
-}
-
-impl Prepared {
-    /// Makes the connections of this thread.
-    ///
-    /// # Errors
-    /// Returns an error when a connection cannot be made.
-    pub(super) fn new(setup: &RunSetup<'_>, thread: usize) -> io::Result<Self> {
-        let RunSetup { plan, layout, stop, .. } = setup;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let context = ConnectContext {
-            dial: &setup.dial,
-            requests: &setup.requests,
-            epoll: &epoll,
-            clock: setup.clock,
-        };
-        let pool = Pool::connect(layout.sets(thread), &context, stop)?;
-        let seed = plan.seed.wrapping_add(thread as u64);
-        Ok(Self {
-            pool,
-            epoll,
-            sampler: Sampler::new(plan.samples, plan.classes.of_tokens(), seed),
-        })
-    }
 }
 
 /// Start time of a run, and the measured window.
@@ -162,8 +59,6 @@ const SETTLE: Nanos = Nanos::from_millis(25);
 /// Due requests to write before the thread reads answers again. A write to loopback takes some 10
 /// us, and an answer that comes meanwhile is noticed that much later.
 const BATCH: usize = 4;
-/// More time than all connections take. Assertions remain valid for it, in addition to the run.
-const CONNECTING: Duration = Duration::from_mins(10);
 /// Maximum number of events of one call.
 const EVENTS: usize = 256;
 /// Answers to read before the thread looks for due requests. If a server answers thousands at once,
@@ -252,6 +147,7 @@ impl<'a> Generator<'a> {
     /// Returns an error when the kernel refuses to wait for events.
     pub(super) fn run(mut self) -> io::Result<ThreadReport> {
         cores::settle_thread(self.setup.plan.cores.of_thread(self.thread));
+        self.setup.witnesses.introduce(cores::thread_number());
         self.rehearse()?;
         while !self.is_finished() && !self.setup.is_over() {
             self.turn()?;
@@ -303,8 +199,31 @@ impl<'a> Generator<'a> {
     /// Time after the load does not count: the thread is idle while the last answers come, which
     /// says nothing about the load.
     fn worked_since(&mut self, begin: Nanos) {
-        self.now = self.shared.now();
+        self.look_at_clock();
         self.busy += self.now.min(self.window.end).saturating_sub(begin);
+    }
+
+    /// Reads the clock after work that takes microseconds.
+    fn look_at_clock(&mut self) {
+        self.look_at_clock_after(Nanos::ZERO);
+    }
+
+    /// Reads the clock after a sleep of this length. If the time went on for much longer, the thread
+    /// was off its core.
+    fn look_at_clock_after(&mut self, slept: Nanos) {
+        let from = self.now.saturating_add(slept);
+        self.now = self.shared.now();
+        if self.now > from.saturating_add(DISTURBANCE_MIN) {
+            self.was_away(from);
+        }
+    }
+
+    /// Notes that the thread was off its core since `from`.
+    fn was_away(&mut self, from: Nanos) {
+        if !self.rehearsing && self.setup.witnesses.gaps_count() {
+            let (to, lost) = (self.now, self.now.saturating_sub(from));
+            self.shared.recorder.disturbed(Disturbance { from, to, lost });
+        }
     }
 
     /// Does the work of each millisecond. Returns true if there was any.
@@ -358,7 +277,7 @@ impl<'a> Generator<'a> {
             let due = Due { key: arrival.key, intended, acted: now };
             self.pool.offer(self.setup.layout.set_of_thread(&arrival), due, &mut self.shared);
             // The write took time, so the next due request is acted on later.
-            self.now = self.shared.now();
+            self.look_at_clock();
         }
         true
     }
@@ -381,7 +300,7 @@ impl<'a> Generator<'a> {
         if idle && wake <= self.now {
             // Nothing can arrive: spin on the clock alone.
             std::hint::spin_loop();
-            self.now = self.shared.now();
+            self.look_at_clock();
             self.looks.nothing_before(self.now);
             return Ok(());
         }
@@ -408,7 +327,8 @@ impl<'a> Generator<'a> {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        self.now = self.shared.now();
+        // An event may end the sleep at any time, and nobody knows when the thread could have run.
+        self.look_at_clock_after(if self.events.is_empty() { span } else { Nanos::MAX });
         let whole = self.events.len() < self.events.capacity();
         let since = self.looks.end(if whole { Found::All } else { Found::FullBatch });
         self.shared.unseen_since = since;
@@ -422,7 +342,7 @@ impl<'a> Generator<'a> {
         let events = std::mem::take(&mut self.events);
         for (index, answers) in events.chunks(ANSWERS).enumerate() {
             if index > 0 {
-                self.now = self.shared.now();
+                self.look_at_clock();
                 self.send_due();
             }
             for event in answers {

@@ -8,7 +8,9 @@ mod generator;
 pub mod load;
 mod looks;
 mod pool;
+mod setup;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod wall_clock;
+mod witnesses;

@@ -221,6 +221,7 @@ mod tests {
     use crate::harness::record::collector::Totals;
     use crate::harness::record::intervals::{Ended, histogram};
     use crate::harness::record::measured::Pacing;
+    use crate::harness::record::witness::Neighbourhood;
     use crate::harness::scenario::mix::Kind;
     use crate::harness::scenario::run_plan::{Origin, Waiting};
     use crate::harness::scenario::workload::Herds;
@@ -268,6 +269,7 @@ mod tests {
             pacing: Pacing::default(),
             samples: Vec::new(),
             samples_full: false,
+            neighbourhood: Neighbourhood::Apart,
             cut: None,
         };
         let counted =

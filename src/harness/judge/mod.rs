@@ -10,5 +10,6 @@ pub(crate) mod notes;
 pub mod objective;
 pub mod outcome;
 pub mod steady_state;
+pub mod undisturbed;
 pub mod validity;
 pub mod verify;

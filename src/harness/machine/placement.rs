@@ -153,7 +153,9 @@ mod tests {
     }
 
     fn socket(local: &str, state: &str, inode: u32) -> String {
-        format!("   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  1000        0 {inode} 1 0\n")
+        format!(
+            "   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  1000        0 {inode} 1 0\n"
+        )
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn range(text: &str) -> Option<std::ops::RangeInclusive<usize>> {
 
 /// Returns true if no thread of these processes may run on one of `cores`. A process without
 /// readable threads may run anywhere.
-pub fn keep_off(proc: &Path, pids: &[u32], cores: &[usize]) -> bool {
+pub fn never_run_on(proc: &Path, pids: &[u32], cores: &[usize]) -> bool {
     pids.iter().all(|pid| {
         let threads = threads(proc, *pid);
         let is_off = |tid: &u32| {
@@ -167,10 +167,10 @@ pub(crate) mod tests {
         let proc = root.path();
         plant(proc, 7, 7, "0");
         plant(proc, 7, 8, "0,2");
-        assert!(keep_off(proc, &[7], &[1, 3]));
-        assert!(!keep_off(proc, &[7], &[1, 2]));
-        assert!(!keep_off(proc, &[7, 5], &[1]), "nothing is known of process 5");
+        assert!(never_run_on(proc, &[7], &[1, 3]));
+        assert!(!never_run_on(proc, &[7], &[1, 2]));
+        assert!(!never_run_on(proc, &[7, 5], &[1]), "nothing is known of process 5");
         write(proc.join("7/task/8/status"), "Name:\tx\n").unwrap();
-        assert!(!keep_off(proc, &[7], &[1, 3]));
+        assert!(!never_run_on(proc, &[7], &[1, 3]));
     }
 }

@@ -17,8 +17,8 @@ mod view;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use self::fluid::{Span, distance, spoiled};
 pub use self::fluid::{ASSUMED, Utilisation};
+use self::fluid::{Span, distance, spoiled};
 pub use self::view::{Hidden, Quantiles, Quiet, Undisturbed};
 use crate::base::clock::UnixSeconds;
 use crate::harness::class::Class;
@@ -167,5 +167,8 @@ fn rounded(nanos: u32) -> u64 {
 
 fn counted(mut values: Vec<u64>) -> Counts {
     values.sort_unstable();
-    values.chunk_by(|a, b| a == b).filter_map(|equal| Some((*equal.first()?, equal.len() as u64))).collect()
+    values
+        .chunk_by(|a, b| a == b)
+        .filter_map(|equal| Some((*equal.first()?, equal.len() as u64)))
+        .collect()
 }

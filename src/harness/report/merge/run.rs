@@ -67,6 +67,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         classes,
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
         // Phases have no logs of their own that could be added.
+        undisturbed: None,
         phases: Vec::new(),
         interrupted: None,
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
