@@ -52,14 +52,14 @@ bytes=$(stat -c %s "$work/data/world.redb")
 measure() {
     local code=0
     taskset -c 1 "$bin" run --target "$(url imds)" --vms 1000 --user-assigned 0 --rate 2000 \
-        --warmup 3s --duration 10s --threads 1 --json --out "$work/run" > "$work/run.json" 2> /dev/null || code=$?
+        --warmup 3s --duration 10s --threads 1 --strict --json --out "$work/run" > "$work/run.json" 2> /dev/null || code=$?
     ((code == 0 || code == 4))
     rm -rf "$work/run"
     python3 -c 'import json, sys
 run = json.load(open(sys.argv[1]))
 assert run["classes"].keys() == {"all"}, "failed requests in a comparison"
 c = run["classes"]["all"]
-print(c["response_us"]["p50"], c["response_us"]["p99"], int(run["validity"]["valid"]))' "$work/run.json"
+print(*(c["response_us"][name]["value"] for name in ("p50", "p99")), int(run["validity"]["valid"]))' "$work/run.json"
 }
 
 for pair in $(seq "$pairs"); do

@@ -2,11 +2,11 @@
 //!
 //! | code | here |
 //! |---|---|
-//! | 0 | a run that is valid and meets its objective |
+//! | 0 | a run that meets its objective, a run that was stopped for a while and has none |
 //! | 1 | a target that answers with errors |
 //! | 2 | invalid flags |
 //! | 3 | a gate of two pairs that may never be wrong, an objective on too few answers |
-//! | 4 | a rate that no generator reaches |
+//! | 4 | a rate that no generator reaches, a median of ten answers, with `--strict` a run that was stopped |
 //! | 5 | an objective below the target's response time |
 //! | 6 | a missing baseline |
 //! | 130 | Ctrl-C |
@@ -96,6 +96,59 @@ fn exit_0_is_a_valid_run_that_meets_its_objective() {
     ends_with(0, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p50<1m"]);
 }
 
+/// Runs for two seconds, and stops the generator for a quarter of a second meanwhile.
+fn stopped(args: &[&str]) -> (Output, serde_json::Value) {
+    let (target, folder) = (serve("200 OK", Duration::ZERO), tempfile::tempdir().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
+    command.args(["run", "--warmup=0s", "--pacer-test=0s", "--rate=200", "--duration=2s"]);
+    command.args(["--target", &target, "--out"]).arg(folder.path()).args(args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    await_file(&folder.path().join("response.hlog"));
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    kill_process(pid, Signal::STOP).unwrap();
+    std::thread::sleep(Duration::from_millis(250));
+    kill_process(pid, Signal::CONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let run = std::fs::read(folder.path().join("run.json")).unwrap();
+    (output, serde_json::from_slice(&run).unwrap())
+}
+
+#[test]
+fn exit_0_is_a_disturbed_run_that_says_what_it_measured() {
+    let (output, run) = stopped(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
+    let validity = run.get("validity").unwrap();
+    assert_eq!(validity.get("valid").unwrap(), true);
+    let disturbances = validity.get("disturbances").unwrap().as_array().unwrap();
+    assert!(!disturbances.is_empty(), "{validity}");
+    let said = says(&output);
+    for disturbance in disturbances {
+        assert!(said.contains(disturbance.as_str().unwrap()), "{said}");
+    }
+    assert!(said.contains("\ndisturbed ") && said.contains("\nfor more  "), "{said}");
+    assert!(!said.contains("INVALID"), "{said}");
+}
+
+#[test]
+fn exit_4_is_a_disturbed_run_by_the_strict_rule() {
+    let (output, run) = stopped(&["--strict"]);
+    assert_eq!(output.status.code(), Some(4), "{}", says(&output));
+    assert!(says(&output).contains("INVALID"), "{}", says(&output));
+    let validity = run.get("validity").unwrap();
+    assert_eq!(validity.get("valid").unwrap(), false);
+    assert_eq!(validity.get("disturbances").unwrap(), &serde_json::json!([]));
+}
+
+#[test]
+fn exit_4_is_a_median_of_too_few_answers() {
+    let target = serve("200 OK", Duration::ZERO);
+    let args = ["--target", &target, "--arrivals=constant", "--rate=10", "--duration=1s"];
+    let output = run(&args);
+    assert_eq!(output.status.code(), Some(4), "{}", says(&output));
+    assert!(says(&output).contains("10 answers are too few for a median"), "{}", says(&output));
+}
+
 #[test]
 fn exit_1_is_a_failed_check() {
     let target = serve("500 Internal Server Error", Duration::ZERO);
@@ -175,6 +228,14 @@ fn exit_4_is_a_run_that_the_generator_could_not_make() {
 fn exit_5_is_a_missed_objective_of_a_valid_run() {
     let target = serve("200 OK", SLOW);
     ends_with(5, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p99<1ms"]);
+}
+
+#[test]
+fn the_strict_rule_judges_an_undisturbed_run_like_the_other() {
+    let target = serve("200 OK", SLOW);
+    for (code, slo) in [(0, "--slo=p50<1m"), (5, "--slo=p99<1ms")] {
+        ends_with(code, &["--target", &target, "--rate=50", "--duration=1s", "--strict", slo]);
+    }
 }
 
 #[test]

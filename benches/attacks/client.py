@@ -5,4 +5,4 @@ import sys
 
 with open(sys.argv[1]) as file:
     answers = json.load(file)["classes"]["all"]
-print(answers["errors"], answers["response_us"]["p99"])
+print(answers["errors"], answers["response_us"]["p99"]["value"])

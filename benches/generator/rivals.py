@@ -197,7 +197,7 @@ class Mintbench(Tool):
             command = [*(pinned() if self.confined else []), self.path(), "run", "--target", f"get+{job.url}", *most, "--arrivals", job.arrivals]
             command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
-            command += ["--max-errors", "1", "--json", "--out", f"{folder}/run"]
+            command += ["--max-errors", "1", "--strict", "--json", "--out", f"{folder}/run"]
             ended, cpu_s = run(command, timeout=job.seconds * 3 + 60)
         if ended.returncode not in (0, 4):
             raise Failed(f"it ended with {ended.returncode}: {ended.stderr.strip()[:200]}")
@@ -210,7 +210,7 @@ class Mintbench(Tool):
         # The processor time is of the warm-up, too.
         cpu_s *= job.seconds / (job.seconds + Mintbench.WARMUP_S)
         validity = report["validity"]
-        us = {name: of_all["response_us"][name] for name in NAMES}
+        us = {name: of_all["response_us"][name]["value"] for name in NAMES}
         return Result(answered, job.seconds, us, cpu_s, validity["valid"], validity["lag_us"], validity["reasons"])
 
 

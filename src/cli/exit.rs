@@ -13,7 +13,7 @@ pub enum Exit {
     Usage = 2,
     /// The evidence does not suffice for a verdict.
     Inconclusive = 3,
-    /// The generator or the host was the bottleneck.
+    /// Nothing can be said about the target: the generator or the host was the bottleneck.
     Invalid = 4,
     /// A service-level objective was missed.
     SloBreached = 5,

@@ -59,7 +59,7 @@ fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
 }
 
 /// Returns the exit code in the order of a run: failed checks, invalid parts, missed objectives, and
-/// objectives with too few answers.
+/// objectives that nobody can tell.
 fn exit(run: &Run) -> Exit {
     if !run.checks.passed {
         Exit::Failed

@@ -6,6 +6,7 @@ use clap::builder::PossibleValue;
 use crate::harness::dialect::protocol::{ClientAuth, Protocol};
 use crate::harness::report::merge::Align;
 use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::run_plan::Bounds;
 
 impl ValueEnum for Align {
     fn value_variants<'a>() -> &'a [Self] {
@@ -36,6 +37,23 @@ impl ValueEnum for Arrivals {
             Self::Poisson => "Gaps are exponential: many independent callers",
         };
         Some(PossibleValue::new(self.as_str()).help(help))
+    }
+}
+
+impl ValueEnum for Bounds {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Shift, Self::BusyPeriod]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Shift => PossibleValue::new("shift").help(
+                "Later requests delay answers by at most as much: targets that serve in order",
+            ),
+            Self::BusyPeriod => PossibleValue::new("busy-period").help(
+                "While requests are outstanding, lateness may delay any answer: other targets",
+            ),
+        })
     }
 }
 

@@ -57,7 +57,7 @@ fn run(args: &[&str]) -> Run {
 fn valid(folder: &Path) -> Value {
     let json = std::fs::read_to_string(folder.join("run.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
-    against_schema("run-1", &json);
+    against_schema("run-2", &json);
     json
 }
 
@@ -92,7 +92,8 @@ impl Run {
     }
 
     fn us(&self, kind: &str, percentile: &str) -> f64 {
-        self.json["classes"]["all"][kind][percentile].as_f64().unwrap()
+        let of = &self.json["classes"]["all"][kind][percentile];
+        of.get("value").unwrap_or(of).as_f64().unwrap()
     }
 
     fn count(&self, class: &str) -> u64 {
@@ -177,6 +178,8 @@ fn the_result_folder_is_complete() {
         assert!(log.contains("[Histogram log format version 1.3]"), "{log}");
         assert!(log.lines().any(|line| line.starts_with("Tag=all,0.000,1.000,")), "{log}");
     }
+    let log = std::fs::read_to_string(folder.join("response.hlog")).unwrap();
+    assert!(log.lines().any(|line| line.starts_with("Tag=all.lower,0.000,1.000,")), "{log}");
     let distribution = std::fs::read_to_string(folder.join("response.all.hgrm")).unwrap();
     assert!(distribution.contains("Total count"), "{distribution}");
 }

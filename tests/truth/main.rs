@@ -66,7 +66,15 @@ fn against(law: &str, duration: &str) -> Compared {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_mintbench"))
         .args(["run", "--target", &served.target, "--rate=500", "--warmup=0s", "--threads=1"])
-        .args(["--pacer-test=0s", "--connections=128", "--json", "--duration", duration, "--out"])
+        .args([
+            "--pacer-test=0s",
+            "--connections=128",
+            "--strict",
+            "--json",
+            "--duration",
+            duration,
+            "--out",
+        ])
         .arg(folder.path())
         .output()
         .unwrap();

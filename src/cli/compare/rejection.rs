@@ -21,11 +21,25 @@ impl Rejection {
     /// Converts a reason, if it affects the comparison. Reasons about the p99.9 do not: no percentile
     /// beyond the p99 is compared, and the p99.9 of a short block is its slowest request.
     pub(super) fn of(reason: &Reason) -> Option<Self> {
-        let tail = matches!(
-            reason,
-            Reason::Hiccup { .. } | Reason::LagTail { .. } | Reason::NoticeTail { .. }
-        );
-        (!tail).then(|| Self::Generator(reason.clone()))
+        match reason {
+            Reason::Hiccup { .. } | Reason::LagTail { .. } | Reason::NoticeTail { .. } => None,
+            Reason::Burst { .. }
+            | Reason::Busy { .. }
+            | Reason::Gaps(_)
+            | Reason::HitRatio(_)
+            | Reason::Impeded { .. }
+            | Reason::Interrupted(_)
+            | Reason::Lag { .. }
+            | Reason::Median { .. }
+            | Reason::NoRequests
+            | Reason::Notice { .. }
+            | Reason::Paging { .. }
+            | Reason::Rate { .. }
+            | Reason::Steal { .. }
+            | Reason::Throttled { .. }
+            | Reason::Unsent { .. }
+            | Reason::Unsteady(_) => Some(Self::Generator(reason.clone())),
+        }
     }
 
     pub(super) fn is_like(&self, other: &Self) -> bool {
@@ -37,7 +51,7 @@ impl Rejection {
                 discriminant(one) == discriminant(other)
             }
             (Self::Unanswered, Self::Unanswered) => true,
-            _ => false,
+            (Self::Generator(_) | Self::Requests(_) | Self::Unanswered, _) => false,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::target::{TargetArgs, TargetUrl};
 use crate::harness::dialect::url::HttpUrl;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::phases::Arrivals;
+use crate::harness::scenario::run_plan::Bounds;
 use crate::harness::scenario::spec::Scenario;
 
 /// Measure a token endpoint with open-loop load.
@@ -19,8 +20,9 @@ use crate::harness::scenario::spec::Scenario;
 /// Without a URL and without --target, a broker with a synthetic world is started in a child process and measured.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 pass; 1 failed check; 2 usage; 3 cannot tell (too few answers for an \
-objective); 4 invalid run (the generator or the host was the bottleneck); 5 SLO breached; 130 interrupted."
+    after_help = "Exit codes: 0 every objective met, or none asked; 1 failed check; 2 usage; 3 cannot tell if an \
+objective is met; 4 nothing can be said (rate not reached, requests not sent, median unknown; with --strict: any \
+disturbance); 5 objective missed; 130 interrupted."
 )]
 pub(crate) struct RunArgs {
     /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a .toml file of
@@ -80,9 +82,15 @@ pub(crate) struct RunArgs {
     /// Objective for the response time, like 'p99<2ms' or 'hit.p99.9<500us'; a failed request misses it; may be repeated
     #[arg(long, value_name = "BOUND", value_delimiter = ',', env = "MINTBENCH_RUN_SLO")]
     pub(super) slo: Vec<Objective>,
+    /// Call every disturbed run invalid (exit code 4), and judge objectives by the times as recorded, without bounds
+    #[arg(long, env = "MINTBENCH_RUN_STRICT")]
+    pub(super) strict: bool,
     /// Timeout of a request
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_TIMEOUT")]
     pub(super) timeout: Duration,
+    /// Rule for what the response time would have been if the generator had never been late
+    #[arg(long, value_name = "RULE", value_enum, default_value_t, env = "MINTBENCH_RUN_BOUNDS")]
+    pub(super) bounds: Bounds,
     /// Length of the pacing test before the load, which sends no requests; 0s for no test
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
     pub(super) pacer_test: Duration,

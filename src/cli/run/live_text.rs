@@ -63,7 +63,7 @@ pub(super) fn time_left(header: &Header, snapshot: &Snapshot) -> String {
 pub(super) fn rows(header: &Header, snapshot: &Snapshot) -> Vec<Row> {
     let planned = header.rate.map_or(String::new(), |rate| format!("   of {rate:.0}/s"));
     let shown = |time: Option<Nanos>| time.map_or("-".to_owned(), |time| readable(time.as_u64()));
-    let late = if snapshot.on_time { "" } else { "   too late: run invalid" };
+    let late = if snapshot.on_time { "" } else { "   late: upper bounds only" };
     let bad = |bad: bool| if bad { Tone::Bad } else { Tone::Usual };
     let failed = snapshot.so_far.is_some_and(|all| all.errors > 0);
     let row =
@@ -196,7 +196,7 @@ pub(super) mod tests {
     #[test]
     fn a_generator_that_is_late_is_called_out_while_the_run_goes_on() {
         let rows = rows(&header(), &Snapshot { on_time: false, ..snapshot() });
-        assert!(rows[4].text.ends_with("too late: run invalid"), "{}", rows[4].text);
+        assert!(rows[4].text.ends_with("late: upper bounds only"), "{}", rows[4].text);
         assert_eq!(rows[4].tone, Tone::Bad);
     }
 

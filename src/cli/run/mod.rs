@@ -35,6 +35,7 @@ use crate::harness::document::run::Run;
 use crate::harness::judge::notes;
 use crate::harness::judge::objective::{Judgement, Verdict};
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::ruling::{Asked, Rule, Ruling};
 use crate::harness::machine::host::is_in_memory;
 use crate::harness::machine::stop::Stop;
 use crate::harness::report::folder::{Folder, FolderError};
@@ -42,7 +43,6 @@ use crate::harness::report::run as document;
 use crate::harness::report::run::Identity;
 use crate::harness::report::text::table;
 use crate::harness::report::text::table::Heading;
-use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::spec::{
     ProcessLimits, Resolved, RunSpec, Scenario, ScenarioError, SpecError,
@@ -218,9 +218,10 @@ impl Finished<'_> {
     fn publish(mut self, folder: &Folder, started_at: UnixSeconds) -> Result<Exit, RunError> {
         self.notes.extend(notes::of(self.plan, &self.outcome));
         self.notes.extend(hints::after(&self.target, &self.outcome));
-        let Self { args, spec, plan, outcome, .. } = &self;
+        let Self { args, plan, outcome, .. } = &self;
         let identity = self.identity(started_at);
-        let document = document::document(identity, plan, outcome, &spec.objectives);
+        let asked = self.asked();
+        let document = document::document(identity, plan, outcome, asked);
         let table = self.table(&document);
         folder.complete(&outcome.measured.totals.whole, &document)?;
         let written = args.outputs.write(folder.path());
@@ -231,7 +232,7 @@ impl Finished<'_> {
             result_paths::laid_out(&(table + &paths))
         };
         Stream::Output.write(&text).map_err(RunError::Print)?;
-        let verdict = exit(outcome, &spec.objectives);
+        let verdict = exit(outcome, asked);
         match written.map_err(RunError::Written) {
             // A problem of the run outranks a problem of a file beside it.
             Err(error) if verdict != Exit::Pass => {
@@ -245,7 +246,12 @@ impl Finished<'_> {
     fn table(&self, document: &Run) -> String {
         let scenario = self.spec.scenario.as_str();
         let heading = Heading { scenario, target: &self.target, plan: self.plan };
-        table::render(&heading, document, &self.outcome, &self.spec.objectives)
+        table::render(&heading, document, &self.outcome, self.asked())
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        let rule = if self.args.strict { Rule::Strict } else { Rule::Bounds };
+        Asked { rule, objectives: &self.spec.objectives }
     }
 
     fn identity(&self, started_at: UnixSeconds) -> Identity {
@@ -307,14 +313,14 @@ impl Displays {
 
 /// Returns the exit code.
 ///
-/// The first that applies decides: a failed check, an invalid run, a missed objective, an objective
-/// that nobody can tell.
-fn exit(outcome: &Outcome, slo: &[Objective]) -> Exit {
-    let judged = |objective| Judgement::of_run(objective, &outcome.measured).verdict;
-    let any = |verdict| slo.iter().any(|objective| judged(objective) == verdict);
+/// The first that applies decides: a failed check, a run that says nothing, a missed objective, an
+/// objective that nobody can tell.
+fn exit(outcome: &Outcome, asked: Asked<'_>) -> Exit {
+    let judged = |objective| Judgement::of_run(asked.rule, objective, outcome).verdict;
+    let any = |verdict| asked.objectives.iter().any(|objective| judged(objective) == verdict);
     if !outcome.failures.is_empty() {
         Exit::Failed
-    } else if !outcome.reasons.is_empty() {
+    } else if !Ruling::of(asked.rule, outcome).reasons.is_empty() {
         Exit::Invalid
     } else if any(Verdict::Missed) {
         Exit::SloBreached

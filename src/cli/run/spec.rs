@@ -103,6 +103,7 @@ impl RunArgs {
             threads: self.threads,
             cores: self.cores.clone(),
             timeout: self.timeout,
+            bounds: self.bounds,
             pacer_test: self.pacer_test,
             samples: self.samples,
             errors_max: self.max_errors.unwrap_or(spec.errors_max),

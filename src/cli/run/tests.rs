@@ -11,6 +11,7 @@ use crate::harness::record::recorder::Recorder;
 use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{Neighbourhood, WitnessLog};
+use crate::harness::scenario::objective::Objective;
 use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
 
@@ -71,14 +72,33 @@ fn a_failed_check_wins_over_an_invalid_run_that_over_a_miss_and_that_over_what_n
         (Vec::new(), Vec::new(), vec![&met], Exit::Pass),
     ] {
         let objectives: Vec<Objective> = objectives.into_iter().cloned().collect();
-        assert_eq!(exit(&outcome(failures, reasons), &objectives), expected);
+        let outcome = outcome(failures, reasons);
+        for rule in [Rule::Bounds, Rule::Strict] {
+            assert_eq!(exit(&outcome, Asked { rule, objectives: &objectives }), expected);
+        }
+    }
+}
+
+#[test]
+fn a_disturbance_takes_the_answer_away_by_the_strict_rule_only() {
+    let disturbed = || vec![Reason::Steal { share: 0.2 }];
+    let missed = ["p99<500us".parse::<Objective>().unwrap()];
+    for (rule, objectives, expected) in [
+        (Rule::Bounds, &[][..], Exit::Pass),
+        (Rule::Bounds, &missed, Exit::SloBreached),
+        (Rule::Strict, &[], Exit::Invalid),
+        (Rule::Strict, &missed, Exit::Invalid),
+    ] {
+        let outcome = outcome(Vec::new(), disturbed());
+        assert_eq!(exit(&outcome, Asked { rule, objectives }), expected);
     }
 }
 
 #[test]
 fn nobody_can_tell_an_objective_of_a_class_that_was_not_seen() {
     let objective = "miss.p99<1h".parse().unwrap();
-    assert_eq!(exit(&outcome(Vec::new(), Vec::new()), &[objective]), Exit::Inconclusive);
+    let asked = Asked { rule: Rule::Bounds, objectives: &[objective] };
+    assert_eq!(exit(&outcome(Vec::new(), Vec::new()), asked), Exit::Inconclusive);
 }
 
 /// Resolves the run of these arguments.

@@ -170,7 +170,7 @@ fn the_verdict_names_what_can_be_measured_and_why_no_more() {
     assert!(steal(0.02).contains("can now measure the p50 and nothing above"), "{}", steal(0.02));
     assert!(steal(0.2).starts_with("nothing that is measured on this machine"), "{}", steal(0.2));
     let tail = Reason::LagTail { p999: Nanos::from_millis(2), limit: Nanos::new(1) };
-    assert!(
-        said(&[tail]).contains("the p50 and the p90 and nothing above, and a run would be invalid")
-    );
+    assert!(said(&[tail]).contains(
+        "the p50 and the p90 and nothing above, and a run with --strict would be invalid"
+    ));
 }

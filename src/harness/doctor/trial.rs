@@ -22,7 +22,8 @@ impl Trial {
         match Headline::of(reasons) {
             None => Finding::ok("trial", format!("{what} was valid")),
             Some(Headline { usable, cause, remedy }) => {
-                let says = format!("{what} was invalid: {}: {cause}", usable.as_str());
+                let was = if is_only_disturbed(reasons) { "disturbed" } else { "invalid" };
+                let says = format!("{what} was {was}: {}: {cause}", usable.as_str());
                 Finding::of("trial", Level::of(usable), says, remedy)
             }
         }
@@ -37,12 +38,22 @@ pub fn verdict(findings: &[Finding], reasons: &[Reason]) -> String {
         None => format!(
             "this machine can measure every percentile, within the limits of {warnings} warning(s); a run says itself whether it was valid"
         ),
+        Some(Headline { usable: Usable::Nothing, cause, remedy }) if is_only_disturbed(reasons) => {
+            format!(
+                "nothing that is measured on this machine now is exact: a run gives bounds only, and with --strict it would be invalid: {cause}; {remedy}"
+            )
+        }
         Some(Headline { usable: Usable::Nothing, cause, remedy }) => format!(
             "nothing that is measured on this machine now would mean anything: {cause}; {remedy}"
         ),
         Some(Headline { usable, cause, remedy }) => format!(
-            "this machine can now measure the {} and nothing above, and a run would be invalid: {cause}; {remedy}",
+            "this machine can now measure the {} and nothing above, and a run with --strict would be invalid, one without gives bounds of the rest: {cause}; {remedy}",
             usable.names().join(" and the ")
         ),
     }
+}
+
+/// Returns true if a run would keep its answer, with wider bounds.
+fn is_only_disturbed(reasons: &[Reason]) -> bool {
+    reasons.iter().all(Reason::is_disturbance)
 }

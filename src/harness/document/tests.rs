@@ -9,6 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
+use super::percentiles::Standing;
 use super::{compare, compare_targets, doctor, gate, plan, run};
 
 /// Writes the schemas instead of comparing them, where it is set.
@@ -21,7 +22,7 @@ fn schemas() -> [(&'static str, Value); 6] {
         ("doctor-1.json", schema::<doctor::Doctor>(doctor::SCHEMA, Numbers::NotNegative)),
         ("gate-1.json", schema::<gate::Gate>(gate::SCHEMA, Numbers::Any)),
         ("plan-1.json", schema::<plan::Plan>(plan::SCHEMA, Numbers::Any)),
-        ("run-1.json", schema::<run::Run>(run::SCHEMA, Numbers::NotNegative)),
+        ("run-2.json", schema::<run::Run>(run::SCHEMA, Numbers::NotNegative)),
         (
             "versus-1.json",
             schema::<compare_targets::TargetComparison>(
@@ -106,20 +107,59 @@ fn the_schemas_in_the_docs_are_those_of_the_types() {
     }
 }
 
+/// The committed results, which earlier builds wrote.
+const REFERENCES: [&str; 6] = ["churn", "herd", "mint", "rotate", "steady", "steady-100k"];
+
+/// Returns the schema of version 1, which no type generates any more.
+fn version_1() -> jsonschema::Validator {
+    let schema = fs::read("docs/schema/run-1.json").unwrap();
+    jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap()
+}
+
+fn conforms(name: &str, validator: &jsonschema::Validator, run: &Value) {
+    let errors: Vec<String> = validator.iter_errors(run).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{name}: {errors:?}");
+}
+
 #[test]
 fn results_of_earlier_builds_are_as_the_schema_says() {
-    let validator = validator("run-1.json");
-    for name in ["churn", "herd", "mint", "rotate", "steady", "steady-100k"] {
-        let run = reference(name);
-        let errors: Vec<String> =
-            validator.iter_errors(&run).map(|error| error.to_string()).collect();
-        assert!(errors.is_empty(), "{name}: {errors:?}");
+    for name in REFERENCES {
+        conforms(name, &version_1(), &reference(name));
+    }
+}
+
+#[test]
+fn results_of_earlier_builds_are_read_and_become_results_of_this_version() {
+    for name in REFERENCES {
+        let old = reference(name);
+        let mut run: run::Run = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!(run.schema, run::SCHEMA_1);
+        run.schema = run::SCHEMA.to_owned();
+        let new = serde_json::to_value(&run).unwrap();
+        conforms(name, &validator("run-2.json"), &new);
+        for (class, of) in &run.classes {
+            let response = &old["classes"][class.as_str()]["response_us"];
+            for (key, bounded) in
+                ["p50", "p90", "p99", "p999", "max"].iter().zip(of.response_us.named())
+            {
+                let bounded = bounded.1.unwrap();
+                assert_eq!(Some(bounded.value), response[*key].as_f64(), "{name} {class} {key}");
+                assert_eq!((bounded.lower, bounded.standing), (None, Standing::Recorded));
+            }
+        }
     }
 }
 
 #[test]
 fn a_schema_refuses_what_no_version_writes() {
-    let validator = validator("run-1.json");
+    refuses(&version_1(), reference("steady"));
+    let mut run: run::Run = serde_json::from_value(reference("steady")).unwrap();
+    run.schema = run::SCHEMA.to_owned();
+    refuses(&validator("run-2.json"), serde_json::to_value(run).unwrap());
+}
+
+/// Asserts that a schema refuses changes of this run.
+fn refuses(validator: &jsonschema::Validator, sound: Value) {
     for (at, value) in [
         ("/a_field", json!(1)),
         ("/host/a_field", json!(1)),
@@ -132,12 +172,12 @@ fn a_schema_refuses_what_no_version_writes() {
         ("/load/rate_answered", Value::Null),
         ("/host/fingerprint", json!("a machine")),
     ] {
-        let mut run = reference("steady");
+        let mut run = sound.clone();
         let (parent, name) = at.rsplit_once('/').unwrap();
         run.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
         assert!(!validator.is_valid(&run), "{at}");
     }
-    let mut run = reference("steady");
+    let mut run = sound;
     run.as_object_mut().unwrap().remove("seed");
     assert!(!validator.is_valid(&run), "a field that every version writes is missing");
 }

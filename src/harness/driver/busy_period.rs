@@ -15,6 +15,8 @@ pub(super) struct BusyPeriod {
     /// Number of outstanding requests in the low bits, and above them the largest lateness of a
     /// request since there was none, in nanoseconds.
     word: AtomicU64,
+    /// End of the last write that was late by more than [`LATE`].
+    late_at: AtomicU64,
     /// For each thread, the origin of the write that it is making; empty if there is one thread.
     writes: Vec<Slot>,
 }
@@ -28,6 +30,8 @@ struct Slot(AtomicU64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin(Nanos);
 
+/// Lateness that makes a busy period late: the accuracy of clock and loop, as in the validity rules.
+const LATE: Nanos = Nanos::from_micros(20);
 /// Bits of the number of requests. They leave 40 bits, 18 minutes, for the lateness.
 const COUNT_BITS: u32 = 24;
 /// Largest number of requests. Once it is reached, the period never ends.
@@ -43,7 +47,7 @@ impl BusyPeriod {
         let slots = if threads > 1 { threads } else { 0 };
         let slot = || Slot(AtomicU64::new(NO_WRITE));
         let writes = std::iter::repeat_with(slot).take(slots).collect();
-        Self { word: AtomicU64::new(0), writes }
+        Self { word: AtomicU64::new(0), late_at: AtomicU64::new(0), writes }
     }
 
     /// Counts a request that may now be written. The first one begins a busy period.
@@ -66,6 +70,16 @@ impl BusyPeriod {
     /// Returns the largest lateness in the present busy period.
     pub(super) fn lateness(&self) -> Nanos {
         lateness_of(self.word.load(Ordering::Acquire) >> COUNT_BITS)
+    }
+
+    /// Returns true if nothing is outstanding.
+    pub(super) fn is_idle(&self) -> bool {
+        self.word.load(Ordering::Acquire) & COUNT_MAX == 0
+    }
+
+    /// Returns the end of the last late write of any thread, zero before the first.
+    pub(super) fn late_at(&self) -> Nanos {
+        Nanos::new(self.late_at.load(Ordering::Acquire))
     }
 
     /// Returns the origin of a write of a request that is due at `intended`. The write was not
@@ -91,6 +105,9 @@ impl BusyPeriod {
     /// target before this one ended.
     pub(super) fn write_ended(&self, thread: usize, origin: Origin, now: Nanos) -> Nanos {
         let lateness = now.saturating_sub(self.earliest_write(origin));
+        if lateness > LATE {
+            self.late_at.fetch_max(now.as_u64(), Ordering::AcqRel);
+        }
         let largest = self.raise(lateness);
         if let Some(slot) = self.writes.get(thread) {
             // Release: a thread that sees the empty slot also sees the lateness.

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::iter::Peekable;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::held::Held;
 use super::looks::{Found, Looks};
 use super::pool::Pool;
 use super::setup::{Prepared, RunSetup};
@@ -23,7 +23,7 @@ use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance};
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::Waiting;
+use crate::harness::scenario::run_plan::{Bounds, Waiting};
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 use crate::harness::schedule::traffic::{Arrival, Traffic};
 
@@ -113,6 +113,7 @@ impl<'a> Generator<'a> {
             scratch: vec![0; SCRATCH_BYTES],
             thread,
             busy_period: Arc::clone(&setup.busy_period),
+            held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
             unseen_since: now,
             noticeable_since: now,
             wall_clock: WallClock::read(setup.clock),
@@ -244,6 +245,7 @@ impl<'a> Generator<'a> {
         self.shared.wall_clock.update(WallClock::read(self.setup.clock));
         self.shared.unseen_since = self.looks.unseen_since();
         self.pool.expire(now, &mut self.shared);
+        self.shared.settle_held();
         true
     }
 
@@ -328,7 +330,8 @@ impl<'a> Generator<'a> {
             Err(error) => return Err(error.into()),
         }
         // An event may end the sleep at any time, and nobody knows when the thread could have run.
-        self.look_at_clock_after(if self.events.is_empty() { span } else { Nanos::MAX });
+        let slept = if span.is_zero() || self.events.is_empty() { span } else { Nanos::MAX };
+        self.look_at_clock_after(slept);
         let whole = self.events.len() < self.events.capacity();
         let since = self.looks.end(if whole { Found::All } else { Found::FullBatch });
         self.shared.unseen_since = since;
@@ -357,10 +360,12 @@ impl<'a> Generator<'a> {
         let now = self.shared.now();
         let wall = now.min(self.window.end).saturating_sub(self.start).max(Nanos::new(1));
         let recorder_tally = if self.setup.is_over() {
+            self.shared.give_up_held();
             self.shared.recorder.abandon()
         } else {
             self.shared.unseen_since = self.looks.unseen_since();
             self.pool.abandon(now, &mut self.shared);
+            self.shared.give_up_held();
             let (start, window) = (self.start, self.window);
             let left = self.arrivals.filter(|a| window.contains(start + a.intended));
             self.tally.unsent = left.count() as u64;

@@ -5,6 +5,7 @@ mod connection;
 mod dial;
 mod exchange;
 mod generator;
+mod held;
 pub mod load;
 mod looks;
 mod pool;

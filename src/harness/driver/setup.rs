@@ -18,7 +18,6 @@ use crate::harness::dialect::protocol::RunSpan;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::target::Target;
 use crate::harness::machine::stop::Stop;
-use crate::harness::nanos::Nanos;
 use crate::harness::record::observer::Observer;
 use crate::harness::record::sample::Sampler;
 use crate::harness::scenario::phases::Timing;

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::busy_period::{BusyPeriod, Origin};
 use super::dial::Dial;
+use super::held::{Held, Settled};
 use super::looks::Between;
 use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     /// The number of this thread.
     pub(super) thread: usize,
     pub(super) busy_period: Arc<BusyPeriod>,
+    /// Requests of the present busy period, where the bounds are by busy period.
+    pub(super) held: Option<Held>,
     /// A time before every event that is handled now.
     pub(crate) unseen_since: Nanos,
     /// The same, or the end of the sleep that such an event ended.
@@ -163,8 +166,8 @@ impl Shared {
     pub(crate) fn ended(&mut self, current: Current, ending: Ending, end: Between) {
         let Current { due, written, lateness, .. } = current;
         let Ending { status, cause, class } = ending;
-        let added = lateness.saturating_add(end.width());
-        let end = end.latest;
+        let (notice, end) = (end.width(), end.latest);
+        let added = lateness.saturating_add(notice);
         self.outstanding = self.outstanding.saturating_sub(1);
         if cause != Some(Cause::Timeout) {
             // The target may work on a request without end; nobody knows when it is idle again.
@@ -177,7 +180,7 @@ impl Shared {
             let RequestKey { vm, selector, .. } = due.key;
             observer.note(Observation { slot: Slot { vm, selector }, written, end, token });
         }
-        self.recorder.record(&Ended {
+        let ended = Ended {
             class,
             status,
             cause: cause.filter(|_| class.is_failure()),
@@ -186,7 +189,37 @@ impl Shared {
             written,
             end,
             added,
-        });
+        };
+        self.record(ended, notice);
+    }
+
+    fn record(&mut self, ended: Ended, notice: Nanos) {
+        let Some(held) = &mut self.held else { return self.recorder.record(&ended) };
+        held.push(ended, notice);
+        if held.is_full() {
+            self.give_up_held();
+        }
+        self.settle_held();
+    }
+
+    /// Records the requests of a busy period that has ended.
+    pub(super) fn settle_held(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let earliest = Nanos::now(self.clock);
+        if !self.busy_period.is_idle() {
+            return;
+        }
+        let seen = Between { earliest, latest: Nanos::now(self.clock) };
+        for Settled { ended, latest } in held.settle(self.busy_period.late_at(), seen) {
+            self.recorder.record_until(&ended, latest);
+        }
+    }
+
+    /// Records the requests of a busy period whose end is not known.
+    pub(super) fn give_up_held(&mut self) {
+        for Settled { ended, latest } in self.held.iter_mut().flat_map(Held::give_up) {
+            self.recorder.record_until(&ended, latest);
+        }
     }
 }
 

@@ -116,8 +116,9 @@ pub(super) fn watch(setup: &RunSetup<'_>, start: Nanos, over: &Receiver<()>) {
     let now = || Nanos::now(setup.clock);
     let ahead = Duration::from(start.saturating_sub(now()));
     if over.recv_timeout(ahead) == Err(RecvTimeoutError::Timeout) {
-        Watch::begin(&setup.witnesses, Path::new(PROC), std::process::id(), now())
-            .until(over, setup.clock);
+        let limited = Some(Cgroup::of_self()).filter(|group| group.quota_cores().is_some());
+        let own = Own { pid: std::process::id(), limited };
+        Watch::begin(&setup.witnesses, Path::new(PROC), own, now()).until(over, setup.clock);
     }
 }
 
@@ -135,13 +136,26 @@ struct Watched {
     ran: Nanos,
 }
 
+/// Process of the generator, and its control group if that has a quota.
+#[derive(Debug)]
+pub(super) struct Own {
+    pid: u32,
+    limited: Option<Cgroup>,
+}
+
+impl Own {
+    /// Returns the time for which the quota has stopped the group.
+    fn throttled(&self) -> Nanos {
+        Nanos::new(self.limited.as_ref().map_or(0, Cgroup::throttled_ns))
+    }
+}
+
 /// Watch over threads.
 #[derive(Debug)]
 pub(super) struct Watch<'a> {
     witnesses: &'a Witnesses,
     proc: PathBuf,
-    /// Process of the generator.
-    own: u32,
+    own: Own,
     watched: Vec<Watched>,
     began: Nanos,
     /// Time of the last reading.
@@ -156,7 +170,8 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Begins to watch at `now`.
-    pub(super) fn begin(witnesses: &'a Witnesses, proc: &Path, own: u32, now: Nanos) -> Self {
+    pub(super) fn begin(witnesses: &'a Witnesses, proc: &Path, own: Own, now: Nanos) -> Self {
+        let throttled = own.throttled();
         let mut watch = Self {
             witnesses,
             proc: proc.to_owned(),
@@ -165,7 +180,7 @@ impl<'a> Watch<'a> {
             began: now,
             at: now,
             readings: 0,
-            throttled: throttled(),
+            throttled,
             ran_before: Nanos::ZERO,
             capacity: 1,
         };
@@ -190,7 +205,7 @@ impl<'a> Watch<'a> {
         }
         self.take_times();
         let waits = self.waits();
-        let throttled = throttled();
+        let throttled = self.own.throttled();
         let stopped = throttled.saturating_sub(std::mem::replace(&mut self.throttled, throttled));
         let quota = (stopped > DISTURBANCE_MIN).then_some(stopped);
         let seen = |lost| Disturbance { from: before.saturating_sub(lost), to: now, lost };
@@ -259,7 +274,7 @@ impl<'a> Watch<'a> {
         }
         if !witnesses.gaps_count() {
             let generators = witnesses.generators.lock().clone();
-            generators.into_iter().for_each(|tid| self.watch(self.own, tid, false));
+            generators.into_iter().for_each(|tid| self.watch(self.own.pid, tid, false));
         }
     }
 
@@ -291,10 +306,6 @@ impl Watched {
     }
 }
 
-fn throttled() -> Nanos {
-    Nanos::new(Cgroup::of_self().throttled_ns())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +313,10 @@ mod tests {
     use tempfile::TempDir;
 
     const OWN: u32 = 50;
+
+    fn own() -> Own {
+        Own { pid: OWN, limited: None }
+    }
 
     fn thread(proc: &Path, pid: u32, tid: u32, cores: &str, core: usize) {
         let folder = proc.join(format!("{pid}/task/{tid}"));
@@ -335,7 +350,7 @@ mod tests {
         let proc = root.path();
         let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
         assert_eq!(witnesses.neighbourhood(), Neighbourhood::Apart);
-        let mut watch = Watch::begin(&witnesses, proc, OWN, ms(100));
+        let mut watch = Watch::begin(&witnesses, proc, own(), ms(100));
         times(proc, 7, 7, [1_000, 3_000, 1]);
         times(proc, 7, 8, [500, 0, 1]);
         // Of 3 ms without a core, 0.5 ms went to the thread beside it; 10 us are the switch.
@@ -357,7 +372,7 @@ mod tests {
         let root = machine();
         let proc = root.path();
         let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
-        let mut watch = Watch::begin(&witnesses, proc, OWN, ms(100));
+        let mut watch = Watch::begin(&witnesses, proc, own(), ms(100));
         times(proc, 7, 7, [2_000, 0, 1]);
         times(proc, 7, 8, [3_000, 0, 1]);
         watch.read(ms(110));
@@ -377,7 +392,7 @@ mod tests {
         let seen = |cores: &[usize], spins| {
             let witnesses = Witnesses::at(Place::Here(vec![7]), proc, cores, spins);
             witnesses.introduce(51);
-            let watch = Watch::begin(&witnesses, proc, OWN, ms(1));
+            let watch = Watch::begin(&witnesses, proc, own(), ms(1));
             let own = watch.watched.iter().filter(|thread| !thread.is_target).count();
             (own, witnesses.neighbourhood())
         };
@@ -392,7 +407,7 @@ mod tests {
         let root = machine();
         let proc = root.path();
         let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
-        let mut watch = Watch::begin(&witnesses, proc, OWN, ms(1));
+        let mut watch = Watch::begin(&witnesses, proc, own(), ms(1));
         thread(proc, 7, 9, "0-1", 1);
         watch.refresh();
         assert!(!witnesses.are_apart());

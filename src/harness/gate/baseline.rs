@@ -116,7 +116,7 @@ fn leg(run: &Run, broker: &Broker) -> Leg {
         values: values.filter_map(|m| Some((m, value(run, broker, m)?))).collect(),
         responses: BTreeMap::new(),
         kept_rate: kept_rate(run),
-        reasons: run.validity.reasons.clone(),
+        reasons: run.validity.faults(),
         failures: Vec::new(),
         steal_share: run.host.steal_share,
     }
@@ -141,7 +141,7 @@ fn value(run: &Run, broker: &Broker, metric: Metric) -> Option<f64> {
 
 fn at(run: &Run, class: Class, percentile: Percentile) -> Option<f64> {
     let class = run.classes.get(&class)?;
-    let points = (class.count >= percentile.samples_min()).then_some(&class.response_us)?;
+    let points = (class.count >= percentile.samples_min()).then(|| class.response_us.values())?;
     match percentile {
         Percentile::P50 => points.p50,
         Percentile::P99 => points.p99,

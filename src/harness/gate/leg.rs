@@ -152,9 +152,25 @@ fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn is_off_rate(reason: &Reason) -> bool {
     match reason {
-        Reason::Impeded { .. } | Reason::NoRequests | Reason::Unsent { .. } => true,
+        Reason::Impeded { .. }
+        | Reason::Median { .. }
+        | Reason::NoRequests
+        | Reason::Unsent { .. } => true,
         Reason::Rate { scheduled, acted } => !keeps_rate(*acted as f64, *scheduled as f64),
-        _ => false,
+        Reason::Burst { .. }
+        | Reason::Busy { .. }
+        | Reason::Gaps(_)
+        | Reason::HitRatio(_)
+        | Reason::Hiccup { .. }
+        | Reason::Interrupted(_)
+        | Reason::Lag { .. }
+        | Reason::LagTail { .. }
+        | Reason::Notice { .. }
+        | Reason::NoticeTail { .. }
+        | Reason::Paging { .. }
+        | Reason::Steal { .. }
+        | Reason::Throttled { .. }
+        | Reason::Unsteady(_) => false,
     }
 }
 

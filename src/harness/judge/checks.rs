@@ -223,7 +223,7 @@ mod tests {
     use crate::harness::record::measured::Pacing;
     use crate::harness::record::witness::Neighbourhood;
     use crate::harness::scenario::mix::Kind;
-    use crate::harness::scenario::run_plan::{Origin, Waiting};
+    use crate::harness::scenario::run_plan::{Bounds, Origin, Waiting};
     use crate::harness::scenario::workload::Herds;
     use crate::harness::scenario::workload::tests::{one, phase, phases};
     use std::sync::Arc;
@@ -243,6 +243,7 @@ mod tests {
             threads: 1,
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
+            bounds: Bounds::default(),
             rehearsal: Nanos::ZERO,
             warmup: Nanos::ZERO,
             duration: Nanos::SECOND,
@@ -388,6 +389,7 @@ mod tests {
                 acted: Nanos::ZERO,
                 written: Some(Nanos::ZERO),
                 end: Nanos::new(1),
+                added: Nanos::ZERO,
             });
         }
         set

@@ -9,6 +9,8 @@ pub mod ledger;
 pub(crate) mod notes;
 pub mod objective;
 pub mod outcome;
+pub mod ruling;
+pub mod standing;
 pub mod steady_state;
 pub mod undisturbed;
 pub mod validity;

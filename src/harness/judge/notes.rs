@@ -98,7 +98,7 @@ fn pacer(outcome: &Outcome) -> Option<String> {
 fn steadiness(outcome: &Outcome) -> Option<String> {
     match outcome.conditions.steady {
         SteadyState::TooShort { seconds } => Some(format!(
-            "{seconds} s are too short to tell whether there was a steady state; at least 20 s are needed, and 60 s to call a drift invalid"
+            "{seconds} s are too short to tell whether there was a steady state; at least 20 s are needed, and 60 s to call a drift a disturbance"
         )),
         SteadyState::Steady { warm_up_s } if warm_up_s > 0 => Some(format!(
             "the first {warm_up_s} s of the measured part look like warm-up and are in the figures; raise --warmup"

@@ -1,18 +1,24 @@
 //! The judged result of a run.
 
+use std::borrow::Cow;
+
 use super::changes::ChangesReport;
 use super::checks;
 use super::conditions::Conditions;
 use super::failure::{Failure, is_final};
 use super::gap_fit::GapFit;
-use super::steady_state::Seconds;
+use super::standing::Bounds;
+use super::steady_state::{Seconds, SteadyState};
 use super::undisturbed::Undisturbed;
 use super::validity::limits::lag_limit;
 use super::validity::{self, Evidence, Reason, Shape};
 use super::verify::Verdict;
+use crate::harness::class::Class;
 use crate::harness::machine::host::strain::Strain;
 use crate::harness::nanos::Nanos;
+use crate::harness::record::blocks::Blocks;
 use crate::harness::record::broker_counters::Counted;
+use crate::harness::record::collector::Totals;
 use crate::harness::record::intervals::{IntervalSet, Latencies};
 use crate::harness::record::measured::Measured;
 use crate::harness::record::self_report::SelfReport;
@@ -45,7 +51,8 @@ pub struct Outcome {
     pub rate_achieved: Option<f64>,
     /// Answers per second of the measured part.
     pub rate_answered: f64,
-    /// Reasons why the run is invalid; empty for a valid run.
+    /// Disturbances and faults of the run. By the strict rule each makes the run invalid; see
+    /// [`Ruling`](super::ruling::Ruling).
     pub reasons: Vec<Reason>,
     /// Checks that failed.
     pub failures: Vec<Failure>,
@@ -76,7 +83,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     let (good, all) = merged(&measured.totals.whole);
     // The limits of lateness follow from the times of good answers, because a refusal may take no
     // time.
-    let judged = if good.response.is_empty() { &all } else { &good };
+    let judged = judged(&good, &all);
     let duration = measured.cut.map_or(plan.duration, |cut| cut.measured);
     let shape = shape(&plan.workload, &measured.tally);
     let conditions = Conditions {
@@ -123,6 +130,48 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
         reasons,
         failures,
     }
+}
+
+impl Outcome {
+    /// Returns the latencies of the good answers, or of all requests if no answer was good.
+    pub fn judged(&self) -> &Latencies {
+        judged(&self.good, &self.all)
+    }
+
+    /// Returns the bounds of the response times of these requests.
+    pub fn bounds(&self) -> Bounds<'_> {
+        let none_good = self.good.response.is_empty();
+        let seen = self.measured.totals.whole.seen().map(|(class, _)| class);
+        let classes: Vec<Class> = seen.filter(|class| none_good || !class.is_failure()).collect();
+        self.bounds_over_time(self.judged(), &classes)
+    }
+
+    /// Returns the bounds of the response times of a class.
+    pub fn bounds_of<'a>(&'a self, class: Class, latencies: &'a Latencies) -> Bounds<'a> {
+        self.bounds_over_time(latencies, &[class])
+    }
+
+    fn bounds_over_time<'a>(&'a self, latencies: &'a Latencies, classes: &[Class]) -> Bounds<'a> {
+        let Totals { responses, lowers, .. } = &self.measured.totals;
+        let bounds = Bounds::new(&latencies.response, Some(&latencies.lower));
+        if !self.is_steady_by_design() {
+            return bounds;
+        }
+        let together = |blocks: &'a Blocks| match classes {
+            [only] => Cow::Borrowed(blocks.of(*only)),
+            several => Cow::Owned(blocks.together(several.iter().copied())),
+        };
+        Bounds { upper_blocks: together(responses), lower_blocks: together(lowers), ..bounds }
+    }
+
+    /// Returns true if the load and the target stay the same, so that stretches of time can be compared.
+    pub(super) fn is_steady_by_design(&self) -> bool {
+        self.conditions.steady != SteadyState::NotExpected
+    }
+}
+
+fn judged<'a>(good: &'a Latencies, all: &'a Latencies) -> &'a Latencies {
+    if good.response.is_empty() { all } else { good }
 }
 
 /// Returns the latencies of the requests that did not fail, and of all requests.

@@ -333,7 +333,21 @@ fn faults(outcome: &Outcome, slo: &Objective) -> (Option<String>, Vec<String>) {
             | Reason::Unsent { .. } => {
                 limits.push(reason.to_string());
             }
-            _ => noise.push(reason.to_string()),
+            Reason::Burst { .. }
+            | Reason::Gaps(_)
+            | Reason::HitRatio(_)
+            | Reason::Hiccup { .. }
+            | Reason::Interrupted(_)
+            | Reason::Lag { .. }
+            | Reason::LagTail { .. }
+            | Reason::Median { .. }
+            | Reason::NoRequests
+            | Reason::Notice { .. }
+            | Reason::NoticeTail { .. }
+            | Reason::Paging { .. }
+            | Reason::Steal { .. }
+            | Reason::Throttled { .. }
+            | Reason::Unsteady(_) => noise.push(reason.to_string()),
         }
     }
     if limits.is_empty() {
@@ -360,7 +374,7 @@ fn faults_of_stored(
     } else {
         too_late(lag, slo)
     };
-    let noise = if limit.is_some() { Vec::new() } else { run.validity.reasons.clone() };
+    let noise = if limit.is_some() { Vec::new() } else { run.validity.faults() };
     (limit, noise)
 }
 

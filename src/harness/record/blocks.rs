@@ -45,6 +45,20 @@ impl<K: Copy + Ord> Blocks<K> {
         self.classes.get(&class).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the blocks of several classes together, in order.
+    pub fn together(&self, classes: impl Iterator<Item = K>) -> Vec<Counts> {
+        let mut together: Vec<Counts> = Vec::new();
+        for blocks in classes.map(|class| self.of(class)) {
+            if together.len() < blocks.len() {
+                together.resize(blocks.len(), Counts::new());
+            }
+            for (into, from) in together.iter_mut().zip(blocks) {
+                merge(into, from.clone());
+            }
+        }
+        together
+    }
+
     /// Adds the counts of a class for second number `index`.
     pub fn add(&mut self, class: K, index: u64, counts: Counts) {
         while self.position(index) >= self.kept_max {
@@ -80,7 +94,7 @@ impl<K: Copy + Ord> Blocks<K> {
 }
 
 /// Adds counts to counts. The result is sorted by value and holds each value once.
-pub(crate) fn merge(into: &mut Counts, from: Counts) {
+fn merge(into: &mut Counts, from: Counts) {
     if into.is_empty() {
         *into = from;
         return;
@@ -115,6 +129,16 @@ mod tests {
             prop_assert_eq!(total, 3 * seconds);
             prop_assert!(hits.iter().all(|counts| counts.is_sorted_by(|a, b| a.0 < b.0)));
         }
+    }
+
+    #[test]
+    fn blocks_of_several_classes_add_up() {
+        let mut blocks = Blocks::default();
+        blocks.add(Class::Hit, 0, vec![(1, 2), (5, 1)]);
+        blocks.add(Class::Miss, 0, vec![(5, 1), (9, 1)]);
+        blocks.add(Class::Miss, 1, vec![(9, 4)]);
+        let together = blocks.together([Class::Hit, Class::Miss].into_iter());
+        assert_eq!(together, [vec![(1, 2), (5, 2), (9, 1)], vec![(9, 4)]]);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Totals {
     pub whole: IntervalSet,
     /// Response times of each interval, by class, for confidence intervals.
     pub responses: Blocks,
+    /// Lower bounds of the response times of each interval, by class.
+    pub lowers: Blocks,
 }
 
 /// Merges the sets that recorders send, until all have hung up.
@@ -118,7 +120,8 @@ fn give_back<'a>(
 
 impl Default for Totals {
     fn default() -> Self {
-        Self { whole: IntervalSet::new(0), responses: Blocks::default() }
+        let whole = IntervalSet::new(0);
+        Self { whole, responses: Blocks::default(), lowers: Blocks::default() }
     }
 }
 
@@ -131,6 +134,8 @@ impl Totals {
     ) -> std::io::Result<()> {
         for (class, latencies) in set.seen() {
             self.responses.add(class, set.index, counts(&latencies.response));
+            rest();
+            self.lowers.add(class, set.index, counts(&latencies.lower));
             rest();
         }
         self.whole.add_resting(set, rest);

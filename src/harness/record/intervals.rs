@@ -154,9 +154,15 @@ impl IntervalSet {
     }
 
     pub(crate) fn record(&mut self, ended: &Ended) {
+        self.record_until(ended, ended.end);
+    }
+
+    /// Records a request whose response time counts up to `latest`.
+    pub(super) fn record_until(&mut self, ended: &Ended, latest: Nanos) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
+        let upper = latest.saturating_sub(ended.intended);
+        set.response.saturating_record(upper.as_u64());
         let response = ended.end.saturating_sub(ended.intended);
-        set.response.saturating_record(response.as_u64());
         set.lower.saturating_record(response.saturating_sub(ended.added).as_u64());
         set.lag.saturating_record(ended.acted.saturating_sub(ended.intended).as_u64());
         if let Some(written) = ended.written {

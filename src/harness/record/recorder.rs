@@ -86,6 +86,12 @@ impl Recorder {
 
     /// Counts one request, and records it if its intended start is in the measured part.
     pub fn record(&mut self, ended: &Ended) {
+        self.record_until(ended, ended.end);
+    }
+
+    /// Records a request that would have ended by `latest` with a perfect generator. Its response
+    /// time counts up to then.
+    pub(crate) fn record_until(&mut self, ended: &Ended, latest: Nanos) {
         let impeded = ended.cause.is_some_and(|cause| cause.remedy().is_some());
         self.tally.tokens += u64::from(ended.class.is_token());
         self.tally.refused += u64::from(ended.class == Class::Refused);
@@ -103,13 +109,13 @@ impl Recorder {
         }
         self.advance(ended.end);
         *self.set.statuses.entry(ended.status).or_default() += 1;
-        self.set.record(ended);
-        self.set.trail.keep(ended);
+        self.set.record_until(ended, latest);
+        self.set.trail.keep(ended, latest);
         // The phase is chosen by intended start, so that a backlog of one phase is not charged to
         // the next.
         let phase = self.phase_ends.partition_point(|end| *end <= ended.intended);
         if let Some(set) = self.tally.phases.get_mut(phase) {
-            set.record(ended);
+            set.record_until(ended, latest);
         }
     }
 

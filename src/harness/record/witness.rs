@@ -68,8 +68,8 @@ impl Trail {
         self.room
     }
 
-    /// Keeps a good answer while there is room.
-    pub(super) fn keep(&mut self, ended: &Ended) {
+    /// Keeps a good answer while there is room. Its response time counts up to `latest`.
+    pub(super) fn keep(&mut self, ended: &Ended, latest: Nanos) {
         if self.room == 0 || ended.class.is_failure() {
             return;
         }
@@ -81,7 +81,7 @@ impl Trail {
         let short = |time: Nanos| u32::try_from(time.as_u64()).unwrap_or(u32::MAX);
         self.requests.push(Kept {
             intended: ended.intended,
-            response_ns: short(response),
+            response_ns: short(latest.saturating_sub(ended.intended)),
             lower_ns: short(response.saturating_sub(ended.added)),
             class: ended.class,
         });
@@ -150,16 +150,17 @@ mod tests {
     #[test]
     fn good_answers_are_kept_while_there_is_room() {
         let mut trail = Trail::with_room(2);
-        trail.keep(&Ended { class: Class::Error, ..ended(1, 2) });
-        trail.keep(&Ended { added: Nanos::new(3), ..ended(10, 15) });
-        trail.keep(&ended(20, u64::MAX));
-        trail.keep(&ended(30, 31));
+        let mut keep = |ended: Ended| trail.keep(&ended, ended.end);
+        keep(Ended { class: Class::Error, ..ended(1, 2) });
+        keep(Ended { added: Nanos::new(3), ..ended(10, 15) });
+        keep(ended(20, u64::MAX));
+        keep(ended(30, 31));
         assert_eq!((trail.requests.len(), trail.dropped), (2, 1));
         let kept = trail.requests[0];
         assert_eq!((kept.intended, kept.response_ns, kept.lower_ns), (Nanos::new(10), 5, 2));
         assert_eq!(trail.requests[1].response_ns, u32::MAX);
         let mut without = Trail::default();
-        without.keep(&ended(1, 2));
+        without.keep(&ended(1, 2), Nanos::new(2));
         assert_eq!((without.requests.len(), without.dropped), (0, 0));
     }
 

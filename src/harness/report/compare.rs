@@ -11,6 +11,7 @@ use crate::base::clock::{readable_us, us};
 use crate::harness::class::Class;
 use crate::harness::document::compare::{Compared, Comparison, Ratio, SCHEMA, Summary};
 use crate::harness::document::run::Run;
+use crate::harness::document::run::validity::Validity;
 use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::quantile_interval;
 use crate::harness::stats::ratio::{Estimate, ratio_interval};
@@ -124,8 +125,8 @@ impl Summary {
             run_id: run.map(|run| run.run_id.clone()),
             started_at: run.map(|run| run.started_at.clone()),
             git_commit: run.map(|run| run.build.git_commit.clone()),
-            valid: run.map(|run| run.validity.valid),
-            reasons: run.map(|run| run.validity.reasons.clone()).unwrap_or_default(),
+            valid: run.map(|run| run.validity.is_undisturbed()),
+            reasons: run.map(|run| run.validity.faults()).unwrap_or_default(),
         }
     }
 
@@ -174,12 +175,7 @@ fn warnings(a: &Side, b: &Side) -> Vec<String> {
     for (name, side) in [("A", a), ("B", b)] {
         match &side.run {
             None => warnings.push(format!("{name} did not end: nothing was judged")),
-            Some(run) if !run.validity.valid => {
-                warnings.extend(
-                    run.validity.reasons.iter().map(|why| format!("{name} is invalid: {why}")),
-                );
-            }
-            Some(_) => {}
+            Some(run) => warnings.extend(faults(name, &run.validity)),
         }
         let failures = side.run.iter().flat_map(|run| &run.checks.failures);
         warnings.extend(failures.map(|failure| format!("{name} failed a check: {failure}")));
@@ -187,6 +183,13 @@ fn warnings(a: &Side, b: &Side) -> Vec<String> {
     let Some((a, b)) = a.run.as_ref().zip(b.run.as_ref()) else { return warnings };
     warnings.extend(differences(a, b));
     warnings
+}
+
+fn faults(name: &str, validity: &Validity) -> Vec<String> {
+    let Validity { reasons, disturbances, .. } = validity;
+    let invalid = reasons.iter().map(|why| format!("{name} is invalid: {why}"));
+    let disturbed = disturbances.iter().map(|why| format!("{name} was disturbed: {why}"));
+    invalid.chain(disturbed).collect()
 }
 
 fn differences(a: &Run, b: &Run) -> Vec<String> {
@@ -227,7 +230,7 @@ mod tests {
         assert!(low < 1.0 && 1.0 < high);
         assert!((low * high - 1.0).abs() < 1e-9);
         let run = churn.run.as_ref().unwrap();
-        assert_eq!(p99.a, run.classes[&Class::Hit].response_us.p99);
+        assert_eq!(p99.a, run.classes[&Class::Hit].response_us.values().p99);
         assert_eq!(hit.count, [run.classes[&Class::Hit].count; 2]);
     }
 

@@ -165,7 +165,7 @@ fn of_class(class: Class, run: Option<&Run>) -> Vec<Metric> {
         })
         .collect();
     for (latency, percentiles) in [
-        ("response", result.map(|result| result.response_us)),
+        ("response", result.map(|result| result.response_us.values())),
         ("service", result.map(|result| result.service_us)),
     ] {
         let Percentiles { p50, p90, p99, p999, max } = percentiles.unwrap_or_default();
@@ -239,7 +239,7 @@ pub(crate) fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), Me
             scenario: &run.scenario,
             host: &run.host.fingerprint,
             run_id: &run.run_id,
-            valid: run.validity.valid && run.checks.passed,
+            valid: run.validity.is_undisturbed() && run.checks.passed,
         })
         .collect();
     let write = || files::write(path, json(&entries)?.as_bytes());
@@ -250,7 +250,7 @@ pub(crate) fn write_json(run: &Run, label: &Label, path: &Path) -> Result<(), Me
 ///
 /// # Errors
 /// Returns [`MetricsError`] when the file has other columns or cannot be written. Also refuses a run
-/// that is invalid or failed its checks, because its numbers say nothing about the target.
+/// that is invalid, was disturbed or failed its checks, because its numbers say nothing about the target.
 pub(crate) fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), MetricsError> {
     let unsound = |why| MetricsError::Unsound { path: path.to_owned(), why };
     if !run.checks.passed {
@@ -258,6 +258,9 @@ pub(crate) fn append_csv(run: &Run, label: &Label, path: &Path) -> Result<(), Me
     }
     if !run.validity.valid {
         return Err(unsound("it is invalid"));
+    }
+    if !run.validity.is_undisturbed() {
+        return Err(unsound("it was disturbed"));
     }
     let failed = |source| MetricsError::Write { path: path.to_owned(), source };
     // The lock makes runs that end at the same time add their rows one after the other.
@@ -352,7 +355,7 @@ mod tests {
         let column = header.iter().position(|name| *name == "hit_response_p99_us").unwrap();
         let cells: Vec<&str> = lines[1].rsplit(',').collect();
         let cell: f64 = cells[header.len() - 1 - column].parse().unwrap();
-        assert_eq!(Some(cell), run.classes[&Class::Hit].response_us.p99);
+        assert_eq!(Some(cell), run.classes[&Class::Hit].response_us.values().p99);
         let second: Vec<&str> = lines[2].split(',').collect();
         assert_eq!(second.len(), header.len());
         // No failed requests is the number zero; no answers of a class that the run does not have is no
@@ -387,7 +390,7 @@ mod tests {
         let list: Vec<serde_json::Value> =
             serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let p99 = list.iter().find(|entry| entry["name"] == "hit_response_p99_us").unwrap();
-        assert_eq!(p99["value"].as_f64(), run.classes[&Class::Hit].response_us.p99);
+        assert_eq!(p99["value"].as_f64(), run.classes[&Class::Hit].response_us.values().p99);
         assert_eq!(
             (&p99["unit"], &p99["better"], &p99["valid"]),
             (&"us".into(), &"lower".into(), &false.into())

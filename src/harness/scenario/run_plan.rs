@@ -27,6 +27,18 @@ pub enum Waiting {
     Spin,
 }
 
+/// Rule for the bounds of the response times that a perfect generator would have recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bounds {
+    /// If all requests come later by a time, all answers come later by at most that time. This is
+    /// true of queues that serve in order.
+    #[default]
+    Shift,
+    /// The response times of a busy period count as measured if the generator was never late in it.
+    /// Else they lie between zero and the end of the period.
+    BusyPeriod,
+}
+
 /// The classes into which a target's answers fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classes {
@@ -72,6 +84,8 @@ pub struct RunPlan {
     pub cores: Cores,
     /// Behaviour of the threads while they wait for answers.
     pub waiting: Waiting,
+    /// Rule for the bounds of response times.
+    pub bounds: Bounds,
     /// Length of the rehearsal of the pacing before the load.
     pub rehearsal: Nanos,
     /// Time from the start of the load to the measured part.

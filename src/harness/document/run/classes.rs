@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::document::extra::Extra;
-use crate::harness::document::percentiles::{Percentiles, Tail};
+use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles, Tail};
 
 /// The answers of one class.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -16,7 +16,7 @@ pub struct ClassResult {
     /// versions had failed requests in `all` too.
     pub errors: u64,
     /// The end minus the intended start.
-    pub response_us: Percentiles,
+    pub response_us: ResponsePercentiles,
     /// The end minus the write; null where nothing was written.
     pub service_us: Percentiles,
     /// The write minus when the generator acted: the wait for a connection. A merged result knows only the
@@ -31,6 +31,15 @@ pub struct ClassResult {
     pub extra: Extra,
 }
 
+/// All requests that did not fail, or all requests if every one failed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Whole {
+    /// The number of requests.
+    pub count: u64,
+    /// The end minus the intended start.
+    pub response_us: ResponsePercentiles,
+}
+
 /// The answers of one class within a phase.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct PhaseClass {
@@ -40,7 +49,7 @@ pub struct PhaseClass {
     /// Requests of the class that failed.
     pub errors: u64,
     /// The end minus the intended start.
-    pub response_us: Percentiles,
+    pub response_us: ResponsePercentiles,
     /// The end minus the write; null where nothing was written.
     pub service_us: Percentiles,
     /// Fields of later versions.

@@ -49,6 +49,9 @@ pub struct Part {
     pub valid: bool,
     /// Reasons why the run was not valid.
     pub reasons: Vec<String>,
+    /// Disturbances of the run; absent in files of earlier versions.
+    #[serde(default)]
+    pub disturbances: Vec<String>,
     /// The checks that failed.
     pub failures: Vec<String>,
     /// Requests that the run counted and its logs do not hold.

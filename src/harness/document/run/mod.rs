@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::broker::{Broker, Verified};
 use self::changes::{Changes, Churn, Outage, Rotation};
-use self::classes::ClassResult;
+use self::classes::{ClassResult, Whole};
 use self::load::Load;
 use self::merged::{Merged, Part};
 use self::phases::Phase;
@@ -27,7 +27,10 @@ use super::host::{Build, Host};
 use crate::harness::class::Class;
 
 /// The name and version of the format.
-pub const SCHEMA: &str = "mintbench/run/1";
+pub const SCHEMA: &str = "mintbench/run/2";
+
+/// The version before, which is read too. Its percentiles have no bounds.
+pub const SCHEMA_1: &str = "mintbench/run/1";
 
 /// `run.json` of `mintbench run` and `mintbench merge`. Times are microseconds unless a name says
 /// otherwise. A value that is not known is null, also in a merged result where the parts differ.
@@ -64,6 +67,10 @@ pub struct Run {
     pub validity: Validity,
     /// The measured part, by class of answer. A class without answers is absent.
     pub classes: BTreeMap<Class, ClassResult>,
+    /// The measured part over all classes of good answers; absent in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Whole")]
+    pub whole: Option<Whole>,
     /// Latency over the time in which nothing disturbed the run; absent for herds, for merged results and in
     /// files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,10 +163,13 @@ pub struct Slo {
     #[serde(default)]
     pub phase: Option<String>,
     /// The percentile, with failed requests as the slowest; null where it is a failed request, or where there
-    /// are too few answers.
+    /// are too few answers. It is the upper bound.
     pub measured_us: Option<f64>,
-    /// True if the objective was met; null where there are too few answers: fewer than ten beyond the
-    /// percentile.
+    /// The lower bound of the percentile; null where it is a failed request, where there are too few answers, and
+    /// where it is not known. Absent in files of earlier versions.
+    #[serde(default)]
+    pub lower_us: Option<f64>,
+    /// True if the objective was met, false if it was missed, null where nobody can tell.
     pub met: Option<bool>,
     /// Fields of later versions.
     #[serde(flatten)]

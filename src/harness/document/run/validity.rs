@@ -10,16 +10,22 @@ use crate::harness::document::percentiles::{Hiccup, Tail};
 /// parts differ, and absent in files of earlier versions.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Validity {
-    /// True if the figures are about the target, not about the generator or the host.
+    /// True if the run says something about the target. False if its median is unknown, or if the load was not the
+    /// intended one. In files of version 1, and of runs with `--strict`, any disturbance makes it false.
     pub valid: bool,
-    /// Percentiles of the response time that the reasons leave usable; `p99` stands for all above it. Null
-    /// where merged runs differ, absent in files of earlier versions.
+    /// Percentiles of the response time that reasons and disturbances leave usable without their bounds; `p99`
+    /// stands for all above it. Null where merged runs differ, absent in files of earlier versions.
     #[serde(default)]
     #[schemars(inner(regex(pattern = "^p(50|90|99)$")))]
     pub usable: Option<Vec<String>>,
     /// Reasons why the run is not valid.
     #[schemars(inner(length(min = 1)))]
     pub reasons: Vec<String>,
+    /// Disturbances of the generator by its host: the bounds of the percentiles hold them. Absent in files of
+    /// version 1, where they are reasons.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub disturbances: Vec<String>,
     /// Time at which the generator acted, minus the intended start.
     pub lag_us: Tail,
     /// Largest possible delay with which answers were noticed.
@@ -61,6 +67,19 @@ pub struct Validity {
     /// Fields of later versions.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl Validity {
+    /// Returns true if the run is valid and nothing disturbed it. Its figures can be compared with those of another
+    /// run.
+    pub const fn is_undisturbed(&self) -> bool {
+        self.valid && self.disturbances.is_empty()
+    }
+
+    /// Returns all reasons why the run is not valid or was disturbed.
+    pub fn faults(&self) -> Vec<String> {
+        [self.reasons.as_slice(), &self.disturbances].concat()
+    }
 }
 
 /// Kolmogorov-Smirnov distance of the gaps between a random sample of requests from an exponential

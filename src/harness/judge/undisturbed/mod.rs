@@ -121,7 +121,8 @@ impl Sorted {
             .into_iter()
             .partition::<Vec<_>, _>(|kept| kept.intended < until);
         self.pending = pending;
-        let spans = spoiled(self.disturbances.make_contiguous(), self.utilisation());
+        let used = self.utilisation();
+        let spans = spoiled(self.disturbances.make_contiguous(), used);
         rest();
         self.store(&ready, &spans, window, rest);
         if until < Nanos::MAX {

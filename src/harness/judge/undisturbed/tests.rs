@@ -74,7 +74,10 @@ fn stalls(seconds: u64, seed: u64) -> Vec<Stop> {
 fn served(from: u64, work: u64, stops: &[Stop]) -> u64 {
     let mut end = from + work;
     let next = stops.partition_point(|stop| stop.to <= from);
-    for stop in stops.iter().skip(next).take_while(|stop| stop.from < end) {
+    for stop in stops.iter().skip(next) {
+        if stop.from >= end {
+            break;
+        }
         end += stop.to - stop.from.max(from);
     }
     end

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{GUARDS, Sorted};
 use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
-use crate::harness::record::blocks::{Blocks, merge};
+use crate::harness::record::blocks::Blocks;
 use crate::harness::record::witness::Neighbourhood;
 use crate::harness::stats::intervals::{Counts, TooShort, quantile_interval};
 
@@ -136,13 +136,7 @@ impl Quantiles {
 
 /// Returns the blocks of the answers that guard number `index` keeps.
 fn kept(blocks: &Blocks<(Class, usize)>, class: Class, index: usize) -> Vec<Counts> {
-    let mut kept: Vec<Counts> = Vec::new();
-    for guards in index + 1..=GUARDS.len() {
-        let more = blocks.of((class, guards));
-        kept.resize(kept.len().max(more.len()), Counts::new());
-        kept.iter_mut().zip(more).for_each(|(into, from)| merge(into, from.clone()));
-    }
-    kept
+    blocks.together((index + 1..=GUARDS.len()).map(|guards| (class, guards)))
 }
 
 fn together(blocks: &[Counts]) -> Counts {

@@ -1,4 +1,4 @@
-//! A summary of an invalid run in one sentence: the usable percentiles, the main cause, and one
+//! A summary of an invalid or disturbed run in one sentence: the usable percentiles, the main cause, and one
 //! remedy.
 
 use std::fmt;
@@ -6,8 +6,9 @@ use std::fmt;
 use super::reason::Reason;
 use super::usable::Usable;
 use crate::base::clock::readable;
+use crate::harness::nanos::Nanos;
 
-/// A summary of the reasons of an invalid run.
+/// A summary of the reasons of an invalid or disturbed run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
     /// The percentiles that are still usable.
@@ -19,7 +20,7 @@ pub struct Headline {
 }
 
 impl Headline {
-    /// Returns the headline of these reasons. Returns `None` for a valid run, or one that was only
+    /// Returns the headline of these reasons. Returns `None` without reasons, or for a run that was only
     /// interrupted.
     pub fn of(reasons: &[Reason]) -> Option<Self> {
         let usable = Usable::of(reasons);
@@ -80,7 +81,7 @@ const fn is_lateness(reason: &Reason) -> bool {
 const fn rank(reason: &Reason) -> u8 {
     match reason {
         Reason::Impeded { .. } => 0,
-        Reason::NoRequests => 1,
+        Reason::NoRequests | Reason::Median { .. } => 1,
         Reason::Busy { .. } => 2,
         Reason::Unsent { .. } => 3,
         Reason::Rate { .. } => 4,
@@ -111,6 +112,9 @@ fn explain(reason: &Reason) -> (String, &'static str) {
             ("no request of the measured part has ended".into(), "raise --rate or --duration")
         }
         Reason::Impeded { cause, remedy, .. } => (cause.to_string(), *remedy),
+        Reason::Median { count } => {
+            (format!("{count} answers are too few for a median"), "raise --rate or --duration")
+        }
         Reason::Busy { share } => {
             (format!("the generator was busy for {} of the time", percent(*share)), SLOWER)
         }
@@ -151,40 +155,35 @@ fn explain(reason: &Reason) -> (String, &'static str) {
             ),
             "let the run end",
         ),
-        late => explain_lateness(late),
-    }
-}
-
-fn explain_lateness(reason: &Reason) -> (String, &'static str) {
-    match reason {
-        Reason::Lag { p99, .. } => {
-            (format!("the generator was late by {} at its p99", readable(p99.as_u64())), QUIETER)
-        }
+        Reason::Lag { p99, .. } => (late("the generator was late by", *p99, "its p99"), QUIETER),
         Reason::LagTail { p999, .. } => {
-            (format!("the generator was late by {} at its p99.9", readable(p999.as_u64())), QUIETER)
+            (late("the generator was late by", *p999, "its p99.9"), QUIETER)
         }
-        Reason::Notice { p99, .. } => (
-            format!("answers were noticed up to {} late at the p99", readable(p99.as_u64())),
-            SLOWER,
-        ),
-        Reason::NoticeTail { p999, .. } => (
-            format!("answers were noticed up to {} late at the p99.9", readable(p999.as_u64())),
-            QUIETER,
-        ),
+        Reason::Notice { p99, .. } => {
+            (late("answers were noticed late by up to", *p99, "the p99"), SLOWER)
+        }
+        Reason::NoticeTail { p999, .. } => {
+            (late("answers were noticed late by up to", *p999, "the p99.9"), QUIETER)
+        }
         Reason::Gaps(_) => {
             ("requests did not arrive as the random stream that was meant".into(), QUIETER)
         }
         Reason::HitRatio(_) => {
             ("the cache was still filling".into(), "raise --warmup or lower --vms")
         }
-        _ => ("the latency was not steady".into(), "raise --warmup or lower --rate"),
+        Reason::Unsteady(_) => {
+            ("the latency was not steady".into(), "raise --warmup or lower --rate")
+        }
     }
+}
+
+fn late(what: &str, time: Nanos, percentile: &str) -> String {
+    format!("{what} {} at {percentile}", readable(time.as_u64()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::nanos::Nanos;
     use crate::harness::record::measured::Cut;
 
     fn says(reasons: &[Reason]) -> String {

@@ -1,5 +1,5 @@
-//! Rules that find invalid runs, in which the generator or the host was the bottleneck, not the
-//! target.
+//! Rules that find faults and disturbances of runs, in which the generator or the host was the
+//! bottleneck, not the target.
 //!
 //! The rules are relative to the measured times: 50 us of lag ruin a run against a 100 us endpoint
 //! and do not matter against one of 20 ms.
@@ -75,7 +75,7 @@ pub enum Shape {
     },
 }
 
-/// Returns every reason why the run is invalid; none for a valid run.
+/// Returns every fault and disturbance; none for an undisturbed run.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = evidence.cut.map(Reason::Interrupted).into_iter().collect();
     if evidence.response.is_empty() {

@@ -1,4 +1,4 @@
-//! Reasons why a run is invalid, as sentences with the figure, the limit and the remedy.
+//! Faults and disturbances of a run, as sentences with the figure, the limit and the remedy.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::harness::nanos::Nanos;
 use crate::harness::record::measured::Cut;
 use crate::harness::stats::stationarity::Drift;
 
-/// A reason why a run is invalid.
+/// A fault or a disturbance of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     /// A burst was still being written when it should have been over.
@@ -65,6 +65,11 @@ pub enum Reason {
         p999: Nanos,
         /// The limit.
         limit: Nanos,
+    },
+    /// The median is unknown.
+    Median {
+        /// The number of answers.
+        count: u64,
     },
     /// No request ended that could be judged.
     NoRequests,
@@ -134,10 +139,37 @@ impl Reason {
             | Self::Gaps(_)
             | Self::HitRatio(_)
             | Self::Impeded { .. }
+            | Self::Median { .. }
             | Self::NoRequests
             | Self::Rate { .. }
             | Self::Unsent { .. }
             | Self::Unsteady(_) => Usable::Nothing,
+        }
+    }
+
+    /// Returns true for a disturbance: the bounds of the response times hold what it added. Returns false if the load
+    /// was not the intended one, or if there is no answer.
+    pub const fn is_disturbance(&self) -> bool {
+        match self {
+            Self::Busy { .. }
+            | Self::Gaps(_)
+            | Self::HitRatio(_)
+            | Self::Hiccup { .. }
+            | Self::Lag { .. }
+            | Self::LagTail { .. }
+            | Self::Notice { .. }
+            | Self::NoticeTail { .. }
+            | Self::Paging { .. }
+            | Self::Steal { .. }
+            | Self::Throttled { .. }
+            | Self::Unsteady(_) => true,
+            Self::Burst { .. }
+            | Self::Impeded { .. }
+            | Self::Interrupted(_)
+            | Self::Median { .. }
+            | Self::NoRequests
+            | Self::Rate { .. }
+            | Self::Unsent { .. } => false,
         }
     }
 }
@@ -187,6 +219,10 @@ impl fmt::Display for Reason {
                 "the generator was late in the tail: the p99.9 of its lag is {}, more than {} (a tenth of the p99 response); stop what else runs on this machine",
                 readable(p999.as_u64()),
                 readable(limit.as_u64())
+            ),
+            Self::Median { count } => write!(
+                f,
+                "the median is unknown: {count} answers, of which fewer than ten independent ones are beyond it; raise --rate or --duration"
             ),
             Self::NoRequests => {
                 f.write_str("no request of the measured part has ended; raise --rate or --duration")

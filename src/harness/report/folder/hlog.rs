@@ -69,13 +69,15 @@ impl IntervalSink for Logs {
         let length = Duration::from(window.interval(set.index));
         self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
-            for (log, bound, histogram) in [
-                (&mut *response, Bound::Lower, &latencies.lower),
-                (&mut *response, Bound::Upper, &latencies.response),
-                (&mut *service, Bound::Upper, &latencies.service),
-                (&mut *lag, Bound::Upper, &latencies.lag),
+            let span = Span { index: set.index, length, class, bound: Bound::Upper };
+            response.append(Span { bound: Bound::Lower, ..span }, &latencies.lower)?;
+            rest();
+            for (log, histogram) in [
+                (&mut *response, &latencies.response),
+                (&mut *service, &latencies.service),
+                (&mut *lag, &latencies.lag),
             ] {
-                log.append(Span { index: set.index, length, class, bound }, histogram)?;
+                log.append(span, histogram)?;
                 rest();
             }
         }
@@ -162,6 +164,7 @@ mod tests {
     use crate::harness::record::collector::collect;
     use crate::harness::record::intervals::Ended;
     use crate::harness::record::recorder::Recorder;
+    use crate::harness::record::witness::WitnessLog;
 
     /// Logs one hit that took 1020 ns, of which 300 may be the generator's.
     fn logged(folder: &Path) {
@@ -183,7 +186,7 @@ mod tests {
             added: Nanos::new(300),
         });
         let _ = recorder.finish();
-        collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
+        collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap();
         assert!(!logs.is_empty());
     }
 

@@ -301,9 +301,9 @@ mod tests {
         let run = crate::harness::report::stored::read_run(Path::new("results/reference/steady"));
         let hit = run.unwrap().unwrap().classes.remove(&Class::Hit).unwrap();
         assert_eq!(samples, hit.count);
-        assert_eq!(points.last().map(|(_, point)| point.us), hit.response_us.max);
+        assert_eq!(points.last().map(|(_, point)| point.us), hit.response_us.values().max);
         let median = points.iter().find(|(nines, _)| (*nines - 2.0).abs() < 1e-9).unwrap();
-        assert_eq!(Some(median.1.us), hit.response_us.p50);
+        assert_eq!(Some(median.1.us), hit.response_us.values().p50);
         assert_eq!(distribution("Value\n1 2 x 4\n").unwrap_err(), 2);
     }
 

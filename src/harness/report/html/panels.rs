@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::page::{Alert, Badge, Panel, Table};
-use crate::harness::document::percentiles::Percentiles;
+use crate::harness::class::Class;
+use crate::harness::document::percentiles::{Bounded, Percentiles, ResponsePercentiles, Standing};
 use crate::harness::document::run::Run;
 use crate::harness::document::run::merged::{Merged, Part};
 use crate::harness::document::run::phases::Phase;
+use crate::harness::document::run::undisturbed::{Undisturbance, UndisturbedPercentiles};
 use crate::harness::report::chart::scale::{plain, rounded};
 
 /// Returns the verdicts of a run.
@@ -18,10 +20,8 @@ pub(crate) fn badges(run: &Run) -> Vec<Badge> {
         good,
         text: if good { yes } else { no }.to_owned(),
     };
-    let mut badges = vec![
-        badge(run.validity.valid, "valid", "INVALID"),
-        badge(run.checks.passed, "checks passed", "checks FAILED"),
-    ];
+    let mut badges =
+        vec![validity_badge(run), badge(run.checks.passed, "checks passed", "checks FAILED")];
     if !run.slo.is_empty() {
         let met = run.slo.iter().all(|slo| slo.met == Some(true));
         let missed = run.slo.iter().any(|slo| slo.met == Some(false));
@@ -31,6 +31,15 @@ pub(crate) fn badges(run: &Run) -> Vec<Badge> {
     badges
 }
 
+fn validity_badge(run: &Run) -> Badge {
+    let text = match (run.validity.valid, run.validity.is_undisturbed()) {
+        (false, _) => "INVALID",
+        (true, false) => "disturbed",
+        (true, true) => "valid",
+    };
+    Badge { good: run.validity.is_undisturbed(), text: text.to_owned() }
+}
+
 /// Returns the warnings to read before the figures.
 pub(crate) fn alerts(run: &Run) -> Vec<Alert> {
     let alert = |title: &str, reasons: &[String]| {
@@ -38,8 +47,11 @@ pub(crate) fn alerts(run: &Run) -> Vec<Alert> {
     };
     let failed = alert("Checks failed", &run.checks.failures);
     let invalid = alert(&invalidity(run), &run.validity.reasons);
-    failed.into_iter().chain(invalid).collect()
+    let disturbed = alert(DISTURBED, &run.validity.disturbances);
+    failed.into_iter().chain(invalid).chain(disturbed).collect()
 }
+
+const DISTURBED: &str = "Disturbed: each percentile is marked as measured (no mark), as an upper bound (<), or as unknown (?)";
 
 /// Describes which figures of an invalid run are usable.
 fn invalidity(run: &Run) -> String {
@@ -63,18 +75,35 @@ pub(crate) fn summary(run: &Run) -> Table {
     let mut rows = Vec::new();
     for (class, result) in &run.classes {
         let [low, high] = result.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
-        let mut row = |latency: &str, p: Percentiles, tail: [String; 2]| {
-            let mut cells = vec![class.to_string(), latency.to_owned()];
-            cells.extend([result.count.to_string(), result.errors.to_string()]);
-            cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
-            cells.extend(tail);
-            rows.push(cells);
-        };
-        row("response", result.response_us, [known(low), known(high)]);
-        row("service", result.service_us, [String::new(), String::new()]);
+        let mut row =
+            |(latency, count): (&str, u64), percentiles: [String; 5], tail: [String; 2]| {
+                let mut cells = vec![class.to_string(), latency.to_owned()];
+                cells.extend([count.to_string(), result.errors.to_string()]);
+                cells.extend(percentiles);
+                cells.extend(tail);
+                rows.push(cells);
+            };
+        row(("response", result.count), marked_all(result.response_us), [known(low), known(high)]);
+        let Percentiles { p50, p90, p99, p999, max } = result.service_us;
+        if let Some(kept) = undisturbed(run, *class) {
+            let UndisturbedPercentiles { p50, p90, p99, p999 } = kept.response_us;
+            let percentiles = [Some(p50), Some(p90), Some(p99), p999, None].map(known);
+            let [low, high] = kept.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
+            row(("undisturbed", kept.count), percentiles, [known(low), known(high)]);
+        }
+        row(
+            ("service", result.count),
+            [p50, p90, p99, p999, max].map(known),
+            [String::new(), String::new()],
+        );
     }
     let caption = "Microseconds by class; the last two columns are the 95 % interval of the p99";
     Table { caption: caption.to_owned(), head: head.map(str::to_owned).to_vec(), rows }
+}
+
+/// Returns the undisturbed figures of a class, if there are any.
+fn undisturbed(run: &Run, class: Class) -> Option<&Undisturbance> {
+    run.undisturbed.as_ref()?.classes.get(&class)?.kept.as_ref()
 }
 
 /// Returns all other facts, one panel for each part of `run.json`.
@@ -85,6 +114,7 @@ pub(crate) fn panels(run: &Run) -> Vec<Panel> {
     let causes = run.causes.as_ref().filter(|causes| !causes.is_empty());
     let optional = [
         causes.map(|causes| panel("Failed requests by cause", causes)),
+        run.undisturbed.as_ref().map(|of| panel("Undisturbed time", of)),
         run.broker.as_ref().map(|broker| panel("Broker", broker)),
         run.interrupted.as_ref().map(|interrupted| panel("Interrupted", interrupted)),
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
@@ -108,10 +138,10 @@ pub(crate) fn panels(run: &Run) -> Vec<Panel> {
 
 fn validity(run: &Run) -> Panel {
     let mut panel = panel("Validity", &run.validity);
-    let verdict = if run.validity.valid {
-        "The generator and the host kept up."
-    } else {
-        "The reasons why this run is invalid stand at the top of the page."
+    let verdict = match (run.validity.valid, run.validity.is_undisturbed()) {
+        (true, true) => "The generator and the host kept up.",
+        (true, false) => "The disturbances of this run stand at the top of the page.",
+        (false, _) => "The reasons why this run is invalid stand at the top of the page.",
     };
     panel.sentences = vec![verdict.to_owned()];
     // The wait of the classes' requests for a connection is shown beside the generator's lateness.
@@ -149,12 +179,11 @@ fn phases(phases: &[Phase]) -> Panel {
     let mut rows = Vec::new();
     for phase in phases {
         for (class, of) in &phase.classes {
-            let p = of.response_us;
             let mut cells = vec![phase.name.clone(), rounded(phase.start_s)];
             let rate = rounded(phase.rate_target);
             cells.extend([rounded(phase.duration_s), rate, class.to_string()]);
             cells.extend([of.count.to_string(), of.errors.to_string()]);
-            cells.extend([p.p50, p.p90, p.p99, p.p999, p.max].map(known));
+            cells.extend(marked_all(of.response_us));
             rows.push(cells);
         }
     }
@@ -182,6 +211,20 @@ fn parts(merged: &Merged, parts: &[Part]) -> Panel {
     let mut sentences = vec![whole.to_owned()];
     sentences.extend(merged.remarks.iter().cloned());
     Panel { title: "Parts".to_owned(), sentences, tables: vec![table], ..Panel::default() }
+}
+
+fn marked_all(of: ResponsePercentiles) -> [String; 5] {
+    of.named().map(|(_, of)| marked(of))
+}
+
+/// Formats a percentile of the response time with a mark for its standing.
+fn marked(of: Option<Bounded>) -> String {
+    let Some(Bounded { value, standing, .. }) = of else { return known(None) };
+    match standing {
+        Standing::Measured | Standing::Recorded => rounded(value),
+        Standing::Bounded => format!("<{}", rounded(value)),
+        Standing::Unknown => format!("{}?", rounded(value)),
+    }
 }
 
 fn known(value: Option<f64>) -> String {

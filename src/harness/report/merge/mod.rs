@@ -5,6 +5,7 @@
 //! parts, which a merged result carries. So intermediate merges leave no trace.
 
 mod agreed;
+mod bounds;
 mod error;
 mod parts;
 mod piece;
@@ -68,7 +69,7 @@ pub(crate) fn merge(folders: &[PathBuf], align: Align) -> Result<Whole, MergeErr
     let have_lower = pieces.iter().all(|piece| piece.stored.response.has_lower());
     let lower = if have_lower { sum(|stored| &stored.response.lower) } else { Seconds::default() };
     let parts = collect(&pieces)?;
-    let logs = run::Logs { response: &response, service: &service, lag: &lag };
+    let logs = run::Logs { response: &response, lower: &lower, service: &service, lag: &lag };
     let run = run::whole(&pieces, parts, align, &logs);
     Ok(Whole { run, response, lower, service, lag, start })
 }

@@ -63,6 +63,7 @@ fn part(piece: &Piece) -> Part {
         rate_answered: run.load.rate_answered,
         valid: run.validity.valid,
         reasons: run.validity.reasons.clone(),
+        disturbances: run.validity.disturbances.clone(),
         failures: run.checks.failures.clone(),
         missing,
         classes: logged.iter().map(|(name, of)| (*name, class(of))).collect(),

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use hdrhistogram::Histogram;
 
 use super::agreed::{agreed, alike};
+use super::bounds::MergedBounds;
 use super::parts::{TARGET, covered, lost, missing, oddities, windows};
 use super::piece::{Align, Piece};
 use super::seconds::Seconds;
@@ -23,13 +24,15 @@ use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Run, SCHEMA, Slo};
 use crate::harness::judge::objective::{Answers, Judgement};
 use crate::harness::record::intervals::histogram;
-use crate::harness::report::quantiles::{percentiles, tail};
+use crate::harness::report::quantiles::{bounded, percentiles, tail};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::quantile_interval;
 
 /// Merged logs.
 pub(super) struct Logs<'a> {
     pub(super) response: &'a Seconds,
+    /// Lower bounds of the response times; empty if a part does not have them.
+    pub(super) lower: &'a Seconds,
     pub(super) service: &'a Seconds,
     pub(super) lag: &'a Seconds,
 }
@@ -42,7 +45,8 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
     let partial = !missing.is_empty();
     let remarks = missing.into_iter().chain(oddities(&parts)).collect();
     let text = |field: &dyn Fn(&Part) -> String| first(&parts, field);
-    let classes = classes(&runs, logs);
+    let bounds = MergedBounds::of(&runs, logs.response, logs.lower);
+    let classes = classes(&runs, logs, &bounds);
     Run {
         schema: SCHEMA.to_owned(),
         run_id: id(&parts),
@@ -63,7 +67,8 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         rotation: together(&runs, |run| run.rotation.as_ref()).map(|all| rotation(&all)),
         outage: alike(runs.iter().map(|run| &run.outage)),
         checks: checks(&parts),
-        slo: objectives(&runs, logs.response, &classes),
+        slo: objectives(&runs, &bounds, &classes),
+        whole: Some(bounds.whole()),
         classes,
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
         // Phases have no logs of their own that could be added.
@@ -218,11 +223,13 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
 
 /// Returns the worst validity of all parts: an invalid part spoils every percentile of the whole.
 fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
-    let named = |part: &Part| -> Vec<String> {
-        let reasons = part.reasons.iter().map(|reason| format!("part {}: {reason}", part.folder));
-        reasons.collect()
+    let named = |of: fn(&Part) -> &[String]| -> Vec<String> {
+        let of_part = |part: &Part| -> Vec<String> {
+            of(part).iter().map(|reason| format!("part {}: {reason}", part.folder)).collect()
+        };
+        parts.iter().flat_map(of_part).collect()
     };
-    let mut reasons: Vec<String> = parts.iter().flat_map(named).collect();
+    let mut reasons = named(|part| &part.reasons);
     // Percentiles of incomplete logs do not describe the whole.
     reasons.extend(lost(parts));
     let mut all = histogram();
@@ -235,6 +242,7 @@ fn validity(runs: &[&Run], parts: &[Part], lag: &Seconds) -> Validity {
         valid: parts.iter().all(|part| part.valid && part.missing == 0),
         usable: alike(of().map(|validity| &validity.usable)),
         reasons,
+        disturbances: named(|part| &part.disturbances),
         lag_us: tail(&all),
         // These delays have no logs to add, so only their greatest value is known.
         notice_us: max_only(of().map(|validity| validity.notice_us.max)),
@@ -257,16 +265,15 @@ fn max_only(values: impl Iterator<Item = Option<f64>>) -> Tail {
     Tail { max: greatest(values), ..Tail::default() }
 }
 
-fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
-    let (response, service) = (logs.response.whole(), logs.service.whole());
-    let blocks = logs.response.blocks();
+fn classes(runs: &[&Run], logs: &Logs<'_>, bounds: &MergedBounds) -> BTreeMap<Class, ClassResult> {
+    let service = logs.service.whole();
     let result = |class: &Class, of: &Histogram<u64>| {
         let own = || runs.iter().filter_map(|run| run.classes.get(class));
-        let interval = quantile_interval(blocks.of(*class), 0.99);
+        let interval = quantile_interval(bounds.upper_blocks.of(*class), 0.99);
         ClassResult {
             count: of.len(),
             errors: own().map(|result| result.errors).sum(),
-            response_us: percentiles(of),
+            response_us: bounded(&bounds.of_class(*class, of)),
             service_us: service.get(class).map(percentiles).unwrap_or_default(),
             queue_us: max_only(own().map(|result| result.queue_us.max)),
             p99_interval_note: interval.err().map(|error| error.to_string()),
@@ -274,7 +281,7 @@ fn classes(runs: &[&Run], logs: &Logs<'_>) -> BTreeMap<Class, ClassResult> {
             extra: agreed(own().map(|result| &result.extra)),
         }
     };
-    response.iter().map(|(class, of)| (*class, result(class, of))).collect()
+    bounds.upper.iter().map(|(class, of)| (*class, result(class, of))).collect()
 }
 
 /// Adds up the counters. CPU time and memory of several brokers have no common value.
@@ -359,7 +366,7 @@ fn checks(parts: &[Part]) -> Checks {
 /// verdicts of the parts count.
 fn objectives(
     runs: &[&Run],
-    response: &Seconds,
+    bounds: &MergedBounds,
     classes: &BTreeMap<Class, ClassResult>,
 ) -> Vec<Slo> {
     let mut all: BTreeMap<(&String, &Option<String>), Slo> = BTreeMap::new();
@@ -367,29 +374,37 @@ fn objectives(
         let kept = all.entry((&slo.objective, &slo.phase)).or_insert_with(|| slo.clone());
         kept.met = both(kept.met, slo.met);
     }
-    let histograms = response.whole();
     let judged = all.into_values().map(|slo| match slo.objective.parse::<Objective>() {
-        Ok(objective) if slo.phase.is_none() => judge(&objective, slo, &histograms, classes),
-        _ => Slo { measured_us: None, ..slo },
+        Ok(objective) if slo.phase.is_none() => {
+            let bounded = bounds.answers(&objective);
+            let judgement = bounded.map(|answers| Judgement::by_bounds(&objective, &answers));
+            let judgement =
+                judgement.unwrap_or_else(|| as_recorded(&objective, &bounds.upper, classes));
+            Slo {
+                measured_us: judgement.measured_ns.map(us),
+                lower_us: judgement.lower_ns.map(us),
+                met: judgement.verdict.met(),
+                ..slo
+            }
+        }
+        _ => Slo { measured_us: None, lower_us: None, ..slo },
     });
     judged.collect()
 }
 
-fn judge(
+/// Judges an objective by the response times as recorded, as version 1 did.
+fn as_recorded(
     objective: &Objective,
-    slo: Slo,
     response: &BTreeMap<Class, Histogram<u64>>,
     classes: &BTreeMap<Class, ClassResult>,
-) -> Slo {
+) -> Judgement {
     let mut answers = Answers::of(objective, response.iter().map(|(class, of)| (*class, of)));
     for (class, result) in classes.iter().filter(|(class, _)| class.is_token()) {
         // Earlier versions counted failed requests in the class `all`.
         let of = response.get(class).filter(|_| objective.class().is_none_or(|own| own == *class));
         answers.failed += of.map_or(0, |of| fail_fastest(&mut answers.response, of, result.errors));
     }
-    let judgement = Judgement::of(objective, &answers);
-    let measured_us = judgement.measured_ns.map(us);
-    Slo { measured_us, met: judgement.verdict.met(), ..slo }
+    Judgement::of(objective, &answers)
 }
 
 /// Removes the fastest samples of `of` from `all`, at most `errors`, and returns their number.

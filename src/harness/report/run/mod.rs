@@ -13,14 +13,15 @@ use crate::base::clock::{UnixSeconds, us};
 use crate::harness::class::Class;
 use crate::harness::dialect::target::Target;
 use crate::harness::document::extra::Extra;
-use crate::harness::document::run::classes::ClassResult;
+use crate::harness::document::run::classes::{ClassResult, Whole};
 use crate::harness::document::run::load::Load;
 use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA, Slo};
 use crate::harness::judge::objective::Judgement;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::ruling::{Asked, Rule};
 use crate::harness::record::measured::Cut;
 use crate::harness::report::host::{build, host};
-use crate::harness::report::quantiles::{percentiles, tail};
+use crate::harness::report::quantiles::{bounded, percentiles, tail};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::stats::intervals::quantile_interval;
@@ -51,7 +52,7 @@ pub(crate) fn document(
     identity: Identity,
     plan: &RunPlan,
     outcome: &Outcome,
-    slo: &[Objective],
+    asked: Asked<'_>,
 ) -> Run {
     let load = Load {
         scenario_file: identity.scenario_file,
@@ -70,8 +71,9 @@ pub(crate) fn document(
         build: build(),
         host: host(outcome.conditions.strain.steal_share),
         load,
-        validity: validity::validity(outcome),
+        validity: validity::validity(outcome, asked.rule),
         classes: classes(outcome),
+        whole: Some(whole(outcome)),
         undisturbed: undisturbed::of(&outcome.undisturbed),
         phases: phases::of(plan, outcome),
         statuses: named(&outcome.measured.tally.statuses),
@@ -87,7 +89,7 @@ pub(crate) fn document(
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
             extra: Extra::new(),
         },
-        slo: slo.iter().map(|objective| judged(objective, outcome)).collect(),
+        slo: asked.objectives.iter().map(|of| judged(asked.rule, of, outcome)).collect(),
         notes: identity.notes,
         merged: None,
         parts: None,
@@ -111,7 +113,7 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassResult> {
         let result = ClassResult {
             count: latencies.response.len(),
             errors: if class.is_failure() { latencies.response.len() } else { 0 },
-            response_us: percentiles(&latencies.response),
+            response_us: bounded(&outcome.bounds_of(class, latencies)),
             service_us: percentiles(&latencies.service),
             queue_us: tail(&latencies.queue),
             p99_interval_note: interval.as_ref().err().map(ToString::to_string),
@@ -123,12 +125,17 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassResult> {
     seen.collect()
 }
 
-fn judged(objective: &Objective, outcome: &Outcome) -> Slo {
-    let judgement = Judgement::of_run(objective, &outcome.measured);
+fn whole(outcome: &Outcome) -> Whole {
+    Whole { count: outcome.judged().response.len(), response_us: bounded(&outcome.bounds()) }
+}
+
+fn judged(rule: Rule, objective: &Objective, outcome: &Outcome) -> Slo {
+    let judgement = Judgement::of_run(rule, objective, outcome);
     Slo {
         objective: objective.to_string(),
         phase: objective.phase().map(str::to_owned),
         measured_us: judgement.measured_ns.map(us),
+        lower_us: judgement.lower_ns.map(us),
         met: judgement.verdict.met(),
         extra: Extra::new(),
     }

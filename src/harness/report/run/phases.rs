@@ -8,7 +8,7 @@ use crate::harness::document::run::phases::{Phase as PhaseResult, RateSteps};
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::Latencies;
-use crate::harness::report::quantiles::percentiles;
+use crate::harness::report::quantiles::{bounded, percentiles};
 use crate::harness::scenario::phases::Phase;
 use crate::harness::scenario::run_plan::RunPlan;
 
@@ -30,7 +30,10 @@ pub(super) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<PhaseResult> {
             arrivals: phase.spacing().to_owned(),
             rate_target: mean_rate(phase, length),
             rate_course: rate_course(phase, length),
-            classes: set.seen().map(|(class, of)| (class, phase_class(class, of))).collect(),
+            classes: set
+                .seen()
+                .map(|(class, of)| (class, phase_class(outcome, class, of)))
+                .collect(),
             extra: Extra::new(),
         })
     });
@@ -66,12 +69,12 @@ fn rate_course(phase: &Phase, length: Nanos) -> Option<RateSteps> {
     Some(RateSteps { step_s: seconds, rates: begins.zip(phase.planned(step)).map(rate).collect() })
 }
 
-fn phase_class(class: Class, latencies: &Latencies) -> PhaseClass {
+fn phase_class(outcome: &Outcome, class: Class, latencies: &Latencies) -> PhaseClass {
     let count = latencies.response.len();
     PhaseClass {
         count,
         errors: if class.is_failure() { count } else { 0 },
-        response_us: percentiles(&latencies.response),
+        response_us: bounded(&outcome.bounds_of(class, latencies)),
         service_us: percentiles(&latencies.service),
         extra: Extra::new(),
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::files::ReadError;
-use crate::harness::document::run::SCHEMA;
+use crate::harness::document::run::{SCHEMA, SCHEMA_1};
 
 /// Reasons why a result folder cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum StoredError {
         values: usize,
     },
     /// The file names another schema.
-    #[error("`{path}` has the schema `{found}`, where `{SCHEMA}` is read", path = path.display())]
+    #[error("`{path}` has the schema `{found}`, where `{SCHEMA_1}` or `{SCHEMA}` is read", path = path.display())]
     Schema {
         /// Path of the file.
         path: PathBuf,

@@ -16,7 +16,7 @@ pub use self::error::StoredError;
 pub use self::log::Log;
 use crate::base::files;
 use crate::base::files::RESULT_BYTES_MAX;
-use crate::harness::document::run::{Run, SCHEMA};
+use crate::harness::document::run::{Run, SCHEMA, SCHEMA_1};
 
 /// Result folder in memory.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Stored {
     }
 }
 
-/// Reads the `run.json` of a folder, if there is one.
+/// Reads the `run.json` of a folder, of this version or the one before, if there is one.
 ///
 /// # Errors
 /// Returns [`StoredError`] when there is a file that cannot be read.
@@ -77,7 +77,7 @@ pub fn read_run(folder: &Path) -> Result<Option<Run>, StoredError> {
     };
     let damaged = |source| StoredError::Run { path: path.clone(), source };
     let Named { schema } = serde_json::from_slice(&text).map_err(damaged)?;
-    if schema != SCHEMA {
+    if ![SCHEMA, SCHEMA_1].contains(&schema.as_str()) {
         return Err(StoredError::Schema { path, found: schema });
     }
     serde_json::from_slice(&text).map(Some).map_err(damaged)

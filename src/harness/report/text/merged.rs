@@ -1,7 +1,7 @@
 //! The terminal output of a merge.
 
 use super::layout::grid;
-use super::table::{head, intervals, or_dash, row};
+use super::table::{head, intervals, or_dash, response_row, row};
 use crate::base::clock::readable_us;
 use crate::harness::document::run::{Run, Slo};
 
@@ -17,7 +17,9 @@ pub(crate) fn render(run: &Run) -> String {
     lines.extend(run.slo.iter().map(objective));
     lines.extend(run.checks.failures.iter().map(|failure| format!("FAILED    {failure}")));
     lines.extend(run.validity.reasons.iter().map(|reason| format!("INVALID   {reason}")));
-    if run.validity.valid {
+    let disturbances = &run.validity.disturbances;
+    lines.extend(disturbances.iter().map(|reason| format!("disturbed {reason}")));
+    if run.validity.is_undisturbed() {
         lines.push("valid     in every part the generator and the host kept up".to_owned());
     }
     lines.join("\n") + "\n"
@@ -43,7 +45,10 @@ fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
 fn whole(run: &Run) -> String {
     let mut rows = vec![head(["class", "latency", "count"])];
     for (class, of) in &run.classes {
-        rows.push(row([class.as_str(), "response", &of.count.to_string()], of.response_us));
+        rows.push(response_row(
+            [class.as_str(), "response", &of.count.to_string()],
+            of.response_us,
+        ));
         rows.push(row(["", "service", ""], of.service_us));
     }
     grid(2, &rows)

@@ -3,4 +3,6 @@
 mod heading;
 pub(crate) mod layout;
 pub(crate) mod merged;
+mod statement;
 pub(crate) mod table;
+mod undisturbed;

@@ -5,19 +5,20 @@ use std::fmt::{Result, Write};
 
 pub(crate) use super::heading::Heading;
 use super::layout::grid;
+use super::{statement, undisturbed};
 use crate::base::clock::readable_us;
 use crate::harness::class::Class;
-use crate::harness::document::percentiles::Percentiles;
+use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles};
 use crate::harness::document::run::Run;
 use crate::harness::document::run::changes::{Changes, ChurnCounts, Outage, Rotation};
 use crate::harness::judge::objective::Judgement;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::ruling::{Asked, Rule, Ruling};
 use crate::harness::judge::validity::{Headline, Reason};
 use crate::harness::report::quantiles::percentiles;
-use crate::harness::scenario::objective::Objective;
 
-/// Returns the notes and counts first; the heading, the percentiles and the verdict come last, where
-/// readers look.
+/// Returns the notes and counts first. The heading, what was measured, the percentiles and the verdict come last,
+/// where readers look.
 ///
 /// `outcome` adds to `run` the figures that no document holds. These are percentiles of the queue and the
 /// lag, the basis of each judgement, and the most important reason of an invalid run.
@@ -25,16 +26,19 @@ pub(crate) fn render(
     heading: &Heading<'_>,
     run: &Run,
     outcome: &Outcome,
-    slo: &[Objective],
+    asked: Asked<'_>,
 ) -> String {
     let mut text = String::new();
+    let ruling = Ruling::of(asked.rule, outcome);
     // Writing to a string cannot fail.
     let _ = sentences(&mut text, run, outcome);
-    let _ = writeln!(text, "\n{}\n{}", heading.lines(outcome.duration), latencies(outcome));
+    let _ = writeln!(text, "\n{}", heading.lines(outcome.duration));
+    let _ = first_lines(&mut text, run, asked.rule, &ruling);
+    let _ = writeln!(text, "{}", latencies(run, outcome));
     if heading.has_phases() {
         let _ = writeln!(text, "{}", phases(run));
     }
-    let _ = verdict(&mut text, run, outcome, slo);
+    let _ = verdict(&mut text, run, outcome, (asked, &ruling));
     text
 }
 
@@ -53,16 +57,32 @@ pub(super) fn row(names: [&str; 3], of: Percentiles) -> Vec<String> {
     names.into_iter().map(str::to_owned).chain(percentiles).collect()
 }
 
+/// Returns a row of a table with percentiles of the response time, marked with their standing.
+pub(super) fn response_row(names: [&str; 3], of: ResponsePercentiles) -> Vec<String> {
+    let cells = of.named().map(|(_, of)| statement::cell(of));
+    names.into_iter().map(str::to_owned).chain(cells).collect()
+}
+
 /// Formats a number of microseconds in a readable unit, or a dash for an unknown one.
 pub(super) fn or_dash(us: Option<f64>) -> String {
     us.map_or("-".to_owned(), readable_us)
 }
 
-fn latencies(outcome: &Outcome) -> String {
+/// Writes what was measured, unless nothing was, or the strict rule asks for all or nothing.
+fn first_lines(text: &mut String, run: &Run, rule: Rule, ruling: &Ruling) -> Result {
+    let is_void = Headline::of(&ruling.reasons).is_some();
+    let whole = run.whole.filter(|_| rule == Rule::Bounds && !is_void);
+    let Some(whole) = whole else { return Ok(()) };
+    statement::write(text, whole.response_us, ruling)?;
+    writeln!(text)
+}
+
+fn latencies(run: &Run, outcome: &Outcome) -> String {
     let mut rows = vec![head(["class", "latency", "count"])];
     for (class, latencies) in outcome.measured.totals.whole.seen() {
         let count = latencies.response.len().to_string();
-        rows.push(row([class.as_str(), "response", &count], percentiles(&latencies.response)));
+        let response = run.classes.get(&class).map(|of| of.response_us).unwrap_or_default();
+        rows.push(response_row([class.as_str(), "response", &count], response));
         rows.push(row(["", "service", ""], percentiles(&latencies.service)));
         rows.push(row(["", "queue", ""], percentiles(&latencies.queue)));
         rows.push(row(["", "lag", ""], percentiles(&latencies.lag)));
@@ -76,7 +96,7 @@ fn phases(run: &Run) -> String {
     for phase in &run.phases {
         let mut name = phase.name.as_str();
         for (class, of) in &phase.classes {
-            rows.push(row([name, class.as_str(), &of.count.to_string()], of.response_us));
+            rows.push(response_row([name, class.as_str(), &of.count.to_string()], of.response_us));
             name = "";
         }
     }
@@ -160,6 +180,8 @@ fn of_rotation(rotation: &Rotation) -> String {
 }
 
 fn sentences(text: &mut String, run: &Run, outcome: &Outcome) -> Result {
+    let disturbances = &run.validity.disturbances;
+    disturbances.iter().try_for_each(|reason| writeln!(text, "reason    {reason}"))?;
     run.notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
     if let Some(rate) = run.load.rate_achieved {
         let answered = run.load.rate_answered;
@@ -186,21 +208,28 @@ fn broker(text: &mut String, run: &Run) -> Result {
 }
 
 /// Writes the verdicts on objectives, checks and validity.
-fn verdict(text: &mut String, run: &Run, outcome: &Outcome, slo: &[Objective]) -> Result {
+fn verdict(
+    text: &mut String,
+    run: &Run,
+    outcome: &Outcome,
+    (asked, ruling): (Asked<'_>, &Ruling),
+) -> Result {
     intervals(run).try_for_each(|interval| writeln!(text, "{interval}"))?;
-    for objective in slo {
+    undisturbed::line(run).map_or(Ok(()), |line| writeln!(text, "{line}"))?;
+    for objective in asked.objectives {
         let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
-        let judgement = Judgement::of_run(objective, &outcome.measured);
+        let judgement = Judgement::of_run(asked.rule, objective, outcome);
         writeln!(text, "slo       {phase}{objective}: {judgement}")?;
     }
     for failure in &run.checks.failures {
         writeln!(text, "FAILED    {failure}")?;
     }
-    validity(text, &outcome.reasons)
+    validity(text, ruling)
 }
 
 /// Writes one line of validity. The report and `run.json` list the reasons.
-fn validity(text: &mut String, reasons: &[Reason]) -> Result {
+fn validity(text: &mut String, ruling: &Ruling) -> Result {
+    let Ruling { reasons, disturbances } = ruling;
     for reason in reasons {
         if let Reason::Interrupted(_) = reason {
             writeln!(text, "PARTIAL   {reason}")?;
@@ -208,9 +237,10 @@ fn validity(text: &mut String, reasons: &[Reason]) -> Result {
     }
     match Headline::of(reasons) {
         Some(headline) => writeln!(text, "INVALID   {headline}"),
-        None if reasons.is_empty() => {
-            writeln!(text, "valid     the generator and the host kept up")
-        }
-        None => Ok(()),
+        None if !reasons.is_empty() => Ok(()),
+        None => match Headline::of(disturbances) {
+            Some(headline) => writeln!(text, "disturbed {}", headline.cause),
+            None => writeln!(text, "valid     the generator and the host kept up"),
+        },
     }
 }

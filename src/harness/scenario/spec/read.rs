@@ -19,6 +19,7 @@ use crate::harness::scenario::mix::{Kind, Share};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::profile::Bursts;
 use crate::harness::scenario::replay::{Trace, resource_index};
+use crate::harness::scenario::run_plan::Bounds;
 
 /// Maximum number of phases. Each takes some megabytes of histograms on each thread.
 const PHASES_MAX: usize = 20;
@@ -86,6 +87,7 @@ fn spec(scenario: Scenario, file: File, phases: Phases) -> RunSpec {
         threads: None,
         cores: Vec::new(),
         timeout: TIMEOUT_DEFAULT,
+        bounds: Bounds::default(),
         pacer_test: Duration::ZERO,
         samples: SAMPLES_DEFAULT,
         errors_max: ERRORS_MAX_DEFAULT,

@@ -17,7 +17,7 @@ use crate::harness::nanos::Nanos;
 use crate::harness::scenario::changes::Changes;
 use crate::harness::scenario::phases::{Phase, Phases, Timing};
 use crate::harness::scenario::profile::Profile;
-use crate::harness::scenario::run_plan::{Classes, Origin, RunPlan, Waiting};
+use crate::harness::scenario::run_plan::{Bounds, Classes, Origin, RunPlan, Waiting};
 use crate::harness::scenario::workload::{Herds, Workload};
 
 /// Limits of this process that a run depends on.
@@ -89,6 +89,7 @@ impl RunSpec {
             threads: generator.threads,
             cores: generator.cores,
             waiting: generator.waiting,
+            bounds: self.bounds,
             rehearsal: Nanos::from(self.pacer_test),
             warmup: Nanos::from(lengths.warmup),
             duration: Nanos::from(lengths.duration),
@@ -434,6 +435,9 @@ impl RunSpec {
         }
         if self.target.is_none() && generator.cores.broker.is_none() {
             notes.push("broker and generator share one core and disturb each other".to_owned());
+        }
+        if self.bounds == Bounds::BusyPeriod {
+            notes.push("bounds are by busy period: where the generator was late, response times are up to the end of the busy period (--bounds)".to_owned());
         }
         if cfg!(debug_assertions) {
             notes.push("this is an unoptimised build; build with --release to measure".to_owned());

@@ -1,78 +1,14 @@
-//! Verdicts on service-level objectives.
+//! Verdict on an objective, by the response times as recorded.
 
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
-use crate::harness::class::Class;
+use super::answers::{Answers, answers_min};
+use crate::base::clock::readable;
+use crate::harness::judge::standing::are_close;
 use crate::harness::nanos::Nanos;
-use crate::harness::record::intervals::histogram;
-use crate::harness::record::measured::Measured;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::binomial::at_least;
-use crate::harness::stats::float::float;
-
-/// Answers that an objective is judged by.
-#[derive(Clone, Debug)]
-pub struct Answers {
-    /// Response times of the answers that came, in nanoseconds.
-    pub response: Histogram<u64>,
-    /// Failed requests, which count as slower than every objective.
-    pub failed: u64,
-}
-
-impl Answers {
-    /// Returns the answers of these classes that the objective covers.
-    ///
-    /// A failed request might have been of any class of good answers, so it counts against the objective
-    /// of each. An objective of a class of failures or refusals covers only that class.
-    pub fn of<'a>(
-        objective: &Objective,
-        classes: impl Iterator<Item = (Class, &'a Histogram<u64>)>,
-    ) -> Self {
-        let mut answers = Self { response: histogram(), failed: 0 };
-        for (class, response) in classes {
-            if objective.class().map_or(!class.is_failure(), |own| own == class) {
-                // All histograms have equal bounds, so adding cannot fail.
-                let _ = answers.response.add(response);
-            } else if class.is_failure() && objective.class().is_none_or(Class::is_token) {
-                answers.failed += response.len();
-            }
-        }
-        answers
-    }
-
-    /// Returns the answers of a run that the objective covers.
-    pub fn of_run(objective: &Objective, measured: &Measured) -> Self {
-        let phases = &measured.tally.phases;
-        // A single phase is the whole measured part.
-        let of_phase = objective.phase_index().and_then(|index| phases.get(index));
-        let set = of_phase.unwrap_or(&measured.totals.whole);
-        Self::of(objective, set.seen().map(|(class, latencies)| (class, &latencies.response)))
-    }
-
-    /// Returns the number of answers, including failed requests.
-    pub fn count(&self) -> u64 {
-        self.response.len() + self.failed
-    }
-
-    /// Returns a percentile of these answers in nanoseconds. Failed requests count as the slowest
-    /// answers. Returns none if the percentile is one of them, or if there are no answers.
-    pub fn at_quantile(&self, quantile: f64) -> Option<u64> {
-        let Self { response, .. } = self;
-        let quantile = quantile * float(self.count()) / float(response.len());
-        let came = !response.is_empty() && quantile <= 1.0 + ROUNDING;
-        came.then(|| response.value_at_quantile(quantile))
-    }
-
-    /// Returns the number of answers over the limit, including failed requests.
-    fn over(&self, objective: &Objective) -> u64 {
-        let steps = self.response.iter_recorded();
-        let over = steps.filter(|step| !objective.allows(Nanos::new(step.value_iterated_to())));
-        over.map(|step| step.count_at_value()).sum::<u64>() + self.failed
-    }
-}
 
 /// Verdict on an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +17,12 @@ pub enum Verdict {
     Met,
     /// The percentile is beyond the limit.
     Missed,
-    /// There are too few answers to tell.
+    /// Nobody can tell: there are too few answers, or the bounds of the percentile are too wide.
     Inconclusive,
 }
 
 impl Verdict {
-    /// Returns true if the objective is met, or none if there are too few answers to tell.
+    /// Returns true if the objective is met, or none if nobody can tell.
     pub const fn met(self) -> Option<bool> {
         match self {
             Self::Met => Some(true),
@@ -101,8 +37,10 @@ impl Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// Percentile in nanoseconds; none if it is a failed request, or if there are too few answers.
+    /// Percentile in nanoseconds, as recorded; none if it is a failed request, or if there are too few answers.
     pub measured_ns: Option<u64>,
+    /// Lower bound of the percentile; none also if it is not known.
+    pub lower_ns: Option<u64>,
     /// Number of answers, including failed requests.
     pub count: u64,
     /// Number of answers that is always enough.
@@ -110,7 +48,8 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges these answers.
+    /// Judges these answers by their response times as recorded: the strict rule, and that of results without lower
+    /// bounds.
     ///
     /// A percentile is known from ten answers beyond it. With fewer, the objective is never met. It is
     /// missed if more answers are over the limit than chance explains.
@@ -130,54 +69,68 @@ impl Judgement {
             Verdict::Inconclusive
         };
         let measured_ns = measured_ns.filter(|_| verdict != Verdict::Inconclusive);
-        Self { verdict, measured_ns, count, count_min }
+        Self { verdict, measured_ns, lower_ns: None, count, count_min }
     }
 
-    /// Judges a run.
-    pub fn of_run(objective: &Objective, measured: &Measured) -> Self {
-        Self::of(objective, &Answers::of_run(objective, measured))
+    /// Returns the bounds of the percentile, if they are more than 10 % apart.
+    fn apart(&self) -> Option<(u64, u64)> {
+        let (lower_ns, upper_ns) = self.lower_ns.zip(self.measured_ns)?;
+        (!are_close(lower_ns, upper_ns)).then_some((lower_ns, upper_ns))
     }
-}
 
-/// Returns the number of answers that puts [`BEYOND_MIN`] beyond a percentile; 1 for the maximum, which
-/// has none beyond it.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it is positive, and a cast beyond u64 saturates"
-)]
-fn answers_min(quantile: f64) -> u64 {
-    let beyond = 1.0 - quantile;
-    if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
-}
-
-impl fmt::Display for Judgement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, measured_ns, count, count_min } = self;
-        let verdict = match verdict {
-            Verdict::Met => "met",
-            Verdict::Missed => "BREACHED",
-            Verdict::Inconclusive if *count == 0 => {
-                return f.write_str("cannot tell, no such answers");
-            }
-            Verdict::Inconclusive => {
-                return write!(
+    /// Writes why nobody can tell, and what to do.
+    fn undecided(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { measured_ns, count, count_min, .. } = self;
+        if *count == 0 {
+            return f.write_str("cannot tell, no such answers");
+        }
+        if count < count_min {
+            return write!(
+                f,
+                "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
+            );
+        }
+        match (self.apart(), measured_ns.map(readable)) {
+            (Some((lower_ns, upper_ns)), _) => {
+                let [lower, upper] = [lower_ns, upper_ns].map(readable);
+                write!(
                     f,
-                    "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
-                );
+                    "cannot tell, it lies between {lower} and {upper}; use a quieter machine or lower --rate"
+                )
             }
-        };
-        match measured_ns.map(|ns| Duration::from_nanos(ns / 1000 * 1000)) {
-            Some(time) => write!(f, "{verdict}, measured {}", humantime::format_duration(time)),
-            None => write!(f, "{verdict}, the percentile is a failed request"),
+            (None, Some(time)) => {
+                write!(f, "cannot tell, {time} is too close for {count} answers; raise --duration")
+            }
+            (None, None) => {
+                f.write_str("cannot tell, it may be a failed request; raise --duration")
+            }
         }
     }
 }
 
-/// Minimum number of answers beyond a percentile. With fewer, a few bad moments decide it.
-const BEYOND_MIN: f64 = 10.0;
-/// Maximum error of a calculation with decimal shares.
-const ROUNDING: f64 = 1e-9;
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "BREACHED",
+            Verdict::Inconclusive => return self.undecided(f),
+        };
+        match (self.measured_ns.map(shown), self.apart(), self.verdict) {
+            (_, Some((_, upper_ns)), Verdict::Met) => {
+                write!(f, "{verdict}, at most {}", shown(upper_ns))
+            }
+            (_, Some((lower_ns, _)), _) => write!(f, "{verdict}, at least {}", shown(lower_ns)),
+            (Some(time), None, _) => write!(f, "{verdict}, measured {time}"),
+            (None, None, _) => write!(f, "{verdict}, the percentile is a failed request"),
+        }
+    }
+}
+
+/// Formats a time as exactly as objectives are written, to the microsecond.
+fn shown(ns: u64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_nanos(ns / 1000 * 1000))
+}
+
 /// Maximum probability that an objective which is met looks missed, if there are too few answers to know
 /// the percentile.
 const CHANCE: f64 = 0.05;
@@ -185,6 +138,8 @@ const CHANCE: f64 = 0.05;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::class::Class;
+    use crate::harness::record::intervals::histogram;
 
     fn answers(times: &[(u64, u64)], failed: u64) -> Answers {
         let mut response = histogram();

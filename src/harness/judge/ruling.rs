@@ -1,0 +1,54 @@
+//! Ruling on a run: what takes its answer away, and what only disturbed it.
+
+use super::outcome::Outcome;
+use super::standing::Standing;
+use super::validity::Reason;
+use crate::harness::scenario::objective::Objective;
+
+/// Rule by which a run is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// By both bounds of the response times. Disturbances are told; they widen the bounds.
+    Bounds,
+    /// By the response times as recorded. Any disturbance makes the run invalid.
+    Strict,
+}
+
+/// What a run is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The rule.
+    pub rule: Rule,
+    /// The objectives.
+    pub objectives: &'a [Objective],
+}
+
+/// Reasons of a run, sorted by their effect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// Reasons why nothing can be said; empty for a valid run.
+    pub reasons: Vec<Reason>,
+    /// Disturbances, which are held by the bounds.
+    pub disturbances: Vec<Reason>,
+}
+
+impl Ruling {
+    /// Rules on a run.
+    pub fn of(rule: Rule, outcome: &Outcome) -> Self {
+        if rule == Rule::Strict {
+            return Self { reasons: outcome.reasons.clone(), disturbances: Vec::new() };
+        }
+        let all = outcome.reasons.iter().cloned();
+        let (disturbances, mut reasons): (Vec<_>, Vec<_>) = all.partition(Reason::is_disturbance);
+        let median = outcome.bounds().at(0.5);
+        if median.is_some_and(|median| median.standing == Standing::Unknown) {
+            reasons.push(Reason::Median { count: outcome.judged().response.len() });
+        }
+        Self { reasons, disturbances }
+    }
+
+    /// Returns all reasons, those that take the answer away first.
+    pub fn all(&self) -> Vec<Reason> {
+        [self.reasons.as_slice(), &self.disturbances].concat()
+    }
+}
