@@ -31,6 +31,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
     totals.whole.good().for_each(|(_, class)| all.add(class));
     let measured = Measured {
         samples_full: false,
+        paused: Nanos::ZERO,
         totals,
         tally: Tally::default(),
         busy_share: 0.0,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::iter::Peekable;
+use std::path::Path;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
@@ -10,11 +11,13 @@ use rustix::event::{Timespec, epoll};
 
 use super::held::Held;
 use super::looks::{Found, Looks};
+use super::own_core::OwnCore;
 use super::pool::Pool;
 use super::setup::{Prepared, RunSetup};
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::wall_clock::WallClock;
 use crate::harness::machine::cores;
+use crate::harness::machine::scheduling::PROC;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::{Window, histogram};
 use crate::harness::record::measured::Acted;
@@ -24,6 +27,7 @@ use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance};
 use crate::harness::scenario::key::{RequestKey, Selector};
 use crate::harness::scenario::run_plan::{Bounds, Waiting};
+use crate::harness::schedule::pauses::Shift;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 use crate::harness::schedule::traffic::{Arrival, Traffic};
 
@@ -79,6 +83,8 @@ pub(super) struct Generator<'a> {
     /// Last reading of the clock.
     now: Nanos,
     looks: Looks,
+    shift: Shift,
+    core: OwnCore,
     next_tick: Nanos,
     hiccup: Histogram<u64>,
     busy: Nanos,
@@ -133,6 +139,8 @@ impl<'a> Generator<'a> {
             tally: Tally::default(),
             now,
             looks: Looks::new(now),
+            shift: Shift::default(),
+            core: OwnCore::default(),
             next_tick: start,
             hiccup: histogram(),
             busy: Nanos::ZERO,
@@ -149,6 +157,9 @@ impl<'a> Generator<'a> {
     pub(super) fn run(mut self) -> io::Result<ThreadReport> {
         cores::settle_thread(self.setup.plan.cores.of_thread(self.thread));
         self.setup.witnesses.introduce(cores::thread_number());
+        if self.setup.may_pause() {
+            self.core = OwnCore::of_this_thread(Path::new(PROC));
+        }
         self.rehearse()?;
         while !self.is_finished() && !self.setup.is_over() {
             self.turn()?;
@@ -181,7 +192,7 @@ impl<'a> Generator<'a> {
 
     fn is_finished(&mut self) -> bool {
         let ended = self.now >= self.window.end;
-        let settled = ended && self.shared.outstanding == 0 && self.arrivals.peek().is_none();
+        let settled = ended && self.shared.outstanding == 0 && self.next_due().is_none();
         settled || self.now > self.window.end.saturating_add(self.shared.timeout)
     }
 
@@ -221,10 +232,43 @@ impl<'a> Generator<'a> {
 
     /// Notes that the thread was off its core since `from`.
     fn was_away(&mut self, from: Nanos) {
-        if !self.rehearsing && self.setup.witnesses.gaps_count() {
-            let (to, lost) = (self.now, self.now.saturating_sub(from));
-            self.shared.recorder.disturbed(Disturbance { from, to, lost });
+        if self.rehearsing {
+            return;
         }
+        // After a pause there is nothing to catch up with.
+        let lost = if self.pauses_since(from) { Nanos::ZERO } else { self.now - from };
+        if self.setup.witnesses.gaps_count() {
+            self.shared.recorder.disturbed(Disturbance { from, to: self.now, lost });
+        }
+    }
+
+    /// Moves the schedule by the time since `from`, in which the thread was off its core. Returns
+    /// false without evidence that something else than the target had the core.
+    fn pauses_since(&mut self, from: Nanos) -> bool {
+        let (setup, now) = (self.setup, self.now);
+        let measured = self.window.contains(from) && self.window.contains(now);
+        let pauses = measured
+            && setup.may_pause()
+            && setup.witnesses.are_apart()
+            && self.core.explains(now - from);
+        if pauses {
+            self.shift.learn(setup.pauses.add(from, now), from);
+        }
+        pauses
+    }
+
+    /// Returns the time of the next request that is due before the end of the load.
+    fn next_due(&mut self) -> Option<Nanos> {
+        let due = self.start + self.arrivals.peek()?.intended;
+        Some(self.shift.moved(due)).filter(|due| *due < self.window.end)
+    }
+
+    /// Takes the next request if it is due. Returns its time too.
+    fn take_due(&mut self) -> Option<(Nanos, Arrival)> {
+        let intended = self.next_due().filter(|due| *due <= self.now)?;
+        let arrival = self.arrivals.next()?;
+        self.shift.take(self.start + arrival.intended);
+        Some((intended, arrival))
     }
 
     /// Does the work of each millisecond. Returns true if there was any.
@@ -241,6 +285,7 @@ impl<'a> Generator<'a> {
             self.next_tick += TICK;
         }
         self.skip_to_turn();
+        self.core.refresh();
         self.shared.recorder.advance(now);
         self.shared.wall_clock.update(WallClock::read(self.setup.clock));
         self.shared.unseen_since = self.looks.unseen_since();
@@ -260,19 +305,18 @@ impl<'a> Generator<'a> {
 
     /// Hands a batch of due requests to their connections. Returns true if there were any.
     fn send_due(&mut self) -> bool {
+        // Another thread may have paused.
+        self.shift.learn(self.setup.pauses.total(), self.now);
         for sent in 0..BATCH {
-            let (start, now) = (self.start, self.now);
-            let Some(arrival) = self.arrivals.next_if(|a| start + a.intended <= now) else {
-                return sent > 0;
-            };
-            let intended = start + arrival.intended;
+            let Some((intended, arrival)) = self.take_due() else { return sent > 0 };
+            let now = self.now;
             if self.rehearsing {
                 self.rehearsal.saturating_record((now - intended).as_u64());
                 self.now = self.shared.now();
                 continue;
             }
             if self.setup.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
-                self.note_gap(intended);
+                self.note_gap(&arrival, intended);
             }
             self.tally.scheduled += u64::from(self.window.contains(intended));
             self.tally.acted += u64::from(self.window.contains(now));
@@ -285,10 +329,11 @@ impl<'a> Generator<'a> {
     }
 
     /// Keeps a request whose gap to the next is examined, while there is room.
-    fn note_gap(&mut self, intended: Nanos) {
+    fn note_gap(&mut self, arrival: &Arrival, intended: Nanos) {
         let Window { start, .. } = self.window;
         if self.window.contains(intended) && self.acted.len() < self.acted.capacity() {
-            let own = |at| self.setup.timeline.own_time(at);
+            let paused = intended - (self.start + arrival.intended);
+            let own = |at: Nanos| self.setup.timeline.own_time(at.saturating_sub(paused));
             let (intended, acted) = (own(intended - start), own(self.now - start));
             self.acted.push(Acted { intended, acted });
         }
@@ -296,7 +341,7 @@ impl<'a> Generator<'a> {
 
     /// Reads what has arrived. Sleeps if nothing has, and if nothing is due for a while.
     fn receive(&mut self) -> io::Result<()> {
-        let next = self.arrivals.peek().map_or(Nanos::MAX, |a| self.start + a.intended);
+        let next = self.next_due().unwrap_or(Nanos::MAX);
         let wake = next.min(self.next_tick).saturating_sub(SPIN);
         let idle = self.shared.outstanding == 0;
         if idle && wake <= self.now {
@@ -366,8 +411,8 @@ impl<'a> Generator<'a> {
             self.shared.unseen_since = self.looks.unseen_since();
             self.pool.abandon(now, &mut self.shared);
             self.shared.give_up_held();
-            let (start, window) = (self.start, self.window);
-            let left = self.arrivals.filter(|a| window.contains(start + a.intended));
+            let (start, window, shift) = (self.start, self.window, self.shift);
+            let left = self.arrivals.filter(|a| window.contains(shift.moved(start + a.intended)));
             self.tally.unsent = left.count() as u64;
             self.tally.scheduled += self.tally.unsent;
             self.shared.recorder.finish()

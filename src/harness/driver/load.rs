@@ -383,6 +383,7 @@ fn merge(setup: &RunSetup<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Me
         pacing,
         samples_full: sampler.is_full(),
         samples: sampler.into_samples(),
+        paused: setup.pauses.total(),
         neighbourhood: setup.witnesses.neighbourhood(),
         cut: None,
     }

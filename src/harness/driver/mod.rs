@@ -8,6 +8,7 @@ mod generator;
 mod held;
 pub mod load;
 mod looks;
+mod own_core;
 mod pool;
 mod setup;
 mod shared;

@@ -21,8 +21,9 @@ use crate::harness::machine::stop::Stop;
 use crate::harness::record::observer::Observer;
 use crate::harness::record::sample::Sampler;
 use crate::harness::scenario::phases::Timing;
-use crate::harness::scenario::run_plan::{Origin, RunPlan, Waiting};
+use crate::harness::scenario::run_plan::{Origin, Pausing, RunPlan, Waiting};
 use crate::harness::schedule::layout::Layout;
+use crate::harness::schedule::pauses::Pauses;
 use crate::harness::schedule::sampling::GapSampling;
 use crate::harness::schedule::timeline::Timeline;
 
@@ -40,6 +41,7 @@ pub(super) struct RunSetup<'a> {
     pub(super) gaps: Option<GapSampling>,
     pub(super) busy_period: Arc<BusyPeriod>,
     pub(super) witnesses: Witnesses,
+    pub(super) pauses: Pauses,
     /// Request of the user to stop.
     pub(crate) stop: &'a Stop,
     /// Set when the run can no longer succeed.
@@ -77,6 +79,7 @@ impl<'a> RunSetup<'a> {
                 &plan.cores,
                 plan.waiting == Waiting::Spin,
             ),
+            pauses: Pauses::default(),
             requests: Arc::new(requests.map_err(io::Error::other)?),
             timeline,
             clock: timeline.epoch.clock,
@@ -107,6 +110,13 @@ impl<'a> RunSetup<'a> {
         });
         let most = rate.fold(0.0, f64::max);
         ((1.5 * most) as usize + ROOM_MIN).min(ROOM_MAX)
+    }
+
+    /// Returns true if the schedule of this run may pause. Phases and turns begin at their own times,
+    /// so a run that has several does not.
+    pub(super) fn may_pause(&self) -> bool {
+        let phases = self.plan.workload.phases().map_or(0, |phases| phases.phases.len());
+        self.plan.pausing == Pausing::Witnessed && self.timeline.turn.is_none() && phases == 1
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -110,11 +110,12 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     let mut failures =
         checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
     failures.retain(|failure| measured.cut.is_none() || is_final(failure));
+    let running = duration.saturating_sub(measured.paused);
     let rate_achieved = match shape {
         Shape::Bursts { .. } => None,
-        Shape::Rate { .. } => Some(rate(measured.tally.acted, duration)),
+        Shape::Rate { .. } => Some(rate(measured.tally.acted, running)),
     };
-    let rate_answered = rate(measured.tally.answered, duration);
+    let rate_answered = rate(measured.tally.answered, running);
     Outcome {
         measured,
         all,

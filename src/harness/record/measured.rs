@@ -29,6 +29,8 @@ pub struct Measured {
     pub samples: Vec<Sampled>,
     /// True if answers were too long to keep the requested number of samples.
     pub samples_full: bool,
+    /// Time in which the schedule stood still, because a thread of the generator had no core.
+    pub paused: Nanos,
     /// What the witnesses know of the target and the generator's cores.
     pub neighbourhood: Neighbourhood,
     /// Extent of the run, if the user ended it early.

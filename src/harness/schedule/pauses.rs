@@ -65,9 +65,12 @@ impl Shift {
 
     /// Returns the instant at which a request is due that the schedule without pauses has at `due`.
     pub fn moved(&self, due: Nanos) -> Nanos {
-        self.ahead.iter().fold(due + self.passed, |due, (from, length)| {
-            if due > *from { due + *length } else { due }
-        })
+        self.ahead.iter().fold(
+            due + self.passed,
+            |due, (from, length)| {
+                if due > *from { due + *length } else { due }
+            },
+        )
     }
 
     /// Notes that a request was taken that the schedule without pauses has at `due`. No earlier one
@@ -105,7 +108,10 @@ mod tests {
     fn a_pause_moves_what_was_due_in_it_and_later_but_not_what_was_late_before() {
         let mut shift = Shift::default();
         shift.learn(ns(50), ns(100));
-        assert_eq!([80, 100, 101, 400].map(|due| shift.moved(ns(due)).as_u64()), [80, 100, 151, 450]);
+        assert_eq!(
+            [80, 100, 101, 400].map(|due| shift.moved(ns(due)).as_u64()),
+            [80, 100, 151, 450]
+        );
         shift.take(ns(100));
         assert_eq!(shift.moved(ns(101)), ns(151));
         shift.take(ns(101));

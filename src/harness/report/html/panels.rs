@@ -13,6 +13,7 @@ use crate::harness::document::run::merged::{Merged, Part};
 use crate::harness::document::run::phases::Phase;
 use crate::harness::document::run::undisturbed::{Undisturbance, UndisturbedPercentiles};
 use crate::harness::report::chart::scale::{plain, rounded};
+use crate::harness::report::text::pauses;
 
 /// Returns the verdicts of a run.
 pub(crate) fn badges(run: &Run) -> Vec<Badge> {
@@ -48,7 +49,9 @@ pub(crate) fn alerts(run: &Run) -> Vec<Alert> {
     let failed = alert("Checks failed", &run.checks.failures);
     let invalid = alert(&invalidity(run), &run.validity.reasons);
     let disturbed = alert(DISTURBED, &run.validity.disturbances);
-    failed.into_iter().chain(invalid).chain(disturbed).collect()
+    let paused = pauses::headline(&run.load)
+        .map(|said| Alert { title: "Paused".to_owned(), reasons: vec![said] });
+    failed.into_iter().chain(invalid).chain(paused).chain(disturbed).collect()
 }
 
 const DISTURBED: &str = "Disturbed: each percentile is marked as measured (no mark), as an upper bound (<), or as unknown (?)";
