@@ -15,7 +15,7 @@ pub(crate) fn merged(path: &Path) -> Histogram<u64> {
     for entry in IntervalLogIterator::new(&text) {
         // The lower bounds have lines of their own, with tags such as `hit.lower`.
         if let LogEntry::Interval(interval) = entry.unwrap()
-            && !interval.tag().is_some_and(|tag| tag.as_str().ends_with(".lower"))
+            && !interval.tag().is_some_and(|tag| tag.as_str().contains('.'))
         {
             let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
             let one: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();

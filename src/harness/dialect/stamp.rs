@@ -77,12 +77,12 @@ mod tests {
     #[test]
     fn the_stamp_is_of_the_arrival_and_not_of_the_read() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let receiver = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut sender, _) = listener.accept().unwrap();
-        let mut stamped = Stamped::on(&receiver).unwrap();
-        receiver.set_nonblocking(true).unwrap();
+        let mut stamped = Stamped::on(&socket).unwrap();
+        socket.set_nonblocking(true).unwrap();
         let mut out = [0; 100];
-        let nothing = stamped.read(&receiver, &mut out).unwrap_err();
+        let nothing = stamped.read(&socket, &mut out).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
 
         let clock = Monotonic::start();
@@ -91,14 +91,14 @@ mod tests {
         sender.write_all(b"hello").unwrap();
         // On loopback the data arrives while it is sent.
         let sent = clock.now_ns();
-        receiver.set_nonblocking(false).unwrap();
-        let received = stamped.read(&receiver, &mut out).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let received = stamped.read(&socket, &mut out).unwrap();
         assert_eq!(&out[..received.count], b"hello");
         let stamp = received.stamp.unwrap().as_u64();
         assert!(begun <= stamp - distance.start(), "{begun} {stamp} {distance:?}");
         assert!(stamp - distance.end() <= sent, "{sent} {stamp} {distance:?}");
         drop(sender);
-        let end = stamped.read(&receiver, &mut out).unwrap();
+        let end = stamped.read(&socket, &mut out).unwrap();
         assert_eq!((end.count, end.stamp), (0, None));
     }
 }

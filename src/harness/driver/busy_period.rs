@@ -123,13 +123,13 @@ impl BusyPeriod {
         }
         fence(Ordering::SeqCst);
         let origins = self.writes.iter().map(|slot| Nanos::new(slot.0.load(Ordering::Acquire)));
-        origins.fold(origin.0, |earliest, at| earliest.min(at))
+        origins.fold(origin.0, Ord::min)
     }
 
     fn raise(&self, lateness: Nanos) -> Nanos {
         let lateness = lateness.as_u64().min(LATENESS_MAX);
         let before = self.change(|word| {
-            (word >> COUNT_BITS < lateness).then(|| lateness << COUNT_BITS | word & COUNT_MAX)
+            (word >> COUNT_BITS < lateness).then_some(lateness << COUNT_BITS | word & COUNT_MAX)
         });
         lateness_of(lateness.max(before >> COUNT_BITS))
     }

@@ -237,13 +237,13 @@ impl Connection {
     }
 
     /// Lets bytes of the request reach the target, and counts the lateness of the generator.
-    fn sending<T>(&mut self, shared: &Shared, send: impl FnOnce(&mut Self) -> T) -> T {
+    fn sending<T>(&mut self, shared: &Shared, act: impl FnOnce(&mut Self) -> T) -> T {
         let origin = self.current.as_ref().map(|current| shared.write_begins(current));
-        let sent = send(self);
+        let done = act(self);
         if let Some((current, origin)) = self.current.as_mut().zip(origin) {
             current.lateness = shared.write_ended(origin);
         }
-        sent
+        done
     }
 
     /// Writes the remaining bytes. `now` is a time before the write, because on loopback the

@@ -383,7 +383,7 @@ mod tests {
     fn missed(times: u64) -> IntervalSet {
         let mut set = IntervalSet::new(0);
         for _ in 0..times {
-            set.record(&Ended {
+            let ended = Ended {
                 class: Class::Miss,
                 status: Status::Http(200),
                 cause: None,
@@ -392,7 +392,8 @@ mod tests {
                 written: Some(Nanos::ZERO),
                 end: Nanos::new(1),
                 added: Nanos::ZERO,
-            });
+            };
+            set.record_until(&ended, ended.end);
         }
         set
     }

@@ -153,12 +153,8 @@ impl IntervalSet {
         failed.map(|(_, latencies)| latencies.response.len()).sum()
     }
 
-    pub(crate) fn record(&mut self, ended: &Ended) {
-        self.record_until(ended, ended.end);
-    }
-
     /// Records a request whose response time counts up to `latest`.
-    pub(super) fn record_until(&mut self, ended: &Ended, latest: Nanos) {
+    pub(crate) fn record_until(&mut self, ended: &Ended, latest: Nanos) {
         let Some(set) = self.classes.get_mut(ended.class.index()) else { return };
         let upper = latest.saturating_sub(ended.intended);
         set.response.saturating_record(upper.as_u64());
