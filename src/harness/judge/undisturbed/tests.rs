@@ -103,18 +103,15 @@ fn serve(law: Law, stops: &[Stop]) -> Vec<(u64, u64)> {
 fn sorted(requests: &[(u64, u64)], stops: &[Stop], law: Law) -> Sorted {
     let window = Window { start: Nanos::ZERO, end: Nanos::from_secs(law.seconds) };
     let mut sorted = Sorted::default();
-    for second in 0..law.seconds {
-        let span = second * SECOND..(second + 1) * SECOND;
-        let ended = requests.iter().filter(|(due, response)| span.contains(&(due + response)));
-        let seen = stops.iter().filter(|stop| stop.cause == Cause::Neighbour);
-        let seen = seen.filter(|stop| span.contains(&stop.to)).map(|stop| Disturbance {
-            from: Nanos::new(stop.from),
-            to: Nanos::new(stop.to),
-            lost: Nanos::new(stop.to - stop.from),
-        });
-        let mut trail = Trail::default();
-        trail.requests.extend(ended.map(|(due, response)| kept(*due, *response)));
-        trail.disturbances.extend(seen);
+    let mut trails: BTreeMap<u64, Trail> = BTreeMap::new();
+    for (due, response) in requests {
+        let trail = trails.entry((due + response) / SECOND).or_default();
+        trail.requests.push(kept(*due, *response));
+    }
+    for seen in witnessed(stops) {
+        trails.entry(seen.to / Nanos::SECOND).or_default().disturbances.push(seen);
+    }
+    for (second, mut trail) in trails {
         trail.utilisation = Some(law.rate * law.mean_service_ns / 1e9);
         sorted.take(&trail);
         sorted.judge_before(Nanos::from_secs(second), window, &|| ());
@@ -167,20 +164,15 @@ fn stalls_of_the_target_stay_in() {
     // A stop within a stop would stop twice.
     stops.dedup_by(|next, kept| next.from < kept.to);
     let requests = serve(law, &stops);
+    let of_target: Vec<Stop> =
+        stops.iter().filter(|stop| stop.cause == Cause::Own).copied().collect();
     let stalled = |due: u64| {
-        stops.iter().any(|stop| stop.cause == Cause::Own && (stop.from..stop.to).contains(&due))
+        let next = of_target.partition_point(|stop| stop.to <= due);
+        of_target.get(next).is_some_and(|stop| stop.from <= due)
     };
-    let spoiled: Vec<Disturbance> = stops
-        .iter()
-        .filter(|stop| stop.cause == Cause::Neighbour)
-        .map(|stop| Disturbance {
-            from: Nanos::new(stop.from),
-            to: Nanos::new(stop.to),
-            lost: Nanos::new(stop.to - stop.from),
-        })
-        .collect();
-    let spans = spoiled_time(&spoiled, law);
-    let guard = view(&sorted(&requests, &stops, law)).unwrap().guard;
+    let spans = spoiled_time(&witnessed(&stops), law);
+    let seen = view(&sorted(&requests, &stops, law)).unwrap();
+    let guard = seen.guard;
     let is_kept = |due: u64| distance(&spans, Nanos::new(due)).is_some_and(|left| left >= guard);
     let count = |of: &dyn Fn(u64) -> bool| {
         u64::try_from(requests.iter().filter(|(due, _)| of(*due)).count()).unwrap()
@@ -190,8 +182,18 @@ fn stalls_of_the_target_stay_in() {
     assert!((0.9..=1.1).contains(&(kept_stalled / kept)), "{kept_stalled} of {kept}");
     // The p99 is that of the target with its stalls, and without the neighbour.
     let alone = p99(&serve(law, &own));
-    let seen = view(&sorted(&requests, &stops, law)).unwrap().response.p99;
-    assert!((ratio(seen, alone) - 1.0).abs() < 0.1, "{seen} instead of {alone}");
+    let p99 = seen.response.p99;
+    assert!((ratio(p99, alone) - 1.0).abs() < 0.1, "{p99} instead of {alone}");
+}
+
+/// Returns what witnesses see of the stops.
+fn witnessed(stops: &[Stop]) -> Vec<Disturbance> {
+    let seen = stops.iter().filter(|stop| stop.cause == Cause::Neighbour);
+    let seen = seen.map(|stop| {
+        let [from, to] = [stop.from, stop.to].map(Nanos::new);
+        Disturbance { from, to, lost: to - from }
+    });
+    seen.collect()
 }
 
 fn spoiled_time(disturbances: &[Disturbance], law: Law) -> Vec<Span> {
