@@ -83,8 +83,21 @@ fn served(from: u64, work: u64, stops: &[Stop]) -> u64 {
     end
 }
 
+/// Joins stops that overlap. They are sorted by their beginnings.
+fn joined(stops: &[Stop]) -> Vec<Stop> {
+    let mut joined: Vec<Stop> = Vec::new();
+    for stop in stops {
+        match joined.last_mut() {
+            Some(last) if stop.from <= last.to => last.to = last.to.max(stop.to),
+            _ => joined.push(*stop),
+        }
+    }
+    joined
+}
+
 /// Serves the load, and returns each request: its intended start and its response time.
 fn serve(law: Law, stops: &[Stop]) -> Vec<(u64, u64)> {
+    let stops = &joined(stops);
     let mut rng = StdRng::seed_from_u64(law.seed);
     let (mut due, mut free) = (0, 0);
     let mut requests = Vec::new();
@@ -161,8 +174,6 @@ fn stalls_of_the_target_stay_in() {
     let own = stalls(law.seconds, 4);
     let mut stops = [neighbour(law.seconds, 0.1, 5), own.clone()].concat();
     stops.sort_by_key(|stop| stop.from);
-    // A stop within a stop would stop twice.
-    stops.dedup_by(|next, kept| next.from < kept.to);
     let requests = serve(law, &stops);
     let of_target: Vec<Stop> =
         stops.iter().filter(|stop| stop.cause == Cause::Own).copied().collect();
