@@ -102,7 +102,8 @@ const fn rank(reason: &Reason) -> u8 {
 }
 
 const SLOWER: &str = "lower --rate or raise --threads";
-const QUIETER: &str = "use a quieter machine or lower --rate";
+/// Remedy for a machine that disturbs the generator.
+pub const QUIETER: &str = "use a quieter machine or lower --rate";
 
 /// Returns the cause in a few words, and the remedy.
 fn explain(reason: &Reason) -> (String, &'static str) {
@@ -140,13 +141,7 @@ fn explain(reason: &Reason) -> (String, &'static str) {
         Reason::Paging { .. } => {
             ("the generator waited for memory".into(), "free memory on this machine")
         }
-        Reason::Hiccup { p999, .. } => (
-            format!(
-                "this machine took the generator's core for {} or more",
-                readable(p999.as_u64())
-            ),
-            QUIETER,
-        ),
+        Reason::Hiccup { p999, .. } => (core_taken(*p999), QUIETER),
         Reason::Interrupted(cut) => (
             format!(
                 "{} of {} requests were under way at the interrupt",
@@ -175,6 +170,10 @@ fn explain(reason: &Reason) -> (String, &'static str) {
             ("the latency was not steady".into(), "raise --warmup or lower --rate")
         }
     }
+}
+
+fn core_taken(time: Nanos) -> String {
+    format!("this machine took the generator's core for {} or more", readable(time.as_u64()))
 }
 
 fn late(what: &str, time: Nanos, percentile: &str) -> String {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-pub use self::headline::Headline;
+pub use self::headline::{Headline, QUIETER};
 use self::limits::{
     BUSY_MAX, FAULT_EVERY, RATE_TOLERANCE, STEAL_MAX, THROTTLED_MAX, burst_limit, lag_limit,
     tail_limit,

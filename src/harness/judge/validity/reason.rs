@@ -220,10 +220,7 @@ impl fmt::Display for Reason {
                 readable(p999.as_u64()),
                 readable(limit.as_u64())
             ),
-            Self::Median { count } => write!(
-                f,
-                "the median is unknown: {count} answers, of which fewer than ten independent ones are beyond it; raise --rate or --duration"
-            ),
+            Self::Median { count } => median(*count, f),
             Self::NoRequests => {
                 f.write_str("no request of the measured part has ended; raise --rate or --duration")
             }
@@ -254,6 +251,13 @@ impl fmt::Display for Reason {
             ),
         }
     }
+}
+
+fn median(count: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the median is unknown: {count} answers, of which fewer than ten independent ones are beyond it; raise --rate or --duration"
+    )
 }
 
 fn stolen(share: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::fmt::{Result, Write};
 use crate::base::clock::readable_us;
 use crate::harness::document::percentiles::{Bounded, ResponsePercentiles, Standing};
 use crate::harness::judge::ruling::Ruling;
-use crate::harness::judge::validity::Headline;
+use crate::harness::judge::validity::{Headline, QUIETER};
 
 /// Formats a percentile for a table: `<1.04 ms` for an upper bound, `1.04 ms?` for one that nobody knows.
 pub(super) fn cell(of: Option<Bounded>) -> String {
@@ -32,27 +32,18 @@ pub(super) fn write(text: &mut String, of: ResponsePercentiles, ruling: &Ruling)
         writeln!(text, "measured  {measured}")?;
     }
     if let Some(bounded) = times(Standing::Bounded) {
-        writeln!(text, "bounded   at most: {bounded}")?;
+        writeln!(text, "at most   {bounded}")?;
     }
     if let Some(unknown) = &unknown {
         writeln!(text, "unknown   {unknown}: too few independent requests beyond it")?;
     }
     let is_bounded = named(Standing::Bounded).next().is_some();
-    match advice(ruling, is_bounded.then_some(QUIETER), unknown) {
-        Some(advice) => writeln!(text, "for more  {advice}"),
-        None => Ok(()),
-    }
-}
-
-const QUIETER: &str = "use a quieter machine or lower --rate";
-
-/// Returns the remedy of the main disturbance, or else `usual`; and that for unknown percentiles.
-fn advice(ruling: &Ruling, usual: Option<&'static str>, unknown: Option<String>) -> Option<String> {
+    // The remedy of the main disturbance, or else the usual one; and that for unknown percentiles.
     let disturbed = Headline::of(&ruling.disturbances).map(|headline| headline.remedy);
-    let longer = unknown.map(|unknown| format!("raise --duration for the {unknown}"));
-    let remedies = disturbed.or(usual).map(str::to_owned).into_iter().chain(longer);
-    let remedies: Vec<String> = remedies.collect();
-    (!remedies.is_empty()).then(|| remedies.join("; "))
+    let quieter = disturbed.or(is_bounded.then_some(QUIETER));
+    let longer = unknown.map(|_| "raise --duration");
+    let remedies: Vec<&str> = quieter.into_iter().chain(longer).collect();
+    if remedies.is_empty() { Ok(()) } else { writeln!(text, "for more  {}", remedies.join("; ")) }
 }
 
 /// Returns the parts with commas between them, or none without parts.
@@ -100,9 +91,9 @@ mod tests {
         assert_eq!(
             said(mixed, vec![Reason::Hiccup { p999, limit }]),
             "measured  p50 61.2 us, p90 88.0 us\n\
-             bounded   at most: p99 1.04 ms, max 22.1 ms\n\
+             at most   p99 1.04 ms, max 22.1 ms\n\
              unknown   p99.9: too few independent requests beyond it\n\
-             for more  use a quieter machine or lower --rate; raise --duration for the p99.9\n"
+             for more  use a quieter machine or lower --rate; raise --duration\n"
         );
         let cells = [mixed.p50, mixed.p99, mixed.p999, None].map(cell);
         assert_eq!(cells, ["61.2 us", "<1.04 ms", "2.20 ms?", "-"]);
