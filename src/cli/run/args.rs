@@ -91,6 +91,9 @@ pub(crate) struct RunArgs {
     /// Rule for what the response time would have been if the generator had never been late
     #[arg(long, value_name = "RULE", value_enum, default_value_t, env = "MINTBENCH_RUN_BOUNDS")]
     pub(super) bounds: Bounds,
+    /// Send on schedule even while the generator has no core: what was due meanwhile goes out in a burst
+    #[arg(long, env = "MINTBENCH_RUN_NO_PAUSE")]
+    pub(super) no_pause: bool,
     /// Length of the pacing test before the load, which sends no requests; 0s for no test
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
     pub(super) pacer_test: Duration,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::failure::Failure;
+use crate::harness::judge::undisturbed::Undisturbed;
 use crate::harness::judge::validity::Reason;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{Discard, Totals, collect};
@@ -9,6 +10,7 @@ use crate::harness::record::measured::{Measured, Pacing};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
+use crate::harness::record::witness::{Neighbourhood, WitnessLog};
 use crate::harness::scenario::objective::Objective;
 use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
@@ -20,7 +22,7 @@ fn totals(response_ns: u64) -> Totals {
         Recorder::new(Window { start: Nanos::ZERO, end: Nanos::new(1) }, full, empty);
     (0..1_000).for_each(|_| recorder.record(&ended(0, response_ns)));
     let _ = recorder.finish();
-    collect(&sets, &[spare], &mut Discard, &|| ()).unwrap()
+    collect(&sets, &[spare], &WitnessLog::default(), &mut Discard, &|| ()).unwrap()
 }
 
 fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
@@ -29,6 +31,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
     totals.whole.good().for_each(|(_, class)| all.add(class));
     let measured = Measured {
         samples_full: false,
+        paused: Nanos::ZERO,
         totals,
         tally: Tally::default(),
         busy_share: 0.0,
@@ -36,6 +39,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
         notice: histogram(),
         pacing: Pacing::default(),
         samples: Vec::new(),
+        neighbourhood: Neighbourhood::Apart,
         cut: None,
     };
     Outcome {
@@ -46,6 +50,7 @@ fn outcome(failures: Vec<Failure>, reasons: Vec<Reason>) -> Outcome {
         verdict: None,
         changes: None,
         conditions: Conditions::default(),
+        undisturbed: Undisturbed::default(),
         duration: Nanos::new(1),
         rate_achieved: None,
         rate_answered: 0.0,

@@ -35,7 +35,7 @@ use super::scenario::changes::Changes;
 use super::scenario::mix::{Identities, Kind, Share};
 use super::scenario::phases::{Arrivals, Phase, Phases, Timing};
 use super::scenario::profile::Profile;
-use super::scenario::run_plan::{Bounds, Classes, Origin, RunPlan, Waiting};
+use super::scenario::run_plan::{Bounds, Classes, Origin, Pausing, RunPlan, Waiting};
 use super::scenario::workload::Workload;
 use super::schedule::timeline::{Epoch, Timeline};
 use crate::base::clock::{Monotonic, UnixSeconds};
@@ -143,6 +143,7 @@ fn plan(cores: &Cores, span: Duration) -> RunPlan {
         cores: cores.clone(),
         waiting: Waiting::Spin,
         bounds: Bounds::default(),
+        pausing: Pausing::Never,
         rehearsal: Nanos::from(span),
         warmup: Nanos::ZERO,
         duration: LENGTH,

@@ -2,41 +2,33 @@
 
 use std::io;
 use std::iter::Peekable;
-use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::busy_period::BusyPeriod;
-use super::connection::ConnectContext;
-use super::dial::Dial;
 use super::held::Held;
 use super::looks::{Found, Looks};
+use super::own_core::OwnCore;
 use super::pool::Pool;
+use super::setup::{Prepared, RunSetup};
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::wall_clock::WallClock;
-use crate::base::clock::Monotonic;
-use crate::harness::dialect::protocol::RunSpan;
-use crate::harness::dialect::request::RequestWriter;
-use crate::harness::dialect::target::Target;
 use crate::harness::machine::cores;
-use crate::harness::machine::stop::Stop;
+use crate::harness::machine::scheduling::PROC;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::{Window, histogram};
 use crate::harness::record::measured::Acted;
-use crate::harness::record::observer::Observer;
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
+use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance};
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::{Bounds, Origin, RunPlan, Waiting};
-use crate::harness::schedule::layout::Layout;
+use crate::harness::scenario::run_plan::{Bounds, Waiting};
+use crate::harness::schedule::pauses::Shift;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
-use crate::harness::schedule::timeline::Timeline;
 use crate::harness::schedule::traffic::{Arrival, Traffic};
 
 /// Measurements of one thread besides the histograms.
@@ -51,98 +43,6 @@ pub(crate) struct ThreadReport {
     pub(crate) rehearsal: Histogram<u64>,
     /// Requests whose gaps are compared with the schedule.
     pub(crate) acted: Vec<Acted>,
-}
-
-/// Data that all threads of a run share, made before it starts.
-#[derive(Debug)]
-pub(super) struct RunSetup<'a> {
-    pub(super) plan: &'a RunPlan,
-    pub(super) target: &'a Target,
-    dial: Dial,
-    pub(super) layout: Layout,
-    pub(super) requests: Arc<RequestWriter>,
-    pub(super) timeline: Timeline,
-    pub(super) clock: Monotonic,
-    pub(super) observer: Option<Observer>,
-    pub(super) gaps: Option<GapSampling>,
-    busy_period: Arc<BusyPeriod>,
-    /// Request of the user to stop.
-    pub(crate) stop: &'a Stop,
-    /// Set when the run can no longer succeed.
-    pub(crate) abort: AtomicBool,
-}
-
-impl<'a> RunSetup<'a> {
-    /// # Errors
-    /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
-    /// signed.
-    pub(super) fn new(
-        plan: &'a RunPlan,
-        target: &'a Target,
-        timeline: Timeline,
-        observer: Option<Observer>,
-        stop: &'a Stop,
-    ) -> io::Result<Self> {
-        let per_vm = (plan.origin == Origin::PerVm).then_some(plan.world);
-        let load = timeline.wall_span(plan.warmup) + timeline.wall_span(plan.duration);
-        let length = Duration::from(plan.rehearsal + load + plan.timeout) + CONNECTING;
-        let requests = RequestWriter::new(
-            target,
-            &plan.world,
-            RunSpan { begins: timeline.epoch.wall, length },
-        );
-        let layout = Layout::of(plan);
-        Ok(Self {
-            plan,
-            target,
-            dial: Dial::to(target, per_vm)?,
-            busy_period: Arc::new(BusyPeriod::new(layout.threads())),
-            layout,
-            requests: Arc::new(requests.map_err(io::Error::other)?),
-            timeline,
-            clock: timeline.epoch.clock,
-            observer,
-            gaps: GapSampling::of(&plan.workload, plan.seed),
-            stop,
-            abort: AtomicBool::new(false),
-        })
-    }
-
-    fn is_over(&self) -> bool {
-        self.stop.is_requested() || self.abort.load(Ordering::Relaxed)
-    }
-}
-
-/// Connections and memory of a thread, made before the load starts.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pool: Pool,
-    epoll: OwnedFd,
-    sampler: Sampler,
-}
-
-impl Prepared {
-    /// Makes the connections of this thread.
-    ///
-    /// # Errors
-    /// Returns an error when a connection cannot be made.
-    pub(super) fn new(setup: &RunSetup<'_>, thread: usize) -> io::Result<Self> {
-        let RunSetup { plan, layout, stop, .. } = setup;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let context = ConnectContext {
-            dial: &setup.dial,
-            requests: &setup.requests,
-            epoll: &epoll,
-            clock: setup.clock,
-        };
-        let pool = Pool::connect(layout.sets(thread), &context, stop)?;
-        let seed = plan.seed.wrapping_add(thread as u64);
-        Ok(Self {
-            pool,
-            epoll,
-            sampler: Sampler::new(plan.samples, plan.classes.of_tokens(), seed),
-        })
-    }
 }
 
 /// Start time of a run, and the measured window.
@@ -163,8 +63,6 @@ const SETTLE: Nanos = Nanos::from_millis(25);
 /// Due requests to write before the thread reads answers again. A write to loopback takes some 10
 /// us, and an answer that comes meanwhile is noticed that much later.
 const BATCH: usize = 4;
-/// More time than all connections take. Assertions remain valid for it, in addition to the run.
-const CONNECTING: Duration = Duration::from_mins(10);
 /// Maximum number of events of one call.
 const EVENTS: usize = 256;
 /// Answers to read before the thread looks for due requests. If a server answers thousands at once,
@@ -185,6 +83,8 @@ pub(super) struct Generator<'a> {
     /// Last reading of the clock.
     now: Nanos,
     looks: Looks,
+    shift: Shift,
+    core: OwnCore,
     next_tick: Nanos,
     hiccup: Histogram<u64>,
     busy: Nanos,
@@ -239,6 +139,8 @@ impl<'a> Generator<'a> {
             tally: Tally::default(),
             now,
             looks: Looks::new(now),
+            shift: Shift::default(),
+            core: OwnCore::default(),
             next_tick: start,
             hiccup: histogram(),
             busy: Nanos::ZERO,
@@ -254,6 +156,10 @@ impl<'a> Generator<'a> {
     /// Returns an error when the kernel refuses to wait for events.
     pub(super) fn run(mut self) -> io::Result<ThreadReport> {
         cores::settle_thread(self.setup.plan.cores.of_thread(self.thread));
+        self.setup.witnesses.introduce(cores::thread_number());
+        if self.setup.may_pause() {
+            self.core = OwnCore::of_this_thread(Path::new(PROC));
+        }
         self.rehearse()?;
         while !self.is_finished() && !self.setup.is_over() {
             self.turn()?;
@@ -286,7 +192,7 @@ impl<'a> Generator<'a> {
 
     fn is_finished(&mut self) -> bool {
         let ended = self.now >= self.window.end;
-        let settled = ended && self.shared.outstanding == 0 && self.arrivals.peek().is_none();
+        let settled = ended && self.shared.outstanding == 0 && self.next_due().is_none();
         settled || self.now > self.window.end.saturating_add(self.shared.timeout)
     }
 
@@ -305,8 +211,64 @@ impl<'a> Generator<'a> {
     /// Time after the load does not count: the thread is idle while the last answers come, which
     /// says nothing about the load.
     fn worked_since(&mut self, begin: Nanos) {
-        self.now = self.shared.now();
+        self.look_at_clock();
         self.busy += self.now.min(self.window.end).saturating_sub(begin);
+    }
+
+    /// Reads the clock after work that takes microseconds.
+    fn look_at_clock(&mut self) {
+        self.look_at_clock_after(Nanos::ZERO);
+    }
+
+    /// Reads the clock after a sleep of this length. If the time went on for much longer, the thread
+    /// was off its core.
+    fn look_at_clock_after(&mut self, slept: Nanos) {
+        let from = self.now.saturating_add(slept);
+        self.now = self.shared.now();
+        if self.now > from.saturating_add(DISTURBANCE_MIN) {
+            self.was_away(from);
+        }
+    }
+
+    /// Notes that the thread was off its core since `from`.
+    fn was_away(&mut self, from: Nanos) {
+        if self.rehearsing {
+            return;
+        }
+        // After a pause there is nothing to catch up with.
+        let lost = if self.pauses_since(from) { Nanos::ZERO } else { self.now - from };
+        if self.setup.witnesses.gaps_count() {
+            self.shared.recorder.disturbed(Disturbance { from, to: self.now, lost });
+        }
+    }
+
+    /// Moves the schedule by the time since `from`, in which the thread was off its core. Returns
+    /// false without evidence that something else than the target had the core.
+    fn pauses_since(&mut self, from: Nanos) -> bool {
+        let (setup, now) = (self.setup, self.now);
+        let measured = self.window.contains(from) && self.window.contains(now);
+        let pauses = measured
+            && setup.may_pause()
+            && setup.witnesses.are_apart()
+            && self.core.explains(now - from);
+        if pauses {
+            self.shift.learn(setup.pauses.add(from, now), from);
+        }
+        pauses
+    }
+
+    /// Returns the time of the next request that is due before the end of the load.
+    fn next_due(&mut self) -> Option<Nanos> {
+        let due = self.start + self.arrivals.peek()?.intended;
+        Some(self.shift.moved(due)).filter(|due| *due < self.window.end)
+    }
+
+    /// Takes the next request if it is due. Returns its time too.
+    fn take_due(&mut self) -> Option<(Nanos, Arrival)> {
+        let intended = self.next_due().filter(|due| *due <= self.now)?;
+        let arrival = self.arrivals.next()?;
+        self.shift.take(self.start + arrival.intended);
+        Some((intended, arrival))
     }
 
     /// Does the work of each millisecond. Returns true if there was any.
@@ -323,6 +285,7 @@ impl<'a> Generator<'a> {
             self.next_tick += TICK;
         }
         self.skip_to_turn();
+        self.core.refresh();
         self.shared.recorder.advance(now);
         self.shared.wall_clock.update(WallClock::read(self.setup.clock));
         self.shared.unseen_since = self.looks.unseen_since();
@@ -342,35 +305,35 @@ impl<'a> Generator<'a> {
 
     /// Hands a batch of due requests to their connections. Returns true if there were any.
     fn send_due(&mut self) -> bool {
+        // Another thread may have paused.
+        self.shift.learn(self.setup.pauses.total(), self.now);
         for sent in 0..BATCH {
-            let (start, now) = (self.start, self.now);
-            let Some(arrival) = self.arrivals.next_if(|a| start + a.intended <= now) else {
-                return sent > 0;
-            };
-            let intended = start + arrival.intended;
+            let Some((intended, arrival)) = self.take_due() else { return sent > 0 };
+            let now = self.now;
             if self.rehearsing {
                 self.rehearsal.saturating_record((now - intended).as_u64());
                 self.now = self.shared.now();
                 continue;
             }
             if self.setup.gaps.as_ref().is_some_and(|gaps| gaps.takes(arrival.index)) {
-                self.note_gap(intended);
+                self.note_gap(&arrival, intended);
             }
             self.tally.scheduled += u64::from(self.window.contains(intended));
             self.tally.acted += u64::from(self.window.contains(now));
             let due = Due { key: arrival.key, intended, acted: now };
             self.pool.offer(self.setup.layout.set_of_thread(&arrival), due, &mut self.shared);
             // The write took time, so the next due request is acted on later.
-            self.now = self.shared.now();
+            self.look_at_clock();
         }
         true
     }
 
     /// Keeps a request whose gap to the next is examined, while there is room.
-    fn note_gap(&mut self, intended: Nanos) {
+    fn note_gap(&mut self, arrival: &Arrival, intended: Nanos) {
         let Window { start, .. } = self.window;
         if self.window.contains(intended) && self.acted.len() < self.acted.capacity() {
-            let own = |at| self.setup.timeline.own_time(at);
+            let paused = intended - (self.start + arrival.intended);
+            let own = |at: Nanos| self.setup.timeline.own_time(at.saturating_sub(paused));
             let (intended, acted) = (own(intended - start), own(self.now - start));
             self.acted.push(Acted { intended, acted });
         }
@@ -378,13 +341,13 @@ impl<'a> Generator<'a> {
 
     /// Reads what has arrived. Sleeps if nothing has, and if nothing is due for a while.
     fn receive(&mut self) -> io::Result<()> {
-        let next = self.arrivals.peek().map_or(Nanos::MAX, |a| self.start + a.intended);
+        let next = self.next_due().unwrap_or(Nanos::MAX);
         let wake = next.min(self.next_tick).saturating_sub(SPIN);
         let idle = self.shared.outstanding == 0;
         if idle && wake <= self.now {
             // Nothing can arrive: spin on the clock alone.
             std::hint::spin_loop();
-            self.now = self.shared.now();
+            self.look_at_clock();
             self.looks.nothing_before(self.now);
             return Ok(());
         }
@@ -411,7 +374,9 @@ impl<'a> Generator<'a> {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        self.now = self.shared.now();
+        // An event may end the sleep at any time, and nobody knows when the thread could have run.
+        let slept = if span.is_zero() || self.events.is_empty() { span } else { Nanos::MAX };
+        self.look_at_clock_after(slept);
         let whole = self.events.len() < self.events.capacity();
         let since = self.looks.end(if whole { Found::All } else { Found::FullBatch });
         self.shared.unseen_since = since;
@@ -425,7 +390,7 @@ impl<'a> Generator<'a> {
         let events = std::mem::take(&mut self.events);
         for (index, answers) in events.chunks(ANSWERS).enumerate() {
             if index > 0 {
-                self.now = self.shared.now();
+                self.look_at_clock();
                 self.send_due();
             }
             for event in answers {
@@ -446,8 +411,8 @@ impl<'a> Generator<'a> {
             self.shared.unseen_since = self.looks.unseen_since();
             self.pool.abandon(now, &mut self.shared);
             self.shared.give_up_held();
-            let (start, window) = (self.start, self.window);
-            let left = self.arrivals.filter(|a| window.contains(start + a.intended));
+            let (start, window, shift) = (self.start, self.window, self.shift);
+            let left = self.arrivals.filter(|a| window.contains(shift.moved(start + a.intended)));
             self.tally.unsent = left.count() as u64;
             self.tally.scheduled += self.tally.unsent;
             self.shared.recorder.finish()

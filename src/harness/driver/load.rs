@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use super::generator::{Generator, Prepared, RunSetup, Start, ThreadReport};
+use super::generator::{Generator, Start, ThreadReport};
+use super::setup::{Prepared, RunSetup};
+use super::witnesses::watch;
 use crate::base::tls::Fault;
 use crate::harness::dialect::outcome::Cause;
 use crate::harness::dialect::target::Target;
@@ -127,16 +129,22 @@ pub(crate) fn run(
         let collector = spawn(scope, "collector", move || {
             let mut guard = AbortGuard::armed(setup);
             cores::yield_to_all();
-            let totals = collect(&full, &recycle, sink, &|| std::thread::sleep(REST));
+            let log = &setup.witnesses.log;
+            let totals = collect(&full, &recycle, log, sink, &|| std::thread::sleep(REST));
             guard.armed = totals.is_err();
             totals
         })?;
+        let (watching, over) = channel();
+        let witness = spawn(scope, "witness", move || watch(setup, window.start, &over))?;
         let watched = generators.watch(setup, window, observe);
         let ended = Nanos::now(setup.clock);
         // Joins all threads before any error is returned: the scope panics for a panicked thread
         // that was not joined.
         let reports = generators.join();
+        drop(watching);
+        let witnessed = witness.join().map_err(|_| LoadError::Died);
         let totals = collector.join().map_err(|_| LoadError::Died);
+        witnessed?;
         let (reports, totals) = (reports?, totals?.map_err(LoadError::Write)?);
         if watched.is_break() {
             return Err(LoadError::TargetEnded);
@@ -239,12 +247,15 @@ impl<'scope> Generators<'scope> {
         let (full, sets) = channel();
         let mut recycle = Vec::new();
         let phase_ends = setup.plan.workload.ends();
+        let room = setup.room();
         for go in &self.go {
             let (spare, empty) = channel();
             // One spare set from the start, so that the first hand-over allocates nothing.
-            drop(spare.send(IntervalSet::new(0)));
+            drop(spare.send(IntervalSet::with_room(0, room)));
             recycle.push(spare);
-            let recorder = Recorder::new(window, full.clone(), empty).with_phases(&phase_ends);
+            let recorder = Recorder::new(window, full.clone(), empty)
+                .with_phases(&phase_ends)
+                .with_trail(room);
             drop(go.send(Start { at: start, window, recorder }));
         }
         Started { window, recycle, full: sets }
@@ -372,6 +383,8 @@ fn merge(setup: &RunSetup<'_>, reports: Vec<ThreadReport>, totals: Totals) -> Me
         pacing,
         samples_full: sampler.is_full(),
         samples: sampler.into_samples(),
+        paused: setup.pauses.total(),
+        neighbourhood: setup.witnesses.neighbourhood(),
         cut: None,
     }
 }

@@ -8,8 +8,11 @@ mod generator;
 mod held;
 pub mod load;
 mod looks;
+mod own_core;
 mod pool;
+mod setup;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod wall_clock;
+mod witnesses;

@@ -112,14 +112,17 @@ impl Shared {
     /// Returns the bounds of the arrival of the answer that is handled now.
     ///
     /// A stamp counts if the bytes can have arrived then: not before the last look that did not
-    /// find them, and not after they were read. If segments came in another order than they were
-    /// sent, the stamp is that of the last in sequence, which is before the look.
+    /// find them, and not after they were read. It is before the look if segments came in another
+    /// order than they were sent, or if the kernel was slow to hand them over.
     pub(super) fn answer_time(&mut self) -> Between {
         let noticed = self.event_time();
-        let stamp =
-            self.stamp.and_then(|wall| noticed.narrowed(self.wall_clock.on_run_clock(wall)));
-        self.stamped += u64::from(stamp.is_some());
-        stamp.unwrap_or(noticed)
+        let Some(wall) = self.stamp else { return noticed };
+        let stamp = self.wall_clock.on_run_clock(wall);
+        if let Some(arrived) = noticed.narrowed(stamp) {
+            self.stamped += 1;
+            return arrived;
+        }
+        Between { earliest: noticed.earliest.min(stamp.earliest), ..noticed }
     }
 
     /// Records the delay with which an answer may have been noticed.

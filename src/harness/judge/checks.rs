@@ -221,8 +221,9 @@ mod tests {
     use crate::harness::record::collector::Totals;
     use crate::harness::record::intervals::{Ended, histogram};
     use crate::harness::record::measured::Pacing;
+    use crate::harness::record::witness::Neighbourhood;
     use crate::harness::scenario::mix::Kind;
-    use crate::harness::scenario::run_plan::{Bounds, Origin, Waiting};
+    use crate::harness::scenario::run_plan::{Bounds, Origin, Pausing, Waiting};
     use crate::harness::scenario::workload::Herds;
     use crate::harness::scenario::workload::tests::{one, phase, phases};
     use std::sync::Arc;
@@ -243,6 +244,7 @@ mod tests {
             cores: Cores { broker: None, generator: Vec::new() },
             waiting: Waiting::Sleep,
             bounds: Bounds::default(),
+            pausing: Pausing::Never,
             rehearsal: Nanos::ZERO,
             warmup: Nanos::ZERO,
             duration: Nanos::SECOND,
@@ -269,6 +271,8 @@ mod tests {
             pacing: Pacing::default(),
             samples: Vec::new(),
             samples_full: false,
+            paused: Nanos::ZERO,
+            neighbourhood: Neighbourhood::Apart,
             cut: None,
         };
         let counted =

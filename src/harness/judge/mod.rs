@@ -12,5 +12,6 @@ pub mod outcome;
 pub mod ruling;
 pub mod standing;
 pub mod steady_state;
+pub mod undisturbed;
 pub mod validity;
 pub mod verify;

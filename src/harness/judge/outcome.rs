@@ -9,6 +9,7 @@ use super::failure::{Failure, is_final};
 use super::gap_fit::GapFit;
 use super::standing::Bounds;
 use super::steady_state::{Seconds, SteadyState};
+use super::undisturbed::Undisturbed;
 use super::validity::limits::lag_limit;
 use super::validity::{self, Evidence, Reason, Shape};
 use super::verify::Verdict;
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub changes: Option<ChangesReport>,
     /// Conditions of the run.
     pub conditions: Conditions,
+    /// Latency over the time in which nothing disturbed the run.
+    pub undisturbed: Undisturbed,
     /// Length of the measured part in nanoseconds. Shorter than planned if the user ended the run.
     pub duration: Nanos,
     /// Requests acted on per second of the measured part; none for bursts.
@@ -70,11 +73,13 @@ pub struct Findings {
     pub strain: Strain,
     /// Latency and cache hits of each second.
     pub seconds: Seconds,
+    /// Latency over the time in which nothing disturbed the run.
+    pub undisturbed: Undisturbed,
 }
 
 /// Judges the measurements of a run.
 pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome {
-    let Findings { broker, self_report, verdict, changes, strain, seconds } = findings;
+    let Findings { broker, self_report, verdict, changes, strain, seconds, undisturbed } = findings;
     let (good, all) = merged(&measured.totals.whole);
     // The limits of lateness follow from the times of good answers, because a refusal may take no
     // time.
@@ -105,11 +110,12 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
     let mut failures =
         checks::failures(plan, &measured, broker.as_ref(), verdict, changes.as_ref());
     failures.retain(|failure| measured.cut.is_none() || is_final(failure));
+    let running = duration.saturating_sub(measured.paused);
     let rate_achieved = match shape {
         Shape::Bursts { .. } => None,
-        Shape::Rate { .. } => Some(rate(measured.tally.acted, duration)),
+        Shape::Rate { .. } => Some(rate(measured.tally.acted, running)),
     };
-    let rate_answered = rate(measured.tally.answered, duration);
+    let rate_answered = rate(measured.tally.answered, running);
     Outcome {
         measured,
         all,
@@ -118,6 +124,7 @@ pub fn judge(plan: &RunPlan, measured: Measured, findings: Findings) -> Outcome 
         verdict,
         changes,
         conditions,
+        undisturbed,
         duration,
         rate_achieved,
         rate_answered,

@@ -63,6 +63,11 @@ pub fn keep_off(cores: &Cores) {
     yield_to_all();
 }
 
+/// Returns the number of the calling thread, as `/proc` names it.
+pub(crate) fn thread_number() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}
+
 /// Gives the calling thread the lowest priority.
 pub(crate) fn yield_to_all() {
     /// Lowest priority that an unprivileged process may choose.

@@ -2,4 +2,6 @@
 
 pub mod cores;
 pub mod host;
+pub mod placement;
+pub mod scheduling;
 pub mod stop;

@@ -11,8 +11,8 @@ use crate::harness::stats::intervals::{BLOCKS_MAX, Counts};
 
 /// Counted values of each class, in blocks of equal time. The last block may be incomplete.
 #[derive(Debug)]
-pub struct Blocks {
-    classes: BTreeMap<Class, Vec<Counts>>,
+pub struct Blocks<K = Class> {
+    classes: BTreeMap<K, Vec<Counts>>,
     /// Length of one block in seconds.
     length: u64,
     /// Maximum number of blocks.
@@ -22,13 +22,13 @@ pub struct Blocks {
 /// Twice [`BLOCKS_MAX`], so that merging pairs of blocks leaves at least `BLOCKS_MAX`.
 const KEPT_MAX: usize = 2 * BLOCKS_MAX;
 
-impl Default for Blocks {
+impl<K: Copy + Ord> Default for Blocks<K> {
     fn default() -> Self {
         Self::keeping(KEPT_MAX)
     }
 }
 
-impl Blocks {
+impl<K: Copy + Ord> Blocks<K> {
     /// Creates an empty value that keeps at most `kept_max` blocks. A run of `kept_max / 2` seconds
     /// or more keeps at least `kept_max / 2` blocks.
     pub const fn keeping(kept_max: usize) -> Self {
@@ -41,12 +41,12 @@ impl Blocks {
     }
 
     /// Returns the blocks of a class in order. A block without the class is empty.
-    pub fn of(&self, class: Class) -> &[Counts] {
+    pub fn of(&self, class: K) -> &[Counts] {
         self.classes.get(&class).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the blocks of several classes together, in order.
-    pub fn together(&self, classes: impl Iterator<Item = Class>) -> Vec<Counts> {
+    pub fn together(&self, classes: impl Iterator<Item = K>) -> Vec<Counts> {
         let mut together: Vec<Counts> = Vec::new();
         for blocks in classes.map(|class| self.of(class)) {
             if together.len() < blocks.len() {
@@ -60,7 +60,7 @@ impl Blocks {
     }
 
     /// Adds the counts of a class for second number `index`.
-    pub fn add(&mut self, class: Class, index: u64, counts: Counts) {
+    pub fn add(&mut self, class: K, index: u64, counts: Counts) {
         while self.position(index) >= self.kept_max {
             self.halve();
         }

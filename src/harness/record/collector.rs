@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::blocks::Blocks;
 use super::intervals::{IntervalSet, Rest, Window};
+use super::witness::WitnessLog;
 use crate::base::clock::UnixSeconds;
 use crate::harness::stats::intervals::Counts;
 
@@ -52,7 +53,7 @@ pub struct Totals {
 
 /// Merges the sets that recorders send, until all have hung up.
 ///
-/// Emptied sets go back to the threads in turn, through `recycle`. `rest` is called between pieces
+/// The notes of the witnesses go into the trail of each second. Emptied sets go back to the threads in turn, through `recycle`. `rest` is called between pieces
 /// of the work.
 ///
 /// # Errors
@@ -60,6 +61,7 @@ pub struct Totals {
 pub fn collect(
     full: &Receiver<IntervalSet>,
     recycle: &[Sender<IntervalSet>],
+    log: &WitnessLog,
     sink: &mut dyn IntervalSink,
     rest: Rest<'_>,
 ) -> std::io::Result<Totals> {
@@ -76,11 +78,13 @@ pub fn collect(
             }
             Some((count, mut merged)) => {
                 merged.add_resting(&set, rest);
+                merged.trail.add(&set.trail);
                 done = Some(set);
                 waiting.insert(index, (count + 1, merged));
             }
         }
-        if let Some((_, merged)) = first_complete(&mut waiting, threads) {
+        if let Some((_, mut merged)) = first_complete(&mut waiting, threads) {
+            merged.trail.hear(log);
             totals.take(&merged, sink, rest)?;
             give_back(merged, &mut spare, rest);
         }
@@ -89,7 +93,8 @@ pub fn collect(
         }
     }
     // In a run that was cut short, not every thread had begun the last second.
-    for (_, set) in waiting.into_values() {
+    for (_, mut set) in waiting.into_values() {
+        set.trail.hear(log);
         totals.take(&set, sink, rest)?;
     }
     Ok(totals)
@@ -193,7 +198,7 @@ mod tests {
             tally.add(&recorder.finish());
         }
         let mut seen = Merged::default();
-        let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
+        let totals = collect(&sets, &recycle, &WitnessLog::default(), &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 0), (2, 2)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 3);
         assert_eq!(totals.responses.of(Class::Hit).len(), 3);
@@ -218,7 +223,7 @@ mod tests {
             let _ = recorder.abandon();
         }
         let mut seen = Merged::default();
-        let totals = collect(&sets, &recycle, &mut seen, &|| ()).unwrap();
+        let totals = collect(&sets, &recycle, &WitnessLog::default(), &mut seen, &|| ()).unwrap();
         assert_eq!(seen.0, [(0, 1), (1, 1)]);
         assert_eq!(totals.whole.seen().map(|(_, l)| l.response.len()).sum::<u64>(), 2);
     }

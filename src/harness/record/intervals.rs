@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use super::witness::Trail;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::{Cause, Status};
 use crate::harness::nanos::Nanos;
@@ -104,14 +105,21 @@ pub struct IntervalSet {
     pub index: u64,
     /// The outcomes of the requests, over all classes.
     pub statuses: BTreeMap<Status, u64>,
+    /// Single answers and the disturbances of their time. Sums of sets hold none.
+    pub trail: Trail,
     classes: Vec<Latencies>,
 }
 
 impl IntervalSet {
     /// Returns an empty set.
     pub fn new(index: u64) -> Self {
-        let statuses = BTreeMap::new();
-        Self { index, statuses, classes: Class::ALL.iter().map(|_| Latencies::default()).collect() }
+        let classes = Class::ALL.iter().map(|_| Latencies::default()).collect();
+        Self { index, statuses: BTreeMap::new(), trail: Trail::default(), classes }
+    }
+
+    /// Returns an empty set with room for a number of single answers.
+    pub fn with_room(index: u64, room: usize) -> Self {
+        Self { trail: Trail::with_room(room), ..Self::new(index) }
     }
 
     /// Returns the classes with at least one request, in the order of [`Class::ALL`].
@@ -161,6 +169,7 @@ impl IntervalSet {
 
     pub(super) fn clear(&mut self, rest: Rest<'_>) {
         self.statuses.clear();
+        self.trail.clear();
         // Skips clean histograms, because a set is several megabytes.
         let seen = self.classes.iter_mut().filter(|set| !set.response.is_empty());
         seen.for_each(|set| set.clear(rest));

@@ -6,6 +6,7 @@ use super::collector::Totals;
 use super::intervals::{Window, histogram};
 use super::sample::Sampled;
 use super::tally::Tally;
+use super::witness::Neighbourhood;
 use crate::harness::nanos::Nanos;
 use crate::harness::schedule::sampling::GapSampling;
 
@@ -28,6 +29,10 @@ pub struct Measured {
     pub samples: Vec<Sampled>,
     /// True if answers were too long to keep the requested number of samples.
     pub samples_full: bool,
+    /// Time in which the schedule stood still, because a thread of the generator had no core.
+    pub paused: Nanos,
+    /// What the witnesses know of the target and the generator's cores.
+    pub neighbourhood: Neighbourhood,
     /// Extent of the run, if the user ended it early.
     pub cut: Option<Cut>,
 }

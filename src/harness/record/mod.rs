@@ -10,4 +10,5 @@ pub mod recorder;
 pub mod sample;
 pub mod self_report;
 pub mod tally;
+pub mod witness;
 pub mod writes;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::intervals::{Ended, INTERVAL, IntervalSet, Window};
 use super::tally::Tally;
+use super::witness::Disturbance;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::Status;
 use crate::harness::nanos::Nanos;
@@ -43,6 +44,20 @@ impl Recorder {
         self
     }
 
+    /// Keeps single answers too, with room for this number in each interval.
+    #[must_use]
+    pub fn with_trail(mut self, room: usize) -> Self {
+        self.set = IntervalSet::with_room(self.set.index, room);
+        self
+    }
+
+    /// Notes a disturbance of the timed thread, if single answers are kept.
+    pub fn disturbed(&mut self, seen: Disturbance) {
+        if self.set.trail.room() > 0 {
+            self.set.trail.disturbances.push(seen);
+        }
+    }
+
     /// Hands over every set whose second is past. The caller calls this at least once a second.
     pub fn advance(&mut self, now: Nanos) {
         let last = self.window.intervals() - 1;
@@ -54,10 +69,14 @@ impl Recorder {
 
     fn hand_over(&mut self) {
         let index = self.set.index + 1;
-        let mut next = self.empty.try_recv().unwrap_or_else(|_| IntervalSet::new(index));
+        let mut next = self.empty.try_recv().unwrap_or_else(|_| self.fresh(index));
         next.index = index;
         // The collector outlives the threads. If it is gone, the run has failed elsewhere.
         let _ = self.full.send(std::mem::replace(&mut self.set, next));
+    }
+
+    fn fresh(&self, index: u64) -> IntervalSet {
+        IntervalSet::with_room(index, self.set.trail.room())
     }
 
     /// Returns true if a request with this intended start is measured.
@@ -91,6 +110,7 @@ impl Recorder {
         self.advance(ended.end);
         *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record_until(ended, latest);
+        self.set.trail.keep(ended, latest);
         // The phase is chosen by intended start, so that a backlog of one phase is not charged to
         // the next.
         let phase = self.phase_ends.partition_point(|end| *end <= ended.intended);

@@ -63,6 +63,17 @@ impl Classes {
     }
 }
 
+/// Pauses of the schedule while a generator thread has no core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pausing {
+    /// The schedule goes on. The requests of that time are sent late, in a burst.
+    #[default]
+    Never,
+    /// The schedule waits, if the kernel says that the thread was waiting for its core and the
+    /// target cannot have had it.
+    Witnessed,
+}
+
 /// All settings of a run of the generator, except its target.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
@@ -86,6 +97,8 @@ pub struct RunPlan {
     pub waiting: Waiting,
     /// Rule for the bounds of response times.
     pub bounds: Bounds,
+    /// Pauses of the schedule.
+    pub pausing: Pausing,
     /// Length of the rehearsal of the pacing before the load.
     pub rehearsal: Nanos,
     /// Time from the start of the load to the measured part.

@@ -3,6 +3,7 @@
 pub mod arrivals;
 pub mod layout;
 mod mixer;
+pub mod pauses;
 pub mod sampling;
 mod stages;
 pub mod timeline;

@@ -265,6 +265,7 @@ mod tests {
     use crate::harness::record::collector::{Discard, collect};
     use crate::harness::record::intervals::Ended;
     use crate::harness::record::recorder::Recorder;
+    use crate::harness::record::witness::WitnessLog;
     use std::sync::mpsc::channel;
 
     /// Returns the progress after two seconds: ten hits of 1 ms, then a failure after 9 ms.
@@ -298,7 +299,7 @@ mod tests {
         let mut sink = Discard;
         let mut watching = progress.watching(&mut sink);
         watching.begin(window, UnixSeconds(0)).unwrap();
-        collect(&sets, &[spare], &mut watching, &|| ()).unwrap();
+        collect(&sets, &[spare], &WitnessLog::default(), &mut watching, &|| ()).unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::harness::driver::load;
 use crate::harness::driver::load::{LoadError, LoadEvent};
 use crate::harness::judge::outcome::{Findings, Outcome, judge};
 use crate::harness::judge::steady_state::SteadyStateSink;
+use crate::harness::judge::undisturbed::UndisturbedSink;
 use crate::harness::judge::verify::{Audience, Identities, Verdict, verify};
 use crate::harness::machine::host::anonymous_bytes;
 use crate::harness::machine::host::strain::StrainCounters;
@@ -103,6 +104,7 @@ fn measure_on(
     let mut measuring = Nanos::now(epoch.clock);
     let Watcher { sink, observe } = watcher;
     let mut steady_state = SteadyStateSink::passing_to(sink);
+    let mut undisturbed = UndisturbedSink::passing_to(&mut steady_state);
     let observer = changes.observer();
     let mut observe = |event| {
         if matches!(event, LoadEvent::Measuring) {
@@ -115,7 +117,7 @@ fn measure_on(
         if subject.ended().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let measured =
-        load::run(plan, &target, timeline, &mut steady_state, stop, observer, &mut observe);
+        load::run(plan, &target, timeline, &mut undisturbed, stop, observer, &mut observe);
     let elapsed = Nanos::now(epoch.clock).saturating_sub(measuring);
     let strain = StrainCounters::read().since(&strain, elapsed);
     // The changes end in order, whatever the result of the load.
@@ -131,8 +133,9 @@ fn measure_on(
     let self_report = self_report.flatten();
     let verdict = verdict(plan, subject, &finished, &measured, epoch)?;
     let changes = finished.report(&measured.samples, epoch);
+    let undisturbed = undisturbed.into_view(measured.neighbourhood);
     let seconds = steady_state.into_seconds();
-    let findings = Findings { broker, self_report, verdict, changes, strain, seconds };
+    let findings = Findings { broker, self_report, verdict, changes, strain, seconds, undisturbed };
     Ok(judge(plan, measured, findings))
 }
 

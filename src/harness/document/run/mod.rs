@@ -6,6 +6,7 @@ pub mod classes;
 pub mod load;
 pub mod merged;
 pub mod phases;
+pub mod undisturbed;
 pub mod validity;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use self::classes::{ClassResult, Whole};
 use self::load::Load;
 use self::merged::{Merged, Part};
 use self::phases::Phase;
+use self::undisturbed::Undisturbed;
 use self::validity::Validity;
 use super::extra::Extra;
 use super::host::{Build, Host};
@@ -69,6 +71,11 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Whole")]
     pub whole: Option<Whole>,
+    /// Latency over the time in which nothing disturbed the run; absent for herds, for merged results and in
+    /// files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Undisturbed")]
+    pub undisturbed: Option<Undisturbed>,
     /// The measured part by intended start, in order. A single phase is all of it. Empty for herds, for
     /// merged results and in files of earlier versions.
     #[serde(default)]

@@ -164,6 +164,7 @@ mod tests {
     use crate::harness::record::collector::collect;
     use crate::harness::record::intervals::Ended;
     use crate::harness::record::recorder::Recorder;
+    use crate::harness::record::witness::WitnessLog;
 
     /// Logs one hit that took 1020 ns, of which 300 may be the generator's.
     fn logged(folder: &Path) {
@@ -185,7 +186,7 @@ mod tests {
             added: Nanos::new(300),
         });
         let _ = recorder.finish();
-        collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
+        collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap();
         assert!(!logs.is_empty());
     }
 

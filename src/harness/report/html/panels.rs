@@ -6,11 +6,14 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::page::{Alert, Badge, Panel, Table};
+use crate::harness::class::Class;
 use crate::harness::document::percentiles::{Bounded, Percentiles, ResponsePercentiles, Standing};
 use crate::harness::document::run::Run;
 use crate::harness::document::run::merged::{Merged, Part};
 use crate::harness::document::run::phases::Phase;
+use crate::harness::document::run::undisturbed::{Undisturbance, UndisturbedPercentiles};
 use crate::harness::report::chart::scale::{plain, rounded};
+use crate::harness::report::text::pauses;
 
 /// Returns the verdicts of a run.
 pub(crate) fn badges(run: &Run) -> Vec<Badge> {
@@ -46,7 +49,9 @@ pub(crate) fn alerts(run: &Run) -> Vec<Alert> {
     let failed = alert("Checks failed", &run.checks.failures);
     let invalid = alert(&invalidity(run), &run.validity.reasons);
     let disturbed = alert(DISTURBED, &run.validity.disturbances);
-    failed.into_iter().chain(invalid).chain(disturbed).collect()
+    let paused = pauses::headline(&run.load)
+        .map(|said| Alert { title: "Paused".to_owned(), reasons: vec![said] });
+    failed.into_iter().chain(invalid).chain(paused).chain(disturbed).collect()
 }
 
 const DISTURBED: &str = "Disturbed: each percentile is marked as measured (no mark), as an upper bound (<), or as unknown (?)";
@@ -73,19 +78,35 @@ pub(crate) fn summary(run: &Run) -> Table {
     let mut rows = Vec::new();
     for (class, result) in &run.classes {
         let [low, high] = result.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
-        let mut row = |latency: &str, percentiles: [String; 5], tail: [String; 2]| {
-            let mut cells = vec![class.to_string(), latency.to_owned()];
-            cells.extend([result.count.to_string(), result.errors.to_string()]);
-            cells.extend(percentiles);
-            cells.extend(tail);
-            rows.push(cells);
-        };
-        row("response", marked_all(result.response_us), [known(low), known(high)]);
+        let mut row =
+            |(latency, count): (&str, u64), percentiles: [String; 5], tail: [String; 2]| {
+                let mut cells = vec![class.to_string(), latency.to_owned()];
+                cells.extend([count.to_string(), result.errors.to_string()]);
+                cells.extend(percentiles);
+                cells.extend(tail);
+                rows.push(cells);
+            };
+        row(("response", result.count), marked_all(result.response_us), [known(low), known(high)]);
         let Percentiles { p50, p90, p99, p999, max } = result.service_us;
-        row("service", [p50, p90, p99, p999, max].map(known), [String::new(), String::new()]);
+        if let Some(kept) = undisturbed(run, *class) {
+            let UndisturbedPercentiles { p50, p90, p99, p999 } = kept.response_us;
+            let percentiles = [Some(p50), Some(p90), Some(p99), p999, None].map(known);
+            let [low, high] = kept.p99_interval_us.map_or([None; 2], |ends| ends.map(Some));
+            row(("undisturbed", kept.count), percentiles, [known(low), known(high)]);
+        }
+        row(
+            ("service", result.count),
+            [p50, p90, p99, p999, max].map(known),
+            [String::new(), String::new()],
+        );
     }
     let caption = "Microseconds by class; the last two columns are the 95 % interval of the p99";
     Table { caption: caption.to_owned(), head: head.map(str::to_owned).to_vec(), rows }
+}
+
+/// Returns the undisturbed figures of a class, if there are any.
+fn undisturbed(run: &Run, class: Class) -> Option<&Undisturbance> {
+    run.undisturbed.as_ref()?.classes.get(&class)?.kept.as_ref()
 }
 
 /// Returns all other facts, one panel for each part of `run.json`.
@@ -96,6 +117,7 @@ pub(crate) fn panels(run: &Run) -> Vec<Panel> {
     let causes = run.causes.as_ref().filter(|causes| !causes.is_empty());
     let optional = [
         causes.map(|causes| panel("Failed requests by cause", causes)),
+        run.undisturbed.as_ref().map(|of| panel("Undisturbed time", of)),
         run.broker.as_ref().map(|broker| panel("Broker", broker)),
         run.interrupted.as_ref().map(|interrupted| panel("Interrupted", interrupted)),
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),

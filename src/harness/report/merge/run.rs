@@ -72,6 +72,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         classes,
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
         // Phases have no logs of their own that could be added.
+        undisturbed: None,
         phases: Vec::new(),
         interrupted: None,
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
@@ -201,6 +202,7 @@ fn load(runs: &[&Run], parts: &[Part], seconds: f64) -> Load {
         rate_target: rate(&|part| part.rate_target),
         rate_achieved: rate(&|part| part.rate_achieved),
         rate_answered: rate(&|part| Some(part.rate_answered)).unwrap_or(0.0),
+        paused_s: None,
         scheduled: sum(|load| load.scheduled),
         duration_s: seconds,
         warmup_s: loads().map(|load| load.warmup_s).fold(0.0, f64::max),

@@ -14,6 +14,7 @@ use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{IntervalSink, Totals, collect as gather};
 use crate::harness::record::intervals::{Ended, INTERVAL, Window};
 use crate::harness::record::recorder::Recorder;
+use crate::harness::record::witness::WitnessLog;
 use crate::harness::report::stored::read_run;
 use crate::harness::report::text::merged;
 
@@ -57,7 +58,7 @@ fn record(folder: &Path, spec: &Spec) -> Totals {
         });
     }
     let _ = recorder.finish();
-    gather(&sets, &[spare], &mut logs, &|| ()).unwrap()
+    gather(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap()
 }
 
 /// Writes a folder like a run does, without the parts that a merge ignores.

@@ -24,6 +24,7 @@ pub(super) fn load(plan: &RunPlan, outcome: &Outcome, target: &Target) -> Load {
         rate_target,
         rate_achieved: outcome.rate_achieved,
         rate_answered: outcome.rate_answered,
+        paused_s: Some(us(outcome.measured.paused.as_u64()) / 1e6),
         scheduled: outcome.measured.tally.scheduled,
         duration_s: us(outcome.duration.as_u64()) / 1e6,
         warmup_s: us(plan.warmup.as_u64()) / 1e6,

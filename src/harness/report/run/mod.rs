@@ -4,6 +4,7 @@ mod broker;
 mod changes;
 pub(crate) mod load;
 mod phases;
+mod undisturbed;
 mod validity;
 
 use std::collections::BTreeMap;
@@ -73,6 +74,7 @@ pub(crate) fn document(
         validity: validity::validity(outcome, asked.rule),
         classes: classes(outcome),
         whole: Some(whole(outcome)),
+        undisturbed: undisturbed::of(&outcome.undisturbed),
         phases: phases::of(plan, outcome),
         statuses: named(&outcome.measured.tally.statuses),
         causes: Some(named(&outcome.measured.tally.causes)),

@@ -13,6 +13,7 @@ use crate::harness::record::collector::collect;
 use crate::harness::record::intervals::{Ended, INTERVAL, Window, histogram};
 use crate::harness::record::recorder;
 use crate::harness::record::recorder::Recorder;
+use crate::harness::record::witness::WitnessLog;
 use crate::harness::report::folder::Folder;
 
 fn references() -> impl Iterator<Item = PathBuf> {
@@ -87,7 +88,7 @@ fn written(window: Window, all: &[Ended]) -> tempfile::TempDir {
         recorder.record(ended);
     }
     let _ = recorder.finish();
-    collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
+    collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap();
     folder
 }
 

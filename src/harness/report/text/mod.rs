@@ -3,5 +3,7 @@
 mod heading;
 pub(crate) mod layout;
 pub(crate) mod merged;
+pub(super) mod pauses;
 mod statement;
 pub(crate) mod table;
+mod undisturbed;

@@ -5,7 +5,7 @@ use std::fmt::{Result, Write};
 
 pub(crate) use super::heading::Heading;
 use super::layout::grid;
-use super::statement;
+use super::{pauses, statement, undisturbed};
 use crate::base::clock::readable_us;
 use crate::harness::class::Class;
 use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles};
@@ -33,6 +33,9 @@ pub(crate) fn render(
     // Writing to a string cannot fail.
     let _ = sentences(&mut text, run, outcome);
     let _ = writeln!(text, "\n{}", heading.lines(outcome.duration));
+    if let Some(headline) = pauses::headline(&run.load) {
+        let _ = writeln!(text, "PAUSED    {headline}");
+    }
     let _ = first_lines(&mut text, run, asked.rule, &ruling);
     let _ = writeln!(text, "{}", latencies(run, outcome));
     if heading.has_phases() {
@@ -187,6 +190,7 @@ fn sentences(text: &mut String, run: &Run, outcome: &Outcome) -> Result {
         let answered = run.load.rate_answered;
         writeln!(text, "rate      {rate:.1} requests/s, {answered:.1} answers/s")?;
     }
+    pauses::line(&run.load).map_or(Ok(()), |line| writeln!(text, "{line}"))?;
     answers(text, run, outcome)?;
     broker(text, run)?;
     match run.verified.faults() {
@@ -215,6 +219,7 @@ fn verdict(
     (asked, ruling): (Asked<'_>, &Ruling),
 ) -> Result {
     intervals(run).try_for_each(|interval| writeln!(text, "{interval}"))?;
+    undisturbed::line(run).map_or(Ok(()), |line| writeln!(text, "{line}"))?;
     for objective in asked.objectives {
         let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
         let judgement = Judgement::of_run(asked.rule, objective, outcome);

@@ -19,7 +19,7 @@ use crate::harness::scenario::mix::{Kind, Share};
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::profile::Bursts;
 use crate::harness::scenario::replay::{Trace, resource_index};
-use crate::harness::scenario::run_plan::Bounds;
+use crate::harness::scenario::run_plan::{Bounds, Pausing};
 
 /// Maximum number of phases. Each takes some megabytes of histograms on each thread.
 const PHASES_MAX: usize = 20;
@@ -88,6 +88,7 @@ fn spec(scenario: Scenario, file: File, phases: Phases) -> RunSpec {
         cores: Vec::new(),
         timeout: TIMEOUT_DEFAULT,
         bounds: Bounds::default(),
+        pausing: Pausing::Never,
         pacer_test: Duration::ZERO,
         samples: SAMPLES_DEFAULT,
         errors_max: ERRORS_MAX_DEFAULT,

@@ -90,6 +90,7 @@ impl RunSpec {
             cores: generator.cores,
             waiting: generator.waiting,
             bounds: self.bounds,
+            pausing: self.pausing,
             rehearsal: Nanos::from(self.pacer_test),
             warmup: Nanos::from(lengths.warmup),
             duration: Nanos::from(lengths.duration),

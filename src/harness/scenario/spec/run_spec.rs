@@ -13,7 +13,7 @@ use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::phases::{Expectation, Timing};
 use crate::harness::scenario::profile::{Bursts, Profile};
 use crate::harness::scenario::replay::Trace;
-use crate::harness::scenario::run_plan::Bounds;
+use crate::harness::scenario::run_plan::{Bounds, Pausing};
 
 /// Definition of a run: the load, the target, the world and the generator.
 ///
@@ -58,6 +58,8 @@ pub(crate) struct RunSpec {
     pub(crate) timeout: Duration,
     /// Rule for the bounds of response times.
     pub(crate) bounds: Bounds,
+    /// Pauses of the schedule.
+    pub(crate) pausing: Pausing,
     /// Length of the pacing test before the load; zero for no test.
     pub(crate) pacer_test: Duration,
     /// Number of answers that are verified after the run.

@@ -1,0 +1,424 @@
+//! Witnesses beside the generator: a sleeping thread that reads how long the threads of the
+//! generator and of a local target waited for a core, and how long a quota stopped them.
+//!
+//! The kernel books a wait when the thread gets its core. Where exactly it lies before that is not
+//! known, so the time from the former reading, less the wait, to the reading counts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::setup::RunSetup;
+use crate::base::clock::Monotonic;
+use crate::harness::machine::cores::{Cores, allowed, keep_off};
+use crate::harness::machine::host::cgroup::Cgroup;
+use crate::harness::machine::placement::{NETWORK_DEVICES, Place, is_own};
+use crate::harness::machine::scheduling::{
+    CoreTime, CoreTimeFile, PROC, allowed_cores, last_core, never_run_on, threads,
+};
+use crate::harness::nanos::Nanos;
+use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Neighbourhood, WitnessLog};
+
+/// Knowledge of the witnesses, shared by the threads of a run.
+#[derive(Debug)]
+pub(super) struct Witnesses {
+    place: Place,
+    /// Cores of the generator's threads; empty if they are not pinned.
+    cores: Vec<usize>,
+    /// True while the target cannot run on the cores of the generator.
+    apart: AtomicBool,
+    /// True if that was so at first. The generator's threads are then not watched.
+    began_apart: bool,
+    /// True if the generator's threads see gaps in their clocks themselves.
+    spins: bool,
+    /// Numbers of the generator's threads.
+    generators: Mutex<Vec<u32>>,
+    pub(super) log: WitnessLog,
+}
+
+impl Witnesses {
+    /// Looks for the process of the target. `spins` tells if the generator's threads never sleep
+    /// while an answer is outstanding.
+    pub(super) fn of(target: SocketAddr, cores: &Cores, spins: bool) -> Self {
+        let (proc, devices) = (Path::new(PROC), Path::new(NETWORK_DEVICES));
+        let place = Place::of(proc, devices, target, is_own(target));
+        Self::at(place, proc, &cores.generator, spins)
+    }
+
+    fn at(place: Place, proc: &Path, cores: &[usize], spins: bool) -> Self {
+        let began_apart = is_apart(&place, proc, cores);
+        Self {
+            place,
+            cores: cores.to_vec(),
+            apart: AtomicBool::new(began_apart),
+            began_apart,
+            spins,
+            generators: Mutex::default(),
+            log: WitnessLog::default(),
+        }
+    }
+
+    /// Notes the number of a generator thread.
+    pub(super) fn introduce(&self, tid: u32) {
+        self.generators.lock().push(tid);
+    }
+
+    /// Returns true if the target cannot run on the generator's cores.
+    pub(super) fn are_apart(&self) -> bool {
+        self.apart.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if a gap in the clock of a generator thread proves that something else than the
+    /// target took its core.
+    pub(super) fn gaps_count(&self) -> bool {
+        self.spins && self.are_apart()
+    }
+
+    /// Returns what is known of the target and the generator's cores.
+    pub(super) fn neighbourhood(&self) -> Neighbourhood {
+        match &self.place {
+            _ if self.are_apart() => Neighbourhood::Apart,
+            Place::Here(_) if !self.began_apart => Neighbourhood::Mixed,
+            Place::Here(_) | Place::Elsewhere | Place::Unknown => Neighbourhood::Unknown,
+        }
+    }
+}
+
+/// Threads that are not pinned may meet the target on any core, unless it is elsewhere.
+fn is_apart(place: &Place, proc: &Path, cores: &[usize]) -> bool {
+    match place {
+        Place::Elsewhere => true,
+        Place::Here(pids) => !cores.is_empty() && never_run_on(proc, pids, cores),
+        Place::Unknown => false,
+    }
+}
+
+/// Time from one reading to the next. Longer ones would blame more time than was lost; shorter ones
+/// cost more than they tell, because waits are booked in steps of up to 5 ms.
+const PERIOD: Duration = Duration::from_millis(5);
+/// Readings after which new threads are looked for: once a second.
+const REFRESH: u32 = 200;
+/// Wait that comes with each turn on a core, for the switch alone.
+const SWITCH: Nanos = Nanos::from_micros(10);
+
+/// Watches from the start of the measured part until the channel hangs up. A run that keeps no single
+/// answers needs no witnesses.
+pub(super) fn watch(setup: &RunSetup<'_>, start: Nanos, over: &Receiver<()>) {
+    if setup.room() == 0 {
+        return;
+    }
+    keep_off(&setup.plan.cores);
+    let now = || Nanos::now(setup.clock);
+    let ahead = Duration::from(start.saturating_sub(now()));
+    if over.recv_timeout(ahead) == Err(RecvTimeoutError::Timeout) {
+        let limited = Some(Cgroup::of_self()).filter(|group| group.quota_cores().is_some());
+        let own = Own { pid: std::process::id(), limited };
+        Watch::begin(&setup.witnesses, Path::new(PROC), own, now()).until(over, setup.clock);
+    }
+}
+
+/// Watched thread.
+#[derive(Debug)]
+struct Watched {
+    pid: u32,
+    tid: u32,
+    file: CoreTimeFile,
+    last: CoreTime,
+    /// Times since the reading before.
+    since: CoreTime,
+    is_target: bool,
+    /// Time on a core since the watch began.
+    ran: Nanos,
+}
+
+/// Process of the generator, and its control group if that has a quota.
+#[derive(Debug)]
+pub(super) struct Own {
+    pid: u32,
+    limited: Option<Cgroup>,
+}
+
+impl Own {
+    /// Returns the time for which the quota has stopped the group.
+    fn throttled(&self) -> Nanos {
+        Nanos::new(self.limited.as_ref().map_or(0, Cgroup::throttled_ns))
+    }
+}
+
+/// Watch over threads.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    witnesses: &'a Witnesses,
+    proc: PathBuf,
+    own: Own,
+    watched: Vec<Watched>,
+    began: Nanos,
+    /// Time of the last reading.
+    at: Nanos,
+    readings: u32,
+    throttled: Nanos,
+    /// Time that threads of the target ran which have ended.
+    ran_before: Nanos,
+    /// Number of cores that the target may use.
+    capacity: usize,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins to watch at `now`.
+    pub(super) fn begin(witnesses: &'a Witnesses, proc: &Path, own: Own, now: Nanos) -> Self {
+        let throttled = own.throttled();
+        let mut watch = Self {
+            witnesses,
+            proc: proc.to_owned(),
+            own,
+            watched: Vec::new(),
+            began: now,
+            at: now,
+            readings: 0,
+            throttled,
+            ran_before: Nanos::ZERO,
+            capacity: 1,
+        };
+        watch.refresh();
+        watch
+    }
+
+    /// Watches until the channel hangs up.
+    pub(super) fn until(mut self, done: &Receiver<()>, clock: Monotonic) {
+        while done.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+            let seen = self.read(Nanos::now(clock));
+            self.witnesses.log.note(seen, self.utilisation());
+        }
+    }
+
+    /// Reads the times of all threads, and returns the disturbances since the reading before.
+    fn read(&mut self, now: Nanos) -> Vec<Disturbance> {
+        let before = std::mem::replace(&mut self.at, now);
+        self.readings += 1;
+        if self.readings.is_multiple_of(REFRESH) {
+            self.refresh();
+        }
+        self.take_times();
+        let waits = self.waits();
+        let throttled = self.own.throttled();
+        let stopped = throttled.saturating_sub(std::mem::replace(&mut self.throttled, throttled));
+        let quota = (stopped > DISTURBANCE_MIN).then_some(stopped);
+        let seen = |lost| Disturbance { from: before.saturating_sub(lost), to: now, lost };
+        waits.into_iter().chain(quota).map(seen).collect()
+    }
+
+    fn take_times(&mut self) {
+        let ended = &mut self.ran_before;
+        self.watched.retain_mut(|thread| {
+            let Some(now) = thread.file.read() else {
+                *ended += if thread.is_target { thread.ran } else { Nanos::ZERO };
+                return false;
+            };
+            thread.since = now.since(thread.last);
+            thread.last = now;
+            thread.ran += thread.since.ran;
+            true
+        });
+    }
+
+    /// Returns the longest wait of each core for which no watched thread is to blame.
+    fn waits(&self) -> Vec<Nanos> {
+        let long = |thread: &&Watched| thread.wait() > DISTURBANCE_MIN;
+        let mut cores: BTreeMap<Option<usize>, Nanos> = BTreeMap::new();
+        for thread in self.watched.iter().filter(long) {
+            let core = last_core(&self.proc, thread.pid, thread.tid);
+            // While a thread of the target or of the generator had the core, no neighbour had it.
+            let others = self.watched.iter().filter(|other| {
+                let ran = other.tid != thread.tid && !other.since.ran.is_zero();
+                ran && last_core(&self.proc, other.pid, other.tid) == core
+            });
+            let known = others.map(|other| other.since.ran).sum();
+            let lost = thread.wait().saturating_sub(known);
+            let longest = cores.entry(core).or_default();
+            *longest = (*longest).max(lost);
+        }
+        cores.into_values().filter(|lost| *lost > DISTURBANCE_MIN).collect()
+    }
+
+    /// Returns the share of its capacity that the target has used: of its busiest thread, or of all
+    /// threads over all cores that they may use.
+    fn utilisation(&self) -> Option<f64> {
+        let Place::Here(_) = self.witnesses.place else { return None };
+        let target = self.watched.iter().filter(|thread| thread.is_target);
+        let (busiest, all) = target
+            .map(|thread| thread.ran)
+            .fold((Nanos::ZERO, self.ran_before), |(most, all), ran| (most.max(ran), all + ran));
+        let elapsed = self.at.saturating_sub(self.began).max(Nanos::new(1)).as_f64();
+        let spread = all.as_f64() / f64::from(u32::try_from(self.capacity).unwrap_or(u32::MAX));
+        Some(busiest.as_f64().max(spread) / elapsed)
+    }
+
+    /// Looks for new threads, and for cores that changed.
+    fn refresh(&mut self) {
+        let witnesses = self.witnesses;
+        if let Place::Here(pids) = &witnesses.place {
+            for pid in pids {
+                for tid in threads(&self.proc, *pid) {
+                    self.watch(*pid, tid, true);
+                }
+            }
+            self.capacity = self.capacity();
+            if !is_apart(&witnesses.place, &self.proc, &witnesses.cores) {
+                witnesses.apart.store(false, Ordering::Relaxed);
+            }
+        }
+        if !witnesses.gaps_count() {
+            let generators = witnesses.generators.lock().clone();
+            generators.into_iter().for_each(|tid| self.watch(self.own.pid, tid, false));
+        }
+    }
+
+    fn watch(&mut self, pid: u32, tid: u32, is_target: bool) {
+        if self.watched.iter().any(|thread| thread.tid == tid) {
+            return;
+        }
+        let Ok(file) = CoreTimeFile::of_thread(&self.proc, pid, tid) else { return };
+        let Some(last) = file.read() else { return };
+        let (since, ran) = (CoreTime::default(), Nanos::ZERO);
+        self.watched.push(Watched { pid, tid, file, last, since, is_target, ran });
+    }
+
+    fn capacity(&self) -> usize {
+        let target = self.watched.iter().filter(|thread| thread.is_target);
+        let cores = target.filter_map(|thread| allowed_cores(&self.proc, thread.pid, thread.tid));
+        let mut all: Vec<usize> = cores.flatten().filter(|core| allowed().contains(core)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.len().max(1)
+    }
+}
+
+impl Watched {
+    /// Returns the wait since the reading before, without that of the switches themselves.
+    const fn wait(&self) -> Nanos {
+        let CoreTime { waited, turns, .. } = self.since;
+        waited.saturating_sub(SWITCH.saturating_mul(turns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{create_dir_all, write};
+    use tempfile::TempDir;
+
+    const OWN: u32 = 50;
+
+    fn own() -> Own {
+        Own { pid: OWN, limited: None }
+    }
+
+    fn thread(proc: &Path, pid: u32, tid: u32, cores: &str, core: usize) {
+        let folder = proc.join(format!("{pid}/task/{tid}"));
+        create_dir_all(&folder).unwrap();
+        write(folder.join("status"), format!("Cpus_allowed_list:\t{cores}\n")).unwrap();
+        let stat = format!("{tid} (x) S{} {core}", " 0".repeat(35));
+        write(folder.join("stat"), stat).unwrap();
+        times(proc, pid, tid, [0, 0, 0]);
+    }
+
+    fn times(proc: &Path, pid: u32, tid: u32, [ran_us, waited_us, turns]: [u64; 3]) {
+        let text = format!("{} {} {turns}\n", ran_us * 1000, waited_us * 1000);
+        write(proc.join(format!("{pid}/task/{tid}/schedstat")), text).unwrap();
+    }
+
+    fn machine() -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        thread(root.path(), 7, 7, "0", 0);
+        thread(root.path(), 7, 8, "0", 0);
+        thread(root.path(), OWN, 51, "1", 1);
+        root
+    }
+
+    fn ms(millis: u64) -> Nanos {
+        Nanos::from_millis(millis)
+    }
+
+    #[test]
+    fn a_wait_is_blamed_on_a_neighbour_only_if_the_target_did_not_have_the_core() {
+        let root = machine();
+        let proc = root.path();
+        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
+        assert_eq!(witnesses.neighbourhood(), Neighbourhood::Apart);
+        let mut watch = Watch::begin(&witnesses, proc, own(), ms(100));
+        times(proc, 7, 7, [1_000, 3_000, 1]);
+        times(proc, 7, 8, [500, 0, 1]);
+        // Of 3 ms without a core, 0.5 ms went to the thread beside it; 10 us are the switch.
+        let lost = Nanos::from_micros(2_490);
+        let seen = Disturbance { from: ms(100) - lost, to: ms(105), lost };
+        assert_eq!(watch.read(ms(105)), [seen]);
+        assert_eq!(watch.read(ms(110)), []);
+        // The other thread spins: the first one waits for the target itself.
+        times(proc, 7, 7, [1_000, 7_000, 2]);
+        times(proc, 7, 8, [4_500, 0, 2]);
+        assert_eq!(watch.read(ms(115)), []);
+        // Many short waits are no long one.
+        times(proc, 7, 7, [2_000, 7_900, 102]);
+        assert_eq!(watch.read(ms(120)), []);
+    }
+
+    #[test]
+    fn the_use_of_the_target_is_that_of_its_busiest_thread_or_of_its_cores() {
+        let root = machine();
+        let proc = root.path();
+        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
+        let mut watch = Watch::begin(&witnesses, proc, own(), ms(100));
+        times(proc, 7, 7, [2_000, 0, 1]);
+        times(proc, 7, 8, [3_000, 0, 1]);
+        watch.read(ms(110));
+        assert!((watch.utilisation().unwrap() - 0.5).abs() < 1e-9);
+        thread(proc, 7, 7, "0-1", 0);
+        thread(proc, 7, 8, "0-1", 0);
+        if allowed().starts_with(&[0, 1]) {
+            watch.refresh();
+            assert!((watch.utilisation().unwrap() - 0.3).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn generators_are_watched_where_their_own_clocks_prove_nothing() {
+        let root = machine();
+        let proc = root.path();
+        let seen = |cores: &[usize], spins| {
+            let witnesses = Witnesses::at(Place::Here(vec![7]), proc, cores, spins);
+            witnesses.introduce(51);
+            let watch = Watch::begin(&witnesses, proc, own(), ms(1));
+            let own = watch.watched.iter().filter(|thread| !thread.is_target).count();
+            (own, witnesses.neighbourhood())
+        };
+        assert_eq!(seen(&[1], true), (0, Neighbourhood::Apart));
+        assert_eq!(seen(&[1], false), (1, Neighbourhood::Apart));
+        assert_eq!(seen(&[], true), (1, Neighbourhood::Mixed));
+        assert_eq!(seen(&[0], true), (1, Neighbourhood::Mixed));
+    }
+
+    #[test]
+    fn a_target_that_moves_to_the_generators_core_is_noticed() {
+        let root = machine();
+        let proc = root.path();
+        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
+        let mut watch = Watch::begin(&witnesses, proc, own(), ms(1));
+        thread(proc, 7, 9, "0-1", 1);
+        watch.refresh();
+        assert!(!witnesses.are_apart());
+        assert_eq!(witnesses.neighbourhood(), Neighbourhood::Unknown);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_target_that_cannot_be_seen() {
+        let root = machine();
+        let witnesses = |place| Witnesses::at(place, root.path(), &[1], true).neighbourhood();
+        assert_eq!(witnesses(Place::Unknown), Neighbourhood::Unknown);
+        assert_eq!(witnesses(Place::Elsewhere), Neighbourhood::Apart);
+    }
+}

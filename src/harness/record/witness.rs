@@ -1,0 +1,180 @@
+//! What witnesses saw of the machine during a run, and the requests to judge by it.
+//!
+//! No witness looks at latency. A generator thread that never sleeps sees a gap in its own clock. The
+//! kernel counts the time that a thread waited for a core, and the time that a quota stopped all
+//! threads. Requests are kept one by one until the witnesses of their time have spoken.
+
+use parking_lot::Mutex;
+
+use super::intervals::Ended;
+use crate::harness::class::Class;
+use crate::harness::nanos::Nanos;
+
+/// Shortest disturbance that counts. Ticks of a virtual machine take up to 100 us some hundred times
+/// a second and are part of every measurement on it; limits of 100 to 500 us gave the same results.
+pub const DISTURBANCE_MIN: Nanos = Nanos::from_micros(200);
+
+/// Time that something else took from a core, as a witness saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disturbance {
+    /// Instant before the disturbance.
+    pub from: Nanos,
+    /// Instant after it.
+    pub to: Nanos,
+    /// Time lost, somewhere between the two. Zero if the load paused meanwhile, so that nothing has
+    /// to be caught up with.
+    pub lost: Nanos,
+}
+
+/// A good answer, kept until its time is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Intended start of the request.
+    pub intended: Nanos,
+    /// Response time in nanoseconds, at most 4.2 s.
+    pub response_ns: u32,
+    /// Lower bound of the response time, in nanoseconds.
+    pub lower_ns: u32,
+    /// Class of the answer.
+    pub class: Class,
+}
+
+/// Answers and disturbances of one interval.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// Good answers that ended in the interval.
+    pub requests: Vec<Kept>,
+    /// Good answers for which there was no room.
+    pub dropped: u64,
+    /// Disturbances that were noticed in the interval.
+    pub disturbances: Vec<Disturbance>,
+    /// Share of its capacity that the target used, as far as the witnesses know.
+    pub utilisation: Option<f64>,
+    room: usize,
+}
+
+impl Trail {
+    /// Creates a trail with room for a number of answers. The memory is touched here, not when the
+    /// first answers come.
+    pub fn with_room(room: usize) -> Self {
+        let none = Kept { intended: Nanos::MAX, response_ns: 1, lower_ns: 1, class: Class::All };
+        let mut requests = vec![none; room];
+        requests.clear();
+        Self { requests, room, ..Self::default() }
+    }
+
+    /// Returns the number of answers for which there is room.
+    pub const fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Keeps a good answer while there is room. Its response time counts up to `latest`.
+    pub(super) fn keep(&mut self, ended: &Ended, latest: Nanos) {
+        if self.room == 0 || ended.class.is_failure() {
+            return;
+        }
+        if self.requests.len() == self.room {
+            self.dropped += 1;
+            return;
+        }
+        let response = ended.end.saturating_sub(ended.intended);
+        let short = |time: Nanos| u32::try_from(time.as_u64()).unwrap_or(u32::MAX);
+        self.requests.push(Kept {
+            intended: ended.intended,
+            response_ns: short(latest.saturating_sub(ended.intended)),
+            lower_ns: short(response.saturating_sub(ended.added)),
+            class: ended.class,
+        });
+    }
+
+    /// Adds the trail of another thread.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.requests.extend_from_slice(&other.requests);
+        self.disturbances.extend_from_slice(&other.disturbances);
+        self.dropped += other.dropped;
+    }
+
+    /// Adds what the witnesses beside the generator saw.
+    pub(super) fn hear(&mut self, log: &WitnessLog) {
+        let Heard { disturbances, utilisation } = std::mem::take(&mut *log.0.lock());
+        self.disturbances.extend(disturbances);
+        self.utilisation = utilisation;
+    }
+
+    /// Empties the trail. Keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.requests.clear();
+        self.requests.shrink_to(self.room);
+        self.disturbances.clear();
+        (self.dropped, self.utilisation) = (0, None);
+    }
+}
+
+/// Notes of the witnesses beside the generator, until the collector takes them.
+#[derive(Debug, Default)]
+pub struct WitnessLog(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    disturbances: Vec<Disturbance>,
+    utilisation: Option<f64>,
+}
+
+impl WitnessLog {
+    /// Notes the disturbances of one reading, and the share of its capacity that the target has
+    /// used so far.
+    pub fn note(&self, disturbances: impl IntoIterator<Item = Disturbance>, used: Option<f64>) {
+        let mut heard = self.0.lock();
+        heard.disturbances.extend(disturbances);
+        heard.utilisation = used.or(heard.utilisation);
+    }
+}
+
+/// Knowledge about who can take the generator's cores, which decides what its gaps prove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Neighbourhood {
+    /// The target cannot run on the generator's cores.
+    Apart,
+    /// The target is on this machine and may run on the generator's cores. Its threads are watched.
+    Mixed,
+    /// The target may run on the generator's cores, and its threads cannot be seen.
+    #[default]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recorder::tests::ended;
+    use super::*;
+
+    #[test]
+    fn good_answers_are_kept_while_there_is_room() {
+        let mut trail = Trail::with_room(2);
+        let mut keep = |ended: Ended| trail.keep(&ended, ended.end);
+        keep(Ended { class: Class::Error, ..ended(1, 2) });
+        keep(Ended { added: Nanos::new(3), ..ended(10, 15) });
+        keep(ended(20, u64::MAX));
+        keep(ended(30, 31));
+        assert_eq!((trail.requests.len(), trail.dropped), (2, 1));
+        let kept = trail.requests[0];
+        assert_eq!((kept.intended, kept.response_ns, kept.lower_ns), (Nanos::new(10), 5, 2));
+        assert_eq!(trail.requests[1].response_ns, u32::MAX);
+        let mut without = Trail::default();
+        without.keep(&ended(1, 2), Nanos::new(2));
+        assert_eq!((without.requests.len(), without.dropped), (0, 0));
+    }
+
+    #[test]
+    fn a_trail_takes_what_was_heard_once() {
+        let log = WitnessLog::default();
+        let seen = Disturbance { from: Nanos::new(1), to: Nanos::new(9), lost: Nanos::new(3) };
+        log.note([seen], Some(0.25));
+        log.note([], None);
+        let mut trail = Trail::with_room(1);
+        trail.hear(&log);
+        assert_eq!((trail.disturbances.as_slice(), trail.utilisation), (&[seen][..], Some(0.25)));
+        trail.clear();
+        trail.hear(&log);
+        assert!(trail.disturbances.is_empty() && trail.utilisation.is_none());
+    }
+}
