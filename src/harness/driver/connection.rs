@@ -10,7 +10,7 @@ use super::dial::Dial;
 use super::exchange::exchange;
 use super::shared::{Current, Due, Ending, Shared};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::dialect::outcome::{Cause, Flaw, Status, Wait};
 use crate::harness::dialect::protocol::Lease;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response;
@@ -149,14 +149,25 @@ impl Connection {
     pub(crate) fn expire(&mut self, now: Nanos, shared: &mut Shared) {
         let begun = self.current.map_or(now, |current| current.begun);
         if now.saturating_sub(begun) > shared.timeout {
-            self.fail(Cause::Timeout, shared);
+            self.fail(Cause::Timeout(self.wait()), shared);
         }
     }
 
     /// Fails the request in flight, if there is one.
     pub(crate) fn abandon(&mut self, shared: &mut Shared) {
         if !self.is_free() {
-            self.fail(Cause::Timeout, shared);
+            self.fail(Cause::Timeout(self.wait()), shared);
+        }
+    }
+
+    /// Returns what the request in flight waits for.
+    const fn wait(&self) -> Wait {
+        match self.phase {
+            Phase::Connecting => Wait::Connection,
+            Phase::Handshaking => Wait::Handshake,
+            Phase::Writing => Wait::Sending,
+            Phase::Idle | Phase::Reading if self.input.is_empty() => Wait::Answer,
+            Phase::Idle | Phase::Reading => Wait::Rest,
         }
     }
 
@@ -218,7 +229,7 @@ impl Connection {
         match epoll::modify(&shared.epoll, stream.socket(), data, flags) {
             Ok(()) => true,
             Err(error) => {
-                self.fail(Cause::of_connection(&error.into()), shared);
+                self.lost(&error.into(), shared);
                 false
             }
         }
@@ -239,7 +250,7 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return self.wait_to_write(shared);
                 }
-                Err(error) => return self.fail(Cause::of_connection(&error), shared),
+                Err(error) => return self.lost(&error, shared),
             }
         }
     }
@@ -277,7 +288,7 @@ impl Connection {
                 return stream.has_more() || stream.is_tls() && self.phase == Phase::Reading;
             }
             Err(error) if is_transient(&error) => {}
-            Err(error) => self.fail(Cause::of_connection(&error), shared),
+            Err(error) => self.lost(&error, shared),
         }
         false
     }
@@ -288,14 +299,14 @@ impl Connection {
         let answered =
             self.phase == Phase::Reading && self.parse(&input, Rest::Ended, shared) == Found::Ended;
         if !answered {
-            self.fail(Cause::ClosedEarly, shared);
+            self.fail(Cause::of_end(&input), shared);
         }
     }
 
     fn received(&mut self, bytes: &[u8], shared: &mut Shared) {
         if self.phase != Phase::Reading {
             // Bytes without a request: the connection cannot be trusted.
-            return self.fail(Cause::Malformed, shared);
+            return self.fail(Cause::Malformed(Flaw::Unasked), shared);
         }
         if self.input.is_empty() {
             if self.parse(bytes, Rest::Open, shared) == Found::Incomplete {
@@ -316,7 +327,7 @@ impl Connection {
         match response::parse(input, rest) {
             Ok(None) => return Found::Incomplete,
             Ok(Some(answer)) => self.answered(&answer, input, shared),
-            Err(_) => self.fail(Cause::Malformed, shared),
+            Err(error) => self.fail(Cause::of_answer(&error, input), shared),
         }
         Found::Ended
     }
@@ -371,6 +382,11 @@ impl Connection {
             });
         }
         shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end);
+    }
+
+    /// Fails the request, because the connection has ended with this error.
+    fn lost(&mut self, error: &io::Error, shared: &mut Shared) {
+        self.fail(Cause::of_connection(error, &self.input), shared);
     }
 
     /// Fails the request, if there is one, and closes the connection.

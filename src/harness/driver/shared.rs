@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::dial::Dial;
 use crate::base::clock::Monotonic;
 use crate::harness::class::Class;
-use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::dialect::outcome::{Cause, Status, Wait};
 use crate::harness::dialect::protocol::Dialect;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::Answer;
@@ -89,7 +89,8 @@ impl Shared {
 
     /// Ends a request that was never written.
     pub(crate) fn give_up(&mut self, due: Due, end: Nanos) {
-        self.failed(Current { due, begun: end, written: None }, Cause::Timeout, end);
+        let cause = Cause::Timeout(Wait::FreeConnection);
+        self.failed(Current { due, begun: end, written: None }, cause, end);
     }
 
     /// Ends a request that got no answer.
@@ -154,7 +155,7 @@ mod tests {
     fn good_answers_and_failed_requests_are_never_in_one_class() {
         let causes = [
             Cause::NoToken,
-            Cause::Timeout,
+            Cause::Timeout(Wait::Answer),
             Cause::Status(429),
             Cause::Status(400),
             Cause::Status(503),
