@@ -324,7 +324,12 @@ impl Connection {
     }
 
     fn parse(&mut self, input: &[u8], rest: Rest, shared: &mut Shared) -> Found {
-        match response::parse(input, rest) {
+        let parsed = if shared.dialect.is_head() {
+            response::parse_head(input)
+        } else {
+            response::parse(input, rest)
+        };
+        match parsed {
             Ok(None) => return Found::Incomplete,
             Ok(Some(answer)) => self.answered(&answer, input, shared),
             Err(error) => self.fail(Cause::of_answer(&error, input), shared),
