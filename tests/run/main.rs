@@ -5,11 +5,13 @@
 //! still add up.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod causes;
 mod changes;
 mod compare;
 mod interrupted;
 mod lifecycle;
 mod oauth2;
+mod plain;
 mod printed;
 mod scenarios;
 mod scripted;
