@@ -141,7 +141,9 @@ fn the_number_of_causes_is_bounded_and_the_table_shows_the_most_frequent() {
         for (number, mut stream) in listener.incoming().map_while(Result::ok).enumerate() {
             std::thread::spawn(move || {
                 if receive(&mut stream) {
-                    drop(stream.write_all("HTTP/1.1 200 OK".get(..=number % 15).unwrap().as_bytes()));
+                    drop(
+                        stream.write_all("HTTP/1.1 200 OK".get(..=number % 15).unwrap().as_bytes()),
+                    );
                 }
             });
         }

@@ -367,10 +367,11 @@ fn a_slow_target_is_not_blamed_on_the_generator() {
     assert!(!run.json["validity"]["reasons"].to_string().contains("where"), "{}", run.json);
     assert!(run.json["statuses"]["timeout"].as_u64() > Some(20), "{}", run.json["statuses"]);
     assert_eq!(run.json["load"]["scheduled"], run.count("all") + run.count("error"));
-    let given_up: Vec<u64> = ["timeout waiting for an answer", "timeout waiting for a free connection"]
-        .iter()
-        .map(|cause| run.json["causes"][cause].as_u64().unwrap())
-        .collect();
+    let given_up: Vec<u64> =
+        ["timeout waiting for an answer", "timeout waiting for a free connection"]
+            .iter()
+            .map(|cause| run.json["causes"][cause].as_u64().unwrap())
+            .collect();
     assert_eq!(given_up.iter().sum::<u64>(), run.count("error"), "{}", run.json["causes"]);
     // Requests that were given up count in no percentile of the answers.
     assert!(run.us("service_us", "max") < 300_000.0, "{}", run.json["classes"]);

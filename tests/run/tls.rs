@@ -188,7 +188,8 @@ fn serve_then(bytes: &'static [u8], certificate: CertificateDer<'static>, key: &
             std::thread::spawn(move || {
                 let mut piece = [0; 4096];
                 if let Ok(1..) = stream.read(&mut piece) {
-                    let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+                    let answer =
+                        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
                     drop(stream.write_all(answer).and_then(|()| stream.flush()));
                 }
             });
@@ -210,7 +211,8 @@ fn a_handshake_that_fails_under_load_names_its_alert() {
     ] {
         let authority = serve_then(bytes, certificate.clone(), &key);
         let target = format!("get+https://{authority}");
-        let run = run(&[&["--target", &target, "--insecure", "--max-errors=1"], &SHORT[..]].concat());
+        let run =
+            run(&[&["--target", &target, "--insecure", "--max-errors=1"], &SHORT[..]].concat());
         assert_eq!(run.json["causes"], serde_json::json!({ cause: 23 }), "{}", run.stderr());
     }
 }

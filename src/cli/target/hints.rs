@@ -1,10 +1,10 @@
 //! Hints about a target, before the load and after a load that got no token from it.
 
 use crate::base::http::Scheme;
-use crate::harness::dialect::fetch::speaks_tls;
 use crate::base::secret::Redacted;
+use crate::harness::dialect::fetch::speaks_tls;
 use crate::harness::dialect::outcome::Status;
-use crate::harness::dialect::protocol::{ClientAuth, Dialect, Method, OAuth2, Plain, Proof, Protocol};
+use crate::harness::dialect::protocol::{ClientAuth, Dialect, Method, OAuth2, Proof, Protocol};
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::url::HttpUrl;
 use crate::harness::judge::outcome::Outcome;
@@ -54,7 +54,8 @@ fn plain(dialect: &Dialect) -> Vec<String> {
         None if plain.method == Method::default() => None,
         None => Some(format!("a {} without a body", plain.method)),
     };
-    let json = body.is_some_and(|body| matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')));
+    let json =
+        body.is_some_and(|body| matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')));
     let doubt = (json && !plain.has_header("content-type")).then(|| {
         "the body looks like JSON and is sent as a form; for JSON add --header 'Content-Type: application/json'".to_owned()
     });
@@ -123,6 +124,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::harness::dialect::protocol::Plain;
 
     fn target(url: &str, dialect: Dialect) -> Target {
         Target { url: url.parse().unwrap(), dialect: Arc::new(dialect), trusted: None }
@@ -139,16 +141,14 @@ mod tests {
             ("/realms/test/protocol/openid-connect/token", "oauth2"),
         ] {
             let url = format!("http://127.0.0.1{path}");
-            let hints =
-                before(&target(&url, Dialect::Get(Plain::default())));
+            let hints = before(&target(&url, Dialect::Get(Plain::default())));
             let [hint] = &hints[..] else { panic!("{path}: {hints:?}") };
             assert!(hint.ends_with(&format!("add --protocol {protocol}")), "{hint}");
             assert!(!hint.contains("api-version"), "{hint}");
         }
         for path in ["", "/healthz", "/token-ring", "/tokens"] {
             let url = format!("http://127.0.0.1{path}");
-            let hints =
-                before(&target(&url, Dialect::Get(Plain::default())));
+            let hints = before(&target(&url, Dialect::Get(Plain::default())));
             assert!(hints.is_empty(), "{path}: {hints:?}");
         }
         assert!(before(&target("http://127.0.0.1/msi/token", Dialect::Imds)).is_empty());

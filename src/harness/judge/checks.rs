@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn the_most_frequent_cause_of_the_target_is_named() {
-        let causes = [(Cause::Timeout(Wait::Answer), 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
+        let causes =
+            [(Cause::Timeout(Wait::Answer), 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
         let tally = Tally { tokens: 1, failures: 5, impeded: 9, causes, ..Tally::default() };
         let failed = errors(&plan(steady(), Classes::Broker), &tally).unwrap().to_string();
         assert_eq!(
@@ -386,6 +387,7 @@ mod tests {
                 acted: Nanos::ZERO,
                 written: Some(Nanos::ZERO),
                 end: Nanos::new(1),
+                added: Nanos::ZERO,
             });
         }
         set

@@ -128,11 +128,9 @@ fn facts(text: &mut String, run: &Run) -> fmt::Result {
 
 /// Writes what is wrong or worth knowing, and where the run took place.
 fn remarks(text: &mut String, run: &Run) -> fmt::Result {
-    for (label, texts) in [
-        ("FAILED", &run.checks.failures),
-        ("INVALID", &run.validity.reasons),
-        ("note", &run.notes),
-    ] {
+    for (label, texts) in
+        [("FAILED", &run.checks.failures), ("INVALID", &run.validity.reasons), ("note", &run.notes)]
+    {
         texts.iter().try_for_each(|remark| item(text, label, remark))?;
     }
     if let Some(interrupted) = &run.interrupted {

@@ -97,15 +97,15 @@ impl Cause {
     /// Returns the cause behind an error of an established connection, on which `input` of the answer
     /// had arrived.
     pub(crate) fn of_connection(error: &io::Error, input: &[u8]) -> Self {
-        Self::of_machine(error).or_else(|| TlsFault::of(error).map(Self::Tls)).unwrap_or_else(|| {
-            match error.kind() {
+        Self::of_machine(error).or_else(|| TlsFault::of(error).map(Self::Tls)).unwrap_or_else(
+            || match error.kind() {
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                     Self::Reset(Some(input.len() as u64))
                 }
                 ErrorKind::UnexpectedEof => Self::of_end(input),
                 _ => Self::Network(SystemError::of(error)),
-            }
-        })
+            },
+        )
     }
 
     /// Returns the cause if the target closed the connection after `input`.
@@ -320,8 +320,10 @@ mod tests {
         for (cause, general) in [
             (Cause::Reset(Some(812)), "reset after other numbers of bytes"),
             (Cause::Closed(Some(0)), "closed after other numbers of bytes"),
-            (Cause::of_end(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
-             "body: ends after other numbers of bytes"),
+            (
+                Cause::of_end(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+                "body: ends after other numbers of bytes",
+            ),
             (Cause::Malformed(Flaw::StatusLine(None)), "status line: other lines"),
             (Cause::Status(503), "status 503"),
             (Cause::LocalPorts, "local ports used up"),

@@ -124,7 +124,10 @@ mod tests {
                 "header: contradictory content-length",
             ),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "body: too long"),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "body: malformed chunk"),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+                "body: malformed chunk",
+            ),
             (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "status 101: another protocol"),
         ] {
             assert_eq!(flaw(input), expected);

@@ -117,7 +117,10 @@ mod tests {
             TlsFault::of(&error).unwrap().to_string()
         };
         for (error, expected) in [
-            (Error::AlertReceived(AlertDescription::HandshakeFailure), "TLS alert: handshake_failure"),
+            (
+                Error::AlertReceived(AlertDescription::HandshakeFailure),
+                "TLS alert: handshake_failure",
+            ),
             (Error::AlertReceived(AlertDescription::UnknownCA), "TLS alert: unknown_ca"),
             (Error::AlertReceived(AlertDescription::from(77)), "TLS alert: number 77"),
             (Error::InvalidCertificate(CertificateError::Expired), "TLS certificate: expired"),

@@ -16,4 +16,4 @@ pub(crate) use self::expect::Expect;
 pub(crate) use self::header::{Header, HeaderError};
 pub(crate) use self::lease::{Lease, SESSION_SECONDS};
 pub(crate) use self::oauth2::{ASSERTION_SPAN, ClientAuth, OAuth2, Proof, RunSpan};
-pub(crate) use self::plain::{Method, MethodError, Plain};
+pub(crate) use self::plain::{Method, Plain};

@@ -54,10 +54,15 @@ fn a_length_for_a_number_of_requests_has_exactly_these() {
     for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
         for warmup in [None, Some(phase("w", 50.0, POPULAR))] {
             let spaced = |length| Phase { arrivals, length, ..phase("a", 300.0, POPULAR) };
-            let of = |length| workload(warmup.clone(), vec![Phase {
-                timing: Timing::Rate(Profile::constant(300.0, length)),
-                ..spaced(length)
-            }]);
+            let of = |length| {
+                workload(
+                    warmup.clone(),
+                    vec![Phase {
+                        timing: Timing::Rate(Profile::constant(300.0, length)),
+                        ..spaced(length)
+                    }],
+                )
+            };
             let count = 1_000;
             let length = Traffic::length_of(of(SECOND).phases().unwrap(), count).unwrap();
             let begins = warmup.as_ref().map_or(Nanos::ZERO, |warmup| warmup.length);
