@@ -99,8 +99,8 @@ fn a_plain_request_has_the_method_and_the_body_that_were_asked_for() {
         "PUT / HTTP/1.1\r\nHost: 127.0.0.1:9\r\ncontent-type: text/plain\r\nContent-Length: 6\r\n\r\na\r\n\r\nb"
     );
     let dialect = plain("POST", &["A: hush"], b"hush");
-    let mut printed = format!("{dialect:?}");
-    printed += &format!("{:?}", writer("http://127.0.0.1:9", dialect, 1));
+    let of_dialect = format!("{dialect:?}");
+    let printed = format!("{of_dialect} {:?}", writer("http://127.0.0.1:9", dialect, 1));
     assert!(!printed.contains("hush") && !printed.contains("104, 117"), "{printed}");
 }
 
