@@ -102,7 +102,7 @@ fn a_target_that_takes_no_connection_is_told_from_one_that_does_not_answer() {
     let authority = serve_one();
     let target = format!("get+http://{authority}");
     let load = ["--warmup=0s", "--rate=20", "--duration=500ms", "--arrivals=constant"];
-    let more = ["--connections=1", "--timeout=300ms", "--max-errors=1"];
+    let more = ["--connections=1", "--timeout=2s", "--max-errors=1"];
     let lost = run(&[&["--target", &target], &load[..], &more].concat());
     assert_eq!(lost.json["statuses"], json!({ "200": 1, "timeout": 9 }), "{}", lost.stdout());
     let of = |cause: &str| lost.json["causes"][cause].as_u64().unwrap();
@@ -148,7 +148,10 @@ fn the_number_of_causes_is_bounded_and_the_table_shows_the_most_frequent() {
             });
         }
     });
-    let lost = ask(&authority, &["--connections=1", "--threads=1", "--rate=200"]);
+    let target = format!("get+http://{authority}");
+    let load = ["--warmup=0s", "--rate=200", "--duration=500ms", "--arrivals=constant"];
+    let more = ["--connections=1", "--max-errors=1"];
+    let lost = run(&[&["--target", &target], &load[..], &more].concat());
     let causes = lost.json["causes"].as_object().unwrap();
     assert_eq!(causes.len(), 9, "{causes:?}");
     assert_eq!(causes.values().filter_map(Value::as_u64).sum::<u64>(), 100);
