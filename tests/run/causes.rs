@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -197,7 +197,7 @@ fn a_generator_without_files_blames_itself_and_names_the_remedy() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let limit = |files| {
-        let limit = Rlimit { current: Some(files), maximum: None };
+        let limit = Rlimit { current: Some(files), ..getrlimit(Resource::Nofile) };
         prlimit(Some(Pid::from_child(&child)), Resource::Nofile, limit).unwrap()
     };
     let before = limit(3);

@@ -61,7 +61,8 @@ impl Tally {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
-        for (cause, count) in &other.causes {
+        // Details come first, because a cause in general takes in every detail that is not yet known.
+        for (cause, count) in other.causes.iter().rev() {
             self.count_cause(*cause, *count);
         }
         self.tokens += other.tokens;
@@ -107,5 +108,8 @@ mod tests {
         assert_eq!(of(&tally, Cause::Reset(Some(3))), Some(6));
         assert_eq!(of(&tally, Cause::Reset(None)), Some(10_000 - 8 + 2));
         assert_eq!(tally.causes.values().sum::<u64>(), 20_007);
+        let mut whole = Tally::default();
+        whole.add(&tally);
+        assert_eq!(whole.causes, tally.causes);
     }
 }
