@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 
 use nix::libc;
 
-use super::Status;
 use super::flaw::Flaw;
+use super::status::Status;
 use super::system::SystemError;
 use super::tls::TlsFault;
 use crate::harness::dialect::response::{self, AnswerError, Extent};
